@@ -1,0 +1,46 @@
+# Two commands on a machine that has only Python >= 3.10 with pip, git and make:
+#   make demo    see it work against a local stand-in of the vendor's API
+#   make test    lint, types, tests
+# Everything is installed inside the checkout; the second time neither needs a network.
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .uv/bin/uv
+BIN := .venv/bin
+# uv's cache stays in the checkout too, so that an empty or read-only home is no obstacle.
+export UV_CACHE_DIR := $(CURDIR)/.cache/uv
+export UV_PYTHON_DOWNLOADS := never
+export DLT_TELEMETRY_DISABLED := 1
+export RUNTIME__DLTHUB_TELEMETRY := false
+
+.PHONY: demo test lint types unit setup lock clean
+
+demo: setup
+	$(BIN)/automatum demo
+
+test: setup lint types unit
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+unit: setup
+	$(BIN)/python -m pytest -n 2
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml uv.lock $(UV)
+	$(UV) sync --frozen --python "$(PYTHON)"
+	touch $@
+
+# `pip install --target` needs neither the venv module nor a writable site-packages (PEP 668).
+$(UV):
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-script-location --target .uv uv==$(UV_VERSION)
+
+lock: $(UV)
+	$(UV) lock
+
+clean:
+	rm -rf .venv .uv .cache

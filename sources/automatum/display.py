@@ -1,0 +1,205 @@
+"""What a person sees: tables on stdout, progress, log and errors on stderr."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+from rich.table import Table as Grid
+
+from .check import CheckReport
+from .connection import Connection
+from .endpoints import PAGE_SIZE
+from .errors import AutomatumError
+from .reading import TableRun
+from .redaction import redact
+from .sync import Summary
+
+if TYPE_CHECKING:
+    from .demo import Demo
+
+out = Console()
+err = Console(stderr=True)
+
+_STATE_STYLE = {"ok": "green", "complete": "green", "no scope": "yellow", "more_to_do": "yellow"}
+
+
+def log_to_stderr(debug: bool) -> None:
+    """Show our log on stderr: what a run waits for and why; every request with `debug`."""
+    logger = logging.getLogger("automatum")
+    logger.setLevel(logging.DEBUG if debug else logging.INFO)
+    logger.handlers = [RichHandler(console=err, show_path=False, markup=False, rich_tracebacks=False)]
+    logger.propagate = False
+
+
+class Progress:
+    """One bar a table: pages done of announced, and when the quota will let it finish. Off unless stderr is a terminal.
+
+    Args:
+        connection: Whose quota the estimate asks.
+        enabled: False to show nothing.
+    """
+
+    def __init__(self, connection: Connection, enabled: bool) -> None:
+        self._connection = connection
+        self._bars: Bars | None = None
+        self._tasks: dict[str, TaskID] = {}
+        if enabled and err.is_terminal:
+            self._bars = Bars(
+                TextColumn("{task.description:<22}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("pages  {task.fields[left]}"),
+                console=err,
+                transient=True,
+            )
+
+    def on_page(self, run: TableRun) -> None:
+        """Move a table's bar."""
+        if self._bars is None:
+            return
+        table = run.endpoint.table
+        announced = run.outcome.announced
+        pages = max(run.outcome.pages, -(-announced // PAGE_SIZE)) if announced is not None else None
+        if table not in self._tasks:
+            self._tasks[table] = self._bars.add_task(table, total=pages, left="")
+        left = "" if pages is None else _duration(self._seconds_left(pages - run.outcome.pages))
+        self._bars.update(self._tasks[table], completed=run.outcome.pages, total=pages, left=left)
+
+    def _seconds_left(self, requests: int) -> float:
+        return self._connection.transport.quota.wait_for(requests) if requests > 0 else 0.0
+
+    def __enter__(self) -> Progress:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+
+def show_error(error: AutomatumError) -> None:
+    """An error and its next step, on stderr."""
+    err.print("error:", style="bold red", end=" ")
+    err.print(redact(error.message), markup=False, highlight=False)
+    if error.next_step:
+        err.print("next: ", style="bold", end=" ")
+        err.print(redact(error.next_step), markup=False, highlight=False)
+
+
+def show_fault(error: Exception) -> None:
+    """An error that nobody foresaw."""
+    err.print("fault:", style="bold red", end=" ")
+    err.print(f"{type(error).__name__}: {redact(str(error))[:1000]}", markup=False, highlight=False)
+    err.print("This is a defect of the connector. Run again with --debug and report what it says.", highlight=False)
+
+
+def show_summary(summary: Summary) -> None:
+    """The tables of a sync, and its verdict."""
+    figures = summary.as_json()
+    grid = _grid("table", "verdict", "requests", "pages", "announced", "distinct")
+    for name in ("inserted", "updated", "deleted", "unchanged"):
+        grid.add_column(name, justify="right")
+    for table, row in figures["tables"].items():
+        grid.add_row(table, _state(row["verdict"]), *(_number(row[key]) for key in list(row) if key in _FIGURES))
+    out.print(grid)
+    for table, row in figures["tables"].items():
+        if row["reason"]:
+            out.print(f"{table}: {row['reason']}", markup=False, highlight=False)
+    for table, why in figures["skipped"].items():
+        out.print(f"{table} skipped: {why}", markup=False, highlight=False)
+    out.print(
+        f"{figures['verdict']}: {figures['requests']} requests and {figures['token_requests']} for a token "
+        f"in {figures['seconds']:.1f} s",
+        highlight=False,
+    )
+
+
+_FIGURES = ("requests", "pages", "announced", "distinct", "inserted", "updated", "deleted", "unchanged")
+
+
+def show_check(report: CheckReport) -> None:
+    """Each table's answer, the scopes and the windows."""
+    figures = report.as_json()
+    grid = _grid("table", "state", "announced")
+    grid.add_column("scope")
+    for table, row in figures["tables"].items():
+        grid.add_row(table, _state(row["state"]), _number(row["announced"]), row["scope"])
+    out.print(grid)
+    granted = figures["granted_scopes"]
+    out.print(f"granted: {'not said' if granted is None else ' '.join(granted) or 'nothing'}", highlight=False)
+    out.print(f"push usage: {'yes' if figures['can_push'] else 'no (needs write:metering)'}", highlight=False)
+    for window in figures["windows"]:
+        out.print(
+            f"{window['window']}: {window['used']} of {window['limit']} requests used in {window['seconds']:g} s",
+            highlight=False,
+        )
+
+
+def show_discovery(described: Mapping[str, Any]) -> None:
+    """Every table with its columns."""
+    for name, table in described["tables"].items():
+        standing = "documented" if table["documented"] else "assumed"
+        grid = Grid(title=f"{name}  ({standing}; {table['path']}; {table['scope']})", title_justify="left")
+        for heading in ("column", "type", "origin", "from"):
+            grid.add_column(heading)
+        for column, facts in table["columns"].items():
+            mark = " (key)" if column in table["key"] else ""
+            grid.add_row(column + mark, facts["type"], facts["origin"], ", ".join(facts["from"]))
+        out.print(grid)
+
+
+def show_demo(demo: Demo) -> None:
+    """What the demo did and found."""
+    figures = demo.as_json()
+    grid = _grid("table", "rows")
+    for table, rows in figures["rows"].items():
+        grid.add_row(table, _number(rows))
+    out.print(grid)
+    out.print("\nThen some rows were changed at the API, and synced again:", highlight=False)
+    grid = _grid("table", "requests", "inserted", "updated", "deleted", "unchanged")
+    for table, row in figures["second_sync"]["tables"].items():
+        grid.add_row(table, *(_number(row[key]) for key in ("requests", "inserted", "updated", "deleted", "unchanged")))
+    out.print(grid)
+    for answer in figures["answers"]:
+        grid = Grid(title=answer["question"], title_justify="left")
+        for heading in answer["columns"]:
+            grid.add_column(heading)
+        for row in answer["rows"]:
+            grid.add_row(*(str(value) for value in row))
+        out.print(grid)
+    out.print(
+        f"{figures['requests']} requests in {figures['seconds']:.1f} s against {figures['api']}, a local stand-in for "
+        f"the vendor's API. Look around: duckdb {figures['database']}",
+        highlight=False,
+    )
+
+
+def _grid(first: str, *numbers: str) -> Grid:
+    grid = Grid()
+    grid.add_column(first)
+    for heading in numbers:
+        grid.add_column(heading, justify="left" if heading in ("verdict", "state") else "right")
+    return grid
+
+
+def _state(word: str) -> str:
+    return f"[{_STATE_STYLE.get(word, 'red')}]{word}[/]"
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} left" if minutes >= 60 else f"{minutes}:{rest:02d} left"

@@ -1,0 +1,296 @@
+"""The one table: which tables exist, where they come from, and what is in them.
+
+Resources, columns, `check`, `discover`, `plan`, the sandbox's routes and the reference documentation all come from
+here. It is the only place that knows the vendor's paths and field names.
+
+Documented facts are from the vendor's pages `api/authentication` (scopes, paths) and `api/reference` (envelope,
+pagination, the flat customer); the nested customer form is from the webhook sample of `guide/api-integration`.
+Everything marked `documented=False` is an assumption made from the house style of those pages, and can be overridden in
+configuration (`[sources.automatum.endpoints.<table>]`, see `automatum.settings`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+ColumnType = Literal["text", "timestamp", "date", "decimal", "bigint", "bool"]
+Kind = Literal["list", "report"]
+
+API_PREFIX = "/api/v1/"
+TOKEN_PATH = "/oauth/token"
+PAGE_SIZE = 100
+"""Rows a page: the documented maximum of `limit` (`api/reference`); fewer would cost more requests."""
+
+METERING_PATH = "metering"
+METERING_SCOPE = "write:metering"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value may be found in a record.
+
+    Attributes:
+        path: Dotted JSON path, such as `details.company.name`.
+        vendor: The place counts only for records of this marketplace; None for all.
+    """
+
+    path: str
+    vendor: str | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        name: Column name: the snake_case of the vendor's name.
+        type: `text`, `timestamp` (UTC, microseconds), `date`, `decimal` (38, 9), `bigint`, `bool`.
+        places: Where its value may be found; the first that is present and not null wins.
+        documented: True where the vendor's reference shows the field.
+    """
+
+    name: str
+    type: ColumnType
+    places: tuple[Place, ...]
+    documented: bool = False
+
+
+@dataclass(frozen=True)
+class Child:
+    """A table made of a list inside each record; its rows follow their parent in the same load package.
+
+    Attributes:
+        table: Table name.
+        parent_key: Column that holds the parent's key.
+        places: Dotted paths at which the list may be found; the first that holds a list wins.
+        columns: Columns of one entry. `position` (0-based, bigint) is added: with the parent's key it is the row's key.
+    """
+
+    table: str
+    parent_key: str
+    places: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One thing to read.
+
+    Attributes:
+        table: Table that it fills.
+        group: Name on the command line: `analytics` for each report, the table's name for the lists.
+        kind: `list` is swept page by page; `report` is read by date range.
+        path: Below `/api/v1/`, without a leading slash.
+        scope: OAuth scope that grants it (`api/authentication`, table of scopes).
+        key: Columns that identify a record. More than one, or a nullable one, is condensed to `_row_key`.
+        columns: Columns of the table.
+        children: Tables made of lists inside its records.
+        records: Dotted paths at which the list of records may be found in the answer; the first that holds a list wins.
+        total: Dotted path of the announced number of records (lists only).
+        pages: Dotted path of the announced number of pages (lists only).
+        parameters: Our word to the vendor's query parameter: `page`, `limit` for lists; `start`, `end` for reports.
+        filters: Query parameters that narrow a list and that we check again on this side.
+        documented: True where the vendor's reference shows path, parameters and fields; False where they are assumed.
+    """
+
+    table: str
+    group: str
+    kind: Kind
+    path: str
+    scope: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    children: tuple[Child, ...] = ()
+    records: tuple[str, ...] = ("data",)
+    total: str = "pagination.total"
+    pages: str = "pagination.pages"
+    parameters: Mapping[str, str] = field(default_factory=lambda: {"page": "page", "limit": "limit"})
+    filters: tuple[str, ...] = ("status", "vendor")
+    documented: bool = False
+
+    @property
+    def row_key(self) -> str:
+        """Name of the one column that identifies a row in the destination."""
+        return self.key[0] if len(self.key) == 1 else "_row_key"
+
+
+def _column(name: str, type_: ColumnType, *places: str | Place, documented: bool = False) -> Column:
+    found = tuple(place if isinstance(place, Place) else Place(place) for place in places)
+    return Column(name, type_, found, documented)
+
+
+def _known(name: str, type_: ColumnType, *places: str | Place) -> Column:
+    return _column(name, type_, *places, documented=True)
+
+
+# The cloud account of a buyer. `cloudIdentifier` is the name in the nested form, on both marketplaces; the flat form
+# has `awsAccountId`. What the flat form calls an Azure tenant is not documented, so both likely names are accepted.
+_ACCOUNT = (
+    _column("cloud_identifier", "text", "cloudIdentifier", "awsAccountId", "azureTenantId", "tenantId"),
+    _column("azure_tenant_id", "text", "azureTenantId", "tenantId", Place("cloudIdentifier", vendor="azure")),
+)
+_AWS_ACCOUNT = Column("aws_account_id", "text", (Place("awsAccountId"), Place("cloudIdentifier", vendor="aws")))
+_STAMPS = (_column("created_at", "timestamp", "createdAt"), _column("updated_at", "timestamp", "updatedAt"))
+
+CUSTOMERS = Endpoint(
+    table="customers",
+    group="customers",
+    kind="list",
+    path="customers",
+    scope="read:customers",
+    key=("id",),
+    documented=True,
+    columns=(
+        _known("id", "text", "id"),
+        _known("organization_id", "text", "organizationId"),
+        _known("vendor", "text", "vendor"),
+        replace(_AWS_ACCOUNT, documented=True),
+        *_ACCOUNT,
+        _known("email", "text", "email", "details.contact.email"),
+        _known("company_name", "text", "companyName", "details.company.name"),
+        _known("status", "text", "status"),
+        _known("created_at", "timestamp", "createdAt"),
+        _known("updated_at", "timestamp", "updatedAt"),
+    ),
+)
+
+ENTITLEMENTS = Endpoint(
+    table="entitlements",
+    group="entitlements",
+    kind="list",
+    path="entitlements",
+    scope="read:entitlements",
+    key=("id",),
+    columns=(
+        _column("id", "text", "id"),
+        _column("organization_id", "text", "organizationId"),
+        _column("customer_id", "text", "customerId"),
+        _column("vendor", "text", "vendor"),
+        _column("listing_id", "text", "listingId"),
+        _column("product_name", "text", "productName", "listingName"),
+        _column("plan_id", "text", "planId", "plan"),
+        _column("status", "text", "status"),
+        _column("start_date", "date", "startDate"),
+        _column("end_date", "date", "endDate", "expirationDate"),
+        _column("expires_at", "timestamp", "expiresAt"),
+        _column("auto_renew", "bool", "autoRenew"),
+        _column("private_offer_id", "text", "privateOfferId", "offerId"),
+        _column("value", "decimal", "value", "totalValue"),
+        _column("currency", "text", "currency"),
+        _AWS_ACCOUNT,
+        *_ACCOUNT,
+        *_STAMPS,
+    ),
+    children=(
+        Child(
+            table="entitlement_dimensions",
+            parent_key="entitlement_id",
+            places=("dimensions",),
+            columns=(
+                _column("key", "text", "key", "apiKey"),
+                _column("name", "text", "name"),
+                _column("quantity", "decimal", "quantity", "units"),
+                _column("price", "decimal", "price"),
+                _column("unit", "text", "unit", "per"),
+            ),
+        ),
+    ),
+)
+
+PRIVATE_OFFERS = Endpoint(
+    table="private_offers",
+    group="private_offers",
+    kind="list",
+    path="private-offers",
+    scope="read:private-offers",
+    key=("id",),
+    columns=(
+        _column("id", "text", "id"),
+        _column("organization_id", "text", "organizationId"),
+        _column("customer_id", "text", "customerId"),
+        _column("listing_id", "text", "listingId"),
+        _column("vendor", "text", "vendor"),
+        _AWS_ACCOUNT,
+        *_ACCOUNT,
+        _column("company_name", "text", "companyName"),
+        _column("email", "text", "email"),
+        _column("name", "text", "name"),
+        _column("description", "text", "description"),
+        _column("status", "text", "status"),
+        _column("offer_type", "text", "offerType"),
+        _column("offer_id", "text", "offerId", "externalId"),
+        _column("offer_url", "text", "offerUrl"),
+        # The date to accept by and the term of the contract are two different things everywhere; never merge them.
+        _column("expires_at", "timestamp", "expiresAt"),
+        _column("expiration_date", "date", "expirationDate"),
+        _column("start_date", "date", "startDate"),
+        _column("end_date", "date", "endDate"),
+        _column("discount_type", "text", "pricing.discountType", "discountType"),
+        _column("discount_percentage", "decimal", "pricing.discountPercentage", "discountPercentage"),
+        _column("duration", "text", "pricing.duration", "duration"),
+        _column("billing_term", "text", "pricing.billingTerm", "billingTerm"),
+        _column("total_contract_value", "decimal", "pricing.totalContractValue", "totalContractValue"),
+        _column("currency", "text", "pricing.currency", "currency"),
+        _column("replaces_offer_id", "text", "replacesOfferId"),
+        _column("is_renewal", "bool", "isRenewal"),
+        _column("created_by", "text", "createdBy"),
+        _column("sent_at", "timestamp", "sentAt"),
+        _column("viewed_at", "timestamp", "viewedAt"),
+        _column("accepted_at", "timestamp", "acceptedAt"),
+        _column("cancelled_at", "timestamp", "cancelledAt"),
+        *_STAMPS,
+    ),
+    children=(
+        Child(
+            table="private_offer_payments",
+            parent_key="private_offer_id",
+            places=("pricing.paymentSchedule", "paymentSchedule"),
+            columns=(
+                _column("date", "date", "date"),
+                _column("amount", "decimal", "amount"),
+                _column("currency", "text", "currency"),
+            ),
+        ),
+    ),
+)
+
+REVENUE = Endpoint(
+    table="analytics_revenue",
+    group="analytics",
+    kind="report",
+    path="analytics/revenue",
+    scope="read:analytics",
+    key=("date", "period", "vendor", "listing_id", "customer_id", "currency"),
+    # A bare array, or an object of totals with a series in it: neither is documented.
+    records=("data", "data.series", "data.records", "data.items", "data.rows", "data.results", "data.data"),
+    parameters={"start": "startDate", "end": "endDate"},
+    filters=(),
+    columns=(
+        _column("date", "date", "date"),
+        _column("period", "text", "period"),
+        _column("vendor", "text", "vendor"),
+        _column("listing_id", "text", "listingId"),
+        _column("customer_id", "text", "customerId"),
+        _column("currency", "text", "currency"),
+        _column("revenue", "decimal", "revenue", "grossRevenue"),
+        _column("net_revenue", "decimal", "netRevenue"),
+        _column("marketplace_fee", "decimal", "marketplaceFee"),
+        _column("count", "bigint", "count"),
+    ),
+)
+
+ENDPOINTS: tuple[Endpoint, ...] = (CUSTOMERS, ENTITLEMENTS, PRIVATE_OFFERS, REVENUE)
+GROUPS: tuple[str, ...] = ("customers", "entitlements", "private_offers", "analytics")
+
+SCOPES: tuple[str, ...] = (
+    "read:customers",
+    "write:customers",
+    "read:entitlements",
+    "read:analytics",
+    "write:metering",
+    "read:private-offers",
+    "write:private-offers",
+)
+"""All scopes of the vendor's table (`api/authentication`)."""

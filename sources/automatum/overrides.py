@@ -1,0 +1,135 @@
+"""The table of endpoints, with what the configuration says differently.
+
+Half of the API is assumed (see `automatum.endpoints`). Where an assumption turns out wrong, the user writes what is
+right; no code changes:
+
+    [sources.automatum.endpoints.entitlements]
+    path = "contracts"
+    records = "data.items"
+    parameters = { page = "p", limit = "per_page" }
+
+    [[sources.automatum.reports]]
+    name = "usage"
+    path = "analytics/usage"
+    key = ["date", "dimension"]
+    columns = { units = "decimal" }
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, get_args
+
+from dlt.common.normalizers.naming.snake_case import NamingConvention
+
+from .endpoints import ENDPOINTS, REVENUE, Column, ColumnType, Endpoint, Place
+from .errors import ConfigurationError
+from .settings import AutomatumSettings
+
+_LIST_WORDS = {"page", "limit"}
+_REPORT_WORDS = {"start", "end"}
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_TYPES: tuple[str, ...] = get_args(ColumnType)
+_snake_case = NamingConvention().normalize_identifier
+
+
+def resolve_endpoints(settings: AutomatumSettings) -> tuple[Endpoint, ...]:
+    """The endpoints of this connection, in their order.
+
+    Raises:
+        ConfigurationError: An override names an unknown table or key, or holds a value of a wrong type.
+    """
+    table = {endpoint.table: endpoint for endpoint in ENDPOINTS}
+    for position, report in enumerate(settings.reports or ()):
+        endpoint = _report(f"sources.automatum.reports[{position}]", report)
+        table[endpoint.table] = endpoint
+    overrides = settings.endpoints or {}
+    where = "sources.automatum.endpoints"
+    if not isinstance(overrides, Mapping):
+        raise ConfigurationError(where, "not a table of tables.")
+    for name, changes in overrides.items():
+        if name not in table:
+            raise ConfigurationError(f"{where}.{name}", "no such table.", f"Tables are {', '.join(table)}.")
+        table[name] = _override(f"{where}.{name}", table[name], changes)
+    return tuple(table.values())
+
+
+def _override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
+    if not isinstance(changes, Mapping):
+        raise ConfigurationError(where, "not a table of settings.")
+    words = _LIST_WORDS if endpoint.kind == "list" else _REPORT_WORDS
+    for key, value in changes.items():
+        at = f"{where}.{key}"
+        if key == "path":
+            endpoint = replace(endpoint, path=_text(at, value).strip("/"))
+        elif key == "records":
+            endpoint = replace(endpoint, records=_texts(at, value))
+        elif key in ("total", "pages") and endpoint.kind == "list":
+            endpoint = replace(endpoint, **{key: _text(at, value)})  # type: ignore[arg-type]
+        elif key == "parameters":
+            endpoint = replace(endpoint, parameters={**endpoint.parameters, **_parameters(at, value, words)})
+        elif key == "key":
+            endpoint = _keyed(endpoint, _texts(at, value))
+        elif key == "columns" and endpoint.kind == "report":
+            endpoint = _with_columns(at, endpoint, value)
+        else:
+            known = ["path", "records", "parameters", "key"]
+            known += ["total", "pages"] if endpoint.kind == "list" else ["columns"]
+            raise ConfigurationError(at, "no such setting.", f"Settings are {', '.join(known)}.")
+    return endpoint
+
+
+def _report(where: str, spec: Any) -> Endpoint:
+    if not isinstance(spec, Mapping) or "name" not in spec:
+        raise ConfigurationError(where, "a report needs a name.", 'Write it as { name = "usage", ... }.')
+    name = _text(f"{where}.name", spec["name"])
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(f"{where}.name", f"{name!r} is not a table name.", "Use a-z, 0-9 and _.")
+    changes = {key: value for key, value in spec.items() if key != "name"}
+    if name == "revenue":
+        return _override(where, REVENUE, changes)
+    # Of the default report only what identifies a record is kept: the measures of another report are not known.
+    columns = tuple(column for column in REVENUE.columns if column.name in REVENUE.key)
+    plain = replace(REVENUE, table=f"analytics_{name}", path=f"analytics/{name}", columns=columns)
+    return _override(where, plain, changes)
+
+
+def _keyed(endpoint: Endpoint, names: Sequence[str]) -> Endpoint:
+    key = tuple(_snake_case(name) for name in names)
+    have = {column.name for column in endpoint.columns}
+    added = tuple(
+        Column(column, "date" if column == "date" else "text", (Place(name),))
+        for column, name in zip(key, names, strict=True)
+        if column not in have
+    )
+    return replace(endpoint, key=key, columns=(*added, *endpoint.columns))
+
+
+def _with_columns(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+    if not isinstance(value, Mapping) or not all(kind in _TYPES for kind in value.values()):
+        raise ConfigurationError(at, "not a table of field to type.", f"Types are {', '.join(_TYPES)}.")
+    columns = {column.name: column for column in endpoint.columns}
+    for name, kind in value.items():
+        columns[_snake_case(name)] = Column(_snake_case(name), kind, (Place(name),))
+    return replace(endpoint, columns=tuple(columns.values()))
+
+
+def _parameters(at: str, value: Any, words: set[str]) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not set(value) <= words:
+        raise ConfigurationError(at, "not a table of parameter names.", f"Keys are {', '.join(sorted(words))}.")
+    return {key: _text(f"{at}.{key}", name) for key, name in value.items()}
+
+
+def _text(at: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError(at, f"{value!r} is not a text.")
+    return value.strip()
+
+
+def _texts(at: str, value: Any) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, Sequence) or not values:
+        raise ConfigurationError(at, f"{value!r} is not a text or a list of texts.")
+    return tuple(_text(at, one) for one in values)

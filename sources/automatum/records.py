@@ -1,0 +1,275 @@
+"""API records to Arrow tables on a fixed schema.
+
+A batch is converted column by column, by Arrow where every value is as expected, value by value where one is not.
+Nothing is dropped on the way (I8): keys that the endpoint does not name, and values that do not fit their column
+exactly, are kept in the JSON column `extra`, at the place where the record had them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from .endpoints import Child, Column, Endpoint
+from .values import ARROW_TYPES, convert
+
+EXTRA = "extra"
+ROW_HASH = "_row_hash"
+SYNCED_AT = "_synced_at"
+DELETED_AT = "_deleted_at"
+REMOVED = "_removed"
+POSITION = "position"
+
+Record = dict[str, Any]
+
+_STAMP = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record on its way to the destination.
+
+    Attributes:
+        key: What identifies it in its table.
+        hash: 64 bits over its content, as 16 hexadecimal digits; differs when anything in the record differs.
+        record: The record as the API sent it.
+        read_at: When its page arrived.
+        existed: True if the destination may already hold a row of this key.
+    """
+
+    key: str
+    hash: str
+    record: Record
+    read_at: datetime
+    existed: bool = True
+
+
+def dumps(value: Any) -> bytes:
+    """Canonical JSON: sorted keys, exact decimals."""
+    return orjson.dumps(value, default=_exactly, option=orjson.OPT_SORT_KEYS)
+
+
+def _exactly(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value).encode())
+    raise TypeError(type(value).__name__)
+
+
+def dig(record: Any, path: str) -> Any:
+    """The value at a dotted path, or None."""
+    for step in path.split("."):
+        if not isinstance(record, dict):
+            return None
+        record = record.get(step)
+    return record
+
+
+class Table:
+    """Turns the records of one endpoint into Arrow tables.
+
+    Args:
+        endpoint: What the records are.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._named = {place.path for column in endpoint.columns for place in column.places}
+        # A new column or place in a later version must reach rows that did not change: it is part of their hash.
+        self._salt = hashlib.blake2b(repr((endpoint.columns, endpoint.children)).encode(), digest_size=16).digest()
+        self._key_columns = [_named(endpoint.columns, name) for name in endpoint.key]
+        self._emitted: dict[str, int] = {}
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema of the table itself."""
+        columns = self.endpoint.columns
+        single = self.endpoint.key[0] if len(self.endpoint.key) == 1 else None
+        fields = [pa.field(one.name, ARROW_TYPES[one.type], nullable=one.name != single) for one in columns]
+        if single is None:
+            fields.insert(0, pa.field(self.endpoint.row_key, pa.string(), nullable=False))
+        return pa.schema([*fields, *_SYSTEM])
+
+    def keys(self, records: Sequence[Record]) -> list[str | None]:
+        """What identifies each record; None where it has nothing that could.
+
+        Args:
+            records: Records of one page.
+        """
+        columns = [_pick(records, column)[0] for column in self._key_columns]
+        arrays = [
+            convert(values, column.type)[0].to_pylist()
+            for values, column in zip(columns, self._key_columns, strict=True)
+        ]
+        if len(arrays) == 1:
+            return [None if value is None or value == "" else str(value) for value in arrays[0]]
+        return [
+            None if all(value is None for value in values) else orjson.dumps(values, default=str).decode()
+            for values in zip(*arrays, strict=True)
+        ]
+
+    def hash(self, record: Record) -> str:
+        """16 hexadecimal digits that differ when anything in the record differs."""
+        return hashlib.blake2b(dumps(record), digest_size=8, key=self._salt).hexdigest()
+
+    def start_package(self) -> None:
+        """Forget what this package has been given: the next rows go into another load package."""
+        self._emitted.clear()
+
+    def arrow(self, rows: Sequence[Row]) -> Iterator[tuple[str, pa.Table]]:
+        """Arrow tables of these rows, parent first, each with its table's name. Keys must not repeat within `rows`."""
+        records = [row.record for row in rows]
+        lists = {child: [_entries(record, child) for record in records] for child in self.endpoint.children}
+        taken = [{at for entries in lists.values() if (at := entries[i][0])} for i in range(len(rows))]
+        arrays, rests = _columns(records, self.endpoint.columns, self._named, taken)
+        if len(self.endpoint.key) > 1:
+            arrays.insert(0, pa.array([row.key for row in rows], pa.string()))
+        yield self.endpoint.table, pa.Table.from_arrays([*arrays, *_system(rows, rests)], schema=self.schema)
+        for child, entries in lists.items():
+            table = self._child(child, rows, [values for _, values in entries])
+            if table.num_rows:
+                yield child.table, table
+
+    def _child(self, child: Child, rows: Sequence[Row], lists: list[list[Any]]) -> pa.Table:
+        parents: list[Row] = []
+        positions: list[int] = []
+        entries: list[Any] = []
+        removed: list[bool | None] = []
+        for row, values in zip(rows, lists, strict=True):
+            # In one package a parent may come twice, its list shorter the second time: say what went. And a parent
+            # that was there before and has no entries now must say so too, or its old ones would stay.
+            before = self._emitted.get(f"{child.table}:{row.key}", 1 if row.existed else 0)
+            count = max(len(values), before)
+            self._emitted[f"{child.table}:{row.key}"] = len(values)
+            parents += [row] * count
+            positions += range(count)
+            entries += values + [None] * (count - len(values))
+            removed += [None] * len(values) + [True] * (count - len(values))
+        records = [entry if isinstance(entry, dict) else {} for entry in entries]
+        named = {place.path for column in child.columns for place in column.places}
+        arrays, rests = _columns(records, child.columns, named, [set() for _ in records])
+        for i, entry in enumerate(entries):
+            if entry is not None and not isinstance(entry, dict):
+                rests[i] = {"value": entry}
+        return pa.Table.from_arrays(
+            [
+                pa.array([row.key for row in parents], pa.string()),
+                pa.array(positions, pa.int64()),
+                *arrays,
+                _json(rests),
+                pa.array([row.read_at for row in parents], _STAMP),
+                pa.nulls(len(parents), _STAMP),
+                pa.array(removed, pa.bool_()),
+            ],
+            schema=child_schema(child),
+        )
+
+
+_SYSTEM = (
+    pa.field(EXTRA, pa.string()),
+    pa.field(ROW_HASH, pa.string(), nullable=False),
+    pa.field(SYNCED_AT, _STAMP, nullable=False),
+    pa.field(DELETED_AT, _STAMP),
+)
+
+
+def child_schema(child: Child) -> pa.Schema:
+    """Arrow schema of a child table."""
+    return pa.schema(
+        [
+            pa.field(child.parent_key, pa.string(), nullable=False),
+            pa.field(POSITION, pa.int64(), nullable=False),
+            *(pa.field(column.name, ARROW_TYPES[column.type]) for column in child.columns),
+            pa.field(EXTRA, pa.string()),
+            pa.field(SYNCED_AT, _STAMP, nullable=False),
+            pa.field(DELETED_AT, _STAMP),
+            pa.field(REMOVED, pa.bool_()),
+        ]
+    )
+
+
+def _named(columns: Iterable[Column], name: str) -> Column:
+    return next(column for column in columns if column.name == name)
+
+
+def _system(rows: Sequence[Row], rests: list[Record | None]) -> list[pa.Array]:
+    return [
+        _json(rests),
+        pa.array([row.hash for row in rows], pa.string()),
+        pa.array([row.read_at for row in rows], _STAMP),
+        pa.nulls(len(rows), _STAMP),
+    ]
+
+
+def _json(rests: Sequence[Any]) -> pa.Array:
+    return pa.array([dumps(rest).decode() if rest else None for rest in rests], pa.string())
+
+
+def _entries(record: Record, child: Child) -> tuple[str | None, list[Any]]:
+    for path in child.places:
+        value = dig(record, path)
+        if isinstance(value, list):
+            return path, value
+    return None, []
+
+
+def _pick(records: Sequence[Record], column: Column) -> tuple[list[Any], list[str]]:
+    """The column's value in each record, and the path at which it was found."""
+    if len(column.places) == 1 and "." not in (path := column.places[0].path) and column.places[0].vendor is None:
+        return [record.get(path) for record in records], [path] * len(records)
+    values: list[Any] = []
+    paths: list[str] = []
+    for record in records:
+        found, at = None, column.places[0].path
+        for place in column.places:
+            if place.vendor is not None and place.vendor != record.get("vendor"):
+                continue
+            value = dig(record, place.path) if "." in place.path else record.get(place.path)
+            if value is not None:
+                found, at = value, place.path
+                break
+        values.append(found)
+        paths.append(at)
+    return values, paths
+
+
+def _columns(
+    records: Sequence[Record], columns: Sequence[Column], named: set[str], taken: list[set[str]]
+) -> tuple[list[pa.Array], list[Record | None]]:
+    """The columns as arrays, and of each record what no column took; `taken` are paths that were used already."""
+    arrays: list[pa.Array] = []
+    for column in columns:
+        values, paths = _pick(records, column)
+        array, misfits = convert(values, column.type)
+        arrays.append(array)
+        for i, path in enumerate(paths):
+            if i not in misfits:
+                taken[i].add(path)
+    return arrays, [_rest(record, named, taken[i]) for i, record in enumerate(records)]
+
+
+def _rest(record: Record, named: set[str], taken: set[str], above: str = "") -> Record | None:
+    """What is left of a record without what was taken, and without nulls at the places that columns name."""
+    rest: Record = {}
+    for key, value in record.items():
+        path = above + key
+        if path in taken or (value is None and path in named):
+            continue
+        if isinstance(value, dict) and value:
+            inside = _rest(value, named, taken, path + ".")
+            if inside is not None:
+                rest[key] = inside
+        else:
+            rest[key] = value
+    return rest or None
+
+
+def utc(seconds: float) -> datetime:
+    """Epoch seconds as a UTC datetime."""
+    return datetime.fromtimestamp(seconds, timezone.utc)

@@ -1,0 +1,191 @@
+"""Every setting, its default, and where it is read from.
+
+Settings come from dlt's configuration: environment variables (`SOURCES__AUTOMATUM__BASE_URL`), `.dlt/secrets.toml` and
+`.dlt/config.toml` (`[sources.automatum]`), or any provider that dlt knows. The vendor's own names for the credentials,
+`AUTOMATUM_CLIENT_ID` and `AUTOMATUM_CLIENT_SECRET` (`api/authentication`), are read when dlt's have no value.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, timezone
+from typing import Any, Dict, List, Optional  # noqa: UP035  dlt resolves these hints at run time, on Python 3.10 too
+from urllib.parse import urlsplit
+
+from dlt.common.configuration import configspec, resolve_configuration
+from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.typing import TSecretStrValue
+
+from .errors import ConfigurationError
+from .redaction import keep_secret
+
+SECTIONS = ("sources", "automatum")
+DEFAULT_BASE_URL = "https://api.automatum.io"
+APPLICATION_LIMITS = ((50, 60.0), (1000, 3600.0))
+"""Requests and seconds, per OAuth application (`api/authentication`)."""
+ORGANIZATION_LIMITS = ((500, 60.0), (10000, 3600.0))
+"""Requests and seconds, per organization, all its applications together (`api/authentication`)."""
+DEFAULT_DAYS = 365
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+Limits = tuple[tuple[int, float], ...]
+
+
+@configspec
+class AutomatumSettings(BaseConfiguration):
+    """Settings of one connection.
+
+    Attributes:
+        client_id: OAuth client id (`app_...`).
+        client_secret: OAuth client secret (`secret_...`).
+        base_url: Root of the host; `/api/v1` and `/oauth/token` hang below it. https, except on loopback.
+        application_limits: List of [requests, seconds]: the windows of the OAuth application.
+        organization_limits: The same for the whole organization.
+        tables: Tables to sync; a table named here must be granted. None: all that the scopes allow.
+        since: First day of the reports, ISO date; None: 365 days ago.
+        endpoints: Table name to what is different there: `path`, `records`, `total`, `pages`, `parameters`, `key`.
+        reports: Further analytics reports: `name`, and what of `path`, `parameters`, `records`, `key`, `columns` is
+            not the default.
+        request_timeout: Seconds to wait for a connection, and for each piece of an answer.
+        retry_deadline: Seconds after which a request that keeps failing is given up.
+        retry_attempts: Attempts after which it is given up, whichever comes first.
+    """
+
+    client_id: str = None  # type: ignore[assignment]
+    client_secret: TSecretStrValue = None  # type: ignore[assignment]
+    base_url: str = DEFAULT_BASE_URL
+    application_limits: Optional[List[Any]] = None  # noqa: UP006, UP045
+    organization_limits: Optional[List[Any]] = None  # noqa: UP006, UP045
+    tables: Optional[List[str]] = None  # noqa: UP006, UP045
+    since: Optional[str] = None  # noqa: UP045
+    endpoints: Optional[Dict[str, Any]] = None  # noqa: UP006, UP045
+    reports: Optional[List[Any]] = None  # noqa: UP006, UP045
+    request_timeout: float = 30.0
+    retry_deadline: float = 120.0
+    retry_attempts: int = 6
+
+    def on_partial(self) -> None:
+        """Fall back to the vendor's names for the credentials."""
+        self.client_id = self.client_id or os.environ.get("AUTOMATUM_CLIENT_ID") or None  # type: ignore[assignment]
+        secret = self.client_secret or os.environ.get("AUTOMATUM_CLIENT_SECRET") or None
+        self.client_secret = secret  # type: ignore[assignment]
+        for name in ("client_id", "client_secret"):
+            if not getattr(self, name):
+                raise ConfigurationError(
+                    f"sources.automatum.{name}",
+                    "not set.",
+                    f"Set SOURCES__AUTOMATUM__{name.upper()} (or AUTOMATUM_{name.upper()}), or write it to "
+                    ".dlt/secrets.toml under [sources.automatum]. The Automatum dashboard shows it once, under "
+                    "Settings > Integrations > API Access.",
+                )
+        if not self.is_partial():
+            self.resolve()
+
+    def on_resolved(self) -> None:
+        """Check what can be checked without a request.
+
+        Raises:
+            ConfigurationError: A value makes no sense; the key is named.
+        """
+        keep_secret(self.client_secret)
+        self.base_url = _root(self.base_url)
+        self.app_limits()
+        self.org_limits()
+        self.first_day()
+        for name in ("request_timeout", "retry_deadline", "retry_attempts"):
+            if not getattr(self, name) > 0:
+                raise ConfigurationError(f"sources.automatum.{name}", f"{getattr(self, name)} is not above 0.")
+
+    def app_limits(self) -> Limits:
+        """Windows of the application: pairs of requests and seconds."""
+        return _limits("application_limits", self.application_limits, APPLICATION_LIMITS)
+
+    def org_limits(self) -> Limits:
+        """Windows of the organization: pairs of requests and seconds."""
+        return _limits("organization_limits", self.organization_limits, ORGANIZATION_LIMITS)
+
+    def first_day(self, today: date | None = None) -> date:
+        """First day that the reports are read from (UTC).
+
+        Args:
+            today: The day to count back from; None for today.
+        """
+        if self.since is None:
+            return (today or datetime.now(timezone.utc).date()) - timedelta(days=DEFAULT_DAYS)
+        try:
+            return date.fromisoformat(str(self.since))
+        except ValueError:
+            raise ConfigurationError(
+                "sources.automatum.since", f"{self.since!r} is not a date.", "Write it as YYYY-MM-DD."
+            ) from None
+
+    def __repr__(self) -> str:
+        return f"AutomatumSettings(base_url={self.base_url!r}, client_id={self.client_id!r}, client_secret=***)"
+
+    __str__ = __repr__
+
+
+def resolve_settings(explicit: Mapping[str, Any] | None = None, *, with_credentials: bool = True) -> AutomatumSettings:
+    """Read the settings from dlt's configuration.
+
+    Args:
+        explicit: Values that win over configuration.
+        with_credentials: False for what sends no request: then missing credentials are no error.
+
+    Raises:
+        ConfigurationError: Something is missing or wrong; the key is named.
+    """
+    values = dict(explicit or {})
+    if not with_credentials:
+        values = {"client_id": "-", "client_secret": "-", **values}
+    try:
+        return resolve_configuration(AutomatumSettings(), sections=SECTIONS, explicit_value=values or None)
+    except ConfigurationException as error:
+        raise _explained(error) from None
+
+
+def _explained(error: ConfigurationException) -> ConfigurationError:
+    name = getattr(error, "field_name", None)
+    key = f"sources.automatum.{name}" if name else "sources.automatum"
+    # dlt's message for a wrong type holds the value, which may be the secret: name the type alone.
+    hint = getattr(error, "expected_type", None) or getattr(error, "hint", None)
+    problem = f"not a valid {getattr(hint, '__name__', hint)}." if hint else f"{type(error).__name__}."
+    return ConfigurationError(key, problem, "Lists and tables in environment variables are written as JSON.")
+
+
+def _root(url: str) -> str:
+    key = "sources.automatum.base_url"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigurationError(key, "not a URL.", f"The default is {DEFAULT_BASE_URL}.")
+    if parts.username or parts.password:
+        raise ConfigurationError(key, "a URL with credentials in it.", "Set client_id and client_secret instead.")
+    if parts.scheme == "http" and host not in _LOOPBACK:
+        raise ConfigurationError(
+            key, f"http:// to {host} would send the client secret in the clear.", "Use https:// (loopback excepted)."
+        )
+    if parts.query or parts.fragment or parts.path.rstrip("/"):
+        raise ConfigurationError(
+            key, "is the root of the host, without path or query.", "/api/v1 and /oauth/token are added to it."
+        )
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _limits(name: str, value: list[Any] | None, default: Limits) -> Limits:
+    if value is None:
+        return default
+    try:
+        limits = tuple((int(requests), float(seconds)) for requests, seconds in value)
+    except (TypeError, ValueError):
+        limits = ()
+    if not limits or any(requests < 1 or seconds <= 0 for requests, seconds in limits):
+        raise ConfigurationError(
+            f"sources.automatum.{name}",
+            "not a list of [requests, seconds].",
+            f"The default is {[list(limit) for limit in default]}.",
+        )
+    return limits

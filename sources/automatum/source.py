@@ -1,0 +1,166 @@
+"""The dlt source: one resource a list, one a report.
+
+    pipeline = dlt.pipeline("automatum", destination="duckdb", dataset_name="marketplace")
+    pipeline.run(automatum_source())
+    pipeline.run(automatum_source().with_resources("customers"))
+    tables = list(automatum_source().customers)     # pyarrow tables, without a pipeline
+
+Each resource yields Arrow tables and merges them by key. Child tables (`entitlement_dimensions`,
+`private_offer_payments`) come from the resource of their parent, in the same load package.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import dlt
+import pyarrow as pa
+from dlt.common.configuration.container import Container
+from dlt.common.pipeline import SupportsPipeline
+from dlt.common.storages.load_package import LoadPackageStateInjectableContext
+from dlt.common.typing import TSecretStrValue
+from dlt.extract import DltResource
+
+from .connection import Connection, connect
+from .endpoints import Child, Endpoint
+from .errors import ScopeMissing
+from .reading import SWEEPS_TABLE, Chunk, TableRun
+from .records import EXTRA, POSITION, REMOVED, SYNCED_AT
+from .settings import DEFAULT_BASE_URL, AutomatumSettings
+
+logger = logging.getLogger("automatum")
+
+
+class _IntendedDifference(logging.Filter):
+    """Drops dlt's warning that our JSON columns travel as Arrow text: that is how Arrow carries JSON."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "when merging arrow schema with dlt schema" not in record.getMessage()
+
+
+_quiet = _IntendedDifference()
+
+
+@dlt.source(name="automatum", section="automatum", spec=AutomatumSettings)
+def automatum_source(
+    client_id: str = dlt.config.value,
+    client_secret: TSecretStrValue = dlt.secrets.value,
+    base_url: str = DEFAULT_BASE_URL,
+    tables: list[str] | None = None,
+    since: str | None = None,
+    settings: AutomatumSettings | None = None,
+) -> Iterable[DltResource]:
+    """Customers, entitlements, private offers and analytics reports of an Automatum organization.
+
+    Args:
+        client_id: OAuth client id (`app_...`); from `sources.automatum.client_id` or `AUTOMATUM_CLIENT_ID`.
+        client_secret: OAuth client secret; from `sources.automatum.client_secret` or `AUTOMATUM_CLIENT_SECRET`.
+        base_url: Root of the host.
+        tables: Tables to read; all that the token grants by default. A table named here must be granted.
+        since: First day of the reports, ISO date; 365 days ago by default.
+        settings: All settings at once; the other arguments win over it.
+
+    Returns:
+        A dlt source with the resources `customers`, `entitlements`, `private_offers` and one for each analytics report
+        (`analytics_revenue`).
+
+    Raises:
+        ConfigurationError: A setting is missing or wrong; the key is named.
+    """
+    assert settings is not None  # dlt fills it with the resolved settings
+    connection = connect(settings)
+    named = tuple(settings.tables or ())
+    chosen = connection.select(named)
+    chunk = Chunk()
+
+    def alone(run: TableRun) -> Iterator[tuple[str, pa.Table]]:
+        # A resource that is run by itself speaks for itself: what it lacks is a warning, what breaks is raised.
+        if named:
+            connection.require_scopes(chosen)
+        missing = connection.missing_scopes((run.endpoint,))
+        if missing:
+            logger.warning("%s is skipped: %s", run.endpoint.table, ScopeMissing(missing, frozenset()).message)
+            return
+        yield from run.extract(loading_pipeline(), chunk)
+        outcome = run.outcome
+        if outcome.error:
+            raise outcome.error
+        if outcome.verdict != "complete" and not outcome.skipped:
+            logger.warning("%s is %s: %s", run.endpoint.table, outcome.verdict, outcome.reason or outcome.stopped)
+
+    return [resource_of(endpoint, connection, alone) for endpoint in chosen]
+
+
+def chunk_source(runs: Sequence[TableRun], chunk: Chunk) -> Any:
+    """A source that reads one chunk of these runs; their outcomes tell how it went.
+
+    Args:
+        runs: The tables, in their order.
+        chunk: Bounds of the load package, shared by all of them.
+    """
+
+    @dlt.source(name="automatum", section="automatum")
+    def automatum() -> Iterable[DltResource]:
+        return [_resource(run, lambda run: run.extract(loading_pipeline(), chunk)) for run in runs]
+
+    return automatum()
+
+
+def resource_of(
+    endpoint: Endpoint, connection: Connection, extract: Callable[[TableRun], Iterator[tuple[str, pa.Table]]]
+) -> DltResource:
+    """A resource that starts a new run of its table each time it is iterated."""
+    return _declared(endpoint, lambda: extract(TableRun(endpoint, connection)))
+
+
+def _resource(run: TableRun, extract: Callable[[TableRun], Iterator[tuple[str, pa.Table]]]) -> DltResource:
+    return _declared(run.endpoint, lambda: extract(run))
+
+
+def _declared(endpoint: Endpoint, read: Callable[[], Iterator[tuple[str, pa.Table]]]) -> DltResource:
+    logging.getLogger("dlt").addFilter(_quiet)
+    hints = {child.table: _child_hints(child) for child in endpoint.children}
+    hints[SWEEPS_TABLE] = dlt.mark.make_hints(
+        table_name=SWEEPS_TABLE, primary_key="sweep_id", write_disposition="merge", columns=[_json_column()]
+    )
+
+    @dlt.resource(
+        name=endpoint.table,
+        primary_key=endpoint.row_key,
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+        columns=[_json_column(), {"name": SYNCED_AT, "dedup_sort": "desc"}],
+    )
+    def rows() -> Iterator[Any]:
+        for name, table in read():
+            if name == endpoint.table:
+                yield table
+            else:
+                yield dlt.mark.with_hints(table, hints[name], create_table_variant=True)
+
+    return rows
+
+
+def _json_column() -> Any:
+    return {"name": EXTRA, "data_type": "json"}
+
+
+def _child_hints(child: Child) -> Any:
+    # By merge key all rows of a parent are replaced; by primary key and `_removed` those of an earlier reading of the
+    # same parent in the same package give way to the later one.
+    return dlt.mark.make_hints(
+        table_name=child.table,
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+        primary_key=(child.parent_key, POSITION),
+        merge_key=child.parent_key,
+        columns=[_json_column(), {"name": REMOVED, "data_type": "bool", "hard_delete": True}],
+    )
+
+
+def loading_pipeline() -> SupportsPipeline | None:
+    """The pipeline that is extracting right now; None when a resource is iterated by itself.
+
+    A pipeline that was merely used before in this process does not count: rows must not be held against it.
+    """
+    return dlt.current.pipeline() if LoadPackageStateInjectableContext in Container() else None

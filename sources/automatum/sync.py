@@ -1,0 +1,227 @@
+"""A whole sync: chunk after chunk until every table has its verdict, and what came of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dlt
+from dlt.common.pipeline import SupportsPipeline
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from .connection import Connection
+from .endpoints import Endpoint
+from .errors import (
+    EXIT_ACCESS,
+    EXIT_COMPLETE,
+    EXIT_CONFIGURATION,
+    EXIT_INCOMPLETE,
+    EXIT_MORE_TO_DO,
+    EXIT_UNREACHABLE,
+    AutomatumError,
+    DestinationError,
+    ScopeMissing,
+)
+from .reading import Chunk, TableRun
+from .redaction import redact
+from .source import chunk_source
+from .sweep import Counts, Verdict
+
+logger = logging.getLogger("automatum")
+
+CHUNK_ROWS = 50_000
+"""Rows of one load package: keeps memory flat, and 100,000 rows a handful of loads (a load costs some 0.4 s)."""
+CHUNK_SECONDS = 60.0
+"""Age at which a chunk is loaded, so that a kill costs a minute of the quota at most."""
+
+
+@dataclass
+class Summary:
+    """What a sync did.
+
+    Attributes:
+        verdict: `complete`, `incomplete` or `more_to_do`.
+        requests: API requests sent, retries included.
+        token_requests: Requests for a token.
+        seconds: From start to end.
+        runs: What came of each table.
+        skipped: Group or table to the reason why it did not run.
+        errors: What went wrong, worst first.
+    """
+
+    verdict: Verdict = "complete"
+    requests: int = 0
+    token_requests: int = 0
+    seconds: float = 0.0
+    runs: list[TableRun] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    errors: list[AutomatumError] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """What the process says to whoever started it."""
+        codes = {error.exit_code for error in self.errors}
+        for code in (EXIT_CONFIGURATION, EXIT_ACCESS, EXIT_UNREACHABLE):
+            if code in codes:
+                return code
+        return {"complete": EXIT_COMPLETE, "incomplete": EXIT_INCOMPLETE, "more_to_do": EXIT_MORE_TO_DO}[self.verdict]
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as one JSON object; reports are summed under `analytics` and listed there."""
+        groups: dict[str, list[TableRun]] = {}
+        for run in self.runs:
+            if not run.outcome.skipped:
+                groups.setdefault(run.endpoint.group, []).append(run)
+        tables: dict[str, Any] = {}
+        for group, runs in groups.items():
+            tables[group] = _figures(runs)
+            if runs[0].endpoint.kind == "report":
+                tables[group]["reports"] = {run.endpoint.table: _figures([run]) for run in runs}
+        return {
+            "verdict": self.verdict,
+            "requests": self.requests,
+            "token_requests": self.token_requests,
+            "seconds": round(self.seconds, 3),
+            "tables": tables,
+            "skipped": self.skipped,
+            "errors": [error.as_json() for error in self.errors],
+        }
+
+
+def sync(
+    connection: Connection,
+    pipeline: SupportsPipeline,
+    names: Sequence[str] = (),
+    *,
+    chunk_rows: int = CHUNK_ROWS,
+    chunk_seconds: float = CHUNK_SECONDS,
+    on_page: Callable[[TableRun], None] | None = None,
+) -> Summary:
+    """Bring the destination up to date.
+
+    Args:
+        connection: The API.
+        pipeline: The dlt pipeline that loads.
+        names: Tables or groups; empty for the configured ones, or else for all that the scopes allow.
+        chunk_rows: Rows of one load package.
+        chunk_seconds: Seconds after which a load package is closed.
+        on_page: Called after each page, with the run it belongs to.
+
+    Returns:
+        What was done. Errors of single tables are in it; the others were synced all the same.
+
+    Raises:
+        ConfigurationError: An unknown name.
+        AccessError: The credentials are refused.
+        ApiUnreachable: The token endpoint gives no answer.
+        DestinationError: The destination refuses.
+    """
+    started = connection.clock.monotonic()
+    summary = Summary()
+    named = tuple(names) or tuple(connection.settings.tables or ())
+    chosen = connection.select(named, "argument TABLE" if names else "sources.automatum.tables")
+    summary.runs = [TableRun(endpoint, connection, on_page=on_page) for endpoint in chosen]
+    _leave_out_what_is_not_granted(connection, chosen, summary, asked_for=bool(named))
+    _load(pipeline, None)
+    while todo := [run for run in summary.runs if not run.done]:
+        chunk = Chunk(chunk_rows, connection.clock.monotonic() + chunk_seconds)
+        _load(pipeline, chunk_source(todo, chunk))
+    _conclude(connection, summary, started)
+    return summary
+
+
+def open_pipeline(destination: Any, dataset: str, pipelines_dir: str | None = None) -> dlt.Pipeline:
+    """The dlt pipeline of a sync.
+
+    Args:
+        destination: dlt destination, or its name.
+        dataset: Dataset (schema) that the tables are in.
+        pipelines_dir: dlt's working folder; None for its default.
+    """
+    return dlt.pipeline(
+        "automatum",
+        destination=destination,
+        dataset_name=dataset,
+        pipelines_dir=pipelines_dir,  # type: ignore[arg-type]
+    )
+
+
+def _leave_out_what_is_not_granted(
+    connection: Connection, chosen: Sequence[Endpoint], summary: Summary, asked_for: bool
+) -> None:
+    missing = connection.missing_scopes(tuple(chosen))
+    if not missing:
+        return
+    granted = connection.transport.tokens.scopes() or frozenset()
+    for run in summary.runs:
+        group = run.endpoint.group
+        if group in missing:
+            run.skip(f"needs scope {missing[group]}, which is not granted")
+    if asked_for:
+        summary.errors.append(ScopeMissing(missing, granted))
+
+
+def _load(pipeline: SupportsPipeline, source: Any) -> None:
+    """Run the pipeline; without a source, load what an interrupted run left behind."""
+    try:
+        if source is not None:
+            pipeline.run(source)
+        elif pipeline.has_pending_data:
+            logger.info("loading what an earlier run left behind")
+            pipeline.run()
+    except PipelineStepFailed as error:
+        cause = error.__context__ or error.__cause__ or error
+        if isinstance(cause, AutomatumError):
+            raise cause from None
+        raise DestinationError(
+            f"The {error.step} step failed: {type(cause).__name__}: {redact(str(cause))[:500]}",
+            "What was read is kept in dlt's working folder and loaded by the next run; --debug shows the whole error.",
+        ) from error
+
+
+def _conclude(connection: Connection, summary: Summary, started: float) -> None:
+    budget = connection.budget
+    summary.requests, summary.token_requests = budget.requests, budget.token_requests
+    summary.seconds = connection.clock.monotonic() - started
+    skipped_groups = {run.endpoint.group: run.outcome.skipped for run in summary.runs if run.outcome.skipped}
+    ran_groups = {run.endpoint.group for run in summary.runs if not run.outcome.skipped}
+    for run in summary.runs:
+        if run.outcome.skipped:
+            group = run.endpoint.group
+            name = run.endpoint.table if group in ran_groups else group
+            summary.skipped[name] = run.outcome.skipped if group in ran_groups else skipped_groups[group]
+        elif run.outcome.error:
+            summary.errors.append(run.outcome.error)
+    verdicts = [run.outcome.verdict for run in summary.runs if not run.outcome.skipped]
+    if "more_to_do" in verdicts:
+        summary.verdict = "more_to_do"
+    if summary.errors or "incomplete" in verdicts or None in verdicts:
+        summary.verdict = "more_to_do" if "more_to_do" in verdicts and not summary.errors else "incomplete"
+
+
+def _figures(runs: Sequence[TableRun]) -> dict[str, Any]:
+    outcomes = [run.outcome for run in runs]
+    counts = Counts()
+    for outcome in outcomes:
+        counts.inserted += outcome.counts.inserted
+        counts.updated += outcome.counts.updated
+        counts.deleted += outcome.counts.deleted
+        counts.unchanged += outcome.counts.unchanged
+    verdicts = [outcome.verdict or "incomplete" for outcome in outcomes]
+    worst = next((one for one in ("incomplete", "more_to_do") if one in verdicts), "complete")
+    announced = [outcome.announced for outcome in outcomes]
+    reasons = [outcome.reason or str(outcome.error or outcome.stopped or "") for outcome in outcomes]
+    return {
+        "verdict": worst,
+        "reason": "; ".join(reason for reason in reasons if reason),
+        "requests": sum(outcome.requests for outcome in outcomes),
+        "pages": sum(outcome.pages for outcome in outcomes),
+        "announced": sum(one or 0 for one in announced) if any(one is not None for one in announced) else None,
+        "distinct": sum(outcome.distinct for outcome in outcomes),
+        "inserted": counts.inserted,
+        "updated": counts.updated,
+        "deleted": counts.deleted,
+        "unchanged": counts.unchanged,
+    }

@@ -1,0 +1,18 @@
+"""Example script of the `automatum` source; `dlt init automatum duckdb --location <this repository>` copies it.
+
+Fill in `.dlt/secrets.toml` and run it: it loads everything that the credentials allow.
+"""
+
+import dlt
+
+from automatum import automatum_source
+
+
+def load_everything() -> None:
+    """Sync all tables that the OAuth application's scopes allow."""
+    pipeline = dlt.pipeline(pipeline_name="automatum", destination="duckdb", dataset_name="marketplace")
+    print(pipeline.run(automatum_source()))
+
+
+if __name__ == "__main__":
+    load_everything()
