@@ -1,0 +1,31 @@
+"""`python -m automatum_sandbox`: serve a sandbox, after one line that tells its address and credentials."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from . import Sandbox, SandboxConfig, run
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse arguments and serve until interrupted."""
+    defaults = SandboxConfig()
+    parser = argparse.ArgumentParser("automatum_sandbox", description="A local stand-in for the Automatum API.")
+    parser.add_argument("--port", type=int, default=8700)
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--customers", type=int, default=defaults.customers)
+    parser.add_argument("--entitlements", type=int, default=defaults.entitlements)
+    parser.add_argument("--private-offers", type=int, default=defaults.private_offers)
+    parser.add_argument("--days", type=int, default=defaults.days)
+    parser.add_argument("--window-scale", type=float, default=defaults.window_scale)
+    given = vars(parser.parse_args(arguments))
+    port = given.pop("port")
+    sandbox = Sandbox(SandboxConfig(**given))
+    line = f"http://127.0.0.1:{port} client_id={sandbox.client_id} client_secret={sandbox.client_secret}"
+    print(f"automatum sandbox (a stand-in, not the vendor's API): {line}", flush=True, file=sys.stdout)  # noqa: T201
+    run(port, sandbox)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""What a sandbox can be told: volume, order, limits, and the choices where the vendor's behaviour is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from automatum.endpoints import SCOPES
+
+Order = Literal["created_asc", "created_desc", "updated_asc", "updated_desc", "random"]
+"""Server order of a list; the vendor promises none. Ties go by id. `random` is stable: shuffled once by seed."""
+
+WindowKind = Literal["fixed", "sliding"]
+DelayPlace = Literal["header", "body", "both", "none"]
+DelayFormat = Literal["seconds", "decimal", "date"]
+AnalyticsShape = Literal["array", "object"]
+MeteringOutcome = Literal["confirmed", "failed", "manual"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Requests allowed in each window.
+
+    Source: vendor page `api/authentication`, section Rate Limits. One minute is 60 s, one hour 3,600 s.
+
+    Attributes:
+        app_minute: Requests a minute for one OAuth application.
+        app_hour: Requests an hour for one OAuth application.
+        organization_minute: Requests a minute for all applications of one organization.
+        organization_hour: Requests an hour for all applications of one organization.
+    """
+
+    app_minute: int = 50
+    app_hour: int = 1_000
+    organization_minute: int = 500
+    organization_hour: int = 10_000
+
+
+@dataclass(frozen=True)
+class AppConfig:
+    """One OAuth application.
+
+    Attributes:
+        name: Name shown in the dashboard.
+        scopes: Granted scopes; default all of the vendor's table.
+        organization: Position of its organization in `SandboxConfig.organizations`.
+        client_id: `app_` and 12 characters; None derives it from the seed.
+        client_secret: `secret_` and 20 characters; None derives it from the seed.
+    """
+
+    name: str = "Sandbox application"
+    scopes: tuple[str, ...] = SCOPES
+    organization: int = 0
+    client_id: str | None = None
+    client_secret: str | None = None
+
+
+@dataclass(frozen=True)
+class OrganizationConfig:
+    """One organization with its own rows and its own quota. None takes the value of `SandboxConfig`.
+
+    Attributes:
+        seed: Seed of its rows and of its `org_` id.
+        customers: Number of customers.
+        entitlements: Number of entitlements.
+        private_offers: Number of private offers.
+        days: Days of analytics, today included.
+        limits: Its own limits, for its applications and for itself.
+    """
+
+    seed: int | None = None
+    customers: int | None = None
+    entitlements: int | None = None
+    private_offers: int | None = None
+    days: int | None = None
+    limits: Limits | None = None
+
+
+@dataclass(frozen=True)
+class SandboxConfig:
+    """All options of a sandbox.
+
+    Attributes:
+        seed: Seed of rows, ids and credentials; the same seed and `now` give the same rows.
+        customers: Number of customers.
+        entitlements: Number of entitlements.
+        private_offers: Number of private offers.
+        days: Days of analytics, today included.
+        now: The moment at which the sandbox's calendar starts (aware); None is the real one. Rows lie around it.
+        order: Server order of all lists.
+        orders: Server order by table name (`customers`, `entitlements`, `private_offers`), over `order`.
+        apps: OAuth applications; the first is the one whose credentials `serve` hands out.
+        organizations: Organizations.
+        token_seconds: Lifetime of a token in seconds (documented: 3,600).
+        revoked_message: Message of the 401 for a revoked token (assumed).
+        limits: Rate limits; None switches them off.
+        window_kind: `fixed` windows start at multiples of their length since 1970; `sliding` ones end now (assumed).
+        window_scale: Factor on the length of the windows: 0.01 makes the minute 0.6 s.
+        count_token_calls: Token calls with valid credentials count against the limits (assumed).
+        count_rejected: Requests answered 429 count against the limits too (assumed not).
+        limit_headers: Send the `X-RateLimit-*` headers.
+        delay_place: Where a 429 tells its delay. `body` is documented, the header is what the vendor's sample reads.
+        delay_format: How the `Retry-After` header tells it: whole seconds, decimals, or an HTTP date.
+        analytics_shape: `array`: the records are `data`; `object`: `data.series` beside totals (both assumed).
+        metering_status: HTTP status and envelope code of an accepted metering call: 200, 201 or 202 (assumed).
+        metering_outcome: Event after `metering.submitted`: at once `confirmed` or `failed`, or by hand (assumed).
+        max_usages: Most entries of `details.usages` (25 is documented for AWS batches; for the body it is assumed).
+        keep_alive_seconds: Seconds after which an idle connection is closed.
+    """
+
+    seed: int = 7
+    customers: int = 250
+    entitlements: int = 400
+    private_offers: int = 120
+    days: int = 90
+    now: datetime | None = None
+    order: Order = "created_asc"
+    orders: Mapping[str, Order] = field(default_factory=dict)
+    apps: tuple[AppConfig, ...] = (AppConfig(),)
+    organizations: tuple[OrganizationConfig, ...] = (OrganizationConfig(),)
+    token_seconds: float = 3600
+    revoked_message: str = "Invalid token"
+    limits: Limits | None = Limits()
+    window_kind: WindowKind = "fixed"
+    window_scale: float = 1.0
+    count_token_calls: bool = True
+    count_rejected: bool = False
+    limit_headers: bool = True
+    delay_place: DelayPlace = "both"
+    delay_format: DelayFormat = "seconds"
+    analytics_shape: AnalyticsShape = "array"
+    metering_status: int = 202
+    metering_outcome: MeteringOutcome = "confirmed"
+    max_usages: int = 25
+    keep_alive_seconds: int = 75
+
+    def __post_init__(self) -> None:
+        """Refuse what would only fail later, far from its cause."""
+        if not self.apps or not self.organizations:
+            raise ValueError("a sandbox needs at least one app and one organization")
+        if any(not 0 <= app.organization < len(self.organizations) for app in self.apps):
+            raise ValueError("an app names an organization that is not configured")
+        if self.now is not None and self.now.tzinfo is None:
+            raise ValueError("now must carry a time zone")
+        if self.metering_status not in (200, 201, 202):
+            raise ValueError("metering_status must be 200, 201 or 202")
+        if self.window_scale <= 0:
+            raise ValueError("window_scale must be positive")
+
+
+CHANGEABLE = frozenset(
+    {
+        "token_seconds",
+        "revoked_message",
+        "limits",
+        "window_kind",
+        "window_scale",
+        "count_token_calls",
+        "count_rejected",
+        "limit_headers",
+        "delay_place",
+        "delay_format",
+        "analytics_shape",
+        "metering_status",
+        "metering_outcome",
+        "max_usages",
+    }
+)
+"""Options that `Sandbox.configure` may change while it runs; the others are built into the rows."""

@@ -1,0 +1,180 @@
+"""The control plane over HTTP, below `/_sandbox`: no token, no limits, loopback only."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from ipaddress import ip_address
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from .answers import failure, write_json
+from .behaviour import BEHAVIOUR
+from .config import Limits
+from .sandbox import Sandbox
+
+Body = dict[str, Any]
+Action = Callable[[Sandbox, Request, Body], object]
+
+
+def _credentials(sandbox: Sandbox, _request: Request, _body: Body) -> object:
+    return [
+        {
+            "clientId": app.client_id,
+            "clientSecret": app.secret,
+            "scopes": app.scopes,
+            "organizationId": app.organization_id,
+        }
+        for app in sandbox.tokens.apps.values()
+    ]
+
+
+def _rows(sandbox: Sandbox, request: Request, _body: Body) -> object:
+    return sandbox.rows(request.path_params["table"], request.query_params.get("organization"))
+
+
+def _listings(sandbox: Sandbox, _request: Request, _body: Body) -> object:
+    return {id_: [asdict(entry) for entry in found.listings] for id_, found in sandbox.organizations.items()}
+
+
+def _billable(sandbox: Sandbox, request: Request, _body: Body) -> object:
+    return [asdict(entry) for entry in sandbox.billable(request.query_params.get("organization"))]
+
+
+def _change_rows(sandbox: Sandbox, _request: Request, body: Body) -> object:
+    """`{op, table, id | ids, record, count, touch, organization, after, path}`."""
+    waiting = int(body.pop("after", 0))
+    path = str(body.pop("path", ""))
+    if waiting:
+        sandbox.after(waiting, lambda: _apply(sandbox, body), path=path)
+        return {"scheduled": True}
+    return _apply(sandbox, body)
+
+
+def _apply(sandbox: Sandbox, body: Body) -> object:
+    operation, table, organization = body["op"], body["table"], body.get("organization")
+    record, ids = body.get("record") or {}, body.get("ids") or [body.get("id")]
+    if operation == "insert":
+        return {"ids": sandbox.insert(table, record, count=body.get("count", 1), organization=organization)}
+    if operation == "put":
+        sandbox.put(table, record, organization=organization)
+        return {"ids": [record["id"]]}
+    if operation == "delete":
+        sandbox.delete(table, ids, organization=organization)
+    elif operation == "change":
+        for id_ in ids:
+            sandbox.change(table, id_, record, touch=body.get("touch", True), organization=organization)
+    else:
+        raise ValueError(f"unknown op {operation!r}; known: insert, put, change, delete")
+    return {"ids": ids}
+
+
+def _restate(sandbox: Sandbox, _request: Request, body: Body) -> object:
+    sandbox.restate(body["date"], body["vendor"], body["record"], organization=body.get("organization"))
+    return {"restated": True}
+
+
+def _faults(sandbox: Sandbox, _request: Request, _body: Body) -> object:
+    return [asdict(fault) for fault in sandbox.faults.all]
+
+
+def _add_fault(sandbox: Sandbox, _request: Request, body: Body) -> object:
+    return asdict(sandbox.fault(**body))
+
+
+def _clear_faults(sandbox: Sandbox, request: Request, _body: Body) -> object:
+    number = request.query_params.get("number")
+    sandbox.clear_faults(None if number is None else int(number))
+    return _faults(sandbox, request, {})
+
+
+def _requests(sandbox: Sandbox, request: Request, _body: Body) -> object:
+    return [entry.as_dict() for entry in sandbox.requests(request.query_params.get("path", ""))]
+
+
+def _clear_requests(sandbox: Sandbox, _request: Request, _body: Body) -> object:
+    sandbox.clear_requests()
+    return []
+
+
+def _metering(sandbox: Sandbox, _request: Request, _body: Body) -> object:
+    return [asdict(call) for call in sandbox.accepted_metering]
+
+
+def _settle(sandbox: Sandbox, request: Request, body: Body) -> object:
+    sandbox.settle_metering(request.path_params["id"], body["outcome"])
+    return sandbox.events[-1]
+
+
+def _configure(sandbox: Sandbox, _request: Request, body: Body) -> object:
+    if isinstance(body.get("limits"), dict):
+        body["limits"] = Limits(**body["limits"])
+    sandbox.configure(**body)
+    return {"changed": sorted(body)}
+
+
+def _revoke(sandbox: Sandbox, _request: Request, body: Body) -> object:
+    return {"revoked": sandbox.revoke_tokens(body.get("clientId"))}
+
+
+def _reset(sandbox: Sandbox, _request: Request, _body: Body) -> object:
+    sandbox.reset()
+    return {"reset": True}
+
+
+ROUTES: dict[tuple[str, str], Action] = {
+    ("GET", "/_sandbox"): lambda _s, _r, _b: {
+        "routes": [f"{method} {path}" for method, path in ROUTES],
+        "behaviour": [asdict(entry) for entry in BEHAVIOUR],
+    },
+    ("GET", "/_sandbox/credentials"): _credentials,
+    ("PATCH", "/_sandbox/config"): _configure,
+    ("POST", "/_sandbox/reset"): _reset,
+    ("GET", "/_sandbox/listings"): _listings,
+    ("GET", "/_sandbox/billable"): _billable,
+    ("GET", "/_sandbox/rows/{table}"): _rows,
+    ("POST", "/_sandbox/rows"): _change_rows,
+    ("POST", "/_sandbox/revenue"): _restate,
+    ("GET", "/_sandbox/faults"): _faults,
+    ("POST", "/_sandbox/faults"): _add_fault,
+    ("DELETE", "/_sandbox/faults"): _clear_faults,
+    ("GET", "/_sandbox/requests"): _requests,
+    ("DELETE", "/_sandbox/requests"): _clear_requests,
+    ("GET", "/_sandbox/stats"): lambda sandbox, _r, _b: sandbox.stats(),
+    ("GET", "/_sandbox/metering"): _metering,
+    ("POST", "/_sandbox/metering/{id}"): _settle,
+    ("GET", "/_sandbox/events"): lambda sandbox, _r, _b: sandbox.events,
+    ("POST", "/_sandbox/tokens/revoke"): _revoke,
+}
+"""Method and path of every call, and what it does."""
+
+
+def control_routes(sandbox: Sandbox) -> list[Route]:
+    """The routes of the control plane."""
+    return [Route(path, _endpoint(sandbox, action), methods=[method]) for (method, path), action in ROUTES.items()]
+
+
+def _endpoint(sandbox: Sandbox, action: Action) -> Callable[[Request], Awaitable[Response]]:
+    async def respond(request: Request) -> Response:
+        if request.client is None or not ip_address(request.client.host).is_loopback:
+            return _json(failure(403, "The control plane answers on loopback only").payload, 403)
+        sent = await request.body()
+        try:
+            body = orjson.loads(sent) if sent else {}
+            if not isinstance(body, dict):
+                raise ValueError("the body must be a JSON object")
+            with sandbox.lock:
+                return _json(action(sandbox, request, body))
+        except (KeyError, TypeError, ValueError) as error:
+            # A wrong call of the control plane: tell its author what is wrong with it.
+            return _json(failure(400, f"{type(error).__name__}: {error}").payload, 400)
+
+    return respond
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(write_json(value), status, media_type="application/json")

@@ -1,0 +1,127 @@
+"""What can be made to go wrong, where, when, and how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+FaultKind = Literal[
+    "status",
+    "reset",
+    "truncate",
+    "html",
+    "code",
+    "slow",
+    "redirect",
+    "revoke",
+    "lost_answer",
+    "error_after",
+    "empty_page",
+    "short_page",
+]
+KINDS: tuple[str, ...] = get_args(FaultKind)
+PROCESSED = frozenset({"truncate", "slow", "lost_answer", "error_after", "empty_page", "short_page"})
+"""Kinds with which the request is carried out; with the others it is not."""
+
+
+@dataclass
+class Fault:
+    """One thing that goes wrong.
+
+    A fault applies to requests that have passed authentication and the rate limits, and is counted against them.
+
+    Attributes:
+        kind: What happens. Nothing is carried out with these:
+            `status`: `status` is answered, with an error body.
+            `reset`: the connection is reset (RST) without an answer.
+            `html`: status 200 with an HTML page.
+            `code`: HTTP 200 with `status` as the envelope's code.
+            `redirect`: `status` (a 3xx, 307 by default) to `location`.
+            `revoke`: the application's tokens are revoked, and 401 is answered.
+            The request is carried out with these:
+            `slow`: the answer comes `seconds` later.
+            `truncate`: the answer ends after half of its body.
+            `lost_answer`: the connection is reset instead of an answer.
+            `error_after`: `status` is answered, with an error body.
+            `empty_page`: `data` is empty, `pagination` is right.
+            `short_page`: the last row of the page is missing.
+        path: Beginning of the URL path, such as `/api/v1/customers`; empty for all.
+        method: HTTP method; None for all.
+        page: Only this page (a request without `page` asks for page 1); None for all.
+        after: This many matching requests pass unharmed first.
+        count: How many times it happens; None for ever.
+        status: HTTP status, or envelope code for `code`.
+        seconds: Delay before the answer, with any kind.
+        location: Target of `redirect`.
+        message: Message of the error body; empty takes the phrase of the status.
+        headers: Further headers of the answer, such as `{"Retry-After": "120"}`.
+        seen: Matching requests so far.
+        fired: How many times it has happened.
+        number: Its number, given when it is added.
+    """
+
+    kind: FaultKind
+    path: str = ""
+    method: str | None = None
+    page: int | None = None
+    after: int = 0
+    count: int | None = 1
+    status: int = 500
+    seconds: float = 0.0
+    location: str = ""
+    message: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    seen: int = 0
+    fired: int = 0
+    number: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what could not happen."""
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown fault kind {self.kind!r}; known: {', '.join(KINDS)}")
+        if self.kind == "redirect":
+            self.status = self.status if 300 <= self.status < 400 else 307
+            if not self.location:
+                raise ValueError("a redirect fault needs a location")
+        if self.kind == "slow" and self.seconds <= 0:
+            raise ValueError("a slow fault needs seconds")
+
+    def _matches(self, method: str, path: str, page: int | None) -> bool:
+        return (
+            path.startswith(self.path)
+            and self.method in (None, method)
+            and (self.page is None or self.page == page)
+            and (self.count is None or self.fired < self.count)
+        )
+
+    def fires(self, method: str, path: str, page: int | None) -> bool:
+        """Whether it happens to this request; counts the request if it matches."""
+        if not self._matches(method, path, page):
+            return False
+        self.seen += 1
+        if self.seen <= self.after:
+            return False
+        self.fired += 1
+        return True
+
+
+class Faults:
+    """The faults in the order they were added; to one request only the first one that fires happens."""
+
+    def __init__(self) -> None:
+        self.all: list[Fault] = []
+        self._next = 1
+
+    def add(self, fault: Fault) -> Fault:
+        """Add a fault and number it."""
+        fault.number, self._next = self._next, self._next + 1
+        self.all.append(fault)
+        return fault
+
+    def clear(self, number: int | None = None) -> None:
+        """Remove one fault, or all."""
+        self.all = [fault for fault in self.all if number is not None and fault.number != number]
+
+    def take(self, method: str, path: str, page: int | None) -> Fault | None:
+        """The fault that happens to this request."""
+        return next((fault for fault in self.all if fault.fires(method, path, page)), None)

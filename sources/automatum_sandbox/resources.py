@@ -1,0 +1,169 @@
+"""The answers of `/api/v1/...`: lists, single rows, analytics and metering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from automatum.endpoints import (
+    API_PREFIX,
+    CUSTOMERS,
+    ENTITLEMENTS,
+    METERING_PATH,
+    METERING_SCOPE,
+    PRIVATE_OFFERS,
+    REVENUE,
+)
+
+from . import metering
+from .answers import Answer, FieldError, failure, success
+from .organization import Organization
+from .sandbox import Sandbox
+from .stamps import day_of, read_day, write_stamp
+from .tokens import Token
+
+DEFAULT_LIMIT, MOST_LIMIT = 20, 100
+"""Documented in `api/reference`."""
+
+_LISTS = {endpoint.path: endpoint for endpoint in (CUSTOMERS, ENTITLEMENTS, PRIVATE_OFFERS)}
+_FILTERS = {
+    "customers": ("status", "vendor", "search"),
+    "entitlements": ("status", "vendor", "customerId"),
+    "private_offers": ("status", "vendor", "customerId"),
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """An authenticated request to `/api/v1/...`.
+
+    Attributes:
+        path: Path below `/api/v1/`.
+        query: Query parameters.
+        body: Request body.
+    """
+
+    sandbox: Sandbox
+    organization: Organization
+    token: Token
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: bytes
+
+
+def page_of(query: Mapping[str, str]) -> int | None:
+    """The page a query asks for, None if that is not a number."""
+    text = query.get("page", "1")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def answer_call(call: Call) -> Answer:
+    """The answer to a request: 404 and 405 first, then the scope, then the resource."""
+    found = _find(call.path)
+    if found is None:
+        return failure(404, f"Route not found: {API_PREFIX}{call.path}")
+    method, scope, respond = found
+    if call.method != method:
+        answer = failure(405, "Method not allowed")
+        answer.headers["Allow"] = method
+        return answer
+    if scope not in call.token.scopes:
+        return failure(403, "Insufficient scope for this endpoint")
+    return respond(call)
+
+
+def _find(path: str) -> tuple[str, str, Callable[[Call], Answer]] | None:
+    head, _, rest = path.partition("/")
+    if path in _LISTS:
+        return "GET", _LISTS[path].scope, _list
+    if head in _LISTS and rest and "/" not in rest:
+        return "GET", _LISTS[head].scope, _detail
+    if path == REVENUE.path:
+        return "GET", REVENUE.scope, _revenue
+    return ("POST", METERING_SCOPE, _metering) if path == METERING_PATH else None
+
+
+def _list(call: Call) -> Answer:
+    page, errors = page_of(call.query), []
+    if page is None or page < 1:
+        errors.append(("page", "Must be an integer of at least 1"))
+    limit_text = call.query.get("limit", str(DEFAULT_LIMIT))
+    limit = int(limit_text) if limit_text.isascii() and limit_text.isdigit() else 0
+    if not 1 <= limit <= MOST_LIMIT:
+        errors.append(("limit", f"Must be an integer between 1 and {MOST_LIMIT}"))
+    if errors or page is None:
+        return failure(400, "Validation failed", errors)
+    table = _LISTS[call.path].table
+    filters = {name: call.query[name] for name in _FILTERS[table] if call.query.get(name)}
+    rows, total = call.organization.tables[table].page(page, limit, filters)
+    return success(rows, pagination={"page": page, "limit": limit, "total": total, "pages": -(-total // limit)})
+
+
+def _detail(call: Call) -> Answer:
+    path, _, id_ = call.path.partition("/")
+    endpoint, tables = _LISTS[path], call.organization.tables
+    row = tables[endpoint.table].get(id_)
+    if row is None:
+        return failure(404, f"{endpoint.table.removesuffix('s').replace('_', ' ').capitalize()} not found")
+    if endpoint is CUSTOMERS:
+        row = {**row, "entitlements": tables["entitlements"].of_customer(id_)}
+    return success(row)
+
+
+def _revenue(call: Call) -> Answer:
+    today = day_of(call.sandbox.calendar())
+    errors: list[FieldError] = []
+    # The last 30 days, today included.
+    span: dict[str, date] = {"startDate": today - timedelta(days=29), "endDate": today}
+    for name in span:
+        if name in call.query:
+            day = read_day(call.query[name])
+            if day is None:
+                errors.append((name, "Must be a date in the form YYYY-MM-DD"))
+            else:
+                span[name] = day
+    if not errors and span["startDate"] > span["endDate"]:
+        errors.append(("startDate", "Must not be after endDate"))
+    if errors:
+        return failure(400, "Validation failed", errors)
+    records = call.organization.revenue.between(span["startDate"], span["endDate"], today)
+    if call.sandbox.config.analytics_shape == "array":
+        return success(records)
+    total = sum(round(float(record["revenue"] or 0) * 100) for record in records) / 100
+    return success(
+        {
+            "startDate": span["startDate"].isoformat(),
+            "endDate": span["endDate"].isoformat(),
+            "totalRevenue": total,
+            "currency": "USD",
+            "series": records,
+        }
+    )
+
+
+def _metering(call: Call) -> Answer:
+    sandbox, log, config = call.sandbox, call.sandbox.metering, call.sandbox.config
+    body = metering.read_body(call.body)
+    if body is None:
+        return failure(400, "Validation failed", [("", "Body must be a JSON object")])
+    calendar = sandbox.calendar()
+    errors = metering.check(body, call.organization, day_of(calendar), config.max_usages)
+    if errors:
+        return failure(400, "Validation failed", errors)
+    id_ = f"meter_{call.organization.draw.getrandbits(32):08x}"
+    accepted = metering.Accepted(id_, call.organization.id, call.token.app.client_id, body, sandbox.time())
+    log.accepted.append(accepted)
+    log.note("submitted", accepted, calendar)
+    data: dict[str, Any] = {
+        "id": id_,
+        "status": "queued",
+        "vendor": body["vendor"],
+        "listingId": body["listingId"],
+        "createdAt": write_stamp(float(int(calendar))),
+    }
+    if config.metering_outcome != "manual":
+        sandbox.settle_metering(id_, config.metering_outcome)
+    return success(data, code=config.metering_status)

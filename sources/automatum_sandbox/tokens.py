@@ -1,0 +1,135 @@
+"""OAuth applications and the tokens they were given (vendor page `api/authentication`)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .answers import Answer, failure
+from .config import AppConfig
+from .seeded import seeded
+
+_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass
+class App:
+    """An OAuth application.
+
+    Attributes:
+        client_id: Also its id in `/oauth/applications/:id` (assumed).
+        secret: Current client secret.
+        organization_id: Organization whose rows it sees.
+        created: Seconds since 1970.
+        last_used: Seconds since 1970 of its latest token, None before the first.
+    """
+
+    client_id: str
+    secret: str = field(repr=False)
+    name: str
+    description: str
+    scopes: tuple[str, ...]
+    organization_id: str
+    created: float
+    updated: float
+    last_used: float | None = None
+
+
+@dataclass
+class Token:
+    """A token that was given out.
+
+    Attributes:
+        expires: Seconds since 1970.
+        scopes: The application's scopes when it was given out: changed scopes need a new token (`api/authentication`).
+    """
+
+    app: App
+    scopes: tuple[str, ...]
+    expires: float
+    revoked: bool = False
+
+
+class Tokens:
+    """All applications and tokens.
+
+    Args:
+        seed: Seed of ids and secrets.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.apps: dict[str, App] = {}
+        self._draw = seeded(f"credentials{seed}")
+        self._key = f"sandbox-signing-key-{seed}".encode()
+        self._given: dict[str, Token] = {}
+
+    def _word(self, length: int) -> str:
+        return "".join(self._draw.choice(_LETTERS) for _ in range(length))
+
+    def add_app(self, config: AppConfig, organization_id: str, now: float) -> App:
+        """Register an application."""
+        # Both words are drawn even if not needed, so that one app's fixed id does not change the others' secrets.
+        client_id, secret = f"app_{self._word(12)}", f"secret_{self._word(20)}"
+        app = App(
+            config.client_id or client_id,
+            config.client_secret or secret,
+            config.name,
+            "Local stand-in",
+            tuple(config.scopes),
+            organization_id,
+            now,
+            now,
+        )
+        self.apps[app.client_id] = app
+        return app
+
+    def authenticate(self, client_id: str, secret: str) -> App | None:
+        """The application with these credentials, None if they are wrong."""
+        app = self.apps.get(client_id)
+        return app if app is not None and hmac.compare_digest(app.secret.encode(), secret.encode()) else None
+
+    def give(self, app: App, seconds: float, now: float) -> str:
+        """A new token: a JWT with an HS256 signature, as the vendor's sample begins."""
+        claims = {"sub": app.client_id, "org": app.organization_id, "iat": int(now), "exp": int(now + seconds)}
+        claims_text = json.dumps({**claims, "jti": len(self._given)})
+        signed = f"{_encode(json.dumps({'alg': 'HS256', 'typ': 'JWT'}, separators=(',', ':')))}.{_encode(claims_text)}"
+        signature = hmac.new(self._key, signed.encode(), hashlib.sha256).digest()
+        text = f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+        self._given[text] = Token(app, app.scopes, now + seconds)
+        return text
+
+    def check(self, headers: Mapping[str, str], now: float, revoked_message: str) -> Token | Answer:
+        """The token of a request, or the 401 that answers it."""
+        kind, _, text = headers.get("authorization", "").partition(" ")
+        token = self._given.get(text.strip())
+        if kind.lower() != "bearer" or token is None:
+            return failure(401, "Invalid token")
+        if token.revoked:
+            return failure(401, revoked_message)
+        return failure(401, "Token expired") if now >= token.expires else token
+
+    def revoke(self, client_id: str | None = None) -> int:
+        """Revoke the tokens of an application, or all; returns how many were alive."""
+        alive = [t for t in self._given.values() if not t.revoked and client_id in (None, t.app.client_id)]
+        for token in alive:
+            token.revoked = True
+        return len(alive)
+
+    def new_secret(self, app: App, now: float) -> str:
+        """A new secret; the old one is invalid at once and all tokens are revoked (`api/authentication`)."""
+        app.secret, app.updated = f"secret_{self._word(20)}", now
+        self.revoke(app.client_id)
+        return app.secret
+
+    def delete_app(self, app: App) -> None:
+        """Remove an application for good; its tokens are revoked."""
+        self.revoke(app.client_id)
+        del self.apps[app.client_id]
+
+
+def _encode(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

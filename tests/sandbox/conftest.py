@@ -1,0 +1,83 @@
+"""One server for the tests that leave rows alone; those that change rows or options take `fresh`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+import requests
+
+from automatum_sandbox import Sandbox, SandboxConfig, Serving, serve
+
+NOW = datetime(2026, 1, 15, 12, 0, tzinfo=timezone.utc)
+
+
+class Clock:
+    """A clock that stands still until it is told to move."""
+
+    def __init__(self, now: float = NOW.timestamp()) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Client:
+    """A bare client: one session, one token, no retries."""
+
+    def __init__(self, served: Serving) -> None:
+        self.served = served
+        self.sandbox = served.sandbox
+        self.session = requests.Session()
+
+    def token_answer(self, app: int = 0, **form: str) -> requests.Response:
+        known = self.sandbox.apps[app]
+        sent = {"grant_type": "client_credentials", "client_id": known.client_id, "client_secret": known.secret, **form}
+        return self.session.post(f"{self.served.base_url}/oauth/token", data=sent, timeout=5)
+
+    def log_in(self, app: int = 0) -> Client:
+        self.session.headers["Authorization"] = f"Bearer {self.token_answer(app).json()['access_token']}"
+        return self
+
+    def get(self, path: str, **query: Any) -> requests.Response:
+        return self.session.get(f"{self.served.base_url}{path}", params=query, timeout=5, allow_redirects=False)
+
+    def call(self, method: str, path: str, **options: Any) -> requests.Response:
+        return self.session.request(method, f"{self.served.base_url}{path}", timeout=5, **options)
+
+
+Fresh = Callable[..., Client]
+
+
+@pytest.fixture(scope="session")
+def _shared() -> Iterator[Serving]:
+    with serve(SandboxConfig(now=NOW)) as served:
+        yield served
+
+
+@pytest.fixture
+def client(_shared: Serving) -> Iterator[Client]:
+    """Logged in to the shared server, whose log, limits and faults are empty."""
+    before = _shared.sandbox.config
+    made = Client(_shared).log_in()
+    _shared.sandbox.reset()
+    with made.session:
+        yield made
+    _shared.sandbox.config = before
+
+
+@pytest.fixture
+def fresh() -> Iterator[Fresh]:
+    """A server of its own, with these options and this clock; logged in."""
+    with ExitStack() as stack:
+
+        def start(clock: Clock | None = None, **options: Any) -> Client:
+            config = SandboxConfig(**{"now": NOW, "customers": 60, "entitlements": 80, "private_offers": 30, **options})
+            made = Client(stack.enter_context(serve(Sandbox(config, time=clock) if clock else config)))
+            stack.enter_context(made.session)
+            return made.log_in()
+
+        yield start
