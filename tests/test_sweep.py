@@ -1,13 +1,15 @@
 """I1 (nothing lost) and I3 (nothing paid twice) of one sweep over a list that moves while it is read."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automatum.account import DELETED, Known
 from automatum.endpoints import CUSTOMERS
 from automatum.errors import ApiUnreachable
 from automatum.pages import Page
 from automatum.records import Table
-from automatum.sweep import DELETED, Known, Sweep
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from automatum.sweep import Sweep
 
 from .moving_list import MovingList, change, delete, insert
 
@@ -191,7 +193,7 @@ schedules = st.one_of(
 @settings(max_examples=300, deadline=None, print_blob=True)
 @given(st.integers(0, 60), schedules)
 def test_a_complete_sweep_has_every_row_that_was_there_throughout(rows, events):
-    """One change at a time, the next one when the sweep has looked at the last: nothing that one sweep could not see."""
+    """One change at a time, the next when the sweep has looked at the last: nothing that one sweep could not see."""
     schedule, at = {}, 0
     for pause, event in events:
         at += pause

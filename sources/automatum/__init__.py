@@ -10,7 +10,21 @@ Credentials come from dlt's configuration (`[sources.automatum]` in `.dlt/secret
 (`AUTOMATUM_CLIENT_ID`, `AUTOMATUM_CLIENT_SECRET`).
 """
 
-from .source import automatum_source
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .source import automatum_source
 
 __all__ = ["automatum_source"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import the source when it is asked for: dlt takes half a second, and not all who look in here need it."""
+    if name == "automatum_source":
+        from .source import automatum_source
+
+        return automatum_source
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

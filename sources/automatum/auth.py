@@ -16,7 +16,7 @@ from .budget import Budget
 from .clock import Clock
 from .endpoints import TOKEN_PATH
 from .errors import ApiUnreachable, CredentialsRefused, NotThere, RequestRefused
-from .exchange import Failure, Patience, Reply, send
+from .exchange import Failure, Patience, Reply, plain, send
 from .quota import Quota
 from .redaction import keep_secret
 
@@ -84,7 +84,7 @@ class TokenSource:
         self.max_wait: float | None = None
         self._base_url = base_url
         self._client_id, self._client_secret = client_id, client_secret
-        self._session, self._quota, self._clock, self._budget = session, quota, clock, budget
+        self._session, self._quota, self._clock, self._budget = plain(session), quota, clock, budget
         self._timeout, self._attempts, self._deadline = timeout, attempts, deadline
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._grant: _Grant | None = None

@@ -11,6 +11,7 @@ from typing import Any
 
 import dlt
 import duckdb
+
 from automatum_sandbox import Sandbox, SandboxConfig, serve
 
 from .connection import connect

@@ -1,10 +1,15 @@
-"""What the destination holds already, read before a table is swept."""
+"""What the destination holds already, read before a table is swept; and what is taken out of it afterwards."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 
+import orjson
 from dlt.common.destination.exceptions import SqlClientNotAvailable
 from dlt.destinations.exceptions import (
     DatabaseException,
@@ -12,53 +17,245 @@ from dlt.destinations.exceptions import (
     DestinationConnectionError,
 )
 
+from .account import DELETED, Known, PageRecord
 from .endpoints import Endpoint
 from .errors import DestinationError
 from .records import DELETED_AT, ROW_HASH
 from .redaction import redact
-from .sweep import DELETED, Known
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
 logger = logging.getLogger("automatum")
 
+SWEEPS_TABLE = "_automatum_sweeps"
+PAGES_TABLE = "_automatum_pages"
+LOADS_TABLE = "_dlt_loads"
 _BATCH = 10_000
+_KEYS_A_QUERY = 500
+_SWEEPS_LOOKED_AT = 200
+_CANNOT = (SqlClientNotAvailable, DatabaseException, NotImplementedError)
 
 
-def read_known(pipeline: SupportsPipeline, endpoint: Endpoint) -> Known:
-    """Keys and row hashes of a table, read once.
+@dataclass
+class PastSweep:
+    """A sweep that reached its verdict.
+
+    Attributes:
+        id: Its id.
+        finished_at: When.
+        verdict: `complete` or `incomplete`.
+        facts: What else was written down: `candidates`, `ordered`, `full`, `drift`.
+    """
+
+    id: str
+    finished_at: datetime
+    verdict: str
+    facts: dict[str, Any]
+
+
+@dataclass
+class Unfinished:
+    """A sweep that was interrupted, as far as its pages were loaded.
+
+    Attributes:
+        id: Its id.
+        started_at: When.
+        pages: Its pages.
+        state: What it knew after the last of them.
+        requests: What it had cost by then.
+    """
+
+    id: str
+    started_at: datetime
+    pages: list[PageRecord]
+    state: dict[str, Any]
+    requests: int
+
+
+@dataclass
+class Held:
+    """What the destination holds about a table.
+
+    Attributes:
+        known: Keys and hashes.
+        past: Sweeps that reached their verdict, the latest first.
+        unfinished: The one to go on with.
+    """
+
+    known: Known
+    past: list[PastSweep] = field(default_factory=list)
+    unfinished: Unfinished | None = None
+
+
+def read_held(pipeline: SupportsPipeline, endpoint: Endpoint, history: str | None = None) -> Held:
+    """Everything that a sweep has to know of the destination; read once.
 
     Args:
         pipeline: The pipeline that will load the table.
         endpoint: Whose table.
+        history: Name of its history table. Rows that have no open version there count as changed.
 
     Returns:
-        What is known. Not readable, with the reason, where the destination has no SQL or the table is not ours.
+        What is held. Not readable, with the reason, where the destination has no SQL or the table is not ours.
 
     Raises:
         DestinationError: The destination cannot be reached; better to know before a request is spent.
     """
-    known = Known()
+    try:
+        with _client(pipeline) as client:
+            held = Held(_read_known(client, endpoint))
+            if history and held.known.hashes:
+                _forget_without_version(client, endpoint, history, held.known)
+            held.past = _read_past(client, endpoint.table)
+            held.unfinished = _read_unfinished(client, endpoint.table, {one.id for one in held.past})
+            return held
+    except _CANNOT as error:
+        why = f"{type(error).__name__}: {redact(str(error)).splitlines()[0][:200]}"
+        logger.warning("%s cannot be read from the destination; every row is loaded again (%s)", endpoint.table, why)
+        return Held(Known(readable=False, why=why))
+
+
+def read_rows(pipeline: SupportsPipeline, table: str, column: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of the destination, by the value of a column.
+
+    Args:
+        pipeline: The pipeline that loads the table.
+        table: Its name.
+        column: Column to look in.
+        keys: Values to look for.
+
+    Raises:
+        DestinationError: The destination cannot be reached.
+    """
+    rows: list[dict[str, Any]] = []
+    with _client(pipeline) as client:
+        names = client.make_qualified_table_name(table), client.escape_column_name(column)
+        for start in range(0, len(keys), _KEYS_A_QUERY):
+            some = keys[start : start + _KEYS_A_QUERY]
+            places = ", ".join(["%s"] * len(some))
+            query = f"SELECT * FROM {names[0]} WHERE {names[1]} IN ({places})"  # noqa: S608  names are our own
+            try:
+                with client.execute_query(query, *some) as cursor:
+                    columns = [str(one[0]).lower() for one in cursor.description]
+                    rows += [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+            except DatabaseUndefinedRelation:
+                return []
+    return rows
+
+
+def query(pipeline: SupportsPipeline, table: str, columns: Sequence[str], order_by: str = "") -> list[tuple[Any, ...]]:
+    """Columns of all rows of one of our tables; empty if there is no such table yet.
+
+    Raises:
+        DestinationError: The destination cannot be reached or read.
+    """
+    try:
+        with _client(pipeline) as client:
+            return list(_select(client, table, columns, order_by=order_by))
+    except _CANNOT as error:
+        raise DestinationError(
+            f"The destination cannot be read: {redact(str(error)).splitlines()[0]}",
+            "This needs a destination that answers SQL.",
+        ) from None
+
+
+def prune_pages(pipeline: SupportsPipeline, tables: Sequence[str]) -> None:
+    """Delete the page records of tables whose sweeps have reached their verdict; they have served their purpose."""
+    try:
+        with _client(pipeline) as client:
+            where = client.make_qualified_table_name(PAGES_TABLE), client.escape_column_name("table_name")
+            for table in tables:
+                client.execute_sql(f"DELETE FROM {where[0]} WHERE {where[1]} = %s", table)  # noqa: S608
+    except DatabaseUndefinedRelation:
+        return
+    except _CANNOT as error:
+        logger.debug("page records stay: %s", redact(str(error)))
+
+
+@contextmanager
+def _client(pipeline: SupportsPipeline) -> Iterator[Any]:
     try:
         with pipeline.sql_client() as client:  # type: ignore[attr-defined]
-            key, row_hash, deleted = (
-                client.escape_column_name(name) for name in (endpoint.row_key, ROW_HASH, DELETED_AT)
-            )
-            table = client.make_qualified_table_name(endpoint.table)
-            query = f"SELECT {key}, {row_hash}, {deleted} FROM {table}"  # noqa: S608  names come from our own table
-            with client.execute_query(query) as cursor:
-                while batch := cursor.fetchmany(_BATCH):
-                    known.hashes.update((k, h if d is None else DELETED) for k, h, d in batch)
-    except DatabaseUndefinedRelation:
-        return Known()
+            yield client
     except DestinationConnectionError as error:
         raise DestinationError(
             f"The destination cannot be reached: {redact(str(error))}",
             "Check its credentials and that no other program holds the file.",
         ) from None
-    except (SqlClientNotAvailable, DatabaseException, NotImplementedError) as error:
-        why = f"{type(error).__name__}: {redact(str(error)).splitlines()[0][:200]}"
-        logger.warning("%s cannot be read from the destination; every row is loaded again (%s)", endpoint.table, why)
-        return Known(readable=False, why=why)
+
+
+def _select(client: Any, table: str, columns: Sequence[str], where: str = "", order_by: str = "") -> Iterator[Any]:
+    """Rows of a table; none if there is no such table. `where` and `order_by` name a column of ours each."""
+    names = ", ".join(client.escape_column_name(name) for name in columns)
+    text = f"SELECT {names} FROM {client.make_qualified_table_name(table)}"  # noqa: S608  names are our own
+    values = []
+    if where:
+        text += f" WHERE {client.escape_column_name('table_name')} = %s"
+        values = [where]
+    if order_by:
+        text += f" ORDER BY {client.escape_column_name(order_by)} DESC"
+    try:
+        with client.execute_query(text, *values) as cursor:
+            while batch := cursor.fetchmany(_BATCH):
+                yield from batch
+    except DatabaseUndefinedRelation:
+        return
+
+
+def _read_known(client: Any, endpoint: Endpoint) -> Known:
+    known = Known()
+    for key, row_hash, deleted_at in _select(client, endpoint.table, (endpoint.row_key, ROW_HASH, DELETED_AT)):
+        known.hashes[key] = row_hash if deleted_at is None else DELETED
     return known
+
+
+def _forget_without_version(client: Any, endpoint: Endpoint, history: str, known: Known) -> None:
+    versions = {
+        key: version
+        for key, version, valid_to in _select(client, history, (endpoint.row_key, "_version", "valid_to"))
+        if valid_to is None
+    }
+    for key, held in known.hashes.items():
+        if held != DELETED and versions.get(key) != held:
+            known.hashes[key] = ""
+
+
+def _read_past(client: Any, table: str) -> list[PastSweep]:
+    columns = ("sweep_id", "finished_at", "verdict", "extra")
+    found = _select(client, SWEEPS_TABLE, columns, where=table, order_by="finished_at")
+    return [
+        PastSweep(id_, _moment(finished_at), verdict, _json(extra))
+        for id_, finished_at, verdict, extra in (row for row, _ in zip(found, range(_SWEEPS_LOOKED_AT), strict=False))
+    ]
+
+
+def _read_unfinished(client: Any, table: str, finished: set[str]) -> Unfinished | None:
+    columns = ("sweep_id", "page", "keys", "total", "read_at", "load_id", "state", "started_at", "requests")
+    rows = [row for row in _select(client, PAGES_TABLE, columns, where=table) if row[0] not in finished]
+    if not rows:
+        return None
+    # A package that was killed while it was loading may have brought its page records and not its rows.
+    loaded = {load_id for load_id, status in _select(client, LOADS_TABLE, ("load_id", "status")) if status == 0}
+    rows = [row for row in rows if row[5] in loaded]
+    if not rows:
+        return None
+    latest = max(rows, key=lambda row: _moment(row[4]))
+    pages = [
+        PageRecord(int(page), orjson.loads(keys), total, _moment(read_at))
+        for id_, page, keys, total, read_at, *_ in rows
+        if id_ == latest[0]
+    ]
+    return Unfinished(latest[0], _moment(latest[7]), pages, orjson.loads(latest[6]), int(latest[8]))
+
+
+def _moment(value: Any) -> datetime:
+    """A destination's timestamp, aware. Some give it without a zone; what we write is UTC."""
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def _json(value: Any) -> dict[str, Any]:
+    """A JSON column: some destinations give it parsed, some as text."""
+    parsed = orjson.loads(value) if isinstance(value, (str, bytes)) else value
+    return parsed if isinstance(parsed, dict) else {}

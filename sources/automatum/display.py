@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
@@ -34,7 +36,13 @@ def log_to_stderr(debug: bool) -> None:
     """Show our log on stderr: what a run waits for and why; every request with `debug`."""
     logger = logging.getLogger("automatum")
     logger.setLevel(logging.DEBUG if debug else logging.INFO)
-    logger.handlers = [RichHandler(console=err, show_path=False, markup=False, rich_tracebacks=False)]
+    handler: logging.Handler
+    if err.is_terminal:
+        handler = RichHandler(console=err, show_path=False, markup=False, rich_tracebacks=False)
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.handlers = [handler]
     logger.propagate = False
 
 
@@ -89,28 +97,29 @@ class Progress:
 
 def show_error(error: AutomatumError) -> None:
     """An error and its next step, on stderr."""
-    err.print("error:", style="bold red", end=" ")
-    err.print(redact(error.message), markup=False, highlight=False)
+    _say("error:", "bold red", error.message)
     if error.next_step:
-        err.print("next: ", style="bold", end=" ")
-        err.print(redact(error.next_step), markup=False, highlight=False)
+        _say("next: ", "bold", error.next_step)
 
 
 def show_fault(error: Exception) -> None:
     """An error that nobody foresaw."""
-    err.print("fault:", style="bold red", end=" ")
-    err.print(f"{type(error).__name__}: {redact(str(error))[:1000]}", markup=False, highlight=False)
-    err.print("This is a defect of the connector. Run again with --debug and report what it says.", highlight=False)
+    _say("fault:", "bold red", f"{type(error).__name__}: {str(error)[:1000]}")
+    _say("next: ", "bold", "This is a defect of the connector. Run again with --debug and report what it says.")
+
+
+def _say(label: str, style: str, text: str) -> None:
+    err.print(label, style=style, end=" ")
+    # A terminal wraps; a log file is read by programs, a line an event.
+    err.print(redact(text), markup=False, highlight=False, soft_wrap=not err.is_terminal)
 
 
 def show_summary(summary: Summary) -> None:
     """The tables of a sync, and its verdict."""
     figures = summary.as_json()
-    grid = _grid("table", "verdict", "requests", "pages", "announced", "distinct")
-    for name in ("inserted", "updated", "deleted", "unchanged"):
-        grid.add_column(name, justify="right")
+    grid = _grid("table", "verdict", *_FIGURES)
     for table, row in figures["tables"].items():
-        grid.add_row(table, _state(row["verdict"]), *(_number(row[key]) for key in list(row) if key in _FIGURES))
+        grid.add_row(table, _state(row["verdict"]), *(_number(row[key]) for key in _FIGURES))
     out.print(grid)
     for table, row in figures["tables"].items():
         if row["reason"]:
@@ -124,7 +133,7 @@ def show_summary(summary: Summary) -> None:
     )
 
 
-_FIGURES = ("requests", "pages", "announced", "distinct", "inserted", "updated", "deleted", "unchanged")
+_FIGURES = ("requests", "distinct", "inserted", "updated", "deleted", "unchanged")
 
 
 def show_check(report: CheckReport) -> None:
@@ -185,7 +194,7 @@ def show_demo(demo: Demo) -> None:
 
 
 def _grid(first: str, *numbers: str) -> Grid:
-    grid = Grid()
+    grid = Grid(box=box.SIMPLE)
     grid.add_column(first)
     for heading in numbers:
         grid.add_column(heading, justify="left" if heading in ("verdict", "state") else "right")

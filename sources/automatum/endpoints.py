@@ -92,6 +92,8 @@ class Endpoint:
         pages: Dotted path of the announced number of pages (lists only).
         parameters: Our word to the vendor's query parameter: `page`, `limit` for lists; `start`, `end` for reports.
         filters: Query parameters that narrow a list and that we check again on this side.
+        newest_first: Said by the user: the list comes ordered by `updatedAt`, newest first. Believed once proven.
+        only_in_detail: Keys that a record has at its own URL and not in the list.
         documented: True where the vendor's reference shows path, parameters and fields; False where they are assumed.
     """
 
@@ -108,6 +110,8 @@ class Endpoint:
     pages: str = "pagination.pages"
     parameters: Mapping[str, str] = field(default_factory=lambda: {"page": "page", "limit": "limit"})
     filters: tuple[str, ...] = ("status", "vendor")
+    newest_first: bool = False
+    only_in_detail: tuple[str, ...] = ()
     documented: bool = False
 
     @property
@@ -141,6 +145,7 @@ CUSTOMERS = Endpoint(
     path="customers",
     scope="read:customers",
     key=("id",),
+    only_in_detail=("entitlements",),
     documented=True,
     columns=(
         _known("id", "text", "id"),

@@ -72,11 +72,13 @@ def _override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
             endpoint = replace(endpoint, parameters={**endpoint.parameters, **_parameters(at, value, words)})
         elif key == "key":
             endpoint = _keyed(endpoint, _texts(at, value))
+        elif key == "order" and endpoint.kind == "list":
+            endpoint = replace(endpoint, newest_first=_order(at, value))
         elif key == "columns" and endpoint.kind == "report":
             endpoint = _with_columns(at, endpoint, value)
         else:
             known = ["path", "records", "parameters", "key"]
-            known += ["total", "pages"] if endpoint.kind == "list" else ["columns"]
+            known += ["total", "pages", "order"] if endpoint.kind == "list" else ["columns"]
             raise ConfigurationError(at, "no such setting.", f"Settings are {', '.join(known)}.")
     return endpoint
 
@@ -120,6 +122,12 @@ def _parameters(at: str, value: Any, words: set[str]) -> dict[str, str]:
     if not isinstance(value, Mapping) or not set(value) <= words:
         raise ConfigurationError(at, "not a table of parameter names.", f"Keys are {', '.join(sorted(words))}.")
     return {key: _text(f"{at}.{key}", name) for key, name in value.items()}
+
+
+def _order(at: str, value: Any) -> bool:
+    if value not in ("unknown", "updated_desc"):
+        raise ConfigurationError(at, f"{value!r} is not an order.", "Orders are unknown (the default), updated_desc.")
+    return bool(value == "updated_desc")
 
 
 def _text(at: str, value: Any) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from .endpoints import PAGE_SIZE, Endpoint
-from .errors import ApiUnreachable, ConfigurationError
+from .errors import ApiUnreachable, ConfigurationError, NotThere
 from .records import Record, dig
 
 if TYPE_CHECKING:
@@ -69,6 +70,22 @@ def read_report(transport: Transport, endpoint: Endpoint, start: date, end: date
     words = endpoint.parameters
     answer = transport.get(endpoint.path, {words["start"]: start.isoformat(), words["end"]: end.isoformat()})
     return Page(1, _records(answer, endpoint), None, None, answer.received_at)
+
+
+def read_one(transport: Transport, endpoint: Endpoint, key: str) -> Record | None:
+    """A row at its own URL, as the list would show it; None if the API answers 404.
+
+    Raises:
+        RequestError: See `Transport.get`; anything but a 404 tells nothing about the row.
+    """
+    try:
+        answer = transport.get(f"{endpoint.path}/{quote(key, safe='')}")
+    except NotThere:
+        return None
+    record = answer.body.get("data")
+    if not isinstance(record, dict):
+        raise ApiUnreachable("GET", f"{endpoint.path}/{key}", answer.status, "the record is not a JSON object")
+    return {name: value for name, value in record.items() if name not in endpoint.only_in_detail}
 
 
 def _records(answer: Answer, endpoint: Endpoint) -> list[Record]:

@@ -1,57 +1,48 @@
 """One table's part of a run: from pages to the tables that a load package gets.
 
-A run is made of chunks; each chunk is one load package. What a `TableRun` has seen lives on from chunk to chunk.
+A run is made of chunks; each chunk is one load package. What a `TableRun` has seen lives on from chunk to chunk, and,
+by way of the page records that are loaded with the rows, from run to run.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import TYPE_CHECKING
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
 
+from .account import Counts, Known, Verdict
+from .chronicle import page_rows, sweep_row
 from .connection import Connection
-from .destination import read_known
+from .deletions import AT_LEAST, FULL, SHARE, Decision, decide
+from .destination import PAGES_TABLE, SWEEPS_TABLE, Held, read_held, read_rows
 from .endpoints import Endpoint
 from .errors import AutomatumError, MoreToDo, NotThere
-from .pages import read_page, read_report
-from .records import EXTRA, SYNCED_AT, Row, Table, dumps, utc
-from .sweep import Counts, Known, Sweep, Verdict
+from .pages import read_one, read_page, read_report
+from .records import Record, Row, Table, child_schema, utc
+from .reports import Report, first_day, windows
+from .selection import Selection
+from .sweep import Sweep
+from .tombstones import history_table, marked_deleted, versions
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
 logger = logging.getLogger("automatum")
 
-SWEEPS_TABLE = "_automatum_sweeps"
 BATCH_ROWS = 10_000
 """Rows of one Arrow table."""
+RESUME_WITHIN = timedelta(hours=24)
+"""Age beyond which an interrupted sweep is not gone on with: too much has moved since."""
+ORDERED = "ordered"
+"""Marks a sweep whose pages all came newest first."""
 
-_STAMP = pa.timestamp("us", tz="UTC")
-SWEEPS_SCHEMA = pa.schema(
-    [
-        pa.field("sweep_id", pa.string(), nullable=False),
-        pa.field("table_name", pa.string(), nullable=False),
-        pa.field("started_at", _STAMP),
-        pa.field("finished_at", _STAMP),
-        pa.field("pages", pa.int64()),
-        pa.field("requests", pa.int64()),
-        pa.field("announced", pa.int64()),
-        pa.field("distinct_keys", pa.int64()),
-        pa.field("inserted", pa.int64()),
-        pa.field("updated", pa.int64()),
-        pa.field("deleted", pa.int64()),
-        pa.field("unchanged", pa.int64()),
-        pa.field("verdict", pa.string()),
-        pa.field("reason", pa.string()),
-        pa.field(EXTRA, pa.string()),
-        pa.field(SYNCED_AT, _STAMP, nullable=False),
-    ]
-)
+Answered = TypeVar("Answered")
+Tables = Iterator[tuple[str, pa.Table]]
 
 
 @dataclass
@@ -68,6 +59,11 @@ class Chunk:
     ends_at: float | None = None
     rows: int = 0
 
+    @property
+    def bounded(self) -> bool:
+        """Whether another chunk can follow."""
+        return self.max_rows is not None or self.ends_at is not None
+
     def full(self, now: float) -> bool:
         """Whether it takes no further page."""
         return (self.max_rows is not None and self.rows >= self.max_rows) or (
@@ -83,13 +79,14 @@ class Outcome:
         verdict: None while nothing was read.
         reason: Why it is incomplete, or what was seen on the way.
         requests: API requests spent on it, retries included.
-        pages: Pages read; one per report.
+        pages: Pages read; one per request of a report.
         announced: Number of rows that the API announced; None if it announces none.
         distinct: Distinct keys seen.
         counts: What became of the rows.
         skipped: Why it did not run; empty if it ran.
         stopped: The bound at which it was cut short.
         error: What ended it.
+        resumed: True if it went on where an earlier run had stopped.
     """
 
     verdict: Verdict | None = None
@@ -102,6 +99,7 @@ class Outcome:
     skipped: str = ""
     stopped: MoreToDo | None = None
     error: AutomatumError | None = None
+    resumed: bool = False
 
 
 class TableRun:
@@ -110,7 +108,7 @@ class TableRun:
     Args:
         endpoint: What to read.
         connection: How.
-        filters: Values for the endpoint's filters.
+        selection: Which rows, and what may be done about missing ones.
         on_page: Called after each page.
     """
 
@@ -118,33 +116,40 @@ class TableRun:
         self,
         endpoint: Endpoint,
         connection: Connection,
-        filters: Mapping[str, str] | None = None,
+        selection: Selection | None = None,
         on_page: Callable[[TableRun], None] | None = None,
     ) -> None:
         self.endpoint = endpoint
-        self._on_page = on_page
         self.outcome = Outcome()
+        self.left_pages = False
         self._connection = connection
-        self._filters = dict(filters or {})
+        self.settings = connection.settings
+        self._selection = (selection or Selection()).of(endpoint)
+        self._on_page = on_page
         self._table = Table(endpoint)
+        self._history = history_table(endpoint) if connection.settings.history else None
+        self._held: Held | None = None
         self._sweep: Sweep | None = None
-        self._known: Known | None = None
+        self._report: Report | None = None
+        self._decision: Decision | None = None
         self._id = uuid4().hex
         self._started = utc(connection.clock.time())
+        self._buffer: dict[str, Row] = {}
+        self._given: set[str] = set()
+        self._held_back: dict[str, Row] = {}
+        self._earlier_requests = 0
 
     @property
     def done(self) -> bool:
         """Whether another chunk would find nothing to do."""
         outcome = self.outcome
-        return bool(
-            outcome.skipped or outcome.error or outcome.stopped or outcome.verdict in ("complete", "incomplete")
-        )
+        return bool(outcome.skipped or outcome.error or outcome.verdict) and not self._held_back
 
     def skip(self, why: str) -> None:
         """Leave this table out."""
         self.outcome.skipped = why
 
-    def extract(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Iterator[tuple[str, pa.Table]]:
+    def extract(self, pipeline: SupportsPipeline | None, chunk: Chunk, load_id: str = "") -> Tables:
         """The tables of one chunk, each with its name.
 
         What goes wrong is kept in `outcome`, so that what was read before is loaded all the same.
@@ -152,97 +157,284 @@ class TableRun:
         Args:
             pipeline: The pipeline that loads them; None to read without comparing.
             chunk: Bounds.
+            load_id: The load package that they go into.
         """
         if self.done:
             return
         self._table.start_package()
-        buffer: dict[str, Row] = {}
-        spent = self._connection.budget.requests
+        self._given.clear()
+        self._buffer, self._held_back = self._held_back, {}
+        concluded = self.outcome.verdict is not None
         try:
-            if self._known is None:
-                self._known = read_known(pipeline, self.endpoint) if pipeline else Known(readable=False)
-            for rows in self._read(self._known, chunk):
-                buffer.update((row.key, row) for row in rows)
-                chunk.rows += len(rows)
-                if len(buffer) >= BATCH_ROWS:
-                    yield from self._table.arrow(list(buffer.values()))
-                    buffer = {}
+            if not concluded:
+                yield from self._read(pipeline, chunk)
         except MoreToDo as error:
             self.outcome.stopped, self.outcome.verdict = error, "more_to_do"
         except NotThere as error:
-            if self.endpoint.kind == "report":
-                self.skip(f"{error} Set its path, or leave it out of the tables.")
-                logger.warning("%s is skipped: %s", self.endpoint.table, self.outcome.skipped)
-            else:
-                self.outcome.error = error
+            self._refused(error)
         except AutomatumError as error:
             self.outcome.error = error
-        self.outcome.requests += self._connection.budget.requests - spent
-        if buffer:
-            yield from self._table.arrow(list(buffer.values()))
-        if self.outcome.verdict in ("complete", "incomplete") and pipeline and not self._filters:
-            yield SWEEPS_TABLE, self._account()
+        yield from self._flush()
+        if self._held_back and not chunk.bounded:
+            self._held_back.clear()  # there is no next package; their hash will differ, and the next sync brings them
+        if pipeline and not concluded:
+            yield from self._write_down(load_id)
 
-    def _read(self, known: Known, chunk: Chunk) -> Iterator[list[Row]]:
-        return self._read_report(known) if self.endpoint.kind == "report" else self._read_list(known, chunk)
+    def _refused(self, error: NotThere) -> None:
+        if self.endpoint.kind == "report":
+            self.skip(f"{error} Set its path, or leave it out of the tables.")
+            logger.warning("%s is skipped: %s", self.endpoint.table, self.outcome.skipped)
+        else:
+            self.outcome.error = error
 
-    def _read_list(self, known: Known, chunk: Chunk) -> Iterator[list[Row]]:
-        transport = self._connection.transport
-        if self._sweep is None:
-            self._sweep = Sweep(
-                self._table, lambda number: read_page(transport, self.endpoint, number, self._filters), known
-            )
-        sweep = self._sweep
+    def _read(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
+        if self._held is None:
+            self._held = read_held(pipeline, self.endpoint, self._history) if pipeline else Held(Known(readable=False))
+        if self.endpoint.kind == "report":
+            yield from self._read_report(self._held, pipeline, chunk)
+        else:
+            yield from self._read_list(self._held, pipeline, chunk)
+
+    def _give(self, rows: list[Row], chunk: Chunk) -> Tables:
+        """Put rows into the package; a batch at a time."""
+        for row in rows:
+            if self._history and row.key in self._given and row.key not in self._buffer:
+                # History takes one version a package; the second waits for the next.
+                self._held_back[row.key] = row
+            else:
+                self._buffer[row.key] = row
+        chunk.rows += len(rows)
+        if len(self._buffer) >= BATCH_ROWS:
+            yield from self._flush()
+
+    def _charged(self, request: Callable[[], Answered]) -> Answered:
+        """Count what a request costs, retries included, also when it fails."""
+        before = self._connection.budget.requests
+        try:
+            return request()
+        finally:
+            self.outcome.requests += self._connection.budget.requests - before
+
+    def _flush(self) -> Tables:
+        rows, self._buffer = list(self._buffer.values()), {}
+        if not rows:
+            return
+        if self._history:
+            self._given.update(row.key for row in rows)
+        for name, table in self._table.arrow(rows):
+            yield name, table
+            if self._history and name == self.endpoint.table:
+                yield self._history, versions(table, deleted=False)
+
+    # Lists
+
+    def _read_list(self, held: Held, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
+        sweep = self._sweep = self._sweep or self._start(held)
+        self.outcome.counts = sweep.counts
+        while not chunk.full(self._connection.clock.monotonic()):
+            if sweep.verdict is None:
+                rows = sweep.step()
+                self._follow(sweep)
+                yield from self._give(rows, chunk)
+            elif self._may_delete(sweep, pipeline) and self._decision is None:
+                yield from self._give(self._look_for_the_missing(sweep, held), chunk)
+            else:
+                break
+        if sweep.verdict is None:
+            return
+        self.outcome.verdict, self.outcome.reason = sweep.verdict, sweep.reason
+        if self._decision and pipeline:
+            self._conclude(self._decision)
+            yield from self._bury(self._decision.confirmed, pipeline)
+
+    def _start(self, held: Held) -> Sweep:
+        transport, endpoint, filters = self._connection.transport, self.endpoint, self._selection.filters
+        sweep = Sweep(
+            self._table,
+            lambda number: self._charged(lambda: read_page(transport, endpoint, number, filters)),
+            held.known,
+            newest_first=self._may_end_early(held),
+            wanted=self._selection.wanted(self._table),
+        )
+        unfinished = held.unfinished
+        young = unfinished and utc(self._connection.clock.time()) - unfinished.started_at < RESUME_WITHIN
+        if unfinished and young and self._selection.everything and sweep.resume(unfinished.pages, unfinished.state):
+            self._id, self._started = unfinished.id, unfinished.started_at
+            self._earlier_requests, self.left_pages = unfinished.requests, True
+            self.outcome.resumed = True
+            logger.info("%s goes on at page %d", endpoint.table, sweep.next)
+        return sweep
+
+    def _may_end_early(self, held: Held) -> bool:
+        if not (self.endpoint.newest_first and self._selection.everything and held.known.readable):
+            return False
+        now = utc(self._connection.clock.time())
+        for one in held.past:
+            if one.facts.get(ORDERED) is not True:
+                return False
+            if one.facts.get(FULL):
+                return now - one.finished_at < timedelta(hours=self.settings.full_sweep_every)
+        return False
+
+    def _follow(self, sweep: Sweep) -> None:
         outcome = self.outcome
-        outcome.counts = sweep.counts
-        while sweep.verdict is None and not chunk.full(self._connection.clock.monotonic()):
-            rows = sweep.step()
-            outcome.pages, outcome.announced, outcome.distinct = sweep.pages_read, sweep.total, sweep.distinct
-            if self._on_page:
-                self._on_page(self)
-            yield rows
-        outcome.verdict, outcome.reason = sweep.verdict, sweep.reason
+        outcome.pages, outcome.announced, outcome.distinct = sweep.pages_read, sweep.total, sweep.distinct
+        if self._on_page:
+            self._on_page(self)
 
-    def _read_report(self, known: Known) -> Iterator[list[Row]]:
-        today = utc(self._connection.clock.time()).date()
-        page = read_report(self._connection.transport, self.endpoint, self._first_day(today), today)
-        outcome, table = self.outcome, self._table
-        outcome.pages, outcome.verdict = 1, "complete"
-        rows: dict[str, Row] = {}
-        seen: set[str] = set()
-        for key, record in zip(table.keys(page.records), page.records, strict=True):
-            if key is None or key in seen:
+    def _may_delete(self, sweep: Sweep, pipeline: SupportsPipeline | None) -> bool:
+        return (
+            pipeline is not None
+            and sweep.verdict == "complete"
+            and not sweep.cut
+            and self._selection.everything
+            and sweep.known.readable
+            and self.settings.deletes != "ignore"
+        )
+
+    def _look_for_the_missing(self, sweep: Sweep, held: Held) -> list[Row]:
+        """Decide about rows that were not listed; returns those that are there after all."""
+        now = self._connection.clock.time()
+        decision = decide(sweep.known, sweep.distinct, held.past, self._ask, utc(now), self._selection.allow_deletes)
+        found = [sweep.take_one(key, record, now) for key, record in decision.alive.items()]
+        if decision.alive and sweep.extra == 0:
+            # A row that is alive was on no page: rows moved without a trace. What else was missed shows in a second
+            # reading, if the extra requests allow one.
+            sweep.distrust(f"{len(decision.alive)} rows are there though no page listed them")
+        elif decision.alive:
+            sweep.verdict = "incomplete"
+            sweep.reason = f"{len(decision.alive)} rows are there though no page listed them"
+            self._decision = decision
+        else:
+            self._decision = decision
+        return [row for row in found if row]
+
+    def _ask(self, key: str) -> Record | None:
+        return self._charged(lambda: read_one(self._connection.transport, self.endpoint, key))
+
+    def _conclude(self, decision: Decision) -> None:
+        outcome = self.outcome
+        if decision.refused:
+            outcome.verdict, outcome.reason = "incomplete", decision.refused
+        elif decision.waiting:
+            outcome.reason = f"{decision.waiting} rows are not listed any more; the next sync decides"
+
+    # Reports
+
+    def _read_report(self, held: Held, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
+        report = self._report = self._report or self._start_report(held)
+        outcome = self.outcome
+        outcome.counts = report.counts
+        while report.todo and not chunk.full(self._connection.clock.monotonic()):
+            for rows in report.step():
+                outcome.pages, outcome.distinct = report.pages, report.distinct
+                if self._on_page:
+                    self._on_page(self)
+                yield from self._give(rows, chunk)
+        if report.todo:
+            return
+        outcome.verdict = "complete"
+        if report.ambiguous:
+            outcome.verdict = "incomplete"
+            outcome.reason = (
+                f"{report.ambiguous} records share or lack their key ({', '.join(self.endpoint.key)}); name one that "
+                f"tells them apart in sources.automatum.endpoints.{self.endpoint.table}.key"
+            )
+        if pipeline and report.gone and held.known.readable and self.settings.deletes != "ignore":
+            count, compared = len(report.gone), report.compared
+            if count > AT_LEAST and count > SHARE * compared and not self._selection.allow_deletes:
                 outcome.verdict = "incomplete"
                 outcome.reason = (
-                    f"records share or lack their key ({', '.join(self.endpoint.key)}); name one that tells them "
-                    f"apart in sources.automatum.endpoints.{self.endpoint.table}.key"
+                    f"{count} of {compared} rows are not reported any more; nothing was deleted. If they are gone "
+                    "indeed, run with --allow-deletes"
                 )
-                continue
-            seen.add(key)
-            hash_ = table.hash(record)
-            held = known.hashes.get(key)
-            if held == hash_:
-                outcome.counts.unchanged += 1
-                continue
-            outcome.counts.updated += held is not None
-            outcome.counts.inserted += held is None
-            rows[key] = Row(key, hash_, record, utc(page.read_at), held is not None or not known.readable)
-        outcome.distinct = len(seen)
-        yield list(rows.values())
+            else:
+                yield from self._bury(report.gone, pipeline)
 
-    def _first_day(self, today: date) -> date:
-        return self._connection.settings.first_day(today)
-
-    def _account(self) -> pa.Table:
-        outcome, counts = self.outcome, self.outcome.counts
-        finished: datetime = utc(self._connection.clock.time())
-        drift = self._sweep.drift if self._sweep else []
-        values = [
-            self._id, self.endpoint.table, self._started, finished, outcome.pages, outcome.requests,
-            outcome.announced, outcome.distinct, counts.inserted, counts.updated, counts.deleted, counts.unchanged,
-            outcome.verdict, outcome.reason or None, dumps({"drift": drift}).decode() if drift else None, finished,
-        ]  # fmt: skip
-        return pa.Table.from_arrays(
-            [pa.array([value], one.type) for value, one in zip(values, SWEEPS_SCHEMA, strict=True)],
-            schema=SWEEPS_SCHEMA,
+    def _start_report(self, held: Held) -> Report:
+        today = utc(self._connection.clock.time()).date()
+        transport, endpoint, settings = self._connection.transport, self.endpoint, self.settings
+        since: date | None = self._selection.since
+        start = since or first_day(held.known, self._table, settings.first_day(today), settings.lookback_days)
+        return Report(
+            self._table,
+            lambda first, last: self._charged(lambda: read_report(transport, endpoint, first, last)),
+            held.known,
+            windows(start, today, self._selection.window_days or settings.report_window_days),
         )
+
+    # What is gone, and what is written down
+
+    def _bury(self, keys: list[str], pipeline: SupportsPipeline) -> Tables:
+        """Mark rows deleted, or remove them, with their children; the deletion is a version of its own."""
+        if not keys:
+            return
+        now = utc(self._connection.clock.time())
+        yield from self._flush()
+        self.outcome.counts.deleted += len(keys)
+        rows = read_rows(pipeline, self.endpoint.table, self.endpoint.row_key, keys)
+        marked = marked_deleted(self._table.schema, rows, now)
+        # With `hard`, a row with `_deleted_at` is what makes dlt delete: see the hints of the resource.
+        yield self.endpoint.table, marked
+        if self._history:
+            yield self._history, versions(marked, deleted=True)
+        for child in self.endpoint.children:
+            if self.settings.deletes == "hard":
+                yield from self._without_children([str(row[self.endpoint.row_key]) for row in rows], now, child.table)
+            else:
+                found = read_rows(pipeline, child.table, child.parent_key, keys)
+                if found:
+                    yield child.table, marked_deleted(child_schema(child), found, now)
+
+    def _without_children(self, keys: list[str], now: datetime, child: str) -> Tables:
+        rows = [Row(key, "", {self.endpoint.key[0]: key}, now) for key in keys]
+        yield from ((name, table) for name, table in self._table.arrow(rows) if name == child)
+
+    def _write_down(self, load_id: str) -> Tables:
+        outcome, sweep = self.outcome, self._sweep
+        requests = self._earlier_requests + outcome.requests
+        if outcome.verdict in ("complete", "incomplete"):
+            yield (
+                SWEEPS_TABLE,
+                sweep_row(
+                    sweep_id=self._id,
+                    table=self.endpoint.table,
+                    started_at=self._started,
+                    finished_at=utc(self._connection.clock.time()),
+                    pages=outcome.pages,
+                    requests=requests,
+                    announced=outcome.announced,
+                    distinct=outcome.distinct,
+                    counts=outcome.counts,
+                    verdict=outcome.verdict,
+                    reason=outcome.reason,
+                    facts=self._facts(),
+                ),
+            )
+        elif sweep and self._selection.everything and (records := sweep.take_records()):
+            self.left_pages = True
+            yield (
+                PAGES_TABLE,
+                page_rows(
+                    sweep_id=self._id,
+                    table=self.endpoint.table,
+                    started_at=self._started,
+                    requests=requests,
+                    records=records,
+                    state=sweep.state(),
+                    load_id=load_id,
+                ),
+            )
+
+    def _facts(self) -> dict[str, Any]:
+        """What the next sweep reads, and what a curious reader may want to know."""
+        sweep = self._sweep
+        facts: dict[str, Any] = {}
+        if sweep:
+            if sweep.verdict == "complete" and not sweep.cut and self._selection.everything:
+                facts[FULL] = True
+            if self.endpoint.newest_first:
+                facts[ORDERED] = sweep.ordered
+            if sweep.drift:
+                facts["drift"] = sweep.drift
+        return {**facts, **(self._decision.facts if self._decision else {})}

@@ -118,6 +118,12 @@ class Table:
         """16 hexadecimal digits that differ when anything in the record differs."""
         return hashlib.blake2b(dumps(record), digest_size=8, key=self._salt).hexdigest()
 
+    def updated_at(self, records: Sequence[Record]) -> list[datetime | None]:
+        """When each record was last changed, by its own word."""
+        column = _named(self.endpoint.columns, "updated_at")
+        moments: list[datetime | None] = convert(_pick(records, column)[0], column.type)[0].to_pylist()
+        return moments
+
     def start_package(self) -> None:
         """Forget what this package has been given: the next rows go into another load package."""
         self._emitted.clear()

@@ -26,6 +26,7 @@ APPLICATION_LIMITS = ((50, 60.0), (1000, 3600.0))
 ORGANIZATION_LIMITS = ((500, 60.0), (10000, 3600.0))
 """Requests and seconds, per organization, all its applications together (`api/authentication`)."""
 DEFAULT_DAYS = 365
+DELETES = ("soft", "hard", "ignore")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Limits = tuple[tuple[int, float], ...]
@@ -46,6 +47,13 @@ class AutomatumSettings(BaseConfiguration):
         endpoints: Table name to what is different there: `path`, `records`, `total`, `pages`, `parameters`, `key`.
         reports: Further analytics reports: `name`, and what of `path`, `parameters`, `records`, `key`, `columns` is
             not the default.
+        vendor: Only rows of this marketplace (`aws`, `azure`). A filtered sync deletes nothing.
+        status: Only rows of this status. A filtered sync deletes nothing.
+        deletes: What happens to rows that are gone: `soft` sets `_deleted_at`, `hard` removes, `ignore` leaves them.
+        history: Keep every version of every row in `<table>_history`.
+        lookback_days: Days of each report that are read again, because revenue is restated.
+        report_window_days: Days that one request for a report spans; None: all in one.
+        full_sweep_every: Hours after which a list is read whole, however it is ordered.
         request_timeout: Seconds to wait for a connection, and for each piece of an answer.
         retry_deadline: Seconds after which a request that keeps failing is given up.
         retry_attempts: Attempts after which it is given up, whichever comes first.
@@ -60,17 +68,29 @@ class AutomatumSettings(BaseConfiguration):
     since: Optional[str] = None  # noqa: UP045
     endpoints: Optional[Dict[str, Any]] = None  # noqa: UP006, UP045
     reports: Optional[List[Any]] = None  # noqa: UP006, UP045
+    vendor: Optional[str] = None  # noqa: UP045
+    status: Optional[str] = None  # noqa: UP045
+    deletes: str = "soft"
+    history: bool = False
+    lookback_days: int = 35
+    report_window_days: Optional[int] = None  # noqa: UP045
+    full_sweep_every: float = 24.0
     request_timeout: float = 30.0
     retry_deadline: float = 120.0
     retry_attempts: int = 6
 
     def on_partial(self) -> None:
         """Fall back to the vendor's names for the credentials."""
-        self.client_id = self.client_id or os.environ.get("AUTOMATUM_CLIENT_ID") or None  # type: ignore[assignment]
-        secret = self.client_secret or os.environ.get("AUTOMATUM_CLIENT_SECRET") or None
-        self.client_secret = secret  # type: ignore[assignment]
+        self._find_credentials()
+        if not self.is_partial():
+            self.resolve()
+
+    def _find_credentials(self) -> None:
         for name in ("client_id", "client_secret"):
-            if not getattr(self, name):
+            # Set but empty is what a shell makes of a variable that is not there.
+            value = getattr(self, name) or os.environ.get(f"AUTOMATUM_{name.upper()}")
+            setattr(self, name, value or None)
+            if not value:
                 raise ConfigurationError(
                     f"sources.automatum.{name}",
                     "not set.",
@@ -78,8 +98,6 @@ class AutomatumSettings(BaseConfiguration):
                     ".dlt/secrets.toml under [sources.automatum]. The Automatum dashboard shows it once, under "
                     "Settings > Integrations > API Access.",
                 )
-        if not self.is_partial():
-            self.resolve()
 
     def on_resolved(self) -> None:
         """Check what can be checked without a request.
@@ -87,13 +105,19 @@ class AutomatumSettings(BaseConfiguration):
         Raises:
             ConfigurationError: A value makes no sense; the key is named.
         """
+        self._find_credentials()
         keep_secret(self.client_secret)
         self.base_url = _root(self.base_url)
         self.app_limits()
         self.org_limits()
         self.first_day()
-        for name in ("request_timeout", "retry_deadline", "retry_attempts"):
-            if not getattr(self, name) > 0:
+        if self.deletes not in DELETES:
+            raise ConfigurationError("sources.automatum.deletes", f"{self.deletes!r} is none of {', '.join(DELETES)}.")
+        if self.lookback_days < 0:
+            raise ConfigurationError("sources.automatum.lookback_days", f"{self.lookback_days} is below 0.")
+        positive = ("request_timeout", "retry_deadline", "retry_attempts", "full_sweep_every", "report_window_days")
+        for name in positive:
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ConfigurationError(f"sources.automatum.{name}", f"{getattr(self, name)} is not above 0.")
 
     def app_limits(self) -> Limits:

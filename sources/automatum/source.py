@@ -24,11 +24,14 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from .connection import Connection, connect
+from .destination import PAGES_TABLE, SWEEPS_TABLE
 from .endpoints import Child, Endpoint
 from .errors import ScopeMissing
-from .reading import SWEEPS_TABLE, Chunk, TableRun
-from .records import EXTRA, POSITION, REMOVED, SYNCED_AT
+from .reading import Chunk, TableRun
+from .records import DELETED_AT, EXTRA, POSITION, REMOVED, SYNCED_AT
+from .selection import Selection
 from .settings import DEFAULT_BASE_URL, AutomatumSettings
+from .tombstones import VERSION, history_table
 
 logger = logging.getLogger("automatum")
 
@@ -73,7 +76,7 @@ def automatum_source(
     connection = connect(settings)
     named = tuple(settings.tables or ())
     chosen = connection.select(named)
-    chunk = Chunk()
+    selection = select_rows(settings)
 
     def alone(run: TableRun) -> Iterator[tuple[str, pa.Table]]:
         # A resource that is run by itself speaks for itself: what it lacks is a warning, what breaks is raised.
@@ -83,14 +86,20 @@ def automatum_source(
         if missing:
             logger.warning("%s is skipped: %s", run.endpoint.table, ScopeMissing(missing, frozenset()).message)
             return
-        yield from run.extract(loading_pipeline(), chunk)
+        yield from run.extract(loading_pipeline(), Chunk(), load_id())
         outcome = run.outcome
         if outcome.error:
             raise outcome.error
         if outcome.verdict != "complete" and not outcome.skipped:
             logger.warning("%s is %s: %s", run.endpoint.table, outcome.verdict, outcome.reason or outcome.stopped)
 
-    return [resource_of(endpoint, connection, alone) for endpoint in chosen]
+    return [_by_itself(endpoint, connection, selection, alone) for endpoint in chosen]
+
+
+def select_rows(settings: AutomatumSettings) -> Selection:
+    """The filters that the settings name."""
+    filters = {"vendor": settings.vendor, "status": settings.status}
+    return Selection({name: value for name, value in filters.items() if value})
 
 
 def chunk_source(runs: Sequence[TableRun], chunk: Chunk) -> Any:
@@ -103,43 +112,80 @@ def chunk_source(runs: Sequence[TableRun], chunk: Chunk) -> Any:
 
     @dlt.source(name="automatum", section="automatum")
     def automatum() -> Iterable[DltResource]:
-        return [_resource(run, lambda run: run.extract(loading_pipeline(), chunk)) for run in runs]
+        return [_of_a_run(run, chunk) for run in runs]
 
     return automatum()
 
 
-def resource_of(
-    endpoint: Endpoint, connection: Connection, extract: Callable[[TableRun], Iterator[tuple[str, pa.Table]]]
+Read = Callable[[Any], Iterator[tuple[str, pa.Table]]]
+
+
+def _by_itself(
+    endpoint: Endpoint,
+    connection: Connection,
+    selection: Selection,
+    extract: Callable[[TableRun], Iterator[tuple[str, pa.Table]]],
 ) -> DltResource:
     """A resource that starts a new run of its table each time it is iterated."""
-    return _declared(endpoint, lambda: extract(TableRun(endpoint, connection)))
+    settings = connection.settings
+    return _declared(
+        endpoint,
+        settings,
+        lambda bounds: extract(TableRun(endpoint, connection, selection.within(bounds))),
+    )
 
 
-def _resource(run: TableRun, extract: Callable[[TableRun], Iterator[tuple[str, pa.Table]]]) -> DltResource:
-    return _declared(run.endpoint, lambda: extract(run))
+def _of_a_run(run: TableRun, chunk: Chunk) -> DltResource:
+    """A resource that goes on with a run."""
+    return _declared(run.endpoint, run.settings, lambda _: run.extract(loading_pipeline(), chunk, load_id()))
 
 
-def _declared(endpoint: Endpoint, read: Callable[[], Iterator[tuple[str, pa.Table]]]) -> DltResource:
+def _declared(endpoint: Endpoint, settings: AutomatumSettings, read: Read) -> DltResource:
     logging.getLogger("dlt").addFilter(_quiet)
     hints = {child.table: _child_hints(child) for child in endpoint.children}
-    hints[SWEEPS_TABLE] = dlt.mark.make_hints(
-        table_name=SWEEPS_TABLE, primary_key="sweep_id", write_disposition="merge", columns=[_json_column()]
-    )
+    hints[SWEEPS_TABLE] = _hints(SWEEPS_TABLE, "sweep_id")
+    hints[PAGES_TABLE] = _hints(PAGES_TABLE, ("sweep_id", "page"))
+    hints[history_table(endpoint)] = _history_hints(endpoint)
+    columns = [_json_column(), {"name": SYNCED_AT, "dedup_sort": "desc"}]
+    if settings.deletes == "hard":
+        columns.append({"name": DELETED_AT, "hard_delete": True})
 
-    @dlt.resource(
-        name=endpoint.table,
-        primary_key=endpoint.row_key,
-        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
-        columns=[_json_column(), {"name": SYNCED_AT, "dedup_sort": "desc"}],
-    )
-    def rows() -> Iterator[Any]:
-        for name, table in read():
+    def rows(updated_at: Any = None) -> Iterator[Any]:
+        for name, table in read(updated_at):
             if name == endpoint.table:
                 yield table
             else:
                 yield dlt.mark.with_hints(table, hints[name], create_table_variant=True)
 
-    return rows
+    return dlt.resource(
+        rows,
+        name=endpoint.table,
+        primary_key=endpoint.row_key,
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+        columns=columns,
+    )
+
+
+def _hints(table: str, key: str | tuple[str, ...]) -> Any:
+    return dlt.mark.make_hints(table_name=table, primary_key=key, write_disposition="merge", columns=[_json_column()])
+
+
+def _history_hints(endpoint: Endpoint) -> Any:
+    # Merged by the row's key: a version ends where the next one of the same row begins, and rows that a package does
+    # not mention keep theirs open.
+    return dlt.mark.make_hints(
+        table_name=history_table(endpoint),
+        primary_key=(),
+        merge_key=endpoint.row_key,
+        write_disposition={
+            "disposition": "merge",
+            "strategy": "scd2",
+            "row_version_column_name": VERSION,
+            "validity_column_names": ["valid_from", "valid_to"],
+        },
+        # The table's own hints are the starting point of these: what orders two readings of a row does not apply here.
+        columns=[_json_column(), {"name": VERSION, "data_type": "text"}, {"name": SYNCED_AT, "dedup_sort": None}],
+    )
 
 
 def _json_column() -> Any:
@@ -164,3 +210,11 @@ def loading_pipeline() -> SupportsPipeline | None:
     A pipeline that was merely used before in this process does not count: rows must not be held against it.
     """
     return dlt.current.pipeline() if LoadPackageStateInjectableContext in Container() else None
+
+
+def load_id() -> str:
+    """Id of the load package that is being extracted; empty outside of a pipeline."""
+    container = Container()
+    if LoadPackageStateInjectableContext not in container:
+        return ""
+    return str(container[LoadPackageStateInjectableContext].load_id)

@@ -11,7 +11,9 @@ import dlt
 from dlt.common.pipeline import SupportsPipeline
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from .account import Counts, Verdict
 from .connection import Connection
+from .destination import prune_pages
 from .endpoints import Endpoint
 from .errors import (
     EXIT_ACCESS,
@@ -26,8 +28,8 @@ from .errors import (
 )
 from .reading import Chunk, TableRun
 from .redaction import redact
-from .source import chunk_source
-from .sweep import Counts, Verdict
+from .selection import Selection
+from .source import chunk_source, select_rows
 
 logger = logging.getLogger("automatum")
 
@@ -95,6 +97,7 @@ def sync(
     pipeline: SupportsPipeline,
     names: Sequence[str] = (),
     *,
+    selection: Selection | None = None,
     chunk_rows: int = CHUNK_ROWS,
     chunk_seconds: float = CHUNK_SECONDS,
     on_page: Callable[[TableRun], None] | None = None,
@@ -105,6 +108,7 @@ def sync(
         connection: The API.
         pipeline: The dlt pipeline that loads.
         names: Tables or groups; empty for the configured ones, or else for all that the scopes allow.
+        selection: Which rows, and what may be done about missing ones; None for what the settings say.
         chunk_rows: Rows of one load package.
         chunk_seconds: Seconds after which a load package is closed.
         on_page: Called after each page, with the run it belongs to.
@@ -120,14 +124,18 @@ def sync(
     """
     started = connection.clock.monotonic()
     summary = Summary()
+    selection = selection or select_rows(connection.settings)
     named = tuple(names) or tuple(connection.settings.tables or ())
     chosen = connection.select(named, "argument TABLE" if names else "sources.automatum.tables")
-    summary.runs = [TableRun(endpoint, connection, on_page=on_page) for endpoint in chosen]
+    summary.runs = [TableRun(endpoint, connection, selection, on_page) for endpoint in chosen]
     _leave_out_what_is_not_granted(connection, chosen, summary, asked_for=bool(named))
     _load(pipeline, None)
     while todo := [run for run in summary.runs if not run.done]:
         chunk = Chunk(chunk_rows, connection.clock.monotonic() + chunk_seconds)
         _load(pipeline, chunk_source(todo, chunk))
+    over = [run.endpoint.table for run in summary.runs if run.left_pages and run.outcome.verdict != "more_to_do"]
+    if over:
+        prune_pages(pipeline, over)
     _conclude(connection, summary, started)
     return summary
 

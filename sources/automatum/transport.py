@@ -15,7 +15,7 @@ from .budget import Budget
 from .clock import Clock
 from .endpoints import API_PREFIX
 from .errors import AccessError, ApiUnreachable, CredentialsRefused, NotThere, RequestRefused
-from .exchange import Failure, Patience, Reply, parse_json, send, shorten
+from .exchange import Failure, Patience, Reply, parse_json, plain, send, shorten
 from .quota import Quota, Ticket
 from .settings import AutomatumSettings
 
@@ -95,7 +95,7 @@ class Transport:
         self._settings, self._clock = settings, clock
         self.quota, self.budget = quota, budget
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
-        self._session = _without_netrc(session or requests.Session())
+        self._session = plain(session or requests.Session())
         self.tokens = TokenSource(
             settings.base_url,
             settings.client_id,
@@ -220,7 +220,7 @@ class Transport:
             )  # fmt: skip
 
     def _fresh_session(self) -> requests.Session:
-        session, kept = _without_netrc(requests.Session()), self._session
+        session, kept = plain(requests.Session()), self._session
         session.trust_env, session.verify, session.cert = kept.trust_env, kept.verify, kept.cert
         session.proxies = dict(kept.proxies)
         return session
@@ -266,10 +266,10 @@ class Transport:
     def _follow(self, call: _Call, reply: Reply) -> None:
         """Follow a redirect of a GET within the host; the token goes nowhere else."""
         location = reply.headers.get("Location", "")
-        target = urljoin(call.url, location)
+        target = _joined(call.url, location)
         call.redirects += 1
-        if not call.repeatable or not location or _origin(target) != _origin(call.url):
-            said = f"a redirect to {host_of(target)}, which is not followed: it would be given the token"
+        if not call.repeatable or target is None or _origin(target) != _origin(call.url):
+            said = f"a redirect to {host_of(location)}, which is not followed: it would be given the token"
         elif call.redirects > MOST_REDIRECTS:
             said = f"more than {MOST_REDIRECTS} redirects"
         else:
@@ -324,20 +324,15 @@ def _unknown(call: _Call) -> str:
     return f"Whether the server took this {call.method} is not known, so it is not sent again."
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None] | None:
+def _joined(url: str, location: str) -> str | None:
+    """Where a `Location` leads to; None if it makes no sense."""
     try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        target = urljoin(url, location) if location else None
+        return target if target and _origin(target) else None
     except ValueError:
         return None
 
 
-def _without_netrc(session: requests.Session) -> requests.Session:
-    """With an `auth` of its own, a session does not look into `~/.netrc`, whose entry would replace the token."""
-    session.auth = _as_it_is
-    session.headers["User-Agent"] = "dlt-source-automatum"
-    return session
-
-
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

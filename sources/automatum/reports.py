@@ -1,0 +1,129 @@
+"""A dated report, read window by window.
+
+The last loaded date is the cursor; a stretch before it is read again each time, because revenue is restated. A row that
+is not reported any more counts as gone only within the days that were read, and only if a second reading of the same
+days does not report it either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import orjson
+
+from .account import DELETED, Counts, Known
+from .pages import Page
+from .records import Row, Table, utc
+
+Window = tuple[date, date]
+
+
+def windows(start: date, end: date, days: int | None) -> list[Window]:
+    """Stretches of whole days, both ends included, in their order.
+
+    Args:
+        start: First day.
+        end: Last day.
+        days: Length of each; None for one stretch.
+    """
+    step = timedelta(days=days or (end - start).days + 1)
+    found: list[Window] = []
+    while start <= end:
+        found.append((start, min(end, start + step - timedelta(days=1))))
+        start += step
+    return found
+
+
+def day_of(key: str, table: Table) -> date | None:
+    """The day in a row's key; None where the key has no `date`."""
+    names = table.endpoint.key
+    if "date" not in names:
+        return None
+    parts = [key] if len(names) == 1 else orjson.loads(key)
+    try:
+        return date.fromisoformat(parts[names.index("date")])
+    except (TypeError, ValueError):
+        return None
+
+
+def first_day(known: Known, table: Table, since: date, lookback_days: int) -> date:
+    """Where to begin: at `since`, or with the stretch before the last loaded day."""
+    days = [day for key in known.hashes if (day := day_of(key, table))]
+    return max(since, max(days) - timedelta(days=lookback_days)) if days else since
+
+
+@dataclass
+class Report:
+    """One reading of one report.
+
+    Args:
+        table: Keys and hashes of its records.
+        fetch: Reads the report of a first and a last day.
+        known: What the destination holds.
+        todo: Windows to read.
+
+    Attributes:
+        gone: Keys that are not reported any more.
+        compared: Rows of the destination that lie within the days that were read.
+        ambiguous: Records that have no key of their own.
+    """
+
+    table: Table
+    fetch: Callable[[date, date], Page]
+    known: Known
+    todo: list[Window]
+    counts: Counts = field(default_factory=Counts)
+    distinct: int = 0
+    pages: int = 0
+    ambiguous: int = 0
+    gone: list[str] = field(default_factory=list)
+    compared: int = 0
+
+    def step(self) -> Iterator[list[Row]]:
+        """Read the next window; yields rows to load."""
+        start, end = self.todo[0]
+        page = self._read(start, end)
+        rows, seen = self._rows(page)
+        within = [
+            key
+            for key, held in self.known.hashes.items()
+            if held != DELETED and (day := day_of(key, self.table)) and start <= day <= end
+        ]
+        self.compared += len(within)
+        missing = [key for key in within if key not in seen]
+        if missing:
+            again, seen_again = self._rows(self._read(start, end))
+            rows.update(again)
+            self.gone += [key for key in missing if key not in seen_again]
+            seen |= seen_again
+        for key in seen:
+            held = self.known.hashes.pop(key, None)
+            self.counts.unchanged += key not in rows
+            self.counts.inserted += key in rows and held in (None, DELETED)
+            self.counts.updated += key in rows and held not in (None, DELETED)
+        self.distinct += len(seen)
+        self.todo.pop(0)
+        yield list(rows.values())
+
+    def _read(self, start: date, end: date) -> Page:
+        page = self.fetch(start, end)
+        self.pages += 1
+        return page
+
+    def _rows(self, page: Page) -> tuple[dict[str, Row], set[str]]:
+        rows: dict[str, Row] = {}
+        seen: set[str] = set()
+        ambiguous = 0
+        for key, record in zip(self.table.keys(page.records), page.records, strict=True):
+            if key is None or key in seen:
+                ambiguous += 1
+                continue
+            seen.add(key)
+            hash_ = self.table.hash(record)
+            held = self.known.hashes.get(key)
+            if held != hash_:
+                rows[key] = Row(key, hash_, record, utc(page.read_at), held is not None or not self.known.readable)
+        self.ambiguous = max(self.ambiguous, ambiguous)
+        return rows, seen
