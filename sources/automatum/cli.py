@@ -6,8 +6,11 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -28,10 +31,15 @@ from .errors import EXIT_SOFTWARE, AutomatumError, ConfigurationError
 from .overrides import resolve_endpoints
 from .redaction import guard_logging, redact
 from .settings import AutomatumSettings, resolve_settings
+from .source import select_rows
+from .status import status as read_status
 from .sync import open_pipeline
 from .sync import sync as run_sync
+from .verify import verify as verify_destination
 
 if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
     from .demo import Demo
 
 app = typer.Typer(
@@ -43,6 +51,13 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+DestinationName = Annotated[
+    str, typer.Option(help="Name of a dlt destination; its credentials come from dlt's configuration.")
+]
+Dataset = Annotated[str, typer.Option(help="Dataset (schema) of the tables.")]
+Database = Annotated[Path, typer.Option(help="DuckDB file; for --destination duckdb.")]
+PipelinesDir = Annotated[str | None, typer.Option(help="dlt's working folder.")]
+DEFAULT_DATABASE = Path("marketplace.duckdb")
 Debug = Annotated[bool, typer.Option("--debug", help="Log each request; show tracebacks.")]
 
 
@@ -60,14 +75,18 @@ def sync(
             help="customers, entitlements, private_offers, analytics. Default: all that the scopes allow.",
         ),
     ] = None,
-    destination: Annotated[
-        str, typer.Option(help="Name of a dlt destination; its credentials come from dlt's configuration.")
-    ] = "duckdb",
-    dataset: Annotated[str, typer.Option(help="Dataset (schema) of the tables.")] = "automatum",
-    database: Annotated[Path, typer.Option(help="DuckDB file; for --destination duckdb.")] = Path("marketplace.duckdb"),
+    destination: DestinationName = "duckdb",
+    dataset: Dataset = "automatum",
+    database: Database = DEFAULT_DATABASE,
     max_requests: Annotated[int | None, typer.Option(min=1, help="End cleanly after so many API requests.")] = None,
     max_minutes: Annotated[float | None, typer.Option(min=0.0, help="End cleanly after so many minutes.")] = None,
-    pipelines_dir: Annotated[str | None, typer.Option(help="dlt's working folder.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Read the reports from this day on (a backfill).")
+    ] = None,
+    allow_deletes: Annotated[
+        bool, typer.Option("--allow-deletes", help="Believe the API when a large share of the rows is gone.")
+    ] = False,
+    pipelines_dir: PipelinesDir = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -81,8 +100,9 @@ def sync(
         stop = _stop_on_signals()
         connection = _connect(stop, max_requests, max_minutes)
         pipeline = open_pipeline(_destination(destination, dataset, database), dataset, pipelines_dir)
+        selection = select_rows(connection.settings).backfill(since.date() if since else None, allow_deletes)
         with display.Progress(connection, enabled=not as_json) as progress:
-            summary = run_sync(connection, pipeline, tuple(tables or ()), on_page=progress.on_page)
+            summary = run_sync(connection, pipeline, tuple(tables or ()), selection=selection, on_page=progress.on_page)
         _say(summary.as_json(), as_json, lambda: display.show_summary(summary))
         for error in summary.errors:
             display.show_error(error)
@@ -114,6 +134,43 @@ def discover(as_json: Json = False, debug: Debug = False) -> None:
         described = describe(endpoints)
         _say(described, as_json, lambda: display.show_discovery(described))
         return 0
+
+    _guarded(work, as_json, debug)
+
+
+@app.command()
+def status(
+    destination: DestinationName = "duckdb",
+    dataset: Dataset = "automatum",
+    database: Database = DEFAULT_DATABASE,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show the last sweep of each table: verdict, age and cost; sends no request."""
+
+    def work() -> int:
+        figures = read_status(_existing(destination, dataset, database), time.time())
+        _say(figures, as_json, lambda: display.show_status(figures))
+        return 0
+
+    _guarded(work, as_json, debug)
+
+
+@app.command()
+def verify(
+    destination: DestinationName = "duckdb",
+    dataset: Dataset = "automatum",
+    database: Database = DEFAULT_DATABASE,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Check the destination: one row a key, no orphans, a history without gaps and overlaps; sends no request."""
+
+    def work() -> int:
+        endpoints = resolve_endpoints(resolve_settings(with_credentials=False))
+        found = verify_destination(_existing(destination, dataset, database), endpoints)
+        _say(found.as_json(), as_json, lambda: display.show_verification(found))
+        return found.exit_code
 
     _guarded(work, as_json, debug)
 
@@ -176,6 +233,13 @@ def _connect(stop: threading.Event, max_requests: int | None = None, max_minutes
     clock = SystemClock(stop)
     seconds = None if max_minutes is None else max_minutes * 60
     return connect(settings, clock=clock, budget=Budget(clock, max_requests, seconds, stop))
+
+
+def _existing(destination: str, dataset: str, database: Path) -> SupportsPipeline:
+    """A pipeline to ask the destination; a DuckDB file that is not there is not made by asking."""
+    if destination == "duckdb" and not database.is_file():
+        raise ConfigurationError("--database", f"there is no file {database}.", "Sync first, or name another.")
+    return open_pipeline(_destination(destination, dataset, database), dataset, tempfile.mkdtemp(prefix="automatum-"))
 
 
 def _destination(name: str, dataset: str, database: Path) -> Any:

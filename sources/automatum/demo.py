@@ -182,7 +182,7 @@ def _ask(demo: Demo) -> None:
         ).fetchall()
         for (table,) in tables:
             if not table.startswith("_"):
-                (demo.rows[table],) = connection.execute(f'SELECT count(*) FROM "{table}"').fetchall()[0]  # noqa: S608
+                (demo.rows[table],) = connection.execute(f'SELECT count(*) FROM "{table}"').fetchall()[0]
         for question, query in QUESTIONS:
             answer = connection.execute(query)
             columns = [one[0] for one in answer.description or ()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -88,6 +88,23 @@ class Held:
     unfinished: Unfinished | None = None
 
 
+def prepare(pipeline: SupportsPipeline) -> None:
+    """Make the dataset, if it is not there.
+
+    dlt takes a working folder whose dataset does not exist for a leftover and wipes it, and with it what a first run
+    had read before it was killed.
+
+    Raises:
+        DestinationError: The destination cannot be reached; better to know before a request is spent.
+    """
+    try:
+        with pipeline.destination_client() as client:
+            if not client.is_storage_initialized():
+                client.initialize_storage()
+    except DestinationConnectionError as error:
+        raise _unreachable(error) from None
+
+
 def read_held(pipeline: SupportsPipeline, endpoint: Endpoint, history: str | None = None) -> Held:
     """Everything that a sweep has to know of the destination; read once.
 
@@ -134,7 +151,7 @@ def read_rows(pipeline: SupportsPipeline, table: str, column: str, keys: Sequenc
         for start in range(0, len(keys), _KEYS_A_QUERY):
             some = keys[start : start + _KEYS_A_QUERY]
             places = ", ".join(["%s"] * len(some))
-            query = f"SELECT * FROM {names[0]} WHERE {names[1]} IN ({places})"  # noqa: S608  names are our own
+            query = f"SELECT * FROM {names[0]} WHERE {names[1]} IN ({places})"
             try:
                 with client.execute_query(query, *some) as cursor:
                     columns = [str(one[0]).lower() for one in cursor.description]
@@ -154,10 +171,31 @@ def query(pipeline: SupportsPipeline, table: str, columns: Sequence[str], order_
         with _client(pipeline) as client:
             return list(_select(client, table, columns, order_by=order_by))
     except _CANNOT as error:
-        raise DestinationError(
-            f"The destination cannot be read: {redact(str(error)).splitlines()[0]}",
-            "This needs a destination that answers SQL.",
-        ) from None
+        raise _unreadable(error) from None
+
+
+def count(pipeline: SupportsPipeline, text: str, tables: Sequence[str], names: Mapping[str, str]) -> int | None:
+    """Number of rows that a query of ours finds; None if one of its tables is not there.
+
+    Args:
+        pipeline: The pipeline whose destination is asked.
+        text: The query, with our names in braces.
+        tables: Table names among them.
+        names: Word in braces to column name.
+
+    Raises:
+        DestinationError: The destination cannot be reached or read.
+    """
+    try:
+        with _client(pipeline) as client:
+            known = {table: client.make_qualified_table_name(table) for table in tables}
+            known.update({word: client.escape_column_name(name) for word, name in names.items()})
+            with client.execute_query(f"SELECT COUNT(*) FROM ({text.format_map(known)}) q") as cursor:
+                return int(cursor.fetchone()[0])
+    except DatabaseUndefinedRelation:
+        return None
+    except _CANNOT as error:
+        raise _unreadable(error) from None
 
 
 def prune_pages(pipeline: SupportsPipeline, tables: Sequence[str]) -> None:
@@ -166,11 +204,18 @@ def prune_pages(pipeline: SupportsPipeline, tables: Sequence[str]) -> None:
         with _client(pipeline) as client:
             where = client.make_qualified_table_name(PAGES_TABLE), client.escape_column_name("table_name")
             for table in tables:
-                client.execute_sql(f"DELETE FROM {where[0]} WHERE {where[1]} = %s", table)  # noqa: S608
+                client.execute_sql(f"DELETE FROM {where[0]} WHERE {where[1]} = %s", table)
     except DatabaseUndefinedRelation:
         return
     except _CANNOT as error:
         logger.debug("page records stay: %s", redact(str(error)))
+
+
+def _unreadable(error: Exception) -> DestinationError:
+    return DestinationError(
+        f"The destination cannot be read: {redact(str(error)).splitlines()[0]}",
+        "This needs a destination that answers SQL.",
+    )
 
 
 @contextmanager
@@ -179,16 +224,20 @@ def _client(pipeline: SupportsPipeline) -> Iterator[Any]:
         with pipeline.sql_client() as client:  # type: ignore[attr-defined]
             yield client
     except DestinationConnectionError as error:
-        raise DestinationError(
-            f"The destination cannot be reached: {redact(str(error))}",
-            "Check its credentials and that no other program holds the file.",
-        ) from None
+        raise _unreachable(error) from None
+
+
+def _unreachable(error: Exception) -> DestinationError:
+    return DestinationError(
+        f"The destination cannot be reached: {redact(str(error))}",
+        "Check its credentials and that no other program holds the file.",
+    )
 
 
 def _select(client: Any, table: str, columns: Sequence[str], where: str = "", order_by: str = "") -> Iterator[Any]:
     """Rows of a table; none if there is no such table. `where` and `order_by` name a column of ours each."""
     names = ", ".join(client.escape_column_name(name) for name in columns)
-    text = f"SELECT {names} FROM {client.make_qualified_table_name(table)}"  # noqa: S608  names are our own
+    text = f"SELECT {names} FROM {client.make_qualified_table_name(table)}"
     values = []
     if where:
         text += f" WHERE {client.escape_column_name('table_name')} = %s"
@@ -225,7 +274,7 @@ def _read_past(client: Any, table: str) -> list[PastSweep]:
     columns = ("sweep_id", "finished_at", "verdict", "extra")
     found = _select(client, SWEEPS_TABLE, columns, where=table, order_by="finished_at")
     return [
-        PastSweep(id_, _moment(finished_at), verdict, _json(extra))
+        PastSweep(id_, moment(finished_at), verdict, _json(extra))
         for id_, finished_at, verdict, extra in (row for row, _ in zip(found, range(_SWEEPS_LOOKED_AT), strict=False))
     ]
 
@@ -240,16 +289,16 @@ def _read_unfinished(client: Any, table: str, finished: set[str]) -> Unfinished 
     rows = [row for row in rows if row[5] in loaded]
     if not rows:
         return None
-    latest = max(rows, key=lambda row: _moment(row[4]))
+    latest = max(rows, key=lambda row: moment(row[4]))
     pages = [
-        PageRecord(int(page), orjson.loads(keys), total, _moment(read_at))
+        PageRecord(int(page), orjson.loads(keys), total, moment(read_at))
         for id_, page, keys, total, read_at, *_ in rows
         if id_ == latest[0]
     ]
-    return Unfinished(latest[0], _moment(latest[7]), pages, orjson.loads(latest[6]), int(latest[8]))
+    return Unfinished(latest[0], moment(latest[7]), pages, orjson.loads(latest[6]), int(latest[8]))
 
 
-def _moment(value: Any) -> datetime:
+def moment(value: Any) -> datetime:
     """A destination's timestamp, aware. Some give it without a zone; what we write is UTC."""
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

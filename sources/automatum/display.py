@@ -22,6 +22,7 @@ from .errors import AutomatumError
 from .reading import TableRun
 from .redaction import redact
 from .sync import Summary
+from .verify import Verification
 
 if TYPE_CHECKING:
     from .demo import Demo
@@ -154,6 +155,30 @@ def show_check(report: CheckReport) -> None:
         )
 
 
+def show_status(figures: Mapping[str, Any]) -> None:
+    """The last sweep of each table, and those under way."""
+    grid = _grid("table", "verdict", "age", "requests", "rows", "changed", "deleted")
+    for table, row in figures["tables"].items():
+        changed = (row["inserted"] or 0) + (row["updated"] or 0)
+        numbers = (row["requests"], row["distinct_keys"], changed, row["deleted"])
+        grid.add_row(table, _state(row["verdict"]), _age(row["age_seconds"]), *(_number(one) for one in numbers))
+    out.print(grid if figures["tables"] else "No sweep has been recorded yet.")
+    for table, row in figures["tables"].items():
+        if row["reason"]:
+            out.print(f"{table}: {row['reason']}", markup=False, highlight=False)
+    for table, row in figures["under_way"].items():
+        out.print(f"{table}: under way, {row['pages']} pages read, {_number(row['announced'])} rows announced")
+
+
+def show_verification(found: Verification) -> None:
+    """What was checked, and what is broken."""
+    grid = _grid("table", "broken")
+    grid.add_column("rule")
+    for one in found.findings:
+        grid.add_row(one.table, f"[{'red' if one.broken else 'green'}]{one.broken}[/]", one.rule)
+    out.print(grid)
+
+
 def show_discovery(described: Mapping[str, Any]) -> None:
     """Every table with its columns."""
     for name, table in described["tables"].items():
@@ -207,6 +232,13 @@ def _state(word: str) -> str:
 
 def _number(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
+
+
+def _age(seconds: int) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
 
 
 def _duration(seconds: float) -> str:

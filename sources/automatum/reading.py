@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
 
-from .account import Counts, Known, Verdict
+from .account import Known
 from .chronicle import page_rows, sweep_row
 from .connection import Connection
 from .deletions import AT_LEAST, FULL, SHARE, Decision, decide
 from .destination import PAGES_TABLE, SWEEPS_TABLE, Held, read_held, read_rows
 from .endpoints import Endpoint
 from .errors import AutomatumError, MoreToDo, NotThere
+from .outcome import Chunk, Outcome
 from .pages import read_one, read_page, read_report
 from .records import Record, Row, Table, child_schema, utc
 from .reports import Report, first_day, windows
@@ -43,63 +43,6 @@ ORDERED = "ordered"
 
 Answered = TypeVar("Answered")
 Tables = Iterator[tuple[str, pa.Table]]
-
-
-@dataclass
-class Chunk:
-    """Bounds of one load package; None for no bound.
-
-    Attributes:
-        max_rows: Rows after which it ends, so that memory stays flat.
-        ends_at: Reading of the monotonic clock at which it ends.
-        rows: Rows that it holds.
-    """
-
-    max_rows: int | None = None
-    ends_at: float | None = None
-    rows: int = 0
-
-    @property
-    def bounded(self) -> bool:
-        """Whether another chunk can follow."""
-        return self.max_rows is not None or self.ends_at is not None
-
-    def full(self, now: float) -> bool:
-        """Whether it takes no further page."""
-        return (self.max_rows is not None and self.rows >= self.max_rows) or (
-            self.ends_at is not None and now >= self.ends_at
-        )
-
-
-@dataclass
-class Outcome:
-    """What came of a table.
-
-    Attributes:
-        verdict: None while nothing was read.
-        reason: Why it is incomplete, or what was seen on the way.
-        requests: API requests spent on it, retries included.
-        pages: Pages read; one per request of a report.
-        announced: Number of rows that the API announced; None if it announces none.
-        distinct: Distinct keys seen.
-        counts: What became of the rows.
-        skipped: Why it did not run; empty if it ran.
-        stopped: The bound at which it was cut short.
-        error: What ended it.
-        resumed: True if it went on where an earlier run had stopped.
-    """
-
-    verdict: Verdict | None = None
-    reason: str = ""
-    requests: int = 0
-    pages: int = 0
-    announced: int | None = None
-    distinct: int = 0
-    counts: Counts = field(default_factory=Counts)
-    skipped: str = ""
-    stopped: MoreToDo | None = None
-    error: AutomatumError | None = None
-    resumed: bool = False
 
 
 class TableRun:

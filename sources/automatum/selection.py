@@ -13,6 +13,9 @@ from .endpoints import Endpoint
 from .errors import ConfigurationError
 from .records import Record, Table
 
+BACKFILL_DAYS = 90
+"""Days that one request of a backfill spans, so that no answer grows beyond what a server likes to send."""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -63,6 +66,12 @@ class Selection:
             )
 
         return is_wanted
+
+    def backfill(self, since: date | None, allow_deletes: bool) -> Selection:
+        """The same, with reports from a day on in windows of a quarter, and with or without large deletions."""
+        return replace(
+            self, since=since, window_days=BACKFILL_DAYS if since else self.window_days, allow_deletes=allow_deletes
+        )
 
     def within(self, incremental: Any) -> Selection:
         """Bounded by a `dlt.sources.incremental` over `updated_at`: from `initial_value` on, before `end_value`.

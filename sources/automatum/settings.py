@@ -27,6 +27,15 @@ ORGANIZATION_LIMITS = ((500, 60.0), (10000, 3600.0))
 """Requests and seconds, per organization, all its applications together (`api/authentication`)."""
 DEFAULT_DAYS = 365
 DELETES = ("soft", "hard", "ignore")
+_POSITIVE = (
+    "full_sweep_every",
+    "report_window_days",
+    "chunk_rows",
+    "chunk_seconds",
+    "request_timeout",
+    "retry_deadline",
+    "retry_attempts",
+)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Limits = tuple[tuple[int, float], ...]
@@ -54,6 +63,8 @@ class AutomatumSettings(BaseConfiguration):
         lookback_days: Days of each report that are read again, because revenue is restated.
         report_window_days: Days that one request for a report spans; None: all in one.
         full_sweep_every: Hours after which a list is read whole, however it is ordered.
+        chunk_rows: Rows of one load package: keeps memory flat, and 100,000 rows a handful of loads.
+        chunk_seconds: Age at which a load package is closed, so that a kill costs a minute of the quota at most.
         request_timeout: Seconds to wait for a connection, and for each piece of an answer.
         retry_deadline: Seconds after which a request that keeps failing is given up.
         retry_attempts: Attempts after which it is given up, whichever comes first.
@@ -75,6 +86,8 @@ class AutomatumSettings(BaseConfiguration):
     lookback_days: int = 35
     report_window_days: Optional[int] = None  # noqa: UP045
     full_sweep_every: float = 24.0
+    chunk_rows: int = 50_000
+    chunk_seconds: float = 60.0
     request_timeout: float = 30.0
     retry_deadline: float = 120.0
     retry_attempts: int = 6
@@ -115,8 +128,7 @@ class AutomatumSettings(BaseConfiguration):
             raise ConfigurationError("sources.automatum.deletes", f"{self.deletes!r} is none of {', '.join(DELETES)}.")
         if self.lookback_days < 0:
             raise ConfigurationError("sources.automatum.lookback_days", f"{self.lookback_days} is below 0.")
-        positive = ("request_timeout", "retry_deadline", "retry_attempts", "full_sweep_every", "report_window_days")
-        for name in positive:
+        for name in _POSITIVE:
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ConfigurationError(f"sources.automatum.{name}", f"{getattr(self, name)} is not above 0.")
 

@@ -27,7 +27,8 @@ from .connection import Connection, connect
 from .destination import PAGES_TABLE, SWEEPS_TABLE
 from .endpoints import Child, Endpoint
 from .errors import ScopeMissing
-from .reading import Chunk, TableRun
+from .outcome import Chunk
+from .reading import TableRun
 from .records import DELETED_AT, EXTRA, POSITION, REMOVED, SYNCED_AT
 from .selection import Selection
 from .settings import DEFAULT_BASE_URL, AutomatumSettings

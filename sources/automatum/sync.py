@@ -13,7 +13,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from .account import Counts, Verdict
 from .connection import Connection
-from .destination import prune_pages
+from .destination import prepare, prune_pages
 from .endpoints import Endpoint
 from .errors import (
     EXIT_ACCESS,
@@ -26,17 +26,13 @@ from .errors import (
     DestinationError,
     ScopeMissing,
 )
-from .reading import Chunk, TableRun
+from .outcome import Chunk
+from .reading import TableRun
 from .redaction import redact
 from .selection import Selection
 from .source import chunk_source, select_rows
 
 logger = logging.getLogger("automatum")
-
-CHUNK_ROWS = 50_000
-"""Rows of one load package: keeps memory flat, and 100,000 rows a handful of loads (a load costs some 0.4 s)."""
-CHUNK_SECONDS = 60.0
-"""Age at which a chunk is loaded, so that a kill costs a minute of the quota at most."""
 
 
 @dataclass
@@ -98,8 +94,6 @@ def sync(
     names: Sequence[str] = (),
     *,
     selection: Selection | None = None,
-    chunk_rows: int = CHUNK_ROWS,
-    chunk_seconds: float = CHUNK_SECONDS,
     on_page: Callable[[TableRun], None] | None = None,
 ) -> Summary:
     """Bring the destination up to date.
@@ -109,8 +103,6 @@ def sync(
         pipeline: The dlt pipeline that loads.
         names: Tables or groups; empty for the configured ones, or else for all that the scopes allow.
         selection: Which rows, and what may be done about missing ones; None for what the settings say.
-        chunk_rows: Rows of one load package.
-        chunk_seconds: Seconds after which a load package is closed.
         on_page: Called after each page, with the run it belongs to.
 
     Returns:
@@ -124,14 +116,16 @@ def sync(
     """
     started = connection.clock.monotonic()
     summary = Summary()
-    selection = selection or select_rows(connection.settings)
-    named = tuple(names) or tuple(connection.settings.tables or ())
+    settings = connection.settings
+    selection = selection or select_rows(settings)
+    named = tuple(names) or tuple(settings.tables or ())
     chosen = connection.select(named, "argument TABLE" if names else "sources.automatum.tables")
     summary.runs = [TableRun(endpoint, connection, selection, on_page) for endpoint in chosen]
     _leave_out_what_is_not_granted(connection, chosen, summary, asked_for=bool(named))
+    prepare(pipeline)
     _load(pipeline, None)
     while todo := [run for run in summary.runs if not run.done]:
-        chunk = Chunk(chunk_rows, connection.clock.monotonic() + chunk_seconds)
+        chunk = Chunk(settings.chunk_rows, connection.clock.monotonic() + settings.chunk_seconds)
         _load(pipeline, chunk_source(todo, chunk))
     over = [run.endpoint.table for run in summary.runs if run.left_pages and run.outcome.verdict != "more_to_do"]
     if over:
