@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+
 from automatum.budget import Budget, slice_of
 from automatum.clock import SystemClock
 from automatum.errors import EXIT_MORE_TO_DO, BudgetSpent

@@ -7,12 +7,13 @@ import random
 import threading
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from automatum.budget import Budget
 from automatum.errors import EXIT_MORE_TO_DO, BudgetSpent, QuotaExhausted
 from automatum.quota import MemoryQuota
 from automatum.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from .clocks import FakeClock
 
@@ -323,6 +324,15 @@ def test_nothing_left_closes_the_gate_until_the_reset(clock, budget):
     quota.observe(headers(1000, 0, clock.time() + 600), clock.time())
     spend(quota, budget, 1)
     assert 600 < clock.slept < 602
+
+
+def test_a_reset_later_than_our_own_count_says_is_believed(clock, budget):
+    quota = MemoryQuota(((10, 3600.0),), GENEROUS, clock)
+    spend(quota, budget, 10)
+    clock.advance(3000)
+    quota.observe(headers(10, 0, clock.time() + 2000), clock.time())
+    spend(quota, budget, 1)
+    assert 2000 < clock.slept < 2002
 
 
 def test_the_reset_is_read_against_the_servers_date(clock, budget):

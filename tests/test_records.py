@@ -5,10 +5,11 @@ from datetime import date, datetime, timezone
 from decimal import Decimal
 
 import pytest
-from automatum.endpoints import CUSTOMERS, ENDPOINTS, ENTITLEMENTS, PRIVATE_OFFERS, REVENUE
-from automatum.records import Row, Table
 from hypothesis import given
 from hypothesis import strategies as st
+
+from automatum.endpoints import CUSTOMERS, ENDPOINTS, ENTITLEMENTS, PRIVATE_OFFERS, REVENUE
+from automatum.records import Row, Table
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
 

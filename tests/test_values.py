@@ -4,9 +4,10 @@ from datetime import date, datetime, timezone
 from decimal import Decimal
 
 import pytest
-from automatum.values import convert
 from hypothesis import given
 from hypothesis import strategies as st
+
+from automatum.values import convert
 
 UTC = timezone.utc
 

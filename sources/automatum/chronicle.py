@@ -33,6 +33,7 @@ SWEEPS_SCHEMA = pa.schema(
         pa.field("unchanged", pa.int64()),
         pa.field("verdict", pa.string()),
         pa.field("reason", pa.string()),
+        pa.field("load_id", pa.string()),
         pa.field(EXTRA, pa.string()),
         pa.field(SYNCED_AT, _STAMP, nullable=False),
     ]
@@ -70,12 +71,13 @@ def sweep_row(
     verdict: str,
     reason: str,
     facts: dict[str, Any],
+    load_id: str,
 ) -> pa.Table:
     """The row of a sweep that has its verdict. `facts` are for the next one to read."""
     values = [
         sweep_id, table, started_at, finished_at, pages, requests, announced, distinct,
         counts.inserted, counts.updated, counts.deleted, counts.unchanged,
-        verdict, reason or None, dumps(facts).decode() if facts else None, finished_at,
+        verdict, reason or None, load_id, dumps(facts).decode() if facts else None, finished_at,
     ]  # fmt: skip
     arrays = [pa.array([value], one.type) for value, one in zip(values, SWEEPS_SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SWEEPS_SCHEMA)
@@ -89,6 +91,7 @@ def page_rows(
     requests: int,
     records: Sequence[PageRecord],
     state: dict[str, Any],
+    facts: dict[str, Any],
     load_id: str,
 ) -> pa.Table:
     """The rows of pages whose sweep goes on in another chunk; the latest of them carries what the sweep knows."""
@@ -105,7 +108,7 @@ def page_rows(
         [dumps(state).decode() if i == last else None for i in range(count)],
         [started_at] * count,
         [requests] * count,
-        [None] * count,
+        [dumps(facts).decode()] * count,
         [one.read_at for one in records],
     ]
     arrays = [pa.array(values, one.type) for values, one in zip(columns, PAGES_SCHEMA, strict=True)]

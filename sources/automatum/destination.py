@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -30,6 +31,8 @@ logger = logging.getLogger("automatum")
 
 SWEEPS_TABLE = "_automatum_sweeps"
 PAGES_TABLE = "_automatum_pages"
+FAILED = "failed"
+"""Verdict of a sweep that an error ended, in the records alone: a later run may go on with it."""
 LOADS_TABLE = "_dlt_loads"
 _BATCH = 10_000
 _KEYS_A_QUERY = 500
@@ -61,6 +64,7 @@ class Unfinished:
     Attributes:
         id: Its id.
         started_at: When.
+        read_at: When its last page arrived.
         pages: Its pages.
         state: What it knew after the last of them.
         requests: What it had cost by then.
@@ -68,6 +72,7 @@ class Unfinished:
 
     id: str
     started_at: datetime
+    read_at: datetime
     pages: list[PageRecord]
     state: dict[str, Any]
     requests: int
@@ -124,13 +129,28 @@ def read_held(pipeline: SupportsPipeline, endpoint: Endpoint, history: str | Non
             held = Held(_read_known(client, endpoint))
             if history and held.known.hashes:
                 _forget_without_version(client, endpoint, history, held.known)
-            held.past = _read_past(client, endpoint.table)
-            held.unfinished = _read_unfinished(client, endpoint.table, {one.id for one in held.past})
+            loaded = _loaded(client)
+            held.past = _read_past(client, endpoint.table, loaded)
+            finished = {one.id for one in held.past if one.verdict != FAILED}
+            held.unfinished = _read_unfinished(client, endpoint.table, finished, loaded)
             return held
     except _CANNOT as error:
         why = f"{type(error).__name__}: {redact(str(error)).splitlines()[0][:200]}"
         logger.warning("%s cannot be read from the destination; every row is loaded again (%s)", endpoint.table, why)
         return Held(Known(readable=False, why=why))
+
+
+def read_records(
+    pipeline: SupportsPipeline, table: str, columns: Sequence[str], order_by: str, most: int
+) -> list[tuple[Any, ...]]:
+    """The latest records of sweeps or pages, of load packages that are in whole; see `query`."""
+    try:
+        with _client(pipeline) as client:
+            loaded = _loaded(client)
+            found = _select(client, table, (*columns, "load_id"), order_by=order_by)
+            return [row[:-1] for row in islice(found, most) if row[-1] in loaded]
+    except _CANNOT as error:
+        raise _unreadable(error) from None
 
 
 def read_rows(pipeline: SupportsPipeline, table: str, column: str, keys: Sequence[str]) -> list[dict[str, Any]]:
@@ -162,7 +182,13 @@ def read_rows(pipeline: SupportsPipeline, table: str, column: str, keys: Sequenc
 
 
 def query(pipeline: SupportsPipeline, table: str, columns: Sequence[str], order_by: str = "") -> list[tuple[Any, ...]]:
-    """Columns of all rows of one of our tables; empty if there is no such table yet.
+    """Columns of the rows of one of our tables; empty if there is no such table yet.
+
+    Args:
+        pipeline: The pipeline whose destination is asked.
+        table: Table name.
+        columns: Column names.
+        order_by: Column whose largest values come first.
 
     Raises:
         DestinationError: The destination cannot be reached or read.
@@ -270,23 +296,25 @@ def _forget_without_version(client: Any, endpoint: Endpoint, history: str, known
             known.hashes[key] = ""
 
 
-def _read_past(client: Any, table: str) -> list[PastSweep]:
-    columns = ("sweep_id", "finished_at", "verdict", "extra")
+def _loaded(client: Any) -> set[str]:
+    """Load packages that are in whole. One that was killed may have brought its records and not its rows."""
+    return {load_id for load_id, status in _select(client, LOADS_TABLE, ("load_id", "status")) if status == 0}
+
+
+def _read_past(client: Any, table: str, loaded: set[str]) -> list[PastSweep]:
+    columns = ("sweep_id", "finished_at", "verdict", "extra", "load_id")
     found = _select(client, SWEEPS_TABLE, columns, where=table, order_by="finished_at")
     return [
-        PastSweep(id_, moment(finished_at), verdict, _json(extra))
-        for id_, finished_at, verdict, extra in (row for row, _ in zip(found, range(_SWEEPS_LOOKED_AT), strict=False))
+        PastSweep(id_, moment(finished_at), verdict, json_object(extra))
+        for id_, finished_at, verdict, extra, load_id in islice(found, _SWEEPS_LOOKED_AT)
+        if load_id in loaded
     ]
 
 
-def _read_unfinished(client: Any, table: str, finished: set[str]) -> Unfinished | None:
+def _read_unfinished(client: Any, table: str, finished: set[str], loaded: set[str]) -> Unfinished | None:
     columns = ("sweep_id", "page", "keys", "total", "read_at", "load_id", "state", "started_at", "requests")
-    rows = [row for row in _select(client, PAGES_TABLE, columns, where=table) if row[0] not in finished]
-    if not rows:
-        return None
-    # A package that was killed while it was loading may have brought its page records and not its rows.
-    loaded = {load_id for load_id, status in _select(client, LOADS_TABLE, ("load_id", "status")) if status == 0}
-    rows = [row for row in rows if row[5] in loaded]
+    found = _select(client, PAGES_TABLE, columns, where=table)
+    rows = [row for row in found if row[0] not in finished and row[5] in loaded]
     if not rows:
         return None
     latest = max(rows, key=lambda row: moment(row[4]))
@@ -295,7 +323,7 @@ def _read_unfinished(client: Any, table: str, finished: set[str]) -> Unfinished 
         for id_, page, keys, total, read_at, *_ in rows
         if id_ == latest[0]
     ]
-    return Unfinished(latest[0], moment(latest[7]), pages, orjson.loads(latest[6]), int(latest[8]))
+    return Unfinished(latest[0], moment(latest[7]), moment(latest[4]), pages, orjson.loads(latest[6]), int(latest[8]))
 
 
 def moment(value: Any) -> datetime:
@@ -304,7 +332,7 @@ def moment(value: Any) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
-def _json(value: Any) -> dict[str, Any]:
+def json_object(value: Any) -> dict[str, Any]:
     """A JSON column: some destinations give it parsed, some as text."""
     parsed = orjson.loads(value) if isinstance(value, (str, bytes)) else value
     return parsed if isinstance(parsed, dict) else {}

@@ -18,14 +18,16 @@ from .account import Known
 from .chronicle import page_rows, sweep_row
 from .connection import Connection
 from .deletions import AT_LEAST, FULL, SHARE, Decision, decide
-from .destination import PAGES_TABLE, SWEEPS_TABLE, Held, read_held, read_rows
+from .destination import FAILED, PAGES_TABLE, SWEEPS_TABLE, Held, read_held, read_rows
 from .endpoints import Endpoint
 from .errors import AutomatumError, MoreToDo, NotThere
 from .outcome import Chunk, Outcome
 from .pages import read_one, read_page, read_report
 from .records import Record, Row, Table, child_schema, utc
+from .redaction import redact
 from .reports import Report, first_day, windows
 from .selection import Selection
+from .sessions import GO_ON_WITHIN, Session, Settled
 from .sweep import Sweep
 from .tombstones import history_table, marked_deleted, versions
 
@@ -36,8 +38,6 @@ logger = logging.getLogger("automatum")
 
 BATCH_ROWS = 10_000
 """Rows of one Arrow table."""
-RESUME_WITHIN = timedelta(hours=24)
-"""Age beyond which an interrupted sweep is not gone on with: too much has moved since."""
 ORDERED = "ordered"
 """Marks a sweep whose pages all came newest first."""
 
@@ -53,6 +53,7 @@ class TableRun:
         connection: How.
         selection: Which rows, and what may be done about missing ones.
         on_page: Called after each page.
+        session: The sync that it belongs to; None if it stands alone.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class TableRun:
         connection: Connection,
         selection: Selection | None = None,
         on_page: Callable[[TableRun], None] | None = None,
+        session: Session | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.outcome = Outcome()
@@ -69,6 +71,7 @@ class TableRun:
         self.settings = connection.settings
         self._selection = (selection or Selection()).of(endpoint)
         self._on_page = on_page
+        self._session = session
         self._table = Table(endpoint)
         self._history = history_table(endpoint) if connection.settings.history else None
         self._held: Held | None = None
@@ -87,6 +90,14 @@ class TableRun:
         """Whether another chunk would find nothing to do."""
         outcome = self.outcome
         return bool(outcome.skipped or outcome.error or outcome.verdict) and not self._held_back
+
+    def settle(self, earlier: Settled) -> None:
+        """An earlier run of the same sync has finished this table."""
+        outcome = self.outcome
+        outcome.verdict = "complete" if earlier.verdict == "complete" else "incomplete"
+        at = earlier.finished_at.isoformat(timespec="seconds")
+        outcome.reason = f"read earlier in this sync, at {at}" + (f": {earlier.reason}" if earlier.reason else "")
+        outcome.announced, outcome.distinct = earlier.announced, earlier.distinct
 
     def skip(self, why: str) -> None:
         """Leave this table out."""
@@ -200,7 +211,7 @@ class TableRun:
             wanted=self._selection.wanted(self._table),
         )
         unfinished = held.unfinished
-        young = unfinished and utc(self._connection.clock.time()) - unfinished.started_at < RESUME_WITHIN
+        young = unfinished and utc(self._connection.clock.time()) - unfinished.read_at < GO_ON_WITHIN
         if unfinished and young and self._selection.everything and sweep.resume(unfinished.pages, unfinished.state):
             self._id, self._started = unfinished.id, unfinished.started_at
             self._earlier_requests, self.left_pages = unfinished.requests, True
@@ -334,40 +345,43 @@ class TableRun:
         yield from ((name, table) for name, table in self._table.arrow(rows) if name == child)
 
     def _write_down(self, load_id: str) -> Tables:
+        """The sweep's own row once it has a verdict; until then what a later run needs to go on with it."""
         outcome, sweep = self.outcome, self._sweep
         requests = self._earlier_requests + outcome.requests
-        if outcome.verdict in ("complete", "incomplete"):
-            yield (
-                SWEEPS_TABLE,
-                sweep_row(
-                    sweep_id=self._id,
-                    table=self.endpoint.table,
-                    started_at=self._started,
-                    finished_at=utc(self._connection.clock.time()),
-                    pages=outcome.pages,
-                    requests=requests,
-                    announced=outcome.announced,
-                    distinct=outcome.distinct,
-                    counts=outcome.counts,
-                    verdict=outcome.verdict,
-                    reason=outcome.reason,
-                    facts=self._facts(),
-                ),
+        session = self._session.facts if self._session else {}
+        verdict = FAILED if outcome.error else outcome.verdict
+        if verdict and verdict != "more_to_do":
+            row = sweep_row(
+                # A failed sweep may be gone on with: its id must stay free for its verdict.
+                sweep_id=f"{self._id}:{uuid4().hex}" if outcome.error else self._id,
+                table=self.endpoint.table,
+                started_at=self._started,
+                finished_at=utc(self._connection.clock.time()),
+                pages=outcome.pages,
+                requests=requests,
+                announced=outcome.announced,
+                distinct=outcome.distinct,
+                counts=outcome.counts,
+                verdict=verdict,
+                reason=redact(str(outcome.error)) if outcome.error else outcome.reason,
+                facts={**self._facts(), **session},
+                load_id=load_id,
             )
-        elif sweep and self._selection.everything and (records := sweep.take_records()):
+            yield SWEEPS_TABLE, row
+        goes_on = verdict in (None, FAILED, "more_to_do") and self._selection.everything
+        if goes_on and sweep and (records := sweep.take_records()):
             self.left_pages = True
-            yield (
-                PAGES_TABLE,
-                page_rows(
-                    sweep_id=self._id,
-                    table=self.endpoint.table,
-                    started_at=self._started,
-                    requests=requests,
-                    records=records,
-                    state=sweep.state(),
-                    load_id=load_id,
-                ),
+            pages = page_rows(
+                sweep_id=self._id,
+                table=self.endpoint.table,
+                started_at=self._started,
+                requests=requests,
+                records=records,
+                state=sweep.state(),
+                facts=session,
+                load_id=load_id,
             )
+            yield PAGES_TABLE, pages
 
     def _facts(self) -> dict[str, Any]:
         """What the next sweep reads, and what a curious reader may want to know."""

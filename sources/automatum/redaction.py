@@ -47,7 +47,12 @@ class RedactingFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrite the record in place; always lets it through."""
-        message = record.getMessage()
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            # Arguments that do not fit their text: whoever shows the record will complain, with both apart.
+            message = str(record.msg)
+            record.args = tuple(redact(str(one)) for one in record.args or ())
         clean = redact(message)
         if clean != message:
             record.msg, record.args = clean, ()

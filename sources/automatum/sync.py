@@ -14,7 +14,6 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from .account import Counts, Verdict
 from .connection import Connection
 from .destination import prepare, prune_pages
-from .endpoints import Endpoint
 from .errors import (
     EXIT_ACCESS,
     EXIT_COMPLETE,
@@ -28,8 +27,10 @@ from .errors import (
 )
 from .outcome import Chunk
 from .reading import TableRun
+from .records import utc
 from .redaction import redact
 from .selection import Selection
+from .sessions import Session, take_up
 from .source import chunk_source, select_rows
 
 logger = logging.getLogger("automatum")
@@ -120,10 +121,15 @@ def sync(
     selection = selection or select_rows(settings)
     named = tuple(names) or tuple(settings.tables or ())
     chosen = connection.select(named, "argument TABLE" if names else "sources.automatum.tables")
-    summary.runs = [TableRun(endpoint, connection, selection, on_page) for endpoint in chosen]
-    _leave_out_what_is_not_granted(connection, chosen, summary, asked_for=bool(named))
+    missing = connection.missing_scopes(chosen)
     prepare(pipeline)
     _load(pipeline, None)
+    session = _session(connection, pipeline, [one.table for one in chosen if one.group not in missing], selection)
+    summary.runs = [TableRun(endpoint, connection, selection, on_page, session) for endpoint in chosen]
+    _leave_out(missing, connection, summary, asked_for=bool(named))
+    for run in summary.runs:
+        if session and run.endpoint.table in session.settled:
+            run.settle(session.settled[run.endpoint.table])
     while todo := [run for run in summary.runs if not run.done]:
         chunk = Chunk(settings.chunk_rows, connection.clock.monotonic() + settings.chunk_seconds)
         _load(pipeline, chunk_source(todo, chunk))
@@ -150,19 +156,25 @@ def open_pipeline(destination: Any, dataset: str, pipelines_dir: str | None = No
     )
 
 
-def _leave_out_what_is_not_granted(
-    connection: Connection, chosen: Sequence[Endpoint], summary: Summary, asked_for: bool
-) -> None:
-    missing = connection.missing_scopes(tuple(chosen))
-    if not missing:
-        return
-    granted = connection.transport.tokens.scopes() or frozenset()
+def _session(
+    connection: Connection, pipeline: SupportsPipeline, tables: Sequence[str], selection: Selection
+) -> Session | None:
+    """The sync that this run belongs to; None where it reads a part only, or no table at all."""
+    if not tables or not selection.everything or selection.since:
+        return None
+    session = take_up(pipeline, tables, utc(connection.clock.time()))
+    if session.settled:
+        logger.info("going on with an interrupted sync; finished already: %s", ", ".join(sorted(session.settled)))
+    return session
+
+
+def _leave_out(missing: dict[str, str], connection: Connection, summary: Summary, asked_for: bool) -> None:
+    """Skip what is not granted; an error only if it was asked for: least privilege is none."""
     for run in summary.runs:
-        group = run.endpoint.group
-        if group in missing:
-            run.skip(f"needs scope {missing[group]}, which is not granted")
-    if asked_for:
-        summary.errors.append(ScopeMissing(missing, granted))
+        if run.endpoint.group in missing:
+            run.skip(f"needs scope {missing[run.endpoint.group]}, which is not granted")
+    if missing and asked_for:
+        summary.errors.append(ScopeMissing(missing, connection.transport.tokens.scopes() or frozenset()))
 
 
 def _load(pipeline: SupportsPipeline, source: Any) -> None:

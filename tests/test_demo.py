@@ -1,0 +1,57 @@
+"""`automatum demo`: the whole product in one command, in a process of its own."""
+
+import json
+import time
+
+import duckdb
+
+
+def test_the_demo_syncs_changes_and_asks(desk):
+    """Under 20 s, and what it prints is what anyone finds in the file that it names."""
+    began = time.monotonic()
+    process = desk.start("demo", "--json")
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 20
+    assert process.returncode == 0, err
+    figures = json.loads(out)
+    assert "Traceback" not in err
+    rows = figures["rows"]
+    assert {name: rows[name] for name in ("customers", "entitlements", "private_offers", "analytics_revenue")} == {
+        "customers": 253,
+        "entitlements": 410,
+        "private_offers": 130,
+        "analytics_revenue": 80,
+    }
+    assert rows["entitlement_dimensions"] > 0
+    assert rows["private_offer_payments"] > 0
+    first, second = figures["first_sync"], figures["second_sync"]
+    assert first["verdict"] == second["verdict"] == "complete"
+    assert figures["requests"] == first["requests"] + second["requests"] == 22
+    counted = {name: (one["inserted"], one["updated"], one["unchanged"]) for name, one in second["tables"].items()}
+    assert counted == {
+        "customers": (3, 5, 245),
+        "entitlements": (0, 4, 406),
+        "private_offers": (0, 2, 128),
+        "analytics": (0, 0, 80),
+    }
+    assert len(figures["answers"]) == 3
+    assert all(answer["rows"] for answer in figures["answers"])
+    with duckdb.connect(str(desk.folder / "automatum_demo.duckdb"), read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM automatum.customers").fetchall() == [(253,)]
+    assert figures["database"].endswith("automatum_demo.duckdb")
+
+
+def test_the_demo_is_the_same_for_those_who_have_configured_the_real_api(desk):
+    """Whatever is set for the real API neither helps nor hinders it."""
+    desk.set(
+        base_url="https://nowhere.invalid",
+        client_id="app_real",
+        client_secret="secret_of_the_real_application",
+        tables=["customers"],
+        endpoints={"entitlements": {"path": "contracts"}},
+        since="2020-01-01",
+    )
+    made = desk.run("demo", "--json")
+    assert made.code == 0, made
+    assert made.json["rows"]["entitlements"] == 410
+    assert made.json["requests"] == 22

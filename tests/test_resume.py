@@ -1,0 +1,127 @@
+"""I3 (at most one chunk is asked for again after a kill), I1 (nothing lost), on the same machine and on a fresh one."""
+
+import os
+import random
+from datetime import datetime, timezone
+from math import ceil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from automatum_sandbox import SandboxConfig, serve
+
+from .killing import KillableSync
+
+CHUNK_PAGES = 2
+NOW = datetime(2026, 11, 20, tzinfo=timezone.utc)
+CONFIG = SandboxConfig(customers=730, entitlements=410, private_offers=130, days=20, limits=None, now=NOW)
+NEEDED = ceil(730 / 100) + ceil(410 / 100) + ceil(130 / 100) + 1
+KILLS = int(os.environ.get("KILLS", "12"))
+
+
+def settings_of(served, **more: str) -> dict[str, str]:
+    return {
+        "SOURCES__AUTOMATUM__BASE_URL": served.base_url,
+        "SOURCES__AUTOMATUM__CLIENT_ID": served.client_id,
+        "SOURCES__AUTOMATUM__CLIENT_SECRET": served.client_secret,
+        "SOURCES__AUTOMATUM__APPLICATION_LIMITS": "[[1000000, 1]]",
+        "SOURCES__AUTOMATUM__ORGANIZATION_LIMITS": "[[1000000, 1]]",
+        "SOURCES__AUTOMATUM__CHUNK_ROWS": str(CHUNK_PAGES * 100),
+        **more,
+    }
+
+
+def dump(database: Path) -> dict[str, list]:
+    """All rows of all tables but the records of sweeps, without what tells when they were loaded."""
+    with duckdb.connect(str(database), read_only=True) as connection:
+        tables = connection.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'automatum' "
+            "AND table_name NOT LIKE '\\_%' ESCAPE '\\'"
+        ).fetchall()
+        return {
+            table: connection.execute(
+                f"SELECT * EXCLUDE (_synced_at) FROM automatum.{table} ORDER BY ALL"
+                if "history" not in table
+                else f"SELECT * EXCLUDE (_synced_at, valid_from, valid_to), valid_to IS NULL FROM automatum.{table} "
+                "ORDER BY ALL"
+            ).fetchall()
+            for (table,) in sorted(tables)
+        }
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    with serve(CONFIG) as served:
+        run = KillableSync(settings_of(served, SOURCES__AUTOMATUM__HISTORY="true"), folder / "m.duckdb", folder / "p")
+        summary = run.finish(60)
+        assert (summary["exit_code"], summary["requests"]) == (0, NEEDED)
+    return dump(folder / "m.duckdb")
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["same folder", "fresh machine"])
+def test_killed_at_any_moment_the_sync_ends_as_if_it_had_not_been(uninterrupted, tmp_path, fresh):
+    """kill -9 at random moments over extract, normalize and load, until each sync is through."""
+    seed = int(os.environ.get("SEED", random.SystemRandom().randrange(1 << 30)))
+    print(f"SEED={seed} KILLS={KILLS}")
+    moments = random.Random(seed)
+    kills = scenario = 0
+    worst = 0.0
+    while kills < KILLS:
+        scenario += 1
+        folder = tmp_path / str(scenario)
+        folder.mkdir()
+        with serve(CONFIG) as served:
+            environment = settings_of(served, SOURCES__AUTOMATUM__HISTORY="true")
+            here = summary = None
+            of_this = 0
+            while summary is None:
+                if fresh or here is None:
+                    here = folder / f"p{of_this}"
+                run = KillableSync(environment, folder / "m.duckdb", here)
+                summary = run.finish(moments.uniform(0.05, 2.5))
+                of_this += summary is None
+            asked = len(served.sandbox.requests("/api/v1/"))
+        assert summary["exit_code"] == 0, summary
+        assert dump(folder / "m.duckdb") == uninterrupted, f"scenario {scenario} of seed {seed}"
+        # A chunk is two pages; what is read behind the last loaded chunk is asked for again, and no more.
+        assert asked <= NEEDED + of_this * (CHUNK_PAGES + 1), (asked, NEEDED, of_this)
+        worst = max(worst, (asked - NEEDED) / of_this if of_this else 0.0)
+        kills += of_this
+    print(f"{kills} kills in {scenario} syncs; at most {worst:.1f} requests a kill were asked for again")
+
+
+def test_an_hour_that_is_used_up_ends_the_run_and_the_next_ones_finish_it(tmp_path):
+    """I3: several runs of a bounded sync, each exit 75, then 0; every page asked for once, also over four tables."""
+    with serve(CONFIG) as served:
+        environment = settings_of(served)
+        codes = []
+        for turn in range(10):
+            result = tmp_path / f"{turn}.json"
+            codes.append(bounded(environment, tmp_path / "m.duckdb", tmp_path / f"p{turn}", 5, result)["exit_code"])
+            if codes[-1] != 75:
+                break
+        pages = [(one.path, one.page) for one in served.sandbox.requests("/api/v1/")]
+    assert codes == [75] * (ceil(NEEDED / 5) - 1) + [0]
+    assert len(pages) == len(set(pages)) == NEEDED
+
+
+def bounded(environment, database, folder, requests, result):
+    """A run of at most so many requests, in this process."""
+    import dlt
+
+    from automatum.budget import Budget
+    from automatum.clock import SystemClock
+    from automatum.connection import connect
+    from automatum.settings import resolve_settings
+    from automatum.sync import open_pipeline, sync
+
+    names = {"base_url": "BASE_URL", "client_id": "CLIENT_ID", "client_secret": "CLIENT_SECRET"}
+    explicit = {key: environment[f"SOURCES__AUTOMATUM__{name}"] for key, name in names.items()}
+    explicit |= {"application_limits": [[10**6, 1]], "organization_limits": [[10**6, 1]], "chunk_rows": 200}
+    clock = SystemClock()
+    connection = connect(resolve_settings(explicit), clock=clock, budget=Budget(clock, max_requests=requests))
+    pipeline = open_pipeline(dlt.destinations.duckdb(str(database)), "automatum", str(folder))
+    summary = sync(connection, pipeline)
+    return {**summary.as_json(), "exit_code": summary.exit_code}
