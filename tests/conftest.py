@@ -7,17 +7,17 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pytest
-from automatum_sandbox import SandboxConfig, serve
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.runtime.run_context import active
 from typer.testing import CliRunner
+
+from automatum_sandbox import SandboxConfig, serve
 
 # More than any test asks for: the vendor's own limits are the matter of tests/test_quota.py.
 WIDE_LIMITS = "[[100000, 60]]"
@@ -169,11 +169,28 @@ def desk(isolated, monkeypatch):
     return Desk(Path.cwd(), monkeypatch)
 
 
+@pytest.fixture(scope="session")
+def stopping():
+    """Threads in which servers stop: each takes a sixth of a second, which no test has to wait for."""
+    threads = []
+    yield threads
+    for thread in threads:
+        thread.join()
+
+
 @pytest.fixture
-def start():
+def start(stopping):
     """Serve a sandbox with these options; no limits unless they are given."""
-    with ExitStack() as stack:
-        yield lambda **options: stack.enter_context(serve(SandboxConfig(**{"limits": None, **options})))
+    servers = []
+
+    def begin(**options):
+        servers.append(serve(SandboxConfig(**{"limits": None, **options})))
+        return servers[-1]
+
+    yield begin
+    for served in servers:
+        stopping.append(threading.Thread(target=served.stop))
+        stopping[-1].start()
 
 
 @pytest.fixture

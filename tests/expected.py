@@ -209,9 +209,7 @@ def revenue(record):
 
 def children_of(records, list_of, child):
     return {
-        (record["id"], position): child(entry)
-        for record in records
-        for position, entry in enumerate(list_of(record))
+        (record["id"], position): child(entry) for record in records for position, entry in enumerate(list_of(record))
     }
 
 

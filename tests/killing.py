@@ -13,6 +13,7 @@ def sync_once(environment: dict[str, str], database: str, folder: str, tables: t
     """One run of a sync; writes its summary, if it gets that far. Runs in the child."""
     os.environ.update(environment, RUNTIME__DLTHUB_TELEMETRY="false")
     import dlt
+
     from automatum.budget import Budget
     from automatum.clock import SystemClock
     from automatum.connection import connect

@@ -3,14 +3,14 @@
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 
 import dlt
 import duckdb
+
 from automatum.budget import Budget
 from automatum.connection import connect
 from automatum.endpoints import ENDPOINTS
-from automatum.selection import Selection
 from automatum.settings import resolve_settings
 from automatum.source import select_rows
 from automatum.sync import open_pipeline, sync
@@ -21,7 +21,7 @@ from .clocks import FakeClock
 
 WIDE = [[100_000, 60]]
 """Limits of no concern here."""
-HOUR, DAY = 3600.0, 86_400.0
+HOUR = 3600.0
 SETTINGS = {"application_limits": WIDE, "organization_limits": WIDE, "retry_attempts": 2}
 
 
@@ -48,7 +48,7 @@ class Synced:
     @property
     def pages(self):
         """Pages asked for, in their order."""
-        return [entry.page for entry in self.entries if entry.page]
+        return [entry.page for entry in self.entries if entry.page and entry.path.count("/") == 3]
 
     @property
     def details(self):
@@ -80,6 +80,7 @@ class Site:
         self.clock = FakeClock()
         self.served = None
         self.settings = dict(SETTINGS)
+        self._opened = None, None
         self._stack = ExitStack()
 
     def __enter__(self):
@@ -111,8 +112,12 @@ class Site:
         )
 
     def pipeline(self, destination=None):
-        target = destination or dlt.destinations.duckdb(str(self.database))
-        return open_pipeline(target, "automatum", str(self.pipelines_dir))
+        """The pipeline of a destination, the DuckDB file by default; kept, as to open one takes a third of a sync."""
+        place = destination or self.database
+        if self._opened[0] != place:
+            target = destination or dlt.destinations.duckdb(str(self.database))
+            self._opened = place, open_pipeline(target, "automatum", str(self.pipelines_dir))
+        return self._opened[1]
 
     def sync(
         self, *names, max_requests=None, allow_deletes=False, since=None, selection=None, destination=None, **settings
@@ -151,9 +156,7 @@ class Site:
 
     def dump(self):
         """Every value of every table of the user, `_synced_at` included."""
-        return {
-            name: self.query(f'SELECT COLUMNS(*)::VARCHAR FROM "{name}" ORDER BY ALL') for name in self.tables()
-        }
+        return {name: self.query(f'SELECT COLUMNS(*)::VARCHAR FROM "{name}" ORDER BY ALL') for name in self.tables()}
 
     def live(self, table, key="id"):
         """Keys of rows that are not marked deleted; a key twice is a fault."""
@@ -165,9 +168,9 @@ class Site:
         """Keys of rows that are marked deleted."""
         return {one for (one,) in self.query(f'SELECT DISTINCT {key} FROM "{table}" WHERE _deleted_at IS NOT NULL')}
 
-    def broken(self):
+    def broken(self, endpoints=ENDPOINTS):
         """What `verify` finds: table and rule to number."""
-        found = verify(self.pipeline(), ENDPOINTS)
+        found = verify(self.pipeline(), endpoints)
         return {(one.table, one.rule): one.broken for one in found.findings if one.broken}
 
     def sweeps(self, table):
@@ -177,19 +180,6 @@ class Site:
         )
 
 
-def parents(sandbox, table, child):
-    """Ids of rows that have entries in a list of theirs."""
-    return [row["id"] for row in sandbox.rows(table) if child(row)]
-
-
 def with_dimensions(sandbox):
-    return parents(sandbox, "entitlements", lambda row: row["dimensions"])
-
-
-def bounds(**words):
-    """A selection with these bounds."""
-    return Selection(**words)
-
-
-def as_date(text):
-    return date.fromisoformat(text)
+    """Ids of entitlements that have dimensions."""
+    return [row["id"] for row in sandbox.rows("entitlements") if row["dimensions"]]

@@ -5,6 +5,7 @@ import logging
 
 import pyarrow.parquet
 import pytest
+
 from automatum_sandbox import AppConfig
 
 from .conftest import SMALL, VOLUME

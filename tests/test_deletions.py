@@ -1,9 +1,12 @@
 """What changed and what is gone: found by comparing with the destination, and believed only when confirmed."""
 
 import json
+from datetime import datetime, timezone
+from itertools import chain
 
 import dlt
 import pytest
+
 from automatum.selection import Selection
 
 from .syncing import HOUR, Site, with_dimensions
@@ -115,7 +118,7 @@ def test_few_missing_rows_are_asked_for_and_go_with_their_children(site, deletes
     for turn in range(2):
         # The second turn costs nothing: they are known to be gone.
         made = site.sync("entitlements", "private_offers")
-        asked = sum(gone.values(), []) if deletes != "ignore" and not turn else []
+        asked = [*chain(*gone.values())] if deletes != "ignore" and not turn else []
         assert (made.code, sorted(made.details)) == (0, sorted(asked))
         for table, ids in gone.items():
             assert made.counts(table)[2] == (3 if asked else 0)
@@ -195,7 +198,9 @@ def test_a_large_share_goes_when_a_sweep_an_hour_later_agrees(site):
     assert site.sync("customers").code == 0
     sandbox.delete("customers", ids[:15])
     site.clock.advance(2 * HOUR)
-    assert (site.sync("customers").code, site.dead("customers")) == (65, set()), "it agreed with a sweep before the last"
+    assert (site.sync("customers").code, site.dead("customers")) == (65, set()), (
+        "it agreed with a sweep before the last"
+    )
     site.clock.advance(58 * 60)  # and the minute that each sync takes
     assert (site.sync("customers").code, site.dead("customers")) == (65, set())
     assert (site.sync("customers").code, site.dead("customers")) == (0, set(ids[:15]))
@@ -210,8 +215,8 @@ def test_a_filtered_or_bounded_sweep_deletes_nothing(site):
     site.sync("customers")
     ids = sandbox.ids("customers")
     sandbox.delete("customers", ids[:3])
-    narrow = [{"vendor": "aws"}, {"status": "active"}, {"selection": Selection(updated_from=parse("2023-01-01"))}]
-    for how in narrow:
+    since = Selection(updated_from=datetime(2023, 1, 1, tzinfo=timezone.utc))
+    for how in ({"vendor": "aws"}, {"status": "active"}, {"selection": since}):
         made = site.sync("customers", **how)
         assert (made.code, made.details, site.live("customers")) == (0, [], set(ids))
     # Nor do many such sweeps count as agreement for one that may.
@@ -278,13 +283,14 @@ def test_a_live_row_that_a_silent_shift_hid_is_not_deleted_but_loaded(site, orde
     sandbox.change("entitlements", sandbox.ids("entitlements")[0], {"customerId": hidden})
     sandbox.after(1, shift, path="/api/v1/customers")
     made = site.sync("customers")
-    assert (made.details, made.counts("customers")[2]) == ([hidden], 0)
+    # Changed once: had the detail's own keys got into the hash, the second reading would have changed it again.
+    assert (made.details, made.counts("customers")[:3]) == ([hidden], (1, 1, 0))
     assert site.dead("customers") == set()
     assert site.live("customers") == set(sandbox.ids("customers")) | {deleted}
     ((name, extra),) = site.query("SELECT company_name, extra FROM customers WHERE id = ?", hidden)
     assert (name, "entitlements" in json.loads(extra or "{}")) == ("Hidden", False)
     after = site.sync("customers")
-    assert after.counts("customers") == (0, 0, 1, 250)  # not changed again: the detail's own keys are not in the hash
+    assert after.counts("customers") == (0, 0, 1, 250)
     assert (after.code, site.dead("customers")) == (0, {deleted})
 
 
@@ -301,9 +307,3 @@ def test_a_row_that_is_off_the_list_for_good_does_not_cost_the_list_twice_for_ev
     assert [one.code for one in later] == [0, 0]
     assert site.live("customers") == set(ids)
     assert [one.pages for one in later] == [[1, 2], [1, 2]]
-
-
-def parse(text):
-    from datetime import datetime, timezone
-
-    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)

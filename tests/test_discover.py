@@ -21,9 +21,7 @@ def test_every_table_with_its_columns_and_types(desk):
     made = desk.run("discover", "--json")
     assert (made.code, made.err) == (0, "")
     tables = made.json["tables"]
-    assert set(tables) == {
-        name for one in ENDPOINTS for name in (one.table, *(child.table for child in one.children))
-    }
+    assert set(tables) == {name for one in ENDPOINTS for name in (one.table, *(child.table for child in one.children))}
     for one in ENDPOINTS:
         found = tables[one.table]
         assert (found["scope"], found["kind"], found["documented"]) == (one.scope, one.kind, one.documented)

@@ -1,8 +1,9 @@
-"""The one table says what the vendor documents (`research/automatum-api.md`, §1.2, §1.5, §1.6), and is sound in itself."""
+"""The one table says what the vendor documents (`automatum-api.md`, §1.2, §1.5, §1.6), and is sound in itself."""
 
 import re
 
 import pytest
+
 from automatum import endpoints as table
 from automatum.endpoints import API_PREFIX, ENDPOINTS, GROUPS, PAGE_SIZE, SCOPES, TOKEN_PATH
 

@@ -1,8 +1,9 @@
-"""I8: what had to be assumed about the API can be corrected in configuration, and a correction that is wrong is named."""
+"""I8: what had to be assumed about the API can be corrected in configuration, and a wrong correction is named."""
 
 import json
 
 import pytest
+
 from automatum.endpoints import ENDPOINTS
 from automatum.errors import ConfigurationError
 from automatum.overrides import resolve_endpoints

@@ -6,6 +6,7 @@ import socket
 import time
 
 import pytest
+
 from automatum_sandbox import AppConfig, SandboxConfig, serve
 
 from .conftest import SMALL, VOLUME, api_requests, await_
@@ -14,6 +15,10 @@ from .loopback import closed_port
 
 LISTS = {"customers": "customers", "entitlements": "entitlements", "private_offers": "private-offers"}
 ALL_READ = ("read:customers", "read:entitlements", "read:private-offers", "read:analytics")
+
+
+REREAD = 2 * 36
+"""Records of a report that the second sync reads: today and the `lookback_days`, two marketplaces."""
 
 
 def quick_retries(desk):
@@ -40,7 +45,8 @@ def test_each_page_is_asked_for_once_and_the_second_sync_changes_nothing(large, 
         assert figures["requests"] == sum(needed.values()) == len(large.requests("/api/v1/"))
         assert {entry.query.get("limit") for entry in large.requests("/api/v1/") if entry.page} <= {"100", None}
         assert figures["skipped"] == {}
-        rows = {table: VOLUME[table] for table in LISTS} | {"analytics": 2 * VOLUME["days"]}
+        rows = {table: VOLUME[table] for table in LISTS}
+        rows["analytics"] = REREAD if turn else 2 * VOLUME["days"]
         for table, count in rows.items():
             one = figures["tables"][table]
             assert one["verdict"] == "complete"
@@ -85,7 +91,7 @@ def test_the_second_sync_loads_what_changed_and_nothing_else(large, desk):
     large.change("entitlements", rich[2]["id"], {"dimensions": rich[2]["dimensions"][::-1]}, touch=False)
     scheduled = next(one for one in large.rows("private_offers") if len(one["pricing"]["paymentSchedule"]) >= 2)
     large.put("private_offers", {**scheduled, "pricing": {**scheduled["pricing"], "paymentSchedule": []}})
-    (day, vendor) = desk.query("SELECT date::VARCHAR, vendor FROM analytics_revenue ORDER BY ALL LIMIT 1")[0]
+    (day, vendor) = desk.query("SELECT date::VARCHAR, vendor FROM analytics_revenue ORDER BY date DESC LIMIT 1")[0]
     large.restate(day, vendor, {"revenue": "1.23"})
 
     figures = desk.sync().json["tables"]
@@ -188,7 +194,11 @@ def test_a_scope_that_is_missing(start, desk, by):
     figures = made.json
     assert "Traceback" not in made.err
     if by == "nothing":
-        assert (made.code, figures["verdict"], set(figures["tables"])) == (0, "complete", {"customers", "private_offers"})
+        assert (made.code, figures["verdict"], set(figures["tables"])) == (
+            0,
+            "complete",
+            {"customers", "private_offers"},
+        )
         assert set(figures["skipped"]) == {"entitlements", "analytics"}
         assert "read:entitlements" in figures["skipped"]["entitlements"]
         assert "read:analytics" in figures["skipped"]["analytics"]
@@ -217,7 +227,9 @@ def test_no_scope_at_all(start, desk):
 @pytest.mark.parametrize("host", ["refuses", "is silent"])
 def test_an_unreachable_host_is_given_up_at_the_deadline(desk, host):
     """69 within the deadline; nothing half-written."""
-    desk.set(client_id="app_1", client_secret="secret_1234567890", retry_deadline=1, retry_attempts=50, request_timeout=9)
+    desk.set(
+        client_id="app_1", client_secret="secret_1234567890", retry_deadline=1, retry_attempts=50, request_timeout=9
+    )
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = closed_port() if host == "refuses" else silent.getsockname()[1]
         desk.set(base_url=f"http://127.0.0.1:{port}")
@@ -232,7 +244,14 @@ def test_an_unreachable_host_is_given_up_at_the_deadline(desk, host):
 BAD = {
     "client_id": ["", None],
     "client_secret": ["", None],
-    "base_url": ["http://api.automatum.io", "http://10.0.0.1:8080", "api.automatum.io", "ftp://x", "https://a/api/v1", ""],
+    "base_url": [
+        "http://api.automatum.io",
+        "http://10.0.0.1:8080",
+        "api.automatum.io",
+        "ftp://x",
+        "https://a/api/v1",
+        "",
+    ],
     "application_limits": ["[]", "[[50]]", "[[0, 60]]", "[[50, 0]]", "fifty", '[["many", 60]]', "[[50, 60, 70]]"],
     "organization_limits": ["[[500, -60]]", "500"],
     "tables": ['["nope"]', '["customers", "Customers"]'],
@@ -242,6 +261,13 @@ BAD = {
     "request_timeout": ["0", "-1", "soon", "nan"],
     "retry_deadline": ["0", "-5", "x", "nan"],
     "retry_attempts": ["0", "1.5", "many"],
+    "deletes": ["perhaps", ""],
+    "history": ["perhaps"],
+    "lookback_days": ["-1", "x"],
+    "report_window_days": ["0", "x"],
+    "full_sweep_every": ["0", "nan"],
+    "chunk_rows": ["0", "-5"],
+    "chunk_seconds": ["0", "x"],
 }
 
 
@@ -320,6 +346,25 @@ def test_a_report_that_is_not_there_is_skipped(small, desk):
     assert set(made.json["skipped"]) == {"analytics"}
     assert "404" in made.json["skipped"]["analytics"]
     assert desk.counts()["customers"] == SMALL["customers"]
+
+
+@pytest.mark.parametrize("trouble", ["scope", "report 404", "list 404", "list fails"])
+def test_a_table_that_stays_away_does_not_keep_the_others_from_being_read(start, desk, trouble):
+    """I1: the others are read anew by each sync; only a run that was cut short is gone on with."""
+    scopes = ALL_READ[:-1] if trouble == "scope" else ALL_READ
+    served = start(**SMALL, apps=(AppConfig(scopes=scopes),))
+    desk.use(served)
+    desk.set(retry_attempts=1)
+    path = "/api/v1/analytics" if trouble == "report 404" else "/api/v1/entitlements"
+    if trouble != "scope":
+        served.sandbox.fault("status", path, status=500 if trouble == "list fails" else 404, count=None)
+    codes = [desk.sync().code]
+    served.sandbox.clear_requests()
+    served.sandbox.insert("customers")
+    codes.append(desk.sync().code)
+    assert codes == [{"list 404": 78, "list fails": 69}.get(trouble, 0)] * 2
+    assert api_requests(served.sandbox)["customers"] == 1
+    assert differences(desk, {"customers": expected_lists(served.sandbox)["customers"]}) == []
 
 
 @pytest.mark.parametrize("kind", ["status", "truncate"])
@@ -465,10 +510,10 @@ def test_each_sync_leaves_its_account(large, desk):
         "SELECT table_name, pages, requests, announced, distinct_keys, inserted, updated, deleted, unchanged, verdict "
         "FROM _automatum_sweeps ORDER BY table_name, finished_at"
     )
-    counts = {"analytics_revenue": (1, None, 80), "customers": (3, 250, 250)}
-    counts |= {"entitlements": (5, 410, 410), "private_offers": (2, 130, 130)}
-    assert rows == [
-        (table, pages, pages, announced, n, 0 if turn else n, 0, 0, n if turn else 0, "complete")
-        for table, (pages, announced, n) in counts.items()
-        for turn in range(2)
-    ]
+    counts = {"analytics_revenue": (1, None, 80, REREAD), "customers": (3, 250, 250, 250)}
+    counts |= {"entitlements": (5, 410, 410, 410), "private_offers": (2, 130, 130, 130)}
+    wanted = []
+    for table, (pages, announced, first, again) in counts.items():
+        wanted.append((table, pages, pages, announced, first, first, 0, 0, 0, "complete"))
+        wanted.append((table, pages, pages, announced, again, 0, 0, 0, again, "complete"))
+    assert rows == wanted

@@ -16,7 +16,7 @@ from automatum_sandbox import Sandbox, SandboxConfig, serve
 
 from .connection import connect
 from .errors import ConfigurationError
-from .settings import AutomatumSettings, resolve_settings
+from .settings import AutomatumSettings
 from .sync import Summary, open_pipeline, sync
 
 DATASET = "automatum"
@@ -99,12 +99,11 @@ def run_demo(database: Path) -> Demo:
     _remove(database)
     config = SandboxConfig(customers=250, entitlements=410, private_offers=130, days=40)
     with serve(config) as served, tempfile.TemporaryDirectory() as folder:
-        explicit = {
-            "base_url": served.base_url,
-            "client_id": served.client_id,
-            "client_secret": served.client_secret,
-        }
-        settings = resolve_settings(explicit)
+        # Whatever the user has configured for the real API is none of the demo's business.
+        settings = AutomatumSettings(
+            base_url=served.base_url, client_id=served.client_id, client_secret=served.client_secret
+        )
+        settings.resolve()
         pipeline = open_pipeline(dlt.destinations.duckdb(str(database)), DATASET, folder)
         first = sync(connect(settings), pipeline)
         _change_some(served.sandbox)

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from dlt.common.destination.exceptions import SqlClientNotAvailable
+from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
 from dlt.destinations.exceptions import (
     DatabaseException,
     DatabaseUndefinedRelation,
@@ -21,7 +21,7 @@ from dlt.destinations.exceptions import (
 from .account import DELETED, Known, PageRecord
 from .endpoints import Endpoint
 from .errors import DestinationError
-from .records import DELETED_AT, ROW_HASH
+from .records import DELETED_AT, ROW_HASH, SYNCED_AT
 from .redaction import redact
 
 if TYPE_CHECKING:
@@ -33,10 +33,13 @@ SWEEPS_TABLE = "_automatum_sweeps"
 PAGES_TABLE = "_automatum_pages"
 FAILED = "failed"
 """Verdict of a sweep that an error ended, in the records alone: a later run may go on with it."""
+SKIPPED = "skipped"
+"""Verdict of a report that the API does not know, in the records alone."""
 LOADS_TABLE = "_dlt_loads"
 _BATCH = 10_000
 _KEYS_A_QUERY = 500
 _SWEEPS_LOOKED_AT = 200
+_ABSENT = (DatabaseUndefinedRelation, DestinationUndefinedEntity)
 _CANNOT = (SqlClientNotAvailable, DatabaseException, NotImplementedError)
 
 
@@ -176,7 +179,7 @@ def read_rows(pipeline: SupportsPipeline, table: str, column: str, keys: Sequenc
                 with client.execute_query(query, *some) as cursor:
                     columns = [str(one[0]).lower() for one in cursor.description]
                     rows += [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
-            except DatabaseUndefinedRelation:
+            except _ABSENT:
                 return []
     return rows
 
@@ -218,7 +221,7 @@ def count(pipeline: SupportsPipeline, text: str, tables: Sequence[str], names: M
             known.update({word: client.escape_column_name(name) for word, name in names.items()})
             with client.execute_query(f"SELECT COUNT(*) FROM ({text.format_map(known)}) q") as cursor:
                 return int(cursor.fetchone()[0])
-    except DatabaseUndefinedRelation:
+    except _ABSENT:
         return None
     except _CANNOT as error:
         raise _unreadable(error) from None
@@ -231,7 +234,7 @@ def prune_pages(pipeline: SupportsPipeline, tables: Sequence[str]) -> None:
             where = client.make_qualified_table_name(PAGES_TABLE), client.escape_column_name("table_name")
             for table in tables:
                 client.execute_sql(f"DELETE FROM {where[0]} WHERE {where[1]} = %s", table)
-    except DatabaseUndefinedRelation:
+    except _ABSENT:
         return
     except _CANNOT as error:
         logger.debug("page records stay: %s", redact(str(error)))
@@ -274,14 +277,20 @@ def _select(client: Any, table: str, columns: Sequence[str], where: str = "", or
         with client.execute_query(text, *values) as cursor:
             while batch := cursor.fetchmany(_BATCH):
                 yield from batch
-    except DatabaseUndefinedRelation:
+    except _ABSENT:
         return
 
 
 def _read_known(client: Any, endpoint: Endpoint) -> Known:
-    known = Known()
-    for key, row_hash, deleted_at in _select(client, endpoint.table, (endpoint.row_key, ROW_HASH, DELETED_AT)):
+    columns = (endpoint.row_key, ROW_HASH, DELETED_AT, SYNCED_AT)
+    known, rows = Known(), 0
+    for key, row_hash, deleted_at, _ in _select(client, endpoint.table, columns):
         known.hashes[key] = row_hash if deleted_at is None else DELETED
+        rows += 1
+    if rows > len(known.hashes):
+        # A destination that cannot merge keeps every version; the latest counts.
+        found = sorted(_select(client, endpoint.table, columns), key=lambda row: moment(row[3]))
+        known.hashes = {key: row_hash if deleted_at is None else DELETED for key, row_hash, deleted_at, _ in found}
     return known
 
 

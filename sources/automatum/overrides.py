@@ -26,12 +26,14 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from .endpoints import ENDPOINTS, REVENUE, Column, ColumnType, Endpoint, Place
 from .errors import ConfigurationError
+from .records import EXTRA
 from .settings import AutomatumSettings
 
 _LIST_WORDS = {"page", "limit"}
 _REPORT_WORDS = {"start", "end"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TYPES: tuple[str, ...] = get_args(ColumnType)
+RESERVED = frozenset({EXTRA})
 _snake_case = NamingConvention().normalize_identifier
 
 
@@ -42,8 +44,13 @@ def resolve_endpoints(settings: AutomatumSettings) -> tuple[Endpoint, ...]:
         ConfigurationError: An override names an unknown table or key, or holds a value of a wrong type.
     """
     table = {endpoint.table: endpoint for endpoint in ENDPOINTS}
+    named: set[str] = set()
     for position, report in enumerate(settings.reports or ()):
-        endpoint = _report(f"sources.automatum.reports[{position}]", report)
+        where = f"sources.automatum.reports[{position}]"
+        endpoint = _report(where, report)
+        if endpoint.table in named:
+            raise ConfigurationError(f"{where}.name", f"there is a report {report['name']!r} already.")
+        named.add(endpoint.table)
         table[endpoint.table] = endpoint
     overrides = settings.endpoints or {}
     where = "sources.automatum.endpoints"
@@ -71,7 +78,7 @@ def _override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
         elif key == "parameters":
             endpoint = replace(endpoint, parameters={**endpoint.parameters, **_parameters(at, value, words)})
         elif key == "key":
-            endpoint = _keyed(endpoint, _texts(at, value))
+            endpoint = _keyed(at, endpoint, _texts(at, value))
         elif key == "order" and endpoint.kind == "list":
             endpoint = replace(endpoint, newest_first=_order(at, value))
         elif key == "columns" and endpoint.kind == "report":
@@ -98,8 +105,10 @@ def _report(where: str, spec: Any) -> Endpoint:
     return _override(where, plain, changes)
 
 
-def _keyed(endpoint: Endpoint, names: Sequence[str]) -> Endpoint:
-    key = tuple(_snake_case(name) for name in names)
+def _keyed(at: str, endpoint: Endpoint, names: Sequence[str]) -> Endpoint:
+    key = tuple(_free(at, name) for name in names)
+    if len(set(key)) < len(key):
+        raise ConfigurationError(at, "names a field twice.")
     have = {column.name for column in endpoint.columns}
     added = tuple(
         Column(column, "date" if column == "date" else "text", (Place(name),))
@@ -114,8 +123,16 @@ def _with_columns(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
         raise ConfigurationError(at, "not a table of field to type.", f"Types are {', '.join(_TYPES)}.")
     columns = {column.name: column for column in endpoint.columns}
     for name, kind in value.items():
-        columns[_snake_case(name)] = Column(_snake_case(name), kind, (Place(name),))
+        columns[_free(at, name)] = Column(_free(at, name), kind, (Place(name),))
     return replace(endpoint, columns=tuple(columns.values()))
+
+
+def _free(at: str, name: Any) -> str:
+    """The column of a field, unless the connector has that column for itself."""
+    column = _snake_case(_text(at, name))
+    if column in RESERVED or column.startswith("_"):
+        raise ConfigurationError(at, f"{name!r} would be the column {column}, which the connector keeps for itself.")
+    return column
 
 
 def _parameters(at: str, value: Any, words: set[str]) -> dict[str, str]:

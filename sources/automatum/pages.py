@@ -50,7 +50,7 @@ def read_page(transport: Transport, endpoint: Endpoint, number: int, filters: Ma
     """
     words = endpoint.parameters
     parameters = {words["page"]: str(number), words["limit"]: str(PAGE_SIZE), **filters}
-    answer = transport.get(endpoint.path, parameters)
+    answer = _ask(transport, endpoint, parameters)
     return Page(
         number=number,
         records=_records(answer, endpoint),
@@ -68,7 +68,7 @@ def read_report(transport: Transport, endpoint: Endpoint, start: date, end: date
         ConfigurationError: The answer has no list where the records should be.
     """
     words = endpoint.parameters
-    answer = transport.get(endpoint.path, {words["start"]: start.isoformat(), words["end"]: end.isoformat()})
+    answer = _ask(transport, endpoint, {words["start"]: start.isoformat(), words["end"]: end.isoformat()})
     return Page(1, _records(answer, endpoint), None, None, answer.received_at)
 
 
@@ -86,6 +86,21 @@ def read_one(transport: Transport, endpoint: Endpoint, key: str) -> Record | Non
     if not isinstance(record, dict):
         raise ApiUnreachable("GET", f"{endpoint.path}/{key}", answer.status, "the record is not a JSON object")
     return {name: value for name, value in record.items() if name not in endpoint.only_in_detail}
+
+
+def _ask(transport: Transport, endpoint: Endpoint, parameters: Mapping[str, str]) -> Answer:
+    try:
+        return transport.get(endpoint.path, parameters)
+    except NotThere as error:
+        standing = "documented" if endpoint.documented else "assumed, not documented"
+        raise NotThere(
+            error.method,
+            error.path,
+            error.status,
+            error.said,
+            f"The path is {standing}. If the vendor has another, set sources.automatum.endpoints.{endpoint.table}.path "
+            "(or, for a further report, its path in sources.automatum.reports).",
+        ) from None
 
 
 def _records(answer: Answer, endpoint: Endpoint) -> list[Record]:

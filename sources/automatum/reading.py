@@ -8,28 +8,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
 
 from .account import Known
+from .burial import bury
 from .chronicle import page_rows, sweep_row
 from .connection import Connection
 from .deletions import AT_LEAST, FULL, SHARE, Decision, decide
-from .destination import FAILED, PAGES_TABLE, SWEEPS_TABLE, Held, read_held, read_rows
+from .destination import FAILED, PAGES_TABLE, SKIPPED, SWEEPS_TABLE, Held, read_held
 from .endpoints import Endpoint
 from .errors import AutomatumError, MoreToDo, NotThere
 from .outcome import Chunk, Outcome
 from .pages import read_one, read_page, read_report
-from .records import Record, Row, Table, child_schema, utc
+from .records import Record, Row, Table, utc
 from .redaction import redact
 from .reports import Report, first_day, windows
 from .selection import Selection
 from .sessions import GO_ON_WITHIN, Session, Settled
 from .sweep import Sweep
-from .tombstones import history_table, marked_deleted, versions
+from .tombstones import history_table, versions
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -40,6 +41,9 @@ BATCH_ROWS = 10_000
 """Rows of one Arrow table."""
 ORDERED = "ordered"
 """Marks a sweep whose pages all came newest first."""
+
+PARTIAL = "partial"
+"""Marks a sweep that was after some of the rows."""
 
 Answered = TypeVar("Answered")
 Tables = Iterator[tuple[str, pa.Table]]
@@ -84,6 +88,8 @@ class TableRun:
         self._given: set[str] = set()
         self._held_back: dict[str, Row] = {}
         self._earlier_requests = 0
+        self._answers: dict[str, Record | None] = {}
+        self._hidden: set[str] = set()
 
     @property
     def done(self) -> bool:
@@ -143,7 +149,7 @@ class TableRun:
 
     def _read(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         if self._held is None:
-            self._held = read_held(pipeline, self.endpoint, self._history) if pipeline else Held(Known(readable=False))
+            self._held = read_held(pipeline, self.endpoint, self._history) if pipeline else Held(Known())
         if self.endpoint.kind == "report":
             yield from self._read_report(self._held, pipeline, chunk)
         else:
@@ -196,10 +202,11 @@ class TableRun:
                 break
         if sweep.verdict is None:
             return
-        self.outcome.verdict, self.outcome.reason = sweep.verdict, sweep.reason
+        self.outcome.verdict, self.outcome.reason = sweep.verdict, sweep.reason or _unread(held)
         if self._decision and pipeline:
             self._conclude(self._decision)
-            yield from self._bury(self._decision.confirmed, pipeline)
+            if self._decision.confirmed:
+                yield from self._bury(self._decision.confirmed, pipeline)
 
     def _start(self, held: Held) -> Sweep:
         transport, endpoint, filters = self._connection.transport, self.endpoint, self._selection.filters
@@ -212,9 +219,11 @@ class TableRun:
         )
         unfinished = held.unfinished
         young = unfinished and utc(self._connection.clock.time()) - unfinished.read_at < GO_ON_WITHIN
+        # Whether it is gone on with or not: once this sweep has its verdict, nobody needs those records any more.
+        self.left_pages = unfinished is not None and self._selection.everything
         if unfinished and young and self._selection.everything and sweep.resume(unfinished.pages, unfinished.state):
             self._id, self._started = unfinished.id, unfinished.started_at
-            self._earlier_requests, self.left_pages = unfinished.requests, True
+            self._earlier_requests = unfinished.requests
             self.outcome.resumed = True
             logger.info("%s goes on at page %d", endpoint.table, sweep.next)
         return sweep
@@ -223,8 +232,11 @@ class TableRun:
         if not (self.endpoint.newest_first and self._selection.everything and held.known.readable):
             return False
         now = utc(self._connection.clock.time())
+        if held.unfinished:
+            return False
         for one in held.past:
-            if one.facts.get(ORDERED) is not True:
+            # Whatever read a part only may have loaded the newest rows and left out older changes behind them.
+            if one.verdict != "complete" or one.facts.get(ORDERED) is not True or one.facts.get(PARTIAL):
                 return False
             if one.facts.get(FULL):
                 return now - one.finished_at < timedelta(hours=self.settings.full_sweep_every)
@@ -249,22 +261,32 @@ class TableRun:
     def _look_for_the_missing(self, sweep: Sweep, held: Held) -> list[Row]:
         """Decide about rows that were not listed; returns those that are there after all."""
         now = self._connection.clock.time()
-        decision = decide(sweep.known, sweep.distinct, held.past, self._ask, utc(now), self._selection.allow_deletes)
+        decision = self._decision = decide(
+            sweep.known,
+            sweep.some_key,
+            sweep.distinct,
+            held.past,
+            self._ask,
+            utc(now),
+            self._selection.allow_deletes,
+            self.endpoint.documented,
+        )
         found = [sweep.take_one(key, record, now) for key, record in decision.alive.items()]
-        if decision.alive and sweep.extra == 0:
+        hidden = set(decision.alive) - decision.off_list
+        if hidden and not sweep.reread:
             # A row that is alive was on no page: rows moved without a trace. What else was missed shows in a second
             # reading, if the extra requests allow one.
-            sweep.distrust(f"{len(decision.alive)} rows are there though no page listed them")
-        elif decision.alive:
-            sweep.verdict = "incomplete"
-            sweep.reason = f"{len(decision.alive)} rows are there though no page listed them"
-            self._decision = decision
+            self._decision, self._hidden = None, hidden
+            sweep.distrust(f"{len(hidden)} rows are there though no page listed them")
         else:
-            self._decision = decision
+            # Two readings agree that the list does not have them: the API keeps them off it, and that is that.
+            decision.off_list |= {key for key in hidden | self._hidden if not sweep.listed_again(key)}
         return [row for row in found if row]
 
     def _ask(self, key: str) -> Record | None:
-        return self._charged(lambda: read_one(self._connection.transport, self.endpoint, key))
+        if key not in self._answers:
+            self._answers[key] = self._charged(lambda: read_one(self._connection.transport, self.endpoint, key))
+        return self._answers[key]
 
     def _conclude(self, decision: Decision) -> None:
         outcome = self.outcome
@@ -287,14 +309,14 @@ class TableRun:
                 yield from self._give(rows, chunk)
         if report.todo:
             return
-        outcome.verdict = "complete"
+        outcome.verdict, outcome.reason = "complete", _unread(held)
         if report.ambiguous:
             outcome.verdict = "incomplete"
             outcome.reason = (
                 f"{report.ambiguous} records share or lack their key ({', '.join(self.endpoint.key)}); name one that "
                 f"tells them apart in sources.automatum.endpoints.{self.endpoint.table}.key"
             )
-        if pipeline and report.gone and held.known.readable and self.settings.deletes != "ignore":
+        elif pipeline and report.gone and held.known.readable and self.settings.deletes != "ignore":
             count, compared = len(report.gone), report.compared
             if count > AT_LEAST and count > SHARE * compared and not self._selection.allow_deletes:
                 outcome.verdict = "incomplete"
@@ -320,36 +342,18 @@ class TableRun:
     # What is gone, and what is written down
 
     def _bury(self, keys: list[str], pipeline: SupportsPipeline) -> Tables:
-        """Mark rows deleted, or remove them, with their children; the deletion is a version of its own."""
-        if not keys:
-            return
-        now = utc(self._connection.clock.time())
+        """Mark rows deleted, or remove them, after what was read before them has been given."""
         yield from self._flush()
         self.outcome.counts.deleted += len(keys)
-        rows = read_rows(pipeline, self.endpoint.table, self.endpoint.row_key, keys)
-        marked = marked_deleted(self._table.schema, rows, now)
-        # With `hard`, a row with `_deleted_at` is what makes dlt delete: see the hints of the resource.
-        yield self.endpoint.table, marked
-        if self._history:
-            yield self._history, versions(marked, deleted=True)
-        for child in self.endpoint.children:
-            if self.settings.deletes == "hard":
-                yield from self._without_children([str(row[self.endpoint.row_key]) for row in rows], now, child.table)
-            else:
-                found = read_rows(pipeline, child.table, child.parent_key, keys)
-                if found:
-                    yield child.table, marked_deleted(child_schema(child), found, now)
-
-    def _without_children(self, keys: list[str], now: datetime, child: str) -> Tables:
-        rows = [Row(key, "", {self.endpoint.key[0]: key}, now) for key in keys]
-        yield from ((name, table) for name, table in self._table.arrow(rows) if name == child)
+        now = utc(self._connection.clock.time())
+        yield from bury(pipeline, self._table, keys, now, hard=self.settings.deletes == "hard", history=self._history)
 
     def _write_down(self, load_id: str) -> Tables:
         """The sweep's own row once it has a verdict; until then what a later run needs to go on with it."""
         outcome, sweep = self.outcome, self._sweep
         requests = self._earlier_requests + outcome.requests
         session = self._session.facts if self._session else {}
-        verdict = FAILED if outcome.error else outcome.verdict
+        verdict = FAILED if outcome.error else SKIPPED if outcome.skipped else outcome.verdict
         if verdict and verdict != "more_to_do":
             row = sweep_row(
                 # A failed sweep may be gone on with: its id must stay free for its verdict.
@@ -363,7 +367,7 @@ class TableRun:
                 distinct=outcome.distinct,
                 counts=outcome.counts,
                 verdict=verdict,
-                reason=redact(str(outcome.error)) if outcome.error else outcome.reason,
+                reason=redact(str(outcome.error or "")) or outcome.skipped or outcome.reason,
                 facts={**self._facts(), **session},
                 load_id=load_id,
             )
@@ -390,8 +394,15 @@ class TableRun:
         if sweep:
             if sweep.verdict == "complete" and not sweep.cut and self._selection.everything:
                 facts[FULL] = True
+            if not self._selection.everything:
+                facts[PARTIAL] = True
             if self.endpoint.newest_first:
                 facts[ORDERED] = sweep.ordered
             if sweep.drift:
                 facts["drift"] = sweep.drift
         return {**facts, **(self._decision.facts if self._decision else {})}
+
+
+def _unread(held: Held) -> str:
+    why = held.known.why
+    return f"the destination could not be read, so every row was loaded again ({why})" if why else ""

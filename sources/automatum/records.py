@@ -129,18 +129,22 @@ class Table:
         self._emitted.clear()
 
     def arrow(self, rows: Sequence[Row]) -> Iterator[tuple[str, pa.Table]]:
-        """Arrow tables of these rows, parent first, each with its table's name. Keys must not repeat within `rows`."""
+        """Arrow tables of these rows, each with its table's name. Keys must not repeat within `rows`.
+
+        Children come first: should whoever takes these stop in between (`add_limit`), the parent is not loaded and
+        the next sync brings both; the other way round it would be taken for unchanged.
+        """
         records = [row.record for row in rows]
         lists = {child: [_entries(record, child) for record in records] for child in self.endpoint.children}
         taken = [{at for entries in lists.values() if (at := entries[i][0])} for i in range(len(rows))]
         arrays, rests = _columns(records, self.endpoint.columns, self._named, taken)
         if len(self.endpoint.key) > 1:
             arrays.insert(0, pa.array([row.key for row in rows], pa.string()))
-        yield self.endpoint.table, pa.Table.from_arrays([*arrays, *_system(rows, rests)], schema=self.schema)
         for child, entries in lists.items():
             table = self._child(child, rows, [values for _, values in entries])
             if table.num_rows:
                 yield child.table, table
+        yield self.endpoint.table, pa.Table.from_arrays([*arrays, *_system(rows, rests)], schema=self.schema)
 
     def _child(self, child: Child, rows: Sequence[Row], lists: list[list[Any]]) -> pa.Table:
         parents: list[Row] = []

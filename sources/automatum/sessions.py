@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from dlt.common.pipeline import SupportsPipeline
 
-from .destination import PAGES_TABLE, SWEEPS_TABLE, json_object, moment, read_records
+from .destination import FAILED, PAGES_TABLE, SWEEPS_TABLE, json_object, moment, read_records
 from .errors import DestinationError
 
 GO_ON_WITHIN = timedelta(hours=24)
@@ -81,12 +81,15 @@ def take_up(pipeline: SupportsPipeline, tables: Sequence[str], now: datetime) ->
     if not alive:
         return new
     latest = max(alive, key=lambda sign: sign[0])[1]
-    settled = {
+    done = {
         table: Settled(verdict, reason or "", moment(finished_at), announced, distinct or 0)
-        for table, finished_at, extra, verdict, reason, announced, distinct in sweeps
+        for table, finished_at, extra, verdict, reason, announced, distinct in reversed(sweeps)
         if json_object(extra).get(SESSION, {}).get("id") == latest["id"]
     }
-    return new if set(settled) >= set(new.tables) else Session(latest["id"], new.tables, settled)
+    if set(done) >= set(new.tables):
+        return new
+    # What failed has had its turn, so that it cannot keep the sync open; but while that is open, it gets another.
+    return Session(latest["id"], new.tables, {table: one for table, one in done.items() if one.verdict != FAILED})
 
 
 _SWEEP_COLUMNS = ("table_name", "finished_at", "extra", "verdict", "reason", "announced", "distinct_keys")

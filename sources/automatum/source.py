@@ -54,7 +54,7 @@ def automatum_source(
     base_url: str = DEFAULT_BASE_URL,
     tables: list[str] | None = None,
     since: str | None = None,
-    settings: AutomatumSettings | None = None,
+    settings: AutomatumSettings = None,  # type: ignore[assignment]
 ) -> Iterable[DltResource]:
     """Customers, entitlements, private offers and analytics reports of an Automatum organization.
 
@@ -73,7 +73,6 @@ def automatum_source(
     Raises:
         ConfigurationError: A setting is missing or wrong; the key is named.
     """
-    assert settings is not None  # dlt fills it with the resolved settings
     connection = connect(settings)
     named = tuple(settings.tables or ())
     chosen = connection.select(named)
@@ -147,24 +146,28 @@ def _declared(endpoint: Endpoint, settings: AutomatumSettings, read: Read) -> Dl
     hints[SWEEPS_TABLE] = _hints(SWEEPS_TABLE, "sweep_id")
     hints[PAGES_TABLE] = _hints(PAGES_TABLE, ("sweep_id", "page"))
     hints[history_table(endpoint)] = _history_hints(endpoint)
-    columns = [_json_column(), {"name": SYNCED_AT, "dedup_sort": "desc"}]
-    if settings.deletes == "hard":
-        columns.append({"name": DELETED_AT, "hard_delete": True})
+    # dlt starts the hints of a resource's other tables from the resource's own. So these are what all of them share,
+    # and the table itself has the rest as a variant, like the others.
+    hints[endpoint.table] = _own_hints(endpoint, settings.deletes == "hard")
 
     def rows(updated_at: Any = None) -> Iterator[Any]:
         for name, table in read(updated_at):
-            if name == endpoint.table:
-                yield table
-            else:
-                yield dlt.mark.with_hints(table, hints[name], create_table_variant=True)
+            yield dlt.mark.with_hints(table, hints[name], create_table_variant=True)
 
     return dlt.resource(
         rows,
         name=endpoint.table,
         primary_key=endpoint.row_key,
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
-        columns=columns,
+        columns=[_json_column()],
     )
+
+
+def _own_hints(endpoint: Endpoint, hard: bool) -> Any:
+    columns = [_json_column(), {"name": SYNCED_AT, "dedup_sort": "desc"}]
+    if hard:
+        columns.append({"name": DELETED_AT, "hard_delete": True})
+    return dlt.mark.make_hints(table_name=endpoint.table, primary_key=endpoint.row_key, columns=columns)
 
 
 def _hints(table: str, key: str | tuple[str, ...]) -> Any:
@@ -184,8 +187,7 @@ def _history_hints(endpoint: Endpoint) -> Any:
             "row_version_column_name": VERSION,
             "validity_column_names": ["valid_from", "valid_to"],
         },
-        # The table's own hints are the starting point of these: what orders two readings of a row does not apply here.
-        columns=[_json_column(), {"name": VERSION, "data_type": "text"}, {"name": SYNCED_AT, "dedup_sort": None}],
+        columns=[_json_column(), {"name": VERSION, "data_type": "text"}],
     )
 
 
@@ -201,7 +203,11 @@ def _child_hints(child: Child) -> Any:
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
         primary_key=(child.parent_key, POSITION),
         merge_key=child.parent_key,
-        columns=[_json_column(), {"name": REMOVED, "data_type": "bool", "hard_delete": True}],
+        columns=[
+            _json_column(),
+            {"name": REMOVED, "data_type": "bool", "hard_delete": True},
+            {"name": SYNCED_AT, "dedup_sort": "desc"},
+        ],
     )
 
 

@@ -140,6 +140,20 @@ class Sweep:
         self._note(event)
         self.verdict, self.reason, self._doubt = None, "", True
 
+    @property
+    def reread(self) -> bool:
+        """Whether the verdict rests on a second reading of the whole list."""
+        return self._pass is not None
+
+    def listed_again(self, key: str) -> bool:
+        """Whether the second reading met a row."""
+        return self._pass is not None and self._pass.met(key)
+
+    @property
+    def some_key(self) -> str | None:
+        """A key that was listed a moment ago; None if there is none."""
+        return next(reversed(self._seen), None)
+
     def take_records(self) -> list[PageRecord]:
         """Pages read since this was last asked for, so that a later run can go on from there (`resume`)."""
         records, self._records = list(self._records.values()), {}
@@ -314,7 +328,10 @@ class Sweep:
                 self.ordered = self._newest_first = False
                 return
             self._oldest = moment
-        if self._newest_first and not changes and self.total == self._live + self.counts.inserted and self.next > 1:
+        at_rest = not (self.drift or self._doubt or self._again or self.keyless)
+        whole = self.distinct == sum(len(keys) for keys in self._contents.values()) == PAGE_SIZE * (self.next - 1)
+        accounted = self.total == self._live + self.counts.inserted
+        if self._newest_first and not changes and at_rest and accounted and (whole or self.next > self.last):
             self.cut, self.last = True, self.next - 1
             self._end("complete", f"ended at page {page.number}: newest first, and nothing on it had changed")
 
@@ -377,6 +394,9 @@ class _Pass:
         self._keys.update(keys)
         self._rows += len(page.records)
         self._totals.add(page.total)
+
+    def met(self, key: str) -> bool:
+        return key in self._keys
 
     def proven(self, total: int) -> bool:
         return self._totals == {total} and len(self._keys) == self._rows == total

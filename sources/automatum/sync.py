@@ -169,11 +169,11 @@ def _session(
 
 
 def _leave_out(missing: dict[str, str], connection: Connection, summary: Summary, asked_for: bool) -> None:
-    """Skip what is not granted; an error only if it was asked for: least privilege is none."""
+    """Skip what is not granted; an error if it was asked for, or if nothing is left: least privilege is none."""
     for run in summary.runs:
         if run.endpoint.group in missing:
             run.skip(f"needs scope {missing[run.endpoint.group]}, which is not granted")
-    if missing and asked_for:
+    if missing and (asked_for or all(run.outcome.skipped for run in summary.runs)):
         summary.errors.append(ScopeMissing(missing, connection.transport.tokens.scopes() or frozenset()))
 
 

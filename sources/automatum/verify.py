@@ -126,7 +126,8 @@ def _history_rules(table: str, history: str) -> list[Rule]:
             history,
             "the open version is what the table holds",
             f"SELECT t.{{key}} FROM {{{table}}} t LEFT JOIN (SELECT h.{{key}}, h.{{version}}, h.{{deleted}} "
-            f"{open_versions}) o ON o.{{key}} = t.{{key}} WHERE o.{{key}} IS NULL OR (t.{{deleted_at}} IS NULL AND "
+            f"{open_versions}) o ON o.{{key}} = t.{{key}} "
+            "WHERE (o.{key} IS NULL AND t.{deleted_at} IS NULL) OR (t.{deleted_at} IS NULL AND "
             "o.{version} <> t.{row_hash}) OR (t.{deleted_at} IS NOT NULL AND NOT o.{deleted})",
             (table, history),
         ),

@@ -1,0 +1,47 @@
+"""What happens in the destination to rows that are gone: they are marked, or they are removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from .destination import read_rows
+from .records import Row, Table, child_schema
+from .tombstones import marked_deleted, versions
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+
+def bury(
+    pipeline: SupportsPipeline, table: Table, keys: Sequence[str], now: datetime, *, hard: bool, history: str | None
+) -> Iterator[tuple[str, pa.Table]]:
+    """Tables that mark rows deleted, or remove them, with their children; the deletion is a version of its own.
+
+    Args:
+        pipeline: The pipeline that loads the table; its destination is asked for what the rows hold.
+        table: Whose rows.
+        keys: Which rows.
+        now: When they were found to be gone.
+        hard: Remove them. A row with `_deleted_at` is then what makes dlt delete: see the hints of the resource.
+        history: Name of the history table; None to keep none.
+    """
+    endpoint = table.endpoint
+    rows = read_rows(pipeline, endpoint.table, endpoint.row_key, keys)
+    for child in endpoint.children:
+        if hard:
+            emptied = [
+                Row(str(row[endpoint.row_key]), "", {endpoint.key[0]: row[endpoint.row_key]}, now) for row in rows
+            ]
+            yield from ((name, arrow) for name, arrow in table.arrow(emptied) if name == child.table)
+        else:
+            found = read_rows(pipeline, child.table, child.parent_key, keys)
+            if found:
+                yield child.table, marked_deleted(child_schema(child), found, now)
+    marked = marked_deleted(table.schema, rows, now)
+    yield endpoint.table, marked
+    if history:
+        yield history, versions(marked, deleted=True)
