@@ -11,10 +11,9 @@ export UV_CACHE_DIR := $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS := never
 # Compiled once at installation: each command that the tests start would otherwise compile dlt anew.
 export UV_COMPILE_BYTECODE := 1
-export DLT_TELEMETRY_DISABLED := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
 
-.PHONY: demo test lint types unit setup lock clean
+.PHONY: demo test lint types unit kills drift memory setup lock clean
 
 demo: setup
 	$(BIN)/automatum demo
@@ -30,6 +29,16 @@ types: setup
 
 unit: setup
 	$(BIN)/python -m pytest -n 2
+
+# The long forms of what `make test` runs in short.
+kills: setup
+	KILLS=35 $(BIN)/python -m pytest -s tests/test_resume.py
+
+drift: setup
+	SCHEDULES=400 $(BIN)/python -m pytest -s tests/test_drift.py
+
+memory: setup
+	$(BIN)/python benchmarks/memory.py
 
 setup: .venv/.ready
 

@@ -123,7 +123,7 @@ class Desk:
     def start(self, *arguments):
         """Start the command in a process of its own."""
         return subprocess.Popen(
-            [sys.executable, "-c", "from automatum.cli import main; main()", *map(str, arguments)],
+            [sys.executable, "-c", "from automatum.__main__ import main; main()", *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

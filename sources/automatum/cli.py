@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import tempfile
@@ -18,9 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import orjson
 import typer
 
-# Before dlt is imported: a connector that is left alone with credentials talks to nobody else unless told to.
-os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
-
 from . import __version__, display
 from .budget import Budget
 from .check import check as check_connection
@@ -28,6 +24,7 @@ from .clock import SystemClock
 from .connection import Connection, connect
 from .discover import describe
 from .errors import EXIT_SOFTWARE, AutomatumError, ConfigurationError
+from .footprint import DUCKDB_MEMORY, one_loader
 from .overrides import resolve_endpoints
 from .redaction import guard_logging, redact
 from .settings import AutomatumSettings, resolve_settings
@@ -59,11 +56,6 @@ Database = Annotated[Path, typer.Option(help="DuckDB file; for --destination duc
 PipelinesDir = Annotated[str | None, typer.Option(help="dlt's working folder.")]
 DEFAULT_DATABASE = Path("marketplace.duckdb")
 Debug = Annotated[bool, typer.Option("--debug", help="Log each request; show tracebacks.")]
-
-
-def main() -> None:
-    """Entry point of the console script."""
-    app()
 
 
 @app.command()
@@ -245,6 +237,7 @@ def _existing(destination: str, dataset: str, database: Path) -> SupportsPipelin
 def _destination(name: str, dataset: str, database: Path) -> Any:
     import dlt
     from dlt.common.normalizers.naming.snake_case import NamingConvention
+    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
     if name == "duckdb":
         same = NamingConvention().normalize_identifier
@@ -256,7 +249,10 @@ def _destination(name: str, dataset: str, database: Path) -> Any:
             )
         if not database.parent.is_dir():
             raise ConfigurationError("--database", f"there is no folder {database.parent}.", "Create it first.")
-        return dlt.destinations.duckdb(str(database))
+        one_loader()
+        credentials = DuckDbCredentials(str(database))
+        credentials.global_config = {"memory_limit": DUCKDB_MEMORY}
+        return dlt.destinations.duckdb(credentials)
     try:
         return dlt.destination(name)
     except Exception as error:  # dlt raises whatever the import of the destination raises

@@ -86,7 +86,7 @@ class AutomatumSettings(BaseConfiguration):
     lookback_days: int = 35
     report_window_days: Optional[int] = None  # noqa: UP045
     full_sweep_every: float = 24.0
-    chunk_rows: int = 50_000
+    chunk_rows: int = 25_000
     chunk_seconds: float = 60.0
     request_timeout: float = 30.0
     retry_deadline: float = 120.0
