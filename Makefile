@@ -9,6 +9,8 @@ BIN := .venv/bin
 # uv's cache stays in the checkout too, so that an empty or read-only home is no obstacle.
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS := never
+# Trust what the machine trusts, a company's own authority included, as pip does.
+export UV_SYSTEM_CERTS := true
 # Compiled once at installation: each command that the tests start would otherwise compile dlt anew.
 export UV_COMPILE_BYTECODE := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
