@@ -1,7 +1,7 @@
 """Peak memory of a sync, by the number of rows: `python benchmarks/memory.py [ROWS ...]`, default 30000 300000.
 
-Each sync is a process of its own (`automatum sync customers`), against a sandbox in another; twice each: the first loads
-every row, the second finds them unchanged. Prints one JSON object; `ratio` is last over first.
+Each sync is a process of its own (`automatum sync customers`), against a sandbox in another; twice each: the first
+loads every row, the second finds them unchanged. Prints one JSON object; `ratio` is last over first.
 """
 
 import json

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from automatum_sandbox import SandboxConfig, serve
+from automatum_sandbox import Limits, SandboxConfig, serve
 
 from .killing import KillableSync
 
@@ -105,6 +105,28 @@ def test_an_hour_that_is_used_up_ends_the_run_and_the_next_ones_finish_it(tmp_pa
         pages = [(one.path, one.page) for one in served.sandbox.requests("/api/v1/")]
     assert codes == [75] * (ceil(NEEDED / 5) - 1) + [0]
     assert len(pages) == len(set(pages)) == NEEDED
+
+
+def test_a_thousand_pages_in_several_runs_under_the_vendors_windows(desk):
+    """I3: each run ends with 75, the last with 0, and every page is brought once. An hour is made 18 s."""
+    scale = 0.005
+    config = SandboxConfig(
+        customers=100_000, entitlements=0, private_offers=0, days=0, limits=Limits(), window_scale=scale
+    )
+    with serve(config) as served:
+        desk.use(served)
+        desk.set(
+            application_limits=[[50, 60 * scale], [1000, 3600 * scale]],
+            organization_limits=[[500, 60 * scale], [10000, 3600 * scale]],
+        )
+        codes = [75]
+        while codes[-1] == 75 and len(codes) < 9:
+            codes.append(desk.run("sync", "customers", "--max-requests", 260).code)
+        brought = [one.page for one in served.sandbox.requests("/api/v1/") if one.status == 200]
+    # How many runs it takes depends on how many requests are refused: these runs do not know of each other's yet.
+    assert codes[-1] == 0
+    assert len(codes) > 4
+    assert sorted(brought) == list(range(1, 1001))
 
 
 def bounded(environment, database, folder, requests, result):

@@ -180,16 +180,10 @@ def sandbox(
     """Serve a local stand-in for the vendor's API until Ctrl-C. Needs the extra `sandbox`."""
 
     def work() -> int:
-        demo = _sandbox_room()
-        demo.serve_until_stopped(
-            _stop_on_signals(),
-            port=port,
-            seed=seed,
-            customers=customers,
-            entitlements=entitlements,
-            private_offers=private_offers,
-            days=days,
-        )
+        stop = _stop_on_signals()
+        with _sandbox_room().serve_sandbox(port, seed, customers, entitlements, private_offers, days) as served:
+            display.show_sandbox(served.base_url, served.client_id, served.client_secret)
+            stop.wait()
         return 0
 
     _guarded(work, False, debug)

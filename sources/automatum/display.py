@@ -134,6 +134,8 @@ def show_summary(summary: Summary) -> None:
     )
 
 
+_SHORT = {"distinct": "rows", "inserted": "new", "updated": "changed", "unchanged": "same"}
+"""Headings that leave room on a terminal of 80 columns."""
 _FIGURES = ("requests", "distinct", "inserted", "updated", "deleted", "unchanged")
 
 
@@ -218,11 +220,24 @@ def show_demo(demo: Demo) -> None:
     )
 
 
+def show_sandbox(base_url: str, client_id: str, client_secret: str) -> None:
+    """How to reach the stand-in."""
+    out.print("A local stand-in for the vendor's API; what it assumes is at its root page. In another shell:")
+    out.print(
+        f"export SOURCES__AUTOMATUM__BASE_URL={base_url}\n"
+        f"export SOURCES__AUTOMATUM__CLIENT_ID={client_id}\n"
+        f"export SOURCES__AUTOMATUM__CLIENT_SECRET={client_secret}\n"
+        "automatum sync",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
 def _grid(first: str, *numbers: str) -> Grid:
-    grid = Grid(box=box.SIMPLE)
-    grid.add_column(first)
+    grid = Grid(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
+    grid.add_column(first, no_wrap=True)
     for heading in numbers:
-        grid.add_column(heading, justify="left" if heading in ("verdict", "state") else "right")
+        grid.add_column(_SHORT.get(heading, heading), justify="left" if heading in ("verdict", "state") else "right")
     return grid
 
 
