@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from .drifting import Vendor, Warehouse, sweep_once
 
 ORDERS = ("created_asc", "created_desc", "updated_asc", "updated_desc", "random")
-SCHEDULES = int(os.environ.get("SCHEDULES", "50"))
+SCHEDULES = int(os.environ.get("SCHEDULES", "40"))
 """For each of the five orders."""
 
 moves = st.lists(

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from .destination import read_rows
+from .history import History
 from .records import Row, Table, child_schema
-from .tombstones import marked_deleted, versions
+from .tombstones import marked_deleted
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
 
 def bury(
-    pipeline: SupportsPipeline, table: Table, keys: Sequence[str], now: datetime, *, hard: bool, history: str | None
+    pipeline: SupportsPipeline, table: Table, keys: Sequence[str], now: datetime, *, hard: bool, history: History | None
 ) -> Iterator[tuple[str, pa.Table]]:
     """Tables that mark rows deleted, or remove them, with their children; the deletion is a version of its own.
 
@@ -27,7 +28,7 @@ def bury(
         keys: Which rows.
         now: When they were found to be gone.
         hard: Remove them. A row with `_deleted_at` is then what makes dlt delete: see the hints of the resource.
-        history: Name of the history table; None to keep none.
+        history: Keeps versions; None to keep none.
     """
     endpoint = table.endpoint
     rows = read_rows(pipeline, endpoint.table, endpoint.row_key, keys)
@@ -43,5 +44,5 @@ def bury(
                 yield child.table, marked_deleted(child_schema(child), found, now)
     marked = marked_deleted(table.schema, rows, now)
     yield endpoint.table, marked
-    if history:
-        yield history, versions(marked, deleted=True)
+    if history and (versions := history.versions(marked, deleted=True)):
+        yield history.name, versions

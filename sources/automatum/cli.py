@@ -93,7 +93,7 @@ def sync(
         connection = _connect(stop, max_requests, max_minutes)
         pipeline = open_pipeline(_destination(destination, dataset, database), dataset, pipelines_dir)
         selection = select_rows(connection.settings).backfill(since.date() if since else None, allow_deletes)
-        with display.Progress(connection, enabled=not as_json) as progress:
+        with display.Progress(connection) as progress:
             summary = run_sync(connection, pipeline, tuple(tables or ()), selection=selection, on_page=progress.on_page)
         _say(summary.as_json(), as_json, lambda: display.show_summary(summary))
         for error in summary.errors:

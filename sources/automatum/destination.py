@@ -89,11 +89,13 @@ class Held:
         known: Keys and hashes.
         past: Sweeps that reached their verdict, the latest first.
         unfinished: The one to go on with.
+        versioned: The history holds something.
     """
 
     known: Known
     past: list[PastSweep] = field(default_factory=list)
     unfinished: Unfinished | None = None
+    versioned: bool = False
 
 
 def prepare(pipeline: SupportsPipeline) -> None:
@@ -130,8 +132,8 @@ def read_held(pipeline: SupportsPipeline, endpoint: Endpoint, history: str | Non
     try:
         with _client(pipeline) as client:
             held = Held(_read_known(client, endpoint))
-            if history and held.known.hashes:
-                _forget_without_version(client, endpoint, history, held.known)
+            if history:
+                held.versioned = _forget_without_version(client, endpoint, history, held.known)
             loaded = _loaded(client)
             held.past = _read_past(client, endpoint.table, loaded)
             finished = {one.id for one in held.past if one.verdict != FAILED}
@@ -294,15 +296,18 @@ def _read_known(client: Any, endpoint: Endpoint) -> Known:
     return known
 
 
-def _forget_without_version(client: Any, endpoint: Endpoint, history: str, known: Known) -> None:
-    versions = {
-        key: version
-        for key, version, valid_to in _select(client, history, (endpoint.row_key, "_version", "valid_to"))
-        if valid_to is None
-    }
+def _forget_without_version(client: Any, endpoint: Endpoint, history: str, known: Known) -> bool:
+    """Let rows count as changed whose open version is not what the table holds; returns whether there are versions."""
+    columns = (endpoint.row_key, "_version", "valid_to")
+    versions, any_version = {}, False
+    for key, version, valid_to in _select(client, history, columns):
+        any_version = True
+        if valid_to is None:
+            versions[key] = version
     for key, held in known.hashes.items():
         if held != DELETED and versions.get(key) != held:
             known.hashes[key] = ""
+    return any_version
 
 
 def _loaded(client: Any) -> set[str]:

@@ -52,14 +52,13 @@ class Progress:
 
     Args:
         connection: Whose quota the estimate asks.
-        enabled: False to show nothing.
     """
 
-    def __init__(self, connection: Connection, enabled: bool) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
-        if enabled and err.is_terminal:
+        if err.is_terminal:
             self._bars = Bars(
                 TextColumn("{task.description:<22}"),
                 BarColumn(),

@@ -22,6 +22,7 @@ from .deletions import AT_LEAST, FULL, SHARE, Decision, decide
 from .destination import FAILED, PAGES_TABLE, SKIPPED, SWEEPS_TABLE, Held, read_held
 from .endpoints import Endpoint
 from .errors import AutomatumError, MoreToDo, NotThere
+from .history import History, history_table
 from .outcome import Chunk, Outcome
 from .pages import read_one, read_page, read_report
 from .records import Record, Row, Table, utc
@@ -30,7 +31,6 @@ from .reports import Report, first_day, windows
 from .selection import Selection
 from .sessions import GO_ON_WITHIN, Session, Settled
 from .sweep import Sweep
-from .tombstones import history_table, versions
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -77,7 +77,7 @@ class TableRun:
         self._on_page = on_page
         self._session = session
         self._table = Table(endpoint)
-        self._history = history_table(endpoint) if connection.settings.history else None
+        self._history: History | None = None
         self._held: Held | None = None
         self._sweep: Sweep | None = None
         self._report: Report | None = None
@@ -149,7 +149,9 @@ class TableRun:
 
     def _read(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         if self._held is None:
-            self._held = read_held(pipeline, self.endpoint, self._history) if pipeline else Held(Known())
+            name = history_table(self.endpoint) if self.settings.history else None
+            self._held = read_held(pipeline, self.endpoint, name) if pipeline else Held(Known())
+            self._history = History(self._table, pipeline, not self._held.versioned) if name else None
         if self.endpoint.kind == "report":
             yield from self._read_report(self._held, pipeline, chunk)
         else:
@@ -183,8 +185,9 @@ class TableRun:
             self._given.update(row.key for row in rows)
         for name, table in self._table.arrow(rows):
             yield name, table
-            if self._history and name == self.endpoint.table:
-                yield self._history, versions(table, deleted=False)
+            versions = self._history and name == self.endpoint.table and self._history.versions(table, deleted=False)
+            if self._history and versions:
+                yield self._history.name, versions
 
     # Lists
 

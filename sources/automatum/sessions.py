@@ -19,6 +19,8 @@ from .errors import DestinationError
 
 GO_ON_WITHIN = timedelta(hours=24)
 """Time since its last sign of life after which an interrupted sync is not gone on with: too much has moved since."""
+JUST_NOW = timedelta(minutes=30)
+"""Age up to which what an interrupted run had read need not be read again once it is loaded."""
 SESSION = "session"
 
 
@@ -61,13 +63,14 @@ class Session:
         return {SESSION: {"id": self.id, "tables": list(self.tables)}}
 
 
-def take_up(pipeline: SupportsPipeline, tables: Sequence[str], now: datetime) -> Session:
+def take_up(pipeline: SupportsPipeline, tables: Sequence[str], now: datetime, left_behind: bool = False) -> Session:
     """The sync that was interrupted, if there is one over the same tables; or else a new one.
 
     Args:
         pipeline: The pipeline whose destination is asked.
         tables: Tables of this run.
         now: The present.
+        left_behind: The present run has just loaded what the interrupted one had read.
     """
     new = Session(uuid4().hex, tuple(sorted(tables)))
     try:
@@ -86,7 +89,9 @@ def take_up(pipeline: SupportsPipeline, tables: Sequence[str], now: datetime) ->
         for table, finished_at, extra, verdict, reason, announced, distinct in reversed(sweeps)
         if json_object(extra).get(SESSION, {}).get("id") == latest["id"]
     }
-    if set(done) >= set(new.tables):
+    # A sync that was killed while its last package was loading is finished by loading that, unless this is long ago.
+    just_finished = left_behind and now - max(at for at, _ in alive) < JUST_NOW
+    if set(done) >= set(new.tables) and not just_finished:
         return new
     # What failed has had its turn, so that it cannot keep the sync open; but while that is open, it gets another.
     return Session(latest["id"], new.tables, {table: one for table, one in done.items() if one.verdict != FAILED})

@@ -27,12 +27,12 @@ from .connection import Connection, connect
 from .destination import PAGES_TABLE, SWEEPS_TABLE
 from .endpoints import Child, Endpoint
 from .errors import ScopeMissing
+from .history import VALID_FROM, history_table
 from .outcome import Chunk
 from .reading import TableRun
 from .records import DELETED_AT, EXTRA, POSITION, REMOVED, SYNCED_AT
 from .selection import Selection
 from .settings import DEFAULT_BASE_URL, AutomatumSettings
-from .tombstones import VERSION, history_table
 
 logger = logging.getLogger("automatum")
 
@@ -175,19 +175,11 @@ def _hints(table: str, key: str | tuple[str, ...]) -> Any:
 
 
 def _history_hints(endpoint: Endpoint) -> Any:
-    # Merged by the row's key: a version ends where the next one of the same row begins, and rows that a package does
-    # not mention keep theirs open.
     return dlt.mark.make_hints(
         table_name=history_table(endpoint),
-        primary_key=(),
-        merge_key=endpoint.row_key,
-        write_disposition={
-            "disposition": "merge",
-            "strategy": "scd2",
-            "row_version_column_name": VERSION,
-            "validity_column_names": ["valid_from", "valid_to"],
-        },
-        columns=[_json_column(), {"name": VERSION, "data_type": "text"}],
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+        primary_key=(endpoint.row_key, VALID_FROM),
+        columns=[_json_column(), {"name": SYNCED_AT, "dedup_sort": "desc"}],
     )
 
 

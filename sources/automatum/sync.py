@@ -123,8 +123,12 @@ def sync(
     chosen = connection.select(named, "argument TABLE" if names else "sources.automatum.tables")
     missing = connection.missing_scopes(chosen)
     prepare(pipeline)
-    _load(pipeline, None)
-    session = _session(connection, pipeline, [one.table for one in chosen if one.group not in missing], selection)
+    left_behind = pipeline.has_pending_data
+    if left_behind:
+        logger.info("loading what an earlier run left behind")
+        _load(pipeline, None)
+    granted = [one.table for one in chosen if one.group not in missing]
+    session = _session(connection, pipeline, granted, selection, left_behind)
     summary.runs = [TableRun(endpoint, connection, selection, on_page, session) for endpoint in chosen]
     _leave_out(missing, connection, summary, asked_for=bool(named))
     for run in summary.runs:
@@ -157,12 +161,16 @@ def open_pipeline(destination: Any, dataset: str, pipelines_dir: str | None = No
 
 
 def _session(
-    connection: Connection, pipeline: SupportsPipeline, tables: Sequence[str], selection: Selection
+    connection: Connection,
+    pipeline: SupportsPipeline,
+    tables: Sequence[str],
+    selection: Selection,
+    left_behind: bool,
 ) -> Session | None:
     """The sync that this run belongs to; None where it reads a part only, or no table at all."""
     if not tables or not selection.everything or selection.since:
         return None
-    session = take_up(pipeline, tables, utc(connection.clock.time()))
+    session = take_up(pipeline, tables, utc(connection.clock.time()), left_behind)
     if session.settled:
         logger.info("going on with an interrupted sync; finished already: %s", ", ".join(sorted(session.settled)))
     return session
@@ -180,11 +188,7 @@ def _leave_out(missing: dict[str, str], connection: Connection, summary: Summary
 def _load(pipeline: SupportsPipeline, source: Any) -> None:
     """Run the pipeline; without a source, load what an interrupted run left behind."""
     try:
-        if source is not None:
-            pipeline.run(source)
-        elif pipeline.has_pending_data:
-            logger.info("loading what an earlier run left behind")
-            pipeline.run()
+        pipeline.run(source) if source is not None else pipeline.run()
     except PipelineStepFailed as error:
         cause = error.__context__ or error.__cause__ or error
         if isinstance(cause, AutomatumError):

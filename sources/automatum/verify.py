@@ -11,8 +11,8 @@ from dlt.common.pipeline import SupportsPipeline
 from .destination import count
 from .endpoints import Endpoint
 from .errors import EXIT_COMPLETE, EXIT_INCOMPLETE
+from .history import IS_DELETED, VERSION, history_table
 from .records import DELETED_AT, ROW_HASH
-from .tombstones import IS_DELETED, VERSION, history_table
 
 Rule = tuple[str, str, str, tuple[str, ...]]
 """Table, what must hold, a query for what breaks it, and the tables that the query names."""
