@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 from collections import Counter
 from datetime import datetime, timezone
 from math import ceil
@@ -120,8 +121,7 @@ def test_an_hour_that_is_used_up_ends_the_run_and_the_next_ones_finish_it(tmp_pa
         environment = settings_of(served)
         codes = []
         for turn in range(10):
-            result = tmp_path / f"{turn}.json"
-            codes.append(bounded(environment, tmp_path / "m.duckdb", tmp_path / f"p{turn}", 5, result)["exit_code"])
+            codes.append(bounded(environment, tmp_path / "m.duckdb", tmp_path / f"p{turn}", 5)["exit_code"])
             if codes[-1] != 75:
                 break
         pages = [(one.path, one.page) for one in served.sandbox.requests("/api/v1/")]
@@ -151,7 +151,34 @@ def test_a_thousand_pages_in_several_runs_under_the_vendors_windows(desk):
     assert sorted(brought) == list(range(1, 1001))
 
 
-def bounded(environment, database, folder, requests, result):
+def test_a_package_that_was_normalized_before_a_kill_does_not_block_the_next_runs(tmp_path):
+    """I1: killed between dlt's renaming the normalized package and its deleting the extracted one, it is in both."""
+    import dlt
+
+    from automatum import automatum_source
+    from automatum.sync import open_pipeline
+
+    with serve(CONFIG) as served:
+        environment = settings_of(served)
+        database, folder = tmp_path / "m.duckdb", tmp_path / "p"
+        pipeline = open_pipeline(dlt.destinations.duckdb(str(database)), "automatum", str(folder))
+        pipeline.extract(automatum_source(served.client_id, served.client_secret, served.base_url, ["customers"]))
+        extracted = folder / "automatum" / "normalize" / "extracted"
+        (package,) = extracted.iterdir()
+        shutil.copytree(package, tmp_path / "kept")
+        pipeline.normalize()
+        shutil.copytree(tmp_path / "kept", package)
+        made = bounded(environment, database, folder, 100)
+        rows = served.sandbox.ids("customers")
+    assert made["exit_code"] == 0
+    with duckdb.connect(str(database)) as connection:
+        assert connection.execute("SELECT count(*), count(DISTINCT id) FROM automatum.customers").fetchone() == (
+            len(rows),
+            len(rows),
+        )
+
+
+def bounded(environment, database, folder, requests):
     """A run of at most so many requests, in this process."""
     import dlt
 

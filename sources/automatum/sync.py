@@ -123,6 +123,7 @@ def sync(
     chosen = connection.select(named, "argument TABLE" if names else "sources.automatum.tables")
     missing = connection.missing_scopes(chosen)
     prepare(pipeline)
+    _drop_normalized_twice(pipeline)
     left_behind = pipeline.has_pending_data
     if left_behind:
         logger.info("loading what an earlier run left behind")
@@ -183,6 +184,19 @@ def _leave_out(missing: dict[str, str], connection: Connection, summary: Summary
             run.skip(f"needs scope {missing[run.endpoint.group]}, which is not granted")
     if missing and (asked_for or all(run.outcome.skipped for run in summary.runs)):
         summary.errors.append(ScopeMissing(missing, connection.transport.tokens.scopes() or frozenset()))
+
+
+def _drop_normalized_twice(pipeline: SupportsPipeline) -> None:
+    """Remove extracted packages that are normalized already.
+
+    dlt normalizes a package into another folder and then deletes the extracted one. Killed in between, it finds the
+    package in both, tries to normalize it again, and fails at every run from then on (dlt 1.31.0: "Directory not
+    empty").
+    """
+    extracted = set(pipeline.list_extracted_load_packages())  # type: ignore[attr-defined]
+    for load_id in extracted & set(pipeline.list_normalized_load_packages()):  # type: ignore[attr-defined]
+        logger.info("package %s was normalized before a kill; its extracted copy is dropped", load_id)
+        pipeline._get_normalize_storage().extracted_packages.delete_package(load_id)  # type: ignore[attr-defined]
 
 
 def _load(pipeline: SupportsPipeline, source: Any) -> None:
