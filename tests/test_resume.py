@@ -108,8 +108,10 @@ def test_killed_at_any_moment_the_sync_ends_as_if_it_had_not_been(uninterrupted,
         for table, rows in uninterrupted.items():
             missing, strange = Counter(rows) - Counter(held[table]), Counter(held[table]) - Counter(rows)
             assert not missing and not strange, (table, f"scenario {scenario} of seed {seed}", missing, strange)
-        # A chunk is two pages; what is read behind the last loaded chunk is asked for again, and no more.
-        assert asked <= NEEDED + of_this * (CHUNK_PAGES + 1), (asked, NEEDED, of_this)
+        # What is read behind the last loaded chunk is asked for again, and no more. A chunk is two pages of new rows.
+        # Rows whose package was killed after they were merged are not new when they are read again, so the chunk
+        # that reads them holds more pages than two; and the one report may be asked for again too.
+        assert asked <= NEEDED + of_this * (2 * CHUNK_PAGES + 1), (asked, NEEDED, of_this)
         worst = max(worst, (asked - NEEDED) / of_this if of_this else 0.0)
         kills += of_this
     print(f"{kills} kills in {scenario} syncs; at most {worst:.1f} requests a kill were asked for again")

@@ -12,8 +12,7 @@
     ├── MoreToDo                      75  ended cleanly before the work was done; come back later
     │   ├── BudgetSpent                   --max-requests, --max-minutes, SIGTERM, SIGINT
     │   └── QuotaExhausted                a window is full for longer than we may wait
-    └── DestinationError              69  the warehouse refuses or cannot be reached
-        └── DestinationBusy           75  another process holds the pipeline or the file
+    └── DestinationError              69  the warehouse refuses, cannot be reached, or is held by another
 
 No error carries a request or response object, a header or a body: those hold secrets and customers' data (I6).
 Exit codes are those of BSD's sysexits.h: 65 EX_DATAERR, 69 EX_UNAVAILABLE, 75 EX_TEMPFAIL, 77 EX_NOPERM, 78 EX_CONFIG.
@@ -186,9 +185,3 @@ class DestinationError(AutomatumError):
     """The destination refuses, cannot be reached, or broke while loading."""
 
     exit_code = EXIT_UNREACHABLE
-
-
-class DestinationBusy(DestinationError):
-    """Another process holds the pipeline's folder or the DuckDB file."""
-
-    exit_code = EXIT_MORE_TO_DO
