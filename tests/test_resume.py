@@ -180,6 +180,29 @@ def test_a_package_that_was_normalized_before_a_kill_does_not_block_the_next_run
         )
 
 
+def test_a_package_whose_tables_are_not_in_the_saved_schema_is_read_again(tmp_path):
+    """I1: killed between dlt's committing a package and its saving the schema that the package has made."""
+    import dlt
+
+    from automatum import automatum_source
+    from automatum.sync import open_pipeline
+
+    with serve(CONFIG) as served:
+        database, folder = tmp_path / "m.duckdb", tmp_path / "p"
+        credentials = (served.client_id, served.client_secret, served.base_url)
+        pipeline = open_pipeline(dlt.destinations.duckdb(str(database)), "automatum", str(folder))
+        pipeline.run(automatum_source(*credentials, ["customers"]))
+        schemas = folder / "automatum" / "schemas"
+        shutil.copytree(schemas, tmp_path / "kept")
+        pipeline.extract(automatum_source(*credentials, ["entitlements"]))
+        shutil.rmtree(schemas)
+        shutil.copytree(tmp_path / "kept", schemas)
+        made = bounded(settings_of(served), database, folder, 100)
+    assert (made["exit_code"], made["verdict"]) == (0, "complete")
+    with duckdb.connect(str(database)) as connection:
+        assert connection.execute("SELECT count(*) FROM automatum.entitlements").fetchone() == (410,)
+
+
 def bounded(environment, database, folder, requests):
     """A run of at most so many requests, in this process."""
     import dlt

@@ -123,11 +123,7 @@ def sync(
     chosen = connection.select(named, "argument TABLE" if names else "sources.automatum.tables")
     missing = connection.missing_scopes(chosen)
     prepare(pipeline)
-    _drop_normalized_twice(pipeline)
-    left_behind = pipeline.has_pending_data
-    if left_behind:
-        logger.info("loading what an earlier run left behind")
-        _load(pipeline, None)
+    left_behind = _load_left_behind(pipeline)
     granted = [one.table for one in chosen if one.group not in missing]
     session = _session(connection, pipeline, granted, selection, left_behind)
     summary.runs = [TableRun(endpoint, connection, selection, on_page, session) for endpoint in chosen]
@@ -186,31 +182,56 @@ def _leave_out(missing: dict[str, str], connection: Connection, summary: Summary
         summary.errors.append(ScopeMissing(missing, connection.transport.tokens.scopes() or frozenset()))
 
 
-def _drop_normalized_twice(pipeline: SupportsPipeline) -> None:
-    """Remove extracted packages that are normalized already.
+def _load_left_behind(pipeline: SupportsPipeline) -> bool:
+    """Load what an interrupted run has read; returns whether there was anything.
 
-    dlt normalizes a package into another folder and then deletes the extracted one. Killed in between, it finds the
-    package in both, tries to normalize it again, and fails at every run from then on (dlt 1.31.0: "Directory not
-    empty").
+    A kill can leave an extracted package that dlt 1.31.0 fails on at every run from then on: one that is normalized
+    already ("Directory not empty"), or one whose tables are not in the saved schema ("Table not found"). What is in
+    it is in no destination, and so are the records that say that it was read: it is dropped, and read again.
     """
+    _drop_extracted(pipeline, set(pipeline.list_normalized_load_packages()))  # type: ignore[attr-defined]
+    if not pipeline.has_pending_data:
+        return False
+    logger.info("loading what an earlier run left behind")
+    try:
+        pipeline.run()
+    except PipelineStepFailed as error:
+        if error.step != "normalize":
+            raise _failed(error) from error
+        _drop_extracted(pipeline)
+        logger.warning("what an earlier run left behind cannot be loaded; it is read again: %s", _cause(error))
+        if pipeline.has_pending_data:
+            _load(pipeline)
+    return True
+
+
+def _drop_extracted(pipeline: SupportsPipeline, among: set[str] | None = None) -> None:
     extracted = set(pipeline.list_extracted_load_packages())  # type: ignore[attr-defined]
-    for load_id in extracted & set(pipeline.list_normalized_load_packages()):  # type: ignore[attr-defined]
-        logger.info("package %s was normalized before a kill; its extracted copy is dropped", load_id)
+    for load_id in extracted if among is None else extracted & among:
         pipeline._get_normalize_storage().extracted_packages.delete_package(load_id)  # type: ignore[attr-defined]
 
 
-def _load(pipeline: SupportsPipeline, source: Any) -> None:
-    """Run the pipeline; without a source, load what an interrupted run left behind."""
+def _load(pipeline: SupportsPipeline, source: Any = None) -> None:
+    """Run the pipeline."""
     try:
         pipeline.run(source) if source is not None else pipeline.run()
     except PipelineStepFailed as error:
-        cause = error.__context__ or error.__cause__ or error
+        cause = error.__context__ or error.__cause__
         if isinstance(cause, AutomatumError):
             raise cause from None
-        raise DestinationError(
-            f"The {error.step} step failed: {type(cause).__name__}: {redact(str(cause))[:500]}",
-            "What was read is kept in dlt's working folder and loaded by the next run; --debug shows the whole error.",
-        ) from error
+        raise _failed(error) from error
+
+
+def _failed(error: PipelineStepFailed) -> DestinationError:
+    return DestinationError(
+        f"The {error.step} step failed: {_cause(error)}",
+        "What was read is kept in dlt's working folder and loaded by the next run; --debug shows the whole error.",
+    )
+
+
+def _cause(error: PipelineStepFailed) -> str:
+    cause = error.__context__ or error.__cause__ or error
+    return f"{type(cause).__name__}: {redact(str(cause))[:500]}"
 
 
 def _conclude(connection: Connection, summary: Summary, started: float) -> None:
