@@ -312,3 +312,14 @@ def test_a_row_that_is_off_the_list_for_good_does_not_cost_the_list_twice_for_ev
     assert [one.code for one in later] == [0, 0]
     assert site.live("customers") == set(ids)
     assert [one.pages for one in later] == [[1, 2], [1, 2]]
+
+
+def test_where_rows_have_no_urls_of_their_own_a_404_tells_nothing(site):
+    """I2: the detail route of entitlements is assumed; where it is wrong, a second proven sweep has to agree."""
+    sandbox = site.serve(customers=5, entitlements=40, private_offers=0)
+    site.sync("entitlements")
+    sandbox.fault("status", "/api/v1/entitlements/", status=404, count=None)
+    sandbox.delete("entitlements", sandbox.ids("entitlements")[3])
+    first, second = site.sync("entitlements"), site.sync("entitlements")
+    assert (first.code, first.counts("entitlements")[2]) == (0, 0)
+    assert (second.code, second.counts("entitlements")[2]) == (0, 1)
