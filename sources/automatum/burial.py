@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from .destination import read_rows
 from .history import History
-from .records import Row, Table, child_schema
+from .records import LOAD_ID, Row, Table, child_schema
 from .tombstones import marked_deleted
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def bury(
             if found:
                 yield child.table, marked_deleted(child_schema(child), found, now)
     marked = marked_deleted(table.schema, rows, now)
+    if endpoint.children:
+        marked = marked.set_column(marked.schema.get_field_index(LOAD_ID), LOAD_ID, table.loaded(len(rows)))
     yield endpoint.table, marked
     if history and (versions := history.versions(marked, deleted=True)):
         yield history.name, versions

@@ -21,7 +21,7 @@ from dlt.destinations.exceptions import (
 from .account import DELETED, Known, PageRecord
 from .endpoints import Endpoint
 from .errors import DestinationError
-from .records import DELETED_AT, ROW_HASH, SYNCED_AT
+from .records import DELETED_AT, LOAD_ID, ROW_HASH, SYNCED_AT
 from .redaction import redact
 
 if TYPE_CHECKING:
@@ -131,10 +131,12 @@ def read_held(pipeline: SupportsPipeline, endpoint: Endpoint, history: str | Non
     """
     try:
         with _client(pipeline) as client:
+            loaded = _loaded(client)
             held = Held(_read_known(client, endpoint))
+            if endpoint.children:
+                _forget_half_loaded(client, endpoint, held.known, loaded)
             if history:
                 held.versioned = _forget_without_version(client, endpoint, history, held.known)
-            loaded = _loaded(client)
             held.past = _read_past(client, endpoint.table, loaded)
             finished = {one.id for one in held.past if one.verdict != FAILED}
             held.unfinished = _read_unfinished(client, endpoint.table, finished, loaded)
@@ -294,6 +296,17 @@ def _read_known(client: Any, endpoint: Endpoint) -> Known:
         found = sorted(_select(client, endpoint.table, columns), key=lambda row: moment(row[3]))
         known.hashes = {key: row_hash if deleted_at is None else DELETED for key, row_hash, deleted_at, _ in found}
     return known
+
+
+def _forget_half_loaded(client: Any, endpoint: Endpoint, known: Known, loaded: set[str]) -> None:
+    """Let rows count as changed whose load package is not in whole: a kill may have kept their children out.
+
+    A package is loaded table by table, and marked as loaded in the end. On the same machine dlt takes up what is
+    missing; on a fresh one nobody would, and a row that is there passes for unchanged.
+    """
+    for key, load_id in _select(client, endpoint.table, (endpoint.row_key, LOAD_ID)):
+        if load_id is not None and load_id not in loaded:
+            known.hashes[key] = ""
 
 
 def _forget_without_version(client: Any, endpoint: Endpoint, history: str, known: Known) -> bool:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from .destination import moment, read_rows
 from .endpoints import Endpoint
-from .records import DELETED_AT, ROW_HASH, SYNCED_AT, Table
+from .records import DELETED_AT, LOAD_ID, ROW_HASH, SYNCED_AT, Table
 from .tombstones import from_destination
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class History:
             begins.append(at if last is None else max(at, moment(last[VALID_FROM]) + _INSTANT))
             if last is not None and changed[-1]:
                 ended.append({**last, VALID_TO: begins[-1]})
-        kept = rows.drop_columns([DELETED_AT])
+        kept = rows.drop_columns([name for name in rows.column_names if name in (DELETED_AT, LOAD_ID)])
         for name, values in (
             (IS_DELETED, pa.array([deleted] * len(rows), pa.bool_())),
             (VERSION, pa.array(marks, pa.string())),
@@ -95,7 +95,7 @@ class History:
 
 
 def _schema(table: pa.Schema) -> pa.Schema:
-    own = [one for one in table if one.name != DELETED_AT]
+    own = [one for one in table if one.name not in (DELETED_AT, LOAD_ID)]
     return pa.schema(
         [
             *own,

@@ -24,6 +24,8 @@ EXTRA = "extra"
 ROW_HASH = "_row_hash"
 SYNCED_AT = "_synced_at"
 DELETED_AT = "_deleted_at"
+LOAD_ID = "_load_id"
+"""Of tables that have children: the load package that brought the row, and should have brought its children too."""
 REMOVED = "_removed"
 POSITION = "position"
 
@@ -85,6 +87,7 @@ class Table:
         self._salt = hashlib.blake2b(repr((endpoint.columns, endpoint.children)).encode(), digest_size=16).digest()
         self._key_columns = [_named(endpoint.columns, name) for name in endpoint.key]
         self._emitted: dict[str, int] = {}
+        self._load_id = ""
 
     @property
     def schema(self) -> pa.Schema:
@@ -94,7 +97,7 @@ class Table:
         fields = [pa.field(one.name, ARROW_TYPES[one.type], nullable=one.name != single) for one in columns]
         if single is None:
             fields.insert(0, pa.field(self.endpoint.row_key, pa.string(), nullable=False))
-        return pa.schema([*fields, *_SYSTEM])
+        return pa.schema([*fields, *_SYSTEM, *([_LOADED] if self.endpoint.children else [])])
 
     def keys(self, records: Sequence[Record]) -> list[str | None]:
         """What identifies each record; None where it has nothing that could.
@@ -124,9 +127,14 @@ class Table:
         moments: list[datetime | None] = convert(_pick(records, column)[0], column.type)[0].to_pylist()
         return moments
 
-    def start_package(self) -> None:
-        """Forget what this package has been given: the next rows go into another load package."""
+    def start_package(self, load_id: str = "") -> None:
+        """Forget what this package has been given: the next rows go into another load package.
+
+        Args:
+            load_id: Its id; empty without a pipeline.
+        """
         self._emitted.clear()
+        self._load_id = load_id
 
     def arrow(self, rows: Sequence[Row]) -> Iterator[tuple[str, pa.Table]]:
         """Arrow tables of these rows, each with its table's name. Keys must not repeat within `rows`.
@@ -144,7 +152,14 @@ class Table:
             table = self._child(child, rows, [values for _, values in entries])
             if table.num_rows:
                 yield child.table, table
-        yield self.endpoint.table, pa.Table.from_arrays([*arrays, *_system(rows, rests)], schema=self.schema)
+        arrays += _system(rows, rests)
+        if self.endpoint.children:
+            arrays.append(self.loaded(len(rows)))
+        yield self.endpoint.table, pa.Table.from_arrays(arrays, schema=self.schema)
+
+    def loaded(self, count: int) -> pa.Array:
+        """The column `_load_id` of so many rows."""
+        return pa.array([self._load_id or None] * count, pa.string())
 
     def _child(self, child: Child, rows: Sequence[Row], lists: list[list[Any]]) -> pa.Table:
         parents: list[Row] = []
@@ -187,6 +202,7 @@ _SYSTEM = (
     pa.field(SYNCED_AT, _STAMP, nullable=False),
     pa.field(DELETED_AT, _STAMP),
 )
+_LOADED = pa.field(LOAD_ID, pa.string())
 
 
 def child_schema(child: Child) -> pa.Schema:
