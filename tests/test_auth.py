@@ -18,7 +18,7 @@ from automatum.errors import (
     QuotaExhausted,
     RequestRefused,
 )
-from automatum.quota import MemoryQuota
+from automatum.quota import Quota
 
 from .clocks import FakeClock
 from .loopback import Loopback, Say, closed_port, error, token
@@ -46,7 +46,7 @@ def source(server, clock):
 
 def build(url, session, clock, limits=((1000, 60.0),), budget=None, timeout=5.0, **more):
     budget = budget or Budget(clock)
-    quota = MemoryQuota(limits, ((1000, 60.0),), clock)
+    quota = Quota(limits, ((1000, 60.0),), clock)
     one = TokenSource(url, "app_1a2b", SECRET, session, quota, clock, budget, timeout, rng=random.Random(1), **more)
     one.quota, one.budget = quota, budget
     return one

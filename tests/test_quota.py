@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from automatum.budget import Budget
 from automatum.errors import EXIT_MORE_TO_DO, BudgetSpent, QuotaExhausted
-from automatum.quota import MemoryQuota
+from automatum.quota import Quota
 from automatum.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS
 
 from .clocks import FakeClock
@@ -32,7 +32,7 @@ def budget(clock):
 
 
 def vendor(clock):
-    return MemoryQuota(APPLICATION_LIMITS, ORGANIZATION_LIMITS, clock)
+    return Quota(APPLICATION_LIMITS, ORGANIZATION_LIMITS, clock)
 
 
 def spend(quota, budget, count, latency=0.0, clock=None):
@@ -74,7 +74,7 @@ class Server:
 def run(limits, count, latencies, gaps, seed, threads):
     """Send so many requests; returns the server, the seconds it took and the seconds the windows alone would take."""
     clock, rng, server = FakeClock(), random.Random(seed), Server([*limits[0], *limits[1]])
-    quota, budget = MemoryQuota(*limits, clock), Budget(clock)
+    quota, budget = Quota(*limits, clock), Budget(clock)
     best = quota.wait_for(count)
     started, flying, idle = clock.monotonic(), [], 0.0
 
@@ -139,7 +139,7 @@ def test_the_51st_request_of_a_minute_waits_for_the_first_to_age(clock, budget):
 
 
 def test_a_request_ages_from_its_answer_and_not_from_its_sending(clock, budget):
-    quota = MemoryQuota(((1, 60.0),), GENEROUS, clock)
+    quota = Quota(((1, 60.0),), GENEROUS, clock)
     ticket = quota.acquire(None, budget)
     clock.advance(30)
     quota.settle(ticket)
@@ -148,7 +148,7 @@ def test_a_request_ages_from_its_answer_and_not_from_its_sending(clock, budget):
 
 
 def test_a_ticket_nobody_settles_begins_to_age_in_the_end(clock, budget):
-    quota = MemoryQuota(((1, 60.0),), GENEROUS, clock, in_flight=40)
+    quota = Quota(((1, 60.0),), GENEROUS, clock, in_flight=40)
     lost = quota.acquire(None, budget)
     clock.advance(40)
     spend(quota, budget, 1)
@@ -176,14 +176,14 @@ def test_settling_twice_counts_once(clock, budget):
 
 
 def test_a_released_ticket_was_never_sent(clock, budget):
-    quota = MemoryQuota(((1, 60.0),), GENEROUS, clock)
+    quota = Quota(((1, 60.0),), GENEROUS, clock)
     quota.release(quota.acquire(None, budget))
     spend(quota, budget, 1)
     assert clock.slept == 0
 
 
 def test_the_hour_is_refused_when_it_is_longer_than_we_may_wait(clock, budget):
-    quota = MemoryQuota(((10, 3600.0),), GENEROUS, clock)
+    quota = Quota(((10, 3600.0),), GENEROUS, clock)
     spend(quota, budget, 10)
     clock.advance(600)
     with pytest.raises(QuotaExhausted, match=r"application: 10 requests per hour") as caught:
@@ -195,7 +195,7 @@ def test_the_hour_is_refused_when_it_is_longer_than_we_may_wait(clock, budget):
 
 
 def test_what_was_waited_already_counts_towards_the_bound(clock, budget):
-    quota = MemoryQuota(((1, 60.0),), GENEROUS, clock)
+    quota = Quota(((1, 60.0),), GENEROUS, clock)
     spend(quota, budget, 1)
     clock.call_at(clock.monotonic() + 30, lambda: quota.hold(40, "held"))
     with pytest.raises(QuotaExhausted, match="held"):
@@ -203,7 +203,7 @@ def test_what_was_waited_already_counts_towards_the_bound(clock, budget):
 
 
 def test_a_wait_that_outlasts_the_run_is_refused_at_once(clock):
-    quota = MemoryQuota(((1, 60.0),), GENEROUS, clock)
+    quota = Quota(((1, 60.0),), GENEROUS, clock)
     budget = Budget(clock, max_seconds=30)
     spend(quota, budget, 1)
     with pytest.raises(QuotaExhausted, match="30 s left"):
@@ -212,7 +212,7 @@ def test_a_wait_that_outlasts_the_run_is_refused_at_once(clock):
 
 
 def test_a_stop_ends_a_wait_within_a_second_and_charges_nothing(clock):
-    quota, stop = MemoryQuota(((1, 3600.0),), GENEROUS, clock), threading.Event()
+    quota, stop = Quota(((1, 3600.0),), GENEROUS, clock), threading.Event()
     budget = Budget(clock, stop=stop)
     spend(quota, budget, 1)
     clock.call_at(clock.monotonic() + 100, stop.set)
@@ -223,7 +223,7 @@ def test_a_stop_ends_a_wait_within_a_second_and_charges_nothing(clock):
 
 
 def test_setting_the_machines_clock_changes_nothing(clock, budget):
-    quota = MemoryQuota(((1, 60.0),), GENEROUS, clock)
+    quota = Quota(((1, 60.0),), GENEROUS, clock)
     spend(quota, budget, 1)
     clock.set_wall(100_000)
     spend(quota, budget, 1)
@@ -231,7 +231,7 @@ def test_setting_the_machines_clock_changes_nothing(clock, budget):
 
 
 def test_a_long_wait_is_logged_once_with_reason_and_end(clock, budget, caplog):
-    quota, waits = MemoryQuota(((1, 60.0),), GENEROUS, clock), []
+    quota, waits = Quota(((1, 60.0),), GENEROUS, clock), []
     quota.on_wait = lambda seconds, reason: waits.append((seconds, reason))
     with caplog.at_level(logging.INFO, "automatum"):
         spend(quota, budget, 2)
@@ -242,7 +242,7 @@ def test_a_long_wait_is_logged_once_with_reason_and_end(clock, budget, caplog):
 
 
 def test_a_short_wait_is_not_worth_a_line(clock, budget, caplog):
-    quota = MemoryQuota(((1, 0.5),), GENEROUS, clock)
+    quota = Quota(((1, 0.5),), GENEROUS, clock)
     with caplog.at_level(logging.INFO, "automatum"):
         spend(quota, budget, 2)
     assert caplog.records == []
@@ -250,14 +250,14 @@ def test_a_short_wait_is_not_worth_a_line(clock, budget, caplog):
 
 
 def test_the_organizations_windows_count_too(clock, budget):
-    quota = MemoryQuota(GENEROUS, ((3, 60.0),), clock)
+    quota = Quota(GENEROUS, ((3, 60.0),), clock)
     spend(quota, budget, 3)
     with pytest.raises(QuotaExhausted, match="organization: 3 requests per minute"):
         quota.acquire(1.0, budget)
 
 
 def test_threads_never_take_more_than_there_is(clock, budget):
-    quota, taken = MemoryQuota(((40, 3600.0),), GENEROUS, clock), []
+    quota, taken = Quota(((40, 3600.0),), GENEROUS, clock), []
 
     def take():
         for _ in range(15):
@@ -327,7 +327,7 @@ def test_nothing_left_closes_the_gate_until_the_reset(clock, budget):
 
 
 def test_a_reset_later_than_our_own_count_says_is_believed(clock, budget):
-    quota = MemoryQuota(((10, 3600.0),), GENEROUS, clock)
+    quota = Quota(((10, 3600.0),), GENEROUS, clock)
     spend(quota, budget, 10)
     clock.advance(3000)
     quota.observe(headers(10, 0, clock.time() + 2000), clock.time())
@@ -467,6 +467,8 @@ def test_the_state_tells_when_there_is_room(clock, budget):
     minute, hour, *_ = quota.state()
     assert minute == {
         "window": "application: 50 requests per minute",
+        "scope": "application",
+        "reserved": 0,
         "limit": 50,
         "seconds": 60.0,
         "used": 50,

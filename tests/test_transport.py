@@ -23,7 +23,7 @@ from automatum.errors import (
     QuotaExhausted,
     RequestRefused,
 )
-from automatum.quota import MemoryQuota
+from automatum.quota import Quota
 from automatum.redaction import guard_logging
 from automatum.settings import AutomatumSettings
 from automatum.transport import Transport, parse_json
@@ -62,7 +62,7 @@ def build(server, clock):
             setattr(settings, name, value)
         settings.resolve()
         sessions.append(requests.Session())
-        quota = MemoryQuota(limits, ((1000, 60.0),), clock)
+        quota = Quota(limits, ((1000, 60.0),), clock)
         return Transport(settings, clock, quota, budget or Budget(clock), sessions[-1], random.Random(1))
 
     yield one

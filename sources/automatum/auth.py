@@ -14,7 +14,7 @@ import requests
 
 from .budget import Budget
 from .clock import Clock
-from .endpoints import TOKEN_PATH
+from .endpoints import METERING_SCOPE, TOKEN_PATH
 from .errors import ApiUnreachable, CredentialsRefused, NotThere, RequestRefused
 from .exchange import Failure, Patience, Reply, plain, send
 from .quota import Quota
@@ -60,6 +60,7 @@ class TokenSource:
         attempts: Failed attempts after which to give up.
         deadline: Seconds after which to give up.
         rng: Source of jitter.
+        reserve: Share of the quota that is kept for metering, if the token grants it.
 
     Attributes:
         max_wait: Seconds that a token request may wait for quota; None for as long as it takes.
@@ -79,6 +80,7 @@ class TokenSource:
         attempts: int = 6,
         deadline: float = 120.0,
         rng: random.Random | None = None,
+        reserve: float = 0.0,
     ) -> None:
         keep_secret(client_secret)
         self.max_wait: float | None = None
@@ -87,6 +89,7 @@ class TokenSource:
         self._session, self._quota, self._clock, self._budget = plain(session), quota, clock, budget
         self._timeout, self._attempts, self._deadline = timeout, attempts, deadline
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
+        self._reserve = reserve
         self._grant: _Grant | None = None
         self._lock = threading.Lock()
 
@@ -133,13 +136,16 @@ class TokenSource:
         if grant is None or self._clock.monotonic() >= grant.stale_at:
             self._grant = None
             self._grant = grant = self._fetch()
+            # There is nothing to keep for an application that may not meter.
+            self._quota.reserve = self._reserve if METERING_SCOPE in (grant.scopes or ()) else 0.0
         return grant
 
     def _fetch(self) -> _Grant:
         patience = Patience(self._clock, self._quota, self._budget, self._attempts, self._deadline, self._rng)
         while True:
             with patience.excuse():
-                ticket = self._quota.acquire(self.max_wait, self._budget)
+                # A push needs a token too; so does a sync, and a handful a day is not worth two ways.
+                ticket = self._quota.acquire(self.max_wait, self._budget, from_reserve=True)
             try:
                 self._budget.charge_token_request()
                 started = self._clock.monotonic()

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import sys
-import tempfile
-import threading
 import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
 
 from . import __version__, display
-from .budget import Budget
 from .check import check as check_connection
-from .clock import SystemClock
-from .connection import Connection, connect
+from .command import (
+    DEFAULT_DATABASE,
+    Database,
+    Dataset,
+    Debug,
+    DestinationName,
+    Json,
+    MaxWait,
+    NoWait,
+    PipelinesDir,
+    guarded,
+    longest_wait,
+    open_connection,
+    open_destination,
+    open_existing,
+    say,
+    stop_on_signals,
+)
+from .connection import Connection
 from .discover import describe
-from .errors import EXIT_SOFTWARE, AutomatumError, ConfigurationError
-from .footprint import DUCKDB_MEMORY, one_loader
+from .errors import ConfigurationError
+from .metering.ledger import Ledger
+from .metering_export import export_ledger
 from .overrides import resolve_endpoints
-from .redaction import guard_logging, redact
-from .settings import AutomatumSettings, resolve_settings
+from .plan import plan as plan_sync
+from .plan import read_duration
+from .push import default_ledger_url
+from .push_commands import push_app
+from .settings import resolve_settings
 from .source import select_rows
 from .status import status as read_status
 from .sync import open_pipeline
@@ -35,8 +47,6 @@ from .sync import sync as run_sync
 from .verify import verify as verify_destination
 
 if TYPE_CHECKING:
-    from dlt.common.pipeline import SupportsPipeline
-
     from .demo import Demo
 
 app = typer.Typer(
@@ -46,16 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
-DestinationName = Annotated[
-    str, typer.Option(help="Name of a dlt destination; its credentials come from dlt's configuration.")
-]
-Dataset = Annotated[str, typer.Option(help="Dataset (schema) of the tables.")]
-Database = Annotated[Path, typer.Option(help="DuckDB file; for --destination duckdb.")]
-PipelinesDir = Annotated[str | None, typer.Option(help="dlt's working folder.")]
-DEFAULT_DATABASE = Path("marketplace.duckdb")
-Debug = Annotated[bool, typer.Option("--debug", help="Log each request; show tracebacks.")]
+app.add_typer(push_app, name="push")
 
 
 @app.command()
@@ -78,6 +79,11 @@ def sync(
     allow_deletes: Annotated[
         bool, typer.Option("--allow-deletes", help="Believe the API when a large share of the rows is gone.")
     ] = False,
+    metering: Annotated[
+        bool, typer.Option("--metering", help="Load what was pushed, too: metering_lines, metering_attempts.")
+    ] = False,
+    no_wait: NoWait = False,
+    max_wait: MaxWait = None,
     pipelines_dir: PipelinesDir = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -89,18 +95,20 @@ def sync(
     """
 
     def work() -> int:
-        stop = _stop_on_signals()
-        connection = _connect(stop, max_requests, max_minutes)
-        pipeline = open_pipeline(_destination(destination, dataset, database), dataset, pipelines_dir)
+        stop = stop_on_signals()
+        connection = open_connection(stop, max_requests, max_minutes, longest_wait(no_wait, max_wait))
+        pipeline = open_pipeline(open_destination(destination, dataset, database), dataset, pipelines_dir)
         selection = select_rows(connection.settings).backfill(since.date() if since else None, allow_deletes)
         with display.Progress(connection) as progress:
             summary = run_sync(connection, pipeline, tuple(tables or ()), selection=selection, on_page=progress.on_page)
-        _say(summary.as_json(), as_json, lambda: display.show_summary(summary))
+        pushed = _export(connection, pipeline) if metering else {}
+        figures = {**summary.as_json(), **({"metering": pushed} if metering else {})}
+        say(figures, as_json, lambda: display.show_summary(summary))
         for error in summary.errors:
             display.show_error(error)
         return summary.exit_code
 
-    _guarded(work, as_json, debug)
+    guarded(work, as_json, debug)
 
 
 @app.command()
@@ -108,13 +116,45 @@ def check(as_json: Json = False, debug: Debug = False) -> None:
     """Check credentials, scopes and limits; at most one request per table."""
 
     def work() -> int:
-        report = check_connection(_connect(_stop_on_signals()))
-        _say(report.as_json(), as_json, lambda: display.show_check(report))
+        report = check_connection(open_connection(stop_on_signals()))
+        say(report.as_json(), as_json, lambda: display.show_check(report))
         for error in report.errors:
             display.show_error(error)
         return report.exit_code
 
-    _guarded(work, as_json, debug)
+    guarded(work, as_json, debug)
+
+
+@app.command()
+def plan(
+    tables: Annotated[
+        list[str] | None, typer.Argument(metavar="[TABLE]...", help="Default: what a sync would read.")
+    ] = None,
+    every: Annotated[str | None, typer.Option(help="Whether a sync can be run so often: 30min, 1h, 1d.")] = None,
+    destination: DestinationName = "duckdb",
+    dataset: Dataset = "automatum",
+    database: Database = DEFAULT_DATABASE,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As for sync: reports from this day on.")
+    ] = None,
+    no_wait: NoWait = False,
+    max_wait: MaxWait = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what a sync will ask for, and how long the quota makes it take; spends one request per table."""
+
+    def work() -> int:
+        seconds = None if every is None else read_duration(every, "--every")
+        connection = open_connection(stop_on_signals(), max_wait=longest_wait(no_wait, max_wait))
+        loaded = destination != "duckdb" or database.is_file()
+        pipeline = open_existing(destination, dataset, database) if loaded else None
+        selection = select_rows(connection.settings).backfill(since.date() if since else None, False)
+        found = plan_sync(connection, pipeline, tuple(tables or ()), every=seconds, selection=selection)
+        say(found.as_json(), as_json, lambda: display.show_plan(found))
+        return 0
+
+    guarded(work, as_json, debug)
 
 
 @app.command()
@@ -124,10 +164,10 @@ def discover(as_json: Json = False, debug: Debug = False) -> None:
     def work() -> int:
         endpoints = resolve_endpoints(resolve_settings(with_credentials=False))
         described = describe(endpoints)
-        _say(described, as_json, lambda: display.show_discovery(described))
+        say(described, as_json, lambda: display.show_discovery(described))
         return 0
 
-    _guarded(work, as_json, debug)
+    guarded(work, as_json, debug)
 
 
 @app.command()
@@ -141,11 +181,11 @@ def status(
     """Show the last sweep of each table: verdict, age and cost; sends no request."""
 
     def work() -> int:
-        figures = read_status(_existing(destination, dataset, database), time.time())
-        _say(figures, as_json, lambda: display.show_status(figures))
+        figures = read_status(open_existing(destination, dataset, database), time.time())
+        say(figures, as_json, lambda: display.show_status(figures))
         return 0
 
-    _guarded(work, as_json, debug)
+    guarded(work, as_json, debug)
 
 
 @app.command()
@@ -160,11 +200,11 @@ def verify(
 
     def work() -> int:
         endpoints = resolve_endpoints(resolve_settings(with_credentials=False))
-        found = verify_destination(_existing(destination, dataset, database), endpoints)
-        _say(found.as_json(), as_json, lambda: display.show_verification(found))
+        found = verify_destination(open_existing(destination, dataset, database), endpoints)
+        say(found.as_json(), as_json, lambda: display.show_verification(found))
         return found.exit_code
 
-    _guarded(work, as_json, debug)
+    guarded(work, as_json, debug)
 
 
 @app.command()
@@ -180,13 +220,13 @@ def sandbox(
     """Serve a local stand-in for the vendor's API until Ctrl-C. Needs the extra `sandbox`."""
 
     def work() -> int:
-        stop = _stop_on_signals()
+        stop = stop_on_signals()
         with _sandbox_room().serve_sandbox(port, seed, customers, entitlements, private_offers, days) as served:
             display.show_sandbox(served.base_url, served.client_id, served.client_secret)
             stop.wait()
         return 0
 
-    _guarded(work, False, debug)
+    guarded(work, False, debug)
 
 
 @app.command()
@@ -199,10 +239,10 @@ def demo(
 
     def work() -> int:
         shown: Demo = _sandbox_room().run_demo(database)
-        _say(shown.as_json(), as_json, lambda: display.show_demo(shown))
+        say(shown.as_json(), as_json, lambda: display.show_demo(shown))
         return shown.exit_code
 
-    _guarded(work, as_json, debug)
+    guarded(work, as_json, debug)
 
 
 @app.callback(invoke_without_command=True)
@@ -214,43 +254,9 @@ def _version(
         raise typer.Exit
 
 
-def _connect(stop: threading.Event, max_requests: int | None = None, max_minutes: float | None = None) -> Connection:
-    settings: AutomatumSettings = resolve_settings()
-    clock = SystemClock(stop)
-    seconds = None if max_minutes is None else max_minutes * 60
-    return connect(settings, clock=clock, budget=Budget(clock, max_requests, seconds, stop))
-
-
-def _existing(destination: str, dataset: str, database: Path) -> SupportsPipeline:
-    """A pipeline to ask the destination; a DuckDB file that is not there is not made by asking."""
-    if destination == "duckdb" and not database.is_file():
-        raise ConfigurationError("--database", f"there is no file {database}.", "Sync first, or name another.")
-    return open_pipeline(_destination(destination, dataset, database), dataset, tempfile.mkdtemp(prefix="automatum-"))
-
-
-def _destination(name: str, dataset: str, database: Path) -> Any:
-    import dlt
-    from dlt.common.normalizers.naming.snake_case import NamingConvention
-    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
-
-    if name == "duckdb":
-        same = NamingConvention().normalize_identifier
-        if same(database.stem).lower() == same(dataset).lower():
-            raise ConfigurationError(
-                "--dataset",
-                f"{dataset!r} has the name of the DuckDB file {database.name}, which DuckDB finds ambiguous.",
-                "Name one of them differently.",
-            )
-        if not database.parent.is_dir():
-            raise ConfigurationError("--database", f"there is no folder {database.parent}.", "Create it first.")
-        one_loader()
-        credentials = DuckDbCredentials(str(database))
-        credentials.global_config = {"memory_limit": DUCKDB_MEMORY}
-        return dlt.destinations.duckdb(credentials)
-    try:
-        return dlt.destination(name)
-    except Exception as error:  # dlt raises whatever the import of the destination raises
-        raise ConfigurationError("--destination", f"{name!r}: {redact(str(error)).splitlines()[0]}") from error
+def _export(connection: Connection, pipeline: Any) -> dict[str, int]:
+    with Ledger.open(default_ledger_url(connection.settings), connection.clock, create=False) as ledger:
+        return export_ledger(ledger, pipeline) if ledger.exists else {}
 
 
 def _sandbox_room() -> Any:
@@ -263,50 +269,3 @@ def _sandbox_room() -> Any:
             "pip install 'dlt-source-automatum[sandbox]'",
         ) from None
     return room
-
-
-def _stop_on_signals() -> threading.Event:
-    """Set on the first SIGTERM or SIGINT: the run ends at the next page, loads what it has and exits 75."""
-    stop = threading.Event()
-
-    def receive(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, receive)
-    return stop
-
-
-def _say(figures: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
-    if as_json:
-        sys.stdout.write(orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n")
-    else:
-        show()
-
-
-def _guarded(work: Callable[[], int], as_json: bool, debug: bool) -> NoReturn:
-    """Run a command; whatever goes wrong becomes a message and an exit code, and a traceback with --debug alone."""
-    guard_logging()
-    display.log_to_stderr(debug)
-    try:
-        code = work()
-    except AutomatumError as error:
-        if debug:
-            logging.getLogger("automatum").exception("%s", type(error).__name__)
-        if as_json:
-            _say({"verdict": "incomplete", "errors": [error.as_json()]}, True, lambda: None)
-        display.show_error(error)
-        code = error.exit_code
-    except (KeyboardInterrupt, BrokenPipeError):
-        code = 130
-    except Exception as error:
-        if debug:
-            logging.getLogger("automatum").exception("unexpected")
-        display.show_fault(error)
-        if as_json:
-            fault = {"type": type(error).__name__, "message": redact(str(error)), "exit_code": EXIT_SOFTWARE}
-            _say({"verdict": "incomplete", "errors": [fault]}, True, lambda: None)
-        code = EXIT_SOFTWARE
-    raise typer.Exit(code)

@@ -9,7 +9,7 @@ from .clock import Clock, SystemClock
 from .endpoints import Endpoint
 from .errors import ConfigurationError, ScopeMissing
 from .overrides import resolve_endpoints
-from .quota import MemoryQuota
+from .quota import open_quota
 from .redaction import guard_logging
 from .settings import AutomatumSettings
 from .transport import Transport
@@ -91,7 +91,6 @@ def connect(
     guard_logging()
     clock = clock or SystemClock()
     budget = budget or Budget(clock)
-    quota = MemoryQuota(settings.app_limits(), settings.org_limits(), clock)
-    transport = Transport(settings, clock, quota, budget)
+    transport = Transport(settings, clock, open_quota(settings, clock), budget)
     transport.max_wait = max_wait
     return Connection(settings, resolve_endpoints(settings), clock, budget, transport)

@@ -18,7 +18,8 @@ from rich.table import Table as Grid
 from .check import CheckReport
 from .connection import Connection
 from .endpoints import PAGE_SIZE
-from .errors import AutomatumError
+from .errors import AutomatumError, instant
+from .plan import Plan
 from .reading import TableRun
 from .redaction import redact
 from .sync import Summary
@@ -58,6 +59,7 @@ class Progress:
         self._connection = connection
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._latest: TaskID | None = None
         if err.is_terminal:
             self._bars = Bars(
                 TextColumn("{task.description:<22}"),
@@ -78,12 +80,21 @@ class Progress:
         if table not in self._tasks:
             self._tasks[table] = self._bars.add_task(table, total=pages, left="")
         left = "" if pages is None else _duration(self._seconds_left(pages - run.outcome.pages))
+        self._latest = self._tasks[table]
         self._bars.update(self._tasks[table], completed=run.outcome.pages, total=pages, left=left)
 
+    def on_wait(self, seconds: float, reason: str) -> None:
+        """Say beside the bar until when nothing moves, and why."""
+        if self._bars is not None and self._latest is not None:
+            end = instant(self._connection.clock.time() + seconds)
+            self._bars.update(self._latest, left=f"waits until {end[11:]}: {reason}")
+
     def _seconds_left(self, requests: int) -> float:
-        return self._connection.transport.quota.wait_for(requests) if requests > 0 else 0.0
+        transport = self._connection.transport
+        return transport.quota.wait_for(requests, transport.seconds_a_request) if requests > 0 else 0.0
 
     def __enter__(self) -> Progress:
+        self._connection.transport.quota.on_wait = self.on_wait
         if self._bars:
             self._bars.start()
         return self
@@ -117,7 +128,7 @@ def _say(label: str, style: str, text: str) -> None:
 def show_summary(summary: Summary) -> None:
     """The tables of a sync, and its verdict."""
     figures = summary.as_json()
-    grid = _grid("table", "verdict", *_FIGURES)
+    grid = grid_of("table", "verdict", *_FIGURES)
     for table, row in figures["tables"].items():
         grid.add_row(table, _state(row["verdict"]), *(_number(row[key]) for key in _FIGURES))
     out.print(grid)
@@ -141,7 +152,7 @@ _FIGURES = ("requests", "distinct", "inserted", "updated", "deleted", "unchanged
 def show_check(report: CheckReport) -> None:
     """Each table's answer, the scopes and the windows."""
     figures = report.as_json()
-    grid = _grid("table", "state", "announced")
+    grid = grid_of("table", "state", "announced")
     grid.add_column("scope")
     for table, row in figures["tables"].items():
         grid.add_row(table, _state(row["state"]), _number(row["announced"]), row["scope"])
@@ -158,7 +169,7 @@ def show_check(report: CheckReport) -> None:
 
 def show_status(figures: Mapping[str, Any]) -> None:
     """The last sweep of each table, and those under way."""
-    grid = _grid("table", "verdict", "age", "requests", "rows", "changed", "deleted")
+    grid = grid_of("table", "verdict", "age", "requests", "rows", "changed", "deleted")
     for table, row in figures["tables"].items():
         changed = (row["inserted"] or 0) + (row["updated"] or 0)
         numbers = (row["requests"], row["distinct_keys"], changed, row["deleted"])
@@ -173,11 +184,38 @@ def show_status(figures: Mapping[str, Any]) -> None:
 
 def show_verification(found: Verification) -> None:
     """What was checked, and what is broken."""
-    grid = _grid("table", "broken")
+    grid = grid_of("table", "broken")
     grid.add_column("rule")
     for one in found.findings:
         grid.add_row(one.table, f"[{'red' if one.broken else 'green'}]{one.broken}[/]", one.rule)
     out.print(grid)
+
+
+def show_plan(plan: Plan) -> None:
+    """What a sync will cost, and what it leaves."""
+    grid = grid_of("table", "requests", "announced", "note")
+    for one in plan.tables:
+        grid.add_row(one.table, _number(one.requests), _number(one.announced), one.note)
+    for table, why in plan.skipped.items():
+        grid.add_row(table, "-", "-", f"skipped: {why}")
+    out.print(grid)
+    windows = grid_of("window", "used", "limit", "kept for metering")
+    for row in plan.windows:
+        windows.add_row(row["window"], _number(row["used"]), _number(row["limit"]), _number(row["reserved"]))
+    out.print(windows)
+    push = plan.left_for_push
+    lines = [
+        f"{plan.requests:,} requests and one for a token; at the present fill of the windows done in "
+        f"{_duration(plan.seconds).removesuffix(' left')}, at {instant(plan.finishes_at)}.",
+        f"Others have spent {plan.used_by_others:,} requests of the longest window; this forecast took {plan.spent}.",
+        f"A push could send {push['now']:,} requests at once, {push['longest_window']:,} within the longest window.",
+    ]
+    schedule = plan.schedule
+    if schedule:
+        shortest = _span(schedule.shortest)
+        verdict = "fits" if schedule.fits else f"does not fit; the shortest that does is every {shortest}"
+        lines.append(f"Every {_span(schedule.every)}: {verdict}.")
+    out.print("\n".join(lines), highlight=False)
 
 
 def show_discovery(described: Mapping[str, Any]) -> None:
@@ -196,12 +234,12 @@ def show_discovery(described: Mapping[str, Any]) -> None:
 def show_demo(demo: Demo) -> None:
     """What the demo did and found."""
     figures = demo.as_json()
-    grid = _grid("table", "rows")
+    grid = grid_of("table", "rows")
     for table, rows in figures["rows"].items():
         grid.add_row(table, _number(rows))
     out.print(grid)
     out.print("\nThen some rows were changed at the API, and synced again:", highlight=False)
-    grid = _grid("table", "requests", "inserted", "updated", "deleted", "unchanged")
+    grid = grid_of("table", "requests", "inserted", "updated", "deleted", "unchanged")
     for table, row in figures["second_sync"]["tables"].items():
         grid.add_row(table, *(_number(row[key]) for key in ("requests", "inserted", "updated", "deleted", "unchanged")))
     out.print(grid)
@@ -232,11 +270,14 @@ def show_sandbox(base_url: str, client_id: str, client_secret: str) -> None:
     )
 
 
-def _grid(first: str, *numbers: str) -> Grid:
+def grid_of(first: str, *numbers: str) -> Grid:
+    """A plain table: words, then numbers."""
     grid = Grid(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
     grid.add_column(first, no_wrap=True)
     for heading in numbers:
-        grid.add_column(_SHORT.get(heading, heading), justify="left" if heading in ("verdict", "state") else "right")
+        grid.add_column(
+            _SHORT.get(heading, heading), justify="left" if heading in ("verdict", "state", "note") else "right"
+        )
     return grid
 
 
@@ -253,6 +294,13 @@ def _age(seconds: int) -> str:
         if seconds >= length:
             return f"{seconds // length} {unit}"
     return f"{seconds} s"
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"
 
 
 def _duration(seconds: float) -> str:

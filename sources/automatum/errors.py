@@ -12,6 +12,7 @@
     ├── MoreToDo                      75  ended cleanly before the work was done; come back later
     │   ├── BudgetSpent                   --max-requests, --max-minutes, SIGTERM, SIGINT
     │   └── QuotaExhausted                a window is full for longer than we may wait
+    ├── QuotaUnreachable              69  the Redis server that keeps the quota does not answer
     └── DestinationError              69  the warehouse refuses, cannot be reached, or is held by another
 
 No error carries a request or response object, a header or a body: those hold secrets and customers' data (I6).
@@ -20,6 +21,8 @@ Exit codes are those of BSD's sysexits.h: 65 EX_DATAERR, 69 EX_UNAVAILABLE, 75 E
 
 from __future__ import annotations
 
+import math
+from datetime import datetime, timezone
 from typing import ClassVar
 
 EXIT_COMPLETE = 0
@@ -30,6 +33,11 @@ EXIT_SOFTWARE = 70
 EXIT_MORE_TO_DO = 75
 EXIT_ACCESS = 77
 EXIT_CONFIGURATION = 78
+
+
+def instant(epoch: float) -> str:
+    """Epoch seconds as ISO 8601 in UTC, to the second, rounded up."""
+    return datetime.fromtimestamp(math.ceil(epoch), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class AutomatumError(Exception):
@@ -172,6 +180,10 @@ class MoreToDo(AutomatumError):
         self.resume_at = resume_at
         super().__init__(message, next_step)
 
+    def as_json(self) -> dict[str, object]:
+        """The same, and when to come back."""
+        return {**super().as_json(), "resume_at": None if self.resume_at is None else instant(self.resume_at)}
+
 
 class BudgetSpent(MoreToDo):
     """The run's own bounds are reached: requests, minutes, or a signal."""
@@ -179,6 +191,12 @@ class BudgetSpent(MoreToDo):
 
 class QuotaExhausted(MoreToDo):
     """A window of the vendor's quota is full for longer than this run may wait."""
+
+
+class QuotaUnreachable(AutomatumError):
+    """The server that keeps the quota for several machines cannot be reached; without it no request is sent."""
+
+    exit_code = EXIT_UNREACHABLE
 
 
 class DestinationError(AutomatumError):

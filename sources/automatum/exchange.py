@@ -21,8 +21,8 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from .budget import Budget
 from .clock import Clock
-from .errors import QuotaExhausted
-from .quota import Quota, instant
+from .errors import QuotaExhausted, instant
+from .quota import Quota, reset_in
 from .redaction import redact
 
 logger = logging.getLogger("automatum")
@@ -60,6 +60,7 @@ class Reply:
         said: The server's words, shortened and redacted.
         received_at: Epoch seconds by our clock.
         date: Epoch seconds by the server's `Date`; None without one.
+        empty: Nothing came after the headers.
     """
 
     http_status: int
@@ -69,6 +70,7 @@ class Reply:
     said: str
     received_at: float
     date: float | None
+    empty: bool = False
 
     @property
     def usable(self) -> bool:
@@ -76,7 +78,10 @@ class Reply:
         return 200 <= self.status < 300 and self.body is not None
 
     def asked_wait(self) -> float | None:
-        """Seconds that the server asks to wait, the longer of `Retry-After` and `retryAfter`; None if it does not."""
+        """Seconds that the server asks to wait; None if it does not.
+
+        The longer of `Retry-After` and `retryAfter`; without either, a 429 is over when its bucket is reset.
+        """
         named = self.headers.get("Retry-After")
         moment = None if named is None else _moment(named)
         now = self.received_at if self.date is None else self.date
@@ -84,8 +89,10 @@ class Reply:
             _seconds(named) if moment is None else moment - now,
             _seconds((self.body or {}).get("retryAfter")),
         )
-        given = [min(max(0.0, wait), LONGEST_THROTTLE) for wait in waits if wait is not None]
-        return max(given, default=None)
+        given = [wait for wait in waits if wait is not None]
+        if not given and self.status == 429 and self.headers.get("X-RateLimit-Remaining", "0").strip() == "0":
+            given = [wait for wait in [reset_in(self.headers, now)] if wait is not None]
+        return min(max(0.0, max(given)), LONGEST_THROTTLE) if given else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +265,7 @@ class Patience:
         wait = DEFAULT_THROTTLE * 2 ** (self._throttles - 1) if asked is None else asked
         wait = min(LONGEST_THROTTLE, max(wait, self._backoff(self._throttles)))
         wait += min(3.0, 0.05 * wait) * self._rng.random()
-        self._quota.hold(wait, f"{what} answered 429: {reply.said}")
+        self._quota.hold(wait, f"{what} answered 429: {reply.said}", headers=reply.headers)
         logger.warning("%s answered 429: %s; no request for %.1f s", what, reply.said, wait)
         if self._throttles >= MOST_THROTTLES:
             resume_at = self._clock.time() + wait
@@ -311,6 +318,7 @@ def _reply(response: requests.Response, content: bytes, clock: Clock) -> Reply:
         said=_said(effective, content, body),
         received_at=clock.time(),
         date=None if date is None else _moment(date),
+        empty=not content.strip(),
     )
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from .account import Counts, Verdict
 from .errors import AutomatumError, MoreToDo
 
+WORTH_LOADING = 5.0
+"""Seconds of waiting for the quota in which a load package can be loaded as well."""
+
 
 @dataclass
 class Chunk:
@@ -16,11 +19,13 @@ class Chunk:
         max_rows: Rows after which it ends, so that memory stays flat.
         ends_at: Reading of the monotonic clock at which it ends.
         rows: Rows that it holds.
+        pages: Pages that it was read from.
     """
 
     max_rows: int | None = None
     ends_at: float | None = None
     rows: int = 0
+    pages: int = 0
 
     @property
     def bounded(self) -> bool:
@@ -32,6 +37,15 @@ class Chunk:
         return (self.max_rows is not None and self.rows >= self.max_rows) or (
             self.ends_at is not None and now >= self.ends_at
         )
+
+    def to_load_before(self, wait: float, longest: float) -> bool:
+        """Whether it is better loaded before a wait than after it: what was paid for must not be lost meanwhile.
+
+        Args:
+            wait: Seconds until the next page can be asked for.
+            longest: Seconds that pages without new rows may stay unloaded.
+        """
+        return self.bounded and self.pages > 0 and wait > (WORTH_LOADING if self.rows else longest)
 
 
 @dataclass

@@ -121,7 +121,7 @@ class TableRun:
         """
         if self.done:
             return
-        self._table.start_package()
+        self._table.start_package(load_id)
         self._given.clear()
         self._buffer, self._held_back = self._held_back, {}
         concluded = self.outcome.verdict is not None
@@ -157,6 +157,14 @@ class TableRun:
         else:
             yield from self._read_list(self._held, pipeline, chunk)
 
+    def _over(self, chunk: Chunk) -> bool:
+        """Whether it is time to load."""
+        if chunk.full(self._connection.clock.monotonic()):
+            return True
+        return chunk.pages > 0 and chunk.to_load_before(
+            self._connection.transport.quota.wait_for(1), self.settings.chunk_seconds
+        )
+
     def _give(self, rows: list[Row], chunk: Chunk) -> Tables:
         """Put rows into the package; a batch at a time."""
         for row in rows:
@@ -166,6 +174,7 @@ class TableRun:
             else:
                 self._buffer[row.key] = row
         chunk.rows += len(rows)
+        chunk.pages += 1
         if len(self._buffer) >= BATCH_ROWS:
             yield from self._flush()
 
@@ -194,7 +203,7 @@ class TableRun:
     def _read_list(self, held: Held, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         sweep = self._sweep = self._sweep or self._start(held)
         self.outcome.counts = sweep.counts
-        while not chunk.full(self._connection.clock.monotonic()):
+        while not self._over(chunk):
             if sweep.verdict is None:
                 rows = sweep.step()
                 self._follow(sweep)
@@ -304,7 +313,7 @@ class TableRun:
         report = self._report = self._report or self._start_report(held)
         outcome = self.outcome
         outcome.counts = report.counts
-        while report.todo and not chunk.full(self._connection.clock.monotonic()):
+        while report.todo and not self._over(chunk):
             for rows in report.step():
                 outcome.pages, outcome.distinct = report.pages, report.distinct
                 if self._on_page:

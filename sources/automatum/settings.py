@@ -51,11 +51,16 @@ class AutomatumSettings(BaseConfiguration):
         base_url: Root of the host; `/api/v1` and `/oauth/token` hang below it. https, except on loopback.
         application_limits: List of [requests, seconds]: the windows of the OAuth application.
         organization_limits: The same for the whole organization.
+        quota_url: Where requests are counted: `sqlite:////path`, `redis://host:6379/0`, `memory://`; None: a file in
+            the user's state folder, for all processes of the machine.
+        metering_reserve: Share of the quota that only a push may spend, if the token grants `write:metering`.
         tables: Tables to sync; a table named here must be granted. None: all that the scopes allow.
         since: First day of the reports, ISO date; None: 365 days ago.
         endpoints: Table name to what is different there: `path`, `records`, `total`, `pages`, `parameters`, `key`.
         reports: Further analytics reports: `name`, and what of `path`, `parameters`, `records`, `key`, `columns` is
             not the default.
+        ledger_url: Where it is kept what was pushed: `sqlite:////path` or `postgresql://...`; None: a file in the
+            user's data folder, one for each API host.
         vendor: Only rows of this marketplace (`aws`, `azure`). A filtered sync deletes nothing.
         status: Only rows of this status. A filtered sync deletes nothing.
         deletes: What happens to rows that are gone: `soft` sets `_deleted_at`, `hard` removes, `ignore` leaves them.
@@ -75,6 +80,10 @@ class AutomatumSettings(BaseConfiguration):
     base_url: str = DEFAULT_BASE_URL
     application_limits: Optional[List[Any]] = None  # noqa: UP006, UP045
     organization_limits: Optional[List[Any]] = None  # noqa: UP006, UP045
+    # Both may hold a password, which dlt keeps out of its trace only if it knows.
+    quota_url: Optional[TSecretStrValue] = None  # noqa: UP045
+    ledger_url: Optional[TSecretStrValue] = None  # noqa: UP045
+    metering_reserve: float = 0.1
     tables: Optional[List[str]] = None  # noqa: UP006, UP045
     since: Optional[str] = None  # noqa: UP045
     endpoints: Optional[Dict[str, Any]] = None  # noqa: UP006, UP045
@@ -126,6 +135,10 @@ class AutomatumSettings(BaseConfiguration):
         self.first_day()
         if self.deletes not in DELETES:
             raise ConfigurationError("sources.automatum.deletes", f"{self.deletes!r} is none of {', '.join(DELETES)}.")
+        if not 0 <= self.metering_reserve < 1:
+            raise ConfigurationError(
+                "sources.automatum.metering_reserve", f"{self.metering_reserve} is not a share from 0 to below 1."
+            )
         if self.lookback_days < 0:
             raise ConfigurationError("sources.automatum.lookback_days", f"{self.lookback_days} is below 0.")
         for name in _POSITIVE:

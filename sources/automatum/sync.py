@@ -24,6 +24,7 @@ from .errors import (
     AutomatumError,
     DestinationError,
     ScopeMissing,
+    instant,
 )
 from .outcome import Chunk
 from .reading import TableRun
@@ -67,6 +68,12 @@ class Summary:
                 return code
         return {"complete": EXIT_COMPLETE, "incomplete": EXIT_INCOMPLETE, "more_to_do": EXIT_MORE_TO_DO}[self.verdict]
 
+    @property
+    def resume_at(self) -> float | None:
+        """Epoch seconds at which to come back for the rest; None if any time will do, or nothing is left."""
+        stops = [run.outcome.stopped for run in self.runs if run.outcome.verdict == "more_to_do"]
+        return max((stop.resume_at for stop in stops if stop and stop.resume_at is not None), default=None)
+
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object; reports are summed under `analytics` and listed there."""
         groups: dict[str, list[TableRun]] = {}
@@ -83,6 +90,7 @@ class Summary:
             "requests": self.requests,
             "token_requests": self.token_requests,
             "seconds": round(self.seconds, 3),
+            "resume_at": None if self.resume_at is None else instant(self.resume_at),
             "tables": tables,
             "skipped": self.skipped,
             "errors": [error.as_json() for error in self.errors],

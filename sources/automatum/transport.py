@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -14,7 +14,7 @@ from .auth import TokenSource, host_of
 from .budget import Budget
 from .clock import Clock
 from .endpoints import API_PREFIX
-from .errors import AccessError, ApiUnreachable, CredentialsRefused, NotThere, RequestRefused
+from .errors import AccessError, ApiUnreachable, CredentialsRefused, MoreToDo, NotThere, RequestRefused
 from .exchange import Failure, Patience, Reply, parse_json, plain, send, shorten
 from .quota import Quota, Ticket
 from .settings import AutomatumSettings
@@ -22,6 +22,9 @@ from .settings import AutomatumSettings
 __all__ = ["Answer", "Transport", "parse_json"]
 
 MOST_REDIRECTS = 3
+_LATEST = 0.1
+"""Weight of the latest request in the moving average of what one takes."""
+_YES_WITHOUT_WORDS = (201, 202, 204)
 _DASHBOARD = "Settings > Integrations > API Access in the Automatum dashboard"
 
 
@@ -42,6 +45,10 @@ class Answer:
     date: float | None
 
 
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 @dataclass
 class _Call:
     """One request and how far it got."""
@@ -54,6 +61,8 @@ class _Call:
     payload: bytes | None = None
     redirects: int = 0
     reauthenticated: bool = False
+    before: Callable[[], None] = _nothing
+    not_taken: Callable[[], None] = _nothing
     token: str = field(default="", repr=False)
 
     @property
@@ -64,6 +73,10 @@ class _Call:
     def repeatable(self) -> bool:
         """Whether sending it twice does no harm. A metering POST may be billed twice."""
         return self.method == "GET"
+
+    def succeeded(self, reply: Reply) -> bool:
+        """Whether an answer says yes. To a POST that may be without words, where its status alone says enough."""
+        return reply.usable or (not self.repeatable and reply.empty and reply.http_status in _YES_WITHOUT_WORDS)
 
 
 class Transport:
@@ -81,6 +94,7 @@ class Transport:
         quota: The vendor's windows.
         budget: The run's own bounds.
         tokens: Where tokens come from.
+        seconds_a_request: What one takes, as a moving average; 0 before the first.
     """
 
     def __init__(
@@ -94,6 +108,7 @@ class Transport:
     ) -> None:
         self._settings, self._clock = settings, clock
         self.quota, self.budget = quota, budget
+        self.seconds_a_request = 0.0
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._session = plain(session or requests.Session())
         self.tokens = TokenSource(
@@ -108,6 +123,7 @@ class Transport:
             attempts=settings.retry_attempts,
             deadline=settings.retry_deadline,
             rng=self._rng,
+            reserve=settings.metering_reserve,
         )
 
     @property
@@ -136,7 +152,14 @@ class Transport:
         """
         return self._run(self._call("GET", path, params=params))
 
-    def post(self, path: str, payload: bytes) -> Answer:
+    def post(
+        self,
+        path: str,
+        payload: bytes,
+        *,
+        before: Callable[[], None] = _nothing,
+        not_taken: Callable[[], None] = _nothing,
+    ) -> Answer:
         """Hand something over, once.
 
         It is sent again only where it is certain that the server did not take it: after a refused connection, a 429,
@@ -146,6 +169,9 @@ class Transport:
         Args:
             path: Below `/api/v1/`.
             payload: JSON.
+            before: Called right before each attempt, when quota and token are at hand. If it raises, nothing is sent.
+            not_taken: Called right after an attempt of which it is certain that the server did not take it, before
+                anything is waited for. What then ends the call leaves it so.
 
         Raises:
             NotThere: 404.
@@ -156,7 +182,9 @@ class Transport:
             QuotaExhausted: A window is full for longer than `max_wait` or than the run has.
             BudgetSpent: The run's own bounds are reached.
         """
-        return self._run(self._call("POST", path, payload=payload))
+        call = self._call("POST", path, payload=payload)
+        call.before, call.not_taken = before, not_taken
+        return self._run(call)
 
     def _call(
         self, method: str, path: str, params: Mapping[str, str] | None = None, payload: bytes | None = None
@@ -171,32 +199,40 @@ class Transport:
     def _run(self, call: _Call) -> Answer:
         while True:
             with call.patience.excuse():
-                ticket, call.token = self._admit()
+                ticket, call.token = self._admit(call)
             try:
                 outcome = self._send(call)
             finally:
                 self.quota.settle(ticket)
             if isinstance(outcome, Reply):
                 self.quota.observe(outcome.headers, outcome.date)
-                if outcome.usable and outcome.body is not None:
-                    return Answer(outcome.body, outcome.http_status, outcome.received_at, outcome.date)
+                if call.succeeded(outcome):
+                    return Answer(outcome.body or {}, outcome.http_status, outcome.received_at, outcome.date)
                 self._take_no(call, outcome)
             elif call.repeatable or not outcome.sent:
+                call.not_taken()
                 self._again(call, None, outcome.said)
             else:
                 raise ApiUnreachable(call.method, call.path, None, outcome.said, _unknown(call))
 
-    def _admit(self) -> tuple[Ticket, str]:
+    def _admit(self, call: _Call) -> tuple[Ticket, str]:
         """Wait for the quota and get a token, in an order in which neither spoils while waiting for the other."""
         while True:
             self.budget.check_request()
             self.tokens.token()
-            ticket = self.quota.acquire(self.max_wait, self.budget)
+            # What is handed over is metering: a read never takes what is kept for it.
+            ticket = self.quota.acquire(self.max_wait, self.budget, from_reserve=not call.repeatable)
             sendable = False
             try:
                 token = self.tokens.held()
                 if token is not None:
-                    self.budget.charge_request()
+                    self.budget.check_request()
+                    call.before()
+                    try:
+                        self.budget.charge_request()
+                    except MoreToDo:
+                        call.not_taken()
+                        raise
                     sendable = True
                     return ticket, token
             finally:
@@ -204,6 +240,16 @@ class Transport:
                     self.quota.release(ticket)
 
     def _send(self, call: _Call) -> Reply | Failure:
+        started = self._clock.monotonic()
+        try:
+            return self._exchange(call)
+        finally:
+            self._took(self._clock.monotonic() - started)
+
+    def _took(self, seconds: float) -> None:
+        self.seconds_a_request += (seconds - self.seconds_a_request) * (_LATEST if self.seconds_a_request else 1.0)
+
+    def _exchange(self, call: _Call) -> Reply | Failure:
         headers = {"Authorization": f"Bearer {call.token}", "Accept": "application/json"}
         timeout, left = self._settings.request_timeout, call.patience.left()
         if call.repeatable:
@@ -229,8 +275,10 @@ class Transport:
         """Return if the call is to be sent again; raise if not."""
         status, said = reply.status, reply.said
         if status == 429:
+            call.not_taken()
             call.patience.throttled(call.what, reply)
         elif status == 401:
+            call.not_taken()
             self._reauthenticate(call, reply)
         elif 300 <= reply.http_status < 400:
             self._follow(call, reply)

@@ -1,0 +1,105 @@
+"""What a request costs in the quota: `python benchmarks/quota.py [SECONDS]`, default 1 second for each figure.
+
+µs for acquiring and settling one ticket: in memory, in SQLite, and in a Redis on a unix socket of this machine (the
+server of the tests); with an empty tally, and with 1,000 requests in it, as after an hour at the vendor's limits.
+Beside them pyrate-limiter, in memory, if it happens to be installed; it acquires and has nothing to settle. The median
+of seven rounds; `ratio` is to the first row, from the same run.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.valkey import Valkey
+
+from automatum.budget import Budget
+from automatum.clock import SystemClock
+from automatum.quota import Quota
+from automatum.quota.redis import RedisStore
+from automatum.quota.sqlite import SqliteStore
+from automatum.quota.stores import MemoryStore
+
+ROUNDS = 7
+ENTRIES = 1000
+CLOCK = SystemClock()
+# As many windows as the vendor has, so wide that nobody waits.
+APPLICATION, ORGANIZATION = ((10**8, 60.0), (10**8, 3600.0)), ((10**8, 60.0), (10**8, 3600.0))
+
+
+def quota_on(store, entries):
+    """A quota in which so many requests have been sent, and the way to send one more and forget it."""
+    quota, budget = Quota(APPLICATION, ORGANIZATION, CLOCK, store), Budget(CLOCK)
+
+    def fill(tally, now):
+        tally.general.extend(now - (entries - place) * 3.5 for place in range(entries))
+        tally.changed = True
+
+    store.change(fill)
+
+    def once():
+        quota.settle(quota.acquire(None, budget))
+
+    return once, lambda: restore(store, entries)
+
+
+def restore(store, entries):
+    """Back to so many: the rounds must not make the tally longer and longer."""
+
+    def cut(tally, now):
+        del tally.general[entries:]
+        tally.changed = True
+
+    store.change(cut)
+
+
+def micros(once, reset, seconds):
+    """Median µs of one call."""
+    found = []
+    for _ in range(ROUNDS):
+        calls, started = 0, time.perf_counter()
+        while time.perf_counter() - started < seconds / ROUNDS:
+            for _ in range(10):
+                once()
+            calls += 10
+            if calls % 100 == 0:
+                reset()  # a hundredth of the cost at most, the same for all
+        found.append((time.perf_counter() - started) / calls * 1e6)
+    return statistics.median(found)
+
+
+def pyrate():
+    """One acquisition of pyrate-limiter with the same windows."""
+    from pyrate_limiter import Duration, Limiter, Rate
+
+    limiter = Limiter([Rate(10**8, Duration.MINUTE), Rate(10**8, Duration.HOUR)])
+    return lambda: limiter.try_acquire("one"), lambda: None
+
+
+def main() -> None:
+    """Print the table."""
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+    server, rows = Valkey(), []
+    with tempfile.TemporaryDirectory() as folder:
+        for entries in (0, ENTRIES):
+            for name, store in (
+                ("memory", MemoryStore(CLOCK)),
+                ("SQLite", SqliteStore(Path(folder) / f"{entries}.sqlite", CLOCK)),
+                ("Redis", RedisStore(server.url, f"bench-{entries}", CLOCK)),
+            ):
+                rows.append((name, entries, micros(*quota_on(store, entries), seconds)))
+                store.close()
+    server.stop()
+    if find_spec("pyrate_limiter"):
+        rows.append(("pyrate-limiter", 0, micros(*pyrate(), seconds)))
+    print(f"{'store':15} {'entries':>7} {'µs':>8} {'ratio':>7}")
+    for name, entries, cost in rows:
+        print(f"{name:15} {entries:7} {cost:8.0f} {cost / rows[0][2]:7.1f}")
+
+
+if __name__ == "__main__":
+    main()

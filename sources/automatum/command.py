@@ -1,0 +1,156 @@
+"""What all commands share: options, what they open, and how they end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import orjson
+import typer
+
+from . import display
+from .budget import Budget
+from .clock import SystemClock
+from .connection import Connection, connect
+from .errors import EXIT_SOFTWARE, AutomatumError, ConfigurationError
+from .footprint import DUCKDB_MEMORY, one_loader
+from .metering.lines import plain
+from .quota import NO_WAIT
+from .redaction import guard_logging, redact
+from .settings import AutomatumSettings, resolve_settings
+from .sync import open_pipeline
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+DestinationName = Annotated[
+    str, typer.Option(help="Name of a dlt destination; its credentials come from dlt's configuration.")
+]
+Dataset = Annotated[str, typer.Option(help="Dataset (schema) of the tables.")]
+Database = Annotated[Path, typer.Option(help="DuckDB file; for --destination duckdb.")]
+PipelinesDir = Annotated[str | None, typer.Option(help="dlt's working folder.")]
+DEFAULT_DATABASE = Path("marketplace.duckdb")
+NoWait = Annotated[
+    bool,
+    typer.Option("--no-wait", help="Exit 75 with the time to come back, rather than wait for the quota."),
+]
+MaxWait = Annotated[float | None, typer.Option(min=0.0, help="The same for waits of more than so many seconds.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Log each request; show tracebacks.")]
+
+
+def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:
+    """Seconds that a run may wait for quota; None for as long as it takes."""
+    return NO_WAIT if no_wait else max_wait
+
+
+def open_connection(
+    stop: threading.Event,
+    max_requests: int | None = None,
+    max_minutes: float | None = None,
+    max_wait: float | None = None,
+) -> Connection:
+    """The API, with the run's bounds; no request is sent."""
+    settings: AutomatumSettings = resolve_settings()
+    clock = SystemClock(stop)
+    seconds = None if max_minutes is None else max_minutes * 60
+    return connect(settings, clock=clock, budget=Budget(clock, max_requests, seconds, stop), max_wait=max_wait)
+
+
+def open_existing(destination: str, dataset: str, database: Path) -> SupportsPipeline:
+    """A pipeline to ask the destination; a DuckDB file that is not there is not made by asking."""
+    if destination == "duckdb" and not database.is_file():
+        raise ConfigurationError("--database", f"there is no file {database}.", "Sync first, or name another.")
+    return open_pipeline(
+        open_destination(destination, dataset, database), dataset, tempfile.mkdtemp(prefix="automatum-")
+    )
+
+
+def open_destination(name: str, dataset: str, database: Path) -> Any:
+    """A dlt destination by its name."""
+    import dlt
+    from dlt.common.normalizers.naming.snake_case import NamingConvention
+    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+
+    if name == "duckdb":
+        same = NamingConvention().normalize_identifier
+        if same(database.stem).lower() == same(dataset).lower():
+            raise ConfigurationError(
+                "--dataset",
+                f"{dataset!r} has the name of the DuckDB file {database.name}, which DuckDB finds ambiguous.",
+                "Name one of them differently.",
+            )
+        if not database.parent.is_dir():
+            raise ConfigurationError("--database", f"there is no folder {database.parent}.", "Create it first.")
+        one_loader()
+        credentials = DuckDbCredentials(str(database))
+        credentials.global_config = {"memory_limit": DUCKDB_MEMORY}
+        return dlt.destinations.duckdb(credentials)
+    try:
+        return dlt.destination(name)
+    except Exception as error:  # dlt raises whatever the import of the destination raises
+        raise ConfigurationError("--destination", f"{name!r}: {redact(str(error)).splitlines()[0]}") from error
+
+
+def stop_on_signals() -> threading.Event:
+    """Set on the first SIGTERM or SIGINT: the run ends at the next page, loads what it has and exits 75."""
+    stop = threading.Event()
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, receive)
+    return stop
+
+
+def say(figures: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
+    """One JSON object, or what a person sees."""
+    if as_json:
+        option = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+        sys.stdout.write(orjson.dumps(figures, default=_digits, option=option).decode() + "\n")
+    else:
+        show()
+
+
+def _digits(value: Any) -> Any:
+    """Money: a number with exactly its digits, which a float would not have."""
+    if isinstance(value, Decimal):
+        return orjson.Fragment(plain(value))
+    raise TypeError(type(value).__name__)
+
+
+def guarded(work: Callable[[], int], as_json: bool, debug: bool) -> NoReturn:
+    """Run a command; whatever goes wrong becomes a message and an exit code, and a traceback with --debug alone."""
+    guard_logging()
+    display.log_to_stderr(debug)
+    try:
+        code = work()
+    except AutomatumError as error:
+        if debug:
+            logging.getLogger("automatum").exception("%s", type(error).__name__)
+        if as_json:
+            say({"verdict": "incomplete", "errors": [error.as_json()]}, True, lambda: None)
+        display.show_error(error)
+        code = error.exit_code
+    except (KeyboardInterrupt, BrokenPipeError):
+        code = 130
+    except Exception as error:
+        if debug:
+            logging.getLogger("automatum").exception("unexpected")
+        display.show_fault(error)
+        if as_json:
+            fault = {"type": type(error).__name__, "message": redact(str(error)), "exit_code": EXIT_SOFTWARE}
+            say({"verdict": "incomplete", "errors": [fault]}, True, lambda: None)
+        code = EXIT_SOFTWARE
+    raise typer.Exit(code)

@@ -1,0 +1,71 @@
+"""Which store keeps the quota of an application."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from ..clock import Clock
+from ..errors import ConfigurationError
+from ..settings import AutomatumSettings
+from .quota import Quota
+from .redis import SCHEMES, RedisStore
+from .sqlite import SqliteStore
+from .stores import MemoryStore, Store
+
+logger = logging.getLogger("automatum")
+
+_KEY = "sources.automatum.quota_url"
+
+
+def open_quota(settings: AutomatumSettings, clock: Clock) -> Quota:
+    """The quota of the application that the settings name, shared with all processes that use it.
+
+    Args:
+        settings: Resolved settings; `quota_url` says where it is kept.
+        clock: Time.
+
+    Raises:
+        ConfigurationError: `quota_url` makes no sense, or names a file on a network file system.
+    """
+    store = _store(settings, clock)
+    # After a crash, a request counts as under way for as long as it might have been.
+    return Quota(settings.app_limits(), settings.org_limits(), clock, store, 2 * settings.request_timeout)
+
+
+def tally_name(settings: AutomatumSettings) -> str:
+    """What an application is called where its quota is kept: a hash of host and client id."""
+    parts = urlsplit(settings.base_url)
+    usual = {"https": 443, "http": 80}[parts.scheme]
+    host = (parts.hostname or "") + ("" if parts.port in (None, usual) else f":{parts.port}")
+    named = f"{host}\n{settings.client_id}"
+    return hashlib.sha256(named.encode()).hexdigest()[:16]
+
+
+def _store(settings: AutomatumSettings, clock: Clock) -> Store:
+    url, name = settings.quota_url, tally_name(settings)
+    if not url:
+        path = platformdirs.user_state_path("automatum", appauthor=False) / f"quota-{name}.sqlite"
+        try:
+            return SqliteStore(path, clock)
+        except ConfigurationError as error:
+            # Nobody chose this file: say what is lacking, and go on.
+            logger.warning("%s Until then this process counts its requests alone.", error)
+            return MemoryStore(clock)
+    scheme = url.partition(":")[0].lower()
+    if scheme == "memory":
+        return MemoryStore(clock)
+    if scheme == "sqlite" and url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
+        return SqliteStore(Path(url.removeprefix("sqlite:///")), clock)
+    if scheme in SCHEMES:
+        return RedisStore(url, name, clock)
+    raise ConfigurationError(
+        _KEY,
+        "not a URL that can keep a quota.",
+        "Write sqlite:////absolute/path.sqlite, redis://host:6379/0 (rediss:// for TLS) or memory://; leave it out for "
+        "a file in your state folder.",
+    )
