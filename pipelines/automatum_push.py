@@ -1,0 +1,30 @@
+"""The plain-script way to push: usage from the warehouse to the marketplaces, and what came of it back.
+
+    python pipelines/automatum_push.py              # dry: says what it would send
+    python pipelines/automatum_push.py --confirm    # sends
+
+Usage is read from the table or view `usage_by_hour` of the dataset `automatum`; docs/metering.md lists its columns.
+`automatum push` does the same from the command line, with an exit code for cron.
+"""
+
+import logging
+import sys
+
+import dlt
+
+from automatum import metering_usage
+
+USAGE = "usage_by_hour"
+
+
+def main(confirm: bool) -> None:
+    """Push the usage that is there; what was accepted before is not sent again."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    pipeline = dlt.pipeline(
+        "automatum", destination=dlt.destinations.duckdb("marketplace.duckdb"), dataset_name="automatum"
+    )
+    print(pipeline.run(metering_usage(USAGE, confirm=confirm)))
+
+
+if __name__ == "__main__":
+    main("--confirm" in sys.argv[1:])

@@ -1,0 +1,146 @@
+"""The ledger's tables, the same in SQLite and Postgres."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Column, Date, Dialect, Index, Integer, MetaData, String, Table, Text, TypeDecorator
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.types import TypeEngine
+
+VERSION = 1
+"""Of the tables below."""
+LONGEST = 2000
+"""Characters of a response or an error that are kept."""
+
+
+class Exact(TypeDecorator[Decimal]):
+    """A decimal as text, with the digits that it was given: SQLite's numbers are binary."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
+        """Decimal to text without exponent."""
+        return None if value is None else format(value, "f")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        """Text to Decimal."""
+        return None if value is None else Decimal(value)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A UTC timestamp: `timestamptz` in Postgres, ISO text of constant width in SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The database's own type where it has one."""
+        return dialect.type_descriptor(TIMESTAMP(timezone=True) if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Aware datetime to what the database holds."""
+        if value is None:
+            return None
+        utc = value.astimezone(timezone.utc)
+        return utc if dialect.name == "postgresql" else utc.isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """What the database holds to a datetime in UTC."""
+        if value is None:
+            return None
+        return (value if isinstance(value, datetime) else datetime.fromisoformat(value)).astimezone(timezone.utc)
+
+
+METADATA = MetaData()
+
+SCHEMA = Table(
+    "metering_schema",
+    METADATA,
+    Column("version", Integer, primary_key=True),
+    Column("created_at", Moment, nullable=False),
+)
+
+LINES = Table(
+    "metering_lines",
+    METADATA,
+    Column("line_id", String(36), primary_key=True),
+    Column("vendor", Text, nullable=False),
+    Column("listing_id", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("dimension", Text, nullable=False),
+    Column("grain", String(4), nullable=False),
+    Column("starts_at", Moment, nullable=False),
+    Column("day", Date, nullable=False),
+    # Of key and date without the grain: where the two grains meet.
+    Column("date_key", String(36), nullable=False),
+    # What is, or is to be, sent.
+    Column("units", Exact, nullable=False),
+    Column("price", Exact, nullable=False),
+    Column("charged", Exact, nullable=False),
+    Column("title", Text),
+    Column("description", Text),
+    Column("per", Text),
+    Column("payload_hash", String(64), nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("body_id", Text),
+    Column("attempt_id", String(36)),  # the last one
+    Column("attempts", Integer, nullable=False),
+    Column("first_seen_at", Moment, nullable=False),
+    Column("planned_at", Moment),
+    Column("sending_at", Moment),
+    Column("settled_at", Moment),
+    Column("settled_by", String(5)),  # api, event, hand
+    Column("response", Text),
+    Column("error", Text),
+    Column("accepted_units", Exact),
+    Column("accepted_price", Exact),
+    Column("accepted_hash", String(64)),
+    # What was asked for after it had been accepted.
+    Column("asked_units", Exact),
+    Column("asked_price", Exact),
+    Column("asked_hash", String(64)),
+    # With the id: SQLite would look through all lines of a state for the few of a body.
+    Index("metering_lines_state", "state", "line_id"),
+    Index("metering_lines_date_key", "date_key"),
+)
+
+ATTEMPTS = Table(
+    "metering_attempts",
+    METADATA,
+    Column("attempt_id", String(36), primary_key=True),
+    Column("line_id", String(36), primary_key=True),
+    Column("body_id", Text, nullable=False),
+    Column("run_id", String(36), nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("state", String(9), nullable=False),  # sending, accepted, rejected, unknown, not_taken, conflict
+    Column("status_code", Integer),
+    Column("reference", Text),  # the id that the API gave
+    Column("response", Text),
+    Column("error", Text),
+    Column("units", Exact, nullable=False),
+    Column("price", Exact, nullable=False),
+    Column("charged", Exact, nullable=False),
+    Index("metering_attempts_state", "state", "run_id"),
+    Index("metering_attempts_line", "line_id"),
+    Index("metering_attempts_reference", "reference"),
+)
+
+EVENTS = Table(
+    "metering_events",
+    METADATA,
+    # The event's id, or a hash of it; what it said of each line it proves something about.
+    Column("event_key", String(128), primary_key=True),
+    Column("attempt_id", String(36), primary_key=True),
+    Column("line_id", String(36), primary_key=True),
+    # The API's id of the call, or again the event's key.
+    Column("call_key", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("taken_at", Moment, nullable=False),
+    Index("metering_events_call", "call_key"),
+    Index("metering_events_attempt", "attempt_id"),
+)

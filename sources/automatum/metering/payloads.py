@@ -1,0 +1,145 @@
+"""Lines to the bodies that `POST /api/v1/metering` takes, as documented in `guide/api-integration`."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from .lines import NAMESPACE, Line, exact, plain
+from .rules import deadline, rules_of
+
+_Json = str | Decimal | dict[str, "_Json"] | list["_Json"]
+
+_USAGE = re.compile(r"(?:^|[./\[\"'])usages(?:\[[\"']?([0-9]{1,6})[\"']?\]|[./]([0-9]{1,6}))", re.IGNORECASE)
+_SUM = re.compile(r"(?:^|[./\[\"'])charged\b", re.IGNORECASE)
+_CENTS = 2
+
+
+@dataclass(frozen=True)
+class Body:
+    """One request: one customer of one listing, one hour or day, a usage for each dimension.
+
+    Attributes:
+        lines: The lines that it bills, in the order of its `usages`; at least one, all of the same vendor, listing,
+            customer, grain and start.
+    """
+
+    lines: tuple[Line, ...]
+
+    @property
+    def id(self) -> str:
+        """The same for the same lines."""
+        return str(uuid.uuid5(NAMESPACE, "\x1e".join(line.id for line in self.lines)))
+
+    @property
+    def charged(self) -> Decimal:
+        """Sum of units times price, exact."""
+        context, total = exact(), Decimal(0)
+        for line in self.lines:
+            total = context.add(total, line.charged)
+        return total
+
+    def payload(self) -> bytes:
+        """The JSON that is sent: `charged` and `units` are numbers with exactly their digits, `price` is text."""
+        first = self.lines[0]
+        body: _Json = {
+            "vendor": first.vendor,
+            "listingId": first.listing_id,
+            "details": {
+                "customer": {"id": first.customer_id},
+                "reportingDate": first.day.isoformat(),
+                "charged": self.charged,
+                "usages": [_usage(line) for line in self.lines],
+            },
+        }
+        return _dumps(body).encode()
+
+    def positions(self, errors: Sequence[tuple[str, str]]) -> dict[int, str] | None:
+        """Which lines a 400 is about.
+
+        Args:
+            errors: Pairs of field, such as `details.usages[3].apiKey`, and message.
+
+        Returns:
+            Position in `lines` to what is wrong there. None if the body as a whole is refused: a field points at no
+            usage, or there is none. A wrong `charged` counts for nothing beside a wrong usage, from which it follows.
+        """
+        found: dict[int, list[str]] = defaultdict(list)
+        beside: list[str] = []
+        for field, message in errors:
+            match = _USAGE.search(field)
+            position = int(match[1] or match[2]) if match else None
+            if position is not None and position < len(self.lines):
+                found[position].append(f"{field}: {message}")
+            elif not _SUM.search(field):
+                beside.append(field)
+        if beside or not found:
+            return None
+        return {position: "; ".join(found[position]) for position in sorted(found)}
+
+
+def bodies(lines: Iterable[Line], now: datetime | None = None) -> list[Body]:
+    """Group lines to bodies.
+
+    Args:
+        lines: Lines to send.
+        now: The current time, aware. With it, lines that are past their deadline come last: they cannot be more late
+            than they are, and must not make others late.
+
+    Returns:
+        Bodies, the earliest deadline first, then by start, vendor, listing and customer; in each, the usages are in the
+        order of their dimensions, and no more than the marketplace's `batch_size`.
+    """
+    groups: dict[tuple[object, ...], list[Line]] = defaultdict(list)
+    for line in lines:
+        groups[line.vendor, line.listing_id, line.customer_id, line.grain, line.starts_at].append(line)
+    return [body for some in sorted(groups.values(), key=lambda some: _order(some[0], now)) for body in _cut(some)]
+
+
+def price_text(price: Decimal) -> str:
+    """A price as it was written, without the zeros that a wide decimal column adds: `0.010000000` is `0.01`."""
+    whole, _, decimals = format(price, "f").partition(".")
+    kept = decimals[:_CENTS] + decimals[_CENTS:].rstrip("0")
+    return f"{whole}.{kept}" if kept else whole
+
+
+def _order(line: Line, now: datetime | None) -> tuple[object, ...]:
+    due = deadline(line)
+    passed = now is not None and now >= due
+    return passed, due, line.starts_at, line.vendor, line.listing_id, line.customer_id, line.grain
+
+
+def _cut(lines: list[Line]) -> Iterator[Body]:
+    size = rules_of(lines[0].vendor).batch_size
+    ordered = sorted(lines, key=lambda line: line.dimension)
+    for start in range(0, len(ordered), size):
+        yield Body(tuple(ordered[start : start + size]))
+
+
+def _usage(line: Line) -> _Json:
+    usage: dict[str, _Json] = {
+        "apiKey": line.dimension,
+        "units": line.units,
+        "title": line.title or line.dimension,
+        "description": line.description or "",
+        "per": line.per or "",
+        "price": price_text(line.price),
+    }
+    return {name: value for name, value in usage.items() if value != ""}
+
+
+def _dumps(value: _Json) -> str:
+    """JSON in which a decimal is a number with its own digits; no library at hand writes those."""
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(name)}:{_dumps(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_dumps, value)) + "]"
+    return json.dumps(value)

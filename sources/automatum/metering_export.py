@@ -1,0 +1,110 @@
+"""The ledger as tables of the warehouse, loaded by an ordinary dlt run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+import dlt
+import pyarrow as pa
+from dlt.common.pipeline import SupportsPipeline
+from dlt.extract import DltResource
+
+from .errors import DestinationError
+from .metering.ledger import Ledger
+from .metering.lines import plain
+from .redaction import redact
+
+BATCH = 5_000
+_MONEY = pa.decimal128(38, 12)
+_MOMENT = pa.timestamp("us", tz="UTC")
+_TYPES = {
+    "starts_at": _MOMENT, "first_seen_at": _MOMENT, "planned_at": _MOMENT, "sending_at": _MOMENT,
+    "settled_at": _MOMENT, "started_at": _MOMENT, "ended_at": _MOMENT, "day": pa.date32(), "attempts": pa.int64(),
+    "status_code": pa.int64(),
+    "units": _MONEY, "price": _MONEY, "charged": _MONEY, "accepted_units": _MONEY, "accepted_price": _MONEY,
+    "asked_units": _MONEY, "asked_price": _MONEY,
+}  # fmt: skip
+_KEYS = ("line_id", "attempt_id")
+_FITS = Decimal(10) ** 26
+"""Bound of what `decimal(38, 12)` holds."""
+
+
+@dlt.source(name="automatum_metering", section="automatum")
+def metering_ledger(ledger: Ledger) -> Iterable[DltResource]:
+    """The ledger's lines and attempts, as `metering_lines` and `metering_attempts`.
+
+    Args:
+        ledger: An open ledger; it is read while the source is.
+
+    Returns:
+        A dlt source whose resources are merged by key, so that each run brings the destination up to date.
+    """
+
+    def lines() -> Iterator[pa.Table]:
+        yield from _tables(entry.as_row() for entry in ledger.lines())
+
+    def attempts() -> Iterator[pa.Table]:
+        yield from _tables(entry.as_row() for entry in ledger.attempts())
+
+    return [
+        dlt.resource(lines, name="metering_lines", write_disposition="merge", primary_key="line_id"),
+        dlt.resource(
+            attempts, name="metering_attempts", write_disposition="merge", primary_key=["attempt_id", "line_id"]
+        ),
+    ]
+
+
+def export_ledger(ledger: Ledger, pipeline: SupportsPipeline) -> dict[str, int]:
+    """Load the ledger to the pipeline's destination.
+
+    Args:
+        ledger: An open ledger.
+        pipeline: Whose destination and dataset.
+
+    Returns:
+        Table to number of rows that were brought up to date.
+
+    Raises:
+        DestinationError: The destination refuses or cannot be reached.
+    """
+    try:
+        pipeline.run(metering_ledger(ledger))
+    except Exception as error:
+        cause = error.__context__ or error.__cause__ or error
+        raise DestinationError(f"The ledger cannot be loaded: {redact(str(cause))[:500]}") from error
+    counts = pipeline.last_trace.last_normalize_info.row_counts if pipeline.last_trace else {}  # type: ignore[attr-defined]
+    return {table: counts.get(table, 0) for table in ("metering_lines", "metering_attempts")}
+
+
+def entries_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Rows of the ledger as Arrow.
+
+    Args:
+        rows: At least one, from `Entry.as_row` or `AttemptEntry.as_row`.
+
+    Raises:
+        DestinationError: A number does not fit into `decimal(38, 12)`.
+    """
+    # dlt knows keys as not nullable, and says so where Arrow does not.
+    fields = [pa.field(name, _TYPES.get(name, pa.string()), nullable=name not in _KEYS) for name in rows[0]]
+    return pa.table([_column(field, [row[field.name] for row in rows]) for field in fields], schema=pa.schema(fields))
+
+
+def _tables(rows: Iterator[dict[str, Any]]) -> Iterator[pa.Table]:
+    while batch := list(islice(rows, BATCH)):
+        yield entries_table(batch)
+
+
+def _column(field: pa.Field, values: list[Any]) -> pa.Array:
+    if field.type == _MONEY:
+        values = [None if value is None else _fitting(value) for value in values]
+    return pa.array(values, type=field.type)
+
+
+def _fitting(value: Decimal) -> Decimal:
+    if abs(value) >= _FITS or len(plain(value).partition(".")[2]) > 12:
+        raise DestinationError(f"{plain(value)} does not fit into decimal(38, 12).")
+    return value

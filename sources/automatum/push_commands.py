@@ -1,0 +1,286 @@
+"""`automatum push` and what belongs to it: status, retry, resolve, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from . import push_display as display
+from .clock import SystemClock
+from .command import (
+    DEFAULT_DATABASE,
+    Database,
+    Dataset,
+    Debug,
+    DestinationName,
+    Json,
+    MaxWait,
+    NoWait,
+    PipelinesDir,
+    guarded,
+    longest_wait,
+    open_connection,
+    open_destination,
+    open_existing,
+    say,
+    stop_on_signals,
+)
+from .display import show_error
+from .errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
+from .metering.entitled import Entitled, read_entitled
+from .metering.events import read_events
+from .metering.ledger import Ledger
+from .metering.relations import read_dicts
+from .metering.settling import Settled, settle_by_events, settle_by_hand
+from .metering.transitions import State
+from .metering.usage import read_usage
+from .metering_export import export_ledger
+from .push import default_ledger_url, push, refuse_network, send_planned
+from .settings import resolve_settings
+from .sync import open_pipeline
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+push_app = typer.Typer(
+    help="Report usage to the marketplaces, each line once. Dry unless --confirm is given.",
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+)
+
+LedgerUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="Where it is kept what was sent: sqlite:////path or postgresql://... Default: a file in your data folder."
+    ),
+]
+Confirm = Annotated[bool, typer.Option("--confirm", help="Send. Without it nothing is sent and nothing written.")]
+_UNSETTLED: tuple[State, ...] = ("rejected", "conflict", "unknown")
+
+
+@push_app.callback()
+def push_usage(
+    context: typer.Context,
+    usage: Annotated[
+        str | None,
+        typer.Option(help="A .csv or .parquet file, the name of a table or view, or 'sql:SELECT ...'."),
+    ] = None,
+    destination: DestinationName = "duckdb",
+    database: Database = DEFAULT_DATABASE,
+    dataset: Dataset = "automatum",
+    grain: Annotated[str, typer.Option(help="Sum by the hour or by the day: hour, day.")] = "hour",
+    mapping: Annotated[
+        list[str] | None, typer.Option("--map", help="Another column's name: --map units=quantity. Repeatable.")
+    ] = None,
+    ledger_url: LedgerUrl = None,
+    late_ok: Annotated[
+        bool, typer.Option("--late-ok", help="Send what is past the strictest known limit, too.")
+    ] = False,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Do not check against the synced customers and entitlements.")
+    ] = False,
+    confirm: Confirm = False,
+    no_wait: NoWait = False,
+    max_wait: MaxWait = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Report usage to the marketplaces, each line once. Dry unless --confirm is given.
+
+    Exit codes: 0 all settled, 65 something is invalid, too late, rejected, in conflict or unknown, 69 API or ledger
+    unreachable, 75 more to do (run again), 77 credentials or scope, 78 configuration.
+    """
+    if context.invoked_subcommand:
+        return
+
+    def work() -> int:
+        if usage is None:
+            raise ConfigurationError("--usage", "not given.", "Name a file, a table or view, or 'sql:SELECT ...'.")
+        if grain not in ("hour", "day"):
+            raise ConfigurationError("--grain", f"{grain!r} is neither hour nor day.")
+        stop = stop_on_signals()
+        connection = open_connection(stop, max_wait=longest_wait(no_wait, max_wait)) if confirm else None
+        settings = connection.settings if connection else resolve_settings(with_credentials=False)
+        pipeline = _warehouse(destination, dataset, database)
+        rows = read_usage(usage, pipeline=pipeline, mapping=_mapping(mapping or []))
+        chosen: Literal["hour", "day"] = "hour" if grain == "hour" else "day"
+        summary = push(
+            connection,
+            rows,
+            ledger_url or default_ledger_url(settings),
+            connection.clock if connection else SystemClock(stop),
+            grain=chosen,
+            late_ok=late_ok,
+            entitled=None if unchecked else _entitled(pipeline),
+        )
+        say(summary.as_json(), as_json, lambda: display.show_push(summary))
+        for error in summary.errors:
+            show_error(error)
+        return summary.exit_code
+
+    guarded(work, as_json, debug)
+
+
+@push_app.command("status")
+def push_status(ledger_url: LedgerUrl = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Show the ledger: lines by state, and those that somebody has to look at. Sends nothing."""
+
+    def work() -> int:
+        with _ledger(ledger_url) as ledger:
+            counts = ledger.counts()
+            open_lines = [entry.as_row() for entry in ledger.lines([*_UNSETTLED, "sending"])]
+            figures = {"ledger": ledger.place, "lines": counts, "unsettled": open_lines}
+        say(figures, as_json, lambda: display.show_ledger(figures))
+        return EXIT_INCOMPLETE if any(counts[state] for state in _UNSETTLED) else EXIT_COMPLETE
+
+    guarded(work, as_json, debug)
+
+
+@push_app.command("retry")
+def push_retry(
+    lines: Annotated[list[str] | None, typer.Argument(metavar="[LINE_ID]...", help="Default: all rejected.")] = None,
+    expired: Annotated[bool, typer.Option("--expired", help="Those that were too late, too.")] = False,
+    ledger_url: LedgerUrl = None,
+    confirm: Confirm = False,
+    no_wait: NoWait = False,
+    max_wait: MaxWait = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Send rejected lines again; never what is accepted or unknown. Dry unless --confirm is given."""
+
+    def work() -> int:
+        stop = stop_on_signals()
+        with _ledger(ledger_url) as ledger:
+            if not confirm:
+                states: tuple[State, ...] = ("rejected", "expired", "planned") if expired else ("rejected", "planned")
+                found = [entry for entry in ledger.lines(states) if not lines or entry.line_id in lines]
+                entries = [entry.as_row() for entry in found]
+                figures = {"verdict": "dry_run", "lines": entries}
+                say(figures, as_json, lambda: display.show_entries(entries, "would be sent again"))
+                return EXIT_COMPLETE
+            connection = open_connection(stop, max_wait=longest_wait(no_wait, max_wait))
+            ledger.retry(lines or None, expired=expired)
+            summary = send_planned(connection, ledger, connection.clock)
+        say(summary.as_json(), as_json, lambda: display.show_push(summary))
+        for error in summary.errors:
+            show_error(error)
+        return summary.exit_code
+
+    guarded(work, as_json, debug)
+
+
+@push_app.command("resolve")
+def push_resolve(
+    events: Annotated[
+        str | None,
+        typer.Option(help="Bodies of metering.* webhook events: a file of JSON lines, or a table, view or 'sql:...'."),
+    ] = None,
+    accepted: Annotated[
+        list[str] | None, typer.Option(help="Id of a line that was billed; or whose accepted units stand. Repeatable.")
+    ] = None,
+    not_sent: Annotated[
+        list[str] | None, typer.Option(help="Id of an unknown line that was not billed; it goes out again. Repeatable.")
+    ] = None,
+    destination: DestinationName = "duckdb",
+    database: Database = DEFAULT_DATABASE,
+    dataset: Dataset = "automatum",
+    ledger_url: LedgerUrl = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Settle unknown lines, from the vendor's events or by hand. Exit 0 if no line is left unsettled, else 65."""
+
+    def work() -> int:
+        if not (events or accepted or not_sent):
+            raise ConfigurationError("--events", "nothing to settle by.", "Give --events, --accepted or --not-sent.")
+        with _ledger(ledger_url, create=True) as ledger:
+            with ledger.run() as run:
+                run.recover()
+            told = Settled()
+            if events:
+                told = settle_by_events(ledger, _events(events, destination, dataset, database))
+            if accepted or not_sent:
+                by_hand = settle_by_hand(ledger, accepted=accepted or (), not_sent=not_sent or ())
+                told.accepted += by_hand.accepted
+                told.planned += by_hand.planned
+                told.refused += by_hand.refused
+            counts = ledger.counts()
+        figures = {
+            "accepted": told.accepted,
+            "rejected": told.rejected,
+            "planned": told.planned,
+            "conflict": told.conflict,
+            "left": [{"event": one.position, "reason": one.reason} for one in told.left],
+            "refused": [{"line_id": line_id, "reason": reason} for line_id, reason in told.refused],
+            "ignored": told.ignored,
+            "lines": counts,
+        }
+        say(figures, as_json, lambda: display.show_settled(figures))
+        unsettled = told.refused or any(counts[state] for state in _UNSETTLED)
+        return EXIT_INCOMPLETE if unsettled else EXIT_COMPLETE
+
+    guarded(work, as_json, debug)
+
+
+@push_app.command("export")
+def push_export(
+    destination: DestinationName = "duckdb",
+    database: Database = DEFAULT_DATABASE,
+    dataset: Dataset = "automatum",
+    ledger_url: LedgerUrl = None,
+    pipelines_dir: PipelinesDir = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Load the ledger to the destination as metering_lines and metering_attempts."""
+
+    def work() -> int:
+        with _ledger(ledger_url) as ledger:
+            target = open_destination(destination, dataset, database)
+            loaded = export_ledger(ledger, open_pipeline(target, dataset, pipelines_dir))
+        say(loaded, as_json, lambda: display.show_export(loaded))
+        return EXIT_COMPLETE
+
+    guarded(work, as_json, debug)
+
+
+def _ledger(url: str | None, create: bool = False) -> Ledger:
+    url = url or default_ledger_url(resolve_settings(with_credentials=False))
+    refuse_network(url)
+    ledger = Ledger.open(url, SystemClock(), create=False)
+    if create and not ledger.exists:
+        raise ConfigurationError(
+            "--ledger-url", f"there is no ledger at {ledger.place}.", "Push first, or name another."
+        )
+    return ledger
+
+
+def _warehouse(destination: str, dataset: str, database: Path) -> SupportsPipeline | None:
+    """The destination, if there is one: a file that is not there is not made by asking."""
+    if destination == "duckdb" and not database.is_file():
+        return None
+    return open_existing(destination, dataset, database)
+
+
+def _entitled(pipeline: SupportsPipeline | None) -> Entitled | None:
+    return read_entitled(pipeline) if pipeline else None
+
+
+def _events(source: str, destination: str, dataset: str, database: Path) -> Any:
+    path = Path(source)
+    if source.lower().endswith((".json", ".jsonl", ".ndjson")) or path.is_file():
+        return read_events(path)
+    return read_dicts(open_existing(destination, dataset, database), source)
+
+
+def _mapping(pairs: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        ours, mark, theirs = pair.partition("=")
+        if not mark or not ours.strip() or not theirs.strip():
+            raise ConfigurationError("--map", f"{pair!r} is not ours=theirs.", "Write it like units=quantity.")
+        found[ours.strip()] = theirs.strip()
+    return found
