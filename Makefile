@@ -15,7 +15,7 @@ export UV_SYSTEM_CERTS := true
 export UV_COMPILE_BYTECODE := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
 
-.PHONY: demo test lint types unit kills drift memory setup lock clean
+.PHONY: demo test lint types unit kills drift quota push memory benchmarks setup lock clean
 
 demo: setup
 	$(BIN)/automatum demo
@@ -38,6 +38,19 @@ kills: setup
 
 drift: setup
 	SCHEDULES=400 $(BIN)/python -m pytest -s tests/test_drift.py
+
+quota: setup
+	QUOTA_REQUESTS=2500 KILLS=100 $(BIN)/python -m pytest -s tests/test_quota_backfill.py tests/test_quota_processes.py
+	AUTOMATUM_LONG=1 $(BIN)/python -m pytest -n 2 tests/quota
+
+push: setup
+	KILLS=100 $(BIN)/python -m pytest -s tests/test_push_kills.py
+
+benchmarks: setup
+	$(BIN)/python benchmarks/quota.py
+	$(BIN)/python benchmarks/ledger.py
+	$(BIN)/python benchmarks/guards.py
+	$(BIN)/python benchmarks/read_ahead.py
 
 memory: setup
 	$(BIN)/python benchmarks/memory.py
