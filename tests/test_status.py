@@ -4,6 +4,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+from automatum.errors import EXIT_UNREACHABLE
 from automatum.status import status
 
 from .syncing import Site
@@ -102,3 +103,15 @@ def test_the_command(small, desk):
     assert "customers" in shown.says
     assert "complete" in shown.says
     assert small.requests() == []
+
+
+@pytest.mark.parametrize("command", [("status",), ("verify",), ("sync", "customers")])
+def test_a_warehouse_that_is_away_exits_69_before_a_request_is_spent(small, desk, monkeypatch, command):
+    """I1: also where dlt lets the driver's own error through, as for Postgres."""
+    url = "postgresql://loader:hush-hush@127.0.0.1:9/warehouse"
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", url)
+    ran = desk.run(*command, "--destination", "postgres")
+    assert ran.code == EXIT_UNREACHABLE
+    assert "The destination cannot be reached" in ran.says
+    assert "hush-hush" not in ran.says
+    assert small.requests("/api/v1/") == []

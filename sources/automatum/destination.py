@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import islice
@@ -111,7 +111,8 @@ def prepare(pipeline: SupportsPipeline) -> None:
         with pipeline.destination_client() as client:
             if not client.is_storage_initialized():
                 client.initialize_storage()
-    except DestinationConnectionError as error:
+    except Exception as error:
+        # dlt lets a driver's own error through, as psycopg2's: they have no ancestor in common.
         raise _unreachable(error) from None
 
 
@@ -253,16 +254,23 @@ def _unreadable(error: Exception) -> DestinationError:
 
 @contextmanager
 def _client(pipeline: SupportsPipeline) -> Iterator[Any]:
-    try:
-        with pipeline.sql_client() as client:  # type: ignore[attr-defined]
+    with ExitStack() as stack:
+        try:
+            client = stack.enter_context(pipeline.sql_client())  # type: ignore[attr-defined]
+        except _CANNOT:
+            raise
+        except Exception as error:
+            # dlt lets a driver's own error through, as psycopg2's: they have no ancestor in common.
+            raise _unreachable(error) from None
+        try:
             yield client
-    except DestinationConnectionError as error:
-        raise _unreachable(error) from None
+        except DestinationConnectionError as error:
+            raise _unreachable(error) from None
 
 
 def _unreachable(error: Exception) -> DestinationError:
     return DestinationError(
-        f"The destination cannot be reached: {redact(str(error))}",
+        f"The destination cannot be reached: {redact(str(error)).splitlines()[0] or type(error).__name__}",
         "Check its credentials and that no other program holds the file.",
     )
 
