@@ -20,7 +20,7 @@ from . import display
 from .budget import Budget
 from .clock import SystemClock
 from .connection import Connection, connect
-from .errors import EXIT_SOFTWARE, AutomatumError, ConfigurationError
+from .errors import EXIT_SOFTWARE, AutomatumError, ConfigurationError, MoreToDo
 from .footprint import DUCKDB_MEMORY, one_loader
 from .metering.lines import plain
 from .quota import NO_WAIT
@@ -140,7 +140,9 @@ def guarded(work: Callable[[], int], as_json: bool, debug: bool) -> NoReturn:
         if debug:
             logging.getLogger("automatum").exception("%s", type(error).__name__)
         if as_json:
-            say({"verdict": "incomplete", "errors": [error.as_json()]}, True, lambda: None)
+            later = error.as_json().get("resume_at")
+            verdict = "more_to_do" if isinstance(error, MoreToDo) else "incomplete"
+            say({"verdict": verdict, "resume_at": later, "errors": [error.as_json()]}, True, lambda: None)
         display.show_error(error)
         code = error.exit_code
     except (KeyboardInterrupt, BrokenPipeError):
