@@ -175,8 +175,7 @@ def test_a_limiter_that_is_not_ours_never_refuses(tmp_path):
         run.check_time()
 
     # This one estimates, and refuses bursts that its limits allow. No client can know that before the first 429; each
-    # 429 makes the quota spread one more window's requests evenly, for as long as the longest window.
+    # 429 makes the quota spread one more window's requests evenly, for longer than this takes.
     print(counter)
-    (_, seconds), *_ = sorted(counter.limits, key=lambda limit: -limit[1])
-    assert worst(counter.refused, [(len(counter.limits), seconds)]) <= 0, f"{counter}: refused again and again"
+    assert len(counter.refused) <= len(counter.limits), f"{counter}: refused again and again"
     assert counter.seconds < 2 * counter.optimum, f"{counter}: it crawls"

@@ -16,7 +16,7 @@ from .conftest import await_
 from .quota_processes import Spender, as_json, finish, optimum, worst
 from .valkey import valkey, valkey_server  # noqa: F401  fixtures
 
-KILLS = int(os.environ.get("KILLS", "15"))
+KILLS = int(os.environ.get("KILLS", "10"))
 SCALE = 1 / 900
 LIMITS = [(12, 60 * SCALE), (160, 3600 * SCALE)]
 TIGHT = [(3, 60 * SCALE), (90, 3600 * SCALE)]
