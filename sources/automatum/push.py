@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -29,7 +29,7 @@ from .errors import (
 from .metering.entitled import Entitled
 from .metering.intake import Intake, difference, refuse, refuse_grain, sort_out, take_in, total
 from .metering.ledger import Ledger
-from .metering.lines import Grain, Line
+from .metering.lines import Grain, Line, plain
 from .metering.payloads import bodies
 from .metering.rules import lateness
 from .metering.runs import Run
@@ -52,6 +52,7 @@ class PushSummary:
         intake: Lines by what was to become of them.
         sent: What became of those that went out; None in a dry run.
         left_over: Lines that an earlier push had planned and not sent, and that this usage does not hold.
+        too_late: The same, which are too late to be sent now.
         requests: API requests sent, retries included.
         token_requests: Requests for a token.
         ledger: Where the ledger is.
@@ -63,6 +64,7 @@ class PushSummary:
     ledger: str
     sent: Sent | None = None
     left_over: list[Line] = field(default_factory=list)
+    too_late: list[Line] = field(default_factory=list)
     requests: int = 0
     token_requests: int = 0
     errors: list[AutomatumError] = field(default_factory=list)
@@ -82,7 +84,7 @@ class PushSummary:
             "new": to_send - done,
             "accepted": len(sent.accepted),
             "rejected": len(sent.refused) + len(intake.rejected),
-            "expired": len(intake.expired),
+            "expired": len(intake.expired) + len(self.too_late),
             "conflict": len(sent.conflict) + len(intake.changed) + len(intake.conflict),
             "unknown": len(sent.unknown) + len(intake.unknown),
             "invalid": intake.invalid,
@@ -147,6 +149,11 @@ class PushSummary:
         ]
         if self.left_over:
             said.append(f"{len(self.left_over)} lines that an earlier push had planned are not in this usage")
+        if self.too_late:
+            said.append(
+                f"{len(self.too_late)} lines that an earlier push had planned, {plain(total(self.too_late))} in all, are "
+                "too late now (--late-ok)"
+            )
         return said
 
 
@@ -188,26 +195,38 @@ def push(
     if connection is None:
         with Ledger.open(ledger_url, clock, create=False) as ledger:
             sort_out(intake, ledger.compare(lines), now, late_ok)
-            return PushSummary("dry_run", intake, ledger.place, left_over=_left_over(ledger, lines, now, late_ok)[0])
+            left_over, too_late = _left_over(ledger, lines, now, late_ok, entitled)
+            return PushSummary("dry_run", intake, ledger.place, left_over=left_over, too_late=too_late)
     with Ledger.open(ledger_url, clock, create=True) as ledger, ledger.run() as run:
         recovered = run.recover()
         if recovered:
             logger.warning("%d lines of a push that died are unknown: settle them by automatum push resolve", recovered)
         sort_out(intake, ledger.compare(lines), now, late_ok)
-        left_over, too_late = _left_over(ledger, lines, now, late_ok)
+        left_over, too_late = _left_over(ledger, lines, now, late_ok, entitled)
         if intake.to_send or left_over:
             require_metering(connection)
         _write_down(ledger, run, intake, too_late)
         sending = Sending(connection.transport, run, on_body)
         sent = sending.send(bodies([*intake.to_send, *left_over], utc(clock.time())))
         _tell(intake, sent)
-        return _summary(connection, intake, ledger, sent, left_over)
+        return _summary(connection, intake, ledger, sent, left_over, too_late)
 
 
 def send_planned(
-    connection: Connection, ledger: Ledger, clock: Clock, on_body: Callable[[int], None] | None = None
+    connection: Connection,
+    ledger: Ledger,
+    clock: Clock,
+    line_ids: Collection[str] | None = None,
+    on_body: Callable[[int], None] | None = None,
 ) -> PushSummary:
     """Send what the ledger holds as planned, such as after `Ledger.retry`.
+
+    Args:
+        connection: The API.
+        ledger: What is planned in it.
+        clock: Time.
+        line_ids: Only these; None for all.
+        on_body: Called after each call with the number of its lines.
 
     Raises:
         AccessError: The credentials are refused, or `write:metering` is not granted.
@@ -219,6 +238,7 @@ def send_planned(
         run.recover()
         # Whoever lets them go out knows that they are late.
         left_over, _ = _left_over(ledger, [], utc(clock.time()), late_ok=True)
+        left_over = [line for line in left_over if line_ids is None or line.id in line_ids]
         intake = Intake()
         sent = Sending(connection.transport, run, on_body).send(bodies(left_over, utc(clock.time())))
         return _summary(connection, intake, ledger, sent, left_over)
@@ -257,12 +277,18 @@ def require_metering(connection: Connection) -> None:
         raise ScopeMissing({"push": METERING_SCOPE}, granted)
 
 
-def _left_over(ledger: Ledger, lines: list[Line], now: datetime, late_ok: bool) -> tuple[list[Line], list[Line]]:
-    """What an earlier push has planned and not sent, and this one does not hold: to be sent, and too late for it."""
+def _left_over(
+    ledger: Ledger, lines: list[Line], now: datetime, late_ok: bool, entitled: Entitled | None = None
+) -> tuple[list[Line], list[Line]]:
+    """What an earlier push has planned and not sent, and this one does not hold: to be sent, and too late for it.
+
+    What the synced tables speak against now stays planned: they are right again after a sync, or it becomes too late.
+    """
     if not ledger.exists:
         return [], []
     mine = {line.id for line in lines}
     planned = [entry.line for entry in ledger.lines(["planned"]) if entry.line_id not in mine]
+    planned = [line for line in planned if entitled is None or entitled.why_not(line) is None]
     late = [line for line in planned if not late_ok and lateness(line, now) == "too late"]
     return [line for line in planned if line not in late], late
 
@@ -274,6 +300,11 @@ def _write_down(ledger: Ledger, run: Run, intake: Intake, too_late: list[Line]) 
     ledger.retry([one for one, entry in known.items() if entry.state in ("rejected", "expired")], expired=True)
     planned = run.plan(intake.to_send)
     run.expire([*intake.expired, *too_late], "Too late by the strictest known rule.")
+    # They were planned with another quantity, which must not go out with a later push.
+    zero = ledger.fetch([line.id for line in intake.zero])
+    run.expire(
+        [line for line in intake.zero if line.id in zero], "Nothing was used, and the marketplace takes no zero."
+    )
     kept = {line.id for line in planned.planned}
     for held in planned.other_grain:
         refuse_grain(intake, held)
@@ -288,8 +319,15 @@ def _tell(intake: Intake, sent: Sent) -> None:
         refuse(intake, line, f"the API refused it: {said}")
 
 
-def _summary(connection: Connection, intake: Intake, ledger: Ledger, sent: Sent, left_over: list[Line]) -> PushSummary:
-    summary = PushSummary("complete", intake, ledger.place, sent, left_over)
+def _summary(
+    connection: Connection,
+    intake: Intake,
+    ledger: Ledger,
+    sent: Sent,
+    left_over: list[Line],
+    too_late: list[Line] | None = None,
+) -> PushSummary:
+    summary = PushSummary("complete", intake, ledger.place, sent, left_over, too_late or [])
     summary.requests, summary.token_requests = connection.budget.requests, connection.budget.token_requests
     if sent.stopped:
         summary.errors.append(sent.stopped)

@@ -163,7 +163,7 @@ def push_retry(
                 return EXIT_COMPLETE
             connection = open_connection(stop, max_wait=longest_wait(no_wait, max_wait))
             ledger.retry(lines or None, expired=expired)
-            summary = send_planned(connection, ledger, connection.clock)
+            summary = send_planned(connection, ledger, connection.clock, lines or None)
         say(summary.as_json(), as_json, lambda: display.show_push(summary))
         for error in summary.errors:
             show_error(error)

@@ -39,7 +39,7 @@ def show_push(summary: PushSummary) -> None:
     _count(grid, "in conflict since before", _lines(intake.conflict))
     _count(grid, "unknown since before", _lines(intake.unknown))
     _count(grid, "refused before, unchanged", _lines(intake.rejected))
-    _count(grid, "too late", intake.expired)
+    _count(grid, "too late", [*intake.expired, *summary.too_late])
     _count(grid, "zero, which the marketplace does not take", intake.zero)
     _count(grid, "being sent by another push", _lines(intake.sending))
     out.print(grid)

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, TypeGuard
 
 from .answers import FieldError
@@ -185,13 +185,13 @@ def _check_usages(usages: list[Any], allowed: set[object] | None) -> list[FieldE
 def _check_charged(charged: object, usages: list[Any]) -> list[FieldError]:
     if not _is_number(charged):
         return [("details.charged", "Must be a number")]
-    total = Decimal(0)
+    exact, total = Context(prec=200), Decimal(0)  # Python's own context rounds at 28 digits
     for usage in usages:
         price = usage.get("price") if isinstance(usage, dict) else None
         units = usage.get("units") if isinstance(usage, dict) else None
         if not isinstance(price, str) or not _DECIMAL.fullmatch(price) or not _is_number(units) or units < 0:
             return []  # The entry itself is reported already; a sum of the others would only mislead.
-        total += Decimal(units) * Decimal(price)
+        total = exact.add(total, exact.multiply(Decimal(units), Decimal(price)))
     if charged == total:
         return []
     return [("details.charged", f"Must equal the sum of units times price, {total}")]
