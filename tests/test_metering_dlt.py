@@ -93,7 +93,7 @@ def test_an_api_that_is_away_fails_the_job_and_loses_nothing(small, desk, usage)
     pipeline = dlt.pipeline(
         "automatum", destination=dlt.destinations.duckdb(str(desk.database)), dataset_name="automatum"
     )
-    with pytest.raises(PipelineStepFailed, match="127.0.0.1"):
+    with pytest.raises(PipelineStepFailed, match=r"127\.0\.0\.1"):
         pipeline.run(metering_usage(usage, confirm=True))
     assert small.metering.accepted == []
 

@@ -76,13 +76,19 @@ def test_a_dry_run_writes_nothing_and_asks_nobody(small, desk, teller, tmp_path)
     assert set(tmp_path.rglob("*")) - set(before) == {desk.folder / usage}, "a dry run made a file"
 
 
-def test_a_dry_run_tells_the_money_to_the_last_digit(at_noon):
-    sandbox, books = at_noon
-    rows = rows_of(sandbox, back=(1,), now=NOON)
-    for place, row in enumerate(rows):
-        row["units"], row["price"] = f"{2147483646 - place}.99999{place % 10}", f"9876543210.00000000012{place % 10}"
-    assert Fraction(books.push(rows, dry=True).charged) == cost(rows)
-    assert Fraction(books.push(rows).charged) == cost(rows) == cost_of_bodies(taken_by(sandbox))
+def test_the_money_is_told_to_the_last_digit(tmp_path):
+    """Dry and sent: with all the digits that the rules admit, which are more than decimals have by default."""
+    rows = [
+        {**two_customers()[0], "dimension": f"dim_{place}", "units": f"{2147483646 - place}.99999{place}",
+         "price": f"9876543210.00000000012{place}"}
+        for place in range(1, 10)
+    ]  # fmt: skip
+    with Api() as api:
+        books = Books(api.url, tmp_path)
+        assert Fraction(books.push(rows, dry=True).charged) == cost(rows)
+        assert Fraction(books.push(rows).charged) == cost(rows) == cost_of_bodies(api.taken)
+        assert books.accepted() == cost(rows)
+        assert sum(Fraction(one.charged) for one in books.attempts()) == cost(rows)
 
 
 def test_a_dry_run_needs_no_credentials_and_shows_the_money(small, desk):

@@ -1,6 +1,7 @@
 """I5: what is left of a push is shown, sent again, settled or exported by commands, each line visibly in one state."""
 
 import json
+from datetime import datetime, timezone
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from .postgres import PASSWORD, postgres  # noqa: F401  fixture
 from .pushing import (
     METERING,
+    Api,
     Teller,
     cost,
     counts,
     exact,
+    hour_of,
     keys_of,
     keys_of_bodies,
     rows_of,
@@ -314,7 +317,7 @@ def test_the_export_holds_every_line_and_attempt_with_exact_money(troubled, smal
     types = dict(
         desk.query("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'metering_lines'")
     )
-    assert {types[name] for name in MONEY} == {"DECIMAL(38,12)"}
+    assert all(types[name].startswith("DECIMAL(38,") for name in MONEY)
     assert "TIMESTAMP" in types["starts_at"] and types["day"] == "DATE"
 
 
@@ -354,6 +357,29 @@ def test_a_second_export_changes_nothing_and_a_later_one_is_up_to_date(troubled,
         [*rows, *more]
     )
     assert len(attempts) == len(before[1]) + len(more) + sum(row["state"] == "rejected" for row in before[0].values())
+
+
+@pytest.mark.xfail(reason="e_fixes.patch 5: charged has up to 18 decimals, and the export fails as a whole from 13 on")
+def test_the_export_takes_every_amount_that_the_rules_admit(desk):
+    at = hour_of(datetime.now(timezone.utc), 1).isoformat()
+    one = {"customer_id": "c", "listing_id": "l", "vendor": "aws", "usage_at": at}
+    amounts = [
+        ("0.000001", "0.000000000001"),
+        ("2147483646.999999", "9999999999.999999999999"),
+        ("1.000001", "0.0000001"),
+    ]
+    rows = [
+        {**one, "dimension": f"d{place}", "units": units, "price": price}
+        for place, (units, price) in enumerate(amounts)
+    ]
+    teller = Teller(desk)
+    with Api() as api:
+        desk.set(base_url=api.url, client_id="app_1", client_secret="a-secret-for-the-test")
+        counts(teller.push(rows, "--confirm"), accepted=3)
+        teller.run("export")
+    lines = exported(desk, "metering_lines", ["dimension"])
+    for row in rows:
+        assert Fraction(lines[(row["dimension"],)]["charged"]) == cost([row])
 
 
 def test_the_export_of_a_ledger_in_postgres(small, desk, postgres):  # noqa: F811

@@ -150,9 +150,9 @@ class PushSummary:
         if self.left_over:
             said.append(f"{len(self.left_over)} lines that an earlier push had planned are not in this usage")
         if self.too_late:
+            money = plain(total(self.too_late))
             said.append(
-                f"{len(self.too_late)} lines that an earlier push had planned, {plain(total(self.too_late))} in all, are "
-                "too late now (--late-ok)"
+                f"{len(self.too_late)} lines that an earlier push had planned, {money} in all, are too late now"
             )
         return said
 
@@ -302,9 +302,8 @@ def _write_down(ledger: Ledger, run: Run, intake: Intake, too_late: list[Line]) 
     run.expire([*intake.expired, *too_late], "Too late by the strictest known rule.")
     # They were planned with another quantity, which must not go out with a later push.
     zero = ledger.fetch([line.id for line in intake.zero])
-    run.expire(
-        [line for line in intake.zero if line.id in zero], "Nothing was used, and the marketplace takes no zero."
-    )
+    why = "Nothing was used, and the marketplace takes no zero."
+    run.expire([line for line in intake.zero if line.id in zero], why)
     kept = {line.id for line in planned.planned}
     for held in planned.other_grain:
         refuse_grain(intake, held)
