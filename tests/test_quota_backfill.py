@@ -28,6 +28,14 @@ WHOLE_SECONDS = 2.0
 """Seconds by which `X-RateLimit-Reset` and `Date`, both in whole seconds, can be wrong together. A two-thousandth of an
 hour; where an hour is compressed to two minutes, it has to be told apart from what the guard costs."""
 
+SHORT = {
+    "fixed": ([(25, 1), (75, 5)], 110),
+    "moving": ([(25, 1), (75, 5)], 110),
+    # One who does not spread requests is mostly refused three to ten times; in some phases of the windows, never.
+    "counter": ([(10, 1), (40, 5)], 60),
+}
+"""Limiter to windows and requests."""
+
 
 @dataclass
 class Run:
@@ -147,7 +155,7 @@ def against_sandbox(start, path, kind, metering):
 
 
 def behind_limiter(path, strategy):
-    limits, count = ([(50, 2), (1000, 120)], REQUESTS) if LONG else ([(25, 1), (75, 5)], 110)
+    limits, count = ([(50, 2), (1000, 120)], REQUESTS) if LONG else SHORT[strategy]
     with Limited(strategy, limits, customers=4, apps=(AppConfig(scopes=READING),)) as served:
         seconds, costs = backfill(served, limits, count, f"sqlite:///{path}/{strategy}.sqlite")
     best = fastest(limits, costs)

@@ -193,5 +193,5 @@ class Ledger:
             last = rows[-1]
 
 
-def _ids_in(state: State) -> Select[str]:
+def _ids_in(state: State) -> Select[Any]:
     return select(LINES.c.line_id).where(LINES.c.state == state)
