@@ -359,7 +359,6 @@ def test_a_second_export_changes_nothing_and_a_later_one_is_up_to_date(troubled,
     assert len(attempts) == len(before[1]) + len(more) + sum(row["state"] == "rejected" for row in before[0].values())
 
 
-@pytest.mark.xfail(reason="e_fixes.patch 5: charged has up to 18 decimals, and the export fails as a whole from 13 on")
 def test_the_export_takes_every_amount_that_the_rules_admit(desk):
     at = hour_of(datetime.now(timezone.utc), 1).isoformat()
     one = {"customer_id": "c", "listing_id": "l", "vendor": "aws", "usage_at": at}

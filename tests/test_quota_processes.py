@@ -114,7 +114,7 @@ def test_a_killed_process_neither_exceeds_a_window_nor_blocks_the_others(start, 
         # One in two while it holds a ticket; the others at any moment: then they mostly wait, behind the dead.
         if number % 2 == 0:
             await_(lambda one=victim: one.holds_a_ticket)
-        threading.Event().wait(rng.uniform(0, 0.8 * SLOW))
+        threading.Event().wait(rng.uniform(0, 0.5 * SLOW))
         victim.kill()
         lost += victim.holds_a_ticket
         victims.append(begin())

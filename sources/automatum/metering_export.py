@@ -19,17 +19,17 @@ from .redaction import redact
 
 BATCH = 5_000
 _MONEY = pa.decimal128(38, 12)
+_CHARGED = pa.decimal128(38, 18)
+"""The rules admit 6 decimals of units times 12 of a price, and 20 digits before the point."""
 _MOMENT = pa.timestamp("us", tz="UTC")
 _TYPES = {
     "starts_at": _MOMENT, "first_seen_at": _MOMENT, "planned_at": _MOMENT, "sending_at": _MOMENT,
     "settled_at": _MOMENT, "started_at": _MOMENT, "ended_at": _MOMENT, "day": pa.date32(), "attempts": pa.int64(),
     "status_code": pa.int64(),
-    "units": _MONEY, "price": _MONEY, "charged": _MONEY, "accepted_units": _MONEY, "accepted_price": _MONEY,
+    "units": _MONEY, "price": _MONEY, "charged": _CHARGED, "accepted_units": _MONEY, "accepted_price": _MONEY,
     "asked_units": _MONEY, "asked_price": _MONEY,
 }  # fmt: skip
 _KEYS = ("line_id", "attempt_id")
-_FITS = Decimal(10) ** 26
-"""Bound of what `decimal(38, 12)` holds."""
 
 
 @dlt.source(name="automatum_metering", section="automatum")
@@ -86,7 +86,7 @@ def entries_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
         rows: At least one, from `Entry.as_row` or `AttemptEntry.as_row`.
 
     Raises:
-        DestinationError: A number does not fit into `decimal(38, 12)`.
+        DestinationError: A number has more digits than its column.
     """
     # dlt knows keys as not nullable, and says so where Arrow does not.
     fields = [pa.field(name, _TYPES.get(name, pa.string()), nullable=name not in _KEYS) for name in rows[0]]
@@ -99,12 +99,13 @@ def _tables(rows: Iterator[dict[str, Any]]) -> Iterator[pa.Table]:
 
 
 def _column(field: pa.Field, values: list[Any]) -> pa.Array:
-    if field.type == _MONEY:
-        values = [None if value is None else _fitting(value) for value in values]
+    if pa.types.is_decimal(field.type):
+        values = [None if value is None else _fitting(value, field.type) for value in values]
     return pa.array(values, type=field.type)
 
 
-def _fitting(value: Decimal) -> Decimal:
-    if abs(value) >= _FITS or len(plain(value).partition(".")[2]) > 12:
-        raise DestinationError(f"{plain(value)} does not fit into decimal(38, 12).")
+def _fitting(value: Decimal, kind: pa.Decimal128Type) -> Decimal:
+    whole, decimals = kind.precision - kind.scale, kind.scale
+    if abs(value) >= Decimal(10) ** whole or len(plain(value).partition(".")[2]) > decimals:
+        raise DestinationError(f"{plain(value)} does not fit into decimal({kind.precision}, {decimals}).")
     return value

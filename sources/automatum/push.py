@@ -296,9 +296,7 @@ def _left_over(
 def _write_down(ledger: Ledger, run: Run, intake: Intake, too_late: list[Line]) -> None:
     """Everything that is known before the first call; what cannot be planned after all leaves the intake."""
     run.conflict([held.line for held in intake.changed], "Accepted with other units or another price.")
-    known = ledger.fetch([line.id for line in intake.again])
-    ledger.retry([one for one, entry in known.items() if entry.state in ("rejected", "expired")], expired=True)
-    planned = run.plan(intake.to_send)
+    planned = run.plan(intake.to_send, renew=[line.id for line in intake.again])
     run.expire([*intake.expired, *too_late], "Too late by the strictest known rule.")
     # They were planned with another quantity, which must not go out with a later push.
     zero = ledger.fetch([line.id for line in intake.zero])

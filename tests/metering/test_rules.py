@@ -31,7 +31,7 @@ def test_no_rule_is_stale(rule):
     assert rule.source
 
 
-@pytest.mark.parametrize("vendor", [*known_vendors(), ANY])
+@pytest.mark.parametrize("vendor", [*sorted(known_vendors()), ANY])
 def test_each_vendor_has_each_rule_once_and_of_its_type(vendor):
     names = [rule.name for rule in RULES if rule.vendor == vendor]
     assert len(names) == len(set(names))

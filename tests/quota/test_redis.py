@@ -12,6 +12,7 @@ from automatum.quota import Quota
 from automatum.quota import redis as ours
 from automatum.quota.redis import PATIENCE, RedisStore
 from automatum.quota.tally import FORMAT
+from automatum.quota.windows import REMEMBERED
 from automatum.redaction import BLOT
 
 from ..loopback import closed_port
@@ -87,6 +88,43 @@ def test_a_key_that_was_lost_is_brought_back_though_one_who_knows_less_comes_fir
     clock.advance(0.001)
     spend(other, budget)
     assert used(one) == [9, 9]
+
+
+VENDOR_LIKE = ((10, 60.0), (100, 3600.0))
+
+
+def test_two_who_bring_a_lost_key_back_at_once_lose_nothing(build, valkey, clock, budget):
+    one, other = build(valkey.url), build(valkey.url)
+    spend(other, budget)
+    spend(one, budget, 5)
+    valkey.client.flushall()
+    clock.advance(0.001)
+    swapped = one._store._swapped
+
+    def late():
+        one._store._swapped = swapped
+        clock.advance(0.001)
+        spend(other, budget)
+        clock.advance(0.001)
+        return swapped()
+
+    one._store._swapped = late
+    spend(one, budget)
+    assert used(one) == used(other) == [8, 8]
+
+
+def test_that_the_server_takes_no_bursts_outlives_a_lost_key_and_idle_hours(build, valkey, clock, budget):
+    one = build(valkey.url, VENDOR_LIKE)
+    one.hold(1, "429", headers={})
+    (key,) = valkey.client.keys()
+    assert valkey.client.pttl(key) / 1000 >= REMEMBERED * 3600
+    clock.advance(2)
+    valkey.client.flushall()
+    spend(build(valkey.url, VENDOR_LIKE), budget)
+    spend(one, budget)
+    before = clock.slept
+    spend(one, budget)
+    assert clock.slept - before > 6
 
 
 def test_a_key_lives_as_long_as_it_is_needed_and_no_longer(build, valkey, budget):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -77,15 +77,25 @@ class Run:
                     recovered += self._lose(connection, owner, _DEAD)
         return recovered
 
-    def plan(self, lines: Iterable[Line]) -> Planned:
+    def plan(self, lines: Iterable[Line], renew: Collection[str] = ()) -> Planned:
         """Write lines down as to be sent. A line that is planned already gets the units of today.
 
         Nothing is planned whose key and date have gone out, or are about to, in the other grain.
+
+        Args:
+            lines: What is to be sent.
+            renew: Ids of those among them that are to be sent although they were rejected, or too late.
 
         Raises:
             ValueError: Two lines have one id, or both grains of one key and date are asked for at once.
         """
         with self._store.writing() as connection:
+            lines = list(lines)
+            asked = set(renew) & {line.id for line in lines}
+            free = planning.free_of_other_grain(connection, planning.fetch(connection, sorted(asked)).values())
+            values = {"planned_at": self._store.now(), "settled_at": None, "settled_by": None, "error": None}
+            for name in ("retry", "retry expired"):
+                move(connection, name, free, values)
             return planning.plan(connection, lines, self._store.now())
 
     def expire(self, lines: Iterable[Line], reason: str = "") -> tuple[str, ...]:

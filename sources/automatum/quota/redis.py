@@ -71,7 +71,7 @@ class RedisStore(Shared):
         self._key = f"automatum:quota:{name}"
         self._clock = clock
         super().__init__()
-        self._tally, self._version = Tally(), ""
+        self._tally, self._version, self._body = Tally(), "", b""
         self._stored = False
         self._lost: Tally | None = None
         try:
@@ -101,7 +101,8 @@ class RedisStore(Shared):
         version = answer[3].decode()
         if version and version != self._version:
             try:
-                known, self._tally, self._version = self._tally, Tally.loads(answer[4]), version
+                known, self._tally = self._tally, Tally.loads(answer[4])
+                self._version, self._body = version, answer[4]
             except ValueError as error:
                 raise QuotaUnreachable(
                     f"The key {self._key} at {self._where} cannot be read: {error}.",
@@ -113,25 +114,29 @@ class RedisStore(Shared):
             if self._lost:
                 self._tally.join(self._lost)
         elif not version:
-            self._version = ""
+            # One who brings the key back begins a new tally: others that know more have to see that it was lost.
+            self._version, self._tally.born = "", Tally().born
         self._now = self._tally.now(int(answer[1]) + int(answer[2]) / 1e6)
 
     def _swapped(self) -> bool:
-        following, life = uuid4().hex, int(2000 * max(60.0, self._tally.longest))
+        following, body = uuid4().hex, self._tally.dumps()
+        # What is said for longer than the windows are: a server that takes no bursts, a gate.
+        ahead = max(self._tally.smooth_until, self._tally.gate) - self._now
+        life = int(1000 * max(120.0, 2 * self._tally.longest, ahead))
         try:
-            answer = self._call(self._version, following, self._tally.dumps(), life)
+            answer = self._call(self._version, following, body, life)
         except BaseException:
             self._forget()
             raise
         if answer[0] == 1 or answer[3].decode() == following:  # stored, though the first answer may have been lost
-            self._version, self._stored, self._lost = following, True, None
+            self._version, self._body, self._stored, self._lost = following, body, True, None
             return True
         self._forget()
         return False
 
     def _forget(self) -> None:
         """What is in memory was not stored: read it anew. A version that nobody has makes the server send it."""
-        self._version = "-"
+        self._tally, self._version = Tally.loads(self._body) if self._body else Tally(), "-"
 
     def _call(self, *arguments: Any) -> Any:
         end = self._clock.monotonic() + PATIENCE

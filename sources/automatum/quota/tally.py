@@ -122,6 +122,8 @@ class Tally:
             self.others[key] = sorted({*self.others.get(key, ()), *entries})
         if other.gate > self.gate:
             self.gate, self.gate_reason = other.gate, other.gate_reason
+        if other.smooth_until > self.smooth_until:
+            self.smooth, self.smooth_until = max(self.smooth, other.smooth), other.smooth_until
         self.changed = True
 
     def settle(self, number: int, now: float) -> None:
