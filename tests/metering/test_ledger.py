@@ -24,6 +24,7 @@ from automatum.metering.transitions import BLOCKING, MOVES, STATES
 from automatum.redaction import redact
 
 from ..clocks import FakeClock
+from ..conftest import await_
 from ..loopback import closed_port
 from ..postgres import PASSWORD, running
 from .lines import START, bring, ids, make_like, make_line, states
