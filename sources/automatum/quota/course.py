@@ -50,7 +50,7 @@ def finish(lanes: Sequence[Lane], start: float, count: int, each: float) -> floa
     """
     at = start
     for _ in range(count):
-        at = max(at, *(lane.free_at() for lane in lanes)) + each
+        at = max([at, *(lane.free_at() for lane in lanes)]) + each
         for lane in lanes:
             lane.send(at)
     return at
