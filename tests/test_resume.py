@@ -237,3 +237,17 @@ def test_children_that_a_kill_kept_out_come_with_the_next_sync_of_a_fresh_machin
     assert ran.code == 0
     assert dump(desk.database) == whole
     assert ran.json["tables"]["customers"]["updated"] == 0, "what has no children needs no second look"
+
+
+def test_a_destination_of_the_version_before_needs_nothing_loaded_again(small, desk):
+    """I3: tables without the column `_load_id` are read all the same, and get it when a row changes."""
+    desk.sync()
+    with duckdb.connect(str(desk.database)) as connection:
+        for table in ("entitlements", "private_offers"):
+            connection.execute(f"ALTER TABLE automatum.{table} DROP COLUMN _load_id")
+    ran = desk.sync("--pipelines-dir", desk.folder / "fresh")
+    assert ran.code == 0
+    assert {name: one["updated"] for name, one in ran.json["tables"].items()}["entitlements"] == 0
+    assert "cannot be read" not in ran.says
+    small.change("entitlements", small.ids("entitlements")[0], {"status": "expired"})
+    assert desk.sync("--pipelines-dir", desk.folder / "fresh").json["tables"]["entitlements"]["updated"] == 1

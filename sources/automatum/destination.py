@@ -312,9 +312,13 @@ def _forget_half_loaded(client: Any, endpoint: Endpoint, known: Known, loaded: s
     A package is loaded table by table, and marked as loaded in the end. On the same machine dlt takes up what is
     missing; on a fresh one nobody would, and a row that is there passes for unchanged.
     """
-    for key, load_id in _select(client, endpoint.table, (endpoint.row_key, LOAD_ID)):
-        if load_id is not None and load_id not in loaded:
-            known.hashes[key] = ""
+    try:
+        for key, load_id in _select(client, endpoint.table, (endpoint.row_key, LOAD_ID)):
+            if load_id is not None and load_id not in loaded:
+                known.hashes[key] = ""
+    except DatabaseException as error:
+        # An earlier version loaded the table, without that column; the next package adds it.
+        logger.debug("%s has no %s yet: %s", endpoint.table, LOAD_ID, redact(str(error)))
 
 
 def _forget_without_version(client: Any, endpoint: Endpoint, history: str, known: Known) -> bool:
