@@ -14,6 +14,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -102,7 +103,7 @@ class Postgres:
                     return
             except psycopg2.OperationalError:
                 assert time.monotonic() < end and self._keeper.poll() is None, (self._folder / "log").read_text()
-                time.sleep(0.02)
+                threading.Event().wait(0.02)
 
     def url(self, database="postgres"):
         """URL of a database, with user and password."""
