@@ -6,6 +6,8 @@
     pipeline = dlt.pipeline("automatum", destination="duckdb", dataset_name="marketplace")
     pipeline.run(automatum_source())
 
+From a notebook or a scheduler, with locks and a summary: `automatum.run_sync()`, `automatum.run_push("usage_by_hour")`.
+
 Usage goes the other way by `automatum push`, `metering_usage` and `metering_destination`.
 
 Credentials come from dlt's configuration (`[sources.automatum]` in `.dlt/secrets.toml`) or from the environment
@@ -17,10 +19,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .entry import run_push, run_sync
     from .metering_dlt import metering_destination, metering_usage
     from .source import automatum_source
 
-__all__ = ["automatum_source", "metering_destination", "metering_usage"]
+__all__ = ["automatum_source", "metering_destination", "metering_usage", "run_push", "run_sync"]
 __version__ = "0.1.0"
 
 
@@ -30,6 +33,10 @@ def __getattr__(name: str) -> Any:
         from .source import automatum_source
 
         return automatum_source
+    if name in ("run_push", "run_sync"):
+        from . import entry
+
+        return getattr(entry, name)
     if name in ("metering_destination", "metering_usage"):
         from . import metering_dlt
 

@@ -31,7 +31,7 @@ def bury(
         history: Keeps versions; None to keep none.
     """
     endpoint = table.endpoint
-    rows = read_rows(pipeline, endpoint.table, endpoint.row_key, keys)
+    rows = read_rows(pipeline, endpoint.table, endpoint.row_key, keys, table.organization_id)
     for child in endpoint.children:
         if hard:
             emptied = [
@@ -39,9 +39,10 @@ def bury(
             ]
             yield from ((name, arrow) for name, arrow in table.arrow(emptied) if name == child.table)
         else:
-            found = read_rows(pipeline, child.table, child.parent_key, keys)
+            found = read_rows(pipeline, child.table, child.parent_key, keys, table.organization_id)
             if found:
-                yield child.table, marked_deleted(child_schema(child), found, now)
+                schema = child_schema(child, endpoint.by_organization)
+                yield child.table, marked_deleted(schema, found, now)
     marked = marked_deleted(table.schema, rows, now)
     if endpoint.children:
         marked = marked.set_column(marked.schema.get_field_index(LOAD_ID), LOAD_ID, table.loaded(len(rows)))

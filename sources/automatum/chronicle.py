@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from .account import Counts, PageRecord
+from .endpoints import ORGANIZATION
 from .records import EXTRA, SYNCED_AT, dumps
 
 _STAMP = pa.timestamp("us", tz="UTC")
@@ -72,6 +73,7 @@ def sweep_row(
     reason: str,
     facts: dict[str, Any],
     load_id: str,
+    organization_id: str | None = None,
 ) -> pa.Table:
     """The row of a sweep that has its verdict. `facts` are for the next one to read."""
     values = [
@@ -80,7 +82,7 @@ def sweep_row(
         verdict, reason or None, load_id, dumps(facts).decode() if facts else None, finished_at,
     ]  # fmt: skip
     arrays = [pa.array([value], one.type) for value, one in zip(values, SWEEPS_SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=SWEEPS_SCHEMA)
+    return _owned(pa.Table.from_arrays(arrays, schema=SWEEPS_SCHEMA), organization_id)
 
 
 def page_rows(
@@ -93,6 +95,7 @@ def page_rows(
     state: dict[str, Any],
     facts: dict[str, Any],
     load_id: str,
+    organization_id: str | None = None,
 ) -> pa.Table:
     """The rows of pages whose sweep goes on in another chunk; the latest of them carries what the sweep knows."""
     last = max(range(len(records)), key=lambda i: records[i].read_at)
@@ -112,4 +115,12 @@ def page_rows(
         [one.read_at for one in records],
     ]
     arrays = [pa.array(values, one.type) for values, one in zip(columns, PAGES_SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=PAGES_SCHEMA)
+    return _owned(pa.Table.from_arrays(arrays, schema=PAGES_SCHEMA), organization_id)
+
+
+def _owned(table: pa.Table, organization_id: str | None) -> pa.Table:
+    """With the column `organization_id` in front, where the tables hold several organizations."""
+    if organization_id is None:
+        return table
+    owner = pa.array([organization_id] * len(table), pa.string())
+    return table.add_column(0, pa.field(ORGANIZATION, pa.string(), nullable=False), owner)

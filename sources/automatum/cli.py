@@ -3,48 +3,52 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import __version__, display
+from .budget import Budget
 from .check import check as check_connection
+from .clock import SystemClock
 from .command import (
-    DEFAULT_DATABASE,
     Database,
     Dataset,
     Debug,
     DestinationName,
     Json,
+    LockWait,
     MaxWait,
     NoWait,
+    OrganizationName,
     PipelinesDir,
     guarded,
     longest_wait,
-    open_connection,
-    open_destination,
     open_existing,
     say,
     stop_on_signals,
 )
 from .connection import Connection
+from .destination import has_organizations
 from .discover import describe
+from .entry import checked_copy, open_connection, sync_one
 from .errors import ConfigurationError
-from .metering.ledger import Ledger
-from .metering_export import export_ledger
+from .locks import WAIT
+from .organizations import organization_names
 from .overrides import resolve_endpoints
 from .plan import plan as plan_sync
 from .plan import read_duration
-from .push import default_ledger_url
 from .push_commands import push_app
+from .read_copy import refresh
 from .settings import resolve_settings
+from .several import SeveralSummary, sync_several
 from .source import select_rows
 from .status import status as read_status
-from .sync import open_pipeline
-from .sync import sync as run_sync
+from .sync import Summary
 from .verify import verify as verify_destination
+from .warehouse import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Warehouse
 
 if TYPE_CHECKING:
     from .demo import Demo
@@ -68,13 +72,22 @@ def sync(
             help="customers, entitlements, private_offers, analytics. Default: all that the scopes allow.",
         ),
     ] = None,
-    destination: DestinationName = "duckdb",
-    dataset: Dataset = "automatum",
+    organization: Annotated[
+        list[str] | None,
+        typer.Option(help="One of the configured organizations, by its name. Repeatable. Default: all of them."),
+    ] = None,
+    destination: DestinationName = DUCKDB,
+    dataset: Dataset = DEFAULT_DATASET,
     database: Database = DEFAULT_DATABASE,
-    max_requests: Annotated[int | None, typer.Option(min=1, help="End cleanly after so many API requests.")] = None,
+    max_requests: Annotated[
+        int | None, typer.Option(min=1, help="End cleanly after so many API requests (of each organization).")
+    ] = None,
     max_minutes: Annotated[float | None, typer.Option(min=0.0, help="End cleanly after so many minutes.")] = None,
     since: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Read the reports from this day on (a backfill).")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Read the reports up to this day (a backfill).")
     ] = None,
     allow_deletes: Annotated[
         bool, typer.Option("--allow-deletes", help="Believe the API when a large share of the rows is gone.")
@@ -82,41 +95,74 @@ def sync(
     metering: Annotated[
         bool, typer.Option("--metering", help="Load what was pushed, too: metering_lines, metering_attempts.")
     ] = False,
+    read_copy: Annotated[
+        Path | None, typer.Option(help="DuckDB file to replace by a copy of the database, for notebooks to read.")
+    ] = None,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
+    lock_wait: LockWait = WAIT,
     pipelines_dir: PipelinesDir = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Bring the destination up to date.
 
-    Exit codes: 0 complete, 65 incomplete, 69 API or destination unreachable, 75 more to do (run again),
-    77 credentials or scope, 78 configuration.
+    Exit codes: 0 complete, 65 incomplete, 69 API or destination unreachable, 75 more to do, or another run is at work
+    (run again), 77 credentials or scope, 78 configuration.
     """
 
     def work() -> int:
         stop = stop_on_signals()
-        connection = open_connection(stop, max_requests, max_minutes, longest_wait(no_wait, max_wait))
-        pipeline = open_pipeline(open_destination(destination, dataset, database), dataset, pipelines_dir)
-        selection = select_rows(connection.settings).backfill(since.date() if since else None, allow_deletes)
-        with display.Progress(connection) as progress:
-            summary = run_sync(connection, pipeline, tuple(tables or ()), selection=selection, on_page=progress.on_page)
-        pushed = _export(connection, pipeline) if metering else {}
-        figures = {**summary.as_json(), **({"metering": pushed} if metering else {})}
-        say(figures, as_json, lambda: display.show_summary(summary))
-        for error in summary.errors:
-            display.show_error(error)
+        clock = SystemClock(stop)
+        budget = Budget(clock, max_seconds=None if max_minutes is None else max_minutes * 60, stop=stop)
+        warehouse = Warehouse(destination, dataset, database)
+        copy = None if read_copy is None else checked_copy(warehouse, read_copy)
+        names = tuple(organization or organization_names())
+        patience = longest_wait(no_wait, max_wait)
+
+        def connect(name: str | None) -> Connection:
+            settings = resolve_settings(organization=name)
+            return open_connection(settings, clock, stop, max_requests, max_minutes, patience)
+
+        first = None if names else connect(None)
+        with warehouse.written_by("automatum sync", clock, budget, lock_wait) as free:
+
+            def sync_it(connection: Connection) -> Summary:
+                with display.Progress(connection) as progress:
+                    return sync_one(
+                        connection,
+                        warehouse,
+                        free,
+                        tuple(tables or ()),
+                        select_rows(connection.settings).backfill(_day(since), allow_deletes, _day(until)),
+                        pipelines_dir=pipelines_dir,
+                        lock_wait=lock_wait,
+                        metering=metering,
+                        on_page=progress.on_page,
+                    )
+
+            summary: Summary | SeveralSummary
+            if first:
+                summary = sync_it(first)
+            else:
+                summary = sync_several(names, connect, sync_it, clock=clock, budget=budget, max_wait=patience)
+            if copy and not warehouse.missing:
+                free()
+                refresh(database, copy)
+        say(summary.as_json(), as_json, lambda: display.show_sync(summary))
+        display.show_sync_errors(summary)
         return summary.exit_code
 
     guarded(work, as_json, debug)
 
 
 @app.command()
-def check(as_json: Json = False, debug: Debug = False) -> None:
+def check(organization: OrganizationName = None, as_json: Json = False, debug: Debug = False) -> None:
     """Check credentials, scopes and limits; at most one request per table."""
 
     def work() -> int:
-        report = check_connection(open_connection(stop_on_signals()))
+        stop = stop_on_signals()
+        report = check_connection(open_connection(resolve_settings(organization=organization), stop=stop))
         say(report.as_json(), as_json, lambda: display.show_check(report))
         for error in report.errors:
             display.show_error(error)
@@ -131,12 +177,16 @@ def plan(
         list[str] | None, typer.Argument(metavar="[TABLE]...", help="Default: what a sync would read.")
     ] = None,
     every: Annotated[str | None, typer.Option(help="Whether a sync can be run so often: 30min, 1h, 1d.")] = None,
-    destination: DestinationName = "duckdb",
-    dataset: Dataset = "automatum",
+    destination: DestinationName = DUCKDB,
+    dataset: Dataset = DEFAULT_DATASET,
     database: Database = DEFAULT_DATABASE,
     since: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As for sync: reports from this day on.")
     ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As for sync: reports up to this day.")
+    ] = None,
+    organization: OrganizationName = None,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
     as_json: Json = False,
@@ -146,10 +196,11 @@ def plan(
 
     def work() -> int:
         seconds = None if every is None else read_duration(every, "--every")
-        connection = open_connection(stop_on_signals(), max_wait=longest_wait(no_wait, max_wait))
-        loaded = destination != "duckdb" or database.is_file()
-        pipeline = open_existing(destination, dataset, database) if loaded else None
-        selection = select_rows(connection.settings).backfill(since.date() if since else None, False)
+        settings, stop = resolve_settings(organization=organization), stop_on_signals()
+        connection = open_connection(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
+        missing = Warehouse(destination, dataset, database).missing
+        pipeline = None if missing else open_existing(destination, dataset, database)
+        selection = select_rows(settings).backfill(_day(since), False, _day(until))
         found = plan_sync(connection, pipeline, tuple(tables or ()), every=seconds, selection=selection)
         say(found.as_json(), as_json, lambda: display.show_plan(found))
         return 0
@@ -162,7 +213,8 @@ def discover(as_json: Json = False, debug: Debug = False) -> None:
     """List tables, columns, types, keys and scopes, and whether they are documented or assumed; sends no request."""
 
     def work() -> int:
-        endpoints = resolve_endpoints(resolve_settings(with_credentials=False))
+        settings = resolve_settings(with_credentials=False)
+        endpoints = resolve_endpoints(settings, bool(settings.organizations))
         described = describe(endpoints)
         say(described, as_json, lambda: display.show_discovery(described))
         return 0
@@ -172,8 +224,8 @@ def discover(as_json: Json = False, debug: Debug = False) -> None:
 
 @app.command()
 def status(
-    destination: DestinationName = "duckdb",
-    dataset: Dataset = "automatum",
+    destination: DestinationName = DUCKDB,
+    dataset: Dataset = DEFAULT_DATASET,
     database: Database = DEFAULT_DATABASE,
     as_json: Json = False,
     debug: Debug = False,
@@ -190,8 +242,8 @@ def status(
 
 @app.command()
 def verify(
-    destination: DestinationName = "duckdb",
-    dataset: Dataset = "automatum",
+    destination: DestinationName = DUCKDB,
+    dataset: Dataset = DEFAULT_DATASET,
     database: Database = DEFAULT_DATABASE,
     as_json: Json = False,
     debug: Debug = False,
@@ -199,8 +251,9 @@ def verify(
     """Check the destination: one row a key, no orphans, a history without gaps and overlaps; sends no request."""
 
     def work() -> int:
-        endpoints = resolve_endpoints(resolve_settings(with_credentials=False))
-        found = verify_destination(open_existing(destination, dataset, database), endpoints)
+        pipeline = open_existing(destination, dataset, database)
+        settings = resolve_settings(with_credentials=False)
+        found = verify_destination(pipeline, resolve_endpoints(settings, bool(has_organizations(pipeline))))
         say(found.as_json(), as_json, lambda: display.show_verification(found))
         return found.exit_code
 
@@ -254,9 +307,8 @@ def _version(
         raise typer.Exit
 
 
-def _export(connection: Connection, pipeline: Any) -> dict[str, int]:
-    with Ledger.open(default_ledger_url(connection.settings), connection.clock, create=False) as ledger:
-        return export_ledger(ledger, pipeline) if ledger.exists else {}
+def _day(moment: datetime | None) -> date | None:
+    return moment.date() if moment else None
 
 
 def _sandbox_room() -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from decimal import Decimal
@@ -19,14 +18,12 @@ import typer
 from . import display
 from .budget import Budget
 from .clock import SystemClock
-from .connection import Connection, connect
-from .errors import EXIT_SOFTWARE, AutomatumError, ConfigurationError, MoreToDo
-from .footprint import DUCKDB_MEMORY, one_loader
+from .errors import EXIT_SOFTWARE, AutomatumError, MoreToDo
+from .locks import WAIT
 from .metering.lines import plain
 from .quota import NO_WAIT
 from .redaction import guard_logging, redact
-from .settings import AutomatumSettings, resolve_settings
-from .sync import open_pipeline
+from .warehouse import Warehouse
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -38,7 +35,12 @@ DestinationName = Annotated[
 Dataset = Annotated[str, typer.Option(help="Dataset (schema) of the tables.")]
 Database = Annotated[Path, typer.Option(help="DuckDB file; for --destination duckdb.")]
 PipelinesDir = Annotated[str | None, typer.Option(help="dlt's working folder.")]
-DEFAULT_DATABASE = Path("marketplace.duckdb")
+OrganizationName = Annotated[
+    str | None, typer.Option("--organization", help="One of the configured organizations, by its name.")
+]
+LockWait = Annotated[
+    float, typer.Option(min=0.0, help="Seconds to wait for another run, or for whoever has the DuckDB file open.")
+]
 NoWait = Annotated[
     bool,
     typer.Option("--no-wait", help="Exit 75 with the time to come back, rather than wait for the quota."),
@@ -52,52 +54,10 @@ def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:
     return NO_WAIT if no_wait else max_wait
 
 
-def open_connection(
-    stop: threading.Event,
-    max_requests: int | None = None,
-    max_minutes: float | None = None,
-    max_wait: float | None = None,
-) -> Connection:
-    """The API, with the run's bounds; no request is sent."""
-    settings: AutomatumSettings = resolve_settings()
-    clock = SystemClock(stop)
-    seconds = None if max_minutes is None else max_minutes * 60
-    return connect(settings, clock=clock, budget=Budget(clock, max_requests, seconds, stop), max_wait=max_wait)
-
-
 def open_existing(destination: str, dataset: str, database: Path) -> SupportsPipeline:
-    """A pipeline to ask the destination; a DuckDB file that is not there is not made by asking."""
-    if destination == "duckdb" and not database.is_file():
-        raise ConfigurationError("--database", f"there is no file {database}.", "Sync first, or name another.")
-    return open_pipeline(
-        open_destination(destination, dataset, database), dataset, tempfile.mkdtemp(prefix="automatum-")
-    )
-
-
-def open_destination(name: str, dataset: str, database: Path) -> Any:
-    """A dlt destination by its name."""
-    import dlt
-    from dlt.common.normalizers.naming.snake_case import NamingConvention
-    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
-
-    if name == "duckdb":
-        same = NamingConvention().normalize_identifier
-        if same(database.stem).lower() == same(dataset).lower():
-            raise ConfigurationError(
-                "--dataset",
-                f"{dataset!r} has the name of the DuckDB file {database.name}, which DuckDB finds ambiguous.",
-                "Name one of them differently.",
-            )
-        if not database.parent.is_dir():
-            raise ConfigurationError("--database", f"there is no folder {database.parent}.", "Create it first.")
-        one_loader()
-        credentials = DuckDbCredentials(str(database))
-        credentials.global_config = {"memory_limit": DUCKDB_MEMORY}
-        return dlt.destinations.duckdb(credentials)
-    try:
-        return dlt.destination(name)
-    except Exception as error:  # dlt raises whatever the import of the destination raises
-        raise ConfigurationError("--destination", f"{name!r}: {redact(str(error)).splitlines()[0]}") from error
+    """A pipeline to ask the destination; see `Warehouse.existing`."""
+    clock = SystemClock()
+    return Warehouse(destination, dataset, database).existing(clock, Budget(clock), WAIT)
 
 
 def stop_on_signals() -> threading.Event:

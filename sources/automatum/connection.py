@@ -33,6 +33,10 @@ class Connection:
     budget: Budget
     transport: Transport
 
+    def wait_at_most(self, seconds: float | None) -> None:
+        """Bound the wait for quota from here on; None for as long as it takes."""
+        self.transport.max_wait = seconds
+
     def groups(self) -> tuple[str, ...]:
         """Names that can be asked for on the command line, in their order."""
         return tuple(dict.fromkeys(endpoint.group for endpoint in self.endpoints))

@@ -19,8 +19,8 @@ from dlt.destinations.exceptions import (
 )
 
 from .account import DELETED, Known, PageRecord
-from .endpoints import Endpoint
-from .errors import DestinationError
+from .endpoints import ORGANIZATION, Endpoint
+from .errors import ConfigurationError, DestinationError
 from .records import DELETED_AT, LOAD_ID, ROW_HASH, SYNCED_AT
 from .redaction import redact
 
@@ -98,31 +98,77 @@ class Held:
     versioned: bool = False
 
 
-def prepare(pipeline: SupportsPipeline) -> None:
-    """Make the dataset, if it is not there.
+def prepare(pipeline: SupportsPipeline, by_organization: bool = False) -> None:
+    """Make the dataset, if it is not there; see that it is of the right kind, if it is.
 
     dlt takes a working folder whose dataset does not exist for a leftover and wipes it, and with it what a first run
     had read before it was killed.
 
+    Args:
+        pipeline: The pipeline that loads.
+        by_organization: It loads one of several organizations.
+
     Raises:
+        ConfigurationError: The dataset was loaded for one organization, and is to hold several; or the other way round.
         DestinationError: The destination cannot be reached; better to know before a request is spent.
     """
     try:
         with pipeline.destination_client() as client:
-            if not client.is_storage_initialized():
+            if client.is_storage_initialized():
+                _refuse_other_kind(pipeline, by_organization)
+            else:
                 client.initialize_storage()
+    except ConfigurationError:
+        raise
     except Exception as error:
         # dlt lets a driver's own error through, as psycopg2's: they have no ancestor in common.
         raise _unreachable(error) from None
 
 
-def read_held(pipeline: SupportsPipeline, endpoint: Endpoint, history: str | None = None) -> Held:
+def has_organizations(pipeline: SupportsPipeline) -> bool | None:
+    """Whether the dataset holds several organizations; None if nothing was loaded to it yet, or it answers no SQL.
+
+    Raises:
+        DestinationError: The destination cannot be reached.
+    """
+    try:
+        with _client(pipeline) as client:
+            name = client.make_qualified_table_name(SWEEPS_TABLE)
+            with client.execute_query(f"SELECT * FROM {name} WHERE 1 = 0") as cursor:
+                return any(str(one[0]).lower() == ORGANIZATION for one in cursor.description)
+    except (*_ABSENT, *_CANNOT):
+        return None
+
+
+def _refuse_other_kind(pipeline: SupportsPipeline, by_organization: bool) -> None:
+    held = has_organizations(pipeline)
+    if held is None or held == by_organization:
+        return
+    name = pipeline.dataset_name
+    if held:
+        # One organization's sync would take all the others' rows for rows that are gone.
+        raise ConfigurationError(
+            "--dataset",
+            f"{name} holds several organizations, and none is named.",
+            "List them under sources.automatum.organizations, or name another dataset.",
+        )
+    raise ConfigurationError(
+        "--dataset",
+        f"{name} was loaded before organizations were listed, and its keys do not hold them.",
+        "Name another dataset for several organizations.",
+    )
+
+
+def read_held(
+    pipeline: SupportsPipeline, endpoint: Endpoint, history: str | None = None, organization_id: str | None = None
+) -> Held:
     """Everything that a sweep has to know of the destination; read once.
 
     Args:
         pipeline: The pipeline that will load the table.
         endpoint: Whose table.
         history: Name of its history table. Rows that have no open version there count as changed.
+        organization_id: Whose rows, where the table holds those of several organizations.
 
     Returns:
         What is held. Not readable, with the reason, where the destination has no SQL or the table is not ours.
@@ -133,14 +179,16 @@ def read_held(pipeline: SupportsPipeline, endpoint: Endpoint, history: str | Non
     try:
         with _client(pipeline) as client:
             loaded = _loaded(client)
-            held = Held(_read_known(client, endpoint))
+            own = _own(organization_id)
+            held = Held(_read_known(client, endpoint, own))
             if endpoint.children:
-                _forget_half_loaded(client, endpoint, held.known, loaded)
+                _forget_half_loaded(client, endpoint, held.known, loaded, own)
             if history:
-                held.versioned = _forget_without_version(client, endpoint, history, held.known)
-            held.past = _read_past(client, endpoint.table, loaded)
+                held.versioned = _forget_without_version(client, endpoint, history, held.known, own)
+            of_table = {**own, "table_name": endpoint.table}
+            held.past = _read_past(client, of_table, loaded)
             finished = {one.id for one in held.past if one.verdict != FAILED}
-            held.unfinished = _read_unfinished(client, endpoint.table, finished, loaded)
+            held.unfinished = _read_unfinished(client, of_table, finished, loaded)
             return held
     except _CANNOT as error:
         why = f"{type(error).__name__}: {redact(str(error)).splitlines()[0][:200]}"
@@ -149,19 +197,26 @@ def read_held(pipeline: SupportsPipeline, endpoint: Endpoint, history: str | Non
 
 
 def read_records(
-    pipeline: SupportsPipeline, table: str, columns: Sequence[str], order_by: str, most: int
+    pipeline: SupportsPipeline,
+    table: str,
+    columns: Sequence[str],
+    order_by: str,
+    most: int,
+    organization_id: str | None = None,
 ) -> list[tuple[Any, ...]]:
     """The latest records of sweeps or pages, of load packages that are in whole; see `query`."""
     try:
         with _client(pipeline) as client:
             loaded = _loaded(client)
-            found = _select(client, table, (*columns, "load_id"), order_by=order_by)
+            found = _select(client, table, (*columns, "load_id"), _own(organization_id), order_by)
             return [row[:-1] for row in islice(found, most) if row[-1] in loaded]
     except _CANNOT as error:
         raise _unreadable(error) from None
 
 
-def read_rows(pipeline: SupportsPipeline, table: str, column: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+def read_rows(
+    pipeline: SupportsPipeline, table: str, column: str, keys: Sequence[str], organization_id: str | None = None
+) -> list[dict[str, Any]]:
     """Rows of the destination, by the value of a column.
 
     Args:
@@ -169,19 +224,21 @@ def read_rows(pipeline: SupportsPipeline, table: str, column: str, keys: Sequenc
         table: Its name.
         column: Column to look in.
         keys: Values to look for.
+        organization_id: Whose rows, where the table holds those of several organizations.
 
     Raises:
         DestinationError: The destination cannot be reached.
     """
+    own = _own(organization_id)
     rows: list[dict[str, Any]] = []
     with _client(pipeline) as client:
         names = client.make_qualified_table_name(table), client.escape_column_name(column)
         for start in range(0, len(keys), _KEYS_A_QUERY):
             some = keys[start : start + _KEYS_A_QUERY]
             places = ", ".join(["%s"] * len(some))
-            query = f"SELECT * FROM {names[0]} WHERE {names[1]} IN ({places})"
+            query = f"SELECT * FROM {names[0]} WHERE {names[1]} IN ({places}){_where(client, own, 'AND')}"
             try:
-                with client.execute_query(query, *some) as cursor:
+                with client.execute_query(query, *some, *own.values()) as cursor:
                     columns = [str(one[0]).lower() for one in cursor.description]
                     rows += [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
             except _ABSENT:
@@ -189,7 +246,13 @@ def read_rows(pipeline: SupportsPipeline, table: str, column: str, keys: Sequenc
     return rows
 
 
-def query(pipeline: SupportsPipeline, table: str, columns: Sequence[str], order_by: str = "") -> list[tuple[Any, ...]]:
+def query(
+    pipeline: SupportsPipeline,
+    table: str,
+    columns: Sequence[str],
+    order_by: str = "",
+    organization_id: str | None = None,
+) -> list[tuple[Any, ...]]:
     """Columns of the rows of one of our tables; empty if there is no such table yet.
 
     Args:
@@ -197,13 +260,14 @@ def query(pipeline: SupportsPipeline, table: str, columns: Sequence[str], order_
         table: Table name.
         columns: Column names.
         order_by: Column whose largest values come first.
+        organization_id: Whose rows, where the table holds those of several organizations; None for all.
 
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
     try:
         with _client(pipeline) as client:
-            return list(_select(client, table, columns, order_by=order_by))
+            return list(_select(client, table, columns, _own(organization_id), order_by))
     except _CANNOT as error:
         raise _unreadable(error) from None
 
@@ -232,13 +296,14 @@ def count(pipeline: SupportsPipeline, text: str, tables: Sequence[str], names: M
         raise _unreadable(error) from None
 
 
-def prune_pages(pipeline: SupportsPipeline, tables: Sequence[str]) -> None:
+def prune_pages(pipeline: SupportsPipeline, tables: Sequence[str], organization_id: str | None = None) -> None:
     """Delete the page records of tables whose sweeps have reached their verdict; they have served their purpose."""
     try:
         with _client(pipeline) as client:
-            where = client.make_qualified_table_name(PAGES_TABLE), client.escape_column_name("table_name")
+            name = client.make_qualified_table_name(PAGES_TABLE)
             for table in tables:
-                client.execute_sql(f"DELETE FROM {where[0]} WHERE {where[1]} = %s", table)
+                where = {"table_name": table, **_own(organization_id)}
+                client.execute_sql(f"DELETE FROM {name}{_where(client, where)}", *where.values())
     except _ABSENT:
         return
     except _CANNOT as error:
@@ -275,45 +340,56 @@ def _unreachable(error: Exception) -> DestinationError:
     )
 
 
-def _select(client: Any, table: str, columns: Sequence[str], where: str = "", order_by: str = "") -> Iterator[Any]:
-    """Rows of a table; none if there is no such table. `where` and `order_by` name a column of ours each."""
-    names = ", ".join(client.escape_column_name(name) for name in columns)
-    text = f"SELECT {names} FROM {client.make_qualified_table_name(table)}"
-    values = []
-    if where:
-        text += f" WHERE {client.escape_column_name('table_name')} = %s"
-        values = [where]
+def _own(organization_id: str | None) -> dict[str, Any]:
+    """Column to value, of the rows that are an organization's; of all rows where there is but one."""
+    return {} if organization_id is None else {ORGANIZATION: organization_id}
+
+
+def _where(client: Any, values: Mapping[str, Any], word: str = "WHERE") -> str:
+    """A condition on columns of ours, for their values as parameters; empty for none."""
+    text = " AND ".join(f"{client.escape_column_name(name)} = %s" for name in values)
+    return f" {word} {text}" if text else ""
+
+
+def _select(
+    client: Any, table: str, columns: Sequence[str], where: Mapping[str, Any] | None = None, order_by: str = ""
+) -> Iterator[Any]:
+    """Rows of a table, by the values of columns; none if there is no such table."""
+    names, where = ", ".join(client.escape_column_name(name) for name in columns), where or {}
+    text = f"SELECT {names} FROM {client.make_qualified_table_name(table)}{_where(client, where)}"
     if order_by:
         text += f" ORDER BY {client.escape_column_name(order_by)} DESC"
     try:
-        with client.execute_query(text, *values) as cursor:
+        with client.execute_query(text, *where.values()) as cursor:
             while batch := cursor.fetchmany(_BATCH):
                 yield from batch
     except _ABSENT:
         return
 
 
-def _read_known(client: Any, endpoint: Endpoint) -> Known:
+def _read_known(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> Known:
     columns = (endpoint.row_key, ROW_HASH, DELETED_AT, SYNCED_AT)
     known, rows = Known(), 0
-    for key, row_hash, deleted_at, _ in _select(client, endpoint.table, columns):
+    for key, row_hash, deleted_at, _ in _select(client, endpoint.table, columns, own):
         known.hashes[key] = row_hash if deleted_at is None else DELETED
         rows += 1
     if rows > len(known.hashes):
         # A destination that cannot merge keeps every version; the latest counts.
-        found = sorted(_select(client, endpoint.table, columns), key=lambda row: moment(row[3]))
+        found = sorted(_select(client, endpoint.table, columns, own), key=lambda row: moment(row[3]))
         known.hashes = {key: row_hash if deleted_at is None else DELETED for key, row_hash, deleted_at, _ in found}
     return known
 
 
-def _forget_half_loaded(client: Any, endpoint: Endpoint, known: Known, loaded: set[str]) -> None:
+def _forget_half_loaded(
+    client: Any, endpoint: Endpoint, known: Known, loaded: set[str], own: Mapping[str, Any]
+) -> None:
     """Let rows count as changed whose load package is not in whole: a kill may have kept their children out.
 
     A package is loaded table by table, and marked as loaded in the end. On the same machine dlt takes up what is
     missing; on a fresh one nobody would, and a row that is there passes for unchanged.
     """
     try:
-        for key, load_id in _select(client, endpoint.table, (endpoint.row_key, LOAD_ID)):
+        for key, load_id in _select(client, endpoint.table, (endpoint.row_key, LOAD_ID), own):
             if load_id is not None and load_id not in loaded:
                 known.hashes[key] = ""
     except DatabaseException as error:
@@ -321,11 +397,13 @@ def _forget_half_loaded(client: Any, endpoint: Endpoint, known: Known, loaded: s
         logger.debug("%s has no %s yet: %s", endpoint.table, LOAD_ID, redact(str(error)))
 
 
-def _forget_without_version(client: Any, endpoint: Endpoint, history: str, known: Known) -> bool:
+def _forget_without_version(
+    client: Any, endpoint: Endpoint, history: str, known: Known, own: Mapping[str, Any]
+) -> bool:
     """Let rows count as changed whose open version is not what the table holds; returns whether there are versions."""
     columns = (endpoint.row_key, "_version", "valid_to")
     versions, any_version = {}, False
-    for key, version, valid_to in _select(client, history, columns):
+    for key, version, valid_to in _select(client, history, columns, own):
         any_version = True
         if valid_to is None:
             versions[key] = version
@@ -340,9 +418,9 @@ def _loaded(client: Any) -> set[str]:
     return {load_id for load_id, status in _select(client, LOADS_TABLE, ("load_id", "status")) if status == 0}
 
 
-def _read_past(client: Any, table: str, loaded: set[str]) -> list[PastSweep]:
+def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str]) -> list[PastSweep]:
     columns = ("sweep_id", "finished_at", "verdict", "extra", "load_id")
-    found = _select(client, SWEEPS_TABLE, columns, where=table, order_by="finished_at")
+    found = _select(client, SWEEPS_TABLE, columns, where, "finished_at")
     return [
         PastSweep(id_, moment(finished_at), verdict, json_object(extra))
         for id_, finished_at, verdict, extra, load_id in islice(found, _SWEEPS_LOOKED_AT)
@@ -350,9 +428,9 @@ def _read_past(client: Any, table: str, loaded: set[str]) -> list[PastSweep]:
     ]
 
 
-def _read_unfinished(client: Any, table: str, finished: set[str], loaded: set[str]) -> Unfinished | None:
+def _read_unfinished(client: Any, where: Mapping[str, Any], finished: set[str], loaded: set[str]) -> Unfinished | None:
     columns = ("sweep_id", "page", "keys", "total", "read_at", "load_id", "state", "started_at", "requests")
-    found = _select(client, PAGES_TABLE, columns, where=table)
+    found = _select(client, PAGES_TABLE, columns, where)
     rows = [row for row in found if row[0] not in finished and row[5] in loaded]
     if not rows:
         return None

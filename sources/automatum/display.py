@@ -22,6 +22,7 @@ from .errors import AutomatumError, instant
 from .plan import Plan
 from .reading import TableRun
 from .redaction import redact
+from .several import SeveralSummary
 from .sync import Summary
 from .verify import Verification
 
@@ -106,9 +107,9 @@ class Progress:
             self._bars.stop()
 
 
-def show_error(error: AutomatumError) -> None:
-    """An error and its next step, on stderr."""
-    _say("error:", "bold red", error.message)
+def show_error(error: AutomatumError, about: str = "") -> None:
+    """An error and its next step, on stderr; and what it is about, where that may be one of several."""
+    _say("error:", "bold red", f"{about}: {error.message}" if about else error.message)
     if error.next_step:
         _say("next: ", "bold", error.next_step)
 
@@ -123,6 +124,30 @@ def _say(label: str, style: str, text: str) -> None:
     err.print(label, style=style, end=" ")
     # A terminal wraps; a log file is read by programs, a line an event.
     err.print(redact(text), markup=False, highlight=False, soft_wrap=not err.is_terminal)
+
+
+def show_sync(summary: Summary | SeveralSummary) -> None:
+    """What a sync did: of one organization by table, of several by organization."""
+    if isinstance(summary, Summary):
+        show_summary(summary)
+        return
+    grid = grid_of("organization", "verdict", *_FIGURES)
+    for name, one in summary.summaries.items():
+        tables = one.as_json()["tables"].values()
+        # A sync that did not get to its tables has no figures; those of its requests are known.
+        figures = {key: sum(table[key] for table in tables) for key in _FIGURES} | {"requests": one.requests}
+        grid.add_row(name, _state(one.verdict), *(_number(figures[key]) for key in _FIGURES))
+    out.print(grid)
+    requests = sum(one.requests for one in summary.summaries.values())
+    out.print(f"{summary.verdict}: {requests} requests in {summary.seconds:.1f} s", highlight=False)
+
+
+def show_sync_errors(summary: Summary | SeveralSummary) -> None:
+    """What went wrong, on stderr, with the organization where there are several."""
+    parts = {"": summary} if isinstance(summary, Summary) else summary.summaries
+    for name, one in parts.items():
+        for error in one.errors:
+            show_error(error, name)
 
 
 def show_summary(summary: Summary) -> None:
@@ -168,7 +193,12 @@ def show_check(report: CheckReport) -> None:
 
 
 def show_status(figures: Mapping[str, Any]) -> None:
-    """The last sweep of each table, and those under way."""
+    """The last sweep of each table, and those under way; one organization after the other, where there are several."""
+    if "organizations" in figures:
+        for name, one in figures["organizations"].items():
+            out.print(name, style="bold", markup=False, highlight=False)
+            show_status(one)
+        return
     grid = grid_of("table", "verdict", "age", "requests", "rows", "changed", "deleted")
     for table, row in figures["tables"].items():
         changed = (row["inserted"] or 0) + (row["updated"] or 0)

@@ -24,6 +24,8 @@ PAGE_SIZE = 100
 """Rows a page: the documented maximum of `limit` (`api/reference`); fewer would cost more requests."""
 
 METERING_PATH = "metering"
+ORGANIZATION = "organization_id"
+"""Column of the organization that a row belongs to."""
 METERING_SCOPE = "write:metering"
 
 
@@ -95,6 +97,7 @@ class Endpoint:
         newest_first: Said by the user: the list comes ordered by `updatedAt`, newest first. Believed once proven.
         only_in_detail: Keys that a record has at its own URL and not in the list.
         documented: True where the vendor's reference shows path, parameters and fields; False where they are assumed.
+        by_organization: The table holds the rows of several organizations, and `organization_id` is part of all keys.
     """
 
     table: str
@@ -113,11 +116,16 @@ class Endpoint:
     newest_first: bool = False
     only_in_detail: tuple[str, ...] = ()
     documented: bool = False
+    by_organization: bool = False
 
     @property
     def row_key(self) -> str:
-        """Name of the one column that identifies a row in the destination."""
+        """Name of the one column that identifies a row of an organization in the destination."""
         return self.key[0] if len(self.key) == 1 else "_row_key"
+
+    def key_with(self, *names: str) -> tuple[str, ...]:
+        """These columns, and `organization_id` before them where the table holds several organizations."""
+        return (ORGANIZATION, *names) if self.by_organization else names
 
 
 def _column(name: str, type_: ColumnType, *places: str | Place, documented: bool = False) -> Column:

@@ -11,9 +11,11 @@
     │   └── NotThere                  78  404: not a path that the API knows, or a row that is gone
     ├── MoreToDo                      75  ended cleanly before the work was done; come back later
     │   ├── BudgetSpent                   --max-requests, --max-minutes, SIGTERM, SIGINT
-    │   └── QuotaExhausted                a window is full for longer than we may wait
+    │   ├── QuotaExhausted                a window is full for longer than we may wait
+    │   └── Busy                          another run, or a notebook, holds the pipeline or the DuckDB file
+    ├── Fault                         70  a defect of ours that ended one organization's sync, while others went on
     ├── QuotaUnreachable              69  the Redis server that keeps the quota does not answer
-    └── DestinationError              69  the warehouse refuses, cannot be reached, or is held by another
+    └── DestinationError              69  the warehouse refuses, cannot be reached, or broke while loading
 
 No error carries a request or response object, a header or a body: those hold secrets and customers' data (I6).
 Exit codes are those of BSD's sysexits.h: 65 EX_DATAERR, 69 EX_UNAVAILABLE, 75 EX_TEMPFAIL, 77 EX_NOPERM, 78 EX_CONFIG.
@@ -29,7 +31,7 @@ EXIT_COMPLETE = 0
 EXIT_INCOMPLETE = 65
 EXIT_UNREACHABLE = 69
 EXIT_SOFTWARE = 70
-"""A fault of ours (EX_SOFTWARE); no error of the tree has it."""
+"""A fault of ours (EX_SOFTWARE)."""
 EXIT_MORE_TO_DO = 75
 EXIT_ACCESS = 77
 EXIT_CONFIGURATION = 78
@@ -191,6 +193,16 @@ class BudgetSpent(MoreToDo):
 
 class QuotaExhausted(MoreToDo):
     """A window of the vendor's quota is full for longer than this run may wait."""
+
+
+class Busy(MoreToDo):
+    """Another run holds the pipeline, or another program the DuckDB file, for longer than this one may wait (I7)."""
+
+
+class Fault(AutomatumError):
+    """A defect of the connector. Where it ends the run, the run says so itself; this is for one part of a run."""
+
+    exit_code = EXIT_SOFTWARE
 
 
 class QuotaUnreachable(AutomatumError):

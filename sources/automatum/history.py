@@ -47,6 +47,7 @@ class History:
     def __init__(self, table: Table, pipeline: SupportsPipeline | None, empty: bool) -> None:
         self.name = history_table(table.endpoint)
         self._key = table.endpoint.row_key
+        self._organization_id = table.organization_id
         self._pipeline = pipeline
         self._empty = empty
         self._schema = _schema(table.schema)
@@ -90,7 +91,7 @@ class History:
         asked = [key for key in keys if key in self._written] if self._empty else list(keys)
         if self._pipeline is None or not asked:
             return {}
-        found = read_rows(self._pipeline, self.name, self._key, asked)
+        found = read_rows(self._pipeline, self.name, self._key, asked, self._organization_id)
         return {row[self._key]: row for row in found if row[VALID_TO] is None}
 
 

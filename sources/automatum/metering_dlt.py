@@ -28,8 +28,8 @@ from .metering.entitled import read_entitled
 from .metering.ledger import Ledger
 from .metering.lines import Grain
 from .metering.usage import read_usage
-from .metering_export import entries_table
-from .push import PushSummary, default_ledger_url, push
+from .metering_export import entries_table, owner_of
+from .push import PushSummary, choose_ledger, push
 from .settings import AutomatumSettings, resolve_settings
 from .source import loading_pipeline
 
@@ -112,20 +112,25 @@ def metering_usage(
     Raises:
         AutomatumError: What ended the push, when it is iterated; after the lines that it came to.
     """
+    owner = owner_of(settings.owner if settings else None)
 
     def lines() -> Iterator[Any]:
         summary = _push(usage, mapping, confirm, grain, late_ok, ledger_url, settings, clock, check=True)
         _tell(summary, "usage")
         own = settings or resolve_settings(with_credentials=confirm)
-        with Ledger.open(ledger_url or default_ledger_url(own), clock or SystemClock(), create=False) as ledger:
+        with Ledger.open(choose_ledger(own, ledger_url), clock or SystemClock(), create=False) as ledger:
             found = list(ledger.fetch(summary.line_ids).values())
         if found:
-            yield entries_table([entry.as_row() for entry in found])
+            yield entries_table([{**owner, **entry.as_row()} for entry in found])
         for error in summary.errors:
             raise error
 
     return dlt.resource(
-        lines, name="metering_usage", table_name="metering_lines", write_disposition="merge", primary_key="line_id"
+        lines,
+        name="metering_usage",
+        table_name="metering_lines",
+        write_disposition="merge",
+        primary_key=[*owner, "line_id"],
     )
 
 
@@ -147,11 +152,11 @@ def _push(
     return push(
         connect(settings, clock=clock) if confirm else None,
         read_usage(usage, pipeline=pipeline, mapping=mapping),
-        ledger_url or default_ledger_url(settings),
+        choose_ledger(settings, ledger_url),
         clock,
         grain=grain,
         late_ok=late_ok,
-        entitled=read_entitled(pipeline) if pipeline else None,
+        entitled=read_entitled(pipeline, settings.owner) if pipeline else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow as pa
 from dlt.common.pipeline import SupportsPipeline
 from dlt.extract import DltResource
 
+from .endpoints import ORGANIZATION
 from .errors import DestinationError
 from .metering.ledger import Ledger
 from .metering.lines import plain
@@ -29,40 +30,54 @@ _TYPES = {
     "units": _MONEY, "price": _MONEY, "charged": _CHARGED, "accepted_units": _MONEY, "accepted_price": _MONEY,
     "asked_units": _MONEY, "asked_price": _MONEY,
 }  # fmt: skip
-_KEYS = ("line_id", "attempt_id")
+_KEYS = (ORGANIZATION, "line_id", "attempt_id")
 
 
 @dlt.source(name="automatum_metering", section="automatum")
-def metering_ledger(ledger: Ledger) -> Iterable[DltResource]:
+def metering_ledger(ledger: Ledger, organization_id: str | None = None) -> Iterable[DltResource]:
     """The ledger's lines and attempts, as `metering_lines` and `metering_attempts`.
 
     Args:
         ledger: An open ledger; it is read while the source is.
+        organization_id: Whose it is, where the dataset holds several organizations: a part of the key then.
 
     Returns:
         A dlt source whose resources are merged by key, so that each run brings the destination up to date.
     """
 
     def lines() -> Iterator[pa.Table]:
-        yield from _tables(entry.as_row() for entry in ledger.lines())
+        yield from _tables((entry.as_row() for entry in ledger.lines()), owner)
 
     def attempts() -> Iterator[pa.Table]:
-        yield from _tables(entry.as_row() for entry in ledger.attempts())
+        yield from _tables((entry.as_row() for entry in ledger.attempts()), owner)
 
+    owner = owner_of(organization_id)
     return [
-        dlt.resource(lines, name="metering_lines", write_disposition="merge", primary_key="line_id"),
         dlt.resource(
-            attempts, name="metering_attempts", write_disposition="merge", primary_key=["attempt_id", "line_id"]
-        ),
+            read,
+            name=name,
+            write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+            primary_key=[*owner, *key],
+        )
+        for read, name, key in (
+            (lines, "metering_lines", ("line_id",)),
+            (attempts, "metering_attempts", ("attempt_id", "line_id")),
+        )
     ]
 
 
-def export_ledger(ledger: Ledger, pipeline: SupportsPipeline) -> dict[str, int]:
+def owner_of(organization_id: str | None) -> dict[str, str]:
+    """The column that tells whose a row is, and its value; nothing where there is but one organization."""
+    return {} if organization_id is None else {ORGANIZATION: organization_id}
+
+
+def export_ledger(ledger: Ledger, pipeline: SupportsPipeline, organization_id: str | None = None) -> dict[str, int]:
     """Load the ledger to the pipeline's destination.
 
     Args:
         ledger: An open ledger.
         pipeline: Whose destination and dataset.
+        organization_id: Whose ledger it is, where the dataset holds several organizations.
 
     Returns:
         Table to number of rows that were brought up to date.
@@ -71,7 +86,7 @@ def export_ledger(ledger: Ledger, pipeline: SupportsPipeline) -> dict[str, int]:
         DestinationError: The destination refuses or cannot be reached.
     """
     try:
-        pipeline.run(metering_ledger(ledger))
+        pipeline.run(metering_ledger(ledger, organization_id))
     except Exception as error:
         cause = error.__context__ or error.__cause__ or error
         raise DestinationError(f"The ledger cannot be loaded: {redact(str(cause))[:500]}") from error
@@ -93,9 +108,9 @@ def entries_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
     return pa.table([_column(field, [row[field.name] for row in rows]) for field in fields], schema=pa.schema(fields))
 
 
-def _tables(rows: Iterator[dict[str, Any]]) -> Iterator[pa.Table]:
+def _tables(rows: Iterator[dict[str, Any]], owner: Mapping[str, str]) -> Iterator[pa.Table]:
     while batch := list(islice(rows, BATCH)):
-        yield entries_table(batch)
+        yield entries_table([{**owner, **row} for row in batch])
 
 
 def _column(field: pa.Field, values: list[Any]) -> pa.Array:

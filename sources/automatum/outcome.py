@@ -63,6 +63,7 @@ class Outcome:
         skipped: Why it did not run; empty if it ran.
         stopped: The bound at which it was cut short.
         error: What ended it.
+        settled: True if an earlier run of the same sync had finished it.
         resumed: True if it went on where an earlier run had stopped.
     """
 
@@ -76,4 +77,5 @@ class Outcome:
     skipped: str = ""
     stopped: MoreToDo | None = None
     error: AutomatumError | None = None
+    settled: bool = False
     resumed: bool = False

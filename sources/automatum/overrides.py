@@ -24,7 +24,7 @@ from typing import Any, get_args
 
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
-from .endpoints import ENDPOINTS, REVENUE, Column, ColumnType, Endpoint, Place
+from .endpoints import ENDPOINTS, ORGANIZATION, REVENUE, Column, ColumnType, Endpoint, Place
 from .errors import ConfigurationError
 from .records import EXTRA
 from .settings import AutomatumSettings
@@ -37,8 +37,12 @@ RESERVED = frozenset({EXTRA})
 _snake_case = NamingConvention().normalize_identifier
 
 
-def resolve_endpoints(settings: AutomatumSettings) -> tuple[Endpoint, ...]:
+def resolve_endpoints(settings: AutomatumSettings, by_organization: bool | None = None) -> tuple[Endpoint, ...]:
     """The endpoints of this connection, in their order.
+
+    Args:
+        settings: Resolved settings.
+        by_organization: The tables hold several organizations; None for whether the settings are for one of several.
 
     Raises:
         ConfigurationError: An override names an unknown table or key, or holds a value of a wrong type.
@@ -60,7 +64,17 @@ def resolve_endpoints(settings: AutomatumSettings) -> tuple[Endpoint, ...]:
         if name not in table:
             raise ConfigurationError(f"{where}.{name}", "no such table.", f"Tables are {', '.join(table)}.")
         table[name] = _override(f"{where}.{name}", table[name], changes)
+    if bool(settings.organization) if by_organization is None else by_organization:
+        return tuple(_by_organization(endpoint) for endpoint in table.values())
     return tuple(table.values())
+
+
+def _by_organization(endpoint: Endpoint) -> Endpoint:
+    """The same for a table that several organizations share."""
+    columns = endpoint.columns
+    if all(column.name != ORGANIZATION for column in columns):
+        columns = (Column(ORGANIZATION, "text", (Place("organizationId"),)), *columns)
+    return replace(endpoint, columns=columns, by_organization=True)
 
 
 def _override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:

@@ -184,15 +184,17 @@ def read_duration(text: str, key: str) -> float:
 def _settled(
     connection: Connection, pipeline: SupportsPipeline | None, granted: Sequence[Endpoint], selection: Selection
 ) -> set[str]:
-    if pipeline is None or not granted or not selection.everything or selection.since:
+    if pipeline is None or not granted or not selection.everything or selection.ranged:
         return set()
-    return set(take_up(pipeline, [one.table for one in granted], utc(connection.clock.time())).settled)
+    now, owner = utc(connection.clock.time()), connection.settings.owner
+    return set(take_up(pipeline, [one.table for one in granted], now, organization_id=owner).settled)
 
 
 def _table(
     connection: Connection, pipeline: SupportsPipeline | None, endpoint: Endpoint, selection: Selection
 ) -> TablePlan:
-    held = read_held(pipeline, endpoint) if pipeline else Held(Known())
+    owner = connection.settings.owner
+    held = read_held(pipeline, endpoint, organization_id=owner) if pipeline else Held(Known())
     return (
         _list(connection, endpoint, held, selection)
         if endpoint.kind == "list"
@@ -215,8 +217,8 @@ def _list(connection: Connection, endpoint: Endpoint, held: Held, selection: Sel
 
 def _report(connection: Connection, endpoint: Endpoint, held: Held, selection: Selection) -> TablePlan:
     settings, today = connection.settings, utc(connection.clock.time()).date()
-    start = selection.since or first_day(held.known, Table(endpoint), settings.first_day(today), settings.lookback_days)
-    spans = windows(start, today, selection.window_days or settings.report_window_days)
+    start = selection.since or first_day(held, Table(endpoint, settings.owner), settings, today)
+    spans = windows(start, min(selection.until or today, today), selection.window_days or settings.report_window_days)
     read_report(connection.transport, endpoint, today, today)
     return TablePlan(endpoint.table, len(spans), None, f"from {start.isoformat()}")
 

@@ -34,6 +34,7 @@ from .metering.payloads import bodies
 from .metering.rules import lateness
 from .metering.runs import Run
 from .metering.sending import Sending, Sent
+from .organizations import apart
 from .quota import network_file_system
 from .records import utc
 from .settings import AutomatumSettings
@@ -244,15 +245,31 @@ def send_planned(
         return _summary(connection, intake, ledger, sent, left_over)
 
 
+def choose_ledger(settings: AutomatumSettings, url: str | None) -> str:
+    """The ledger of a push: the one that it was told, or else that of the settings.
+
+    Args:
+        settings: Resolved settings.
+        url: What it was told; None for nothing.
+
+    Raises:
+        ConfigurationError: It is the same for all organizations.
+    """
+    return apart("--ledger-url", url, settings.organization) if url else default_ledger_url(settings)
+
+
 def default_ledger_url(settings: AutomatumSettings) -> str:
     """The ledger that the settings name, or a file in the user's data folder.
 
     One for each host of the API, whatever the client id: an application can be made anew, and what the one before it
-    has billed must not be billed again.
+    has billed must not be billed again. And one for each organization: what one has planned must not go out with
+    another's credentials.
     """
     if settings.ledger_url:
-        return settings.ledger_url
+        return apart("sources.automatum.ledger_url", settings.ledger_url, settings.organization)
     host = urlsplit(settings.base_url).netloc.replace(":", "-")
+    if settings.organization:
+        host += f"-{settings.organization}"
     folder = platformdirs.user_data_path("automatum", appauthor=False)
     return f"sqlite:///{folder / f'metering-{host}.sqlite'}"
 

@@ -3,46 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, cast
 
 import typer
 
 from . import push_display as display
+from .budget import Budget
 from .clock import SystemClock
 from .command import (
-    DEFAULT_DATABASE,
     Database,
     Dataset,
     Debug,
     DestinationName,
     Json,
+    LockWait,
     MaxWait,
     NoWait,
+    OrganizationName,
     PipelinesDir,
     guarded,
     longest_wait,
-    open_connection,
-    open_destination,
     open_existing,
     say,
     stop_on_signals,
 )
 from .display import show_error
+from .entry import name_pipeline, open_connection, run_push
 from .errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
-from .metering.entitled import Entitled, read_entitled
+from .locks import WAIT
 from .metering.events import read_events
 from .metering.ledger import Ledger
+from .metering.lines import Grain
 from .metering.relations import read_dicts
 from .metering.settling import Settled, settle_by_events, settle_by_hand
 from .metering.transitions import State
-from .metering.usage import read_usage
 from .metering_export import export_ledger
-from .push import default_ledger_url, push, refuse_network, send_planned
+from .push import choose_ledger, refuse_network, send_planned
 from .settings import resolve_settings
 from .sync import open_pipeline
-
-if TYPE_CHECKING:
-    from dlt.common.pipeline import SupportsPipeline
+from .warehouse import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Warehouse, alone
 
 push_app = typer.Typer(
     help="Report usage to the marketplaces, each line once. Dry unless --confirm is given.",
@@ -67,9 +66,9 @@ def push_usage(
         str | None,
         typer.Option(help="A .csv or .parquet file, the name of a table or view, or 'sql:SELECT ...'."),
     ] = None,
-    destination: DestinationName = "duckdb",
+    destination: DestinationName = DUCKDB,
     database: Database = DEFAULT_DATABASE,
-    dataset: Dataset = "automatum",
+    dataset: Dataset = DEFAULT_DATASET,
     grain: Annotated[str, typer.Option(help="Sum by the hour or by the day: hour, day.")] = "hour",
     mapping: Annotated[
         list[str] | None, typer.Option("--map", help="Another column's name: --map units=quantity. Repeatable.")
@@ -82,8 +81,10 @@ def push_usage(
         bool, typer.Option("--unchecked", help="Do not check against the synced customers and entitlements.")
     ] = False,
     confirm: Confirm = False,
+    organization: OrganizationName = None,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
+    lock_wait: LockWait = WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -98,22 +99,21 @@ def push_usage(
     def work() -> int:
         if usage is None:
             raise ConfigurationError("--usage", "not given.", "Name a file, a table or view, or 'sql:SELECT ...'.")
-        if grain not in ("hour", "day"):
-            raise ConfigurationError("--grain", f"{grain!r} is neither hour nor day.")
-        stop = stop_on_signals()
-        connection = open_connection(stop, max_wait=longest_wait(no_wait, max_wait)) if confirm else None
-        settings = connection.settings if connection else resolve_settings(with_credentials=False)
-        pipeline = _warehouse(destination, dataset, database)
-        rows = read_usage(usage, pipeline=pipeline, mapping=_mapping(mapping or []))
-        chosen: Literal["hour", "day"] = "hour" if grain == "hour" else "day"
-        summary = push(
-            connection,
-            rows,
-            ledger_url or default_ledger_url(settings),
-            connection.clock if connection else SystemClock(stop),
-            grain=chosen,
+        summary = run_push(
+            usage,
+            organization=organization,
+            confirm=confirm,
+            grain=cast(Grain, grain),
+            destination=destination,
+            dataset=dataset,
+            database=database,
+            ledger_url=ledger_url,
+            mapping=_mapping(mapping or []),
             late_ok=late_ok,
-            entitled=None if unchecked else _entitled(pipeline),
+            unchecked=unchecked,
+            max_wait=longest_wait(no_wait, max_wait),
+            lock_wait=lock_wait,
+            stop=stop_on_signals(),
         )
         say(summary.as_json(), as_json, lambda: display.show_push(summary))
         for error in summary.errors:
@@ -124,11 +124,13 @@ def push_usage(
 
 
 @push_app.command("status")
-def push_status(ledger_url: LedgerUrl = None, as_json: Json = False, debug: Debug = False) -> None:
+def push_status(
+    ledger_url: LedgerUrl = None, organization: OrganizationName = None, as_json: Json = False, debug: Debug = False
+) -> None:
     """Show the ledger: lines by state, and those that somebody has to look at. Sends nothing."""
 
     def work() -> int:
-        with _ledger(ledger_url) as ledger:
+        with _ledger(ledger_url, organization) as ledger:
             counts = ledger.counts()
             open_lines = [entry.as_row() for entry in ledger.lines([*_UNSETTLED, "sending"])]
             figures = {"ledger": ledger.place, "lines": counts, "unsettled": open_lines}
@@ -143,6 +145,7 @@ def push_retry(
     lines: Annotated[list[str] | None, typer.Argument(metavar="[LINE_ID]...", help="Default: all rejected.")] = None,
     expired: Annotated[bool, typer.Option("--expired", help="Those that were too late, too.")] = False,
     ledger_url: LedgerUrl = None,
+    organization: OrganizationName = None,
     confirm: Confirm = False,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
@@ -153,7 +156,7 @@ def push_retry(
 
     def work() -> int:
         stop = stop_on_signals()
-        with _ledger(ledger_url) as ledger:
+        with _ledger(ledger_url, organization) as ledger:
             if not confirm:
                 states: tuple[State, ...] = ("rejected", "expired", "planned") if expired else ("rejected", "planned")
                 found = [entry for entry in ledger.lines(states) if not lines or entry.line_id in lines]
@@ -161,7 +164,8 @@ def push_retry(
                 figures = {"verdict": "dry_run", "lines": entries}
                 say(figures, as_json, lambda: display.show_entries(entries, "would be sent again"))
                 return EXIT_COMPLETE
-            connection = open_connection(stop, max_wait=longest_wait(no_wait, max_wait))
+            settings = resolve_settings(organization=organization)
+            connection = open_connection(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
             ledger.retry(lines or None, expired=expired)
             summary = send_planned(connection, ledger, connection.clock, lines or None)
         say(summary.as_json(), as_json, lambda: display.show_push(summary))
@@ -184,10 +188,11 @@ def push_resolve(
     not_sent: Annotated[
         list[str] | None, typer.Option(help="Id of an unknown line that was not billed; it goes out again. Repeatable.")
     ] = None,
-    destination: DestinationName = "duckdb",
+    destination: DestinationName = DUCKDB,
     database: Database = DEFAULT_DATABASE,
-    dataset: Dataset = "automatum",
+    dataset: Dataset = DEFAULT_DATASET,
     ledger_url: LedgerUrl = None,
+    organization: OrganizationName = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -196,7 +201,7 @@ def push_resolve(
     def work() -> int:
         if not (events or accepted or not_sent):
             raise ConfigurationError("--events", "nothing to settle by.", "Give --events, --accepted or --not-sent.")
-        with _ledger(ledger_url, create=True) as ledger:
+        with _ledger(ledger_url, organization, create=True) as ledger:
             with ledger.run() as run:
                 run.recover()
             told = Settled()
@@ -227,28 +232,37 @@ def push_resolve(
 
 @push_app.command("export")
 def push_export(
-    destination: DestinationName = "duckdb",
+    destination: DestinationName = DUCKDB,
     database: Database = DEFAULT_DATABASE,
-    dataset: Dataset = "automatum",
+    dataset: Dataset = DEFAULT_DATASET,
     ledger_url: LedgerUrl = None,
+    organization: OrganizationName = None,
     pipelines_dir: PipelinesDir = None,
+    lock_wait: LockWait = WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Load the ledger to the destination as metering_lines and metering_attempts."""
 
     def work() -> int:
-        with _ledger(ledger_url) as ledger:
-            target = open_destination(destination, dataset, database)
-            loaded = export_ledger(ledger, open_pipeline(target, dataset, pipelines_dir))
+        clock, warehouse = SystemClock(), Warehouse(destination, dataset, database)
+        budget, name = Budget(clock), name_pipeline(organization)
+        with (
+            _ledger(ledger_url, organization) as ledger,
+            warehouse.written_by("automatum push export", clock, budget, lock_wait),
+            alone(name, pipelines_dir, clock, budget, lock_wait),
+        ):
+            settings = resolve_settings(with_credentials=False, organization=organization)
+            pipeline = open_pipeline(warehouse.open(name), dataset, pipelines_dir, name)
+            loaded = export_ledger(ledger, pipeline, settings.owner)
         say(loaded, as_json, lambda: display.show_export(loaded))
         return EXIT_COMPLETE
 
     guarded(work, as_json, debug)
 
 
-def _ledger(url: str | None, create: bool = False) -> Ledger:
-    url = url or default_ledger_url(resolve_settings(with_credentials=False))
+def _ledger(url: str | None, organization: str | None, create: bool = False) -> Ledger:
+    url = choose_ledger(resolve_settings(with_credentials=False, organization=organization), url)
     refuse_network(url)
     ledger = Ledger.open(url, SystemClock(), create=False)
     if create and not ledger.exists:
@@ -256,17 +270,6 @@ def _ledger(url: str | None, create: bool = False) -> Ledger:
             "--ledger-url", f"there is no ledger at {ledger.place}.", "Push first, or name another."
         )
     return ledger
-
-
-def _warehouse(destination: str, dataset: str, database: Path) -> SupportsPipeline | None:
-    """The destination, if there is one: a file that is not there is not made by asking."""
-    if destination == "duckdb" and not database.is_file():
-        return None
-    return open_existing(destination, dataset, database)
-
-
-def _entitled(pipeline: SupportsPipeline | None) -> Entitled | None:
-    return read_entitled(pipeline) if pipeline else None
 
 
 def _events(source: str, destination: str, dataset: str, database: Path) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
@@ -18,13 +18,13 @@ from .account import Known
 from .burial import bury
 from .chronicle import page_rows, sweep_row
 from .connection import Connection
-from .deletions import AT_LEAST, FULL, SHARE, Decision, decide
+from .deletions import AT_LEAST, FULL, PARTIAL, SHARE, Decision, decide
 from .destination import FAILED, PAGES_TABLE, SKIPPED, SWEEPS_TABLE, Held, read_held
 from .endpoints import Endpoint
-from .errors import AutomatumError, MoreToDo, NotThere
+from .errors import AutomatumError, ConfigurationError, MoreToDo, NotThere
 from .history import History, history_table
 from .outcome import Chunk, Outcome
-from .pages import read_one, read_page, read_report
+from .pages import Page, read_one, read_page, read_report
 from .records import Record, Row, Table, utc
 from .redaction import redact
 from .reports import Report, first_day, windows
@@ -41,9 +41,6 @@ BATCH_ROWS = 10_000
 """Rows of one Arrow table."""
 ORDERED = "ordered"
 """Marks a sweep whose pages all came newest first."""
-
-PARTIAL = "partial"
-"""Marks a sweep that was after some of the rows."""
 
 Answered = TypeVar("Answered")
 Tables = Iterator[tuple[str, pa.Table]]
@@ -76,7 +73,7 @@ class TableRun:
         self._selection = (selection or Selection()).of(endpoint)
         self._on_page = on_page
         self._session = session
-        self._table = Table(endpoint)
+        self._table = Table(endpoint, self.settings.owner)
         self._history: History | None = None
         self._held: Held | None = None
         self._sweep: Sweep | None = None
@@ -100,10 +97,16 @@ class TableRun:
     def settle(self, earlier: Settled) -> None:
         """An earlier run of the same sync has finished this table."""
         outcome = self.outcome
+        outcome.settled = True
         outcome.verdict = "complete" if earlier.verdict == "complete" else "incomplete"
         at = earlier.finished_at.isoformat(timespec="seconds")
         outcome.reason = f"read earlier in this sync, at {at}" + (f": {earlier.reason}" if earlier.reason else "")
         outcome.announced, outcome.distinct = earlier.announced, earlier.distinct
+
+    def forget(self) -> None:
+        """Let go of everything but the outcome: a summary of many organizations would keep it all in memory."""
+        self._held = self._sweep = self._report = self._decision = self._history = None
+        self._buffer, self._held_back, self._answers, self._given = {}, {}, {}, set()
 
     def skip(self, why: str) -> None:
         """Leave this table out."""
@@ -150,7 +153,8 @@ class TableRun:
     def _read(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         if self._held is None:
             name = history_table(self.endpoint) if self.settings.history else None
-            self._held = read_held(pipeline, self.endpoint, name) if pipeline else Held(Known())
+            owner = self._table.organization_id
+            self._held = read_held(pipeline, self.endpoint, name, owner) if pipeline else Held(Known())
             self._history = History(self._table, pipeline, not self._held.versioned) if name else None
         if self.endpoint.kind == "report":
             yield from self._read_report(self._held, pipeline, chunk)
@@ -185,6 +189,18 @@ class TableRun:
             return request()
         finally:
             self.outcome.requests += self._connection.budget.requests - before
+
+    def _own(self, page: Page) -> Page:
+        """The page, if it holds what is this organization's; another's credentials would bring another's data."""
+        foreign = self._table.foreign(page.records) if self.settings.named_id else None
+        if foreign:
+            raise ConfigurationError(
+                "sources.automatum.organizations",
+                f"{self.settings.organization} is said to be {self.settings.organization_id}, but its "
+                f"{self.endpoint.table} belong to {foreign}.",
+                "Check its organization_id, and whose credentials it was given.",
+            )
+        return page
 
     def _flush(self) -> Tables:
         rows, self._buffer = list(self._buffer.values()), {}
@@ -224,7 +240,7 @@ class TableRun:
         transport, endpoint, filters = self._connection.transport, self.endpoint, self._selection.filters
         sweep = Sweep(
             self._table,
-            lambda number: self._charged(lambda: read_page(transport, endpoint, number, filters)),
+            lambda number: self._own(self._charged(lambda: read_page(transport, endpoint, number, filters))),
             held.known,
             newest_first=self._may_end_early(held),
             wanted=self._selection.wanted(self._table),
@@ -342,13 +358,13 @@ class TableRun:
     def _start_report(self, held: Held) -> Report:
         today = utc(self._connection.clock.time()).date()
         transport, endpoint, settings = self._connection.transport, self.endpoint, self.settings
-        since: date | None = self._selection.since
-        start = since or first_day(held.known, self._table, settings.first_day(today), settings.lookback_days)
+        last = min(self._selection.until or today, today)
+        start = self._selection.since or first_day(held, self._table, settings, today)
         return Report(
             self._table,
-            lambda first, last: self._charged(lambda: read_report(transport, endpoint, first, last)),
+            lambda first, last: self._own(self._charged(lambda: read_report(transport, endpoint, first, last))),
             held.known,
-            windows(start, today, self._selection.window_days or settings.report_window_days),
+            windows(start, last, self._selection.window_days or settings.report_window_days),
         )
 
     # What is gone, and what is written down
@@ -382,6 +398,7 @@ class TableRun:
                 reason=redact(str(outcome.error or "")) or outcome.skipped or outcome.reason,
                 facts={**self._facts(), **session},
                 load_id=load_id,
+                organization_id=self._table.organization_id,
             )
             yield SWEEPS_TABLE, row
         goes_on = verdict in (None, FAILED, "more_to_do") and self._selection.everything
@@ -396,6 +413,7 @@ class TableRun:
                 state=sweep.state(),
                 facts=session,
                 load_id=load_id,
+                organization_id=self._table.organization_id,
             )
             yield PAGES_TABLE, pages
 
@@ -412,6 +430,8 @@ class TableRun:
                 facts[ORDERED] = sweep.ordered
             if sweep.drift:
                 facts["drift"] = sweep.drift
+        elif self._selection.ranged:
+            facts[PARTIAL] = True
         return {**facts, **(self._decision.facts if self._decision else {})}
 
 

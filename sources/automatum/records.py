@@ -8,7 +8,7 @@ exactly, are kept in the JSON column `extra`, at the place where the record had 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from .endpoints import Child, Column, Endpoint
+from .endpoints import ORGANIZATION, Child, Column, Endpoint
 from .values import ARROW_TYPES, convert
 
 EXTRA = "extra"
@@ -78,10 +78,12 @@ class Table:
 
     Args:
         endpoint: What the records are.
+        organization_id: Whose they are, where the table holds those of several organizations.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, organization_id: str | None = None) -> None:
         self.endpoint = endpoint
+        self.organization_id = organization_id if endpoint.by_organization else None
         self._named = {place.path for column in endpoint.columns for place in column.places}
         # A new column or place in a later version must reach rows that did not change: it is part of their hash.
         self._salt = hashlib.blake2b(repr((endpoint.columns, endpoint.children)).encode(), digest_size=16).digest()
@@ -94,7 +96,8 @@ class Table:
         """Arrow schema of the table itself."""
         columns = self.endpoint.columns
         single = self.endpoint.key[0] if len(self.endpoint.key) == 1 else None
-        fields = [pa.field(one.name, ARROW_TYPES[one.type], nullable=one.name != single) for one in columns]
+        keys = self.endpoint.key_with(single or "")
+        fields = [pa.field(one.name, ARROW_TYPES[one.type], nullable=one.name not in keys) for one in columns]
         if single is None:
             fields.insert(0, pa.field(self.endpoint.row_key, pa.string(), nullable=False))
         return pa.schema([*fields, *_SYSTEM, *([_LOADED] if self.endpoint.children else [])])
@@ -127,6 +130,17 @@ class Table:
         moments: list[datetime | None] = convert(_pick(records, column)[0], column.type)[0].to_pylist()
         return moments
 
+    def foreign(self, records: Sequence[Record]) -> str | None:
+        """The organization that a record says it belongs to, if that is another; None if none says so."""
+        if self.organization_id is None:
+            return None
+        named = _pick(records, _named(self.endpoint.columns, ORGANIZATION))[0]
+        return next((str(one) for one in named if one not in (None, "", self.organization_id)), None)
+
+    @property
+    def _fixed(self) -> dict[str, str]:
+        return {} if self.organization_id is None else {ORGANIZATION: self.organization_id}
+
     def start_package(self, load_id: str = "") -> None:
         """Forget what this package has been given: the next rows go into another load package.
 
@@ -145,7 +159,7 @@ class Table:
         records = [row.record for row in rows]
         lists = {child: [_entries(record, child) for record in records] for child in self.endpoint.children}
         taken = [{at for entries in lists.values() if (at := entries[i][0])} for i in range(len(rows))]
-        arrays, rests = _columns(records, self.endpoint.columns, self._named, taken)
+        arrays, rests = _columns(records, self.endpoint.columns, self._named, taken, self._fixed)
         if len(self.endpoint.key) > 1:
             arrays.insert(0, pa.array([row.key for row in rows], pa.string()))
         for child, entries in lists.items():
@@ -182,8 +196,10 @@ class Table:
         for i, entry in enumerate(entries):
             if entry is not None and not isinstance(entry, dict):
                 rests[i] = {"value": entry}
+        owner = [pa.array([self.organization_id] * len(parents), pa.string())] if self._fixed else []
         return pa.Table.from_arrays(
             [
+                *owner,
                 pa.array([row.key for row in parents], pa.string()),
                 pa.array(positions, pa.int64()),
                 *arrays,
@@ -192,7 +208,7 @@ class Table:
                 pa.nulls(len(parents), _STAMP),
                 pa.array(removed, pa.bool_()),
             ],
-            schema=child_schema(child),
+            schema=child_schema(child, self.endpoint.by_organization),
         )
 
 
@@ -205,10 +221,11 @@ _SYSTEM = (
 _LOADED = pa.field(LOAD_ID, pa.string())
 
 
-def child_schema(child: Child) -> pa.Schema:
+def child_schema(child: Child, by_organization: bool = False) -> pa.Schema:
     """Arrow schema of a child table."""
     return pa.schema(
         [
+            *([pa.field(ORGANIZATION, pa.string(), nullable=False)] if by_organization else []),
             pa.field(child.parent_key, pa.string(), nullable=False),
             pa.field(POSITION, pa.int64(), nullable=False),
             *(pa.field(column.name, ARROW_TYPES[column.type]) for column in child.columns),
@@ -266,13 +283,23 @@ def _pick(records: Sequence[Record], column: Column) -> tuple[list[Any], list[st
 
 
 def _columns(
-    records: Sequence[Record], columns: Sequence[Column], named: set[str], taken: list[set[str]]
+    records: Sequence[Record],
+    columns: Sequence[Column],
+    named: set[str],
+    taken: list[set[str]],
+    fixed: Mapping[str, str] | None = None,
 ) -> tuple[list[pa.Array], list[Record | None]]:
-    """The columns as arrays, and of each record what no column took; `taken` are paths that were used already."""
+    """The columns as arrays, and of each record what no column took.
+
+    `taken` are paths that were used already; `fixed` are columns that hold one value, whatever the records say.
+    """
     arrays: list[pa.Array] = []
     for column in columns:
         values, paths = _pick(records, column)
         array, misfits = convert(values, column.type)
+        if fixed and column.name in fixed:
+            misfits = frozenset(i for i, value in enumerate(values) if value != fixed[column.name])
+            array = pa.array([fixed[column.name]] * len(records), ARROW_TYPES[column.type])
         arrays.append(array)
         for i, path in enumerate(paths):
             if i not in misfits:

@@ -14,8 +14,11 @@ from datetime import date, timedelta
 import orjson
 
 from .account import DELETED, Counts, Known
+from .deletions import PARTIAL
+from .destination import Held
 from .pages import Page
 from .records import Row, Table, utc
+from .settings import AutomatumSettings
 
 Window = tuple[date, date]
 
@@ -48,10 +51,16 @@ def day_of(key: str, table: Table) -> date | None:
         return None
 
 
-def first_day(known: Known, table: Table, since: date, lookback_days: int) -> date:
-    """Where to begin: at `since`, or with the stretch before the last loaded day."""
-    days = [day for key in known.hashes if (day := day_of(key, table))]
-    return max(since, max(days) - timedelta(days=lookback_days)) if days else since
+def first_day(held: Held, table: Table, settings: AutomatumSettings, today: date) -> date:
+    """Where to begin: with the stretch before the last loaded day, or at the configured first day.
+
+    The stretch is enough only once all days before it have been read: a backfill may have begun later, and ended
+    earlier.
+    """
+    since = settings.first_day(today)
+    whole = any(one.verdict == "complete" and not one.facts.get(PARTIAL) for one in held.past)
+    days = [day for key in held.known.hashes if (day := day_of(key, table))]
+    return max(since, max(days) - timedelta(days=settings.lookback_days)) if days and whole else since
 
 
 @dataclass

@@ -27,6 +27,7 @@ class Selection:
         updated_from: Only rows changed at or after this moment.
         updated_before: Only rows changed before this moment.
         since: First day of the reports; None for where the last sync ended.
+        until: Last day of the reports; None for today.
         window_days: Days that one request for a report spans; None for the configured number.
         allow_deletes: A large share of the rows may be deleted.
     """
@@ -35,6 +36,7 @@ class Selection:
     updated_from: datetime | None = None
     updated_before: datetime | None = None
     since: date | None = None
+    until: date | None = None
     window_days: int | None = None
     allow_deletes: bool = False
 
@@ -67,11 +69,21 @@ class Selection:
 
         return is_wanted
 
-    def backfill(self, since: date | None, allow_deletes: bool) -> Selection:
-        """The same, with reports from a day on in windows of a quarter, and with or without large deletions."""
-        return replace(
-            self, since=since, window_days=BACKFILL_DAYS if since else self.window_days, allow_deletes=allow_deletes
-        )
+    @property
+    def ranged(self) -> bool:
+        """Whether it is for the user to say which days of the reports are read."""
+        return self.since is not None or self.until is not None
+
+    def backfill(self, since: date | None, allow_deletes: bool, until: date | None = None) -> Selection:
+        """The same, with reports of some days in windows of a quarter, and with or without large deletions.
+
+        Raises:
+            ConfigurationError: The days end before they begin.
+        """
+        if since and until and until < since:
+            raise ConfigurationError("--until", f"{until} is before {since}.")
+        days = BACKFILL_DAYS if since or until else self.window_days
+        return replace(self, since=since, until=until, window_days=days, allow_deletes=allow_deletes)
 
     def within(self, incremental: Any) -> Selection:
         """Bounded by a `dlt.sources.incremental` over `updated_at`: from `initial_value` on, before `end_value`.

@@ -63,7 +63,13 @@ class Session:
         return {SESSION: {"id": self.id, "tables": list(self.tables)}}
 
 
-def take_up(pipeline: SupportsPipeline, tables: Sequence[str], now: datetime, left_behind: bool = False) -> Session:
+def take_up(
+    pipeline: SupportsPipeline,
+    tables: Sequence[str],
+    now: datetime,
+    left_behind: bool = False,
+    organization_id: str | None = None,
+) -> Session:
     """The sync that was interrupted, if there is one over the same tables; or else a new one.
 
     Args:
@@ -71,11 +77,13 @@ def take_up(pipeline: SupportsPipeline, tables: Sequence[str], now: datetime, le
         tables: Tables of this run.
         now: The present.
         left_behind: The present run has just loaded what the interrupted one had read.
+        organization_id: Whose sync, where the dataset holds several organizations.
     """
     new = Session(uuid4().hex, tuple(sorted(tables)))
     try:
-        sweeps = read_records(pipeline, SWEEPS_TABLE, _SWEEP_COLUMNS, "finished_at", len(tables) * 4)
-        pages = read_records(pipeline, PAGES_TABLE, ("read_at", "extra"), "read_at", 1)
+        most = len(tables) * 4
+        sweeps = read_records(pipeline, SWEEPS_TABLE, _SWEEP_COLUMNS, "finished_at", most, organization_id)
+        pages = read_records(pipeline, PAGES_TABLE, ("read_at", "extra"), "read_at", 1, organization_id)
     except DestinationError:
         return new
     signs = [(moment(row[1]), json_object(row[2]).get(SESSION)) for row in sweeps[:1]]

@@ -16,10 +16,11 @@ from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.typing import TSecretStrValue
 
+from . import organizations as listed
 from .errors import ConfigurationError
+from .organizations import SECTIONS
 from .redaction import keep_secret
 
-SECTIONS = ("sources", "automatum")
 DEFAULT_BASE_URL = "https://api.automatum.io"
 APPLICATION_LIMITS = ((50, 60.0), (1000, 3600.0))
 """Requests and seconds, per OAuth application (`api/authentication`)."""
@@ -51,6 +52,10 @@ class AutomatumSettings(BaseConfiguration):
         base_url: Root of the host; `/api/v1` and `/oauth/token` hang below it. https, except on loopback.
         application_limits: List of [requests, seconds]: the windows of the OAuth application.
         organization_limits: The same for the whole organization.
+        organizations: List of entries, see `automatum.organizations`; None for the one organization of `client_id`.
+        organization: Name of the entry that these settings are for; None where there is no such list.
+        organization_id: What the column `organization_id` holds, a part of all keys then.
+        named_id: Whether the entry tells that; then records that name another organization are refused.
         quota_url: Where requests are counted: `sqlite:////path`, `redis://host:6379/0`, `memory://`; None: a file in
             the user's state folder, for all processes of the machine.
         metering_reserve: Share of the quota that only a push may spend, if the token grants `write:metering`.
@@ -80,6 +85,10 @@ class AutomatumSettings(BaseConfiguration):
     base_url: str = DEFAULT_BASE_URL
     application_limits: Optional[List[Any]] = None  # noqa: UP006, UP045
     organization_limits: Optional[List[Any]] = None  # noqa: UP006, UP045
+    organizations: Optional[List[Any]] = None  # noqa: UP006, UP045
+    organization: Optional[str] = None  # noqa: UP045
+    organization_id: Optional[str] = None  # noqa: UP045
+    named_id: bool = False
     # Both may hold a password, which dlt keeps out of its trace only if it knows.
     quota_url: Optional[TSecretStrValue] = None  # noqa: UP045
     ledger_url: Optional[TSecretStrValue] = None  # noqa: UP045
@@ -145,6 +154,11 @@ class AutomatumSettings(BaseConfiguration):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ConfigurationError(f"sources.automatum.{name}", f"{getattr(self, name)} is not above 0.")
 
+    @property
+    def owner(self) -> str | None:
+        """What the column `organization_id` holds, in all tables; None where there is but one organization."""
+        return self.organization_id if self.organization else None
+
     def app_limits(self) -> Limits:
         """Windows of the application: pairs of requests and seconds."""
         return _limits("application_limits", self.application_limits, APPLICATION_LIMITS)
@@ -174,23 +188,45 @@ class AutomatumSettings(BaseConfiguration):
     __str__ = __repr__
 
 
-def resolve_settings(explicit: Mapping[str, Any] | None = None, *, with_credentials: bool = True) -> AutomatumSettings:
+def resolve_settings(
+    explicit: Mapping[str, Any] | None = None, *, with_credentials: bool = True, organization: str | None = None
+) -> AutomatumSettings:
     """Read the settings from dlt's configuration.
 
     Args:
         explicit: Values that win over configuration.
         with_credentials: False for what sends no request: then missing credentials are no error.
+        organization: Name of an entry of `organizations`; None where there are none.
 
     Raises:
         ConfigurationError: Something is missing or wrong; the key is named.
     """
     values = dict(explicit or {})
+    sections: tuple[str, ...] = SECTIONS
+    if organization is not None:
+        values = {**_of_organization(listed.find(organization), with_credentials), **values}
+        sections = (*SECTIONS, organization)
+    elif with_credentials and "client_id" not in values and (names := listed.organization_names()):
+        raise ConfigurationError(
+            "--organization", "several are configured, and this is for one.", f"Name one of {', '.join(names)}."
+        )
     if not with_credentials:
         values = {"client_id": "-", "client_secret": "-", **values}
     try:
-        return resolve_configuration(AutomatumSettings(), sections=SECTIONS, explicit_value=values or None)
+        return resolve_configuration(AutomatumSettings(), sections=sections, explicit_value=values or None)
     except ConfigurationException as error:
         raise _explained(error) from None
+
+
+def _of_organization(one: listed.Organization, with_credentials: bool) -> dict[str, Any]:
+    if one.name in AutomatumSettings.__dataclass_fields__:
+        raise ConfigurationError(f"{listed.KEY}.name", f"{one.name!r} is the name of a setting.", "Choose another.")
+    values = {"organization": one.name, "organization_id": one.organization_id, "named_id": one.named_id}
+    if one.base_url:
+        values["base_url"] = one.base_url
+    if with_credentials:
+        values["client_id"], values["client_secret"] = listed.credentials_of(one)
+    return values
 
 
 def _explained(error: ConfigurationException) -> ConfigurationError:

@@ -142,9 +142,9 @@ def _of_a_run(run: TableRun, chunk: Chunk) -> DltResource:
 
 def _declared(endpoint: Endpoint, settings: AutomatumSettings, read: Read) -> DltResource:
     logging.getLogger("dlt").addFilter(_quiet)
-    hints = {child.table: _child_hints(child) for child in endpoint.children}
-    hints[SWEEPS_TABLE] = _hints(SWEEPS_TABLE, "sweep_id")
-    hints[PAGES_TABLE] = _hints(PAGES_TABLE, ("sweep_id", "page"))
+    hints = {child.table: _child_hints(endpoint, child) for child in endpoint.children}
+    hints[SWEEPS_TABLE] = _hints(SWEEPS_TABLE, endpoint.key_with("sweep_id"))
+    hints[PAGES_TABLE] = _hints(PAGES_TABLE, endpoint.key_with("sweep_id", "page"))
     hints[history_table(endpoint)] = _history_hints(endpoint)
     # dlt starts the hints of a resource's other tables from the resource's own. So these are what all of them share,
     # and the table itself has the rest as a variant, like the others.
@@ -157,7 +157,7 @@ def _declared(endpoint: Endpoint, settings: AutomatumSettings, read: Read) -> Dl
     return dlt.resource(
         rows,
         name=endpoint.table,
-        primary_key=endpoint.row_key,
+        primary_key=endpoint.key_with(endpoint.row_key),
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
         columns=[_json_column()],
     )
@@ -167,10 +167,11 @@ def _own_hints(endpoint: Endpoint, hard: bool) -> Any:
     columns = [_json_column(), {"name": SYNCED_AT, "dedup_sort": "desc"}]
     if hard:
         columns.append({"name": DELETED_AT, "hard_delete": True})
-    return dlt.mark.make_hints(table_name=endpoint.table, primary_key=endpoint.row_key, columns=columns)
+    key = endpoint.key_with(endpoint.row_key)
+    return dlt.mark.make_hints(table_name=endpoint.table, primary_key=key, columns=columns)
 
 
-def _hints(table: str, key: str | tuple[str, ...]) -> Any:
+def _hints(table: str, key: tuple[str, ...]) -> Any:
     return dlt.mark.make_hints(table_name=table, primary_key=key, write_disposition="merge", columns=[_json_column()])
 
 
@@ -178,7 +179,7 @@ def _history_hints(endpoint: Endpoint) -> Any:
     return dlt.mark.make_hints(
         table_name=history_table(endpoint),
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
-        primary_key=(endpoint.row_key, VALID_FROM),
+        primary_key=endpoint.key_with(endpoint.row_key, VALID_FROM),
         columns=[_json_column(), {"name": SYNCED_AT, "dedup_sort": "desc"}],
     )
 
@@ -187,14 +188,14 @@ def _json_column() -> Any:
     return {"name": EXTRA, "data_type": "json"}
 
 
-def _child_hints(child: Child) -> Any:
+def _child_hints(endpoint: Endpoint, child: Child) -> Any:
     # By merge key all rows of a parent are replaced; by primary key and `_removed` those of an earlier reading of the
     # same parent in the same package give way to the later one.
     return dlt.mark.make_hints(
         table_name=child.table,
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
-        primary_key=(child.parent_key, POSITION),
-        merge_key=child.parent_key,
+        primary_key=endpoint.key_with(child.parent_key, POSITION),
+        merge_key=endpoint.key_with(child.parent_key),
         columns=[
             _json_column(),
             {"name": REMOVED, "data_type": "bool", "hard_delete": True},

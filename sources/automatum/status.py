@@ -7,7 +7,8 @@ from typing import Any
 
 from dlt.common.pipeline import SupportsPipeline
 
-from .destination import PAGES_TABLE, SWEEPS_TABLE, moment, query
+from .destination import PAGES_TABLE, SWEEPS_TABLE, has_organizations, moment, query
+from .endpoints import ORGANIZATION
 
 _COLUMNS = (
     "table_name", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",
@@ -16,7 +17,7 @@ _COLUMNS = (
 
 
 def status(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
-    """The last sweep of each table, its verdict, age and cost; and sweeps that are under way.
+    """The last sweep of each table, its verdict, age and cost; and sweeps that are under way; by organization, if any.
 
     Args:
         pipeline: The pipeline whose destination is asked.
@@ -25,16 +26,24 @@ def status(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
+    if has_organizations(pipeline):
+        names = dict.fromkeys(name for (name,) in query(pipeline, SWEEPS_TABLE, (ORGANIZATION,)))
+        return {"organizations": {name: _status(pipeline, now, name) for name in sorted(names)}}
+    return _status(pipeline, now, None)
+
+
+def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None) -> dict[str, Any]:
     present = datetime.fromtimestamp(now, timezone.utc)
     tables: dict[str, Any] = {}
-    for row in query(pipeline, SWEEPS_TABLE, _COLUMNS, order_by="finished_at"):
+    for row in query(pipeline, SWEEPS_TABLE, _COLUMNS, "finished_at", organization_id):
         facts = dict(zip(_COLUMNS, row, strict=True))
         table, finished = facts.pop("table_name"), moment(facts.pop("finished_at"))
         if table not in tables:
             age = round((present - finished).total_seconds())
             tables[table] = {**facts, "reason": facts["reason"] or "", "finished_at": finished, "age_seconds": age}
     under_way: dict[str, Any] = {}
-    for table, page, total, read_at in query(pipeline, PAGES_TABLE, ("table_name", "page", "total", "read_at")):
+    columns = ("table_name", "page", "total", "read_at")
+    for table, page, total, read_at in query(pipeline, PAGES_TABLE, columns, organization_id=organization_id):
         so_far = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": moment(read_at)})
         so_far["pages"] = max(so_far["pages"], page)
         so_far["last_read_at"] = max(so_far["last_read_at"], moment(read_at))

@@ -9,7 +9,6 @@ from typing import Any
 
 import dlt
 from dlt.common.pipeline import SupportsPipeline
-from dlt.pipeline.exceptions import PipelineStepFailed
 
 from .account import Counts, Verdict
 from .connection import Connection
@@ -22,14 +21,14 @@ from .errors import (
     EXIT_MORE_TO_DO,
     EXIT_UNREACHABLE,
     AutomatumError,
-    DestinationError,
+    MoreToDo,
     ScopeMissing,
     instant,
 )
+from .loading import Loading
 from .outcome import Chunk
 from .reading import TableRun
 from .records import utc
-from .redaction import redact
 from .selection import Selection
 from .sessions import Session, take_up
 from .source import chunk_source, select_rows
@@ -49,6 +48,7 @@ class Summary:
         runs: What came of each table.
         skipped: Group or table to the reason why it did not run.
         errors: What went wrong, worst first.
+        metering: Rows of the ledger's tables that were brought up to date; None if that was not asked for.
     """
 
     verdict: Verdict = "complete"
@@ -58,6 +58,7 @@ class Summary:
     runs: list[TableRun] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     errors: list[AutomatumError] = field(default_factory=list)
+    metering: dict[str, int] | None = None
 
     @property
     def exit_code(self) -> int:
@@ -72,7 +73,26 @@ class Summary:
     def resume_at(self) -> float | None:
         """Epoch seconds at which to come back for the rest; None if any time will do, or nothing is left."""
         stops = [run.outcome.stopped for run in self.runs if run.outcome.verdict == "more_to_do"]
+        stops += [error for error in self.errors if isinstance(error, MoreToDo)]
         return max((stop.resume_at for stop in stops if stop and stop.resume_at is not None), default=None)
+
+    def take_over(self, earlier: Summary) -> None:
+        """Take over what an earlier run of the same sync did, so that this tells of both.
+
+        Args:
+            earlier: Its summary.
+        """
+        known = {run.endpoint.table: run for run in earlier.runs}
+        for run in self.runs:
+            before = known.get(run.endpoint.table)
+            if before and not run.outcome.settled:
+                run.outcome.requests += before.outcome.requests
+        self.runs = [
+            known.get(run.endpoint.table, run) if run.outcome.settled else run for run in self.runs
+        ] or earlier.runs
+        self.requests = max(self.requests, earlier.requests)
+        self.token_requests = max(self.token_requests, earlier.token_requests)
+        self.seconds += earlier.seconds
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object; reports are summed under `analytics` and listed there."""
@@ -94,6 +114,7 @@ class Summary:
             "tables": tables,
             "skipped": self.skipped,
             "errors": [error.as_json() for error in self.errors],
+            **({} if self.metering is None else {"metering": self.metering}),
         }
 
 
@@ -104,6 +125,7 @@ def sync(
     *,
     selection: Selection | None = None,
     on_page: Callable[[TableRun], None] | None = None,
+    free: Callable[[], None] = lambda: None,
 ) -> Summary:
     """Bring the destination up to date.
 
@@ -113,6 +135,7 @@ def sync(
         names: Tables or groups; empty for the configured ones, or else for all that the scopes allow.
         selection: Which rows, and what may be done about missing ones; None for what the settings say.
         on_page: Called after each page, with the run it belongs to.
+        free: Waits until no other program holds the destination, or raises; see `Warehouse.written_by`.
 
     Returns:
         What was done. Errors of single tables are in it; the others were synced all the same.
@@ -121,6 +144,7 @@ def sync(
         ConfigurationError: An unknown name.
         AccessError: The credentials are refused.
         ApiUnreachable: The token endpoint gives no answer.
+        Busy: Another program holds the destination; what was read is loaded by the next run.
         DestinationError: The destination refuses.
     """
     started = connection.clock.monotonic()
@@ -130,8 +154,9 @@ def sync(
     named = tuple(names) or tuple(settings.tables or ())
     chosen = connection.select(named, "argument TABLE" if names else "sources.automatum.tables")
     missing = connection.missing_scopes(chosen)
-    prepare(pipeline)
-    left_behind = _load_left_behind(pipeline)
+    prepare(pipeline, bool(settings.organization))
+    load = Loading(pipeline, connection.clock, free)
+    left_behind = load.left_behind()
     granted = [one.table for one in chosen if one.group not in missing]
     session = _session(connection, pipeline, granted, selection, left_behind)
     summary.runs = [TableRun(endpoint, connection, selection, on_page, session) for endpoint in chosen]
@@ -141,24 +166,32 @@ def sync(
             run.settle(session.settled[run.endpoint.table])
     while todo := [run for run in summary.runs if not run.done]:
         chunk = Chunk(settings.chunk_rows, connection.clock.monotonic() + settings.chunk_seconds)
-        _load(pipeline, chunk_source(todo, chunk))
+        load.run(chunk_source(todo, chunk))
     over = [run.endpoint.table for run in summary.runs if run.left_pages and run.outcome.verdict != "more_to_do"]
     if over:
-        prune_pages(pipeline, over)
+        prune_pages(pipeline, over, settings.owner)
     _conclude(connection, summary, started)
+    for run in summary.runs:
+        run.forget()
     return summary
 
 
-def open_pipeline(destination: Any, dataset: str, pipelines_dir: str | None = None) -> dlt.Pipeline:
+PIPELINE = "automatum"
+
+
+def open_pipeline(
+    destination: Any, dataset: str, pipelines_dir: str | None = None, name: str = PIPELINE
+) -> dlt.Pipeline:
     """The dlt pipeline of a sync.
 
     Args:
         destination: dlt destination, or its name.
         dataset: Dataset (schema) that the tables are in.
         pipelines_dir: dlt's working folder; None for its default.
+        name: Name of the pipeline.
     """
     return dlt.pipeline(
-        "automatum",
+        name,
         destination=destination,
         dataset_name=dataset,
         pipelines_dir=pipelines_dir,  # type: ignore[arg-type]
@@ -173,9 +206,10 @@ def _session(
     left_behind: bool,
 ) -> Session | None:
     """The sync that this run belongs to; None where it reads a part only, or no table at all."""
-    if not tables or not selection.everything or selection.since:
+    if not tables or not selection.everything or selection.ranged:
         return None
-    session = take_up(pipeline, tables, utc(connection.clock.time()), left_behind)
+    now, owner = utc(connection.clock.time()), connection.settings.owner
+    session = take_up(pipeline, tables, now, left_behind, owner)
     if session.settled:
         logger.info("going on with an interrupted sync; finished already: %s", ", ".join(sorted(session.settled)))
     return session
@@ -188,58 +222,6 @@ def _leave_out(missing: dict[str, str], connection: Connection, summary: Summary
             run.skip(f"needs scope {missing[run.endpoint.group]}, which is not granted")
     if missing and (asked_for or all(run.outcome.skipped for run in summary.runs)):
         summary.errors.append(ScopeMissing(missing, connection.transport.tokens.scopes() or frozenset()))
-
-
-def _load_left_behind(pipeline: SupportsPipeline) -> bool:
-    """Load what an interrupted run has read; returns whether there was anything.
-
-    A kill can leave an extracted package that dlt 1.31.0 fails on at every run from then on: one that is normalized
-    already ("Directory not empty"), or one whose tables are not in the saved schema ("Table not found"). What is in
-    it is in no destination, and so are the records that say that it was read: it is dropped, and read again.
-    """
-    _drop_extracted(pipeline, set(pipeline.list_normalized_load_packages()))  # type: ignore[attr-defined]
-    if not pipeline.has_pending_data:
-        return False
-    logger.info("loading what an earlier run left behind")
-    try:
-        pipeline.run()
-    except PipelineStepFailed as error:
-        if error.step != "normalize":
-            raise _failed(error) from error
-        _drop_extracted(pipeline)
-        logger.warning("what an earlier run left behind cannot be loaded; it is read again: %s", _cause(error))
-        if pipeline.has_pending_data:
-            _load(pipeline)
-    return True
-
-
-def _drop_extracted(pipeline: SupportsPipeline, among: set[str] | None = None) -> None:
-    extracted = set(pipeline.list_extracted_load_packages())  # type: ignore[attr-defined]
-    for load_id in extracted if among is None else extracted & among:
-        pipeline._get_normalize_storage().extracted_packages.delete_package(load_id)  # type: ignore[attr-defined]
-
-
-def _load(pipeline: SupportsPipeline, source: Any = None) -> None:
-    """Run the pipeline."""
-    try:
-        pipeline.run(source) if source is not None else pipeline.run()
-    except PipelineStepFailed as error:
-        cause = error.__context__ or error.__cause__
-        if isinstance(cause, AutomatumError):
-            raise cause from None
-        raise _failed(error) from error
-
-
-def _failed(error: PipelineStepFailed) -> DestinationError:
-    return DestinationError(
-        f"The {error.step} step failed: {_cause(error)}",
-        "What was read is kept in dlt's working folder and loaded by the next run; --debug shows the whole error.",
-    )
-
-
-def _cause(error: PipelineStepFailed) -> str:
-    cause = error.__context__ or error.__cause__ or error
-    return f"{type(cause).__name__}: {redact(str(cause))[:500]}"
 
 
 def _conclude(connection: Connection, summary: Summary, started: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from dlt.common.pipeline import SupportsPipeline
 
 from .destination import count
-from .endpoints import Endpoint
+from .endpoints import ORGANIZATION, Endpoint
 from .errors import EXIT_COMPLETE, EXIT_INCOMPLETE
 from .history import IS_DELETED, VERSION, history_table
 from .records import DELETED_AT, ROW_HASH
@@ -68,8 +68,15 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verific
     found = Verification()
     for endpoint in endpoints:
         table, key = endpoint.table, endpoint.row_key
+        # In a table of several organizations the same key may be there once for each.
+        own = "{organization_id}, " if endpoint.by_organization else ""
         rules: list[Rule] = [
-            (table, "one row a key", f"SELECT {{key}} FROM {{{table}}} GROUP BY {{key}} HAVING COUNT(*) > 1", (table,))
+            (
+                table,
+                "one row a key",
+                f"SELECT {own}{{key}} FROM {{{table}}} GROUP BY {own}{{key}} HAVING COUNT(*) > 1",
+                (table,),
+            )
         ]
         for child in endpoint.children:
             rules.append(
@@ -77,11 +84,12 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verific
                     child.table,
                     "its parent is there",
                     f"SELECT c.{{parent}} FROM {{{child.table}}} c LEFT JOIN {{{table}}} t ON t.{{key}} = c.{{parent}} "
+                    f"{_same(endpoint, 't', 'c')}"
                     "WHERE t.{key} IS NULL",
                     (table, child.table),
                 )
             )
-        rules += _history_rules(table, history_table(endpoint))
+        rules += _history_rules(endpoint)
         names = {"key": key, "parent": endpoint.children[0].parent_key if endpoint.children else key}
         for about, rule, text, tables in rules:
             broken = count(pipeline, text, tables, {**names, **_NAMES})
@@ -91,6 +99,7 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verific
 
 
 _NAMES = {
+    ORGANIZATION: ORGANIZATION,
     "valid_from": "valid_from",
     "valid_to": "valid_to",
     "version": VERSION,
@@ -100,18 +109,27 @@ _NAMES = {
 }
 
 
-def _history_rules(table: str, history: str) -> list[Rule]:
+def _same(endpoint: Endpoint, one: str, other: str) -> str:
+    """That two rows are of the same organization, where there are several."""
+    return f"AND {one}.{{organization_id}} = {other}.{{organization_id}} " if endpoint.by_organization else ""
+
+
+def _history_rules(endpoint: Endpoint) -> list[Rule]:
+    table, history = endpoint.table, history_table(endpoint)
+    by = ", h.{organization_id}" if endpoint.by_organization else ""
+    owner = ", {organization_id}" if endpoint.by_organization else ""
     open_versions = f"FROM {{{history}}} h WHERE h.{{valid_to}} IS NULL"
     next_one = (
         f"SELECT h.{{key}}, h.{{valid_to}} AS ends, LEAD(h.{{valid_from}}) OVER "
-        f"(PARTITION BY h.{{key}} ORDER BY h.{{valid_from}}) AS begins FROM {{{history}}} h"
+        f"(PARTITION BY h.{{key}}{by} ORDER BY h.{{valid_from}}) AS begins FROM {{{history}}} h"
     )
     return [
         (
             history,
             "one open version a key",
-            f"SELECT k.{{key}} FROM (SELECT DISTINCT {{key}} FROM {{{history}}}) k LEFT JOIN "
-            f"(SELECT h.{{key}}, COUNT(*) AS versions {open_versions} GROUP BY h.{{key}}) o ON o.{{key}} = k.{{key}} "
+            f"SELECT k.{{key}} FROM (SELECT DISTINCT {{key}}{owner} FROM {{{history}}}) k LEFT JOIN "
+            f"(SELECT h.{{key}}{by}, COUNT(*) AS versions {open_versions} GROUP BY h.{{key}}{by}) o "
+            f"ON o.{{key}} = k.{{key}} {_same(endpoint, 'o', 'k')}"
             "WHERE o.versions IS NULL OR o.versions <> 1",
             (history,),
         ),
@@ -125,8 +143,8 @@ def _history_rules(table: str, history: str) -> list[Rule]:
         (
             history,
             "the open version is what the table holds",
-            f"SELECT t.{{key}} FROM {{{table}}} t LEFT JOIN (SELECT h.{{key}}, h.{{version}}, h.{{deleted}} "
-            f"{open_versions}) o ON o.{{key}} = t.{{key}} "
+            f"SELECT t.{{key}} FROM {{{table}}} t LEFT JOIN (SELECT h.{{key}}{by}, h.{{version}}, h.{{deleted}} "
+            f"{open_versions}) o ON o.{{key}} = t.{{key}} {_same(endpoint, 'o', 't')}"
             "WHERE (o.{key} IS NULL AND t.{deleted_at} IS NULL) OR (t.{deleted_at} IS NULL AND "
             "o.{version} <> t.{row_hash}) OR (t.{deleted_at} IS NOT NULL AND NOT o.{deleted})",
             (table, history),

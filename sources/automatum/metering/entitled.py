@@ -96,7 +96,7 @@ class Entitled:
         return None
 
 
-def read_entitled(pipeline: SupportsPipeline) -> Entitled | None:
+def read_entitled(pipeline: SupportsPipeline, organization_id: str | None = None) -> Entitled | None:
     """Read the synced tables, once.
 
     What is not known is not checked: a table that is not there or is empty, a column that is null throughout. The API's
@@ -104,6 +104,7 @@ def read_entitled(pipeline: SupportsPipeline) -> Entitled | None:
 
     Args:
         pipeline: The pipeline that syncs them.
+        organization_id: Whose rows, where the tables hold those of several organizations.
 
     Returns:
         What they hold; None if there are neither customers nor entitlements.
@@ -111,27 +112,28 @@ def read_entitled(pipeline: SupportsPipeline) -> Entitled | None:
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
-    customers = _read_customers(pipeline)
-    entitlements = _read_entitlements(pipeline)
+    customers = _read_customers(pipeline, organization_id)
+    entitlements = _read_entitlements(pipeline, organization_id)
     if customers is None and entitlements is None:
         return None
     dimensions: dict[str, set[str]] = defaultdict(set)
     if entitlements is not None:
-        for parent, key in query(pipeline, _DIMENSIONS.table, (_DIMENSIONS.parent_key, "key")):
+        columns = (_DIMENSIONS.parent_key, "key")
+        for parent, key in query(pipeline, _DIMENSIONS.table, columns, organization_id=organization_id):
             if parent and key:
                 dimensions[parent].add(key)
     return Entitled(customers, entitlements, dict(dimensions))
 
 
-def _read_customers(pipeline: SupportsPipeline) -> dict[str, _Customer] | None:
-    rows = query(pipeline, CUSTOMERS.table, ("id", "vendor", DELETED_AT))
+def _read_customers(pipeline: SupportsPipeline, organization_id: str | None) -> dict[str, _Customer] | None:
+    rows = query(pipeline, CUSTOMERS.table, ("id", "vendor", DELETED_AT), organization_id=organization_id)
     found: dict[str, _Customer] = {}
     for id_, vendor, deleted_at in rows:
         found[id_] = _Customer(_lower(vendor), deleted_at is not None)
     return found or None
 
 
-def _read_entitlements(pipeline: SupportsPipeline) -> dict[str, list[_Entitlement]] | None:
+def _read_entitlements(pipeline: SupportsPipeline, organization_id: str | None) -> dict[str, list[_Entitlement]] | None:
     columns = (
         "id",
         "customer_id",
@@ -146,7 +148,7 @@ def _read_entitlements(pipeline: SupportsPipeline) -> dict[str, list[_Entitlemen
     found: dict[str, list[_Entitlement]] = defaultdict(list)
     linked = False
     for id_, customer_id, listing_id, vendor, status, start, end, expires_at, deleted_at in query(
-        pipeline, ENTITLEMENTS.table, columns
+        pipeline, ENTITLEMENTS.table, columns, organization_id=organization_id
     ):
         linked = linked or bool(customer_id)
         if customer_id and deleted_at is None:

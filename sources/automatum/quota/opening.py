@@ -11,6 +11,7 @@ import platformdirs
 
 from ..clock import Clock
 from ..errors import ConfigurationError
+from ..organizations import apart
 from ..settings import AutomatumSettings
 from .quota import Quota
 from .redis import SCHEMES, RedisStore
@@ -60,6 +61,8 @@ def _store(settings: AutomatumSettings, clock: Clock) -> Store:
     if scheme == "memory":
         return MemoryStore(clock)
     if scheme == "sqlite" and url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
+        # Redis keeps each application's tally under its name; a file holds one.
+        url = apart(_KEY, url, settings.organization)
         return SqliteStore(Path(url.removeprefix("sqlite:///")), clock)
     if scheme in SCHEMES:
         return RedisStore(url, name, clock)
