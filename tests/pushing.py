@@ -53,14 +53,14 @@ def use(one, dimension, at, units, price=None):
     }
 
 
-def rows_of(sandbox, back=(1, 2), now=None, most=None):
+def rows_of(sandbox, back=(1, 2), now=None, most=None, organization=None):
     """A row for everything billable in each of these hours, counted back; no two have the same units.
 
     Hours 1 to 4 are in time on every day of the year: the first six hours of a month take what is that young, too.
     """
     now, rows, seen = now or datetime.now(UTC), [], set()
     for hours in back:
-        for one in sandbox.billable():
+        for one in sandbox.billable(organization):
             for dimension in one.prices:
                 key = (one.customer_id, one.listing_id, dimension, hours)
                 if key not in seen:

@@ -197,6 +197,7 @@ def run_push(
     if grain not in ("hour", "day"):
         raise ConfigurationError("--grain", f"{grain!r} is neither hour nor day.")
     settings = settings or resolve_settings(with_credentials=confirm, organization=organization)
+    ledger = choose_ledger(settings, ledger_url)
     if confirm:
         connection: Connection | None = open_connection(settings, clock, stop, None, max_minutes, max_wait)
     else:
@@ -210,7 +211,7 @@ def run_push(
     return push(
         connection,
         read_usage(usage, pipeline=pipeline, mapping=mapping),
-        choose_ledger(settings, ledger_url),
+        ledger,
         clock,
         grain=grain,
         late_ok=late_ok,
