@@ -28,7 +28,7 @@ from .metering.entitled import read_entitled
 from .metering.ledger import Ledger
 from .metering.lines import Grain
 from .metering.usage import read_usage
-from .metering_export import entries_table, owner_of
+from .metering_export import LINES_KEY, entries_table, owner_of
 from .push import PushSummary, choose_ledger, push
 from .settings import AutomatumSettings, resolve_settings
 from .source import loading_pipeline
@@ -121,7 +121,7 @@ def metering_usage(
         with Ledger.open(choose_ledger(own, ledger_url), clock or SystemClock(), create=False) as ledger:
             found = list(ledger.fetch(summary.line_ids).values())
         if found:
-            yield entries_table([{**owner, **entry.as_row()} for entry in found])
+            yield entries_table([{**owner, **entry.as_row()} for entry in found], LINES_KEY)
         for error in summary.errors:
             raise error
 

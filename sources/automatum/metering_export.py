@@ -30,7 +30,8 @@ _TYPES = {
     "units": _MONEY, "price": _MONEY, "charged": _CHARGED, "accepted_units": _MONEY, "accepted_price": _MONEY,
     "asked_units": _MONEY, "asked_price": _MONEY,
 }  # fmt: skip
-_KEYS = (ORGANIZATION, "line_id", "attempt_id")
+LINES_KEY = ("line_id",)
+ATTEMPTS_KEY = ("attempt_id", "line_id")
 
 
 @dlt.source(name="automatum_metering", section="automatum")
@@ -46,10 +47,10 @@ def metering_ledger(ledger: Ledger, organization_id: str | None = None) -> Itera
     """
 
     def lines() -> Iterator[pa.Table]:
-        yield from _tables((entry.as_row() for entry in ledger.lines()), owner)
+        yield from _tables((entry.as_row() for entry in ledger.lines()), owner, LINES_KEY)
 
     def attempts() -> Iterator[pa.Table]:
-        yield from _tables((entry.as_row() for entry in ledger.attempts()), owner)
+        yield from _tables((entry.as_row() for entry in ledger.attempts()), owner, ATTEMPTS_KEY)
 
     owner = owner_of(organization_id)
     return [
@@ -60,8 +61,8 @@ def metering_ledger(ledger: Ledger, organization_id: str | None = None) -> Itera
             primary_key=[*owner, *key],
         )
         for read, name, key in (
-            (lines, "metering_lines", ("line_id",)),
-            (attempts, "metering_attempts", ("attempt_id", "line_id")),
+            (lines, "metering_lines", LINES_KEY),
+            (attempts, "metering_attempts", ATTEMPTS_KEY),
         )
     ]
 
@@ -94,23 +95,25 @@ def export_ledger(ledger: Ledger, pipeline: SupportsPipeline, organization_id: s
     return {table: counts.get(table, 0) for table in ("metering_lines", "metering_attempts")}
 
 
-def entries_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+def entries_table(rows: Sequence[dict[str, Any]], key: Sequence[str]) -> pa.Table:
     """Rows of the ledger as Arrow.
 
     Args:
         rows: At least one, from `Entry.as_row` or `AttemptEntry.as_row`.
+        key: What identifies them.
 
     Raises:
         DestinationError: A number has more digits than its column.
     """
     # dlt knows keys as not nullable, and says so where Arrow does not.
-    fields = [pa.field(name, _TYPES.get(name, pa.string()), nullable=name not in _KEYS) for name in rows[0]]
+    never_null = (ORGANIZATION, *key)
+    fields = [pa.field(name, _TYPES.get(name, pa.string()), nullable=name not in never_null) for name in rows[0]]
     return pa.table([_column(field, [row[field.name] for row in rows]) for field in fields], schema=pa.schema(fields))
 
 
-def _tables(rows: Iterator[dict[str, Any]], owner: Mapping[str, str]) -> Iterator[pa.Table]:
+def _tables(rows: Iterator[dict[str, Any]], owner: Mapping[str, str], key: Sequence[str]) -> Iterator[pa.Table]:
     while batch := list(islice(rows, BATCH)):
-        yield entries_table([{**owner, **row} for row in batch])
+        yield entries_table([{**owner, **row} for row in batch], key)
 
 
 def _column(field: pa.Field, values: list[Any]) -> pa.Array:
