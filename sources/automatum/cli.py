@@ -21,9 +21,12 @@ from .command import (
     Json,
     LockWait,
     MaxWait,
+    Notify,
+    NotifyOn,
     NoWait,
     OrganizationName,
     PipelinesDir,
+    Quiet,
     guarded,
     longest_wait,
     open_existing,
@@ -42,6 +45,7 @@ from .plan import plan as plan_sync
 from .plan import read_duration
 from .push_commands import push_app
 from .read_copy import refresh
+from .reporter import Reporter
 from .settings import resolve_settings
 from .several import SeveralSummary, sync_several
 from .source import select_rows
@@ -102,6 +106,9 @@ def sync(
     max_wait: MaxWait = None,
     lock_wait: LockWait = WAIT,
     pipelines_dir: PipelinesDir = None,
+    quiet: Quiet = False,
+    notify: Notify = None,
+    notify_on: NotifyOn = "change",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -128,7 +135,7 @@ def sync(
         with warehouse.written_by("automatum sync", clock, budget, lock_wait) as free:
 
             def sync_it(connection: Connection) -> Summary:
-                with display.Progress(connection) as progress:
+                with display.Progress(connection, quiet) as progress:
                     return sync_one(
                         connection,
                         warehouse,
@@ -149,11 +156,10 @@ def sync(
             if copy and not warehouse.missing:
                 free()
                 refresh(database, copy)
-        say(summary.as_json(), as_json, lambda: display.show_sync(summary))
-        display.show_sync_errors(summary)
-        return summary.exit_code
+        return reporter.finished(summary, summary.as_json(), lambda: display.show_sync(summary))
 
-    guarded(work, as_json, debug)
+    reporter = Reporter("sync", as_json, quiet, notify, notify_on)
+    guarded(work, as_json, debug, reporter)
 
 
 @app.command()

@@ -18,15 +18,17 @@ import typer
 from . import display
 from .budget import Budget
 from .clock import SystemClock
-from .errors import EXIT_SOFTWARE, AutomatumError, MoreToDo
+from .errors import EXIT_SOFTWARE, AutomatumError
 from .locks import WAIT
 from .metering.lines import plain
 from .quota import NO_WAIT
-from .redaction import guard_logging, redact
+from .redaction import guard_logging
 from .warehouse import Warehouse
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
+
+    from .reporter import Reporter
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 DestinationName = Annotated[
@@ -46,6 +48,17 @@ NoWait = Annotated[
     typer.Option("--no-wait", help="Exit 75 with the time to come back, rather than wait for the quota."),
 ]
 MaxWait = Annotated[float | None, typer.Option(min=0.0, help="The same for waits of more than so many seconds.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", help="Say nothing if nothing has changed; else one line, on stderr in trouble. For cron."),
+]
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="Post the result there. Others can see it in `ps`: prefer the setting notify_url."
+    ),
+]
+NotifyOn = Annotated[str, typer.Option(metavar="OCCASION", help="trouble; change, which includes it; always.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Log each request; show tracebacks.")]
 
 
@@ -90,29 +103,34 @@ def _digits(value: Any) -> Any:
     raise TypeError(type(value).__name__)
 
 
-def guarded(work: Callable[[], int], as_json: bool, debug: bool) -> NoReturn:
-    """Run a command; whatever goes wrong becomes a message and an exit code, and a traceback with --debug alone."""
+def guarded(work: Callable[[], int], as_json: bool, debug: bool, reporter: Reporter | None = None) -> NoReturn:
+    """Run a command; whatever goes wrong becomes a message and an exit code, and a traceback with --debug alone.
+
+    Args:
+        work: The command; returns the exit code.
+        as_json: One JSON object on stdout, errors included.
+        debug: Log each request; show tracebacks.
+        reporter: Who tells how it has ended; None for one that only shows it.
+    """
+    from .reporter import Reporter
+
+    reporter = reporter or Reporter("", as_json)
     guard_logging()
-    display.log_to_stderr(debug)
+    display.log_to_stderr(debug, quiet=reporter.quiet)
     try:
+        reporter.open()
         code = work()
     except AutomatumError as error:
         if debug:
             logging.getLogger("automatum").exception("%s", type(error).__name__)
-        if as_json:
-            later = error.as_json().get("resume_at")
-            verdict = "more_to_do" if isinstance(error, MoreToDo) else "incomplete"
-            say({"verdict": verdict, "resume_at": later, "errors": [error.as_json()]}, True, lambda: None)
-        display.show_error(error)
+        reporter.failed(error)
         code = error.exit_code
     except (KeyboardInterrupt, BrokenPipeError):
         code = 130
     except Exception as error:
         if debug:
             logging.getLogger("automatum").exception("unexpected")
-        display.show_fault(error)
-        if as_json:
-            fault = {"type": type(error).__name__, "message": redact(str(error)), "exit_code": EXIT_SOFTWARE}
-            say({"verdict": "incomplete", "errors": [fault]}, True, lambda: None)
+        reporter.broke(error)
         code = EXIT_SOFTWARE
+    reporter.notify()
     raise typer.Exit(code)

@@ -35,10 +35,10 @@ err = Console(stderr=True)
 _STATE_STYLE = {"ok": "green", "complete": "green", "no scope": "yellow", "more_to_do": "yellow"}
 
 
-def log_to_stderr(debug: bool) -> None:
-    """Show our log on stderr: what a run waits for and why; every request with `debug`."""
+def log_to_stderr(debug: bool, quiet: bool = False) -> None:
+    """Show our log on stderr: what a run waits for and why; every request with `debug`; warnings alone if `quiet`."""
     logger = logging.getLogger("automatum")
-    logger.setLevel(logging.DEBUG if debug else logging.INFO)
+    logger.setLevel(logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO)
     handler: logging.Handler
     if err.is_terminal:
         handler = RichHandler(console=err, show_path=False, markup=False, rich_tracebacks=False)
@@ -54,14 +54,15 @@ class Progress:
 
     Args:
         connection: Whose quota the estimate asks.
+        quiet: Off in a terminal, too.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, quiet: bool = False) -> None:
         self._connection = connection
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._latest: TaskID | None = None
-        if err.is_terminal:
+        if err.is_terminal and not quiet:
             self._bars = Bars(
                 TextColumn("{task.description:<22}"),
                 BarColumn(),
@@ -118,6 +119,11 @@ def show_fault(error: Exception) -> None:
     """An error that nobody foresaw."""
     _say("fault:", "bold red", f"{type(error).__name__}: {str(error)[:1000]}")
     _say("next: ", "bold", "This is a defect of the connector. Run again with --debug and report what it says.")
+
+
+def say_line(text: str, trouble: bool = False) -> None:
+    """One line, never wrapped: on stdout, or on stderr in trouble."""
+    (err if trouble else out).print(redact(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def _say(label: str, style: str, text: str) -> None:

@@ -37,6 +37,7 @@ from .metering.sending import Sending, Sent
 from .organizations import apart
 from .quota import network_file_system
 from .records import utc
+from .result import result_line
 from .settings import AutomatumSettings
 
 logger = logging.getLogger("automatum")
@@ -114,10 +115,42 @@ class PushSummary:
         counted = self.lines
         return any(counted[name] for name in ("rejected", "expired", "conflict", "unknown", "invalid"))
 
+    @property
+    def changed(self) -> bool:
+        """Whether a line has found its end in this push, or would go out with `--confirm`."""
+        counted = self.lines
+        if self.sent is None:
+            return counted["new"] > 0
+        return any((self.sent.accepted, self.sent.refused, self.sent.conflict, self.sent.unknown))
+
+    def line(self, brief: bool = False) -> str:
+        """The summary in one line, such as `automatum push: complete; accepted 12; 2 requests`.
+
+        Args:
+            brief: Without what a server said, which may hold customers' data.
+        """
+        name = "would send" if self.sent is None else "not sent"
+        lines = {name if one == "new" else one: number for one, number in self.lines.items()}
+        return result_line(
+            "push",
+            self.verdict,
+            self.exit_code,
+            changes=[f"{one} {number}" for one, number in lines.items() if number],
+            cost=f"{self.requests} requests",
+            reasons=["see automatum push status"] if self._unsettled else [],
+            errors=self.errors,
+            resume_at=self.resume_at,
+            brief=brief,
+        )
+
+    @property
+    def resume_at(self) -> float | None:
+        """Epoch seconds at which to come back for the rest; None if any time will do, or nothing is left."""
+        return next((one.resume_at for one in self.errors if isinstance(one, MoreToDo) and one.resume_at), None)
+
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object; `charged` is a number with exactly its digits."""
         intake = self.intake
-        resume_at = next((one.resume_at for one in self.errors if isinstance(one, MoreToDo) and one.resume_at), None)
         return {
             "verdict": self.verdict,
             "requests": self.requests,
@@ -134,7 +167,7 @@ class PushSummary:
             "bodies": self.sent.bodies if self.sent else len(bodies([*intake.to_send, *self.left_over])),
             "warnings": self.warnings,
             "ledger": self.ledger,
-            "resume_at": None if resume_at is None else instant(resume_at),
+            "resume_at": None if self.resume_at is None else instant(self.resume_at),
             "errors": [error.as_json() for error in self.errors],
         }
 

@@ -18,9 +18,12 @@ from .command import (
     Json,
     LockWait,
     MaxWait,
+    Notify,
+    NotifyOn,
     NoWait,
     OrganizationName,
     PipelinesDir,
+    Quiet,
     guarded,
     longest_wait,
     open_existing,
@@ -39,6 +42,7 @@ from .metering.settling import Settled, settle_by_events, settle_by_hand
 from .metering.transitions import State
 from .metering_export import export_ledger
 from .push import choose_ledger, refuse_network, send_planned
+from .reporter import Reporter
 from .settings import resolve_settings
 from .sync import open_pipeline
 from .warehouse import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Warehouse, alone
@@ -85,6 +89,9 @@ def push_usage(
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
     lock_wait: LockWait = WAIT,
+    quiet: Quiet = False,
+    notify: Notify = None,
+    notify_on: NotifyOn = "change",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -115,12 +122,10 @@ def push_usage(
             lock_wait=lock_wait,
             stop=stop_on_signals(),
         )
-        say(summary.as_json(), as_json, lambda: display.show_push(summary))
-        for error in summary.errors:
-            show_error(error)
-        return summary.exit_code
+        return reporter.finished(summary, summary.as_json(), lambda: display.show_push(summary))
 
-    guarded(work, as_json, debug)
+    reporter = Reporter("push", as_json, quiet, notify, notify_on)
+    guarded(work, as_json, debug, reporter)
 
 
 @push_app.command("status")

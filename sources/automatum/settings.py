@@ -229,6 +229,29 @@ def _of_organization(one: listed.Organization, with_credentials: bool) -> dict[s
     return values
 
 
+@configspec
+class NotificationSettings(BaseConfiguration):
+    """Where to tell how a run has ended; read apart from the rest, as it is what the rest is wrong that must be told.
+
+    Attributes:
+        notify_url: A webhook. Whoever knows it can write to the channel, so that it is a secret.
+    """
+
+    notify_url: Optional[TSecretStrValue] = None  # noqa: UP045
+
+
+def find_notify_url() -> str | None:
+    """The webhook that the configuration names; None if it names none.
+
+    Raises:
+        ConfigurationError: It is not text.
+    """
+    try:
+        return resolve_configuration(NotificationSettings(), sections=SECTIONS).notify_url or None
+    except ConfigurationException as error:
+        raise _explained(error) from None
+
+
 def _explained(error: ConfigurationException) -> ConfigurationError:
     name = getattr(error, "field_name", None)
     key = f"sources.automatum.{name}" if name else "sources.automatum"

@@ -29,6 +29,7 @@ from .loading import Loading
 from .outcome import Chunk
 from .reading import TableRun
 from .records import utc
+from .result import changes_of, result_line
 from .selection import Selection
 from .sessions import Session, take_up
 from .source import chunk_source, select_rows
@@ -93,6 +94,33 @@ class Summary:
         self.requests = max(self.requests, earlier.requests)
         self.token_requests = max(self.token_requests, earlier.token_requests)
         self.seconds += earlier.seconds
+
+    @property
+    def changed(self) -> bool:
+        """Whether any row was inserted, updated or deleted."""
+        counted = [run.outcome.counts for run in self.runs]
+        return any(counts.inserted or counts.updated or counts.deleted for counts in counted)
+
+    def line(self, brief: bool = False) -> str:
+        """The summary in one line, such as `automatum sync: complete; customers +3 ~2 -1; 11 requests, 4.2 s`.
+
+        Args:
+            brief: Without what a server or the destination said, which may hold customers' data.
+        """
+        tables = self.as_json()["tables"]
+        reasons = [f"{one}: {said['reason']}" for one, said in tables.items() if said["verdict"] == "incomplete"]
+        reasons += list(dict.fromkeys(run.outcome.stopped.message for run in self.runs if run.outcome.stopped))[:1]
+        return result_line(
+            "sync",
+            self.verdict,
+            self.exit_code,
+            changes=changes_of(tables),
+            cost=f"{self.requests} requests, {self.seconds:.1f} s",
+            reasons=reasons,
+            errors=self.errors,
+            resume_at=self.resume_at,
+            brief=brief,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object; reports are summed under `analytics` and listed there."""

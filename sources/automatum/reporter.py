@@ -1,0 +1,132 @@
+"""Where the result of a run goes: stdout, stderr and a webhook; all of it, or only what is worth a mail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from . import display
+from .command import say
+from .errors import EXIT_COMPLETE, EXIT_SOFTWARE, AutomatumError, ConfigurationError
+from .notification import KEY, OCCASIONS, Webhook, notice
+from .redaction import redact
+from .result import result_line, verdict_of
+from .settings import find_notify_url
+
+
+class Result(Protocol):
+    """What a run has come to: the summary of a sync, of a push."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether it changed anything."""
+
+    @property
+    def exit_code(self) -> int:
+        """What the process says to whoever started it."""
+
+    @property
+    def errors(self) -> Sequence[AutomatumError]:
+        """What went wrong, worst first."""
+
+    def line(self, brief: bool = False) -> str:
+        """One line; if brief, without what others said."""
+
+
+class Reporter:
+    """Tells how one run has ended, once.
+
+    Args:
+        command: `sync`, `push`.
+        as_json: One JSON object on stdout, whatever else is said.
+        quiet: Nothing if it is complete and nothing has changed; else one line: on stdout, or on stderr in trouble.
+        notify: The webhook's URL; None for the one in the settings, if there is one.
+        notify_on: One of `OCCASIONS`.
+    """
+
+    def __init__(
+        self, command: str, as_json: bool, quiet: bool = False, notify: str | None = None, notify_on: str = "change"
+    ) -> None:
+        self._command, self._as_json, self.quiet = command, as_json, quiet
+        self._notify, self._notify_on = notify, notify_on
+        self._webhook: Webhook | None = None
+        self._notice: dict[str, Any] | None = None
+
+    def open(self) -> None:
+        """Find the webhook.
+
+        Raises:
+            ConfigurationError: It, or the occasion, makes no sense.
+        """
+        if self._notify_on not in OCCASIONS:
+            raise ConfigurationError("--notify-on", f"{self._notify_on!r} is none of {', '.join(OCCASIONS)}.")
+        url = self._notify or find_notify_url()
+        if url:
+            self._webhook = Webhook(url, "--notify" if self._notify else KEY)
+
+    def finished(self, result: Result, figures: Mapping[str, Any], show: Callable[[], None]) -> int:
+        """It ran, well or not; returns the exit code.
+
+        Args:
+            result: What it has come to.
+            figures: The same as one JSON object.
+            show: Shows it to a person.
+        """
+        code = result.exit_code
+        trouble = code != EXIT_COMPLETE
+        if self._as_json or not self.quiet:
+            say(dict(figures), self._as_json, show)
+        elif result.changed and not trouble:
+            display.say_line(result.line())
+        if self.quiet:
+            if trouble:
+                display.say_line(result.line(), trouble=True)
+        else:
+            for error in result.errors:
+                display.show_error(error)
+        self._note(trouble, result.changed, code, result.line(brief=True), figures, result.errors)
+        return code
+
+    def failed(self, error: AutomatumError) -> None:
+        """It ended before it had a summary."""
+        figures = {"verdict": verdict_of(error), "resume_at": error.as_json().get("resume_at")}
+        if self._as_json:
+            say({**figures, "errors": [error.as_json()]}, True, lambda: None)
+        if self.quiet:
+            display.say_line(self._line(error), trouble=True)
+        else:
+            display.show_error(error)
+        self._note(True, False, error.exit_code, self._line(error, brief=True), figures, [error])
+
+    def broke(self, error: Exception) -> None:
+        """It met a defect of ours."""
+        figures = {"verdict": "incomplete"}
+        if self._as_json:
+            fault = {"type": type(error).__name__, "message": redact(str(error)), "exit_code": EXIT_SOFTWARE}
+            say({**figures, "errors": [fault]}, True, lambda: None)
+        display.show_fault(error)
+        text = result_line(self._command, "incomplete", EXIT_SOFTWARE, changes=[f"fault: {type(error).__name__}"])
+        self._note(True, False, EXIT_SOFTWARE, text, figures, [])
+
+    def notify(self) -> None:
+        """Post what there is to post; if it does not arrive, one line on stderr says so, and nothing else happens."""
+        if self._webhook is None or self._notice is None:
+            return
+        problem = self._webhook.post(self._notice)
+        if problem:
+            display.say_line(f"automatum {self._command}: the notification did not arrive: {problem}", trouble=True)
+
+    def _line(self, error: AutomatumError, brief: bool = False) -> str:
+        return result_line(self._command, verdict_of(error), error.exit_code, errors=[error], brief=brief)
+
+    def _note(
+        self,
+        trouble: bool,
+        changed: bool,
+        code: int,
+        text: str,
+        figures: Mapping[str, Any],
+        errors: Sequence[AutomatumError],
+    ) -> None:
+        if trouble or self._notify_on == "always" or (changed and self._notify_on == "change"):
+            self._notice = notice(self._command, text, code, figures, errors)
