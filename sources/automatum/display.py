@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -122,8 +123,10 @@ def show_fault(error: Exception) -> None:
 
 
 def say_line(text: str, trouble: bool = False) -> None:
-    """One line, never wrapped: on stdout, or on stderr in trouble."""
-    (err if trouble else out).print(redact(text), markup=False, highlight=False, soft_wrap=True)
+    """One line, never wrapped: on stdout, or on stderr in trouble; in a file, as our log, with the time before it."""
+    console = err if trouble else out
+    stamp = "" if console.is_terminal else f"{instant(time.time())} "
+    console.print(stamp + redact(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def _say(label: str, style: str, text: str) -> None:
