@@ -16,6 +16,7 @@ from .errors import (
 )
 from .redaction import redact
 
+_NO_STEP = "Run again; with --debug each request is shown."
 _SIGNS = (("inserted", "+"), ("updated", "~"), ("deleted", "-"))
 
 
@@ -51,7 +52,7 @@ def result_line(
         parts.append((in_our_words(failed[0]) if brief else failed[0].message).rstrip("."))
         if len(failed) > 1:
             parts.append(f"{len(failed) - 1} more: {', '.join(type(one).__name__ for one in failed[1:])}")
-        parts.append(f"next: {failed[0].next_step.rstrip('.')}" if failed[0].next_step else "")
+        parts.append(f"next: {(failed[0].next_step or _NO_STEP).rstrip('.')}")
     elif not brief:
         parts += [reason.rstrip(".") for reason in reasons]
     if resume_at is not None:

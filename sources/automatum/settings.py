@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional  # noqa: UP035  dlt resolves these 
 from urllib.parse import urlsplit
 
 from dlt.common.configuration import configspec, resolve_configuration
+from dlt.common.configuration.const import TYPE_EXAMPLES
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.typing import TSecretStrValue
@@ -37,6 +38,7 @@ _POSITIVE = (
     "retry_deadline",
     "retry_attempts",
 )
+_PLACEHOLDER = TYPE_EXAMPLES["text"]
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Limits = tuple[tuple[int, float], ...]
@@ -119,7 +121,7 @@ class AutomatumSettings(BaseConfiguration):
     def _find_credentials(self) -> None:
         for name in ("client_id", "client_secret"):
             # Set but empty is what a shell makes of a variable that is not there.
-            value = getattr(self, name) or os.environ.get(f"AUTOMATUM_{name.upper()}")
+            value = _filled_in(getattr(self, name)) or os.environ.get(f"AUTOMATUM_{name.upper()}")
             setattr(self, name, value or None)
             if not value:
                 raise ConfigurationError(
@@ -137,6 +139,7 @@ class AutomatumSettings(BaseConfiguration):
             ConfigurationError: A value makes no sense; the key is named.
         """
         self._find_credentials()
+        self.quota_url, self.ledger_url = _filled_in(self.quota_url), _filled_in(self.ledger_url)
         keep_secret(self.client_secret)
         self.base_url = _root(self.base_url)
         self.app_limits()
@@ -230,6 +233,14 @@ def _of_organization(one: listed.Organization, with_credentials: bool) -> dict[s
 
 
 @configspec
+class AskedFor(BaseConfiguration):
+    """What `dlt init` writes into the configuration for the user to fill in."""
+
+    client_id: str = None  # type: ignore[assignment]
+    client_secret: TSecretStrValue = None  # type: ignore[assignment]
+
+
+@configspec
 class NotificationSettings(BaseConfiguration):
     """Where to tell how a run has ended; read apart from the rest, as it is what the rest is wrong that must be told.
 
@@ -247,9 +258,14 @@ def find_notify_url() -> str | None:
         ConfigurationError: It is not text.
     """
     try:
-        return resolve_configuration(NotificationSettings(), sections=SECTIONS).notify_url or None
+        return _filled_in(resolve_configuration(NotificationSettings(), sections=SECTIONS).notify_url) or None
     except ConfigurationException as error:
         raise _explained(error) from None
+
+
+def _filled_in(value: str | None) -> str | None:
+    """None for what `dlt init` writes in place of a value, so that a key that nobody filled in counts as not set."""
+    return None if value == _PLACEHOLDER else value
 
 
 def _explained(error: ConfigurationException) -> ConfigurationError:
