@@ -349,6 +349,7 @@ def test_the_secret_of_the_application_is_blotted_out_of_everything(start, desk,
     desk.sync("customers")
     body = notice("sync", f"x {secret}", 1, {"verdict": secret}, [ConfigurationError(secret, secret, secret)])
     assert "canary" not in json.dumps(body)
+    assert "canary" not in result_line("sync", "complete", 0, cost=f"x {secret}")
     assert "canary" not in repr(Webhook("https://example.com/canary-of-the-channel"))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import SMALL, WIDE_LIMITS
+from .conftest import WIDE_LIMITS
 from .crontab import due, read_crontab
 from .pushing import rows_of
 
@@ -84,15 +84,13 @@ def test_quiet_leaves_debug_as_it_is(small, desk):
 
 def test_quiet_keeps_waits_to_itself(start, desk):
     """A wait for the quota is no news: it is logged without --quiet, and not with it."""
-    from automatum_sandbox import AppConfig
-
-    served = start(**SMALL, apps=(AppConfig(scopes=("read:customers",)),))
+    served = start(customers=250, entitlements=0, private_offers=0, days=0)
     desk.use(served)
-    desk.set(application_limits=[[2, 2]], quota_url="memory://")
-    loud = desk.run("sync")
-    desk.run("sync")
-    assert "waiting" not in desk.run("sync", "--quiet").err
-    assert loud.code == 0
+    desk.set(application_limits=[[2, 1.2]], quota_url="memory://")
+    loud = desk.run("sync", "customers")
+    quiet = desk.run("sync", "customers", "--quiet")
+    assert (loud.code, quiet.code, quiet.err) == (0, 0, "")
+    assert "waiting" in loud.err
 
 
 def test_a_quiet_push_tells_what_it_has_sent(small, desk):
