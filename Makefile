@@ -15,7 +15,7 @@ export UV_SYSTEM_CERTS := true
 export UV_COMPILE_BYTECODE := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
 
-.PHONY: demo test lint types unit kills drift quota push memory benchmarks setup lock clean
+.PHONY: demo test lint types unit kills drift quota push package memory benchmarks setup lock clean
 
 demo: setup
 	$(BIN)/automatum demo
@@ -45,6 +45,17 @@ quota: setup
 
 push: setup
 	KILLS=100 $(BIN)/python -m pytest -s tests/test_push_kills.py
+
+# The wheel and the sdist, each in an environment with what it asks for and nothing else. Asks the package index.
+package: setup
+	rm -rf dist
+	$(UV) build --quiet --out-dir dist
+	set -e; for built in dist/*.whl dist/*.tar.gz; do \
+		echo "$$built"; \
+		$(UV) venv --quiet --clear --python "$(PYTHON)" .cache/bare; \
+		$(UV) pip install --quiet --python .cache/bare/bin/python "dlt-source-automatum[sandbox] @ file://$(CURDIR)/$$built"; \
+		(cd .cache/bare && bin/automatum --version && bin/automatum demo >/dev/null && bin/automatum discover >/dev/null); \
+	done
 
 benchmarks: setup
 	$(BIN)/python benchmarks/quota.py
