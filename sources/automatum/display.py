@@ -151,14 +151,6 @@ def show_sync(summary: Summary | SeveralSummary) -> None:
     out.print(f"{summary.verdict}: {requests} requests in {summary.seconds:.1f} s", highlight=False)
 
 
-def show_sync_errors(summary: Summary | SeveralSummary) -> None:
-    """What went wrong, on stderr, with the organization where there are several."""
-    parts = {"": summary} if isinstance(summary, Summary) else summary.summaries
-    for name, one in parts.items():
-        for error in one.errors:
-            show_error(error, name)
-
-
 def show_summary(summary: Summary) -> None:
     """The tables of a sync, and its verdict."""
     figures = summary.as_json()

@@ -116,6 +116,11 @@ class PushSummary:
         return any(counted[name] for name in ("rejected", "expired", "conflict", "unknown", "invalid"))
 
     @property
+    def named_errors(self) -> list[tuple[str, AutomatumError]]:
+        """The errors, each with an empty text in place of the organization, as there is but one."""
+        return [("", error) for error in self.errors]
+
+    @property
     def changed(self) -> bool:
         """Whether a line has found its end in this push, or would go out with `--confirm`."""
         counted = self.lines
@@ -138,7 +143,7 @@ class PushSummary:
             changes=[f"{one} {number}" for one, number in lines.items() if number],
             cost=f"{self.requests} requests",
             reasons=["see automatum push status"] if self._unsettled else [],
-            errors=self.errors,
+            errors=self.named_errors,
             resume_at=self.resume_at,
             brief=brief,
         )

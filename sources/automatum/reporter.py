@@ -26,8 +26,8 @@ class Result(Protocol):
         """What the process says to whoever started it."""
 
     @property
-    def errors(self) -> Sequence[AutomatumError]:
-        """What went wrong, worst first."""
+    def named_errors(self) -> Sequence[tuple[str, AutomatumError]]:
+        """What went wrong, worst first, each with its organization, or an empty text."""
 
     def line(self, brief: bool = False) -> str:
         """One line; if brief, without what others said."""
@@ -82,9 +82,10 @@ class Reporter:
             if trouble:
                 display.say_line(result.line(), trouble=True)
         else:
-            for error in result.errors:
-                display.show_error(error)
-        self._note(trouble, result.changed, code, result.line(brief=True), figures, result.errors)
+            for name, error in result.named_errors:
+                display.show_error(error, name)
+        errors = [error for _, error in result.named_errors]
+        self._note(trouble, result.changed, code, result.line(brief=True), figures, errors)
         return code
 
     def failed(self, error: AutomatumError) -> None:
@@ -117,7 +118,7 @@ class Reporter:
             display.say_line(f"automatum {self._command}: the notification did not arrive: {problem}", trouble=True)
 
     def _line(self, error: AutomatumError, brief: bool = False) -> str:
-        return result_line(self._command, verdict_of(error), error.exit_code, errors=[error], brief=brief)
+        return result_line(self._command, verdict_of(error), error.exit_code, errors=[("", error)], brief=brief)
 
     def _note(
         self,

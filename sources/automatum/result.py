@@ -16,6 +16,8 @@ from .errors import (
 )
 from .redaction import redact
 
+_MOST_NAMED = 3
+"""Further errors whose kind is said; a line is to be read."""
 _NO_STEP = "Run again; with --debug each request is shown."
 _SIGNS = (("inserted", "+"), ("updated", "~"), ("deleted", "-"))
 
@@ -28,7 +30,7 @@ def result_line(
     changes: Iterable[str] = (),
     cost: str = "",
     reasons: Iterable[str] = (),
-    errors: Iterable[AutomatumError] = (),
+    errors: Iterable[tuple[str, AutomatumError]] = (),
     resume_at: float | None = None,
     brief: bool = False,
 ) -> str:
@@ -41,7 +43,7 @@ def result_line(
         changes: Such as `customers +3 ~2`.
         cost: Such as `11 requests, 4.2 s`.
         reasons: Why it is not complete, where no error says it.
-        errors: What went wrong, worst first.
+        errors: What went wrong, worst first, each with the organization that it went wrong for, or an empty text.
         resume_at: Epoch seconds at which to come back.
         brief: Leave out what others said: a server or database may repeat customers' data.
     """
@@ -49,10 +51,13 @@ def result_line(
     code = f" (exit {exit_code})" if exit_code != EXIT_COMPLETE else ""
     parts = [f"automatum {command}: {verdict.replace('_', ' ')}{code}", ", ".join(changes), cost]
     if failed:
-        parts.append((in_our_words(failed[0]) if brief else failed[0].message).rstrip("."))
+        where, first = failed[0]
+        parts.append(_named(where, in_our_words(first) if brief else first.message).rstrip("."))
         if len(failed) > 1:
-            parts.append(f"{len(failed) - 1} more: {', '.join(type(one).__name__ for one in failed[1:])}")
-        parts.append(f"next: {(failed[0].next_step or _NO_STEP).rstrip('.')}")
+            others = [_named(name, type(error).__name__) for name, error in failed[1 : 1 + _MOST_NAMED]]
+            left = "" if len(failed) <= 1 + _MOST_NAMED else ", ..."
+            parts.append(f"{len(failed) - 1} more ({', '.join(others)}{left})")
+        parts.append(f"next: {(first.next_step or _NO_STEP).rstrip('.')}")
     elif not brief:
         parts += [reason.rstrip(".") for reason in reasons]
     if resume_at is not None:
@@ -60,6 +65,10 @@ def result_line(
     elif verdict == "more_to_do" and not failed:
         parts.append("run again: it goes on from there")
     return redact(" ".join("; ".join(part for part in parts if part).split()))
+
+
+def _named(organization: str, text: str) -> str:
+    return f"{organization}: {text}" if organization else text
 
 
 def changes_of(tables: Mapping[str, Mapping[str, object]]) -> list[str]:

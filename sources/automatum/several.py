@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ from .errors import (
 )
 from .quota import NO_WAIT
 from .redaction import redact
+from .result import changes_of, result_line
 from .sync import Summary
 
 logger = logging.getLogger("automatum")
@@ -69,6 +71,42 @@ class SeveralSummary:
     def errors(self) -> list[AutomatumError]:
         """What went wrong, in the order of the organizations."""
         return [error for one in self.summaries.values() for error in one.errors]
+
+    @property
+    def named_errors(self) -> list[tuple[str, AutomatumError]]:
+        """The errors, each with its organization."""
+        return [(name, error) for name, one in self.summaries.items() for error in one.errors]
+
+    @property
+    def changed(self) -> bool:
+        """Whether any row of any organization was inserted, updated or deleted."""
+        return any(one.changed for one in self.summaries.values())
+
+    def line(self, brief: bool = False) -> str:
+        """The summary in one line: changes by table, summed over the organizations.
+
+        Args:
+            brief: Without what a server or the destination said, which may hold customers' data.
+        """
+        tables: dict[str, Counter[str]] = {}
+        for one in self.summaries.values():
+            for table, figures in one.as_json()["tables"].items():
+                counts = {name: figures[name] for name in ("inserted", "updated", "deleted")}
+                tables.setdefault(table, Counter()).update(counts)
+        changed = sum(one.changed for one in self.summaries.values())
+        requests = sum(one.requests for one in self.summaries.values())
+        unfinished = [f"{name}: {one.verdict}" for name, one in self.summaries.items() if one.verdict != "complete"]
+        return result_line(
+            "sync",
+            self.verdict,
+            self.exit_code,
+            changes=changes_of(tables),
+            cost=f"{changed} of {len(self.summaries)} organizations changed, {requests} requests, {self.seconds:.1f} s",
+            reasons=[", ".join(unfinished)],
+            errors=self.named_errors,
+            resume_at=self.resume_at,
+            brief=brief,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object."""
@@ -147,7 +185,8 @@ def _attempt(
     except MoreToDo as error:
         return Summary("more_to_do", errors=[error])
     except AutomatumError as error:
-        logger.warning("%s: %s", name, error)
+        # The end of the run tells it again; with --quiet it must not be told twice.
+        logger.info("%s: %s", name, error)
         return Summary("incomplete", errors=[error])
     except Exception as error:
         logger.exception("%s", name) if logger.isEnabledFor(logging.DEBUG) else None

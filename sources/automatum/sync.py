@@ -96,6 +96,11 @@ class Summary:
         self.seconds += earlier.seconds
 
     @property
+    def named_errors(self) -> list[tuple[str, AutomatumError]]:
+        """The errors, each with an empty text in place of the organization, as there is but one."""
+        return [("", error) for error in self.errors]
+
+    @property
     def changed(self) -> bool:
         """Whether any row was inserted, updated or deleted."""
         counted = [run.outcome.counts for run in self.runs]
@@ -117,7 +122,7 @@ class Summary:
             changes=changes_of(tables),
             cost=f"{self.requests} requests, {self.seconds:.1f} s",
             reasons=reasons,
-            errors=self.errors,
+            errors=self.named_errors,
             resume_at=self.resume_at,
             brief=brief,
         )
