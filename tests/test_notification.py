@@ -18,7 +18,7 @@ from automatum.errors import (
 )
 from automatum.notification import ATTEMPTS, Webhook, escape, notice
 from automatum.result import changes_of, in_our_words, result_line
-from automatum_sandbox import AppConfig
+from automatum_sandbox import AppConfig, OrganizationConfig
 
 from .clocks import FakeClock
 from .conftest import SMALL
@@ -178,16 +178,16 @@ def test_one_line_says_it_all():
 
 def test_trouble_comes_with_its_next_step_in_one_line():
     errors = [
-        RequestRefused("GET", "/api/v1/customers", 400, "no\nsuch thing", "Ask them."),
-        DestinationError("The load step failed: x", "Look."),
+        ("", RequestRefused("GET", "/api/v1/customers", 400, "no\nsuch thing", "Ask them.")),
+        ("acme", DestinationError("The load step failed: x", "Look.")),
     ]
     line = result_line("sync", "incomplete", 69, cost="3 requests, 1.0 s", errors=errors)
     assert line == (
         "automatum sync: incomplete (exit 69); 3 requests, 1.0 s; GET /api/v1/customers answered 400: no such thing; "
-        "1 more: DestinationError; next: Ask them"
+        "1 more (acme: DestinationError); next: Ask them"
     )
     later = QuotaExhausted("The hour is full.", "Come back.", 1_700_000_000.0)
-    line = result_line("sync", "more_to_do", 75, errors=[later], resume_at=later.resume_at)
+    line = result_line("sync", "more_to_do", 75, errors=[("", later)], resume_at=later.resume_at)
     assert line.endswith("next: Come back; come back at 2023-11-14T22:13:20Z")
 
 
@@ -206,7 +206,7 @@ def test_trouble_comes_with_its_next_step_in_one_line():
 def test_what_others_said_is_left_out(error, said):
     """A server or a database may repeat customers' data."""
     assert said in in_our_words(error)
-    line = result_line("sync", "incomplete", 69, errors=[error], brief=True)
+    line = result_line("sync", "incomplete", 69, errors=[("", error)], brief=True)
     body = notice("sync", line, 69, {"verdict": "incomplete", "errors": [error.as_json()]}, [error])
     assert "Acme" not in json.dumps(body)
     assert "cust_7" not in json.dumps(body)
@@ -329,11 +329,36 @@ def test_a_push_posts_its_lines(small, desk, posted):
     assert "canary" not in json.dumps(body)
 
 
+def test_several_organizations_are_one_notification(start, desk, posted):
+    """Counts by table, summed, and which organization failed; the other was synced all the same."""
+    served = start(
+        **SMALL,
+        organizations=(OrganizationConfig(), OrganizationConfig()),
+        apps=(AppConfig(), AppConfig(organization=1)),
+    )
+    desk.use(served)
+    first, second = served.sandbox.apps
+    desk.set(organizations=[{"name": "acme"}, {"name": "globex"}])
+    desk.set(acme__client_id=first.client_id, acme__client_secret=first.secret)
+    desk.set(globex__client_id=second.client_id, globex__client_secret="another_secret")
+    made = desk.run("sync", "customers", "--quiet")
+    (body,) = posted()
+    assert made.code == body["exit_code"] == 77
+    (line,) = made.err.splitlines()
+    assert "customers +12; 1 of 2 organizations changed" in line
+    assert "globex: POST /oauth/token answered 401" in line
+    assert "globex: The API refuses the credentials" in body["text"]
+    assert {name: one["verdict"] for name, one in body["organizations"].items()} == {
+        "acme": "complete",
+        "globex": "incomplete",
+    }
+
+
 def test_a_defect_is_told_by_its_name_alone(small, desk, posted, monkeypatch):
     def broken(*arguments, **named):
         raise RuntimeError("canary of a row")
 
-    monkeypatch.setattr("automatum.cli.run_sync", broken)
+    monkeypatch.setattr("automatum.cli.sync_one", broken)
     made = desk.sync()
     (body,) = posted()
     assert made.code == body["exit_code"] == 70

@@ -1,15 +1,23 @@
 """cron, systemd, `--quiet`: the example's lines run as cron runs them; a mail comes exactly when it is worth one."""
 
+import json
 import os
 import re
+import shutil
+import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from .conftest import WIDE_LIMITS
-from .crontab import due, read_crontab
-from .pushing import rows_of
+from automatum.errors import EXIT_MORE_TO_DO
+
+from .conftest import VOLUME, WIDE_LIMITS, api_requests, await_
+from .crontab import Start, due, read_crontab
+from .pushing import rows_of, write_csv
+
+STARTS = int(os.environ.get("STARTS", "20"))
 
 ROOT = Path(__file__).parent.parent
 PIPELINES = ROOT / "pipelines"
@@ -95,8 +103,6 @@ def test_quiet_keeps_waits_to_itself(start, desk):
 
 def test_a_quiet_push_tells_what_it_has_sent(small, desk):
     """Nothing new to send: nothing said."""
-    from .pushing import write_csv
-
     usage = write_csv(rows_of(small, back=(1,), most=2))
     arguments = ("push", "--usage", usage, "--quiet", "--unchecked")
     dry = desk.run(*arguments)
@@ -194,6 +200,93 @@ def test_the_crontab_is_in_order():
         minutes[one.command.partition("automatum ")[2].split()[0]] = due(fields[0], 0, 59)
     assert max(minutes.get("sync", {0})) < min(minutes.get("push", {60}))
     assert not re.search(r"AUTOMATUM_CLIENT|secret", (PIPELINES / "crontab.example").read_text())
+
+
+# Overlap
+
+
+def test_of_starts_that_overlap_one_works_and_the_others_leave(start, desk, tmp_path):
+    """I7: twenty at once. Nineteen leave with 75 and the name of the one that works, before a request; I1, I3: it loads
+    every row, and asks for each page once.
+    """
+    served = start(**VOLUME)
+    sandbox = served.sandbox
+    desk.use(served)
+    desk.set(request_timeout=120)
+    # Its first request holds the one that works until all the others have left.
+    gate = threading.Event()
+    sandbox.after(1, lambda: gate.wait(120))
+    arguments = job(read_crontab(), "automatum sync").arguments
+    waits = arguments.index("--lock-wait") + 1
+    assert arguments[waits] == "60"
+    arguments[waits] = "1"
+    starts = [Start(arguments, dict(os.environ), desk.folder, f"start-{number}") for number in range(STARTS)]
+    try:
+        await_(lambda: sum(one.alive() for one in starts) <= 1, 100)
+    finally:
+        gate.set()
+    ended = [one.ended() for one in starts]
+    worked = [one for one in ended if one.code == 0]
+    left = [one for one in ended if one.code == EXIT_MORE_TO_DO]
+    assert (len(worked), len(left)) == (1, STARTS - 1), ended
+    for one in left:
+        (line,) = one.err.splitlines()
+        assert one.out == ""
+        assert re.match(STAMPED + r"sync: more to do \(exit 75\); The DuckDB file .* is in use by", line)
+        assert f"process {worked[0].pid} " in line
+        assert 1 <= one.seconds < 30
+    assert api_requests(sandbox) == {"customers": 3, "entitlements": 5, "private-offers": 2, "analytics/revenue": 1}
+    asked = [(entry.path, entry.page) for entry in sandbox.requests("/api/v1/") if entry.page]
+    assert len(asked) == len(set(asked))
+    assert len(sandbox.requests("/oauth/token")) == 1
+    for table in ("customers", "entitlements", "private_offers"):
+        assert {id_ for (id_,) in desk.query(f"SELECT id FROM {table}")} == set(sandbox.ids(table))
+    assert desk.run("verify").code == 0
+
+
+# systemd, containers
+
+
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path):
+    """By `systemd-analyze verify`, where that is; the command's path and user are this machine's."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("no systemd-analyze")
+    for unit in ("automatum.service", "automatum.timer"):
+        text = (UNITS / unit).read_text()
+        text = text.replace("/opt/automatum/bin/automatum", shutil.which("true"))
+        (tmp_path / unit).write_text(re.sub(r"^(User|Group)=automatum$", r"\1=root", text, flags=re.M))
+    units = [str(tmp_path / unit) for unit in ("automatum.service", "automatum.timer")]
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_service_keeps_all_that_it_writes_in_its_state_folder():
+    """Home, working folder and state folder are one; 75 is no failure; the timer makes up for what was missed."""
+    service, timer = ((UNITS / f"automatum.{kind}").read_text().splitlines() for kind in ("service", "timer"))
+    assert {"StateDirectory=automatum", "WorkingDirectory=%S/automatum", "Environment=HOME=%S/automatum"} <= set(
+        service
+    )
+    assert f"SuccessExitStatus={EXIT_MORE_TO_DO}" in service
+    assert "Persistent=true" in timer
+
+
+def test_all_examples_start_the_same_sync(small, desk):
+    """cron, systemd and the image: one command line, which the command takes."""
+    service = (UNITS / "automatum.service").read_text()
+    image = (PIPELINES / "Containerfile").read_text()
+    lines = [
+        job(read_crontab(), "automatum sync").arguments,
+        re.search(r"^ExecStart=\S+/automatum (.*)$", service, re.M)[1].split(),
+        json.loads(re.search(r"^CMD (\[.*\])$", image, re.M)[1]),
+    ]
+    assert lines[0] == lines[1] == lines[2]
+    assert desk.run(*lines[0]).code == 0
+
+
+def test_the_image_asks_for_extras_that_there_are():
+    extras = re.search(r'"/src\[(.*)\]"', (PIPELINES / "Containerfile").read_text())[1].split(",")
+    declared = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    assert set(extras) <= set(re.findall(r"^(\w+) = \[", declared, re.M))
 
 
 def fill_usage(database, rows):
