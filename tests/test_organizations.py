@@ -316,7 +316,7 @@ def test_what_one_organization_has_planned_never_goes_out_with_anothers_credenti
     assert states == [("acme", "planned", True), ("globex", "accepted", True)]
     # The other's customers are strangers to a push.
     strange = desk.run("push", "--organization", "acme", "--usage", usage["globex"], "--json")
-    assert strange.code == 65 and strange.json["lines"]["new"] == 0, strange
+    assert strange.code == 65 and strange.json["lines"]["invalid"] == len(rows_of(two.sandbox, organization=globex))
 
 
 def test_each_organization_has_its_pipeline_and_its_staging_dataset(desk, two, tmp_path):
