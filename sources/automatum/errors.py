@@ -4,6 +4,7 @@
     ├── ConfigurationError            78  a setting is missing or wrong; names the key
     ├── AccessError                   77
     │   ├── CredentialsRefused            the token endpoint says no, or a fresh token is refused
+    │   ├── VaultDenied                   the vault that keeps the credentials does not let us read or write them
     │   └── ScopeMissing                  the application was not granted what a table needs
     ├── RequestError                      about one request; says method, path, status, server's words, next step
     │   ├── ApiUnreachable            69  no usable answer in time: network, 5xx, HTML, broken JSON
@@ -15,6 +16,8 @@
     │   └── Busy                          another run, or a notebook, holds the pipeline or the DuckDB file
     ├── Fault                         70  a defect of ours that ended one organization's sync, while others went on
     ├── QuotaUnreachable              69  the Redis server that keeps the quota does not answer
+    ├── VaultUnreachable              69  the vault that keeps the credentials does not answer, or is sealed
+    ├── SecretNotKept                 69  a secret was regenerated, and could not be stored where it belongs
     └── DestinationError              69  the warehouse refuses, cannot be reached, or broke while loading
 
 No error carries a request or response object, a header or a body: those hold secrets and customers' data (I6).
@@ -91,6 +94,10 @@ class AccessError(AutomatumError):
 
 class CredentialsRefused(AccessError):
     """Client id or secret are wrong, or the application was deleted or its secret regenerated."""
+
+
+class VaultDenied(AccessError):
+    """The vault that keeps the credentials does not let us in, or not to this secret."""
 
 
 class ScopeMissing(AccessError):
@@ -209,6 +216,32 @@ class QuotaUnreachable(AutomatumError):
     """The server that keeps the quota for several machines cannot be reached; without it no request is sent."""
 
     exit_code = EXIT_UNREACHABLE
+
+
+class VaultUnreachable(AutomatumError):
+    """The vault that keeps the credentials gives no usable answer."""
+
+    exit_code = EXIT_UNREACHABLE
+
+
+class SecretNotKept(AutomatumError):
+    """A secret was regenerated, or may have been, and the new one is not where it belongs.
+
+    Args:
+        message: What went wrong.
+        next_step: What to do.
+        kept_at: File that holds the new secret; None if nothing does.
+    """
+
+    exit_code = EXIT_UNREACHABLE
+
+    def __init__(self, message: str, next_step: str = "", kept_at: str | None = None) -> None:
+        self.kept_at = kept_at
+        super().__init__(message, next_step)
+
+    def as_json(self) -> dict[str, object]:
+        """The same, and the file that holds the new secret."""
+        return {**super().as_json(), "kept_at": self.kept_at}
 
 
 class DestinationError(AutomatumError):
