@@ -21,6 +21,8 @@ from . import organizations as listed
 from .errors import ConfigurationError
 from .organizations import SECTIONS
 from .redaction import keep_secret
+from .vaults.addresses import parse_address
+from .vaults.provider import register as use_vault
 
 DEFAULT_BASE_URL = "https://api.automatum.io"
 APPLICATION_LIMITS = ((50, 60.0), (1000, 3600.0))
@@ -51,6 +53,8 @@ class AutomatumSettings(BaseConfiguration):
     Attributes:
         client_id: OAuth client id (`app_...`).
         client_secret: OAuth client secret (`secret_...`).
+        secrets_from: Vault that holds the credentials where neither the environment nor `secrets.toml` does, such as
+            `vault://vault.example.com/secret/automatum` (see `automatum.vaults`).
         base_url: Root of the host; `/api/v1` and `/oauth/token` hang below it. https, except on loopback.
         application_limits: List of [requests, seconds]: the windows of the OAuth application.
         organization_limits: The same for the whole organization.
@@ -84,6 +88,7 @@ class AutomatumSettings(BaseConfiguration):
 
     client_id: str = None  # type: ignore[assignment]
     client_secret: TSecretStrValue = None  # type: ignore[assignment]
+    secrets_from: Optional[str] = None  # noqa: UP045
     base_url: str = DEFAULT_BASE_URL
     application_limits: Optional[List[Any]] = None  # noqa: UP006, UP045
     organization_limits: Optional[List[Any]] = None  # noqa: UP006, UP045
@@ -111,6 +116,10 @@ class AutomatumSettings(BaseConfiguration):
     request_timeout: float = 30.0
     retry_deadline: float = 120.0
     retry_attempts: int = 6
+
+    def __post_init__(self) -> None:
+        """Have dlt ask the vault, too: whoever resolves settings makes an instance first."""
+        use_vault()
 
     def on_partial(self) -> None:
         """Fall back to the vendor's names for the credentials."""
@@ -141,6 +150,8 @@ class AutomatumSettings(BaseConfiguration):
         self._find_credentials()
         self.quota_url, self.ledger_url = _filled_in(self.quota_url), _filled_in(self.ledger_url)
         keep_secret(self.client_secret)
+        if self.secrets_from:
+            parse_address(self.secrets_from)
         self.base_url = _root(self.base_url)
         self.app_limits()
         self.org_limits()
@@ -204,6 +215,7 @@ def resolve_settings(
     Raises:
         ConfigurationError: Something is missing or wrong; the key is named.
     """
+    use_vault()
     values = dict(explicit or {})
     sections: tuple[str, ...] = SECTIONS
     if organization is not None:
