@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -15,10 +16,12 @@ import requests
 from .budget import Budget
 from .clock import Clock
 from .endpoints import METERING_SCOPE, TOKEN_PATH
-from .errors import ApiUnreachable, CredentialsRefused, NotThere, RequestRefused
+from .errors import ApiUnreachable, AutomatumError, CredentialsRefused, NotThere, RequestRefused
 from .exchange import Failure, Patience, Reply, plain, send
 from .quota import Quota
 from .redaction import keep_secret
+
+logger = logging.getLogger("automatum")
 
 DEFAULT_LIFE = 3600.0
 """Seconds that a token lives if its `expires_in` is missing or garbage: the documented life."""
@@ -61,6 +64,8 @@ class TokenSource:
         deadline: Seconds after which to give up.
         rng: Source of jitter.
         reserve: Share of the quota that is kept for metering, if the token grants it.
+        ask_again: Gives client id and secret as they are configured now, or None. Asked once for each secret that is
+            refused: one that was rotated in the meantime is taken up.
 
     Attributes:
         max_wait: Seconds that a token request may wait for quota; None for as long as it takes.
@@ -81,6 +86,7 @@ class TokenSource:
         deadline: float = 120.0,
         rng: random.Random | None = None,
         reserve: float = 0.0,
+        ask_again: Callable[[], tuple[str, str] | None] | None = None,
     ) -> None:
         keep_secret(client_secret)
         self.max_wait: float | None = None
@@ -90,6 +96,7 @@ class TokenSource:
         self._timeout, self._attempts, self._deadline = timeout, attempts, deadline
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._reserve = reserve
+        self._ask_again = ask_again
         self._grant: _Grant | None = None
         self._lock = threading.Lock()
 
@@ -142,6 +149,7 @@ class TokenSource:
 
     def _fetch(self) -> _Grant:
         patience = Patience(self._clock, self._quota, self._budget, self._attempts, self._deadline, self._rng)
+        refused: set[str] = set()
         while True:
             with patience.excuse():
                 # A push needs a token too; so does a sync, and a handful a day is not worth two ways.
@@ -162,6 +170,10 @@ class TokenSource:
                 if outcome.status == 429:
                     patience.throttled(f"POST {TOKEN_PATH}", outcome)
                     continue
+                if outcome.status in (400, 401):
+                    with patience.excuse():
+                        self._renew(outcome, refused)
+                    continue
                 _refuse(outcome)
                 status, said, asked = outcome.status, outcome.said, outcome.asked_wait()
             if not patience.failed(f"POST {TOKEN_PATH}: {said}", asked):
@@ -173,6 +185,27 @@ class TokenSource:
                     f"Tried {patience.failures} times. Check the network, a proxy, and sources.automatum.base_url "
                     f"({self._base_url}).",
                 )
+
+    def _renew(self, reply: Reply, refused: set[str]) -> None:
+        """Take up the secret that is configured by now, if it is another; raise if not."""
+        refused.add(self._client_secret)
+        message = f"POST {TOKEN_PATH} answered {reply.status}: {reply.said}."
+        found, problem = None, ""
+        try:
+            found = self._ask_again() if self._ask_again else None
+        except AutomatumError as error:
+            problem = f" Nor is there a newer secret to be had: {error.message}"
+        client_id, secret = found or (self._client_id, self._client_secret)
+        if client_id != self._client_id:
+            raise CredentialsRefused(
+                f"{message} By now the configuration names another application, {client_id}.",
+                "If that is right, run again: its quota is counted apart.",
+            )
+        if secret in refused:
+            raise CredentialsRefused(message + problem, _VERIFY)
+        keep_secret(secret)
+        self._client_secret = secret
+        logger.info("the client secret was refused; the configuration has a newer one by now, which is tried")
 
     def _post(self, within: float) -> Reply | Failure:
         form = {
@@ -197,8 +230,6 @@ def _refuse(reply: Reply) -> None:
     status, said = reply.status, reply.said
     if 300 <= reply.http_status < 400:
         _refuse_redirect(reply)
-    if status in (400, 401):
-        raise CredentialsRefused(f"POST {TOKEN_PATH} answered {status}: {said}.", _VERIFY)
     if status == 403:
         raise CredentialsRefused(f"POST {TOKEN_PATH} answered 403: {said}.", f"{_PLAN} {_VERIFY}")
     if status == 404:

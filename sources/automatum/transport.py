@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -17,6 +18,7 @@ from .endpoints import API_PREFIX
 from .errors import AccessError, ApiUnreachable, CredentialsRefused, MoreToDo, NotThere, RequestRefused
 from .exchange import Failure, Patience, Reply, parse_json, plain, send, shorten
 from .quota import Quota, Ticket
+from .renewal import ask_again
 from .settings import AutomatumSettings
 
 __all__ = ["Answer", "Transport", "parse_json"]
@@ -124,6 +126,7 @@ class Transport:
             deadline=settings.retry_deadline,
             rng=self._rng,
             reserve=settings.metering_reserve,
+            ask_again=partial(ask_again, settings),
         )
 
     @property
