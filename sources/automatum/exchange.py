@@ -7,7 +7,7 @@ import logging
 import math
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -139,6 +139,7 @@ def send(
     headers: Mapping[str, str],
     params: Mapping[str, str] | None = None,
     data: bytes | Mapping[str, str] | None = None,
+    inspect: Callable[[bytes], None] | None = None,
 ) -> Reply | Failure:
     """Send one request and read its answer; redirects are not followed. Raises nothing for what a network can do.
 
@@ -152,6 +153,7 @@ def send(
         headers: Headers, such as Authorization.
         params: Query.
         data: Body: bytes, or a form.
+        inspect: Given the bytes of the answer before anything else is made of them.
     """
     started = clock.monotonic()
     outcome: Reply | Failure
@@ -161,6 +163,8 @@ def send(
             timeout=(min(timeout, CONNECT_TIMEOUT), timeout),
         ) as response:  # fmt: skip
             content = _read(response, clock, started + within)
+        if inspect and content is not None:
+            inspect(content)
         outcome = Failure("the answer did not end", True) if content is None else _reply(response, content, clock)
     except (requests.RequestException, HTTPError, OSError) as error:
         # The exception holds the request with its secrets: only words leave here, and nothing is raised from it.

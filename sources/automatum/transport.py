@@ -47,7 +47,7 @@ class Answer:
     date: float | None
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     """Nobody wants to know."""
 
 
@@ -65,6 +65,7 @@ class _Call:
     reauthenticated: bool = False
     before: Callable[[], None] = _nothing
     not_taken: Callable[[], None] = _nothing
+    inspect: Callable[[bytes], None] = _nothing
     token: str = field(default="", repr=False)
 
     @property
@@ -142,7 +143,7 @@ class Transport:
         """Ask for something, as often as it takes.
 
         Args:
-            path: Below `/api/v1/`.
+            path: Below `/api/v1/`, or from `/oauth/` on.
             params: Query.
 
         Raises:
@@ -162,6 +163,7 @@ class Transport:
         *,
         before: Callable[[], None] = _nothing,
         not_taken: Callable[[], None] = _nothing,
+        inspect: Callable[[bytes], None] = _nothing,
     ) -> Answer:
         """Hand something over, once.
 
@@ -170,11 +172,12 @@ class Transport:
         just closed it could not be told from one that broke off after taking the request.
 
         Args:
-            path: Below `/api/v1/`.
+            path: Below `/api/v1/`, or from `/oauth/` on.
             payload: JSON.
             before: Called right before each attempt, when quota and token are at hand. If it raises, nothing is sent.
             not_taken: Called right after an attempt of which it is certain that the server did not take it, before
                 anything is waited for. What then ends the call leaves it so.
+            inspect: Given the bytes of each answer before anything else is made of it, whatever it may say.
 
         Raises:
             NotThere: 404.
@@ -186,14 +189,14 @@ class Transport:
             BudgetSpent: The run's own bounds are reached.
         """
         call = self._call("POST", path, payload=payload)
-        call.before, call.not_taken = before, not_taken
+        call.before, call.not_taken, call.inspect = before, not_taken, inspect
         return self._run(call)
 
     def _call(
         self, method: str, path: str, params: Mapping[str, str] | None = None, payload: bytes | None = None
     ) -> _Call:
         settings = self._settings
-        below = API_PREFIX + path.lstrip("/")
+        below = path if path.startswith("/oauth/") else API_PREFIX + path.lstrip("/")
         patience = Patience(
             self._clock, self.quota, self.budget, settings.retry_attempts, settings.retry_deadline, self._rng
         )
@@ -265,7 +268,7 @@ class Transport:
         with self._fresh_session() as session:
             return send(
                 session, call.method, call.url, clock=self._clock, timeout=timeout, within=within,
-                headers=headers, data=call.payload,
+                headers=headers, data=call.payload, inspect=call.inspect,
             )  # fmt: skip
 
     def _fresh_session(self) -> requests.Session:
