@@ -1,0 +1,107 @@
+"""Where the client secret at hand comes from, and where another can be written."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.providers.environ import EnvironProvider
+from dlt.common.configuration.providers.provider import ConfigProvider
+from dlt.common.configuration.providers.toml import SettingsTomlProvider
+from dlt.common.configuration.resolve import resolve_single_provider_value
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.common.runtime.run_context import active
+from dlt.common.typing import TSecretStrValue
+
+from .renewal import sections_of
+from .vaults.addresses import parse_address
+from .vaults.places import Place, open_vault
+from .vaults.provider import VaultProvider
+from .vaults.toml_file import TomlSection
+
+SECRET = "client_secret"  # noqa: S105  the name of a setting
+STORE_IN = "--store-in"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a secret comes from.
+
+    Attributes:
+        said: In words; holds no secret.
+        place: Where a new one is written; None where nothing can be written, as in the environment.
+    """
+
+    said: str
+    place: Place | None
+
+
+def origin_of(organization: str | None) -> Origin:
+    """Where the client secret comes from: the first of dlt's providers that has one, or the vendor's own variable.
+
+    Args:
+        organization: Name of a configured organization; None where there are none.
+
+    Raises:
+        AutomatumError: A provider cannot be asked.
+    """
+    for provider in Container()[PluggableRunContext].providers.providers:
+        if provider.is_empty or not provider.supports_secrets:
+            continue
+        value, sections, key = _look(provider, organization)
+        # Set but empty is what a shell makes of a variable that is not there.
+        if value == "":
+            break
+        if value is not None:
+            return _described(provider, value, sections, key, organization)
+    return Origin("the environment variable AUTOMATUM_CLIENT_SECRET", None)
+
+
+def place_named(text: str, organization: str | None) -> Place:
+    """The place that `--store-in` names.
+
+    Args:
+        text: `toml` for `.dlt/secrets.toml`, the path of another `.toml` file, or an address as in `secrets_from`.
+        organization: Name of a configured organization; None where there are none.
+
+    Raises:
+        ConfigurationError: It names none.
+    """
+    if text == "toml":
+        return TomlSection(Path(active().settings_dir) / "secrets.toml", sections_of(organization))
+    if text.endswith(".toml") and "://" not in text:
+        return TomlSection(Path(text), sections_of(organization))
+    return open_vault(parse_address(text, STORE_IN)).place(organization)
+
+
+def _look(provider: ConfigProvider, organization: str | None) -> tuple[str | None, tuple[str, ...], str]:
+    """A provider's value, and the sections and the key under which it was found."""
+    sections = sections_of(organization)
+    if organization is not None:
+        # As `organizations.credentials_of` does: from its own section and nowhere else.
+        value, key = provider.get_value(SECRET, TSecretStrValue, None, *sections)
+        return value, sections, key
+    value, traces = resolve_single_provider_value(provider, SECRET, TSecretStrValue, explicit_sections=sections)
+    return (value, tuple(traces[-1].sections), traces[-1].key) if traces else (value, sections, SECRET)
+
+
+def _described(
+    provider: ConfigProvider, value: str, sections: tuple[str, ...], key: str, organization: str | None
+) -> Origin:
+    if isinstance(provider, VaultProvider):
+        address = provider.address()
+        if address is not None:
+            place = open_vault(address).place(organization)
+            return Origin(place.where, place)
+    if isinstance(provider, SettingsTomlProvider):
+        for location in provider.locations:
+            section = TomlSection(Path(location), sections)
+            if (section.read() or {}).get(SECRET) == value:
+                return Origin(section.where, section)
+        return Origin("a value that this program set in dlt.secrets", None)
+    if isinstance(provider, EnvironProvider):
+        mounted = "" if os.environ.get(key) != value else "the environment variable "
+        return Origin(f"{mounted or 'the secret mounted for '}{key}", None)
+    return Origin(f"dlt's provider {provider.name}", None)
