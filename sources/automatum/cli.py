@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__, display
+from .apps_commands import apps_app
 from .budget import Budget
 from .check import check as check_connection
 from .clock import SystemClock
@@ -65,6 +66,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(push_app, name="push")
+app.add_typer(apps_app, name="apps")
 
 
 @app.command()
