@@ -15,7 +15,7 @@ export UV_SYSTEM_CERTS := true
 export UV_COMPILE_BYTECODE := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
 
-.PHONY: demo test lint types unit kills drift quota push package memory benchmarks setup lock clean
+.PHONY: demo test lint types unit kills drift quota push package notebooks strip memory benchmarks setup lock clean
 
 demo: setup
 	$(BIN)/automatum demo
@@ -56,6 +56,15 @@ package: setup
 		$(UV) pip install --quiet --python .cache/bare/bin/python "dlt-source-automatum[sandbox] @ file://$(CURDIR)/$$built"; \
 		(cd .cache/bare && bin/automatum --version && bin/automatum demo >/dev/null && bin/automatum discover >/dev/null); \
 	done
+
+# Run the notebooks and keep their pictures, to be looked at.
+notebooks: setup
+	PICTURES=$(CURDIR)/.cache/notebooks $(BIN)/python -m pytest tests/test_notebooks.py
+	ls .cache/notebooks
+
+# Before a commit: take out of the notebooks what running them has left.
+strip: setup
+	$(BIN)/python notebooks/strip.py notebooks/*.ipynb
 
 benchmarks: setup
 	$(BIN)/python benchmarks/quota.py
