@@ -300,7 +300,7 @@ def _shows_offers(picture, offers):
     assert [bar["width"] for bar in panel["bars"]] == list(steps.values())
     lost = {now: steps[before] - steps[now] for before, now in pairwise(steps)}
     assert picture["title"].startswith(f"{steps['accepted']} of {steps['created']} private offers were accepted")
-    assert picture["title"].endswith(f"before they are {max(lost, key=lost.get)}")
+    assert picture["title"].endswith(f"before being {max(lost, key=lost.get)}")
 
 
 def _shows_outcome(picture, lines, pushed):
