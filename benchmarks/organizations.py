@@ -1,0 +1,103 @@
+"""Many organizations in one command: `python benchmarks/organizations.py [ORGANIZATIONS ...]`, default 10 50.
+
+Each number is a sandbox of that many organizations with a quota each, one `automatum sync` over all of them and all four
+tables into one DuckDB file, and a second one that finds nothing new. What is held: everything complete, every page asked
+for once, no 429, each row under its organization, a quota file for each application. Prints one JSON object; `ratio` is
+the peak memory of the last number over that of the first.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import duckdb
+
+from automatum_sandbox import SandboxConfig, serve
+from automatum_sandbox.config import AppConfig, Limits, OrganizationConfig
+
+SYNC = """
+import resource, sys
+from automatum.__main__ import main
+try:
+    main()
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+"""
+ROWS = {"customers": 120, "entitlements": 150, "private_offers": 40, "days": 10}
+PAGES = 2 + 2 + 1 + 1
+"""Pages of one organization, the report included."""
+SCALE = 0.05
+"""Of the windows: a minute takes 3 s."""
+
+
+def measure(count: int) -> dict[str, object]:
+    """Peak memory (MB), seconds and requests of both syncs."""
+    config = SandboxConfig(
+        **ROWS,
+        limits=Limits(),
+        window_scale=SCALE,
+        organizations=tuple(OrganizationConfig(seed=1 + at) for at in range(count)),
+        apps=tuple(AppConfig(organization=at) for at in range(count)),
+    )
+    names = [f"org_{at}" for at in range(count)]
+    figures: dict[str, object] = {"organizations": count}
+    with serve(config) as served, tempfile.TemporaryDirectory() as folder:
+        environment = {
+            **os.environ,
+            "HOME": folder,
+            "DLT_DATA_DIR": f"{folder}/dlt",
+            "SOURCES__AUTOMATUM__BASE_URL": served.base_url,
+            "SOURCES__AUTOMATUM__ORGANIZATIONS": json.dumps([{"name": name} for name in names]),
+            "SOURCES__AUTOMATUM__APPLICATION_LIMITS": json.dumps([[50, 60 * SCALE], [1000, 3600 * SCALE]]),
+            "SOURCES__AUTOMATUM__ORGANIZATION_LIMITS": json.dumps([[500, 60 * SCALE], [10000, 3600 * SCALE]]),
+        }
+        for name in ("XDG_DATA_HOME", "XDG_STATE_HOME"):
+            environment.pop(name, None)
+        for name, app in zip(names, served.sandbox.apps, strict=True):
+            environment[f"SOURCES__AUTOMATUM__{name.upper()}__CLIENT_ID"] = app.client_id
+            environment[f"SOURCES__AUTOMATUM__{name.upper()}__CLIENT_SECRET"] = app.secret
+        for turn in ("first", "second"):
+            served.sandbox.clear_requests()
+            made = subprocess.run(
+                [sys.executable, "-c", SYNC, "sync", "--json"],
+                env=environment,
+                capture_output=True,
+                text=True,
+                cwd=folder,
+            )
+            assert made.returncode == 0, made.stderr
+            summary = json.loads(made.stdout)
+            assert {one["verdict"] for one in summary["organizations"].values()} == {"complete"}
+            entries = served.sandbox.requests("/api/v1/")
+            assert {entry.status for entry in entries} == {200}
+            asked = Counter((entry.app, entry.path, entry.page) for entry in entries)
+            assert set(asked.values()) == {1} and len(asked) == count * PAGES == summary["requests"]
+            new = sum(
+                table["inserted"] + table["updated"] + table["deleted"]
+                for one in summary["organizations"].values()
+                for table in one["tables"].values()
+            )
+            assert (new > 0) == (turn == "first")
+            figures[turn] = {"megabytes": int(made.stderr.split()[-1]), "seconds": summary["seconds"]}
+        with duckdb.connect(f"{folder}/marketplace.duckdb", read_only=True) as connection:
+            held = connection.execute(
+                "SELECT organization_id, count(*) FROM automatum.customers GROUP BY ALL"
+            ).fetchall()
+        assert dict(held) == dict.fromkeys(names, ROWS["customers"])
+        assert len(list(Path(folder).rglob("quota-*.sqlite"))) == count
+    return figures
+
+
+def main() -> None:
+    """Measure each number, and print what came of it."""
+    runs = [measure(int(one)) for one in sys.argv[1:] or ("10", "50")]
+    first, last = (run["first"]["megabytes"] for run in (runs[0], runs[-1]))  # type: ignore[index]
+    print(json.dumps({"runs": runs, "ratio": round(last / first, 3)}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
