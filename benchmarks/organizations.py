@@ -1,9 +1,9 @@
 """Many organizations in one command: `python benchmarks/organizations.py [ORGANIZATIONS ...]`, default 10 50.
 
-Each number is a sandbox of that many organizations with a quota each, one `automatum sync` over all of them and all four
-tables into one DuckDB file, and a second one that finds nothing new. What is held: everything complete, every page asked
-for once, no 429, each row under its organization, a quota file for each application. Prints one JSON object; `ratio` is
-the peak memory of the last number over that of the first.
+Each number is a sandbox of that many organizations with a quota each, one `automatum sync` over all of them and all
+four tables into one DuckDB file, and a second one that finds nothing new. What is held: everything complete, every
+page asked for once, no 429, each row under its organization, a quota file for each application. Prints one JSON
+object; `ratio` is the peak memory of the last number over that of the first.
 """
 
 import json
