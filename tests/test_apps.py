@@ -4,7 +4,6 @@ import json
 import os
 import pty
 import stat
-import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import quote
@@ -13,6 +12,7 @@ import pytest
 
 from automatum.apps import find_application, find_secrets, list_applications
 from automatum.budget import Budget
+from automatum.cli import app as command
 from automatum.connection import connect
 from automatum.errors import ConfigurationError, SecretNotKept, VaultUnreachable
 from automatum.rotation import rotate
@@ -251,23 +251,18 @@ def test_without_a_yes_and_nobody_to_ask_nothing_is_changed(served, desk):
     assert regenerations(served.sandbox) == []
 
 
-def test_a_person_is_asked(served, desk):
+@pytest.mark.parametrize(("answer", "code"), [(b"y\n", 0), (b"n\n", 78)])
+def test_a_person_is_asked(served, desk, monkeypatch, capsys, answer, code):
     desk.use(served)
     person, terminal = pty.openpty()
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "automatum", "apps", "rotate", "--store-in", "toml"],
-            stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        os.write(person, b"y\n")
-        out, err = process.communicate(timeout=60)
-    finally:
-        os.close(person)
-        os.close(terminal)
-    assert process.returncode == 0, err
-    assert f"Regenerate the secret of {served.client_id} Sync" in err
-    assert len(regenerations(served.sandbox)) == 1
-    assert served.client_secret not in out + err
+    with os.fdopen(terminal) as stdin, os.fdopen(person, "wb", buffering=0) as keyboard:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        keyboard.write(answer)
+        assert command(["apps", "rotate", "--store-in", "toml"], standalone_mode=False) == code
+    said = capsys.readouterr()
+    assert f"Regenerate the secret of {served.client_id} Sync" in said.err
+    assert len(regenerations(served.sandbox)) == (code == 0)
+    assert served.client_secret not in said.out + said.err
 
 
 def test_a_no_changes_nothing(served, desk):

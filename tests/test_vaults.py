@@ -214,6 +214,18 @@ def test_whatever_vault_answers_is_told_without_secrets(monkeypatch, answer, rai
     assert "canary" not in str(caught.value)
 
 
+def test_the_vault_token_does_not_follow_a_redirect(monkeypatch):
+    """I6: a standby that names another host does not get the token there."""
+    monkeypatch.setenv("VAULT_TOKEN", "vault-token-canary")
+    with Loopback() as server, Loopback() as thief:
+        elsewhere = thief.url.replace("127.0.0.1", "localhost")
+        server.say("/v1/secret/data/x", Say(307, b"", headers={"Location": f"{elsewhere}/v1/secret/data/x"}))
+        place = open_vault(parse_address(server.url.replace("http", "vault+http") + "/secret/x")).place(None)
+        with pytest.raises(VaultUnreachable, match="a redirect to localhost, which is not followed"):
+            place.read()
+        assert thief.seen == []
+
+
 def test_a_write_to_vault_is_never_sent_twice(monkeypatch):
     monkeypatch.setenv("VAULT_TOKEN", "vault-token-canary")
     found = {"data": {"data": dict(BOTH), "metadata": {"version": 3}}}

@@ -18,7 +18,7 @@ from automatum.quota import NO_WAIT, Quota
 from automatum.settings import resolve_settings
 
 from .clocks import FakeClock
-from .conftest import VOLUME
+from .conftest import VOLUME, api_requests
 from .loopback import Loopback, error, token
 from .vaulting import aws, aws_server, bao, bao_server, kept  # noqa: F401
 
@@ -188,22 +188,25 @@ def token_requests(sandbox):
     return len(sandbox.requests("/oauth/token"))
 
 
-def test_a_rotation_in_the_middle_of_a_sync_goes_unnoticed(start, desk, put):
-    """I1: all rows arrive. I6: neither secret shows."""
+def test_a_rotation_in_the_middle_of_a_sync_goes_unnoticed(start, desk, put, tmp_path):
+    """I1: all rows arrive. I6: neither secret shows, nor is it in dlt's folders, traces and packages."""
     sandbox = ready(start, desk, put)
     old = sandbox.client_secret
-    sandbox.after(4, lambda: put(new_secret(sandbox)), path="/api/v1/")
-    ran = desk.sync("--debug")
+    sandbox.after(2, lambda: put(new_secret(sandbox)), path="/api/v1/")
+    ran = desk.sync("customers", "--debug")
     assert ran.code == 0, ran
-    assert desk.counts()["customers"] == VOLUME["customers"]
-    assert desk.counts()["entitlements"] == VOLUME["entitlements"]
+    assert desk.counts() == {"customers": VOLUME["customers"]}
+    assert api_requests(sandbox) == {"customers": 4}  # three pages, one of them twice
     assert token_requests(sandbox) == 3  # the first, the one with the dead secret, the one with the new
-    assert old not in ran.out + ran.err
-    assert sandbox.client_secret not in ran.out + ran.err
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "secrets.toml"]
+    assert any("trace" in path.name for path in written)
+    for secret in (old, sandbox.client_secret):
+        assert secret not in ran.out + ran.err
+        assert [path for path in written if secret.encode() in path.read_bytes()] == []
 
 
-def test_a_dead_secret_that_nobody_replaced_ends_the_sync_as_before(start, desk, put):
-    sandbox = ready(start, desk, put)
+def test_a_dead_secret_that_nobody_replaced_ends_the_sync_as_before(start, desk):
+    sandbox = ready(start, desk, in_toml(desk))
     sandbox.after(2, lambda: new_secret(sandbox), path="/api/v1/")
     ran = desk.sync("customers")
     assert ran.code == 77

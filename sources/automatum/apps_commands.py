@@ -25,8 +25,6 @@ apps_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_SHOWN = ("name", "scopes", "lastUsedAt", "createdAt")
-
 
 @apps_app.command("list")
 def list_(
@@ -59,7 +57,7 @@ def show(
 
     def work() -> int:
         found = show_application(_open(organization, longest_wait(no_wait, max_wait)), id_)
-        say({"application": found.record}, as_json, lambda: _show([found]))
+        say({"application": found.record}, as_json, lambda: _show_one(found))
         return 0
 
     guarded(work, as_json, debug)
@@ -124,11 +122,16 @@ def _open(organization: str | None, max_wait: float | None) -> Connection:
 
 def _show(found: Sequence[Application]) -> None:
     grid = grid_of("id")
-    for heading in _SHOWN:
-        grid.add_column(heading)
+    for heading in ("name", "last used", "scopes"):
+        grid.add_column(heading, no_wrap=heading == "last used")
     for one in found:
-        grid.add_row(escape(one.id), *(_words(one.record.get(key)) for key in _SHOWN))
+        grid.add_row(escape(one.id), *(_words(one.record.get(key)) for key in ("name", "lastUsedAt", "scopes")))
     out.print(grid)
+
+
+def _show_one(found: Application) -> None:
+    for key, value in found.record.items():
+        out.print(f"{escape(key):<14} {_words(value)}", highlight=False, soft_wrap=True)
 
 
 def _words(value: Any) -> str:

@@ -300,9 +300,8 @@ def _store(connection: Connection, place: Place, changes: dict[str, str], applic
             problem = "What was stored does not read back"
         except AutomatumError as error:
             problem = error.message
-        except (
-            BaseException
-        ) as error:  # whatever ends this process, a signal or a fault: the secret must not go with it
+        except BaseException as error:
+            # Whatever ends this process: the secret must not go with it.
             problem, broken = type(error).__name__, error
             break
     kept_at = _keep({"client_id": application.client_id, **changes}, application, connection.clock.time())
