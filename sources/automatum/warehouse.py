@@ -77,7 +77,8 @@ class Warehouse:
                     "--database", f"there is no folder {self.database.parent}.", "Create it first."
                 )
             one_loader()
-            credentials = DuckDbCredentials(str(self.database))
+            # dlt reads a relative path from where the pipeline's first run was started, wherever this one is.
+            credentials = DuckDbCredentials(str(self.file))
             credentials.global_config = {"memory_limit": DUCKDB_MEMORY}
             return dlt.destinations.duckdb(credentials, **_staging(pipeline_name))
         try:
