@@ -127,6 +127,8 @@ def cron(tmp_path, desk, small):
         "AUTOMATUM_CLIENT_ID": small.client_id,
         "AUTOMATUM_CLIENT_SECRET": small.client_secret,
         "SOURCES__AUTOMATUM__BASE_URL": os.environ["SOURCES__AUTOMATUM__BASE_URL"],
+        # dlt keeps root's working folders in /var/dlt, out of the test's reach.
+        "DLT_DATA_DIR": str(work / "dlt"),
         "SOURCES__AUTOMATUM__APPLICATION_LIMITS": f"'{WIDE_LIMITS}'",
         "SOURCES__AUTOMATUM__ORGANIZATION_LIMITS": f"'{WIDE_LIMITS}'",
     }
@@ -200,6 +202,17 @@ def test_the_crontab_is_in_order():
         minutes[one.command.partition("automatum ")[2].split()[0]] = due(fields[0], 0, 59)
     assert max(minutes.get("sync", {0})) < min(minutes.get("push", {60}))
     assert not re.search(r"AUTOMATUM_CLIENT|secret", (PIPELINES / "crontab.example").read_text())
+
+
+def test_a_sync_loads_into_the_folder_that_it_was_started_in(small, desk, monkeypatch):
+    """I1: two folders, one user, one working folder of dlt, which remembers where its first run was started."""
+    for name in ("one", "two"):
+        folder = desk.folder / name
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        assert desk.sync("customers").json["tables"]["customers"]["inserted"] == 12
+        desk.database = folder / "marketplace.duckdb"
+        assert desk.counts()["customers"] == 12
 
 
 # Overlap
