@@ -18,7 +18,7 @@ from automatum.settings import AutomatumSettings, resolve_settings
 from automatum_sandbox.config import AppConfig, Limits, OrganizationConfig
 
 from .clocks import FakeClock
-from .conftest import SMALL, WIDE_LIMITS
+from .conftest import SMALL, WIDE_LIMITS, await_
 from .pushing import rows_of, write_csv
 
 TWO = ("acme", "globex")
@@ -263,6 +263,32 @@ def test_a_bounded_wait_ends_with_the_time_to_come_back(desk, start):
         "acme": 300,
         "globex": 300,
     }
+
+
+@pytest.mark.parametrize("after", [2, 6, 9])
+def test_after_a_kill_each_goes_on_where_it_was_i1_i3(desk, start, after):
+    """Eight pages of two organizations, a page a load package; killed -9 at the second, sixth or ninth request."""
+    served = several(desk, start, customers=400, entitlements=0, private_offers=0, days=0)
+    desk.set(chunk_rows=100)
+    served.sandbox.fault("slow", "/api/v1/customers", seconds=0.3, count=None)
+    syncing = desk.start("sync", "customers", "--json")
+    await_(lambda: len(served.sandbox.requests("/api/v1/")) >= after or syncing.poll() is not None, 60)
+    syncing.kill()
+    syncing.communicate()
+    served.sandbox.clear_faults()
+    before = len(served.sandbox.requests("/api/v1/"))
+    ran = desk.sync("customers")
+    assert ran.code == 0, ran
+    assert customers(desk) == {"acme": 400, "globex": 400}
+    asked = len(served.sandbox.requests("/api/v1/"))
+    pages = [(entry.app, entry.page) for entry in served.sandbox.requests("/api/v1/")]
+    first, second = (app.client_id for app in served.sandbox.apps)
+    finished = {app for app in (first, second) if before and (app, 4) in pages[:before]}
+    # What had finished is synced anew, and after the other; of the other, what was under way or not loaded yet.
+    again = asked - 8 - 4 * len(finished)
+    assert 0 <= again <= 2, f"{before} before the kill, {asked} in all"
+    if finished == {first}:
+        assert pages[before][0] == second
 
 
 # What they must not share

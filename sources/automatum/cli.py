@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,12 +36,12 @@ from .command import (
     stop_on_signals,
 )
 from .connection import Connection
-from .destination import has_organizations
+from .destination import has_organizations, last_sweeps
 from .discover import describe
 from .entry import checked_copy, open_connection, sync_one
 from .errors import ConfigurationError
 from .locks import WAIT
-from .organizations import organization_names
+from .organizations import configured, organization_names
 from .overrides import resolve_endpoints
 from .plan import plan as plan_sync
 from .plan import read_duration
@@ -126,7 +127,7 @@ def sync(
         budget = Budget(clock, max_seconds=None if max_minutes is None else max_minutes * 60, stop=stop)
         warehouse = Warehouse(destination, dataset, database)
         copy = None if read_copy is None else checked_copy(warehouse, read_copy)
-        names = tuple(organization or organization_names())
+        names: Sequence[str] = organization or organization_names()
         patience = longest_wait(no_wait, max_wait)
 
         def connect(name: str | None) -> Connection:
@@ -154,7 +155,12 @@ def sync(
             if first:
                 summary = sync_it(first)
             else:
-                summary = sync_several(names, connect, sync_it, clock=clock, budget=budget, max_wait=patience)
+                # Those that a kill, or --max-minutes, has kept from their turn come first.
+                last = {} if warehouse.missing else last_sweeps(warehouse.existing(clock, budget, lock_wait))
+                ids = {one.name: one.organization_id for one in configured()}
+                order = sorted(names, key=lambda name: last[ids[name]].timestamp() if ids.get(name) in last else 0.0)
+                summary = sync_several(order, connect, sync_it, clock=clock, budget=budget, max_wait=patience)
+                summary.summaries = {name: summary.summaries[name] for name in names}
             if copy and not warehouse.missing:
                 free()
                 refresh(database, copy)

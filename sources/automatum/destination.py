@@ -140,6 +140,22 @@ def has_organizations(pipeline: SupportsPipeline) -> bool | None:
         return None
 
 
+def last_sweeps(pipeline: SupportsPipeline) -> dict[str, datetime]:
+    """When each organization's latest sweep ended, by `organization_id`; empty where that cannot be told.
+
+    Raises:
+        DestinationError: The destination cannot be reached.
+    """
+    try:
+        with _client(pipeline) as client:
+            name = client.make_qualified_table_name(SWEEPS_TABLE)
+            owner, ended = (client.escape_column_name(one) for one in (ORGANIZATION, "finished_at"))
+            with client.execute_query(f"SELECT {owner}, MAX({ended}) FROM {name} GROUP BY {owner}") as cursor:
+                return {one: moment(at) for one, at in cursor.fetchall() if one and at}
+    except (*_ABSENT, *_CANNOT):
+        return {}
+
+
 def _refuse_other_kind(pipeline: SupportsPipeline, by_organization: bool) -> None:
     held = has_organizations(pipeline)
     if held is None or held == by_organization:
