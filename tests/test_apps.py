@@ -12,7 +12,6 @@ import pytest
 
 from automatum.apps import find_application, find_secrets, list_applications
 from automatum.budget import Budget
-from automatum.cli import app as command
 from automatum.connection import connect
 from automatum.errors import ConfigurationError, SecretNotKept, VaultUnreachable
 from automatum.rotation import rotate
@@ -144,7 +143,11 @@ def test_the_vendors_variable_does_not_win_over_a_file(served, desk, monkeypatch
     desk.use(served)
     desk.set(client_secret=None)
     monkeypatch.setenv("AUTOMATUM_CLIENT_SECRET", served.client_secret)
-    assert desk.run("apps", "rotate", "--yes").code == 78
+    (desk.folder / ".dlt").mkdir()
+    (desk.folder / ".dlt/secrets.toml").write_text('[sources.automatum]\nclient_secret = "<configure me>"\n')
+    ran = desk.run("apps", "rotate", "--yes")
+    assert ran.code == 78
+    assert "the environment variable AUTOMATUM_CLIENT_SECRET, which cannot be written" in ran.says
     ran = desk.run("apps", "rotate", "--yes", "--json", "--store-in", desk.folder / ".dlt/secrets.toml")
     assert ran.code == 0
     assert ran.json["shadowed_by"] is None
@@ -253,6 +256,8 @@ def test_without_a_yes_and_nobody_to_ask_nothing_is_changed(served, desk):
 
 @pytest.mark.parametrize(("answer", "code"), [(b"y\n", 0), (b"n\n", 78)])
 def test_a_person_is_asked(served, desk, monkeypatch, capsys, answer, code):
+    from automatum.cli import app as command  # not before the console's width is set
+
     desk.use(served)
     person, terminal = pty.openpty()
     with os.fdopen(terminal) as stdin, os.fdopen(person, "wb", buffering=0) as keyboard:
@@ -278,6 +283,16 @@ def test_a_no_changes_nothing(served, desk):
     assert asked == [("Sync", str(Path(".dlt/secrets.toml")) + " [sources.automatum]")]
     assert regenerations(served.sandbox) == []
     assert not (desk.folder / ".dlt").exists()
+
+
+def test_the_vault_behind_a_placeholder_is_where_the_new_one_goes(bao, served, desk):  # noqa: F811
+    desk.use(served)
+    desk.set(client_id=None, client_secret=None, secrets_from=f"vault+http://{bao.host}/secret/behind")
+    bao.put("behind", {"client_id": served.client_id, "client_secret": served.client_secret})
+    (desk.folder / ".dlt").mkdir()
+    (desk.folder / ".dlt/secrets.toml").write_text('[sources.automatum]\nclient_secret = "<configure me>"\n')
+    assert desk.run("apps", "rotate", "--yes").code == 0
+    assert bao.get("behind")["client_secret"] == served.client_secret
 
 
 def test_of_two_rotations_at_once_the_second_leaves(served, desk):

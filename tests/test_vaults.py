@@ -65,6 +65,17 @@ def test_the_environment_and_secrets_toml_come_first(secret, desk):
     assert (settings.client_id, settings.client_secret) == ("app_of_the_environment", "secret_of_the_file")
 
 
+def test_the_placeholders_of_dlt_init_do_not_hide_the_vault(secret, desk):
+    secret.put(BOTH)
+    desk.set(secrets_from=secret.address)
+    (desk.folder / ".dlt").mkdir()
+    text = '[sources.automatum]\nclient_id = "<configure me>"\nclient_secret = "<configure me>"\n'
+    (desk.folder / ".dlt/secrets.toml").write_text(text)
+    active().reload()
+    settings = resolve_settings()
+    assert (settings.client_id, settings.client_secret) == ("app_vaulted", CANARY)
+
+
 def test_a_plain_dlt_script_gets_them_too(secret, desk, start):
     served = start(customers=3, entitlements=0, private_offers=0, days=1)
     secret.put({"client_id": served.client_id, "client_secret": served.client_secret})

@@ -123,7 +123,7 @@ def _open(organization: str | None, max_wait: float | None) -> Connection:
 def _show(found: Sequence[Application]) -> None:
     grid = grid_of("id")
     for heading in ("name", "last used", "scopes"):
-        grid.add_column(heading, no_wrap=heading == "last used")
+        grid.add_column(heading, no_wrap=heading == "last used", overflow="fold")
     for one in found:
         grid.add_row(escape(one.id), *(_words(one.record.get(key)) for key in ("name", "lastUsedAt", "scopes")))
     out.print(grid)

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlt.common.configuration.const import TYPE_EXAMPLES
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers.environ import EnvironProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
@@ -18,7 +19,7 @@ from dlt.common.typing import TSecretStrValue
 from .renewal import sections_of
 from .vaults.addresses import parse_address
 from .vaults.places import Place, open_vault
-from .vaults.provider import VaultProvider
+from .vaults.provider import VaultProvider, register
 from .vaults.toml_file import TomlSection
 
 SECRET = "client_secret"  # noqa: S105  the name of a setting
@@ -51,11 +52,15 @@ def origin_of(organization: str | None) -> Origin:
         if provider.is_empty or not provider.supports_secrets:
             continue
         value, sections, key = _look(provider, organization)
-        # Set but empty is what a shell makes of a variable that is not there.
-        if value == "":
+        # Empty is what a shell makes of a variable that is not there, the other what `dlt init` writes for one.
+        if value in ("", TYPE_EXAMPLES["text"]):
             break
         if value is not None:
             return _described(provider, value, sections, key, organization)
+    vault = register()
+    value, sections, key = _look(vault, organization)
+    if value:
+        return _described(vault, value, sections, key, organization)
     return Origin("the environment variable AUTOMATUM_CLIENT_SECRET", None)
 
 
