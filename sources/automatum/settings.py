@@ -133,7 +133,8 @@ class AutomatumSettings(BaseConfiguration):
             value = _filled_in(getattr(self, name))
             # A key that nobody filled in hides the vault from dlt.
             value = value or use_vault().get_value(name, str, None, *SECTIONS)[0]
-            value = value or os.environ.get(f"AUTOMATUM_{name.upper()}")
+            # A mounted file ends with a line break.
+            value = (value or os.environ.get(f"AUTOMATUM_{name.upper()}") or "").strip()
             setattr(self, name, value or None)
             if not value:
                 raise ConfigurationError(
