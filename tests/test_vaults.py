@@ -106,6 +106,18 @@ def test_an_organization_never_gets_the_credentials_of_another(secret, desk):
     assert caught.value.exit_code == 78
 
 
+def test_an_organization_without_a_secret_does_not_stop_the_others(secret, desk, start):
+    served = start(customers=3, entitlements=0, private_offers=0, days=1)
+    secret.put({"client_id": served.client_id, "client_secret": served.client_secret}, "globex")
+    desk.set(
+        secrets_from=secret.address, base_url=served.base_url, organizations=[{"name": "acme"}, {"name": "globex"}]
+    )
+    ran = desk.sync("customers")
+    assert ran.code == 78
+    assert f"there is no secret {secret.address}/acme" in ran.says
+    assert desk.query("SELECT organization_id, count(*) FROM customers GROUP BY ALL") == [("globex", 3)]
+
+
 def test_what_needs_no_credentials_asks_no_vault(desk, asked):
     desk.set(secrets_from="vault://vault.invalid/secret/automatum")
     assert desk.run("discover").code == 0

@@ -234,6 +234,21 @@ def test_a_plain_dlt_script_takes_it_up_too(start, desk, put):
     assert token_requests(sandbox) == 3
 
 
+def test_a_mounted_secret_is_read_again(start, desk, monkeypatch, tmp_path):
+    """Docker and Kubernetes replace the file; dlt reads it, and it ends with a line break."""
+    served = start(customers=3, entitlements=0, private_offers=0, days=1)
+    monkeypatch.setattr("dlt.common.configuration.providers.environ.SECRET_STORAGE_PATH", str(tmp_path / "%s"))
+    mounted = tmp_path / "sources--automatum--client-secret"
+    mounted.write_text(served.client_secret + "\n")
+    desk.use(served)
+    desk.set(client_secret=None)
+    source = automatum_source()
+    mounted.write_text(new_secret(served.sandbox)["client_secret"] + "\n")
+    assert sum(table.num_rows for table in source.customers) == 3
+    assert token_requests(served.sandbox) == 2
+    assert desk.run("apps", "rotate", "--yes").code == 78
+
+
 def test_what_a_program_has_set_by_hand_stays(start, desk):
     sandbox = ready(start, desk, in_toml(desk))
     dlt.secrets["destination.postgres.credentials.password"] = "set-by-hand"
