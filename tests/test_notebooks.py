@@ -272,6 +272,7 @@ def _shows_renewals(picture, active, soon):
     assert soon == len(near)
     by_hand = sum(row.get("autoRenew") is False for row in near)
     assert picture["title"].startswith(f"{by_hand} of the {len(near)} contracts")
+    assert picture["note"].startswith(f"{today:%B}: from today on")
 
     def place(row):
         end = date.fromisoformat(row["endDate"])
