@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 _SHOWN = []
@@ -85,8 +86,12 @@ def _boxes(figure):
             low, high = sorted((low, high))
             out = [tick for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
             unseen |= {text for tick in out for text in (tick.label1, tick.label2)}
+    legends = figure.findobj(Legend)
+    # A legend counts whole, with its samples of colour.
+    unseen |= {text for legend in legends for text in legend.findobj(Text)}
     texts = [one for one in figure.findobj(Text) if one.get_visible() and one.get_text().strip() and one not in unseen]
-    return [(one.get_text(), one.get_window_extent()) for one in texts]
+    named = [("legend", one) for one in legends] + [(one.get_text(), one) for one in texts]
+    return [(name, one.get_window_extent()) for name, one in named]
 
 
 def _overlap(a, b):
