@@ -308,5 +308,5 @@ def automatum_reports() -> None:
     analytics.expand(organization=organizations())
 
 
-automatum()
-automatum_reports()
+automatum_dag = automatum()
+automatum_reports_dag = automatum_reports()
