@@ -131,17 +131,17 @@ class Installation:
     def start(self):
         """Start API server, DAG processor and scheduler; returns when the DAGs can be triggered."""
         for name in ("api-server", "dag-processor", "scheduler"):
-            log = (self.folder / f"{name}.log").open("ab")
-            self._processes.append(
-                subprocess.Popen(
-                    [BIN / "airflow", name],
-                    env=self.environment,
-                    cwd=self.folder,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
+            with (self.folder / f"{name}.log").open("ab") as log:
+                self._processes.append(
+                    subprocess.Popen(
+                        [BIN / "airflow", name],
+                        env=self.environment,
+                        cwd=self.folder,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                    )
                 )
-            )
         self.wait(self._healthy, 120)
 
     def _healthy(self):

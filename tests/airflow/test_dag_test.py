@@ -118,4 +118,4 @@ def test_a_confirmed_push_needs_a_ledger_that_outlives_the_worker_and_then_sends
     ledger = {"automatum_ledger": {"conn_type": "sqlite", "host": str(tmp_path / "{organization}.sqlite")}}
     for _ in range(2):
         assert {tried(ledger, **options).of(name)["push"] for name in NAMES} == {"success"}
-    assert len(served.sandbox.accepted_metering) == 4
+    assert sum(len(one.body["details"]["usages"]) for one in served.sandbox.accepted_metering) == 4
