@@ -113,6 +113,13 @@ def conclude(exit_code: int, resume_at: float | None, said: str, earliest: float
         raise AirflowException(said)
 
 
+def outcome(summary: Any) -> str:
+    """What became of a sync, in a line."""
+    made = summary.as_json()
+    tables = [f"{table}: {one['verdict']} {one['reason']}".strip() for table, one in made["tables"].items()]
+    return "; ".join([*tables, *(f"{one['message']} {one['next_step']}" for one in made["errors"])]) or made["verdict"]
+
+
 def read(organization: str | None, table: str, since: str | None = None, until: str | None = None) -> dict[str, Any]:
     """One table of one organization: all of it, or as much as the quota allows now.
 
@@ -163,7 +170,7 @@ def read(organization: str | None, table: str, since: str | None = None, until: 
             raise
     if not wanted and any(isinstance(error, ScopeMissing) for error in summary.errors):
         raise AirflowSkipException(f"{table}: {summary.errors[0]}")
-    conclude(summary.exit_code, summary.resume_at, summary.line(), told["earliest_return"])
+    conclude(summary.exit_code, summary.resume_at, outcome(summary), told["earliest_return"])
     return {"organization": organization, **summary.as_json()}
 
 

@@ -22,13 +22,13 @@ def id_of(sandbox, name):
     return list(sandbox.organizations)[NAMES.index(name)]
 
 
-def connections(served, limits=WIDE):
+def connections(served, limits=WIDE, **settings):
     """The API, and the credentials of each organization."""
     told = {
         "automatum": {
             "conn_type": "http",
             "host": served.base_url,
-            "extra": json.dumps({"application_limits": limits, "organization_limits": WIDE}),
+            "extra": json.dumps({"application_limits": limits, "organization_limits": WIDE, **settings}),
         }
     }
     for name, known in zip(NAMES, served.sandbox.apps, strict=True):
