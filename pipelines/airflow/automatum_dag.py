@@ -29,8 +29,6 @@ TABLES = ("customers", "entitlements", "private_offers", "analytics")
 POOL = "automatum"
 LOCK_WAIT = 5.0
 """Seconds to wait for a lock in a worker slot; what takes longer is rescheduled."""
-IN_A_MINUTE = timedelta(minutes=1)
-"""When to come back, where nothing says when."""
 
 DEFAULTS: dict[str, Any] = {
     "tables": None,  # all that the application's scopes allow
@@ -86,17 +84,18 @@ def reschedule(resume_at: float | None, why: str, earliest: float) -> None:
     """Give the worker slot back until then; the task's try goes on, no retry is spent.
 
     Args:
-        resume_at: Epoch seconds; None for in a minute.
+        resume_at: Epoch seconds; None where nobody knows, as with a file that another program holds.
         why: For the log.
-        earliest: Seconds from now before which it never comes back.
+        earliest: Seconds from now before which it does not come back.
     """
     import logging
 
     from airflow.sdk.exceptions import AirflowRescheduleException
 
     now = datetime.now(timezone.utc)
-    then = now + IN_A_MINUTE if resume_at is None else datetime.fromtimestamp(resume_at, timezone.utc)
-    then = max(then, now + timedelta(seconds=earliest))
+    then = now + timedelta(seconds=earliest)
+    if resume_at is not None:
+        then = max(then, datetime.fromtimestamp(resume_at, timezone.utc))
     logging.getLogger("automatum").info("%s Coming back at %s.", why, then.isoformat(timespec="seconds"))
     raise AirflowRescheduleException(then)
 

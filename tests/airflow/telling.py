@@ -46,3 +46,10 @@ def environment(connections, variables):
     """The same as Airflow's own environment variables."""
     told = {f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in connections.items()}
     return {**told, **{f"AIRFLOW_VAR_{name.upper()}": text for name, text in variables.items()}}
+
+
+def one_organization(served):
+    """The first organization, without a name."""
+    known = served.sandbox.apps[0]
+    said = connections(served)["automatum"]
+    return {"automatum": {**said, "login": known.client_id, "password": known.secret}}

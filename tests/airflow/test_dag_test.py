@@ -2,14 +2,16 @@
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pytest
 
+from tests.conftest import await_
 from tests.pushing import rows_of, write_csv
 
 from .installation import DAG_FILE
-from .telling import NAMES, connections, environment, id_of, two_organizations, variables
+from .telling import NAMES, connections, environment, id_of, one_organization, two_organizations, variables
 
 RUN = """
 import importlib.util, json, sys
@@ -46,14 +48,14 @@ def served(start):
 
 @pytest.fixture
 def tried(installation, served, tmp_path):
-    """Run the DAG; keyword arguments are its options, `told` changes what Airflow is told."""
+    """Run the DAG; keyword arguments are its options, `told` changes or replaces the connections."""
 
-    def run(told=None, **options):
-        said = environment(
-            {**connections(served), **(told or {})},
-            variables(database=str(tmp_path / "market.duckdb"), pipelines_dir="temporary"),
-        )
-        return Tried(installation.python(RUN, str(DAG_FILE), json.dumps(options), **said))
+    def run(told=None, single=False, **options):
+        said = {} if single else variables()
+        said["automatum_dag"] = json.dumps({"database": str(tmp_path / "market.duckdb"), "pipelines_dir": "temporary"})
+        known = one_organization(served) if single else connections(served)
+        told = environment({**known, **(told or {})}, said)
+        return Tried(installation.python(RUN, str(DAG_FILE), json.dumps(options), **told))
 
     return run
 
@@ -69,7 +71,7 @@ def test_a_run_is_green_and_a_worker_with_a_fresh_disk_asks_for_nothing_twice(tr
     assert first.state == "success", first.said[-5000:]
     for name in NAMES:
         assert first.of(name) == {**dict.fromkeys(TABLES, "success"), "push": "skipped"}
-        for table in ("customers", "entitlements", "private_offers"):
+        for table in TABLES[:3]:
             found = [one for (one,) in rows(tmp_path, f"SELECT id FROM {table} WHERE organization_id = '{name}'")]
             assert Counter(found) == Counter(served.sandbox.ids(table, id_of(served.sandbox, name)))
     before = rows(tmp_path, "SELECT count(*), max(_synced_at) FROM customers")
@@ -105,17 +107,33 @@ def test_an_organization_that_fails_stops_no_other_and_no_secret_is_said(tried, 
 
 
 def test_a_confirmed_push_needs_a_ledger_that_outlives_the_worker_and_then_sends_once(tried, served, tmp_path):
-    """I5: without one the push fails; with one, two runs bill each line once."""
-    usage = write_csv(rows_of(served.sandbox, most=4), tmp_path / "usage_acme.csv")
-    write_csv([], tmp_path / "usage_globex.csv")
-    options = {
-        "usage": str(usage).replace("acme", "{organization}"),
-        "tables": ["customers", "entitlements"],
-        "confirm": True,
-    }
-    assert tried(**options).of("acme")["push"] == "failed"
+    """I5: without one the push fails; with one, two runs bill each line once. A single organization has no name."""
+    usage = write_csv(rows_of(served.sandbox, most=4), tmp_path / "usage.csv")
+    options = {"usage": str(usage), "confirm": True}
+    seen = tried(single=True, tables=["customers", "entitlements"], **options)
+    assert seen.of(NAMES[0])["entitlements"] == "success" and seen.of(NAMES[0])["push"] == "failed"
     assert not served.sandbox.accepted_metering
-    ledger = {"automatum_ledger": {"conn_type": "sqlite", "host": str(tmp_path / "{organization}.sqlite")}}
+    ledger = {"automatum_ledger": {"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}}
     for _ in range(2):
-        assert {tried(ledger, **options).of(name)["push"] for name in NAMES} == {"success"}
+        assert tried(ledger, single=True, tables=["customers"], **options).of(NAMES[0])["push"] == "success"
     assert sum(len(one.body["details"]["usages"]) for one in served.sandbox.accepted_metering) == 4
+
+
+def test_a_duckdb_file_that_a_notebook_holds_reschedules_and_spends_nothing(tried, installation, served, tmp_path):
+    """I7: no retry and no request is spent while it is held; when it is closed, the run ends green."""
+    before = installation.query("SELECT count(*) FROM task_reschedule")[0][0]
+    notebook = duckdb.connect(str(tmp_path / "market.duckdb"))
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(tried, single=True, tables=["customers"], earliest_return=1)
+        try:
+            await_(lambda: run.done() or installation.query("SELECT count(*) FROM task_reschedule")[0][0] > before, 120)
+            asked = served.sandbox.requests("/api/v1/")
+        finally:
+            notebook.close()
+        assert not asked and not run.done()
+        assert run.result().state == "success"
+    tries = installation.query(
+        "SELECT try_number FROM task_instance WHERE run_id = %s AND state = 'success'", run.result().run
+    )
+    assert set(tries) == {(1,)}
+    assert len(rows(tmp_path, "SELECT id FROM customers")) == SMALL["customers"]

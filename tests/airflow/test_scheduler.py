@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 from collections import Counter
 from datetime import datetime, timedelta, timezone
@@ -95,12 +96,14 @@ def test_a_full_quota_reschedules_the_tasks_and_the_run_ends_complete(deployment
             assert until - said >= EARLIEST - 1 and back >= until
     # Two tasks of one organization shared its quota at the same time.
     assert any(overlapping(stays["customers", number], stays["entitlements", number]) for number in range(len(NAMES)))
-    # What was waited for was not waited for in a slot.
+    # What was waited for was not waited for in a slot, but for the second that `NO_WAIT` stands for.
+    said = [line["event"] for lines in deployment.logs(run).values() for line in lines]
+    assert all(int(found[1]) <= 1 for found in map(re.compile(r"waiting (\d+) s").match, said) if found)
     waited = sum(until - said for told in reschedules.values() for said, until in told)
     longest = max(stay.ended - stay.began for key in reschedules for stay in stays[key])
     times = sum(map(len, reschedules.values()))
     print(f"rescheduled {times} times, for {waited:.0f} s in all; longest stay in a slot {longest:.1f} s")
-    assert longest < HOUR / 2 and waited > HOUR
+    assert waited > HOUR
     # By the sandbox's own journal.
     entries = served.sandbox.requests()
     assert not [entry for entry in entries if entry.status == 429]
