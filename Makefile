@@ -15,7 +15,7 @@ export UV_SYSTEM_CERTS := true
 export UV_COMPILE_BYTECODE := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
 
-.PHONY: demo test lint types unit kills drift quota push package notebooks strip memory benchmarks setup lock clean
+.PHONY: demo test lint types unit kills drift quota push package notebooks strip memory benchmarks airflow airflow-tests setup lock clean
 
 demo: setup
 	$(BIN)/automatum demo
@@ -75,6 +75,20 @@ benchmarks: setup
 memory: setup
 	$(BIN)/python benchmarks/memory.py
 
+# The DAG, in a real Airflow: an environment, a database and a scheduler of its own.
+# AIRFLOW_TESTS="tests/airflow/test_dag_file.py tests/airflow/test_airflow_settings.py" is a short form.
+AIRFLOW_TESTS ?= tests/airflow
+airflow:
+	@if $(PYTHON) -c "import sys; sys.exit(sys.version_info >= (3, 14))"; then $(MAKE) --no-print-directory airflow-tests; \
+	else echo "skipped: Airflow needs a Python below 3.14; name one: make airflow PYTHON=python3.12"; fi
+
+airflow-tests: .venv-airflow/.ready
+	.venv-airflow/bin/python -m pytest $(AIRFLOW_TESTS)
+
+.venv-airflow/.ready: pyproject.toml uv.lock $(UV)
+	UV_PROJECT_ENVIRONMENT=.venv-airflow $(UV) sync --frozen --no-default-groups --group airflow --python "$(PYTHON)"
+	touch $@
+
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml uv.lock $(UV)
@@ -89,4 +103,4 @@ lock: $(UV)
 	$(UV) lock
 
 clean:
-	rm -rf .venv .uv .cache
+	rm -rf .venv .venv-airflow .uv .cache

@@ -2,61 +2,149 @@
 
 import json
 
+import pytest
+
 SHOW = """
-import io, json, logging, os, sys
+import json, os, sys
 import dlt
+from airflow.sdk._shared.secrets_masker import redact
 from automatum.airflow_settings import airflow_settings
 from automatum.errors import AutomatumError
 from automatum.settings import resolve_settings
 
-before = dict(os.environ)
-organization = sys.argv[1] or None
-try:
-    with airflow_settings(organization) as warehouse:
-        settings = resolve_settings(organization=organization)
-        from dlt.destinations.impl.postgres.configuration import PostgresCredentials
-        found = {
-            "settings": {name: getattr(settings, name) for name in sys.argv[2].split(",")},
-            "warehouse": [warehouse.destination, warehouse.database],
-            "postgres": dlt.secrets.get("destination.postgres.credentials"),
-        }
-    found["after"] = [dlt.config.get("sources.automatum.base_url"), dlt.secrets.get("destination.postgres.credentials")]
-    found["environment_kept"] = dict(os.environ) == before
-    from airflow.sdk._shared.secrets_masker import redact
-    found["masked"] = redact("a " + " b ".join(sys.argv[3:]) + " c")
-except AutomatumError as error:
-    found = {"error": str(error), "exit_code": error.exit_code}
-print(json.dumps(found))
+def show(told, organization, names):
+    os.environ.update(told)
+    before = dict(os.environ)
+    try:
+        with airflow_settings(organization) as warehouse:
+            settings = resolve_settings(organization=organization)
+            found = {
+                "settings": {name: getattr(settings, name) for name in names},
+                "warehouse": [warehouse.destination, warehouse.database],
+                "postgres": dlt.secrets.get("destination.postgres.credentials"),
+            }
+        after = dlt.config.get("sources.automatum.base_url"), dlt.secrets.get("destination.postgres.credentials")
+        return {**found, "gone": after == (None, None), "environment_kept": dict(os.environ) == before}
+    except AutomatumError as error:
+        return {"error": str(error), "exit_code": error.exit_code}
+    finally:
+        for name in told:
+            del os.environ[name]
+
+cases, texts = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+found = {name: show(**case) for name, case in cases.items()}
+print(json.dumps([found, [redact(text) for text in texts]]))
 """
-
-
-def show(installation, settings, organization="", masked=(), **environment):
-    """What dlt's configuration holds in a task whose Airflow is told so."""
-    done = installation.python(SHOW, organization, settings, *masked, **environment)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def connection(**fields):
     return json.dumps(fields)
 
 
-def test_a_connection_is_the_application_and_stronger_than_the_workers_environment(installation):
+def case(told, names, organization=None):
+    return {"told": told, "organization": organization, "names": names.split()}
+
+
+_APP = {"AIRFLOW_CONN_AUTOMATUM": connection(conn_type="http", login="app", password="secret-of-app")}
+_WORKER = {
+    "SOURCES__AUTOMATUM__CLIENT_ID": "app_environment",
+    "SOURCES__AUTOMATUM__CLIENT_SECRET": "secret-of-environment",
+}
+_ORGANIZATIONS = {
+    "AIRFLOW_VAR_AUTOMATUM_CONFIG": """
+        [sources.automatum]
+        history = true
+        deletes = "hard"
+        [[sources.automatum.organizations]]
+        name = "acme"
+        [[sources.automatum.organizations]]
+        name = "globex"
+        credentials = "vendors.globex"
+    """,
+    "AIRFLOW_CONN_AUTOMATUM": connection(conn_type="http", host="http://127.0.0.1", port=8700),
+    "AIRFLOW_CONN_AUTOMATUM_ACME": connection(
+        conn_type="http", login="app_acme", password="secret-of-acme", extra={"deletes": "ignore"}
+    ),
+    "AIRFLOW_CONN_AUTOMATUM_GLOBEX": connection(conn_type="http", login="app_globex", password="secret-of-globex"),
+}
+_OF_ORGANIZATION = "client_id client_secret base_url deletes history organization"
+CASES = {
+    "connection": case(
+        {
+            **_WORKER,
+            "AIRFLOW_CONN_AUTOMATUM": connection(
+                conn_type="http",
+                login="app_airflow",
+                password="secret-of-airflow",
+                host="api.example.com",
+                extra={"quota_url": "redis://:quota-password@localhost/0", "application_limits": [[6, 1.0]]},
+            ),
+        },
+        "client_id client_secret base_url quota_url application_limits",
+    ),
+    "worker": case(_WORKER, "client_id base_url"),
+    "acme": case(_ORGANIZATIONS, _OF_ORGANIZATION, "acme"),
+    "globex": case(_ORGANIZATIONS, _OF_ORGANIZATION, "globex"),
+    "postgres": case(
+        {
+            **_APP,
+            "AIRFLOW_CONN_AUTOMATUM_WAREHOUSE": connection(
+                conn_type="postgres",
+                host="db",
+                port=5433,
+                schema="market",
+                login="loader",
+                password="pass/word@1",
+                extra={"connect_timeout": 7},
+            ),
+            "AIRFLOW_CONN_AUTOMATUM_LEDGER": connection(
+                conn_type="postgres", host="db", schema="ledger", login="loader", password="pass/word@1"
+            ),
+        },
+        "ledger_url",
+    ),
+    "duckdb": case(
+        {
+            **_APP,
+            "AIRFLOW_CONN_AUTOMATUM_WAREHOUSE": connection(conn_type="duckdb", host="/data/market.duckdb"),
+            "AIRFLOW_CONN_AUTOMATUM_LEDGER": connection(conn_type="sqlite", host="/data/ledger.sqlite"),
+        },
+        "ledger_url",
+    ),
+    "secrets": case(
+        {
+            "AIRFLOW_VAR_AUTOMATUM_CONFIG": '{"sources": {"automatum": {"client_id": "app", "history": true}}}',
+            "AIRFLOW_VAR_DLT_SECRETS_TOML": '[sources.automatum]\nclient_secret = "secret-in-toml"',
+        },
+        "client_id client_secret history",
+    ),
+    "variable dlt_secrets_toml": case({"AIRFLOW_VAR_DLT_SECRETS_TOML": "client_secret = secret-without"}, "client_id"),
+    "variable automatum_config": case({"AIRFLOW_VAR_AUTOMATUM_CONFIG": '["secret-without"]'}, "client_id"),
+    "connection automatum": case(
+        {"AIRFLOW_CONN_AUTOMATUM": connection(conn_type="http", extra="{'a': 'secret-without'")}, "client_id"
+    ),
+}
+SAID = [
+    "a secret-of-airflow b",
+    "a quota-password b",
+    "a secret-of-globex b",
+    "a pass/word@1 b",
+    "a pass%2Fword%401 b",
+    "a secret-in-toml b",
+]
+
+
+@pytest.fixture(scope="module")
+def shown(installation):
+    """What dlt's configuration held in each case; what was said, as Airflow's log would show it afterwards."""
+    done = installation.python(SHOW, json.dumps(CASES), json.dumps(SAID))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_connection_is_the_application_and_stronger_than_the_workers_environment(shown):
     """Login, password, host and extra; gone after the task, and `os.environ` untouched."""
-    found = show(
-        installation,
-        "client_id,client_secret,base_url,quota_url,application_limits",
-        masked=["secret-of-airflow", "quota-password"],
-        AIRFLOW_CONN_AUTOMATUM=connection(
-            conn_type="http",
-            login="app_airflow",
-            password="secret-of-airflow",
-            host="api.example.com",
-            extra={"quota_url": "redis://:quota-password@localhost/0", "application_limits": [[6, 1.0]]},
-        ),
-        SOURCES__AUTOMATUM__CLIENT_ID="app_environment",
-        SOURCES__AUTOMATUM__CLIENT_SECRET="secret-of-environment",
-    )
+    found = shown[0]["connection"]
     assert found["settings"] == {
         "client_id": "app_airflow",
         "client_secret": "secret-of-airflow",
@@ -65,50 +153,24 @@ def test_a_connection_is_the_application_and_stronger_than_the_workers_environme
         "application_limits": [[6, 1.0]],
     }
     assert found["warehouse"] == [None, None]
-    assert found["after"] == [None, None] and found["environment_kept"]
-    assert found["masked"] == "a *** b *** c"  # I6
+    assert found["gone"] and found["environment_kept"]
 
 
-def test_the_worker_configuration_holds_where_airflow_says_nothing(installation):
-    found = show(
-        installation,
-        "client_id,base_url",
-        SOURCES__AUTOMATUM__CLIENT_ID="app_environment",
-        SOURCES__AUTOMATUM__CLIENT_SECRET="secret-of-environment",
-    )
-    assert found["settings"] == {"client_id": "app_environment", "base_url": "https://api.automatum.io"}
+def test_the_worker_configuration_holds_where_airflow_says_nothing(shown):
+    assert shown[0]["worker"]["settings"] == {"client_id": "app_environment", "base_url": "https://api.automatum.io"}
 
 
-def test_each_organization_has_its_connection_over_what_is_common(installation):
-    """The entry's own section for its credentials is respected, too."""
-    told = {
-        "AIRFLOW_VAR_AUTOMATUM_CONFIG": """
-            [sources.automatum]
-            history = true
-            deletes = "hard"
-            [[sources.automatum.organizations]]
-            name = "acme"
-            [[sources.automatum.organizations]]
-            name = "globex"
-            credentials = "vendors.globex"
-        """,
-        "AIRFLOW_CONN_AUTOMATUM": connection(conn_type="http", host="http://127.0.0.1", port=8700),
-        "AIRFLOW_CONN_AUTOMATUM_ACME": connection(
-            conn_type="http", login="app_acme", password="secret-of-acme", extra={"deletes": "ignore"}
-        ),
-        "AIRFLOW_CONN_AUTOMATUM_GLOBEX": connection(conn_type="http", login="app_globex", password="secret-of-globex"),
-    }
-    names = "client_id,client_secret,base_url,deletes,history,organization"
-    acme, globex = (show(installation, names, one, **told)["settings"] for one in ("acme", "globex"))
+def test_each_organization_has_its_connection_over_what_is_common(shown):
+    """The section that an entry names for its credentials is respected, too."""
     base = {"base_url": "http://127.0.0.1:8700", "history": True}
-    assert acme == {
+    assert shown[0]["acme"]["settings"] == {
         **base,
         "client_id": "app_acme",
         "client_secret": "secret-of-acme",
         "deletes": "ignore",
         "organization": "acme",
     }
-    assert globex == {
+    assert shown[0]["globex"]["settings"] == {
         **base,
         "client_id": "app_globex",
         "client_secret": "secret-of-globex",
@@ -117,26 +179,9 @@ def test_each_organization_has_its_connection_over_what_is_common(installation):
     }
 
 
-def test_a_postgres_warehouse_and_ledger_are_connections(installation):
+def test_a_postgres_warehouse_and_ledger_are_connections(shown):
     """A password with signs that a URL has to escape."""
-    found = show(
-        installation,
-        "ledger_url",
-        masked=["pass/word@1"],
-        AIRFLOW_CONN_AUTOMATUM=connection(conn_type="http", login="app", password="secret-of-app"),
-        AIRFLOW_CONN_AUTOMATUM_WAREHOUSE=connection(
-            conn_type="postgres",
-            host="db",
-            port=5433,
-            schema="market",
-            login="loader",
-            password="pass/word@1",
-            extra={"connect_timeout": 7},
-        ),
-        AIRFLOW_CONN_AUTOMATUM_LEDGER=connection(
-            conn_type="postgres", host="db", schema="ledger", login="loader", password="pass/word@1"
-        ),
-    )
+    found = shown[0]["postgres"]
     assert found["warehouse"] == ["postgres", None]
     assert found["postgres"] == {
         "host": "db",
@@ -147,31 +192,25 @@ def test_a_postgres_warehouse_and_ledger_are_connections(installation):
         "connect_timeout": 7,
     }
     assert found["settings"] == {"ledger_url": "postgresql://loader:pass%2Fword%401@db/ledger"}
-    assert found["masked"] == "a *** c"
 
 
-def test_a_duckdb_warehouse_is_a_file(installation):
-    found = show(
-        installation,
-        "ledger_url",
-        AIRFLOW_CONN_AUTOMATUM=connection(conn_type="http", login="app", password="secret-of-app"),
-        AIRFLOW_CONN_AUTOMATUM_WAREHOUSE=connection(conn_type="duckdb", host="/data/market.duckdb"),
-        AIRFLOW_CONN_AUTOMATUM_LEDGER=connection(conn_type="sqlite", host="/data/ledger.sqlite"),
-    )
-    assert found["warehouse"] == ["duckdb", "/data/market.duckdb"]
-    assert found["settings"] == {"ledger_url": "sqlite:////data/ledger.sqlite"}
+def test_a_duckdb_warehouse_is_a_file(shown):
+    assert shown[0]["duckdb"]["warehouse"] == ["duckdb", "/data/market.duckdb"]
+    assert shown[0]["duckdb"]["settings"] == {"ledger_url": "sqlite:////data/ledger.sqlite"}
 
 
-def test_a_broken_variable_or_connection_is_named_and_not_shown(installation):
+def test_two_variables_hold_whole_documents(shown):
+    assert shown[0]["secrets"]["settings"] == {"client_id": "app", "client_secret": "secret-in-toml", "history": True}
+
+
+def test_what_is_secret_in_them_is_masked_in_airflows_logs(shown):
+    """I6, for passwords in URLs, too, escaped and not."""
+    assert shown[1] == ["a *** b"] * len(SAID)
+
+
+def test_a_broken_variable_or_connection_is_named_and_not_shown(shown):
     """I6: a parser's message would show the text around the fault."""
-    for told, name in (
-        ({"AIRFLOW_VAR_DLT_SECRETS_TOML": "client_secret = secret-without-quotes"}, "variable dlt_secrets_toml"),
-        ({"AIRFLOW_VAR_AUTOMATUM_CONFIG": '["secret-without-quotes"]'}, "variable automatum_config"),
-        (
-            {"AIRFLOW_CONN_AUTOMATUM": connection(conn_type="http", extra="{'a': 'secret-without-quotes'")},
-            "connection automatum",
-        ),
-    ):
-        found = show(installation, "client_id", **told)
-        assert found["exit_code"] == 78 and name in found["error"], told
+    for name in ("variable dlt_secrets_toml", "variable automatum_config", "connection automatum"):
+        found = shown[0][name]
+        assert found["exit_code"] == 78 and name in found["error"]
         assert "secret-without" not in found["error"]
