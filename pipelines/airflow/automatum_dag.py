@@ -112,13 +112,6 @@ def conclude(exit_code: int, resume_at: float | None, said: str, earliest: float
         raise AirflowException(said)
 
 
-def outcome(summary: Any) -> str:
-    """What became of a sync, in a line."""
-    made = summary.as_json()
-    tables = [f"{table}: {one['verdict']} {one['reason']}".strip() for table, one in made["tables"].items()]
-    return "; ".join([*tables, *(f"{one['message']} {one['next_step']}" for one in made["errors"])]) or made["verdict"]
-
-
 def read(organization: str | None, table: str, since: str | None = None, until: str | None = None) -> dict[str, Any]:
     """One table of one organization: all of it, or as much as the quota allows now.
 
@@ -169,7 +162,7 @@ def read(organization: str | None, table: str, since: str | None = None, until: 
             raise
     if not wanted and any(isinstance(error, ScopeMissing) for error in summary.errors):
         raise AirflowSkipException(f"{table}: {summary.errors[0]}")
-    conclude(summary.exit_code, summary.resume_at, outcome(summary), told["earliest_return"])
+    conclude(summary.exit_code, summary.resume_at, summary.line(), told["earliest_return"])
     return {"organization": organization, **summary.as_json()}
 
 
@@ -269,13 +262,11 @@ def automatum() -> None:
             except AutomatumError as error:
                 conclude(error.exit_code, getattr(error, "resume_at", None), str(error), told["earliest_return"])
                 raise
-            made = summary.as_json()
-            said = f"push {made['verdict']}: {made['lines']}"
             if summary.exit_code == 65:
                 # Only a human can settle what is unknown or refused; trying again would change nothing.
-                raise AirflowFailException(f"{said}; see automatum push status")
-            resume_at = next((one.resume_at for one in summary.errors if getattr(one, "resume_at", None)), None)
-            conclude(summary.exit_code, resume_at, said, told["earliest_return"])
+                raise AirflowFailException(summary.line())
+            conclude(summary.exit_code, summary.resume_at, summary.line(), told["earliest_return"])
+            made = summary.as_json()
             return {"organization": organization, "verdict": made["verdict"], "lines": made["lines"]}
 
         [customers(organization), entitlements(organization)] >> push(organization)

@@ -29,6 +29,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.providers.doc import BaseDocProvider
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+
 from .errors import ConfigurationError
 from .redaction import keep_secret
 
@@ -78,6 +82,42 @@ class _Told:
     warehouse: AirflowWarehouse = AirflowWarehouse()
 
 
+class AirflowProvider(BaseDocProvider):
+    """A provider of dlt's that holds what Airflow says to the task that asks.
+
+    Args:
+        organization: Name of the one that the task works for; None for none.
+
+    Attributes:
+        warehouse: Where to load to.
+
+    Raises:
+        ConfigurationError: A variable or a connection cannot be read; it is named, its content is not.
+    """
+
+    def __init__(self, organization: str | None = None) -> None:
+        super().__init__({})
+        self._organization = organization
+        self.warehouse = AirflowWarehouse()
+        self.forget()
+
+    def forget(self) -> None:
+        """Read all of it again: a secret may have been rotated since."""
+        told = _read(self._organization, _connection, _variable)
+        _mask(told.secrets)
+        self._config_doc, self.warehouse = told.document, told.warehouse
+
+    @property
+    def name(self) -> str:
+        """Shown in dlt's traces."""
+        return PROVIDER
+
+    @property
+    def supports_secrets(self) -> bool:
+        """Airflow keeps them encrypted."""
+        return True
+
+
 @contextlib.contextmanager
 def airflow_settings(organization: str | None = None) -> Iterator[AirflowWarehouse]:
     """Within it, dlt's configuration holds what Airflow's connections and variables say.
@@ -91,18 +131,12 @@ def airflow_settings(organization: str | None = None) -> Iterator[AirflowWarehou
     Raises:
         ConfigurationError: A variable or a connection cannot be read; it is named, its content is not.
     """
-    from dlt.common.configuration.container import Container
-    from dlt.common.configuration.providers import CustomLoaderDocProvider
-    from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
-
-    told = _read(organization, _connection, _variable)
-    _mask(told.secrets)
+    ours = AirflowProvider(organization)
     providers = Container()[PluggableRunContext].providers
     before = providers.providers
-    ours = CustomLoaderDocProvider(PROVIDER, lambda: told.document, supports_secrets=True)
     providers.providers = [ours, *(one for one in before if one.name not in (_DLTS_OWN, PROVIDER))]
     try:
-        yield told.warehouse
+        yield ours.warehouse
     finally:
         providers.providers = before
 
