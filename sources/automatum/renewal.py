@@ -1,8 +1,9 @@
 """Asks the configuration for a secret once more, past what has been read before: a rotated one needs no restart.
 
-Asked anew are the vault that `secrets_from` names, dlt's own vaults (Google, AWS, Airflow's variables) and the files
-`secrets.toml`. The environment of a process does not change, except for mounted secrets (`/run/secrets`), which dlt
-reads each time. A value that a program has set by hand (`dlt.secrets[...] = ...`) gives way to the file's.
+Asked anew are the vault that `secrets_from` names, the connections and variables of an Airflow task, dlt's own vaults
+(Google, AWS, Airflow's variables) and the files `secrets.toml`. The environment of a process does not change, except
+for mounted secrets (`/run/secrets`), which dlt reads each time. A value that a program has set by hand
+(`dlt.secrets[...] = ...`) gives way to the file's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dlt.common.configuration.providers.vault import VaultDocProvider
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from . import organizations
+from .airflow_settings import AirflowProvider
 from .errors import ConfigurationError
 from .organizations import SECTIONS
 from .settings import AutomatumSettings, resolve_settings
@@ -58,7 +60,7 @@ def sections_of(organization: str | None) -> tuple[str, ...]:
 
 
 def _forget(provider: ConfigProvider, sections: tuple[str, ...]) -> None:
-    if isinstance(provider, VaultProvider):
+    if isinstance(provider, (VaultProvider, AirflowProvider)):
         provider.forget()
     elif isinstance(provider, VaultDocProvider):
         provider.clear_lookup_cache()
