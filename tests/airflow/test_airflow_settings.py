@@ -10,6 +10,7 @@ import dlt
 from airflow.sdk._shared.secrets_masker import redact
 from automatum.airflow_settings import airflow_settings
 from automatum.errors import AutomatumError
+from automatum.renewal import ask_again
 from automatum.settings import resolve_settings
 
 def show(told, organization, names):
@@ -31,8 +32,18 @@ def show(told, organization, names):
         for name in told:
             del os.environ[name]
 
+def rotated():
+    # What `ask_again` finds after the connection has changed under a task.
+    with_secret = lambda text: json.dumps({"conn_type": "http", "login": "app_rotated", "password": text})
+    os.environ["AIRFLOW_CONN_AUTOMATUM"] = with_secret("secret-before")
+    with airflow_settings():
+        settings = resolve_settings()
+        os.environ["AIRFLOW_CONN_AUTOMATUM"] = with_secret("secret-after")
+        return [settings.client_secret, *ask_again(settings)]
+
 cases, texts = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 found = {name: show(**case) for name, case in cases.items()}
+found["rotated"] = rotated()
 print(json.dumps([found, [redact(text) for text in texts]]))
 """
 
@@ -131,6 +142,7 @@ SAID = [
     "a pass/word@1 b",
     "a pass%2Fword%401 b",
     "a secret-in-toml b",
+    "a secret-after b",
 ]
 
 
@@ -201,6 +213,10 @@ def test_a_duckdb_warehouse_is_a_file(shown):
 
 def test_two_variables_hold_whole_documents(shown):
     assert shown[0]["secrets"]["settings"] == {"client_id": "app", "client_secret": "secret-in-toml", "history": True}
+
+
+def test_a_secret_that_was_rotated_during_the_task_is_read_anew(shown):
+    assert shown[0]["rotated"] == ["secret-before", "app_rotated", "secret-after"]
 
 
 def test_what_is_secret_in_them_is_masked_in_airflows_logs(shown):
