@@ -11,7 +11,8 @@ has room: it holds no worker slot meanwhile, eats no retry, and goes on where it
 ### What it needs
 
 * `pip install dlt-source-automatum` on the workers; this file in the DAGs folder.
-* A pool: `airflow pools set automatum 2 "requests to Automatum"`. Without it no task starts.
+* Two pools: `airflow pools set automatum 2 "Automatum"` and `airflow pools set automatum_reports 1 "one at a time"`.
+  Without them no task starts.
 * Connections `automatum` (login: client id, password: client secret) and, for a warehouse, `automatum_warehouse`.
 
 Options come from the form at *Trigger*, or else from the variable `automatum_dag` (JSON, same names), or else from
@@ -27,6 +28,8 @@ from airflow.sdk import CronDataIntervalTimetable, Param, dag, get_current_conte
 
 TABLES = ("customers", "entitlements", "private_offers", "analytics")
 POOL = "automatum"
+ONE_AT_A_TIME = "automatum_reports"
+"""Pool of one slot: both DAGs write the reports, and a table has one writer, on whatever worker (I7)."""
 LOCK_WAIT = 5.0
 """Seconds to wait for a lock in a worker slot; what takes longer is rescheduled."""
 
@@ -70,9 +73,16 @@ ARGUMENTS = {
 def options(context: Any) -> dict[str, Any]:
     """What this run was told: its parameters over the variable over the defaults."""
     from airflow.sdk import Variable
+    from airflow.sdk.exceptions import AirflowFailException
 
+    standing = Variable.get("automatum_dag", default={}, deserialize_json=True)
+    unknown = sorted(set(standing) - set(DEFAULTS))
+    if unknown:
+        raise AirflowFailException(
+            f"Variable automatum_dag: no option {', '.join(unknown)}; there are {list(DEFAULTS)}"
+        )
     given = {name: value for name, value in context["params"].items() if value is not None}
-    return {**DEFAULTS, **Variable.get("automatum_dag", default={}, deserialize_json=True), **given}
+    return {**DEFAULTS, **standing, **given}
 
 
 def day(text: str | None) -> date | None:
@@ -221,7 +231,7 @@ def automatum() -> None:
         def private_offers(organization: str | None) -> dict[str, Any]:
             return read(organization, "private_offers")
 
-        @task
+        @task(pool=ONE_AT_A_TIME)
         def analytics(organization: str | None) -> dict[str, Any]:
             return read(organization, "analytics")
 
@@ -295,7 +305,7 @@ def automatum_reports() -> None:
     def organizations() -> list[str | None]:
         return names_of_organizations()
 
-    @task
+    @task(pool=ONE_AT_A_TIME)
     def analytics(organization: str | None) -> dict[str, Any]:
         context = get_current_context()
         first, end = context["data_interval_start"], context["data_interval_end"]

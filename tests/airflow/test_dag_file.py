@@ -60,7 +60,6 @@ def test_airflow_imports_it_without_error_or_warning(installation):
         "automatum": [*tables, "organizations"],
         "automatum_reports": ["analytics", "organizations"],
     }
-    assert all(
-        pool == ("default_pool" if task == "organizations" else "automatum") for task, pool in found["pools"].items()
-    )
+    pools = {"organizations": "default_pool", "analytics": "automatum_reports", "each.analytics": "automatum_reports"}
+    assert found["pools"] == {task: pools.get(task, "automatum") for task in found["pools"]}
     assert found["catchup"] == [False, False] and found["max_active_runs"] == [1, 1]

@@ -52,7 +52,10 @@ def deployment(installation, warehouse, served):
             "automatum_warehouse": {**postgres, "password": PASSWORD, "schema": warehouse},
         },
         variables=variables(pipelines_dir="temporary", earliest_return=EARLIEST),
-        pools={"automatum": {"slots": 2, "description": "requests to Automatum", "include_deferred": False}},
+        pools={
+            name: {"slots": slots, "description": "", "include_deferred": False}
+            for name, slots in (("automatum", 2), ("automatum_reports", 1))
+        },
     )
     installation.start()
     yield installation
