@@ -17,7 +17,7 @@ from .conftest import VOLUME, WIDE_LIMITS, api_requests, await_
 from .crontab import Start, due, read_crontab
 from .pushing import rows_of, write_csv
 
-STARTS = int(os.environ.get("STARTS", "20"))
+STARTS = 20
 
 ROOT = Path(__file__).parent.parent
 PIPELINES = ROOT / "pipelines"
