@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from filelock import FileLock
 
 from automatum import notification
 from automatum.clock import SystemClock
@@ -305,6 +306,18 @@ def test_mistakes_in_other_settings_are_told(small, desk, posted):
     desk.set(deletes=None, client_id=None)
     assert desk.sync().code == 78
     assert "client_id" in posted()[1]["text"]
+
+
+def test_a_start_that_finds_another_at_work_is_told(small, desk, posted):
+    """I7: before it sends a request."""
+    with FileLock(desk.database.with_name(f"{desk.database.name}.lock")):
+        made = desk.run("sync", "--quiet", "--lock-wait", "0")
+    (body,) = posted()
+    assert made.code == body["exit_code"] == 75
+    assert body["verdict"] == "more_to_do"
+    assert [one["type"] for one in body["errors"]] == ["Busy"]
+    assert "The DuckDB file marketplace.duckdb is in use by" in body["text"]
+    assert small.requests() == []
 
 
 def test_the_option_goes_before_the_setting(small, desk, posted, hook):
