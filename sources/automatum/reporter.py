@@ -41,11 +41,16 @@ class Reporter:
         as_json: One JSON object on stdout, whatever else is said.
         quiet: Nothing if it is complete and nothing has changed; else one line: on stdout, or on stderr in trouble.
         notify: The webhook's URL; None for the one in the settings, if there is one.
-        notify_on: One of `OCCASIONS`.
+        notify_on: One of `OCCASIONS`; None never to notify, whatever the settings say.
     """
 
     def __init__(
-        self, command: str, as_json: bool, quiet: bool = False, notify: str | None = None, notify_on: str = "change"
+        self,
+        command: str,
+        as_json: bool,
+        quiet: bool = False,
+        notify: str | None = None,
+        notify_on: str | None = None,
     ) -> None:
         self._command, self._as_json, self.quiet = command, as_json, quiet
         self._notify, self._notify_on = notify, notify_on
@@ -58,6 +63,8 @@ class Reporter:
         Raises:
             ConfigurationError: It, or the occasion, makes no sense.
         """
+        if self._notify_on is None:
+            return
         if self._notify_on not in OCCASIONS:
             raise ConfigurationError("--notify-on", f"{self._notify_on!r} is none of {', '.join(OCCASIONS)}.")
         url = self._notify or find_notify_url()
