@@ -320,6 +320,15 @@ def test_a_start_that_finds_another_at_work_is_told(small, desk, posted):
     assert small.requests() == []
 
 
+def test_only_runs_are_told(small, desk, posted):
+    """What somebody types to look at something concerns nobody else, whether it goes well or not."""
+    desk.set(client_secret="another_secret")
+    assert [desk.run(name).code for name in ("check", "plan", "status", "verify")] == [77, 77, 78, 78]
+    assert posted() == []
+    desk.set(notify_url="not a URL")
+    assert desk.run("discover").code == 0
+
+
 def test_the_option_goes_before_the_setting(small, desk, posted, hook):
     hook.say("/other", Say(body=b"ok"))
     assert desk.sync("customers", "--notify", hook.url + "/other").code == 0
