@@ -197,15 +197,10 @@ def _place_of_credentials(ours: Document, organization: str) -> list[str]:
 
 
 def _warehouse(told: _Told, connection: AirflowConnection) -> AirflowWarehouse:
-    kind = (connection.conn_type or "").lower()
+    kind, extra = _kind(WAREHOUSE, connection)
     if kind in _FILES:
         return AirflowWarehouse("duckdb", connection.host or connection.schema or None)
-    extra = _extra(WAREHOUSE, connection)
-    destination = str(extra.pop("destination", "postgres" if kind in _POSTGRES else kind))
-    if not destination or destination == "generic":
-        raise ConfigurationError(
-            f"connection {WAREHOUSE}", "has no type.", 'Choose one, or name a dlt destination in extra: "destination".'
-        )
+    destination = "postgres" if kind in _POSTGRES else kind
     said = {
         "host": connection.host,
         "port": connection.port,
@@ -219,15 +214,32 @@ def _warehouse(told: _Told, connection: AirflowConnection) -> AirflowWarehouse:
 
 
 def _ledger_url(connection: AirflowConnection) -> str:
-    kind = (connection.conn_type or "").lower()
+    kind, _ = _kind(LEDGER, connection)
     if kind in _FILES:
         return f"sqlite:///{connection.host or connection.schema or ''}"
     if kind not in _POSTGRES:
-        raise ConfigurationError(f"connection {LEDGER}", "is neither of type postgres nor sqlite.")
+        raise ConfigurationError(f"connection {LEDGER}", f"a ledger is in postgres or sqlite, not in {kind}.")
     user = quote(connection.login or "", safe="")
     password = f":{quote(connection.password, safe='')}" if connection.password else ""
     port = f":{connection.port}" if connection.port else ""
     return f"postgresql://{user}{password}@{connection.host or ''}{port}/{connection.schema or ''}"
+
+
+def _kind(name: str, connection: AirflowConnection) -> tuple[str, Document]:
+    """What is at the other end, and what else `extra` says.
+
+    Without a provider package for a type, Airflow's form and its `--conn-type` make a `generic` of it; then `extra`
+    says which, as `destination`.
+    """
+    extra = _extra(name, connection)
+    kind = str(extra.pop("destination", None) or connection.conn_type or "").lower()
+    if kind in ("", "generic"):
+        raise ConfigurationError(
+            f"connection {name}",
+            "its type says nothing.",
+            'Say in extra what it is, such as {"destination": "postgres"}: Airflow knows its providers\' types alone.',
+        )
+    return kind, extra
 
 
 def _extra(name: str, connection: AirflowConnection) -> Document:

@@ -122,6 +122,21 @@ CASES = {
         },
         "ledger_url",
     ),
+    "generic": case(
+        {
+            **_APP,
+            "AIRFLOW_CONN_AUTOMATUM_WAREHOUSE": connection(
+                conn_type="generic", host="db", schema="market", extra={"destination": "postgres", "connect_timeout": 7}
+            ),
+            "AIRFLOW_CONN_AUTOMATUM_LEDGER": connection(
+                conn_type="generic", host="/data/ledger.sqlite", extra={"destination": "sqlite"}
+            ),
+        },
+        "ledger_url",
+    ),
+    "connection automatum_warehouse": case(
+        {**_APP, "AIRFLOW_CONN_AUTOMATUM_WAREHOUSE": connection(conn_type="generic", host="db")}, "client_id"
+    ),
     "secrets": case(
         {
             "AIRFLOW_VAR_AUTOMATUM_CONFIG": '{"sources": {"automatum": {"client_id": "app", "history": true}}}',
@@ -209,6 +224,16 @@ def test_a_postgres_warehouse_and_ledger_are_connections(shown):
 def test_a_duckdb_warehouse_is_a_file(shown):
     assert shown[0]["duckdb"]["warehouse"] == ["duckdb", "/data/market.duckdb"]
     assert shown[0]["duckdb"]["settings"] == {"ledger_url": "sqlite:////data/ledger.sqlite"}
+
+
+def test_extra_says_what_a_generic_connection_is(shown):
+    """Airflow makes types generic whose provider is not installed; a guess could write to the wrong place."""
+    found = shown[0]["generic"]
+    assert found["warehouse"] == ["postgres", None]
+    assert found["postgres"] == {"host": "db", "database": "market", "connect_timeout": 7}
+    assert found["settings"] == {"ledger_url": "sqlite:////data/ledger.sqlite"}
+    assert shown[0]["connection automatum_warehouse"]["exit_code"] == 78
+    assert '"destination"' in shown[0]["connection automatum_warehouse"]["error"]
 
 
 def test_two_variables_hold_whole_documents(shown):

@@ -36,6 +36,28 @@ print(json.dumps({
     "max_active_runs": [dag.max_active_runs for dag in bag.dags.values()],
 }))
 """
+RESCHEDULE = """
+import importlib.util, json, sys, time
+from airflow.sdk.exceptions import AirflowRescheduleException
+spec = importlib.util.spec_from_file_location("automatum_dag", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+found = []
+for resume_in in (None, -5, 1, 3600):
+    began = time.time()
+    try:
+        module.conclude(75, None if resume_in is None else began + resume_in, "", module.DEFAULTS["earliest_return"])
+    except AirflowRescheduleException as told:
+        found.append(round(told.reschedule_date.timestamp() - began))
+print(json.dumps(found))
+"""
+
+
+def test_nobody_comes_back_within_the_race_of_airflows_scheduler(installation):
+    """A task that is queued again before its end has been noticed is failed by Airflow, see docs/airflow.md."""
+    done = installation.python(RESCHEDULE, str(DAG_FILE))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [30, 30, 30, 3600]
 
 
 def test_parsing_works_nothing_and_takes_less_than_a_second(installation):
