@@ -4,6 +4,8 @@ Each is started when first asked for, one for each process of tests. A shell sta
 process ends, in whatever way, the shell stops it.
 """
 
+import atexit
+import functools
 import itertools
 import json
 import os
@@ -30,6 +32,14 @@ kill -KILL $server
 wait $server
 """
 _NUMBERS = itertools.count()
+
+
+@functools.cache
+def _running(kind):
+    # A session's fixture would be one for each module that imports it.
+    server = kind()
+    atexit.register(server.stop)
+    return server
 
 
 class Bao:
@@ -108,12 +118,10 @@ class Bao:
         return role, self.root.auth.approle.generate_secret_id(role_name=name)["data"]["secret_id"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def bao_server():
     """The server of this process of tests. Import it where it is wanted, together with `bao`."""
-    server = Bao()
-    yield server
-    server.stop()
+    return _running(Bao)
 
 
 @pytest.fixture
@@ -158,12 +166,10 @@ class Aws:
         return json.loads(self.client.get_secret_value(SecretId=name, VersionStage=stage)["SecretString"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def aws_server():
     """The server of this process of tests. Import it where it is wanted, together with `aws`."""
-    server = Aws()
-    yield server
-    server.stop()
+    return _running(Aws)
 
 
 @pytest.fixture
