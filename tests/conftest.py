@@ -19,6 +19,8 @@ from typer.testing import CliRunner
 
 from automatum_sandbox import SandboxConfig, serve
 
+# The console takes its width when it is imported, which a test's own environment would come too late for.
+os.environ["COLUMNS"] = "120"
 # More than any test asks for: the vendor's own limits are the matter of tests/test_quota.py.
 WIDE_LIMITS = "[[100000, 60]]"
 VOLUME = {"customers": 250, "entitlements": 410, "private_offers": 130, "days": 40}

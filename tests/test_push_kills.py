@@ -97,11 +97,12 @@ def run_rounds(start, desk, kills, ledger_urls):
     sandbox, rows = serve(start, desk)
     assert len(rows) == LINES
     print(f"seed {seed}")
-    while told["kills"] < kills:
+    # On a machine that has other things to do, it may take more kills to hit a call.
+    while told["kills"] < kills or (not told["unknown"] and told["kills"] < 4 * kills):
         sandbox.reset()
         sandbox.fault("slow", METERING, seconds=SLOW, count=None)
         teller = Teller(desk, next(ledger_urls))
-        killed, hit = killed_until_done(sandbox, teller, rows, rng, kills - told["kills"])
+        killed, hit = killed_until_done(sandbox, teller, rows, rng, max(kills - told["kills"], 5))
         check_server(sandbox, rows)
         states = teller.states()
         assert set(states) <= {"accepted", "unknown"} and sum(states.values()) == LINES, states
