@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from dlt.common.pipeline import SupportsPipeline
@@ -15,6 +17,8 @@ from .redaction import redact
 
 logger = logging.getLogger("automatum")
 
+_MARK = "automatum.for"
+"""File in dlt's working folder: a hash of what its packages were read from, and of where they are to go."""
 ATTEMPTS = 3
 """Times that a load is tried: two runs that make the same table at the same moment, and a server that blinks."""
 
@@ -58,14 +62,24 @@ class Loading:
                     source = None
             self._clock.sleep(float(2**attempt))
 
-    def left_behind(self) -> bool:
+    def left_behind(self, source: str) -> bool:
         """Load what an interrupted run has read; returns whether there was anything.
+
+        dlt keeps one working folder for a pipeline, wherever it loads to and whomever it asks. What was read for
+        another destination, or with the credentials of another application, is not loaded here: it is dropped, and
+        read again by whoever wanted it.
+
+        Args:
+            source: Names what is read: host and application.
 
         A kill can leave an extracted package that dlt 1.31.0 fails on at every run from then on: one that is
         normalized already ("Directory not empty"), or one whose tables are not in the saved schema ("Table not
         found"). What is in it is in no destination, and so are the records that say that it was read: it is dropped,
         and read again.
         """
+        if self._for_another(source) and self._pipeline.has_pending_data:
+            logger.warning("what an earlier run left behind was read for another destination or application: dropped")
+            self._pipeline._delete_pending_packages()
         self._drop_extracted(set(self._pipeline.list_normalized_load_packages()))
         if not self._pipeline.has_pending_data:
             return False
@@ -81,6 +95,16 @@ class Loading:
             if self._pipeline.has_pending_data:
                 self.run()
         return True
+
+    def _for_another(self, source: str) -> bool:
+        """Whether the working folder was last used for something else; says that it is used for this from here on."""
+        with self._pipeline.destination_client() as client:
+            place = f"{client.config.destination_name} {client.config}"
+        mark = hashlib.sha256(f"{place}\n{self._pipeline.dataset_name}\n{source}".encode()).hexdigest()
+        note = Path(self._pipeline.working_dir) / _MARK
+        before = note.read_text() if note.is_file() else mark
+        note.write_text(mark)
+        return before != mark
 
     def _drop_extracted(self, among: set[str] | None = None) -> None:
         extracted = set(self._pipeline.list_extracted_load_packages())

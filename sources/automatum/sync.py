@@ -189,7 +189,7 @@ def sync(
     missing = connection.missing_scopes(chosen)
     prepare(pipeline, bool(settings.organization))
     load = Loading(pipeline, connection.clock, free)
-    left_behind = load.left_behind()
+    left_behind = load.left_behind(f"{settings.base_url} {settings.client_id}")
     granted = [one.table for one in chosen if one.group not in missing]
     session = _session(connection, pipeline, granted, selection, left_behind)
     summary.runs = [TableRun(endpoint, connection, selection, on_page, session) for endpoint in chosen]
