@@ -67,6 +67,8 @@ ARGUMENTS = {
     "retries": 3,
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(hours=1),
+    # What the mapped tasks are called in the grid; set in each task, as an XCom's value is not known before.
+    "map_index_template": "{{ automatum_organization | default('') }}",
 }
 
 
@@ -83,6 +85,13 @@ def options(context: Any) -> dict[str, Any]:
         )
     given = {name: value for name, value in context["params"].items() if value is not None}
     return {**DEFAULTS, **standing, **given}
+
+
+def begin(organization: str | None) -> dict[str, Any]:
+    """Name the task after its organization; the run's options."""
+    context = get_current_context()
+    context["automatum_organization"] = organization or "automatum"  # type: ignore[typeddict-unknown-key]
+    return options(context)
 
 
 def day(text: str | None) -> date | None:
@@ -142,7 +151,7 @@ def read(organization: str | None, table: str, since: str | None = None, until: 
     from automatum.quota import NO_WAIT
     from automatum.settings import resolve_settings
 
-    told = options(get_current_context())
+    told = begin(organization)
     with ExitStack() as stack:
         try:
             warehouse = stack.enter_context(airflow_settings(organization))
@@ -246,7 +255,7 @@ def automatum() -> None:
             from automatum.quota import NO_WAIT
             from automatum.settings import resolve_settings
 
-            told = options(get_current_context())
+            told = begin(organization)
             if not told["usage"]:
                 raise AirflowSkipException("No usage to push: set `usage`.")
             try:

@@ -90,6 +90,12 @@ def test_a_full_quota_reschedules_the_tasks_and_the_run_ends_complete(deployment
         for table in (*TABLES, "analytics"):
             assert tasks[table, number] == ("success", 1), (name, table)  # the first try, however often it came back
         assert tasks["push", number][0] == "skipped"  # no usage was named
+    named = deployment.query(
+        "SELECT DISTINCT map_index, rendered_map_index FROM task_instance "
+        "WHERE run_id = %s AND task_id = 'each.customers'",
+        run,
+    )
+    assert sorted(named) == list(enumerate(NAMES))  # in the grid
     # The quota did fill, and who met that came back when it had room, not before.
     assert {number for _, number in reschedules} == {0, 1}
     for key, told in reschedules.items():
@@ -177,7 +183,7 @@ def test_a_backfill_reads_each_month_of_the_reports_again_and_nothing_else(deplo
     deployment.wait(lambda: not deployment.query("SELECT 1 FROM dag_run WHERE state IN ('queued', 'running')"), 60)
     served.sandbox.clear_requests()
     for dag in ("automatum_reports", "automatum"):
-        # A day of hours is enough to see that lists are left alone.
+        # A day is enough to see that lists are left alone.
         until = last if dag == "automatum_reports" else first
         made = deployment.airflow(
             "backfill", "create", "--dag-id", dag, "--from-date", f"{first}", "--to-date", f"{until}"
