@@ -80,7 +80,7 @@ memory: setup
 AIRFLOW_TESTS ?= tests/airflow
 airflow:
 	@if $(PYTHON) -c "import sys; sys.exit(sys.version_info >= (3, 14))"; then $(MAKE) --no-print-directory airflow-tests; \
-	else echo "skipped: Airflow needs a Python below 3.14; name one: make airflow PYTHON=python3.12"; fi
+	else echo "skipped: the group airflow is for Python below 3.14; name one: make airflow PYTHON=python3.12"; fi
 
 airflow-tests: .venv-airflow/.ready
 	.venv-airflow/bin/python -m pytest $(AIRFLOW_TESTS)
