@@ -85,6 +85,7 @@ class Installation:
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(closed_port()),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
         }
         done = self.airflow("db", "migrate")
