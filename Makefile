@@ -74,6 +74,7 @@ benchmarks: setup
 
 memory: setup
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/organizations.py
 
 # The DAG, in a real Airflow: an environment, a database and a scheduler of its own.
 # AIRFLOW_TESTS="tests/airflow/test_dag_file.py tests/airflow/test_airflow_settings.py" is a short form.
