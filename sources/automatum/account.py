@@ -10,6 +10,8 @@ Verdict = Literal["complete", "incomplete", "more_to_do"]
 
 DELETED = "deleted"
 """In place of a hash: the destination holds the row as deleted."""
+PARTIAL = "partial"
+"""Marks a sweep that was after some of the rows, or some of the days."""
 
 
 @dataclass

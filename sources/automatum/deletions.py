@@ -30,8 +30,6 @@ OFF_LIST = "off_list"
 OWN_URLS = "own_urls"
 FULL = "full"
 """Marks a sweep that read the whole list and proved it."""
-PARTIAL = "partial"
-"""Marks a sweep that was after some of the rows, or some of the days."""
 
 
 @dataclass

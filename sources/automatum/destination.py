@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
 from dlt.destinations.exceptions import (
     DatabaseException,
@@ -18,10 +19,11 @@ from dlt.destinations.exceptions import (
     DestinationConnectionError,
 )
 
-from .account import DELETED, Known, PageRecord
+from .account import DELETED, PARTIAL, Known, PageRecord
 from .endpoints import ORGANIZATION, Endpoint
 from .errors import ConfigurationError, DestinationError
-from .records import DELETED_AT, LOAD_ID, ROW_HASH, SYNCED_AT
+from .lake import is_lake, open_lake
+from .records import DELETED_AT, LOAD_ID, POSITION, ROW_HASH, SYNCED_AT
 from .redaction import redact
 
 if TYPE_CHECKING:
@@ -203,13 +205,55 @@ def read_held(
                 held.versioned = _forget_without_version(client, endpoint, history, held.known, own)
             of_table = {**own, "table_name": endpoint.table}
             held.past = _read_past(client, of_table, loaded)
-            finished = {one.id for one in held.past if one.verdict != FAILED}
-            held.unfinished = _read_unfinished(client, of_table, finished, loaded)
+            held.unfinished = _read_unfinished(client, of_table, held.past, loaded)
             return held
     except _CANNOT as error:
         why = f"{type(error).__name__}: {redact(str(error)).splitlines()[0][:200]}"
         logger.warning("%s cannot be read from the destination; every row is loaded again (%s)", endpoint.table, why)
         return Held(Known(readable=False, why=why))
+
+
+def read_children(
+    pipeline: SupportsPipeline, endpoint: Endpoint, organization_id: str | None = None
+) -> dict[str, dict[str, int]]:
+    """Child table to parent's key to the number of places in its list that the destination holds as live.
+
+    Args:
+        pipeline: The pipeline that loads the tables.
+        endpoint: Whose child tables.
+        organization_id: Whose rows, where the tables hold those of several organizations.
+
+    Raises:
+        DestinationError: The destination cannot be reached or read.
+    """
+    found: dict[str, dict[str, int]] = {}
+    try:
+        with _client(pipeline) as client:
+            for child in endpoint.children:
+                places = found.setdefault(child.table, {})
+                columns = (child.parent_key, POSITION, DELETED_AT)
+                for key, position, deleted_at in _select(client, child.table, columns, _own(organization_id)):
+                    if deleted_at is None:
+                        places[key] = max(places.get(key, 0), int(position) + 1)
+    except _CANNOT as error:
+        raise _unreadable(error) from None
+    return found
+
+
+def grow(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> None:
+    """Make room for columns that tables lack, where dlt's own way of doing so fails.
+
+    Args:
+        pipeline: The pipeline that will load the tables.
+        schemas: Table name to the schema of what will be loaded.
+
+    Raises:
+        DestinationError: The destination cannot be reached.
+    """
+    if is_lake(pipeline):
+        with _client(pipeline) as lake:
+            for name, schema in schemas.items():
+                lake.grow(name, schema)
 
 
 def read_records(
@@ -315,6 +359,8 @@ def count(pipeline: SupportsPipeline, text: str, tables: Sequence[str], names: M
 def prune_pages(pipeline: SupportsPipeline, tables: Sequence[str], organization_id: str | None = None) -> None:
     """Delete the page records of tables whose sweeps have reached their verdict; they have served their purpose."""
     try:
+        if is_lake(pipeline):
+            return  # files are only added to; what is older than its table's last verdict does not count
         with _client(pipeline) as client:
             name = client.make_qualified_table_name(PAGES_TABLE)
             for table in tables:
@@ -334,10 +380,35 @@ def _unreadable(error: Exception) -> DestinationError:
 
 
 @contextmanager
+def sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
+    """What answers SQL about a pipeline's dataset: dlt's client; for files, ours."""
+    if is_lake(pipeline):
+        with open_lake(pipeline) as lake:
+            yield lake
+        return
+    with pipeline.sql_client() as client:  # type: ignore[attr-defined]
+        _leave_json(client)
+        yield client
+
+
+def _leave_json(client: Any) -> None:
+    """Have JSON columns come as text.
+
+    Parsed by psycopg2, their numbers are floats: a row that is marked deleted would be written back with fewer digits.
+    """
+    connection = client.native_connection
+    if type(connection).__module__.startswith("psycopg2"):
+        from psycopg2 import extras  # type: ignore[import-untyped]
+
+        for register in (extras.register_default_json, extras.register_default_jsonb):
+            register(connection, loads=lambda text: text)
+
+
+@contextmanager
 def _client(pipeline: SupportsPipeline) -> Iterator[Any]:
     with ExitStack() as stack:
         try:
-            client = stack.enter_context(pipeline.sql_client())  # type: ignore[attr-defined]
+            client = stack.enter_context(sql_client(pipeline))
         except _CANNOT:
             raise
         except Exception as error:
@@ -444,10 +515,16 @@ def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str]) -> list[
     ]
 
 
-def _read_unfinished(client: Any, where: Mapping[str, Any], finished: set[str], loaded: set[str]) -> Unfinished | None:
+def _read_unfinished(
+    client: Any, where: Mapping[str, Any], past: Sequence[PastSweep], loaded: set[str]
+) -> Unfinished | None:
+    finished = {one.id for one in past if one.verdict != FAILED}
+    over = last_verdict((one.finished_at, one.verdict, one.facts) for one in past)
     columns = ("sweep_id", "page", "keys", "total", "read_at", "load_id", "state", "started_at", "requests")
     found = _select(client, PAGES_TABLE, columns, where)
-    rows = [row for row in found if row[0] not in finished and row[5] in loaded]
+    rows = [
+        row for row in found if row[0] not in finished and row[5] in loaded and not (over and moment(row[4]) < over)
+    ]
     if not rows:
         return None
     latest = max(rows, key=lambda row: moment(row[4]))
@@ -457,6 +534,17 @@ def _read_unfinished(client: Any, where: Mapping[str, Any], finished: set[str], 
         if id_ == latest[0]
     ]
     return Unfinished(latest[0], moment(latest[7]), moment(latest[4]), pages, orjson.loads(latest[6]), int(latest[8]))
+
+
+def last_verdict(sweeps: Iterable[tuple[datetime, str, dict[str, Any]]]) -> datetime | None:
+    """When the whole of a table last got a verdict; page records from before have served their purpose.
+
+    They are deleted then, but not in a destination that only adds.
+
+    Args:
+        sweeps: Of one table: when it finished, its verdict, its facts.
+    """
+    return max((at for at, verdict, facts in sweeps if verdict != FAILED and not facts.get(PARTIAL)), default=None)
 
 
 def moment(value: Any) -> datetime:

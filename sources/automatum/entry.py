@@ -260,4 +260,5 @@ def checked_copy(warehouse: Warehouse, copy: Path) -> Path:
 def export(connection: Connection, pipeline: SupportsPipeline) -> dict[str, int]:
     """Load the ledger of what was pushed, if there is one; returns table to number of rows."""
     with Ledger.open(default_ledger_url(connection.settings), connection.clock, create=False) as ledger:
-        return export_ledger(ledger, pipeline, connection.settings.owner) if ledger.exists else {}
+        settings = connection.settings
+        return export_ledger(ledger, pipeline, settings.owner, settings.table_format) if ledger.exists else {}

@@ -42,6 +42,10 @@ class History:
         table: Whose rows.
         pipeline: Its destination is asked for the versions that end; None if there is none.
         empty: The history holds nothing yet.
+
+    Attributes:
+        name: Name of its table.
+        schema: Arrow schema of its table.
     """
 
     def __init__(self, table: Table, pipeline: SupportsPipeline | None, empty: bool) -> None:
@@ -50,7 +54,7 @@ class History:
         self._organization_id = table.organization_id
         self._pipeline = pipeline
         self._empty = empty
-        self._schema = _schema(table.schema)
+        self.schema = _schema(table.schema)
         self._written: set[str] = set()
 
     def versions(self, rows: pa.Table, deleted: bool) -> pa.Table | None:
@@ -72,7 +76,8 @@ class History:
             # A clock that was set back must not let a version begin before the one that it follows.
             begins.append(at if last is None else max(at, moment(last[VALID_FROM]) + _INSTANT))
             if last is not None and changed[-1]:
-                ended.append({**last, VALID_TO: begins[-1]})
+                # Written now: where every version of a row is kept, the one with its end is the later.
+                ended.append({**last, VALID_TO: begins[-1], SYNCED_AT: begins[-1]})
         kept = rows.drop_columns([name for name in rows.column_names if name in (DELETED_AT, LOAD_ID)])
         for name, values in (
             (IS_DELETED, pa.array([deleted] * len(rows), pa.bool_())),
@@ -80,10 +85,10 @@ class History:
             (VALID_FROM, pa.array(begins, _STAMP)),
             (VALID_TO, pa.nulls(len(rows), _STAMP)),
         ):
-            kept = kept.append_column(self._schema.field(name), values)
+            kept = kept.append_column(self.schema.field(name), values)
         self._written.update(keys)
-        begun = kept.filter(pa.array(changed)).cast(self._schema)
-        made = pa.concat_tables([from_destination(self._schema, ended), begun])
+        begun = kept.filter(pa.array(changed)).cast(self.schema)
+        made = pa.concat_tables([from_destination(self.schema, ended), begun])
         return made if made.num_rows else None
 
     def _running(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -35,12 +35,15 @@ ATTEMPTS_KEY = ("attempt_id", "line_id")
 
 
 @dlt.source(name="automatum_metering", section="automatum")
-def metering_ledger(ledger: Ledger, organization_id: str | None = None) -> Iterable[DltResource]:
+def metering_ledger(
+    ledger: Ledger, organization_id: str | None = None, table_format: Any = None
+) -> Iterable[DltResource]:
     """The ledger's lines and attempts, as `metering_lines` and `metering_attempts`.
 
     Args:
         ledger: An open ledger; it is read while the source is.
         organization_id: Whose it is, where the dataset holds several organizations: a part of the key then.
+        table_format: `delta` or `iceberg`; see `sources.automatum.table_format`.
 
     Returns:
         A dlt source whose resources are merged by key, so that each run brings the destination up to date.
@@ -57,8 +60,9 @@ def metering_ledger(ledger: Ledger, organization_id: str | None = None) -> Itera
         dlt.resource(
             read,
             name=name,
-            write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+            write_disposition="merge",
             primary_key=[*owner, *key],
+            table_format=table_format,
         )
         for read, name, key in (
             (lines, "metering_lines", LINES_KEY),
@@ -72,13 +76,16 @@ def owner_of(organization_id: str | None) -> dict[str, str]:
     return {} if organization_id is None else {ORGANIZATION: organization_id}
 
 
-def export_ledger(ledger: Ledger, pipeline: SupportsPipeline, organization_id: str | None = None) -> dict[str, int]:
+def export_ledger(
+    ledger: Ledger, pipeline: SupportsPipeline, organization_id: str | None = None, table_format: Any = None
+) -> dict[str, int]:
     """Load the ledger to the pipeline's destination.
 
     Args:
         ledger: An open ledger.
         pipeline: Whose destination and dataset.
         organization_id: Whose ledger it is, where the dataset holds several organizations.
+        table_format: `delta` or `iceberg`; see `sources.automatum.table_format`.
 
     Returns:
         Table to number of rows that were brought up to date.
@@ -87,7 +94,7 @@ def export_ledger(ledger: Ledger, pipeline: SupportsPipeline, organization_id: s
         DestinationError: The destination refuses or cannot be reached.
     """
     try:
-        pipeline.run(metering_ledger(ledger, organization_id))
+        pipeline.run(metering_ledger(ledger, organization_id, table_format))
     except Exception as error:
         cause = error.__context__ or error.__cause__ or error
         raise DestinationError(f"The ledger cannot be loaded: {redact(str(cause))[:500]}") from error

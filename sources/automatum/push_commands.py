@@ -259,7 +259,7 @@ def push_export(
         ):
             settings = resolve_settings(with_credentials=False, organization=organization)
             pipeline = open_pipeline(warehouse.open(name), dataset, pipelines_dir, name)
-            loaded = export_ledger(ledger, pipeline, settings.owner)
+            loaded = export_ledger(ledger, pipeline, settings.owner, settings.table_format)
         say(loaded, as_json, lambda: display.show_export(loaded))
         return EXIT_COMPLETE
 

@@ -14,18 +14,19 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from .account import Known
+from .account import PARTIAL, Known
 from .burial import bury
-from .chronicle import page_rows, sweep_row
+from .chronicle import PAGES_SCHEMA, SWEEPS_SCHEMA, page_rows, sweep_row
 from .connection import Connection
-from .deletions import AT_LEAST, FULL, PARTIAL, SHARE, Decision, decide
-from .destination import FAILED, PAGES_TABLE, SKIPPED, SWEEPS_TABLE, Held, read_held
+from .deletions import AT_LEAST, FULL, SHARE, Decision, decide
+from .destination import FAILED, PAGES_TABLE, SKIPPED, SWEEPS_TABLE, Held, grow, read_children, read_held
 from .endpoints import Endpoint
-from .errors import AutomatumError, ConfigurationError, MoreToDo, NotThere
+from .errors import AutomatumError, ConfigurationError, DestinationError, MoreToDo, NotThere
 from .history import History, history_table
+from .merging import Merging, merging_of
 from .outcome import Chunk, Outcome
 from .pages import Page, read_one, read_page, read_report
-from .records import Record, Row, Table, utc
+from .records import Record, Row, Table, child_schema, utc
 from .redaction import redact
 from .reports import Report, first_day, windows
 from .selection import Selection
@@ -76,6 +77,7 @@ class TableRun:
         self._table = Table(endpoint, self.settings.owner)
         self._history: History | None = None
         self._held: Held | None = None
+        self._merging = Merging()
         self._sweep: Sweep | None = None
         self._report: Report | None = None
         self._decision: Decision | None = None
@@ -152,14 +154,33 @@ class TableRun:
 
     def _read(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         if self._held is None:
+            if pipeline:
+                self._merging = merging_of(pipeline, self.settings)
             name = history_table(self.endpoint) if self.settings.history else None
             owner = self._table.organization_id
             self._held = read_held(pipeline, self.endpoint, name, owner) if pipeline else Held(Known())
+            if name and not self._held.known.readable:
+                raise DestinationError(
+                    f"The history of {self.endpoint.table} cannot be kept: {self._held.known.why}",
+                    "History needs a destination that can be read; set sources.automatum.history to false.",
+                )
             self._history = History(self._table, pipeline, not self._held.versioned) if name else None
+            if pipeline and self._merging.how == "upserts":
+                places = read_children(pipeline, self.endpoint, owner)
+                self._table.keep_places(places, self._merging.removes)
+                grow(pipeline, self._schemas())
         if self.endpoint.kind == "report":
             yield from self._read_report(self._held, pipeline, chunk)
         else:
             yield from self._read_list(self._held, pipeline, chunk)
+
+    def _schemas(self) -> dict[str, pa.Schema]:
+        """What this run may load: table to schema."""
+        made = {self.endpoint.table: self._table.schema, SWEEPS_TABLE: SWEEPS_SCHEMA, PAGES_TABLE: PAGES_SCHEMA}
+        made.update(
+            {child.table: child_schema(child, self.endpoint.by_organization) for child in self.endpoint.children}
+        )
+        return {**made, self._history.name: self._history.schema} if self._history else made
 
     def _over(self, chunk: Chunk) -> bool:
         """Whether it is time to load."""
@@ -172,8 +193,8 @@ class TableRun:
     def _give(self, rows: list[Row], chunk: Chunk) -> Tables:
         """Put rows into the package; a batch at a time."""
         for row in rows:
-            if self._history and row.key in self._given and row.key not in self._buffer:
-                # History takes one version a package; the second waits for the next.
+            if row.key in self._given and row.key not in self._buffer:
+                # History takes one version a package, and so does a destination that upserts; the second waits.
                 self._held_back[row.key] = row
             else:
                 self._buffer[row.key] = row
@@ -206,7 +227,7 @@ class TableRun:
         rows, self._buffer = list(self._buffer.values()), {}
         if not rows:
             return
-        if self._history:
+        if self._history or self._merging.one_a_package:
             self._given.update(row.key for row in rows)
         for name, table in self._table.arrow(rows):
             yield name, table

@@ -89,6 +89,8 @@ class Table:
         self._salt = hashlib.blake2b(repr((endpoint.columns, endpoint.children)).encode(), digest_size=16).digest()
         self._key_columns = [_named(endpoint.columns, name) for name in endpoint.key]
         self._emitted: dict[str, int] = {}
+        self._places: dict[str, dict[str, int]] | None = None
+        self._removes = True
         self._load_id = ""
 
     @property
@@ -150,6 +152,16 @@ class Table:
         self._emitted.clear()
         self._load_id = load_id
 
+    def keep_places(self, held: dict[str, dict[str, int]], removes: bool) -> None:
+        """Say of each place in a list that is empty now that it is: where a merge does not replace whole lists.
+
+        Args:
+            held: Child table to parent's key to the number of its children in the destination.
+            removes: The destination can remove rows; else such places are marked deleted.
+        """
+        self._places = held
+        self._removes = removes
+
     def arrow(self, rows: Sequence[Row]) -> Iterator[tuple[str, pa.Table]]:
         """Arrow tables of these rows, each with its table's name. Keys must not repeat within `rows`.
 
@@ -181,11 +193,7 @@ class Table:
         entries: list[Any] = []
         removed: list[bool | None] = []
         for row, values in zip(rows, lists, strict=True):
-            # In one package a parent may come twice, its list shorter the second time: say what went. And a parent
-            # that was there before and has no entries now must say so too, or its old ones would stay.
-            before = self._emitted.get(f"{child.table}:{row.key}", 1 if row.existed else 0)
-            count = max(len(values), before)
-            self._emitted[f"{child.table}:{row.key}"] = len(values)
+            count = max(len(values), self._places_before(child, row, len(values)))
             parents += [row] * count
             positions += range(count)
             entries += values + [None] * (count - len(values))
@@ -205,11 +213,29 @@ class Table:
                 *arrays,
                 _json(rests),
                 pa.array([row.read_at for row in parents], _STAMP),
-                pa.nulls(len(parents), _STAMP),
-                pa.array(removed, pa.bool_()),
+                pa.array(
+                    [
+                        row.read_at if gone and not self._removes else None
+                        for row, gone in zip(parents, removed, strict=True)
+                    ],
+                    _STAMP,
+                ),
+                pa.array(removed if self._removes else [None] * len(removed), pa.bool_()),
             ],
             schema=child_schema(child, self.endpoint.by_organization),
         )
+
+    def _places_before(self, child: Child, row: Row, now: int) -> int:
+        """Number of places in a parent's list that have to be spoken of, whatever it holds now."""
+        if self._places is not None:
+            held = self._places.setdefault(child.table, {})
+            before, held[row.key] = held.get(row.key, 0), now
+            return before
+        # In one package a parent may come twice, its list shorter the second time: say what went. And a parent that was
+        # there before and has no entries now must say so too, or its old ones would stay.
+        name = f"{child.table}:{row.key}"
+        before, self._emitted[name] = self._emitted.get(name, 1 if row.existed else 0), now
+        return before
 
 
 _SYSTEM = (

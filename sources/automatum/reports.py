@@ -13,8 +13,7 @@ from datetime import date, timedelta
 
 import orjson
 
-from .account import DELETED, Counts, Known
-from .deletions import PARTIAL
+from .account import DELETED, PARTIAL, Counts, Known
 from .destination import Held
 from .pages import Page
 from .records import Row, Table, utc

@@ -31,6 +31,7 @@ ORGANIZATION_LIMITS = ((500, 60.0), (10000, 3600.0))
 """Requests and seconds, per organization, all its applications together (`api/authentication`)."""
 DEFAULT_DAYS = 365
 DELETES = ("soft", "hard", "ignore")
+TABLE_FORMATS = ("delta", "iceberg")
 _POSITIVE = (
     "full_sweep_every",
     "report_window_days",
@@ -76,6 +77,8 @@ class AutomatumSettings(BaseConfiguration):
         status: Only rows of this status. A filtered sync deletes nothing.
         deletes: What happens to rows that are gone: `soft` sets `_deleted_at`, `hard` removes, `ignore` leaves them.
         history: Keep every version of every row in `<table>_history`.
+        table_format: `delta` or `iceberg`: what tables of files are made of; None: the destination's own tables, or
+            plain Parquet files.
         lookback_days: Days of each report that are read again, because revenue is restated.
         report_window_days: Days that one request for a report spans; None: all in one.
         full_sweep_every: Hours after which a list is read whole, however it is ordered.
@@ -108,6 +111,7 @@ class AutomatumSettings(BaseConfiguration):
     status: Optional[str] = None  # noqa: UP045
     deletes: str = "soft"
     history: bool = False
+    table_format: Optional[str] = None  # noqa: UP045
     lookback_days: int = 35
     report_window_days: Optional[int] = None  # noqa: UP045
     full_sweep_every: float = 24.0
@@ -162,6 +166,10 @@ class AutomatumSettings(BaseConfiguration):
         self.first_day()
         if self.deletes not in DELETES:
             raise ConfigurationError("sources.automatum.deletes", f"{self.deletes!r} is none of {', '.join(DELETES)}.")
+        if self.table_format is not None and self.table_format not in TABLE_FORMATS:
+            raise ConfigurationError(
+                "sources.automatum.table_format", f"{self.table_format!r} is none of {', '.join(TABLE_FORMATS)}."
+            )
         if not 0 <= self.metering_reserve < 1:
             raise ConfigurationError(
                 "sources.automatum.metering_reserve", f"{self.metering_reserve} is not a share from 0 to below 1."

@@ -37,11 +37,22 @@ from .settings import DEFAULT_BASE_URL, AskedFor, AutomatumSettings
 logger = logging.getLogger("automatum")
 
 
+_INTENDED = (
+    # Our JSON columns travel as Arrow text: that is how Arrow carries JSON.
+    "when merging arrow schema with dlt schema",
+    # What a destination cannot merge by, we see to ourselves: see `merging` and `lake`.
+    "Falling back to `append`",
+    "Merge key is not supported for this strategy",
+    "hint is only applied when using the",
+)
+
+
 class _IntendedDifference(logging.Filter):
-    """Drops dlt's warning that our JSON columns travel as Arrow text: that is how Arrow carries JSON."""
+    """Drops dlt's warnings about what is meant to be so."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "when merging arrow schema with dlt schema" not in record.getMessage()
+        message = record.getMessage()
+        return not any(part in message for part in _INTENDED)
 
 
 _quiet = _IntendedDifference()
@@ -154,6 +165,7 @@ def _declared(endpoint: Endpoint, settings: AutomatumSettings, read: Read) -> Dl
     # dlt starts the hints of a resource's other tables from the resource's own. So these are what all of them share,
     # and the table itself has the rest as a variant, like the others.
     hints[endpoint.table] = _own_hints(endpoint, settings.deletes == "hard")
+    table_format: Any = settings.table_format
 
     def rows(updated_at: Any = None) -> Iterator[Any]:
         for name, table in read(updated_at):
@@ -163,7 +175,9 @@ def _declared(endpoint: Endpoint, settings: AutomatumSettings, read: Read) -> Dl
         rows,
         name=endpoint.table,
         primary_key=endpoint.key_with(endpoint.row_key),
-        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+        # No strategy: dlt takes the best that the destination has, see `merging`.
+        write_disposition="merge",
+        table_format=table_format,
         columns=[_json_column()],
     )
 
@@ -183,7 +197,7 @@ def _hints(table: str, key: tuple[str, ...]) -> Any:
 def _history_hints(endpoint: Endpoint) -> Any:
     return dlt.mark.make_hints(
         table_name=history_table(endpoint),
-        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+        write_disposition="merge",
         primary_key=endpoint.key_with(endpoint.row_key, VALID_FROM),
         columns=[_json_column(), {"name": SYNCED_AT, "dedup_sort": "desc"}],
     )
@@ -198,7 +212,7 @@ def _child_hints(endpoint: Endpoint, child: Child) -> Any:
     # same parent in the same package give way to the later one.
     return dlt.mark.make_hints(
         table_name=child.table,
-        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+        write_disposition="merge",
         primary_key=endpoint.key_with(child.parent_key, POSITION),
         merge_key=endpoint.key_with(child.parent_key),
         columns=[

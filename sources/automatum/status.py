@@ -7,12 +7,13 @@ from typing import Any
 
 from dlt.common.pipeline import SupportsPipeline
 
-from .destination import PAGES_TABLE, SWEEPS_TABLE, has_organizations, moment, query
+from .destination import PAGES_TABLE, SWEEPS_TABLE, has_organizations, json_object, last_verdict, moment, query
 from .endpoints import ORGANIZATION
+from .records import EXTRA
 
 _COLUMNS = (
     "table_name", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",
-    "inserted", "updated", "deleted", "unchanged",
+    "inserted", "updated", "deleted", "unchanged", EXTRA,
 )  # fmt: skip
 
 
@@ -35,15 +36,20 @@ def status(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
 def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None) -> dict[str, Any]:
     present = datetime.fromtimestamp(now, timezone.utc)
     tables: dict[str, Any] = {}
+    verdicts: dict[str, list[tuple[datetime, str, dict[str, Any]]]] = {}
     for row in query(pipeline, SWEEPS_TABLE, _COLUMNS, "finished_at", organization_id):
         facts = dict(zip(_COLUMNS, row, strict=True))
         table, finished = facts.pop("table_name"), moment(facts.pop("finished_at"))
+        verdicts.setdefault(table, []).append((finished, facts["verdict"], json_object(facts.pop(EXTRA))))
         if table not in tables:
             age = round((present - finished).total_seconds())
             tables[table] = {**facts, "reason": facts["reason"] or "", "finished_at": finished, "age_seconds": age}
     under_way: dict[str, Any] = {}
     columns = ("table_name", "page", "total", "read_at")
     for table, page, total, read_at in query(pipeline, PAGES_TABLE, columns, organization_id=organization_id):
+        over = last_verdict(verdicts.get(table, ()))
+        if over and moment(read_at) < over:
+            continue
         so_far = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": moment(read_at)})
         so_far["pages"] = max(so_far["pages"], page)
         so_far["last_read_at"] = max(so_far["last_read_at"], moment(read_at))

@@ -26,6 +26,7 @@ from .errors import (
     instant,
 )
 from .loading import Loading
+from .merging import merging_of
 from .outcome import Chunk
 from .reading import TableRun
 from .records import utc
@@ -186,6 +187,7 @@ def sync(
     selection = selection or select_rows(settings)
     named = tuple(names) or tuple(settings.tables or ())
     chosen = connection.select(named, "argument TABLE" if names else "sources.automatum.tables")
+    merging_of(pipeline, settings)  # what the destination cannot do is said before a request is spent
     missing = connection.missing_scopes(chosen)
     prepare(pipeline, bool(settings.organization))
     load = Loading(pipeline, connection.clock, free)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
 from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation, DestinationConnectionError
 
+from ..destination import sql_client
 from ..errors import AutomatumError, ConfigurationError, DestinationError
 from ..redaction import redact
 from .tables import BATCH, Choose, Rows
@@ -89,7 +90,7 @@ def read_dicts(pipeline: SupportsPipeline, source: str) -> Iterator[dict[str, An
 
 def _read(pipeline: SupportsPipeline, text: Callable[[Any], str], name: str | None, choose: Choose) -> Iterator[Rows]:
     try:
-        with pipeline.sql_client() as client, client.execute_query(text(client)) as cursor:  # type: ignore[attr-defined]
+        with sql_client(pipeline) as client, client.execute_query(text(client)) as cursor:
             chosen = choose([str(one[0]) for one in cursor.description or ()])
             position = 0
             while batch := cursor.fetchmany(BATCH):
