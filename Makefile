@@ -15,7 +15,7 @@ export UV_SYSTEM_CERTS := true
 export UV_COMPILE_BYTECODE := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
 
-.PHONY: demo test lint types unit kills drift quota push package notebooks strip memory benchmarks airflow airflow-tests setup lock clean
+.PHONY: demo test lint types unit kills drift quota push package notebooks strip memory destinations benchmarks airflow airflow-tests setup lock clean
 
 demo: setup
 	$(BIN)/automatum demo
@@ -65,6 +65,15 @@ notebooks: setup
 # Before a commit: take out of the notebooks what running them has left.
 strip: setup
 	$(BIN)/python notebooks/strip.py notebooks/*.ipynb
+
+# Every destination, and the table of docs/destinations.md with what came of it; DuckLake in an environment of its own.
+destinations: setup .venv-lake/.ready
+	DESTINATIONS=all $(BIN)/python -m pytest tests/destinations --write-table
+	DESTINATIONS=all .venv-lake/bin/python -m pytest tests/destinations/test_conformance.py -k DuckLake --write-table
+
+.venv-lake/.ready: pyproject.toml uv.lock $(UV)
+	UV_PROJECT_ENVIRONMENT=.venv-lake $(UV) sync --frozen --no-group dev --group lake --python "$(PYTHON)"
+	touch $@
 
 benchmarks: setup
 	$(BIN)/python benchmarks/quota.py
