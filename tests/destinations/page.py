@@ -6,7 +6,6 @@ from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "destinations.md"
 RESULTS = Path(__file__).parent / "results.json"
-BEGIN, END = "<!-- filled by make destinations: begin -->", "<!-- filled by make destinations: end -->"
 
 
 def sql_block(name):
@@ -17,38 +16,48 @@ def sql_block(name):
 
 
 def results():
-    """Destination to case to `yes` or the reason why not, as of the last run that wrote them."""
+    """Of the last runs that wrote them: `lives` by destination and case, `generated` by warehouse and column."""
     return json.loads(RESULTS.read_text(encoding="utf-8"))
 
 
-def keep(name, found, order):
-    """Write down what a run found out about a destination, and fill the page's table anew."""
-    known = results() if RESULTS.exists() else {}
-    known[name] = found
-    RESULTS.write_text(
-        json.dumps({one: known[one] for one in order if one in known}, indent=1, ensure_ascii=False) + "\n",
-        encoding="utf-8",
-    )
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    PAGE.write_text(f"{before}{BEGIN}\n\n{table(results())}\n\n{END}{after}", encoding="utf-8")
+def keep(part, name, found, order):
+    """Write down what a run found out, and fill the page's tables anew."""
+    known = results()
+    known[part][name] = found
+    known[part] = {one: known[part][one] for one in order if one in known[part]}
+    RESULTS.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), known), encoding="utf-8")
 
 
-def table(found):
-    """The results as a table, with a note for each reason."""
+def filled(text, known):
+    """The page with these results in its tables."""
+    for part, table in (("lives", lives_table), ("generated", generated_table)):
+        begin, end = f"<!-- {part}: filled by make destinations -->", f"<!-- {part}: end -->"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n\n{table(known[part])}\n\n{end}{rest.split(end)[1]}"
+    return text
+
+
+def lives_table(found):
+    """Cases by destination, with a note for each reason."""
     cases = list(next(iter(found.values())))
     notes = []
     lines = ["| | " + " | ".join(found) + " |", "|---" * (len(found) + 1) + "|"]
     for case in cases:
         cells = []
-        for results_of in found.values():
-            answer = results_of.get(case, "not run")
-            if answer not in ("yes", "not run"):
+        for of_place in found.values():
+            answer = of_place[case]
+            if answer != "yes":
                 if answer not in notes:
                     notes.append(answer)
                 answer = f"no ({notes.index(answer) + 1})"
             cells.append(answer)
         lines.append(f"| {case} | " + " | ".join(cells) + " |")
-    lines += ["", *(f"({number}) {note}." for number, note in enumerate(notes, 1))]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *(f"({number}) {note}." for number, note in enumerate(notes, 1))])
+
+
+def generated_table(found):
+    """Warehouses by what dlt would write for them."""
+    names = list(next(iter(found.values())))
+    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    return "\n".join([*lines, *(f"| {name} | " + " | ".join(row.values()) + " |" for name, row in found.items())])

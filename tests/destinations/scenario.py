@@ -222,9 +222,10 @@ def _begin(life):
     assert (again.code, len(again.entries), asked(again)) == (0, REQUESTS, [])
     assert life.everything() == before, "an unchanged sync wrote to the user's tables"
     assert len(life.pipeline.list_completed_load_packages()) <= packages + 1
-    life.move()
-    assert len(life.sync().entries) == REQUESTS
-    assert life.everything() == before, "on a fresh machine, an unchanged sync wrote to the user's tables"
+    if not life.short:
+        life.move()
+        assert len(life.sync().entries) == REQUESTS
+        assert life.everything() == before, "on a fresh machine, an unchanged sync wrote to the user's tables"
     yield "unchanged sync"
 
 

@@ -1,0 +1,85 @@
+"""What a destination cannot do is said before a request is spent; what may come twice is told apart."""
+
+import dlt
+import pytest
+
+from automatum import reading
+from automatum.errors import ConfigurationError
+
+from ..syncing import Site
+from .places import PLACES
+from .scenario import DATASET, Life
+
+
+@pytest.fixture
+def life(tmp_path, request):
+    """A small dataset in a destination, by its name."""
+    place = next(one for one in PLACES if one.name == request.param)
+    place.open(tmp_path)
+    with Site(tmp_path) as site:
+        site.serve(customers=250, entitlements=12, order="updated_asc")
+        yield Life(site, place)
+    place.close()
+
+
+@pytest.fixture
+def site(tmp_path):
+    with Site(tmp_path) as site:
+        site.serve(customers=3)
+        yield site
+
+
+@pytest.mark.parametrize("table_format", ["delta", "parquet"])
+def test_a_table_format_that_the_destination_does_not_have_costs_no_request(site, table_format):
+    """I3: exit 78, the key is named, the server sees nothing."""
+    with pytest.raises(ConfigurationError, match="table_format") as refused:
+        site.sync("customers", table_format=table_format)
+    assert refused.value.exit_code == 78
+    assert site.served.sandbox.requests() == []
+
+
+def test_history_is_refused_where_nothing_can_be_read_back(site):
+    """I1: versions would double at every sync; nothing is loaded."""
+    loaded = []
+
+    @dlt.destination(batch_size=0, loader_file_format="parquet", name="sink")
+    def sink(path, table):
+        loaded.append(table["name"])
+
+    made = site.sync("customers", destination=sink(), history=True)
+    assert (made.code, made.entries) == (69, [])
+    assert "history" in str(made.summary.errors[0])
+    assert "customers" not in loaded
+
+
+@pytest.mark.parametrize("life", ["Delta"], indirect=True)
+def test_a_row_that_is_read_twice_in_a_package_is_held_once(life, monkeypatch):
+    """I1: an upsert would double it in the first package, and fail for ever on the next."""
+    monkeypatch.setattr(reading, "BATCH_ROWS", 10)
+    life.site.settings["history"] = False
+    sandbox = life.sandbox
+    for turn in range(2):
+        id_ = sandbox.ids("customers")[20]
+        # Changed before it is read, and again after that: it moves to the end of the list, and is read there, too.
+        sandbox.change("customers", id_, {"status": f"turn {turn}"}, touch=False)
+        life.site.clock.advance(60)
+        sandbox.after(1, lambda id_=id_, turn=turn: sandbox.change("customers", id_, {"companyName": f"Later {turn}"}))
+        assert life.sync().code == 0
+        assert life.held("customers")[id_]["company_name"] == f"Later {turn}"
+        assert life.wrong() == []
+
+
+@pytest.mark.parametrize("life", ["Parquet"], indirect=True)
+def test_usage_that_is_not_parquet_is_refused(life):
+    """I5: the numbers of text files are no exact decimals."""
+    from automatum.metering.usage import read_usage
+
+    usage = dlt.pipeline(
+        "usage",
+        destination=life.place.destination(),
+        dataset_name=DATASET,
+        pipelines_dir=str(life.site.folder / "usage"),
+    )
+    usage.run([{"units": 1.5}], table_name="usage_rows")
+    with pytest.raises(ConfigurationError, match="loader_file_format"):
+        list(read_usage("usage_rows", pipeline=life.pipeline))
