@@ -76,8 +76,7 @@ class History:
             # A clock that was set back must not let a version begin before the one that it follows.
             begins.append(at if last is None else max(at, moment(last[VALID_FROM]) + _INSTANT))
             if last is not None and changed[-1]:
-                # Written now: where every version of a row is kept, the one with its end is the later.
-                ended.append({**last, VALID_TO: begins[-1], SYNCED_AT: begins[-1]})
+                ended.append({**last, VALID_TO: begins[-1]})
         kept = rows.drop_columns([name for name in rows.column_names if name in (DELETED_AT, LOAD_ID)])
         for name, values in (
             (IS_DELETED, pa.array([deleted] * len(rows), pa.bool_())),

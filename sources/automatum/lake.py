@@ -62,6 +62,15 @@ def is_lake(pipeline: SupportsPipeline) -> bool:
     return pipeline.destination is not None and pipeline.destination.destination_type.endswith(".filesystem")
 
 
+def table_formats(pipeline: SupportsPipeline) -> dict[str, str | None]:
+    """Table to format, of all tables that a pipeline's working folder or its files know."""
+    with open_lake(pipeline) as lake:
+        found = lake.formats()
+    for schema in pipeline.schemas.values():
+        found.update({str(table["name"]): table.get("table_format") for table in schema.data_tables()})
+    return found
+
+
 @contextmanager
 def open_lake(pipeline: SupportsPipeline) -> Iterator[Lake]:
     """The files of a pipeline's dataset, to be asked.
@@ -110,6 +119,10 @@ class Lake:
             yield self._connection.execute(text.replace("%s", "?") if values else text, list(values) or None)
         except duckdb.Error as error:
             raise DuckDbSqlClient._make_database_exception(error) from error
+
+    def formats(self) -> dict[str, str | None]:
+        """Table to format."""
+        return {name: stored.table_format for name, stored in self._tables.items()}
 
     # What there is
 

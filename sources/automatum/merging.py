@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from .errors import ConfigurationError
+from .lake import is_lake, table_formats
 from .settings import AutomatumSettings
 
 if TYPE_CHECKING:
@@ -74,3 +76,26 @@ def merging_of(pipeline: SupportsPipeline, settings: AutomatumSettings) -> Mergi
             "Write `soft`: rows that are gone have `_deleted_at` then; or use another destination or table format.",
         )
     return made
+
+
+def refuse_other_format(pipeline: SupportsPipeline, settings: AutomatumSettings, tables: Iterable[str]) -> None:
+    """See that tables of files are what the settings want them to be; dlt keeps to what they once were.
+
+    Args:
+        pipeline: Whose destination.
+        settings: `table_format` is looked at.
+        tables: Which tables.
+
+    Raises:
+        ConfigurationError: One is of another format.
+    """
+    if not is_lake(pipeline):
+        return
+    known = table_formats(pipeline)
+    for table in tables:
+        if table in known and known[table] != settings.table_format:
+            raise ConfigurationError(
+                "sources.automatum.table_format",
+                f"{table} has the format {known[table] or 'Parquet'} already, in the files or in dlt's working folder.",
+                "Set it as it was; or name another dataset and another --pipelines-dir.",
+            )

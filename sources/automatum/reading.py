@@ -23,7 +23,7 @@ from .destination import FAILED, PAGES_TABLE, SKIPPED, SWEEPS_TABLE, Held, grow,
 from .endpoints import Endpoint
 from .errors import AutomatumError, ConfigurationError, DestinationError, MoreToDo, NotThere
 from .history import History, history_table
-from .merging import Merging, merging_of
+from .merging import Merging, merging_of, refuse_other_format
 from .outcome import Chunk, Outcome
 from .pages import Page, read_one, read_page, read_report
 from .records import Record, Row, Table, child_schema, utc
@@ -156,6 +156,7 @@ class TableRun:
         if self._held is None:
             if pipeline:
                 self._merging = merging_of(pipeline, self.settings)
+                refuse_other_format(pipeline, self.settings, [self.endpoint.table])
             name = history_table(self.endpoint) if self.settings.history else None
             owner = self._table.organization_id
             self._held = read_held(pipeline, self.endpoint, name, owner) if pipeline else Held(Known())

@@ -26,7 +26,7 @@ from .errors import (
     instant,
 )
 from .loading import Loading
-from .merging import merging_of
+from .merging import merging_of, refuse_other_format
 from .outcome import Chunk
 from .reading import TableRun
 from .records import utc
@@ -190,6 +190,7 @@ def sync(
     merging_of(pipeline, settings)  # what the destination cannot do is said before a request is spent
     missing = connection.missing_scopes(chosen)
     prepare(pipeline, bool(settings.organization))
+    refuse_other_format(pipeline, settings, [one.table for one in chosen])
     load = Loading(pipeline, connection.clock, free)
     left_behind = load.left_behind(f"{settings.base_url} {settings.client_id}")
     granted = [one.table for one in chosen if one.group not in missing]

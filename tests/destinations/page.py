@@ -34,7 +34,8 @@ def filled(text, known):
     for part, table in (("lives", lives_table), ("generated", generated_table)):
         begin, end = f"<!-- {part}: filled by make destinations -->", f"<!-- {part}: end -->"
         before, rest = text.split(begin)
-        text = f"{before}{begin}\n\n{table(known[part])}\n\n{end}{rest.split(end)[1]}"
+        rows = table(known[part]) if known[part] else ""
+        text = f"{before}{begin}\n\n{rows}\n\n{end}{rest.split(end)[1]}"
     return text
 
 

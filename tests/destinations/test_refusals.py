@@ -38,6 +38,22 @@ def test_a_table_format_that_the_destination_does_not_have_costs_no_request(site
     assert site.served.sandbox.requests() == []
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_tables_of_another_format_are_refused(site, fresh):
+    """I1: dlt would go on with the old one, and child lists would not be seen to as it needs; the files tell, and so
+    does the working folder."""
+    lake = dlt.destinations.filesystem(bucket_url=str(site.folder / "lake"))
+    assert site.sync("customers", destination=lake, table_format="delta").code == 0
+    target = lake if fresh else dlt.destinations.filesystem(str(site.folder / "other"))
+    if fresh:
+        site.pipelines_dir = site.folder / "another machine"
+    site._opened = None, None
+    with pytest.raises(ConfigurationError, match="table_format") as refused:
+        site.sync("customers", destination=target)
+    assert refused.value.exit_code == 78
+    assert site.served.sandbox.requests("/api/v1/") == []
+
+
 def test_history_is_refused_where_nothing_can_be_read_back(site):
     """I1: versions would double at every sync; nothing is loaded."""
     loaded = []
