@@ -376,7 +376,7 @@ def _push(life):
     with Ledger.open(url, site.clock, create=False) as ledger:
         lines = {entry.line_id: entry.charged for entry in ledger.lines()}
         for _ in range(2):
-            export_ledger(ledger, life.pipeline, life.place.settings.get("table_format"))
+            export_ledger(ledger, life.pipeline, table_format=life.place.settings.get("table_format"))
     exported = life.place.rows("metering_lines")
     assert {row["line_id"]: row["charged"] for row in exported} == lines
     assert len(exported) == len(lines) == len(life.place.rows("metering_attempts"))
