@@ -10,6 +10,10 @@ Verdict = Literal["complete", "incomplete", "more_to_do"]
 
 DELETED = "deleted"
 """In place of a hash: the destination holds the row as deleted."""
+FULL = "full"
+"""Marks a sweep that read the whole list and proved it."""
+ORDERED = "ordered"
+"""Marks a sweep whose pages all came newest first."""
 PARTIAL = "partial"
 """Marks a sweep that was after some of the rows, or some of the days."""
 

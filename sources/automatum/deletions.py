@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from .account import DELETED, Known
-from .destination import PastSweep
+from .account import DELETED, FULL, Known
+from .held import PastSweep
 from .records import Record
 
 FEW = 20
@@ -28,8 +28,6 @@ AGREES_AFTER = timedelta(hours=1)
 CANDIDATES = "candidates"
 OFF_LIST = "off_list"
 OWN_URLS = "own_urls"
-FULL = "full"
-"""Marks a sweep that read the whole list and proved it."""
 
 
 @dataclass

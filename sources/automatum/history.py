@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from .destination import moment, read_rows
+from .dataset import moment
+from .destination import read_rows
 from .endpoints import Endpoint
 from .records import DELETED_AT, LOAD_ID, ROW_HASH, SYNCED_AT, Table
 from .tombstones import from_destination

@@ -12,9 +12,9 @@ from dlt.common.pipeline import SupportsPipeline
 
 from .account import Known
 from .connection import Connection
-from .destination import Held, read_held
 from .endpoints import METERING_SCOPE, PAGE_SIZE, Endpoint
 from .errors import ConfigurationError, NotThere, ScopeMissing, instant
+from .held import Held, read_held
 from .pages import read_page, read_report
 from .records import Table, utc
 from .reports import first_day, windows

@@ -7,24 +7,27 @@ by way of the page records that are loaded with the rows, from run to run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
 
-from .account import PARTIAL, Known
+from .account import FULL, ORDERED, PARTIAL, Known
 from .burial import bury
 from .chronicle import PAGES_SCHEMA, SWEEPS_SCHEMA, page_rows, sweep_row
 from .connection import Connection
-from .deletions import AT_LEAST, FULL, SHARE, Decision, decide
-from .destination import FAILED, PAGES_TABLE, SKIPPED, SWEEPS_TABLE, Held, grow, read_children, read_held
+from .dataset import PAGES_TABLE, SWEEPS_TABLE
+from .deletions import Decision, decide
+from .destination import grow
 from .endpoints import Endpoint
 from .errors import AutomatumError, ConfigurationError, DestinationError, MoreToDo, NotThere
+from .held import FAILED, SKIPPED, Held, read_children, read_held
 from .history import History, history_table
-from .merging import Merging, merging_of, refuse_other_format
+from .merging import merging_of, refuse_other_format
 from .outcome import Chunk, Outcome
+from .package import Package, Tables
 from .pages import Page, read_one, read_page, read_report
 from .records import Record, Row, Table, child_schema, utc
 from .redaction import redact
@@ -38,13 +41,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("automatum")
 
-BATCH_ROWS = 10_000
-"""Rows of one Arrow table."""
-ORDERED = "ordered"
-"""Marks a sweep whose pages all came newest first."""
-
 Answered = TypeVar("Answered")
-Tables = Iterator[tuple[str, pa.Table]]
 
 
 class TableRun:
@@ -75,17 +72,13 @@ class TableRun:
         self._on_page = on_page
         self._session = session
         self._table = Table(endpoint, self.settings.owner)
-        self._history: History | None = None
+        self._package = Package(self._table)
         self._held: Held | None = None
-        self._merging = Merging()
         self._sweep: Sweep | None = None
         self._report: Report | None = None
         self._decision: Decision | None = None
         self._id = uuid4().hex
         self._started = utc(connection.clock.time())
-        self._buffer: dict[str, Row] = {}
-        self._given: set[str] = set()
-        self._held_back: dict[str, Row] = {}
         self._earlier_requests = 0
         self._answers: dict[str, Record | None] = {}
         self._hidden: set[str] = set()
@@ -94,7 +87,7 @@ class TableRun:
     def done(self) -> bool:
         """Whether another chunk would find nothing to do."""
         outcome = self.outcome
-        return bool(outcome.skipped or outcome.error or outcome.verdict) and not self._held_back
+        return bool(outcome.skipped or outcome.error or outcome.verdict) and not self._package.waiting
 
     def settle(self, earlier: Settled) -> None:
         """An earlier run of the same sync has finished this table."""
@@ -107,8 +100,9 @@ class TableRun:
 
     def forget(self) -> None:
         """Let go of everything but the outcome: a summary of many organizations would keep it all in memory."""
-        self._held = self._sweep = self._report = self._decision = self._history = None
-        self._buffer, self._held_back, self._answers, self._given = {}, {}, {}, set()
+        self._held = self._sweep = self._report = self._decision = None
+        self._answers = {}
+        self._package.forget()
 
     def skip(self, why: str) -> None:
         """Leave this table out."""
@@ -126,9 +120,7 @@ class TableRun:
         """
         if self.done:
             return
-        self._table.start_package(load_id)
-        self._given.clear()
-        self._buffer, self._held_back = self._held_back, {}
+        self._package.start(load_id)
         concluded = self.outcome.verdict is not None
         try:
             if not concluded:
@@ -139,9 +131,9 @@ class TableRun:
             self._refused(error)
         except AutomatumError as error:
             self.outcome.error = error
-        yield from self._flush()
-        if self._held_back and not chunk.bounded:
-            self._held_back.clear()  # there is no next package; their hash will differ, and the next sync brings them
+        yield from self._package.flush()
+        if not chunk.bounded:
+            self._package.forget()  # what waits has another hash than what is loaded, so the next sync brings it
         if pipeline and not concluded:
             yield from self._write_down(load_id)
 
@@ -155,8 +147,9 @@ class TableRun:
     def _read(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         if self._held is None:
             if pipeline:
-                self._merging = merging_of(pipeline, self.settings)
+                merging = merging_of(pipeline, self.settings)
                 refuse_other_format(pipeline, self.settings, [self.endpoint.table])
+                self._package.once = merging.one_a_package
             name = history_table(self.endpoint) if self.settings.history else None
             owner = self._table.organization_id
             self._held = read_held(pipeline, self.endpoint, name, owner) if pipeline else Held(Known())
@@ -165,10 +158,10 @@ class TableRun:
                     f"The history of {self.endpoint.table} cannot be kept: {self._held.known.why}",
                     "History needs a destination that can be read; set sources.automatum.history to false.",
                 )
-            self._history = History(self._table, pipeline, not self._held.versioned) if name else None
-            if pipeline and self._merging.how == "upserts":
+            self._package.history = History(self._table, pipeline, not self._held.versioned) if name else None
+            if pipeline and merging.how == "upserts":
                 places = read_children(pipeline, self.endpoint, owner)
-                self._table.keep_places(places, self._merging.removes)
+                self._table.keep_places(places, merging.removes)
                 grow(pipeline, self._schemas())
         if self.endpoint.kind == "report":
             yield from self._read_report(self._held, pipeline, chunk)
@@ -181,7 +174,8 @@ class TableRun:
         made.update(
             {child.table: child_schema(child, self.endpoint.by_organization) for child in self.endpoint.children}
         )
-        return {**made, self._history.name: self._history.schema} if self._history else made
+        history = self._package.history
+        return {**made, history.name: history.schema} if history else made
 
     def _over(self, chunk: Chunk) -> bool:
         """Whether it is time to load."""
@@ -192,17 +186,10 @@ class TableRun:
         )
 
     def _give(self, rows: list[Row], chunk: Chunk) -> Tables:
-        """Put rows into the package; a batch at a time."""
-        for row in rows:
-            if row.key in self._given and row.key not in self._buffer:
-                # History takes one version a package, and so does a destination that upserts; the second waits.
-                self._held_back[row.key] = row
-            else:
-                self._buffer[row.key] = row
+        """Put the rows of a page into the package."""
         chunk.rows += len(rows)
         chunk.pages += 1
-        if len(self._buffer) >= BATCH_ROWS:
-            yield from self._flush()
+        yield from self._package.give(rows)
 
     def _charged(self, request: Callable[[], Answered]) -> Answered:
         """Count what a request costs, retries included, also when it fails."""
@@ -223,18 +210,6 @@ class TableRun:
                 "Check its organization_id, and whose credentials it was given.",
             )
         return page
-
-    def _flush(self) -> Tables:
-        rows, self._buffer = list(self._buffer.values()), {}
-        if not rows:
-            return
-        if self._history or self._merging.one_a_package:
-            self._given.update(row.key for row in rows)
-        for name, table in self._table.arrow(rows):
-            yield name, table
-            versions = self._history and name == self.endpoint.table and self._history.versions(table, deleted=False)
-            if self._history and versions:
-                yield self._history.name, versions
 
     # Lists
 
@@ -279,18 +254,8 @@ class TableRun:
         return sweep
 
     def _may_end_early(self, held: Held) -> bool:
-        if not (self.endpoint.newest_first and self._selection.everything and held.known.readable):
-            return False
-        now = utc(self._connection.clock.time())
-        if held.unfinished:
-            return False
-        for one in held.past:
-            # Whatever read a part only may have loaded the newest rows and left out older changes behind them.
-            if one.verdict != "complete" or one.facts.get(ORDERED) is not True or one.facts.get(PARTIAL):
-                return False
-            if one.facts.get(FULL):
-                return now - one.finished_at < timedelta(hours=self.settings.full_sweep_every)
-        return False
+        now, within = utc(self._connection.clock.time()), timedelta(hours=self.settings.full_sweep_every)
+        return self.endpoint.newest_first and self._selection.everything and held.in_order(now, within)
 
     def _follow(self, sweep: Sweep) -> None:
         outcome = self.outcome
@@ -359,23 +324,11 @@ class TableRun:
                 yield from self._give(rows, chunk)
         if report.todo:
             return
-        outcome.verdict, outcome.reason = "complete", _unread(held)
-        if report.ambiguous:
-            outcome.verdict = "incomplete"
-            outcome.reason = (
-                f"{report.ambiguous} records share or lack their key ({', '.join(self.endpoint.key)}); name one that "
-                f"tells them apart in sources.automatum.endpoints.{self.endpoint.table}.key"
-            )
-        elif pipeline and report.gone and held.known.readable and self.settings.deletes != "ignore":
-            count, compared = len(report.gone), report.compared
-            if count > AT_LEAST and count > SHARE * compared and not self._selection.allow_deletes:
-                outcome.verdict = "incomplete"
-                outcome.reason = (
-                    f"{count} of {compared} rows are not reported any more; nothing was deleted. If they are gone "
-                    "indeed, run with --allow-deletes"
-                )
-            else:
-                yield from self._bury(report.gone, pipeline)
+        deletes = pipeline is not None and held.known.readable and self.settings.deletes != "ignore"
+        why_not = report.why_not(deletes, self._selection.allow_deletes)
+        outcome.verdict, outcome.reason = "incomplete" if why_not else "complete", why_not or _unread(held)
+        if pipeline and deletes and report.gone and not why_not:
+            yield from self._bury(report.gone, pipeline)
 
     def _start_report(self, held: Held) -> Report:
         today = utc(self._connection.clock.time()).date()
@@ -393,10 +346,11 @@ class TableRun:
 
     def _bury(self, keys: list[str], pipeline: SupportsPipeline) -> Tables:
         """Mark rows deleted, or remove them, after what was read before them has been given."""
-        yield from self._flush()
+        yield from self._package.flush()
         self.outcome.counts.deleted += len(keys)
         now = utc(self._connection.clock.time())
-        yield from bury(pipeline, self._table, keys, now, hard=self.settings.deletes == "hard", history=self._history)
+        hard, history = self.settings.deletes == "hard", self._package.history
+        yield from bury(pipeline, self._table, keys, now, hard=hard, history=history)
 
     def _write_down(self, load_id: str) -> Tables:
         """The sweep's own row once it has a verdict; until then what a later run needs to go on with it."""

@@ -14,7 +14,8 @@ from datetime import date, timedelta
 import orjson
 
 from .account import DELETED, PARTIAL, Counts, Known
-from .destination import Held
+from .deletions import AT_LEAST, SHARE
+from .held import Held
 from .pages import Page
 from .records import Row, Table, utc
 from .settings import AutomatumSettings
@@ -114,6 +115,26 @@ class Report:
         self.distinct += len(seen)
         self.todo.pop(0)
         yield list(rows.values())
+
+    def why_not(self, deletes: bool, allow_deletes: bool) -> str:
+        """Why it is not complete; empty if it is.
+
+        Args:
+            deletes: What is gone is to be deleted.
+            allow_deletes: However much that is.
+        """
+        endpoint, count = self.table.endpoint, len(self.gone)
+        if self.ambiguous:
+            return (
+                f"{self.ambiguous} records share or lack their key ({', '.join(endpoint.key)}); name one that "
+                f"tells them apart in sources.automatum.endpoints.{endpoint.table}.key"
+            )
+        if deletes and count > AT_LEAST and count > SHARE * self.compared and not allow_deletes:
+            return (
+                f"{count} of {self.compared} rows are not reported any more; nothing was deleted. If they are gone "
+                "indeed, run with --allow-deletes"
+            )
+        return ""
 
     def _read(self, start: date, end: date) -> Page:
         page = self.fetch(start, end)

@@ -14,8 +14,10 @@ from uuid import uuid4
 
 from dlt.common.pipeline import SupportsPipeline
 
-from .destination import FAILED, PAGES_TABLE, SWEEPS_TABLE, json_object, moment, read_records
+from .dataset import PAGES_TABLE, SWEEPS_TABLE, json_object, moment
+from .destination import read_records
 from .errors import DestinationError
+from .held import FAILED
 
 GO_ON_WITHIN = timedelta(hours=24)
 """Time since its last sign of life after which an interrupted sync is not gone on with: too much has moved since."""

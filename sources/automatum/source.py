@@ -24,7 +24,7 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from .connection import Connection, connect
-from .destination import PAGES_TABLE, SWEEPS_TABLE
+from .dataset import PAGES_TABLE, SWEEPS_TABLE
 from .endpoints import Child, Endpoint
 from .errors import ScopeMissing
 from .history import VALID_FROM, history_table

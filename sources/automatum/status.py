@@ -7,8 +7,10 @@ from typing import Any
 
 from dlt.common.pipeline import SupportsPipeline
 
-from .destination import PAGES_TABLE, SWEEPS_TABLE, has_organizations, json_object, last_verdict, moment, query
+from .dataset import PAGES_TABLE, SWEEPS_TABLE, json_object, moment
+from .destination import has_organizations, query
 from .endpoints import ORGANIZATION
+from .held import last_verdict
 from .records import EXTRA
 
 _COLUMNS = (

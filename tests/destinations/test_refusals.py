@@ -3,7 +3,7 @@
 import dlt
 import pytest
 
-from automatum import reading
+from automatum import package
 from automatum.errors import ConfigurationError
 
 from ..syncing import Site
@@ -71,7 +71,7 @@ def test_history_is_refused_where_nothing_can_be_read_back(site):
 @pytest.mark.parametrize("life", ["Delta"], indirect=True)
 def test_a_row_that_is_read_twice_in_a_package_is_held_once(life, monkeypatch):
     """I1: an upsert would double it in the first package, and fail for ever on the next."""
-    monkeypatch.setattr(reading, "BATCH_ROWS", 10)
+    monkeypatch.setattr(package, "BATCH_ROWS", 10)
     life.site.settings["history"] = False
     sandbox = life.sandbox
     for turn in range(2):

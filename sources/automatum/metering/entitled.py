@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date, timezone
 from typing import TYPE_CHECKING, Any
 
-from ..destination import moment, query
+from ..dataset import moment
+from ..destination import query
 from ..endpoints import CUSTOMERS, ENTITLEMENTS
 from ..records import DELETED_AT
 from .lines import Line

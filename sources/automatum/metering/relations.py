@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
 from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation, DestinationConnectionError
 
-from ..destination import sql_client
+from ..dataset import sql_client
 from ..errors import AutomatumError, ConfigurationError, DestinationError
 from ..redaction import redact
 from .tables import BATCH, Choose, Rows
