@@ -214,7 +214,6 @@ PLACES = [
     Parquet("Parquet", "local folder", cannot={HARD: NO_MERGE}, always="whole"),
     Parquet("Parquet on S3", "moto's S3 server, over a socket", cannot={HARD: NO_MERGE}, always="short"),
     Delta("Delta", "local folder, `deltalake`", {"table_format": "delta"}, always="short"),
-    Delta("Delta on S3", "moto's S3 server", {"table_format": "delta"}),
     Iceberg("Iceberg", "local folder, `pyiceberg`", {"table_format": "iceberg"}, {HARD: NO_REMOVAL}),
     DuckLake("DuckLake", "catalog in Postgres, local folder", needs="duckdb_extensions"),
 ]
