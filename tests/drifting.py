@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
+import dlt
 import duckdb
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
@@ -96,7 +97,8 @@ class Warehouse:
     """Tables in DuckDB that are merged by key; stands where the pipeline does."""
 
     def __init__(self) -> None:
-        self.connection = duckdb.connect()
+        self.connection = self.native_connection = duckdb.connect()
+        self.destination = dlt.destinations.duckdb()
         self.connection.execute("CREATE TABLE _dlt_loads (load_id TEXT, status BIGINT)")
         self.loads = 0
 

@@ -615,6 +615,8 @@ def test_threads_share_one_transport(server, transport):
         ('{"a": "half \\ud83d"}', "half \N{REPLACEMENT CHARACTER}"),
         ('{"a": "\\uDE00 half", "b": 1234567890123456.5}', "\N{REPLACEMENT CHARACTER} half"),
         ('{"a": "C:\\\\ud83d"}', "C:\\ud83d"),
+        ('{"a": "a NUL, which Postgres refuses: \\u0000"}', "a NUL, which Postgres refuses: \N{REPLACEMENT CHARACTER}"),
+        ('{"a": "C:\\\\u0000"}', "C:\\u0000"),
         ('\ufeff{"a": 1}', 1),
     ],
 )

@@ -43,8 +43,8 @@ SHORTENED = 200
 # tenth of parsing and the second ten times as much: anywhere, then where a number can stand outside of a string.
 _TO_ZEROS, _RUN = bytes.maketrans(b"123456789.", b"0" * 10), b"0" * 16
 _EXACT = re.compile(rb"(?:^|[:\[,])\s*-?\d[\d.]{15}")
-_SURROGATES = re.compile(
-    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+_UNSTORABLE = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\u0000"
 )
 
 
@@ -183,9 +183,10 @@ def parse_json(content: bytes) -> Any:
         ValueError: Not JSON; NaN and Infinity are not.
     """
     content = content.removeprefix(b"\xef\xbb\xbf")
-    if b"\\ud" in content or b"\\uD" in content:
-        # Half an emoji, as JavaScript cuts them. No database takes it; the rest of the page must not be lost for it.
-        content = _SURROGATES.sub(lambda found: found[0] if len(found[0]) != 6 else b"\\ufffd", content)
+    if b"\\ud" in content or b"\\uD" in content or b"\\u0000" in content:
+        # Half an emoji, as JavaScript cuts them, or a NUL. Not every database takes those, and the rest of the page
+        # must not be lost for them.
+        content = _UNSTORABLE.sub(lambda found: found[0] if len(found[0]) != 6 else b"\\ufffd", content)
     if _RUN not in content.translate(_TO_ZEROS) or not _EXACT.search(content):
         with suppress(orjson.JSONDecodeError):
             return orjson.loads(content)
