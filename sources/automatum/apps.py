@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import quote
 
 from .connection import Connection
+from .endpoints import APPLICATIONS_PATH
 from .errors import ConfigurationError
 from .exchange import parse_json
 from .redaction import BLOT, redact
 
-PATH = "/oauth/applications"
 MOST_PAGES = 20
 _SECRET_KEYS = ("client_secret", "clientsecret", "new_client_secret", "newclientsecret", "secret")
 _LOOKS_SECRET = re.compile(r"\bsecret_\w{6,}")
@@ -54,7 +54,9 @@ def list_applications(connection: Connection) -> list[Application]:
     found: list[Application] = []
     for page in range(1, MOST_PAGES + 1):
         # Paging is documented for customers alone: the first request does without.
-        body = connection.transport.get(PATH, {"page": str(page), "limit": "100"} if page > 1 else None).body
+        body = connection.transport.get(
+            APPLICATIONS_PATH, {"page": str(page), "limit": "100"} if page > 1 else None
+        ).body
         found += [one for one in map(_application, _records(body.get("data", body))) if one]
         paging = body.get("pagination")
         if not isinstance(paging, Mapping) or not isinstance(paging.get("pages"), int) or page >= paging["pages"]:
@@ -73,7 +75,7 @@ def show_application(connection: Connection, id_: str) -> Application:
         NotThere: There is none with this id.
         AutomatumError: As in `list_applications`.
     """
-    body = connection.transport.get(f"{PATH}/{quote(id_, safe='')}").body
+    body = connection.transport.get(f"{APPLICATIONS_PATH}/{quote(id_, safe='')}").body
     shown = next(iter(_records(body.get("data", body))), {})
     return _application({"id": id_, **shown}) or Application(id_, id_)
 

@@ -23,6 +23,10 @@ TOKEN_PATH = "/oauth/token"
 PAGE_SIZE = 100
 """Rows a page: the documented maximum of `limit` (`api/reference`); fewer would cost more requests."""
 
+APPLICATIONS_PATH = "/oauth/applications"
+"""The organization's OAuth applications, from the root of the host (`api/authentication`)."""
+REGENERATE = "regenerate-secret"
+"""Below an application: a new secret for it; the old one and its tokens are dead (`api/authentication`)."""
 METERING_PATH = "metering"
 ORGANIZATION = "organization_id"
 """Column of the organization that a row belongs to."""

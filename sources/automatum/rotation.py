@@ -22,9 +22,10 @@ from urllib.parse import quote
 import platformdirs
 import requests
 
-from .apps import PATH, Application, find_application, find_secrets, shape_of
+from .apps import Application, find_application, find_secrets, shape_of
 from .auth import TokenSource
 from .connection import Connection
+from .endpoints import APPLICATIONS_PATH, REGENERATE
 from .errors import (
     EXIT_COMPLETE,
     ApiUnreachable,
@@ -257,7 +258,7 @@ def _fitting(
 def _regenerate(connection: Connection, application: Application, known: str) -> list[str]:
     """The new secret, or whatever in the answer may be it; the old one is dead then."""
     answer = _Regenerated(known)
-    path = f"{PATH}/{quote(application.id, safe='')}/regenerate-secret"
+    path = f"{APPLICATIONS_PATH}/{quote(application.id, safe='')}/{REGENERATE}"
     failed: AutomatumError | None = None
     try:
         connection.transport.post(path, b"{}", before=answer.send, not_taken=answer.not_taken, inspect=answer.inspect)
