@@ -12,9 +12,9 @@ from rich.markup import escape
 from .apps import Application, list_applications, show_application
 from .budget import Budget
 from .clock import SystemClock
-from .command import Debug, Json, MaxWait, NoWait, OrganizationName, guarded, longest_wait, say, stop_on_signals
+from .command import Debug, Json, MaxWait, NoWait, OrganizationName, guarded, longest_wait, stop_on_signals
 from .connection import Connection, connect
-from .display import err, grid_of, out, show_error
+from .display import err, grid_of, out, say, show_error
 from .errors import ConfigurationError
 from .rotation import Rotation, rotate
 from .settings import resolve_settings

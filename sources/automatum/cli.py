@@ -32,12 +32,12 @@ from .command import (
     guarded,
     longest_wait,
     open_existing,
-    say,
     stop_on_signals,
 )
 from .connection import Connection
 from .destination import has_organizations, last_sweeps
 from .discover import describe
+from .display import say
 from .entry import checked_copy, open_connection, sync_one
 from .errors import ConfigurationError
 from .locks import WAIT

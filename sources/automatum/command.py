@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import threading
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
-import orjson
 import typer
 
 from . import display
@@ -20,7 +17,6 @@ from .budget import Budget
 from .clock import SystemClock
 from .errors import EXIT_SOFTWARE, AutomatumError
 from .locks import WAIT
-from .metering.lines import plain
 from .quota import NO_WAIT
 from .redaction import guard_logging
 from .warehouse import Warehouse
@@ -85,22 +81,6 @@ def stop_on_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, receive)
     return stop
-
-
-def say(figures: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
-    """One JSON object, or what a person sees."""
-    if as_json:
-        option = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-        sys.stdout.write(orjson.dumps(figures, default=_digits, option=option).decode() + "\n")
-    else:
-        show()
-
-
-def _digits(value: Any) -> Any:
-    """Money: a number with exactly its digits, which a float would not have."""
-    if isinstance(value, Decimal):
-        return orjson.Fragment(plain(value))
-    raise TypeError(type(value).__name__)
 
 
 def guarded(work: Callable[[], int], as_json: bool, debug: bool, reporter: Reporter | None = None) -> NoReturn:

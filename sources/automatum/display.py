@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from rich import box
 from rich.console import Console
 from rich.logging import RichHandler
@@ -20,6 +22,7 @@ from .check import CheckReport
 from .connection import Connection
 from .endpoints import PAGE_SIZE
 from .errors import AutomatumError, instant
+from .metering.lines import plain
 from .plan import Plan
 from .reading import TableRun
 from .redaction import redact
@@ -107,6 +110,22 @@ class Progress:
     ) -> None:
         if self._bars:
             self._bars.stop()
+
+
+def say(figures: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
+    """One JSON object, or what a person sees."""
+    if as_json:
+        option = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+        sys.stdout.write(orjson.dumps(figures, default=_digits, option=option).decode() + "\n")
+    else:
+        show()
+
+
+def _digits(value: Any) -> Any:
+    """Money: a number with exactly its digits, which a float would not have."""
+    if isinstance(value, Decimal):
+        return orjson.Fragment(plain(value))
+    raise TypeError(type(value).__name__)
 
 
 def show_error(error: AutomatumError, about: str = "") -> None:

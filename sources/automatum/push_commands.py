@@ -27,10 +27,9 @@ from .command import (
     guarded,
     longest_wait,
     open_existing,
-    say,
     stop_on_signals,
 )
-from .display import show_error
+from .display import say, show_error
 from .entry import name_pipeline, open_connection, run_push
 from .errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from .locks import WAIT

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from . import display
-from .command import say
 from .errors import EXIT_COMPLETE, EXIT_SOFTWARE, AutomatumError, ConfigurationError
 from .notification import KEY, OCCASIONS, Webhook, notice
 from .redaction import redact
@@ -82,7 +81,7 @@ class Reporter:
         code = result.exit_code
         trouble = code != EXIT_COMPLETE
         if self._as_json or not self.quiet:
-            say(dict(figures), self._as_json, show)
+            display.say(dict(figures), self._as_json, show)
         elif result.changed and not trouble:
             display.say_line(result.line())
         if self.quiet:
@@ -99,7 +98,7 @@ class Reporter:
         """It ended before it had a summary."""
         figures = {"verdict": verdict_of(error), "resume_at": error.as_json().get("resume_at")}
         if self._as_json:
-            say({**figures, "errors": [error.as_json()]}, True, lambda: None)
+            display.say({**figures, "errors": [error.as_json()]}, True, lambda: None)
         if self.quiet:
             display.say_line(self._line(error), trouble=True)
         else:
@@ -111,7 +110,7 @@ class Reporter:
         figures = {"verdict": "incomplete"}
         if self._as_json:
             fault = {"type": type(error).__name__, "message": redact(str(error)), "exit_code": EXIT_SOFTWARE}
-            say({**figures, "errors": [fault]}, True, lambda: None)
+            display.say({**figures, "errors": [fault]}, True, lambda: None)
         display.show_fault(error)
         text = result_line(self._command, "incomplete", EXIT_SOFTWARE, changes=[f"fault: {type(error).__name__}"])
         self._note(True, False, EXIT_SOFTWARE, text, figures, [])
