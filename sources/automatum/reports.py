@@ -55,12 +55,14 @@ def first_day(held: Held, table: Table, settings: AutomatumSettings, today: date
     """Where to begin: with the stretch before the last loaded day, or at the configured first day.
 
     The stretch is enough only once all days before it have been read: a backfill may have begun later, and ended
-    earlier.
+    earlier. What one has loaded after the last sync of all days says nothing of the days between.
     """
     since = settings.first_day(today)
-    whole = any(one.verdict == "complete" and not one.facts.get(PARTIAL) for one in held.past)
+    whole = [one.finished_at.date() for one in held.past if one.verdict == "complete" and not one.facts.get(PARTIAL)]
     days = [day for key in held.known.hashes if (day := day_of(key, table))]
-    return max(since, max(days) - timedelta(days=settings.lookback_days)) if days and whole else since
+    if not days or not whole:
+        return since
+    return max(since, min(max(days), max(whole)) - timedelta(days=settings.lookback_days))
 
 
 @dataclass

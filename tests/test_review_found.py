@@ -1,0 +1,37 @@
+"""Found by a hostile review: rows lost or mixed, usage billed twice, bounds that did not hold (I1, I5)."""
+
+import os
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+
+import dlt
+import duckdb
+import pytest
+
+from automatum import automatum_source
+from automatum.destination import prepare
+from automatum.errors import ConfigurationError
+from automatum.settings import resolve_settings
+from automatum.sync import open_pipeline
+
+from .conftest import SMALL
+from .postgres import postgres  # noqa: F401
+from .pushing import rows_of, write_csv
+from .syncing import Site
+from .test_organizations import TWO, configure, ids_of, several
+from .test_reports import asked
+
+
+def test_a_backfill_after_a_pause_leaves_no_days_unread_between_i1(tmp_path):
+    with Site(tmp_path) as site:
+        site.serve(days=10)
+        site.sync("analytics")
+        first = site.today
+        site.clock.advance(60 * 86_400)
+        site.sync("analytics", since=site.today - timedelta(days=9))
+        made = site.sync("analytics")
+        assert asked(made) == [(first - timedelta(days=35), site.today)]
+        days = {day for (day,) in site.query('SELECT "date" FROM analytics_revenue')}
+        assert days >= {site.today - timedelta(days=back) for back in range(70)}
