@@ -35,3 +35,13 @@ def test_a_backfill_after_a_pause_leaves_no_days_unread_between_i1(tmp_path):
         assert asked(made) == [(first - timedelta(days=35), site.today)]
         days = {day for (day,) in site.query('SELECT "date" FROM analytics_revenue')}
         assert days >= {site.today - timedelta(days=back) for back in range(70)}
+
+
+@pytest.mark.parametrize("blank", ["<configure me>"])
+def test_a_placeholder_is_not_replaced_by_anothers_credentials_i1(monkeypatch, desk, blank):
+    configure(monkeypatch, {"name": "acme"})
+    monkeypatch.setenv("AUTOMATUM_CLIENT_ID", "app_vendor")
+    monkeypatch.setenv("AUTOMATUM_CLIENT_SECRET", "secret_vendor_vendor")
+    desk.set(acme__client_id=blank, acme__client_secret=blank)
+    with pytest.raises(ConfigurationError, match=r"sources.automatum.acme.client_id: not set"):
+        resolve_settings(organization="acme")

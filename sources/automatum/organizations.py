@@ -27,6 +27,7 @@ from typing import Any, List, Optional  # noqa: UP035  dlt resolves these hints 
 
 import dlt
 from dlt.common.configuration import configspec, resolve_configuration
+from dlt.common.configuration.const import TYPE_EXAMPLES
 from dlt.common.configuration.specs import BaseConfiguration
 
 from .errors import ConfigurationError
@@ -112,7 +113,8 @@ def credentials_of(one: Organization) -> tuple[str, str]:
         path = f"{one.credentials}.{key}"
         value: Any = dlt.secrets.get(path)
         value = value or dlt.config.get(path)
-        if not isinstance(value, str) or not value:
+        # What a template has in place of a value is none: it would fall back to the credentials of all.
+        if not isinstance(value, str) or not value.strip() or value == TYPE_EXAMPLES["text"]:
             raise ConfigurationError(
                 path,
                 f"not set; it is a credential of the organization {one.name}.",
