@@ -45,3 +45,16 @@ def test_a_placeholder_is_not_replaced_by_anothers_credentials_i1(monkeypatch, d
     desk.set(acme__client_id=blank, acme__client_secret=blank)
     with pytest.raises(ConfigurationError, match=r"sources.automatum.acme.client_id: not set"):
         resolve_settings(organization="acme")
+
+
+def test_from_one_to_several_nothing_is_billed_again_i5(desk, start):
+    served = several(desk, start)
+    app, acme = served.sandbox.apps[0], ids_of(served)[0]
+    usage = write_csv(rows_of(served.sandbox, organization=acme, most=2))
+    desk.set(organizations=None, client_id=app.client_id, client_secret=app.secret)
+    assert desk.run("push", "--usage", usage, "--confirm").code == 0
+    sent = len(served.sandbox.requests("/api/v1/metering"))
+    desk.set(organizations=[{"name": name} for name in TWO])
+    again = desk.run("push", "--organization", "acme", "--usage", usage, "--confirm")
+    assert again.code == 78 and "billed again" in again.says, again
+    assert len(served.sandbox.requests("/api/v1/metering")) == sent > 0

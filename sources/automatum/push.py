@@ -291,9 +291,21 @@ def choose_ledger(settings: AutomatumSettings, url: str | None) -> str:
         url: What it was told; None for nothing.
 
     Raises:
-        ConfigurationError: It is the same for all organizations.
+        ConfigurationError: It is the same for all organizations, or would begin anew beside one that is in use.
     """
-    return apart("--ledger-url", url, settings.organization) if url else default_ledger_url(settings)
+    if url:
+        return apart("--ledger-url", url, settings.organization)
+    chosen = default_ledger_url(settings)
+    if settings.organization and not settings.ledger_url:
+        own = Path(chosen.removeprefix("sqlite:///"))
+        before = own.with_name(f"{own.stem.removesuffix(f'-{settings.organization}')}{own.suffix}")
+        if before.is_file() and not own.is_file():
+            raise ConfigurationError(
+                "sources.automatum.ledger_url",
+                f"{before} is from before organizations were listed; what it knows as billed would be billed again.",
+                f"Move it to where the ledger of the organization that it was for is looked for, such as {own}.",
+            )
+    return chosen
 
 
 def default_ledger_url(settings: AutomatumSettings) -> str:
