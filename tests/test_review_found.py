@@ -58,3 +58,33 @@ def test_from_one_to_several_nothing_is_billed_again_i5(desk, start):
     again = desk.run("push", "--organization", "acme", "--usage", usage, "--confirm")
     assert again.code == 78 and "billed again" in again.says, again
     assert len(served.sandbox.requests("/api/v1/metering")) == sent > 0
+
+
+def test_a_ledger_without_a_name_does_not_go_where_several_are_i2(desk, start):
+    served = several(desk, start)
+    app, acme = served.sandbox.apps[0], ids_of(served)[0]
+    assert desk.sync("customers").code == 0
+    desk.set(organizations=None, client_id=app.client_id, client_secret=app.secret)
+    usage = write_csv(rows_of(served.sandbox, organization=acme, most=2))
+    assert desk.run("push", "--unchecked", "--usage", usage, "--confirm").code == 0
+    ran = desk.run("push", "export")
+    assert ran.code == 78 and "several organizations" in ran.says, ran
+
+
+def test_an_export_loads_the_ledger_and_not_what_a_killed_sync_has_left_i1(desk, start):
+    served = start(**SMALL)
+    desk.use(served)
+    assert desk.sync("entitlements", "--dataset", "another").code == 0
+    assert desk.sync().code == 0
+    usage = write_csv(rows_of(served.sandbox, most=3))
+    assert desk.run("push", "--usage", usage, "--confirm").code == 0
+    served.sandbox.insert("customers", {"companyName": "Strange"})
+    # Read and not loaded, as after a kill.
+    pipeline = open_pipeline(dlt.destinations.duckdb(str(desk.database.resolve())), "automatum")
+    pipeline.extract(automatum_source().with_resources("customers"))
+    ran = desk.run("push", "export", "--dataset", "another", "--json")
+    assert ran.code == 0 and ran.json == {"metering_lines": 3, "metering_attempts": 3}, ran
+    assert (
+        desk.query("FROM information_schema.tables WHERE table_schema = 'another' AND table_name = 'customers'") == []
+    )
+    assert pipeline.has_pending_data

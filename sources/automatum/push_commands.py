@@ -29,6 +29,7 @@ from .command import (
     open_existing,
     stop_on_signals,
 )
+from .destination import prepare
 from .display import say, show_error
 from .entry import name_pipeline, open_connection, run_push
 from .errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
@@ -257,7 +258,12 @@ def push_export(
             alone(name, pipelines_dir, clock, budget, lock_wait),
         ):
             settings = resolve_settings(with_credentials=False, organization=organization)
-            pipeline = open_pipeline(warehouse.open(name), dataset, pipelines_dir, name)
+            # A working folder of its own: dlt would load what a killed sync has left there, wherever it was for, and
+            # nothing of the ledger. What an export has left is in the ledger still.
+            own = f"{name}__ledger"
+            pipeline = open_pipeline(warehouse.open(own), dataset, pipelines_dir, own)
+            pipeline._delete_pending_packages()
+            prepare(pipeline, bool(settings.organization))
             loaded = export_ledger(ledger, pipeline, settings.owner, settings.table_format)
         say(loaded, as_json, lambda: display.show_export(loaded))
         return EXIT_COMPLETE
