@@ -47,6 +47,15 @@ def test_a_placeholder_is_not_replaced_by_anothers_credentials_i1(monkeypatch, d
         resolve_settings(organization="acme")
 
 
+def test_minutes_are_those_of_the_whole_command_i3(desk, start):
+    served = several(desk, start, ("a", "b", "c"))
+    served.sandbox.fault("slow", "/api/v1/customers", seconds=1.5, count=None)
+    ran = desk.sync("customers", "--max-minutes", "0.03")
+    assert ran.code == 75, ran
+    assert len(served.sandbox.requests("/api/v1/")) <= 2  # three are needed
+    assert {name: one["verdict"] for name, one in ran.json["organizations"].items()}["c"] == "more_to_do"
+
+
 def test_from_one_to_several_nothing_is_billed_again_i5(desk, start):
     served = several(desk, start)
     app, acme = served.sandbox.apps[0], ids_of(served)[0]

@@ -132,7 +132,9 @@ def sync(
 
         def connect(name: str | None) -> Connection:
             settings = resolve_settings(organization=name)
-            return open_connection(settings, clock, stop, max_requests, max_minutes, patience)
+            # The minutes are the command's: an organization gets what the ones before it have left.
+            left = budget.remaining_seconds()
+            return open_connection(settings, clock, stop, max_requests, None if left is None else left / 60, patience)
 
         first = None if names else connect(None)
         with warehouse.written_by("automatum sync", clock, budget, lock_wait) as free:

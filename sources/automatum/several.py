@@ -153,10 +153,10 @@ def sync_several(
             if max_wait is not None and wait > max_wait:
                 break
             logger.info("all that is left waits for its quota, until %s", instant(due[name]))
-            try:
-                budget.pause(wait)
-            except BudgetSpent:
-                break
+        try:
+            budget.pause(max(0.0, wait))
+        except BudgetSpent:
+            break
         patience = max_wait if len(due) == 1 else NO_WAIT if max_wait is None else min(NO_WAIT, max_wait)
         earlier, summary = total.summaries[name], _attempt(name, connect, sync, connections, patience)
         summary.take_over(earlier)
