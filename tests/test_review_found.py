@@ -56,6 +56,21 @@ def test_minutes_are_those_of_the_whole_command_i3(desk, start):
     assert {name: one["verdict"] for name, one in ran.json["organizations"].items()}["c"] == "more_to_do"
 
 
+@pytest.mark.parametrize("first", ["one", "several"])
+def test_a_dataset_that_has_no_verdict_yet_is_of_a_kind_too_i2(desk, start, first):
+    served = several(desk, start, customers=300, entitlements=0, private_offers=0, days=0)
+    app = served.sandbox.apps[0]
+    one = {"organizations": None, "client_id": app.client_id, "client_secret": app.secret}
+    more = {"organizations": [{"name": name} for name in TWO], "client_id": None, "client_secret": None}
+    desk.set(chunk_rows=100, **(one if first == "one" else more))
+    assert desk.sync("customers", "--max-requests", "2").code == 75
+    before = desk.query("SELECT id, organization_id FROM customers ORDER BY ALL")
+    desk.set(**(more if first == "one" else one))
+    ran = desk.sync("customers")
+    assert ran.code == 78, ran
+    assert desk.query("SELECT id, organization_id FROM customers ORDER BY ALL") == before
+
+
 def test_from_one_to_several_nothing_is_billed_again_i5(desk, start):
     served = several(desk, start)
     app, acme = served.sandbox.apps[0], ids_of(served)[0]
@@ -97,3 +112,25 @@ def test_an_export_loads_the_ledger_and_not_what_a_killed_sync_has_left_i1(desk,
         desk.query("FROM information_schema.tables WHERE table_schema = 'another' AND table_name = 'customers'") == []
     )
     assert pipeline.has_pending_data
+
+
+def test_runs_that_make_the_dataset_at_once_all_find_it_i7(postgres, tmp_path):  # noqa: F811
+    failed = []
+    for at in range(6):
+        target = dlt.destinations.postgres(postgres)
+        pipelines = [open_pipeline(target, f"d{at}", str(tmp_path / f"{at}{one}"), f"p{one}") for one in range(3)]
+        gate = threading.Barrier(3)
+
+        def make(pipeline, gate=gate):
+            gate.wait()
+            try:
+                prepare(pipeline, True)
+            except Exception as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=make, args=(one,)) for one in pipelines]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+    assert not failed

@@ -56,7 +56,12 @@ def prepare(pipeline: SupportsPipeline, by_organization: bool = False) -> None:
             if client.is_storage_initialized():
                 _refuse_other_kind(pipeline, by_organization)
             else:
-                client.initialize_storage()
+                try:
+                    client.initialize_storage()
+                except Exception:
+                    # Two runs that find no dataset both make it, and the later one is refused.
+                    if not client.is_storage_initialized():
+                        raise
     except ConfigurationError:
         raise
     except Exception as error:
@@ -70,13 +75,18 @@ def has_organizations(pipeline: SupportsPipeline) -> bool | None:
     Raises:
         DestinationError: The destination cannot be reached.
     """
-    try:
-        with client_of(pipeline) as client:
-            name = client.make_qualified_table_name(SWEEPS_TABLE)
-            with client.execute_query(f"SELECT * FROM {name} WHERE 1 = 0") as cursor:
-                return any(str(one[0]).lower() == ORGANIZATION for one in cursor.description)
-    except (*ABSENT, *CANNOT):
-        return None
+    # Before the first verdict there are pages alone.
+    for table in (SWEEPS_TABLE, PAGES_TABLE):
+        try:
+            with client_of(pipeline) as client:
+                name = client.make_qualified_table_name(table)
+                with client.execute_query(f"SELECT * FROM {name} WHERE 1 = 0") as cursor:
+                    return any(str(one[0]).lower() == ORGANIZATION for one in cursor.description)
+        except ABSENT:
+            continue
+        except CANNOT:
+            break
+    return None
 
 
 def last_sweeps(pipeline: SupportsPipeline) -> dict[str, datetime]:
