@@ -71,6 +71,18 @@ def test_a_dataset_that_has_no_verdict_yet_is_of_a_kind_too_i2(desk, start, firs
     assert desk.query("SELECT id, organization_id FROM customers ORDER BY ALL") == before
 
 
+def test_a_copy_is_readable_whatever_died_with_the_old_one_open(desk, small, tmp_path):
+    copy = tmp_path / "copy.duckdb"
+    assert desk.sync("--read-copy", copy).code == 0
+    died = f"import duckdb, os; c = duckdb.connect({str(copy)!r}); c.execute('CREATE TABLE x AS SELECT 1'); os._exit(9)"
+    subprocess.run([sys.executable, "-c", died], env=dict(os.environ), check=False)
+    assert copy.with_name("copy.duckdb.wal").exists()
+    small.insert("customers", {})
+    assert desk.sync("--read-copy", copy).code == 0
+    with duckdb.connect(str(copy), read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM automatum.customers").fetchall() == [(13,)]
+
+
 def test_from_one_to_several_nothing_is_billed_again_i5(desk, start):
     served = several(desk, start)
     app, acme = served.sandbox.apps[0], ids_of(served)[0]

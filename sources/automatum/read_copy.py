@@ -32,6 +32,8 @@ def refresh(database: Path, copy: Path) -> None:
             shutil.copyfile(database, made)
         with made.open("rb+") as written:
             os.fsync(written.fileno())
+        # What a program that wrote to the old copy and died has left beside it would make the new one unreadable.
+        copy.with_name(copy.name + ".wal").unlink(missing_ok=True)
         made.replace(copy)
     except duckdb.Error as error:
         raise DestinationError(f"{database} cannot be copied: {redact(str(error)).splitlines()[0]}") from None
