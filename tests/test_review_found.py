@@ -12,9 +12,9 @@ import pytest
 
 from automatum import automatum_source
 from automatum.destination import prepare
-from automatum.errors import ConfigurationError
+from automatum.errors import EXIT_SOFTWARE, ConfigurationError, Fault
 from automatum.settings import resolve_settings
-from automatum.sync import open_pipeline
+from automatum.sync import Summary, open_pipeline
 
 from .conftest import SMALL
 from .postgres import postgres  # noqa: F401
@@ -146,3 +146,7 @@ def test_runs_that_make_the_dataset_at_once_all_find_it_i7(postgres, tmp_path): 
         for one in threads:
             one.join()
     assert not failed
+
+
+def test_a_defect_in_one_organization_has_the_exit_code_of_a_defect():
+    assert Summary("incomplete", errors=[Fault("ValueError", "")]).exit_code == EXIT_SOFTWARE

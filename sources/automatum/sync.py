@@ -19,6 +19,7 @@ from .errors import (
     EXIT_CONFIGURATION,
     EXIT_INCOMPLETE,
     EXIT_MORE_TO_DO,
+    EXIT_SOFTWARE,
     EXIT_UNREACHABLE,
     AutomatumError,
     MoreToDo,
@@ -66,7 +67,7 @@ class Summary:
     def exit_code(self) -> int:
         """What the process says to whoever started it."""
         codes = {error.exit_code for error in self.errors}
-        for code in (EXIT_CONFIGURATION, EXIT_ACCESS, EXIT_UNREACHABLE):
+        for code in (EXIT_CONFIGURATION, EXIT_ACCESS, EXIT_SOFTWARE, EXIT_UNREACHABLE):
             if code in codes:
                 return code
         return {"complete": EXIT_COMPLETE, "incomplete": EXIT_INCOMPLETE, "more_to_do": EXIT_MORE_TO_DO}[self.verdict]
