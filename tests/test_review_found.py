@@ -150,3 +150,12 @@ def test_runs_that_make_the_dataset_at_once_all_find_it_i7(postgres, tmp_path): 
 
 def test_a_defect_in_one_organization_has_the_exit_code_of_a_defect():
     assert Summary("incomplete", errors=[Fault("ValueError", "")]).exit_code == EXIT_SOFTWARE
+
+
+def test_a_command_leaves_no_folder_behind(desk, small, tmp_path, monkeypatch):
+    assert desk.sync("customers").code == 0
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    asked = desk.start("status", "--json")
+    asked.communicate()
+    assert asked.returncode == 0 and not list((tmp_path / "tmp").iterdir())

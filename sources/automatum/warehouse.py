@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -104,7 +106,9 @@ class Warehouse:
             raise ConfigurationError("--database", f"there is no file {self.database}.", "Sync first, or name another.")
         if self.file:
             wait_for_file(self.file, wait=wait, clock=clock, budget=budget)
-        return open_pipeline(self.open(), self.dataset, tempfile.mkdtemp(prefix="automatum-"))
+        folder = tempfile.mkdtemp(prefix="automatum-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)  # cron would leave one at every run
+        return open_pipeline(self.open(), self.dataset, folder)
 
     @contextlib.contextmanager
     def written_by(self, role: str, clock: Clock, budget: Budget, wait: float) -> Iterator[Callable[[], None]]:
