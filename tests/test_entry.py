@@ -103,6 +103,17 @@ def test_a_backfill_of_some_days_leaves_none_out_for_ever_i1(desk, start):
     assert entry.query["startDate"] == (last - timedelta(days=35)).isoformat()
 
 
+@pytest.mark.parametrize("arguments", [("--until", "2020-01-01"), ("--since", "2999-01-01")])
+def test_days_of_which_there_are_none_are_refused(desk, start, arguments):
+    served = start(**SMALL)
+    desk.use(served)
+    assert desk.sync("analytics").code == 0
+    served.sandbox.clear_requests()
+    ran = desk.run("sync", "analytics", *arguments)
+    assert ran.code == 78 and "there is no day from" in ran.says, ran
+    assert not served.sandbox.requests("/api/")
+
+
 def test_days_that_end_before_they_begin_are_refused(desk, start):
     served = start(**SMALL)
     desk.use(served)

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import dlt
 import duckdb
 import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
 
+from automatum import automatum_source
 from automatum.clock import SystemClock
 from automatum.connection import connect
 from automatum.endpoints import ENDPOINTS
@@ -343,6 +346,37 @@ def test_what_one_organization_has_planned_never_goes_out_with_anothers_credenti
     # The other's customers are strangers to a push.
     strange = desk.run("push", "--organization", "acme", "--usage", usage["globex"], "--json")
     assert strange.code == 65 and strange.json["lines"]["invalid"] == len(rows_of(two.sandbox, organization=globex))
+
+
+def test_an_organization_that_was_never_synced_bills_nobody_elses_customers_i5(desk, two):
+    _, globex = ids_of(two)
+    assert desk.sync("--organization", "globex").code == 0
+    usage = write_csv(rows_of(two.sandbox, organization=globex), "usage.csv")
+    for more in ([], ["--confirm"]):
+        ran = desk.run("push", "--organization", "acme", "--usage", usage, "--json", *more)
+        assert ran.code == 65 and ran.json["lines"]["invalid"] > 0, ran
+    assert not two.sandbox.requests("/api/v1/metering")
+
+
+@pytest.mark.parametrize("command", [("push", "--usage", "usage.csv"), ("push", "status"), ("push", "export")])
+def test_a_push_says_for_whom_it_is_i5(desk, two, command):
+    write_csv(rows_of(two.sandbox), "usage.csv")
+    ran = desk.run(*command)
+    assert ran.code == 78 and "--organization: several are configured" in ran.says, ran
+
+
+def test_a_plain_source_of_one_organization_does_not_load_into_several_i2(desk, two):
+    app = two.sandbox.apps[0]
+    assert desk.sync("customers").code == 0
+    before = desk.dump()
+    desk.set(organizations=None)
+    pipeline = dlt.pipeline(
+        "plain", destination=dlt.destinations.duckdb(str(desk.database.resolve())), dataset_name="automatum"
+    )
+    source = automatum_source(app.client_id, app.secret, two.base_url)
+    with pytest.raises(PipelineStepFailed, match="holds several organizations"):
+        pipeline.run(source.with_resources("customers"))
+    assert desk.dump() == before
 
 
 def test_each_organization_has_its_pipeline_and_its_staging_dataset(desk, two, tmp_path):

@@ -54,7 +54,7 @@ def prepare(pipeline: SupportsPipeline, by_organization: bool = False) -> None:
     try:
         with pipeline.destination_client() as client:
             if client.is_storage_initialized():
-                _refuse_other_kind(pipeline, by_organization)
+                refuse_other_kind(pipeline, by_organization)
             else:
                 try:
                     client.initialize_storage()
@@ -105,7 +105,8 @@ def last_sweeps(pipeline: SupportsPipeline) -> dict[str, datetime]:
         return {}
 
 
-def _refuse_other_kind(pipeline: SupportsPipeline, by_organization: bool) -> None:
+def refuse_other_kind(pipeline: SupportsPipeline, by_organization: bool) -> None:
+    """Raise `ConfigurationError` for one organization's sync into a dataset of several, or the other way round."""
     held = has_organizations(pipeline)
     if held is None or held == by_organization:
         return

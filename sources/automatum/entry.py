@@ -80,7 +80,7 @@ def run_sync(
         max_minutes: End cleanly after so many minutes.
         max_wait: Seconds to wait for quota before ending cleanly; None for as long as it takes.
         lock_wait: Seconds to wait for another run, or for a program that has the DuckDB file open.
-        read_copy: DuckDB file that is replaced by a copy of the database if the sync changed something.
+        read_copy: DuckDB file that is replaced by a copy of the database as the sync leaves it.
         metering: Load the ledger of what was pushed, too.
         settings: Resolved settings; None to read them from dlt's configuration.
         clock: Time; None for the machine's.

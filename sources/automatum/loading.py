@@ -77,9 +77,12 @@ class Loading:
         found"). What is in it is in no destination, and so are the records that say that it was read: it is dropped,
         and read again.
         """
-        if self._for_another(source) and self._pipeline.has_pending_data:
+        note, mark = self._note(), self._mark(source)
+        if note.is_file() and note.read_text() != mark and self._pipeline.has_pending_data:
             logger.warning("what an earlier run left behind was read for another destination or application: dropped")
             self._pipeline._delete_pending_packages()
+        # Only now: a kill before it must find the packages foreign again.
+        note.write_text(mark)
         self._drop_extracted(set(self._pipeline.list_normalized_load_packages()))
         if not self._pipeline.has_pending_data:
             return False
@@ -96,15 +99,14 @@ class Loading:
                 self.run()
         return True
 
-    def _for_another(self, source: str) -> bool:
-        """Whether the working folder was last used for something else; says that it is used for this from here on."""
+    def _note(self) -> Path:
+        return Path(self._pipeline.working_dir) / _MARK
+
+    def _mark(self, source: str) -> str:
+        """A hash of what is read here, and of where it goes."""
         with self._pipeline.destination_client() as client:
             place = f"{client.config.destination_name} {client.config}"
-        mark = hashlib.sha256(f"{place}\n{self._pipeline.dataset_name}\n{source}".encode()).hexdigest()
-        note = Path(self._pipeline.working_dir) / _MARK
-        before = note.read_text() if note.is_file() else mark
-        note.write_text(mark)
-        return before != mark
+        return hashlib.sha256(f"{place}\n{self._pipeline.dataset_name}\n{source}".encode()).hexdigest()
 
     def _drop_extracted(self, among: set[str] | None = None) -> None:
         extracted = set(self._pipeline.list_extracted_load_packages())

@@ -291,8 +291,11 @@ def choose_ledger(settings: AutomatumSettings, url: str | None) -> str:
         url: What it was told; None for nothing.
 
     Raises:
-        ConfigurationError: It is the same for all organizations, or would begin anew beside one that is in use.
+        ConfigurationError: It is the same for all organizations, or would begin anew beside one that is in use; or
+            there are several organizations and none is named.
     """
+    if settings.organizations and not settings.organization:
+        raise ConfigurationError("--organization", "several are configured, each with a ledger.", "Name one of them.")
     if url:
         return apart("--ledger-url", url, settings.organization)
     chosen = default_ledger_url(settings)

@@ -335,6 +335,12 @@ class TableRun:
         transport, endpoint, settings = self._connection.transport, self.endpoint, self.settings
         last = min(self._selection.until or today, today)
         start = self._selection.since or first_day(held, self._table, settings, today)
+        if start > last and self._selection.ranged:
+            raise ConfigurationError(
+                "--until" if self._selection.until else "--since",
+                f"there is no day from {start} to {last} to read of {endpoint.table}.",
+                "Give both --since and --until, in the past.",
+            )
         return Report(
             self._table,
             lambda first, last: self._own(self._charged(lambda: read_report(transport, endpoint, first, last))),

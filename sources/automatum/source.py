@@ -25,6 +25,7 @@ from dlt.extract import DltResource
 
 from .connection import Connection, connect
 from .dataset import PAGES_TABLE, SWEEPS_TABLE
+from .destination import refuse_other_kind
 from .endpoints import Child, Endpoint
 from .errors import ScopeMissing
 from .history import VALID_FROM, history_table
@@ -97,7 +98,10 @@ def automatum_source(
         if missing:
             logger.warning("%s is skipped: %s", run.endpoint.table, ScopeMissing(missing, frozenset()).message)
             return
-        yield from run.extract(loading_pipeline(), Chunk(), load_id())
+        pipeline = loading_pipeline()
+        if pipeline:
+            refuse_other_kind(pipeline, bool(settings.organization))
+        yield from run.extract(pipeline, Chunk(), load_id())
         outcome = run.outcome
         if outcome.error:
             raise outcome.error

@@ -108,12 +108,16 @@ def read_entitled(pipeline: SupportsPipeline, organization_id: str | None = None
         organization_id: Whose rows, where the tables hold those of several organizations.
 
     Returns:
-        What they hold; None if there are neither customers nor entitlements.
+        What they hold; None if there are neither customers nor entitlements. An organization beside others that are
+        synced has no customers until it is synced itself.
 
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
     customers = _read_customers(pipeline, organization_id)
+    if customers is None and organization_id is not None and _read_customers(pipeline, None):
+        # Others' customers are known: until its own are, whatever it is told to bill may be theirs.
+        customers = {}
     entitlements = _read_entitlements(pipeline, organization_id)
     if customers is None and entitlements is None:
         return None

@@ -1,4 +1,4 @@
-"""Found by a hostile review: rows lost or mixed, usage billed twice, bounds that did not hold (I1, I5)."""
+"""What one run leaves to another, or shares with it: datasets, ledgers, folders, bounds (I1, I2, I5)."""
 
 import os
 import subprocess
