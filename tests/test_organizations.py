@@ -255,6 +255,23 @@ def test_nobody_waits_for_anothers_quota_and_no_page_is_asked_twice_i3_i4(desk, 
     assert owners.index(served.sandbox.apps[2].client_id) < 20, "the third began before the first had ended"
 
 
+def test_an_api_that_refuses_however_long_one_waits_does_not_keep_the_command_for_ever_i4(desk, start, monkeypatch):
+    clock = FakeClock()
+    monkeypatch.setattr("automatum.cli.SystemClock", lambda stop=None: clock)
+    served = several(desk, start)
+    desk.set(quota_url="memory://", retry_attempts=2)
+    refused = served.sandbox.apps[0].client_id
+    assert desk.sync("customers", "--organization", "globex").code == 0
+    served.sandbox.clear_requests()
+    served.sandbox.fault("status", "/api/v1/customers", status=429, count=None, headers={"Retry-After": "5"})
+    ran = desk.sync("customers")
+    assert ran.code == 75 and ran.json["resume_at"], ran
+    asked = [entry for entry in served.sandbox.requests("/api/v1/") if entry.app == refused]
+    assert 1 <= len(asked) <= 100
+    served.sandbox.clear_faults()
+    assert desk.sync("customers").code == 0
+
+
 def test_a_bounded_wait_ends_with_the_time_to_come_back(desk, start):
     served = several(desk, start, limits=Limits(app_minute=4, app_hour=4), window_scale=1.0, customers=900)
     desk.set(application_limits=[[4, 3600]])

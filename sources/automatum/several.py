@@ -35,7 +35,9 @@ from .sync import Summary
 logger = logging.getLogger("automatum")
 
 _WORST_FIRST = (EXIT_CONFIGURATION, EXIT_ACCESS, EXIT_SOFTWARE, EXIT_UNREACHABLE, EXIT_INCOMPLETE, EXIT_MORE_TO_DO)
-_NEVER = float("inf")
+MOST_FRUITLESS = 3
+"""Turns in a row that bring no page, after which an organization is left for the next run: an API that refuses whatever
+we wait must not keep the command for ever."""
 
 
 @dataclass
@@ -145,7 +147,7 @@ def sync_several(
     started = clock.monotonic()
     connections: dict[str, Connection] = {}
     total = SeveralSummary({name: Summary("more_to_do") for name in names})
-    due = dict.fromkeys(names, 0.0)
+    due, fruitless = dict.fromkeys(names, 0.0), Counter[str]()
     while due:
         name = min(due, key=lambda one: due[one])
         wait = due[name] - clock.time()
@@ -162,7 +164,8 @@ def sync_several(
         summary.take_over(earlier)
         total.summaries[name] = summary
         again = _again(summary)
-        if again is None:
+        fruitless[name] = fruitless[name] + 1 if _pages(summary) <= _pages(earlier) else 0
+        if again is None or fruitless[name] >= MOST_FRUITLESS:
             del due[name]
             connections.pop(name, None)
         else:
@@ -192,6 +195,10 @@ def _attempt(
         logger.exception("%s", name) if logger.isEnabledFor(logging.DEBUG) else None
         words = f"{type(error).__name__}: {redact(str(error))[:1000]}"
         return Summary("incomplete", errors=[Fault(words, "This is a defect of the connector; --debug shows more.")])
+
+
+def _pages(summary: Summary) -> int:
+    return sum(run.outcome.pages for run in summary.runs)
 
 
 def _again(summary: Summary) -> float | None:
