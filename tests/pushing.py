@@ -15,9 +15,10 @@ from pathlib import Path
 from automatum.budget import Budget
 from automatum.clock import SystemClock
 from automatum.connection import connect
+from automatum.ledger_place import default_ledger_url
 from automatum.metering.ledger import Ledger
 from automatum.metering.usage import read_usage
-from automatum.push import default_ledger_url, push
+from automatum.push import push
 from automatum.settings import resolve_settings
 
 from .clocks import FakeClock

@@ -13,9 +13,9 @@ from automatum.clock import SystemClock
 from automatum.connection import connect
 from automatum.endpoints import ENDPOINTS
 from automatum.errors import ConfigurationError
+from automatum.ledger_place import default_ledger_url
 from automatum.organizations import apart, organization_names
 from automatum.overrides import resolve_endpoints
-from automatum.push import default_ledger_url
 from automatum.quota import open_quota
 from automatum.settings import AutomatumSettings, resolve_settings
 from automatum_sandbox.config import AppConfig, Limits, OrganizationConfig

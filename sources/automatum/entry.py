@@ -20,13 +20,14 @@ from .budget import Budget
 from .clock import Clock, SystemClock
 from .connection import Connection, connect
 from .errors import ConfigurationError
+from .ledger_place import choose_ledger, default_ledger_url
 from .locks import WAIT
 from .metering.entitled import read_entitled
 from .metering.ledger import Ledger
 from .metering.lines import Grain
 from .metering.usage import read_usage
 from .metering_export import export_ledger
-from .push import PushSummary, choose_ledger, default_ledger_url, push
+from .push import PushSummary, push
 from .read_copy import refresh
 from .reading import TableRun
 from .selection import Selection

@@ -24,12 +24,13 @@ from dlt.extract import DltResource
 from .clock import Clock, SystemClock
 from .connection import connect
 from .errors import ApiUnreachable, AutomatumError, MoreToDo
+from .ledger_place import choose_ledger
 from .metering.entitled import read_entitled
 from .metering.ledger import Ledger
 from .metering.lines import Grain
 from .metering.usage import read_usage
 from .metering_export import LINES_KEY, entries_table, owner_of
-from .push import PushSummary, choose_ledger, push
+from .push import PushSummary, push
 from .settings import AutomatumSettings, resolve_settings
 from .source import loading_pipeline
 

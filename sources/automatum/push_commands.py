@@ -33,6 +33,7 @@ from .destination import prepare
 from .display import say, show_error
 from .entry import name_pipeline, open_connection, run_push
 from .errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
+from .ledger_place import choose_ledger, refuse_network
 from .locks import WAIT
 from .metering.events import read_events
 from .metering.ledger import Ledger
@@ -41,7 +42,7 @@ from .metering.relations import read_dicts
 from .metering.settling import Settled, settle_by_events, settle_by_hand
 from .metering.transitions import State
 from .metering_export import export_ledger
-from .push import choose_ledger, refuse_network, send_planned
+from .push import send_planned
 from .reporter import Reporter
 from .settings import resolve_settings
 from .sync import open_pipeline
