@@ -34,17 +34,17 @@ unit: setup
 
 # The long forms of what `make test` runs in short.
 kills: setup
-	KILLS=35 $(BIN)/python -m pytest -s tests/test_resume.py
+	KILLS=35 $(BIN)/python -m pytest -s tests/system/test_resume.py
 
 drift: setup
-	SCHEDULES=400 $(BIN)/python -m pytest -s tests/test_drift.py
+	SCHEDULES=400 $(BIN)/python -m pytest -s tests/integration/sync/test_drift.py
 
 quota: setup
-	QUOTA_REQUESTS=2500 KILLS=100 $(BIN)/python -m pytest -s tests/test_quota_backfill.py tests/test_quota_processes.py
-	AUTOMATUM_LONG=1 $(BIN)/python -m pytest -n 2 tests/quota
+	QUOTA_REQUESTS=2500 KILLS=100 $(BIN)/python -m pytest -s tests/system/test_quota_backfill.py tests/system/test_quota_processes.py
+	AUTOMATUM_LONG=1 $(BIN)/python -m pytest -n 2 tests/unit/api/rate_limit tests/integration/api/rate_limit
 
 push: setup
-	KILLS=100 $(BIN)/python -m pytest -s tests/test_push_kills.py
+	KILLS=100 $(BIN)/python -m pytest -s tests/system/test_push_kills.py
 
 # The wheel and the sdist, each in an environment with what it asks for and nothing else. Asks the package index.
 package: setup
@@ -59,7 +59,7 @@ package: setup
 
 # Run the notebooks and keep their pictures, to be looked at.
 notebooks: setup
-	PICTURES=$(CURDIR)/.cache/notebooks $(BIN)/python -m pytest tests/test_notebooks.py
+	PICTURES=$(CURDIR)/.cache/notebooks $(BIN)/python -m pytest tests/system/test_notebooks.py
 	ls .cache/notebooks
 
 # Before a commit: take out of the notebooks what running them has left.
@@ -68,8 +68,8 @@ strip: setup
 
 # Every destination, and the table of docs/destinations.md with what came of it; DuckLake in an environment of its own.
 destinations: setup .venv-lake/.ready
-	DESTINATIONS=all $(BIN)/python -m pytest tests/destinations --write-table
-	DESTINATIONS=all .venv-lake/bin/python -m pytest tests/destinations/test_conformance.py -k DuckLake --write-table
+	DESTINATIONS=all $(BIN)/python -m pytest tests/system/destinations --write-table
+	DESTINATIONS=all .venv-lake/bin/python -m pytest tests/system/destinations/test_conformance.py -k DuckLake --write-table
 
 .venv-lake/.ready: pyproject.toml uv.lock $(UV)
 	UV_PROJECT_ENVIRONMENT=.venv-lake $(UV) sync --frozen --no-group dev --group lake --python "$(PYTHON)"
@@ -86,8 +86,8 @@ memory: setup
 	$(BIN)/python benchmarks/organizations.py
 
 # The DAG, in a real Airflow: an environment, a database and a scheduler of its own.
-# AIRFLOW_TESTS="tests/airflow/test_dag_file.py tests/airflow/test_airflow_settings.py" is a short form.
-AIRFLOW_TESTS ?= tests/airflow
+# AIRFLOW_TESTS="tests/system/airflow/test_dag_file.py tests/system/airflow/test_airflow_settings.py" is a short form.
+AIRFLOW_TESTS ?= tests/system/airflow
 airflow:
 	@if $(PYTHON) -c "import sys; sys.exit(sys.version_info >= (3, 14))"; then $(MAKE) --no-print-directory airflow-tests; \
 	else echo "skipped: the group airflow is for Python below 3.14; name one: make airflow PYTHON=python3.12"; fi

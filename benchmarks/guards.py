@@ -18,15 +18,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.clocks import FakeClock
-from tests.quota_processes import optimum
+from tests.support.clocks import FakeClock
+from tests.support.quota_processes import optimum
 
-from automatum.budget import Budget
-from automatum.connection import connect
-from automatum.quota import Quota
-from automatum.quota import quota as quota_module
-from automatum.quota.windows import Window
-from automatum.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS, resolve_settings
+from automatum.api.rate_limit import RateLimiter
+from automatum.api.rate_limit import limiter as quota_module
+from automatum.api.rate_limit.windows import Window
+from automatum.api.session import connect
+from automatum.config.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS, resolve_settings
+from automatum.core.budget import Budget
 from automatum_sandbox import AppConfig, Limits, SandboxConfig, serve
 
 SHIPPED = Window.span
@@ -127,7 +127,7 @@ class Server:
 def simulate(kind, setting, count, seed):
     """A backfill, one request at a time; returns refusals and seconds."""
     clock, rng = TickingClock(setting.tick), random.Random(seed)
-    quota, budget = Quota(APPLICATION_LIMITS, ORGANIZATION_LIMITS, clock), Budget(clock)
+    quota, budget = RateLimiter(APPLICATION_LIMITS, ORGANIZATION_LIMITS, clock), Budget(clock)
     server = Server(kind, APPLICATION_LIMITS, setting, 3600 * rng.random())
     moment = super(TickingClock, clock).monotonic
     started, done = moment(), 0

@@ -14,11 +14,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from sqlalchemy import event
-from tests.postgres import running
+from tests.support.postgres import running
 
-from automatum.clock import SystemClock
-from automatum.metering.ledger import Ledger
-from automatum.metering.lines import Line
+from automatum.core.clock import SystemClock
+from automatum.metering.ledger.ledger import Ledger
+from automatum.metering.model import Line
 
 BODY = 25
 STEPS = ("plan", "claim", "settle", "compare")

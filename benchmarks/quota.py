@@ -15,14 +15,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.valkey import Valkey
+from tests.support.valkey import Valkey
 
-from automatum.budget import Budget
-from automatum.clock import SystemClock
-from automatum.quota import Quota
-from automatum.quota.redis import RedisStore
-from automatum.quota.sqlite import SqliteStore
-from automatum.quota.stores import MemoryStore
+from automatum.api.rate_limit import RateLimiter
+from automatum.api.rate_limit.redis import RedisStore
+from automatum.api.rate_limit.sqlite import SqliteStore
+from automatum.api.rate_limit.stores import MemoryStore
+from automatum.core.budget import Budget
+from automatum.core.clock import SystemClock
 
 ROUNDS = 7
 ENTRIES = 1000
@@ -33,7 +33,7 @@ APPLICATION, ORGANIZATION = ((10**8, 60.0), (10**8, 3600.0)), ((10**8, 60.0), (1
 
 def quota_on(store, entries):
     """A quota in which so many requests have been sent, and the way to send one more and forget it."""
-    quota, budget = Quota(APPLICATION, ORGANIZATION, CLOCK, store), Budget(CLOCK)
+    quota, budget = RateLimiter(APPLICATION, ORGANIZATION, CLOCK, store), Budget(CLOCK)
 
     def fill(tally, now):
         tally.general.extend(now - (entries - place) * 3.5 for place in range(entries))

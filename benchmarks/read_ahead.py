@@ -10,12 +10,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.clocks import FakeClock
+from tests.support.clocks import FakeClock
 
-from automatum.budget import Budget
-from automatum.quota import Quota
-from automatum.quota import quota as quota_module
-from automatum.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS
+from automatum.api.rate_limit import RateLimiter
+from automatum.api.rate_limit import limiter as quota_module
+from automatum.config.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS
+from automatum.core.budget import Budget
 
 COUNTS = (20, 100, 250, 1000, 2500)
 LATENCIES = (0.1, 0.3, 1.0, 2.0)
@@ -24,7 +24,7 @@ LATENCIES = (0.1, 0.3, 1.0, 2.0)
 def finish(count, latency, in_flight):
     """Seconds until the last answer."""
     clock = FakeClock()
-    quota, budget = Quota(APPLICATION_LIMITS, ORGANIZATION_LIMITS, clock), Budget(clock)
+    quota, budget = RateLimiter(APPLICATION_LIMITS, ORGANIZATION_LIMITS, clock), Budget(clock)
     started, flying = clock.monotonic(), []
 
     def land(entry):

@@ -1,32 +1,14 @@
 """A place of its own for each test: folder, home, dlt's folders, environment; and sandboxes served on real sockets."""
 
-import json
-import logging
 import os
-import subprocess
-import sys
 import threading
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import pytest
-from dlt.common.configuration.container import Container
-from dlt.common.pipeline import PipelineContext
-from dlt.common.runtime.run_context import active
-from typer.testing import CliRunner
 
 from automatum_sandbox import SandboxConfig, serve
+from tests.support.desk import SMALL, VOLUME, Desk, forget
 
-# The console takes its width when it is imported, which a test's own environment would come too late for.
-os.environ["COLUMNS"] = "120"
-# More than any test asks for: the vendor's own limits are the matter of tests/test_quota.py.
-WIDE_LIMITS = "[[100000, 60]]"
-VOLUME = {"customers": 250, "entitlements": 410, "private_offers": 130, "days": 40}
-"""The volume that issue 2 names: 3 + 5 + 2 pages and one report."""
-SMALL = {"customers": 12, "entitlements": 20, "private_offers": 9, "days": 4}
-"""One page each."""
 _AMBIENT = ("AUTOMATUM_", "DLT_", "AWS_", "GOOGLE_", "AIRFLOW_")
 
 
@@ -46,123 +28,9 @@ def isolated(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    _forget()
+    forget()
     yield
-    _forget()
-
-
-def _forget():
-    """What a new process would not know: dlt's active pipeline and read settings, our log's streams."""
-    Container()[PipelineContext].deactivate()
-    active().reload()
-    logger = logging.getLogger("automatum")
-    logger.handlers, logger.propagate = [], True
-    logger.setLevel(logging.NOTSET)
-
-
-@dataclass
-class Ran:
-    """What a command came to."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):
-        """The one JSON object on stdout; fails if there is anything else."""
-        made = json.loads(self.out)
-        assert isinstance(made, dict)
-        return made
-
-    @property
-    def says(self):
-        """Both streams on one line: where a console breaks its lines does not matter."""
-        return " ".join((self.out + " " + self.err).split())
-
-    def __repr__(self):
-        return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
-
-
-class Desk:
-    """A user at a shell: environment, working folder, the command, and the DuckDB file that it fills."""
-
-    def __init__(self, folder, monkeypatch):
-        self.folder = folder
-        self.database = folder / "marketplace.duckdb"
-        self._monkeypatch = monkeypatch
-
-    def set(self, **settings):
-        """Set `SOURCES__AUTOMATUM__<NAME>`; None removes it, lists and tables become JSON."""
-        for name, value in settings.items():
-            key = f"SOURCES__AUTOMATUM__{name.upper()}"
-            if value is None:
-                self._monkeypatch.delenv(key, raising=False)
-            else:
-                text = json.dumps(value) if isinstance(value, (list, dict)) else str(value)
-                self._monkeypatch.setenv(key, text)
-
-    def use(self, served, app=0):
-        """Set what is needed to talk to this sandbox."""
-        known = served.sandbox.apps[app]
-        self.set(
-            base_url=served.base_url,
-            client_id=known.client_id,
-            client_secret=known.secret,
-            application_limits=WIDE_LIMITS,
-            organization_limits=WIDE_LIMITS,
-        )
-
-    def run(self, *arguments):
-        """Run the command in this process, as a new process would find things."""
-        from automatum.cli import app
-
-        _forget()
-        result = CliRunner().invoke(app, [str(one) for one in arguments])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return Ran(result.exit_code, result.stdout, result.stderr)
-
-    def start(self, *arguments):
-        """Start the command in a process of its own."""
-        return subprocess.Popen(
-            [sys.executable, "-c", "from automatum.__main__ import main; main()", *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def sync(self, *arguments):
-        return self.run("sync", "--json", *arguments)
-
-    def query(self, sql, *parameters, database=None):
-        """Rows of a query on the dataset."""
-        with duckdb.connect(str(database or self.database), read_only=True) as connection:
-            connection.execute("USE automatum")
-            return connection.execute(sql, parameters).fetchall()
-
-    def tables(self):
-        """The user's tables: not dlt's, not the connector's own."""
-        found = self.query(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'automatum' ORDER BY ALL"
-        )
-        return [name for (name,) in found if not name.startswith("_")]
-
-    def dump(self):
-        """Every value of every table, `_synced_at` included, as text."""
-        return {
-            name: [
-                self.query(
-                    "SELECT column_name, data_type FROM information_schema.columns "
-                    "WHERE table_schema = 'automatum' AND table_name = ? ORDER BY ordinal_position",
-                    name,
-                ),
-                self.query(f'SELECT COLUMNS(*)::VARCHAR FROM "{name}" ORDER BY ALL'),
-            ]
-            for name in self.tables()
-        }
-
-    def counts(self):
-        return {name: self.query(f'SELECT count(*) FROM "{name}"')[0][0] for name in self.tables()}
+    forget()
 
 
 @pytest.fixture
@@ -209,20 +77,3 @@ def small(start, desk):
     served = start(**SMALL)
     desk.use(served)
     return served.sandbox
-
-
-def api_requests(sandbox):
-    """Number of requests to each path below `/api/v1/`, by the sandbox's own log."""
-    counted = {}
-    for entry in sandbox.requests("/api/v1/"):
-        path = entry.path.removeprefix("/api/v1/")
-        counted[path] = counted.get(path, 0) + 1
-    return counted
-
-
-def await_(true, seconds=30.0):
-    """Wait until something is true in another thread or process; fail after so many seconds."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true"
-        threading.Event().wait(0.005)

@@ -146,10 +146,10 @@ def read(organization: str | None, table: str, since: str | None = None, until: 
     from airflow.sdk.exceptions import AirflowSkipException
 
     from automatum import run_sync
-    from automatum.airflow_settings import airflow_settings
-    from automatum.errors import AutomatumError, ScopeMissing
-    from automatum.quota import NO_WAIT
-    from automatum.settings import resolve_settings
+    from automatum.api.rate_limit import NO_WAIT
+    from automatum.config.airflow import airflow_settings
+    from automatum.config.settings import resolve_settings
+    from automatum.core.errors import AutomatumError, ScopeMissing
 
     told = begin(organization)
     with ExitStack() as stack:
@@ -189,9 +189,9 @@ def names_of_organizations() -> list[str | None]:
     """Names of the configured organizations; one None where there is one without a name."""
     from airflow.sdk.exceptions import AirflowFailException
 
-    from automatum.airflow_settings import airflow_settings
-    from automatum.errors import AutomatumError
-    from automatum.organizations import organization_names
+    from automatum.config.airflow import airflow_settings
+    from automatum.config.organizations import organization_names
+    from automatum.core.errors import AutomatumError
 
     try:
         with airflow_settings():
@@ -250,10 +250,10 @@ def automatum() -> None:
             from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
             from automatum import run_push
-            from automatum.airflow_settings import airflow_settings
-            from automatum.errors import AutomatumError
-            from automatum.quota import NO_WAIT
-            from automatum.settings import resolve_settings
+            from automatum.api.rate_limit import NO_WAIT
+            from automatum.config.airflow import airflow_settings
+            from automatum.config.settings import resolve_settings
+            from automatum.core.errors import AutomatumError
 
             told = begin(organization)
             if not told["usage"]:

@@ -16,29 +16,29 @@ Credentials come from dlt's configuration (`[sources.automatum]` in `.dlt/secret
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .entry import run_push, run_sync
-    from .metering_dlt import metering_destination, metering_usage
+    from .metering.dlt import metering_destination, metering_usage
+    from .metering.run import run_push
     from .source import automatum_source
+    from .sync.run import run_sync
 
-__all__ = ["automatum_source", "metering_destination", "metering_usage", "run_push", "run_sync"]
 __version__ = "0.1.0"
+
+_MODULES = {
+    "automatum_source": ".source",
+    "metering_destination": ".metering.dlt",
+    "metering_usage": ".metering.dlt",
+    "run_push": ".metering.run",
+    "run_sync": ".sync.run",
+}
+__all__ = ["automatum_source", "metering_destination", "metering_usage", "run_push", "run_sync"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: dlt takes half a second, and not all who look in here need it."""
-    if name == "automatum_source":
-        from .source import automatum_source
-
-        return automatum_source
-    if name in ("run_push", "run_sync"):
-        from . import entry
-
-        return getattr(entry, name)
-    if name in ("metering_destination", "metering_usage"):
-        from . import metering_dlt
-
-        return getattr(metering_dlt, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a public name on first use, because dlt alone takes half a second to import."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name], __name__), name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .footprint import keep_to_itself, stay_small
+from .core.process import keep_to_itself, stay_small
 
 
 def main() -> None:
@@ -10,7 +10,7 @@ def main() -> None:
     # Before dlt and Arrow are imported, which the commands do.
     keep_to_itself()
     stay_small()
-    from .cli import app
+    from .cli.main import app
 
     app()
 

@@ -34,7 +34,7 @@ METERING_SCOPE = "write:metering"
 
 
 @dataclass(frozen=True)
-class Place:
+class FieldPath:
     """Where a value may be found in a record.
 
     Attributes:
@@ -59,7 +59,7 @@ class Column:
 
     name: str
     type: ColumnType
-    places: tuple[Place, ...]
+    places: tuple[FieldPath, ...]
     documented: bool = False
 
 
@@ -132,12 +132,12 @@ class Endpoint:
         return (ORGANIZATION, *names) if self.by_organization else names
 
 
-def _column(name: str, type_: ColumnType, *places: str | Place, documented: bool = False) -> Column:
-    found = tuple(place if isinstance(place, Place) else Place(place) for place in places)
+def _column(name: str, type_: ColumnType, *places: str | FieldPath, documented: bool = False) -> Column:
+    found = tuple(place if isinstance(place, FieldPath) else FieldPath(place) for place in places)
     return Column(name, type_, found, documented)
 
 
-def _known(name: str, type_: ColumnType, *places: str | Place) -> Column:
+def _known(name: str, type_: ColumnType, *places: str | FieldPath) -> Column:
     return _column(name, type_, *places, documented=True)
 
 
@@ -145,9 +145,9 @@ def _known(name: str, type_: ColumnType, *places: str | Place) -> Column:
 # has `awsAccountId`. What the flat form calls an Azure tenant is not documented, so both likely names are accepted.
 _ACCOUNT = (
     _column("cloud_identifier", "text", "cloudIdentifier", "awsAccountId", "azureTenantId", "tenantId"),
-    _column("azure_tenant_id", "text", "azureTenantId", "tenantId", Place("cloudIdentifier", vendor="azure")),
+    _column("azure_tenant_id", "text", "azureTenantId", "tenantId", FieldPath("cloudIdentifier", vendor="azure")),
 )
-_AWS_ACCOUNT = Column("aws_account_id", "text", (Place("awsAccountId"), Place("cloudIdentifier", vendor="aws")))
+_AWS_ACCOUNT = Column("aws_account_id", "text", (FieldPath("awsAccountId"), FieldPath("cloudIdentifier", vendor="aws")))
 _STAMPS = (_column("created_at", "timestamp", "createdAt"), _column("updated_at", "timestamp", "updatedAt"))
 
 CUSTOMERS = Endpoint(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from .lines import NAMESPACE, Line, exact, plain
+from .model import NAMESPACE, Line, exact, format_decimal
 from .rules import deadline, rules_of
 
 _Json = str | Decimal | dict[str, "_Json"] | list["_Json"]
@@ -137,7 +137,7 @@ def _usage(line: Line) -> _Json:
 def _dumps(value: _Json) -> str:
     """JSON in which a decimal is a number with its own digits; no library at hand writes those."""
     if isinstance(value, Decimal):
-        return plain(value)
+        return format_decimal(value)
     if isinstance(value, dict):
         return "{" + ",".join(f"{json.dumps(name)}:{_dumps(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list):

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, Literal
 
-from .lines import Line, plain
+from .model import Line, format_decimal
 
 Lateness = Literal["in time", "late", "too late"]
 Zero = Literal["send", "skip"]
@@ -82,7 +82,7 @@ class VendorRules:
     def misfit_of_units(self, units: Decimal) -> str | None:
         """Why the marketplace cannot take a quantity; None if it can."""
         if units > self.units_most:
-            return f"{plain(units)} is more than the {plain(self.units_most)} that {self._name} takes"
+            return f"{format_decimal(units)} is more than the {format_decimal(self.units_most)} that {self._name} takes"
         return self._misfit(units, self.units_whole, self.units_decimals)
 
     def misfit_of_price(self, price: Decimal) -> str | None:
@@ -90,11 +90,13 @@ class VendorRules:
         return self._misfit(price, self.price_whole, self.price_decimals)
 
     def _misfit(self, number: Decimal, whole: int, decimals: int) -> str | None:
-        before, _, after = plain(number).partition(".")
+        before, _, after = format_decimal(number).partition(".")
         if len(before.lstrip("-0")) > whole:
-            return f"{plain(number)} has more than {whole} digits before the decimal point"
+            return f"{format_decimal(number)} has more than {whole} digits before the decimal point"
         if len(after) > decimals:
-            return f"{plain(number)} has more than {decimals} digits after the decimal point, and is not rounded"
+            return (
+                f"{format_decimal(number)} has more than {decimals} digits after the decimal point, and is not rounded"
+            )
         return None
 
     @property

@@ -1,0 +1,5 @@
+"""The way to the API: HTTP, retries, OAuth, pages, rate limits.
+
+May import: `config`, `schema`, `endpoints`, `core`; never `warehouse`.
+Start with `client`.
+"""

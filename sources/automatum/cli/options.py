@@ -1,0 +1,116 @@
+"""What all commands share: options, what they open, and how they end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from ..api.rate_limit import NO_WAIT
+from ..core.budget import Budget
+from ..core.clock import SystemClock
+from ..core.errors import EXIT_SOFTWARE, AutomatumError
+from ..core.file_lock import WAIT
+from ..core.redaction import guard_logging
+from ..warehouse.target import Target
+from . import render
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+    from .reporter import Reporter
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+DestinationName = Annotated[
+    str, typer.Option(help="Name of a dlt destination; its credentials come from dlt's configuration.")
+]
+Dataset = Annotated[str, typer.Option(help="Dataset (schema) of the tables.")]
+Database = Annotated[Path, typer.Option(help="DuckDB file; for --destination duckdb.")]
+PipelinesDir = Annotated[str | None, typer.Option(help="dlt's working folder.")]
+OrganizationName = Annotated[
+    str | None, typer.Option("--organization", help="One of the configured organizations, by its name.")
+]
+LockWait = Annotated[
+    float, typer.Option(min=0.0, help="Seconds to wait for another run, or for whoever has the DuckDB file open.")
+]
+NoWait = Annotated[
+    bool,
+    typer.Option("--no-wait", help="Exit 75 with the time to come back, rather than wait for the quota."),
+]
+MaxWait = Annotated[float | None, typer.Option(min=0.0, help="The same for waits of more than so many seconds.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", help="Say nothing if nothing has changed; else one line, on stderr in trouble. For cron."),
+]
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="Post the result there. Others can see it in `ps`: prefer the setting notify_url."
+    ),
+]
+NotifyOn = Annotated[str, typer.Option(metavar="OCCASION", help="trouble; change, which includes it; always.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Log each request; show tracebacks.")]
+
+
+def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:
+    """Seconds that a run may wait for quota; None for as long as it takes."""
+    return NO_WAIT if no_wait else max_wait
+
+
+def open_existing(destination: str, dataset: str, database: Path) -> SupportsPipeline:
+    """A pipeline to ask the destination; see `Target.existing`."""
+    clock = SystemClock()
+    return Target(destination, dataset, database).existing(clock, Budget(clock), WAIT)
+
+
+def stop_on_signals() -> threading.Event:
+    """Set on the first SIGTERM or SIGINT: the run ends at the next page, loads what it has and exits 75."""
+    stop = threading.Event()
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, receive)
+    return stop
+
+
+def guarded(work: Callable[[], int], as_json: bool, debug: bool, reporter: Reporter | None = None) -> NoReturn:
+    """Run a command; whatever goes wrong becomes a message and an exit code, and a traceback with --debug alone.
+
+    Args:
+        work: The command; returns the exit code.
+        as_json: One JSON object on stdout, errors included.
+        debug: Log each request; show tracebacks.
+        reporter: Who tells how it has ended; None for one that only shows it.
+    """
+    from .reporter import Reporter
+
+    reporter = reporter or Reporter("", as_json)
+    guard_logging()
+    render.log_to_stderr(debug, quiet=reporter.quiet)
+    try:
+        reporter.open()
+        code = work()
+    except AutomatumError as error:
+        if debug:
+            logging.getLogger("automatum").exception("%s", type(error).__name__)
+        reporter.failed(error)
+        code = error.exit_code
+    except (KeyboardInterrupt, BrokenPipeError):
+        code = 130
+    except Exception as error:
+        if debug:
+            logging.getLogger("automatum").exception("unexpected")
+        reporter.broke(error)
+        code = EXIT_SOFTWARE
+    reporter.notify()
+    raise typer.Exit(code)

@@ -1,0 +1,301 @@
+"""`automatum push` and what belongs to it: status, retry, resolve, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from ..api.session import open_connection
+from ..config.settings import resolve_settings
+from ..core.budget import Budget
+from ..core.clock import SystemClock
+from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
+from ..core.file_lock import WAIT
+from ..metering.export import export_ledger
+from ..metering.ledger.ledger import Ledger
+from ..metering.ledger.location import find_ledger, refuse_network
+from ..metering.ledger.reconcile import Reconciled, settle_by_events, settle_by_hand
+from ..metering.ledger.states import State
+from ..metering.ledger.webhook_events import read_events
+from ..metering.model import Grain
+from ..metering.push import send_planned
+from ..metering.run import run_push
+from ..metering.usage.sql import read_dicts
+from ..warehouse.dataset import prepare
+from ..warehouse.pipeline import name_pipeline, open_pipeline
+from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, alone
+from . import render_push as display
+from .options import (
+    Database,
+    Dataset,
+    Debug,
+    DestinationName,
+    Json,
+    LockWait,
+    MaxWait,
+    Notify,
+    NotifyOn,
+    NoWait,
+    OrganizationName,
+    PipelinesDir,
+    Quiet,
+    guarded,
+    longest_wait,
+    open_existing,
+    stop_on_signals,
+)
+from .render import say, show_error
+from .reporter import Reporter
+
+push_app = typer.Typer(
+    help="Report usage to the marketplaces, each line once. Dry unless --confirm is given.",
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+)
+
+LedgerUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="Where it is kept what was sent: sqlite:////path or postgresql://... Default: a file in your data folder."
+    ),
+]
+Confirm = Annotated[bool, typer.Option("--confirm", help="Send. Without it nothing is sent and nothing written.")]
+_UNSETTLED: tuple[State, ...] = ("rejected", "conflict", "unknown")
+
+
+@push_app.callback()
+def push_usage(
+    context: typer.Context,
+    usage: Annotated[
+        str | None,
+        typer.Option(help="A .csv or .parquet file, the name of a table or view, or 'sql:SELECT ...'."),
+    ] = None,
+    destination: DestinationName = DUCKDB,
+    database: Database = DEFAULT_DATABASE,
+    dataset: Dataset = DEFAULT_DATASET,
+    grain: Annotated[str, typer.Option(help="Sum by the hour or by the day: hour, day.")] = "hour",
+    mapping: Annotated[
+        list[str] | None, typer.Option("--map", help="Another column's name: --map units=quantity. Repeatable.")
+    ] = None,
+    ledger_url: LedgerUrl = None,
+    late_ok: Annotated[
+        bool, typer.Option("--late-ok", help="Send what is past the strictest known limit, too.")
+    ] = False,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Do not check against the synced customers and entitlements.")
+    ] = False,
+    confirm: Confirm = False,
+    organization: OrganizationName = None,
+    no_wait: NoWait = False,
+    max_wait: MaxWait = None,
+    lock_wait: LockWait = WAIT,
+    quiet: Quiet = False,
+    notify: Notify = None,
+    notify_on: NotifyOn = "change",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Report usage to the marketplaces, each line once. Dry unless --confirm is given.
+
+    Exit codes: 0 all settled, 65 something is invalid, too late, rejected, in conflict or unknown, 69 API or ledger
+    unreachable, 75 more to do (run again), 77 credentials or scope, 78 configuration.
+    """
+    if context.invoked_subcommand:
+        return
+
+    def work() -> int:
+        if usage is None:
+            raise ConfigurationError("--usage", "not given.", "Name a file, a table or view, or 'sql:SELECT ...'.")
+        summary = run_push(
+            usage,
+            organization=organization,
+            confirm=confirm,
+            grain=cast(Grain, grain),
+            destination=destination,
+            dataset=dataset,
+            database=database,
+            ledger_url=ledger_url,
+            mapping=_mapping(mapping or []),
+            late_ok=late_ok,
+            unchecked=unchecked,
+            max_wait=longest_wait(no_wait, max_wait),
+            lock_wait=lock_wait,
+            stop=stop_on_signals(),
+        )
+        return reporter.finished(summary, summary.as_json(), lambda: display.show_push(summary))
+
+    reporter = Reporter("push", as_json, quiet, notify, notify_on)
+    guarded(work, as_json, debug, reporter)
+
+
+@push_app.command("status")
+def push_status(
+    ledger_url: LedgerUrl = None, organization: OrganizationName = None, as_json: Json = False, debug: Debug = False
+) -> None:
+    """Show the ledger: lines by state, and those that somebody has to look at. Sends nothing."""
+
+    def work() -> int:
+        with _ledger(ledger_url, organization) as ledger:
+            counts = ledger.counts()
+            open_lines = [entry.as_row() for entry in ledger.lines([*_UNSETTLED, "sending"])]
+            figures = {"ledger": ledger.place, "lines": counts, "unsettled": open_lines}
+        say(figures, as_json, lambda: display.show_ledger(figures))
+        return EXIT_INCOMPLETE if any(counts[state] for state in _UNSETTLED) else EXIT_COMPLETE
+
+    guarded(work, as_json, debug)
+
+
+@push_app.command("retry")
+def push_retry(
+    lines: Annotated[list[str] | None, typer.Argument(metavar="[LINE_ID]...", help="Default: all rejected.")] = None,
+    expired: Annotated[bool, typer.Option("--expired", help="Those that were too late, too.")] = False,
+    ledger_url: LedgerUrl = None,
+    organization: OrganizationName = None,
+    confirm: Confirm = False,
+    no_wait: NoWait = False,
+    max_wait: MaxWait = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Send rejected lines again; never what is accepted or unknown. Dry unless --confirm is given."""
+
+    def work() -> int:
+        stop = stop_on_signals()
+        with _ledger(ledger_url, organization) as ledger:
+            if not confirm:
+                states: tuple[State, ...] = ("rejected", "expired", "planned") if expired else ("rejected", "planned")
+                found = [entry for entry in ledger.lines(states) if not lines or entry.line_id in lines]
+                entries = [entry.as_row() for entry in found]
+                figures = {"verdict": "dry_run", "lines": entries}
+                say(figures, as_json, lambda: display.show_entries(entries, "would be sent again"))
+                return EXIT_COMPLETE
+            settings = resolve_settings(organization=organization)
+            connection = open_connection(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
+            ledger.retry(lines or None, expired=expired)
+            summary = send_planned(connection, ledger, connection.clock, lines or None)
+        say(summary.as_json(), as_json, lambda: display.show_push(summary))
+        for error in summary.errors:
+            show_error(error)
+        return summary.exit_code
+
+    guarded(work, as_json, debug)
+
+
+@push_app.command("resolve")
+def push_resolve(
+    events: Annotated[
+        str | None,
+        typer.Option(help="Bodies of metering.* webhook events: a file of JSON lines, or a table, view or 'sql:...'."),
+    ] = None,
+    accepted: Annotated[
+        list[str] | None, typer.Option(help="Id of a line that was billed; or whose accepted units stand. Repeatable.")
+    ] = None,
+    not_sent: Annotated[
+        list[str] | None, typer.Option(help="Id of an unknown line that was not billed; it goes out again. Repeatable.")
+    ] = None,
+    destination: DestinationName = DUCKDB,
+    database: Database = DEFAULT_DATABASE,
+    dataset: Dataset = DEFAULT_DATASET,
+    ledger_url: LedgerUrl = None,
+    organization: OrganizationName = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Settle unknown lines, from the vendor's events or by hand. Exit 0 if no line is left unsettled, else 65."""
+
+    def work() -> int:
+        if not (events or accepted or not_sent):
+            raise ConfigurationError("--events", "nothing to settle by.", "Give --events, --accepted or --not-sent.")
+        with _ledger(ledger_url, organization, create=True) as ledger:
+            with ledger.run() as run:
+                run.recover()
+            told = Reconciled()
+            if events:
+                told = settle_by_events(ledger, _events(events, destination, dataset, database))
+            if accepted or not_sent:
+                by_hand = settle_by_hand(ledger, accepted=accepted or (), not_sent=not_sent or ())
+                told.accepted += by_hand.accepted
+                told.planned += by_hand.planned
+                told.refused += by_hand.refused
+            counts = ledger.counts()
+        figures = {
+            "accepted": told.accepted,
+            "rejected": told.rejected,
+            "planned": told.planned,
+            "conflict": told.conflict,
+            "left": [{"event": one.position, "reason": one.reason} for one in told.left],
+            "refused": [{"line_id": line_id, "reason": reason} for line_id, reason in told.refused],
+            "ignored": told.ignored,
+            "lines": counts,
+        }
+        say(figures, as_json, lambda: display.show_settled(figures))
+        unsettled = told.refused or any(counts[state] for state in _UNSETTLED)
+        return EXIT_INCOMPLETE if unsettled else EXIT_COMPLETE
+
+    guarded(work, as_json, debug)
+
+
+@push_app.command("export")
+def push_export(
+    destination: DestinationName = DUCKDB,
+    database: Database = DEFAULT_DATABASE,
+    dataset: Dataset = DEFAULT_DATASET,
+    ledger_url: LedgerUrl = None,
+    organization: OrganizationName = None,
+    pipelines_dir: PipelinesDir = None,
+    lock_wait: LockWait = WAIT,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Load the ledger to the destination as metering_lines and metering_attempts."""
+
+    def work() -> int:
+        clock, warehouse = SystemClock(), Target(destination, dataset, database)
+        budget, name = Budget(clock), name_pipeline(organization)
+        with (
+            _ledger(ledger_url, organization) as ledger,
+            warehouse.written_by("automatum push export", clock, budget, lock_wait),
+            alone(name, pipelines_dir, clock, budget, lock_wait),
+        ):
+            settings = resolve_settings(with_credentials=False, organization=organization)
+            # A working folder of its own: dlt would load what a killed sync has left there, wherever it was for, and
+            # nothing of the ledger. What an export has left is in the ledger still.
+            own = f"{name}__ledger"
+            pipeline = open_pipeline(warehouse.open(own), dataset, pipelines_dir, own)
+            pipeline._delete_pending_packages()
+            prepare(pipeline, bool(settings.organization))
+            loaded = export_ledger(ledger, pipeline, settings.owner, settings.table_format)
+        say(loaded, as_json, lambda: display.show_export(loaded))
+        return EXIT_COMPLETE
+
+    guarded(work, as_json, debug)
+
+
+def _ledger(url: str | None, organization: str | None, create: bool = False) -> Ledger:
+    url = find_ledger(resolve_settings(with_credentials=False, organization=organization), url)
+    refuse_network(url)
+    ledger = Ledger.open(url, SystemClock(), create=False)
+    if create and not ledger.exists:
+        raise ConfigurationError(
+            "--ledger-url", f"there is no ledger at {ledger.place}.", "Push first, or name another."
+        )
+    return ledger
+
+
+def _events(source: str, destination: str, dataset: str, database: Path) -> Any:
+    path = Path(source)
+    if source.lower().endswith((".json", ".jsonl", ".ndjson")) or path.is_file():
+        return read_events(path)
+    return read_dicts(open_existing(destination, dataset, database), source)
+
+
+def _mapping(pairs: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        ours, mark, theirs = pair.partition("=")
+        if not mark or not ours.strip() or not theirs.strip():
+            raise ConfigurationError("--map", f"{pair!r} is not ours=theirs.", "Write it like units=quantity.")
+        found[ours.strip()] = theirs.strip()
+    return found

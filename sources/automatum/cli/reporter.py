@@ -1,0 +1,139 @@
+"""Where the result of a run goes: stdout, stderr and a webhook; all of it, or only what is worth a mail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from ..config.settings import find_notify_url
+from ..core.errors import EXIT_COMPLETE, EXIT_SOFTWARE, AutomatumError, ConfigurationError
+from ..core.redaction import redact
+from ..core.result_line import result_line, verdict_of
+from . import render
+from .webhook import KEY, OCCASIONS, Webhook, notice
+
+
+class Result(Protocol):
+    """What a run has come to: the summary of a sync, of a push."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether it changed anything."""
+
+    @property
+    def exit_code(self) -> int:
+        """What the process says to whoever started it."""
+
+    @property
+    def named_errors(self) -> Sequence[tuple[str, AutomatumError]]:
+        """What went wrong, worst first, each with its organization, or an empty text."""
+
+    def line(self, brief: bool = False) -> str:
+        """One line; if brief, without what others said."""
+
+
+class Reporter:
+    """Tells how one run has ended, once.
+
+    Args:
+        command: `sync`, `push`.
+        as_json: One JSON object on stdout, whatever else is said.
+        quiet: Nothing if it is complete and nothing has changed; else one line: on stdout, or on stderr in trouble.
+        notify: The webhook's URL; None for the one in the settings, if there is one.
+        notify_on: One of `OCCASIONS`; None never to notify, whatever the settings say.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        as_json: bool,
+        quiet: bool = False,
+        notify: str | None = None,
+        notify_on: str | None = None,
+    ) -> None:
+        self._command, self._as_json, self.quiet = command, as_json, quiet
+        self._notify, self._notify_on = notify, notify_on
+        self._webhook: Webhook | None = None
+        self._notice: dict[str, Any] | None = None
+
+    def open(self) -> None:
+        """Find the webhook.
+
+        Raises:
+            ConfigurationError: It, or the occasion, makes no sense.
+        """
+        if self._notify_on is None:
+            return
+        if self._notify_on not in OCCASIONS:
+            raise ConfigurationError("--notify-on", f"{self._notify_on!r} is none of {', '.join(OCCASIONS)}.")
+        url = self._notify or find_notify_url()
+        if url:
+            self._webhook = Webhook(url, "--notify" if self._notify else KEY)
+
+    def finished(self, result: Result, figures: Mapping[str, Any], show: Callable[[], None]) -> int:
+        """It ran, well or not; returns the exit code.
+
+        Args:
+            result: What it has come to.
+            figures: The same as one JSON object.
+            show: Shows it to a person.
+        """
+        code = result.exit_code
+        trouble = code != EXIT_COMPLETE
+        if self._as_json or not self.quiet:
+            render.say(dict(figures), self._as_json, show)
+        elif result.changed and not trouble:
+            render.say_line(result.line())
+        if self.quiet:
+            if trouble:
+                render.say_line(result.line(), trouble=True)
+        else:
+            for name, error in result.named_errors:
+                render.show_error(error, name)
+        errors = [error for _, error in result.named_errors]
+        self._note(trouble, result.changed, code, result.line(brief=True), figures, errors)
+        return code
+
+    def failed(self, error: AutomatumError) -> None:
+        """It ended before it had a summary."""
+        figures = {"verdict": verdict_of(error), "resume_at": error.as_json().get("resume_at")}
+        if self._as_json:
+            render.say({**figures, "errors": [error.as_json()]}, True, lambda: None)
+        if self.quiet:
+            render.say_line(self._line(error), trouble=True)
+        else:
+            render.show_error(error)
+        self._note(True, False, error.exit_code, self._line(error, brief=True), figures, [error])
+
+    def broke(self, error: Exception) -> None:
+        """It met a defect of ours."""
+        figures = {"verdict": "incomplete"}
+        if self._as_json:
+            fault = {"type": type(error).__name__, "message": redact(str(error)), "exit_code": EXIT_SOFTWARE}
+            render.say({**figures, "errors": [fault]}, True, lambda: None)
+        render.show_fault(error)
+        text = result_line(self._command, "incomplete", EXIT_SOFTWARE, changes=[f"fault: {type(error).__name__}"])
+        self._note(True, False, EXIT_SOFTWARE, text, figures, [])
+
+    def notify(self) -> None:
+        """Post what there is to post; if it does not arrive, one line on stderr says so, and nothing else happens."""
+        if self._webhook is None or self._notice is None:
+            return
+        problem = self._webhook.post(self._notice)
+        if problem:
+            render.say_line(f"automatum {self._command}: the notification did not arrive: {problem}", trouble=True)
+
+    def _line(self, error: AutomatumError, brief: bool = False) -> str:
+        return result_line(self._command, verdict_of(error), error.exit_code, errors=[("", error)], brief=brief)
+
+    def _note(
+        self,
+        trouble: bool,
+        changed: bool,
+        code: int,
+        text: str,
+        figures: Mapping[str, Any],
+        errors: Sequence[AutomatumError],
+    ) -> None:
+        if trouble or self._notify_on == "always" or (changed and self._notify_on == "change"):
+            self._notice = notice(self._command, text, code, figures, errors)

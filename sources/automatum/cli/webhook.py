@@ -1,0 +1,189 @@
+"""Tells a webhook how a run has ended: counts and one line of text, never a row.
+
+Best effort, and bounded: whatever the webhook does, the run's exit code is its own, and its end is late by at most
+`LONGEST` seconds. The URL is a secret: whoever has it can write to the channel.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import requests
+
+from ..api.http import HttpFailure, send, without_defaults
+from ..core.clock import Clock, SystemClock
+from ..core.errors import AutomatumError, ConfigurationError
+from ..core.redaction import keep_secret, redact
+from ..core.result_line import in_our_words
+
+KEY = "sources.automatum.notify_url"
+OCCASIONS = ("trouble", "change", "always")
+"""When to notify: exit codes other than 0; these, and runs that changed something; every run."""
+ATTEMPTS = 3
+TIMEOUT = 5.0
+"""Seconds to wait for a connection, and for each piece of an answer."""
+LONGEST = 20.0
+"""Seconds for all attempts together, looking up the host's name included."""
+PAUSE = 1.0
+"""Seconds before the second attempt; twice that before the third."""
+_SLACK = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_WORTH_ANOTHER = frozenset({408, 425, 429})
+_SHORTEST_PATH = 12
+_WORDS = ("verdict", "resume_at")
+
+
+class Webhook:
+    """Where notifications go.
+
+    Args:
+        url: https; http on loopback alone. A path or query of a dozen characters and more is taken for the secret that
+            it is with Slack and its like, and blotted out of every log from now on.
+        key: The setting or option that it comes from.
+        clock: Time.
+        timeout: Seconds to wait for a connection, and for each piece of an answer.
+
+    Raises:
+        ConfigurationError: Not a URL, or one that would send the notification in the clear.
+    """
+
+    def __init__(self, url: str, key: str = KEY, *, clock: Clock | None = None, timeout: float = TIMEOUT) -> None:
+        self._clock = clock or SystemClock()
+        self._timeout = timeout
+        self._url = url
+        keep_secret(url)
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname or "", parts.port
+        except ValueError:
+            raise ConfigurationError(key, "not a URL.") from None
+        if parts.scheme not in ("http", "https") or not host:
+            raise ConfigurationError(key, "not a URL.", "Such as https://hooks.slack.com/services/...")
+        if parts.username or parts.password:
+            raise ConfigurationError(
+                key, "a URL with credentials in it.", "A webhook's secret is in its path or query."
+            )
+        if parts.scheme == "http" and host not in _LOOPBACK:
+            raise ConfigurationError(key, "http:// would send it in the clear.", "Use https:// (loopback excepted).")
+        secret = parts.path + (f"?{parts.query}" if parts.query else "")
+        if len(secret) >= _SHORTEST_PATH:
+            keep_secret(secret)
+            keep_secret(parts.path if len(parts.path) >= _SHORTEST_PATH else None)
+        self.host = host
+
+    def __repr__(self) -> str:
+        return f"Webhook({self.host!r})"
+
+    @property
+    def slack(self) -> bool:
+        """Whether it is Slack's own, which takes `text` and is not documented to take what it does not know."""
+        return self.host in _SLACK
+
+    def post(self, body: Mapping[str, Any]) -> str | None:
+        """Send it, thrice at most; redirects are not followed.
+
+        Args:
+            body: The JSON object; of it, Slack gets `text` alone.
+
+        Returns:
+            Why it did not arrive, without the URL; None if it did. Nothing is raised.
+        """
+        shown = {"text": escape(str(body["text"]))} if self.slack else dict(body)
+        problems: list[str | None] = []
+        data = orjson.dumps(shown)
+        # In a thread, as no timeout bounds the look-up of a name. It dies with the process.
+        sending = threading.Thread(target=lambda: problems.append(self._attempt(data)), daemon=True)
+        sending.start()
+        sending.join(LONGEST)
+        return problems[0] if problems else f"no answer within {LONGEST:g} s"
+
+    def _attempt(self, data: bytes) -> str | None:
+        try:
+            return self._deliver(data)
+        except Exception as error:  # whatever it is, the run has ended as it has
+            return type(error).__name__
+
+    def _deliver(self, data: bytes) -> str | None:
+        problem = ""
+        until = self._clock.monotonic() + LONGEST
+        with without_defaults(requests.Session()) as session:
+            for attempt in range(ATTEMPTS):
+                if attempt:
+                    self._clock.sleep(PAUSE * 2 ** (attempt - 1))
+                answer = send(
+                    session, "POST", self._url, clock=self._clock, timeout=self._timeout, within=self._timeout,
+                    headers={"Content-Type": "application/json"}, data=data,
+                )  # fmt: skip
+                if isinstance(answer, HttpFailure):
+                    problem = answer.said
+                elif 200 <= answer.http_status < 300:
+                    return None
+                else:
+                    problem = f"answered {answer.http_status}"
+                    if answer.http_status < 500 and answer.http_status not in _WORTH_ANOTHER:
+                        break
+                if self._clock.monotonic() > until:
+                    break
+        return redact(problem)
+
+
+def notice(
+    command: str, text: str, exit_code: int, figures: Mapping[str, Any], errors: Iterable[AutomatumError]
+) -> dict[str, Any]:
+    """What is posted: the summary's counts and verdicts, and what went wrong in words of ours.
+
+    Of the summary nothing but numbers, verdicts, times and the names of tables and organizations is taken: rows that
+    were refused, what a server said, and money stay here.
+
+    Args:
+        command: `sync`, `push`.
+        text: One line, for a chat.
+        exit_code: Of the process.
+        figures: The summary's JSON object.
+        errors: What went wrong.
+    """
+    said = [
+        {
+            "type": type(error).__name__,
+            "message": in_our_words(error),
+            "next_step": error.next_step,
+            "exit_code": error.exit_code,
+        }
+        for error in errors
+    ]
+    body = {"text": text, "command": command, "exit_code": exit_code, **_counts(figures), "errors": said}
+    return {name: _clean(value) for name, value in body.items()}
+
+
+def escape(text: str) -> str:
+    """A text in which Slack finds no link, mention or markup of its own; its three characters are escaped."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _counts(figures: Mapping[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, value in figures.items():
+        if name == "skipped" and isinstance(value, Mapping):
+            kept[name] = sorted(value)
+        elif name == "organizations" and isinstance(value, Mapping):
+            kept[name] = {one: _counts(each) for one, each in value.items() if isinstance(each, Mapping)}
+        elif isinstance(value, Mapping):
+            kept[name] = _counts(value)
+        elif name in _WORDS or isinstance(value, (int, float)) or value is None:
+            kept[name] = value
+    return kept
+
+
+def _clean(value: Any) -> Any:
+    """The same without secrets, should a word of ours hold one after all."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {name: _clean(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_clean(one) for one in value]
+    return value

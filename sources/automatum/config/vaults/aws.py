@@ -1,0 +1,186 @@
+"""AWS Secrets Manager, by boto3: one secret whose text is a JSON object.
+
+Credentials, region and endpoint come from where boto3 looks for them: environment, profile, role of the machine.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+
+from ...core.errors import AutomatumError, ConfigurationError, VaultDenied, VaultUnreachable
+from ...core.redaction import redact
+from .uri import KEY, VaultUri
+
+TRIAL_STAGE = "AUTOMATUM_TRIAL"
+"""Label of the version that proves that versions can be put; the current one stays current."""
+_DENIED = (
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "DecryptionFailure",
+    "EncryptionFailure",
+)
+_WRONG = (
+    "InvalidRequestException",
+    "InvalidParameterException",
+    "ValidationException",
+    "MalformedPolicyDocumentException",
+)
+_PERMISSIONS = "Grant GetSecretValue on this secret, for a rotation PutSecretValue too, and kms:Decrypt on its key."
+
+
+class AwsSecretsManager:
+    """One region's Secrets Manager.
+
+    Args:
+        address: What `secrets_from` names.
+
+    Raises:
+        ConfigurationError: boto3 is not installed.
+    """
+
+    def __init__(self, address: VaultUri) -> None:
+        try:
+            import boto3
+            from botocore.exceptions import BotoCoreError, ClientError
+        except ModuleNotFoundError:
+            raise ConfigurationError(
+                KEY, "AWS Secrets Manager needs boto3.", "pip install 'dlt-source-automatum[aws]'"
+            ) from None
+        self._boto3, self.client_error, self.other_error = boto3, ClientError, BotoCoreError
+        self._address = address
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def place(self, organization: str | None) -> AwsSecret:
+        """See `Vault.place`."""
+        return AwsSecret(self, self._address.of(organization))
+
+    def client(self) -> Any:
+        """boto3's client; made once, as that is not safe between threads."""
+        from botocore.config import Config
+
+        with self._lock:
+            if self._client is None:
+                bounds = Config(
+                    connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
+                )
+                self._client = self._boto3.session.Session().client(
+                    "secretsmanager", region_name=self._address.place or None, config=bounds
+                )
+            return self._client
+
+
+class AwsSecret:
+    """One secret.
+
+    Args:
+        manager: Where it is.
+        address: Its address.
+    """
+
+    def __init__(self, manager: AwsSecretsManager, address: VaultUri) -> None:
+        self._manager, self._address = manager, address
+
+    @property
+    def where(self) -> str:
+        """See `Place.where`."""
+        return str(self._address)
+
+    def read(self) -> dict[str, Any] | None:
+        """See `Place.read`."""
+        answer = self._ask("get_secret_value")
+        return None if answer is None else self._document(answer)
+
+    def prove(self) -> None:
+        """Put the present value as a version that is not the current one."""
+        self._put(self.read() or {}, [TRIAL_STAGE])
+
+    def store(self, changes: Mapping[str, str]) -> None:
+        """See `Place.store`. AWS keeps the version before as AWSPREVIOUS."""
+        self._put({**(self.read() or {}), **changes}, ["AWSCURRENT"])
+
+    def _put(self, document: dict[str, Any], stages: list[str]) -> None:
+        text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+        if self._ask("put_secret_value", SecretString=text, VersionStages=stages) is None:
+            raise ConfigurationError(
+                KEY,
+                f"there is no secret {self.where}.",
+                "Create it first: its key, policy and tags are yours to choose.",
+            )
+
+    def _ask(self, operation: str, **more: Any) -> dict[str, Any] | None:
+        """One call; None if there is no such secret."""
+        manager = self._manager
+        failed: Exception | None = None
+        try:
+            with _quiet():
+                answer: dict[str, Any] = getattr(manager.client(), operation)(SecretId=self._address.name, **more)
+        except (manager.client_error, manager.other_error) as error:
+            failed = error
+        # Judged outside of the handler: what boto3 raises holds AWS's answer, and would hang on as the context.
+        if failed is None:
+            return answer
+        described = getattr(failed, "response", {}).get("Error", {})
+        if described.get("Code") == "ResourceNotFoundException":
+            return None
+        raise self._refusal(described) if described else self._silence(failed)
+
+    def _refusal(self, described: dict[str, str]) -> AutomatumError:
+        code = described.get("Code", "an error")
+        message = f"{self.where}: AWS answered {code}: {redact(described.get('Message', '')).rstrip('.')}."
+        if code in _DENIED:
+            return VaultDenied(message, _PERMISSIONS)
+        if code in _WRONG:
+            return ConfigurationError(KEY, message, "The secret may be scheduled for deletion, or have another name.")
+        return VaultUnreachable(message, "Run again later.")
+
+    def _silence(self, error: Exception) -> AutomatumError:
+        kind, said = type(error).__name__, redact(str(error)).rstrip(".")
+        if kind in ("NoRegionError", "ProfileNotFound", "InvalidRegionError", "ConfigParseError"):
+            return ConfigurationError(KEY, f"{said}.", "Name the region: aws-secretsmanager://eu-central-1/NAME.")
+        if "Credential" in kind or "Token" in kind:
+            return VaultDenied(
+                f"{self.where}: boto3 has no AWS credentials: {said}.",
+                "Give it some in one of its usual ways: AWS_PROFILE, AWS_ACCESS_KEY_ID, or the role of the machine.",
+            )
+        return VaultUnreachable(
+            f"{self.where}: no answer from AWS: {said}.", "Run again later; check the network and a proxy."
+        )
+
+    def _document(self, answer: dict[str, Any]) -> dict[str, Any]:
+        try:
+            found = orjson.loads(answer.get("SecretString") or "")
+        except orjson.JSONDecodeError:
+            found = None
+        if not isinstance(found, dict):
+            raise ConfigurationError(
+                KEY,
+                f"{self.where} is not a JSON object.",
+                'Its text is to be {"client_id": "app_...", "client_secret": "secret_..."}.',
+            )
+        return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep botocore from logging what it sends and gets, which it does in full at DEBUG."""
+    logger = logging.getLogger("botocore")
+    level = logger.level
+    if logger.getEffectiveLevel() < logging.INFO:
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

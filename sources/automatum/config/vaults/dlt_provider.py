@@ -1,0 +1,156 @@
+"""The vault as one more provider of dlt's configuration, asked after the environment and `secrets.toml`."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.providers.provider import ConfigProvider, get_key_name
+from dlt.common.configuration.resolve import resolve_single_provider_value
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+
+from ...core.errors import ConfigurationError
+from ...core.redaction import keep_secret
+from ..organizations import SECTIONS, configured
+from .base import Vault, open_vault
+from .uri import KEY, VaultUri, parse_vault_uri
+
+NAME = "Automatum vault"
+CREDENTIALS = ("client_id", "client_secret")
+BESIDE = ("quota_url", "ledger_url")
+"""Settings that may hold a password: read from the same secret, but the vault is not asked for their sake."""
+
+
+class VaultProvider(ConfigProvider):
+    """Gives the credentials that the secret named by `secrets_from` holds. Safe to share between threads.
+
+    The vault is asked when a credential is wanted that no provider before has, once for each secret; `forget` makes the
+    next one ask anew.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._vaults: dict[VaultUri, Vault] = {}
+        self._documents: dict[VaultUri, dict[str, Any]] = {}
+
+    @property
+    def name(self) -> str:
+        """Shown in dlt's traces."""
+        return NAME
+
+    @property
+    def supports_secrets(self) -> bool:
+        """That is what it is for."""
+        return True
+
+    @property
+    def supports_sections(self) -> bool:
+        """Organizations have sections of their own."""
+        return True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no vault is configured; then dlt passes it over."""
+        return self.address() is None
+
+    @property
+    def locations(self) -> list[str]:
+        """The address."""
+        address = self.address()
+        return [] if address is None else [str(address)]
+
+    def address(self) -> VaultUri | None:
+        """What `secrets_from` names, by the other providers; None if it is not set.
+
+        Raises:
+            ConfigurationError: It is not an address.
+        """
+        for provider in _providers():
+            if provider is self or provider.is_empty:
+                continue
+            value, _ = resolve_single_provider_value(provider, "secrets_from", str, explicit_sections=SECTIONS)
+            if value:
+                return parse_vault_uri(str(value), KEY)
+        return None
+
+    def get_value(self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str) -> tuple[Any | None, str]:
+        """See `ConfigProvider.get_value`.
+
+        Raises:
+            VaultUnreachable: No usable answer.
+            VaultDenied: It does not let us in.
+            ConfigurationError: The secret is not there, or not what it should be.
+        """
+        full_key = get_key_name(key, ".", *filter(None, (pipeline_name, *sections)))
+        if pipeline_name or key not in CREDENTIALS + BESIDE:
+            return None, full_key
+        known, organization = _whose(sections)
+        address = self.address() if known else None
+        if address is None:
+            return None, full_key
+        value = self._document(address.of(organization), organization, key in CREDENTIALS).get(key)
+        text = value.strip() if isinstance(value, str) else None
+        return text or None, full_key
+
+    def get_value_location(self, key: str, pipeline_name: str | None, *sections: str) -> str:
+        """The secret that a value came from."""
+        address = self.address()
+        return "" if address is None else str(address.of(_whose(sections)[1]))
+
+    def forget(self) -> None:
+        """Ask the vault again when a credential is wanted next, with credentials of its own taken anew, too."""
+        with self._lock:
+            self._vaults.clear()
+            self._documents.clear()
+
+    def _document(self, address: VaultUri, organization: str | None, ask: bool) -> dict[str, Any]:
+        with self._lock:
+            if address not in self._documents:
+                if not ask:
+                    return {}
+                self._documents[address] = self._ask(address, organization)
+            return self._documents[address]
+
+    def _ask(self, address: VaultUri, organization: str | None) -> dict[str, Any]:
+        root = self.address() or address
+        if root not in self._vaults:
+            self._vaults[root] = open_vault(root)
+        found = self._vaults[root].place(organization).read()
+        if found is None:
+            raise ConfigurationError(
+                KEY,
+                f"there is no secret {address}.",
+                "Store client_id and client_secret there, or correct the address (docs/secrets.md).",
+            )
+        for key, value in found.items():
+            if key != "client_id" and isinstance(value, str):
+                keep_secret(value.strip())
+        return found
+
+
+def register() -> VaultProvider:
+    """The provider of dlt's present run context; added as its last one if it is not there yet. Sends no request."""
+    container = Container()[PluggableRunContext].providers
+    with _registering:
+        for provider in container.providers:
+            if isinstance(provider, VaultProvider):
+                return provider
+        added = VaultProvider()
+        container.add_provider(added)
+        return added
+
+
+_registering = threading.Lock()
+
+
+def _providers() -> list[ConfigProvider]:
+    return list(Container()[PluggableRunContext].providers.providers)
+
+
+def _whose(sections: tuple[str, ...]) -> tuple[bool, str | None]:
+    """Whether these sections hold credentials of ours, and of which organization (None for the only one)."""
+    if sections == SECTIONS:
+        return True, None
+    names = {tuple(one.credentials.split(".")): one.name for one in configured()} if len(sections) > 1 else {}
+    return sections in names, names.get(sections)

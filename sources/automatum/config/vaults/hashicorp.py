@@ -1,0 +1,206 @@
+"""HashiCorp Vault, or OpenBao: one secret of a KV version 2 engine, by hvac.
+
+The token is found where Vault's own programs find it: VAULT_TOKEN, then `~/.vault-token` (`vault login` and Vault Agent
+write it). With VAULT_ROLE_ID and VAULT_SECRET_ID it logs in by AppRole. VAULT_NAMESPACE, VAULT_CACERT, VAULT_CAPATH,
+VAULT_CLIENT_CERT and VAULT_CLIENT_KEY are respected.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from ...core.errors import AutomatumError, ConfigurationError, VaultDenied, VaultUnreachable
+from ...core.redaction import keep_secret, redact
+from .uri import KEY, VaultUri, server
+
+TIMEOUT = 10
+"""Seconds to wait for a connection, and for each piece of an answer."""
+_LOGIN = "Log in with `vault login`, or set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID."
+
+
+class HashicorpVault:
+    """One Vault server.
+
+    Args:
+        address: What `secrets_from` names.
+
+    Raises:
+        ConfigurationError: hvac is not installed, or no server is named.
+    """
+
+    def __init__(self, address: VaultUri) -> None:
+        try:
+            import hvac
+        except ModuleNotFoundError:
+            raise ConfigurationError(
+                KEY, "HashiCorp Vault needs hvac.", "pip install 'dlt-source-automatum[vault]'"
+            ) from None
+        self._hvac = hvac
+        self._address = address
+        named = os.environ.get("VAULT_ADDR", "").strip()
+        if not address.place and not named:
+            raise ConfigurationError(KEY, "names no server, and VAULT_ADDR is not set.", "Set one of them.")
+        self.url = address.place or server(named.rstrip("/"), "VAULT_ADDR")
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def place(self, organization: str | None) -> VaultSecret:
+        """See `Vault.place`."""
+        return VaultSecret(self, self._address.of(organization))
+
+    def client(self) -> Any:
+        """The client, logged in.
+
+        Raises:
+            VaultDenied: There is no token to be had.
+        """
+        with self._lock:
+            if self._client is None:
+                self._client = self._log_in()
+            return self._client
+
+    def _log_in(self) -> Any:
+        environment = os.environ.get
+        client = self._hvac.Client(
+            url=self.url,
+            token="",
+            timeout=TIMEOUT,
+            # A standby that does not forward sends elsewhere, and hvac would send the token after it.
+            allow_redirects=False,
+            namespace=environment("VAULT_NAMESPACE"),
+            session=_patient_session(),
+        )
+        role, secret_id = environment("VAULT_ROLE_ID"), environment("VAULT_SECRET_ID")
+        token = None
+        if not environment("VAULT_TOKEN") and role and secret_id:
+            keep_secret(secret_id)
+            answer = self.ask(str(self._address), lambda: client.auth.approle.login(role_id=role, secret_id=secret_id))
+            token = ((answer or {}).get("auth") or {}).get("client_token")
+        token = token or self._hvac.utils.get_token_from_env()
+        if not token:
+            raise VaultDenied(f"{self._address}: there is no Vault token.", _LOGIN)
+        keep_secret(token)
+        client.token = token
+        return client
+
+    def ask(self, where: str, call: Callable[[], Any]) -> dict[str, Any] | None:
+        """One request; None for a secret that is not there.
+
+        Raises:
+            VaultDenied: The token is not taken, or not for this path.
+            ConfigurationError: The request makes no sense to this server.
+            VaultUnreachable: No usable answer.
+        """
+        kinds = self._hvac.exceptions
+        failed: Exception | None = None
+        answer: Any = None
+        try:
+            answer = call()
+        except (kinds.VaultError, requests.RequestException) as error:
+            failed = error
+        # Judged outside of the handler: what hvac raises holds the answer, and would hang on as the context.
+        if isinstance(failed, kinds.InvalidPath) and failed.errors == []:
+            return None  # Vault's own words for "no secret"; a 404 of anything else has others.
+        if failed is None and isinstance(answer, dict):
+            return answer
+        if failed is None:
+            # hvac hands over the response itself where it was a redirect, or not JSON.
+            elsewhere = urlsplit(getattr(answer, "headers", {}).get("Location") or "").hostname
+            said = f"a redirect to {elsewhere}, which is not followed" if elsewhere else "an answer that is not JSON"
+            raise VaultUnreachable(f"{where}: {said}.", "Name the server that answers itself.")
+        raise self._refusal(where, failed)
+
+    def _refusal(self, where: str, error: Exception) -> AutomatumError:
+        """What an exception of hvac or requests means."""
+        kinds = self._hvac.exceptions
+        said = redact("; ".join(str(one) for one in getattr(error, "errors", None) or [])) or type(error).__name__
+        if isinstance(error, (kinds.Forbidden, kinds.Unauthorized)):
+            return VaultDenied(
+                f"{where}: Vault answered: {said}.",
+                f"The token may have ended, or its policy may not name this path. {_LOGIN}",
+            )
+        if isinstance(error, (kinds.InvalidRequest, kinds.InvalidPath, kinds.UnsupportedOperation)):
+            return ConfigurationError(
+                KEY, f"{where}: Vault answered: {said}.", "It is to name the mount of a KV version 2 engine and a path."
+            )
+        return VaultUnreachable(
+            f"{where}: no usable answer from Vault: {said}.", "Is it sealed, or down? Check the network and a proxy."
+        )
+
+
+class VaultSecret:
+    """One secret of a KV version 2 engine.
+
+    Args:
+        vault: Where it is.
+        address: Its address.
+    """
+
+    def __init__(self, vault: HashicorpVault, address: VaultUri) -> None:
+        self._vault, self._address = vault, address
+
+    @property
+    def where(self) -> str:
+        """See `Place.where`."""
+        return str(self._address) if self._address.place else f"{self._address} at {self._vault.url}"
+
+    def read(self) -> dict[str, Any] | None:
+        """See `Place.read`."""
+        return self._read()[0]
+
+    def prove(self) -> None:
+        """Write what is there as a new version: of all proofs the one that takes what `store` takes."""
+        document, version = self._read()
+        self._write(document or {}, version)
+
+    def store(self, changes: Mapping[str, str]) -> None:
+        """See `Place.store`. Written only onto the version that was read; the versions before are kept."""
+        document, version = self._read()
+        self._write({**(document or {}), **changes}, version)
+
+    def _read(self) -> tuple[dict[str, Any] | None, int]:
+        """The document, and the version that the next one follows."""
+        kv, at = self._kv()
+        answer = self._vault.ask(self.where, lambda: kv.read_secret_version(raise_on_deleted_version=False, **at))
+        if answer is None:
+            return None, 0
+        inner = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(inner, dict) or not isinstance(inner.get("metadata"), dict):
+            raise ConfigurationError(KEY, f"{self.where} is not in a KV version 2 engine.", "Name another mount.")
+        document = inner.get("data")
+        return document if isinstance(document, dict) else None, int(inner["metadata"].get("version") or 0)
+
+    def _write(self, document: dict[str, Any], version: int) -> None:
+        kv, at = self._kv()
+        answer = self._vault.ask(self.where, lambda: kv.create_or_update_secret(secret=document, cas=version, **at))
+        if answer is None:
+            raise ConfigurationError(KEY, f"{self.where}: there is no such mount.", "Name the mount of a KV engine.")
+
+    def _kv(self) -> tuple[Any, dict[str, str]]:
+        at = {"path": self._address.name, "mount_point": self._address.mount}
+        return self._vault.client().secrets.kv.v2, at
+
+
+def _patient_session() -> requests.Session:
+    """Asks again twice when a connection fails or the server is overloaded; never a write that may have arrived."""
+    environment = os.environ.get
+    session = requests.Session()
+    # hvac prefers what the session says to what it is told itself.
+    session.verify = environment("VAULT_CACERT") or environment("VAULT_CAPATH") or True
+    certificate, key = environment("VAULT_CLIENT_CERT"), environment("VAULT_CLIENT_KEY")
+    session.cert = (certificate, key) if certificate and key else None
+    patience = Retry(
+        total=2, redirect=0, backoff_factor=0.2, status_forcelist=(429, 500, 502, 503), allowed_methods=("GET",),
+        raise_on_status=False, respect_retry_after_header=False,
+    )  # fmt: skip
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(max_retries=patience))
+    return session

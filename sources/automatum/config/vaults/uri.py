@@ -1,0 +1,102 @@
+"""What `secrets_from` names."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from ...core.errors import ConfigurationError
+
+KEY = "sources.automatum.secrets_from"
+EXAMPLES = "Write aws-secretsmanager://REGION/NAME or vault://HOST/MOUNT/PATH, as in docs/secrets.md."
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_AWS, _VAULT, _PLAIN_VAULT = "aws-secretsmanager", "vault", "vault+http"
+
+
+@dataclass(frozen=True, slots=True)
+class VaultUri:
+    """A secret in a vault.
+
+    Attributes:
+        kind: `aws` for AWS Secrets Manager, `vault` for HashiCorp Vault (KV version 2).
+        place: AWS region, or URL of the Vault server; empty for what the environment says.
+        mount: Mount of the KV engine; empty for AWS.
+        name: Name of the secret, or its path below the mount.
+    """
+
+    kind: Literal["aws", "vault"]
+    place: str
+    mount: str
+    name: str
+
+    def __str__(self) -> str:
+        if self.kind == "aws":
+            return f"{_AWS}://{self.place}/{self.name}"
+        scheme, _, host = self.place.rpartition("://")
+        return f"{_PLAIN_VAULT if scheme == 'http' else _VAULT}://{host}/{self.mount}/{self.name}"
+
+    def of(self, organization: str | None) -> VaultUri:
+        """The secret of an organization, one level below; this one for None."""
+        return (
+            self if organization is None else VaultUri(self.kind, self.place, self.mount, f"{self.name}/{organization}")
+        )
+
+
+def parse_vault_uri(text: str, key: str = KEY) -> VaultUri:
+    """Read an address; nothing is looked up.
+
+    Args:
+        text: `aws-secretsmanager://REGION/NAME`, `vault://HOST[:PORT]/MOUNT/PATH` (https), or
+            `vault+http://127.0.0.1:8200/MOUNT/PATH` (loopback only). An empty REGION or HOST leaves the choice to
+            boto3's configuration or to VAULT_ADDR.
+        key: The setting or argument to blame.
+
+    Raises:
+        ConfigurationError: It is not one.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ConfigurationError(key, "not an address.", EXAMPLES) from None
+    if parts.scheme not in (_AWS, _VAULT, _PLAIN_VAULT):
+        raise ConfigurationError(key, f"no vault is called {parts.scheme or 'that'!r}.", EXAMPLES)
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigurationError(key, "an address has no user, password, query or fragment.", EXAMPLES)
+    name = unquote(parts.path).strip("/")
+    if not re.fullmatch(r"[\w/+=.@-]+", name) or any(piece in ("", ".", "..") for piece in name.split("/")):
+        raise ConfigurationError(key, "it names no secret.", EXAMPLES)
+    if parts.scheme == _AWS:
+        if port is not None or not re.fullmatch(r"[a-z0-9-]*", host):
+            raise ConfigurationError(key, f"{host!r} is not an AWS region.", EXAMPLES)
+        return VaultUri("aws", host, "", name)
+    mount, _, path = name.partition("/")
+    if not path:
+        raise ConfigurationError(key, f"it names the mount {mount!r}, and no secret in it.", EXAMPLES)
+    if not host:
+        return VaultUri("vault", "", mount, path)
+    return VaultUri(
+        "vault", server(f"{'http' if parts.scheme == _PLAIN_VAULT else 'https'}://{parts.netloc}", key), mount, path
+    )
+
+
+def server(url: str, key: str) -> str:
+    """A Vault server's URL, if it can be trusted with a token.
+
+    Raises:
+        ConfigurationError: It is no URL, or its token would travel in the clear.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme not in ("http", "https") or not host or parts.username or parts.path.strip("/") or parts.query:
+        raise ConfigurationError(key, "not the URL of a Vault server.", "Write it as https://vault.example.com:8200.")
+    if parts.scheme == "http" and host not in _LOOPBACK:
+        raise ConfigurationError(
+            key, f"http:// to {host} would send the Vault token in the clear.", "Use https (loopback excepted)."
+        )
+    return f"{parts.scheme}://{parts.netloc}"

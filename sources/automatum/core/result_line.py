@@ -1,0 +1,105 @@
+"""What a run has come to, in one line: for a log file, a mail from cron, a chat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from .clock import instant
+from .errors import (
+    EXIT_COMPLETE,
+    AutomatumError,
+    ConfigurationError,
+    CredentialsRefused,
+    MoreToDo,
+    RequestError,
+    ScopeMissing,
+)
+from .redaction import redact
+
+_MOST_NAMED = 3
+"""Further errors whose kind is said; a line is to be read."""
+_NO_STEP = "Run again; with --debug each request is shown."
+_SIGNS = (("inserted", "+"), ("updated", "~"), ("deleted", "-"))
+
+
+def result_line(
+    command: str,
+    verdict: str,
+    exit_code: int,
+    *,
+    changes: Iterable[str] = (),
+    cost: str = "",
+    reasons: Iterable[str] = (),
+    errors: Iterable[tuple[str, AutomatumError]] = (),
+    resume_at: float | None = None,
+    brief: bool = False,
+) -> str:
+    """One line: what ran, its verdict, what changed, what it cost; then what is wrong, and the next step.
+
+    Args:
+        command: Such as `sync`, or `sync emea`.
+        verdict: `complete`, `incomplete`, `more_to_do`, `dry_run`.
+        exit_code: Of the process.
+        changes: Such as `customers +3 ~2`.
+        cost: Such as `11 requests, 4.2 s`.
+        reasons: Why it is not complete, where no error says it.
+        errors: What went wrong, worst first, each with the organization that it went wrong for, or an empty text.
+        resume_at: Epoch seconds at which to come back.
+        brief: Leave out what others said: a server or database may repeat customers' data.
+    """
+    failed = list(errors)
+    code = f" (exit {exit_code})" if exit_code != EXIT_COMPLETE else ""
+    parts = [f"automatum {command}: {verdict.replace('_', ' ')}{code}", ", ".join(changes), cost]
+    if failed:
+        where, first = failed[0]
+        parts.append(_named(where, in_our_words(first) if brief else first.message).rstrip("."))
+        if len(failed) > 1:
+            others = [_named(name, type(error).__name__) for name, error in failed[1 : 1 + _MOST_NAMED]]
+            left = "" if len(failed) <= 1 + _MOST_NAMED else ", ..."
+            parts.append(f"{len(failed) - 1} more ({', '.join(others)}{left})")
+        parts.append(f"next: {(first.next_step or _NO_STEP).rstrip('.')}")
+    elif not brief:
+        parts += [reason.rstrip(".") for reason in reasons]
+    if resume_at is not None:
+        parts.append(f"come back at {instant(resume_at)}")
+    elif verdict == "more_to_do" and not failed:
+        parts.append("run again: it goes on from there")
+    return redact(" ".join("; ".join(part for part in parts if part).split()))
+
+
+def _named(organization: str, text: str) -> str:
+    return f"{organization}: {text}" if organization else text
+
+
+def changes_of(tables: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """What has changed, such as `customers +3 ~2 -1`; nothing of tables where nothing has.
+
+    Args:
+        tables: Table to its numbers `inserted`, `updated`, `deleted`.
+    """
+    said = []
+    for table, figures in tables.items():
+        counts = [f"{sign}{figures[name]}" for name, sign in _SIGNS if figures[name]]
+        if counts:
+            said.append(" ".join([table, *counts]))
+    return said
+
+
+def in_our_words(error: AutomatumError) -> str:
+    """What is wrong, without what a server or a database said of it: that comes after a colon, if at all."""
+    if isinstance(error, ScopeMissing):
+        return error.message
+    if isinstance(error, CredentialsRefused):
+        return "The API refuses the credentials."
+    if isinstance(error, RequestError):
+        # The path may name a row: what follows the list's name is left out.
+        path = "/".join(error.path.split("/")[:4])
+        return f"{error.method} {path} " + ("gave no answer" if error.status is None else f"answered {error.status}")
+    if isinstance(error, ConfigurationError):
+        return f"{error.key}: {error.message.removeprefix(f'{error.key}: ').partition(': ')[0]}"
+    return error.message.partition(": ")[0]
+
+
+def verdict_of(error: AutomatumError) -> str:
+    """The verdict of a run that this error ended before it had one."""
+    return "more_to_do" if isinstance(error, MoreToDo) else "incomplete"

@@ -1,0 +1,148 @@
+"""The ledger as tables of the warehouse, loaded by an ordinary dlt run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import dlt
+import pyarrow as pa
+from dlt.common.pipeline import SupportsPipeline
+from dlt.extract import DltResource
+
+from ..api.session import ApiSession
+from ..core.errors import DestinationError
+from ..core.redaction import redact
+from ..endpoints import ORGANIZATION
+from .ledger.ledger import Ledger
+from .ledger.location import default_ledger_url
+from .model import format_decimal
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+BATCH = 5_000
+_MONEY = pa.decimal128(38, 12)
+_CHARGED = pa.decimal128(38, 18)
+"""The rules admit 6 decimals of units times 12 of a price, and 20 digits before the point."""
+_MOMENT = pa.timestamp("us", tz="UTC")
+_TYPES = {
+    "starts_at": _MOMENT, "first_seen_at": _MOMENT, "planned_at": _MOMENT, "sending_at": _MOMENT,
+    "settled_at": _MOMENT, "started_at": _MOMENT, "ended_at": _MOMENT, "day": pa.date32(), "attempts": pa.int64(),
+    "status_code": pa.int64(),
+    "units": _MONEY, "price": _MONEY, "charged": _CHARGED, "accepted_units": _MONEY, "accepted_price": _MONEY,
+    "asked_units": _MONEY, "asked_price": _MONEY,
+}  # fmt: skip
+LINES_KEY = ("line_id",)
+ATTEMPTS_KEY = ("attempt_id", "line_id")
+
+
+@dlt.source(name="automatum_metering", section="automatum")
+def metering_ledger(
+    ledger: Ledger, organization_id: str | None = None, table_format: Any = None
+) -> Iterable[DltResource]:
+    """The ledger's lines and attempts, as `metering_lines` and `metering_attempts`.
+
+    Args:
+        ledger: An open ledger; it is read while the source is.
+        organization_id: Whose it is, where the dataset holds several organizations: a part of the key then.
+        table_format: `delta` or `iceberg`; see `sources.automatum.table_format`.
+
+    Returns:
+        A dlt source whose resources are merged by key, so that each run brings the destination up to date.
+    """
+
+    def lines() -> Iterator[pa.Table]:
+        yield from _tables((entry.as_row() for entry in ledger.lines()), owner, LINES_KEY)
+
+    def attempts() -> Iterator[pa.Table]:
+        yield from _tables((entry.as_row() for entry in ledger.attempts()), owner, ATTEMPTS_KEY)
+
+    owner = owner_of(organization_id)
+    return [
+        dlt.resource(
+            read,
+            name=name,
+            write_disposition="merge",
+            primary_key=[*owner, *key],
+            table_format=table_format,
+        )
+        for read, name, key in (
+            (lines, "metering_lines", LINES_KEY),
+            (attempts, "metering_attempts", ATTEMPTS_KEY),
+        )
+    ]
+
+
+def owner_of(organization_id: str | None) -> dict[str, str]:
+    """The column that tells whose a row is, and its value; nothing where there is but one organization."""
+    return {} if organization_id is None else {ORGANIZATION: organization_id}
+
+
+def export_ledger(
+    ledger: Ledger, pipeline: SupportsPipeline, organization_id: str | None = None, table_format: Any = None
+) -> dict[str, int]:
+    """Load the ledger to the pipeline's destination.
+
+    Args:
+        ledger: An open ledger.
+        pipeline: Whose destination and dataset.
+        organization_id: Whose ledger it is, where the dataset holds several organizations.
+        table_format: `delta` or `iceberg`; see `sources.automatum.table_format`.
+
+    Returns:
+        Table to number of rows that were brought up to date.
+
+    Raises:
+        DestinationError: The destination refuses or cannot be reached.
+    """
+    try:
+        pipeline.run(metering_ledger(ledger, organization_id, table_format))
+    except Exception as error:
+        cause = error.__context__ or error.__cause__ or error
+        raise DestinationError(f"The ledger cannot be loaded: {redact(str(cause))[:500]}") from error
+    counts = pipeline.last_trace.last_normalize_info.row_counts if pipeline.last_trace else {}  # type: ignore[attr-defined]
+    return {table: counts.get(table, 0) for table in ("metering_lines", "metering_attempts")}
+
+
+def entries_table(rows: Sequence[dict[str, Any]], key: Sequence[str]) -> pa.Table:
+    """Rows of the ledger as Arrow.
+
+    Args:
+        rows: At least one, from `Entry.as_row` or `AttemptEntry.as_row`.
+        key: What identifies them.
+
+    Raises:
+        DestinationError: A number has more digits than its column.
+    """
+    # dlt knows keys as not nullable, and says so where Arrow does not.
+    never_null = (ORGANIZATION, *key)
+    fields = [pa.field(name, _TYPES.get(name, pa.string()), nullable=name not in never_null) for name in rows[0]]
+    return pa.table([_column(field, [row[field.name] for row in rows]) for field in fields], schema=pa.schema(fields))
+
+
+def _tables(rows: Iterator[dict[str, Any]], owner: Mapping[str, str], key: Sequence[str]) -> Iterator[pa.Table]:
+    while batch := list(islice(rows, BATCH)):
+        yield entries_table([{**owner, **row} for row in batch], key)
+
+
+def _column(field: pa.Field, values: list[Any]) -> pa.Array:
+    if pa.types.is_decimal(field.type):
+        values = [None if value is None else _fitting(value, field.type) for value in values]
+    return pa.array(values, type=field.type)
+
+
+def _fitting(value: Decimal, kind: pa.Decimal128Type) -> Decimal:
+    whole, decimals = kind.precision - kind.scale, kind.scale
+    if abs(value) >= Decimal(10) ** whole or len(format_decimal(value).partition(".")[2]) > decimals:
+        raise DestinationError(f"{format_decimal(value)} does not fit into decimal({kind.precision}, {decimals}).")
+    return value
+
+
+def export(connection: ApiSession, pipeline: SupportsPipeline) -> dict[str, int]:
+    """Load the ledger of what was pushed, if there is one; returns table to number of rows."""
+    with Ledger.open(default_ledger_url(connection.settings), connection.clock, create=False) as ledger:
+        settings = connection.settings
+        return export_ledger(ledger, pipeline, settings.owner, settings.table_format) if ledger.exists else {}

@@ -1,0 +1,5 @@
+"""The ledger: what was billed, what may have been, and what is to be (I5).
+
+May import: `metering.model`, `api` and below.
+Start with `ledger`.
+"""

@@ -1,0 +1,209 @@
+"""The vendor's `metering.*` events: what they say, whichever of the likely forms they have.
+
+Their names are documented (`guide/notifications`), their bodies are not. Assumed are a name under `event` or `type`,
+and `data` with what was sent, flat or nested as in the body of the call, and with the id of the call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Literal
+
+from ...core.errors import ConfigurationError
+from ..model import format_decimal
+
+Kind = Literal["submitted", "confirmed", "failed"]
+KINDS: tuple[Kind, ...] = ("submitted", "confirmed", "failed")
+_PREFIX = "metering."
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One entry of `usages`.
+
+    Attributes:
+        price: None if the event does not tell it.
+    """
+
+    dimension: str
+    units: Decimal
+    price: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What one event says.
+
+    Attributes:
+        position: Which of the events it is, from 1.
+        key: Its kind, and its id or a hash of it: the same whenever it is delivered again.
+        call: The API's id of the call, or None.
+        usages: What the call held.
+        reason: Why it failed, if it says so.
+    """
+
+    position: int
+    key: str
+    kind: Kind
+    call: str | None
+    vendor: str
+    listing_id: str
+    customer_id: str
+    day: date
+    usages: tuple[Usage, ...]
+    reason: str | None
+
+    @property
+    def call_key(self) -> str:
+        """Names the call: by the API's id, or by this event if it tells none."""
+        return f"call:{self.call}" if self.call else f"event:{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A metering event that lacks what it takes to know its lines.
+
+    Attributes:
+        position: Which of the events it is, from 1.
+        reason: What is wrong with it.
+    """
+
+    position: int
+    reason: str
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """Events from a file of JSON lines, or one JSON array.
+
+    Raises:
+        ConfigurationError: There is no such file, or a line is no JSON object.
+    """
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigurationError("events", f"{path} cannot be read: {problem}.", "Name a file of JSON lines.") from None
+    if content.lstrip().startswith("["):
+        found = _parse(content, str(path))
+        numbered = list(enumerate(found, 1))
+    else:
+        lines = enumerate(content.split("\n"), 1)
+        numbered = [(number, _parse(line, f"{path}, line {number}")) for number, line in lines if line.strip()]
+    for number, event in numbered:
+        if not isinstance(event, dict):
+            raise ConfigurationError("events", f"{path}, event {number} is no JSON object.", "One event a line.")
+        yield event
+
+
+def _parse(content: str, where: str) -> Any:
+    try:
+        return json.loads(content, parse_float=Decimal)
+    except ValueError as problem:
+        raise ConfigurationError("events", f"{where} is no JSON: {problem}.", "One event a line.") from None
+
+
+def parse(events: Iterable[Mapping[str, Any]]) -> Iterator[Event | Unreadable | None]:
+    """What each event says; None for one that is not about metering."""
+    for position, raw in enumerate(events, 1):
+        name = str(raw.get("event") or raw.get("type") or "").lower()
+        kind = next((one for one in KINDS if name == _PREFIX + one), None)
+        if kind is None:
+            yield None
+            continue
+        try:
+            yield _event(position, kind, raw)
+        except (ValueError, InvalidOperation) as problem:
+            yield Unreadable(position, str(problem) if isinstance(problem, ValueError) else "a quantity is no number")
+
+
+def _event(position: int, kind: Kind, raw: Mapping[str, Any]) -> Event:
+    data = raw.get("data")
+    if isinstance(data, str):
+        data = json.loads(data, parse_float=Decimal)  # a column of a table that keeps events
+    if not isinstance(data, Mapping):
+        raise ValueError("it has no data")
+    details = data.get("details")
+    both: dict[str, Any] = {**(details if isinstance(details, Mapping) else {}), **data}
+    customer = both.get("customer")
+    customer_id = both.get("customerId") or (customer.get("id") if isinstance(customer, Mapping) else None)
+    usages = both.get("usages")
+    if not isinstance(usages, (list, tuple)) or not usages:
+        raise ValueError("it has no usages")
+    call = both.get("id") or both.get("meteringId")
+    found = tuple(_usage(one) for one in usages)
+    if len({one.dimension for one in found}) < len(found):
+        raise ValueError("it names a dimension twice, which no call of ours does")
+    return Event(
+        position=position,
+        key=f"{kind}:{_key(raw)}",  # should the id be that of the call, it still tells one event from the next
+        kind=kind,
+        call=str(call) if call else None,
+        vendor=_needed(both.get("vendor"), "vendor").lower(),
+        listing_id=_needed(both.get("listingId"), "listingId"),
+        customer_id=_needed(customer_id, "customerId"),
+        day=_day(both.get("reportingDate")),
+        usages=found,
+        reason=_reason(both),
+    )
+
+
+def _usage(one: Any) -> Usage:
+    if not isinstance(one, Mapping):
+        raise ValueError("a usage is no object")
+    price = one.get("price")
+    return Usage(
+        _needed(one.get("apiKey"), "apiKey"),
+        _number(one.get("units"), "units"),
+        None if price is None else _number(price, "price"),
+    )
+
+
+def _needed(value: Any, name: str) -> str:
+    if value is None or isinstance(value, (dict, list, bool)) or not str(value).strip():
+        raise ValueError(f"it has no {name}")
+    return str(value).strip()
+
+
+def _number(value: Any, name: str) -> Decimal:
+    # A binary number read by others: its repr is the shortest that names it, which is what was sent.
+    number = Decimal(repr(value) if type(value).__name__ == "float" else _needed(value, name))
+    if not number.is_finite():
+        raise ValueError(f"{name} is no number")
+    return number
+
+
+def _day(value: Any) -> date:
+    if isinstance(value, date):
+        return date(value.year, value.month, value.day)
+    text = _needed(value, "reportingDate")
+    try:
+        return date.fromisoformat(text[:10])
+    except ValueError:
+        raise ValueError("reportingDate is no date") from None
+
+
+def _reason(data: Mapping[str, Any]) -> str | None:
+    for name in ("reason", "error", "message", "failureReason"):
+        value = data.get(name)
+        if isinstance(value, Mapping):
+            value = value.get("message")
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def _key(raw: Mapping[str, Any]) -> str:
+    event_id = raw.get("id") or raw.get("eventId")
+    if event_id and len(str(event_id)) <= 100:
+        return f"id:{event_id}"
+    text = json.dumps(raw, sort_keys=True, default=_canonical, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(value: Any) -> str:
+    return format_decimal(value) if isinstance(value, Decimal) else str(value)

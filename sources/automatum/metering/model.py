@@ -1,0 +1,149 @@
+"""The words that all parts of metering share, and exact arithmetic with money."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from typing import Literal
+
+Grain = Literal["hour", "day"]
+
+NAMESPACE = uuid.UUID("a439eeb9-fc0f-4765-8284-456ffd47814a")
+"""Of the ids of lines. Never change it: an id that is no longer found in the ledger is a line billed twice."""
+
+LENGTHS: dict[Grain, timedelta] = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+
+
+def exact() -> Context:
+    """A decimal context that raises `decimal.Inexact` where Python's own would round in silence at 28 digits.
+
+    It is a new one each time, since a context belongs to one thread.
+    """
+    return Context(prec=200, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
+
+
+def format_decimal(number: Decimal) -> str:
+    """A finite number as it is written by hand: exact, no exponent, no zeros at the end (`15.00` is `15`)."""
+    digits = format(number, "f")
+    if "." in digits:
+        digits = digits.rstrip("0").rstrip(".")
+    return "0" if digits in ("-0", "") else digits
+
+
+def bucket_start(moment: datetime, grain: Grain) -> datetime:
+    """Start of the UTC hour or day that an aware moment lies in."""
+    utc = moment.astimezone(timezone.utc)
+    hour = utc.hour if grain == "hour" else 0
+    return utc.replace(hour=hour, minute=0, second=0, microsecond=0)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """One valid row of the source.
+
+    Attributes:
+        row: Position in the source, from 1.
+        vendor: Marketplace, in lower case.
+        listing_id: Automatum's id of the listing.
+        customer_id: Automatum's id of the customer.
+        dimension: Key of the dimension in the listing.
+        units: How much was used, not negative.
+        price: Of one unit, not negative.
+        used_at: Moment of use in UTC; None if the source has a date only.
+        day: UTC date of use.
+        title: Display name of the dimension.
+        description: Text.
+        per: What one unit is, such as `request`.
+    """
+
+    row: int
+    vendor: str
+    listing_id: str
+    customer_id: str
+    dimension: str
+    units: Decimal
+    price: Decimal
+    used_at: datetime | None
+    day: date
+    title: str | None = None
+    description: str | None = None
+    per: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row that is not sent.
+
+    Attributes:
+        row: Position in the source, from 1.
+        reason: What is wrong with it, for people.
+    """
+
+    row: int
+    reason: str
+
+    def as_json(self) -> dict[str, object]:
+        """For `automatum push --json`."""
+        return {"row": self.row, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one customer used of one dimension in one hour or on one day: the unit that is billed.
+
+    Attributes:
+        vendor: Marketplace, in lower case.
+        listing_id: Automatum's id of the listing.
+        customer_id: Automatum's id of the customer.
+        dimension: Key of the dimension in the listing.
+        grain: Whether it stands for an hour or for a day.
+        starts_at: Start of that hour or day, in UTC.
+        units: Sum over the rows.
+        price: Of one unit.
+        title: Display name of the dimension.
+        description: Text.
+        per: What one unit is, such as `request`.
+        rows: Positions of the rows that it sums, in order.
+    """
+
+    vendor: str
+    listing_id: str
+    customer_id: str
+    dimension: str
+    grain: Grain
+    starts_at: datetime
+    units: Decimal
+    price: Decimal
+    title: str | None = None
+    description: str | None = None
+    per: str | None = None
+    rows: tuple[int, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The same at every run that meets the same customer, listing, dimension and hour or day."""
+        parts = (self.vendor, self.listing_id, self.customer_id, self.dimension, self.grain, self.starts_at.isoformat())
+        return str(uuid.uuid5(NAMESPACE, "\x1f".join(parts)))
+
+    @property
+    def ends_at(self) -> datetime:
+        """First moment that it does not stand for."""
+        return self.starts_at + LENGTHS[self.grain]
+
+    @property
+    def day(self) -> date:
+        """UTC date of use, the API's `reportingDate`."""
+        return self.starts_at.date()
+
+    @property
+    def charged(self) -> Decimal:
+        """Units times price, exact."""
+        return exact().multiply(self.units, self.price)
+
+    @property
+    def payload_hash(self) -> str:
+        """SHA-256 over what is billed; 17, 17.0 and 17.00 units are the same."""
+        return hashlib.sha256(f"{format_decimal(self.units)}\x1f{format_decimal(self.price)}".encode()).hexdigest()

@@ -1,0 +1,119 @@
+"""Rows to lines: one sum a customer, listing, dimension, and closed hour or day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, time, timezone
+from decimal import Decimal
+
+from ..model import LENGTHS, Grain, Line, Refusal, UsageRow, bucket_start, exact, format_decimal
+from ..rules import rules_of
+
+_Key = tuple[datetime, str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Aggregation:
+    """What a source came to.
+
+    Attributes:
+        lines: Sums of closed hours or days, in order of time, then vendor, listing, customer, dimension. Among them are
+            sums of zero: whether a marketplace wants those is a rule of its own.
+        open_rows: Rows of the hour or day that is not over yet; the next run takes them.
+        refusals: Rows that cannot be summed, in order of their position.
+    """
+
+    lines: tuple[Line, ...]
+    open_rows: int
+    refusals: tuple[Refusal, ...]
+
+
+@dataclass
+class _Sum:
+    """One key's rows so far: positions by price; price as written and texts, with the first position that has them."""
+
+    units: Decimal = Decimal(0)
+    positions: dict[Decimal, list[int]] = field(default_factory=dict)
+    price: tuple[int, Decimal] | None = None
+    texts: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
+def aggregate(rows: Iterable[UsageRow], grain: Grain, now: datetime) -> Aggregation:
+    """Sum the units of each key, exactly.
+
+    The order of the rows changes nothing.
+
+    Args:
+        rows: Valid rows.
+        grain: Whether lines stand for hours or for days.
+        now: The current time, aware; an hour or day that ends after it is open.
+
+    Raises:
+        ArithmeticError: A sum would have to be rounded; rows that passed `validate` cannot come to that.
+    """
+    sums: dict[_Key, _Sum] = {}
+    refusals: list[Refusal] = []
+    open_rows = 0
+    context = exact()
+    for row in rows:
+        start = _start(row, grain)
+        if start is None:
+            refusals.append(Refusal(row.row, "has a date only; use --grain day"))
+        elif start + LENGTHS[grain] > now:
+            open_rows += 1
+        else:
+            key = (start, row.vendor, row.listing_id, row.customer_id, row.dimension)
+            one = sums.setdefault(key, _Sum())
+            one.units = context.add(one.units, row.units)
+            _note(one, row)
+    lines: list[Line] = []
+    for key in sorted(sums):
+        line, refused = _finish(key, sums[key], grain)
+        refusals += refused
+        if line is not None:
+            lines.append(line)
+    return Aggregation(tuple(lines), open_rows, tuple(sorted(refusals, key=lambda one: one.row)))
+
+
+def _start(row: UsageRow, grain: Grain) -> datetime | None:
+    if row.used_at is not None:
+        return bucket_start(row.used_at, grain)
+    return datetime.combine(row.day, time(0), timezone.utc) if grain == "day" else None
+
+
+def _note(one: _Sum, row: UsageRow) -> None:
+    # Equal decimals have equal hashes: 0.1 and 0.10 are one price.
+    one.positions.setdefault(row.price, []).append(row.row)
+    if one.price is None or row.row < one.price[0]:
+        one.price = (row.row, row.price)
+    for name, text in (("title", row.title), ("description", row.description), ("per", row.per)):
+        if text and (name not in one.texts or row.row < one.texts[name][0]):
+            one.texts[name] = (row.row, text)
+
+
+def _finish(key: _Key, one: _Sum, grain: Grain) -> tuple[Line | None, list[Refusal]]:
+    """The line of a key, or the refusals of all its rows."""
+    start, vendor, listing_id, customer_id, dimension = key
+    when = f"{start:%Y-%m-%d}" if grain == "day" else f"{start:%Y-%m-%d %H:%M} UTC"
+    what = f"{dimension} of {customer_id} on {when}"
+    if len(one.positions) > 1:
+        return None, _two_prices(one, what)
+    rows = tuple(sorted(position for some in one.positions.values() for position in some))
+    misfit = rules_of(vendor).misfit_of_units(one.units)
+    if misfit:
+        return None, [Refusal(row, f"units: the sum of {len(rows)} rows for {what}: {misfit}") for row in rows]
+    assert one.price is not None  # A key is there because a row is.
+    texts = {name: text for name, (_, text) in one.texts.items()}
+    line = Line(vendor, listing_id, customer_id, dimension, grain, start, one.units, one.price[1], rows=rows, **texts)
+    return line, []
+
+
+def _two_prices(one: _Sum, what: str) -> list[Refusal]:
+    firsts = sorted((min(some), price) for price, some in one.positions.items())
+    refusals = []
+    for price, some in one.positions.items():
+        other_row, other = next(first for first in firsts if first[1] != price)
+        reason = f"price: {format_decimal(price)} here and {format_decimal(other)} in row {other_row}, both for {what}"
+        refusals += [Refusal(row, reason) for row in some]
+    return refusals

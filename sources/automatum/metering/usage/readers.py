@@ -1,0 +1,127 @@
+"""Sources that lie in a file or in memory: CSV, Parquet, Arrow, a pandas frame.
+
+Each reader tells `choose` the columns that there are, gets the positions of those that are wanted, and gives batches of
+numbered rows with just these. It holds no more than a batch of a file at a time.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...core.errors import ConfigurationError
+
+BATCH = 5_000
+
+Choose = Callable[[Sequence[str]], Sequence[int]]
+Rows = list[tuple[int, "list[Any] | str"]]
+"""Positions from 1, with the wanted values; or text: why the row cannot be read as such."""
+
+
+def read_csv(path: Path, choose: Choose) -> Iterator[Rows]:
+    """A CSV file with a header, separated by commas, in UTF-8; all values are text, so that no digit is lost.
+
+    Raises:
+        ConfigurationError: It is damaged: another encoding, an unclosed quote.
+    """
+    where = 1
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            # Strict: else a quote that is not closed would swallow the rest of the file in silence.
+            reader = csv.reader(file, strict=True)
+            names = next(reader, [])
+            chosen = choose(names)
+            rows: Rows = []
+            for position, values in enumerate(reader, 1):
+                where = reader.line_num + 1
+                if not values:
+                    continue
+                if len(values) == len(names):
+                    rows.append((position, [values[place] for place in chosen]))
+                else:
+                    rows.append((position, f"has {len(values)} fields where the header has {len(names)}"))
+                if len(rows) == BATCH:
+                    yield rows
+                    rows = []
+            yield rows
+    except UnicodeDecodeError:
+        raise ConfigurationError("usage", f"{path} is not in UTF-8.", "Save it as CSV UTF-8.") from None
+    except csv.Error as error:
+        raise ConfigurationError("usage", f"{path} is damaged from line {where} on: {error}.", "Mend it.") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def read_parquet(path: Path, choose: Choose) -> Iterator[Rows]:
+    """A Parquet file.
+
+    Raises:
+        ConfigurationError: It is none, or is damaged.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            chosen = choose(names)
+            columns = list(dict.fromkeys(names[place] for place in chosen))
+            batches = file.iter_batches(batch_size=BATCH, columns=columns)
+            yield from _batches(batches, [columns.index(names[place]) for place in chosen])
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise _unreadable(path, error) from None
+
+
+def read_arrow(reader: pa.RecordBatchReader, choose: Choose) -> Iterator[Rows]:
+    """A stream of Arrow batches."""
+    yield from _batches(reader, choose(reader.schema.names))
+
+
+def read_frame(frame: Any, pandas: Any, choose: Choose) -> Iterator[Rows]:
+    """A pandas frame, in slices. Its words for null are null; NaN among numbers stays, to be refused by name."""
+    chosen = choose([str(name) for name in frame.columns])
+    for start in range(0, len(frame), BATCH):
+        some = frame.iloc[start : start + BATCH]
+        columns = [_natives(some.iloc[:, place], pandas) for place in chosen]
+        yield [(number, list(row)) for number, row in enumerate(zip(*columns, strict=True), start + 1)]
+
+
+def _natives(column: Any, pandas: Any) -> list[Any]:
+    return [None if value is pandas.NA or value is pandas.NaT else value for value in column.tolist()]
+
+
+def _batches(batches: Any, chosen: Sequence[int]) -> Iterator[Rows]:
+    numbers = count(1)
+    for whole in batches:
+        for start in range(0, whole.num_rows, BATCH):
+            batch = whole.slice(start, BATCH)
+            columns = [_values(batch.column(place)) for place in chosen]
+            yield [(next(numbers), list(values)) for values in zip(*columns, strict=True)]
+
+
+def _values(column: pa.Array) -> list[Any]:
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        # Python's moments end at microseconds; what lies below moves no use to another hour.
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError, pa.ArrowException):
+        values = [_value(one) for one in column]
+    return values
+
+
+def _value(one: Any) -> Any:
+    """A value, or its text where Python has no such value, for the row to be refused with."""
+    try:
+        return one.as_py()
+    except (ValueError, OverflowError, pa.ArrowException):
+        return f"{one.type} that cannot be read"
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        "usage", f"{path} cannot be read: {str(error).splitlines()[0]}.", "Is it what it is named?"
+    )

@@ -1,0 +1,127 @@
+"""Sources that lie in the destination: a table, a view, or a query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
+from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation, DestinationConnectionError
+
+from ...core.errors import AutomatumError, ConfigurationError, DestinationError
+from ...core.redaction import redact
+from ...warehouse.sql import sql_client
+from .readers import BATCH, Choose, Rows
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+_NAME = re.compile(r"[^\W\d][\w$]*(\.[^\W\d][\w$]*){0,2}")
+_QUERY = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*(SELECT|WITH|FROM|VALUES|\()", re.IGNORECASE | re.DOTALL)
+_ABSENT = (DatabaseUndefinedRelation, DestinationUndefinedEntity)
+
+
+def read_relation(pipeline: SupportsPipeline, name: str, forms: str, choose: Choose) -> Iterator[Rows]:
+    """A table or view.
+
+    Args:
+        pipeline: Whose destination holds it.
+        name: Its name; without a schema it lies in the pipeline's dataset.
+        forms: What else a source may be, for who mistyped it.
+        choose: See `tables`.
+
+    Raises:
+        ConfigurationError: There is none of this name.
+        DestinationError: The destination cannot be reached, or breaks off.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError("usage", f"{name!r} is not the name of a table or view.", forms)
+
+    def text(client: Any) -> str:
+        parts = name.split(".")
+        if len(parts) == 1:
+            return f"SELECT * FROM {client.make_qualified_table_name(name)}"  # noqa: S608  escaped
+        return f"SELECT * FROM {'.'.join(client.escape_column_name(part) for part in parts)}"  # noqa: S608  escaped
+
+    return _read(pipeline, text, name, choose)
+
+
+def read_query(pipeline: SupportsPipeline, query: str, choose: Choose) -> Iterator[Rows]:
+    """What a query of the user's own gives; names without a schema lie in the pipeline's dataset, where it has a
+    search path.
+
+    Raises:
+        ConfigurationError: It is no query, or the destination does not understand it.
+        DestinationError: The destination cannot be reached, or breaks off.
+    """
+    if not _QUERY.match(query):
+        raise ConfigurationError("usage", "only a query can be read: after `sql:` comes SELECT or WITH.")
+    return _read(pipeline, lambda client: query.strip().rstrip(";"), None, choose)
+
+
+def read_dicts(pipeline: SupportsPipeline, source: str) -> Iterator[dict[str, Any]]:
+    """Whole rows of a table, a view, or a query after `sql:`, as dicts.
+
+    Args:
+        pipeline: Whose destination holds it.
+        source: Name, or `sql:SELECT ...`.
+
+    Raises:
+        ConfigurationError: There is no such relation, or it is no query.
+        DestinationError: The destination cannot be reached, or breaks off.
+    """
+    names: list[str] = []
+
+    def everything(columns: Sequence[str]) -> list[int]:
+        names.extend(columns)
+        return list(range(len(columns)))
+
+    query = source.lower().startswith("sql:")
+    batches = (
+        read_query(pipeline, source[4:], everything)
+        if query
+        else read_relation(pipeline, source, "Write the name of a table or view, or `sql:SELECT ...`.", everything)
+    )
+    for batch in batches:
+        for _, values in batch:
+            yield dict(zip(names, values, strict=True))
+
+
+def _read(pipeline: SupportsPipeline, text: Callable[[Any], str], name: str | None, choose: Choose) -> Iterator[Rows]:
+    try:
+        with sql_client(pipeline) as client, client.execute_query(text(client)) as cursor:
+            chosen = choose([str(one[0]) for one in cursor.description or ()])
+            position = 0
+            while batch := cursor.fetchmany(BATCH):
+                yield [(number, [row[place] for place in chosen]) for number, row in enumerate(batch, position + 1)]
+                position += len(batch)
+    except (DestinationConnectionError, SqlClientNotAvailable) as error:
+        raise DestinationError(
+            f"The destination cannot be reached: {_line(error)}", "Check its credentials; usage needs one with SQL."
+        ) from None
+    except _ABSENT as error:
+        raise _absent(pipeline, name, error) from None
+    except DatabaseException as error:
+        raise ConfigurationError("usage", f"the destination refuses the query: {_line(error)}") from None
+    except AutomatumError:
+        raise
+    except Exception as error:
+        # Where dlt lets a driver's own error through, as at connecting to Postgres or at fetching: they have no
+        # ancestor in common.
+        raise DestinationError(f"The destination cannot be reached or broke off: {_line(error)}") from None
+
+
+def _absent(pipeline: SupportsPipeline, name: str | None, error: Exception) -> ConfigurationError:
+    if name is None:
+        return ConfigurationError("usage", f"the query names something that is not there: {_line(error)}")
+    return ConfigurationError(
+        "usage",
+        f"there is no table or view {name} in the destination.",
+        f"Without a schema it is looked up in the dataset {pipeline.dataset_name}; write schema.{name} for another, or "
+        "`sql:SELECT ...`.",
+    )
+
+
+def _line(error: Exception) -> str:
+    return redact(str(error)).splitlines()[0][:300] if str(error) else type(error).__name__

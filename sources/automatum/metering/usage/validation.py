@@ -1,0 +1,167 @@
+"""Rows of the source to `UsageRow`s, or the reasons why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from ..model import Grain, Refusal, UsageRow
+from ..rules import VendorRules, rules_of
+from .parse import ParseError, describe, read_amount, read_day, read_moment
+from .usage import FAULT
+
+_IDS = ("vendor", "listing_id", "customer_id", "dimension")
+_TEXTS = ("title", "description", "per")
+
+
+def validate(
+    rows: Iterable[tuple[int, Mapping[str, Any]]], grain: Grain, now: datetime
+) -> Iterator[UsageRow | Refusal]:
+    """Check each row by itself.
+
+    Args:
+        rows: Positions and values by our column names, as `read_usage` gives them.
+        grain: Whether lines stand for hours or for days.
+        now: The current time, aware.
+
+    Yields:
+        For each row either itself or one refusal, which names everything that is wrong with it.
+    """
+    for position, values in rows:
+        yield _Check(values, grain, now).row(position)
+
+
+class _Check:
+    """One row, and what is wrong with it."""
+
+    def __init__(self, values: Mapping[str, Any], grain: Grain, now: datetime) -> None:
+        self._values = values
+        self._grain = grain
+        self._now = now
+        self._wrong: list[str] = []
+
+    def row(self, position: int) -> UsageRow | Refusal:
+        if fault := self._values.get(FAULT):
+            return Refusal(position, str(fault))
+        vendor, listing_id, customer_id, dimension = map(self._id, _IDS)
+        vendor = vendor.lower()
+        rules = rules_of(vendor)
+        if len(dimension) > rules.key_length:
+            self._wrong.append(f"dimension: has more than {rules.key_length} characters")
+        units = self._amount("units", rules)
+        price = self._amount("price", rules)
+        title, description, per = map(self._text, _TEXTS)
+        used_at, day = self._use(rules)
+        if self._wrong or units is None or price is None or day is None:
+            return Refusal(position, "; ".join(self._wrong))
+        return UsageRow(
+            position, vendor, listing_id, customer_id, dimension, units, price, used_at, day, title, description, per
+        )
+
+    def _id(self, name: str) -> str:
+        value = self._values.get(name)
+        if is_missing(value):
+            self._wrong.append(f"{name} is missing")
+            return ""
+        if isinstance(value, (bool, bytes, float)) or not isinstance(value, (str, int, UUID, Decimal)):
+            self._wrong.append(
+                f"{name}: {_shown(value)} is not text; read the column as text, so that no digit is lost"
+            )
+            return ""
+        if isinstance(value, Decimal) and (not value.is_finite() or value.as_tuple().exponent != 0):
+            self._wrong.append(f"{name}: {value} has decimals; read the column as text")
+            return ""
+        text = str(value).strip()
+        # Also what cannot be sent at all, and the separator in the ids of lines.
+        if not text.isprintable():
+            self._wrong.append(f"{name}: {text!r} has characters that cannot be seen")
+        return text
+
+    def _text(self, name: str) -> str | None:
+        value = self._values.get(name)
+        if is_missing(value):
+            return None
+        text = str(value).strip()
+        if not isinstance(value, (str, int, Decimal)) or isinstance(value, bool) or not _can_be_sent(text):
+            self._wrong.append(f"{name}: {_shown(value)} is not text")
+        return text
+
+    def _amount(self, name: str, rules: VendorRules) -> Decimal | None:
+        value = self._values.get(name)
+        # A number that is not one says more than that something is missing.
+        if is_missing(value) and not isinstance(value, (float, Decimal)):
+            self._wrong.append(f"{name} is missing")
+            return None
+        try:
+            number = read_amount(value)
+        except ParseError as error:
+            self._wrong.append(f"{name}: {error}")
+            return None
+        misfit = rules.misfit_of_units(number) if name == "units" else rules.misfit_of_price(number)
+        if misfit:
+            self._wrong.append(f"{name}: {misfit}")
+        return number
+
+    def _use(self, rules: VendorRules) -> tuple[datetime | None, date | None]:
+        """Moment and UTC date of use; the moment is None where the row has only a date."""
+        at, on = self._read("usage_at", read_moment), self._read("usage_date", read_day)
+        if at is None and on is None:
+            if not any(text.startswith("usage_") for text in self._wrong):
+                self._wrong.append("usage_at (or usage_date) is missing")
+            return None, None
+        moment = at if isinstance(at, datetime) else None
+        day = on if at is None else (at.date() if isinstance(at, datetime) else at)
+        assert day is not None  # One of the two was given.
+        named = "usage_date" if at is None else "usage_at"
+        if on is not None and on != day:
+            self._wrong.append(f"usage_at lies on {day} (UTC), usage_date is {on}")
+        self._check_future(named, moment, day, rules)
+        if self._grain == "hour" and moment is None:
+            self._wrong.append(f"{named}: has a date only; use --grain day")
+        return moment, day
+
+    def _read(self, name: str, read: Any) -> Any:
+        value = self._values.get(name)
+        if is_missing(value):
+            return None
+        try:
+            return read(value)
+        except ParseError as error:
+            self._wrong.append(f"{name}: {error}")
+            return None
+
+    def _check_future(self, named: str, moment: datetime | None, day: date, rules: VendorRules) -> None:
+        latest = self._now + rules.future_tolerance
+        if moment is not None and moment > latest:
+            ahead = describe(moment - self._now)
+            self._wrong.append(f"{named} is {ahead} in the future ({moment.isoformat()})")
+        elif day > latest.date():
+            self._wrong.append(f"{named} is in the future ({day})")
+
+
+def is_missing(value: Any) -> bool:
+    """Null, blank text, or a frame's word for null."""
+    if value is None:
+        return True
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    # NaN and NaT are the only values that do not equal themselves.
+    return isinstance(value, (float, datetime)) and value != value
+
+
+def _can_be_sent(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,128 @@
+"""Can this application read what it should? Asked with at most one request a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+
+from ..api.pages import read_page, read_report
+from ..api.session import ApiSession
+from ..core.clock import utc
+from ..core.errors import EXIT_ACCESS, EXIT_COMPLETE, AutomatumError, MoreToDo, ScopeMissing
+from ..endpoints import METERING_SCOPE, Endpoint
+
+State = Literal["ok", "no scope", "failed"]
+
+
+@dataclass
+class TableCheck:
+    """One table's answer.
+
+    Attributes:
+        table: Table name.
+        scope: Scope that it needs.
+        state: `ok`, `no scope` or `failed`.
+        announced: Rows that the list announced; None for reports.
+        error: What went wrong.
+    """
+
+    table: str
+    scope: str
+    state: State
+    announced: int | None = None
+    error: AutomatumError | None = None
+
+
+@dataclass
+class CheckReport:
+    """What a check found.
+
+    Attributes:
+        granted: Scopes of the token; None if the token does not say.
+        tables: One answer a table.
+        can_push: Whether usage may be pushed.
+        windows: The quota's windows after the check.
+        errors: All faults, the missing scopes of named tables in one.
+    """
+
+    granted: frozenset[str] | None
+    tables: list[TableCheck]
+    can_push: bool
+    windows: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[AutomatumError] = field(default_factory=list)
+    requests: int = 0
+    token_requests: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every granted table answers and nothing that was asked for is missing."""
+        codes = sorted({error.exit_code for error in self.errors}, reverse=True)
+        return codes[0] if codes else EXIT_COMPLETE if self.tables else EXIT_ACCESS
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as one JSON object."""
+        return {
+            "ok": self.exit_code == EXIT_COMPLETE,
+            "granted_scopes": None if self.granted is None else sorted(self.granted),
+            "can_push": self.can_push,
+            "requests": self.requests,
+            "token_requests": self.token_requests,
+            "tables": {
+                one.table: {
+                    "scope": one.scope,
+                    "state": one.state,
+                    "announced": one.announced,
+                    "problem": one.error.message if one.error else "",
+                    "next_step": one.error.next_step if one.error else "",
+                }
+                for one in self.tables
+            },
+            "windows": self.windows,
+            "errors": [error.as_json() for error in self.errors],
+        }
+
+
+def check(connection: ApiSession) -> CheckReport:
+    """Take a token, hold its scopes against each table's need, and ask each granted table for its first page.
+
+    Raises:
+        AccessError: The credentials are refused.
+        ApiUnreachable: The token endpoint gives no answer.
+    """
+    named = tuple(connection.settings.tables or ())
+    chosen = connection.select(named)
+    missing = connection.missing_scopes(chosen)
+    granted = connection.transport.tokens.scopes()
+    report = CheckReport(granted, [], can_push=granted is None or METERING_SCOPE in granted)
+    if missing and named:
+        report.errors.append(ScopeMissing(missing, granted or frozenset()))
+    for endpoint in chosen:
+        if endpoint.group in missing:
+            error = ScopeMissing({endpoint.table: endpoint.scope}, granted or frozenset())
+            report.tables.append(TableCheck(endpoint.table, endpoint.scope, "no scope", error=error))
+            continue
+        answer = _ask(connection, endpoint)
+        report.tables.append(answer)
+        if answer.error:
+            report.errors.append(answer.error)
+    if missing and not named and len(missing) == len({one.group for one in chosen}):
+        report.errors.append(ScopeMissing(missing, granted or frozenset()))
+    report.windows = connection.transport.quota.state()
+    report.requests, report.token_requests = connection.budget.requests, connection.budget.token_requests
+    return report
+
+
+def _ask(connection: ApiSession, endpoint: Endpoint) -> TableCheck:
+    answer = TableCheck(endpoint.table, endpoint.scope, "ok")
+    try:
+        if endpoint.kind == "list":
+            answer.announced = read_page(connection.transport, endpoint, 1, {}).total
+        else:
+            today = utc(connection.clock.time()).date()
+            read_report(connection.transport, endpoint, today - timedelta(days=1), today)
+    except MoreToDo:
+        raise
+    except AutomatumError as error:
+        answer.state, answer.error = "failed", error
+    return answer

@@ -1,0 +1,70 @@
+"""What can be had, in words: the table of endpoints as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from ..endpoints import Child, Column, Endpoint
+from ..schema.arrow_tables import POSITION, Table, child_schema
+
+
+def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """Tables with their columns, types, key, path, scope and standing (documented or assumed).
+
+    Args:
+        endpoints: What to describe, overrides applied.
+    """
+    tables: dict[str, Any] = {}
+    for one in endpoints:
+        tables[one.table] = {
+            "group": one.group,
+            "kind": one.kind,
+            "path": f"/api/v1/{one.path}",
+            "scope": one.scope,
+            "key": list(one.key),
+            "parent": None,
+            "documented": one.documented,
+            "columns": _columns(Table(one).schema, one.columns),
+        }
+        for child in one.children:
+            tables[child.table] = _child(one, child)
+    return {"tables": tables}
+
+
+def _child(parent: Endpoint, child: Child) -> dict[str, Any]:
+    return {
+        "group": parent.group,
+        "kind": "child",
+        "path": f"/api/v1/{parent.path}",
+        "scope": parent.scope,
+        "key": [child.parent_key, POSITION],
+        "parent": parent.table,
+        "documented": False,
+        "columns": _columns(child_schema(child), child.columns),
+    }
+
+
+def _columns(schema: pa.Schema, columns: Sequence[Column]) -> dict[str, Any]:
+    named = {column.name: column for column in columns}
+    described: dict[str, Any] = {}
+    for one in schema:
+        column = named.get(one.name)
+        described[one.name] = {
+            "type": column.type if column else _type_name(one),
+            "nullable": one.nullable,
+            # The connector's own columns are neither documented nor assumed.
+            "origin": ("documented" if column.documented else "assumed") if column else "connector",
+            "from": [place.path for place in column.places] if column else [],
+        }
+    return described
+
+
+def _type_name(one: pa.Field) -> str:
+    if one.name == "extra":
+        return "json"
+    if pa.types.is_timestamp(one.type):
+        return "timestamp"
+    return {"string": "text", "int64": "bigint", "bool": "bool"}[str(one.type)]

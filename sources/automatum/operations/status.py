@@ -1,0 +1,58 @@
+"""What the last syncs did, asked of the destination alone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from dlt.common.pipeline import SupportsPipeline
+
+from ..endpoints import ORGANIZATION
+from ..schema.arrow_tables import EXTRA
+from ..sync.prior_state import last_verdict
+from ..warehouse.dataset import has_organizations, query
+from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, json_object, moment
+
+_COLUMNS = (
+    "table_name", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",
+    "inserted", "updated", "deleted", "unchanged", EXTRA,
+)  # fmt: skip
+
+
+def status(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
+    """The last sweep of each table, its verdict, age and cost; and sweeps that are under way; by organization, if any.
+
+    Args:
+        pipeline: The pipeline whose destination is asked.
+        now: Epoch seconds.
+
+    Raises:
+        DestinationError: The destination cannot be reached or read.
+    """
+    if has_organizations(pipeline):
+        names = dict.fromkeys(name for (name,) in query(pipeline, SWEEPS_TABLE, (ORGANIZATION,)))
+        return {"organizations": {name: _status(pipeline, now, name) for name in sorted(names)}}
+    return _status(pipeline, now, None)
+
+
+def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None) -> dict[str, Any]:
+    present = datetime.fromtimestamp(now, timezone.utc)
+    tables: dict[str, Any] = {}
+    verdicts: dict[str, list[tuple[datetime, str, dict[str, Any]]]] = {}
+    for row in query(pipeline, SWEEPS_TABLE, _COLUMNS, "finished_at", organization_id):
+        facts = dict(zip(_COLUMNS, row, strict=True))
+        table, finished = facts.pop("table_name"), moment(facts.pop("finished_at"))
+        verdicts.setdefault(table, []).append((finished, facts["verdict"], json_object(facts.pop(EXTRA))))
+        if table not in tables:
+            age = round((present - finished).total_seconds())
+            tables[table] = {**facts, "reason": facts["reason"] or "", "finished_at": finished, "age_seconds": age}
+    under_way: dict[str, Any] = {}
+    columns = ("table_name", "page", "total", "read_at")
+    for table, page, total, read_at in query(pipeline, PAGES_TABLE, columns, organization_id=organization_id):
+        over = last_verdict(verdicts.get(table, ()))
+        if over and moment(read_at) < over:
+            continue
+        so_far = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": moment(read_at)})
+        so_far["pages"] = max(so_far["pages"], page)
+        so_far["last_read_at"] = max(so_far["last_read_at"], moment(read_at))
+    return {"tables": tables, "under_way": under_way}

@@ -1,0 +1,175 @@
+"""JSON values to Arrow arrays of a column's type.
+
+A value that its column cannot hold exactly is a misfit: the column gets the nearest it can hold (a rounded decimal, the
+date of a timestamp) or null, and the caller keeps the value itself elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timezone
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+from typing import Any
+
+import pendulum
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..endpoints import ColumnType
+
+DECIMAL = pa.decimal128(38, 9)
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+ARROW_TYPES: dict[ColumnType, pa.DataType] = {
+    "text": pa.string(),
+    "timestamp": TIMESTAMP,
+    "date": pa.date32(),
+    "decimal": DECIMAL,
+    "bigint": pa.int64(),
+    "bool": pa.bool_(),
+}
+
+_QUANTUM = Decimal(1).scaleb(-9)
+_LARGEST = Decimal(10) ** 29
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_MILLISECONDS_FROM = 100_000_000_000
+"""Epoch numbers from here on are milliseconds: as seconds they would lie beyond the year 5000."""
+
+Converted = tuple[Any, bool]
+
+
+def convert(values: Sequence[Any], type_: ColumnType) -> tuple[pa.Array, frozenset[int]]:
+    """One column.
+
+    Args:
+        values: JSON values, None for absent or null.
+        type_: Type of the column.
+
+    Returns:
+        The array, and the positions of the misfits.
+    """
+    fast = _fast(values, type_)
+    if fast is not None:
+        return fast, frozenset()
+    one = _ONE[type_]
+    kept: list[Any] = []
+    misfits: set[int] = set()
+    for position, value in enumerate(values):
+        if value is None:
+            kept.append(None)
+            continue
+        held, exact = one(value)
+        kept.append(held)
+        if not exact:
+            misfits.add(position)
+    return pa.array(kept, ARROW_TYPES[type_]), frozenset(misfits)
+
+
+def _fast(values: Sequence[Any], type_: ColumnType) -> pa.Array | None:
+    """The whole column at once, or None if any value needs a look."""
+    if type_ == "decimal":
+        return None
+    try:
+        if type_ == "bool":
+            return pa.array(values, pa.bool_())
+        if type_ == "bigint":
+            # Arrow would take 2.5 for 2, and True for 1.
+            whole = all(value is None or type(value) is int for value in values)
+            return pa.array(values, pa.int64()) if whole else None
+        text = pa.array(values, pa.string())
+        if type_ == "text":
+            return text
+        if type_ == "date":
+            days = pc.utf8_length(text)
+            return text.cast(pa.date32()) if not pc.any(pc.not_equal(days, 10)).as_py() else None
+        return text.cast(TIMESTAMP)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError):
+        return None
+
+
+def _text(value: Any) -> Converted:
+    if isinstance(value, str):
+        clean = value.encode("utf-8", "replace").decode()
+        return clean, clean == value
+    if isinstance(value, bool):
+        return ("true" if value else "false"), True
+    if isinstance(value, (int, float, Decimal)):
+        return str(value), True
+    return None, False
+
+
+def _decimal(value: Any) -> Converted:
+    if isinstance(value, bool):
+        return None, False
+    if isinstance(value, str):
+        value = value.strip()
+        if not _NUMBER.fullmatch(value):
+            return None, False
+    elif not isinstance(value, (int, float, Decimal)):
+        return None, False
+    try:
+        # A float is the double nearest to the number that was sent; its repr is the shortest that names that double.
+        number = Decimal(repr(value) if isinstance(value, float) else value)
+        with localcontext() as context:
+            context.prec = 60
+            held = number.quantize(_QUANTUM, ROUND_HALF_EVEN)
+            return (held, held == number) if abs(held) < _LARGEST else (None, False)
+    except InvalidOperation:
+        return None, False
+
+
+def _timestamp(value: Any) -> Converted:
+    if isinstance(value, bool):
+        return None, False
+    try:
+        if isinstance(value, (int, float, Decimal)):
+            number = float(value)
+            seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else number
+            return datetime.fromtimestamp(seconds, timezone.utc), True
+        if not isinstance(value, str):
+            return None, False
+        parsed: Any = pendulum.parse(value, tz="UTC")
+    except (ValueError, OverflowError, OSError):
+        return None, False
+    # Durations, intervals and times of day parse too; and "2026-01" is less than a moment.
+    return (parsed.astimezone(timezone.utc), len(value) >= 8) if isinstance(parsed, datetime) else (None, False)
+
+
+def _date(value: Any) -> Converted:
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        try:
+            return date.fromisoformat(value), True
+        except ValueError:
+            return None, False
+    moment, exact = _timestamp(value)
+    if moment is None:
+        return None, False
+    # Midnight UTC is a date; any other time of day says something that a date does not.
+    midnight = (moment.hour, moment.minute, moment.second, moment.microsecond) == (0, 0, 0, 0)
+    return moment.date(), exact and midnight
+
+
+def _bigint(value: Any) -> Converted:
+    number, _ = _decimal(value)
+    if number is None or number != number.to_integral_value() or not -(2**63) <= number < 2**63:
+        return None, False
+    return int(number), True
+
+
+def _bool(value: Any) -> Converted:
+    if isinstance(value, bool):
+        return value, True
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true", True
+    return None, False
+
+
+_ONE: dict[ColumnType, Callable[[Any], Converted]] = {
+    "text": _text,
+    "timestamp": _timestamp,
+    "date": _date,
+    "decimal": _decimal,
+    "bigint": _bigint,
+    "bool": _bool,
+}

@@ -1,0 +1,113 @@
+"""Every version of every row: `<table>_history`.
+
+A version begins when its row was read, and ends where the next version of the same row begins: whoever writes a version
+writes the end of the one before it too, in the same package. Both are merged by row and beginning, so that a package
+that is loaded twice, or in part and then again, leaves what it would have left at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ..endpoints import Endpoint
+from ..schema.arrow_tables import DELETED_AT, LOAD_ID, ROW_HASH, SYNCED_AT, Table
+from ..schema.tombstones import from_destination
+from ..warehouse.dataset import read_rows
+from ..warehouse.sql import moment
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+VERSION = "_version"
+IS_DELETED = "deleted"
+VALID_FROM = "valid_from"
+VALID_TO = "valid_to"
+
+_STAMP = pa.timestamp("us", tz="UTC")
+_INSTANT = timedelta(microseconds=1)
+
+
+def history_table(endpoint: Endpoint) -> str:
+    """Name of the table that keeps every version."""
+    return f"{endpoint.table}_history"
+
+
+class History:
+    """Turns rows of a table into versions.
+
+    Args:
+        table: Whose rows.
+        pipeline: Its destination is asked for the versions that end; None if there is none.
+        empty: The history holds nothing yet.
+
+    Attributes:
+        name: Name of its table.
+        schema: Arrow schema of its table.
+    """
+
+    def __init__(self, table: Table, pipeline: SupportsPipeline | None, empty: bool) -> None:
+        self.name = history_table(table.endpoint)
+        self._key = table.endpoint.row_key
+        self._organization_id = table.organization_id
+        self._pipeline = pipeline
+        self._empty = empty
+        self.schema = _schema(table.schema)
+        self._written: set[str] = set()
+
+    def versions(self, rows: pa.Table, deleted: bool) -> pa.Table | None:
+        """The versions that these rows begin, and those that they end; None if they change nothing.
+
+        Args:
+            rows: Rows of the table, each key at most once.
+            deleted: They are gone.
+        """
+        keys = rows[self._key].to_pylist()
+        running = self._running(keys)
+        marks = [f"{hash_}:deleted" if deleted else hash_ for hash_ in rows[ROW_HASH].to_pylist()]
+        begins: list[datetime] = []
+        changed: list[bool] = []
+        ended: list[dict[str, Any]] = []
+        for key, mark, at in zip(keys, marks, rows[SYNCED_AT].to_pylist(), strict=True):
+            last = running.get(key)
+            changed.append(last is None or last[VERSION] != mark)
+            # A clock that was set back must not let a version begin before the one that it follows.
+            begins.append(at if last is None else max(at, moment(last[VALID_FROM]) + _INSTANT))
+            if last is not None and changed[-1]:
+                ended.append({**last, VALID_TO: begins[-1]})
+        kept = rows.drop_columns([name for name in rows.column_names if name in (DELETED_AT, LOAD_ID)])
+        for name, values in (
+            (IS_DELETED, pa.array([deleted] * len(rows), pa.bool_())),
+            (VERSION, pa.array(marks, pa.string())),
+            (VALID_FROM, pa.array(begins, _STAMP)),
+            (VALID_TO, pa.nulls(len(rows), _STAMP)),
+        ):
+            kept = kept.append_column(self.schema.field(name), values)
+        self._written.update(keys)
+        begun = kept.filter(pa.array(changed)).cast(self.schema)
+        made = pa.concat_tables([from_destination(self.schema, ended), begun])
+        return made if made.num_rows else None
+
+    def _running(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The open version of each key; of a history that was empty only what this run has written is asked for."""
+        asked = [key for key in keys if key in self._written] if self._empty else list(keys)
+        if self._pipeline is None or not asked:
+            return {}
+        found = read_rows(self._pipeline, self.name, self._key, asked, self._organization_id)
+        return {row[self._key]: row for row in found if row[VALID_TO] is None}
+
+
+def _schema(table: pa.Schema) -> pa.Schema:
+    own = [one for one in table if one.name not in (DELETED_AT, LOAD_ID)]
+    return pa.schema(
+        [
+            *own,
+            pa.field(IS_DELETED, pa.bool_(), nullable=False),
+            pa.field(VERSION, pa.string(), nullable=False),
+            pa.field(VALID_FROM, _STAMP, nullable=False),
+            pa.field(VALID_TO, _STAMP),
+        ]
+    )

@@ -1,0 +1,264 @@
+"""What the destination holds of a table, read once before it is swept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from dlt.destinations.exceptions import DatabaseException
+
+from ..core.redaction import redact
+from ..endpoints import Endpoint
+from ..schema.arrow_tables import DELETED_AT, LOAD_ID, POSITION, ROW_HASH, SYNCED_AT
+from ..warehouse.sql import (
+    CANNOT,
+    PAGES_TABLE,
+    SWEEPS_TABLE,
+    client_of,
+    json_object,
+    moment,
+    own_rows,
+    select,
+    unreadable,
+    whole_packages,
+)
+from .results import DELETED, FULL, ORDERED, PARTIAL, KnownRows, PageRecord
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+logger = logging.getLogger("automatum")
+
+FAILED = "failed"
+"""Verdict of a sweep that an error ended, in the records alone: a later run may go on with it."""
+SKIPPED = "skipped"
+"""Verdict of a report that the API does not know, in the records alone."""
+_SWEEPS_LOOKED_AT = 200
+
+
+@dataclass
+class PastSweep:
+    """A sweep that reached its verdict.
+
+    Attributes:
+        id: Its id.
+        finished_at: When.
+        verdict: `complete` or `incomplete`.
+        facts: What else was written down: `candidates`, `ordered`, `full`, `drift`.
+    """
+
+    id: str
+    finished_at: datetime
+    verdict: str
+    facts: dict[str, Any]
+
+
+@dataclass
+class Unfinished:
+    """A sweep that was interrupted, as far as its pages were loaded.
+
+    Attributes:
+        id: Its id.
+        started_at: When.
+        read_at: When its last page arrived.
+        pages: Its pages.
+        state: What it knew after the last of them.
+        requests: What it had cost by then.
+    """
+
+    id: str
+    started_at: datetime
+    read_at: datetime
+    pages: list[PageRecord]
+    state: dict[str, Any]
+    requests: int
+
+
+@dataclass
+class PriorState:
+    """What the destination holds about a table.
+
+    Attributes:
+        known: Keys and hashes.
+        past: Sweeps that reached their verdict, the latest first.
+        unfinished: The one to go on with.
+        versioned: The history holds something.
+    """
+
+    known: KnownRows
+    past: list[PastSweep] = field(default_factory=list)
+    unfinished: Unfinished | None = None
+    versioned: bool = False
+
+    def in_order(self, now: datetime, within: timedelta) -> bool:
+        """Whether a full sweep of late, and all since, came newest first: then the next may end early.
+
+        Args:
+            now: The present.
+            within: Age up to which the full sweep counts.
+        """
+        if self.unfinished or not self.known.readable:
+            return False
+        for one in self.past:
+            # Whatever read a part only may have loaded the newest rows and left out older changes behind them.
+            if one.verdict != "complete" or one.facts.get(ORDERED) is not True or one.facts.get(PARTIAL):
+                return False
+            if one.facts.get(FULL):
+                return now - one.finished_at < within
+        return False
+
+
+def read_prior_state(
+    pipeline: SupportsPipeline, endpoint: Endpoint, history: str | None = None, organization_id: str | None = None
+) -> PriorState:
+    """Everything that a sweep has to know of the destination; read once.
+
+    Args:
+        pipeline: The pipeline that will load the table.
+        endpoint: Whose table.
+        history: Name of its history table. Rows that have no open version there count as changed.
+        organization_id: Whose rows, where the table holds those of several organizations.
+
+    Returns:
+        What is held. Not readable, with the reason, where the destination has no SQL or the table is not ours.
+
+    Raises:
+        DestinationError: The destination cannot be reached; better to know before a request is spent.
+    """
+    try:
+        with client_of(pipeline) as client:
+            loaded = whole_packages(client)
+            own = own_rows(organization_id)
+            held = PriorState(_read_known(client, endpoint, own))
+            if endpoint.children:
+                _forget_half_loaded(client, endpoint, held.known, loaded, own)
+            if history:
+                held.versioned = _forget_without_version(client, endpoint, history, held.known, own)
+            of_table = {**own, "table_name": endpoint.table}
+            held.past = _read_past(client, of_table, loaded)
+            held.unfinished = _read_unfinished(client, of_table, held.past, loaded)
+            return held
+    except CANNOT as error:
+        why = f"{type(error).__name__}: {redact(str(error)).splitlines()[0][:200]}"
+        logger.warning("%s cannot be read from the destination; every row is loaded again (%s)", endpoint.table, why)
+        return PriorState(KnownRows(readable=False, why=why))
+
+
+def read_children(
+    pipeline: SupportsPipeline, endpoint: Endpoint, organization_id: str | None = None
+) -> dict[str, dict[str, int]]:
+    """Child table to parent's key to the number of places in its list that the destination holds as live.
+
+    Args:
+        pipeline: The pipeline that loads the tables.
+        endpoint: Whose child tables.
+        organization_id: Whose rows, where the tables hold those of several organizations.
+
+    Raises:
+        DestinationError: The destination cannot be reached or read.
+    """
+    found: dict[str, dict[str, int]] = {}
+    try:
+        with client_of(pipeline) as client:
+            for child in endpoint.children:
+                places = found.setdefault(child.table, {})
+                columns = (child.parent_key, POSITION, DELETED_AT)
+                for key, position, deleted_at in select(client, child.table, columns, own_rows(organization_id)):
+                    if deleted_at is None:
+                        places[key] = max(places.get(key, 0), int(position) + 1)
+    except CANNOT as error:
+        raise unreadable(error) from None
+    return found
+
+
+def _read_known(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> KnownRows:
+    columns = (endpoint.row_key, ROW_HASH, DELETED_AT, SYNCED_AT)
+    known, rows = KnownRows(), 0
+    for key, row_hash, deleted_at, _ in select(client, endpoint.table, columns, own):
+        known.hashes[key] = row_hash if deleted_at is None else DELETED
+        rows += 1
+    if rows > len(known.hashes):
+        # A destination that cannot merge keeps every version; the latest counts.
+        found = sorted(select(client, endpoint.table, columns, own), key=lambda row: moment(row[3]))
+        known.hashes = {key: row_hash if deleted_at is None else DELETED for key, row_hash, deleted_at, _ in found}
+    return known
+
+
+def _forget_half_loaded(
+    client: Any, endpoint: Endpoint, known: KnownRows, loaded: set[str], own: Mapping[str, Any]
+) -> None:
+    """Let rows count as changed whose load package is not in whole: a kill may have kept their children out.
+
+    A package is loaded table by table, and marked as loaded in the end. On the same machine dlt takes up what is
+    missing; on a fresh one nobody would, and a row that is there passes for unchanged.
+    """
+    try:
+        for key, load_id in select(client, endpoint.table, (endpoint.row_key, LOAD_ID), own):
+            if load_id is not None and load_id not in loaded:
+                known.hashes[key] = ""
+    except DatabaseException as error:
+        # An earlier version loaded the table, without that column; the next package adds it.
+        logger.debug("%s has no %s yet: %s", endpoint.table, LOAD_ID, redact(str(error)))
+
+
+def _forget_without_version(
+    client: Any, endpoint: Endpoint, history: str, known: KnownRows, own: Mapping[str, Any]
+) -> bool:
+    """Let rows count as changed whose open version is not what the table holds; returns whether there are versions."""
+    columns = (endpoint.row_key, "_version", "valid_to")
+    versions, any_version = {}, False
+    for key, version, valid_to in select(client, history, columns, own):
+        any_version = True
+        if valid_to is None:
+            versions[key] = version
+    for key, held in known.hashes.items():
+        if held != DELETED and versions.get(key) != held:
+            known.hashes[key] = ""
+    return any_version
+
+
+def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str]) -> list[PastSweep]:
+    columns = ("sweep_id", "finished_at", "verdict", "extra", "load_id")
+    found = select(client, SWEEPS_TABLE, columns, where, "finished_at")
+    return [
+        PastSweep(id_, moment(finished_at), verdict, json_object(extra))
+        for id_, finished_at, verdict, extra, load_id in islice(found, _SWEEPS_LOOKED_AT)
+        if load_id in loaded
+    ]
+
+
+def _read_unfinished(
+    client: Any, where: Mapping[str, Any], past: Sequence[PastSweep], loaded: set[str]
+) -> Unfinished | None:
+    finished = {one.id for one in past if one.verdict != FAILED}
+    over = last_verdict((one.finished_at, one.verdict, one.facts) for one in past)
+    columns = ("sweep_id", "page", "keys", "total", "read_at", "load_id", "state", "started_at", "requests")
+    found = select(client, PAGES_TABLE, columns, where)
+    rows = [
+        row for row in found if row[0] not in finished and row[5] in loaded and not (over and moment(row[4]) < over)
+    ]
+    if not rows:
+        return None
+    latest = max(rows, key=lambda row: moment(row[4]))
+    pages = [
+        PageRecord(int(page), orjson.loads(keys), total, moment(read_at))
+        for id_, page, keys, total, read_at, *_ in rows
+        if id_ == latest[0]
+    ]
+    return Unfinished(latest[0], moment(latest[7]), moment(latest[4]), pages, orjson.loads(latest[6]), int(latest[8]))
+
+
+def last_verdict(sweeps: Iterable[tuple[datetime, str, dict[str, Any]]]) -> datetime | None:
+    """When the whole of a table last got a verdict; page records from before have served their purpose.
+
+    They are deleted then, but not in a destination that only adds.
+
+    Args:
+        sweeps: Of one table: when it finished, its verdict, its facts.
+    """
+    return max((at for at, verdict, facts in sweeps if verdict != FAILED and not facts.get(PARTIAL)), default=None)

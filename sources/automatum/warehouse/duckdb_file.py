@@ -1,0 +1,112 @@
+"""A copy of the DuckDB file for those who read while a sync writes: DuckDB admits one process, or readers only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from ..core.budget import Budget
+from ..core.clock import Clock
+from ..core.errors import Busy, ConfigurationError, DestinationError
+from ..core.file_lock import POLL
+from ..core.redaction import redact
+
+if TYPE_CHECKING:
+    pass
+
+
+def refresh(database: Path, copy: Path) -> None:
+    """Replace the copy, at once: who has the old one open goes on reading that.
+
+    Args:
+        database: The file; nobody else writes to it.
+        copy: The copy; its folder is there.
+
+    Raises:
+        ConfigurationError: The copy cannot be written.
+        DestinationError: The database cannot be opened.
+    """
+    made = copy.with_name(f".{copy.name}.{os.getpid()}")
+    try:
+        # Everything that was committed goes from the log into the file; the connection keeps others out meanwhile.
+        with duckdb.connect(str(database)) as connection:
+            connection.execute("CHECKPOINT")
+            shutil.copyfile(database, made)
+        with made.open("rb+") as written:
+            os.fsync(written.fileno())
+        # What a program that wrote to the old copy and died has left beside it would make the new one unreadable.
+        copy.with_name(copy.name + ".wal").unlink(missing_ok=True)
+        made.replace(copy)
+    except duckdb.Error as error:
+        raise DestinationError(f"{database} cannot be copied: {redact(str(error)).splitlines()[0]}") from None
+    except OSError as error:
+        raise ConfigurationError("--read-copy", f"{copy}: {error.strerror}.", "Name another file.") from None
+    finally:
+        with contextlib.suppress(OSError):
+            made.unlink(missing_ok=True)
+
+
+_READ_A_COPY = (
+    "Close it there: a notebook holds the file for as long as its connection is open, be it read-only. To read beside "
+    "a sync, let the sync make a copy (--read-copy FILE) and open that."
+)
+_HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
+
+
+def wait_for_file(database: Path, *, wait: float, clock: Clock, budget: Budget) -> None:
+    """Wait until no other program has a DuckDB file open.
+
+    Args:
+        database: The file; if there is none, nothing holds it.
+        wait: Seconds.
+        clock: Time.
+        budget: Bounds of the run, which also end the wait.
+
+    Raises:
+        Busy: It is still open then, or this very process has it open.
+        BudgetSpent: The run was told to stop, or its time is over.
+        DestinationError: It cannot be opened for another reason.
+    """
+    deadline = clock.monotonic() + wait
+    while (holder := _open_elsewhere(database)) is not None:
+        if clock.monotonic() >= deadline:
+            raise Busy(f"The DuckDB file {database} is open in {holder}.", _READ_A_COPY)
+        budget.pause(min(POLL, max(0.001, deadline - clock.monotonic())))
+
+
+def _open_elsewhere(database: Path) -> str | None:
+    """Who has the file open; None if nobody has."""
+    import duckdb
+
+    if not database.is_file():
+        return None
+    try:
+        # As dlt does: DuckDB takes a second connection of the same process only if it is configured like the first.
+        duckdb.connect(str(database), config={"custom_user_agent": "automatum"}).close()
+    except duckdb.ConnectionException as error:
+        if "different configuration" in str(error):
+            raise Busy(f"The DuckDB file {database} is open in this very process.", _READ_A_COPY) from None
+        raise _broken(database, error) from None
+    except duckdb.IOException as error:
+        found = _HOLDER.search(str(error))
+        if found:
+            return f"process {found[2]} ({Path(found[1]).name})"
+        if "Could not set lock" in str(error):
+            return "another program"
+        raise _broken(database, error) from None
+    except duckdb.Error as error:
+        raise _broken(database, error) from None
+    return None
+
+
+def _broken(database: Path, error: Exception) -> DestinationError:
+    return DestinationError(
+        f"The DuckDB file {database} cannot be opened: {redact(str(error)).splitlines()[0]}",
+        "Check that it is a DuckDB file, written by this version of DuckDB or an older one, and yours to write.",
+    )

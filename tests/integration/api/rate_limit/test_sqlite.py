@@ -1,0 +1,181 @@
+"""The quota in a file: what can happen to files, processes, threads and machines (I4, and nothing is ever stuck)."""
+
+import os
+import random
+import sqlite3
+import threading
+from contextlib import closing
+
+import pytest
+
+from automatum.api.rate_limit import sqlite
+from automatum.api.rate_limit.state import FORMAT
+from automatum.core.budget import Budget
+from automatum.core.errors import QuotaExhausted
+from tests.support.clocks import FakeClock
+from tests.support.quota_fixtures import spend, used, warnings
+
+
+def is_done_without(quota, budget, caplog, before=0):
+    """It counts alone, from what it knew, and says so once."""
+    spend(quota, budget, 5 - before)
+    with pytest.raises(QuotaExhausted):
+        quota.acquire(1.0, budget)
+    assert used(quota)[0] == 5
+    (said,) = warnings(caplog)
+    assert "this process counts its requests alone" in said
+    assert "sources.automatum.quota_url" in said
+    return said
+
+
+# ---- a file that cannot be used
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"not a database at all" * 100, b"SQLite format 3\0" + b"\xff" * 4000, b"SQLite format 3\0"],
+    ids=["text", "broken", "header alone"],
+)
+def test_a_file_that_is_no_database_is_done_without(path, open_one, budget, caplog, content):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    said = is_done_without(open_one(), budget, caplog)
+    assert str(path) in said
+    assert "Delete the file" in said
+    assert path.read_bytes() == content, "it may be somebody else's"
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.9])
+def test_a_file_cut_short_is_done_without(path, open_one, budget, caplog, share):
+    first = open_one(((2000, 60.0),))
+    spend(first, budget, 1500)
+    first.close()
+    with path.open("r+b") as file:
+        file.truncate(int(path.stat().st_size * share))
+    is_done_without(open_one(), budget, caplog)
+
+
+def test_a_file_that_breaks_while_it_is_used_is_done_without_and_nothing_is_forgotten(path, open_one, budget, caplog):
+    quota = open_one()
+    spend(quota, budget, 3)
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("UPDATE tally SET version = version + 1, body = x'00'")
+    is_done_without(quota, budget, caplog, before=3)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("body", f'{{"format":{FORMAT + 1}}}\n'.encode()),
+        ("body", f'{{"format":{FORMAT}}}\n'.encode()),
+        ("body", b"[]\n"),
+        ("body", b""),
+        ("body", "text"),
+        ("version", "text"),
+        ("version", 2**63 - 1),
+    ],
+    ids=["later format", "lacks all", "list", "empty", "text", "version text", "version at its end"],
+)
+def test_a_tally_that_this_version_cannot_read_is_done_without(path, open_one, budget, caplog, column, value):
+    spend(open_one(), budget)
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute(f"UPDATE tally SET version = version + 1, {column} = ?", (value,))
+    is_done_without(open_one(), budget, caplog)
+
+
+def test_a_table_of_other_columns_is_done_without(path, open_one, budget, caplog):
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("CREATE TABLE tally (something TEXT)")
+    is_done_without(open_one(), budget, caplog)
+
+
+def test_a_byte_that_changed_on_disk_never_stops_anybody(path, open_one, clock, budget, caplog):
+    """Whatever one byte becomes, requests go on: with the tally, or without it and a warning."""
+    rng = random.Random(5)
+    spend(open_one(), budget, 3)
+    open_one().acquire(None, budget)
+    with closing(sqlite3.connect(path)) as other:
+        (body,) = other.execute("SELECT body FROM tally").fetchone()
+    for _ in range(100):
+        place = rng.randrange(len(body))
+        changed = body[:place] + bytes([body[place] ^ (1 << rng.randrange(8))]) + body[place + 1 :]
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("UPDATE tally SET version = version + 1, body = ?", (changed,))
+        other = FakeClock()
+        quota = open_one(clock=other)
+        quota.settle(quota.acquire(None, Budget(other, max_seconds=4000)))
+        quota.close()
+
+
+@pytest.mark.parametrize("lies_in_the_way", ["directory", "file as folder", "dangling link"])
+def test_a_path_that_cannot_be_written_is_done_without(path, open_one, budget, caplog, lies_in_the_way):
+    """These bind root too, unlike permissions."""
+    if lies_in_the_way == "directory":
+        path.mkdir(parents=True)
+    elif lies_in_the_way == "file as folder":
+        path.parent.write_text("")
+    else:
+        path.parent.mkdir()
+        path.symlink_to(path.parent / "nowhere" / "quota.sqlite")
+    is_done_without(open_one(), budget, caplog)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_file_or_folder_that_may_only_be_read_is_done_without(path, open_one, budget, caplog, what):
+    first = open_one()
+    spend(first, budget)
+    first.close()
+    target = path if what == "file" else path.parent
+    target.chmod(0o400 if what == "file" else 0o500)
+    is_done_without(open_one(), budget, caplog)
+    target.chmod(0o700)
+
+
+def test_a_database_that_says_it_is_read_only_is_done_without(path, open_one, budget, caplog, monkeypatch):
+    """As root meets it on a read-only mount: SQLite opens the file and refuses to write."""
+    spend(open_one(), budget, 2)
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite.sqlite3, "connect", lambda _, *a, **k: connect(f"file:{path}?mode=ro", *a, uri=True, **k)
+    )
+    quota = open_one()
+    spend(quota, budget)
+    (said,) = warnings(caplog)
+    assert "readonly" in said
+    assert used(quota)[0] in (3, 4), "what it could read counts; the one that could not be stored may count twice"
+
+
+def test_a_full_disk_is_done_without_and_nothing_is_forgotten(path, open_one, budget, caplog, monkeypatch):
+    """A database that may have no more pages says the same as a disk that has none."""
+    quota = open_one(((3000, 60.0),))
+    spend(quota, budget, 1000)
+    (pages,) = quota._store._connection.execute("PRAGMA page_count").fetchone()
+    quota._store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    spend(quota, budget, 1500)
+    (said,) = warnings(caplog)
+    assert "full" in said
+    assert used(quota)[0] in (2500, 2501), "the one that could not be stored may count twice"
+
+
+def test_a_file_that_another_holds_for_too_long_is_done_without(path, open_one, budget, caplog, monkeypatch):
+    monkeypatch.setattr(sqlite, "BUSY", 0.05)
+    quota = open_one()
+    spend(quota, budget, 2)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        is_done_without(quota, budget, caplog, before=2)
+
+
+def test_a_file_that_another_holds_for_a_moment_is_waited_for(path, open_one, budget, caplog):
+    quota = open_one()
+    spend(quota, budget)
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        timer = threading.Timer(0.2, other.execute, ("COMMIT",))
+        timer.start()
+        spend(quota, budget)
+        timer.join()
+    assert warnings(caplog) == []
+    assert used(quota)[0] == 2

@@ -1,0 +1,301 @@
+"""I4: one quota for all who share it, wherever it is kept. The same tests for memory, SQLite and Redis."""
+
+import threading
+
+import pytest
+
+from automatum.api.rate_limit.windows import IN_FLIGHT, STALE, Window
+from automatum.core.budget import Budget
+from automatum.core.errors import BudgetSpent, QuotaExhausted
+from tests.support.quota_fixtures import WIDE, spend, used
+from tests.support.quota_stage import Hung
+
+MINUTE = Window("application", 3, 60.0).span
+"""Seconds for which a request counts in a window of a minute, guard included."""
+GUARD = Window("application", 10, 3600.0).span - 3600
+"""Seconds by which a request counts longer than an hour in a window of that length."""
+
+
+def taker(quota, budget, order, name, after=0.0, count=1, **more):
+    """An actor that comes after so many seconds and notes its name and the time for each request that it may send."""
+
+    def act():
+        if after:
+            quota._clock.sleep(after)
+        for _ in range(count):
+            ticket = quota.acquire(None, budget, **more)
+            order.append((name, quota._clock.monotonic()))
+            quota.settle(ticket)
+
+    return act
+
+
+def names(order):
+    return [name for name, _ in order]
+
+
+# ---- one count for all
+
+
+def test_what_one_sends_counts_for_the_other(shop, budget, clock):
+    one, other = shop.quota(), shop.quota()
+    spend(one, budget, 2)
+    spend(other, budget)
+    assert used(one) == used(other) == [3, 3]
+    with pytest.raises(QuotaExhausted, match="application: 3 requests per minute"):
+        one.acquire(1.0, budget)
+    clock.advance(MINUTE)
+    assert used(one) == used(other) == [0, 0]
+
+
+def test_a_request_counts_from_before_it_is_sent_and_ages_from_its_answer(shop, budget, clock):
+    one, other = shop.quota(((1, 60.0),)), shop.quota(((1, 60.0),))
+    ticket = one.acquire(None, budget)
+    with pytest.raises(QuotaExhausted):
+        other.acquire(1.0, budget)
+    clock.advance(30)
+    other.settle(ticket)  # a ticket is known to all
+    spend(other, budget)
+    assert clock.slept == pytest.approx(MINUTE, abs=0.01)
+
+
+def test_a_released_ticket_was_never_sent(shop, budget, clock):
+    one, other = shop.quota(((1, 60.0),)), shop.quota(((1, 60.0),))
+    one.release(one.acquire(None, budget))
+    spend(other, budget)
+    assert clock.slept == 0
+
+
+def test_settling_twice_and_after_a_release_counts_no_more(shop, budget):
+    quota = shop.quota()
+    ticket, gone = quota.acquire(None, budget), quota.acquire(None, budget)
+    quota.release(gone)
+    for one in (ticket, ticket, gone):
+        quota.settle(one)
+    assert used(quota) == [1, 1]
+
+
+def test_a_lost_ticket_begins_to_age(shop, budget, clock):
+    one, other = shop.quota(((1, 60.0),)), shop.quota(((1, 60.0),))
+    one.acquire(None, budget)
+    clock.advance(IN_FLIGHT)
+    assert used(other) == [1, 1]
+    spend(other, budget)
+    assert clock.slept == pytest.approx(MINUTE, abs=0.01)
+
+
+def test_state_and_forecast_change_nothing_and_are_the_same_for_all(shop, budget):
+    one, other = shop.quota(), shop.quota()
+    spend(one, budget, 2)
+    for _ in range(3):
+        assert one.state() == other.state()
+        assert one.wait_for(4) == other.wait_for(4) == pytest.approx(MINUTE, abs=0.01)
+    assert other.wait_for(1) == 0
+    assert used(one) == [2, 2]
+
+
+def test_the_forecast_is_what_then_happens(shop, budget, clock):
+    one, other = shop.quota(((4, 10.0), (9, 60.0))), shop.quota(((4, 10.0), (9, 60.0)))
+    spend(one, budget, 3)
+    forecast = other.wait_for(20)
+    spend(other, budget, 20)
+    assert clock.slept == pytest.approx(forecast, abs=0.1)
+
+
+# ---- what the server says
+
+
+def test_a_gate_is_seen_by_all(shop, budget, clock):
+    one, other = shop.quota(), shop.quota()
+    one.hold(90, "held by one")
+    with pytest.raises(QuotaExhausted, match="held by one"):
+        other.acquire(10, budget)
+    spend(other, budget)
+    assert clock.slept == pytest.approx(90, abs=0.01)
+
+
+def test_an_adopted_limit_is_seen_by_all_and_given_up_by_all(shop, clock):
+    one, other = shop.quota(((50, 60.0), (1000, 3600.0))), shop.quota(((50, 60.0), (1000, 3600.0)))
+    one.observe({"X-RateLimit-Limit": "200"}, clock.time())
+    assert [window["limit"] for window in other.state()][:2] == [50, 200]
+    other.observe({"X-RateLimit-Limit": "1000"}, clock.time())
+    assert [window["limit"] for window in one.state()][:2] == [50, 1000]
+
+
+def test_what_others_used_is_seen_by_all_until_the_server_forgets_it(shop, budget, clock):
+    one, other = shop.quota(((10, 3600.0),)), shop.quota(((10, 3600.0),))
+    spend(one, budget)
+    said = {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "4", "X-RateLimit-Reset": str(clock.time() + 600)}
+    one.observe(said, clock.time())
+    assert used(other)[0] == 6
+    clock.advance(600 + GUARD - 0.01)
+    assert used(other)[0] == 6
+    clock.advance(0.02)
+    assert used(other)[0] == 1
+
+
+def test_an_empty_bucket_closes_the_gate_for_all(shop, budget, clock):
+    one, other = shop.quota(((10, 3600.0),)), shop.quota(((10, 3600.0),))
+    one.observe({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(clock.time() + 600)}, clock.time())
+    spend(other, budget)
+    assert clock.slept == pytest.approx(600 + GUARD, abs=0.01)
+
+
+def test_all_spread_their_requests_after_a_429_to_one(shop, budget, clock):
+    one, other = shop.quota(((4, 60.0),)), shop.quota(((4, 60.0),))
+    one.hold(1, "429", headers={})
+    spend(other, budget, 2)
+    assert clock.slept == pytest.approx(1 + 20.1, abs=0.01)
+
+
+# ---- the queue
+
+
+def test_first_come_first_served_between_processes(shop, budget, clock):
+    order, quotas = [], [shop.quota(((1, 10.0),)) for _ in range(4)]
+    spend(quotas[0], budget)
+    clock.play(*(taker(quota, budget, order, i, after=0.1 * (4 - i), count=2) for i, quota in enumerate(quotas)))
+    assert names(order) == [3, 2, 1, 0] * 2, "one who was served stands behind those who wait"
+
+
+def test_who_comes_when_there_is_room_does_not_overtake_those_who_wait(shop, budget, clock):
+    order, first, second = [], shop.quota(((1, 10.0),)), shop.quota(((1, 10.0),))
+    ticket = first.acquire(None, budget)
+    clock.call_at(clock.monotonic() + 0.3, lambda: first.release(ticket))  # `first` looks again at 1.0
+    clock.play(
+        taker(first, budget, order, "first"),
+        taker(second, budget, order, "second", after=0.5),
+    )
+    assert names(order) == ["first", "second"]
+
+
+def test_a_waiter_that_died_is_passed_over(shop, budget, clock):
+    order = []
+    living, dead = shop.quota(((1, 10.0),)), shop.quota(((1, 10.0),), clock=Hung(clock))
+    spend(living, budget)
+    clock.play(
+        taker(dead, budget, order, "dead", after=0),
+        taker(living, budget, order, "living", after=0.5),
+    )
+    assert names(order) == ["living", "dead"]
+    assert order[0][1] - 1000 == pytest.approx(10.05, abs=0.01), "it stood first, and it cost nobody a second"
+
+
+def test_a_waiter_that_died_lately_still_holds_its_place_and_no_longer(shop, budget, clock):
+    order = []
+    living, dead = shop.quota(((1, 10.0),)), shop.quota(((1, 10.0),), clock=Hung(clock))
+    spend(living, budget)
+    late = clock.monotonic() + 9.0
+    clock.play(
+        lambda: (clock.sleep(9.0), taker(dead, budget, order, "dead")()),
+        taker(living, budget, order, "living", after=9.5),
+    )
+    assert names(order) == ["living", "dead"]
+    assert late + STALE <= order[0][1] <= late + STALE + 1.1
+
+
+def test_a_stop_ends_a_wait_and_leaves_the_queue(shop, budget, clock):
+    order, stop = [], threading.Event()
+    first, second = shop.quota(((1, 10.0),)), shop.quota(((1, 10.0),))
+    spend(first, budget)
+    clock.call_at(clock.monotonic() + 8.2, stop.set)
+
+    def stopped():
+        with pytest.raises(BudgetSpent):
+            first.acquire(None, Budget(clock, stop=stop))
+        order.append(("stopped", clock.monotonic()))
+
+    clock.play(stopped, taker(second, budget, order, "second", after=0.1))
+    assert names(order) == ["stopped", "second"]
+    assert order[0][1] - 1000 <= 9.21, "within a second"
+    assert order[1][1] - 1000 == pytest.approx(10.05, abs=0.01), "its place in the queue went with it"
+    assert used(first)[0] == 1, "and nothing was charged"
+
+
+def test_who_is_refused_a_long_wait_leaves_the_queue(shop, budget, clock):
+    one, other = shop.quota(((1, 10.0),)), shop.quota(((1, 10.0),))
+    spend(one, budget)
+    for _ in range(5):
+        with pytest.raises(QuotaExhausted):
+            one.acquire(2.0, budget)
+    started = clock.monotonic()
+    spend(other, budget)
+    assert clock.monotonic() - started == pytest.approx(10.05, abs=0.01)
+
+
+def test_a_wait_behind_others_is_bounded_too(shop, budget, clock):
+    """Three stand ahead, so the fourth request is 40 s away, though the window itself has room in 10."""
+    order, quotas, refused = [], [shop.quota(((1, 10.0),)) for _ in range(4)], []
+    spend(quotas[0], budget)
+
+    def hasty():
+        clock.sleep(1.0)
+        with pytest.raises(QuotaExhausted, match="may wait 25 s") as caught:
+            quotas[3].acquire(25.0, budget)
+        refused.append(caught.value.resume_at - clock.time())
+
+    clock.play(*(taker(quota, budget, order, i, after=0.1 * i) for i, quota in enumerate(quotas[:3])), hasty)
+    assert names(order) == [0, 1, 2]
+    assert 30 <= refused[0] <= 41
+
+
+# ---- the reserve
+
+
+def test_general_requests_leave_the_reserve(shop, budget):
+    general, push = shop.quota(((10, 60.0),)), shop.quota(((10, 60.0),))
+    general.reserve = push.reserve = 0.2
+    spend(general, budget, 8)
+    with pytest.raises(QuotaExhausted, match="but for 2 kept for metering"):
+        general.acquire(1.0, budget)
+    spend(push, budget, 2, from_reserve=True)
+    with pytest.raises(QuotaExhausted):
+        push.acquire(1.0, budget, from_reserve=True)
+    assert general.state()[0]["reserved"] == 2
+
+
+def test_the_reserve_is_not_taken_from_twice(shop, budget):
+    """What a push spent is its reserve: others may still spend their share, and no more than the window in all."""
+    general, push = shop.quota(((10, 60.0),)), shop.quota(((10, 60.0),))
+    general.reserve = push.reserve = 0.2
+    spend(push, budget, 2, from_reserve=True)
+    spend(general, budget, 8)
+    assert used(general)[0] == 10
+
+
+def test_whoever_may_spend_the_reserve_goes_first(shop, budget, clock):
+    order, quotas = [], [shop.quota(((1, 10.0),)) for _ in range(3)]
+    spend(quotas[0], budget)
+    clock.play(
+        taker(quotas[0], budget, order, "a", after=0.0),
+        taker(quotas[1], budget, order, "b", after=0.1),
+        taker(quotas[2], budget, order, "push", after=5.0, from_reserve=True),
+    )
+    assert names(order) == ["push", "a", "b"]
+
+
+def test_a_backfill_that_waits_for_its_share_does_not_stand_in_the_way_of_a_push(shop, budget, clock):
+    order, general, push = [], shop.quota(((10, 60.0),)), shop.quota(((10, 60.0),))
+    general.reserve = push.reserve = 0.2
+    spend(general, budget, 8)
+    clock.play(
+        taker(general, budget, order, "backfill"),
+        taker(push, budget, order, "push", after=1.0, from_reserve=True),
+    )
+    assert names(order) == ["push", "backfill"]
+    assert order[0][1] - 1000 == pytest.approx(1.0, abs=0.01)
+
+
+# ---- processes that know different windows
+
+
+def test_what_is_remembered_is_enough_for_the_longest_window_of_all(shop, budget, clock):
+    short, long = shop.quota(((5, 10.0),), WIDE), shop.quota(((5, 10.0), (6, 600.0)), WIDE)
+    spend(long, budget)
+    clock.advance(100)
+    spend(short, budget, 4)
+    clock.advance(100)
+    spend(short, budget)
+    assert used(long) == [1, 6, 1]
+    with pytest.raises(QuotaExhausted, match="6 requests per 600 seconds"):
+        long.acquire(1.0, budget)

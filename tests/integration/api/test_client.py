@@ -1,0 +1,698 @@
+"""Requests over real sockets: what is sent again, what is not, who gets the token, and how long it takes."""
+
+import json
+import logging
+import random
+import threading
+from decimal import Decimal
+from email.utils import formatdate
+
+import pytest
+import requests
+
+from automatum.api.client import ApiClient, parse_json
+from automatum.api.rate_limit import RateLimiter
+from automatum.config.settings import AutomatumSettings
+from automatum.core.budget import Budget
+from automatum.core.clock import SystemClock
+from automatum.core.errors import (
+    EXIT_ACCESS,
+    AccessError,
+    ApiUnreachable,
+    AutomatumError,
+    BudgetSpent,
+    CredentialsRefused,
+    NotThere,
+    QuotaExhausted,
+    RequestRefused,
+)
+from automatum.core.redaction import guard_logging
+from tests.support.clocks import FakeClock
+from tests.support.loopback import Loopback, Say, closed_port, error, token
+
+SECRET = "secret_canary_9f8e7d6c5b4a"
+TOKEN = "opaque-canary-5e4d3c2b1a"  # not a JWT: it must be known as a secret, not recognized as one
+LIST = "/api/v1/customers"
+METERING = "/api/v1/metering"
+FINE = Say(body={"code": 200, "data": [{"id": "cust_1"}]})
+
+
+@pytest.fixture
+def server():
+    with Loopback() as one:
+        one.say("/oauth/token", token("one"), token("two"), token("three"))
+        yield one
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def build(server, clock):
+    """Builds transports; closes their sessions."""
+    sessions = []
+
+    def one(url=None, clock=clock, limits=((1000, 60.0),), budget=None, **more):
+        settings = AutomatumSettings()
+        settings.client_id, settings.client_secret, settings.base_url = "app_canary", SECRET, url or server.url
+        for name, value in more.items():
+            setattr(settings, name, value)
+        settings.resolve()
+        sessions.append(requests.Session())
+        quota = RateLimiter(limits, ((1000, 60.0),), clock)
+        return ApiClient(settings, clock, quota, budget or Budget(clock), sessions[-1], random.Random(1))
+
+    yield one
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture
+def transport(build):
+    return build()
+
+
+# ---- the plain case
+
+
+def test_a_success_is_the_whole_object_and_when_it_came(server, transport, clock):
+    there = int(clock.time()) - 77
+    server.say(LIST, Say(body=FINE.body, headers={"Date": formatdate(there, usegmt=True)}))
+    answer = transport.get("customers", {"page": "3", "limit": "100"})
+    assert answer.body == {"code": 200, "data": [{"id": "cust_1"}]}
+    assert (answer.status, answer.received_at, answer.date) == (200, clock.time(), there)
+    (seen,) = server.to(LIST)
+    assert seen.query == {"page": ["3"], "limit": ["100"]}
+    assert seen.headers["Authorization"] == "Bearer one"
+    assert (transport.budget.requests, transport.budget.token_requests) == (1, 1)
+
+
+@pytest.mark.parametrize("body", [{"data": [1]}, {"code": "200", "data": [1]}, {"code": None}, {"code": 202}])
+def test_an_envelope_that_does_not_say_no_is_a_success(server, transport, body):
+    server.say(LIST, Say(body=body))
+    assert transport.get("customers").body == body
+
+
+def test_chunked_answers_are_read(server, transport):
+    server.say(LIST, Say(body=FINE.body, chunked=True))
+    assert transport.get("customers").body == FINE.body
+
+
+def test_connections_are_kept(server, transport):
+    server.say(LIST, FINE)
+    for _ in range(5):
+        transport.get("customers")
+    assert server.connections == 1
+
+
+def test_netrc_never_replaces_the_token(server, build, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.say(LIST, FINE)
+    server.say(METERING, FINE)
+    transport = build()
+    transport.get("customers")
+    transport.post("metering", b"{}")
+    assert [seen.headers.get("Authorization") for seen in server.seen] == [None, "Bearer one", "Bearer one"]
+
+
+# ---- what is sent again
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        error(500, "oops"), error(502, "oops"), error(599, "oops"), error(408, "slow"),
+        Say(reset=True), Say(cut=0), Say(cut=20), Say(cut=20, chunked=True), Say(cut=0, chunked=True),
+        Say(200, b"<html><h1>Sign in</h1></html>"), Say(200, b""), Say(200, b'{"data": [1,'), Say(200, b"[1]"),
+        Say(200, b"null"), Say(200, b'{"data": NaN}'), Say(200, b"\xff\xfe{}"), Say(204, b""),
+        Say(200, {"code": 500, "message": "inner"}), Say(200, {"code": "503"}), Say(200, {"code": 0}),
+    ],
+)  # fmt: skip
+def test_passing_trouble_is_survived(server, transport, clock, bad):
+    server.say(LIST, bad, bad, FINE)
+    assert transport.get("customers").body == FINE.body
+    assert len(server.to(LIST)) == transport.budget.requests == 3
+    assert 0.75 <= clock.slept <= 1.5, "half to all of 0.5 s, then of 1 s"
+
+
+def test_trouble_that_stays_ends_after_the_attempts(server, transport, clock, caplog):
+    server.say(LIST, error(503, "Service down"))
+    with (
+        caplog.at_level(logging.WARNING, "automatum"),
+        pytest.raises(ApiUnreachable, match="GET /api/v1/customers answered 503: Service down") as caught,
+    ):
+        transport.get("customers")
+    assert len(server.to(LIST)) == 6
+    assert 7.75 <= clock.slept <= 15.5
+    assert "Tried 6 times" in caught.value.next_step
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 5
+
+
+def test_trouble_that_stays_ends_before_the_deadline(server, build, clock):
+    server.say(LIST, Say(500, then=lambda: clock.advance(50)))
+    started = clock.monotonic()
+    with pytest.raises(ApiUnreachable):
+        build(retry_attempts=100).get("customers")
+    assert len(server.to(LIST)) == 3
+    assert clock.monotonic() - started <= 155
+
+
+def test_html_is_told_as_what_it_is(server, transport):
+    server.say(
+        LIST, Say(200, b"<html><style>p {}</style><body><h1>Sign &amp; in</h1><script>x()</script></body></html>")
+    )
+    with pytest.raises(ApiUnreachable, match="answered 200: not JSON but HTML: Sign & in"):
+        transport.get("customers")
+
+
+@pytest.mark.parametrize("body", [b'{"data": [{"email": "ada@example.com"', b"id,email\ncust_1,ada@example.com\n"])
+def test_broken_records_are_not_shown(server, transport, body):
+    server.say(LIST, Say(200, body))
+    with pytest.raises(ApiUnreachable, match=f"{len(body)} bytes that are not a JSON object") as caught:
+        transport.get("customers")
+    assert "ada" not in str(caught.value)
+
+
+def test_nobody_listens(build):
+    with pytest.raises(ApiUnreachable, match=r"gave no answer: .*refused"):
+        build(f"http://127.0.0.1:{closed_port()}").get("customers")
+
+
+def test_a_server_that_hangs_is_given_up_in_time(server, build):
+    server.say(LIST, Say(hang=True))
+    clock = SystemClock()
+    started = clock.monotonic()
+    with pytest.raises(ApiUnreachable, match=r"no answer within 0\.2 s"):
+        build(clock=clock, request_timeout=0.2, retry_attempts=2).get("customers")
+    assert clock.monotonic() - started < 3
+
+
+def test_an_answer_that_trickles_is_given_up_in_time(server, build):
+    server.say(LIST, Say(trickle=0.05))
+    clock = SystemClock()
+    started = clock.monotonic()
+    with pytest.raises(ApiUnreachable, match="did not end"):
+        build(clock=clock, request_timeout=5.0, retry_deadline=0.5, retry_attempts=1).get("customers")
+    assert 0.9 < clock.monotonic() - started < 3
+
+
+def test_a_503_may_name_its_wait(server, transport, clock):
+    server.say(LIST, Say(503, headers={"Retry-After": "20"}), FINE)
+    transport.get("customers")
+    assert clock.slept == pytest.approx(20)
+
+
+def test_a_503_that_names_more_than_we_have_is_given_up_at_once(server, transport, clock):
+    server.say(LIST, Say(503, headers={"Retry-After": "900"}), FINE)
+    with pytest.raises(ApiUnreachable, match="asks to wait 900 s"):
+        transport.get("customers")
+    assert clock.slept == 0
+
+
+def test_an_absurd_wait_is_told_in_bounds(server, transport):
+    server.say(LIST, Say(503, headers={"Retry-After": "1e300"}))
+    with pytest.raises(ApiUnreachable, match="asks to wait 7200 s"):
+        transport.get("customers")
+
+
+def test_waiting_for_quota_does_not_use_up_the_deadline(server, build, clock):
+    server.say(LIST, error(500, "oops"), error(500, "oops"), FINE)
+    build(limits=((1, 600.0),)).get("customers")
+    assert clock.slept > 1800
+
+
+# ---- 429
+
+
+def slept_after(server, transport, clock, **answer):
+    server.say(LIST, Say(429, **answer), FINE)
+    transport.get("customers")
+    return clock.slept
+
+
+def at(clock, seconds):
+    return formatdate(clock.time() + seconds, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "wait"),
+    [
+        ({"Retry-After": "7"}, {}, 7),
+        ({"Retry-After": "2.5"}, {}, 2.5),
+        ({}, {"retryAfter": 60}, 60),
+        ({}, {"retryAfter": "8"}, 8),
+        ({"Retry-After": "5"}, {"retryAfter": 9}, 9),
+        ({"Retry-After": "9"}, {"retryAfter": 5}, 9),
+        ({}, {}, 60),
+        ({"Retry-After": "soon"}, {"retryAfter": None}, 60),
+        ({"Retry-After": "nan"}, {"retryAfter": True}, 60),
+        ({"Retry-After": "99999999"}, {}, 7200),
+    ],
+)
+def test_a_429_is_waited_out(server, transport, clock, headers, body, wait):
+    slept = slept_after(server, transport, clock, headers=headers, body={"code": 429, "message": "Slow", **body})
+    assert wait <= slept <= wait + min(3.0, 0.05 * wait) + 0.001
+
+
+@pytest.mark.parametrize("named", ["0", "-10", "Tue, 01 Jan 2019 00:00:00 GMT"])
+def test_a_429_that_names_no_time_at_all_is_backed_off_from(server, transport, clock, named):
+    assert 0.25 <= slept_after(server, transport, clock, headers={"Retry-After": named}) <= 0.55
+
+
+def test_a_date_to_come_back_at_is_read_against_the_servers_date(server, transport, clock):
+    headers = {"Date": at(clock, -5000), "Retry-After": at(clock, -4980)}
+    assert 20 <= slept_after(server, transport, clock, headers=headers) <= 21
+
+
+def test_the_reset_of_an_exhausted_bucket_is_waited_for(server, transport, clock):
+    there = int(clock.time()) - 5000
+    headers = {
+        "Date": formatdate(there, usegmt=True),
+        "Retry-After": "5",
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset": str(there + 50),
+    }
+    assert 50 <= slept_after(server, transport, clock, headers=headers) <= 51
+
+
+def test_the_reset_of_another_bucket_is_not(server, transport, clock):
+    headers = {
+        "Date": at(clock, 0),
+        "Retry-After": "5",
+        "X-RateLimit-Remaining": "10",
+        "X-RateLimit-Reset": str(int(clock.time()) + 50),
+    }
+    assert 5 <= slept_after(server, transport, clock, headers=headers) <= 5.3
+
+
+def test_a_429_in_the_envelope_is_one(server, transport, clock):
+    server.say(LIST, Say(200, {"code": 429, "message": "Rate limit exceeded", "retryAfter": 11, "data": None}), FINE)
+    assert transport.get("customers").body == FINE.body
+    assert 11 <= clock.slept <= 12
+
+
+def test_unnamed_waits_double_and_end(server, transport, clock):
+    server.say(LIST, error(429, "Rate limit exceeded"))
+    with pytest.raises(QuotaExhausted, match="429 10 times in a row: Rate limit exceeded") as caught:
+        transport.get("customers")
+    assert len(server.to(LIST)) == 10
+    waits = [min(7200, 60 * 2**n) for n in range(9)]
+    assert sum(waits) <= clock.slept <= sum(waits) + 27
+    assert caught.value.resume_at >= clock.time() + 7200
+
+
+def test_a_429_holds_the_other_threads_too(server, transport, clock):
+    server.say(LIST, Say(429, headers={"Retry-After": "100"}), FINE)
+    transport.max_wait = 50
+    with pytest.raises(QuotaExhausted, match="answered 429") as caught:
+        transport.get("customers")
+    assert clock.time() + 100 <= caught.value.resume_at <= clock.time() + 103
+    with pytest.raises(QuotaExhausted):
+        transport.get("entitlements")
+    assert len(server.to("/api/v1/entitlements")) == 0
+
+
+# ---- the token
+
+
+def test_a_token_that_expires_during_a_wait_is_not_sent(server, build, clock):
+    server.say(LIST, FINE)
+    transport = build(limits=((2, 3600.0),))
+    transport.get("customers")
+    clock.advance(60)
+    transport.get("customers")
+    assert [seen.headers["Authorization"] for seen in server.to(LIST)] == ["Bearer one", "Bearer two"]
+    assert len(server.to("/oauth/token")) == 2
+    assert transport.budget.requests == 2
+
+
+def test_a_long_wait_for_a_token_does_not_make_the_request_uncounted(server, build, clock):
+    server.say(LIST, FINE)
+    server.say("/oauth/token", token("one"), error(429, "Rate limit exceeded", retryAfter=7200), token("two"))
+    transport = build(limits=((2, 3600.0),))
+    transport.get("customers")
+    clock.advance(60)
+    transport.get("customers")
+    assert [seen.headers["Authorization"] for seen in server.to(LIST)] == ["Bearer one", "Bearer two"]
+    assert transport.quota.state()[0]["used"] == 2
+
+
+def test_a_retry_after_a_long_wait_is_signed_anew(server, transport, clock):
+    server.say(LIST, Say(429, headers={"Retry-After": "3500"}), FINE)
+    transport.get("customers")
+    assert [seen.headers["Authorization"] for seen in server.to(LIST)] == ["Bearer one", "Bearer two"]
+
+
+@pytest.mark.parametrize("no", [error(401, "Token expired"), Say(200, {"code": 401, "message": "Token expired"})])
+def test_a_401_is_answered_with_one_new_token(server, transport, no):
+    server.say(LIST, no, FINE)
+    assert transport.get("customers").body == FINE.body
+    assert [seen.headers["Authorization"] for seen in server.to(LIST)] == ["Bearer one", "Bearer two"]
+
+
+def test_a_second_401_is_the_end(server, transport):
+    server.say(LIST, error(401, "Token expired"))
+    with pytest.raises(CredentialsRefused, match="401 to a fresh token too: Token expired") as caught:
+        transport.get("customers")
+    assert caught.value.exit_code == EXIT_ACCESS
+    assert (len(server.to(LIST)), len(server.to("/oauth/token"))) == (2, 2)
+
+
+def test_each_request_has_its_own_second_chance(server, transport):
+    server.say(LIST, error(401, "Token expired"), FINE, error(401, "Token expired"), FINE)
+    transport.get("customers")
+    transport.get("customers")
+    assert len(server.to("/oauth/token")) == 3
+
+
+def test_refused_credentials_reach_the_caller(server, transport):
+    server.say("/oauth/token", error(401, "Invalid client credentials"))
+    with pytest.raises(CredentialsRefused, match="Invalid client credentials"):
+        transport.get("customers")
+    assert transport.budget.requests == 0
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        error(403, "Insufficient scope for this endpoint"),
+        Say(200, {"code": 403, "message": "Insufficient scope for this endpoint"}),
+    ],
+)
+def test_a_403_names_the_scope_and_the_plan(server, transport, answer):
+    server.say(LIST, answer)
+    with pytest.raises(AccessError, match="GET /api/v1/customers answered 403: Insufficient scope") as caught:
+        transport.get("customers")
+    assert caught.value.exit_code == EXIT_ACCESS
+    assert "Add the scope" in caught.value.next_step
+    assert "Professional" in caught.value.next_step
+    assert len(server.to(LIST)) == 1
+
+
+def test_a_404_names_the_setting_that_moves_the_path(server, transport):
+    with pytest.raises(NotThere, match="GET /api/v1/nowhere answered 404: Not in the script") as caught:
+        transport.get("nowhere")
+    assert "sources.automatum.endpoints.<table>.path" in caught.value.next_step
+    assert len(server.to("/api/v1/nowhere")) == 1
+
+
+@pytest.mark.parametrize("status", [400, 405, 409, 410, 422])
+def test_another_4xx_carries_its_fields_and_is_not_repeated(server, transport, status):
+    fields = [{"field": "limit", "message": "must be at most 100"}, "stray", {"field": "page"}]
+    server.say(LIST, error(status, "Validation failed", errors=fields))
+    with pytest.raises(RequestRefused, match=r"Validation failed .*limit: must be at most 100") as caught:
+        transport.get("customers")
+    assert caught.value.fields == (("limit", "must be at most 100"), ("page", ""))
+    assert caught.value.status == status
+    assert len(server.to(LIST)) == 1
+
+
+def test_long_words_are_shortened(server, transport):
+    server.say(LIST, Say(400, b"<p>" + b"words " * 1000))
+    with pytest.raises(RequestRefused) as caught:
+        transport.get("customers")
+    assert len(caught.value.said) <= 230
+    assert "<p>" not in caught.value.said
+
+
+# ---- redirects
+
+
+def test_a_redirect_within_the_host_is_followed_and_charged(server, transport):
+    server.say(LIST, Say(307, b"", {"Location": "/api/v1/moved?page=2"}))
+    server.say("/api/v1/moved", FINE)
+    assert transport.get("customers", {"page": "2"}).body == FINE.body
+    assert [seen.query for seen in server.to("/api/v1/moved")] == [{"page": ["2"]}]
+    assert transport.budget.requests == 2
+
+
+def test_a_circle_of_redirects_ends(server, transport):
+    server.say(LIST, Say(302, b"", {"Location": LIST}))
+    with pytest.raises(ApiUnreachable, match="more than 3 redirects"):
+        transport.get("customers")
+    assert len(server.to(LIST)) == 4
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_to_another_host_gets_nothing(server, transport, status):
+    with Loopback() as thief:
+        server.say(LIST, Say(status, b"", {"Location": f"{thief.url}/api/v1/customers?secret=1"}))
+        with pytest.raises(ApiUnreachable, match=r"redirect to 127\.0\.0\.1, which is not followed") as caught:
+            transport.get("customers")
+        assert thief.seen == []
+    assert "secret=1" not in str(caught.value)
+
+
+@pytest.mark.parametrize("location", ["", "http://[", "https://127.0.0.1/x", "//other.example/x", "ftp://127.0.0.1/"])
+def test_a_redirect_to_nowhere_sensible_is_not_followed(server, transport, location):
+    server.say(LIST, Say(302, b"", {"Location": location}))
+    with pytest.raises(ApiUnreachable):
+        transport.get("customers")
+    assert len(server.to(LIST)) == 1
+
+
+# ---- POST
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        error(500, "oops"), error(503, "busy", headers={"Retry-After": "1"}), error(408, "slow"), Say(reset=True),
+        Say(cut=5), Say(200, b"<html>"), Say(200, b""), Say(200, {"code": 500, "message": "inner"}),
+        Say(307, b"", {"Location": METERING}), Say(hang=True),
+    ],
+)  # fmt: skip
+def test_a_post_of_unknown_outcome_is_never_sent_again(server, build, clock, bad):
+    server.say(METERING, bad, FINE)
+    with pytest.raises(ApiUnreachable):
+        build(request_timeout=0.3).post("metering", b'{"usages": []}')
+    assert len(server.to(METERING)) == 1
+    assert clock.slept == 0
+
+
+def test_a_post_arrives_as_it_was_written(server, transport):
+    server.say(METERING, Say(202, {"code": 202, "data": {"queued": True}}))
+    answer = transport.post("metering", b'{"quantity": 0.10}')
+    assert (answer.status, answer.body["data"]) == (202, {"queued": True})
+    (seen,) = server.to(METERING)
+    assert (seen.method, seen.body) == ("POST", b'{"quantity": 0.10}')
+    assert seen.headers["Content-Type"] == "application/json"
+
+
+def test_a_post_is_sent_again_after_a_429(server, transport, clock):
+    server.say(METERING, error(429, "Rate limit exceeded", retryAfter=5), FINE)
+    assert transport.post("metering", b"{}").body == FINE.body
+    assert clock.slept >= 5
+
+
+def test_a_post_is_sent_again_after_a_401_with_a_new_token(server, transport):
+    server.say(METERING, error(401, "Token expired"), FINE)
+    assert transport.post("metering", b"{}").body == FINE.body
+    assert len(server.to(METERING)) == 2
+
+
+def test_a_post_is_sent_again_where_nobody_listened(server, build, clock):
+    transport = build()
+    transport.tokens.token()
+    transport._settings.base_url = f"http://127.0.0.1:{closed_port()}"
+    with pytest.raises(ApiUnreachable, match="refused"):
+        transport.post("metering", b"{}")
+    assert transport.budget.requests == 6
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
+def test_a_refused_post_is_refused(server, transport, status):
+    server.say(METERING, error(status, "No"))
+    with pytest.raises((RequestRefused, AccessError)):
+        transport.post("metering", b"{}")
+    assert len(server.to(METERING)) == 1
+
+
+def test_each_post_has_a_connection_of_its_own(server, transport):
+    server.say(LIST, FINE)
+    server.say(METERING, FINE)
+    transport.get("customers")
+    transport.post("metering", b"{}")
+    transport.post("metering", b"{}")
+    assert server.connections == 3
+
+
+# ---- bounds
+
+
+def test_the_run_ends_before_the_request_that_would_be_too_many(server, build, clock):
+    server.say(LIST, FINE)
+    transport = build(budget=Budget(clock, max_requests=2))
+    transport.get("customers")
+    transport.get("customers")
+    with pytest.raises(BudgetSpent):
+        transport.get("customers")
+    assert len(server.to(LIST)) == 2
+
+
+def test_a_spent_run_neither_waits_nor_fetches_a_token(server, build, clock):
+    transport = build(budget=Budget(clock, max_requests=0))
+    transport.quota.hold(3600, "held")
+    with pytest.raises(BudgetSpent):
+        transport.get("customers")
+    assert clock.slept == 0
+    assert server.seen == []
+
+
+def test_retries_count_towards_the_runs_requests(server, build, clock):
+    server.say(LIST, error(500, "oops"))
+    with pytest.raises(BudgetSpent):
+        build(budget=Budget(clock, max_requests=3)).get("customers")
+    assert len(server.to(LIST)) == 3
+
+
+def test_a_stop_ends_a_wait_between_attempts(server, build, clock):
+    stop = threading.Event()
+    server.say(
+        LIST, Say(503, headers={"Retry-After": "60"}, then=lambda: clock.call_at(clock.monotonic() + 5, stop.set))
+    )
+    with pytest.raises(BudgetSpent, match="told to stop"):
+        build(budget=Budget(clock, stop=stop)).get("customers")
+    assert clock.slept <= 6
+
+
+def test_a_refused_wait_charges_no_request(server, build, clock):
+    server.say(LIST, FINE)
+    transport = build(limits=((2, 3600.0),))
+    transport.get("customers")
+    transport.max_wait = 60
+    with pytest.raises(QuotaExhausted):
+        transport.get("customers")
+    assert transport.budget.requests == 1
+    assert [window["used"] for window in transport.quota.state()] == [2, 2]
+
+
+def test_a_request_ages_from_its_answer(server, build, clock):
+    server.say(LIST, Say(body=FINE.body, then=lambda: clock.advance(10)))
+    transport = build(limits=((2, 60.0),))
+    transport.get("customers")
+    clock.advance(30)
+    assert transport.quota.wait_for(2) == pytest.approx(30.3)
+
+
+def test_threads_share_one_transport(server, transport):
+    server.say(LIST, FINE)
+    threads = [threading.Thread(target=lambda: [transport.get("customers") for _ in range(5)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert transport.budget.requests == len(server.to(LIST)) == 20
+    assert len(server.to("/oauth/token")) == 1
+    assert [window["used"] for window in transport.quota.state()] == [21, 21]
+
+
+# ---- JSON
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": 0.1}', 0.1),
+        ('{"a": 1234567890123.5}', 1234567890123.5),
+        ('{"a": 1234567890123456.78}', Decimal("1234567890123456.78")),
+        ('{"a": -0.30000000000000004}', Decimal("-0.30000000000000004")),
+        ('{"a":\n 123456789.123456789}', Decimal("123456789.123456789")),
+        ('{"a": 123456789012345678901234567890}', 123456789012345678901234567890),
+        ('{"a": 9007199254740993}', 9007199254740993),
+        ('{"a": 1e400}', Decimal("1e400")),
+        ('{"a": "12345678901234567890.5"}', "12345678901234567890.5"),
+        ('{"a": "\\ud83d\\ude00"}', "\N{GRINNING FACE}"),
+        ('{"a": "half \\ud83d"}', "half \N{REPLACEMENT CHARACTER}"),
+        ('{"a": "\\uDE00 half", "b": 1234567890123456.5}', "\N{REPLACEMENT CHARACTER} half"),
+        ('{"a": "C:\\\\ud83d"}', "C:\\ud83d"),
+        ('{"a": "a NUL, which Postgres refuses: \\u0000"}', "a NUL, which Postgres refuses: \N{REPLACEMENT CHARACTER}"),
+        ('{"a": "C:\\\\u0000"}', "C:\\u0000"),
+        ('\ufeff{"a": 1}', 1),
+    ],
+)
+def test_no_digit_and_no_page_is_lost(text, value):
+    found = parse_json(text.encode())["a"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_long_numbers_are_found_wherever_they_stand():
+    assert parse_json(b"[1,0.12345678901234567890]") == [1, Decimal("0.12345678901234567890")]
+    assert parse_json(b"1234567890.12345678901") == Decimal("1234567890.12345678901")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"NaN", b'{"a": Infinity, "b": 12345678901234567.5}', b'{"a": -Infinity}', b"{", b"<p>", b"[" * 100_000,
+     "{}".encode("utf-16"),
+     b"[1234567890123456789.5," + b"[" * 100_000],
+)  # fmt: skip
+def test_what_is_not_json_is_refused(text):
+    with pytest.raises(ValueError):
+        parse_json(text)
+
+
+# ---- I6
+
+
+def failing_calls(server, transport, thief):
+    """One call of each failing kind."""
+    location = {"Location": f"{thief.url}/?client_secret={SECRET}"}
+    echo = f"bad token {TOKEN} of {SECRET}"
+    for answer in (
+        error(401, echo), error(403, echo), error(404, echo), error(500, echo), error(400, echo),
+        error(429, echo, headers={"Retry-After": "1"}), Say(reset=True), Say(cut=3),
+        Say(200, f"<p>{echo}</p>".encode()), Say(302, b"", location), Say(200, {"code": 502, "message": echo}),
+        Say(400, json.dumps({"code": 400, "message": "no", "errors": [{"field": "x", "message": echo}]}).encode()),
+    ):  # fmt: skip
+        server.say(LIST, answer)
+        server.say(METERING, answer)
+        yield lambda: transport.get("customers", {"page": "1"})
+        yield lambda: transport.post("metering", b"{}")
+    for answer in (error(401, echo), error(500, echo), error(403, echo), Say(307, b"", location), Say(200, b"{}")):
+        server.say("/oauth/token", answer)
+        yield lambda: (transport.tokens.invalidate(transport.tokens.held() or ""), transport.get("customers"))
+
+
+def everything_in(error, seen=None):
+    """All that hangs on an exception, its context and cause included."""
+    seen = set() if seen is None else seen
+    if error is None or id(error) in seen:
+        return
+    seen.add(id(error))
+    yield from (repr(error), str(error), repr(error.args), repr(vars(error)))
+    for value in (*error.args, *vars(error).values()):
+        assert not isinstance(value, (requests.Request, requests.PreparedRequest, requests.Response)), value
+    yield from everything_in(error.__context__, seen)
+    yield from everything_in(error.__cause__, seen)
+
+
+def test_neither_secret_nor_token_is_in_any_log_or_error(server, transport, caplog):
+    guard_logging()
+    server.say("/oauth/token", token(TOKEN))
+    failed = 0
+    with Loopback() as thief, caplog.at_level(logging.DEBUG):
+        for call in failing_calls(server, transport, thief):
+            with pytest.raises(AutomatumError) as caught:
+                call()
+            failed += 1
+            assert caught.value.__context__ is None
+            text = "\n".join(everything_in(caught.value))
+            assert SECRET not in text
+            assert TOKEN not in text
+            json.dumps(caught.value.as_json())
+        assert thief.seen == []
+    assert failed == 29
+    logs = "\n".join(f"{record.getMessage()} {record.exc_text} {vars(record)}" for record in caplog.records)
+    assert "GET /api/v1/customers page=1: 500" in logs
+    assert SECRET not in logs
+    assert TOKEN not in logs

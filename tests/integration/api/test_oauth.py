@@ -1,0 +1,315 @@
+"""One token for all, in time, and its secret nowhere else."""
+
+import random
+import threading
+from email.utils import formatdate
+
+import pytest
+import requests
+
+from automatum.api.oauth import TokenSource
+from automatum.api.rate_limit import RateLimiter
+from automatum.core.budget import Budget
+from automatum.core.errors import (
+    EXIT_ACCESS,
+    ApiUnreachable,
+    BudgetSpent,
+    CredentialsRefused,
+    NotThere,
+    QuotaExhausted,
+    RequestRefused,
+)
+from tests.support.clocks import FakeClock
+from tests.support.loopback import Loopback, Say, closed_port, error, token
+
+SECRET = "secret_7g8h9i0j1k2l3m4n5o6p"
+URL = "/oauth/token"
+
+
+@pytest.fixture
+def server():
+    with Loopback() as one:
+        yield one
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def source(server, clock):
+    with requests.Session() as session:
+        yield build(server.url, session, clock)
+
+
+def build(url, session, clock, limits=((1000, 60.0),), budget=None, timeout=5.0, **more):
+    budget = budget or Budget(clock)
+    quota = RateLimiter(limits, ((1000, 60.0),), clock)
+    one = TokenSource(url, "app_1a2b", SECRET, session, quota, clock, budget, timeout, rng=random.Random(1), **more)
+    one.quota, one.budget = quota, budget
+    return one
+
+
+def test_the_request_is_the_documented_one(server, source):
+    assert source.token() == "token-one"
+    (seen,) = server.seen
+    assert (seen.method, seen.path, seen.query) == ("POST", URL, {})
+    assert seen.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert seen.body == f"grant_type=client_credentials&client_id=app_1a2b&client_secret={SECRET}".encode()
+    assert "Authorization" not in seen.headers
+
+
+def test_a_token_is_kept_until_shortly_before_its_end(server, source, clock):
+    server.say(URL, token("one"), token("two"))
+    assert source.token() == source.token() == "one"
+    clock.advance(3600 - 360 - 1)
+    assert source.token() == source.held() == "one"
+    clock.advance(2)
+    assert source.held() is None
+    assert source.token() == "two"
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "usable"),
+    [
+        (3600, 3240), ("3600", 3240), ("3600.0", 3240), (None, 3240), ("soon", 3240), ([], 3240), (True, 3240),
+        ("nan", 3240), ("inf", 3240), (100, 50), (300, 240), (0, 30), (-5, 30), (3_600_000, 77_760),
+    ],
+)  # fmt: skip
+def test_its_life_is_read_with_leniency(server, source, clock, expires_in, usable):
+    server.say(URL, token("one", expires_in=expires_in), token("two"))
+    source.token()
+    clock.advance(usable - 1)
+    assert source.held() == "one"
+    clock.advance(2)
+    assert source.held() is None
+
+
+def test_a_missing_life_is_the_documented_hour(server, source, clock):
+    server.say(URL, Say(body={"access_token": "one"}))
+    source.token()
+    clock.advance(3239)
+    assert source.held() == "one"
+
+
+def test_its_life_begins_when_it_was_asked_for(server, source, clock):
+    server.say(URL, Say(body=token().body, then=lambda: clock.advance(100)))
+    source.token()
+    clock.advance(3139)
+    assert source.held()
+    clock.advance(2)
+    assert source.held() is None
+
+
+def test_setting_the_machines_clock_neither_ends_nor_prolongs_it(server, source, clock):
+    source.token()
+    clock.set_wall(100_000)
+    assert source.held() == "token-one"
+    clock.set_wall(-200_000)
+    clock.advance(3300)
+    assert source.held() is None
+
+
+def test_many_threads_share_one_request(server, source):
+    got = []
+    threads = [threading.Thread(target=lambda: got.append(source.token())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == ["token-one"] * 8
+    assert len(server.seen) == 1
+
+
+def test_two_threads_with_one_stale_token_fetch_one_new_one(server, source):
+    server.say(URL, token("one"), token("two"), token("three"))
+    stale = source.token()
+    source.invalidate(stale)
+    assert source.token() == "two"
+    source.invalidate(stale)
+    assert source.token() == "two"
+
+
+@pytest.mark.parametrize(
+    ("scope", "granted"),
+    [
+        ("read:customers  write:metering", {"read:customers", "write:metering"}),
+        (["read:customers"], {"read:customers"}),
+        ("", set()),
+        (None, None),
+        (7, None),
+    ],
+)
+def test_the_granted_scopes(server, source, scope, granted):
+    server.say(URL, token(scope=scope))
+    assert source.scopes() == granted
+    source.scopes()
+    assert len(server.seen) == 1
+
+
+def test_a_wrapped_token_is_taken_too(server, source):
+    server.say(URL, Say(body={"code": 200, "data": {"access_token": "inside", "scope": "read:analytics"}}))
+    assert source.token() == "inside"
+    assert source.scopes() == {"read:analytics"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        error(401, "Invalid client credentials"),
+        error(400, "Invalid client credentials"),
+        Say(200, {"code": 401, "message": "Invalid client credentials"}),
+        Say(200, {"error": "invalid_client", "error_description": "Invalid client credentials"}),
+        Say(401, {"error": "invalid_client", "error_description": "Invalid client credentials"}),
+    ],
+)
+def test_refused_credentials_say_so_and_what_to_do(server, source, answer):
+    server.say(URL, answer)
+    with pytest.raises(CredentialsRefused, match="Invalid client credentials") as caught:
+        source.token()
+    assert caught.value.exit_code == EXIT_ACCESS
+    for word in ("client_id", "regenerated", "deleted", "Settings > Integrations > API Access"):
+        assert word in caught.value.next_step
+    assert len(server.seen) == 1
+
+
+def test_a_403_may_be_the_plan(server, source):
+    server.say(URL, error(403, "Forbidden"))
+    with pytest.raises(CredentialsRefused, match="Professional plan and above"):
+        source.token()
+
+
+def test_a_404_is_a_wrong_base_url(server, source):
+    server.say(URL, error(404, "Not found"))
+    with pytest.raises(NotThere, match="base_url"):
+        source.token()
+
+
+def test_another_4xx_is_not_repeated(server, source):
+    server.say(URL, error(415, "Unsupported"))
+    with pytest.raises(RequestRefused, match="answered 415: Unsupported"):
+        source.token()
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"token_type": "Bearer"}, {"access_token": None}, {"access_token": ""}, {"access_token": 12},
+        {"access_token": "line\r\nX-Evil: 1"}, {"access_token": "schlüssel"}, {"code": 200, "data": []},
+    ],
+)  # fmt: skip
+def test_an_answer_without_a_usable_token_is_an_error(server, source, body):
+    server.say(URL, Say(body=body))
+    with pytest.raises(ApiUnreachable, match="no access_token"):
+        source.token()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        error(500, "oops"), error(503, "busy"), error(408, "slow"), Say(200, b"<html>login</html>"), Say(200, b"[]"),
+        Say(reset=True), Say(cut=5), Say(200, {"code": 502, "message": "inner"}),
+    ],
+)  # fmt: skip
+def test_passing_trouble_is_survived(server, source, clock, bad):
+    server.say(URL, bad, bad, token("after-all"))
+    assert source.token() == "after-all"
+    assert source.budget.token_requests == len(server.seen) == 3
+    assert 0.75 <= clock.slept <= 1.5
+
+
+def test_trouble_that_stays_ends_after_the_attempts(server, source):
+    server.say(URL, error(500, "oops"))
+    with pytest.raises(ApiUnreachable, match="POST /oauth/token answered 500: oops") as caught:
+        source.token()
+    assert len(server.seen) == 6
+    assert server.url in caught.value.next_step
+
+
+def test_trouble_that_stays_ends_before_the_deadline(server, clock):
+    server.say(URL, Say(500, then=lambda: clock.advance(40)))
+    with requests.Session() as session:
+        source = build(server.url, session, clock, attempts=50, deadline=100)
+        started = clock.monotonic()
+        with pytest.raises(ApiUnreachable):
+            source.token()
+    assert clock.monotonic() - started <= 140
+    assert len(server.seen) == 3
+
+
+def test_waiting_for_quota_does_not_use_up_the_deadline(server, clock):
+    server.say(URL, error(500, "oops"), error(500, "oops"), token())
+    with requests.Session() as session:
+        assert build(server.url, session, clock, limits=((1, 600.0),)).token() == "token-one"
+    assert clock.slept > 1200
+
+
+def test_nobody_listens(clock):
+    with requests.Session() as session, pytest.raises(ApiUnreachable, match=r"gave no answer: .*refused"):
+        build(f"http://127.0.0.1:{closed_port()}", session, clock).token()
+
+
+def test_a_429_is_waited_out_by_all(server, source, clock):
+    server.say(URL, error(429, "Rate limit exceeded", retryAfter=60), token())
+    source.token()
+    assert 60 <= clock.slept <= 63
+
+
+def test_a_429_longer_than_we_may_wait_is_refused(server, source):
+    source.max_wait = 30
+    server.say(URL, error(429, "Rate limit exceeded", retryAfter=60))
+    with pytest.raises(QuotaExhausted):
+        source.token()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_never_given_the_secret(server, source, status):
+    with Loopback() as thief:
+        server.say(URL, Say(status, b"", {"Location": f"{thief.url}/oauth/token?x={SECRET}"}))
+        with pytest.raises(ApiUnreachable, match=r"redirect to 127\.0\.0\.1") as caught:
+            source.token()
+        assert thief.seen == []
+        assert SECRET not in str(caught.value)
+    assert len(server.seen) == 1
+
+
+def test_a_redirect_within_the_host_is_not_followed_either(server, source):
+    server.say(URL, Say(307, b"", {"Location": "/elsewhere"}))
+    with pytest.raises(ApiUnreachable, match="redirect"):
+        source.token()
+    assert len(server.seen) == 1
+
+
+def test_each_token_request_is_charged_to_the_quota_and_counted(server, clock):
+    server.say(URL, error(500, "oops"), token())
+    with requests.Session() as session:
+        source = build(server.url, session, clock, limits=((1, 60.0),))
+        source.token()
+        assert clock.slept > 60
+        assert source.budget.token_requests == 2
+        assert source.budget.requests == 0
+        assert [window["used"] for window in source.quota.state()] == [1, 1], "the first has aged meanwhile"
+
+
+def test_a_stop_keeps_a_token_from_being_fetched(server, clock):
+    stop = threading.Event()
+    stop.set()
+    with requests.Session() as session, pytest.raises(BudgetSpent):
+        build(server.url, session, clock, budget=Budget(clock, stop=stop)).token()
+    assert server.seen == []
+
+
+def test_the_quota_learns_from_the_answer(server, source, clock):
+    said = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(clock.time()) + 30)}
+    server.say(URL, Say(body=token().body, headers={**said, "Date": formatdate(clock.time(), usegmt=True)}))
+    source.token()
+    assert source.quota.state()[0]["free_in"] > 29
+
+
+def test_its_repr_has_no_secret(source):
+    source.token()
+    assert SECRET not in repr(source)
+    assert SECRET not in repr(vars(source)["_grant"])
+    assert "token-one" not in repr(vars(source)["_grant"])

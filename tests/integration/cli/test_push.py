@@ -1,0 +1,442 @@
+"""I5: what is left of a push is shown, sent again, settled or exported by commands, each line visibly in one state."""
+
+import json
+from datetime import datetime, timezone
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.support.postgres import PASSWORD, postgres  # noqa: F401  fixture
+from tests.support.pushing import (
+    METERING,
+    Api,
+    Teller,
+    cost,
+    counts,
+    exact,
+    hour_of,
+    keys_of,
+    keys_of_bodies,
+    rows_of,
+    sent_to,
+    taken_by,
+    write_csv,
+    write_events,
+)
+
+
+@pytest.fixture
+def teller(desk):
+    return Teller(desk)
+
+
+@pytest.fixture
+def troubled(small, teller):
+    """A push of which the first body was lost, the second refused, and the others taken; teller, rows."""
+    rows = rows_of(small)
+    small.fault("lost_answer", METERING)
+    small.fault("status", METERING, status=400, message="Not for sale")
+    told = teller.push(rows, "--confirm", code=65)
+    assert told["lines"]["unknown"] and told["lines"]["rejected"]
+    assert set(teller.states()) == {"accepted", "unknown", "rejected"}
+    return teller, rows
+
+
+# status
+
+
+def test_status_counts_lines_and_names_the_unsettled(troubled, small):
+    teller, _ = troubled
+    asked = len(small.requests())
+    told = teller.run("status", code=65)
+    assert {state: number for state, number in told["lines"].items() if number} == teller.states()
+    shown = {one["line_id"]: one for one in told["unsettled"]}
+    entries = {entry.line_id: entry for entry in teller.entries("unknown", "rejected")}
+    assert {key: one["state"] for key, one in shown.items()} == {key: one.state for key, one in entries.items()}
+    for key, one in shown.items():
+        assert (one["units"], one["price"]) == (entries[key].units, entries[key].price)
+        assert one["error"]
+    said = teller.desk.run("push", "status").says
+    assert all(key in said for key in shown)
+    assert "Not for sale" in said
+    assert len(small.requests()) == asked, "status asks nobody"
+
+
+def test_status_is_0_when_all_is_settled(small, teller):
+    teller.push(rows_of(small), "--confirm")
+    told = teller.run("status")
+    assert (told["lines"]["accepted"], told["unsettled"]) == (len(rows_of(small)), [])
+
+
+@pytest.mark.parametrize("name", ["status", "retry", "export"])
+def test_without_a_ledger_there_is_nothing_to_tell(name, small, teller):
+    told = teller.run(name)
+    assert not any(told.get("lines", {}).values() if name == "status" else told.get("lines", []))
+    assert small.requests() == []
+    assert sorted(Path.home().rglob("metering*")) == [], "asking made a ledger"
+
+
+def test_nothing_can_be_settled_without_a_ledger(small, desk):
+    Path("events.jsonl").write_text("")
+    for arguments in (["--events", "events.jsonl"], ["--accepted", "x"], ["--not-sent", "x"]):
+        ran = desk.run("push", "resolve", "--json", *arguments)
+        assert ran.code == 78
+        assert "there is no ledger" in ran.says
+    assert sorted(Path.home().rglob("metering*")) == []
+
+
+# retry
+
+
+def test_a_dry_retry_shows_what_it_would_send(troubled, small):
+    teller, _ = troubled
+    before, asked = teller.states(), len(small.requests())
+    told = teller.run("retry")
+    assert told["verdict"] == "dry_run"
+    assert {one["line_id"] for one in told["lines"]} == {entry.line_id for entry in teller.entries("rejected")}
+    assert teller.states() == before
+    assert len(small.requests()) == asked
+    assert "would be sent again" in teller.desk.run("push", "retry").says
+
+
+def test_retry_sends_the_rejected_and_never_the_unknown(troubled, small):
+    teller, rows = troubled
+    rejected, unknown = teller.entries("rejected"), teller.entries("unknown")
+    told = teller.run("retry", "--confirm")
+    assert told["lines"]["accepted"] == len(rejected)
+    assert Fraction(told["charged"]) == sum(Fraction(one.units) * Fraction(one.price) for one in rejected)
+    assert told["requests"] == 1
+    assert teller.states() == {"accepted": len(rows) - len(unknown), "unknown": len(unknown)}
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows), "the lost body was taken, too"
+    assert teller.run("retry", "--confirm")["requests"] == 0
+
+
+def test_retry_of_one_line_leaves_the_others(small, teller):
+    rows = rows_of(small)
+    small.fault("status", METERING, status=400, count=None)
+    teller.push(rows, "--confirm", code=65)
+    small.clear_faults()
+    chosen, *others = teller.entries("rejected")
+    assert [one["line_id"] for one in teller.run("retry", chosen.line_id)["lines"]] == [chosen.line_id]
+    assert teller.run("retry", chosen.line_id, "--confirm")["lines"]["accepted"] == 1
+    assert teller.states() == {"accepted": 1, "rejected": len(others)}
+
+
+def test_retry_sends_no_more_than_its_dry_run_has_shown(small, desk, teller):
+    rows = rows_of(small)
+    small.fault("status", METERING, status=400)
+    small.fault("status", METERING, status=403)
+    teller.push(rows, "--confirm", code=77)
+    chosen, planned = teller.entries("rejected")[0], len(teller.entries("planned"))
+    shown = teller.run("retry", chosen.line_id)["lines"]
+    assert [one["line_id"] for one in shown] == [chosen.line_id]
+    assert teller.run("retry", chosen.line_id, "--confirm")["lines"]["accepted"] == 1
+    assert teller.states()["planned"] == planned
+
+
+@pytest.mark.parametrize("state", ["accepted", "unknown"])
+def test_retry_never_sends_what_is_accepted_or_unknown_though_it_is_named(state, troubled, small):
+    teller, _ = troubled
+    one, sent = teller.entries(state)[0], len(sent_to(small))
+    assert teller.run("retry", one.line_id)["lines"] == []
+    teller.run("retry", one.line_id, "--confirm")
+    assert len(sent_to(small)) == sent
+    assert one.line_id in {entry.line_id for entry in teller.entries(state)}
+
+
+def test_what_was_too_late_goes_out_only_if_that_is_asked_for(small, teller):
+    rows = rows_of(small, back=(8,))
+    aws = [row for row in rows if row["vendor"] == "aws"]
+    teller.push(aws, "--confirm", code=65)
+    assert teller.states() == {"expired": len(aws)}
+    assert teller.run("retry")["lines"] == []
+    assert teller.run("retry", "--confirm")["requests"] == 0
+    assert len(teller.run("retry", "--expired")["lines"]) == len(aws)
+    assert sent_to(small) == []
+    assert teller.run("retry", "--expired", "--confirm")["lines"]["accepted"] == len(aws)
+    assert keys_of_bodies(taken_by(small)) == keys_of(aws)
+
+
+# resolve
+
+
+def test_events_settle_what_nobody_knew_and_nothing_else(troubled, small):
+    teller, rows = troubled
+    unknown = {entry.line_id for entry in teller.entries("unknown")}
+    told = teller.run("resolve", "--events", write_events(small), code=65)  # the rejected ones are unsettled still
+    assert set(told["accepted"]) == unknown
+    assert (told["rejected"], told["conflict"], told["left"], told["refused"]) == ([], [], [], [])
+    assert {entry.settled_by for entry in teller.entries("accepted") if entry.line_id in unknown} == {"event"}
+    again = teller.run("resolve", "--events", "events.jsonl", code=65)
+    assert (again["accepted"], again["ignored"]) == ([], len(small.events))
+    assert teller.run("retry", "--confirm")["lines"]["accepted"] > 0
+    assert teller.push(rows, "--confirm")["already_accepted"] == len(rows)
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows)
+
+
+def test_events_of_a_table_settle_too(troubled, small):
+    teller, _ = troubled
+    unknown = {entry.line_id for entry in teller.entries("unknown")}
+    with duckdb.connect(str(teller.desk.database)) as connection:
+        connection.execute(
+            "CREATE SCHEMA automatum; USE automatum; CREATE TABLE hooks (id VARCHAR, type VARCHAR, data JSON)"
+        )
+        for event in small.events:
+            data = json.dumps(event["data"], default=str)
+            connection.execute("INSERT INTO hooks VALUES (?, ?, ?)", [event["id"], event["event"], data])
+    told = teller.run("resolve", "--events", "sql:SELECT * FROM hooks WHERE type = 'metering.confirmed'", code=65)
+    assert set(told["accepted"]) == unknown
+    assert teller.run("resolve", "--events", "hooks", code=65)["accepted"] == []
+
+
+def test_a_marketplace_that_refuses_later_makes_accepted_lines_rejected(small, teller):
+    small.configure(metering_outcome="manual")
+    rows = rows_of(small)
+    teller.push(rows, "--confirm")
+    call = small.accepted_metering[0]
+    small.settle_metering(call.id, "failed")
+    told = teller.run("resolve", "--events", write_events(small), code=65)
+    assert len(told["rejected"]) == len(call.body["details"]["usages"])
+    assert teller.states() == {"accepted": len(rows) - len(told["rejected"]), "rejected": len(told["rejected"])}
+
+
+def test_a_line_settled_by_hand_as_billed_is_not_sent_again(troubled, small):
+    teller, rows = troubled
+    unknown = [entry.line_id for entry in teller.entries("unknown")]
+    sent = len(sent_to(small))
+    given = [part for one in unknown for part in ("--accepted", one)]
+    assert set(teller.run("resolve", *given, code=65)["accepted"]) == set(unknown)
+    teller.push(rows, "--confirm", code=65)
+    assert len(sent_to(small)) == sent
+    assert {entry.settled_by for entry in teller.entries("accepted") if entry.line_id in unknown} == {"hand"}
+
+
+def test_a_line_settled_by_hand_as_not_sent_goes_out_with_the_next_push(small, teller):
+    rows = rows_of(small)
+    small.fault("reset", METERING)  # nothing is taken
+    teller.push(rows, "--confirm", code=65)
+    unknown = [entry.line_id for entry in teller.entries("unknown")]
+    told = teller.run("resolve", *[part for one in unknown for part in ("--not-sent", one)])
+    assert set(told["planned"]) == set(unknown)
+    counts(teller.push(rows, "--confirm"), accepted=len(unknown))
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows)
+
+
+def test_a_conflict_is_settled_by_what_was_accepted(small, teller):
+    rows = rows_of(small)
+    teller.push(rows, "--confirm")
+    rows[0]["units"] = "4321"
+    teller.push(rows, "--confirm", code=65)
+    (entry,) = teller.entries("conflict")
+    assert teller.run("resolve", "--not-sent", entry.line_id, code=65)["refused"]
+    assert teller.run("resolve", "--accepted", entry.line_id)["accepted"] == [entry.line_id]
+    # What was asked for is answered, too, and not asked again.
+    assert teller.push(rows, "--confirm")["requests"] == 0
+    assert teller.states() == {"accepted": len(rows)}
+
+
+@pytest.mark.parametrize("option", ["--accepted", "--not-sent"])
+def test_what_cannot_be_settled_so_is_refused_with_the_reason(option, troubled):
+    teller, _ = troubled
+    before = teller.states()
+    accepted = teller.entries("accepted")[0].line_id
+    told = teller.run("resolve", option, accepted, option, "no-such-line", code=65)
+    reasons = {one["line_id"]: one["reason"] for one in told["refused"]}
+    assert "it is accepted" in reasons[accepted]
+    assert "not in the ledger" in reasons["no-such-line"]
+    assert teller.states() == before
+
+
+def test_a_line_told_to_be_both_stays_unknown(troubled):
+    teller, _ = troubled
+    one = teller.entries("unknown")[0].line_id
+    told = teller.run("resolve", "--accepted", one, "--not-sent", one, code=65)
+    assert [entry["line_id"] for entry in told["refused"]] == [one]
+    assert one in {entry.line_id for entry in teller.entries("unknown")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "nothing to settle by"),
+        (["--events", "none.jsonl"], "none.jsonl cannot be read"),
+        (["--events", "broken.jsonl"], "line 2 is no JSON"),
+        (["--events", "no_table"], "no file"),
+    ],
+)
+def test_events_that_cannot_be_read_are_said_with_78(arguments, words, troubled):
+    teller, _ = troubled
+    Path("broken.jsonl").write_text('{"event": "else"}\n{"event": \n')
+    before = teller.states()
+    ran = teller.desk.run("push", "resolve", "--json", *arguments)
+    assert (ran.code, words in ran.says) == (78, True), ran
+    assert teller.states() == before
+
+
+# export
+
+MONEY = ("units", "price", "charged", "accepted_units", "accepted_price", "asked_units", "asked_price")
+
+
+def exported(desk, table, keys):
+    """Rows of a table by their keys, of which each must be there once."""
+    with duckdb.connect(str(desk.database), read_only=True) as connection:
+        found = connection.execute(f"SELECT * FROM automatum.{table}")
+        names = [one[0] for one in found.description]
+        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    by_key = {tuple(row[key] for key in keys): row for row in rows}
+    assert len(by_key) == len(rows), f"{table} holds a row twice"
+    return by_key
+
+
+def test_the_export_holds_every_line_and_attempt_with_exact_money(troubled, small, desk):
+    teller, rows = troubled
+    rows[-1]["units"] = "12345.678901"
+    teller.push(rows, "--confirm", code=65)
+    told = teller.run("export")
+    lines = exported(desk, "metering_lines", ["line_id"])
+    assert (told["metering_lines"], len(lines)) == (len(rows), len(rows))
+    for entry in teller.entries():
+        row = lines[(entry.line_id,)]
+        for name, value in entry.as_row().items():
+            if name in MONEY:
+                assert row[name] == value, name
+                assert isinstance(row[name], (Decimal, type(None))), name
+            elif not hasattr(value, "hour"):
+                assert row[name] == value, name
+            else:
+                assert row[name].timestamp() == value.timestamp(), name
+    paid = sum((Fraction(row["charged"]) for row in lines.values() if row["state"] == "accepted"), Fraction(0))
+    assert paid == sum((Fraction(one.charged) for one in teller.entries("accepted")), Fraction(0))
+    attempts = exported(desk, "metering_attempts", ["attempt_id", "line_id"])
+    assert told["metering_attempts"] == len(attempts) == len(rows)
+    assert {one["state"] for one in attempts.values()} == {"accepted", "unknown", "rejected"}
+    types = dict(
+        desk.query("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'metering_lines'")
+    )
+    assert all(types[name].startswith("DECIMAL(38,") for name in MONEY)
+    assert "TIMESTAMP" in types["starts_at"] and types["day"] == "DATE"
+
+
+def test_a_second_export_changes_nothing_and_a_later_one_is_up_to_date(troubled, small, desk):
+    teller, rows = troubled
+
+    def dump():
+        return [
+            exported(desk, "metering_lines", ["line_id"]),
+            exported(desk, "metering_attempts", ["attempt_id", "line_id"]),
+        ]
+
+    def without_loads(tables):
+        return [
+            {
+                key: {name: value for name, value in row.items() if not name.startswith("_dlt")}
+                for key, row in table.items()
+            }
+            for table in tables
+        ]
+
+    teller.run("export")
+    before = without_loads(dump())
+    teller.run("export")
+    assert without_loads(dump()) == before
+    more = rows_of(small, back=(3,))
+    for number, row in enumerate(more):
+        row["units"] = f"{3000 + number}.25"
+    teller.run("retry", "--confirm")
+    teller.push(more, "--confirm")
+    teller.run("resolve", "--events", write_events(small))
+    teller.run("export")
+    lines, attempts = without_loads(dump())
+    assert len(lines) == len(rows) + len(more)
+    assert {row["state"] for row in lines.values()} == {"accepted"}
+    assert sum(Fraction(row["accepted_units"]) * Fraction(row["accepted_price"]) for row in lines.values()) == cost(
+        [*rows, *more]
+    )
+    assert len(attempts) == len(before[1]) + len(more) + sum(row["state"] == "rejected" for row in before[0].values())
+
+
+def test_the_export_takes_every_amount_that_the_rules_admit(desk):
+    at = hour_of(datetime.now(timezone.utc), 1).isoformat()
+    one = {"customer_id": "c", "listing_id": "l", "vendor": "aws", "usage_at": at}
+    amounts = [
+        ("0.000001", "0.000000000001"),
+        ("2147483646.999999", "9999999999.999999999999"),
+        ("1.000001", "0.0000001"),
+    ]
+    rows = [
+        {**one, "dimension": f"d{place}", "units": units, "price": price}
+        for place, (units, price) in enumerate(amounts)
+    ]
+    teller = Teller(desk)
+    with Api() as api:
+        desk.set(base_url=api.url, client_id="app_1", client_secret="a-secret-for-the-test")
+        counts(teller.push(rows, "--confirm"), accepted=3)
+        teller.run("export")
+    lines = exported(desk, "metering_lines", ["dimension"])
+    for row in rows:
+        assert Fraction(lines[(row["dimension"],)]["charged"]) == cost([row])
+
+
+def test_the_export_of_a_ledger_in_postgres(small, desk, postgres):  # noqa: F811
+    teller, rows = Teller(desk, postgres), rows_of(small)
+    assert PASSWORD not in str(teller.push(rows, "--confirm"))
+    told = teller.run("export")
+    assert told == {"metering_lines": len(rows), "metering_attempts": len(rows)}
+    lines = exported(desk, "metering_lines", ["line_id"]).values()
+    assert sum(Fraction(row["charged"]) for row in lines) == cost(rows)
+    assert PASSWORD.encode() not in b"".join(one.read_bytes() for one in desk.folder.parent.rglob("*") if one.is_file())
+
+
+# help, and wrong URLs
+
+
+@pytest.mark.parametrize("name", [None, "status", "retry", "resolve", "export"])
+def test_help(name, desk):
+    ran = desk.run("push", *([name] if name else []), "--help")
+    assert ran.code == 0, ran
+    assert "--ledger-url" in ran.out
+    assert "--json" in ran.out
+    if name is None:
+        for word in ("--usage", "--grain", "--late-ok", "--confirm", "--map", "status", "retry", "resolve", "export"):
+            assert word in ran.out
+
+
+COMMANDS = [("--usage", "usage.csv"), ("status",), ("retry",), ("resolve", "--accepted", "x"), ("export",)]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("mysql://user:hunter2-pass@host/db", 78),
+        ("what is this", 78),
+        ("postgresql://user:hunter2-pass@127.0.0.1:1/db", 69),
+        ("sqlite:///no/such/folder/ledger.sqlite", None),
+        ("sqlite:///usage.csv", 78),
+    ],
+    ids=["mysql", "nonsense", "nobody listens", "no folder", "a file of something else"],
+)
+def test_a_wrong_url_is_said_without_its_password(command, url, code, small, desk):
+    write_csv(rows_of(small))
+    content = Path("usage.csv").read_bytes()
+    ran = desk.run("push", *command, "--ledger-url", url, "--json", "--debug")
+    if code is None:  # nothing is there, which is no error for who only looks
+        code = 78 if command[0] == "resolve" else 0
+    assert ran.code == code, ran
+    assert "hunter2" not in ran.says
+    assert exact(ran.out)
+    assert Path("usage.csv").read_bytes() == content
+    assert small.requests() == []
+
+
+def test_a_ledger_in_the_settings_is_the_one(small, desk, tmp_path):
+    desk.set(ledger_url=f"sqlite:///{tmp_path}/mine.sqlite")
+    teller, rows = Teller(desk), rows_of(small)
+    told = teller.push(rows, "--confirm")
+    assert told["ledger"].endswith("mine.sqlite")
+    assert sorted(Path.home().rglob("metering*")) == []
+    assert teller.run("status")["lines"]["accepted"] == len(rows)

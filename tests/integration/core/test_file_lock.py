@@ -1,0 +1,223 @@
+"""I7: one writer. Two runs, or a notebook that holds the file, meet in a lock, with a message and a bounded wait."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import duckdb
+import pytest
+
+from automatum.core.budget import Budget
+from automatum.core.clock import SystemClock
+from automatum.core.errors import BudgetSpent, Busy, ConfigurationError, DestinationError
+from automatum.core.file_lock import hold
+from automatum.warehouse.duckdb_file import wait_for_file
+from tests.support.clocks import FakeClock
+from tests.support.desk import SMALL, await_
+
+HOLD = """
+import sys, threading
+from pathlib import Path
+from automatum.budget import Budget
+from automatum.clock import SystemClock
+from automatum.locks import hold
+clock = SystemClock()
+with hold(Path(sys.argv[1]), "The file", "a test", wait=0, clock=clock, budget=Budget(clock)):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+OPEN = """
+import sys, duckdb
+connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "ro")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+class Other:
+    """Another process that holds something until it is told to let go."""
+
+    def __init__(self, script, *arguments):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", script, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout.readline() == "held\n"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.let_go()
+
+    def let_go(self):
+        if self.process.poll() is None:
+            self.process.stdin.close()
+            self.process.wait()
+        self.process.stdout.close()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+def take(path, wait=0.0, clock=None, budget=None):
+    clock = clock or SystemClock()
+    return hold(path, "The file", "this test", wait=wait, clock=clock, budget=budget or Budget(clock))
+
+
+def test_a_lock_is_refused_after_a_bounded_wait_and_names_its_holder_i7(tmp_path):
+    path = tmp_path / "x.lock"
+    clock = FakeClock()
+    before = clock.monotonic()
+    with Other(HOLD, path) as other, pytest.raises(Busy) as refused, take(path, 30, clock):
+        pass
+    assert clock.monotonic() - before == pytest.approx(30, abs=0.3)
+    said = str(refused.value)
+    assert f"a test, process {other.process.pid} on " in said and " since 20" in said and "--lock-wait" in said
+    assert refused.value.exit_code == 75
+
+
+def test_a_lock_goes_with_its_holder_however_it_ends_i7(tmp_path):
+    path = tmp_path / "x.lock"
+    other = Other(HOLD, path)
+    other.kill()
+    with take(path):
+        with pytest.raises(Busy) as refused, take(path):
+            pass
+        # What the killed one had written down is not told of this holder.
+        assert f"this test, process {os.getpid()} on " in str(refused.value)
+    with take(path):
+        pass
+    assert not path.with_name("x.lock.holder").exists()
+
+
+def test_who_waits_gets_the_lock_when_it_is_free_i7(tmp_path):
+    path = tmp_path / "x.lock"
+    with Other(HOLD, path) as other:
+        got = threading.Event()
+
+        def wait():
+            with take(path, 60):
+                got.set()
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert not got.wait(0.6)
+        other.let_go()
+        assert got.wait(30)
+        waiting.join()
+
+
+def test_a_wait_for_a_lock_ends_when_the_run_is_told_to_stop(tmp_path):
+    path, stop = tmp_path / "x.lock", threading.Event()
+    clock = SystemClock(stop)
+    with Other(HOLD, path):
+        threading.Timer(0.3, stop.set).start()
+        with pytest.raises(BudgetSpent), take(path, 600, clock, Budget(clock, stop=stop)):
+            pass
+
+
+def test_a_lock_that_cannot_be_made_is_a_matter_of_configuration(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="no lock can be made there"), take(tmp_path / "file" / "x.lock"):
+        pass
+
+
+@pytest.mark.parametrize("mode", ["ro", "rw"])
+def test_a_file_that_a_notebook_has_open_is_waited_for_then_refused_i7(tmp_path, mode):
+    database = tmp_path / "x.duckdb"
+    duckdb.connect(str(database)).close()
+    clock = FakeClock()
+    before = clock.monotonic()
+    with Other(OPEN, database, mode) as other, pytest.raises(Busy) as refused:
+        wait_for_file(database, wait=20, clock=clock, budget=Budget(clock))
+    assert clock.monotonic() - before == pytest.approx(20, abs=0.3)
+    assert f"process {other.process.pid} (python" in str(refused.value) and "--read-copy" in str(refused.value)
+    wait_for_file(database, wait=0, clock=clock, budget=Budget(clock))
+
+
+def test_a_file_that_this_process_has_open_is_refused_at_once_i7(tmp_path):
+    database, clock = tmp_path / "x.duckdb", FakeClock()
+    before = clock.monotonic()
+    with duckdb.connect(str(database)), pytest.raises(Busy, match="in this very process"):
+        wait_for_file(database, wait=60, clock=clock, budget=Budget(clock))
+    assert clock.monotonic() == before
+
+
+def test_a_file_that_is_no_database_is_not_waited_for(tmp_path):
+    database, clock = tmp_path / "x.duckdb", FakeClock()
+    database.write_text("not a database, and long enough to be taken for one" * 100)
+    with pytest.raises(DestinationError, match="cannot be opened"):
+        wait_for_file(database, wait=60, clock=clock, budget=Budget(clock))
+
+
+def test_a_notebook_that_holds_the_file_costs_no_request_i7(desk, start):
+    served = start(**SMALL)
+    desk.use(served)
+    duckdb.connect(str(desk.database)).close()
+    with Other(OPEN, desk.database, "ro") as other:
+        ran = desk.run("sync", "--lock-wait", "0.3", "--json")
+        assert ran.code == 75, ran
+        assert ran.json["errors"][0]["type"] == "Busy" and str(other.process.pid) in ran.says
+        assert ran.json["verdict"] == "more_to_do"
+    assert served.sandbox.requests() == []
+    assert desk.sync().code == 0
+
+
+def test_two_syncs_of_one_file_meet_and_the_second_costs_no_request_i7(desk, start):
+    served = start(**SMALL)
+    desk.use(served)
+    with Other(HOLD, desk.database.with_name(desk.database.name + ".lock")):
+        ran = desk.run("sync", "--lock-wait", "0.3")
+        assert ran.code == 75 and "marketplace.duckdb is in use by a test, process" in ran.says, ran
+    assert served.sandbox.requests() == []
+
+
+def test_a_file_has_one_lock_by_whatever_name_it_is_called_i7(desk, start, tmp_path):
+    desk.use(start(**SMALL))
+    (tmp_path / "elsewhere").symlink_to(desk.folder)
+    with Other(HOLD, desk.database.with_name(desk.database.name + ".lock")):
+        ran = desk.run("sync", "--lock-wait", "0.1", "--database", tmp_path / "elsewhere" / desk.database.name)
+        assert ran.code == 75, ran
+
+
+def test_two_runs_of_one_pipeline_meet_whatever_they_load_to_i7(desk, start, tmp_path):
+    served = start(**SMALL)
+    desk.use(served)
+    with Other(HOLD, tmp_path / "pipelines" / "automatum.lock"):
+        arguments = ("sync", "--lock-wait", "0.1", "--pipelines-dir", tmp_path / "pipelines")
+        ran = desk.run(*arguments, "--destination", "filesystem")
+        assert ran.code == 75 and "The pipeline automatum is in use by a test" in ran.says, ran
+    assert served.sandbox.requests() == []
+
+
+def test_a_notebook_that_opens_the_file_during_a_sync_is_waited_for_and_nothing_is_lost_i1_i7(desk, start):
+    """The sync has begun to read; the file is taken from it before it loads, and given back while it waits."""
+    served = start(**{**SMALL, "customers": 250})
+    desk.use(served)
+    assert desk.sync("customers").code == 0
+    served.sandbox.insert("customers", count=5)
+    served.sandbox.clear_requests()
+    served.sandbox.fault("slow", "/api/v1/customers", page=2, seconds=1.5)
+    syncing = desk.start("sync", "customers", "--json", "--lock-wait", "60")
+    try:
+        await_(lambda: len(served.sandbox.requests("/api/v1/")) >= 1)
+        with duckdb.connect(str(desk.database), read_only=True):
+            await_(lambda: len(served.sandbox.requests("/api/v1/")) >= 3)
+            with pytest.raises(subprocess.TimeoutExpired):
+                syncing.wait(1)
+        out, err = syncing.communicate(timeout=60)
+    finally:
+        syncing.kill()
+        syncing.communicate()
+    assert syncing.returncode == 0, err
+    assert json.loads(out)["tables"]["customers"]["inserted"] == 5
+    assert len(served.sandbox.requests("/api/v1/")) == 3  # I3
+    assert desk.query("SELECT count(*) FROM customers") == [(255,)]

@@ -1,0 +1,360 @@
+"""What became of lines without an answer: told by events, or by hand (I5)."""
+
+import json
+import random
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from automatum.core.errors import ConfigurationError
+from automatum.metering.ledger.reconcile import settle_by_events, settle_by_hand
+from automatum.metering.ledger.webhook_events import Event, Unreadable, parse, read_events
+from tests.support.metering_lines import ids, make_line, states
+
+
+def send(ledger, lines, state="unknown", **answer):
+    """Send lines in one call."""
+    with ledger.run() as run:
+        run.plan(lines)
+        attempt = run.claim("body", lines)
+        assert attempt.lines == tuple(lines)
+        run.settle(attempt, state, **answer)
+    return attempt
+
+
+def event(lines, kind="confirmed", call="meter_1", number=1, **changes):
+    """An event as the sandbox writes it."""
+    line = lines[0]
+    data = {
+        "id": call,
+        "vendor": line.vendor,
+        "listingId": line.listing_id,
+        "customerId": line.customer_id,
+        "reportingDate": line.day.isoformat(),
+        "usages": [{"apiKey": one.dimension, "units": one.units, "price": str(one.price)} for one in lines],
+    }
+    return {"id": f"evt_{number}", "event": f"metering.{kind}", "data": {**data, **changes}}
+
+
+BODY = [make_line(1, dimension="api", units="5"), make_line(1, dimension="gb", units="2.5", price="0.20")]
+SAME = [make_line(2, dimension="api", units="5"), make_line(2, dimension="gb", units="2.5", price="0.20")]
+OTHER = [make_line(3, dimension="api", units="5"), make_line(3, dimension="gb", units="9", price="0.20")]
+
+
+@pytest.mark.parametrize(
+    "kind, state, group",
+    [("confirmed", "accepted", "accepted"), ("submitted", "accepted", "accepted"), ("failed", "rejected", "rejected")],
+)
+def test_an_event_settles_what_was_unknown(ledger, kind, state, group):
+    send(ledger, BODY)
+    told = settle_by_events(ledger, [event(BODY, kind, reason="Customer not subscribed")])
+    assert set(getattr(told, group)) == ids(BODY) and told.left == []
+    for entry in ledger.lines():
+        assert (entry.state, entry.settled_by) == (state, "event")
+        billed = state == "accepted"
+        assert (entry.accepted_units, entry.accepted_hash) == (
+            (entry.units, entry.payload_hash) if billed else (None, None)
+        )
+        assert entry.error == (None if billed else "Customer not subscribed")
+    assert {(row.state, row.reference) for row in ledger.attempts()} == {(state, "meter_1")}
+
+
+def test_the_same_events_twice_change_nothing(ledger):
+    send(ledger, BODY)
+    send(ledger, SAME)
+    events = [event(BODY), {"event": "customer.created", "data": {}}, event(BODY)]
+    told = settle_by_events(ledger, events)
+    assert (set(told.accepted), told.ignored) == (ids(BODY), 2)
+    before = list(ledger.lines())
+    told = settle_by_events(ledger, events)
+    assert (told.accepted, told.rejected, told.conflict, told.left, told.ignored) == ([], [], [], [], 3)
+    # Nor do other events about the same call.
+    told = settle_by_events(ledger, [event(BODY, "submitted", number=2), event(BODY, "confirmed", number=3)])
+    assert (told.accepted, told.left) == ([], [])
+    assert list(ledger.lines()) == before
+    assert set(states(ledger).values()) == {"accepted", "unknown"}
+
+
+@pytest.mark.parametrize("with_call", [True, False])
+def test_one_event_settles_one_call_of_two_that_are_alike(ledger, with_call):
+    send(ledger, BODY)
+    send(ledger, SAME)
+    first, second = (event(BODY, call=f"meter_{number}" if with_call else None, number=number) for number in (1, 2))
+    assert set(settle_by_events(ledger, [first]).accepted) == ids(BODY), "the older one"
+    assert set(settle_by_events(ledger, [second, first]).accepted) == ids(SAME)
+    (left,) = settle_by_events(ledger, [event(BODY, call="meter_3", number=3)]).left
+    assert "no call of this ledger is left" in left.reason
+
+
+@pytest.mark.parametrize("reference", ["meter_1", None])
+def test_an_accepted_line_takes_its_own_event_first(ledger, reference):
+    """What became of the unknown one is not told by the event of the accepted one."""
+    send(ledger, SAME)
+    send(ledger, BODY, "accepted", status_code=202, reference=reference)
+    told = settle_by_events(ledger, [event(BODY)])
+    assert (told.accepted, told.left) == ([], [])
+    assert {states(ledger)[line.id] for line in SAME} == {"unknown"}
+    assert set(settle_by_events(ledger, [event(BODY, call="meter_2", number=2)]).accepted) == ids(SAME)
+
+
+def test_ids_that_may_not_be_the_same_ids_settle_nothing(ledger):
+    """That events carry the id of the API's answer is an assumption: until one does, equal calls may be confused."""
+    send(ledger, BODY, "accepted", status_code=202, reference="answer-1")
+    send(ledger, SAME)
+    (left,) = settle_by_events(ledger, [event(BODY, call="event-1")]).left
+    assert "no event yet had an id that the API gave" in left.reason
+    assert {states(ledger)[line.id] for line in SAME} == {"unknown"}
+    told = settle_by_events(ledger, [event(BODY, call="event-1"), event(BODY, call="answer-1", number=2)])
+    assert set(told.accepted) == ids(SAME)
+
+
+def test_a_failure_takes_an_acceptance_back(ledger):
+    """2xx means queued; the marketplace refuses later."""
+    send(ledger, BODY, "accepted", status_code=202, reference="meter_1")
+    told = settle_by_events(ledger, [event(BODY, "failed")])
+    assert set(told.rejected) == ids(BODY)
+    for entry in ledger.lines():
+        assert (entry.state, entry.accepted_units, entry.accepted_hash) == ("rejected", None, None)
+    # Sent again and accepted: the old events, and new ones about the old call, are about the old call.
+    assert set(ledger.retry()) == ids(BODY)
+    send(ledger, BODY, "accepted", status_code=202, reference="meter_2")
+    settle_by_events(ledger, [event(BODY, "failed"), event(BODY, "failed", number=7)])
+    assert set(states(ledger).values()) == {"accepted"}
+    assert set(settle_by_events(ledger, [event(BODY, "failed", call="meter_2", number=8)]).rejected) == ids(BODY)
+
+
+def test_a_failure_ends_a_conflict_about_what_had_been_accepted(ledger):
+    line = make_line(units="5")
+    send(ledger, [line], "accepted", status_code=202, reference="meter_1")
+    with ledger.run() as run:
+        run.conflict([make_line(units="6")])
+    assert settle_by_events(ledger, [event([line], "failed")]).rejected == [line.id]
+    (entry,) = ledger.lines()
+    assert (entry.accepted_units, entry.asked_units) == (None, None)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("first, second", [("confirmed", "failed"), ("failed", "confirmed")])
+def test_confirmed_and_failed_is_for_a_human(ledger, at_once, first, second):
+    """And until one has looked, nothing goes out, even if it was to be sent again already."""
+    send(ledger, BODY)
+    events = [event(BODY, first, number=1), event(BODY, second, number=2)]
+    if at_once:
+        told = settle_by_events(ledger, events)
+    else:
+        settle_by_events(ledger, events[:1])
+        ledger.retry()
+        told = settle_by_events(ledger, events[1:])
+    assert set(told.conflict) == ids(BODY)
+    assert set(states(ledger).values()) == {"conflict"}
+    settle_by_hand(ledger, accepted=ids(BODY))
+    told = settle_by_events(ledger, [*events, event(BODY, "confirmed", number=3)])
+    assert told.conflict == [] and set(states(ledger).values()) == {"accepted"}, "the human has spoken"
+
+
+@pytest.mark.parametrize("first, second", [("submitted", "failed"), ("failed", "submitted")])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_submitted_and_failed_is_failed_in_any_order(ledger, at_once, first, second):
+    send(ledger, BODY)
+    events = [event(BODY, first, number=1), event(BODY, second, number=2)]
+    for some in [events] if at_once else [events[:1], events[1:]]:
+        settle_by_events(ledger, some)
+    assert set(states(ledger).values()) == {"rejected"}
+
+
+def test_a_whole_call_is_found_among_its_likes(ledger):
+    send(ledger, OTHER)
+    send(ledger, BODY)
+    assert set(settle_by_events(ledger, [event(BODY)]).accepted) == ids(BODY)
+
+
+def test_a_whole_call_is_found_before_a_part_of_another(ledger):
+    """The older call held these usages and one more: an event that tells all of a call is not about it."""
+    send(
+        ledger,
+        [make_line(4, dimension=one.dimension, units=one.units, price=one.price) for one in BODY] + [make_line(4)],
+    )
+    send(ledger, BODY)
+    assert set(settle_by_events(ledger, [event(BODY)]).accepted) == ids(BODY)
+
+
+def test_an_event_for_each_usage_settles_them_one_by_one(ledger):
+    send(ledger, BODY)
+    assert settle_by_events(ledger, [event(BODY[1:], number=1)]).accepted == [BODY[1].id]
+    assert settle_by_events(ledger, [event(BODY[:1], number=2)]).accepted == [BODY[0].id]
+
+
+def test_what_could_be_either_stays_unknown(ledger):
+    send(ledger, BODY)
+    send(ledger, OTHER)
+    told = settle_by_events(ledger, [event(BODY[:1])])
+    assert told.accepted == [] and "2 different calls" in told.left[0].reason
+    assert set(states(ledger).values()) == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"vendor": "azure"},
+        {"listingId": "lst_2"},
+        {"customerId": "cust_2"},
+        {"reportingDate": "2026-11-21"},
+        {"usages": [{"apiKey": "api", "units": 5}, {"apiKey": "gb", "units": Decimal("2.51")}]},
+        {"usages": [{"apiKey": "api", "units": 5}, {"apiKey": "gb", "units": Decimal("2.5"), "price": "0.21"}]},
+        {"usages": [{"apiKey": "api", "units": 5}, {"apiKey": "seats", "units": Decimal("2.5")}]},
+        {"usages": [{"apiKey": one, "units": 5} for one in ("api", "gb", "seats")]},
+    ],
+)
+def test_what_differs_in_anything_is_another_call(ledger, changes):
+    send(ledger, BODY)
+    told = settle_by_events(ledger, [event(BODY, **changes)])
+    assert told.accepted == [] and len(told.left) == 1
+    assert set(states(ledger).values()) == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda one: {"type": one["event"], "data": one["data"]},
+        lambda one: {**one, "event": "Metering.Confirmed", "data": json.dumps(one["data"], default=str)},
+        lambda one: {**one, "data": nested(one["data"])},
+        lambda one: {**one, "data": {**one["data"], "vendor": "AWS", "reportingDate": date(2026, 11, 20)}},
+        lambda one: {
+            **one,
+            "data": {**one["data"], "usages": [{"apiKey": "api", "units": "5.00"}, {"apiKey": "gb", "units": 2.5}]},
+        },
+    ],
+)
+def test_events_are_read_in_every_likely_form(ledger, shape):
+    send(ledger, BODY)
+    assert set(settle_by_events(ledger, [shape(event(BODY))]).accepted) == ids(BODY)
+
+
+def nested(data):
+    """As in the body of the call."""
+    details = {"customer": {"id": data["customerId"]}, "reportingDate": data["reportingDate"], "usages": data["usages"]}
+    return {"id": data["id"], "vendor": data["vendor"], "listingId": data["listingId"], "details": details}
+
+
+@pytest.mark.parametrize(
+    "changes, says",
+    [
+        ({"usages": []}, "no usages"),
+        ({"usages": [{"apiKey": "api"}]}, "no units"),
+        ({"usages": [{"apiKey": "api", "units": "many"}]}, "no number"),
+        ({"usages": [{"apiKey": "api", "units": "NaN"}]}, "no number"),
+        ({"usages": [{"apiKey": "api", "units": True}]}, "no units"),
+        ({"usages": ["api"]}, "no object"),
+        ({"usages": [{"apiKey": "api", "units": 1}] * 2}, "twice"),
+        ({"customerId": None}, "no customerId"),
+        ({"reportingDate": "yesterday"}, "no date"),
+        ({"vendor": {}}, "no vendor"),
+    ],
+)
+def test_events_that_cannot_be_read_are_told(ledger, changes, says):
+    told = settle_by_events(ledger, [{"event": "other"}, event(BODY, **changes)])
+    (left,) = told.left
+    assert left.position == 2 and says in left.reason
+    (none, found) = parse([{"event": "metering.other"}, {"event": "metering.failed", "data": 3}])
+    assert none is None and isinstance(found, Unreadable)
+
+
+def test_submitted_without_an_id_proves_nothing(ledger):
+    """Or it and a later `confirmed` would be taken for two calls."""
+    send(ledger, BODY)
+    send(ledger, SAME)
+    told = settle_by_events(ledger, [event(BODY, "submitted", call=None), event(BODY, call=None, number=2)])
+    assert len(told.left) == 1 and set(told.accepted) == ids(BODY)
+
+
+def test_a_call_that_is_under_way_keeps_events_about_its_likes_waiting(ledger, open_ledger):
+    """The event may be about the one that is still to be answered."""
+    send(ledger, BODY)
+    with open_ledger().run() as run:
+        run.plan(SAME)
+        attempt = run.claim("body", SAME)
+        (left,) = settle_by_events(ledger, [event(BODY)]).left
+        assert "under way" in left.reason
+        run.settle(attempt, "accepted", status_code=202, reference="meter_1")
+    assert settle_by_events(ledger, [event(BODY)]).accepted == []
+    assert {states(ledger)[line.id] for line in BODY} == {"unknown"}
+
+
+def test_a_failure_waits_while_its_line_goes_out_again(ledger, open_ledger):
+    send(ledger, BODY, "rejected", reference="meter_1")
+    ledger.retry()
+    with open_ledger().run() as run:
+        attempt = run.claim("again", BODY)
+        (left,) = settle_by_events(ledger, [event(BODY, "failed")]).left
+        assert "just now" in left.reason
+        run.settle(attempt, "accepted", reference="meter_2")
+    assert settle_by_events(ledger, [event(BODY, "failed")]).left == []
+    assert set(states(ledger).values()) == {"accepted"}
+
+
+def test_what_the_api_refused_and_is_said_to_have_taken_is_told(ledger):
+    send(ledger, BODY, "rejected", status_code=400, reference="meter_1")
+    told = settle_by_events(ledger, [event(BODY)])
+    assert told.accepted == [] and "holds as rejected" in told.left[0].reason
+
+
+def test_the_order_of_events_does_not_matter(ledger):
+    """The last word on each line is the same, however they come."""
+    bodies = [[make_line(24 * number, dimension="api", units=str(number + 1))] for number in range(12)]
+    for lines in bodies:
+        send(ledger, lines)
+    events = []
+    for number, lines in enumerate(bodies):
+        kinds = ["submitted", "failed" if number % 3 == 0 else "confirmed"]
+        events += [event(lines, kind, f"meter_{number}", f"{number}-{kind}") for kind in kinds[: 1 + (number % 4 > 0)]]
+    random.Random(3).shuffle(events)
+    for start in range(0, len(events), 5):
+        settle_by_events(ledger, events[start : start + 5])
+    for number, lines in enumerate(bodies):
+        expected = "rejected" if number % 3 == 0 and number % 4 else "accepted"
+        assert states(ledger)[lines[0].id] == expected
+
+
+def test_what_a_hand_has_accepted_takes_its_event(ledger):
+    send(ledger, BODY)
+    send(ledger, SAME)
+    settle_by_hand(ledger, accepted=ids(BODY))
+    assert settle_by_events(ledger, [event(BODY)]).accepted == []
+    assert {states(ledger)[line.id] for line in SAME} == {"unknown"}
+
+
+def test_what_a_hand_calls_not_sent_takes_no_event(ledger):
+    send(ledger, BODY)
+    settle_by_hand(ledger, not_sent=ids(BODY))
+    told = settle_by_events(ledger, [event(BODY)])
+    assert len(told.left) == 1 and set(states(ledger).values()) == {"planned"}
+
+
+def test_events_come_from_a_file(tmp_path):
+    one, two = event(BODY, number=1), event(BODY, number=2)
+    exact = json.dumps(one, default=str).replace('"2.5"', "2.50000000000000000001")
+    lines = tmp_path / "events.jsonl"
+    lines.write_text("\ufeff" + exact + "\n\n" + json.dumps(two, default=str), encoding="utf-8")
+    first, second = parse(read_events(lines))
+    assert isinstance(first, Event) and isinstance(second, Event)
+    assert first.usages[1].units == Decimal("2.50000000000000000001"), "no digit is lost"
+    array = tmp_path / "events.json"
+    array.write_text(json.dumps([one, two], default=str))
+    assert len(list(read_events(array))) == 2
+
+
+@pytest.mark.parametrize(
+    "content, says", [("{}\nnonsense", "line 2"), ("3", "no JSON object"), (None, "cannot be read")]
+)
+def test_a_file_that_cannot_be_read_is_told(tmp_path, content, says):
+    path = tmp_path / "events.jsonl"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigurationError, match=says):
+        list(read_events(path))
+
+
+def test_a_ledger_that_was_never_made_has_nothing_to_settle(open_ledger):
+    with pytest.raises(ConfigurationError, match="no ledger"):
+        settle_by_events(open_ledger(create=False), [event(BODY)])

@@ -1,0 +1,140 @@
+"""I5: nothing is billed to whom it cannot be; what the API did not say is not held against anyone."""
+
+from datetime import date, datetime, timedelta, timezone
+
+import dlt
+import duckdb
+import pytest
+
+from automatum.metering.eligibility import _day, read_eligibility
+from tests.support.metering_lines import make_line
+
+DELETED = datetime(2026, 11, 1, tzinfo=timezone.utc)
+CUSTOMERS = "id VARCHAR, vendor VARCHAR, _deleted_at TIMESTAMPTZ"
+ENTITLEMENTS = (
+    "id VARCHAR, customer_id VARCHAR, listing_id VARCHAR, vendor VARCHAR, status VARCHAR, start_date DATE, "
+    "end_date DATE, expires_at TIMESTAMPTZ, _deleted_at TIMESTAMPTZ"
+)
+DIMENSIONS = "entitlement_id VARCHAR, key VARCHAR"
+
+
+def customer(id_="cust_1", vendor="aws", deleted=None):
+    return (id_, vendor, deleted)
+
+
+def entitlement(id_="ent_1", customer_id="cust_1", listing="lst_1", vendor="aws", status="active", start=None, end=None,
+                expires=None, deleted=None):  # fmt: skip
+    return (id_, customer_id, listing, vendor, status, start, end, expires, deleted)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Write tables (None: not at all), and read them as a push would."""
+
+    def make(customers=None, entitlements=None, dimensions=None):
+        path = str(tmp_path / "w.duckdb")
+        with duckdb.connect(path) as connection:
+            connection.execute("CREATE SCHEMA IF NOT EXISTS automatum; USE automatum")
+            for name, columns, rows in (
+                ("customers", CUSTOMERS, customers),
+                ("entitlements", ENTITLEMENTS, entitlements),
+                ("entitlement_dimensions", DIMENSIONS, dimensions),
+            ):
+                connection.execute(f"DROP TABLE IF EXISTS {name}")
+                if rows is not None:
+                    connection.execute(f"CREATE TABLE {name} ({columns})")
+                for row in rows or ():
+                    connection.execute(f"INSERT INTO {name} VALUES ({', '.join('?' * len(row))})", row)
+        pipeline = dlt.pipeline("entitled", destination=dlt.destinations.duckdb(path), dataset_name="automatum")
+        return read_eligibility(pipeline)
+
+    return make
+
+
+LINE = make_line()  # of 2026-11-20
+
+
+def test_a_line_that_may_be_billed(read):
+    found = read([customer()], [entitlement()], [("ent_1", "api_calls"), ("ent_1", "seats")])
+    assert found.why_not(LINE) is None
+    assert found.why_not(make_line(dimension="nothing")) == (
+        "dimension: nothing is not among those of the entitlement: api_calls, seats"
+    )
+
+
+def test_nothing_synced_nothing_checked(read):
+    assert read() is None
+    assert read([], [], []) is None
+
+
+@pytest.mark.parametrize(
+    ("customers", "says"),
+    [
+        ([customer("cust_2")], "customer_id: cust_1 is not among the synced customers"),
+        ([customer(deleted=DELETED)], "customer_id: cust_1 was deleted"),
+        ([customer(vendor="azure")], "vendor: cust_1 is a customer on azure, not on aws"),
+        ([customer(vendor="AWS")], None),
+        ([customer(vendor=None)], None),
+    ],
+)
+def test_customers(read, customers, says):
+    why = read(customers).why_not(LINE)
+    assert (why or "").startswith(says or "") and (why is None) == (says is None)
+
+
+@pytest.mark.parametrize(
+    ("entitlements", "says"),
+    [
+        ([entitlement(customer_id="cust_2")], "listing_id: cust_1 has no entitlement for lst_1"),
+        ([entitlement(listing="lst_2")], "listing_id: cust_1 has no entitlement for lst_1"),
+        ([entitlement(deleted=DELETED)], "listing_id: cust_1 has no entitlement"),
+        ([entitlement(vendor="azure")], "vendor: the entitlement for lst_1 is on azure, not on aws"),
+        ([entitlement(status="expired")], "listing_id: no entitlement of cust_1 for lst_1 was active on 2026-11-20"),
+        ([entitlement(status="expired", end=date(2026, 11, 19))], "listing_id: no entitlement of cust_1 for lst_1 was"),
+        ([entitlement(status="expired", end=date(2026, 11, 20))], None),
+        ([entitlement(status="cancelled", expires=datetime(2026, 11, 20, 9, tzinfo=timezone.utc))], None),
+        ([entitlement(status="expired", expires=datetime(2026, 11, 19, 9, tzinfo=timezone.utc))], "listing_id: no ent"),
+        ([entitlement(start=date(2026, 11, 21))], "listing_id: no entitlement of cust_1 for lst_1 was active"),
+        ([entitlement(start=date(2026, 11, 20))], None),
+        # The day is that of UTC, whatever zone the destination answers in.
+        (
+            [entitlement(status="expired", expires=datetime(2026, 11, 19, 23, 30, tzinfo=timezone.utc))],
+            "listing_id: no e",
+        ),
+        ([entitlement(status="expired", expires=datetime(2026, 11, 20, 0, 30, tzinfo=timezone.utc))], None),
+        ([entitlement(status="ACTIVE", end=date(2025, 1, 1))], None),
+        ([entitlement(status="expired"), entitlement("ent_2")], None),
+        # What the API does not say is not checked.
+        ([entitlement(listing=None)], None),
+        ([entitlement(vendor=None)], None),
+        ([entitlement(status=None)], None),
+        ([entitlement(status=None, end=date(2026, 11, 19))], "listing_id: no entitlement of cust_1 for lst_1 was"),
+        ([entitlement(customer_id=None)], None),
+    ],
+)
+def test_entitlements(read, entitlements, says):
+    found = read([customer()], entitlements)
+    why = found.why_not(LINE)
+    assert (why or "").startswith(says or "") and (why is None) == (says is None)
+
+
+def test_dimensions_of_what_is_active_count(read):
+    two = [entitlement(), entitlement("ent_2"), entitlement("ent_3", status="expired")]
+    keys = [("ent_1", "seats"), ("ent_2", "storage"), ("ent_3", "api_calls")]
+    assert read([customer()], two, keys).why_not(LINE) == (
+        "dimension: api_calls is not among those of the entitlement: seats, storage"
+    )
+    # An entitlement whose dimensions are not known may hold any.
+    assert read([customer()], two, [("ent_1", "seats"), ("ent_2", None)]).why_not(LINE) is None
+    assert read([customer()], two, []).why_not(LINE) is None
+
+
+def test_entitlements_without_customers(read):
+    assert read(None, [entitlement()]).why_not(LINE) is None
+    assert read(None, [entitlement()]).why_not(make_line(customer="cust_9")).startswith("listing_id: cust_9 has no")
+
+
+def test_days_are_of_utc_whatever_zone_the_destination_answers_in():
+    tokyo = timezone(timedelta(hours=9))
+    assert _day(datetime(2026, 11, 20, 8, 30, tzinfo=tokyo)) == date(2026, 11, 19)
+    assert _day(date(2026, 11, 20)) == date(2026, 11, 20)

@@ -1,0 +1,739 @@
+"""I5: each line of usage is billed once or said not to be. I4: a push keeps to the quota. I6: no secret leaves."""
+
+import ast
+import json
+import random
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import permutations
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import automatum
+from tests.support.loopback import Say, error
+from tests.support.pushing import (
+    NOON,
+    UTC,
+    YES,
+    Api,
+    Books,
+    Teller,
+    cost,
+    cost_of_bodies,
+    counts,
+    first,
+    hour_of,
+    keys_of,
+    keys_of_bodies,
+    rows_of,
+    sent_to,
+    taken_by,
+    write_csv,
+)
+
+
+@pytest.fixture
+def teller(desk):
+    return Teller(desk)
+
+
+@pytest.fixture
+def at_noon(start, tmp_path):
+    """A sandbox whose calendar begins at NOON, and pushes whose clock stands there."""
+    served = start(customers=12, entitlements=20, private_offers=3, days=2, now=NOON)
+    return served.sandbox, Books.at(served, tmp_path)
+
+
+def bodies_needed(rows):
+    """By the rules of the marketplaces alone: one for each customer's listing and hour, of up to 25 dimensions."""
+    groups = {}
+    for row in rows:
+        hour = datetime.fromisoformat(row["usage_at"]).replace(minute=0)
+        groups.setdefault((row["vendor"], row["listing_id"], row["customer_id"], hour), set()).add(row["dimension"])
+    return sum(-(-len(dimensions) // 25) for dimensions in groups.values())
+
+
+# Dry, sent, sent again
+
+
+def test_a_dry_run_writes_nothing_and_asks_nobody(small, desk, teller, tmp_path):
+    rows = rows_of(small)
+    before = sorted(tmp_path.rglob("*"))
+    usage = write_csv(rows)
+    told = teller.push(usage)
+    assert told["verdict"] == "dry_run"
+    assert {"verdict", "requests", "charged", "lines", "refused"} <= set(told)
+    counts(told, new=len(rows))
+    assert (told["requests"], told["refused"]) == (0, [])
+    assert Fraction(told["charged"]) == cost(rows)
+    assert small.requests() == []
+    assert set(tmp_path.rglob("*")) - set(before) == {desk.folder / usage}, "a dry run made a file"
+
+
+def test_the_money_is_told_to_the_last_digit(tmp_path):
+    """Dry and sent: with all the digits that the rules admit, which are more than decimals have by default."""
+    rows = [
+        {**two_customers()[0], "dimension": f"dim_{place}", "units": f"{2147483646 - place}.99999{place}",
+         "price": f"9876543210.00000000012{place}"}
+        for place in range(1, 10)
+    ]  # fmt: skip
+    with Api() as api:
+        books = Books(api.url, tmp_path)
+        assert Fraction(books.push(rows, dry=True).charged) == cost(rows)
+        assert Fraction(books.push(rows).charged) == cost(rows) == cost_of_bodies(api.taken)
+        assert books.accepted() == cost(rows)
+        assert sum(Fraction(one.charged) for one in books.attempts()) == cost(rows)
+
+
+def test_a_dry_run_needs_no_credentials_and_shows_the_money(small, desk):
+    rows = rows_of(small)
+    desk.set(client_id=None, client_secret=None)
+    ran = desk.run("push", "--usage", write_csv(rows))
+    assert ran.code == 0, ran
+    dollars = cost(rows)
+    money = f"{Decimal(dollars.numerator) / Decimal(dollars.denominator):f}".rstrip("0")
+    assert f"to be sent {len(rows)} {money}" in ran.says.replace("│", " ").replace("  ", " "), ran
+    assert "Would charge" in ran.says
+    assert small.requests() == []
+
+
+def test_a_push_bills_each_line_once_and_the_next_sends_nothing(small, teller):
+    rows = rows_of(small)
+    told = teller.push(rows, "--confirm")
+    counts(told, accepted=len(rows))
+    assert told["verdict"] == "complete"
+    assert Fraction(told["charged"]) == cost(rows) == cost_of_bodies(taken_by(small))
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows)
+    assert told["requests"] == len(sent_to(small)) == told["bodies"] == bodies_needed(rows)
+    assert told["token_requests"] == 1
+    small.clear_requests()
+    again = teller.push(rows, "--confirm")
+    counts(again)
+    assert (again["already_accepted"], again["charged"]) == (len(rows), 0)
+    assert (again["requests"], again["token_requests"], small.requests()) == (0, 0, [])
+    dry = teller.push(rows)
+    counts(dry)
+    assert (dry["already_accepted"], dry["charged"]) == (len(rows), 0)
+
+
+def test_rows_in_another_order_and_form_are_the_same_lines(small, teller):
+    rows = rows_of(small)
+    teller.push(rows, "--confirm")
+    rows = [{**row, "units": row["units"] + "00", "price": row["price"] + "0"} for row in reversed(rows)]
+    assert teller.push(rows, "--confirm")["already_accepted"] == len(rows)
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows)
+
+
+def test_a_changed_quantity_after_acceptance_is_a_conflict_and_is_not_sent(small, desk, teller):
+    rows = rows_of(small)
+    teller.push(rows, "--confirm")
+    small.clear_requests()
+    was, rows[3]["units"] = rows[3]["units"], "777.25"
+    for again in ([], ["--confirm"], ["--confirm"], []):
+        told = teller.push(rows, *again, code=65)
+        counts(told, conflict=1)
+        (shown,) = told["conflicts"]
+        assert Decimal(shown["accepted_units"]) == Decimal(was)
+        assert (shown["asked_units"], shown["dimension"]) == ("777.25", rows[3]["dimension"])
+    assert small.requests() == []
+    says = desk.run("push", "--usage", "usage.csv").says
+    assert f"accepted {Decimal(was).normalize():f} at {rows[3]['price'].rstrip('0')}, now 777.25 at" in says, says
+    # Whoever goes back to what was accepted has a conflict still, until a human settles it.
+    assert teller.states() == {"accepted": len(rows) - 1, "conflict": 1}
+
+
+def test_a_changed_price_is_a_conflict_too(small, teller):
+    rows = rows_of(small)
+    teller.push(rows, "--confirm")
+    rows[0]["price"] = "9.99"
+    told = teller.push(rows, "--confirm", code=65)
+    counts(told, conflict=1)
+    assert told["conflicts"][0]["asked_price"] == "9.99"
+    assert not keys_of_bodies(taken_by(small)) & keys_of(rows[:1])
+
+
+# Money
+
+
+def test_10_000_lines_come_to_the_cent(start, tmp_path):
+    """The server checks each body's sum by itself; the total is compared with one that uses none of our code."""
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    served = start(customers=100, entitlements=0, private_offers=0, days=1, now=NOON)
+    sandbox = served.sandbox
+    dimensions = [f"dim_{number:02}" for number in range(25)]
+    listing = next(one for one in sandbox.listings() if one.vendor == "aws")
+    for customer in sandbox.ids("customers"):
+        fields = {"customerId": customer, "vendor": "aws", "listingId": listing.id, "status": "active"}
+        sandbox.insert("entitlements", {**fields, "dimensions": [{"key": one} for one in dimensions]})
+
+    def row(customer, dimension, hours, price):
+        units = f"{rng.randrange(10 ** rng.randrange(1, 8))}.{rng.randrange(10**6):06}"
+        at = hour_of(NOON, hours) + timedelta(seconds=rng.randrange(3600))
+        return {
+            "customer_id": customer, "listing_id": listing.id, "vendor": "aws", "dimension": dimension,
+            "units": units, "price": price, "usage_at": at.isoformat(),
+        }  # fmt: skip
+
+    rows = []
+    for customer in sandbox.ids("customers"):
+        for dimension in dimensions:
+            for hours in (1, 2, 3, 4):
+                price = f"{rng.randrange(100)}.{rng.randrange(10**12):012}"[: rng.randrange(4, 16)]
+                rows += [row(customer, dimension, hours, price) for _ in range(rng.choice((1, 1, 1, 1, 2)))]
+    rng.shuffle(rows)
+    books = Books.at(served, tmp_path)
+    summary = books.push(rows)
+    assert summary.lines["accepted"] == 10_000
+    expected = cost(rows)
+    assert Fraction(summary.charged) == expected
+    assert cost_of_bodies(taken_by(sandbox)) == expected
+    sums = {}
+    for body in taken_by(sandbox):
+        for usage in body["details"]["usages"]:
+            key = body["details"]["customer"]["id"], usage["apiKey"]
+            sums[key] = sums.get(key, 0) + Fraction(usage["units"]) * Fraction(usage["price"])
+    wanted = {}
+    for one in rows:
+        key = one["customer_id"], one["dimension"]
+        wanted[key] = wanted.get(key, 0) + Fraction(one["units"]) * Fraction(one["price"])
+    assert sums == wanted
+    assert books.accepted() == expected
+    assert summary.requests == len(sent_to(sandbox)) == 400
+    again = books.push(rows)
+    assert (again.requests, again.token_requests, len(again.intake.same)) == (0, 0, 10_000)
+
+
+PAYLOAD_PATH = (
+    "model",
+    "usage/parse",
+    "usage/validation",
+    "usage/aggregation",
+    "payloads",
+    "send",
+    "classify",
+    "push",
+)
+ALLOWED = {
+    ("parse", "float.__repr__(value)"): "a float column: the shortest text that names it, or the row is refused",
+}
+"""Where the name may stand, besides in questions of what a value is."""
+
+
+@pytest.mark.parametrize("module", PAYLOAD_PATH)
+def test_no_float_is_used_between_usage_and_invoice(module):
+    tree = ast.parse((Path(automatum.__file__).parent / "metering" / f"{module}.py").read_text())
+    asked = [
+        name
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "isinstance"
+        for name in ast.walk(call.args[1])
+    ]
+    # When to come back is a time, not money.
+    asked += [
+        name
+        for made in ast.walk(tree)
+        if isinstance(made, ast.FunctionDef) and made.name == "resume_at" and made.returns
+        for name in ast.walk(made.returns)
+    ]
+    allowed = [
+        name
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and (module.rpartition("/")[2], ast.unparse(call)) in ALLOWED
+        for name in ast.walk(call.func)
+    ]
+    found = []
+    for node in ast.walk(tree):
+        named = isinstance(node, ast.Name) and node.id in ("float", "round") and node not in [*asked, *allowed]
+        written = isinstance(node, ast.Constant) and isinstance(node.value, (float, complex))
+        divided = isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(node.op, ast.Div)
+        imported = isinstance(node, (ast.Import, ast.ImportFrom)) and "math" in ast.unparse(node)
+        if named or written or (divided and "folder" not in ast.unparse(node)) or imported:
+            found.append(f"line {node.lineno}: {ast.unparse(node)}")
+    assert found == []
+
+
+# Time
+
+
+def test_the_open_hour_waits_and_goes_out_when_it_is_over(at_noon):
+    sandbox, books = at_noon
+    closed, open_ = rows_of(sandbox, back=(1,), now=NOON), rows_of(sandbox, back=(0,), now=NOON)
+    for row in open_:
+        row["units"] = str(Decimal(row["units"]) + 1000)
+    rows = [*closed, *open_]
+    summary = books.push(rows)
+    assert (summary.lines["accepted"], summary.intake.open_rows, summary.exit_code) == (len(closed), len(open_), 0)
+    assert keys_of_bodies(taken_by(sandbox)) == keys_of(closed)
+    assert books.push(rows).requests == 0
+    books.clock.advance(29 * 60 + 59)
+    assert books.push(rows).requests == 0
+    books.clock.advance(1)
+    later = books.push(rows)
+    assert (later.lines["accepted"], later.intake.open_rows) == (len(open_), 0)
+    assert keys_of_bodies(taken_by(sandbox)) == keys_of(rows)
+
+
+def test_the_open_day_waits_too(at_noon):
+    sandbox, books = at_noon
+    rows = rows_of(sandbox, back=(1, 14), now=NOON)
+    yesterday = [row for row in rows if datetime.fromisoformat(row["usage_at"]).date() < NOON.date()]
+    summary = books.push(rows, grain="day", late_ok=True)
+    assert 0 < summary.lines["accepted"] == len(yesterday)
+    assert summary.intake.open_rows == len(rows) - len(yesterday)
+    assert keys_of_bodies(taken_by(sandbox)) == keys_of(yesterday)
+
+
+@pytest.mark.parametrize(("one", "other"), list(permutations(("hour", "day"))))
+@pytest.mark.parametrize("settled", [True, False])
+def test_hours_and_days_of_one_date_never_mix(one, other, settled, at_noon):
+    """Also not when the first of them is only planned, or nobody knows what became of it."""
+    sandbox, books = at_noon
+    rows = rows_of(sandbox, back=(14, 15), now=NOON)
+    if not settled:
+        sandbox.fault("status", "/api/v1/metering", status=500, count=1)
+        sandbox.fault("status", "/api/v1/metering", status=403, count=1)
+    before = books.push(rows, grain=one, late_ok=True)
+    assert before.exit_code == (0 if settled else 77)
+    assert books.states().get("accepted", 0) == (before.lines["accepted"] if settled else 0)
+    taken = keys_of_bodies(taken_by(sandbox))
+    if not settled:
+        sandbox.fault("status", "/api/v1/metering", status=403, count=None)
+    mixed = books.push(rows, grain=other, late_ok=True)
+    assert keys_of_bodies(taken_by(sandbox)) == taken
+    assert mixed.lines["invalid"] == len(rows)
+    assert {refused.row for refused in mixed.intake.refused} == set(range(1, len(rows) + 1))
+    assert all(f"by the {one} already" in refused.reason for refused in mixed.intake.refused)
+    assert {entry.line.grain for entry in books.entries().values()} == {one}
+
+
+def test_late_and_too_late(at_noon):
+    sandbox, books = at_noon
+    rows = {hours: rows_of(sandbox, back=(hours,), now=NOON, most=1) for hours in (1, 2, 5, 7, 30)}
+    for hours, (row,) in rows.items():
+        row["units"] = f"{hours}.5"
+    usage = [row for some in rows.values() for row in some]
+    for confirmed in (False, True):
+        summary = books.push(usage, dry=not confirmed)
+        late, expired = summary.intake.late, summary.intake.expired
+        assert sorted(line.units for line in late) == [Decimal("2.5"), Decimal("5.5")]
+        assert sorted(line.units for line in expired) == [Decimal("7.5"), Decimal("30.5")]
+        assert [one.row for one in summary.intake.refused] == [4, 5] or [5, 4]
+        assert all("too late" in one.reason and "--late-ok" in one.reason for one in summary.intake.refused)
+        assert summary.exit_code == 65
+    assert keys_of_bodies(taken_by(sandbox)) == keys_of(usage[:3])
+    assert books.states() == {"accepted": 3, "expired": 2}
+    assert summary.charged == sum(Decimal(row["units"]) * Decimal(row["price"]) for row in usage[:3])
+    # Said again each time, until somebody lets them through.
+    assert books.push(usage).lines["expired"] == 2
+    through = books.push(usage, late_ok=True)
+    assert (through.lines["accepted"], through.exit_code) == (2, 0)
+    assert keys_of_bodies(taken_by(sandbox)) == keys_of(usage)
+
+
+def test_what_was_planned_and_became_too_late_meanwhile_is_said_and_not_sent(at_noon):
+    sandbox, books = at_noon
+    rows = rows_of(sandbox, back=(4,), now=NOON)
+    sandbox.fault("status", "/api/v1/metering", status=403, count=1)
+    assert books.push(rows).exit_code == 77
+    assert books.states() == {"planned": len(rows)}
+    books.clock.advance(3 * 3600)
+    assert books.push([], dry=True).lines["expired"] == len(rows)
+    summary = books.push([])
+    assert books.states() == {"expired": len(rows)}
+    assert taken_by(sandbox) == []
+    assert summary.exit_code == 65, "lines went unbilled, and the push says that all is settled"
+
+
+@pytest.mark.parametrize(("minutes", "left"), [(-1, 1), (0, 0)])
+def test_a_month_ends_six_hours_into_the_next(minutes, left, tmp_path):
+    """On Azure, whose day is longer, nothing changes at that moment; on AWS, only for the month before."""
+    now = datetime(2026, 12, 1, 6, tzinfo=UTC) + timedelta(minutes=minutes)
+    last, next_ = datetime(2026, 11, 30, 23, 30, tzinfo=UTC), datetime(2026, 12, 1, 1, tzinfo=UTC)
+    aws = [{**two_customers()[0], "units": "1", "usage_at": last.isoformat()}]
+    rows = [*aws, {**aws[0], "units": "2", "usage_at": next_.isoformat()}, {**aws[0], "units": "3", "vendor": "azure"}]
+    with Api() as api:
+        books = Books(api.url, tmp_path)
+        books.clock.set_wall((now - NOON).total_seconds())
+        # By the day the hours do not count, only the month's end.
+        assert [line.day.month for line in books.push(aws, dry=True, grain="day").intake.expired] == [11] * (1 - left)
+        summary = books.push(rows)
+        assert [line.units for line in summary.intake.expired] == [1]
+        assert summary.lines["accepted"] == 2
+
+
+def test_no_zero_goes_to_azure_and_one_goes_to_aws(start, tmp_path):
+    served = start(customers=60, entitlements=80, private_offers=3, days=2, now=NOON)
+    sandbox, books = served.sandbox, Books.at(served, tmp_path)
+    rows = rows_of(sandbox, back=(1,), now=NOON)
+    aws = [row for row in rows if row["vendor"] == "aws"][:2]
+    azure = [row for row in rows if row["vendor"] == "azure"][:2]
+    aws[0]["units"], azure[0]["units"] = "0", "0.00"
+    summary = books.push([*aws, *azure])
+    assert (summary.lines["accepted"], len(summary.intake.zero), summary.exit_code) == (3, 1, 0)
+    assert keys_of_bodies(taken_by(sandbox)) == keys_of([*aws, azure[1]])
+
+
+def test_an_unknown_marketplace_goes_out_with_a_warning(tmp_path):
+    rows = [{**row, "vendor": "gcp"} for row in two_customers()]
+    with Api() as api:
+        summary = Books(api.url, tmp_path).push(rows)
+        assert (summary.lines["accepted"], summary.exit_code) == (len(rows), 0)
+        assert any("'gcp'" in one for one in summary.warnings)
+        assert keys_of_bodies(api.taken) == keys_of(rows)
+
+
+def two_customers(hours=2):
+    at = (hour_of(NOON, hours) + timedelta(minutes=1)).isoformat()
+    return [
+        {"customer_id": f"cust_{one}", "listing_id": "list_1", "vendor": "aws", "dimension": "api_calls",
+         "units": f"{one}{hours}", "price": "0.01", "usage_at": at}
+        for one in (1, 2)
+    ]  # fmt: skip
+
+
+def test_the_earliest_deadline_goes_first_and_what_is_past_it_last(tmp_path):
+    """AWS closes after 6 hours, Azure after 24: hours of AWS come first though Azure's are older."""
+    places = [("aws", 2), ("azure", 3), ("aws", 5), ("azure", 20), ("aws", 9), ("azure", 30), ("aws", 1)]
+    rows = [{**two_customers(hours)[0], "vendor": vendor, "units": str(hours)} for vendor, hours in places]
+    with Api() as api:
+        summary = Books(api.url, tmp_path).push(rows, late_ok=True)
+        sent = [(body["vendor"], int(body["details"]["usages"][0]["units"])) for body in api.bodies]
+        # Left: 5 h: 1 h; 2 h: 4; azure 20 h: 4 (starts earlier); 1 h: 5; azure 3 h: 21. Past it: azure 30 h, aws 9 h.
+        assert sent[0] == ("aws", 5)
+        assert set(sent[1:3]) == {("aws", 2), ("azure", 20)}
+        assert sent[3:5] == [("aws", 1), ("azure", 3)]
+        assert set(sent[5:]) == {("aws", 9), ("azure", 30)}
+        assert summary.lines["accepted"] == len(rows)
+
+
+def test_what_was_planned_and_is_nothing_now_is_not_sent(tmp_path):
+    """The usage is put right before it went out; Azure takes no zero, so nothing may go out at all."""
+    rows = [{**row, "vendor": "azure"} for row in two_customers()]
+    with Api(first(False, error(403, "Not now"))) as api:
+        books = Books(api.url, tmp_path)
+        assert books.push(rows).exit_code == 77
+        right = [{**row, "units": "0"} for row in rows]
+        assert len(books.push(right).intake.zero) == 2
+        assert books.push([]).requests == 0
+        assert api.taken == []
+        # And once more the other way.
+        assert books.push(rows).lines["accepted"] == 2
+
+
+def test_what_was_planned_and_is_refused_now_is_not_sent(tmp_path):
+    """The synced tables tell meanwhile that the customer is gone."""
+    from automatum.metering.eligibility import Eligibility
+
+    with Api(first(False, error(403, "Not now"))) as api:
+        books = Books(api.url, tmp_path)
+        assert books.push(two_customers()).exit_code == 77
+        summary = books.push(two_customers(), entitled=Eligibility({}, None, {}))
+        assert summary.lines["invalid"] == 2
+        assert api.taken == []
+        assert summary.lines["accepted"] == 0
+
+
+# Wrong input
+
+NOT_ONE = [
+    ({"units": "-3"}, "negative"),
+    ({"units": "abc"}, "units: 'abc' is not a number"),
+    ({"units": "NaN"}, "units"),
+    ({"units": ""}, "units is missing"),
+    ({"units": "1,000"}, "without separators"),
+    ({"units": "1.1234567"}, "more than 6 digits after the decimal point"),
+    ({"units": "99999999999"}, "is more than"),
+    ({"price": "-0.01"}, "negative"),
+    ({"price": "free"}, "price: 'free' is not a number"),
+    ({"price": ""}, "price is missing"),
+    ({"customer_id": " "}, "customer_id is missing"),
+    ({"dimension": ""}, "dimension is missing"),
+    ({"listing_id": ""}, "listing_id is missing"),
+    ({"vendor": ""}, "vendor is missing"),
+    ({"usage_at": ""}, "usage_at (or usage_date) is missing"),
+    ({"usage_at": "yesterday"}, "usage_at"),
+    ({"usage_at": "2026-11-24"}, "has a date only; use --grain day"),
+    ({"usage_at": "2999-01-01T00:00:00Z"}, "in the future"),
+    ({"usage_at": "1764000000"}, "usage_at"),
+]
+
+
+def test_each_wrong_row_is_named_and_the_good_lines_go_out(small, teller):
+    good, rows, wrong = rows_of(small), [], {}
+    for number, (change, reason) in enumerate(NOT_ONE):
+        rows.append(good[number % len(good)] if number < len(good) else None)
+        rows.append({**good[0], **change})
+        wrong[len([row for row in rows if row])] = reason
+        rows = [row for row in rows if row]
+    rows += good[len(NOT_ONE) :]
+    for arguments, verdict in (([], "dry_run"), (["--confirm"], "incomplete")):
+        told = teller.push(rows, *arguments, code=65)
+        assert told["verdict"] == verdict
+        assert told["lines"]["invalid"] == len(NOT_ONE)
+        assert [one["row"] for one in told["refused"]] == sorted(wrong)
+        for one in told["refused"]:
+            assert wrong[one["row"]] in one["reason"], one
+    assert told["lines"]["accepted"] == len(good)
+    assert keys_of_bodies(taken_by(small)) == keys_of(good)
+
+
+def test_two_prices_for_one_line_are_both_refused(small, teller):
+    rows = rows_of(small)
+    rows.insert(3, {**rows[0], "price": "0.77"})
+    told = teller.push(rows, "--confirm", code=65)
+    assert [one["row"] for one in told["refused"]] == [1, 4]
+    assert all("0.77" in one["reason"] for one in told["refused"])
+    assert keys_of_bodies(taken_by(small)) == keys_of([*rows[1:3], *rows[4:]])
+
+
+def test_nan_and_binary_remainders_in_a_frame_are_refused(at_noon):
+    import pandas as pd
+
+    sandbox, books = at_noon
+    rows = rows_of(sandbox, back=(1,), now=NOON, most=4)
+    frame = pd.DataFrame(rows)
+    frame["units"] = [1.5, float("nan"), 0.1 + 0.2, float("inf")]
+    summary = books.push(frame)
+    assert [one.row for one in summary.intake.refused] == [2, 3, 4]
+    assert summary.lines["accepted"] == 1
+    assert keys_of_bodies(taken_by(sandbox)) == keys_of([{**rows[0], "units": "1.5"}])
+
+
+def all_dimensions_known(sandbox, one):
+    """An entitlement without dimensions may hold any, as far as the tables tell."""
+    own = [row for row in sandbox.rows("entitlements") if row.get("customerId") == one.customer_id]
+    return all(row.get("dimensions") for row in own if row.get("listingId") == one.listing_id)
+
+
+def test_unknown_customers_listings_and_dimensions_are_refused_by_the_synced_tables(small, desk, teller):
+    assert desk.sync("customers", "entitlements").code == 0
+    small.clear_requests()
+    rows = rows_of(small)
+    one = next(one for one in small.billable() if all_dimensions_known(small, one))
+    rows.sort(key=lambda row: (row["customer_id"], row["listing_id"]) != (one.customer_id, one.listing_id))
+    bad = [
+        {**rows[0], "customer_id": "cust_nobody"},
+        {**rows[0], "listing_id": "list_none"},
+        {**rows[0], "dimension": "dim_none"},
+    ]
+    told = teller.push([*rows, *bad], "--confirm", code=65)
+    counts(told, accepted=len(rows), invalid=3)
+    assert [one["row"] for one in told["refused"]] == [len(rows) + place for place in (1, 2, 3)]
+    assert "cust_nobody" in told["refused"][0]["reason"]
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows)
+    assert len(sent_to(small)) == bodies_needed(rows), "the API was asked about what the tables know"
+    counts(teller.push([*rows, *bad], "--unchecked"), new=3)
+
+
+@pytest.mark.parametrize("column", ["units", "price", "customer_id", "usage_at"])
+def test_a_source_without_a_column_is_refused_as_a_whole(column, small, desk):
+    rows = [{name: value for name, value in row.items() if name != column} for row in rows_of(small)]
+    ran = desk.run("push", "--usage", write_csv(rows), "--confirm", "--json")
+    assert ran.code == 78
+    assert column in ran.says
+    assert "It has: " in ran.says
+    assert (small.requests(), sorted(Path.home().rglob("metering*"))) == ([], [])
+
+
+# Sources
+
+
+def make_relations(desk, rows):
+    with duckdb.connect(str(desk.database)) as connection:
+        connection.execute("CREATE SCHEMA automatum")
+        connection.execute("USE automatum")
+        connection.execute(
+            "CREATE TABLE used (customer_id VARCHAR, listing_id VARCHAR, vendor VARCHAR, dimension VARCHAR, "
+            "units DECIMAL(18, 6), price DECIMAL(18, 12), usage_at TIMESTAMPTZ, plenty VARCHAR DEFAULT 'x')"
+        )
+        names = "customer_id, listing_id, vendor, dimension, units, price, usage_at"
+        connection.executemany(
+            f"INSERT INTO used ({names}) VALUES (?, ?, ?, ?, ?, ?, ?)", [list(row.values()) for row in rows]
+        )
+        connection.execute(f"CREATE VIEW used_now AS SELECT {names} FROM used")
+
+
+@pytest.mark.parametrize("source", ["used", "automatum.used", "used_now", "sql:SELECT * FROM used WHERE units >= 0"])
+def test_usage_from_a_relation(source, small, desk, teller):
+    rows = rows_of(small)
+    make_relations(desk, rows)
+    counts(teller.push(source, "--confirm"), accepted=len(rows))
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows)
+    assert teller.push(rows, "--confirm")["already_accepted"] == len(rows), "the same lines, from a file"
+
+
+def test_usage_from_a_parquet_file_with_other_names(small, desk, teller):
+    rows = rows_of(small)
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    columns["quantity"] = pa.array([Decimal(one) for one in columns.pop("units")], pa.decimal128(20, 6))
+    columns["account"] = columns.pop("customer_id")
+    columns["usage_at"] = pa.array(
+        [datetime.fromisoformat(one) for one in columns["usage_at"]], pa.timestamp("us", "UTC")
+    )
+    pq.write_table(pa.table(columns), "usage.parquet")
+    mapped = ("--map", "units=quantity", "--map", "customer_id=account")
+    counts(teller.push("usage.parquet", *mapped, "--confirm"), accepted=len(rows))
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows)
+    ran = desk.run("push", "--usage", "usage.parquet", "--map", "units=amount")
+    assert ran.code == 78 and "amount" in ran.says, ran
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--usage", "none.csv"], "there is no file none.csv"),
+        (["--usage", "used"], "none is given"),
+        (["--usage", "usage.csv", "--map", "units"], "is not ours=theirs"),
+        (["--usage", "usage.csv", "--map", "amount=units"], "amount is no column of ours"),
+        (["--usage", "usage.csv", "--grain", "week"], "neither hour nor day"),
+        (["--usage", "usage.csv", "--ledger-url", "mysql://one/two"], "mysql"),
+        (["--usage", "usage.csv", "--ledger-url", "nonsense"], "ledger"),
+        ([], "--usage"),
+    ],
+)
+@pytest.mark.parametrize("confirm", [[], ["--confirm"]])
+def test_what_makes_no_sense_is_said_with_78(arguments, words, confirm, small, desk):
+    write_csv(rows_of(small))
+    ran = desk.run("push", *arguments, *confirm, "--json")
+    assert ran.code == 78, ran
+    assert words in ran.says
+    assert ran.json["verdict"] == "incomplete"
+    assert small.requests() == []
+
+
+# Quota
+
+
+def test_what_a_push_has_no_quota_for_goes_out_with_the_next(small, desk, teller):
+    """I4: exit 75 and when to come back; the next push sends it, though its own usage does not hold it."""
+    rows, needed = rows_of(small), bodies_needed(rows_of(small))
+    desk.set(application_limits=[[4, 3600]])
+    told = teller.push(rows, "--confirm", "--no-wait", code=75)
+    assert told["verdict"] == "more_to_do"
+    assert told["requests"] + told["token_requests"] == len(small.requests()) <= 4
+    assert 0 < told["lines"]["accepted"] < len(rows)
+    assert told["lines"]["new"] == len(rows) - told["lines"]["accepted"]
+    assert told["resume_at"] > datetime.now(UTC).strftime("%Y-%m-%dT%H:%M")
+    assert Fraction(told["charged"]) == cost_of_bodies(taken_by(small))
+    assert teller.states() == {"accepted": told["lines"]["accepted"], "planned": told["lines"]["new"]}
+    desk.set(application_limits=[[1000, 60]])
+    other = rows_of(small, back=(3,), most=2)
+    for number, row in enumerate(other):
+        row["units"] = f"{5000 + number}"
+    dry = teller.push(other)
+    assert dry["lines"]["new"] == told["lines"]["new"] + 2
+    rest = teller.push(other, "--confirm")
+    assert rest["lines"]["accepted"] == dry["lines"]["new"]
+    assert any("earlier push" in one for one in rest["warnings"])
+    assert Fraction(rest["charged"]) == Fraction(dry["charged"])
+    assert keys_of_bodies(taken_by(small)) == keys_of([*rows, *other])
+    assert len(sent_to(small)) == needed + bodies_needed(other)
+    assert teller.push(rows, "--confirm")["requests"] == 0
+
+
+def test_planned_lines_go_out_with_the_units_of_today(small, desk, teller):
+    rows = rows_of(small)
+    desk.set(application_limits=[[3, 3600]])
+    teller.push(rows, "--confirm", "--no-wait", code=75)
+    desk.set(application_limits=[[1000, 60]])
+    planned = {entry.units for entry in teller.entries("planned")}
+    for number, row in enumerate(rows):
+        if Decimal(row["units"]) in planned:
+            row["units"] = f"{8000 + number}"
+    counts(teller.push(rows, "--confirm"), accepted=len(planned))
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows)
+
+
+@pytest.mark.parametrize(("reserve", "code"), [(0.6, 0), (0.0, 75)])
+def test_a_backfill_leaves_the_push_its_reserve(reserve, code, start, desk, teller):
+    """I4: and with no reserve, the backfill has used up all."""
+    served = start(customers=3000, entitlements=20, private_offers=3, days=2)
+    desk.use(served)
+    desk.set(application_limits=[[20, 3600]], metering_reserve=reserve)
+    assert desk.sync("customers", "--no-wait").code == 75
+    reads = len(served.sandbox.requests("/api/v1/"))
+    rows = rows_of(served.sandbox, back=(1,), most=4)
+    teller.push(rows, "--confirm", "--no-wait", "--unchecked", code=code)
+    assert keys_of_bodies(taken_by(served.sandbox)) == (keys_of(rows) if code == 0 else keys_of([]))
+    assert 0 < reads <= 20 * (1 - reserve)
+    assert len(served.sandbox.requests()) <= 20
+
+
+# Exit codes, secrets
+
+
+def test_wrong_credentials_and_a_missing_scope_exit_77(small, desk, teller):
+    write_csv(rows_of(small))
+    desk.set(client_secret="secret_that_is_wrong")
+    ran = desk.run("push", "--usage", "usage.csv", "--confirm", "--json")
+    assert ran.code == 77
+    assert "secret_that_is_wrong" not in ran.says
+    with Api(scope="read:customers") as api:
+        desk.set(base_url=api.url)
+        ran = desk.run("push", "--usage", "usage.csv", "--confirm", "--json")
+        assert (ran.code, api.bodies) == (77, [])
+        assert "write:metering" in ran.says
+    desk.set(client_secret=None)
+    assert desk.run("push", "--usage", "usage.csv", "--confirm").code == 78
+    assert taken_by(small) == []
+
+
+def test_no_secret_is_shown_or_written(desk, tmp_path):
+    """I6: with an API that repeats all it was given; in the output, with --debug, the ledger and the export."""
+    secret, words = "s3cr3t-of-the-application", ("s3cr3t-of-the-application", "t0ken-of-the-test")
+    repeated = f"Bearer {words[1]} client_secret={secret}"
+    says = [
+        Say(202, {"code": 202, "data": {"id": "m_1", "status": "queued", "message": repeated}}),
+        error(500, repeated),
+        error(400, repeated, errors=[{"field": "details.usages[0]", "message": repeated}]),
+    ]
+    now = datetime.now(UTC)
+    at = (hour_of(now, 2) + timedelta(minutes=1)).isoformat()
+    rows = [{**two_customers()[0], "customer_id": f"cust_{number}", "usage_at": at} for number in range(4)]
+    with Api(lambda number, body: (True, says[number - 1] if number <= 3 else Say(202, YES))) as api:
+        api._scripts["/oauth/token"][0].body["access_token"] = words[1]
+        desk.set(base_url=api.url, client_id="app_1", client_secret=secret)
+        usage = write_csv(rows)
+        told = [
+            desk.run("push", "--usage", usage, "--confirm", "--debug"),
+            desk.run("push", "--usage", usage, "--confirm", "--debug", "--json"),
+            desk.run("push", "status", "--json", "--debug"),
+            desk.run("push", "status"),
+            desk.run("push", "retry"),
+            desk.run("push", "export", "--debug"),
+        ]
+        assert len(api.bodies) == 4
+        assert words[1] in api.seen[1].headers["Authorization"]
+    assert [one.code for one in told] == [65, 65, 65, 65, 0, 0], told
+    # dlt keeps no secret of ours either: its working folders are below, too.
+    written = b"".join(one.read_bytes() for one in tmp_path.rglob("*") if one.is_file())
+    assert b"cust_3" in written
+    for word in words:
+        assert word not in "".join(one.out + one.err for one in told)
+        assert word.encode() not in written
+
+
+def test_exit_69_when_the_api_cannot_be_reached(small, desk, teller):
+    from tests.support.loopback import closed_port
+
+    desk.set(base_url=f"http://127.0.0.1:{closed_port()}", retry_attempts=1)
+    ran = desk.run("push", "--usage", write_csv(rows_of(small)), "--confirm", "--json")
+    assert ran.code == 69, ran
+    assert json.loads(ran.out)["errors"]
+
+
+def test_a_rejected_line_is_65_each_time_and_named(tmp_path):
+    rows = two_customers()
+    with Api(first(False, error(400, "Not for sale"))) as api:
+        books = Books(api.url, tmp_path)
+        for requests in (2, 0, 0):
+            summary = books.push(rows)
+            assert (summary.exit_code, summary.requests, summary.lines["rejected"]) == (65, requests, 1)
+            assert [(one.row, "Not for sale" in one.reason) for one in summary.intake.refused] == [(1, True)]

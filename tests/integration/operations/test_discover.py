@@ -1,0 +1,73 @@
+"""`automatum discover`: everything that can be had, without credentials, without a request."""
+
+from automatum.endpoints import ENDPOINTS
+from tests.support.desk import SMALL
+
+DUCKDB = {
+    "text": "VARCHAR",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+    "date": "DATE",
+    "decimal": "DECIMAL(38,9)",
+    "bigint": "BIGINT",
+    "bool": "BOOLEAN",
+    "json": "JSON",
+}
+
+
+def test_every_table_with_its_columns_and_types(desk):
+    """No credentials, a host that nobody could reach: discovery asks nobody."""
+    desk.set(base_url="https://nowhere.invalid")
+    made = desk.run("discover", "--json")
+    assert (made.code, made.err) == (0, "")
+    tables = made.json["tables"]
+    assert set(tables) == {name for one in ENDPOINTS for name in (one.table, *(child.table for child in one.children))}
+    for one in ENDPOINTS:
+        found = tables[one.table]
+        assert (found["scope"], found["kind"], found["documented"]) == (one.scope, one.kind, one.documented)
+        assert (found["path"], found["key"]) == (f"/api/v1/{one.path}", list(one.key))
+        for column in one.columns:
+            facts = found["columns"][column.name]
+            assert facts["type"] == column.type
+            assert facts["origin"] == ("documented" if column.documented else "assumed")
+            assert facts["from"] == [place.path for place in column.places]
+        for child in one.children:
+            assert tables[child.table]["parent"] == one.table
+            assert {c.name: c.type for c in child.columns}.items() <= {
+                name: facts["type"] for name, facts in tables[child.table]["columns"].items()
+            }.items()
+
+
+def test_what_is_discovered_is_what_is_loaded(start, desk):
+    """The columns of each table in DuckDB, with their types, are those that were announced."""
+    served = start(**SMALL)
+    desk.use(served)
+    announced = desk.run("discover", "--json").json["tables"]
+    assert served.sandbox.requests() == []
+    assert desk.sync().code == 0
+    for table, facts in announced.items():
+        columns = dict(
+            desk.query(
+                "SELECT column_name, data_type FROM information_schema.columns "
+                "WHERE table_schema = 'automatum' AND table_name = ?",
+                table,
+            )
+        )
+        assert columns == {name: DUCKDB[one["type"]] for name, one in facts["columns"].items()}
+
+
+def test_overrides_show(desk):
+    """A report and a path from configuration are part of the answer."""
+    desk.set(
+        endpoints={"entitlements": {"path": "contracts"}},
+        reports=[{"name": "usage", "key": ["date", "dimension"], "columns": {"units": "decimal"}}],
+    )
+    tables = desk.run("discover", "--json").json["tables"]
+    assert tables["entitlements"]["path"] == "/api/v1/contracts"
+    assert tables["analytics_usage"]["key"] == ["date", "dimension"]
+    assert tables["analytics_usage"]["columns"]["units"]["type"] == "decimal"
+
+
+def test_for_people_it_lists_every_table(desk):
+    made = desk.run("discover")
+    assert made.code == 0
+    assert all(one.table in made.out for one in ENDPOINTS)

@@ -1,0 +1,573 @@
+"""`automatum apps`: what the API is asked, where a new secret goes, and that it is neither lost nor shown (I6)."""
+
+import json
+import os
+import pty
+import stat
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from automatum.api.session import connect
+from automatum.config.settings import resolve_settings
+from automatum.config.vaults.toml_file import TomlSection
+from automatum.core.budget import Budget
+from automatum.core.errors import ConfigurationError, SecretNotKept, VaultUnreachable
+from automatum.operations.oauth_apps import find_application, find_secrets, list_applications
+from automatum.operations.rotate_secret import rotate
+from automatum_sandbox import AppConfig, OrganizationConfig
+from tests.support.clocks import FakeClock
+from tests.support.desk import SMALL
+from tests.support.loopback import Loopback, Say, error, token
+from tests.support.vaulting import aws, aws_server, bao, bao_server, kept  # noqa: F401
+
+APPS = "/oauth/applications"
+TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
+FILE = """# Kept by hand.
+[sources.automatum]
+client_id = "{client_id}"   # shown in the dashboard
+client_secret = "{client_secret}"
+
+[destination.postgres.credentials]
+password = "warehouse-canary"
+"""
+
+
+@pytest.fixture
+def served(start):
+    return start(**SMALL, apps=(AppConfig(name="Sync"), AppConfig(name="[red]Other[/] app")))
+
+
+class TomlKept:
+    """A section of `.dlt/secrets.toml` by the words of `vaulting.Kept`."""
+
+    def __init__(self, desk):
+        self.path = desk.folder / ".dlt/secrets.toml"
+        self.address = "toml"
+
+    def put(self, document):
+        self.path.parent.mkdir(exist_ok=True)
+        self.path.write_text(FILE.format(**document))
+
+    def get(self):
+        return TomlSection(self.path, ("sources", "automatum")).read()
+
+
+@pytest.fixture(params=["toml", "bao", "aws"])
+def place(request, desk):
+    """Where credentials are, each in turn; not there yet."""
+    if request.param == "toml":
+        return TomlKept(desk)
+    secret = kept(request, request.param)
+    desk.set(secrets_from=secret.address)
+    return secret
+
+
+@pytest.fixture
+def in_place(served, desk, place):
+    """The credentials of the first application are there and nowhere else."""
+    desk.use(served)
+    desk.set(client_id=None, client_secret=None)
+    place.put({"client_id": served.client_id, "client_secret": served.client_secret})
+    return place
+
+
+def regenerations(sandbox):
+    return [one.path for one in sandbox.requests(APPS) if one.method == "POST"]
+
+
+def silent(ran, *secrets):
+    """I6: nothing of it on either stream."""
+    for secret in (*secrets, TOKEN, "warehouse-canary"):
+        assert secret not in ran.out + ran.err
+    return True
+
+
+def test_a_rotated_secret_is_stored_tried_and_never_shown(served, desk, in_place):
+    old = served.client_secret
+    ran = desk.run("apps", "rotate", "--yes", "--json", "--debug")
+    assert ran.code == 0, ran
+    new = served.client_secret
+    assert new != old
+    assert in_place.get() == {"client_id": served.client_id, "client_secret": new}
+    assert ran.json["rotated"] is ran.json["tried"] is True
+    assert ran.json["shadowed_by"] is None
+    assert silent(ran, old, new)
+    # I3: one list, one regeneration, a token before and one after.
+    assert [(one.method, one.path) for one in served.sandbox.requests("/oauth/")] == [
+        ("POST", "/oauth/token"),
+        ("GET", APPS),
+        ("POST", f"{APPS}/{served.client_id}/regenerate-secret"),
+        ("POST", "/oauth/token"),
+    ]
+    assert desk.run("check").code == 0
+    assert served.sandbox.tokens.authenticate(served.client_id, old) is None
+
+
+def test_secrets_toml_keeps_its_comments_its_keys_and_its_mode(served, desk):
+    place = TomlKept(desk)
+    desk.use(served)
+    desk.set(client_id=None, client_secret=None)
+    before = {"client_id": served.client_id, "client_secret": served.client_secret}
+    place.put(before)
+    place.path.chmod(0o640)
+    other = desk.folder / "linked.toml"
+    place.path.rename(other)
+    place.path.symlink_to(other)
+    assert desk.run("apps", "rotate", "--yes").code == 0
+    after = {**before, "client_secret": served.client_secret}
+    assert place.path.read_text() == FILE.format(**after)
+    assert place.path.is_symlink()
+    assert stat.S_IMODE(other.stat().st_mode) == 0o640
+    assert [one.name for one in place.path.parent.iterdir()] == ["secrets.toml"]
+
+
+def test_a_new_secrets_toml_is_for_its_owner_alone(served, desk):
+    desk.use(served)
+    ran = desk.run("apps", "rotate", "--yes", "--store-in", "toml")
+    path = desk.folder / ".dlt/secrets.toml"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert TomlKept(desk).get() == {"client_id": served.client_id, "client_secret": served.client_secret}
+    assert path.read_text().startswith("[sources.automatum]\n")
+    # dlt takes the environment first: the old secret would come back.
+    assert ran.code == 0
+    assert "SOURCES__AUTOMATUM__CLIENT_SECRET still holds another secret" in ran.says
+    desk.set(client_id=None, client_secret=None)
+    assert desk.run("check").code == 0
+
+
+def test_the_vendors_variable_does_not_win_over_a_file(served, desk, monkeypatch):
+    desk.use(served)
+    desk.set(client_secret=None)
+    monkeypatch.setenv("AUTOMATUM_CLIENT_SECRET", served.client_secret)
+    (desk.folder / ".dlt").mkdir()
+    (desk.folder / ".dlt/secrets.toml").write_text('[sources.automatum]\nclient_secret = "<configure me>"\n')
+    ran = desk.run("apps", "rotate", "--yes")
+    assert ran.code == 78
+    assert "the environment variable AUTOMATUM_CLIENT_SECRET, which cannot be written" in ran.says
+    ran = desk.run("apps", "rotate", "--yes", "--json", "--store-in", desk.folder / ".dlt/secrets.toml")
+    assert ran.code == 0
+    assert ran.json["shadowed_by"] is None
+    assert desk.run("check").code == 0
+
+
+def test_the_environment_cannot_be_written_so_nothing_is_rotated(served, desk):
+    desk.use(served)
+    ran = desk.run("apps", "rotate", "--yes", "--json")
+    assert ran.code == 78
+    assert "SOURCES__AUTOMATUM__CLIENT_SECRET, which cannot be written" in ran.json["errors"][0]["message"]
+    assert "--store-in toml" in ran.json["errors"][0]["next_step"]
+    assert served.sandbox.requests() == []
+
+
+def test_a_secret_goes_from_the_environment_to_a_vault(served, desk, place):
+    desk.use(served)
+    if place.address != "toml":
+        place.put({"note": "made beforehand"})
+    assert desk.run("apps", "rotate", "--yes", "--store-in", place.address).code == 0
+    desk.set(client_id=None, client_secret=None)
+    assert place.get()["client_id"] == served.client_id
+    assert desk.run("check").code == 0
+
+
+def test_the_secret_of_another_application_needs_a_place_of_its_own(served, desk):
+    desk.use(served)
+    other = served.sandbox.apps[1]
+    before = other.secret
+    ran = desk.run("apps", "rotate", other.client_id, "--yes", "--store-in", "toml")
+    assert ran.code == 0
+    assert TomlKept(desk).get() == {"client_id": other.client_id, "client_secret": other.secret}
+    assert other.secret != before
+    assert silent(ran, before, other.secret)
+    # A place that holds the credentials of one application is not given those of another.
+    for arguments in ((), (other.client_id,)):
+        ran = desk.run("apps", "rotate", *arguments, "--yes", *(() if arguments else ("--store-in", "toml")))
+        assert ran.code == 78
+        assert "Nothing was changed" in ran.says
+    assert len(regenerations(served.sandbox)) == 1
+
+
+def test_an_organization_has_its_own_place(bao, start, desk):  # noqa: F811
+    served = start(
+        **SMALL,
+        organizations=(OrganizationConfig(), OrganizationConfig()),
+        apps=(AppConfig(), AppConfig(organization=1)),
+    )
+    desk.use(served)
+    desk.set(client_id=None, client_secret=None, secrets_from=f"vault+http://{bao.host}/secret/all")
+    desk.set(organizations=[{"name": "acme"}, {"name": "globex"}])
+    apps = served.sandbox.apps
+    for name, app in zip(("acme", "globex"), apps, strict=True):
+        bao.put(f"all/{name}", {"client_id": app.client_id, "client_secret": app.secret})
+    kept_before = bao.get("all/acme")
+    assert desk.run("apps", "rotate", "--yes").code == 78  # which one?
+    assert desk.run("apps", "rotate", "--yes", "--organization", "globex").code == 0
+    assert bao.get("all/globex") == {"client_id": apps[1].client_id, "client_secret": apps[1].secret}
+    assert bao.get("all/acme") == kept_before
+    assert regenerations(served.sandbox) == [f"{APPS}/{apps[1].client_id}/regenerate-secret"]
+    ran = desk.run("apps", "list", "--organization", "acme", "--json")
+    assert [one["id"] for one in ran.json["applications"]] == [apps[0].client_id]
+
+
+# Before anything is changed.
+
+
+def test_a_place_that_cannot_be_written_is_found_out_before(bao, served, desk, monkeypatch):  # noqa: F811
+    desk.use(served)
+    desk.set(client_id=None, client_secret=None, secrets_from=f"vault+http://{bao.host}/secret/read-only-app")
+    bao.put("read-only-app", {"client_id": served.client_id, "client_secret": served.client_secret})
+    monkeypatch.setenv("VAULT_TOKEN", bao.token_for("read-only-app", "read"))
+    ran = desk.run("apps", "rotate", "--yes")
+    assert ran.code == 77
+    assert "permission denied" in ran.says
+    assert regenerations(served.sandbox) == []
+
+
+@pytest.mark.parametrize(
+    ("store_in", "words"),
+    [
+        ("occupied/secrets.toml", "cannot be"),
+        ("broken.toml", "is not TOML"),
+        ("s3://bucket", "no vault is called 's3'"),
+        ("aws-secretsmanager://eu-central-1/never-made", "Create it first"),
+    ],
+)
+def test_a_place_that_is_none_is_found_out_before(aws, served, desk, store_in, words):  # noqa: F811
+    (desk.folder / "occupied").write_text("a file, not a folder")
+    (desk.folder / "broken.toml").write_text('client_secret = "canary-of-a-broken-file\n')
+    desk.use(served)
+    ran = desk.run("apps", "rotate", "--yes", "--store-in", store_in)
+    assert ran.code == 78
+    assert words in ran.says
+    assert "canary-of" not in ran.says
+    assert regenerations(served.sandbox) == []
+
+
+def test_without_a_yes_and_nobody_to_ask_nothing_is_changed(served, desk):
+    desk.use(served)
+    ran = desk.run("apps", "rotate", "--store-in", "toml")
+    assert ran.code == 78
+    assert "--yes" in ran.says
+    assert regenerations(served.sandbox) == []
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"y\n", 0), (b"n\n", 78)])
+def test_a_person_is_asked(served, desk, monkeypatch, capsys, answer, code):
+    from automatum.cli.main import app as command
+
+    desk.use(served)
+    person, terminal = pty.openpty()
+    with os.fdopen(terminal) as stdin, os.fdopen(person, "wb", buffering=0) as keyboard:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        keyboard.write(answer)
+        assert command(["apps", "rotate", "--store-in", "toml"], standalone_mode=False) == code
+    said = capsys.readouterr()
+    assert f"Regenerate the secret of {served.client_id} Sync" in said.err
+    assert len(regenerations(served.sandbox)) == (code == 0)
+    assert served.client_secret not in said.out + said.err
+
+
+def test_a_no_changes_nothing(served, desk):
+    desk.use(served)
+    asked = []
+
+    def confirm(application, where):
+        asked.append((application.name, where))
+        return False
+
+    with pytest.raises(ConfigurationError, match="nothing was changed"):
+        rotate(connect(resolve_settings()), store_in="toml", confirm=confirm)
+    assert asked == [("Sync", str(Path(".dlt/secrets.toml")) + " [sources.automatum]")]
+    assert regenerations(served.sandbox) == []
+    assert not (desk.folder / ".dlt").exists()
+
+
+def test_the_vault_behind_a_placeholder_is_where_the_new_one_goes(bao, served, desk):  # noqa: F811
+    desk.use(served)
+    desk.set(client_id=None, client_secret=None, secrets_from=f"vault+http://{bao.host}/secret/behind")
+    bao.put("behind", {"client_id": served.client_id, "client_secret": served.client_secret})
+    (desk.folder / ".dlt").mkdir()
+    (desk.folder / ".dlt/secrets.toml").write_text('[sources.automatum]\nclient_secret = "<configure me>"\n')
+    assert desk.run("apps", "rotate", "--yes").code == 0
+    assert bao.get("behind")["client_secret"] == served.client_secret
+
+
+def test_of_two_rotations_at_once_the_second_leaves(served, desk):
+    """I7: otherwise the first would store a secret that the second has killed."""
+    desk.use(served)
+    second = []
+
+    def confirm(application, where):
+        second.append(desk.run("apps", "rotate", "--yes", "--store-in", "toml"))
+        return True
+
+    done = rotate(connect(resolve_settings()), store_in="toml", confirm=confirm)
+    assert second[0].code == 75
+    assert "a rotation" in second[0].says
+    assert done.tried
+    assert len(regenerations(served.sandbox)) == 1
+
+
+def test_an_application_that_is_not_there_is_named(served, desk):
+    desk.use(served)
+    assert "no application 'app_nobody'" in desk.run("apps", "rotate", "app_nobody", "--yes", "--store-in", "toml").says
+    assert desk.run("apps", "show", "app_nobody").code == 78
+    assert regenerations(served.sandbox) == []
+
+
+# What the API may answer.
+
+
+@pytest.fixture
+def api():
+    with Loopback() as one:
+        yield one
+
+
+@pytest.fixture
+def rotating(api, desk, tmp_path):
+    """A rotation against a server that says what it is told, with time that does not pass."""
+    path = desk.folder / "kept.toml"
+    desk.set(base_url=api.url, client_id="app_1", client_secret="secret_old_canary_1", retry_attempts=2)
+    clock = FakeClock()
+
+    def run(*answers, records=({"id": "app_1"},)):
+        api.say(APPS, Say(body={"code": 200, "data": list(records)}))
+        api.say(f"{APPS}/{quote(str(records[0]['id']), safe='')}/regenerate-secret", *answers)
+        connection = connect(resolve_settings({"quota_url": "memory://"}), clock=clock, budget=Budget(clock))
+        return rotate(connection, store_in=str(path))
+
+    run.clock, run.path = clock, path
+    run.stored = lambda: (TomlSection(path, ("sources", "automatum")).read() or {}).get("client_secret")
+    return run
+
+
+NEW = "secret_new_canary_2"
+OPAQUE = "opaque-new-canary-3"
+
+
+@pytest.mark.parametrize(
+    ("answer", "secret"),
+    [
+        (Say(body={"code": 200, "data": {"clientId": "app_1", "clientSecret": OPAQUE}}), OPAQUE),
+        (Say(body={"clientSecret": OPAQUE}), OPAQUE),
+        (Say(201, {"client_secret": OPAQUE, "client_id": "app_1"}), OPAQUE),
+        (Say(body={"data": {"application": {"secret": {"value": OPAQUE}}}}), OPAQUE),
+        (Say(body={"data": {"credentials": [{"kind": "x", "text": NEW}]}}), NEW),
+        (Say(body={"previous": "secret_old_canary_1", "current": NEW}), NEW),
+        (Say(body={"data": NEW}), NEW),
+        (Say(200, json.dumps(NEW).encode()), NEW),
+        (Say(200, json.dumps([NEW]).encode()), NEW),
+        (Say(200, f"Your new secret is {NEW}.".encode()), NEW),
+        (Say(200, {"code": 500, "message": "audit log", "data": {"clientSecret": OPAQUE}}), OPAQUE),
+        (Say(500, {"code": 500, "data": {"clientSecret": OPAQUE}}), OPAQUE),
+    ],
+)
+def test_whatever_the_answers_shape_the_secret_is_found(rotating, api, answer, secret):
+    done = rotating(answer)
+    assert rotating.stored() == secret
+    assert done.tried
+    assert secret.encode() in api.to("/oauth/token")[-1].body
+    assert "canary" not in repr(done) + str(done.as_json())
+
+
+def test_of_several_candidates_the_one_that_is_taken_is_stored(rotating, api):
+    api.say("/oauth/token", token(), error(401, "Invalid client credentials"), token())
+    rotating(Say(body={"data": {"webhook": "secret_webhook_canary", "note": NEW}}))
+    assert rotating.stored() == NEW
+
+
+def test_an_answer_without_a_secret_is_kept(rotating):
+    with pytest.raises(SecretNotKept, match=r"none was found in the answer \(code, data\.cipher\)") as caught:
+        rotating(Say(body={"code": 200, "data": {"cipher": "b3BhcXVlLWNhbmFyeQ"}}))
+    assert caught.value.exit_code == 69
+    held = Path(caught.value.kept_at)
+    assert "b3BhcXVlLWNhbmFyeQ" in held.read_text()
+    assert stat.S_IMODE(held.stat().st_mode) == 0o600
+    assert "b3Bh" not in str(caught.value)
+
+
+def test_an_empty_yes_is_said_to_be_one(rotating):
+    with pytest.raises(SecretNotKept, match="none was found in the answer"):
+        rotating(Say(204, b""))
+
+
+@pytest.mark.parametrize("answer", [Say(reset=True), Say(cut=5), Say(502, b"<html>bad gateway</html>")])
+def test_a_lost_answer_says_that_nothing_is_known(rotating, api, answer):
+    with pytest.raises(SecretNotKept, match="is not known") as caught:
+        rotating(answer)
+    assert "dashboard" in caught.value.next_step
+    assert len(api.to(f"{APPS}/app_1/regenerate-secret")) == 1  # never sent twice
+    assert rotating.stored() is None
+
+
+@pytest.mark.parametrize(
+    "answer", [error(403, "Forbidden"), error(404, "No such thing"), error(409, "secret_is_locked_x")]
+)
+def test_a_refusal_changes_nothing(rotating, answer):
+    with pytest.raises(Exception, match="answered 4") as caught:
+        rotating(answer)
+    assert not isinstance(caught.value, SecretNotKept)
+    assert rotating.stored() is None
+
+
+def test_a_throttled_regeneration_is_sent_again(rotating, api):
+    rotating(error(429, "Rate limit exceeded", retryAfter=7), Say(body={"data": {"clientSecret": OPAQUE}}))
+    assert rotating.clock.slept >= 7
+    assert rotating.stored() == OPAQUE
+
+
+def test_an_id_that_is_not_the_client_id_is_found_by_the_list(rotating, api):
+    records = ({"id": "9f/8", "clientId": "app_1"}, {"id": "7", "client_id": "app_2"})
+    rotating(Say(body={"data": {"clientSecret": OPAQUE}}), records=records)
+    assert [one.path for one in api.seen if one.method == "POST" and APPS in one.path] == [
+        f"{APPS}/9f%2F8/regenerate-secret"
+    ]
+    assert rotating.stored() == OPAQUE
+
+
+def test_a_secret_that_is_not_taken_is_told(rotating, api):
+    api.say("/oauth/token", token(), error(401, "Invalid client credentials"))
+    done = rotating(Say(body={"data": {"clientSecret": OPAQUE}}))
+    assert (done.tried, done.exit_code) == (False, 77)
+    assert rotating.stored() == OPAQUE
+
+
+# When storing fails after all.
+
+
+def breaks(monkeypatch, *problems):
+    """Storing meets these, one an attempt; None for none."""
+    real, left = TomlSection.store, list(problems)
+
+    def store(self, changes):
+        problem = left.pop(0) if left else None
+        if problem is not None:
+            raise problem
+        real(self, changes)
+
+    monkeypatch.setattr(TomlSection, "store", store)
+
+
+def test_storing_is_tried_three_times(rotating, monkeypatch):
+    busy = VaultUnreachable("busy.")
+    breaks(monkeypatch, busy, busy)
+    assert rotating(Say(body={"data": {"clientSecret": OPAQUE}})).tried
+    assert rotating.stored() == OPAQUE
+    assert rotating.clock.sleeps == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("problem", [VaultUnreachable("down."), KeyboardInterrupt(), MemoryError()])
+def test_a_secret_that_cannot_be_stored_is_kept_in_a_private_file(rotating, monkeypatch, tmp_path, problem):
+    breaks(monkeypatch, problem, problem, problem)
+    with pytest.raises(SecretNotKept, match="could not be stored") as caught:
+        rotating(Say(body={"data": {"clientSecret": OPAQUE}}))
+    held = Path(caught.value.kept_at)
+    assert held.is_relative_to(tmp_path / "home")
+    assert str(held) in str(caught.value)
+    assert caught.value.as_json()["kept_at"] == str(held)
+    assert json.loads(held.read_text())["client_secret"] == OPAQUE
+    assert json.loads(held.read_text())["client_id"] == "app_1"
+    assert stat.S_IMODE(held.stat().st_mode) == 0o600
+    assert OPAQUE not in str(caught.value) + repr(caught.value) + str(caught.value.as_json())
+    assert caught.value.__context__ is None
+
+
+def test_what_reads_back_differently_is_not_stored(rotating, monkeypatch):
+    monkeypatch.setattr(TomlSection, "store", lambda self, changes: None)
+    with pytest.raises(SecretNotKept, match="does not read back"):
+        rotating(Say(body={"data": {"clientSecret": OPAQUE}}))
+
+
+def test_a_vault_that_dies_during_the_rotation_loses_no_secret(bao, served, desk, monkeypatch):  # noqa: F811
+    """The whole way, by the command: the token is revoked between the proof and the storing."""
+    address = f"vault+http://{bao.host}/secret/dying"
+    bao.put("dying", {"client_id": served.client_id, "client_secret": served.client_secret})
+    monkeypatch.setenv("VAULT_TOKEN", bao.token_for("dying", "read", "create", "update"))
+    monkeypatch.setattr("automatum.operations.rotate_secret.PAUSE", 0.0)
+    desk.use(served)
+    desk.set(client_id=None, client_secret=None, secrets_from=address)
+    token_held, tokens = os.environ["VAULT_TOKEN"], served.sandbox.tokens
+    regenerate = tokens.new_secret
+
+    def meanwhile(*arguments):
+        bao.root.auth.token.revoke(token_held)
+        return regenerate(*arguments)
+
+    monkeypatch.setattr(tokens, "new_secret", meanwhile)
+    ran = desk.run("apps", "rotate", "--yes", "--json", "--debug")
+    assert ran.code == 69
+    assert silent(ran, served.client_secret)
+    assert json.loads(Path(ran.json["errors"][0]["kept_at"]).read_text())["client_secret"] == served.client_secret
+
+
+# Lists.
+
+
+def test_applications_are_listed_and_shown_without_secrets(served, desk):
+    desk.use(served)
+    ran = desk.run("apps", "list", "--json", "--debug")
+    assert [one["name"] for one in ran.json["applications"]] == ["Sync", "[red]Other[/] app"]
+    assert silent(ran, served.client_secret)
+    ran = desk.run("apps", "list")
+    assert "[red]Other[/] app" in ran.says
+    assert "write:metering" in ran.out
+    ran = desk.run("apps", "show", served.client_id, "--json")
+    assert ran.json["application"]["clientId"] == served.client_id
+    assert [one.path for one in served.sandbox.requests(APPS)] == [APPS, APPS, f"{APPS}/{served.client_id}"]
+
+
+def test_each_request_is_charged_to_the_quota(served, desk):
+    """I4: a token and a list are two of two; the next has to wait."""
+    desk.use(served)
+    desk.set(application_limits=[[2, 3600]])
+    assert desk.run("apps", "list").code == 0
+    ran = desk.run("apps", "list", "--no-wait", "--json")
+    assert ran.code == 75
+    assert ran.json["resume_at"]
+    assert len(served.sandbox.requests()) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": 200, "data": [{"id": 5, "clientId": "app_1"}, {"id": 6, "clientId": "app_2"}]},
+        {"applications": [{"id": "5", "client_id": "app_1"}, {"id": "6"}]},
+        {"data": {"applications": [{"id": "5", "clientId": "app_1", "clientSecret": OPAQUE}]}},
+        {"data": {"items": [{"clientId": "app_1"}], "total": 1}},
+    ],
+)
+def test_lists_of_any_shape_are_read(api, desk, body):
+    """I8: what is assumed of the body may be wrong."""
+    desk.set(base_url=api.url, client_id="app_1", client_secret="secret_old_canary_1")
+    api.say(APPS, Say(body=body))
+    connection = connect(resolve_settings({"quota_url": "memory://"}))
+    found = find_application(connection, "app_1")
+    assert found.client_id == "app_1"
+    assert OPAQUE not in repr(found)
+
+
+def test_a_list_in_pages_is_read_to_its_end(api, desk):
+    desk.set(base_url=api.url, client_id="app_1", client_secret="secret_old_canary_1")
+    pages = [
+        Say(body={"data": [{"id": f"app_{page}"}], "pagination": {"page": page, "pages": 3}}) for page in (1, 2, 3)
+    ]
+    api.say(APPS, *pages)
+    connection = connect(resolve_settings({"quota_url": "memory://"}))
+    assert [one.id for one in list_applications(connection)] == ["app_1", "app_2", "app_3"]
+    assert [one.query for one in api.to(APPS)] == [
+        {},
+        {"page": ["2"], "limit": ["100"]},
+        {"page": ["3"], "limit": ["100"]},
+    ]
+
+
+def test_words_about_secrets_are_not_taken_for_one():
+    said = {
+        "code": 200,
+        "message": "The secret was regenerated",
+        "data": {"secret": "is shown once", "hint": "secret_x"},
+    }
+    assert find_secrets(json.dumps(said).encode(), "") == []

@@ -1,0 +1,157 @@
+"""The forecast: what a sync will ask for and how long that takes, held against the sync itself."""
+
+import json
+import random
+
+import pytest
+
+from automatum.api.rate_limit.forecast import Lane, finish, keeps_up
+from automatum.core.errors import EXIT_ACCESS, EXIT_CONFIGURATION, EXIT_MORE_TO_DO, ConfigurationError
+from automatum.operations.plan import read_duration
+from automatum_sandbox import AppConfig, SandboxConfig  # noqa: F401
+from automatum_sandbox.config import Limits
+from tests.support.desk import SMALL, api_requests
+
+
+def test_it_asks_each_table_once_and_foresees_the_requests(large, desk):
+    """I3."""
+    forecast = desk.run("plan", "--json").json
+    assert set(api_requests(large).values()) == {1}
+    assert forecast["spent"] == 5, "a page or day each, and a token"
+    assert forecast["requests"] == 3 + 5 + 2 + 1
+    assert {name: table["requests"] for name, table in forecast["tables"].items()} == {
+        "customers": 3,
+        "entitlements": 5,
+        "private_offers": 2,
+        "analytics_revenue": 1,
+    }
+    assert forecast["tables"]["customers"]["announced"] == 250
+    assert not list(desk.folder.glob("*.duckdb")), "asking makes no file"
+    ran = desk.sync().json
+    assert ran["requests"] == forecast["requests"]
+    assert ran["token_requests"] == forecast["token_requests"]
+
+
+def test_one_table_costs_one_request(large, desk):
+    forecast = desk.run("plan", "customers", "--json").json
+    assert api_requests(large) == {"customers": 1}
+    assert (forecast["requests"], list(forecast["tables"])) == (3, ["customers"])
+
+
+def test_it_knows_what_an_interrupted_sync_has_done(large, desk):
+    desk.sync("--max-requests", "5")
+    forecast = desk.run("plan", "--json").json
+    rest = desk.sync().json
+    assert rest["verdict"] == "complete"
+    assert forecast["requests"] == rest["requests"] == 3 + 5 + 2 + 1 - 5
+    assert forecast["tables"]["customers"]["note"] == "read earlier in this sync"
+    assert forecast["tables"]["entitlements"]["note"] == "goes on at page 3"
+
+
+def test_it_foresees_a_backfill(large, desk):
+    forecast = desk.run("plan", "analytics", "--since", "2025-01-01", "--json").json
+    assert forecast["requests"] == desk.sync("analytics", "--since", "2025-01-01").json["requests"] > 5
+
+
+@pytest.mark.parametrize("kind", ["fixed", "sliding"])
+def test_the_forecast_comes_true(start, desk, kind):
+    """Requests within 5 %, time within 10 %, at windows that are partly full when it is made.
+
+    By the sandbox's log, from the first to the last answer: starting a process and loading the last package are no
+    matter of the quota, and not small beside an hour of 20 seconds.
+    """
+    limits = Limits(app_minute=20, app_hour=60, organization_minute=500, organization_hour=10_000)
+    served = start(
+        customers=9000, entitlements=0, private_offers=0, days=0,
+        limits=limits, window_kind=kind, window_scale=0.0055,
+    )  # fmt: skip
+    desk.use(served)
+    desk.set(application_limits=[[20, 0.33], [60, 19.8]], organization_limits=[[500, 0.33], [10_000, 19.8]])
+    forecast = desk.run("plan", "customers", "--json").json
+    asked = len(served.sandbox.requests())
+    ran = desk.sync("customers").json
+    log = served.sandbox.requests()[asked:]
+    seconds = log[-1].time - log[0].time
+    print(f"{kind}: the run over the forecast: requests {ran['requests'] / forecast['requests']:.3f}, ", end="")
+    print(f"seconds {seconds / forecast['seconds']:.3f}")
+    assert ran["verdict"] == "complete"
+    assert not [entry for entry in served.sandbox.requests() if entry.status == 429]
+    assert ran["requests"] == pytest.approx(forecast["requests"], rel=0.05)
+    assert seconds == pytest.approx(forecast["seconds"], rel=0.1)
+
+
+def test_it_says_what_others_spent_and_what_is_left_for_a_push(large, desk):
+    desk.set(application_limits=[[50, 60], [1000, 3600]])
+    desk.sync("customers")
+    forecast = desk.run("plan", "customers", "--json").json
+    assert forecast["used_by_others"] == 4, "three pages and a token, in another run"
+    assert forecast["left_for_push"] == {"now": 50 - 4 - 2, "longest_window": 1000 - 4 - 2}
+    assert [row["reserved"] for row in forecast["windows"][:2]] == [5, 100]
+
+
+def test_nothing_is_kept_or_left_for_a_push_that_is_not_granted(start, desk):
+    served = start(**SMALL, apps=(AppConfig(scopes=("read:customers",)),))
+    desk.use(served)
+    forecast = desk.run("plan", "--json").json
+    assert set(forecast["skipped"]) == {"entitlements", "private_offers", "analytics_revenue"}
+    assert forecast["left_for_push"]["now"] == 0
+    assert {row["reserved"] for row in forecast["windows"]} == {0}
+
+
+def test_a_schedule_is_judged(large, desk):
+    """11 requests and a token: 5 a minute allow them every three minutes."""
+    # Each forecast begins with empty windows: it would have to wait for what the one before it asked.
+    desk.set(application_limits=[[5, 60], [1000, 3600]], metering_reserve=0, quota_url="memory://")
+    assert desk.run("plan", "--json").json["schedule"] is None
+    for every, fits in (("1h", True), ("3min", True), ("120s", False)):
+        schedule = desk.run("plan", "--every", every, "--json").json["schedule"]
+        assert (schedule["fits"], schedule["shortest_seconds"]) == (fits, 180), every
+
+
+def test_people_can_read_it(large, desk):
+    said = desk.run("plan", "--every", "1min").says
+    assert "11 requests and one for a token" in said
+    assert "Every 1 min: " in said
+
+
+def test_without_a_scope_or_room_it_says_so(small, desk):
+    desk.set(application_limits=[[2, 60]], metering_reserve=0)
+    ran = desk.run("plan", "--no-wait", "--json")
+    assert ran.code == EXIT_MORE_TO_DO
+    (error,) = ran.json["errors"]
+    assert error["resume_at"] > "2026"
+    assert desk.run("plan", "nonsense").code == EXIT_CONFIGURATION
+    assert desk.run("plan", "--every", "soon").code == EXIT_CONFIGURATION
+
+
+def test_a_named_table_must_be_granted(start, desk):
+    desk.use(start(**SMALL, apps=(AppConfig(scopes=("read:customers",)),)))
+    assert desk.run("plan", "entitlements").code == EXIT_ACCESS
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30min", 1800), ("30 m", 1800), ("1h", 3600), ("1.5H", 5400), ("1d", 86400)]
+)
+def test_durations(text, seconds):
+    assert read_duration(text, "--every") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "-1h", "0s", "1w", "1h30"])
+def test_no_durations(text):
+    with pytest.raises(ConfigurationError, match="--every"):
+        read_duration(text, "--every")
+
+
+def test_the_judgement_on_schedules_agrees_with_a_simulation_of_a_day():
+    """Drawn at random: who keeps up over 30 windows keeps up for ever; who falls behind falls further behind."""
+    rng = random.Random(4)
+    for _ in range(300):
+        limits = [(rng.randint(1, 20), rng.choice((1.0, 5.0))), (rng.randint(10, 60), rng.choice((20.0, 60.0)))]
+        count, every, each = rng.randint(1, 80), rng.uniform(1, 150), rng.choice((0.0, 0.1))
+        lanes = [Lane(*limit) for limit in limits]
+        lags = []
+        for turn in range(int(30 * 60 / every) + 3):
+            end = finish(lanes, turn * every, count, each)
+            lags.append(end - (turn + 1) * every)
+        verdict = keeps_up([Lane(*limit) for limit in limits], count, each, every)
+        assert verdict == (max(lags) <= 1e-9), (limits, count, every, each, json.dumps(lags[-3:]))

@@ -1,0 +1,103 @@
+"""What `verify` finds, and that it finds nothing where nothing is wrong."""
+
+import shutil
+
+import duckdb
+import pytest
+
+from automatum.endpoints import ENDPOINTS, ENTITLEMENTS
+from automatum.operations.verify import verify
+from tests.support.syncing import Site, with_dimensions
+
+OPEN = "one open version a key"
+CHAIN = "a version ends where the next begins"
+HELD = "the open version is what the table holds"
+HISTORY = "entitlements_history"
+TWO = "id IN (SELECT id FROM entitlements_history GROUP BY id HAVING count(*) = 2)"
+CLOSED = f"{TWO} AND valid_to IS NOT NULL"
+
+PLANTED = {
+    "a key twice": (
+        "INSERT INTO entitlements SELECT * FROM entitlements LIMIT 1",
+        {("entitlements", "one row a key"): 1},
+    ),
+    "a child without its parent": (
+        "UPDATE entitlement_dimensions SET entitlement_id = 'ent_nobody' WHERE position = 0 AND entitlement_id = "
+        "(SELECT min(entitlement_id) FROM entitlement_dimensions)",
+        {("entitlement_dimensions", "its parent is there"): 1},
+    ),
+    "a second open version": (
+        f"UPDATE {HISTORY} SET valid_to = NULL WHERE {CLOSED}",
+        {(HISTORY, OPEN): 1, (HISTORY, CHAIN): 1, (HISTORY, HELD): 1},
+    ),
+    "a gap": (
+        f"UPDATE {HISTORY} SET valid_to = valid_to - INTERVAL 1 MILLISECOND WHERE {CLOSED}",
+        {(HISTORY, CHAIN): 1},
+    ),
+    "an overlap": (
+        f"UPDATE {HISTORY} SET valid_to = valid_to + INTERVAL 1 MILLISECOND WHERE {CLOSED}",
+        {(HISTORY, CHAIN): 1},
+    ),
+    "no open version": (
+        f"UPDATE {HISTORY} SET valid_to = valid_from + INTERVAL 1 SECOND WHERE {TWO} AND valid_to IS NULL",
+        {(HISTORY, OPEN): 1, (HISTORY, CHAIN): 1, (HISTORY, HELD): 1},
+    ),
+    "no version at all": (
+        f"DELETE FROM {HISTORY} WHERE id = (SELECT min(id) FROM {HISTORY})",
+        {(HISTORY, HELD): 1},
+    ),
+    "another content than the table's": (
+        f"UPDATE {HISTORY} SET _version = 'other' WHERE {TWO} AND valid_to IS NULL",
+        {(HISTORY, HELD): 1},
+    ),
+    "gone here and open there": (
+        f"UPDATE entitlements SET _deleted_at = now() WHERE id = (SELECT min(id) FROM {HISTORY} WHERE {TWO})",
+        {(HISTORY, HELD): 1},
+    ),
+}
+
+
+@pytest.fixture
+def site(tmp_path):
+    with Site(tmp_path) as made:
+        made.settings["history"] = True
+        yield made
+
+
+def test_each_planted_fault_is_found_and_nothing_else(site):
+    """Green after syncs; then every fault by itself, in a copy of the file."""
+    sandbox = site.serve(customers=10, entitlements=20, private_offers=8, days=3)
+    site.sync()
+    sandbox.change("entitlements", with_dimensions(sandbox)[0], {"productName": "New"}, touch=False)
+    site.sync()
+    assert site.broken() == {}
+    checked = {(one.table, one.rule) for one in verify(site.pipeline(), ENDPOINTS).findings}
+    # Every table that is there is looked at, by the rules that concern it.
+    rules = {rule for _, found in PLANTED.values() for rule in found}
+    assert rules <= checked
+    assert {table for table, _ in checked} == set(site.tables())
+    sound = site.database
+    for fault, (statement, expected) in PLANTED.items():
+        site.database = sound.with_name("planted.duckdb")
+        shutil.copy(sound, site.database)
+        site.execute(statement)
+        assert site.broken((ENTITLEMENTS,)) == expected, fault
+
+
+def test_the_command(site, desk):
+    """0 when sound, 65 when not, 78 without a file; sends no request and needs no credentials."""
+    assert desk.run("verify").code == 78
+    assert not desk.database.exists()
+    site.serve(customers=10)
+    site.sync()
+    sound = desk.run("verify", "--database", site.database, "--json")
+    assert sound.code == 0
+    site.execute("INSERT INTO customers SELECT * FROM customers LIMIT 1")
+    with duckdb.connect(str(site.database)) as connection:
+        assert connection.execute("SELECT count(*) FROM automatum.customers").fetchall() == [(11,)]
+    broken = desk.run("verify", "--database", site.database, "--json")
+    assert broken.code == 65
+    assert sound.json != broken.json
+    shown = desk.run("verify", "--database", site.database)
+    assert shown.code == 65
+    assert "one row a key" in shown.says

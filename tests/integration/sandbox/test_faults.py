@@ -1,0 +1,139 @@
+import time
+
+import pytest
+import requests
+
+from automatum_sandbox import Fault
+from tests.integration.sandbox.conftest import Client
+from tests.integration.sandbox.test_metering import good_body
+
+CUSTOMERS, METERING = "/api/v1/customers", "/api/v1/metering"
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_status(client: Client, status: int) -> None:
+    client.sandbox.fault("status", CUSTOMERS, status=status, headers={"Retry-After": "7"})
+    answer = client.get(CUSTOMERS)
+    assert (answer.status_code, answer.json()["code"]) == (status, status)
+    assert answer.headers["Retry-After"] == "7"
+    assert client.get(CUSTOMERS).status_code == 200
+
+
+def test_reset_is_a_reset(client: Client) -> None:
+    client.sandbox.fault("reset", CUSTOMERS)
+    with pytest.raises(requests.ConnectionError, match="reset by peer"):
+        client.get(CUSTOMERS)
+    assert [entry.status for entry in client.sandbox.requests(CUSTOMERS)] == [0]
+    assert client.get(CUSTOMERS).status_code == 200
+
+
+def test_truncation(client: Client) -> None:
+    client.sandbox.fault("truncate", CUSTOMERS)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
+        client.get(CUSTOMERS)
+    assert client.get(CUSTOMERS).status_code == 200
+
+
+def test_html(client: Client) -> None:
+    client.sandbox.fault("html", CUSTOMERS)
+    answer = client.get(CUSTOMERS)
+    assert answer.status_code == 200 and answer.headers["Content-Type"].startswith("text/html")
+    with pytest.raises(requests.exceptions.JSONDecodeError):
+        answer.json()
+
+
+def test_envelope_code(client: Client) -> None:
+    client.sandbox.fault("code", CUSTOMERS, status=503, message="Upstream down")
+    answer = client.get(CUSTOMERS)
+    assert answer.status_code == 200
+    assert answer.json() == {"code": 503, "message": "Upstream down"}
+
+
+def test_slow(client: Client) -> None:
+    client.sandbox.fault("slow", CUSTOMERS, seconds=0.2)
+    before = time.monotonic()
+    assert client.get(CUSTOMERS).status_code == 200
+    assert time.monotonic() - before >= 0.2
+
+
+def test_stop_does_not_wait_for_a_slow_answer(fresh: object) -> None:
+    client = fresh()  # type: ignore[operator]
+    client.sandbox.fault("slow", CUSTOMERS, seconds=30)
+    with pytest.raises(requests.ReadTimeout):
+        client.session.get(client.served.base_url + CUSTOMERS, timeout=0.1)
+    before = time.monotonic()
+    client.served.stop()
+    assert time.monotonic() - before < 0.8
+
+
+@pytest.mark.parametrize(("given", "status"), [({}, 307), ({"status": 302}, 302)])
+def test_redirect(client: Client, given: dict[str, int], status: int) -> None:
+    client.sandbox.fault("redirect", CUSTOMERS, location="http://127.0.0.1:9/elsewhere", **given)
+    answer = client.get(CUSTOMERS)
+    assert (answer.status_code, answer.headers["Location"]) == (status, "http://127.0.0.1:9/elsewhere")
+
+
+def test_revoked_token_stays_revoked(client: Client) -> None:
+    client.sandbox.fault("revoke", CUSTOMERS)
+    assert [client.get(CUSTOMERS).status_code for _ in range(2)] == [401, 401]
+    assert client.log_in().get(CUSTOMERS).status_code == 200
+
+
+def test_lost_answer_is_accepted_all_the_same(client: Client) -> None:
+    client.sandbox.fault("lost_answer", METERING)
+    with pytest.raises(requests.ConnectionError):
+        client.call("POST", METERING, json=good_body(client))
+    assert len(client.sandbox.accepted_metering) == 1
+
+
+def test_reset_before_acceptance(client: Client) -> None:
+    client.sandbox.fault("reset", METERING)
+    with pytest.raises(requests.ConnectionError):
+        client.call("POST", METERING, json=good_body(client))
+    assert client.sandbox.accepted_metering == []
+
+
+def test_error_after_acceptance(client: Client) -> None:
+    client.sandbox.fault("error_after", METERING)
+    assert client.call("POST", METERING, json=good_body(client)).status_code == 500
+    assert len(client.sandbox.accepted_metering) == 1
+
+
+@pytest.mark.parametrize(("kind", "rows"), [("empty_page", 0), ("short_page", 99)])
+def test_pages_with_less_in_them(client: Client, kind: str, rows: int) -> None:
+    client.sandbox.fault(kind, CUSTOMERS, page=2)  # type: ignore[arg-type]
+    bodies = [client.get(CUSTOMERS, page=page, limit=100).json() for page in (1, 2, 2)]
+    assert [len(body["data"]) for body in bodies] == [100, rows, 100]
+    assert bodies[1]["pagination"] == {"page": 2, "limit": 100, "total": 250, "pages": 3}
+
+
+def test_token_endpoint_can_fail(client: Client) -> None:
+    client.sandbox.fault("status", "/oauth/token", status=503)
+    assert [client.token_answer().status_code for _ in range(2)] == [503, 200]
+
+
+def test_after_count_page_and_method(client: Client) -> None:
+    fault = client.sandbox.fault("status", CUSTOMERS, page=1, method="GET", after=1, count=2)
+    statuses = [client.get(CUSTOMERS, **query).status_code for query in ({}, {"page": 2}, {}, {"page": 1}, {})]
+    assert statuses == [200, 200, 500, 500, 200]
+    assert (fault.seen, fault.fired) == (3, 2)
+    client.sandbox.fault("status", CUSTOMERS, count=None)
+    assert {client.get(CUSTOMERS).status_code for _ in range(4)} == {500}
+    client.sandbox.clear_faults()
+    assert client.get(CUSTOMERS).status_code == 200
+
+
+def test_faults_cost_quota_and_refusals_cost_no_fault(client: Client) -> None:
+    client.sandbox.fault("status", CUSTOMERS)
+    before = client.get("/api/v1/entitlements").headers["X-RateLimit-Remaining"]
+    assert int(client.get(CUSTOMERS).headers["X-RateLimit-Remaining"]) == int(before) - 1
+    client.sandbox.fault("status", CUSTOMERS)
+    client.session.headers["Authorization"] = "Bearer wrong"
+    assert client.get(CUSTOMERS).status_code == 401
+    assert client.log_in().get(CUSTOMERS).status_code == 500
+
+
+@pytest.mark.parametrize("options", [{"kind": "explode"}, {"kind": "redirect"}, {"kind": "slow"}])
+def test_impossible_faults_are_refused(options: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="fault"):
+        Fault(**options)  # type: ignore[arg-type]

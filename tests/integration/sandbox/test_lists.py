@@ -1,0 +1,225 @@
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from automatum_sandbox import Sandbox, SandboxConfig
+from tests.integration.sandbox.conftest import NOW, Client, Fresh
+
+LISTS = {"customers": "customers", "entitlements": "entitlements", "private-offers": "private_offers"}
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_envelope_and_defaults(client: Client, path: str) -> None:
+    body = client.get(f"/api/v1/{path}").json()
+    total = len(client.sandbox.ids(LISTS[path]))
+    assert set(body) == {"code", "data", "pagination"}
+    assert body["code"] == 200
+    assert body["pagination"] == {"page": 1, "limit": 20, "total": total, "pages": -(-total // 20)}
+    assert len(body["data"]) == 20
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_pages_give_every_row_once_in_order(client: Client, path: str) -> None:
+    found = []
+    for page in range(1, 8):
+        found += client.get(f"/api/v1/{path}", page=page, limit=70).json()["data"]
+    assert [row["id"] for row in found] == client.sandbox.ids(LISTS[path])
+    assert len({row["id"] for row in found}) == len(found)
+    assert found == client.sandbox.rows(LISTS[path])
+
+
+def test_past_the_last_page_is_empty(client: Client) -> None:
+    body = client.get("/api/v1/customers", page=4, limit=100).json()
+    assert body["data"] == []
+    assert body["pagination"] == {"page": 4, "limit": 100, "total": 250, "pages": 3}
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [({"limit": 101}, "limit"), ({"limit": 0}, "limit"), ({"limit": "x"}, "limit"), ({"page": 0}, "page")]
+    + [({"page": text}, "page") for text in ("-1", "two", "1.5", "²")],
+)
+def test_bad_paging_names_the_field(client: Client, query: dict[str, object], field: str) -> None:
+    answer = client.get("/api/v1/customers", **query)
+    assert answer.status_code == 400
+    assert answer.json()["code"] == 400
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_empty_list(fresh: Fresh) -> None:
+    body = fresh(customers=0, entitlements=0, private_offers=0).get("/api/v1/customers").json()
+    assert body == {"code": 200, "data": [], "pagination": {"page": 1, "limit": 20, "total": 0, "pages": 0}}
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_filters(client: Client, path: str) -> None:
+    rows = client.sandbox.rows(LISTS[path])
+    for name in ("status", "vendor"):
+        for value in {row[name] for row in rows}:
+            wanted = [row for row in rows if row[name] == value]
+            body = client.get(f"/api/v1/{path}", limit=100, **{name: value}).json()
+            assert body["pagination"]["total"] == len(wanted)
+            assert body["data"] == wanted[:100]
+    both = client.get(f"/api/v1/{path}", status=rows[0]["status"], vendor=rows[0]["vendor"]).json()
+    wanted = [row for row in rows if (row["status"], row["vendor"]) == (rows[0]["status"], rows[0]["vendor"])]
+    assert both["pagination"]["total"] == len(wanted)
+
+
+@pytest.mark.parametrize("path", ["entitlements", "private-offers"])
+def test_filter_by_customer(client: Client, path: str) -> None:
+    rows = client.sandbox.rows(LISTS[path])
+    owner = rows[0]["customerId"]
+    assert client.get(f"/api/v1/{path}", customerId=owner).json()["data"] == [
+        row for row in rows if row["customerId"] == owner
+    ]
+
+
+def test_search_finds_names_and_addresses_in_both_forms(client: Client) -> None:
+    rows = client.sandbox.rows("customers")
+    nested = next(row for row in rows if "details" in row)
+    flat = next(row for row in rows if row.get("companyName"))
+    for text, id_ in (
+        (nested["details"]["company"]["name"].upper(), nested["id"]),
+        (nested["details"]["contact"]["email"], nested["id"]),
+        (flat["companyName"].lower(), flat["id"]),
+    ):
+        assert id_ in [row["id"] for row in client.get("/api/v1/customers", search=text, limit=100).json()["data"]]
+    assert client.get("/api/v1/customers", search="no such text").json()["pagination"]["total"] == 0
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_detail(client: Client, path: str) -> None:
+    row = client.sandbox.rows(LISTS[path])[3]
+    body = client.get(f"/api/v1/{path}/{row['id']}").json()
+    entitlements = body["data"].pop("entitlements", None)
+    assert body == {"code": 200, "data": row}
+    if path == "customers":
+        assert entitlements == [r for r in client.sandbox.rows("entitlements") if r["customerId"] == row["id"]]
+
+
+@pytest.mark.parametrize("path", ["customers/cust_zzzzzzzz", "customers/x", "nothing", "analytics/other", "analytics"])
+def test_not_found(client: Client, path: str) -> None:
+    answer = client.get(f"/api/v1/{path}")
+    assert answer.status_code == 404
+    assert set(answer.json()) == {"code", "message"}
+    assert answer.json()["code"] == 404
+
+
+def test_wrong_method(client: Client) -> None:
+    assert client.call("POST", "/api/v1/customers", json={}).json()["code"] == 405
+    assert client.get("/api/v1/metering").status_code == 405
+
+
+@pytest.mark.parametrize("order", ["created_asc", "created_desc", "updated_asc", "updated_desc", "random"])
+def test_orders(order: Any) -> None:
+    config = SandboxConfig(order=order, now=NOW, customers=60)
+    sandbox = Sandbox(config)
+    new = sandbox.insert("customers")[0]
+    changed = sandbox.ids("customers")[30]
+    sandbox.change("customers", changed, {"status": "inactive"})
+    ids = sandbox.ids("customers")
+    created = sorted(ids, key=lambda id_: (_moment(sandbox.row("customers", id_), "createdAt"), id_))
+    updated = sorted(ids, key=lambda id_: (_moment(sandbox.row("customers", id_), "updatedAt"), id_))
+    assert len(set(ids)) == len(ids) == 61
+    if order == "random":
+        assert ids not in (created, created[::-1], updated, updated[::-1])
+        assert (ids[30], ids[-1]) == (changed, new)
+        assert Sandbox(config).ids("customers") == ids[:-1]
+        return
+    down, wanted = order.endswith("desc"), created if order.startswith("created") else updated
+    stamp = "createdAt" if order.startswith("created") else "updatedAt"
+    moments = [_moment(sandbox.row("customers", id_), stamp) for id_ in ids]
+    assert moments == sorted(moments, reverse=down)
+    assert down or ids == wanted
+
+
+def _moment(row: object, name: str) -> float:
+    from automatum_sandbox.stamps import read_stamp
+
+    assert isinstance(row, dict)
+    return read_stamp(row[name])
+
+
+def test_analytics_days_are_inclusive_and_default_to_thirty(client: Client) -> None:
+    path = "/api/v1/analytics/revenue"
+    body = client.get(path).json()
+    assert set(body) == {"code", "data"}
+    days = sorted({row["date"] for row in body["data"]})
+    assert (len(days), days[-1]) == (30, NOW.date().isoformat())
+    three = client.get(path, startDate="2026-01-10", endDate="2026-01-12").json()["data"]
+    assert sorted({row["date"] for row in three}) == ["2026-01-10", "2026-01-11", "2026-01-12"]
+    assert set(three[0]) == {"date", "vendor", "revenue", "netRevenue", "marketplaceFee", "currency", "count"}
+    assert three == [row for row in body["data"] if row["date"] in ("2026-01-10", "2026-01-11", "2026-01-12")]
+    first = NOW.date() - timedelta(days=89)
+    everything = client.get(path, startDate="2000-01-01", endDate="2030-01-01").json()["data"]
+    assert (everything[0]["date"], len(everything)) == (first.isoformat(), 180)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"startDate": "01/02/2026"}, "startDate"),
+        ({"endDate": "20260115"}, "endDate"),
+        ({"startDate": "2026-01-02", "endDate": "2026-01-01"}, "startDate"),
+    ],
+)
+def test_analytics_dates_are_checked(client: Client, query: dict[str, str], field: str) -> None:
+    answer = client.get("/api/v1/analytics/revenue", **query)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == field
+
+
+def test_analytics_as_object_and_restated(fresh: Fresh) -> None:
+    client = fresh(analytics_shape="object")
+    client.sandbox.restate("2026-01-10", "aws", {"revenue": "5.00"})
+    data = client.get("/api/v1/analytics/revenue", startDate="2026-01-10", endDate="2026-01-10").json()["data"]
+    assert [row["vendor"] for row in data["series"]] == ["aws", "azure"]
+    assert data["series"][0]["revenue"] == "5.00"
+    assert data["totalRevenue"] == round(5 + float(data["series"][1]["revenue"]), 2)
+
+
+def test_rows_hold_what_readers_stumble_over(client: Client) -> None:
+    customers, entitlements = client.sandbox.rows("customers"), client.sandbox.rows("entitlements")
+    offers = client.sandbox.rows("private_offers")
+    accounts = [row["awsAccountId"] for row in customers if row.get("awsAccountId")]
+    assert any(account.startswith("0") for account in accounts)
+    assert all(len(account) == 12 for account in accounts)
+    nested = [row for row in customers if "details" in row]
+    assert len(nested) == 13 and all("companyName" not in row and row["cloudIdentifier"] for row in nested)
+    for rows in (customers, entitlements, offers):
+        assert {"gcp", "aws", "azure"} <= {row["vendor"] for row in rows}
+        assert "archived_by_vendor" in {row["status"] for row in rows}
+        assert any(not row["createdAt"].endswith("Z") for row in rows)
+        assert any("." in row["updatedAt"] for row in rows)
+        assert all(_moment(row, "createdAt") <= _moment(row, "updatedAt") <= NOW.timestamp() for row in rows)
+    values = [row["value"] for row in entitlements]
+    assert {0.1, 1234567.89, "0.000000001", 1234567890123456789, None} <= set(values)
+    assert {len(row["dimensions"]) for row in entitlements} == {0, 1, 2, 3, 4}
+    limit = NOW.date() + timedelta(days=90)
+    ends = [date.fromisoformat(row["endDate"]) for row in entitlements if row["endDate"] and row["status"] == "active"]
+    assert any(NOW.date() <= end <= limit for end in ends)
+    assert {row["status"] for row in offers} >= {
+        "draft",
+        "created",
+        "sent",
+        "viewed",
+        "accepted",
+        "expired",
+        "cancelled",
+    }
+    assert any(row["pricing"]["paymentSchedule"] for row in offers)
+    customer_ids = {row["id"] for row in customers}
+    assert all(row["customerId"] in customer_ids for row in entitlements)
+
+
+def test_the_same_seed_gives_the_same_rows() -> None:
+    first, second, other = (Sandbox(SandboxConfig(seed=seed, now=NOW)).rows("entitlements") for seed in (3, 3, 4))
+    assert first == second
+    assert first != other
+
+
+def test_front_page_says_what_it_is(client: Client) -> None:
+    page = client.get("/").text
+    assert "stand-in" in page and "assumed" in page and "documented" in page
+    assert client.get("/elsewhere").status_code == 404

@@ -1,0 +1,324 @@
+"""What changed and what is gone: found by comparing with the destination, and believed only when confirmed."""
+
+import json
+from datetime import datetime, timezone
+from itertools import chain
+
+import dlt
+import pytest
+
+from automatum.sync.selection import Selection
+from tests.support.syncing import HOUR, Site, with_dimensions
+
+CHILDREN = {
+    "entitlements": ("entitlement_dimensions", "entitlement_id", "dimensions"),
+    "private_offers": ("private_offer_payments", "private_offer_id", "paymentSchedule"),
+}
+
+
+@pytest.fixture
+def site(tmp_path):
+    with Site(tmp_path) as made:
+        yield made
+
+
+def with_children(sandbox, table):
+    name = CHILDREN[table][2]
+    return [row["id"] for row in sandbox.rows(table) if row.get(name) or (row.get("pricing") or {}).get(name)]
+
+
+def children(site, table, ids, marked):
+    """Number of child rows of these parents that are, or are not, marked deleted."""
+    child, parent, _ = CHILDREN[table]
+    kind = "NOT NULL" if marked else "NULL"
+    sql = f"SELECT count(*) FROM {child} WHERE list_contains(?, {parent}) AND _deleted_at IS {kind}"
+    return site.query(sql, list(ids))[0][0]
+
+
+# What changed
+
+
+def test_an_unchanged_sync_writes_nothing_but_its_own_record(site):
+    """I3: equal dumps, `_synced_at` included; one record a table and sync."""
+    site.serve(customers=120, entitlements=40, private_offers=15, days=10)
+    assert site.sync().code == 0
+    before, packages = site.dump(), site.query("SELECT count(*) FROM _dlt_loads")[0][0]
+    again = site.sync()
+    assert (again.code, site.dump()) == (0, before)
+    assert site.query("SELECT count(*) FROM _dlt_loads")[0][0] <= packages + 1
+    assert [len(site.sweeps(table)) for table in ("customers", "entitlements", "analytics_revenue")] == [2, 2, 2]
+    assert site.query("SELECT DISTINCT verdict FROM _automatum_sweeps") == [("complete",)]
+
+
+def test_a_timestamp_that_lies_and_a_row_that_is_missing_here_are_found(site):
+    """I1: changes are found by content; what the destination lacks arrives again, however old it is."""
+    sandbox = site.serve(customers=120, entitlements=30)
+    site.sync()
+    ids, entitlement = sandbox.ids("customers"), with_dimensions(sandbox)[0]
+    sandbox.change("customers", ids[3], {"companyName": "Lies Ltd"}, touch=False)
+    sandbox.change("entitlements", entitlement, {"dimensions": []}, touch=False)
+    site.execute("DELETE FROM customers WHERE id = ?", ids[110])
+    made = site.sync()
+    assert made.counts("customers") == (1, 1, 0, 118)
+    assert site.live("customers") == set(ids)
+    assert site.query("SELECT company_name FROM customers WHERE id = ?", ids[3]) == [("Lies Ltd",)]
+    assert children(site, "entitlements", [entitlement], marked=False) == 0
+
+
+def test_a_destination_without_sql_gets_every_row_and_the_summary_says_so(site, caplog):
+    """I1: what cannot be compared is loaded; I2: and nothing concluded from it."""
+    loaded = []
+
+    @dlt.destination(batch_size=0, loader_file_format="parquet", name="sink")
+    def sink(path, table):
+        loaded.append(table["name"])
+
+    sandbox = site.serve(customers=30)
+    for turn in range(2):
+        loaded.clear()
+        made = site.sync("customers", destination=sink())
+        assert (made.code, made.details) == (0, [])
+        assert "customers" in loaded
+        assert made.counts("customers")[2:] == (0, 0)
+        assert "every row is loaded again" in caplog.text
+        assert "read" in made.tables["customers"]["reason"], "the summary does not say that nothing was compared"
+        if not turn:
+            sandbox.delete("customers", sandbox.ids("customers")[0])
+
+
+def test_a_folder_of_files_holds_the_latest_of_each_row_and_does_not_grow(site):
+    """I1: a destination that only appends: the latest version of a row is the right one, and comes once."""
+    sandbox = site.serve(customers=40)
+    to = {"destination": dlt.destinations.filesystem(bucket_url=str(site.folder / "bucket"))}
+    assert site.sync("customers", **to).code == 0
+    ids = sandbox.ids("customers")
+    sandbox.change("customers", ids[0], {"companyName": "Later"}, touch=False)
+    sandbox.delete("customers", ids[1])
+    assert site.sync("customers", **to).counts("customers") == (0, 1, 1, 38)
+    assert site.sync("customers", **to).counts("customers") == (0, 0, 0, 39)
+
+
+# What is gone
+
+
+@pytest.mark.parametrize("deletes", ["soft", "hard", "ignore"])
+def test_few_missing_rows_are_asked_for_and_go_with_their_children(site, deletes):
+    """I2: one request each; marked, removed or left, children alike; and back to life when they reappear."""
+    site.settings["deletes"] = deletes
+    sandbox = site.serve(customers=5, entitlements=40, private_offers=40)
+    site.sync("entitlements", "private_offers")
+    gone = {table: with_children(sandbox, table)[:3] for table in CHILDREN}
+    kept = {table: [sandbox.row(table, id_) for id_ in ids] for table, ids in gone.items()}
+    had = {table: children(site, table, ids, marked=False) for table, ids in gone.items()}
+    everything = {table: set(sandbox.ids(table)) for table in CHILDREN}
+    assert all(had.values())
+    for table, ids in gone.items():
+        sandbox.delete(table, ids)
+    for turn in range(2):
+        # The second turn costs nothing: they are known to be gone.
+        made = site.sync("entitlements", "private_offers")
+        asked = [*chain(*gone.values())] if deletes != "ignore" and not turn else []
+        # That entitlements and offers have URLs of their own is assumed: one that is listed shows it, once a table.
+        control = set(made.details) - set(asked)
+        assert made.code == 0
+        assert sorted(made.details) == sorted([*asked, *control])
+        assert len(control) == (2 if asked else 0)
+        assert control <= {*sandbox.ids("entitlements"), *sandbox.ids("private_offers")}
+        for table, ids in gone.items():
+            assert made.counts(table)[2] == (3 if asked else 0)
+            assert site.live(table) == everything[table] - (set(ids) if deletes != "ignore" else set())
+            assert site.dead(table) == (set(ids) if deletes == "soft" else set())
+            assert children(site, table, ids, marked=False) == (had[table] if deletes == "ignore" else 0)
+            assert children(site, table, ids, marked=True) == (had[table] if deletes == "soft" else 0)
+    for table, records in kept.items():
+        for record in records:
+            sandbox.put(table, record)
+    made = site.sync("entitlements", "private_offers")
+    for table, ids in gone.items():
+        assert made.counts(table) == ((0, 0, 0, 40) if deletes == "ignore" else (3, 0, 0, 37))
+        assert (site.live(table), site.dead(table)) == (everything[table], set())
+        assert children(site, table, ids, marked=False) == had[table]
+        assert children(site, table, ids, marked=True) == 0
+    assert site.broken() == {}
+
+
+def test_many_missing_rows_wait_for_a_second_sweep_to_agree(site):
+    """I2: more than can be asked for; a row that reappears in between is never deleted, one that joins them waits."""
+    sandbox = site.serve(customers=250)
+    site.sync("customers")
+    ids = sandbox.ids("customers")
+    gone, back = ids[50:80], sandbox.row("customers", ids[60])
+    sandbox.delete("customers", gone)
+    first = site.sync("customers")
+    assert (first.code, first.details, site.dead("customers")) == (0, [], set())
+    assert "30 rows" in first.tables["customers"]["reason"]
+    sandbox.put("customers", back)
+    sandbox.delete("customers", ids[90])
+    second = site.sync("customers")
+    assert (second.code, second.details) == (0, [])
+    assert site.dead("customers") == set(gone) - {back["id"]}
+    assert site.sync("customers").details == [ids[90]]
+    assert site.dead("customers") == (set(gone) | {ids[90]}) - {back["id"]}
+
+
+@pytest.mark.parametrize(("rows", "gone"), [(40, 15), (100, 25), (30, 30)])
+def test_a_large_share_goes_only_if_the_user_says_so(site, rows, gone):
+    """I2: more than 20 % and more than 10, up to an API that is empty all at once: nothing is deleted, exit 65."""
+    sandbox = site.serve(customers=rows)
+    site.sync("customers")
+    ids = sandbox.ids("customers")
+    sandbox.delete("customers", ids[:gone])
+    refused = site.sync("customers")
+    assert (refused.code, refused.details, site.live("customers")) == (65, [], set(ids))
+    assert f"{gone} of {rows} rows" in refused.tables["customers"]["reason"]
+    assert "--allow-deletes" in refused.tables["customers"]["reason"]
+    allowed = site.sync("customers", allow_deletes=True)
+    assert (allowed.code, site.dead("customers")) == (0, set(ids[:gone]))
+    assert len(allowed.details) == (gone if gone <= 20 else 0)
+    assert site.sync("customers").code == 0
+
+
+def test_a_small_share_needs_no_permission(site):
+    """I2: the bound is 20 % and more than 10 rows: 10 of 30 go, and so do 20 of 100."""
+    sandbox = site.serve(customers=30, private_offers=100)
+    site.sync("customers", "private_offers")
+    gone = sandbox.ids("customers")[:10], sandbox.ids("private_offers")[:20]
+    sandbox.delete("customers", gone[0])
+    sandbox.delete("private_offers", gone[1])
+    assert site.sync("customers", "private_offers").code == 0
+    assert (site.dead("customers"), site.dead("private_offers")) == (set(gone[0]), set(gone[1]))
+
+
+def test_a_large_share_goes_when_a_sweep_an_hour_later_agrees(site):
+    """I2: 59 minutes are not enough; nor is an hour in which a sweep saw the rows."""
+    sandbox = site.serve(customers=40)
+    site.sync("customers")
+    ids = sandbox.ids("customers")
+    kept = [sandbox.row("customers", id_) for id_ in ids[:15]]
+    sandbox.delete("customers", ids[:15])
+    assert site.sync("customers").code == 65
+    for record in kept:
+        sandbox.put("customers", record)
+    assert site.sync("customers").code == 0
+    sandbox.delete("customers", ids[:15])
+    site.clock.advance(2 * HOUR)
+    assert (site.sync("customers").code, site.dead("customers")) == (65, set()), (
+        "it agreed with a sweep before the last"
+    )
+    site.clock.advance(58 * 60)  # and the minute that each sync takes
+    assert (site.sync("customers").code, site.dead("customers")) == (65, set())
+    assert (site.sync("customers").code, site.dead("customers")) == (0, set(ids[:15]))
+
+
+# Never
+
+
+def test_a_filtered_or_bounded_sweep_deletes_nothing(site):
+    """I2: what was not asked for is not missing."""
+    sandbox = site.serve(customers=250)
+    site.sync("customers")
+    ids = sandbox.ids("customers")
+    sandbox.delete("customers", ids[:3])
+    since = Selection(updated_from=datetime(2023, 1, 1, tzinfo=timezone.utc))
+    for how in ({"vendor": "aws"}, {"status": "active"}, {"selection": since}):
+        made = site.sync("customers", **how)
+        assert (made.code, made.details, site.live("customers")) == (0, [], set(ids))
+    # Nor do many such sweeps count as agreement for one that may.
+    sandbox.delete("customers", ids[10:40])
+    site.sync("customers", vendor="azure")
+    assert (site.sync("customers").code, site.dead("customers")) == (0, set())
+
+
+@pytest.mark.parametrize(
+    ("how", "fault", "code"),
+    [
+        ({"max_requests": 1}, None, 75),
+        ({}, {"kind": "status", "page": 2, "status": 500}, 69),
+        ({}, {"kind": "short_page", "page": 2}, 65),
+        ({}, {"kind": "empty_page", "page": 3}, 65),
+    ],
+)
+def test_an_interrupted_failed_or_incomplete_sweep_deletes_nothing(site, how, fault, code):
+    """I2; and the next whole one does."""
+    sandbox = site.serve(customers=250)
+    site.sync("customers")
+    ids = sandbox.ids("customers")
+    sandbox.delete("customers", ids[:3])
+    if fault:
+        sandbox.fault(path="/api/v1/customers", count=None, **fault)
+    made = site.sync("customers", **how)
+    assert (made.code, made.details, site.live("customers")) == (code, [], set(ids))
+    sandbox.clear_faults()
+    assert (site.sync("customers").code, site.dead("customers")) == (0, set(ids[:3]))
+
+
+@pytest.mark.parametrize("status", [500, 403, 429])
+def test_an_answer_that_is_no_404_confirms_nothing(site, status):
+    """I2: only a 404 says that a row is gone. What was confirmed by then may go; the next sync finds the others."""
+    sandbox = site.serve(customers=30)
+    site.sync("customers")
+    ids = sandbox.ids("customers")
+    sandbox.delete("customers", ids[:2])
+    sandbox.fault("status", "/api/v1/customers/", status=status, count=None)
+    made = site.sync("customers")
+    assert made.code not in (0, 70)
+    assert (site.live("customers"), made.counts("customers")[2]) == (set(ids), 0)
+    sandbox.clear_faults()
+    sandbox.change("customers", ids[9], {"companyName": "Meanwhile"}, touch=False)
+    assert (site.sync("customers").code, site.dead("customers")) == (0, set(ids[:2]))
+    site.sync("customers")
+    assert site.query("SELECT id FROM customers WHERE company_name = 'Meanwhile'") == [(ids[9],)]
+
+
+@pytest.mark.parametrize("order", ["created_asc", "random"])
+def test_a_live_row_that_a_silent_shift_hid_is_not_deleted_but_loaded(site, order):
+    """I1, I2: one row deleted on a page that was read, one appended: the total stands, and a live row is on no page."""
+    sandbox = site.serve(customers=250, entitlements=600, order=order)
+    site.sync("customers")
+    ids = sandbox.ids("customers")
+    hidden, deleted = ids[100], ids[5]
+
+    def shift():
+        sandbox.delete("customers", deleted)
+        sandbox.insert("customers")
+        sandbox.change("customers", hidden, {"companyName": "Hidden"}, touch=False)
+
+    assert sandbox.row("entitlements", sandbox.ids("entitlements")[0])["customerId"]
+    sandbox.change("entitlements", sandbox.ids("entitlements")[0], {"customerId": hidden})
+    sandbox.after(1, shift, path="/api/v1/customers")
+    made = site.sync("customers")
+    # Changed once: had the detail's own keys got into the hash, the second reading would have changed it again.
+    assert (made.details, made.counts("customers")[:3]) == ([hidden], (1, 1, 0))
+    assert site.dead("customers") == set()
+    assert site.live("customers") == set(sandbox.ids("customers")) | {deleted}
+    ((name, extra),) = site.query("SELECT company_name, extra FROM customers WHERE id = ?", hidden)
+    assert (name, "entitlements" in json.loads(extra or "{}")) == ("Hidden", False)
+    after = site.sync("customers")
+    assert after.counts("customers") == (0, 0, 1, 250)
+    assert (after.code, site.dead("customers")) == (0, {deleted})
+
+
+def test_a_row_that_is_off_the_list_for_good_does_not_cost_the_list_twice_for_ever(site):
+    """I3: an API may hide a row (an archived one) and still answer at its URL. Two readings of the list show that
+    nothing else is missing; after that the row is known to be off the list."""
+    sandbox = site.serve(customers=150)
+    site.sync("customers")
+    ids = sandbox.ids("customers")
+    sandbox.organizations[sandbox.organization_id].tables["customers"]._ids.remove(ids[5])
+    first = site.sync("customers")
+    assert (first.details, site.live("customers")) == ([ids[5]], set(ids))
+    later = [site.sync("customers") for _ in range(2)]
+    assert [one.code for one in later] == [0, 0]
+    assert site.live("customers") == set(ids)
+    assert [one.pages for one in later] == [[1, 2], [1, 2]]
+
+
+def test_where_rows_have_no_urls_of_their_own_a_404_tells_nothing(site):
+    """I2: the detail route of entitlements is assumed; where it is wrong, a second proven sweep has to agree."""
+    sandbox = site.serve(customers=5, entitlements=40, private_offers=0)
+    site.sync("entitlements")
+    sandbox.fault("status", "/api/v1/entitlements/", status=404, count=None)
+    sandbox.delete("entitlements", sandbox.ids("entitlements")[3])
+    first, second = site.sync("entitlements"), site.sync("entitlements")
+    assert (first.code, first.counts("entitlements")[2]) == (0, 0)
+    assert (second.code, second.counts("entitlements")[2]) == (0, 1)

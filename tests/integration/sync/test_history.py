@@ -1,0 +1,155 @@
+"""Every version of every row, from the changes that sweeps find."""
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from tests.support.syncing import Site, with_dimensions
+
+NAMES = ("Alpha", "Beta", "Gamma")
+
+
+@pytest.fixture
+def site(tmp_path):
+    with Site(tmp_path) as made:
+        made.settings["history"] = True
+        yield made
+
+
+def versions(site, table="customers", column="company_name", key="id"):
+    """Key to its versions, oldest first: content, deleted, from, to."""
+    found = {}
+    sql = f"SELECT {key}, {column}, deleted, valid_from, valid_to FROM {table}_history ORDER BY valid_from"
+    for id_, *version in site.query(sql):
+        found.setdefault(id_, []).append(tuple(version))
+    return found
+
+
+def told(kept):
+    """Content and deletion alone; fails unless the versions follow each other without gap, the last one open."""
+    for before, after in pairwise(kept):
+        assert before[3] == after[2]
+    assert kept[-1][3] is None
+    assert all(one[3] is None or one[2] < one[3] for one in kept)
+    return [(name, deleted) for name, deleted, *_ in kept]
+
+
+# Row 0 goes there and back, row 1 dies and lives and dies; the others do as the seed says.
+SCRIPT = [{}, {0: "Beta", 1: None}, {0: "Alpha", 1: "Alpha"}, {}, {0: "Beta", 1: None}, {0: "Beta", 1: "Gamma"}]
+
+
+@pytest.mark.parametrize(("seed", "deletes"), [(1, "soft"), (2, "hard"), (3, "ignore")])
+def test_versions_tell_what_the_api_told(site, seed, deletes):
+    """I1: insert, change, there and back, delete and reappear, against a model that knows only what was listed; I3: no
+    request more than without history."""
+    site.settings["deletes"] = deletes
+    draw = random.Random(seed)
+    sandbox = site.serve(customers=8)
+    ids = sandbox.ids("customers")
+    for id_ in ids:
+        sandbox.change("customers", id_, {"companyName": "Alpha"}, touch=False)
+    records = {id_: sandbox.row("customers", id_) for id_ in ids}
+    expected = {id_: [] for id_ in ids}
+    for step in SCRIPT:
+        plan = {index: draw.choice((*NAMES, None, "same", "same")) for index in range(2, 8)} | step
+        for index, name in plan.items():
+            listed = sandbox.row("customers", ids[index])
+            if name is None and listed:
+                sandbox.delete("customers", ids[index])
+            elif name in NAMES:
+                sandbox.put("customers", {**records[ids[index]], "companyName": name})
+        missing = [id_ for id_ in ids if not sandbox.row("customers", id_)]
+        known_dead = {id_ for id_ in missing if not expected[id_] or expected[id_][-1][1]}
+        made = site.sync("customers")
+        assert made.code == 0
+        assert sorted(made.details) == ([] if deletes == "ignore" else sorted(set(missing) - known_dead))
+        assert made.pages == [1]
+        for id_ in ids:
+            row, kept = sandbox.row("customers", id_), expected[id_]
+            if row:
+                kept.append((row["companyName"], False))
+            elif kept and deletes != "ignore":
+                kept.append((kept[-1][0], True))
+            expected[id_] = [one for i, one in enumerate(kept) if not i or one != kept[i - 1]]
+    found = versions(site)
+    assert {id_: told(kept) for id_, kept in found.items()} == {id_: kept for id_, kept in expected.items() if kept}
+    before = site.dump()
+    assert site.sync("customers").code == 0
+    assert site.dump() == before
+    assert site.broken() == {}
+
+
+def test_history_that_is_switched_on_later_covers_rows_that_did_not_change(site):
+    """I1: rows that were there before have a version too."""
+    sandbox = site.serve(customers=12)
+    site.sync("customers", history=False)
+    assert "customers_history" not in site.tables()
+    for _ in range(2):
+        made = site.sync("customers")
+        assert (made.code, made.pages) == (0, [1])
+        assert {id_: len(told(kept)) for id_, kept in versions(site).items()} == dict.fromkeys(
+            sandbox.ids("customers"), 1
+        )
+    assert made.counts("customers") == (0, 0, 0, 12)
+    assert site.broken() == {}
+
+
+def test_a_row_that_was_gone_before_history_was_switched_on_is_no_fault(site):
+    """`verify` is green after syncs that went well: a row marked deleted earlier has no open version to miss."""
+    sandbox = site.serve(customers=12)
+    site.sync("customers", history=False)
+    sandbox.delete("customers", sandbox.ids("customers")[3])
+    site.sync("customers", history=False)
+    assert site.sync("customers").code == 0
+    assert site.broken() == {}
+
+
+@pytest.mark.parametrize("chunk_rows", [50, 50_000])
+def test_a_row_that_changes_while_it_is_read_has_one_open_version_the_latest(site, chunk_rows):
+    """I1: met twice in one sweep, in one load package or in two."""
+    sandbox = site.serve(customers=250, order="updated_asc")
+    id_ = sandbox.ids("customers")[20]
+    first = sandbox.row("customers", id_).get("companyName")
+    site.clock.advance(60)
+    for requests, name in ((1, "Beta"), (2, "Gamma")):
+        sandbox.after(
+            requests,
+            lambda name=name: sandbox.change("customers", id_, {"companyName": name}),
+            path="/api/v1/customers",
+        )
+    assert site.sync("customers", chunk_rows=chunk_rows).code == 0
+    kept = told(versions(site)[id_])
+    assert kept[-1] == ("Gamma", False)
+    assert kept[0][0] in ((first,) if chunk_rows == 50 else ("Gamma",))
+    assert site.query("SELECT company_name FROM customers WHERE id = ?", id_) == [("Gamma",)]
+    assert site.broken() == {}
+
+
+def test_an_interrupted_sync_leaves_the_same_history_as_a_whole_one(site):
+    """I1: each run loads what it paid for, and nothing twice."""
+    sandbox = site.serve(customers=250, entitlements=120)
+    codes = []
+    while not codes or codes[-1]:
+        codes.append(site.sync("customers", "entitlements", max_requests=2).code)
+        assert codes[-1] in (0, 75)
+    assert len(codes) == 3
+    changed = with_dimensions(sandbox)[0]
+    sandbox.change("entitlements", changed, {"productName": "Beta"})
+    site.sync("customers", "entitlements")
+    assert {len(told(kept)) for kept in versions(site).values()} == {1}
+    kept = versions(site, "entitlements", "product_name")
+    assert {id_ for id_, one in kept.items() if len(told(one)) == 2} == {changed}
+    assert site.broken() == {}
+
+
+def test_reports_keep_versions_too(site):
+    """I1: restated revenue is a new version of its row."""
+    sandbox = site.serve(days=10)
+    site.sync("analytics")
+    sandbox.restate(site.today.isoformat(), "aws", {"count": 4711})
+    for _ in range(2):
+        assert site.sync("analytics").code == 0
+    lengths = [told(kept) for kept in versions(site, "analytics_revenue", "count", "_row_key").values()]
+    assert sorted(map(len, lengths)) == [1] * 19 + [2]
+    assert site.broken() == {}

@@ -1,0 +1,473 @@
+"""Several organizations in one dataset: whose a row is, who is read when, and what they must not share (I1-I5)."""
+
+import json
+from pathlib import Path
+
+import dlt
+import duckdb
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from automatum import automatum_source
+from automatum.api.endpoint_overrides import resolve_endpoints
+from automatum.api.rate_limit import open_rate_limiter
+from automatum.api.session import connect
+from automatum.config.organizations import apart, organization_names
+from automatum.config.settings import AutomatumSettings, resolve_settings
+from automatum.core.clock import SystemClock
+from automatum.core.errors import ConfigurationError
+from automatum.endpoints import ENDPOINTS
+from automatum.metering.ledger.location import default_ledger_url
+from automatum_sandbox.config import AppConfig, Limits, OrganizationConfig
+from tests.support.clocks import FakeClock
+from tests.support.desk import SMALL, WIDE_LIMITS, await_
+from tests.support.pushing import rows_of, write_csv
+
+TWO = ("acme", "globex")
+SAME = "the_same_id"
+TABLES = ("customers", "entitlements", "private_offers", "analytics_revenue")
+
+
+def several(desk, start, names=TWO, **options):
+    """A sandbox with an organization and an application for each name, and the configuration of both."""
+    served = start(
+        **{
+            **SMALL,
+            "organizations": tuple(OrganizationConfig(seed=100 + at) for at in range(len(names))),
+            "apps": tuple(AppConfig(organization=at) for at in range(len(names))),
+            **options,
+        }
+    )
+    desk.set(
+        base_url=served.base_url,
+        application_limits=WIDE_LIMITS,
+        organization_limits=WIDE_LIMITS,
+        organizations=[{"name": name} for name in names],
+    )
+    for name, app in zip(names, served.sandbox.apps, strict=True):
+        desk.set(**{f"{name}__client_id": app.client_id, f"{name}__client_secret": app.secret})
+    return served
+
+
+def customers(desk):
+    return dict(desk.query("SELECT organization_id, count(*) FROM customers GROUP BY ALL"))
+
+
+def ids_of(served):
+    """The vendor's own ids, in the order of the names."""
+    return [app.organization_id for app in served.sandbox.apps]
+
+
+@pytest.fixture
+def two(desk, start):
+    return several(desk, start)
+
+
+# What is whose
+
+
+def test_rows_of_the_same_id_stay_apart_through_change_and_deletion_i1_i2(desk, two):
+    acme, globex = ids_of(two)
+    for table in ("customers", "entitlements", "private_offers"):
+        for owner in (acme, globex):
+            two.sandbox.insert(table, {"id": SAME}, organization=owner)
+    first = desk.sync()
+    assert first.code == 0, first
+    assert set(first.json["organizations"]) == set(TWO) and first.json["verdict"] == "complete"
+    assert customers(desk) == {"acme": 13, "globex": 13}
+    two.sandbox.change("customers", SAME, {"email": "new@acme.example"}, organization=acme)
+    two.sandbox.delete("entitlements", SAME, organization=globex)
+    second = desk.sync()
+    assert second.code == 0, second
+    tables = {name: one["tables"] for name, one in second.json["organizations"].items()}
+    assert (tables["acme"]["customers"]["updated"], tables["globex"]["customers"]["updated"]) == (1, 0)
+    assert (tables["acme"]["entitlements"]["deleted"], tables["globex"]["entitlements"]["deleted"]) == (0, 1)
+    rows = desk.query("SELECT organization_id, email FROM customers WHERE id = ? ORDER BY ALL", SAME)
+    assert rows[0] == ("acme", "new@acme.example") and rows[1][1] != "new@acme.example"
+    gone = desk.query("SELECT organization_id, _deleted_at IS NULL FROM entitlements WHERE id = ? ORDER BY ALL", SAME)
+    assert gone == [("acme", True), ("globex", False)]
+    # A third sync has nothing to do, for either.
+    third = desk.sync()
+    for one in third.json["organizations"].values():
+        assert all(table["inserted"] + table["updated"] + table["deleted"] == 0 for table in one["tables"].values())
+
+
+def test_children_history_and_reports_stay_apart_and_verify_knows_it_i1(desk, two):
+    acme, globex = ids_of(two)
+    desk.set(history=True)
+    for owner, count in ((acme, 3), (globex, 2)):
+        dimensions = [{"key": f"d{at}", "units": at} for at in range(count)]
+        two.sandbox.insert("entitlements", {"id": SAME, "dimensions": dimensions}, organization=owner)
+    assert desk.sync().code == 0
+    two.sandbox.change("entitlements", SAME, {"dimensions": [{"key": "one"}]}, organization=globex)
+    assert desk.sync().code == 0
+    children = desk.query(
+        "SELECT organization_id, count(*) FROM entitlement_dimensions WHERE entitlement_id = ? GROUP BY ALL ORDER BY 1",
+        SAME,
+    )
+    assert children == [("acme", 3), ("globex", 1)]
+    versions = desk.query(
+        "SELECT organization_id, count(*), count(valid_to) FROM entitlements_history WHERE id = ? GROUP BY ALL "
+        "ORDER BY ALL",
+        SAME,
+    )
+    assert versions == [("acme", 1, 0), ("globex", 2, 1)]
+    reports = desk.query("SELECT organization_id, count(*) FROM analytics_revenue GROUP BY ALL ORDER BY ALL")
+    assert [name for name, _ in reports] == list(TWO)
+    found = desk.run("verify", "--json")
+    assert found.code == 0 and found.json["ok"], found
+    # It can see what is broken: a second row of one organization's key, and a child whose parent is another's.
+    with duckdb.connect(str(desk.database)) as connection:
+        connection.execute("USE automatum")
+        connection.execute("INSERT INTO customers SELECT * FROM customers WHERE organization_id = 'acme' LIMIT 1")
+        connection.execute("DELETE FROM entitlements WHERE organization_id = 'globex' AND id = ?", [SAME])
+    broken = {one["table"]: one["broken"] for one in desk.run("verify", "--json").json["findings"] if one["broken"]}
+    assert broken["customers"] == 1 and broken["entitlement_dimensions"] == 1
+
+
+def test_every_key_carries_the_organization(desk, two):
+    assert desk.sync().code == 0
+    settings = resolve_settings(organization="acme")
+    for endpoint in resolve_endpoints(settings):
+        assert endpoint.key_with(endpoint.row_key)[0] == "organization_id"
+    with duckdb.connect(str(desk.database), read_only=True) as connection:
+        tables = {
+            table
+            for (table,) in connection.execute(
+                "SELECT table_name FROM information_schema.columns WHERE table_schema = 'automatum' "
+                "AND column_name = 'organization_id' AND is_nullable = 'NO'"
+            ).fetchall()
+        }
+    own = {one.table for one in ENDPOINTS} | {child.table for one in ENDPOINTS for child in one.children}
+    assert own | {"_automatum_sweeps"} <= tables
+
+
+def test_what_the_vendor_calls_an_organization_is_kept_i8(desk, two):
+    acme, globex = ids_of(two)
+    desk.set(organizations=[{"name": "acme"}, {"name": "globex", "organization_id": globex}])
+    assert desk.sync().code == 0
+    rows = dict(desk.query("SELECT organization_id, any_value(extra->>'organizationId') FROM customers GROUP BY ALL"))
+    assert rows == {"acme": acme, globex: None}
+
+
+def test_credentials_of_another_organization_are_noticed_before_a_row_is_loaded_i1(desk, two):
+    acme, globex = ids_of(two)
+    desk.set(organizations=[{"name": "acme", "organization_id": globex}, {"name": "globex"}])
+    ran = desk.sync()
+    assert ran.code == 78, ran
+    wrong, right = ran.json["organizations"]["acme"], ran.json["organizations"]["globex"]
+    assert any(acme in error["message"] and globex in error["message"] for error in wrong["errors"])
+    assert right["verdict"] == "complete"
+    assert desk.query("SELECT DISTINCT organization_id FROM customers") == [("globex",)]
+
+
+def test_a_dataset_is_for_one_organization_or_for_several_i2(desk, two):
+    """One organization's sync would take the rows of the others for rows that are gone."""
+    app = two.sandbox.apps[0]
+    assert desk.sync().code == 0
+    before = desk.dump()
+    desk.set(organizations=None, client_id=app.client_id, client_secret=app.secret)
+    ran = desk.sync()
+    assert ran.code == 78 and "holds several organizations" in ran.says, ran
+    assert desk.dump() == before
+    assert desk.sync("--dataset", "alone").code == 0
+    desk.set(organizations=[{"name": name} for name in TWO])
+    ran = desk.sync("--dataset", "alone")
+    assert ran.code == 78 and "loaded before organizations were listed" in ran.says, ran
+
+
+# Who is read
+
+
+def test_a_failing_organization_does_not_stop_the_others(desk, start):
+    served = several(desk, start, ("acme", "broken", "globex", "unset"))
+    desk.set(broken__client_secret="secret_wrong_wrong_wrong", unset__client_id=None)
+    ran = desk.sync()
+    assert ran.code == 78, ran  # the worst: a setting is missing
+    found = ran.json["organizations"]
+    assert {name: one["verdict"] for name, one in found.items()} == {
+        "acme": "complete", "broken": "incomplete", "globex": "complete", "unset": "incomplete",
+    }  # fmt: skip
+    assert [error["type"] for error in found["broken"]["errors"]] == ["CredentialsRefused"]
+    assert "sources.automatum.unset.client_id" in found["unset"]["errors"][0]["message"]
+    assert dict(desk.query("SELECT organization_id, count(*) FROM customers GROUP BY ALL")) == {
+        "acme": 12,
+        "globex": 12,
+    }
+    assert "secret_wrong" not in ran.out + ran.err and served.sandbox.apps[0].secret not in ran.out + ran.err
+    shown = desk.run("sync")
+    assert "broken: " in shown.says and "acme" in shown.out, shown
+
+
+def test_one_organization_can_be_chosen(desk, two):
+    ran = desk.sync("--organization", "globex", "customers")
+    assert ran.code == 0 and set(ran.json["organizations"]) == {"globex"}
+    assert {entry.app for entry in two.sandbox.requests("/api/v1/")} == {two.sandbox.apps[1].client_id}
+    ran = desk.sync("--organization", "initech")
+    assert ran.code == 78 and "no organization 'initech'" in ran.says and "acme, globex" in ran.says
+    for command in ("check", "plan"):
+        refused = desk.run(command, "--json")
+        assert refused.code == 78 and "acme, globex" in refused.says, refused
+        assert desk.run(command, "--organization", "acme", "--json").code == 0
+    asked = desk.run("status", "--json")
+    assert set(asked.json["organizations"]) == {"globex"}
+    assert asked.json["organizations"]["globex"]["tables"]["customers"]["verdict"] == "complete"
+    assert "globex" in desk.run("status").out
+
+
+def test_nobody_waits_for_anothers_quota_and_no_page_is_asked_twice_i3_i4(desk, start, monkeypatch):
+    """Three organizations, four windows' worth each: together they take as long as one, not as three."""
+    clock = FakeClock()
+    monkeypatch.setattr("automatum.cli.main.SystemClock", lambda stop=None: clock)
+    from automatum_sandbox import Sandbox, SandboxConfig, serve
+
+    names = ("acme", "globex", "initech")
+    config = SandboxConfig(
+        **{**SMALL, "customers": 2_000, "days": 0},
+        limits=Limits(app_minute=6, app_hour=1_000),
+        organizations=tuple(OrganizationConfig(seed=100 + at) for at in range(3)),
+        apps=tuple(AppConfig(organization=at) for at in range(3)),
+    )
+    with serve(Sandbox(config, time=clock.time)) as served:
+        desk.set(
+            base_url=served.base_url,
+            application_limits=[[6, 60]],
+            organization_limits=WIDE_LIMITS,
+            quota_url="memory://",
+            organizations=[{"name": name} for name in names],
+        )
+        for name, app in zip(names, served.sandbox.apps, strict=True):
+            desk.set(**{f"{name}__client_id": app.client_id, f"{name}__client_secret": app.secret})
+        began = clock.time()
+        ran = desk.sync("customers")
+        took = clock.time() - began
+        assert ran.code == 0, ran
+        entries = served.sandbox.requests("/api/v1/")
+    assert [entry.status for entry in entries] == [200] * 60
+    assert len({(entry.app, entry.page) for entry in entries}) == 60
+    for one in ran.json["organizations"].values():
+        assert (one["requests"], one["tables"]["customers"]["inserted"]) == (20, 2_000)
+        assert one["tables"]["customers"]["requests"] == 20
+    # 21 requests at 6 a minute are four windows: three of waiting. One after the other that would be nine.
+    assert 180 <= took < 200
+    owners = [entry.app for entry in entries]
+    assert owners.index(served.sandbox.apps[2].client_id) < 20, "the third began before the first had ended"
+
+
+def test_an_api_that_refuses_however_long_one_waits_does_not_keep_the_command_for_ever_i4(desk, start, monkeypatch):
+    clock = FakeClock()
+    monkeypatch.setattr("automatum.cli.main.SystemClock", lambda stop=None: clock)
+    served = several(desk, start)
+    desk.set(quota_url="memory://", retry_attempts=2)
+    refused = served.sandbox.apps[0].client_id
+    assert desk.sync("customers", "--organization", "globex").code == 0
+    served.sandbox.clear_requests()
+    served.sandbox.fault("status", "/api/v1/customers", status=429, count=None, headers={"Retry-After": "5"})
+    ran = desk.sync("customers")
+    assert ran.code == 75 and ran.json["resume_at"], ran
+    asked = [entry for entry in served.sandbox.requests("/api/v1/") if entry.app == refused]
+    assert 1 <= len(asked) <= 25
+    served.sandbox.clear_faults()
+    assert desk.sync("customers").code == 0
+
+
+def test_a_bounded_wait_ends_with_the_time_to_come_back(desk, start):
+    served = several(desk, start, limits=Limits(app_minute=4, app_hour=4), window_scale=1.0, customers=900)
+    desk.set(application_limits=[[4, 3600]])
+    ran = desk.sync("--no-wait", "customers")
+    assert ran.code == 75 and ran.json["verdict"] == "more_to_do" and ran.json["resume_at"], ran
+    assert all(one["resume_at"] for one in ran.json["organizations"].values())
+    assert {entry.status for entry in served.sandbox.requests()} == {200}  # I4
+    assert dict(desk.query("SELECT organization_id, count(*) FROM customers GROUP BY ALL")) == {
+        "acme": 300,
+        "globex": 300,
+    }
+
+
+@pytest.mark.parametrize("after", [2, 6, 9])
+def test_after_a_kill_each_goes_on_where_it_was_i1_i3(desk, start, after):
+    """Eight pages of two organizations, a page a load package; killed -9 at the second, sixth or ninth request."""
+    served = several(desk, start, customers=400, entitlements=0, private_offers=0, days=0)
+    desk.set(chunk_rows=100)
+    served.sandbox.fault("slow", "/api/v1/customers", seconds=0.3, count=None)
+    syncing = desk.start("sync", "customers", "--json")
+    await_(lambda: len(served.sandbox.requests("/api/v1/")) >= after or syncing.poll() is not None, 60)
+    syncing.kill()
+    syncing.communicate()
+    served.sandbox.clear_faults()
+    before = len(served.sandbox.requests("/api/v1/"))
+    ran = desk.sync("customers")
+    assert ran.code == 0, ran
+    assert customers(desk) == {"acme": 400, "globex": 400}
+    asked = len(served.sandbox.requests("/api/v1/"))
+    pages = [(entry.app, entry.page) for entry in served.sandbox.requests("/api/v1/")]
+    first, second = (app.client_id for app in served.sandbox.apps)
+    finished = {app for app in (first, second) if before and (app, 4) in pages[:before]}
+    # What had finished is synced anew, and after the other; of the other, what was under way or not loaded yet.
+    again = asked - 8 - 4 * len(finished)
+    assert 0 <= again <= 2, f"{before} before the kill, {asked} in all"
+    if finished == {first}:
+        assert pages[before][0] == second
+
+
+# What they must not share
+
+
+def test_quotas_and_ledgers_are_apart_i4_i5(desk, two, tmp_path):
+    one, other = (resolve_settings(organization=name) for name in TWO)
+    assert default_ledger_url(one) != default_ledger_url(other)
+    assert desk.sync().code == 0
+    assert len(list((tmp_path / "home").rglob("quota-*.sqlite"))) == 2
+    for key, url in (("quota_url", "sqlite:////{}/quota.sqlite"), ("ledger_url", "sqlite:////{}/ledger.sqlite")):
+        desk.set(**{key: url.format(tmp_path)})
+        settings = resolve_settings(organization="acme")
+        with pytest.raises(ConfigurationError, match=rf"{key}: is the same for all organizations.*{{organization}}"):
+            connect(settings) if key == "quota_url" else default_ledger_url(settings)
+        desk.set(**{key: url.format(tmp_path / "{organization}")})
+        settings = resolve_settings(organization="acme")
+        if key == "ledger_url":
+            assert default_ledger_url(settings) == f"sqlite:////{tmp_path}/acme/ledger.sqlite"
+        else:
+            open_rate_limiter(settings, SystemClock())
+    refused = desk.run(
+        "push", "--organization", "acme", "--usage", "x.csv", "--ledger-url", "sqlite:////tmp/one.sqlite"
+    )
+    assert refused.code == 78 and "{organization}" in refused.says
+
+
+def test_where_there_is_but_one_organization_a_url_is_taken_as_it_is():
+    assert apart("ledger_url", "sqlite:////x.sqlite", None) == "sqlite:////x.sqlite"
+
+
+def test_what_one_organization_has_planned_never_goes_out_with_anothers_credentials_i5(desk, two):
+    acme, globex = ids_of(two)
+    assert desk.sync().code == 0
+    usage = {}
+    for name, owner in zip(TWO, (acme, globex), strict=True):
+        usage[name] = write_csv(rows_of(two.sandbox, organization=owner), f"{name}.csv")
+    # Planned, and not sent: the first body is refused for the moment.
+    two.sandbox.fault("status", "/api/v1/metering", status=429, count=None, headers={"Retry-After": "7200"})
+    stopped = desk.run("push", "--organization", "acme", "--usage", usage["acme"], "--confirm", "--no-wait", "--json")
+    assert stopped.code == 75 and stopped.json["lines"]["new"], stopped
+    two.sandbox.clear_faults()
+    pushed = desk.run("push", "--organization", "globex", "--usage", usage["globex"], "--confirm", "--json")
+    assert pushed.code == 0 and not [said for said in pushed.json["warnings"] if "planned" in said], pushed
+    sent = [entry for entry in two.sandbox.requests("/api/v1/metering") if entry.status < 300]
+    assert {entry.app for entry in sent} == {two.sandbox.apps[1].client_id}
+    for name in TWO:
+        exported = desk.run("push", "export", "--organization", name, "--json")
+        assert exported.code == 0, exported
+    states = desk.query("SELECT organization_id, state, count(*) > 0 FROM metering_lines GROUP BY ALL ORDER BY ALL")
+    assert states == [("acme", "planned", True), ("globex", "accepted", True)]
+    # The other's customers are strangers to a push.
+    strange = desk.run("push", "--organization", "acme", "--usage", usage["globex"], "--json")
+    assert strange.code == 65 and strange.json["lines"]["invalid"] == len(rows_of(two.sandbox, organization=globex))
+
+
+def test_an_organization_that_was_never_synced_bills_nobody_elses_customers_i5(desk, two):
+    _, globex = ids_of(two)
+    assert desk.sync("--organization", "globex").code == 0
+    usage = write_csv(rows_of(two.sandbox, organization=globex), "usage.csv")
+    for more in ([], ["--confirm"]):
+        ran = desk.run("push", "--organization", "acme", "--usage", usage, "--json", *more)
+        assert ran.code == 65 and ran.json["lines"]["invalid"] > 0, ran
+    assert not two.sandbox.requests("/api/v1/metering")
+
+
+@pytest.mark.parametrize("command", [("push", "--usage", "usage.csv"), ("push", "status"), ("push", "export")])
+def test_a_push_says_for_whom_it_is_i5(desk, two, command):
+    write_csv(rows_of(two.sandbox), "usage.csv")
+    ran = desk.run(*command)
+    assert ran.code == 78 and "--organization: several are configured" in ran.says, ran
+
+
+def test_a_plain_source_of_one_organization_does_not_load_into_several_i2(desk, two):
+    app = two.sandbox.apps[0]
+    assert desk.sync("customers").code == 0
+    before = desk.dump()
+    desk.set(organizations=None)
+    pipeline = dlt.pipeline(
+        "plain", destination=dlt.destinations.duckdb(str(desk.database.resolve())), dataset_name="automatum"
+    )
+    source = automatum_source(app.client_id, app.secret, two.base_url)
+    with pytest.raises(PipelineStepFailed, match="holds several organizations"):
+        pipeline.run(source.with_resources("customers"))
+    assert desk.dump() == before
+
+
+def test_each_organization_has_its_pipeline_and_its_staging_dataset(desk, two, tmp_path):
+    """Two that merge by way of one staging dataset wipe each other's rows there (dlt-hub/dlt#4297)."""
+    assert desk.sync("--pipelines-dir", tmp_path / "pipelines").code == 0
+    folders = sorted(one.name for one in (tmp_path / "pipelines").iterdir() if one.is_dir())
+    assert folders == ["automatum_acme", "automatum_globex"]
+    with duckdb.connect(str(desk.database), read_only=True) as connection:
+        schemas = {
+            name for (name,) in connection.execute("SELECT schema_name FROM information_schema.schemata").fetchall()
+        }
+    assert {"automatum", "automatum_staging_acme", "automatum_staging_globex"} <= schemas
+    assert "automatum_staging" not in schemas
+
+
+# Configuration
+
+
+def configure(monkeypatch, *entries):
+    monkeypatch.setenv("SOURCES__AUTOMATUM__ORGANIZATIONS", json.dumps(entries))
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([{"name": "acme"}, {"name": "acme"}], "two entries have the name acme"),
+        ([{"name": "a", "credentials": "x"}, {"name": "b", "credentials": "x"}], "two entries have the credentials x"),
+        ([{"name": "a", "organization_id": "b"}, {"name": "b"}], "two entries have the organization_id b"),
+        ([{"credentials": "x"}], "needs a name"),
+        (["acme"], "needs a name"),
+        ([{"name": "Acme Inc"}], "'Acme Inc' is not a name"),
+        ([{"name": "acme", "secret": "x"}], r"organizations\[0\].secret: no such setting"),
+        ([{"name": "acme", "base_url": 7}], r"organizations\[0\].base_url: not a text"),
+    ],
+)
+def test_entries_that_make_no_sense_are_named(monkeypatch, entries, said):
+    configure(monkeypatch, *entries)
+    with pytest.raises(ConfigurationError, match=said):
+        organization_names()
+
+
+def test_a_name_must_not_be_that_of_a_setting(monkeypatch):
+    configure(monkeypatch, {"name": "endpoints"})
+    with pytest.raises(ConfigurationError, match="the name of a setting"):
+        resolve_settings(organization="endpoints")
+    assert "history" in AutomatumSettings.__dataclass_fields__
+
+
+def test_credentials_are_never_those_of_another_while_other_settings_are_shared(monkeypatch, desk):
+    configure(monkeypatch, {"name": "acme"}, {"name": "globex", "credentials": "vendors.globex"})
+    desk.set(client_id="app_shared", client_secret="secret_shared_shared", vendor="aws", chunk_rows=77)
+    monkeypatch.setenv("AUTOMATUM_CLIENT_ID", "app_vendor")
+    monkeypatch.setenv("AUTOMATUM_CLIENT_SECRET", "secret_vendor_vendor")
+    with pytest.raises(ConfigurationError, match=r"sources.automatum.acme.client_id: not set.*organization acme"):
+        resolve_settings(organization="acme")
+    monkeypatch.setenv("VENDORS__GLOBEX__CLIENT_ID", "app_globex")
+    monkeypatch.setenv("VENDORS__GLOBEX__CLIENT_SECRET", "secret_globex_globex")
+    monkeypatch.setenv("SOURCES__AUTOMATUM__GLOBEX__VENDOR", "azure")
+    found = resolve_settings(organization="globex")
+    assert (found.client_id, found.client_secret) == ("app_globex", "secret_globex_globex")
+    assert (found.vendor, found.chunk_rows, found.owner) == ("azure", 77, "globex")
+
+
+def test_a_toml_list_is_read_like_one_of_the_environment():
+    Path(".dlt").mkdir()
+    Path(".dlt/config.toml").write_text(
+        '[[sources.automatum.organizations]]\nname = "acme"\n[[sources.automatum.organizations]]\nname = "globex"\n'
+        'base_url = "https://api.example.com"\n'
+    )
+    Path(".dlt/secrets.toml").write_text(
+        '[sources.automatum.globex]\nclient_id = "app_toml"\nclient_secret = "secret_toml_toml"\n'
+    )
+    from dlt.common.runtime.run_context import active
+
+    active().reload()
+    assert organization_names() == ("acme", "globex")
+    found = resolve_settings(organization="globex")
+    assert (found.client_id, found.base_url) == ("app_toml", "https://api.example.com")

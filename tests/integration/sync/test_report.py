@@ -1,0 +1,179 @@
+"""Dated reports: what is asked for, what is replaced, and what is believed to be gone."""
+
+from datetime import date, timedelta
+from itertools import pairwise
+
+import pytest
+
+from tests.support.syncing import Site
+
+PATH = "/api/v1/analytics/revenue"
+
+
+@pytest.fixture
+def site(tmp_path):
+    with Site(tmp_path) as made:
+        yield made
+
+
+def asked(made):
+    """First and last day of each request."""
+    return [
+        tuple(date.fromisoformat(entry.query[name]) for name in ("startDate", "endDate"))
+        for entry in made.entries
+        if entry.path == PATH
+    ]
+
+
+def counted(site, day, vendor="aws"):
+    """The count of a day, and whether the row is marked deleted."""
+    sql = 'SELECT "count", _deleted_at IS NOT NULL FROM analytics_revenue WHERE "date" = ? AND vendor = ?'
+    return site.query(sql, day, vendor)
+
+
+def restate(sandbox, day, **fields):
+    """Change the record that began as the one of `aws`."""
+    sandbox.restate(day.isoformat(), "aws", fields)
+
+
+def test_a_year_first_and_then_what_may_have_been_restated(site):
+    """I3: one request a sync; I1: restated rows are replaced within the days that are read again, the others stay."""
+    sandbox = site.serve(days=100)
+    today = site.today
+    first = site.sync("analytics")
+    assert (first.code, asked(first)) == (0, [(today - timedelta(days=365), today)])
+    assert first.counts("analytics") == (200, 0, 0, 0)
+    near, far = today - timedelta(days=35), today - timedelta(days=36)
+    old = counted(site, far)
+    for day in (near, far):
+        restate(sandbox, day, count=4711)
+    again = site.sync("analytics")
+    assert asked(again) == [(near, today)]
+    assert again.counts("analytics") == (0, 1, 0, 71)
+    assert (counted(site, near), counted(site, far)) == ([(4711, False)], old)
+    shorter = site.sync("analytics", lookback_days=3)
+    assert asked(shorter) == [(today - timedelta(days=3), today)]
+    # A backfill brings what was restated long ago.
+    back = site.sync("analytics", since=far)
+    assert (back.code, back.counts("analytics")[:3], counted(site, far)) == (0, (0, 1, 0), [(4711, False)])
+
+
+def test_the_last_loaded_day_is_the_cursor_however_long_the_pause(site):
+    """I1: after 50 days without a sync the next one begins 35 days before the last loaded one, not before today."""
+    site.serve(days=10)
+    first = site.today
+    site.sync("analytics")
+    site.clock.advance(50 * 86_400)
+    made = site.sync("analytics")
+    assert asked(made) == [(first - timedelta(days=35), site.today)]
+    assert (made.code, made.counts("analytics")[0]) == (0, 100)
+
+
+@pytest.mark.parametrize(
+    ("how", "days"), [({}, 90), ({"report_window_days": 30}, 90), ({"since": None, "report_window_days": 100}, 100)]
+)
+def test_windows_cover_every_day_once(site, how, days):
+    """I1, I3: a backfill asks for a quarter at a time, or for the configured length; no gap and no overlap."""
+    site.serve(days=300)
+    start = site.today - (timedelta(days=365) if "since" in how else timedelta(days=200))
+    made = site.sync("analytics", **{"since": start, **how})
+    windows = asked(made)
+    assert (windows[0][0], windows[-1][1]) == (start, site.today)
+    assert all(one[1] + timedelta(days=1) == two[0] for one, two in pairwise(windows))
+    assert {(last - first).days + 1 for first, last in windows[:-1]} == {days}
+    assert (windows[-1][1] - windows[-1][0]).days < days
+    assert made.code == 0
+    assert site.query("SELECT count(DISTINCT _row_key), count(*) FROM analytics_revenue") == [
+        (2 * min(300, (site.today - start).days + 1),) * 2
+    ]
+
+
+@pytest.mark.parametrize("deletes", ["soft", "hard", "ignore"])
+def test_a_row_that_vanished_is_gone_only_within_the_days_that_were_read(site, deletes):
+    """I2: two readings miss it; what is older than they reach is left alone, and a first reading alone says nothing."""
+    site.settings.update(deletes=deletes, lookback_days=10)
+    sandbox = site.serve(days=60)
+    site.sync("analytics")
+    near, far, odd = (site.today - timedelta(days=days) for days in (2, 40, 4))
+    for day in (near, far, odd):
+        restate(sandbox, day, vendor="gcp")  # another key: the old one is not reported any more
+    sandbox.after(1, lambda: restate(sandbox, odd, vendor="aws"), path=PATH)
+    made = site.sync("analytics")
+    assert (made.code, len(asked(made))) == (0, 2)
+    assert made.counts("analytics")[2] == (0 if deletes == "ignore" else 1)
+    lives = {day: [dead for _, dead in counted(site, day)] for day in (near, far, odd)}
+    assert lives == {near: {"soft": [True], "hard": [], "ignore": [False]}[deletes], far: [False], odd: [False]}
+    # And back to life.
+    restate(sandbox, near, vendor="aws")
+    assert site.sync("analytics").code == 0
+    assert [dead for _, dead in counted(site, near)] == [False]
+
+
+def test_an_empty_answer_deletes_no_large_share(site):
+    """I2: an outage that answers with nothing is refused, as it would be for a list."""
+    sandbox = site.serve(days=60)
+    site.sync("analytics")
+    before = site.dump()
+    sandbox.fault("empty_page", PATH, count=None)
+    made = site.sync("analytics")
+    assert (made.code, site.dump()) == (65, before)
+    assert "72 of 72 rows" in made.tables["analytics"]["reason"]
+    assert "--allow-deletes" in made.tables["analytics"]["reason"]
+    sandbox.clear_faults()
+    assert site.sync("analytics").code == 0
+    sandbox.fault("empty_page", PATH, count=None)
+    assert site.sync("analytics", allow_deletes=True).code == 0
+    ((oldest,),) = site.query('SELECT min("date") FROM analytics_revenue WHERE _deleted_at IS NOT NULL')
+    assert oldest == site.today - timedelta(days=35)
+
+
+def test_an_object_with_a_series_is_read_like_an_array(site, tmp_path):
+    """I8: neither shape is documented."""
+    dumps = []
+    for shape in ("array", "object"):
+        (tmp_path / shape).mkdir()
+        with Site(tmp_path / shape) as one:
+            one.serve(days=15, analytics_shape=shape)
+            assert one.sync("analytics").code == 0
+            dumps.append([row[:-4] for row in one.dump()["analytics_revenue"]])
+    assert len(dumps[0]) == 30
+    assert dumps[0] == dumps[1]
+
+
+def test_a_report_that_is_not_there_is_left_out_and_the_others_go_on(site, caplog):
+    """I8: a 404 is a warning, at this sync and at the next; the lists are read each time."""
+    sandbox = site.serve(customers=20, days=5)
+    sandbox.fault("status", "/api/v1/analytics", status=404, count=None)
+    for name in ("Before", "After"):
+        sandbox.change("customers", sandbox.ids("customers")[0], {"companyName": name})
+        made = site.sync()
+        assert (made.code, set(made.summary.skipped)) == (0, {"analytics"})
+        assert "analytics_revenue is skipped" in caplog.text
+        assert made.tables["customers"]["requests"] == 1
+        assert site.query("SELECT count(*) FROM customers WHERE company_name = ?", name) == [(1,)]
+    sandbox.clear_faults()
+    assert site.sync().counts("analytics")[0] == 10
+
+
+def test_records_that_share_a_key_are_said_and_prove_nothing(site):
+    """I1, I2: two records of one key are incomplete, with the advice; and an incomplete report deletes nothing."""
+    sandbox = site.serve(days=10)
+    site.sync("analytics")
+    day = site.today - timedelta(days=3)
+    sandbox.restate(day.isoformat(), "azure", {"vendor": "aws"})
+    made = site.sync("analytics")
+    assert made.code == 65
+    assert "sources.automatum.endpoints.analytics_revenue.key" in made.tables["analytics"]["reason"]
+    assert made.counts("analytics")[2] == 0
+    assert [dead for _, dead in counted(site, day, "azure")] == [False]
+
+
+def test_a_key_that_is_too_short_is_said_and_one_that_fits_can_be_named(tmp_path):
+    """I1: the key that the advice asks for tells the records apart."""
+    for key, code in ((["date", "currency"], 65), (["date", "vendor"], 0)):
+        folder = tmp_path / key[1]
+        folder.mkdir()
+        with Site(folder) as site:
+            site.serve(days=4)
+            made = site.sync("analytics", endpoints={"analytics_revenue": {"key": key}})
+            assert (made.code, made.tables["analytics"]["distinct"]) == (code, 4 if code else 8)

@@ -1,0 +1,121 @@
+"""The ways in for schedulers and notebooks do what the command line does, and return what it prints."""
+
+import threading
+from datetime import timedelta
+
+import duckdb
+import pytest
+
+import automatum
+from automatum.core.errors import Busy, ConfigurationError
+from tests.support.desk import SMALL
+from tests.support.pushing import rows_of
+
+
+def test_a_sync_in_one_call_then_a_dry_push_and_a_real_one(desk, start):
+    served = start(**SMALL)
+    desk.use(served)
+    pages = []
+    summary = automatum.run_sync(on_page=lambda run: pages.append(run.endpoint.table))
+    assert (summary.verdict, summary.exit_code, summary.resume_at, summary.errors) == ("complete", 0, None, [])
+    assert list(dict.fromkeys(pages)) == ["customers", "entitlements", "private_offers", "analytics_revenue"]
+    rows = rows_of(served.sandbox)
+    dry = automatum.run_push(rows)
+    assert dry.verdict == "dry_run" and dry.lines["new"] == len(rows)
+    assert not served.sandbox.requests("/api/v1/metering")
+    sent = automatum.run_push(rows, confirm=True)
+    assert sent.verdict == "complete" and sent.lines["accepted"] == len(rows)
+    again = automatum.run_push(rows, confirm=True)
+    assert again.as_json()["already_accepted"] == len(rows) and again.lines["accepted"] == 0
+    exported = automatum.run_sync(["customers"], metering=True)
+    assert exported.as_json()["metering"]["metering_lines"] == len(rows)
+
+
+def test_a_table_that_lists_usage_in_the_database_can_be_pushed(desk, start):
+    served = start(**SMALL)
+    desk.use(served)
+    assert automatum.run_sync().exit_code == 0
+    with pytest.raises(ConfigurationError, match="usage_by_hour"):
+        automatum.run_push("usage_by_hour")
+    with pytest.raises(ConfigurationError, match="neither hour nor day"):
+        automatum.run_push(rows_of(served.sandbox), grain="week")
+
+
+def test_a_connection_that_the_notebook_itself_has_open_is_refused_with_advice_i7(desk, start):
+    served = start(**SMALL)
+    desk.use(served)
+    with duckdb.connect(str(desk.database)), pytest.raises(Busy, match=r"in this very process.*--read-copy"):
+        automatum.run_sync(lock_wait=0)
+    assert served.sandbox.requests() == []
+    assert automatum.run_sync().exit_code == 0
+
+
+def test_a_sync_ends_cleanly_when_it_is_told_to(desk, start):
+    served = start(**{**SMALL, "customers": 450})
+    desk.use(served)
+    stop = threading.Event()
+    summary = automatum.run_sync(stop=stop, on_page=lambda run: stop.set())
+    assert (summary.verdict, summary.exit_code) == ("more_to_do", 75)
+    assert desk.query("SELECT count(*) FROM customers") == [(100,)]
+    assert automatum.run_sync().exit_code == 0
+    pages = [entry.page for entry in served.sandbox.requests("/api/v1/customers")]
+    assert pages == [1, 2, 3, 4, 5]  # I3
+
+
+def test_two_pipelines_of_different_names_load_different_tables_into_one_dataset(desk, start):
+    """As tasks of a scheduler do; each brings its own staging dataset."""
+    desk.use(start(**SMALL))
+    for table in ("customers", "private_offers"):
+        summary = automatum.run_sync([table], pipeline_name=f"automatum_{table}")
+        assert summary.exit_code == 0
+    assert set(desk.tables()) == {"customers", "private_offers", "private_offer_payments"}
+    with duckdb.connect(str(desk.database), read_only=True) as connection:
+        found = connection.execute("SELECT schema_name FROM information_schema.schemata").fetchall()
+    assert {"automatum_staging_customers", "automatum_staging_private_offers"} <= {name for (name,) in found}
+
+
+def days(desk):
+    return {day for (day,) in desk.query("SELECT DISTINCT date FROM analytics_revenue WHERE _deleted_at IS NULL")}
+
+
+def test_a_backfill_of_some_days_leaves_none_out_for_ever_i1(desk, start):
+    """Days in the middle are loaded first; the next sync must not take the last of them for its cursor."""
+    served = start(**{**SMALL, "days": 100})
+    desk.use(served)
+    every = automatum.run_sync(["analytics"], dataset="all_days")
+    assert every.exit_code == 0
+    with duckdb.connect(str(desk.database), read_only=True) as connection:
+        found = connection.execute("SELECT DISTINCT date FROM all_days.analytics_revenue").fetchall()
+    wanted = {day for (day,) in found}
+    last = max(wanted)
+    first = automatum.run_sync(["analytics"], since=last - timedelta(days=20), until=last - timedelta(days=10))
+    assert first.exit_code == 0
+    assert days(desk) == {day for day in wanted if last - timedelta(days=20) <= day <= last - timedelta(days=10)}
+    assert automatum.run_sync(["analytics"]).exit_code == 0
+    assert days(desk) == wanted
+    # From then on the stretch of restated days is enough, whatever is filled in beside it.
+    beside = last - timedelta(days=90), last - timedelta(days=80)
+    assert automatum.run_sync(["analytics"], since=beside[0], until=beside[1]).exit_code == 0
+    served.sandbox.clear_requests()
+    assert automatum.run_sync(["analytics"]).exit_code == 0
+    (entry,) = served.sandbox.requests("/api/v1/analytics")
+    assert entry.query["startDate"] == (last - timedelta(days=35)).isoformat()
+
+
+@pytest.mark.parametrize("arguments", [("--until", "2020-01-01"), ("--since", "2999-01-01")])
+def test_days_of_which_there_are_none_are_refused(desk, start, arguments):
+    served = start(**SMALL)
+    desk.use(served)
+    assert desk.sync("analytics").code == 0
+    served.sandbox.clear_requests()
+    ran = desk.run("sync", "analytics", *arguments)
+    assert ran.code == 78 and "there is no day from" in ran.says, ran
+    assert not served.sandbox.requests("/api/")
+
+
+def test_days_that_end_before_they_begin_are_refused(desk, start):
+    served = start(**SMALL)
+    desk.use(served)
+    ran = desk.run("sync", "analytics", "--since", "2026-03-01", "--until", "2026-02-01")
+    assert ran.code == 78 and "--until: 2026-02-01 is before 2026-03-01" in ran.says
+    assert not served.sandbox.requests("/api/")

@@ -1,0 +1,87 @@
+"""Reading beside a sync: a copy that is always whole, and never in anybody's way (I7)."""
+
+import duckdb
+import pytest
+
+from automatum.core.errors import ConfigurationError, DestinationError
+from automatum.warehouse.duckdb_file import refresh
+from tests.support.desk import SMALL
+
+
+def numbers(path):
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return connection.execute("SELECT count(*) FROM numbers").fetchone()[0]
+
+
+@pytest.fixture
+def database(tmp_path):
+    path = tmp_path / "x.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE numbers AS SELECT range AS n FROM range(1000)")
+    return path
+
+
+def test_a_reader_keeps_what_it_has_open_and_the_next_reads_the_new(database, tmp_path):
+    copy = tmp_path / "copy.duckdb"
+    refresh(database, copy)
+    with duckdb.connect(str(copy), read_only=True) as reader:
+        with duckdb.connect(str(database)) as connection:
+            connection.execute("INSERT INTO numbers SELECT range FROM range(500)")
+        refresh(database, copy)
+        assert reader.execute("SELECT count(*) FROM numbers").fetchone() == (1000,)
+    assert numbers(copy) == 1500
+    assert sorted(one.name for one in tmp_path.glob("*duckdb*")) == ["copy.duckdb", "x.duckdb"]
+
+
+def test_what_is_in_the_log_alone_is_in_the_copy_i1(database, tmp_path):
+    """A process that was killed leaves its last transactions in the write-ahead log."""
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+        connection.execute("INSERT INTO numbers VALUES (-1)")
+    assert database.with_name("x.duckdb.wal").stat().st_size > 0
+    refresh(database, tmp_path / "copy.duckdb")
+    assert numbers(tmp_path / "copy.duckdb") == 1001
+
+
+def test_a_copy_that_cannot_be_made_leaves_the_old_one(database, tmp_path):
+    copy = tmp_path / "copy.duckdb"
+    refresh(database, copy)
+    database.write_bytes(b"no database at all, but long enough to be looked at" * 200)
+    with pytest.raises(DestinationError, match="cannot be copied"):
+        refresh(database, copy)
+    assert numbers(copy) == 1000
+    assert sorted(one.name for one in tmp_path.glob("*duckdb*")) == ["copy.duckdb", "x.duckdb"]
+
+
+def test_a_copy_over_a_folder_is_a_matter_of_configuration(database, tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigurationError, match="--read-copy"):
+        refresh(database, tmp_path / "folder")
+
+
+def test_a_sync_leaves_a_copy_with_what_it_loaded(desk, start, tmp_path):
+    served = start(**SMALL)
+    desk.use(served)
+    copy = tmp_path / "read.duckdb"
+    assert desk.sync("--read-copy", copy).code == 0
+    with duckdb.connect(str(copy), read_only=True) as reader:
+        served.sandbox.insert("customers", count=3)
+        assert desk.sync("--read-copy", copy).code == 0
+        assert reader.execute("SELECT count(*) FROM automatum.customers").fetchone() == (12,)
+    assert desk.query("SELECT count(*) FROM customers", database=copy) == [(15,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--read-copy", "marketplace.duckdb"), "is the database itself"),
+        (("--read-copy", "nowhere/x.duckdb"), "there is no folder nowhere"),
+        (("--read-copy", "x.duckdb", "--destination", "filesystem"), "is for DuckDB files alone"),
+    ],
+)
+def test_a_copy_that_makes_no_sense_is_refused_before_a_request(desk, start, arguments, said):
+    served = start(**SMALL)
+    desk.use(served)
+    ran = desk.sync(*arguments)
+    assert ran.code == 78 and said in ran.says, ran
+    assert served.sandbox.requests() == []

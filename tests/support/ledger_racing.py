@@ -1,0 +1,96 @@
+"""Pushes in processes of their own, to race each other and to be killed. Forked from a server that has imported all."""
+
+import multiprocessing
+import os
+import threading
+from pathlib import Path
+
+from tests.support.metering_lines import make_line
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.support.ledger_racing", "automatum.metering.ledger.ledger", "psycopg2"])
+BODY = 5
+
+
+def all_lines(count):
+    return [make_line(number) for number in range(count)]
+
+
+def note(path, text):
+    """Append a line to a file, as an API would that has taken a call: no kill of the caller takes it back."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(handle, (text + "\n").encode())
+    os.close(handle)
+
+
+def push(url, count, variant, started, go, api):
+    """Plan all lines and send them in bodies; the API is a file that says which process sent which line.
+
+    The API takes its time, so that most kills hit a call and no process is done before the other has begun. Variant
+    `backwards`: in the other order.
+    """
+    from automatum.core.clock import SystemClock
+    from automatum.metering.ledger.ledger import Ledger
+
+    lines = all_lines(count)
+    if variant == "backwards":
+        lines.reverse()
+    wait = threading.Event().wait
+    with Ledger.open(url, SystemClock(), create=True) as ledger, ledger.run() as run:
+        started.set()
+        go.wait(60)
+        run.plan(lines)
+        for start in range(0, len(lines), BODY):
+            attempt = run.claim("body", lines[start : start + BODY])
+            if attempt is None:
+                continue
+            wait(0.003)
+            note(api, " ".join([attempt.run_id, *(line.id for line in attempt.lines)]))
+            wait(0.003)
+            run.settle(attempt, "accepted", status_code=202)
+
+
+def plan_grains(url, count, grain, started, go, api):
+    """Plan one grain of each date, one line at a time, and note what was planned."""
+    from automatum.core.clock import SystemClock
+    from automatum.metering.ledger.ledger import Ledger
+
+    with Ledger.open(url, SystemClock(), create=True) as ledger, ledger.run() as run:
+        started.set()
+        go.wait(60)
+        for day in range(count):
+            if run.plan([make_line(24 * day, grain=grain)]).planned:
+                note(api, f"{day} {grain}")
+
+
+class Racer:
+    """A process that waits for a common start."""
+
+    def __init__(self, target, url, count, variant, go, api):
+        self._started = CONTEXT.Event()
+        self.process = CONTEXT.Process(target=target, args=(url, count, variant, self._started, go, str(api)))
+        self.process.start()
+
+    def ready(self):
+        assert self._started.wait(60)
+        return self
+
+    def end(self):
+        self.process.join(120)
+        assert self.process.exitcode == 0
+        self.process.close()
+
+    def kill(self, after):
+        """Kill -9 after so many seconds; whether it was still running."""
+        self.process.join(after)
+        alive = self.process.is_alive()
+        self.process.kill()
+        self.process.join(60)
+        self.process.close()
+        return alive
+
+
+def taken(api):
+    """What the API has seen: pairs of run and line ids, in order."""
+    lines = Path(api).read_text().splitlines() if Path(api).exists() else []
+    return [(one.split()[0], one.split()[1:]) for one in lines]

@@ -1,0 +1,61 @@
+"""Lines for the tests of the ledger."""
+
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+
+from automatum.metering.model import Line
+
+START = datetime(2026, 11, 20, tzinfo=timezone.utc)
+
+
+def make_line(hour=0, units="5", price="0.01", *, dimension="api_calls", grain="hour", customer="cust_1", **more):
+    """A line of an hour counted from START, or of the day in which that hour lies."""
+    starts_at = START + timedelta(hours=hour)
+    if grain == "day":
+        starts_at = starts_at.replace(hour=0)
+    return Line(
+        vendor=more.pop("vendor", "aws"),
+        listing_id=more.pop("listing", "lst_1"),
+        customer_id=customer,
+        dimension=dimension,
+        grain=grain,
+        starts_at=starts_at,
+        units=Decimal(units),
+        price=Decimal(price),
+        **more,
+    )
+
+
+def ids(lines):
+    return {line.id for line in lines}
+
+
+def states(ledger):
+    """State by line id, read anew."""
+    return {entry.line_id: entry.state for entry in ledger.lines()}
+
+
+def bring(ledger, line, state):
+    """Bring a new line to a state, the way a push does."""
+    with ledger.run() as run:
+        if state == "expired":
+            run.expire([line])
+            return None
+        run.plan([line])
+        if state == "planned":
+            return None
+        attempt = run.claim("body", [line])
+        if state == "sending":
+            return attempt
+        if state == "conflict":
+            run.settle(attempt, "accepted", status_code=202)
+            run.conflict([make_like(line, units=line.units + 1)])
+        else:
+            run.settle(attempt, state)
+        return attempt
+
+
+def make_like(line, **changes):
+    """The same key with other values."""
+    fields = {name: getattr(line, name) for name in Line.__slots__}
+    return Line(**{**fields, **changes})

@@ -1,0 +1,153 @@
+"""`dag.test()`, as one tries a DAG at a desk: on DuckDB, against a sandbox on a real socket."""
+
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import duckdb
+import pytest
+
+from automatum.endpoints import SCOPES
+from automatum_sandbox import AppConfig
+from tests.support.airflow.installation import DAG_FILE
+from tests.support.airflow.telling import (
+    NAMES,
+    connections,
+    environment,
+    id_of,
+    one_organization,
+    two_organizations,
+    variables,
+)
+from tests.support.desk import await_
+from tests.support.pushing import rows_of, write_csv
+
+RUN = """
+import importlib.util, json, sys
+spec = importlib.util.spec_from_file_location("automatum_dag", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+run = module.automatum_dag.test(run_conf=json.loads(sys.argv[2]))
+found = {f"{one.task_id}[{one.map_index}]".removeprefix("each."): str(one.state) for one in run.get_task_instances()}
+print(json.dumps({"state": str(run.state), "tasks": found, "run": run.run_id}))
+"""
+TABLES = ("customers", "entitlements", "private_offers", "analytics")
+SCOPES_WITHOUT_OFFERS = tuple(scope for scope in SCOPES if scope != "read:private-offers")
+SMALL = {"customers": 120, "entitlements": 210, "private_offers": 20, "days": 5}
+
+
+class Tried:
+    """What a `dag.test()` came to."""
+
+    def __init__(self, done):
+        assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+        found = json.loads(done.stdout.splitlines()[-1])
+        self.state, self.tasks, self.run = found["state"], found["tasks"], found["run"]
+        self.said = done.stdout + done.stderr
+
+    def of(self, organization):
+        """Task to state, of one organization."""
+        mark = f"[{NAMES.index(organization)}]"
+        return {task.removesuffix(mark): state for task, state in self.tasks.items() if task.endswith(mark)}
+
+
+@pytest.fixture
+def served(start):
+    """The application of globex may not read private offers."""
+    apps = (AppConfig(NAMES[0]), AppConfig(NAMES[1], organization=1, scopes=SCOPES_WITHOUT_OFFERS))
+    return start(**two_organizations(**SMALL, apps=apps))
+
+
+@pytest.fixture
+def tried(installation, served, tmp_path):
+    """Run the DAG; keyword arguments are its options, `told` changes or replaces the connections."""
+
+    def run(told=None, single=False, **options):
+        said = {} if single else variables()
+        said["automatum_dag"] = json.dumps({"database": str(tmp_path / "market.duckdb"), "pipelines_dir": "temporary"})
+        known = one_organization(served) if single else connections(served)
+        told = environment({**known, **(told or {})}, said)
+        return Tried(installation.python(RUN, str(DAG_FILE), json.dumps(options), **told))
+
+    return run
+
+
+def rows(folder, sql):
+    with duckdb.connect(str(folder / "market.duckdb"), read_only=True) as connection:
+        return connection.execute(f"USE automatum; {sql}").fetchall()
+
+
+def test_a_run_is_green_and_a_worker_with_a_fresh_disk_asks_for_nothing_twice(tried, served, tmp_path):
+    """I1, I3: all rows of both organizations, each once; the second run, in new folders, changes nothing."""
+    first = tried()
+    assert first.state == "success", first.said[-5000:]
+    green = {**dict.fromkeys(TABLES, "success"), "push": "skipped"}
+    assert first.of("acme") == green
+    assert first.of("globex") == {**green, "private_offers": "skipped"}  # a table that no scope allows is no failure
+    for name, tables in (("acme", TABLES[:3]), ("globex", TABLES[:2])):
+        for table in tables:
+            found = [one for (one,) in rows(tmp_path, f"SELECT id FROM {table} WHERE organization_id = '{name}'")]
+            assert Counter(found) == Counter(served.sandbox.ids(table, id_of(served.sandbox, name)))
+    before = rows(tmp_path, "SELECT count(*), max(_synced_at) FROM customers")
+    again = tried(tables=["customers"])
+    assert {again.of(name)["customers"] for name in NAMES} == {"success"}
+    assert {again.of(name)["analytics"] for name in NAMES} == {"skipped"}
+    assert rows(tmp_path, "SELECT count(*), max(_synced_at) FROM customers") == before
+
+
+def test_an_organization_that_fails_stops_no_other_and_no_secret_is_said(tried, served, tmp_path):
+    """I6. Wrong credentials are no matter for a retry: the task fails at once, and its push does not go out."""
+    wrong = {"automatum_globex": {"conn_type": "http", "login": "app_wrong", "password": "secret_wrong_0123456789"}}
+    usage = write_csv(rows_of(served.sandbox, most=4), tmp_path / "usage_acme.csv")
+    seen = tried(wrong, usage=str(usage).replace("acme", "{organization}"), tables=["customers", "entitlements"])
+    assert seen.state == "failed"
+    assert seen.of("acme") == {
+        "customers": "success",
+        "entitlements": "success",
+        "private_offers": "skipped",
+        "analytics": "skipped",
+        "push": "success",
+    }
+    assert seen.of("globex") == {
+        "customers": "failed",
+        "entitlements": "failed",
+        "private_offers": "skipped",
+        "analytics": "skipped",
+        "push": "upstream_failed",
+    }
+    assert not served.sandbox.accepted_metering  # dry
+    secrets = ["secret_wrong_0123456789", *(app.secret for app in served.sandbox.apps)]
+    assert not [one for one in secrets if one in seen.said]
+
+
+def test_a_confirmed_push_needs_a_ledger_that_outlives_the_worker_and_then_sends_once(tried, served, tmp_path):
+    """I5: without one the push fails; with one, two runs bill each line once. A single organization has no name."""
+    usage = write_csv(rows_of(served.sandbox, most=4), tmp_path / "usage.csv")
+    options = {"usage": str(usage), "confirm": True}
+    seen = tried(single=True, tables=["customers", "entitlements"], **options)
+    assert seen.of(NAMES[0])["entitlements"] == "success" and seen.of(NAMES[0])["push"] == "failed"
+    assert not served.sandbox.accepted_metering
+    ledger = {"automatum_ledger": {"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}}
+    for _ in range(2):
+        assert tried(ledger, single=True, tables=["customers"], **options).of(NAMES[0])["push"] == "success"
+    assert sum(len(one.body["details"]["usages"]) for one in served.sandbox.accepted_metering) == 4
+
+
+def test_a_duckdb_file_that_a_notebook_holds_reschedules_and_spends_nothing(tried, installation, served, tmp_path):
+    """I7: no retry and no request is spent while it is held; when it is closed, the run ends green."""
+    before = installation.query("SELECT count(*) FROM task_reschedule")[0][0]
+    notebook = duckdb.connect(str(tmp_path / "market.duckdb"))
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(tried, single=True, tables=["customers"], earliest_return=1)
+        try:
+            await_(lambda: run.done() or installation.query("SELECT count(*) FROM task_reschedule")[0][0] > before, 120)
+            asked = served.sandbox.requests("/api/v1/")
+        finally:
+            notebook.close()
+        assert not asked and not run.done()
+        assert run.result().state == "success"
+    tries = installation.query(
+        "SELECT try_number FROM task_instance WHERE run_id = %s AND state = 'success'", run.result().run
+    )
+    assert set(tries) == {(1,)}
+    assert len(rows(tmp_path, "SELECT id FROM customers")) == SMALL["customers"]

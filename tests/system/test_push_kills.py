@@ -1,0 +1,151 @@
+"""I5: a push that is killed at any moment bills nothing twice, and leaves nothing of which nobody knows.
+
+`KILLS=100` runs it long.
+"""
+
+import os
+import random
+from collections import Counter
+
+from tests.support.desk import await_
+from tests.support.postgres import postgres, running  # noqa: F401  the fixture
+from tests.support.pushing import (
+    METERING,
+    Process,
+    Teller,
+    cost,
+    cost_of_bodies,
+    keys_of,
+    keys_of_bodies,
+    rows_of,
+    taken_by,
+    write_csv,
+    write_events,
+)
+
+KILLS = int(os.environ.get("KILLS", "20"))
+LINES = 200
+SLOW = 0.01
+"""Seconds that an answer takes: most kills then hit a call, and a push takes some 2 s."""
+LONGEST = 0.45
+"""Seconds that a push lives at most."""
+BODY = 4
+"""Most lines of a body here: a listing of the sandbox has that many dimensions."""
+
+
+def bodies_of(rows):
+    """Calls that the rows need: one for each customer's listing and hour."""
+    return len({(row["customer_id"], row["listing_id"], row["usage_at"]) for row in rows})
+
+
+def serve(start, desk):
+    served = start(customers=60, entitlements=80, private_offers=3, days=2)
+    desk.use(served)
+    return served.sandbox, rows_of(served.sandbox, back=(1, 2, 3, 4), most=LINES)
+
+
+def killed_until_done(sandbox, teller, rows, rng, kills):
+    """Kill pushes of one usage until one of them ends; returns how many were killed, and of those with a call open."""
+    arguments = ("push", "--usage", write_csv(rows), *teller.ledger, "--confirm", "--json")
+    killed = hit = 0
+    while True:
+        run = Process(teller.desk.folder, *arguments)
+        if killed == kills or not run.kill(rng.uniform(0, LONGEST)):
+            break
+        killed += 1
+        hit += "sending" in teller.states()
+        check_server(sandbox, rows)
+    assert run.code == (65 if "unknown" in teller.states() else 0), run.err
+    return killed, hit
+
+
+def check_server(sandbox, rows):
+    """By the server's own log no line was taken twice, and none that was not asked for."""
+    seen = keys_of_bodies(taken_by(sandbox))
+    assert max(seen.values(), default=0) <= 1
+    assert seen <= keys_of(rows)
+
+
+def settle(sandbox, teller, rows):
+    """Bring everything to its end, by the server's events, and by hand where they prove that a call never came."""
+    billed = keys_of_bodies(taken_by(sandbox))
+    told = teller.run("resolve", "--events", write_events(sandbox), code=65 if lost(teller, billed) else 0)
+    assert told["left"] == [], "an event that settles nothing"
+    left = [entry.line_id for entry in teller.entries("unknown")]
+    assert set(left) == set(lost(teller, billed)), "the events tell of what the server took, and of nothing else"
+    if left:
+        teller.run("resolve", *[part for one in left for part in ("--not-sent", one)])
+        teller.push(rows, "--confirm")
+    assert teller.states() == {"accepted": len(rows)}
+    assert keys_of_bodies(taken_by(sandbox)) == keys_of(rows)
+    assert cost_of_bodies(taken_by(sandbox)) == cost(rows)
+    again = teller.push(rows, "--confirm")
+    assert (again["requests"], again["token_requests"], again["already_accepted"]) == (0, 0, len(rows))
+    return len(left)
+
+
+def lost(teller, billed):
+    """Ids of unknown lines that the server never took."""
+    units = {key[-2] for key in billed}
+    return [entry.line_id for entry in teller.entries("unknown") if entry.units not in units]
+
+
+def run_rounds(start, desk, kills, ledger_urls):
+    """Whole pushes, each killed as often as it takes, until there were so many kills."""
+    seed = int(os.environ.get("SEED") or random.randrange(10**6))
+    rng, told = random.Random(seed), Counter()
+    sandbox, rows = serve(start, desk)
+    assert len(rows) == LINES
+    print(f"seed {seed}")
+    # On a machine that has other things to do, it may take more kills to hit a call.
+    while told["kills"] < kills or (not told["unknown"] and told["kills"] < 4 * kills):
+        sandbox.reset()
+        sandbox.fault("slow", METERING, seconds=SLOW, count=None)
+        teller = Teller(desk, next(ledger_urls))
+        killed, hit = killed_until_done(sandbox, teller, rows, rng, max(kills - told["kills"], 5))
+        check_server(sandbox, rows)
+        states = teller.states()
+        assert set(states) <= {"accepted", "unknown"} and sum(states.values()) == LINES, states
+        unknown = teller.entries("unknown")
+        assert len({one.attempt_id for one in unknown}) <= killed, "more than one body a kill"
+        assert len(unknown) <= BODY * killed
+        never_came = settle(sandbox, teller, rows)
+        check_server(sandbox, rows)
+        told += Counter(rounds=1, kills=killed, at_a_call=hit, unknown=len(unknown), never_came=never_came)
+    print(dict(told), {"bodies": bodies_of(rows)})
+    return told
+
+
+def test_kills_bill_nothing_twice_and_nothing_is_left_unbilled(start, desk, tmp_path):
+    urls = (f"sqlite:///{tmp_path}/ledger-{number}.sqlite" for number in range(10**6))
+    told = run_rounds(start, desk, KILLS, urls)
+    assert told["unknown"] > 0, "no kill hit a call"
+
+
+def test_kills_with_a_ledger_in_postgres(start, desk, postgres):  # noqa: F811  the fixture
+    run_rounds(start, desk, max(3, KILLS // 10), databases(postgres))
+
+
+def databases(first):
+    """URLs of new databases, one a round."""
+    while True:
+        yield first
+        first = running().url(running().new_database())
+
+
+def test_a_push_that_is_told_to_stop_ends_between_two_calls(start, desk, tmp_path):
+    """SIGTERM: exit 75, nothing unknown, and the next push sends the rest."""
+    sandbox, rows = serve(start, desk)
+    sandbox.fault("slow", METERING, seconds=SLOW, count=None)
+    teller = Teller(desk, f"sqlite:///{tmp_path}/ledger.sqlite")
+    run = Process(desk.folder, "push", "--usage", write_csv(rows), *teller.ledger, "--confirm", "--json")
+    await_(lambda: len(taken_by(sandbox)) >= 5)
+    run.terminate()
+    assert run.code == 75, run.err
+    told = run.json
+    assert (told["verdict"], told["lines"]["unknown"]) == ("more_to_do", 0)
+    assert told["requests"] == len(taken_by(sandbox)) < bodies_of(rows)
+    assert teller.states() == {"accepted": told["lines"]["accepted"], "planned": told["lines"]["new"]}
+    sandbox.clear_faults()
+    teller.push(rows, "--confirm")
+    assert keys_of_bodies(taken_by(sandbox)) == keys_of(rows)

@@ -1,0 +1,135 @@
+"""I6: no secret leaves, whatever it is wrapped in; and nothing else is blotted out."""
+
+import logging
+from urllib.parse import quote
+
+import pytest
+
+from automatum.core.redaction import REDACTED, RedactingFilter, guard_logging, keep_secret, redact
+
+SECRET = "secret_c4n4ry+with/odd=chars"
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhcHAifQ.c2lnbmF0dXJl"
+
+
+@pytest.fixture(autouse=True)
+def kept(monkeypatch):
+    monkeypatch.setattr("automatum.core.redaction._secrets", set())
+
+
+@pytest.fixture
+def logged(caplog):
+    """Logs through a guarded logger; what it says."""
+    logger = logging.getLogger("automatum")
+    guard_logging()
+    caplog.set_level(logging.DEBUG, "automatum")
+    formatter = logging.Formatter("%(message)s")
+    return logger, lambda: "\n".join(formatter.format(record) for record in caplog.records)
+
+
+def test_a_kept_secret_is_blotted_out_plain_and_encoded():
+    keep_secret("p@ss word/1")
+    for form in ("p@ss word/1", quote("p@ss word/1", safe=""), "p%40ss+word%2F1"):
+        assert redact(f"x {form} y") == f"x {REDACTED} y"
+
+
+@pytest.mark.parametrize("short", [None, "", "a", "abcde"])
+def test_what_is_too_short_to_be_a_secret_is_not_kept(short):
+    keep_secret(short)
+    assert redact("a abcde") == "a abcde"
+
+
+def test_a_secret_within_a_secret_leaves_no_rest():
+    keep_secret("canary")
+    keep_secret("canary-and-more")
+    assert redact("canary-and-more") == REDACTED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Authorization: Bearer {JWT}",
+        f"{{'Authorization': 'Bearer {JWT}'}}",
+        f"bearer {JWT}",
+        JWT,
+        f"token={JWT}&x=1",
+        f'{{"access_token": "{JWT}"}}',
+    ],
+)
+def test_tokens_are_recognized_unasked(text):
+    assert JWT not in redact(text)
+    assert "eyJ" not in redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "client_secret=opaque-thing-1",
+        "client_secret=opaque-thing-1&grant_type=client_credentials",
+        '"clientSecret": "opaque-thing-1"',
+        "client_secret: opaque-thing-1",
+        "access_token=opaque-thing-1",
+        "webhook_secret = 'opaque-thing-1'",
+        "Authorization: opaque-thing-1",
+    ],
+)
+def test_fields_that_carry_secrets_are_recognized_unasked(text):
+    clean = redact(text)
+    assert "opaque-thing-1" not in clean
+    assert REDACTED in clean
+    assert ("grant_type=client_credentials" in text) == ("grant_type=client_credentials" in clean)
+
+
+def test_the_vendors_secrets_are_recognized_by_their_prefix():
+    assert redact("key secret_7g8h9i0j1k2l3m4n5o6p.") == f"key {REDACTED}."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"apiKey": "api_calls", "units": 10}',
+        "GET /api/v1/customers page=3: 200, 45 ms",
+        "the client_secret is missing",
+        "app_1a2b3c4d5e6f",
+        "cust_1 bought secretly",
+    ],
+)
+def test_what_is_no_secret_is_left_alone(text):
+    assert redact(text) == text
+
+
+def test_a_log_line_is_redacted_with_its_arguments(logged):
+    logger, said = logged
+    keep_secret(SECRET)
+    logger.info("sent %s as %s", {"client_secret": SECRET}, SECRET)
+    assert SECRET not in said()
+    assert "sent" in said()
+
+
+def test_a_traceback_is_redacted_with_its_chain(logged):
+    logger, said = logged
+    keep_secret(SECRET)
+    try:
+        try:
+            raise ValueError(f"inner {SECRET}")
+        except ValueError as inner:
+            raise RuntimeError(f"outer {SECRET}") from inner
+    except RuntimeError:
+        logger.exception("went wrong")
+    assert SECRET not in said()
+    assert "inner" in said()
+    assert "outer" in said()
+
+
+def test_a_harmless_line_keeps_its_arguments(logged, caplog):
+    logger, said = logged
+    logger.info("page %d of %d", 3, 7)
+    assert said() == "page 3 of 7"
+    assert caplog.records[0].args == (3, 7)
+
+
+def test_guarding_twice_does_no_harm():
+    guard_logging()
+    guard_logging()
+    for name in ("automatum", "dlt", "urllib3", "urllib3.connectionpool"):
+        filters = logging.getLogger(name).filters
+        assert sum(isinstance(one, RedactingFilter) for one in filters) == 1

@@ -1,0 +1,103 @@
+"""I5: the same usage has the same id and the same hash for ever; money is exact."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal, Inexact
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automatum.metering.model import Refusal, bucket_start, format_decimal
+from tests.support.metering_lines import make_line
+
+UTC = timezone.utc
+
+
+def test_an_id_is_the_same_for_ever():
+    # Written down: an id that changes with a version is a line that is billed twice.
+    assert make_line().id == "0288d5ea-3408-5ddc-8495-277588b30047"
+    assert make_line(grain="day").id == "b2cad3ec-b85e-58e0-96bf-2d605f355989"
+
+
+def test_an_id_tells_keys_apart_and_nothing_else():
+    line = make_line()
+    others = [
+        replace(line, vendor="azure"),
+        replace(line, listing_id="lst_2"),
+        replace(line, customer_id="cust_2"),
+        replace(line, dimension="seats"),
+        replace(line, grain="day"),
+        replace(line, starts_at=line.starts_at + timedelta(hours=1)),
+        # What moves from one part to the next is not the same key.
+        replace(line, listing_id="lst_1cust", customer_id="_1"),
+    ]
+    assert len({line.id, *(other.id for other in others)}) == len(others) + 1
+    assert replace(line, units=Decimal(9), price=Decimal(1), title="x", rows=(4, 5)).id == line.id
+
+
+@pytest.mark.parametrize("units", ["17", "17.0", "17.00", "1.7E+1", "017"])
+def test_the_hash_is_of_values_not_of_digits(units):
+    assert make_line(units=units).payload_hash == make_line(units="17").payload_hash
+
+
+def test_the_hash_changes_with_what_is_billed():
+    line = make_line(units="17", price="0.01")
+    assert line.payload_hash != make_line(units="17.000001", price="0.01").payload_hash
+    assert line.payload_hash != make_line(units="17", price="0.02").payload_hash
+    assert make_line(units="1", price="11").payload_hash != make_line(units="11", price="1").payload_hash
+    assert replace(line, title="Calls", rows=(1,)).payload_hash == line.payload_hash
+
+
+def test_charged_is_exact_beyond_what_python_keeps_by_itself():
+    # 40 digits; Python's own context would round at 28. The expected number is integer arithmetic.
+    line = make_line(units="2147483647.999999", price="1234567890.123456789012")
+    digits = str(2147483647999999 * 1234567890123456789012)
+    assert format_decimal(line.charged) == f"{digits[:-18]}.{digits[-18:]}".rstrip("0")
+
+
+def test_an_hour_and_a_day_end_where_they_end():
+    hour, day = make_line(hour=23), make_line(hour=23, grain="day")
+    assert (hour.ends_at - hour.starts_at, day.ends_at - day.starts_at) == (timedelta(hours=1), timedelta(days=1))
+    assert hour.day == day.day == datetime(2026, 11, 20).date()
+
+
+def test_buckets_are_of_utc():
+    moment = datetime(2026, 11, 20, 1, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    assert bucket_start(moment, "hour") == datetime(2026, 11, 19, 20, tzinfo=UTC)
+    assert bucket_start(moment, "day") == datetime(2026, 11, 19, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("15.00", "15"),
+        ("0.10", "0.1"),
+        ("1E+3", "1000"),
+        ("1E-7", "0.0000001"),
+        ("0", "0"),
+        ("0.000", "0"),
+        ("-0", "0"),
+    ],
+)
+def test_plain_numbers(number, text):
+    assert format_decimal(Decimal(number)) == text
+
+
+@settings(derandomize=True)
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**20), max_value=10**20, places=12))
+def test_plain_loses_nothing(number):
+    text = format_decimal(number)
+    assert Decimal(text) == number
+    assert "E" not in text
+    assert "." not in text or text[-1] not in "0."
+
+
+def test_a_sum_that_would_round_is_an_error():
+    line = make_line(units="1" + "0" * 150 + ".1", price="0." + "1" * 80)
+    with pytest.raises(Inexact):
+        _ = line.charged
+
+
+def test_a_refusal_as_json():
+    assert Refusal(7, "units: 'abc' is not a number").as_json() == {"row": 7, "reason": "units: 'abc' is not a number"}

@@ -1,0 +1,130 @@
+"""I5: what a marketplace would throw away is held back, and what it takes is not."""
+
+from dataclasses import fields, replace
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+
+from automatum.metering.rules import (
+    ANY,
+    RULES,
+    VendorRules,
+    deadline,
+    documented_deadline,
+    known_vendors,
+    lateness,
+    rules_of,
+)
+from tests.support.metering_lines import make_line
+
+UTC = timezone.utc
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.vendor}-{rule.name}")
+def test_no_rule_is_stale(rule):
+    """When this fails: read the page that `source` names, correct the rule, and date it anew."""
+    age = datetime.now(UTC).date() - rule.read_on
+    assert age <= timedelta(days=180), f"{rule.vendor} {rule.name} was read on {rule.read_on}: {rule.source}"
+    assert rule.source
+
+
+@pytest.mark.parametrize("vendor", [*sorted(known_vendors()), ANY])
+def test_each_vendor_has_each_rule_once_and_of_its_type(vendor):
+    names = [rule.name for rule in RULES if rule.vendor == vendor]
+    assert len(names) == len(set(names))
+    optional = {"vendor", "month_end_cut"}
+    assert {one.name for one in fields(VendorRules)} - optional <= set(names)
+    rules = rules_of(vendor)
+    assert all(isinstance(getattr(rules, name), timedelta) for name in ("late_warn", "late_refuse", "future_tolerance"))
+    assert isinstance(rules.units_most, Decimal)
+    assert rules.late_warn <= rules.late_refuse <= rules.late_documented
+    assert rules.zero in ("send", "skip")
+    assert 1 <= rules.batch_size <= 25
+
+
+def test_the_strictest_known_guard():
+    aws, azure, other = rules_of("aws"), rules_of("azure"), rules_of("gcp")
+    assert known_vendors() == {"aws", "azure"}
+    assert (aws.late_warn, aws.late_refuse, aws.late_documented) == (HOUR, 6 * HOUR, 24 * HOUR)
+    assert (azure.late_warn, azure.late_refuse) == (HOUR, 24 * HOUR)
+    assert (aws.zero, azure.zero) == ("send", "skip")
+    for name in ("late_warn", "late_refuse", "late_documented", "batch_size", "units_most", "units_decimals"):
+        assert getattr(other, name) == min(getattr(aws, name), getattr(azure, name)) or name == "late_documented"
+    assert aws.month_end_cut == 6 * HOUR
+    assert azure.month_end_cut is None
+
+
+def test_an_hour_on_aws():
+    line = make_line(hour=10)
+    start = line.starts_at
+    assert deadline(line) == start + 6 * HOUR
+    assert documented_deadline(line) == start + 24 * HOUR
+    assert lateness(line, start + HOUR) == "in time"
+    assert lateness(line, start + 2 * HOUR) == "in time"
+    assert lateness(line, start + 2 * HOUR + timedelta(seconds=1)) == "late"
+    assert lateness(line, start + 6 * HOUR - timedelta(microseconds=1)) == "late"
+    assert lateness(line, start + 6 * HOUR) == "too late"
+
+
+def test_an_hour_on_azure_and_elsewhere():
+    azure, other = make_line(vendor="azure"), make_line(vendor="gcp")
+    assert deadline(azure) == azure.starts_at + 24 * HOUR
+    assert deadline(other) == other.starts_at + 6 * HOUR
+
+
+def test_a_day_counts_from_its_end():
+    line = make_line(grain="day")
+    assert lateness(line, line.ends_at) == "in time"
+    assert deadline(line) == line.ends_at + 6 * HOUR
+    assert deadline(replace(line, vendor="azure")) == line.ends_at + 24 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("starts_at", "closes"),
+    [
+        (datetime(2026, 11, 30, 20, tzinfo=UTC), datetime(2026, 12, 1, 6, tzinfo=UTC)),
+        (datetime(2026, 12, 31, 20, tzinfo=UTC), datetime(2027, 1, 1, 6, tzinfo=UTC)),
+        (datetime(2028, 2, 29, 20, tzinfo=UTC), datetime(2028, 3, 1, 6, tzinfo=UTC)),
+    ],
+)
+def test_a_month_closes_on_aws(starts_at, closes):
+    line = replace(make_line(), starts_at=starts_at)
+    assert documented_deadline(line) == closes
+    assert documented_deadline(replace(line, vendor="azure")) == starts_at + 24 * HOUR
+    # The last hour of the month must be in by 05:00, before the month closes.
+    assert deadline(line) == min(starts_at + 6 * HOUR, closes)
+    assert documented_deadline(replace(line, starts_at=starts_at - timedelta(days=3))) < closes
+
+
+@pytest.mark.parametrize(
+    ("vendor", "units", "fits"),
+    [
+        ("aws", "2147483647", True),
+        ("aws", "2147483647.000001", False),
+        ("aws", "0", True),
+        ("aws", "0.000001", True),
+        ("aws", "0.0000010", True),
+        ("aws", "0.0000001", False),
+        ("azure", "999999999.999999", True),
+        ("azure", "1000000000", False),
+        ("gcp", "1000000000", False),
+    ],
+)
+def test_quantities(vendor, units, fits):
+    assert (rules_of(vendor).misfit_of_units(Decimal(units)) is None) == fits
+
+
+def test_prices():
+    assert rules_of("aws").misfit_of_price(Decimal("1234567890.123456789012")) is None
+    assert "10 digits before" in rules_of("aws").misfit_of_price(Decimal("12345678901"))
+    assert "12 digits after" in rules_of("aws").misfit_of_price(Decimal("0.1234567890123"))
+
+
+@pytest.mark.parametrize("vendor", ["aws", "azure"])
+@pytest.mark.parametrize("units", ["999999999.999999", "2147483646.999999", "2147483645.000001", "0.000001"])
+def test_quantities_survive_a_reader_with_doubles(vendor, units):
+    """The vendor's samples are in JavaScript, whose numbers are doubles."""
+    if rules_of(vendor).misfit_of_units(Decimal(units)) is None:
+        assert Decimal(repr(float(units))) == Decimal(units)
