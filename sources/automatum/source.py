@@ -26,7 +26,7 @@ from .endpoints import Endpoint
 from .sync.resources import _declared
 from .sync.results import Chunk
 from .sync.selection import Selection, select_rows
-from .sync.table_sync import TableRun
+from .sync.table_sync import TableSync
 from .warehouse.dataset import refuse_other_kind
 from .warehouse.dlt_internals import load_id, loading_pipeline
 
@@ -64,7 +64,7 @@ def automatum_source(
     chosen = connection.select(named)
     selection = select_rows(settings)
 
-    def alone(run: TableRun) -> Iterator[tuple[str, pa.Table]]:
+    def alone(run: TableSync) -> Iterator[tuple[str, pa.Table]]:
         # A resource that is run by itself speaks for itself: what it lacks is a warning, what breaks is raised.
         if named:
             connection.require_scopes(chosen)
@@ -76,11 +76,11 @@ def automatum_source(
         if pipeline:
             refuse_other_kind(pipeline, bool(settings.organization))
         yield from run.extract(pipeline, Chunk(), load_id())
-        outcome = run.outcome
-        if outcome.error:
-            raise outcome.error
-        if outcome.verdict != "complete" and not outcome.skipped:
-            logger.warning("%s is %s: %s", run.endpoint.table, outcome.verdict, outcome.reason or outcome.stopped)
+        result = run.result
+        if result.error:
+            raise result.error
+        if result.verdict != "complete" and not result.skipped:
+            logger.warning("%s is %s: %s", run.endpoint.table, result.verdict, result.reason or result.stopped)
 
     return [_by_itself(endpoint, connection, selection, alone) for endpoint in chosen]
 
@@ -94,12 +94,12 @@ def _by_itself(
     endpoint: Endpoint,
     connection: ApiSession,
     selection: Selection,
-    extract: Callable[[TableRun], Iterator[tuple[str, pa.Table]]],
+    extract: Callable[[TableSync], Iterator[tuple[str, pa.Table]]],
 ) -> DltResource:
     """A resource that starts a new run of its table each time it is iterated."""
     settings = connection.settings
     return _declared(
         endpoint,
         settings,
-        lambda bounds: extract(TableRun(endpoint, connection, selection.within(bounds))),
+        lambda bounds: extract(TableSync(endpoint, connection, selection.within(bounds))),
     )

@@ -16,7 +16,7 @@ from automatum.core.budget import Budget
 from automatum.core.errors import NotThere
 from automatum.endpoints import CUSTOMERS
 from automatum.sync.results import Chunk
-from automatum.sync.table_sync import TableRun
+from automatum.sync.table_sync import TableSync
 from tests.support.clocks import FakeClock
 
 
@@ -141,7 +141,7 @@ class Warehouse:
 
 
 def sweep_once(vendor: Vendor, warehouse: Warehouse, **settings):
-    """One sync of one table; returns its outcome."""
+    """One sync of one table; returns its result."""
     explicit = {"client_id": "app_x", "client_secret": "secret_x", **settings}
     connection = SimpleNamespace(
         settings=resolve_settings(explicit),
@@ -150,8 +150,8 @@ def sweep_once(vendor: Vendor, warehouse: Warehouse, **settings):
         transport=vendor,
         endpoints=(CUSTOMERS,),
     )
-    run = TableRun(CUSTOMERS, connection)
+    run = TableSync(CUSTOMERS, connection)
     while not run.done:
         warehouse.load(lambda load_id: run.extract(warehouse, Chunk(max_rows=300), load_id))
-    assert run.outcome.error is None, run.outcome.error
-    return run.outcome
+    assert run.result.error is None, run.result.error
+    return run.result

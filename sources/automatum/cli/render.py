@@ -29,7 +29,7 @@ from ..operations.plan import Plan
 from ..operations.verify import Verification
 from ..sync.engine import Summary
 from ..sync.multi_org import SeveralSummary
-from ..sync.table_sync import TableRun
+from ..sync.table_sync import TableSync
 
 if TYPE_CHECKING:
     from ..operations.demo import Demo
@@ -77,18 +77,18 @@ class Progress:
                 transient=True,
             )
 
-    def on_page(self, run: TableRun) -> None:
+    def on_page(self, run: TableSync) -> None:
         """Move a table's bar."""
         if self._bars is None:
             return
         table = run.endpoint.table
-        announced = run.outcome.announced
-        pages = max(run.outcome.pages, -(-announced // PAGE_SIZE)) if announced is not None else None
+        announced = run.result.announced
+        pages = max(run.result.pages, -(-announced // PAGE_SIZE)) if announced is not None else None
         if table not in self._tasks:
             self._tasks[table] = self._bars.add_task(table, total=pages, left="")
-        left = "" if pages is None else _duration(self._seconds_left(pages - run.outcome.pages))
+        left = "" if pages is None else _duration(self._seconds_left(pages - run.result.pages))
         self._latest = self._tasks[table]
-        self._bars.update(self._tasks[table], completed=run.outcome.pages, total=pages, left=left)
+        self._bars.update(self._tasks[table], completed=run.result.pages, total=pages, left=left)
 
     def on_wait(self, seconds: float, reason: str) -> None:
         """Say beside the bar until when nothing moves, and why."""

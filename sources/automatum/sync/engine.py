@@ -31,7 +31,7 @@ from .resources import chunk_source
 from .results import Chunk, Counts, Verdict
 from .resume import SyncSession, take_up
 from .selection import Selection, select_rows
-from .table_sync import TableRun
+from .table_sync import TableSync
 
 logger = logging.getLogger("automatum")
 
@@ -55,7 +55,7 @@ class Summary:
     requests: int = 0
     token_requests: int = 0
     seconds: float = 0.0
-    runs: list[TableRun] = field(default_factory=list)
+    runs: list[TableSync] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     errors: list[AutomatumError] = field(default_factory=list)
     metering: dict[str, int] | None = None
@@ -72,7 +72,7 @@ class Summary:
     @property
     def resume_at(self) -> float | None:
         """Epoch seconds at which to come back for the rest; None if any time will do, or nothing is left."""
-        stops = [run.outcome.stopped for run in self.runs if run.outcome.verdict == "more_to_do"]
+        stops = [run.result.stopped for run in self.runs if run.result.verdict == "more_to_do"]
         stops += [error for error in self.errors if isinstance(error, MoreToDo)]
         return max((stop.resume_at for stop in stops if stop and stop.resume_at is not None), default=None)
 
@@ -85,10 +85,10 @@ class Summary:
         known = {run.endpoint.table: run for run in earlier.runs}
         for run in self.runs:
             before = known.get(run.endpoint.table)
-            if before and not run.outcome.settled:
-                run.outcome.requests += before.outcome.requests
+            if before and not run.result.settled:
+                run.result.requests += before.result.requests
         self.runs = [
-            known.get(run.endpoint.table, run) if run.outcome.settled else run for run in self.runs
+            known.get(run.endpoint.table, run) if run.result.settled else run for run in self.runs
         ] or earlier.runs
         self.requests = max(self.requests, earlier.requests)
         self.token_requests = max(self.token_requests, earlier.token_requests)
@@ -102,7 +102,7 @@ class Summary:
     @property
     def changed(self) -> bool:
         """Whether any row was inserted, updated or deleted."""
-        counted = [run.outcome.counts for run in self.runs]
+        counted = [run.result.counts for run in self.runs]
         return any(counts.inserted or counts.updated or counts.deleted for counts in counted)
 
     def line(self, brief: bool = False) -> str:
@@ -113,7 +113,7 @@ class Summary:
         """
         tables = self.as_json()["tables"]
         reasons = [f"{one}: {said['reason']}" for one, said in tables.items() if said["verdict"] == "incomplete"]
-        reasons += list(dict.fromkeys(run.outcome.stopped.message for run in self.runs if run.outcome.stopped))[:1]
+        reasons += list(dict.fromkeys(run.result.stopped.message for run in self.runs if run.result.stopped))[:1]
         return result_line(
             "sync",
             self.verdict,
@@ -128,9 +128,9 @@ class Summary:
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object; reports are summed under `analytics` and listed there."""
-        groups: dict[str, list[TableRun]] = {}
+        groups: dict[str, list[TableSync]] = {}
         for run in self.runs:
-            if not run.outcome.skipped:
+            if not run.result.skipped:
                 groups.setdefault(run.endpoint.group, []).append(run)
         tables: dict[str, Any] = {}
         for group, runs in groups.items():
@@ -156,7 +156,7 @@ def sync(
     names: Sequence[str] = (),
     *,
     selection: Selection | None = None,
-    on_page: Callable[[TableRun], None] | None = None,
+    on_page: Callable[[TableSync], None] | None = None,
     free: Callable[[], None] = lambda: None,
 ) -> Summary:
     """Bring the destination up to date.
@@ -193,7 +193,7 @@ def sync(
     left_behind = load.left_behind(f"{settings.base_url} {settings.client_id}")
     granted = [one.table for one in chosen if one.group not in missing]
     session = _session(connection, pipeline, granted, selection, left_behind)
-    summary.runs = [TableRun(endpoint, connection, selection, on_page, session) for endpoint in chosen]
+    summary.runs = [TableSync(endpoint, connection, selection, on_page, session) for endpoint in chosen]
     _leave_out(missing, connection, summary, asked_for=bool(named))
     for run in summary.runs:
         if session and run.endpoint.table in session.settled:
@@ -201,7 +201,7 @@ def sync(
     while todo := [run for run in summary.runs if not run.done]:
         chunk = Chunk(settings.chunk_rows, connection.clock.monotonic() + settings.chunk_seconds)
         load.run(chunk_source(todo, chunk))
-    over = [run.endpoint.table for run in summary.runs if run.left_pages and run.outcome.verdict != "more_to_do"]
+    over = [run.endpoint.table for run in summary.runs if run.left_pages and run.result.verdict != "more_to_do"]
     if over:
         prune_pages(pipeline, over, settings.owner)
     _conclude(connection, summary, started)
@@ -232,7 +232,7 @@ def _leave_out(missing: dict[str, str], connection: ApiSession, summary: Summary
     for run in summary.runs:
         if run.endpoint.group in missing:
             run.skip(f"needs scope {missing[run.endpoint.group]}, which is not granted")
-    if missing and (asked_for or all(run.outcome.skipped for run in summary.runs)):
+    if missing and (asked_for or all(run.result.skipped for run in summary.runs)):
         summary.errors.append(ScopeMissing(missing, connection.transport.tokens.scopes() or frozenset()))
 
 
@@ -240,41 +240,41 @@ def _conclude(connection: ApiSession, summary: Summary, started: float) -> None:
     budget = connection.budget
     summary.requests, summary.token_requests = budget.requests, budget.token_requests
     summary.seconds = connection.clock.monotonic() - started
-    skipped_groups = {run.endpoint.group: run.outcome.skipped for run in summary.runs if run.outcome.skipped}
-    ran_groups = {run.endpoint.group for run in summary.runs if not run.outcome.skipped}
+    skipped_groups = {run.endpoint.group: run.result.skipped for run in summary.runs if run.result.skipped}
+    ran_groups = {run.endpoint.group for run in summary.runs if not run.result.skipped}
     for run in summary.runs:
-        if run.outcome.skipped:
+        if run.result.skipped:
             group = run.endpoint.group
             name = run.endpoint.table if group in ran_groups else group
-            summary.skipped[name] = run.outcome.skipped if group in ran_groups else skipped_groups[group]
-        elif run.outcome.error:
-            summary.errors.append(run.outcome.error)
-    verdicts = [run.outcome.verdict for run in summary.runs if not run.outcome.skipped]
+            summary.skipped[name] = run.result.skipped if group in ran_groups else skipped_groups[group]
+        elif run.result.error:
+            summary.errors.append(run.result.error)
+    verdicts = [run.result.verdict for run in summary.runs if not run.result.skipped]
     if "more_to_do" in verdicts:
         summary.verdict = "more_to_do"
     if summary.errors or "incomplete" in verdicts or None in verdicts:
         summary.verdict = "more_to_do" if "more_to_do" in verdicts and not summary.errors else "incomplete"
 
 
-def _figures(runs: Sequence[TableRun]) -> dict[str, Any]:
-    outcomes = [run.outcome for run in runs]
+def _figures(runs: Sequence[TableSync]) -> dict[str, Any]:
+    results = [run.result for run in runs]
     counts = Counts()
-    for outcome in outcomes:
-        counts.inserted += outcome.counts.inserted
-        counts.updated += outcome.counts.updated
-        counts.deleted += outcome.counts.deleted
-        counts.unchanged += outcome.counts.unchanged
-    verdicts = [outcome.verdict or "incomplete" for outcome in outcomes]
+    for result in results:
+        counts.inserted += result.counts.inserted
+        counts.updated += result.counts.updated
+        counts.deleted += result.counts.deleted
+        counts.unchanged += result.counts.unchanged
+    verdicts = [result.verdict or "incomplete" for result in results]
     worst = next((one for one in ("incomplete", "more_to_do") if one in verdicts), "complete")
-    announced = [outcome.announced for outcome in outcomes]
-    reasons = [outcome.reason or str(outcome.error or outcome.stopped or "") for outcome in outcomes]
+    announced = [result.announced for result in results]
+    reasons = [result.reason or str(result.error or result.stopped or "") for result in results]
     return {
         "verdict": worst,
         "reason": "; ".join(reason for reason in reasons if reason),
-        "requests": sum(outcome.requests for outcome in outcomes),
-        "pages": sum(outcome.pages for outcome in outcomes),
+        "requests": sum(result.requests for result in results),
+        "pages": sum(result.pages for result in results),
         "announced": sum(one or 0 for one in announced) if any(one is not None for one in announced) else None,
-        "distinct": sum(outcome.distinct for outcome in outcomes),
+        "distinct": sum(result.distinct for result in results),
         "inserted": counts.inserted,
         "updated": counts.updated,
         "deleted": counts.deleted,

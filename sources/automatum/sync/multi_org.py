@@ -197,12 +197,12 @@ def _attempt(
 
 
 def _pages(summary: Summary) -> int:
-    return sum(run.outcome.pages for run in summary.runs)
+    return sum(run.result.pages for run in summary.runs)
 
 
 def _again(summary: Summary) -> float | None:
     """When to go on with an organization; None if it has had its turn: done, failed, or out of its budget."""
-    stops = [run.outcome.stopped for run in summary.runs if run.outcome.verdict == "more_to_do"]
+    stops = [run.result.stopped for run in summary.runs if run.result.verdict == "more_to_do"]
     stops += [error for error in summary.errors if isinstance(error, MoreToDo)]
     if not stops or any(not isinstance(stop, QuotaExhausted) for stop in stops):
         return None

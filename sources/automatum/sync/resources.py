@@ -17,7 +17,7 @@ from ..warehouse.dlt_internals import load_id, loading_pipeline
 from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE
 from .history import VALID_FROM, history_table
 from .results import Chunk
-from .table_sync import TableRun
+from .table_sync import TableSync
 
 _INTENDED = (
     # Our JSON columns travel as Arrow text: that is how Arrow carries JSON.
@@ -40,8 +40,8 @@ class _IntendedDifference(logging.Filter):
 _quiet = _IntendedDifference()
 
 
-def chunk_source(runs: Sequence[TableRun], chunk: Chunk) -> Any:
-    """A source that reads one chunk of these runs; their outcomes tell how it went.
+def chunk_source(runs: Sequence[TableSync], chunk: Chunk) -> Any:
+    """A source that reads one chunk of these runs; their results tell how it went.
 
     Args:
         runs: The tables, in their order.
@@ -58,7 +58,7 @@ def chunk_source(runs: Sequence[TableRun], chunk: Chunk) -> Any:
 Read = Callable[[Any], Iterator[tuple[str, pa.Table]]]
 
 
-def _of_a_run(run: TableRun, chunk: Chunk) -> DltResource:
+def _of_a_run(run: TableSync, chunk: Chunk) -> DltResource:
     """A resource that goes on with a run."""
     return _declared(run.endpoint, run.settings, lambda _: run.extract(loading_pipeline(), chunk, load_id()))
 

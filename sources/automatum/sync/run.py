@@ -26,7 +26,7 @@ from ..warehouse.pipeline import name_pipeline, open_pipeline
 from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, alone, checked_copy
 from .engine import Summary, sync
 from .selection import Selection, select_rows
-from .table_sync import TableRun
+from .table_sync import TableSync
 
 if TYPE_CHECKING:
     pass
@@ -53,7 +53,7 @@ def run_sync(
     settings: AutomatumSettings | None = None,
     clock: Clock | None = None,
     stop: threading.Event | None = None,
-    on_page: Callable[[TableRun], None] | None = None,
+    on_page: Callable[[TableSync], None] | None = None,
 ) -> Summary:
     """Bring the destination up to date.
 
@@ -122,7 +122,7 @@ def sync_one(
     pipeline_name: str | None = None,
     lock_wait: float = WAIT,
     metering: bool = False,
-    on_page: Callable[[TableRun], None] | None = None,
+    on_page: Callable[[TableSync], None] | None = None,
 ) -> Summary:
     """Sync one organization into a warehouse that nobody else writes to; see `run_sync`.
 

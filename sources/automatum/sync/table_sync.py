@@ -1,6 +1,6 @@
 """One table's part of a run: from pages to the tables that a load package gets.
 
-A run is made of chunks; each chunk is one load package. What a `TableRun` has seen lives on from chunk to chunk, and,
+A run is made of chunks; each chunk is one load package. What a `TableSync` has seen lives on from chunk to chunk, and,
 by way of the page records that are loaded with the rows, from run to run.
 """
 
@@ -44,7 +44,7 @@ logger = logging.getLogger("automatum")
 Answered = TypeVar("Answered")
 
 
-class TableRun:
+class TableSync:
     """One table in one run.
 
     Args:
@@ -60,11 +60,11 @@ class TableRun:
         endpoint: Endpoint,
         connection: ApiSession,
         selection: Selection | None = None,
-        on_page: Callable[[TableRun], None] | None = None,
+        on_page: Callable[[TableSync], None] | None = None,
         session: SyncSession | None = None,
     ) -> None:
         self.endpoint = endpoint
-        self.outcome = TableResult()
+        self.result = TableResult()
         self.left_pages = False
         self._connection = connection
         self.settings = connection.settings
@@ -86,32 +86,32 @@ class TableRun:
     @property
     def done(self) -> bool:
         """Whether another chunk would find nothing to do."""
-        outcome = self.outcome
-        return bool(outcome.skipped or outcome.error or outcome.verdict) and not self._package.waiting
+        result = self.result
+        return bool(result.skipped or result.error or result.verdict) and not self._package.waiting
 
     def settle(self, earlier: FinishedTable) -> None:
         """An earlier run of the same sync has finished this table."""
-        outcome = self.outcome
-        outcome.settled = True
-        outcome.verdict = "complete" if earlier.verdict == "complete" else "incomplete"
+        result = self.result
+        result.settled = True
+        result.verdict = "complete" if earlier.verdict == "complete" else "incomplete"
         at = earlier.finished_at.isoformat(timespec="seconds")
-        outcome.reason = f"read earlier in this sync, at {at}" + (f": {earlier.reason}" if earlier.reason else "")
-        outcome.announced, outcome.distinct = earlier.announced, earlier.distinct
+        result.reason = f"read earlier in this sync, at {at}" + (f": {earlier.reason}" if earlier.reason else "")
+        result.announced, result.distinct = earlier.announced, earlier.distinct
 
     def forget(self) -> None:
-        """Let go of everything but the outcome: a summary of many organizations would keep it all in memory."""
+        """Let go of everything but the result: a summary of many organizations would keep it all in memory."""
         self._held = self._sweep = self._report = self._decision = None
         self._answers = {}
         self._package.forget()
 
     def skip(self, why: str) -> None:
         """Leave this table out."""
-        self.outcome.skipped = why
+        self.result.skipped = why
 
     def extract(self, pipeline: SupportsPipeline | None, chunk: Chunk, load_id: str = "") -> Tables:
         """The tables of one chunk, each with its name.
 
-        What goes wrong is kept in `outcome`, so that what was read before is loaded all the same.
+        What goes wrong is kept in `result`, so that what was read before is loaded all the same.
 
         Args:
             pipeline: The pipeline that loads them; None to read without comparing.
@@ -121,16 +121,16 @@ class TableRun:
         if self.done:
             return
         self._package.start(load_id)
-        concluded = self.outcome.verdict is not None
+        concluded = self.result.verdict is not None
         try:
             if not concluded:
                 yield from self._read(pipeline, chunk)
         except MoreToDo as error:
-            self.outcome.stopped, self.outcome.verdict = error, "more_to_do"
+            self.result.stopped, self.result.verdict = error, "more_to_do"
         except NotThere as error:
             self._refused(error)
         except AutomatumError as error:
-            self.outcome.error = error
+            self.result.error = error
         yield from self._package.flush()
         if not chunk.bounded:
             self._package.forget()  # what waits has another hash than what is loaded, so the next sync brings it
@@ -140,9 +140,9 @@ class TableRun:
     def _refused(self, error: NotThere) -> None:
         if self.endpoint.kind == "report":
             self.skip(f"{error} Set its path, or leave it out of the tables.")
-            logger.warning("%s is skipped: %s", self.endpoint.table, self.outcome.skipped)
+            logger.warning("%s is skipped: %s", self.endpoint.table, self.result.skipped)
         else:
-            self.outcome.error = error
+            self.result.error = error
 
     def _read(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         if self._held is None:
@@ -197,7 +197,7 @@ class TableRun:
         try:
             return request()
         finally:
-            self.outcome.requests += self._connection.budget.requests - before
+            self.result.requests += self._connection.budget.requests - before
 
     def _own(self, page: Page) -> Page:
         """The page, if it holds what is this organization's; another's credentials would bring another's data."""
@@ -215,7 +215,7 @@ class TableRun:
 
     def _read_list(self, held: PriorState, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         sweep = self._sweep = self._sweep or self._start(held)
-        self.outcome.counts = sweep.counts
+        self.result.counts = sweep.counts
         while not self._over(chunk):
             if sweep.verdict is None:
                 rows = sweep.step()
@@ -227,7 +227,7 @@ class TableRun:
                 break
         if sweep.verdict is None:
             return
-        self.outcome.verdict, self.outcome.reason = sweep.verdict, sweep.reason or _unread(held)
+        self.result.verdict, self.result.reason = sweep.verdict, sweep.reason or _unread(held)
         if self._decision and pipeline:
             self._conclude(self._decision)
             if self._decision.confirmed:
@@ -249,7 +249,7 @@ class TableRun:
         if unfinished and young and self._selection.everything and sweep.resume(unfinished.pages, unfinished.state):
             self._id, self._started = unfinished.id, unfinished.started_at
             self._earlier_requests = unfinished.requests
-            self.outcome.resumed = True
+            self.result.resumed = True
             logger.info("%s goes on at page %d", endpoint.table, sweep.next)
         return sweep
 
@@ -258,8 +258,8 @@ class TableRun:
         return self.endpoint.newest_first and self._selection.everything and held.in_order(now, within)
 
     def _follow(self, sweep: Sweep) -> None:
-        outcome = self.outcome
-        outcome.pages, outcome.announced, outcome.distinct = sweep.pages_read, sweep.total, sweep.distinct
+        result = self.result
+        result.pages, result.announced, result.distinct = sweep.pages_read, sweep.total, sweep.distinct
         if self._on_page:
             self._on_page(self)
 
@@ -304,21 +304,21 @@ class TableRun:
         return self._answers[key]
 
     def _conclude(self, decision: Decision) -> None:
-        outcome = self.outcome
+        result = self.result
         if decision.refused:
-            outcome.verdict, outcome.reason = "incomplete", decision.refused
+            result.verdict, result.reason = "incomplete", decision.refused
         elif decision.waiting:
-            outcome.reason = f"{decision.waiting} rows are not listed any more; the next sync decides"
+            result.reason = f"{decision.waiting} rows are not listed any more; the next sync decides"
 
     # Reports
 
     def _read_report(self, held: PriorState, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         report = self._report = self._report or self._start_report(held)
-        outcome = self.outcome
-        outcome.counts = report.counts
+        result = self.result
+        result.counts = report.counts
         while report.todo and not self._over(chunk):
             for rows in report.step():
-                outcome.pages, outcome.distinct = report.pages, report.distinct
+                result.pages, result.distinct = report.pages, report.distinct
                 if self._on_page:
                     self._on_page(self)
                 yield from self._give(rows, chunk)
@@ -326,7 +326,7 @@ class TableRun:
             return
         deletes = pipeline is not None and held.known.readable and self.settings.deletes != "ignore"
         why_not = report.why_not(deletes, self._selection.allow_deletes)
-        outcome.verdict, outcome.reason = "incomplete" if why_not else "complete", why_not or _unread(held)
+        result.verdict, result.reason = "incomplete" if why_not else "complete", why_not or _unread(held)
         if pipeline and deletes and report.gone and not why_not:
             yield from self._bury(report.gone, pipeline)
 
@@ -353,31 +353,31 @@ class TableRun:
     def _bury(self, keys: list[str], pipeline: SupportsPipeline) -> Tables:
         """Mark rows deleted, or remove them, after what was read before them has been given."""
         yield from self._package.flush()
-        self.outcome.counts.deleted += len(keys)
+        self.result.counts.deleted += len(keys)
         now = utc(self._connection.clock.time())
         hard, history = self.settings.deletes == "hard", self._package.history
         yield from delete_rows(pipeline, self._table, keys, now, hard=hard, history=history)
 
     def _write_down(self, load_id: str) -> Tables:
         """The sweep's own row once it has a verdict; until then what a later run needs to go on with it."""
-        outcome, sweep = self.outcome, self._sweep
-        requests = self._earlier_requests + outcome.requests
+        result, sweep = self.result, self._sweep
+        requests = self._earlier_requests + result.requests
         session = self._session.facts if self._session else {}
-        verdict = FAILED if outcome.error else SKIPPED if outcome.skipped else outcome.verdict
+        verdict = FAILED if result.error else SKIPPED if result.skipped else result.verdict
         if verdict and verdict != "more_to_do":
             row = sweep_row(
                 # A failed sweep may be gone on with: its id must stay free for its verdict.
-                sweep_id=f"{self._id}:{uuid4().hex}" if outcome.error else self._id,
+                sweep_id=f"{self._id}:{uuid4().hex}" if result.error else self._id,
                 table=self.endpoint.table,
                 started_at=self._started,
                 finished_at=utc(self._connection.clock.time()),
-                pages=outcome.pages,
+                pages=result.pages,
                 requests=requests,
-                announced=outcome.announced,
-                distinct=outcome.distinct,
-                counts=outcome.counts,
+                announced=result.announced,
+                distinct=result.distinct,
+                counts=result.counts,
                 verdict=verdict,
-                reason=redact(str(outcome.error or "")) or outcome.skipped or outcome.reason,
+                reason=redact(str(result.error or "")) or result.skipped or result.reason,
                 facts={**self._facts(), **session},
                 load_id=load_id,
                 organization_id=self._table.organization_id,

@@ -40,19 +40,19 @@ def test_a_second_sweep_heals_whatever_the_first_could_not_see(order, rows, sche
         for place, event in schedule:
             vendor.events.setdefault(vendor.requests + place, []).append(event)
         needed, before, there_throughout = pages(vendor), vendor.requests, set(vendor.rows)
-        outcome = sweep_once(vendor, warehouse)
+        result = sweep_once(vendor, warehouse)
         costs.setdefault(order, []).append(max(0, vendor.requests - before - needed))
         vendor.events.clear()
         held = warehouse.customers()
         for key in there_throughout & set(vendor.rows) & set(held):
-            assert not held[key][1], f"{key} is alive and was marked deleted ({outcome})"
+            assert not held[key][1], f"{key} is alive and was marked deleted ({result})"
         sweep_once(vendor, warehouse)
         live = {key: name for key, (name, deleted) in warehouse.customers().items() if not deleted}
         assert live == {key: row["companyName"] for key, row in vendor.rows.items()}
     before = vendor.requests
-    outcome = sweep_once(vendor, warehouse)
-    assert (outcome.verdict, vendor.requests - before) == ("complete", pages(vendor))
-    assert (outcome.counts.inserted, outcome.counts.updated, outcome.counts.deleted) == (0, 0, 0)
+    result = sweep_once(vendor, warehouse)
+    assert (result.verdict, vendor.requests - before) == ("complete", pages(vendor))
+    assert (result.counts.inserted, result.counts.updated, result.counts.deleted) == (0, 0, 0)
 
 
 def pages(vendor):
