@@ -1,7 +1,8 @@
-# Two commands on a machine that has only Python >= 3.10 with pip, git and make:
-#   make demo    see it work against a local stand-in of the vendor's API
-#   make test    lint, types, tests
-# Everything is installed inside the checkout; the second time neither needs a network.
+# On a machine that has only Python >= 3.10 with pip, git and make:
+#   make demo      see it work against the sandbox, a local API server; installs what that needs and no more
+#   make test      lint, types, unit tests and the core of the integration tests: the loop, about a minute and a half
+#   make test-all  every test, with coverage; what a release needs
+# Everything is installed inside the checkout. The second time neither needs a network.
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 UV := .uv/bin/uv
@@ -15,22 +16,30 @@ export UV_SYSTEM_CERTS := true
 export UV_COMPILE_BYTECODE := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
 
-.PHONY: demo test lint types unit kills drift quota push package notebooks strip memory destinations benchmarks airflow airflow-tests setup lock clean
+.PHONY: demo test test-all lint types layers quick all kills drift quota push package notebooks strip memory destinations benchmarks airflow airflow-tests setup lock clean
 
-demo: setup
+demo: .venv/.demo
 	$(BIN)/automatum demo
 
-test: setup lint types unit
+test: lint types quick
+
+test-all: lint types all
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 types: setup
 	$(BIN)/mypy
 
-unit: setup
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+quick: setup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" tests/unit tests/integration
+
+all: setup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
+
+WORKERS ?= 3
 
 # The long forms of what `make test` runs in short.
 kills: setup
@@ -79,7 +88,6 @@ benchmarks: setup
 	$(BIN)/python benchmarks/quota.py
 	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/guards.py
-	$(BIN)/python benchmarks/read_ahead.py
 
 memory: setup
 	$(BIN)/python benchmarks/memory.py
@@ -103,6 +111,12 @@ setup: .venv/.ready
 
 .venv/.ready: pyproject.toml uv.lock $(UV)
 	$(UV) sync --frozen --python "$(PYTHON)"
+	touch .venv/.demo $@
+
+# Enough for the command line and the sandbox. An environment for development is kept as it is.
+.venv/.demo: pyproject.toml uv.lock $(UV)
+	test -e .venv/.ready || $(UV) sync --frozen --no-default-groups --extra sandbox --python "$(PYTHON)"
+	test ! -e .venv/.ready || $(UV) sync --frozen --python "$(PYTHON)"
 	touch $@
 
 # `pip install --target` needs neither the venv module nor a writable site-packages (PEP 668).

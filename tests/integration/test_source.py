@@ -53,6 +53,7 @@ def test_a_script_loads_everything(large, desk, pipeline):
     assert differences(desk, expected_lists(large)) == []
 
 
+@pytest.mark.slow
 def test_one_source_runs_twice(small, desk, pipeline):
     """A source object that was used is as good as new: each run reads again."""
     source = automatum_source()
@@ -62,6 +63,7 @@ def test_one_source_runs_twice(small, desk, pipeline):
     assert differences(desk, expected_lists(small)) == []
 
 
+@pytest.mark.slow
 def test_some_resources(small, desk, pipeline):
     """I3: `.with_resources` reads what it names; children come with their parent."""
     source = automatum_source()
@@ -73,6 +75,7 @@ def test_some_resources(small, desk, pipeline):
     assert set(api_requests(small)) == {"entitlements", "customers", "analytics/revenue"}
 
 
+@pytest.mark.slow
 def test_a_limit_and_development_mode(large, desk):
     """`add_limit` loads a part and concludes nothing from it; `dev_mode` starts afresh."""
     options = {
@@ -97,6 +100,7 @@ def test_a_limit_and_development_mode(large, desk):
     assert count == [(VOLUME["customers"],)]
 
 
+@pytest.mark.slow
 def test_a_notebook_needs_no_pipeline(large, desk, pipeline):
     """I1: a resource by itself yields all rows, before and after a pipeline has loaded them in the same process."""
     pipeline_has_run = False
@@ -113,6 +117,7 @@ def test_a_notebook_needs_no_pipeline(large, desk, pipeline):
             pipeline_has_run = True
 
 
+@pytest.mark.slow
 def test_another_destination(small, desk):
     """Parquet files in a folder: no SQL database is needed, and a second run adds nothing that is there."""
     pipeline = dlt.pipeline(
@@ -165,6 +170,7 @@ def test_arguments_win_over_the_environment(start, desk):
     assert report.query["startDate"] == "2000-01-01"
 
 
+@pytest.mark.slow
 def test_what_is_not_granted(start, desk, pipeline):
     """I8: left out with a warning, unless it was named: then the run fails, and says which scope."""
     served = start(**SMALL, apps=(AppConfig(scopes=("read:customers",)),))

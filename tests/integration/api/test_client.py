@@ -192,6 +192,7 @@ def test_a_server_that_hangs_is_given_up_in_time(server, build):
     assert clock.monotonic() - started < 3
 
 
+@pytest.mark.slow
 def test_an_answer_that_trickles_is_given_up_in_time(server, build):
     server.say(LIST, Say(trickle=0.05))
     clock = SystemClock()
@@ -296,6 +297,7 @@ def test_a_429_in_the_envelope_is_one(server, transport, clock):
     assert 11 <= clock.slept <= 12
 
 
+@pytest.mark.slow
 def test_unnamed_waits_double_and_end(server, transport, clock):
     server.say(LIST, error(429, "Rate limit exceeded"))
     with pytest.raises(QuotaExhausted, match="429 10 times in a row: Rate limit exceeded") as caught:
@@ -331,6 +333,7 @@ def test_a_token_that_expires_during_a_wait_is_not_sent(server, build, clock):
     assert transport.budget.requests == 2
 
 
+@pytest.mark.slow
 def test_a_long_wait_for_a_token_does_not_make_the_request_uncounted(server, build, clock):
     server.say(LIST, FINE)
     server.say("/oauth/token", token("one"), error(429, "Rate limit exceeded", retryAfter=7200), token("two"))

@@ -132,6 +132,7 @@ columns = { units = "decimal" }
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["toml", "environment"])
 def test_an_api_that_is_different_syncs_by_configuration_alone(desk, way):
     """I8: another path, other parameters, records and totals elsewhere, another key, a report that nobody foresaw."""
@@ -183,6 +184,7 @@ def test_an_api_that_is_different_syncs_by_configuration_alone(desk, way):
     ]
 
 
+@pytest.mark.slow
 def test_records_that_are_elsewhere_name_the_key_that_says_where(start, desk):
     """78: an answer whose records are not where they should be names the setting, and the other tables sync."""
     served = start(**SMALL)

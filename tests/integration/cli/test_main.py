@@ -74,6 +74,7 @@ def test_no_secret_leaves(start, desk, tmp_path, trouble):
         assert any("pipelines" in path.parts for path in written)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logger", ["dlt", "urllib3", "root"])
 def test_no_secret_reaches_other_peoples_logs(start, desk, caplog, logger):
     """I6: a program that logs everything at the lowest level sees no secret either."""
@@ -98,6 +99,7 @@ def test_settings_and_errors_do_not_show_the_secret(start, desk):
         assert leaks(f"{one!r} {one!s}") == []
 
 
+@pytest.mark.slow
 def test_people_are_told_what_json_says(large, desk):
     """Without --json: tables, counts, verdict on stdout; nothing on stderr when all is well."""
     made = desk.run("sync")
@@ -107,6 +109,7 @@ def test_people_are_told_what_json_says(large, desk):
     assert f"{11} requests" in made.out
 
 
+@pytest.mark.slow
 def test_people_are_told_what_was_skipped(start, desk):
     """I8: by name and reason."""
     served = start(**SMALL, apps=(AppConfig(scopes=("read:customers",)),))
@@ -160,6 +163,7 @@ def test_credentials_are_missing(desk):
     assert not [one for one in desk.folder.glob("*.duckdb*") if one.suffix != ".lock"]
 
 
+@pytest.mark.slow
 def test_settings_are_read_from_a_file(start, desk):
     """`.dlt/secrets.toml` of the working folder, as `.dlt/secrets.toml.example` shows it."""
     served = start(**SMALL)
@@ -175,6 +179,7 @@ def test_settings_are_read_from_a_file(start, desk):
     assert set(made.json["tables"]) == {"customers", "entitlements"}
 
 
+@pytest.mark.slow
 def test_the_database_and_dataset_are_where_they_were_asked_for(small, desk):
     """I7's file is the user's choice; nothing is left in the working folder but it."""
     target = desk.folder / "sub"
@@ -188,6 +193,7 @@ def test_the_database_and_dataset_are_where_they_were_asked_for(small, desk):
     assert [path.name for path in desk.folder.iterdir()] == ["sub"]
 
 
+@pytest.mark.slow
 def test_another_destination_by_name(small, desk, monkeypatch):
     """`--destination filesystem`, its place from dlt's configuration."""
     monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", (desk.folder / "lake").as_uri())
@@ -198,6 +204,7 @@ def test_another_destination_by_name(small, desk, monkeypatch):
     assert desk.sync("customers", "--destination", "filesystem").code == 0
 
 
+@pytest.mark.slow
 def test_a_file_that_somebody_else_holds(small, desk):
     """I7: another process holds the DuckDB file: a sentence, not a traceback; nothing is lost."""
     import subprocess

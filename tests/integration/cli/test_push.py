@@ -71,6 +71,7 @@ def test_status_is_0_when_all_is_settled(small, teller):
     assert (told["lines"]["accepted"], told["unsettled"]) == (len(rows_of(small)), [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["status", "retry", "export"])
 def test_without_a_ledger_there_is_nothing_to_tell(name, small, teller):
     told = teller.run(name)
@@ -125,6 +126,7 @@ def test_retry_of_one_line_leaves_the_others(small, teller):
     assert teller.states() == {"accepted": 1, "rejected": len(others)}
 
 
+@pytest.mark.slow
 def test_retry_sends_no_more_than_its_dry_run_has_shown(small, desk, teller):
     rows = rows_of(small)
     small.fault("status", METERING, status=400)
@@ -163,6 +165,7 @@ def test_what_was_too_late_goes_out_only_if_that_is_asked_for(small, teller):
 # resolve
 
 
+@pytest.mark.slow
 def test_events_settle_what_nobody_knew_and_nothing_else(troubled, small):
     teller, rows = troubled
     unknown = {entry.line_id for entry in teller.entries("unknown")}
@@ -177,6 +180,7 @@ def test_events_settle_what_nobody_knew_and_nothing_else(troubled, small):
     assert keys_of_bodies(taken_by(small)) == keys_of(rows)
 
 
+@pytest.mark.slow
 def test_events_of_a_table_settle_too(troubled, small):
     teller, _ = troubled
     unknown = {entry.line_id for entry in teller.entries("unknown")}
@@ -214,6 +218,7 @@ def test_a_line_settled_by_hand_as_billed_is_not_sent_again(troubled, small):
     assert {entry.settled_by for entry in teller.entries("accepted") if entry.line_id in unknown} == {"hand"}
 
 
+@pytest.mark.slow
 def test_a_line_settled_by_hand_as_not_sent_goes_out_with_the_next_push(small, teller):
     rows = rows_of(small)
     small.fault("reset", METERING)  # nothing is taken
@@ -292,6 +297,7 @@ def exported(desk, table, keys):
     return by_key
 
 
+@pytest.mark.slow
 def test_the_export_holds_every_line_and_attempt_with_exact_money(troubled, small, desk):
     teller, rows = troubled
     rows[-1]["units"] = "12345.678901"
@@ -321,6 +327,7 @@ def test_the_export_holds_every_line_and_attempt_with_exact_money(troubled, smal
     assert "TIMESTAMP" in types["starts_at"] and types["day"] == "DATE"
 
 
+@pytest.mark.slow
 def test_a_second_export_changes_nothing_and_a_later_one_is_up_to_date(troubled, small, desk):
     teller, rows = troubled
 
@@ -359,6 +366,7 @@ def test_a_second_export_changes_nothing_and_a_later_one_is_up_to_date(troubled,
     assert len(attempts) == len(before[1]) + len(more) + sum(row["state"] == "rejected" for row in before[0].values())
 
 
+@pytest.mark.slow
 def test_the_export_takes_every_amount_that_the_rules_admit(desk):
     at = hour_of(datetime.now(timezone.utc), 1).isoformat()
     one = {"customer_id": "c", "listing_id": "l", "vendor": "aws", "usage_at": at}
@@ -381,6 +389,7 @@ def test_the_export_takes_every_amount_that_the_rules_admit(desk):
         assert Fraction(lines[(row["dimension"],)]["charged"]) == cost([row])
 
 
+@pytest.mark.slow
 def test_the_export_of_a_ledger_in_postgres(small, desk, postgres):  # noqa: F811
     teller, rows = Teller(desk, postgres), rows_of(small)
     assert PASSWORD not in str(teller.push(rows, "--confirm"))
@@ -408,6 +417,7 @@ def test_help(name, desk):
 COMMANDS = [("--usage", "usage.csv"), ("status",), ("retry",), ("resolve", "--accepted", "x"), ("export",)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 @pytest.mark.parametrize(
     ("url", "code"),

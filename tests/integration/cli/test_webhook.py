@@ -216,6 +216,7 @@ def test_what_others_said_is_left_out(error, said):
 # From the command line
 
 
+@pytest.mark.slow
 def test_nothing_but_counts_leaves(small, desk, posted):
     """No value of any row, no id, no money, no secret; also when the server repeats a row in an error."""
     desk.set(retry_attempts=1)
@@ -243,6 +244,7 @@ def test_nothing_but_counts_leaves(small, desk, posted):
     assert not any(word in told for word in (small.client_secret, small.client_id, "canary"))
 
 
+@pytest.mark.slow
 def test_when_it_is_posted(small, desk, posted):
     """Trouble always; a change unless only trouble is asked for; a run without either when all is."""
 
@@ -267,6 +269,7 @@ def test_an_unknown_occasion_is_refused(small, desk, posted):
     assert small.requests() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trouble", "code"), [("500", 0), ("500", 77), ("closed", 77), ("redirect", 77)])
 def test_a_lost_notification_is_one_line_and_changes_nothing(small, desk, hook, monkeypatch, trouble, code):
     """The exit code is the run's own, and I6: the URL is not in the warning, nor with --debug in the log."""
@@ -344,6 +347,7 @@ def test_a_push_posts_its_lines(small, desk, posted):
     assert "canary" not in json.dumps(body)
 
 
+@pytest.mark.slow
 def test_several_organizations_are_one_notification(start, desk, posted):
     """Counts by table, summed, and which organization failed; the other was synced all the same."""
     served = start(

@@ -130,6 +130,7 @@ def test_a_lock_that_cannot_be_made_is_a_matter_of_configuration(tmp_path):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["ro", "rw"])
 def test_a_file_that_a_notebook_has_open_is_waited_for_then_refused_i7(tmp_path, mode):
     database = tmp_path / "x.duckdb"
@@ -158,6 +159,7 @@ def test_a_file_that_is_no_database_is_not_waited_for(tmp_path):
         wait_for_file(database, wait=60, clock=clock, budget=Budget(clock))
 
 
+@pytest.mark.slow
 def test_a_notebook_that_holds_the_file_costs_no_request_i7(desk, start):
     served = start(**SMALL)
     desk.use(served)
@@ -198,6 +200,7 @@ def test_two_runs_of_one_pipeline_meet_whatever_they_load_to_i7(desk, start, tmp
     assert served.sandbox.requests() == []
 
 
+@pytest.mark.slow
 def test_a_notebook_that_opens_the_file_during_a_sync_is_waited_for_and_nothing_is_lost_i1_i7(desk, start):
     """The sync has begun to read; the file is taken from it before it loads, and given back while it waits."""
     served = start(**{**SMALL, "customers": 250})

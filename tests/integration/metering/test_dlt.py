@@ -69,6 +69,7 @@ def test_a_destination_is_dry_unless_told_otherwise(small, desk, usage):
     assert small.metering.accepted == []
 
 
+@pytest.mark.slow
 def test_a_resource_pushes_and_tells_what_came_of_it(small, desk, usage):
     pipeline = dlt.pipeline(
         "automatum", destination=dlt.destinations.duckdb(str(desk.database)), dataset_name="automatum"
@@ -80,6 +81,7 @@ def test_a_resource_pushes_and_tells_what_came_of_it(small, desk, usage):
     assert pushed(small) == wanted(usage)
 
 
+@pytest.mark.slow
 def test_a_resource_reads_a_relation_of_the_pipeline_that_runs_it(small, desk, usage):
     pipeline = dlt.pipeline(
         "automatum", destination=dlt.destinations.duckdb(str(desk.database)), dataset_name="automatum"
@@ -99,6 +101,7 @@ def test_an_api_that_is_away_fails_the_job_and_loses_nothing(small, desk, usage)
     assert small.metering.accepted == []
 
 
+@pytest.mark.slow
 def test_the_script_is_dry_without_confirm(small, desk, usage, monkeypatch, caplog):
     import runpy
     import sys

@@ -82,6 +82,7 @@ def test_customers(read, customers, says):
     assert (why or "").startswith(says or "") and (why is None) == (says is None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entitlements", "says"),
     [
@@ -118,6 +119,7 @@ def test_entitlements(read, entitlements, says):
     assert (why or "").startswith(says or "") and (why is None) == (says is None)
 
 
+@pytest.mark.slow
 def test_dimensions_of_what_is_active_count(read):
     two = [entitlement(), entitlement("ent_2"), entitlement("ent_3", status="expired")]
     keys = [("ent_1", "seats"), ("ent_2", "storage"), ("ent_3", "api_calls")]

@@ -129,6 +129,7 @@ def test_rows_in_another_order_and_form_are_the_same_lines(small, teller):
     assert keys_of_bodies(taken_by(small)) == keys_of(rows)
 
 
+@pytest.mark.slow
 def test_a_changed_quantity_after_acceptance_is_a_conflict_and_is_not_sent(small, desk, teller):
     rows = rows_of(small)
     teller.push(rows, "--confirm")
@@ -160,6 +161,7 @@ def test_a_changed_price_is_a_conflict_too(small, teller):
 # Money
 
 
+@pytest.mark.slow
 def test_10_000_lines_come_to_the_cent(start, tmp_path):
     """The server checks each body's sum by itself; the total is compared with one that uses none of our code."""
     seed = random.randrange(10**6)
@@ -512,6 +514,7 @@ def all_dimensions_known(sandbox, one):
     return all(row.get("dimensions") for row in own if row.get("listingId") == one.listing_id)
 
 
+@pytest.mark.slow
 def test_unknown_customers_listings_and_dimensions_are_refused_by_the_synced_tables(small, desk, teller):
     assert desk.sync("customers", "entitlements").code == 0
     small.clear_requests()
@@ -560,6 +563,7 @@ def make_relations(desk, rows):
         connection.execute(f"CREATE VIEW used_now AS SELECT {names} FROM used")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["used", "automatum.used", "used_now", "sql:SELECT * FROM used WHERE units >= 0"])
 def test_usage_from_a_relation(source, small, desk, teller):
     rows = rows_of(small)
@@ -611,6 +615,7 @@ def test_what_makes_no_sense_is_said_with_78(arguments, words, confirm, small, d
 # Quota
 
 
+@pytest.mark.slow
 def test_what_a_push_has_no_quota_for_goes_out_with_the_next(small, desk, teller):
     """I4: exit 75 and when to come back; the next push sends it, though its own usage does not hold it."""
     rows, needed = rows_of(small), bodies_needed(rows_of(small))
@@ -651,6 +656,7 @@ def test_planned_lines_go_out_with_the_units_of_today(small, desk, teller):
     assert keys_of_bodies(taken_by(small)) == keys_of(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reserve", "code"), [(0.6, 0), (0.0, 75)])
 def test_a_backfill_leaves_the_push_its_reserve(reserve, code, start, desk, teller):
     """I4: and with no reserve, the backfill has used up all."""
@@ -685,6 +691,7 @@ def test_wrong_credentials_and_a_missing_scope_exit_77(small, desk, teller):
     assert taken_by(small) == []
 
 
+@pytest.mark.slow
 def test_no_secret_is_shown_or_written(desk, tmp_path):
     """I6: with an API that repeats all it was given; in the output, with --debug, the ledger and the export."""
     secret, words = "s3cr3t-of-the-application", ("s3cr3t-of-the-application", "t0ken-of-the-test")

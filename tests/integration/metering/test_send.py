@@ -138,6 +138,7 @@ CASES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_each_answer_leads_to_its_state(case, tmp_path):
     rows = usage()
@@ -465,6 +466,7 @@ def test_nothing_is_kept_of_an_answer_but_its_words(tmp_path, caplog):
             assert word.encode() not in written
 
 
+@pytest.mark.slow
 def test_a_ledger_that_is_lost_while_a_call_is_under_way_ends_the_push_before_the_next(postgres, tmp_path):  # noqa: F811
     """Nobody sees any more that this push lives: others may take its lines, so it sends nothing more."""
     rows = usage(3)

@@ -1,5 +1,7 @@
 """`automatum discover`: everything that can be had, without credentials, without a request."""
 
+import pytest
+
 from automatum.endpoints import ENDPOINTS
 from tests.support.desk import SMALL
 
@@ -37,6 +39,7 @@ def test_every_table_with_its_columns_and_types(desk):
             }.items()
 
 
+@pytest.mark.slow
 def test_what_is_discovered_is_what_is_loaded(start, desk):
     """The columns of each table in DuckDB, with their types, are those that were announced."""
     served = start(**SMALL)

@@ -85,6 +85,7 @@ def silent(ran, *secrets):
     return True
 
 
+@pytest.mark.slow
 def test_a_rotated_secret_is_stored_tried_and_never_shown(served, desk, in_place):
     old = served.client_secret
     ran = desk.run("apps", "rotate", "--yes", "--json", "--debug")
@@ -162,6 +163,7 @@ def test_the_environment_cannot_be_written_so_nothing_is_rotated(served, desk):
     assert served.sandbox.requests() == []
 
 
+@pytest.mark.slow
 def test_a_secret_goes_from_the_environment_to_a_vault(served, desk, place):
     desk.use(served)
     if place.address != "toml":
@@ -506,6 +508,7 @@ def test_a_vault_that_dies_during_the_rotation_loses_no_secret(bao, served, desk
 # Lists.
 
 
+@pytest.mark.slow
 def test_applications_are_listed_and_shown_without_secrets(served, desk):
     desk.use(served)
     ran = desk.run("apps", "list", "--json", "--debug")

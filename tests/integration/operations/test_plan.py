@@ -38,6 +38,7 @@ def test_one_table_costs_one_request(large, desk):
     assert (forecast["requests"], list(forecast["tables"])) == (3, ["customers"])
 
 
+@pytest.mark.slow
 def test_it_knows_what_an_interrupted_sync_has_done(large, desk):
     desk.sync("--max-requests", "5")
     forecast = desk.run("plan", "--json").json
@@ -48,11 +49,13 @@ def test_it_knows_what_an_interrupted_sync_has_done(large, desk):
     assert forecast["tables"]["entitlements"]["note"] == "goes on at page 3"
 
 
+@pytest.mark.slow
 def test_it_foresees_a_backfill(large, desk):
     forecast = desk.run("plan", "analytics", "--since", "2025-01-01", "--json").json
     assert forecast["requests"] == desk.sync("analytics", "--since", "2025-01-01").json["requests"] > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fixed", "sliding"])
 def test_the_forecast_comes_true(start, desk, kind):
     """Requests within 5 %, time within 10 %, at windows that are partly full when it is made.
@@ -80,6 +83,7 @@ def test_the_forecast_comes_true(start, desk, kind):
     assert seconds == pytest.approx(forecast["seconds"], rel=0.1)
 
 
+@pytest.mark.slow
 def test_it_says_what_others_spent_and_what_is_left_for_a_push(large, desk):
     desk.set(application_limits=[[50, 60], [1000, 3600]])
     desk.sync("customers")
@@ -89,6 +93,7 @@ def test_it_says_what_others_spent_and_what_is_left_for_a_push(large, desk):
     assert [row["reserved"] for row in forecast["windows"][:2]] == [5, 100]
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_or_left_for_a_push_that_is_not_granted(start, desk):
     served = start(**SMALL, apps=(AppConfig(scopes=("read:customers",)),))
     desk.use(served)
@@ -142,6 +147,7 @@ def test_no_durations(text):
         read_duration(text, "--every")
 
 
+@pytest.mark.slow
 def test_the_judgement_on_schedules_agrees_with_a_simulation_of_a_day():
     """Drawn at random: who keeps up over 30 windows keeps up for ever; who falls behind falls further behind."""
     rng = random.Random(4)

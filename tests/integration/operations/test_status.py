@@ -19,6 +19,7 @@ def asked(site, later=0.0):
     return status(site.pipeline(), site.clock.time() + later)
 
 
+@pytest.mark.slow
 def test_it_shows_the_last_sweep_of_each_table_its_age_and_cost(site):
     """The latest one counts; figures are those of the summary."""
     sandbox = site.serve(customers=120, days=3)
@@ -42,6 +43,7 @@ def test_it_shows_the_last_sweep_of_each_table_its_age_and_cost(site):
     assert shown["tables"]["analytics_revenue"]["age_seconds"] == 150
 
 
+@pytest.mark.slow
 def test_it_tells_why_a_sweep_was_not_complete(site):
     """I2: the refused deletion is still to be seen afterwards."""
     sandbox = site.serve(customers=40)
@@ -53,6 +55,7 @@ def test_it_tells_why_a_sweep_was_not_complete(site):
     assert "--allow-deletes" in one["reason"]
 
 
+@pytest.mark.slow
 def test_a_sweep_under_way_is_shown_until_it_is_done(site):
     """I3: what an interrupted sync has paid for; its page records go once they have served."""
     site.serve(customers=350)
@@ -69,6 +72,7 @@ def test_a_sweep_under_way_is_shown_until_it_is_done(site):
     assert site.query("SELECT count(*) FROM _automatum_pages") == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_sweep_that_nobody_goes_on_with_is_not_under_way_for_ever(site):
     """An interrupted sweep that got too old gives way to a new one, and its page records with it."""
     site.serve(customers=350)
@@ -104,6 +108,7 @@ def test_the_command(small, desk):
     assert small.requests() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("status",), ("verify",), ("sync", "customers")])
 def test_a_warehouse_that_is_away_exits_69_before_a_request_is_spent(small, desk, monkeypatch, command):
     """I1: also where dlt lets the driver's own error through, as for Postgres."""

@@ -64,6 +64,7 @@ def site(tmp_path):
         yield made
 
 
+@pytest.mark.slow
 def test_each_planted_fault_is_found_and_nothing_else(site):
     """Green after syncs; then every fault by itself, in a copy of the file."""
     sandbox = site.serve(customers=10, entitlements=20, private_offers=8, days=3)

@@ -185,6 +185,7 @@ def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
         SandboxConfig(**options)
 
 
+@pytest.mark.slow
 def test_many_rows_are_cheap() -> None:
     import tracemalloc
 

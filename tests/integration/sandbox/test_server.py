@@ -57,6 +57,7 @@ def test_answers_do_not_wait_for_acknowledgements(client: Client) -> None:
     assert time.monotonic() - before < 20 * 0.03  # with Nagle's algorithm each takes 0.04 s
 
 
+@pytest.mark.slow
 def test_threads_may_change_rows_while_others_read(fresh: Fresh) -> None:
     client = fresh(limits=None, order="updated_desc")
     sandbox, done, failures = client.sandbox, threading.Event(), []

@@ -24,6 +24,7 @@ from tests.support.pushing import rows_of, write_csv
 from tests.support.syncing import Site
 
 
+@pytest.mark.slow
 def test_a_backfill_after_a_pause_leaves_no_days_unread_between_i1(tmp_path):
     with Site(tmp_path) as site:
         site.serve(days=10)
@@ -47,6 +48,7 @@ def test_a_placeholder_is_not_replaced_by_anothers_credentials_i1(monkeypatch, d
         resolve_settings(organization="acme")
 
 
+@pytest.mark.slow
 def test_minutes_are_those_of_the_whole_command_i3(desk, start):
     served = several(desk, start, ("a", "b", "c"))
     served.sandbox.fault("slow", "/api/v1/customers", seconds=1.5, count=None)
@@ -56,6 +58,7 @@ def test_minutes_are_those_of_the_whole_command_i3(desk, start):
     assert {name: one["verdict"] for name, one in ran.json["organizations"].items()}["c"] == "more_to_do"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["one", "several"])
 def test_a_dataset_that_has_no_verdict_yet_is_of_a_kind_too_i2(desk, start, first):
     served = several(desk, start, customers=300, entitlements=0, private_offers=0, days=0)
@@ -71,6 +74,7 @@ def test_a_dataset_that_has_no_verdict_yet_is_of_a_kind_too_i2(desk, start, firs
     assert desk.query("SELECT id, organization_id FROM customers ORDER BY ALL") == before
 
 
+@pytest.mark.slow
 def test_a_copy_is_readable_whatever_died_with_the_old_one_open(desk, small, tmp_path):
     copy = tmp_path / "copy.duckdb"
     assert desk.sync("--read-copy", copy).code == 0
@@ -96,6 +100,7 @@ def test_from_one_to_several_nothing_is_billed_again_i5(desk, start):
     assert len(served.sandbox.requests("/api/v1/metering")) == sent > 0
 
 
+@pytest.mark.slow
 def test_a_ledger_without_a_name_does_not_go_where_several_are_i2(desk, start):
     served = several(desk, start)
     app, acme = served.sandbox.apps[0], ids_of(served)[0]
@@ -107,6 +112,7 @@ def test_a_ledger_without_a_name_does_not_go_where_several_are_i2(desk, start):
     assert ran.code == 78 and "several organizations" in ran.says, ran
 
 
+@pytest.mark.slow
 def test_an_export_loads_the_ledger_and_not_what_a_killed_sync_has_left_i1(desk, start):
     served = start(**SMALL)
     desk.use(served)
@@ -126,6 +132,7 @@ def test_an_export_loads_the_ledger_and_not_what_a_killed_sync_has_left_i1(desk,
     assert pipeline.has_pending_data
 
 
+@pytest.mark.slow
 def test_runs_that_make_the_dataset_at_once_all_find_it_i7(postgres, tmp_path):  # noqa: F811
     failed = []
     for at in range(6):
@@ -152,6 +159,7 @@ def test_a_defect_in_one_organization_has_the_exit_code_of_a_defect():
     assert Summary("incomplete", errors=[Fault("ValueError", "")]).exit_code == EXIT_SOFTWARE
 
 
+@pytest.mark.slow
 def test_a_command_leaves_no_folder_behind(desk, small, tmp_path, monkeypatch):
     assert desk.sync("customers").code == 0
     (tmp_path / "tmp").mkdir()

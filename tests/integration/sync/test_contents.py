@@ -99,6 +99,7 @@ def test_every_value_of_every_table_is_the_apis(start, desk, shape):
     assert any(key[1] > 1 for key in expected["private_offer_payments"])
 
 
+@pytest.mark.slow
 def test_columns_have_the_types_that_keep_values_exact(small, desk):
     """I1: money is decimal(38, 9), timestamps carry a zone, dates are dates, account ids are text; `extra` is JSON."""
     assert desk.sync().code == 0
@@ -123,6 +124,7 @@ def test_columns_have_the_types_that_keep_values_exact(small, desk):
         assert found["_synced_at"] == found["_deleted_at"] == "TIMESTAMP WITH TIME ZONE"
 
 
+@pytest.mark.slow
 def test_rows_are_unique_by_key_and_every_child_has_its_parent(large, desk):
     """I1: no row twice; a child's parent is there."""
     assert desk.sync().code == 0
@@ -134,6 +136,7 @@ def test_rows_are_unique_by_key_and_every_child_has_its_parent(large, desk):
     assert desk.query("SELECT count(*) - count(DISTINCT _row_key) FROM analytics_revenue") == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_value_that_its_column_cannot_hold_is_kept_beside_it(small, desk):
     """I8: what is not exactly a decimal, a date or a timestamp neither fails the sync nor is lost."""
     id_ = small.ids("entitlements")[0]

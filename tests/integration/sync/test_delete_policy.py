@@ -38,6 +38,7 @@ def children(site, table, ids, marked):
 # What changed
 
 
+@pytest.mark.slow
 def test_an_unchanged_sync_writes_nothing_but_its_own_record(site):
     """I3: equal dumps, `_synced_at` included; one record a table and sync."""
     site.serve(customers=120, entitlements=40, private_offers=15, days=10)
@@ -65,6 +66,7 @@ def test_a_timestamp_that_lies_and_a_row_that_is_missing_here_are_found(site):
     assert children(site, "entitlements", [entitlement], marked=False) == 0
 
 
+@pytest.mark.slow
 def test_a_destination_without_sql_gets_every_row_and_the_summary_says_so(site, caplog):
     """I1: what cannot be compared is loaded; I2: and nothing concluded from it."""
     loaded = []
@@ -86,6 +88,7 @@ def test_a_destination_without_sql_gets_every_row_and_the_summary_says_so(site, 
             sandbox.delete("customers", sandbox.ids("customers")[0])
 
 
+@pytest.mark.slow
 def test_a_folder_of_files_holds_the_latest_of_each_row_and_does_not_grow(site):
     """I1: a destination that only appends: the latest version of a row is the right one, and comes once."""
     sandbox = site.serve(customers=40)
@@ -101,6 +104,7 @@ def test_a_folder_of_files_holds_the_latest_of_each_row_and_does_not_grow(site):
 # What is gone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deletes", ["soft", "hard", "ignore"])
 def test_few_missing_rows_are_asked_for_and_go_with_their_children(site, deletes):
     """I2: one request each; marked, removed or left, children alike; and back to life when they reappear."""
@@ -161,6 +165,7 @@ def test_many_missing_rows_wait_for_a_second_sweep_to_agree(site):
     assert site.dead("customers") == (set(gone) | {ids[90]}) - {back["id"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "gone"), [(40, 15), (100, 25), (30, 30)])
 def test_a_large_share_goes_only_if_the_user_says_so(site, rows, gone):
     """I2: more than 20 % and more than 10, up to an API that is empty all at once: nothing is deleted, exit 65."""
@@ -178,6 +183,7 @@ def test_a_large_share_goes_only_if_the_user_says_so(site, rows, gone):
     assert site.sync("customers").code == 0
 
 
+@pytest.mark.slow
 def test_a_small_share_needs_no_permission(site):
     """I2: the bound is 20 % and more than 10 rows: 10 of 30 go, and so do 20 of 100."""
     sandbox = site.serve(customers=30, private_offers=100)
@@ -189,6 +195,7 @@ def test_a_small_share_needs_no_permission(site):
     assert (site.dead("customers"), site.dead("private_offers")) == (set(gone[0]), set(gone[1]))
 
 
+@pytest.mark.slow
 def test_a_large_share_goes_when_a_sweep_an_hour_later_agrees(site):
     """I2: 59 minutes are not enough; nor is an hour in which a sweep saw the rows."""
     sandbox = site.serve(customers=40)
@@ -213,6 +220,7 @@ def test_a_large_share_goes_when_a_sweep_an_hour_later_agrees(site):
 # Never
 
 
+@pytest.mark.slow
 def test_a_filtered_or_bounded_sweep_deletes_nothing(site):
     """I2: what was not asked for is not missing."""
     sandbox = site.serve(customers=250)
@@ -252,6 +260,7 @@ def test_an_interrupted_failed_or_incomplete_sweep_deletes_nothing(site, how, fa
     assert (site.sync("customers").code, site.dead("customers")) == (0, set(ids[:3]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [500, 403, 429])
 def test_an_answer_that_is_no_404_confirms_nothing(site, status):
     """I2: only a 404 says that a row is gone. What was confirmed by then may go; the next sync finds the others."""
@@ -270,6 +279,7 @@ def test_an_answer_that_is_no_404_confirms_nothing(site, status):
     assert site.query("SELECT id FROM customers WHERE company_name = 'Meanwhile'") == [(ids[9],)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["created_asc", "random"])
 def test_a_live_row_that_a_silent_shift_hid_is_not_deleted_but_loaded(site, order):
     """I1, I2: one row deleted on a page that was read, one appended: the total stands, and a live row is on no page."""
@@ -298,6 +308,7 @@ def test_a_live_row_that_a_silent_shift_hid_is_not_deleted_but_loaded(site, orde
     assert (after.code, site.dead("customers")) == (0, {deleted})
 
 
+@pytest.mark.slow
 def test_a_row_that_is_off_the_list_for_good_does_not_cost_the_list_twice_for_ever(site):
     """I3: an API may hide a row (an archived one) and still answer at its URL. Two readings of the list show that
     nothing else is missing; after that the row is known to be off the list."""
@@ -313,6 +324,7 @@ def test_a_row_that_is_off_the_list_for_good_does_not_cost_the_list_twice_for_ev
     assert [one.pages for one in later] == [[1, 2], [1, 2]]
 
 
+@pytest.mark.slow
 def test_where_rows_have_no_urls_of_their_own_a_404_tells_nothing(site):
     """I2: the detail route of entitlements is assumed; where it is wrong, a second proven sweep has to agree."""
     sandbox = site.serve(customers=5, entitlements=40, private_offers=0)

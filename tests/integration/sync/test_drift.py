@@ -30,6 +30,7 @@ def report():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ORDERS)
 @settings(max_examples=SCHEDULES, deadline=None, print_blob=True)
 @given(rows=st.integers(0, 900), schedules=st.lists(moves, min_size=1, max_size=2), seed=st.integers(0, 10**6))

@@ -35,6 +35,7 @@ def named(site, name="New"):
     return {one for (one,) in site.query("SELECT id FROM customers WHERE company_name = ?", name)}
 
 
+@pytest.mark.slow
 def test_a_quiet_sync_costs_one_request_and_a_changed_row_two(site, sandbox):
     """I3; I1: what changed, and what is new, is on top."""
     for _ in range(2):
@@ -49,11 +50,13 @@ def test_a_quiet_sync_costs_one_request_and_a_changed_row_two(site, sandbox):
     assert site.sync("customers").pages == [1]
 
 
+@pytest.mark.slow
 def test_it_is_not_the_default(site, sandbox):
     """Opt-in: without the setting the whole list is read."""
     assert site.sync("customers", endpoints=None).pages == ALL
 
 
+@pytest.mark.slow
 def test_an_order_that_the_server_does_not_keep_is_never_used(site):
     """I1: said by the user, not shown by the list."""
     sandbox = site.serve(customers=ROWS, order="created_asc")
@@ -62,6 +65,7 @@ def test_an_order_that_the_server_does_not_keep_is_never_used(site):
         sandbox.change("customers", sandbox.ids("customers")[-1], {"status": "inactive"})
 
 
+@pytest.mark.slow
 def test_a_page_that_contradicts_the_order_ends_its_use_until_a_full_sweep_proves_it_again(site, sandbox):
     """I1: dropped within the same sweep, and believed again only after one that shows it."""
     assert site.sync("customers").pages == [1]
@@ -75,6 +79,7 @@ def test_a_page_that_contradicts_the_order_ends_its_use_until_a_full_sweep_prove
     assert site.sync("customers").pages == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inserted", [0, 1])
 def test_a_deletion_forces_the_whole_list(site, sandbox, inserted):
     """I2: the total does not fit, also when a new row makes up for the one that went."""
@@ -87,6 +92,7 @@ def test_a_deletion_forces_the_whole_list(site, sandbox, inserted):
     assert site.sync("customers").pages == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hours", "every", "full"), [(23, None, False), (25, None, True), (3, 2, True)])
 def test_the_list_is_read_whole_now_and_then(site, sandbox, hours, every, full):
     """I1: at least every `full_sweep_every` hours, however many short sweeps there were since."""
@@ -104,6 +110,7 @@ def test_the_list_is_read_whole_now_and_then(site, sandbox, hours, every, full):
 # Cut short: the loss of research/dlt-notes.md §3. Rows behind a cut are older than rows that were loaded.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pause", [0, 25 * HOUR])
 def test_rows_behind_a_cut_are_not_lost(site, sandbox, pause):
     """I1: 250 changed rows, one page paid for; gone on with at once, or so late that the sweep starts afresh."""
@@ -117,6 +124,7 @@ def test_rows_behind_a_cut_are_not_lost(site, sandbox, pause):
     assert named(site) == set(changed)
 
 
+@pytest.mark.slow
 def test_rows_behind_an_error_are_not_lost(site, sandbox):
     """I1: the API fails behind the first page, then rows change again."""
     changed = sandbox.ids("customers")[-250:]
@@ -132,6 +140,7 @@ def test_rows_behind_an_error_are_not_lost(site, sandbox):
     assert named(site) == set(changed) | set(newer)
 
 
+@pytest.mark.slow
 def test_rows_on_a_page_that_came_short_are_not_lost(site, sandbox):
     """I1: with a row missing from a page the sum does not add up: no early end then, and none after it."""
     changed = sandbox.ids("customers")[-250:]
@@ -145,6 +154,7 @@ def test_rows_on_a_page_that_came_short_are_not_lost(site, sandbox):
     assert named(site) == set(changed)
 
 
+@pytest.mark.slow
 def test_rows_behind_an_incomplete_sweep_are_not_lost(site, sandbox):
     """I1: a sweep that does not add up for another reason; page 3 holds the oldest changes, and comes empty."""
     changed = sandbox.ids("customers")[-250:]
@@ -156,6 +166,7 @@ def test_rows_behind_an_incomplete_sweep_are_not_lost(site, sandbox):
     assert named(site) == set(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["filter", "bounds"])
 def test_rows_that_a_filtered_sweep_left_out_are_not_lost(site, sandbox, how):
     """I1: a filter loads the newest rows of one kind; those of another kind lie behind them."""

@@ -58,6 +58,7 @@ def test_each_page_is_asked_for_once_and_the_second_sync_changes_nothing(large, 
     assert dumps[0] == dumps[1]
 
 
+@pytest.mark.slow
 def test_the_servers_order_does_not_matter(start, desk):
     """I1: the vendor promises no order."""
     orders = {"customers": "created_desc", "entitlements": "updated_desc", "private_offers": "random"}
@@ -67,6 +68,7 @@ def test_the_servers_order_does_not_matter(start, desk):
     assert differences(desk, expected_lists(served.sandbox)) == []
 
 
+@pytest.mark.slow
 def test_an_empty_organization_is_complete(start, desk):
     """I1: nothing listed is not something failed."""
     served = start(customers=0, entitlements=0, private_offers=0, days=0)
@@ -76,6 +78,7 @@ def test_an_empty_organization_is_complete(start, desk):
     assert all(one["distinct"] == one["inserted"] == 0 for one in made.json["tables"].values())
 
 
+@pytest.mark.slow
 def test_the_second_sync_loads_what_changed_and_nothing_else(large, desk):
     """I1: changes, insertions, a shrunk and an emptied child list, and a row whose `updatedAt` did not move."""
     assert desk.sync().code == 0
@@ -115,6 +118,7 @@ def test_the_second_sync_loads_what_changed_and_nothing_else(large, desk):
         assert {id_ for id_ in now if now[id_] != before[table].get(id_)} == ids
 
 
+@pytest.mark.slow
 def test_a_list_that_was_emptied_can_be_filled_again(small, desk):
     """I1: children follow their parent both ways."""
     id_ = next(one["id"] for one in small.rows("entitlements") if one["dimensions"])
@@ -134,6 +138,7 @@ def test_named_tables_alone_are_synced(small, desk):
     assert set(desk.tables()) == {"customers", "private_offers", "private_offer_payments"}
 
 
+@pytest.mark.slow
 def test_reports_are_read_from_the_day_that_was_set_in_one_request(start, desk):
     """I3: one request, however many days."""
     served = start(**{**SMALL, "days": 30})
@@ -181,6 +186,7 @@ def test_a_wrong_secret_leaves_a_database_as_it_is(small, desk):
     assert desk.dump() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["nothing", "argument", "configuration"])
 def test_a_scope_that_is_missing(start, desk, by):
     """I8: least privilege is no error unless the table was asked for; the others sync either way."""
@@ -223,6 +229,7 @@ def test_no_scope_at_all(start, desk):
     assert "read:customers" in made.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["refuses", "is silent"])
 def test_an_unreachable_host_is_given_up_at_the_deadline(desk, host):
     """69 within the deadline; nothing half-written."""
@@ -277,6 +284,7 @@ def untouched():
         yield served
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in BAD.items() for value in values])
 def test_a_setting_that_makes_no_sense_is_named(untouched, desk, key, value):
     """78, the key's name, no request, nothing half-written."""
@@ -310,6 +318,7 @@ def test_an_argument_that_makes_no_sense_is_named(untouched, desk, arguments, na
     assert untouched.sandbox.requests("/api/v1/") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["AUTOMATUM_CLIENT_ID", "SOURCES__AUTOMATUM__CLIENT_ID"])
 def test_the_vendors_names_of_the_credentials_work_too(small, desk, monkeypatch, name):
     """Either name is enough."""
@@ -323,6 +332,7 @@ def test_the_vendors_names_of_the_credentials_work_too(small, desk, monkeypatch,
 # Failures at the API
 
 
+@pytest.mark.slow
 def test_a_list_that_is_not_there_is_a_wrong_configuration(small, desk):
     """I8: 78 names the override; the other tables sync."""
     small.fault("status", "/api/v1/entitlements", status=404, count=None)
@@ -337,6 +347,7 @@ def test_a_list_that_is_not_there_is_a_wrong_configuration(small, desk):
     assert len(small.requests("/api/v1/entitlements")) == 1
 
 
+@pytest.mark.slow
 def test_a_report_that_is_not_there_is_skipped(small, desk):
     """I8: the rest go on, exit 0."""
     small.fault("status", "/api/v1/analytics", status=404, count=None)
@@ -347,6 +358,7 @@ def test_a_report_that_is_not_there_is_skipped(small, desk):
     assert desk.counts()["customers"] == SMALL["customers"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["scope", "report 404", "list 404", "list fails"])
 def test_a_table_that_stays_away_does_not_keep_the_others_from_being_read(start, desk, trouble):
     """I1: the others are read anew by each sync; only a run that was cut short is gone on with."""
@@ -366,6 +378,7 @@ def test_a_table_that_stays_away_does_not_keep_the_others_from_being_read(start,
     assert differences(desk, {"customers": expected_lists(served.sandbox)["customers"]}) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["status", "truncate"])
 def test_an_error_in_the_middle_of_a_table_stops_that_table_alone(large, desk, kind):
     """I1: 69, the others sync; what was read is kept; the next sync completes, and the contents are right."""
@@ -387,6 +400,7 @@ def test_an_error_in_the_middle_of_a_table_stops_that_table_alone(large, desk, k
     assert differences(desk, expected_lists(large)) == []
 
 
+@pytest.mark.slow
 def test_faults_that_pass_are_not_seen(start, desk):
     """I1: each page fails once in another way, and is asked for once more; each retry counts as the request it is."""
     kinds = ["status", "truncate", "html", "code", "reset", "revoke", "empty_page", "short_page", "lost_answer"]
@@ -401,6 +415,7 @@ def test_faults_that_pass_are_not_seen(start, desk):
     assert made.json["token_requests"] == len(served.sandbox.requests("/oauth/token")) == 2
 
 
+@pytest.mark.slow
 def test_a_token_that_expires_during_a_sync_is_replaced(start, desk):
     """I3: pages that were read are not asked for again."""
     served = start(customers=350, entitlements=0, private_offers=0, days=0)
@@ -411,6 +426,7 @@ def test_a_token_that_expires_during_a_sync_is_replaced(start, desk):
     assert [entry.status for entry in served.sandbox.requests("/api/v1/customers")] == [200, 200, 401, 200, 200]
 
 
+@pytest.mark.slow
 def test_the_server_being_throttled_is_waited_for(start, desk):
     """I4 has our own quota; here the organization's other applications have used it up."""
     served = start(**SMALL)
@@ -421,6 +437,7 @@ def test_the_server_being_throttled_is_waited_for(start, desk):
     assert [entry.status for entry in served.sandbox.requests("/api/v1/customers")] == [429, 200]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["insert", "delete", "change"])
 def test_rows_that_move_while_they_are_read(start, desk, change):
     """I1: what was listed throughout is there; deletions between pages pull no row out of sight."""
@@ -447,6 +464,7 @@ def test_rows_that_move_while_they_are_read(start, desk, change):
 # Bounds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", [1, 4, 7])
 def test_a_run_never_sends_more_requests_than_it_may(large, desk, bound):
     """I3: exit 75, what was read is loaded, and later syncs complete it."""
@@ -462,6 +480,7 @@ def test_a_run_never_sends_more_requests_than_it_may(large, desk, bound):
     assert differences(desk, expected_lists(large)) == []
 
 
+@pytest.mark.slow
 def test_a_bound_that_is_just_enough_is_complete(large, desk):
     """Eleven requests are needed: with eleven there is nothing more to do."""
     made = desk.sync("--max-requests", 11)
@@ -475,6 +494,7 @@ def test_no_minutes_at_all(small, desk):
     assert api_requests(small) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["slow", "failing"])
 def test_a_signal_ends_a_sync_with_what_it_has(large, desk, trouble):
     """I1: SIGTERM during a slow answer or a retry: what was read is loaded, exit 75, the next sync completes."""
@@ -501,6 +521,7 @@ def test_a_signal_ends_a_sync_with_what_it_has(large, desk, trouble):
     assert differences(desk, expected_lists(large)) == []
 
 
+@pytest.mark.slow
 def test_each_sync_leaves_its_account(large, desk):
     """I1: `_automatum_sweeps` says what was proven, one row a table and sync."""
     for _ in range(2):

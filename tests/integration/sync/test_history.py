@@ -39,6 +39,7 @@ def told(kept):
 SCRIPT = [{}, {0: "Beta", 1: None}, {0: "Alpha", 1: "Alpha"}, {}, {0: "Beta", 1: None}, {0: "Beta", 1: "Gamma"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "deletes"), [(1, "soft"), (2, "hard"), (3, "ignore")])
 def test_versions_tell_what_the_api_told(site, seed, deletes):
     """I1: insert, change, there and back, delete and reappear, against a model that knows only what was listed; I3: no
@@ -80,6 +81,7 @@ def test_versions_tell_what_the_api_told(site, seed, deletes):
     assert site.broken() == {}
 
 
+@pytest.mark.slow
 def test_history_that_is_switched_on_later_covers_rows_that_did_not_change(site):
     """I1: rows that were there before have a version too."""
     sandbox = site.serve(customers=12)
@@ -95,6 +97,7 @@ def test_history_that_is_switched_on_later_covers_rows_that_did_not_change(site)
     assert site.broken() == {}
 
 
+@pytest.mark.slow
 def test_a_row_that_was_gone_before_history_was_switched_on_is_no_fault(site):
     """`verify` is green after syncs that went well: a row marked deleted earlier has no open version to miss."""
     sandbox = site.serve(customers=12)
@@ -105,6 +108,7 @@ def test_a_row_that_was_gone_before_history_was_switched_on_is_no_fault(site):
     assert site.broken() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_rows", [50, 50_000])
 def test_a_row_that_changes_while_it_is_read_has_one_open_version_the_latest(site, chunk_rows):
     """I1: met twice in one sweep, in one load package or in two."""
@@ -126,6 +130,7 @@ def test_a_row_that_changes_while_it_is_read_has_one_open_version_the_latest(sit
     assert site.broken() == {}
 
 
+@pytest.mark.slow
 def test_an_interrupted_sync_leaves_the_same_history_as_a_whole_one(site):
     """I1: each run loads what it paid for, and nothing twice."""
     sandbox = site.serve(customers=250, entitlements=120)
@@ -143,6 +148,7 @@ def test_an_interrupted_sync_leaves_the_same_history_as_a_whole_one(site):
     assert site.broken() == {}
 
 
+@pytest.mark.slow
 def test_reports_keep_versions_too(site):
     """I1: restated revenue is a new version of its row."""
     sandbox = site.serve(days=10)

@@ -66,6 +66,7 @@ def two(desk, start):
 # What is whose
 
 
+@pytest.mark.slow
 def test_rows_of_the_same_id_stay_apart_through_change_and_deletion_i1_i2(desk, two):
     acme, globex = ids_of(two)
     for table in ("customers", "entitlements", "private_offers"):
@@ -92,6 +93,7 @@ def test_rows_of_the_same_id_stay_apart_through_change_and_deletion_i1_i2(desk, 
         assert all(table["inserted"] + table["updated"] + table["deleted"] == 0 for table in one["tables"].values())
 
 
+@pytest.mark.slow
 def test_children_history_and_reports_stay_apart_and_verify_knows_it_i1(desk, two):
     acme, globex = ids_of(two)
     desk.set(history=True)
@@ -125,6 +127,7 @@ def test_children_history_and_reports_stay_apart_and_verify_knows_it_i1(desk, tw
     assert broken["customers"] == 1 and broken["entitlement_dimensions"] == 1
 
 
+@pytest.mark.slow
 def test_every_key_carries_the_organization(desk, two):
     assert desk.sync().code == 0
     settings = resolve_settings(organization="acme")
@@ -142,6 +145,7 @@ def test_every_key_carries_the_organization(desk, two):
     assert own | {"_automatum_sweeps"} <= tables
 
 
+@pytest.mark.slow
 def test_what_the_vendor_calls_an_organization_is_kept_i8(desk, two):
     acme, globex = ids_of(two)
     desk.set(organizations=[{"name": "acme"}, {"name": "globex", "organization_id": globex}])
@@ -150,6 +154,7 @@ def test_what_the_vendor_calls_an_organization_is_kept_i8(desk, two):
     assert rows == {"acme": acme, globex: None}
 
 
+@pytest.mark.slow
 def test_credentials_of_another_organization_are_noticed_before_a_row_is_loaded_i1(desk, two):
     acme, globex = ids_of(two)
     desk.set(organizations=[{"name": "acme", "organization_id": globex}, {"name": "globex"}])
@@ -161,6 +166,7 @@ def test_credentials_of_another_organization_are_noticed_before_a_row_is_loaded_
     assert desk.query("SELECT DISTINCT organization_id FROM customers") == [("globex",)]
 
 
+@pytest.mark.slow
 def test_a_dataset_is_for_one_organization_or_for_several_i2(desk, two):
     """One organization's sync would take the rows of the others for rows that are gone."""
     app = two.sandbox.apps[0]
@@ -179,6 +185,7 @@ def test_a_dataset_is_for_one_organization_or_for_several_i2(desk, two):
 # Who is read
 
 
+@pytest.mark.slow
 def test_a_failing_organization_does_not_stop_the_others(desk, start):
     served = several(desk, start, ("acme", "broken", "globex", "unset"))
     desk.set(broken__client_secret="secret_wrong_wrong_wrong", unset__client_id=None)
@@ -215,6 +222,7 @@ def test_one_organization_can_be_chosen(desk, two):
     assert "globex" in desk.run("status").out
 
 
+@pytest.mark.slow
 def test_nobody_waits_for_anothers_quota_and_no_page_is_asked_twice_i3_i4(desk, start, monkeypatch):
     """Three organizations, four windows' worth each: together they take as long as one, not as three."""
     clock = FakeClock()
@@ -254,6 +262,7 @@ def test_nobody_waits_for_anothers_quota_and_no_page_is_asked_twice_i3_i4(desk, 
     assert owners.index(served.sandbox.apps[2].client_id) < 20, "the third began before the first had ended"
 
 
+@pytest.mark.slow
 def test_an_api_that_refuses_however_long_one_waits_does_not_keep_the_command_for_ever_i4(desk, start, monkeypatch):
     clock = FakeClock()
     monkeypatch.setattr("automatum.cli.main.SystemClock", lambda stop=None: clock)
@@ -271,6 +280,7 @@ def test_an_api_that_refuses_however_long_one_waits_does_not_keep_the_command_fo
     assert desk.sync("customers").code == 0
 
 
+@pytest.mark.slow
 def test_a_bounded_wait_ends_with_the_time_to_come_back(desk, start):
     served = several(desk, start, limits=Limits(app_minute=4, app_hour=4), window_scale=1.0, customers=900)
     desk.set(application_limits=[[4, 3600]])
@@ -284,6 +294,7 @@ def test_a_bounded_wait_ends_with_the_time_to_come_back(desk, start):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [2, 6, 9])
 def test_after_a_kill_each_goes_on_where_it_was_i1_i3(desk, start, after):
     """Eight pages of two organizations, a page a load package; killed -9 at the second, sixth or ninth request."""
@@ -313,6 +324,7 @@ def test_after_a_kill_each_goes_on_where_it_was_i1_i3(desk, start, after):
 # What they must not share
 
 
+@pytest.mark.slow
 def test_quotas_and_ledgers_are_apart_i4_i5(desk, two, tmp_path):
     one, other = (resolve_settings(organization=name) for name in TWO)
     assert default_ledger_url(one) != default_ledger_url(other)
@@ -339,6 +351,7 @@ def test_where_there_is_but_one_organization_a_url_is_taken_as_it_is():
     assert apart("ledger_url", "sqlite:////x.sqlite", None) == "sqlite:////x.sqlite"
 
 
+@pytest.mark.slow
 def test_what_one_organization_has_planned_never_goes_out_with_anothers_credentials_i5(desk, two):
     acme, globex = ids_of(two)
     assert desk.sync().code == 0
@@ -364,6 +377,7 @@ def test_what_one_organization_has_planned_never_goes_out_with_anothers_credenti
     assert strange.code == 65 and strange.json["lines"]["invalid"] == len(rows_of(two.sandbox, organization=globex))
 
 
+@pytest.mark.slow
 def test_an_organization_that_was_never_synced_bills_nobody_elses_customers_i5(desk, two):
     _, globex = ids_of(two)
     assert desk.sync("--organization", "globex").code == 0
@@ -381,6 +395,7 @@ def test_a_push_says_for_whom_it_is_i5(desk, two, command):
     assert ran.code == 78 and "--organization: several are configured" in ran.says, ran
 
 
+@pytest.mark.slow
 def test_a_plain_source_of_one_organization_does_not_load_into_several_i2(desk, two):
     app = two.sandbox.apps[0]
     assert desk.sync("customers").code == 0
@@ -395,6 +410,7 @@ def test_a_plain_source_of_one_organization_does_not_load_into_several_i2(desk, 
     assert desk.dump() == before
 
 
+@pytest.mark.slow
 def test_each_organization_has_its_pipeline_and_its_staging_dataset(desk, two, tmp_path):
     """Two that merge by way of one staging dataset wipe each other's rows there (dlt-hub/dlt#4297)."""
     assert desk.sync("--pipelines-dir", tmp_path / "pipelines").code == 0

@@ -58,6 +58,7 @@ def test_a_year_first_and_then_what_may_have_been_restated(site):
     assert (back.code, back.counts("analytics")[:3], counted(site, far)) == (0, (0, 1, 0), [(4711, False)])
 
 
+@pytest.mark.slow
 def test_the_last_loaded_day_is_the_cursor_however_long_the_pause(site):
     """I1: after 50 days without a sync the next one begins 35 days before the last loaded one, not before today."""
     site.serve(days=10)
@@ -69,6 +70,7 @@ def test_the_last_loaded_day_is_the_cursor_however_long_the_pause(site):
     assert (made.code, made.counts("analytics")[0]) == (0, 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "days"), [({}, 90), ({"report_window_days": 30}, 90), ({"since": None, "report_window_days": 100}, 100)]
 )
@@ -88,6 +90,7 @@ def test_windows_cover_every_day_once(site, how, days):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deletes", ["soft", "hard", "ignore"])
 def test_a_row_that_vanished_is_gone_only_within_the_days_that_were_read(site, deletes):
     """I2: two readings miss it; what is older than they reach is left alone, and a first reading alone says nothing."""
@@ -109,6 +112,7 @@ def test_a_row_that_vanished_is_gone_only_within_the_days_that_were_read(site, d
     assert [dead for _, dead in counted(site, near)] == [False]
 
 
+@pytest.mark.slow
 def test_an_empty_answer_deletes_no_large_share(site):
     """I2: an outage that answers with nothing is refused, as it would be for a list."""
     sandbox = site.serve(days=60)
@@ -127,6 +131,7 @@ def test_an_empty_answer_deletes_no_large_share(site):
     assert oldest == site.today - timedelta(days=35)
 
 
+@pytest.mark.slow
 def test_an_object_with_a_series_is_read_like_an_array(site, tmp_path):
     """I8: neither shape is documented."""
     dumps = []
@@ -140,6 +145,7 @@ def test_an_object_with_a_series_is_read_like_an_array(site, tmp_path):
     assert dumps[0] == dumps[1]
 
 
+@pytest.mark.slow
 def test_a_report_that_is_not_there_is_left_out_and_the_others_go_on(site, caplog):
     """I8: a 404 is a warning, at this sync and at the next; the lists are read each time."""
     sandbox = site.serve(customers=20, days=5)
@@ -155,6 +161,7 @@ def test_a_report_that_is_not_there_is_left_out_and_the_others_go_on(site, caplo
     assert site.sync().counts("analytics")[0] == 10
 
 
+@pytest.mark.slow
 def test_records_that_share_a_key_are_said_and_prove_nothing(site):
     """I1, I2: two records of one key are incomplete, with the advice; and an incomplete report deletes nothing."""
     sandbox = site.serve(days=10)
@@ -168,6 +175,7 @@ def test_records_that_share_a_key_are_said_and_prove_nothing(site):
     assert [dead for _, dead in counted(site, day, "azure")] == [False]
 
 
+@pytest.mark.slow
 def test_a_key_that_is_too_short_is_said_and_one_that_fits_can_be_named(tmp_path):
     """I1: the key that the advice asks for tells the records apart."""
     for key, code in ((["date", "currency"], 65), (["date", "vendor"], 0)):

@@ -31,6 +31,7 @@ def test_a_sync_in_one_call_then_a_dry_push_and_a_real_one(desk, start):
     assert exported.as_json()["metering"]["metering_lines"] == len(rows)
 
 
+@pytest.mark.slow
 def test_a_table_that_lists_usage_in_the_database_can_be_pushed(desk, start):
     served = start(**SMALL)
     desk.use(served)
@@ -41,6 +42,7 @@ def test_a_table_that_lists_usage_in_the_database_can_be_pushed(desk, start):
         automatum.run_push(rows_of(served.sandbox), grain="week")
 
 
+@pytest.mark.slow
 def test_a_connection_that_the_notebook_itself_has_open_is_refused_with_advice_i7(desk, start):
     served = start(**SMALL)
     desk.use(served)
@@ -50,6 +52,7 @@ def test_a_connection_that_the_notebook_itself_has_open_is_refused_with_advice_i
     assert automatum.run_sync().exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_sync_ends_cleanly_when_it_is_told_to(desk, start):
     served = start(**{**SMALL, "customers": 450})
     desk.use(served)
@@ -62,6 +65,7 @@ def test_a_sync_ends_cleanly_when_it_is_told_to(desk, start):
     assert pages == [1, 2, 3, 4, 5]  # I3
 
 
+@pytest.mark.slow
 def test_two_pipelines_of_different_names_load_different_tables_into_one_dataset(desk, start):
     """As tasks of a scheduler do; each brings its own staging dataset."""
     desk.use(start(**SMALL))
@@ -78,6 +82,7 @@ def days(desk):
     return {day for (day,) in desk.query("SELECT DISTINCT date FROM analytics_revenue WHERE _deleted_at IS NULL")}
 
 
+@pytest.mark.slow
 def test_a_backfill_of_some_days_leaves_none_out_for_ever_i1(desk, start):
     """Days in the middle are loaded first; the next sync must not take the last of them for its cursor."""
     served = start(**{**SMALL, "days": 100})
@@ -102,6 +107,7 @@ def test_a_backfill_of_some_days_leaves_none_out_for_ever_i1(desk, start):
     assert entry.query["startDate"] == (last - timedelta(days=35)).isoformat()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("--until", "2020-01-01"), ("--since", "2999-01-01")])
 def test_days_of_which_there_are_none_are_refused(desk, start, arguments):
     served = start(**SMALL)

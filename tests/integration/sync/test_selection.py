@@ -21,6 +21,7 @@ def site(tmp_path):
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "filters", [{"vendor": "aws"}, {"status": "active"}, {"vendor": "azure", "status": "inactive"}]
 )
@@ -38,6 +39,7 @@ def test_filters_are_sent_and_load_what_they_name(site, filters):
     assert (again.counts("customers")[:3], site.live("customers")) == ((0, 0, 0), set(sandbox.ids("customers")))
 
 
+@pytest.mark.slow
 def test_a_server_that_ignores_filters_is_checked(site):
     """I1: rows of another kind are not loaded; one that does not say what it is is; the sweep adds up all the same."""
     rows = [
@@ -63,6 +65,7 @@ def test_a_server_that_ignores_filters_is_checked(site):
         assert site.live("customers") == {row["id"] for row in rows}
 
 
+@pytest.mark.slow
 def test_reports_have_no_filters(site):
     """A filter concerns the lists; reports are read whole, and still tell what is gone."""
     site.serve(customers=5, days=3)
@@ -74,6 +77,7 @@ def test_reports_have_no_filters(site):
 # Bounds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "kind"), [("bind", "moment"), ("call", "text"), ("bind", "day")])
 def test_a_range_is_loaded_and_nothing_else(desk, start, how, kind):
     """I1: from `initial_value` on, before `end_value`, by moment and not by spelling; I2: nothing is deleted."""
@@ -111,6 +115,7 @@ def test_a_range_is_loaded_and_nothing_else(desk, start, how, kind):
     assert desk.query("SELECT count(*) FROM customers WHERE _deleted_at IS NOT NULL") == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_range_deletes_nothing_and_leaves_the_rest_alone(site):
     """I2: rows outside of it are not missing, those within it are not looked for."""
     sandbox = site.serve(customers=120)
@@ -146,6 +151,7 @@ def test_a_moment_without_a_zone_is_utc():
     assert not made.everything
 
 
+@pytest.mark.slow
 def test_a_cut_resource_leaves_nothing_behind_for_good(desk, start):
     """I1: `add_limit` may cut between a row and its children; the next run brings both."""
     served = start(customers=5, entitlements=20)

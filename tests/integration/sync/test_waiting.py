@@ -35,12 +35,14 @@ def test_what_was_read_is_loaded_before_a_long_wait_and_not_after_it(site):
     assert held == [200], "a token and two pages, then the wait"
 
 
+@pytest.mark.slow
 def test_a_short_wait_is_not_worth_a_load_package(site):
     connection = connect(site.resolved(application_limits=[[3, 3]], metering_reserve=0), clock=site.clock)
     sync(connection, site.pipeline(), ("customers",))
     assert site.query("SELECT count(DISTINCT load_id) FROM _dlt_loads") == [(1,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["--no-wait"], ["--max-wait", "30"]])
 def test_a_run_that_must_not_wait_loads_and_says_when_to_come_back(start, desk, options):
     desk.use(start(**VOLUME))
@@ -57,6 +59,7 @@ def test_a_run_that_must_not_wait_loads_and_says_when_to_come_back(start, desk, 
     assert again.json["resume_at"] >= ran.json["resume_at"]
 
 
+@pytest.mark.slow
 def test_a_wait_shows_beside_the_progress_bar(site, monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr(render, "err", Console(file=screen, force_terminal=True, width=200))

@@ -59,6 +59,7 @@ def test_a_copy_over_a_folder_is_a_matter_of_configuration(database, tmp_path):
         refresh(database, tmp_path / "folder")
 
 
+@pytest.mark.slow
 def test_a_sync_leaves_a_copy_with_what_it_loaded(desk, start, tmp_path):
     served = start(**SMALL)
     desk.use(served)

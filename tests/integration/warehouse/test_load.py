@@ -8,6 +8,7 @@ from automatum.warehouse.pipeline import open_pipeline
 from tests.support.desk import SMALL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["database", "dataset", "application", "nothing"])
 def test_what_was_read_for_another_place_or_application_is_not_loaded_i1(desk, start, other):
     """dlt has one working folder for a pipeline, wherever it loads to and whomever it asks."""

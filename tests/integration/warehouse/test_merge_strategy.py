@@ -37,6 +37,7 @@ def test_a_table_format_that_the_destination_does_not_have_costs_no_request(site
     assert site.served.sandbox.requests() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fresh", [True, False])
 def test_tables_of_another_format_are_refused(site, fresh):
     """I1: dlt would go on with the old one, and child lists would not be seen to as it needs; the files tell, and so
@@ -67,6 +68,7 @@ def test_history_is_refused_where_nothing_can_be_read_back(site):
     assert "customers" not in loaded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("life", ["Delta"], indirect=True)
 def test_a_row_that_is_read_twice_in_a_package_is_held_once(life, monkeypatch):
     """I1: an upsert would double it in the first package, and fail for ever on the next."""

@@ -105,6 +105,7 @@ def test_a_price_is_text(price, text):
 AMOUNT = st.decimals(0, 10**9, places=6)
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=200, deadline=None)
 @given(st.lists(st.tuples(AMOUNT, AMOUNT), min_size=1, max_size=25))
 def test_the_other_side_reads_what_was_meant(amounts):

@@ -137,6 +137,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda one: one.table)
 @given(data=st.data())
 def test_nothing_that_was_sent_is_lost(endpoint, data):
@@ -162,6 +163,7 @@ def test_nothing_that_was_sent_is_lost(endpoint, data):
             assert any(str(one).lower().startswith(str(value).lower()[:4]) or one is not None for one in held)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=5), json_values), st.dictionaries(st.text(max_size=5), json_values))
 def test_the_hash_differs_when_and_only_when_the_record_does(one, other):
     table = Table(CUSTOMERS)

@@ -189,6 +189,7 @@ schedules = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, print_blob=True)
 @given(st.integers(0, 60), schedules)
 def test_a_complete_sweep_has_every_row_that_was_there_throughout(rows, events):

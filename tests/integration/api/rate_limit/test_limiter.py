@@ -106,6 +106,7 @@ windows = st.lists(
 ).map(tuple)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     application=windows,
@@ -125,6 +126,7 @@ def test_no_server_ever_counts_more_than_its_limit(
     assert seconds <= 1.01 * best + latencies * count + 0.01 * count, "slower than the windows demand"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latencies", [0.0, 0.3])
 def test_the_vendors_quota_is_used_to_the_full(latencies):
     server, seconds, _ = run((APPLICATION_LIMITS, ORGANIZATION_LIMITS), 2500, latencies, 0.0, 7, 4)
@@ -446,6 +448,7 @@ def test_an_absurd_hold_holds_nobody(clock, budget, seconds):
 # ---- telling how long
 
 
+@pytest.mark.slow
 def test_the_forecast_is_what_then_happens(clock, budget):
     quota = vendor(clock)
     spend(quota, budget, 20)

@@ -309,6 +309,7 @@ def hurry(quota, counts, place, until):
         counts[place] += 1
 
 
+@pytest.mark.slow
 def test_nobody_starves_however_many_change_the_tally_at_once(build, valkey):
     """Eight that do nothing else: each comes through again and again, though all swap the same key."""
     clock, counts = SystemClock(), [0] * 8
@@ -323,6 +324,7 @@ def test_nobody_starves_however_many_change_the_tally_at_once(build, valkey):
     assert min(counts) >= 3, counts
 
 
+@pytest.mark.slow
 def test_one_far_away_is_not_starved_by_those_nearby(build, valkey, relay):
     """5 ms away from the server, against two whose answers take 10 ms, as no API is faster."""
     relay.delay = 0.0025

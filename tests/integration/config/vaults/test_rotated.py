@@ -187,6 +187,7 @@ def token_requests(sandbox):
     return len(sandbox.requests("/oauth/token"))
 
 
+@pytest.mark.slow
 def test_a_rotation_in_the_middle_of_a_sync_goes_unnoticed(start, desk, put, tmp_path):
     """I1: all rows arrive. I6: neither secret shows, nor is it in dlt's folders, traces and packages."""
     sandbox = ready(start, desk, put)
@@ -204,6 +205,7 @@ def test_a_rotation_in_the_middle_of_a_sync_goes_unnoticed(start, desk, put, tmp
         assert [path for path in written if secret.encode() in path.read_bytes()] == []
 
 
+@pytest.mark.slow
 def test_a_dead_secret_that_nobody_replaced_ends_the_sync_as_before(start, desk):
     sandbox = ready(start, desk, in_toml(desk))
     sandbox.after(2, lambda: new_secret(sandbox), path="/api/v1/")
@@ -268,6 +270,7 @@ def test_credentials_given_by_hand_are_not_replaced(start, desk):
     assert token_requests(served.sandbox) == 1
 
 
+@pytest.mark.slow
 def test_dlts_own_vaults_are_asked_again(aws, start, desk, monkeypatch):  # noqa: F811
     served = start(customers=3, entitlements=0, private_offers=0, days=1)
     desk.use(served)

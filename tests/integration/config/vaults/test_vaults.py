@@ -44,6 +44,7 @@ def asked(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_credentials_come_from_the_vault_by_one_lookup(secret, desk, asked):
     secret.put({**BOTH, "quota_url": "memory://"})
     desk.set(secrets_from=secret.address)
@@ -105,6 +106,7 @@ def test_an_organization_never_gets_the_credentials_of_another(secret, desk):
     assert caught.value.exit_code == 78
 
 
+@pytest.mark.slow
 def test_an_organization_without_a_secret_does_not_stop_the_others(secret, desk, start):
     served = start(customers=3, entitlements=0, private_offers=0, days=1)
     secret.put({"client_id": served.client_id, "client_secret": served.client_secret}, "globex")
@@ -130,6 +132,7 @@ def test_given_credentials_ask_no_vault(desk, asked):
     assert asked == []
 
 
+@pytest.mark.slow
 def test_a_secret_that_is_not_there_is_a_matter_of_configuration(secret, desk):
     desk.set(secrets_from=secret.address)
     ran = desk.run("check", "--json")
@@ -188,6 +191,7 @@ def test_an_address_reads_as_it_was_written(address):
 # What a vault may do instead of answering.
 
 
+@pytest.mark.slow
 def test_a_vault_that_is_down_is_unreachable_after_bounded_attempts(desk, monkeypatch):
     monkeypatch.setenv("VAULT_TOKEN", "vault-token-canary")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
@@ -306,6 +310,7 @@ def test_a_deleted_vault_secret_is_not_there(bao):  # noqa: F811
     assert place.read() == BOTH
 
 
+@pytest.mark.slow
 def test_what_aws_refuses_is_told(aws, desk, monkeypatch):  # noqa: F811
     aws.put("not-json", CANARY)
     desk.set(secrets_from="aws-secretsmanager://eu-central-1/not-json")
@@ -341,6 +346,7 @@ def test_each_refusal_of_aws_has_its_exit_code(aws, monkeypatch, code, status, e
     assert caught.value.__context__ is None
 
 
+@pytest.mark.slow
 def test_nothing_of_a_secret_is_logged_however_much_is(secret, desk, caplog):
     secret.put(BOTH)
     desk.set(secrets_from=secret.address)

@@ -216,6 +216,7 @@ ALLOWED = {
 """Written down a second time on purpose; whatever is not here changes nothing."""
 
 
+@pytest.mark.slow
 def test_only_the_allowed_steps_change_anything(ledger):
     """I5, every state with everything that can be done to it."""
     hours = itertools.count()

@@ -222,6 +222,7 @@ class Billing:
                 ledger.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind, walks", [("sqlite", 60), ("postgres", 25)])
 def test_whatever_happens_nothing_is_billed_twice_or_lost(kind, walks, tmp_path):
     """I5. Random walks: a state machine of hypothesis finds nothing here, since few of its steps come to anything."""

@@ -193,6 +193,7 @@ def test_what_could_be_either_stays_unknown(ledger):
     assert set(states(ledger).values()) == {"unknown"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -299,6 +300,7 @@ def test_what_the_api_refused_and_is_said_to_have_taken_is_told(ledger):
     assert told.accepted == [] and "holds as rejected" in told.left[0].reason
 
 
+@pytest.mark.slow
 def test_the_order_of_events_does_not_matter(ledger):
     """The last word on each line is the same, however they come."""
     bodies = [[make_line(24 * number, dimension="api", units=str(number + 1))] for number in range(12)]

@@ -279,6 +279,7 @@ def test_dictionary_columns():
     assert judge(coded)[0].customer_id == "cust_1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "parquet", "table", "frame", "sql"])
 def test_rows_are_numbered_through_all_batches(form, monkeypatch, warehouse):
     count = 2 * readers.BATCH + 3

@@ -89,6 +89,7 @@ def check_play(workshop, application, organization, clients, count, latency, sha
     assert all(player.finished for player in players)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind_of_latency", ["short", "long"])
 def test_no_server_ever_counts_more_than_its_limit_whoever_sends(workshop, kind_of_latency):
     latencies = (0.0, 0.02) if kind_of_latency == "short" else (0.7, 5.0)
@@ -205,6 +206,7 @@ def events(workshop):
     return Machine
 
 
+@pytest.mark.slow
 def test_whatever_happens_no_request_is_counted_less_than_it_is(workshop):
     run_state_machine_as_test(
         events(workshop),

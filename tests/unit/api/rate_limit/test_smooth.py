@@ -104,6 +104,7 @@ class Client:
             self.quota.hold(wait, "answered 429", headers={})
 
 
+@pytest.mark.slow
 @settings(max_examples=60 * LONG, deadline=None, derandomize=True, database=None)
 @given(
     kind=st.sampled_from((Counters, Tokens, Leak)),
@@ -127,6 +128,7 @@ def test_a_server_that_takes_no_bursts_refuses_once_at_most(kind, limit, seconds
     assert len(client.refused) <= 1
 
 
+@pytest.mark.slow
 @settings(max_examples=6 * LONG, deadline=None, derandomize=True, database=None)
 @given(
     kind=st.sampled_from((Counters, Tokens, Leak)),

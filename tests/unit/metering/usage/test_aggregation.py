@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ AT = datetime(2026, 11, 24, 10, 15, tzinfo=UTC)
 SEED = 20261124
 
 
+@pytest.mark.slow
 def test_ten_thousand_rows_come_to_the_sum_of_their_cents():
     """Totals equal sums of integers (millionths of a unit, billionths of a dollar) that share no code with ours."""
     print("seed", SEED)
@@ -134,6 +136,7 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=200, deadline=None)
 @given(ROWS, st.randoms(use_true_random=False), st.sampled_from(["hour", "day"]))
 def test_order_changes_nothing_and_no_row_is_lost(specs, chance, grain):

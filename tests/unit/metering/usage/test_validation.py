@@ -275,6 +275,7 @@ ANYTHING = st.one_of(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=400, deadline=None)
 @given(st.dictionaries(st.sampled_from([*usage(), "usage_date", "title", "description", "per"]), ANYTHING))
 def test_whatever_a_row_holds_it_is_judged(values):
