@@ -1,7 +1,7 @@
 """A place of its own for each test: folder, home, dlt's folders, environment; and sandboxes served on real sockets."""
 
 import os
-import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -39,28 +39,11 @@ def desk(isolated, monkeypatch):
     return Desk(Path.cwd(), monkeypatch)
 
 
-@pytest.fixture(scope="session")
-def stopping():
-    """Threads in which servers stop: each takes a sixth of a second, which no test has to wait for."""
-    threads = []
-    yield threads
-    for thread in threads:
-        thread.join()
-
-
 @pytest.fixture
-def start(stopping):
+def start():
     """Serve a sandbox with these options; no limits unless they are given."""
-    servers = []
-
-    def begin(**options):
-        servers.append(serve(SandboxConfig(**{"limits": None, **options})))
-        return servers[-1]
-
-    yield begin
-    for served in servers:
-        stopping.append(threading.Thread(target=served.stop))
-        stopping[-1].start()
+    with ExitStack() as servers:
+        yield lambda **options: servers.enter_context(serve(SandboxConfig(**{"limits": None, **options})))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -15,19 +16,56 @@ from .connection import SandboxProtocol
 from .sandbox import Sandbox
 
 _START_SECONDS, _STOP_SECONDS = 10.0, 10.0
+_TICK_SECONDS = 0.1
+"""uvicorn's own: every tenth tick updates the `Date` header, and a tick notices a signal."""
+_GRACE_SECONDS = 1.0
+"""Time for running requests to end before they are cancelled."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that tells when it is ready."""
+    """uvicorn with a ready event and a stop that takes milliseconds.
+
+    uvicorn's own main loop and shutdown sleep for 0.1 s each, and a test suite stops hundreds of sandboxes.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start listening, then tell."""
+        """Start listening, then set `ready`."""
         await super().startup(sockets)
+        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
         self.ready.set()
+
+    def stop(self) -> None:
+        """Stop from another thread."""
+        self.should_exit = True
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped already
+            self._loop.call_soon_threadsafe(self._stopped.set)
+
+    async def main_loop(self) -> None:
+        """Wait for `stop` or a signal."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 1
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), _TICK_SECONDS)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the listeners and idle connections, wait for running requests, then cancel those that are left."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or ():
+            listener.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        end = self._loop.time() + _GRACE_SECONDS
+        while (state.connections or state.tasks) and not self.force_exit and self._loop.time() < end:
+            await asyncio.sleep(0.001)
+        for task in state.tasks:
+            task.cancel()
 
 
 def _make_server(sandbox: Sandbox) -> _Server:
@@ -43,7 +81,6 @@ def _make_server(sandbox: Sandbox) -> _Server:
         access_log=False,
         server_header=False,
         timeout_keep_alive=sandbox.config.keep_alive_seconds,
-        timeout_graceful_shutdown=1,
     )
     return _Server(config)
 
@@ -95,7 +132,7 @@ class Serving:
     def stop(self) -> None:
         """Stop serving; open connections are closed. May be called again."""
         self.sandbox.closing = True
-        self._server.should_exit = True
+        self._server.stop()
         self._thread.join(_STOP_SECONDS)
         if self._thread.is_alive():
             raise RuntimeError(f"the sandbox did not stop within {_STOP_SECONDS:.0f} s")

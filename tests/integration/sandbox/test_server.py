@@ -43,6 +43,19 @@ def test_start_and_stop_are_quick_and_clean() -> None:
         requests.get(served.base_url, timeout=5)
 
 
+def test_stop_does_not_wait_for_an_idle_connection() -> None:
+    """uvicorn alone takes 0.2 s; the best of three counts, because the machine may be busy."""
+    seconds = []
+    for _ in range(3):
+        served = serve(SandboxConfig(customers=5))
+        with requests.Session() as session:
+            session.get(served.base_url, timeout=5)
+            before = time.monotonic()
+            served.stop()
+            seconds.append(time.monotonic() - before)
+    assert min(seconds) < 0.1
+
+
 def test_taken_port_is_an_error(client: Client) -> None:
     with pytest.raises(OSError, match="in use"):
         serve(SandboxConfig(customers=1), port=int(client.served.base_url.rpartition(":")[2]))
