@@ -12,7 +12,7 @@ import sys
 
 import dlt
 
-from automatum import metering_usage
+from automatum import PushOptions, metering_usage
 
 USAGE = "usage_by_hour"
 
@@ -23,7 +23,7 @@ def main(confirm: bool) -> None:
     pipeline = dlt.pipeline(
         "automatum", destination=dlt.destinations.duckdb("marketplace.duckdb"), dataset_name="automatum"
     )
-    print(pipeline.run(metering_usage(USAGE, confirm=confirm)))
+    print(pipeline.run(metering_usage(USAGE, PushOptions(confirm=confirm))))
 
 
 if __name__ == "__main__":

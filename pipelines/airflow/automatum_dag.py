@@ -247,9 +247,11 @@ def automatum() -> None:
         # A push checks usage against these two, so they have to be fresh; or left out on purpose, which is a skip.
         @task(trigger_rule="none_failed")
         def push(organization: str | None) -> dict[str, Any]:
+            from pathlib import Path
+
             from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-            from automatum import run_push
+            from automatum import PushOptions, Target, run_push
             from automatum.api.rate_limit import NO_WAIT
             from automatum.config.airflow import airflow_settings
             from automatum.config.settings import resolve_settings
@@ -269,14 +271,18 @@ def automatum() -> None:
                         )
                     summary = run_push(
                         told["usage"].replace("{organization}", organization or ""),
-                        organization=organization,
-                        confirm=told["confirm"],
-                        grain=told["grain"],
-                        destination=told["destination"] or warehouse.destination or "duckdb",
-                        dataset=told["dataset"],
-                        database=told["database"] or warehouse.database or "marketplace.duckdb",
-                        max_wait=NO_WAIT,
-                        lock_wait=LOCK_WAIT,
+                        PushOptions(
+                            organization=organization,
+                            confirm=told["confirm"],
+                            grain=told["grain"],
+                            target=Target(
+                                told["destination"] or warehouse.destination or "duckdb",
+                                told["dataset"],
+                                Path(told["database"] or warehouse.database or "marketplace.duckdb"),
+                            ),
+                            max_wait=NO_WAIT,
+                            lock_wait=LOCK_WAIT,
+                        ),
                     )
             except AutomatumError as error:
                 conclude(error.exit_code, getattr(error, "resume_at", None), str(error), told["earliest_return"])

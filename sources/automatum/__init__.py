@@ -21,20 +21,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .metering.dlt import metering_destination, metering_usage
+    from .metering.options import PushOptions
     from .metering.run import run_push
     from .source import automatum_source
     from .sync.run import run_sync
+    from .warehouse.target import Target
 
 __version__ = "0.1.0"
 
 _MODULES = {
+    "PushOptions": ".metering.options",
+    "Target": ".warehouse.target",
     "automatum_source": ".source",
     "metering_destination": ".metering.dlt",
     "metering_usage": ".metering.dlt",
     "run_push": ".metering.run",
     "run_sync": ".sync.run",
 }
-__all__ = ["automatum_source", "metering_destination", "metering_usage", "run_push", "run_sync"]
+__all__ = [
+    "PushOptions",
+    "Target",
+    "automatum_source",
+    "metering_destination",
+    "metering_usage",
+    "run_push",
+    "run_sync",
+]
 
 
 def __getattr__(name: str) -> Any:

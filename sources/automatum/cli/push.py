@@ -20,6 +20,7 @@ from ..metering.ledger.reconcile import Reconciled, settle_by_events, settle_by_
 from ..metering.ledger.states import State
 from ..metering.ledger.webhook_events import read_events
 from ..metering.model import Grain
+from ..metering.options import PushOptions
 from ..metering.push import send_planned
 from ..metering.run import run_push
 from ..metering.usage.sql import read_dicts
@@ -108,22 +109,19 @@ def push_usage(
     def work() -> int:
         if usage is None:
             raise ConfigurationError("--usage", "not given.", "Name a file, a table or view, or 'sql:SELECT ...'.")
-        summary = run_push(
-            usage,
+        options = PushOptions(
             organization=organization,
             confirm=confirm,
-            grain=cast(Grain, grain),
-            destination=destination,
-            dataset=dataset,
-            database=database,
+            target=Target(destination, dataset, database),
             ledger_url=ledger_url,
             mapping=_mapping(mapping or []),
+            grain=cast(Grain, grain),
             late_ok=late_ok,
             unchecked=unchecked,
             max_wait=longest_wait(no_wait, max_wait),
             lock_wait=lock_wait,
-            stop=stop_on_signals(),
         )
+        summary = run_push(usage, options, stop=stop_on_signals())
         return reporter.finished(summary, summary.as_json(), lambda: display.show_push(summary))
 
     reporter = Reporter("push", as_json, quiet, notify, notify_on)

@@ -63,7 +63,7 @@ class Classification:
 
 
 def classify(
-    rows: Iterable[tuple[int, dict[str, Any]]], grain: Grain, now: datetime, entitled: Eligibility | None
+    rows: Iterable[tuple[int, dict[str, Any]]], grain: Grain, now: datetime, eligibility: Eligibility | None
 ) -> tuple[list[Line], Classification]:
     """Validate rows and sum them to lines; what cannot be sent is named, row by row.
 
@@ -71,7 +71,7 @@ def classify(
         rows: Numbered rows, from `read_usage`.
         grain: Hour or day.
         now: The current time, aware.
-        entitled: What the synced tables say; None if there are none.
+        eligibility: What the synced tables say; None if there are none.
 
     Returns:
         The lines, and an intake that holds only what was refused.
@@ -90,7 +90,7 @@ def classify(
     intake.open_rows = summed.open_rows
     lines = []
     for line in summed.lines:
-        why = entitled.why_not(line) if entitled else None
+        why = eligibility.why_not(line) if eligibility else None
         if why:
             refuse(intake, line, why)
             continue

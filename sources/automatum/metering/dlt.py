@@ -1,27 +1,27 @@
-"""The push for dlt users: a destination that any resource can feed, and a resource that tells what came of it.
+"""The push for dlt users: a destination for the rows of any resource, and a resource that yields the results.
 
-    pipeline = dlt.pipeline("usage", destination=metering_destination(confirm=True))
+    pipeline = dlt.pipeline("usage", destination=metering_destination(PushOptions(confirm=True)))
     pipeline.run(my_usage)                                     # rows with the columns of `automatum push --usage`
 
     pipeline = dlt.pipeline("automatum", destination="duckdb", dataset_name="marketplace")
-    pipeline.run(metering_usage("sql:SELECT * FROM usage_by_hour", confirm=True))
+    pipeline.run(metering_usage("sql:SELECT * FROM usage_by_hour", PushOptions(confirm=True)))
 
-Both are `push`: what was accepted is not sent again, so that a load job may be repeated; a row that is refused is
-written down and told, and does not make the job fail.
+Both push like `automatum push`. Accepted lines are not sent again, so a load job can be repeated. A refused row is
+recorded and logged; it does not fail the job.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import dlt
 from dlt.common.destination.exceptions import DestinationTerminalException, DestinationTransientException
 from dlt.common.schema import TTableSchema
 from dlt.extract import DltResource
 
-from ..api.session import connect
+from ..api.session import open_connection
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.clock import Clock, SystemClock
 from ..core.errors import ApiUnreachable, AutomatumError, MoreToDo
@@ -30,36 +30,31 @@ from .eligibility import read_eligibility
 from .export import LINES_KEY, entries_table, owner_of
 from .ledger.ledger import Ledger
 from .ledger.location import find_ledger
-from .model import Grain
+from .options import PushOptions
 from .push import PushSummary, push
 from .usage.usage import read_usage
 
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
 logger = logging.getLogger("automatum")
+
+_DEFAULTS = PushOptions()
 
 
 def metering_destination(
-    *,
-    confirm: bool = False,
-    grain: Grain = "hour",
-    late_ok: bool = False,
-    ledger_url: str | None = None,
-    mapping: Mapping[str, str] | None = None,
-    settings: AutomatumSettings | None = None,
-    clock: Clock | None = None,
+    options: PushOptions = _DEFAULTS, *, settings: AutomatumSettings | None = None, clock: Clock | None = None
 ) -> Any:
     """A dlt destination that reports the rows of its tables to the marketplaces.
 
-    A line is summed from the rows of one load file; dlt writes one file a table and load, unless it is told to rotate
-    them (`data_writer.file_max_items`). Rows of an hour that went out in an earlier file show as a conflict.
+    A line is summed from the rows of one load file. dlt writes one file per table and load, unless it is configured to
+    rotate files (`data_writer.file_max_items`). Rows of an hour that was sent from an earlier file become a conflict.
 
     Args:
-        confirm: Send. Without it each file is only looked over, and the log says what it would mean.
-        grain: Sum by the hour or by the day.
-        late_ok: Send what is past the strictest known limit, too.
-        ledger_url: Where it is kept what was sent; None for what the settings say.
-        mapping: Our name of a column to the name in the rows.
+        options: What to do. Without `confirm` each file is only checked, and the log says what would be sent. The rows
+            are not checked against synced tables, so `target` and `unchecked` have no effect.
         settings: Resolved settings; None to read them from dlt's configuration.
-        clock: Time; None for the machine's.
+        clock: Time; None for the machine's clock.
 
     Returns:
         A destination for `dlt.pipeline`.
@@ -68,58 +63,52 @@ def metering_destination(
     @dlt.destination(batch_size=0, loader_file_format="parquet", name="automatum_metering")
     def report(items: Any, table: TTableSchema) -> None:
         try:
-            summary = _push(items, mapping, confirm, grain, late_ok, ledger_url, settings, clock)
+            summary = _push(items, options, settings, clock)
         except (ApiUnreachable, MoreToDo) as error:
             raise DestinationTransientException(str(error)) from None
         except AutomatumError as error:
             raise DestinationTerminalException(str(error)) from None
-        _tell(summary, str(table.get("name")))
-        for stop in summary.errors:
+        _log(summary, str(table.get("name")))
+        for stopped in summary.errors:
             # What was not sent is planned in the ledger: the repeated job, or the next push, goes on with it.
-            if isinstance(stop, (ApiUnreachable, MoreToDo)):
-                raise DestinationTransientException(str(stop))
-            raise DestinationTerminalException(str(stop))
+            if isinstance(stopped, (ApiUnreachable, MoreToDo)):
+                raise DestinationTransientException(str(stopped))
+            raise DestinationTerminalException(str(stopped))
 
-    return report()
+    return report
 
 
 def metering_usage(
     usage: Any,
+    options: PushOptions = _DEFAULTS,
     *,
-    confirm: bool = False,
-    grain: Grain = "hour",
-    late_ok: bool = False,
-    ledger_url: str | None = None,
-    mapping: Mapping[str, str] | None = None,
     settings: AutomatumSettings | None = None,
     clock: Clock | None = None,
 ) -> DltResource:
-    """A resource that pushes usage and yields what the ledger then says of its lines, as `metering_lines`.
+    """A resource that pushes usage and yields the ledger's entries of its lines, as `metering_lines`.
 
     Args:
-        usage: What `automatum push --usage` takes, or an Arrow table, a pandas frame, or an iterable of dicts.
-            Relations are read from the destination of the pipeline that runs the resource.
-        confirm: Send. Without it nothing is sent and nothing yielded but what earlier pushes came to.
-        grain: Sum by the hour or by the day.
-        late_ok: Send what is past the strictest known limit, too.
-        ledger_url: Where it is kept what was sent; None for what the settings say.
-        mapping: Our name of a column to the name in the usage.
+        usage: What `automatum push --usage` takes, or an Arrow table, a pandas frame, or an iterable of dicts. Tables
+            and queries are read from the destination of the pipeline that runs the resource.
+        options: What to do. Without `confirm` nothing is sent, and the resource yields only the results of earlier
+            pushes. `target` and `lock_wait` have no effect.
         settings: Resolved settings; None to read them from dlt's configuration.
-        clock: Time; None for the machine's.
+        clock: Time; None for the machine's clock.
 
     Returns:
         A resource, merged by `line_id`.
 
     Raises:
-        AutomatumError: What ended the push, when it is iterated; after the lines that it came to.
+        AutomatumError: The push ended early. It is raised during iteration, after the lines.
     """
     owner = owner_of(settings.owner if settings else None)
 
     def lines() -> Iterator[Any]:
-        summary = _push(usage, mapping, confirm, grain, late_ok, ledger_url, settings, clock, check=True)
-        _tell(summary, "usage")
-        own = settings or resolve_settings(with_credentials=confirm)
-        with Ledger.open(find_ledger(own, ledger_url), clock or SystemClock(), create=False) as ledger:
+        pipeline = loading_pipeline()
+        summary = _push(usage, options, settings, clock, pipeline)
+        _log(summary, "usage")
+        own = settings or resolve_settings(with_credentials=options.confirm, organization=options.organization)
+        with Ledger.open(find_ledger(own, options.ledger_url), clock or SystemClock(), create=False) as ledger:
             found = list(ledger.fetch(summary.line_ids).values())
         if found:
             yield entries_table([{**owner, **entry.as_row()} for entry in found], LINES_KEY)
@@ -137,32 +126,32 @@ def metering_usage(
 
 def _push(
     usage: Any,
-    mapping: Mapping[str, str] | None,
-    confirm: bool,
-    grain: Grain,
-    late_ok: bool,
-    ledger_url: str | None,
+    options: PushOptions,
     settings: AutomatumSettings | None,
     clock: Clock | None,
-    *,
-    check: bool = False,
+    pipeline: SupportsPipeline | None = None,
 ) -> PushSummary:
-    settings = settings or resolve_settings(with_credentials=confirm)
+    settings = settings or resolve_settings(with_credentials=options.confirm, organization=options.organization)
     clock = clock or SystemClock()
-    pipeline = loading_pipeline() if check else None
+    session = None
+    if options.confirm:
+        session = open_connection(settings, clock, max_minutes=options.max_minutes, max_wait=options.max_wait)
+    eligibility = None
+    if pipeline is not None and not options.unchecked:
+        eligibility = read_eligibility(pipeline, settings.owner)
     return push(
-        connect(settings, clock=clock) if confirm else None,
-        read_usage(usage, pipeline=pipeline, mapping=mapping),
-        find_ledger(settings, ledger_url),
+        session,
+        read_usage(usage, pipeline=pipeline, mapping=options.mapping),
+        find_ledger(settings, options.ledger_url),
         clock,
-        grain=grain,
-        late_ok=late_ok,
-        entitled=read_eligibility(pipeline, settings.owner) if pipeline else None,
+        grain=options.grain,
+        late_ok=options.late_ok,
+        eligibility=eligibility,
     )
 
 
-def _tell(summary: PushSummary, table: str) -> None:
-    """Each row that is not billed, with its reason; and the sums."""
+def _log(summary: PushSummary, table: str) -> None:
+    """Each row that is not billed, with its reason; and the totals."""
     for refusal in summary.intake.refused:
         logger.warning("%s, row %d is not billed: %s", table, refusal.row, refusal.reason)
     logger.info("%s: %s, %s, charged %s", table, summary.verdict, summary.lines, summary.charged)

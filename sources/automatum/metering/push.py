@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -181,27 +181,25 @@ class PushSummary:
 
 
 def push(
-    connection: ApiSession | None,
+    session: ApiSession | None,
     rows: Iterable[tuple[int, dict[str, Any]]],
     ledger_url: str,
     clock: Clock,
     *,
     grain: Grain = "hour",
     late_ok: bool = False,
-    entitled: Eligibility | None = None,
-    on_body: Callable[[int], None] | None = None,
+    eligibility: Eligibility | None = None,
 ) -> PushSummary:
     """Report usage to the marketplaces, or say what that would mean.
 
     Args:
-        connection: The API; None for a dry run, which sends nothing and writes nothing.
+        session: The API; None for a dry run, which sends nothing and writes nothing.
         rows: Numbered rows, from `read_usage`.
         ledger_url: Where it is kept what was sent.
         clock: Time.
         grain: Sum by the hour or by the day.
         late_ok: Send what is past the strictest known limit, too.
-        entitled: What the synced tables say; None to check nothing against them.
-        on_body: Called after each call with the number of its lines.
+        eligibility: What the synced tables say; None to check nothing against them.
 
     Returns:
         What was done. What ended it early is in it; what was not sent is planned, and goes out with the next push.
@@ -213,69 +211,67 @@ def push(
         DestinationError: The ledger's database, or the warehouse, cannot be reached.
     """
     now = utc(clock.time())
-    lines, intake = classify(rows, grain, now, entitled)
+    lines, intake = classify(rows, grain, now, eligibility)
     refuse_network(ledger_url)
-    if connection is None:
+    if session is None:
         with Ledger.open(ledger_url, clock, create=False) as ledger:
             sort_out(intake, ledger.compare(lines), now, late_ok)
-            left_over, too_late = _left_over(ledger, lines, now, late_ok, entitled)
+            left_over, too_late = _left_over(ledger, lines, now, late_ok, eligibility)
             return PushSummary("dry_run", intake, ledger.place, left_over=left_over, too_late=too_late)
     with Ledger.open(ledger_url, clock, create=True) as ledger, ledger.run() as run:
         recovered = run.recover()
         if recovered:
             logger.warning("%d lines of a push that died are unknown: settle them by automatum push resolve", recovered)
         sort_out(intake, ledger.compare(lines), now, late_ok)
-        left_over, too_late = _left_over(ledger, lines, now, late_ok, entitled)
+        left_over, too_late = _left_over(ledger, lines, now, late_ok, eligibility)
         if intake.to_send or left_over:
-            require_metering(connection)
+            require_metering(session)
         _write_down(ledger, run, intake, too_late)
-        sending = Sender(connection.transport, run, on_body)
+        sending = Sender(session.transport, run)
         sent = sending.send(bodies([*intake.to_send, *left_over], utc(clock.time())))
         _tell(intake, sent)
-        return _summary(connection, intake, ledger, sent, left_over, too_late)
+        return _summary(session, intake, ledger, sent, left_over, too_late)
 
 
 def send_planned(
-    connection: ApiSession,
+    session: ApiSession,
     ledger: Ledger,
     clock: Clock,
     line_ids: Collection[str] | None = None,
-    on_body: Callable[[int], None] | None = None,
 ) -> PushSummary:
     """Send what the ledger holds as planned, such as after `Ledger.retry`.
 
     Args:
-        connection: The API.
+        session: The API.
         ledger: What is planned in it.
         clock: Time.
         line_ids: Only these; None for all.
-        on_body: Called after each call with the number of its lines.
 
     Raises:
         AccessError: The credentials are refused, or `write:metering` is not granted.
         ApiUnreachable: The token endpoint gives no answer.
         DestinationError: The ledger's database cannot be reached.
     """
-    require_metering(connection)
+    require_metering(session)
     with ledger.run() as run:
         run.recover()
         # Whoever lets them go out knows that they are late.
         left_over, _ = _left_over(ledger, [], utc(clock.time()), late_ok=True)
         left_over = [line for line in left_over if line_ids is None or line.id in line_ids]
         intake = Classification()
-        sent = Sender(connection.transport, run, on_body).send(bodies(left_over, utc(clock.time())))
-        return _summary(connection, intake, ledger, sent, left_over)
+        sent = Sender(session.transport, run).send(bodies(left_over, utc(clock.time())))
+        return _summary(session, intake, ledger, sent, left_over)
 
 
-def require_metering(connection: ApiSession) -> None:
+def require_metering(session: ApiSession) -> None:
     """Raise `ScopeMissing` if the token says that it does not grant `write:metering`."""
-    granted = connection.transport.tokens.scopes()
+    granted = session.transport.tokens.scopes()
     if granted is not None and METERING_SCOPE not in granted:
         raise ScopeMissing({"push": METERING_SCOPE}, granted)
 
 
 def _left_over(
-    ledger: Ledger, lines: list[Line], now: datetime, late_ok: bool, entitled: Eligibility | None = None
+    ledger: Ledger, lines: list[Line], now: datetime, late_ok: bool, eligibility: Eligibility | None = None
 ) -> tuple[list[Line], list[Line]]:
     """What an earlier push has planned and not sent, and this one does not hold: to be sent, and too late for it.
 
@@ -285,7 +281,7 @@ def _left_over(
         return [], []
     mine = {line.id for line in lines}
     planned = [entry.line for entry in ledger.lines(["planned"]) if entry.line_id not in mine]
-    planned = [line for line in planned if entitled is None or entitled.why_not(line) is None]
+    planned = [line for line in planned if eligibility is None or eligibility.why_not(line) is None]
     late = [line for line in planned if not late_ok and lateness(line, now) == "too late"]
     return [line for line in planned if line not in late], late
 
@@ -314,7 +310,7 @@ def _tell(intake: Classification, sent: SendResult) -> None:
 
 
 def _summary(
-    connection: ApiSession,
+    session: ApiSession,
     intake: Classification,
     ledger: Ledger,
     sent: SendResult,
@@ -322,7 +318,7 @@ def _summary(
     too_late: list[Line] | None = None,
 ) -> PushSummary:
     summary = PushSummary("complete", intake, ledger.place, sent, left_over, too_late or [])
-    summary.requests, summary.token_requests = connection.budget.requests, connection.budget.token_requests
+    summary.requests, summary.token_requests = session.budget.requests, session.budget.token_requests
     if sent.stopped:
         summary.errors.append(sent.stopped)
     if isinstance(sent.stopped, MoreToDo):

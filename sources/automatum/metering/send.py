@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -66,14 +66,12 @@ class Sender:
     Args:
         transport: The way to the API.
         run: The ledger's run.
-        on_body: Called after each body with the number of its lines.
     """
 
-    def __init__(self, transport: ApiClient, run: Run, on_body: Callable[[int], None] | None = None) -> None:
+    def __init__(self, transport: ApiClient, run: Run) -> None:
         self.sent = SendResult()
         self._transport = transport
         self._run = run
-        self._on_body = on_body
         self._todo: deque[Body] = deque()
         self._in_a_row = 0
         self._attempt: Attempt | None = None
@@ -88,8 +86,6 @@ class Sender:
             except AutomatumError as error:
                 self.sent.stopped = error
                 break
-            if self._on_body:
-                self._on_body(len(body.lines))
             if self._in_a_row >= MOST_UNKNOWN:
                 self.sent.stopped = _given_up(self.sent.unknown[-1][1])
                 break

@@ -3,7 +3,7 @@
     import automatum
 
     summary = automatum.run_sync()
-    summary = automatum.run_push("usage_by_hour")       # dry; confirm=True sends
+    summary = automatum.run_push("usage_by_hour")       # dry; PushOptions(confirm=True) sends
 
 They do what `automatum sync` and `automatum push` do, locks included, and return the summary in place of an exit code.
 """

@@ -8,7 +8,7 @@ import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from automatum import metering_destination, metering_usage
+from automatum import PushOptions, metering_destination, metering_usage
 from tests.support import ROOT
 
 HOUR = (datetime.now(timezone.utc) - timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
@@ -53,7 +53,9 @@ def test_a_destination_pushes_the_rows_of_any_resource_once(small, desk, usage, 
     bad = {**usage[0], "units": Decimal(-1)}
 
     def load():
-        pipeline = dlt.pipeline("usage", destination=metering_destination(confirm=True), pipelines_dir=str(desk.folder))
+        pipeline = dlt.pipeline(
+            "usage", destination=metering_destination(PushOptions(confirm=True)), pipelines_dir=str(desk.folder)
+        )
         return pipeline.run([*usage, bad], table_name="usage")
 
     with caplog.at_level(logging.WARNING, "automatum"):
@@ -75,7 +77,7 @@ def test_a_resource_pushes_and_tells_what_came_of_it(small, desk, usage):
         "automatum", destination=dlt.destinations.duckdb(str(desk.database)), dataset_name="automatum"
     )
     for _ in range(2):
-        pipeline.run(metering_usage(usage, confirm=True))
+        pipeline.run(metering_usage(usage, PushOptions(confirm=True)))
         told = desk.query("SELECT customer_id, dimension, units, state FROM metering_lines ORDER BY ALL")
         assert told == [(*line, "accepted") for line in wanted(usage)]
     assert pushed(small) == wanted(usage)
@@ -87,7 +89,7 @@ def test_a_resource_reads_a_relation_of_the_pipeline_that_runs_it(small, desk, u
         "automatum", destination=dlt.destinations.duckdb(str(desk.database)), dataset_name="automatum"
     )
     pipeline.run(usage, table_name="usage_by_hour")
-    pipeline.run(metering_usage("usage_by_hour", confirm=True))
+    pipeline.run(metering_usage("usage_by_hour", PushOptions(confirm=True)))
     assert pushed(small) == wanted(usage)
 
 
@@ -97,7 +99,7 @@ def test_an_api_that_is_away_fails_the_job_and_loses_nothing(small, desk, usage)
         "automatum", destination=dlt.destinations.duckdb(str(desk.database)), dataset_name="automatum"
     )
     with pytest.raises(PipelineStepFailed, match=r"127\.0\.0\.1"):
-        pipeline.run(metering_usage(usage, confirm=True))
+        pipeline.run(metering_usage(usage, PushOptions(confirm=True)))
     assert small.metering.accepted == []
 
 

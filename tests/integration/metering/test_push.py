@@ -436,7 +436,7 @@ def test_what_was_planned_and_is_refused_now_is_not_sent(tmp_path):
     with Api(first(False, error(403, "Not now"))) as api:
         books = Books(api.url, tmp_path)
         assert books.push(two_customers()).exit_code == 77
-        summary = books.push(two_customers(), entitled=Eligibility({}, None, {}))
+        summary = books.push(two_customers(), eligibility=Eligibility({}, None, {}))
         assert summary.lines["invalid"] == 2
         assert api.taken == []
         assert summary.lines["accepted"] == 0

@@ -23,9 +23,9 @@ def test_a_sync_in_one_call_then_a_dry_push_and_a_real_one(desk, start):
     dry = automatum.run_push(rows)
     assert dry.verdict == "dry_run" and dry.lines["new"] == len(rows)
     assert not served.sandbox.requests("/api/v1/metering")
-    sent = automatum.run_push(rows, confirm=True)
+    sent = automatum.run_push(rows, automatum.PushOptions(confirm=True))
     assert sent.verdict == "complete" and sent.lines["accepted"] == len(rows)
-    again = automatum.run_push(rows, confirm=True)
+    again = automatum.run_push(rows, automatum.PushOptions(confirm=True))
     assert again.as_json()["already_accepted"] == len(rows) and again.lines["accepted"] == 0
     exported = automatum.run_sync(["customers"], metering=True)
     assert exported.as_json()["metering"]["metering_lines"] == len(rows)
@@ -39,7 +39,7 @@ def test_a_table_that_lists_usage_in_the_database_can_be_pushed(desk, start):
     with pytest.raises(ConfigurationError, match="usage_by_hour"):
         automatum.run_push("usage_by_hour")
     with pytest.raises(ConfigurationError, match="neither hour nor day"):
-        automatum.run_push(rows_of(served.sandbox), grain="week")
+        automatum.run_push(rows_of(served.sandbox), automatum.PushOptions(grain="week"))
 
 
 @pytest.mark.slow

@@ -363,7 +363,7 @@ def _push(life):
 
     def report(source):
         found = read_usage(source, pipeline=life.pipeline)
-        return push(life.connect(), found, url, site.clock, entitled=read_eligibility(life.pipeline))
+        return push(life.connect(), found, url, site.clock, eligibility=read_eligibility(life.pipeline))
 
     summary = report("usage_rows")
     assert (summary.exit_code, summary.intake.refused, summary.errors) == (0, [], [])

@@ -1,0 +1,52 @@
+"""What a push does and how far it may go, in one object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..core.errors import ConfigurationError
+from ..core.file_lock import WAIT
+from ..warehouse.target import Target
+from .model import Grain
+
+_TARGET = Target()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PushOptions:
+    """Options of a push, with the defaults of `automatum push`.
+
+    Attributes:
+        organization: Name of a configured organization; None if there is only one.
+        confirm: Send. Without it nothing is sent and nothing is written.
+        grain: Sum by the `hour` or by the `day`.
+        target: Destination of tables, views and SQL queries, and of the synced tables that the usage is checked
+            against. `metering_usage` and `metering_destination` use the destination of their pipeline instead.
+        ledger_url: Database of the ledger; None for the one in the settings.
+        mapping: Our column name to the column name in the usage, where they differ.
+        late_ok: Also send what is past the strictest known deadline.
+        unchecked: Do not check against the synced customers and entitlements.
+        max_minutes: Stop cleanly after so many minutes; None for no limit.
+        max_wait: Seconds to wait for quota before the push stops cleanly; None for as long as it takes.
+        lock_wait: Seconds to wait for a program that has the DuckDB file open.
+
+    Raises:
+        ConfigurationError: `grain` is neither `hour` nor `day`.
+    """
+
+    organization: str | None = None
+    confirm: bool = False
+    grain: Grain = "hour"
+    target: Target = _TARGET
+    ledger_url: str | None = None
+    mapping: Mapping[str, str] | None = None
+    late_ok: bool = False
+    unchecked: bool = False
+    max_minutes: float | None = None
+    max_wait: float | None = None
+    lock_wait: float = WAIT
+
+    def __post_init__(self) -> None:
+        if self.grain not in ("hour", "day"):
+            raise ConfigurationError("--grain", f"{self.grain!r} is neither hour nor day.")
