@@ -85,8 +85,7 @@ class Table:
         self.endpoint = endpoint
         self.organization_id = organization_id if endpoint.by_organization else None
         self._named = {place.path for column in endpoint.columns for place in column.places}
-        # A new column or place in a later version must reach rows that did not change: it is part of their hash.
-        self._salt = hashlib.blake2b(repr((endpoint.columns, endpoint.children)).encode(), digest_size=16).digest()
+        self._salt = hashlib.blake2b(_layout(endpoint).encode(), digest_size=16).digest()
         self._key_columns = [_named(endpoint.columns, name) for name in endpoint.key]
         self._emitted: dict[str, int] = {}
         self._places: dict[str, dict[str, int]] | None = None
@@ -261,6 +260,14 @@ def child_schema(child: Child, by_organization: bool = False) -> pa.Schema:
             pa.field(REMOVED, pa.bool_()),
         ]
     )
+
+
+def _layout(endpoint: Endpoint) -> str:
+    """The columns as text. Every row's hash covers it, so that unchanged rows get the columns of a later version.
+
+    The hashes are in destinations, so the text keeps the class name `Place` that `FieldPath` had at first.
+    """
+    return repr((endpoint.columns, endpoint.children)).replace("FieldPath(", "Place(")
 
 
 def _named(columns: Iterable[Column], name: str) -> Column:
