@@ -138,13 +138,13 @@ def simulate(kind, setting, count, seed):
         clock.advance(before)
         wait = server.ask(moment())
         clock.advance(latency - before)
-        quota.settle(ticket)
+        quota.record_response(ticket)
         if wait is None:
             done += 1
         else:
             # As the transport does; only an empty bucket explains a 429, any other makes the quota spread its requests.
             jitter = min(3.0, 0.05 * wait) * rng.random()
-            quota.hold(wait + jitter, "429", headers={"X-RateLimit-Remaining": str(server.left())})
+            quota.block(wait + jitter, "429", headers={"X-RateLimit-Remaining": str(server.left())})
     return server.refused, moment() - started
 
 
@@ -156,7 +156,7 @@ def on_a_socket(kind, folder, count=160):
         apps=(AppConfig(scopes=("read:customers",)),),
     )  # fmt: skip
     with serve(config) as served:
-        connection = connect(
+        session = connect(
             resolve_settings(
                 {
                     "base_url": served.base_url,
@@ -170,9 +170,9 @@ def on_a_socket(kind, folder, count=160):
         )
         started = time.monotonic()
         for _ in range(count):
-            connection.transport.get("customers", {"limit": "1"})
+            session.client.get("customers", {"limit": "1"})
         seconds = time.monotonic() - started
-        connection.transport.quota.close()
+        session.client.limiter.close()
         return served.sandbox.stats()["rate_limited"], seconds / optimum(limits, [0.0] * (count + 1))
 
 
@@ -189,7 +189,7 @@ def main() -> None:
     """Measure and print."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 2500
     # Under a clock that jumps, a wait need not be cut into seconds.
-    sliced, quota_module.slice_of = quota_module.slice_of, lambda wait, budget: max(0.001, wait)
+    sliced, quota_module.wait_slice = quota_module.wait_slice, lambda wait, budget: max(0.001, wait)
     best = optimum(APPLICATION_LIMITS, [0.0] * count)
     print(f"{count} requests under {APPLICATION_LIMITS}: number of 429 / time over optimum ({best:.0f} s), by guard")
     row("simulated", GUARDS)
@@ -201,7 +201,7 @@ def main() -> None:
                 refused, seconds = simulate(kind, setting, count, seed=1)
                 cells.append(f"{refused} / {seconds / best:.4f}")
             row(f"{setting.name}, {kind}", cells)
-    quota_module.slice_of = sliced
+    quota_module.wait_slice = sliced
     with tempfile.TemporaryDirectory() as folder:
         row("on a socket, windows of 0.1 s and 6 s", GUARDS)
         for kind in KINDS:

@@ -42,7 +42,7 @@ def quota_on(store, entries):
     store.change(fill)
 
     def once():
-        quota.settle(quota.acquire(None, budget))
+        quota.record_response(quota.acquire(None, budget))
 
     return once, lambda: restore(store, entries)
 

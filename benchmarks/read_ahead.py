@@ -29,7 +29,7 @@ def finish(count, latency, in_flight):
 
     def land(entry):
         flying.remove(entry)
-        quota.settle(entry[1])
+        quota.record_response(entry[1])
 
     for _ in range(count):
         while len(flying) >= in_flight:
@@ -47,7 +47,7 @@ def main() -> None:
     """Measure and print."""
     flights = [int(one) for one in sys.argv[1:]] or [2, 4]
     # Under a clock that jumps, a wait need not be cut into seconds. In flight, answers move its end: look each second.
-    quota_module.slice_of = lambda wait, budget: max(0.001, min(wait, 1.0))
+    quota_module.wait_slice = lambda wait, budget: max(0.001, min(wait, 1.0))
     print(f"requests  answer s  one at a time, s{''.join(f'   over {one} in flight' for one in flights)}")
     for count in COUNTS:
         for latency in LATENCIES:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .core.process import keep_to_itself, stay_small
+from .core.process import disable_telemetry, limit_memory
 
 
 def main() -> None:
     """Run the command line."""
     # Before dlt and Arrow are imported, which the commands do.
-    keep_to_itself()
-    stay_small()
+    disable_telemetry()
+    limit_memory()
     from .cli.main import app
 
     app()

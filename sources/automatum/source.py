@@ -59,16 +59,16 @@ def automatum_source(
     Raises:
         ConfigurationError: A setting is missing or wrong; the key is named.
     """
-    connection = connect(settings)
+    session = connect(settings)
     named = tuple(settings.tables or ())
-    chosen = connection.select(named)
+    chosen = session.select(named)
     selection = select_rows(settings)
 
     def alone(run: TableSync) -> Iterator[tuple[str, pa.Table]]:
         # A resource that is run by itself speaks for itself: what it lacks is a warning, what breaks is raised.
         if named:
-            connection.require_scopes(chosen)
-        missing = connection.missing_scopes((run.endpoint,))
+            session.require_scopes(chosen)
+        missing = session.missing_scopes((run.endpoint,))
         if missing:
             logger.warning("%s is skipped: %s", run.endpoint.table, ScopeMissing(missing, frozenset()).message)
             return
@@ -82,7 +82,7 @@ def automatum_source(
         if result.verdict != "complete" and not result.skipped:
             logger.warning("%s is %s: %s", run.endpoint.table, result.verdict, result.reason or result.stopped)
 
-    return [_by_itself(endpoint, connection, selection, alone) for endpoint in chosen]
+    return [_by_itself(endpoint, session, selection, alone) for endpoint in chosen]
 
 
 # Of a source's own specification, dlt writes a placeholder for every secret, also for one with a default, and complains
@@ -92,14 +92,14 @@ automatum_source.ref.SPEC = AskedFor
 
 def _by_itself(
     endpoint: Endpoint,
-    connection: ApiSession,
+    session: ApiSession,
     selection: Selection,
     extract: Callable[[TableSync], Iterator[tuple[str, pa.Table]]],
 ) -> DltResource:
     """A resource that starts a new run of its table each time it is iterated."""
-    settings = connection.settings
+    settings = session.settings
     return _declared(
         endpoint,
         settings,
-        lambda bounds: extract(TableSync(endpoint, connection, selection.within(bounds))),
+        lambda bounds: extract(TableSync(endpoint, session, selection.within(bounds))),
     )

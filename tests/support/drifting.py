@@ -21,7 +21,7 @@ from tests.support.clocks import FakeClock
 
 
 class Vendor:
-    """A list of rows, in an order of its own, that changes between requests; stands where the transport does."""
+    """A list of rows, in an order of its own, that changes between requests; stands where the client does."""
 
     def __init__(self, rows: int, order: str, rng: random.Random, page_size: int = 100) -> None:
         self.rng, self.order, self.page_size = rng, order, page_size
@@ -30,7 +30,7 @@ class Vendor:
         self.requests = 0
         self.events: dict[int, list[str]] = {}
         self.budget = Budget(FakeClock())
-        self.quota = RateLimiter((), (), FakeClock())  # nothing is asked of it but whether there is a wait
+        self.limiter = RateLimiter((), (), FakeClock())  # nothing is asked of it but whether there is a wait
         self.shuffled: dict[str, float] = {}
         for _ in range(rows):
             self.insert()
@@ -147,7 +147,7 @@ def sweep_once(vendor: Vendor, warehouse: Warehouse, **settings):
         settings=resolve_settings(explicit),
         clock=vendor.budget._clock,
         budget=vendor.budget,
-        transport=vendor,
+        client=vendor,
         endpoints=(CUSTOMERS,),
     )
     run = TableSync(CUSTOMERS, connection)

@@ -24,9 +24,9 @@ def sync_once(environment: dict[str, str], database: str, folder: str, tables: t
     from automatum.warehouse.pipeline import open_pipeline
 
     clock = SystemClock()
-    connection = connect(resolve_settings(), clock=clock, budget=Budget(clock))
+    session = connect(resolve_settings(), clock=clock, budget=Budget(clock))
     pipeline = open_pipeline(dlt.destinations.duckdb(database), "automatum", folder)
-    summary = sync(connection, pipeline, tables)
+    summary = sync(session, pipeline, tables)
     Path(result).write_text(json.dumps({**summary.as_json(), "exit_code": summary.exit_code}))
 
 

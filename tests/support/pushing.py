@@ -227,8 +227,8 @@ class Books:
         return connect(settings, clock=self.clock, budget=Budget(self.clock), **options)
 
     def push(self, rows, *, dry=False, max_wait=None, **options):
-        connection = None if dry else self.connect(max_wait=max_wait)
-        return push(connection, read_usage(rows), self.url, self.clock, **options)
+        session = None if dry else self.connect(max_wait=max_wait)
+        return push(session, read_usage(rows), self.url, self.clock, **options)
 
     def open(self):
         return closing(Ledger.open(self.url, SystemClock(), create=False))

@@ -68,12 +68,12 @@ class Shop:
 def spend(quota, budget, count=1, **more):
     """So many requests whose answers come at once."""
     for _ in range(count):
-        quota.settle(quota.acquire(None, budget, **more))
+        quota.record_response(quota.acquire(None, budget, **more))
 
 
 def used(quota):
     """Requests that count, for each window."""
-    return [window["used"] for window in quota.state()]
+    return [window["used"] for window in quota.window_usage()]
 
 
 @pytest.fixture

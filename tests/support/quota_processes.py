@@ -75,15 +75,15 @@ def spend(settings: dict, home: str, report: str, count: int | None, until: floa
         await_(go.exists, 60)
         clock = SystemClock()
         budget = TellingBudget(clock, max_requests=count, max_seconds=until)
-        connection = connect(resolve_settings(settings), clock=clock, budget=budget)
+        session = connect(resolve_settings(settings), clock=clock, budget=budget)
         try:
             for page in itertools.cycle((1, 2)):
-                connection.transport.get(PATH, {"page": str(page), "limit": "1"})
+                session.client.get(PATH, {"page": str(page), "limit": "1"})
                 told.write(f"{time.monotonic()}\n")
         except MoreToDo:
             told.write("done\n")
         finally:
-            connection.transport.quota.close()
+            session.client.limiter.close()
 
 
 class Spender:

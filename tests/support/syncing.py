@@ -125,12 +125,12 @@ class Site:
         """One whole sync, a minute after the last one."""
         self.clock.advance(60)
         resolved = self.resolved(**settings)
-        connection = connect(resolved, clock=self.clock, budget=Budget(self.clock, max_requests))
+        session = connect(resolved, clock=self.clock, budget=Budget(self.clock, max_requests))
         chosen = selection or select_rows(resolved).backfill(since, allow_deletes)
         sandbox = getattr(self.served, "sandbox", None)
         if sandbox:
             sandbox.clear_requests()
-        summary = sync(connection, self.pipeline(destination), names, selection=chosen)
+        summary = sync(session, self.pipeline(destination), names, selection=chosen)
         entries = sandbox.requests("/api/v1/") if sandbox else []
         assert summary.requests == len(entries) or not sandbox  # I3: what it says is what it sent
         return Synced(summary, entries)

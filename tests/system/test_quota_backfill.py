@@ -101,14 +101,14 @@ def backfill(served, limits, count, quota_url):
         }
     )
     clock = NotingClock()
-    connection = connect(settings, clock=clock)
+    session = connect(settings, clock=clock)
     costs, started = [], time.monotonic()
     for number in range(count):
         before = time.monotonic() - clock.asked
-        connection.transport.get(PATH, {"page": str(1 + number % 2), "limit": "1"})
+        session.client.get(PATH, {"page": str(1 + number % 2), "limit": "1"})
         costs.append(time.monotonic() - clock.asked - before)
     seconds = time.monotonic() - started
-    connection.transport.quota.close()
+    session.client.limiter.close()
     return seconds, costs
 
 

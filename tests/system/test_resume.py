@@ -220,9 +220,9 @@ def bounded(environment, database, folder, requests):
     explicit = {key: environment[f"SOURCES__AUTOMATUM__{name}"] for key, name in names.items()}
     explicit |= {"application_limits": [[10**6, 1]], "organization_limits": [[10**6, 1]], "chunk_rows": 200}
     clock = SystemClock()
-    connection = connect(resolve_settings(explicit), clock=clock, budget=Budget(clock, max_requests=requests))
+    session = connect(resolve_settings(explicit), clock=clock, budget=Budget(clock, max_requests=requests))
     pipeline = open_pipeline(dlt.destinations.duckdb(str(database)), "automatum", str(folder))
-    summary = sync(connection, pipeline)
+    summary = sync(session, pipeline)
     return {**summary.as_json(), "exit_code": summary.exit_code}
 
 

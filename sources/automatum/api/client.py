@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from ..config.reload import ask_again
+from ..config.reload import reload_credentials
 from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
 from ..core.clock import Clock
@@ -90,30 +90,30 @@ class ApiClient:
     Args:
         settings: Resolved settings.
         clock: Time.
-        quota: The vendor's windows.
+        limiter: The vendor's rate limits.
         budget: The run's own bounds.
         session: Keeps the connections; None for a new one.
         rng: Source of jitter; None for a new one.
 
     Attributes:
-        quota: The vendor's windows.
+        limiter: The vendor's rate limits.
         budget: The run's own bounds.
         tokens: Where tokens come from.
-        seconds_a_request: What one takes, as a moving average; 0 before the first.
+        seconds_per_request: What one takes, as a moving average; 0 before the first.
     """
 
     def __init__(
         self,
         settings: AutomatumSettings,
         clock: Clock,
-        quota: RateLimiter,
+        limiter: RateLimiter,
         budget: Budget,
         session: requests.Session | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._settings, self._clock = settings, clock
-        self.quota, self.budget = quota, budget
-        self.seconds_a_request = 0.0
+        self.limiter, self.budget = limiter, budget
+        self.seconds_per_request = 0.0
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._session = without_defaults(session or requests.Session())
         self.tokens = TokenSource(
@@ -121,7 +121,7 @@ class ApiClient:
             settings.client_id,
             settings.client_secret,
             self._session,
-            quota,
+            limiter,
             clock,
             budget,
             settings.request_timeout,
@@ -129,7 +129,7 @@ class ApiClient:
             deadline=settings.retry_deadline,
             rng=self._rng,
             reserve=settings.metering_reserve,
-            ask_again=partial(ask_again, settings),
+            reload_credentials=partial(reload_credentials, settings),
         )
 
     @property
@@ -200,7 +200,7 @@ class ApiClient:
         settings = self._settings
         below = path if path.startswith("/oauth/") else API_PREFIX + path.lstrip("/")
         patience = RetryPolicy(
-            self._clock, self.quota, self.budget, settings.retry_attempts, settings.retry_deadline, self._rng
+            self._clock, self.limiter, self.budget, settings.retry_attempts, settings.retry_deadline, self._rng
         )
         return _Call(method, below, settings.base_url + below, patience, params, payload)
 
@@ -211,17 +211,17 @@ class ApiClient:
             try:
                 outcome = self._send(call)
             finally:
-                self.quota.settle(ticket)
+                self.limiter.record_response(ticket)
             if isinstance(outcome, HttpResponse):
-                self.quota.observe(outcome.headers, outcome.date)
+                self.limiter.observe(outcome.headers, outcome.date)
                 if call.succeeded(outcome):
                     return ApiResponse(outcome.body or {}, outcome.http_status, outcome.received_at, outcome.date)
                 self._take_no(call, outcome)
             elif call.repeatable or not outcome.sent:
                 call.not_taken()
-                self._again(call, None, outcome.said)
+                self._again(call, None, outcome.detail)
             else:
-                raise ApiUnreachable(call.method, call.path, None, outcome.said, _unknown(call))
+                raise ApiUnreachable(call.method, call.path, None, outcome.detail, _unknown(call))
 
     def _admit(self, call: _Call) -> tuple[Ticket, str]:
         """Wait for the quota and get a token, in an order in which neither spoils while waiting for the other."""
@@ -229,7 +229,7 @@ class ApiClient:
             self.budget.check_request()
             self.tokens.token()
             # What is handed over is metering: a read never takes what is kept for it.
-            ticket = self.quota.acquire(self.max_wait, self.budget, from_reserve=not call.repeatable)
+            ticket = self.limiter.acquire(self.max_wait, self.budget, from_reserve=not call.repeatable)
             sendable = False
             try:
                 token = self.tokens.held()
@@ -245,7 +245,7 @@ class ApiClient:
                     return ticket, token
             finally:
                 if not sendable:
-                    self.quota.release(ticket)
+                    self.limiter.release(ticket)
 
     def _send(self, call: _Call) -> HttpResponse | HttpFailure:
         started = self._clock.monotonic()
@@ -255,7 +255,9 @@ class ApiClient:
             self._took(self._clock.monotonic() - started)
 
     def _took(self, seconds: float) -> None:
-        self.seconds_a_request += (seconds - self.seconds_a_request) * (_LATEST if self.seconds_a_request else 1.0)
+        self.seconds_per_request += (seconds - self.seconds_per_request) * (
+            _LATEST if self.seconds_per_request else 1.0
+        )
 
     def _exchange(self, call: _Call) -> HttpResponse | HttpFailure:
         headers = {"Authorization": f"Bearer {call.token}", "Accept": "application/json"}
@@ -281,7 +283,7 @@ class ApiClient:
 
     def _take_no(self, call: _Call, reply: HttpResponse) -> None:
         """Return if the call is to be sent again; raise if not."""
-        status, said = reply.status, reply.said
+        status, detail = reply.status, reply.detail
         if status == 429:
             call.not_taken()
             call.patience.throttled(call.what, reply)
@@ -293,19 +295,19 @@ class ApiClient:
         elif 400 <= status < 500 and status != 408:
             raise _refusal(call, reply)
         elif call.repeatable:
-            self._again(call, status, said, reply.asked_wait())
+            self._again(call, status, detail, reply.retry_after())
         else:
-            raise ApiUnreachable(call.method, call.path, status, said, _unknown(call))
+            raise ApiUnreachable(call.method, call.path, status, detail, _unknown(call))
 
-    def _again(self, call: _Call, status: int | None, said: str, asked: float | None = None) -> None:
+    def _again(self, call: _Call, status: int | None, detail: str, asked: float | None = None) -> None:
         patience = call.patience
-        if not patience.failed(f"{call.what}: {said if status is None else f'{status} {said}'}", asked):
+        if not patience.failed(f"{call.what}: {detail if status is None else f'{status} {detail}'}", asked):
             wish = f" The server asks to wait {asked:.0f} s." if asked else ""
             raise ApiUnreachable(
                 call.method,
                 call.path,
                 status,
-                said,
+                detail,
                 f"Tried {patience.failures} times.{wish} Run again later; check the network, a proxy, and "
                 f"sources.automatum.base_url ({self._settings.base_url}).",
             )
@@ -314,7 +316,7 @@ class ApiClient:
         self.tokens.invalidate(call.token)
         if call.reauthenticated:
             raise CredentialsRefused(
-                f"{call.what} answered 401 to a fresh token too: {reply.said}.",
+                f"{call.what} answered 401 to a fresh token too: {reply.detail}.",
                 f"The application may have been deleted, or its secret regenerated, a moment ago: see {_DASHBOARD}.",
             )
         call.reauthenticated = True
@@ -325,9 +327,9 @@ class ApiClient:
         target = _joined(call.url, location)
         call.redirects += 1
         if not call.repeatable or target is None or _origin(target) != _origin(call.url):
-            said = f"a redirect to {host_of(location)}, which is not followed: it would be given the token"
+            detail = f"a redirect to {host_of(location)}, which is not followed: it would be given the token"
         elif call.redirects > MOST_REDIRECTS:
-            said = f"more than {MOST_REDIRECTS} redirects"
+            detail = f"more than {MOST_REDIRECTS} redirects"
         else:
             call.url, call.params = target, None
             return
@@ -335,35 +337,35 @@ class ApiClient:
             call.method,
             call.path,
             reply.http_status,
-            said,
+            detail,
             "Set sources.automatum.base_url to the host that answers itself.",
         )
 
 
 def _refusal(call: _Call, reply: HttpResponse) -> Exception:
     """What a 4xx means to the reader."""
-    status, said = reply.status, reply.said
+    status, detail = reply.status, reply.detail
     if status == 403:
         return AccessError(
-            f"{call.what} answered 403: {said}.",
+            f"{call.what} answered 403: {detail}.",
             f"Add the scope under {_DASHBOARD}; the next run takes a new token, which carries it. API access belongs "
             "to the Professional plan and above.",
         )
     fields = _fields(reply)
     details = "; ".join(f"{name}: {message}" for name, message in fields)
     if details:
-        said = shorten(f"{said} ({details})")
+        detail = shorten(f"{detail} ({details})")
     if status == 404:
         return NotThere(
             call.method,
             call.path,
             status,
-            said,
+            detail,
             f"The path is {call.path}; if assumed, override sources.automatum.endpoints.<table>.path (for a further "
             "report: its path in sources.automatum.reports).",
             fields,
         )
-    return RequestRefused(call.method, call.path, status, said, "", fields)
+    return RequestRefused(call.method, call.path, status, detail, "", fields)
 
 
 def _fields(reply: HttpResponse) -> tuple[tuple[str, str], ...]:

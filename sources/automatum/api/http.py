@@ -39,7 +39,7 @@ class HttpResponse:
         status: The same, or the envelope's `code` if that is a number other than 2xx under a status of 2xx.
         headers: Its headers, whatever their case.
         body: The JSON object; None if it was something else.
-        said: The server's words, shortened and redacted.
+        detail: The server's words, shortened and redacted.
         received_at: Epoch seconds by our clock.
         date: Epoch seconds by the server's `Date`; None without one.
         empty: Nothing came after the headers.
@@ -49,7 +49,7 @@ class HttpResponse:
     status: int
     headers: Mapping[str, str]
     body: dict[str, Any] | None
-    said: str
+    detail: str
     received_at: float
     date: float | None
     empty: bool = False
@@ -59,7 +59,7 @@ class HttpResponse:
         """Whether it is a success with a JSON object."""
         return 200 <= self.status < 300 and self.body is not None
 
-    def asked_wait(self) -> float | None:
+    def retry_after(self) -> float | None:
         """Seconds that the server asks to wait; None if it does not.
 
         The longer of `Retry-After` and `retryAfter`; without either, a 429 is over when its bucket is reset.
@@ -82,11 +82,11 @@ class HttpFailure:
     """No answer, or none that came whole.
 
     Attributes:
-        said: What the network did.
+        detail: What the network did.
         sent: Whether the request may have reached the server.
     """
 
-    said: str
+    detail: str
     sent: bool
 
 
@@ -153,7 +153,7 @@ def send(
         outcome = _failure(error, timeout)
     path = "/" + url.split("://", 1)[-1].partition("/")[2].partition("?")[0]
     page = f" page={params['page']}" if params and "page" in params else ""
-    result = outcome.said if isinstance(outcome, HttpFailure) else outcome.status
+    result = outcome.detail if isinstance(outcome, HttpFailure) else outcome.status
     logger.debug("%s %s%s: %s, %d ms", method, path, page, result, 1000 * (clock.monotonic() - started))
     return outcome
 
@@ -200,14 +200,14 @@ def _reply(response: requests.Response, content: bytes, clock: Clock) -> HttpRes
         status=effective,
         headers=response.headers,
         body=body,
-        said=_said(effective, content, body),
+        detail=_detail(effective, content, body),
         received_at=clock.time(),
         date=None if date is None else _moment(date),
         empty=not content.strip(),
     )
 
 
-def _said(status: int, content: bytes, body: dict[str, Any] | None) -> str:
+def _detail(status: int, content: bytes, body: dict[str, Any] | None) -> str:
     """The server's words; never records, as a body without words may hold customers' data."""
     for word in ("message", "error_description", "error"):
         if body and isinstance(body.get(word), str) and body[word].strip():

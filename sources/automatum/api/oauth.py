@@ -16,7 +16,7 @@ import requests
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import ApiUnreachable, AutomatumError, CredentialsRefused, NotThere, RequestRefused
-from ..core.redaction import keep_secret
+from ..core.redaction import register_secret
 from ..endpoints import METERING_SCOPE, TOKEN_PATH
 from .http import HttpFailure, HttpResponse, send, without_defaults
 from .rate_limit import RateLimiter
@@ -57,7 +57,7 @@ class TokenSource:
         client_id: OAuth client id.
         client_secret: OAuth client secret.
         session: Keeps the connections.
-        quota: Charged for each token request: whether the vendor counts them is not documented.
+        limiter: Charged for each token request: whether the vendor counts them is not documented.
         clock: Time.
         budget: Bounds of the run.
         timeout: Seconds to wait for each piece of an answer.
@@ -65,8 +65,8 @@ class TokenSource:
         deadline: Seconds after which to give up.
         rng: Source of jitter.
         reserve: Share of the quota that is kept for metering, if the token grants it.
-        ask_again: Gives client id and secret as they are configured now, or None. Asked once for each secret that is
-            refused: one that was rotated in the meantime is taken up.
+        reload_credentials: Returns the client id and secret that are configured now, or None. Called once for each
+            secret that is refused, so that a rotated secret needs no restart.
 
     Attributes:
         max_wait: Seconds that a token request may wait for quota; None for as long as it takes.
@@ -78,7 +78,7 @@ class TokenSource:
         client_id: str,
         client_secret: str,
         session: requests.Session,
-        quota: RateLimiter,
+        limiter: RateLimiter,
         clock: Clock,
         budget: Budget,
         timeout: float,
@@ -87,17 +87,17 @@ class TokenSource:
         deadline: float = 120.0,
         rng: random.Random | None = None,
         reserve: float = 0.0,
-        ask_again: Callable[[], tuple[str, str] | None] | None = None,
+        reload_credentials: Callable[[], tuple[str, str] | None] | None = None,
     ) -> None:
-        keep_secret(client_secret)
+        register_secret(client_secret)
         self.max_wait: float | None = None
         self._base_url = base_url
         self._client_id, self._client_secret = client_id, client_secret
-        self._session, self._quota, self._clock, self._budget = without_defaults(session), quota, clock, budget
+        self._session, self._limiter, self._clock, self._budget = without_defaults(session), limiter, clock, budget
         self._timeout, self._attempts, self._deadline = timeout, attempts, deadline
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._reserve = reserve
-        self._ask_again = ask_again
+        self._ask_again = reload_credentials
         self._grant: _Grant | None = None
         self._lock = threading.Lock()
 
@@ -145,27 +145,27 @@ class TokenSource:
             self._grant = None
             self._grant = grant = self._fetch()
             # There is nothing to keep for an application that may not meter.
-            self._quota.reserve = self._reserve if METERING_SCOPE in (grant.scopes or ()) else 0.0
+            self._limiter.reserve = self._reserve if METERING_SCOPE in (grant.scopes or ()) else 0.0
         return grant
 
     def _fetch(self) -> _Grant:
-        patience = RetryPolicy(self._clock, self._quota, self._budget, self._attempts, self._deadline, self._rng)
+        patience = RetryPolicy(self._clock, self._limiter, self._budget, self._attempts, self._deadline, self._rng)
         refused: set[str] = set()
         while True:
             with patience.excuse():
                 # A push needs a token too; so does a sync, and a handful a day is not worth two ways.
-                ticket = self._quota.acquire(self.max_wait, self._budget, from_reserve=True)
+                ticket = self._limiter.acquire(self.max_wait, self._budget, from_reserve=True)
             try:
                 self._budget.charge_token_request()
                 started = self._clock.monotonic()
                 outcome = self._post(patience.left())
             finally:
                 # Even if it was not sent: the answer's arrival ages it either way.
-                self._quota.settle(ticket)
+                self._limiter.record_response(ticket)
             if isinstance(outcome, HttpFailure):
-                status, said, asked = None, outcome.said, None
+                status, detail, asked = None, outcome.detail, None
             else:
-                self._quota.observe(outcome.headers, outcome.date)
+                self._limiter.observe(outcome.headers, outcome.date)
                 if outcome.usable:
                     return _grant(outcome, started)
                 if outcome.status == 429:
@@ -176,13 +176,13 @@ class TokenSource:
                         self._renew(outcome, refused)
                     continue
                 _refuse(outcome)
-                status, said, asked = outcome.status, outcome.said, outcome.asked_wait()
-            if not patience.failed(f"POST {TOKEN_PATH}: {said}", asked):
+                status, detail, asked = outcome.status, outcome.detail, outcome.retry_after()
+            if not patience.failed(f"POST {TOKEN_PATH}: {detail}", asked):
                 raise ApiUnreachable(
                     "POST",
                     TOKEN_PATH,
                     status,
-                    said,
+                    detail,
                     f"Tried {patience.failures} times. Check the network, a proxy, and sources.automatum.base_url "
                     f"({self._base_url}).",
                 )
@@ -190,7 +190,7 @@ class TokenSource:
     def _renew(self, reply: HttpResponse, refused: set[str]) -> None:
         """Take up the secret that is configured by now, if it is another; raise if not."""
         refused.add(self._client_secret)
-        message = f"POST {TOKEN_PATH} answered {reply.status}: {reply.said}."
+        message = f"POST {TOKEN_PATH} answered {reply.status}: {reply.detail}."
         found, problem = None, ""
         try:
             found = self._ask_again() if self._ask_again else None
@@ -204,7 +204,7 @@ class TokenSource:
             )
         if secret in refused:
             raise CredentialsRefused(message + problem, _VERIFY)
-        keep_secret(secret)
+        register_secret(secret)
         self._client_secret = secret
         logger.info("the client secret was refused; the configuration has a newer one by now, which is tried")
 
@@ -228,15 +228,15 @@ class TokenSource:
 
 def _refuse(reply: HttpResponse) -> None:
     """Raise what no retry can change; return for the rest."""
-    status, said = reply.status, reply.said
+    status, detail = reply.status, reply.detail
     if 300 <= reply.http_status < 400:
         _refuse_redirect(reply)
     if status == 403:
-        raise CredentialsRefused(f"POST {TOKEN_PATH} answered 403: {said}.", f"{_PLAN} {_VERIFY}")
+        raise CredentialsRefused(f"POST {TOKEN_PATH} answered 403: {detail}.", f"{_PLAN} {_VERIFY}")
     if status == 404:
-        raise NotThere("POST", TOKEN_PATH, status, said, "Check sources.automatum.base_url.")
+        raise NotThere("POST", TOKEN_PATH, status, detail, "Check sources.automatum.base_url.")
     if 400 <= status < 500 and status != 408:
-        raise RequestRefused("POST", TOKEN_PATH, status, said, _VERIFY)
+        raise RequestRefused("POST", TOKEN_PATH, status, detail, _VERIFY)
 
 
 def _refuse_redirect(reply: HttpResponse) -> NoReturn:
@@ -265,11 +265,11 @@ def _grant(reply: HttpResponse, started: float) -> _Grant:
     token = body.get("access_token")
     if not (isinstance(token, str) and token and token.isascii() and token.isprintable() and " " not in token):
         if isinstance(body.get("error"), str):
-            raise CredentialsRefused(f"POST {TOKEN_PATH} answered {reply.status}: {reply.said}.", _VERIFY)
+            raise CredentialsRefused(f"POST {TOKEN_PATH} answered {reply.status}: {reply.detail}.", _VERIFY)
         raise ApiUnreachable(
             "POST", TOKEN_PATH, reply.status, "the answer has no access_token", "Check sources.automatum.base_url."
         )
-    keep_secret(token)
+    register_secret(token)
     life = _life(body.get("expires_in"))
     margin = min(max(60.0, 0.1 * life), 0.5 * life)
     scope = body.get("scope")

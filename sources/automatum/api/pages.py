@@ -35,11 +35,11 @@ class Page:
     read_at: float
 
 
-def read_page(transport: ApiClient, endpoint: Endpoint, number: int, filters: Mapping[str, str]) -> Page:
+def read_page(client: ApiClient, endpoint: Endpoint, number: int, filters: Mapping[str, str]) -> Page:
     """Ask for one page of a list.
 
     Args:
-        transport: The connection.
+        client: Sends the request.
         endpoint: A list.
         number: 1-based page number.
         filters: Values for the endpoint's filters.
@@ -50,7 +50,7 @@ def read_page(transport: ApiClient, endpoint: Endpoint, number: int, filters: Ma
     """
     words = endpoint.parameters
     parameters = {words["page"]: str(number), words["limit"]: str(PAGE_SIZE), **filters}
-    answer = _ask(transport, endpoint, parameters)
+    answer = _ask(client, endpoint, parameters)
     return Page(
         number=number,
         records=_records(answer, endpoint),
@@ -60,7 +60,7 @@ def read_page(transport: ApiClient, endpoint: Endpoint, number: int, filters: Ma
     )
 
 
-def read_report(transport: ApiClient, endpoint: Endpoint, start: date, end: date) -> Page:
+def read_report(client: ApiClient, endpoint: Endpoint, start: date, end: date) -> Page:
     """Ask for one report over whole days (UTC), both ends included.
 
     Raises:
@@ -68,18 +68,18 @@ def read_report(transport: ApiClient, endpoint: Endpoint, start: date, end: date
         ConfigurationError: The answer has no list where the records should be.
     """
     words = endpoint.parameters
-    answer = _ask(transport, endpoint, {words["start"]: start.isoformat(), words["end"]: end.isoformat()})
+    answer = _ask(client, endpoint, {words["start"]: start.isoformat(), words["end"]: end.isoformat()})
     return Page(1, _records(answer, endpoint), None, None, answer.received_at)
 
 
-def read_one(transport: ApiClient, endpoint: Endpoint, key: str) -> Record | None:
+def read_one(client: ApiClient, endpoint: Endpoint, key: str) -> Record | None:
     """A row at its own URL, as the list would show it; None if the API answers 404.
 
     Raises:
         RequestError: See `ApiClient.get`; anything but a 404 tells nothing about the row.
     """
     try:
-        answer = transport.get(f"{endpoint.path}/{quote(key, safe='')}")
+        answer = client.get(f"{endpoint.path}/{quote(key, safe='')}")
     except NotThere:
         return None
     record = answer.body.get("data")
@@ -88,16 +88,16 @@ def read_one(transport: ApiClient, endpoint: Endpoint, key: str) -> Record | Non
     return {name: value for name, value in record.items() if name not in endpoint.only_in_detail}
 
 
-def _ask(transport: ApiClient, endpoint: Endpoint, parameters: Mapping[str, str]) -> ApiResponse:
+def _ask(client: ApiClient, endpoint: Endpoint, parameters: Mapping[str, str]) -> ApiResponse:
     try:
-        return transport.get(endpoint.path, parameters)
+        return client.get(endpoint.path, parameters)
     except NotThere as error:
         standing = "documented" if endpoint.documented else "assumed, not documented"
         raise NotThere(
             error.method,
             error.path,
             error.status,
-            error.said,
+            error.detail,
             f"The path is {standing}. If the vendor has another, set sources.automatum.endpoints.{endpoint.table}.path "
             "(or, for a further report, its path in sources.automatum.reports).",
         ) from None

@@ -28,7 +28,7 @@ class RetryPolicy:
 
     Args:
         clock: Time.
-        quota: Where a wait that the server orders is entered, for all to keep.
+        limiter: Where a wait that the server orders is entered, for all to keep.
         budget: Bounds of the run.
         attempts: Failed attempts after which to give up.
         deadline: Seconds after which to give up; waits for quota do not count.
@@ -36,9 +36,9 @@ class RetryPolicy:
     """
 
     def __init__(
-        self, clock: Clock, quota: RateLimiter, budget: Budget, attempts: int, deadline: float, rng: random.Random
+        self, clock: Clock, limiter: RateLimiter, budget: Budget, attempts: int, deadline: float, rng: random.Random
     ) -> None:
-        self._clock, self._quota, self._budget = clock, quota, budget
+        self._clock, self._limiter, self._budget = clock, limiter, budget
         self._attempts = attempts
         self._deadline = clock.monotonic() + deadline
         self._rng = rng
@@ -85,16 +85,16 @@ class RetryPolicy:
             QuotaExhausted: It was one too many in a row.
         """
         self._throttles += 1
-        asked = reply.asked_wait()
+        asked = reply.retry_after()
         wait = DEFAULT_THROTTLE * 2 ** (self._throttles - 1) if asked is None else asked
         wait = min(LONGEST_THROTTLE, max(wait, self._backoff(self._throttles)))
         wait += min(3.0, 0.05 * wait) * self._rng.random()
-        self._quota.hold(wait, f"{what} answered 429: {reply.said}", headers=reply.headers)
-        logger.warning("%s answered 429: %s; no request for %.1f s", what, reply.said, wait)
+        self._limiter.block(wait, f"{what} answered 429: {reply.detail}", headers=reply.headers)
+        logger.warning("%s answered 429: %s; no request for %.1f s", what, reply.detail, wait)
         if self._throttles >= MOST_THROTTLES:
             resume_at = self._clock.time() + wait
             raise QuotaExhausted(
-                f"{what} answered 429 {self._throttles} times in a row: {reply.said}.",
+                f"{what} answered 429 {self._throttles} times in a row: {reply.detail}.",
                 f"Run again after {instant(resume_at)}. If no other program uses the application, lower "
                 "sources.automatum.application_limits.",
                 resume_at,

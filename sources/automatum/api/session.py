@@ -1,4 +1,4 @@
-"""Everything that one connection to the API shares: settings, endpoints, quota, budget, transport."""
+"""Everything that one connection to the API shares: settings, endpoints, budget, client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock
 from ..core.errors import ConfigurationError, ScopeMissing
-from ..core.redaction import guard_logging
+from ..core.redaction import redact_logging
 from ..endpoints import Endpoint
 from .client import ApiClient
 from .endpoint_overrides import resolve_endpoints
@@ -29,18 +29,18 @@ class ApiSession:
         endpoints: What can be read, overrides applied.
         clock: Time.
         budget: The run's own bounds and its request counts.
-        transport: The way to the API.
+        client: Sends the requests.
     """
 
     settings: AutomatumSettings
     endpoints: tuple[Endpoint, ...]
     clock: Clock
     budget: Budget
-    transport: ApiClient
+    client: ApiClient
 
-    def wait_at_most(self, seconds: float | None) -> None:
+    def set_max_wait(self, seconds: float | None) -> None:
         """Bound the wait for quota from here on; None for as long as it takes."""
-        self.transport.max_wait = seconds
+        self.client.max_wait = seconds
 
     def groups(self) -> tuple[str, ...]:
         """Names that can be asked for on the command line, in their order."""
@@ -69,14 +69,14 @@ class ApiSession:
             AccessError: The credentials are refused.
             ApiUnreachable: No token to be had.
         """
-        granted = self.transport.tokens.scopes()
+        granted = self.client.tokens.scopes()
         return {} if granted is None else {one.group: one.scope for one in endpoints if one.scope not in granted}
 
     def require_scopes(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Raise `ScopeMissing` for all that these endpoints lack at once."""
         missing = self.missing_scopes(endpoints)
         if missing:
-            raise ScopeMissing(missing, self.transport.tokens.scopes() or frozenset())
+            raise ScopeMissing(missing, self.client.tokens.scopes() or frozenset())
 
 
 def connect(
@@ -97,15 +97,15 @@ def connect(
     Raises:
         ConfigurationError: An override makes no sense.
     """
-    guard_logging()
+    redact_logging()
     clock = clock or SystemClock()
     budget = budget or Budget(clock)
-    transport = ApiClient(settings, clock, open_rate_limiter(settings, clock), budget)
-    transport.max_wait = max_wait
-    return ApiSession(settings, resolve_endpoints(settings), clock, budget, transport)
+    client = ApiClient(settings, clock, open_rate_limiter(settings, clock), budget)
+    client.max_wait = max_wait
+    return ApiSession(settings, resolve_endpoints(settings), clock, budget, client)
 
 
-def open_connection(
+def open_session(
     settings: AutomatumSettings,
     clock: Clock | None = None,
     stop: threading.Event | None = None,

@@ -97,8 +97,8 @@ def rotate_(
         return typer.confirm(f"Regenerate the secret of {named}, and store the new one in {where}?", err=True)
 
     def work() -> int:
-        connection = _open(organization, longest_wait(no_wait, max_wait))
-        done = rotate(connection, id_, store_in=store_in, confirm=confirm)
+        session = _open(organization, longest_wait(no_wait, max_wait))
+        done = rotate(session, id_, store_in=store_in, confirm=confirm)
         say(done.as_json(), as_json, lambda: _show_rotation(done))
         if done.shadowed_by:
             err.print(

@@ -12,7 +12,7 @@ import typer
 
 from .. import __version__
 from ..api.endpoint_overrides import resolve_endpoints
-from ..api.session import ApiSession, open_connection
+from ..api.session import ApiSession, open_session
 from ..config.organizations import configured, organization_names
 from ..config.settings import resolve_settings
 from ..core.budget import Budget
@@ -135,19 +135,19 @@ def sync(
             settings = resolve_settings(organization=name)
             # The minutes are the command's: an organization gets what the ones before it have left.
             left = budget.remaining_seconds()
-            return open_connection(settings, clock, stop, max_requests, None if left is None else left / 60, patience)
+            return open_session(settings, clock, stop, max_requests, None if left is None else left / 60, patience)
 
         first = None if names else connect(None)
         with warehouse.written_by("automatum sync", clock, budget, lock_wait) as free:
 
-            def sync_it(connection: ApiSession) -> Summary:
-                with render.Progress(connection, quiet) as progress:
+            def sync_it(session: ApiSession) -> Summary:
+                with render.Progress(session, quiet) as progress:
                     return sync_one(
-                        connection,
+                        session,
                         warehouse,
                         free,
                         tuple(tables or ()),
-                        select_rows(connection.settings).backfill(_day(since), allow_deletes, _day(until)),
+                        select_rows(session.settings).backfill(_day(since), allow_deletes, _day(until)),
                         pipelines_dir=pipelines_dir,
                         lock_wait=lock_wait,
                         metering=metering,
@@ -179,7 +179,7 @@ def check(organization: OrganizationName = None, as_json: Json = False, debug: D
 
     def work() -> int:
         stop = stop_on_signals()
-        report = check_connection(open_connection(resolve_settings(organization=organization), stop=stop))
+        report = check_connection(open_session(resolve_settings(organization=organization), stop=stop))
         say(report.as_json(), as_json, lambda: render.show_check(report))
         for error in report.errors:
             render.show_error(error)
@@ -214,11 +214,11 @@ def plan(
     def work() -> int:
         seconds = None if every is None else read_duration(every, "--every")
         settings, stop = resolve_settings(organization=organization), stop_on_signals()
-        connection = open_connection(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
+        session = open_session(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
         missing = Target(destination, dataset, database).missing
         pipeline = None if missing else open_existing(destination, dataset, database)
         selection = select_rows(settings).backfill(_day(since), False, _day(until))
-        found = plan_sync(connection, pipeline, tuple(tables or ()), every=seconds, selection=selection)
+        found = plan_sync(session, pipeline, tuple(tables or ()), every=seconds, selection=selection)
         say(found.as_json(), as_json, lambda: render.show_plan(found))
         return 0
 

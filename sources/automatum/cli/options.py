@@ -17,7 +17,7 @@ from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.errors import EXIT_SOFTWARE, AutomatumError
 from ..core.file_lock import WAIT
-from ..core.redaction import guard_logging
+from ..core.redaction import redact_logging
 from ..warehouse.target import Target
 from . import render
 
@@ -95,7 +95,7 @@ def guarded(work: Callable[[], int], as_json: bool, debug: bool, reporter: Repor
     from .reporter import Reporter
 
     reporter = reporter or Reporter("", as_json)
-    guard_logging()
+    redact_logging()
     render.log_to_stderr(debug, quiet=reporter.quiet)
     try:
         reporter.open()

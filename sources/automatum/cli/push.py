@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from ..api.session import open_connection
+from ..api.session import open_session
 from ..config.settings import resolve_settings
 from ..core.budget import Budget
 from ..core.clock import SystemClock
@@ -170,9 +170,9 @@ def push_retry(
                 say(figures, as_json, lambda: display.show_entries(entries, "would be sent again"))
                 return EXIT_COMPLETE
             settings = resolve_settings(organization=organization)
-            connection = open_connection(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
+            session = open_session(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
             ledger.retry(lines or None, expired=expired)
-            summary = send_planned(connection, ledger, connection.clock, lines or None)
+            summary = send_planned(session, ledger, session.clock, lines or None)
         say(summary.as_json(), as_json, lambda: display.show_push(summary))
         for error in summary.errors:
             show_error(error)

@@ -58,12 +58,12 @@ class Progress:
     """One bar a table: pages done of announced, and when the quota will let it finish. Off unless stderr is a terminal.
 
     Args:
-        connection: Whose quota the estimate asks.
+        session: Whose quota the estimate asks.
         quiet: Off in a terminal, too.
     """
 
-    def __init__(self, connection: ApiSession, quiet: bool = False) -> None:
-        self._connection = connection
+    def __init__(self, session: ApiSession, quiet: bool = False) -> None:
+        self._session = session
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._latest: TaskID | None = None
@@ -93,15 +93,15 @@ class Progress:
     def on_wait(self, seconds: float, reason: str) -> None:
         """Say beside the bar until when nothing moves, and why."""
         if self._bars is not None and self._latest is not None:
-            end = instant(self._connection.clock.time() + seconds)
+            end = instant(self._session.clock.time() + seconds)
             self._bars.update(self._latest, left=f"waits until {end[11:]}: {reason}")
 
     def _seconds_left(self, requests: int) -> float:
-        transport = self._connection.transport
-        return transport.quota.wait_for(requests, transport.seconds_a_request) if requests > 0 else 0.0
+        client = self._session.client
+        return client.limiter.wait_for(requests, client.seconds_per_request) if requests > 0 else 0.0
 
     def __enter__(self) -> Progress:
-        self._connection.transport.quota.on_wait = self.on_wait
+        self._session.client.limiter.on_wait = self.on_wait
         if self._bars:
             self._bars.start()
         return self

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ..config.settings import find_notify_url
 from ..core.errors import EXIT_COMPLETE, EXIT_SOFTWARE, AutomatumError, ConfigurationError
 from ..core.redaction import redact
-from ..core.result_line import result_line, verdict_of
+from ..core.result_line import result_line, verdict_for
 from . import render
 from .webhook import KEY, OCCASIONS, Webhook, notice
 
@@ -96,7 +96,7 @@ class Reporter:
 
     def failed(self, error: AutomatumError) -> None:
         """It ended before it had a summary."""
-        figures = {"verdict": verdict_of(error), "resume_at": error.as_json().get("resume_at")}
+        figures = {"verdict": verdict_for(error), "resume_at": error.as_json().get("resume_at")}
         if self._as_json:
             render.say({**figures, "errors": [error.as_json()]}, True, lambda: None)
         if self.quiet:
@@ -124,7 +124,7 @@ class Reporter:
             render.say_line(f"automatum {self._command}: the notification did not arrive: {problem}", trouble=True)
 
     def _line(self, error: AutomatumError, brief: bool = False) -> str:
-        return result_line(self._command, verdict_of(error), error.exit_code, errors=[("", error)], brief=brief)
+        return result_line(self._command, verdict_for(error), error.exit_code, errors=[("", error)], brief=brief)
 
     def _note(
         self,

@@ -17,8 +17,8 @@ import requests
 from ..api.http import HttpFailure, send, without_defaults
 from ..core.clock import Clock, SystemClock
 from ..core.errors import AutomatumError, ConfigurationError
-from ..core.redaction import keep_secret, redact
-from ..core.result_line import in_our_words
+from ..core.redaction import redact, register_secret
+from ..core.result_line import without_server_text
 
 KEY = "sources.automatum.notify_url"
 OCCASIONS = ("trouble", "change", "always")
@@ -55,7 +55,7 @@ class Webhook:
         self._clock = clock or SystemClock()
         self._timeout = timeout
         self._url = url
-        keep_secret(url)
+        register_secret(url)
         try:
             parts = urlsplit(url)
             host, _ = parts.hostname or "", parts.port
@@ -71,8 +71,8 @@ class Webhook:
             raise ConfigurationError(key, "http:// would send it in the clear.", "Use https:// (loopback excepted).")
         secret = parts.path + (f"?{parts.query}" if parts.query else "")
         if len(secret) >= _SHORTEST_PATH:
-            keep_secret(secret)
-            keep_secret(parts.path if len(parts.path) >= _SHORTEST_PATH else None)
+            register_secret(secret)
+            register_secret(parts.path if len(parts.path) >= _SHORTEST_PATH else None)
         self.host = host
 
     def __repr__(self) -> str:
@@ -119,7 +119,7 @@ class Webhook:
                     headers={"Content-Type": "application/json"}, data=data,
                 )  # fmt: skip
                 if isinstance(answer, HttpFailure):
-                    problem = answer.said
+                    problem = answer.detail
                 elif 200 <= answer.http_status < 300:
                     return None
                 else:
@@ -149,7 +149,7 @@ def notice(
     said = [
         {
             "type": type(error).__name__,
-            "message": in_our_words(error),
+            "message": without_server_text(error),
             "next_step": error.next_step,
             "exit_code": error.exit_code,
         }

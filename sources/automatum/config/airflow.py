@@ -34,7 +34,7 @@ from dlt.common.configuration.providers.doc import BaseDocProvider
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from ..core.errors import ConfigurationError
-from ..core.redaction import keep_secret
+from ..core.redaction import register_secret
 
 PROVIDER = "Airflow connections and variables"
 CONFIG, SECRETS = "automatum_config", "dlt_secrets_toml"
@@ -312,7 +312,7 @@ def _mask(secrets: set[str]) -> None:
 
     for secret in secrets:
         mask_secret(secret)
-        keep_secret(secret)
+        register_secret(secret)
 
 
 def _connection(name: str) -> AirflowConnection | None:

@@ -29,7 +29,7 @@ from .vaults.toml_file import TomlSection
 _asking = threading.Lock()
 
 
-def ask_again(settings: AutomatumSettings) -> tuple[str, str] | None:
+def reload_credentials(settings: AutomatumSettings) -> tuple[str, str] | None:
     """Client id and secret of this connection as they are configured now.
 
     Args:
@@ -42,7 +42,7 @@ def ask_again(settings: AutomatumSettings) -> tuple[str, str] | None:
         AutomatumError: The configuration cannot be read.
     """
     with _asking:
-        sections = sections_of(settings.organization)
+        sections = credential_sections(settings.organization)
         for provider in Container()[PluggableRunContext].providers.providers:
             _forget(provider, sections)
         try:
@@ -54,7 +54,7 @@ def ask_again(settings: AutomatumSettings) -> tuple[str, str] | None:
         return fresh.client_id, fresh.client_secret
 
 
-def sections_of(organization: str | None) -> tuple[str, ...]:
+def credential_sections(organization: str | None) -> tuple[str, ...]:
     """Sections of dlt's configuration that hold the credentials of an organization."""
     return SECTIONS if organization is None else tuple(organizations.find(organization).credentials.split("."))
 

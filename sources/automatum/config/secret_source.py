@@ -16,7 +16,7 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from dlt.common.runtime.run_context import active
 from dlt.common.typing import TSecretStrValue
 
-from .reload import sections_of
+from .reload import credential_sections
 from .vaults.base import CredentialStore, open_vault
 from .vaults.dlt_provider import VaultProvider, register
 from .vaults.toml_file import TomlSection
@@ -64,7 +64,7 @@ def find_secret_source(organization: str | None) -> SecretSource:
     return SecretSource("the environment variable AUTOMATUM_CLIENT_SECRET", None)
 
 
-def place_named(text: str, organization: str | None) -> CredentialStore:
+def open_store(text: str, organization: str | None) -> CredentialStore:
     """The place that `--store-in` names.
 
     Args:
@@ -75,15 +75,15 @@ def place_named(text: str, organization: str | None) -> CredentialStore:
         ConfigurationError: It names none.
     """
     if text == "toml":
-        return TomlSection(Path(active().settings_dir) / "secrets.toml", sections_of(organization))
+        return TomlSection(Path(active().settings_dir) / "secrets.toml", credential_sections(organization))
     if text.endswith(".toml") and "://" not in text:
-        return TomlSection(Path(text), sections_of(organization))
+        return TomlSection(Path(text), credential_sections(organization))
     return open_vault(parse_vault_uri(text, STORE_IN)).place(organization)
 
 
 def _look(provider: ConfigProvider, organization: str | None) -> tuple[str | None, tuple[str, ...], str]:
     """A provider's value, and the sections and the key under which it was found."""
-    sections = sections_of(organization)
+    sections = credential_sections(organization)
     if organization is not None:
         # As `organizations.credentials_of` does: from its own section and nowhere else.
         value, key = provider.get_value(SECRET, TSecretStrValue, None, *sections)

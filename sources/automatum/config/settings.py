@@ -18,7 +18,7 @@ from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.typing import TSecretStrValue
 
 from ..core.errors import ConfigurationError
-from ..core.redaction import keep_secret
+from ..core.redaction import register_secret
 from . import organizations as listed
 from .organizations import SECTIONS
 from .vaults.dlt_provider import register as use_vault
@@ -157,7 +157,7 @@ class AutomatumSettings(BaseConfiguration):
         """
         self._find_credentials()
         self.quota_url, self.ledger_url = _filled_in(self.quota_url), _filled_in(self.ledger_url)
-        keep_secret(self.client_secret)
+        register_secret(self.client_secret)
         if self.secrets_from:
             parse_vault_uri(self.secrets_from)
         self.base_url = _root(self.base_url)

@@ -88,7 +88,7 @@ class Budget:
         end = self._clock.monotonic() + seconds
         self.check()
         while (left := end - self._clock.monotonic()) > 0:
-            self._clock.sleep(slice_of(left, self))
+            self._clock.sleep(wait_slice(left, self))
             self.check()
 
     def _refuse_one_too_many(self) -> None:
@@ -96,7 +96,7 @@ class Budget:
             raise BudgetSpent(f"The run's budget of {self._max_requests} requests is spent.", _AGAIN)
 
 
-def slice_of(wait: float, budget: Budget) -> float:
+def wait_slice(wait: float, budget: Budget) -> float:
     """Seconds to sleep before looking again at a wait of this length.
 
     Never so short that a clock would not move: a remainder of 1e-12 s added to a large reading is the same reading.

@@ -122,16 +122,16 @@ class RequestError(AutomatumError):
         method: HTTP method.
         path: Path below the host, without the query.
         status: HTTP status, or the envelope's `code` where that is not 2xx; None if no answer came.
-        said: What the server said, shortened and redacted; or what the network did.
+        detail: What the server said, shortened and redacted; or what the network did.
         next_step: What the reader can do about it.
     """
 
-    def __init__(self, method: str, path: str, status: int | None, said: str, next_step: str = "") -> None:
+    def __init__(self, method: str, path: str, status: int | None, detail: str, next_step: str = "") -> None:
         self.method = method
         self.path = path
         self.status = status
-        self.said = said
-        answer = f"answered {status}: {said}" if status is not None else f"gave no answer: {said}"
+        self.detail = detail
+        answer = f"answered {status}: {detail}" if status is not None else f"gave no answer: {detail}"
         super().__init__(f"{method} {path} {answer}.", next_step)
 
 
@@ -155,12 +155,12 @@ class RequestRefused(RequestError):
         method: str,
         path: str,
         status: int | None,
-        said: str,
+        detail: str,
         next_step: str = "",
         fields: tuple[tuple[str, str], ...] = (),
     ) -> None:
         self.fields = fields
-        super().__init__(method, path, status, said, next_step)
+        super().__init__(method, path, status, detail, next_step)
 
 
 class NotThere(RequestRefused):

@@ -27,7 +27,7 @@ _WAIT_LONGER = "Run again when it has ended, or wait longer (--lock-wait SECONDS
 
 
 @contextlib.contextmanager
-def hold(path: Path, what: str, role: str, *, wait: float, clock: Clock, budget: Budget) -> Iterator[None]:
+def exclusive_lock(path: Path, what: str, role: str, *, wait: float, clock: Clock, budget: Budget) -> Iterator[None]:
     """Hold a lock for as long as the block takes.
 
     Args:

@@ -13,7 +13,7 @@ DUCKDB_MEMORY = "64MB"
 _M_ARENA_MAX = -8
 
 
-def stay_small() -> None:
+def limit_memory() -> None:
     """Set what has to be set before dlt and Arrow are imported."""
     # Arrow's own allocators keep what was freed, for speed that a sync has no use for.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
@@ -25,11 +25,11 @@ def stay_small() -> None:
             return  # another C library, with other habits
 
 
-def keep_to_itself() -> None:
+def disable_telemetry() -> None:
     """No telemetry, dlt's included, unless it is asked for."""
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
 
 
-def one_loader() -> None:
+def use_one_loader() -> None:
     """Load one file at a time: DuckDB writes one at a time whatever it is given."""
     os.environ.setdefault("LOAD__WORKERS", "1")

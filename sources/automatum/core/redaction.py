@@ -27,7 +27,7 @@ _PATTERNS = (
 )
 
 
-def keep_secret(secret: str | None) -> None:
+def register_secret(secret: str | None) -> None:
     """Blot out this text from now on, in its plain and in its URL-encoded form."""
     if secret and len(secret) >= _SHORTEST:
         _secrets.update({secret, quote(secret, safe=""), quote_plus(secret)})
@@ -63,7 +63,7 @@ class RedactingFilter(logging.Filter):
         return True
 
 
-def guard_logging() -> None:
+def redact_logging() -> None:
     """Redact what our logger, dlt's and urllib3's say, whoever listens to them. Calling it twice does no harm."""
     for name in ("automatum", "dlt", "urllib3", "urllib3.connectionpool"):
         logger = logging.getLogger(name)

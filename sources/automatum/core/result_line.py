@@ -52,7 +52,7 @@ def result_line(
     parts = [f"automatum {command}: {verdict.replace('_', ' ')}{code}", ", ".join(changes), cost]
     if failed:
         where, first = failed[0]
-        parts.append(_named(where, in_our_words(first) if brief else first.message).rstrip("."))
+        parts.append(_named(where, without_server_text(first) if brief else first.message).rstrip("."))
         if len(failed) > 1:
             others = [_named(name, type(error).__name__) for name, error in failed[1 : 1 + _MOST_NAMED]]
             left = "" if len(failed) <= 1 + _MOST_NAMED else ", ..."
@@ -71,7 +71,7 @@ def _named(organization: str, text: str) -> str:
     return f"{organization}: {text}" if organization else text
 
 
-def changes_of(tables: Mapping[str, Mapping[str, object]]) -> list[str]:
+def format_changes(tables: Mapping[str, Mapping[str, object]]) -> list[str]:
     """What has changed, such as `customers +3 ~2 -1`; nothing of tables where nothing has.
 
     Args:
@@ -85,7 +85,7 @@ def changes_of(tables: Mapping[str, Mapping[str, object]]) -> list[str]:
     return said
 
 
-def in_our_words(error: AutomatumError) -> str:
+def without_server_text(error: AutomatumError) -> str:
     """What is wrong, without what a server or a database said of it: that comes after a colon, if at all."""
     if isinstance(error, ScopeMissing):
         return error.message
@@ -100,6 +100,6 @@ def in_our_words(error: AutomatumError) -> str:
     return error.message.partition(": ")[0]
 
 
-def verdict_of(error: AutomatumError) -> str:
+def verdict_for(error: AutomatumError) -> str:
     """The verdict of a run that this error ended before it had one."""
     return "more_to_do" if isinstance(error, MoreToDo) else "incomplete"

@@ -21,7 +21,7 @@ from dlt.common.destination.exceptions import DestinationTerminalException, Dest
 from dlt.common.schema import TTableSchema
 from dlt.extract import DltResource
 
-from ..api.session import open_connection
+from ..api.session import open_session
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.clock import Clock, SystemClock
 from ..core.errors import ApiUnreachable, AutomatumError, MoreToDo
@@ -135,7 +135,7 @@ def _push(
     clock = clock or SystemClock()
     session = None
     if options.confirm:
-        session = open_connection(settings, clock, max_minutes=options.max_minutes, max_wait=options.max_wait)
+        session = open_session(settings, clock, max_minutes=options.max_minutes, max_wait=options.max_wait)
     eligibility = None
     if pipeline is not None and not options.unchecked:
         eligibility = read_eligibility(pipeline, settings.owner)

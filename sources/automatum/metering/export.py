@@ -141,8 +141,8 @@ def _fitting(value: Decimal, kind: pa.Decimal128Type) -> Decimal:
     return value
 
 
-def export(connection: ApiSession, pipeline: SupportsPipeline) -> dict[str, int]:
+def export(session: ApiSession, pipeline: SupportsPipeline) -> dict[str, int]:
     """Load the ledger of what was pushed, if there is one; returns table to number of rows."""
-    with Ledger.open(default_ledger_url(connection.settings), connection.clock, create=False) as ledger:
-        settings = connection.settings
+    with Ledger.open(default_ledger_url(session.settings), session.clock, create=False) as ledger:
+        settings = session.settings
         return export_ledger(ledger, pipeline, settings.owner, settings.table_format) if ledger.exists else {}

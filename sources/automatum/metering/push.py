@@ -227,7 +227,7 @@ def push(
         if intake.to_send or left_over:
             require_metering(session)
         _write_down(ledger, run, intake, too_late)
-        sending = Sender(session.transport, run)
+        sending = Sender(session.client, run)
         sent = sending.send(bodies([*intake.to_send, *left_over], utc(clock.time())))
         _tell(intake, sent)
         return _summary(session, intake, ledger, sent, left_over, too_late)
@@ -259,13 +259,13 @@ def send_planned(
         left_over, _ = _left_over(ledger, [], utc(clock.time()), late_ok=True)
         left_over = [line for line in left_over if line_ids is None or line.id in line_ids]
         intake = Classification()
-        sent = Sender(session.transport, run).send(bodies(left_over, utc(clock.time())))
+        sent = Sender(session.client, run).send(bodies(left_over, utc(clock.time())))
         return _summary(session, intake, ledger, sent, left_over)
 
 
 def require_metering(session: ApiSession) -> None:
     """Raise `ScopeMissing` if the token says that it does not grant `write:metering`."""
-    granted = session.transport.tokens.scopes()
+    granted = session.client.tokens.scopes()
     if granted is not None and METERING_SCOPE not in granted:
         raise ScopeMissing({"push": METERING_SCOPE}, granted)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ..api.session import open_connection
+from ..api.session import open_session
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock
@@ -49,7 +49,7 @@ def run_push(
     ledger_url = find_ledger(settings, options.ledger_url)
     session = None
     if options.confirm:
-        session = open_connection(settings, clock, stop, None, options.max_minutes, options.max_wait)
+        session = open_session(settings, clock, stop, None, options.max_minutes, options.max_wait)
     clock = session.clock if session else clock or SystemClock(stop)
     pipeline: SupportsPipeline | None = None
     if not options.target.missing:

@@ -64,13 +64,13 @@ class Sender:
     """One run's way through its bodies.
 
     Args:
-        transport: The way to the API.
+        client: The way to the API.
         run: The ledger's run.
     """
 
-    def __init__(self, transport: ApiClient, run: Run) -> None:
+    def __init__(self, client: ApiClient, run: Run) -> None:
         self.sent = SendResult()
-        self._transport = transport
+        self._client = client
         self._run = run
         self._todo: deque[Body] = deque()
         self._in_a_row = 0
@@ -94,7 +94,7 @@ class Sender:
     def _send(self, body: Body) -> None:
         self._attempt = None
         try:
-            answer = self._transport.post(
+            answer = self._client.post(
                 METERING_PATH, body.payload(), before=lambda: self._claim(body), not_taken=self._give_back
             )
         except _Claimed:
@@ -153,10 +153,10 @@ class Sender:
 
     def _refused(self, body: Body, error: RequestRefused) -> None:
         if error.status not in _ABOUT_THE_BODY:
-            self._give_back(f"{error.status}: {error.said}")
+            self._give_back(f"{error.status}: {error.detail}")
             raise error
         self.sent.bodies += 1
-        said, state = f"{error.status}: {error.said}", "conflict" if error.status == 409 else "rejected"
+        said, state = f"{error.status}: {error.detail}", "conflict" if error.status == 409 else "rejected"
         at_fault = body.positions(error.fields)
         if at_fault is not None:
             for position, message in at_fault.items():
@@ -182,7 +182,7 @@ class Sender:
         if attempt is None:
             return False
         self.sent.bodies += 1
-        said = f"{error.status or 'no answer'}: {error.said}"
+        said = f"{error.status or 'no answer'}: {error.detail}"
         self._settle("unknown", attempt.lines, said, status_code=error.status)
         logger.warning("%s", error)
         return True

@@ -83,17 +83,17 @@ class CheckReport:
         }
 
 
-def check(connection: ApiSession) -> CheckReport:
+def check(session: ApiSession) -> CheckReport:
     """Take a token, hold its scopes against each table's need, and ask each granted table for its first page.
 
     Raises:
         AccessError: The credentials are refused.
         ApiUnreachable: The token endpoint gives no answer.
     """
-    named = tuple(connection.settings.tables or ())
-    chosen = connection.select(named)
-    missing = connection.missing_scopes(chosen)
-    granted = connection.transport.tokens.scopes()
+    named = tuple(session.settings.tables or ())
+    chosen = session.select(named)
+    missing = session.missing_scopes(chosen)
+    granted = session.client.tokens.scopes()
     report = CheckReport(granted, [], can_push=granted is None or METERING_SCOPE in granted)
     if missing and named:
         report.errors.append(ScopeMissing(missing, granted or frozenset()))
@@ -102,25 +102,25 @@ def check(connection: ApiSession) -> CheckReport:
             error = ScopeMissing({endpoint.table: endpoint.scope}, granted or frozenset())
             report.tables.append(TableCheck(endpoint.table, endpoint.scope, "no scope", error=error))
             continue
-        answer = _ask(connection, endpoint)
+        answer = _ask(session, endpoint)
         report.tables.append(answer)
         if answer.error:
             report.errors.append(answer.error)
     if missing and not named and len(missing) == len({one.group for one in chosen}):
         report.errors.append(ScopeMissing(missing, granted or frozenset()))
-    report.windows = connection.transport.quota.state()
-    report.requests, report.token_requests = connection.budget.requests, connection.budget.token_requests
+    report.windows = session.client.limiter.window_usage()
+    report.requests, report.token_requests = session.budget.requests, session.budget.token_requests
     return report
 
 
-def _ask(connection: ApiSession, endpoint: Endpoint) -> TableCheck:
+def _ask(session: ApiSession, endpoint: Endpoint) -> TableCheck:
     answer = TableCheck(endpoint.table, endpoint.scope, "ok")
     try:
         if endpoint.kind == "list":
-            answer.announced = read_page(connection.transport, endpoint, 1, {}).total
+            answer.announced = read_page(session.client, endpoint, 1, {}).total
         else:
-            today = utc(connection.clock.time()).date()
-            read_report(connection.transport, endpoint, today - timedelta(days=1), today)
+            today = utc(session.clock.time()).date()
+            read_report(session.client, endpoint, today - timedelta(days=1), today)
     except MoreToDo:
         raise
     except AutomatumError as error:

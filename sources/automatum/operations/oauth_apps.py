@@ -43,7 +43,7 @@ class Application:
         return str(self.record.get("name") or "")
 
 
-def list_applications(connection: ApiSession) -> list[Application]:
+def list_applications(session: ApiSession) -> list[Application]:
     """All applications of the organization; one request, unless the list comes in pages.
 
     Raises:
@@ -54,9 +54,7 @@ def list_applications(connection: ApiSession) -> list[Application]:
     found: list[Application] = []
     for page in range(1, MOST_PAGES + 1):
         # Paging is documented for customers alone: the first request does without.
-        body = connection.transport.get(
-            APPLICATIONS_PATH, {"page": str(page), "limit": "100"} if page > 1 else None
-        ).body
+        body = session.client.get(APPLICATIONS_PATH, {"page": str(page), "limit": "100"} if page > 1 else None).body
         found += [one for one in map(_application, _records(body.get("data", body))) if one]
         paging = body.get("pagination")
         if not isinstance(paging, Mapping) or not isinstance(paging.get("pages"), int) or page >= paging["pages"]:
@@ -64,30 +62,30 @@ def list_applications(connection: ApiSession) -> list[Application]:
     return list({one.id: one for one in found}.values())
 
 
-def show_application(connection: ApiSession, id_: str) -> Application:
+def show_application(session: ApiSession, id_: str) -> Application:
     """One application.
 
     Args:
-        connection: The API.
+        session: The API.
         id_: Its id.
 
     Raises:
         NotThere: There is none with this id.
         AutomatumError: As in `list_applications`.
     """
-    body = connection.transport.get(f"{APPLICATIONS_PATH}/{quote(id_, safe='')}").body
+    body = session.client.get(f"{APPLICATIONS_PATH}/{quote(id_, safe='')}").body
     shown = next(iter(_records(body.get("data", body))), {})
     return _application({"id": id_, **shown}) or Application(id_, id_)
 
 
-def find_application(connection: ApiSession, wanted: str) -> Application:
+def find_application(session: ApiSession, wanted: str) -> Application:
     """The application with this id or client id, by the list.
 
     Raises:
         ConfigurationError: There is none.
         AutomatumError: As in `list_applications`.
     """
-    known = list_applications(connection)
+    known = list_applications(session)
     for one in known:
         if wanted in (one.id, one.client_id):
             return one

@@ -117,7 +117,7 @@ class Plan:
 
 
 def plan(
-    connection: ApiSession,
+    session: ApiSession,
     pipeline: SupportsPipeline | None,
     names: Sequence[str] = (),
     *,
@@ -127,7 +127,7 @@ def plan(
     """Ask each table for its first page, and work out what a sync will cost.
 
     Args:
-        connection: The API.
+        session: The API.
         pipeline: The pipeline that would load; None if nothing has been loaded yet.
         names: Tables or groups; empty for those that a sync would read.
         every: Seconds between two starts of a schedule to judge; None for none.
@@ -139,29 +139,29 @@ def plan(
         ApiUnreachable: No usable answer.
         MoreToDo: Not even these requests fit into the quota or the budget.
     """
-    selection = selection or select_rows(connection.settings)
-    named = tuple(names) or tuple(connection.settings.tables or ())
-    chosen = connection.select(named, "argument TABLE" if names else "sources.automatum.tables")
+    selection = selection or select_rows(session.settings)
+    named = tuple(names) or tuple(session.settings.tables or ())
+    chosen = session.select(named, "argument TABLE" if names else "sources.automatum.tables")
     if named:
-        connection.require_scopes(chosen)
-    missing = connection.missing_scopes(chosen)
+        session.require_scopes(chosen)
+    missing = session.missing_scopes(chosen)
     if len(missing) == len({one.group for one in chosen}):
-        raise ScopeMissing(missing, connection.transport.tokens.scopes() or frozenset())
+        raise ScopeMissing(missing, session.client.tokens.scopes() or frozenset())
     skipped = {one.table: f"needs scope {one.scope}" for one in chosen if one.group in missing}
     granted = [one for one in chosen if one.group not in missing]
-    settled = _settled(connection, pipeline, granted, selection)
+    settled = _settled(session, pipeline, granted, selection)
     tables = []
     for endpoint in granted:
         if endpoint.table in settled:
             tables.append(TablePlan(endpoint.table, 0, None, "read earlier in this sync"))
             continue
         try:
-            tables.append(_table(connection, pipeline, endpoint, selection.of(endpoint)))
+            tables.append(_table(session, pipeline, endpoint, selection.of(endpoint)))
         except NotThere as error:
             if endpoint.kind == "list":
                 raise
             skipped[endpoint.table] = str(error)
-    return _forecast(connection, tables, skipped, every)
+    return _forecast(session, tables, skipped, every)
 
 
 def read_duration(text: str, key: str) -> float:
@@ -182,32 +182,32 @@ def read_duration(text: str, key: str) -> float:
 
 
 def _settled(
-    connection: ApiSession, pipeline: SupportsPipeline | None, granted: Sequence[Endpoint], selection: Selection
+    session: ApiSession, pipeline: SupportsPipeline | None, granted: Sequence[Endpoint], selection: Selection
 ) -> set[str]:
     if pipeline is None or not granted or not selection.everything or selection.ranged:
         return set()
-    now, owner = utc(connection.clock.time()), connection.settings.owner
+    now, owner = utc(session.clock.time()), session.settings.owner
     return set(take_up(pipeline, [one.table for one in granted], now, organization_id=owner).settled)
 
 
 def _table(
-    connection: ApiSession, pipeline: SupportsPipeline | None, endpoint: Endpoint, selection: Selection
+    session: ApiSession, pipeline: SupportsPipeline | None, endpoint: Endpoint, selection: Selection
 ) -> TablePlan:
-    owner = connection.settings.owner
+    owner = session.settings.owner
     held = read_prior_state(pipeline, endpoint, organization_id=owner) if pipeline else PriorState(KnownRows())
     return (
-        _list(connection, endpoint, held, selection)
+        _list(session, endpoint, held, selection)
         if endpoint.kind == "list"
-        else _report(connection, endpoint, held, selection)
+        else _report(session, endpoint, held, selection)
     )
 
 
-def _list(connection: ApiSession, endpoint: Endpoint, held: PriorState, selection: Selection) -> TablePlan:
-    page = read_page(connection.transport, endpoint, 1, selection.filters)
+def _list(session: ApiSession, endpoint: Endpoint, held: PriorState, selection: Selection) -> TablePlan:
+    page = read_page(session.client, endpoint, 1, selection.filters)
     pages = max(1, page.pages or 1) if page.total is None else max(1, math.ceil(page.total / PAGE_SIZE))
     found = TablePlan(endpoint.table, pages, page.total)
     unfinished = held.unfinished
-    if unfinished and selection.everything and utc(connection.clock.time()) - unfinished.read_at < GO_ON_WITHIN:
+    if unfinished and selection.everything and utc(session.clock.time()) - unfinished.read_at < GO_ON_WITHIN:
         done = min(len({one.page for one in unfinished.pages}), pages - 1)
         found.requests, found.note = pages - done, f"goes on at page {done + 1}"
     elif endpoint.newest_first and held.past:
@@ -215,46 +215,46 @@ def _list(connection: ApiSession, endpoint: Endpoint, held: PriorState, selectio
     return found
 
 
-def _report(connection: ApiSession, endpoint: Endpoint, held: PriorState, selection: Selection) -> TablePlan:
-    settings, today = connection.settings, utc(connection.clock.time()).date()
+def _report(session: ApiSession, endpoint: Endpoint, held: PriorState, selection: Selection) -> TablePlan:
+    settings, today = session.settings, utc(session.clock.time()).date()
     start = selection.since or first_day(held, Table(endpoint, settings.owner), settings, today)
     spans = windows(start, min(selection.until or today, today), selection.window_days or settings.report_window_days)
-    read_report(connection.transport, endpoint, today, today)
+    read_report(session.client, endpoint, today, today)
     return TablePlan(endpoint.table, len(spans), None, f"from {start.isoformat()}")
 
 
-def _forecast(connection: ApiSession, tables: list[TablePlan], skipped: dict[str, str], every: float | None) -> Plan:
-    transport, budget = connection.transport, connection.budget
-    quota, a_request = transport.quota, transport.seconds_a_request
+def _forecast(session: ApiSession, tables: list[TablePlan], skipped: dict[str, str], every: float | None) -> Plan:
+    client, budget = session.client, session.budget
+    limiter, a_request = client.limiter, client.seconds_per_request
     needed = sum(one.requests for one in tables) + 1  # and a token
-    seconds = quota.wait_for(needed, a_request)
-    state, spent = quota.state(), budget.requests + budget.token_requests
+    seconds = limiter.wait_for(needed, a_request)
+    state, spent = limiter.window_usage(), budget.requests + budget.token_requests
     own = sorted((one for one in state if one["scope"] == "application"), key=lambda one: one["seconds"])
-    can_push = METERING_SCOPE in (transport.tokens.scopes() or ())
+    can_push = METERING_SCOPE in (client.tokens.scopes() or ())
     rooms = [max(0, one["limit"] - one["used"]) for one in own]
     return Plan(
         tables,
         skipped,
         seconds,
-        connection.clock.time() + seconds,
+        session.clock.time() + seconds,
         a_request,
         spent,
         max(0, own[-1]["used"] - spent),
         {"now": min(rooms) if can_push else 0, "longest_window": rooms[-1] if can_push else 0},
         state,
-        None if every is None else _schedule(connection, needed, a_request, every),
+        None if every is None else _schedule(session, needed, a_request, every),
     )
 
 
-def _schedule(connection: ApiSession, needed: int, a_request: float, every: float) -> Schedule:
-    quota = connection.transport.quota
-    fits = quota.keeps_up(needed, a_request, every)
+def _schedule(session: ApiSession, needed: int, a_request: float, every: float) -> Schedule:
+    limiter = session.client.limiter
+    fits = limiter.keeps_up(needed, a_request, every)
     # The shortest number of minutes that fits: double until one does, then halve the distance.
     high = 1
-    while not quota.keeps_up(needed, a_request, 60.0 * high):
+    while not limiter.keeps_up(needed, a_request, 60.0 * high):
         high *= 2
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if quota.keeps_up(needed, a_request, 60.0 * middle) else (middle, high)
+        low, high = (low, middle) if limiter.keeps_up(needed, a_request, 60.0 * middle) else (middle, high)
     return Schedule(every, fits, 60.0 * high)

@@ -25,14 +25,14 @@ import requests
 from ..api.oauth import TokenSource
 from ..api.rate_limit import open_rate_limiter
 from ..api.session import ApiSession
-from ..config.reload import ask_again
-from ..config.secret_source import SECRET, STORE_IN, find_secret_source, place_named
+from ..config.reload import reload_credentials
+from ..config.secret_source import SECRET, STORE_IN, find_secret_source, open_store
 from ..config.settings import AutomatumSettings
 from ..config.vaults.base import CredentialStore
 from ..core.clock import instant
 from ..core.errors import EXIT_COMPLETE, ApiUnreachable, AutomatumError, ConfigurationError, SecretNotKept
-from ..core.file_lock import hold
-from ..core.redaction import keep_secret
+from ..core.file_lock import exclusive_lock
+from ..core.redaction import register_secret
 from ..endpoints import APPLICATIONS_PATH, REGENERATE
 from .oauth_apps import Application, find_application, find_secrets, shape_of
 
@@ -103,11 +103,11 @@ class _Regenerated:
         self.content = content
         self.found = find_secrets(content, self.known)
         for secret in self.found:
-            keep_secret(secret)
+            register_secret(secret)
 
 
 def rotate(
-    connection: ApiSession,
+    session: ApiSession,
     wanted: str | None = None,
     *,
     store_in: str | None = None,
@@ -116,9 +116,9 @@ def rotate(
     """Regenerate the secret of an application and store the new one.
 
     Args:
-        connection: The API.
+        session: The API.
         wanted: Id or client id; None for the application that asks.
-        store_in: Where the new secret goes (see `origin.place_named`); None for where the present one comes from.
+        store_in: Where the new secret goes (see `origin.open_store`); None for where the present one comes from.
         confirm: Asked before anything is changed, with the application and the place.
 
     Raises:
@@ -127,27 +127,27 @@ def rotate(
         Busy: The same application's secret is being rotated by another process. Nothing is changed.
         AutomatumError: The API or the vault refuse or do not answer. Nothing is changed.
     """
-    with _alone(connection):
-        return _rotate(connection, wanted, store_in, confirm)
+    with _alone(session):
+        return _rotate(session, wanted, store_in, confirm)
 
 
 def _rotate(
-    connection: ApiSession, wanted: str | None, store_in: str | None, confirm: Callable[[Application, str], bool]
+    session: ApiSession, wanted: str | None, store_in: str | None, confirm: Callable[[Application, str], bool]
 ) -> Rotation:
-    settings = connection.settings
+    settings = session.settings
     place = _place(settings, store_in)
-    application = find_application(connection, wanted or settings.client_id)
+    application = find_application(session, wanted or settings.client_id)
     own = application.client_id == settings.client_id
     changes = _fitting(place, application, settings, own, store_in)
     if not confirm(application, place.where):
         raise ConfigurationError("--yes", "not confirmed; nothing was changed.")
     place.prove()
-    found = _regenerate(connection, application, settings.client_secret if own else "")
-    secret = found[0] if len(found) == 1 else _the_one(connection, application, found)
-    _store(connection, place, {**changes, SECRET: secret}, application)
+    found = _regenerate(session, application, settings.client_secret if own else "")
+    secret = found[0] if len(found) == 1 else _the_one(session, application, found)
+    _store(session, place, {**changes, SECRET: secret}, application)
     rotation = Rotation(application, place.where)
     try:
-        _try(connection, application, secret)
+        _try(session, application, secret)
         rotation.tried = True
     except AutomatumError as error:
         rotation.error = error
@@ -157,44 +157,44 @@ def _rotate(
 
 
 @contextmanager
-def _alone(connection: ApiSession) -> Iterator[None]:
+def _alone(session: ApiSession) -> Iterator[None]:
     """Of two rotations at once the secret of the first would be dead when it is stored."""
-    name = hashlib.sha256(f"{connection.settings.base_url} {connection.settings.client_id}".encode()).hexdigest()[:16]
+    name = hashlib.sha256(f"{session.settings.base_url} {session.settings.client_id}".encode()).hexdigest()[:16]
     path = _state_folder() / f"rotate-{name}.lock"
-    with hold(
-        path, "The secret of this application", "a rotation", wait=0, clock=connection.clock, budget=connection.budget
+    with exclusive_lock(
+        path, "The secret of this application", "a rotation", wait=0, clock=session.clock, budget=session.budget
     ):
         yield
 
 
-def _try(connection: ApiSession, application: Application, secret: str) -> None:
+def _try(session: ApiSession, application: Application, secret: str) -> None:
     """Take a token with this secret, and with no other that the configuration may have."""
-    settings = connection.settings.copy()
+    settings = session.settings.copy()
     settings.client_id, settings.client_secret = application.client_id, secret
-    with requests.Session() as session:
+    with requests.Session() as http:
         tokens = TokenSource(
             settings.base_url,
             settings.client_id,
             secret,
-            session,
-            open_rate_limiter(settings, connection.clock),
-            connection.clock,
-            connection.budget,
+            http,
+            open_rate_limiter(settings, session.clock),
+            session.clock,
+            session.budget,
             settings.request_timeout,
             attempts=settings.retry_attempts,
             deadline=settings.retry_deadline,
         )
-        tokens.max_wait = connection.transport.max_wait
+        tokens.max_wait = session.client.max_wait
         tokens.token()
 
 
-def _the_one(connection: ApiSession, application: Application, found: list[str]) -> str:
+def _the_one(session: ApiSession, application: Application, found: list[str]) -> str:
     """Of several that may be the new secret the one that is taken."""
     for secret in found:
         with suppress(AutomatumError):
-            _try(connection, application, secret)
+            _try(session, application, secret)
             return secret
-    kept_at = _keep({"one_of": found}, application, connection.clock.time())
+    kept_at = _keep({"one_of": found}, application, session.clock.time())
     raise SecretNotKept(
         f"The secret of {application.client_id} was regenerated; the answer holds several that may be it, and none is "
         f"taken. The old one is dead. {_said(kept_at, 'They are')}",
@@ -206,7 +206,7 @@ def _the_one(connection: ApiSession, application: Application, found: list[str])
 def _shadow(settings: AutomatumSettings, secret: str) -> str:
     """Where a secret comes from that wins over the one just stored; empty if none does."""
     with suppress(AutomatumError):
-        found = ask_again(settings)
+        found = reload_credentials(settings)
         if found is None or found[1] != secret:
             return find_secret_source(settings.organization).said
     return ""
@@ -214,7 +214,7 @@ def _shadow(settings: AutomatumSettings, secret: str) -> str:
 
 def _place(settings: AutomatumSettings, store_in: str | None) -> CredentialStore:
     if store_in is not None:
-        return place_named(store_in, settings.organization)
+        return open_store(store_in, settings.organization)
     origin = find_secret_source(settings.organization)
     if origin.place is None:
         raise ConfigurationError(
@@ -249,13 +249,13 @@ def _fitting(
     return {} if there or store_in is None else {"client_id": application.client_id}
 
 
-def _regenerate(connection: ApiSession, application: Application, known: str) -> list[str]:
+def _regenerate(session: ApiSession, application: Application, known: str) -> list[str]:
     """The new secret, or whatever in the answer may be it; the old one is dead then."""
     answer = _Regenerated(known)
     path = f"{APPLICATIONS_PATH}/{quote(application.id, safe='')}/{REGENERATE}"
     failed: AutomatumError | None = None
     try:
-        connection.transport.post(path, b"{}", before=answer.send, not_taken=answer.not_taken, inspect=answer.inspect)
+        session.client.post(path, b"{}", before=answer.send, not_taken=answer.not_taken, inspect=answer.inspect)
     except AutomatumError as error:
         failed = error
     unknown = answer.under_way and isinstance(failed, ApiUnreachable)
@@ -266,7 +266,7 @@ def _regenerate(connection: ApiSession, application: Application, known: str) ->
     status = failed.status if isinstance(failed, ApiUnreachable) else 200
     kept_at = None
     if status is not None and 200 <= status < 300:
-        kept_at = _keep({"answer": answer.content.decode("utf-8", "replace")}, application, connection.clock.time())
+        kept_at = _keep({"answer": answer.content.decode("utf-8", "replace")}, application, session.clock.time())
     if failed is None or kept_at:
         raise SecretNotKept(
             f"The secret of {application.client_id} was regenerated, and none was found in the answer "
@@ -280,13 +280,13 @@ def _regenerate(connection: ApiSession, application: Application, known: str) ->
     )
 
 
-def _store(connection: ApiSession, place: CredentialStore, changes: dict[str, str], application: Application) -> None:
+def _store(session: ApiSession, place: CredentialStore, changes: dict[str, str], application: Application) -> None:
     """Store and read back; if that fails, keep the secret in a file."""
     problem, broken = "", None
     for attempt in range(ATTEMPTS):
         if attempt:
             logger.warning("%s; attempt %d of %d", problem, attempt + 1, ATTEMPTS)
-            connection.clock.sleep(PAUSE)
+            session.clock.sleep(PAUSE)
         try:
             place.store(changes)
             found = place.read() or {}
@@ -299,7 +299,7 @@ def _store(connection: ApiSession, place: CredentialStore, changes: dict[str, st
             # Whatever ends this process: the secret must not go with it.
             problem, broken = type(error).__name__, error
             break
-    kept_at = _keep({"client_id": application.client_id, **changes}, application, connection.clock.time())
+    kept_at = _keep({"client_id": application.client_id, **changes}, application, session.clock.time())
     if broken is not None:
         logger.error("the new secret is not stored: %s", problem)
     raise SecretNotKept(

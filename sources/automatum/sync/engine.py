@@ -23,7 +23,7 @@ from ..core.errors import (
     MoreToDo,
     ScopeMissing,
 )
-from ..core.result_line import changes_of, result_line
+from ..core.result_line import format_changes, result_line
 from ..warehouse.dataset import prepare, prune_pages
 from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import merge_strategy_of, refuse_other_format
@@ -118,7 +118,7 @@ class Summary:
             "sync",
             self.verdict,
             self.exit_code,
-            changes=changes_of(tables),
+            changes=format_changes(tables),
             cost=f"{self.requests} requests, {self.seconds:.1f} s",
             reasons=reasons,
             errors=self.named_errors,
@@ -233,7 +233,7 @@ def _leave_out(missing: dict[str, str], connection: ApiSession, summary: Summary
         if run.endpoint.group in missing:
             run.skip(f"needs scope {missing[run.endpoint.group]}, which is not granted")
     if missing and (asked_for or all(run.result.skipped for run in summary.runs)):
-        summary.errors.append(ScopeMissing(missing, connection.transport.tokens.scopes() or frozenset()))
+        summary.errors.append(ScopeMissing(missing, connection.client.tokens.scopes() or frozenset()))
 
 
 def _conclude(connection: ApiSession, summary: Summary, started: float) -> None:

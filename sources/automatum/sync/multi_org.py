@@ -27,7 +27,7 @@ from ..core.errors import (
     QuotaExhausted,
 )
 from ..core.redaction import redact
-from ..core.result_line import changes_of, result_line
+from ..core.result_line import format_changes, result_line
 from .engine import Summary
 from .results import Verdict
 
@@ -101,7 +101,7 @@ class SeveralSummary:
             "sync",
             self.verdict,
             self.exit_code,
-            changes=changes_of(tables),
+            changes=format_changes(tables),
             cost=f"{changed} of {len(self.summaries)} organizations changed, {requests} requests, {self.seconds:.1f} s",
             reasons=[", ".join(unfinished)],
             errors=self.named_errors,
@@ -137,7 +137,7 @@ def sync_several(
 
     Args:
         names: Which organizations.
-        connect: Opens the connection of one.
+        connect: Opens the session of one.
         sync: Syncs one, and raises what ends it.
         clock: Time.
         budget: Bounds of the whole run.
@@ -181,9 +181,9 @@ def _attempt(
     patience: float | None,
 ) -> Summary:
     try:
-        connection = connections[name] = connections.get(name) or connect(name)
-        connection.wait_at_most(patience)
-        return sync(connection)
+        session = connections[name] = connections.get(name) or connect(name)
+        session.set_max_wait(patience)
+        return sync(session)
     except MoreToDo as error:
         return Summary("more_to_do", errors=[error])
     except AutomatumError as error:

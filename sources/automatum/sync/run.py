@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..api.session import ApiSession, open_connection
+from ..api.session import ApiSession, open_session
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.clock import Clock
 from ..core.file_lock import WAIT
@@ -88,13 +88,13 @@ def run_sync(
             run, or a notebook, at work on the same pipeline or file.
     """
     settings = settings or resolve_settings(organization=organization)
-    connection = open_connection(settings, clock, stop, max_requests, max_minutes, max_wait)
+    session = open_session(settings, clock, stop, max_requests, max_minutes, max_wait)
     warehouse = Target(destination, dataset, Path(database))
     copy = None if read_copy is None else checked_copy(warehouse, Path(read_copy))
     selection = select_rows(settings).backfill(since, allow_deletes, until)
-    with warehouse.written_by("automatum sync", connection.clock, connection.budget, lock_wait) as free:
+    with warehouse.written_by("automatum sync", session.clock, session.budget, lock_wait) as free:
         summary = sync_one(
-            connection,
+            session,
             warehouse,
             free,
             tables,
@@ -112,7 +112,7 @@ def run_sync(
 
 
 def sync_one(
-    connection: ApiSession,
+    session: ApiSession,
     warehouse: Target,
     free: Callable[[], None],
     tables: Sequence[str],
@@ -129,11 +129,11 @@ def sync_one(
     Raises:
         AutomatumError: As in `run_sync`.
     """
-    name = pipeline_name or name_pipeline(connection.settings.organization)
-    with alone(name, pipelines_dir, connection.clock, connection.budget, lock_wait):
+    name = pipeline_name or name_pipeline(session.settings.organization)
+    with alone(name, pipelines_dir, session.clock, session.budget, lock_wait):
         pipeline = open_pipeline(warehouse.open(name), warehouse.dataset, pipelines_dir, name)
-        summary = sync(connection, pipeline, tuple(tables), selection=selection, on_page=on_page, free=free)
+        summary = sync(session, pipeline, tuple(tables), selection=selection, on_page=on_page, free=free)
         if metering:
             free()
-            summary.metering = export(connection, pipeline)
+            summary.metering = export(session, pipeline)
         return summary

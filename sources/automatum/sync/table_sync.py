@@ -182,7 +182,7 @@ class TableSync:
         if chunk.full(self._connection.clock.monotonic()):
             return True
         return chunk.pages > 0 and chunk.to_load_before(
-            self._connection.transport.quota.wait_for(1), self.settings.chunk_seconds
+            self._connection.client.limiter.wait_for(1), self.settings.chunk_seconds
         )
 
     def _give(self, rows: list[Row], chunk: Chunk) -> Tables:
@@ -234,7 +234,7 @@ class TableSync:
                 yield from self._bury(self._decision.confirmed, pipeline)
 
     def _start(self, held: PriorState) -> Sweep:
-        transport, endpoint, filters = self._connection.transport, self.endpoint, self._selection.filters
+        transport, endpoint, filters = self._connection.client, self.endpoint, self._selection.filters
         sweep = Sweep(
             self._table,
             lambda number: self._own(self._charged(lambda: read_page(transport, endpoint, number, filters))),
@@ -300,7 +300,7 @@ class TableSync:
 
     def _ask(self, key: str) -> Record | None:
         if key not in self._answers:
-            self._answers[key] = self._charged(lambda: read_one(self._connection.transport, self.endpoint, key))
+            self._answers[key] = self._charged(lambda: read_one(self._connection.client, self.endpoint, key))
         return self._answers[key]
 
     def _conclude(self, decision: Decision) -> None:
@@ -332,7 +332,7 @@ class TableSync:
 
     def _start_report(self, held: PriorState) -> Report:
         today = utc(self._connection.clock.time()).date()
-        transport, endpoint, settings = self._connection.transport, self.endpoint, self.settings
+        transport, endpoint, settings = self._connection.client, self.endpoint, self.settings
         last = min(self._selection.until or today, today)
         start = self._selection.since or first_day(held, self._table, settings, today)
         if start > last and self._selection.ranged:

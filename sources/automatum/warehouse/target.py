@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import ConfigurationError
-from ..core.file_lock import hold
-from ..core.process import DUCKDB_MEMORY, one_loader
+from ..core.file_lock import exclusive_lock
+from ..core.process import DUCKDB_MEMORY, use_one_loader
 from ..core.redaction import redact
 from .duckdb_file import wait_for_file
 from .pipeline import PIPELINE, open_pipeline
@@ -79,7 +79,7 @@ class Target:
                 raise ConfigurationError(
                     "--database", f"there is no folder {self.database.parent}.", "Create it first."
                 )
-            one_loader()
+            use_one_loader()
             # dlt reads a relative path from where the pipeline's first run was started, wherever this one is.
             credentials = DuckDbCredentials(str(self.file))
             credentials.global_config = {"memory_limit": DUCKDB_MEMORY}
@@ -139,7 +139,7 @@ class Target:
             wait_for_file(file, wait=wait, clock=clock, budget=budget)
 
         lock = file.with_name(file.name + ".lock")
-        with hold(lock, f"The DuckDB file {self.database}", role, wait=wait, clock=clock, budget=budget):
+        with exclusive_lock(lock, f"The DuckDB file {self.database}", role, wait=wait, clock=clock, budget=budget):
             free()
             yield free
 
@@ -167,7 +167,7 @@ def alone(pipeline_name: str, pipelines_dir: str | None, clock: Clock, budget: B
     from dlt.common.pipeline import get_dlt_pipelines_dir
 
     lock = Path(pipelines_dir or get_dlt_pipelines_dir()) / f"{pipeline_name}.lock"
-    with hold(lock, f"The pipeline {pipeline_name}", "automatum", wait=wait, clock=clock, budget=budget):
+    with exclusive_lock(lock, f"The pipeline {pipeline_name}", "automatum", wait=wait, clock=clock, budget=budget):
         yield
 
 

@@ -26,7 +26,7 @@ from automatum.core.errors import (
     QuotaExhausted,
     RequestRefused,
 )
-from automatum.core.redaction import guard_logging
+from automatum.core.redaction import redact_logging
 from tests.support.clocks import FakeClock
 from tests.support.loopback import Loopback, Say, closed_port, error, token
 
@@ -70,40 +70,40 @@ def build(server, clock):
 
 
 @pytest.fixture
-def transport(build):
+def client(build):
     return build()
 
 
 # ---- the plain case
 
 
-def test_a_success_is_the_whole_object_and_when_it_came(server, transport, clock):
+def test_a_success_is_the_whole_object_and_when_it_came(server, client, clock):
     there = int(clock.time()) - 77
     server.say(LIST, Say(body=FINE.body, headers={"Date": formatdate(there, usegmt=True)}))
-    answer = transport.get("customers", {"page": "3", "limit": "100"})
+    answer = client.get("customers", {"page": "3", "limit": "100"})
     assert answer.body == {"code": 200, "data": [{"id": "cust_1"}]}
     assert (answer.status, answer.received_at, answer.date) == (200, clock.time(), there)
     (seen,) = server.to(LIST)
     assert seen.query == {"page": ["3"], "limit": ["100"]}
     assert seen.headers["Authorization"] == "Bearer one"
-    assert (transport.budget.requests, transport.budget.token_requests) == (1, 1)
+    assert (client.budget.requests, client.budget.token_requests) == (1, 1)
 
 
 @pytest.mark.parametrize("body", [{"data": [1]}, {"code": "200", "data": [1]}, {"code": None}, {"code": 202}])
-def test_an_envelope_that_does_not_say_no_is_a_success(server, transport, body):
+def test_an_envelope_that_does_not_say_no_is_a_success(server, client, body):
     server.say(LIST, Say(body=body))
-    assert transport.get("customers").body == body
+    assert client.get("customers").body == body
 
 
-def test_chunked_answers_are_read(server, transport):
+def test_chunked_answers_are_read(server, client):
     server.say(LIST, Say(body=FINE.body, chunked=True))
-    assert transport.get("customers").body == FINE.body
+    assert client.get("customers").body == FINE.body
 
 
-def test_connections_are_kept(server, transport):
+def test_connections_are_kept(server, client):
     server.say(LIST, FINE)
     for _ in range(5):
-        transport.get("customers")
+        client.get("customers")
     assert server.connections == 1
 
 
@@ -114,9 +114,9 @@ def test_netrc_never_replaces_the_token(server, build, tmp_path, monkeypatch):
     monkeypatch.setenv("NETRC", str(netrc))
     server.say(LIST, FINE)
     server.say(METERING, FINE)
-    transport = build()
-    transport.get("customers")
-    transport.post("metering", b"{}")
+    client = build()
+    client.get("customers")
+    client.post("metering", b"{}")
     assert [seen.headers.get("Authorization") for seen in server.seen] == [None, "Bearer one", "Bearer one"]
 
 
@@ -133,20 +133,20 @@ def test_netrc_never_replaces_the_token(server, build, tmp_path, monkeypatch):
         Say(200, {"code": 500, "message": "inner"}), Say(200, {"code": "503"}), Say(200, {"code": 0}),
     ],
 )  # fmt: skip
-def test_passing_trouble_is_survived(server, transport, clock, bad):
+def test_passing_trouble_is_survived(server, client, clock, bad):
     server.say(LIST, bad, bad, FINE)
-    assert transport.get("customers").body == FINE.body
-    assert len(server.to(LIST)) == transport.budget.requests == 3
+    assert client.get("customers").body == FINE.body
+    assert len(server.to(LIST)) == client.budget.requests == 3
     assert 0.75 <= clock.slept <= 1.5, "half to all of 0.5 s, then of 1 s"
 
 
-def test_trouble_that_stays_ends_after_the_attempts(server, transport, clock, caplog):
+def test_trouble_that_stays_ends_after_the_attempts(server, client, clock, caplog):
     server.say(LIST, error(503, "Service down"))
     with (
         caplog.at_level(logging.WARNING, "automatum"),
         pytest.raises(ApiUnreachable, match="GET /api/v1/customers answered 503: Service down") as caught,
     ):
-        transport.get("customers")
+        client.get("customers")
     assert len(server.to(LIST)) == 6
     assert 7.75 <= clock.slept <= 15.5
     assert "Tried 6 times" in caught.value.next_step
@@ -162,19 +162,19 @@ def test_trouble_that_stays_ends_before_the_deadline(server, build, clock):
     assert clock.monotonic() - started <= 155
 
 
-def test_html_is_told_as_what_it_is(server, transport):
+def test_html_is_told_as_what_it_is(server, client):
     server.say(
         LIST, Say(200, b"<html><style>p {}</style><body><h1>Sign &amp; in</h1><script>x()</script></body></html>")
     )
     with pytest.raises(ApiUnreachable, match="answered 200: not JSON but HTML: Sign & in"):
-        transport.get("customers")
+        client.get("customers")
 
 
 @pytest.mark.parametrize("body", [b'{"data": [{"email": "ada@example.com"', b"id,email\ncust_1,ada@example.com\n"])
-def test_broken_records_are_not_shown(server, transport, body):
+def test_broken_records_are_not_shown(server, client, body):
     server.say(LIST, Say(200, body))
     with pytest.raises(ApiUnreachable, match=f"{len(body)} bytes that are not a JSON object") as caught:
-        transport.get("customers")
+        client.get("customers")
     assert "ada" not in str(caught.value)
 
 
@@ -202,23 +202,23 @@ def test_an_answer_that_trickles_is_given_up_in_time(server, build):
     assert 0.9 < clock.monotonic() - started < 3
 
 
-def test_a_503_may_name_its_wait(server, transport, clock):
+def test_a_503_may_name_its_wait(server, client, clock):
     server.say(LIST, Say(503, headers={"Retry-After": "20"}), FINE)
-    transport.get("customers")
+    client.get("customers")
     assert clock.slept == pytest.approx(20)
 
 
-def test_a_503_that_names_more_than_we_have_is_given_up_at_once(server, transport, clock):
+def test_a_503_that_names_more_than_we_have_is_given_up_at_once(server, client, clock):
     server.say(LIST, Say(503, headers={"Retry-After": "900"}), FINE)
     with pytest.raises(ApiUnreachable, match="asks to wait 900 s"):
-        transport.get("customers")
+        client.get("customers")
     assert clock.slept == 0
 
 
-def test_an_absurd_wait_is_told_in_bounds(server, transport):
+def test_an_absurd_wait_is_told_in_bounds(server, client):
     server.say(LIST, Say(503, headers={"Retry-After": "1e300"}))
     with pytest.raises(ApiUnreachable, match="asks to wait 7200 s"):
-        transport.get("customers")
+        client.get("customers")
 
 
 def test_waiting_for_quota_does_not_use_up_the_deadline(server, build, clock):
@@ -230,9 +230,9 @@ def test_waiting_for_quota_does_not_use_up_the_deadline(server, build, clock):
 # ---- 429
 
 
-def slept_after(server, transport, clock, **answer):
+def slept_after(server, client, clock, **answer):
     server.say(LIST, Say(429, **answer), FINE)
-    transport.get("customers")
+    client.get("customers")
     return clock.slept
 
 
@@ -255,22 +255,22 @@ def at(clock, seconds):
         ({"Retry-After": "99999999"}, {}, 7200),
     ],
 )
-def test_a_429_is_waited_out(server, transport, clock, headers, body, wait):
-    slept = slept_after(server, transport, clock, headers=headers, body={"code": 429, "message": "Slow", **body})
+def test_a_429_is_waited_out(server, client, clock, headers, body, wait):
+    slept = slept_after(server, client, clock, headers=headers, body={"code": 429, "message": "Slow", **body})
     assert wait <= slept <= wait + min(3.0, 0.05 * wait) + 0.001
 
 
 @pytest.mark.parametrize("named", ["0", "-10", "Tue, 01 Jan 2019 00:00:00 GMT"])
-def test_a_429_that_names_no_time_at_all_is_backed_off_from(server, transport, clock, named):
-    assert 0.25 <= slept_after(server, transport, clock, headers={"Retry-After": named}) <= 0.55
+def test_a_429_that_names_no_time_at_all_is_backed_off_from(server, client, clock, named):
+    assert 0.25 <= slept_after(server, client, clock, headers={"Retry-After": named}) <= 0.55
 
 
-def test_a_date_to_come_back_at_is_read_against_the_servers_date(server, transport, clock):
+def test_a_date_to_come_back_at_is_read_against_the_servers_date(server, client, clock):
     headers = {"Date": at(clock, -5000), "Retry-After": at(clock, -4980)}
-    assert 20 <= slept_after(server, transport, clock, headers=headers) <= 21
+    assert 20 <= slept_after(server, client, clock, headers=headers) <= 21
 
 
-def test_the_reset_of_an_exhausted_bucket_is_waited_for(server, transport, clock):
+def test_the_reset_of_an_exhausted_bucket_is_waited_for(server, client, clock):
     there = int(clock.time()) - 5000
     headers = {
         "Date": formatdate(there, usegmt=True),
@@ -278,44 +278,44 @@ def test_the_reset_of_an_exhausted_bucket_is_waited_for(server, transport, clock
         "X-RateLimit-Remaining": "0",
         "X-RateLimit-Reset": str(there + 50),
     }
-    assert 50 <= slept_after(server, transport, clock, headers=headers) <= 51
+    assert 50 <= slept_after(server, client, clock, headers=headers) <= 51
 
 
-def test_the_reset_of_another_bucket_is_not(server, transport, clock):
+def test_the_reset_of_another_bucket_is_not(server, client, clock):
     headers = {
         "Date": at(clock, 0),
         "Retry-After": "5",
         "X-RateLimit-Remaining": "10",
         "X-RateLimit-Reset": str(int(clock.time()) + 50),
     }
-    assert 5 <= slept_after(server, transport, clock, headers=headers) <= 5.3
+    assert 5 <= slept_after(server, client, clock, headers=headers) <= 5.3
 
 
-def test_a_429_in_the_envelope_is_one(server, transport, clock):
+def test_a_429_in_the_envelope_is_one(server, client, clock):
     server.say(LIST, Say(200, {"code": 429, "message": "Rate limit exceeded", "retryAfter": 11, "data": None}), FINE)
-    assert transport.get("customers").body == FINE.body
+    assert client.get("customers").body == FINE.body
     assert 11 <= clock.slept <= 12
 
 
 @pytest.mark.slow
-def test_unnamed_waits_double_and_end(server, transport, clock):
+def test_unnamed_waits_double_and_end(server, client, clock):
     server.say(LIST, error(429, "Rate limit exceeded"))
     with pytest.raises(QuotaExhausted, match="429 10 times in a row: Rate limit exceeded") as caught:
-        transport.get("customers")
+        client.get("customers")
     assert len(server.to(LIST)) == 10
     waits = [min(7200, 60 * 2**n) for n in range(9)]
     assert sum(waits) <= clock.slept <= sum(waits) + 27
     assert caught.value.resume_at >= clock.time() + 7200
 
 
-def test_a_429_holds_the_other_threads_too(server, transport, clock):
+def test_a_429_holds_the_other_threads_too(server, client, clock):
     server.say(LIST, Say(429, headers={"Retry-After": "100"}), FINE)
-    transport.max_wait = 50
+    client.max_wait = 50
     with pytest.raises(QuotaExhausted, match="answered 429") as caught:
-        transport.get("customers")
+        client.get("customers")
     assert clock.time() + 100 <= caught.value.resume_at <= clock.time() + 103
     with pytest.raises(QuotaExhausted):
-        transport.get("entitlements")
+        client.get("entitlements")
     assert len(server.to("/api/v1/entitlements")) == 0
 
 
@@ -324,60 +324,60 @@ def test_a_429_holds_the_other_threads_too(server, transport, clock):
 
 def test_a_token_that_expires_during_a_wait_is_not_sent(server, build, clock):
     server.say(LIST, FINE)
-    transport = build(limits=((2, 3600.0),))
-    transport.get("customers")
+    client = build(limits=((2, 3600.0),))
+    client.get("customers")
     clock.advance(60)
-    transport.get("customers")
+    client.get("customers")
     assert [seen.headers["Authorization"] for seen in server.to(LIST)] == ["Bearer one", "Bearer two"]
     assert len(server.to("/oauth/token")) == 2
-    assert transport.budget.requests == 2
+    assert client.budget.requests == 2
 
 
 @pytest.mark.slow
 def test_a_long_wait_for_a_token_does_not_make_the_request_uncounted(server, build, clock):
     server.say(LIST, FINE)
     server.say("/oauth/token", token("one"), error(429, "Rate limit exceeded", retryAfter=7200), token("two"))
-    transport = build(limits=((2, 3600.0),))
-    transport.get("customers")
+    client = build(limits=((2, 3600.0),))
+    client.get("customers")
     clock.advance(60)
-    transport.get("customers")
+    client.get("customers")
     assert [seen.headers["Authorization"] for seen in server.to(LIST)] == ["Bearer one", "Bearer two"]
-    assert transport.quota.state()[0]["used"] == 2
+    assert client.limiter.window_usage()[0]["used"] == 2
 
 
-def test_a_retry_after_a_long_wait_is_signed_anew(server, transport, clock):
+def test_a_retry_after_a_long_wait_is_signed_anew(server, client, clock):
     server.say(LIST, Say(429, headers={"Retry-After": "3500"}), FINE)
-    transport.get("customers")
+    client.get("customers")
     assert [seen.headers["Authorization"] for seen in server.to(LIST)] == ["Bearer one", "Bearer two"]
 
 
 @pytest.mark.parametrize("no", [error(401, "Token expired"), Say(200, {"code": 401, "message": "Token expired"})])
-def test_a_401_is_answered_with_one_new_token(server, transport, no):
+def test_a_401_is_answered_with_one_new_token(server, client, no):
     server.say(LIST, no, FINE)
-    assert transport.get("customers").body == FINE.body
+    assert client.get("customers").body == FINE.body
     assert [seen.headers["Authorization"] for seen in server.to(LIST)] == ["Bearer one", "Bearer two"]
 
 
-def test_a_second_401_is_the_end(server, transport):
+def test_a_second_401_is_the_end(server, client):
     server.say(LIST, error(401, "Token expired"))
     with pytest.raises(CredentialsRefused, match="401 to a fresh token too: Token expired") as caught:
-        transport.get("customers")
+        client.get("customers")
     assert caught.value.exit_code == EXIT_ACCESS
     assert (len(server.to(LIST)), len(server.to("/oauth/token"))) == (2, 2)
 
 
-def test_each_request_has_its_own_second_chance(server, transport):
+def test_each_request_has_its_own_second_chance(server, client):
     server.say(LIST, error(401, "Token expired"), FINE, error(401, "Token expired"), FINE)
-    transport.get("customers")
-    transport.get("customers")
+    client.get("customers")
+    client.get("customers")
     assert len(server.to("/oauth/token")) == 3
 
 
-def test_refused_credentials_reach_the_caller(server, transport):
+def test_refused_credentials_reach_the_caller(server, client):
     server.say("/oauth/token", error(401, "Invalid client credentials"))
     with pytest.raises(CredentialsRefused, match="Invalid client credentials"):
-        transport.get("customers")
-    assert transport.budget.requests == 0
+        client.get("customers")
+    assert client.budget.requests == 0
 
 
 # ---- refusals
@@ -390,75 +390,75 @@ def test_refused_credentials_reach_the_caller(server, transport):
         Say(200, {"code": 403, "message": "Insufficient scope for this endpoint"}),
     ],
 )
-def test_a_403_names_the_scope_and_the_plan(server, transport, answer):
+def test_a_403_names_the_scope_and_the_plan(server, client, answer):
     server.say(LIST, answer)
     with pytest.raises(AccessError, match="GET /api/v1/customers answered 403: Insufficient scope") as caught:
-        transport.get("customers")
+        client.get("customers")
     assert caught.value.exit_code == EXIT_ACCESS
     assert "Add the scope" in caught.value.next_step
     assert "Professional" in caught.value.next_step
     assert len(server.to(LIST)) == 1
 
 
-def test_a_404_names_the_setting_that_moves_the_path(server, transport):
+def test_a_404_names_the_setting_that_moves_the_path(server, client):
     with pytest.raises(NotThere, match="GET /api/v1/nowhere answered 404: Not in the script") as caught:
-        transport.get("nowhere")
+        client.get("nowhere")
     assert "sources.automatum.endpoints.<table>.path" in caught.value.next_step
     assert len(server.to("/api/v1/nowhere")) == 1
 
 
 @pytest.mark.parametrize("status", [400, 405, 409, 410, 422])
-def test_another_4xx_carries_its_fields_and_is_not_repeated(server, transport, status):
+def test_another_4xx_carries_its_fields_and_is_not_repeated(server, client, status):
     fields = [{"field": "limit", "message": "must be at most 100"}, "stray", {"field": "page"}]
     server.say(LIST, error(status, "Validation failed", errors=fields))
     with pytest.raises(RequestRefused, match=r"Validation failed .*limit: must be at most 100") as caught:
-        transport.get("customers")
+        client.get("customers")
     assert caught.value.fields == (("limit", "must be at most 100"), ("page", ""))
     assert caught.value.status == status
     assert len(server.to(LIST)) == 1
 
 
-def test_long_words_are_shortened(server, transport):
+def test_long_words_are_shortened(server, client):
     server.say(LIST, Say(400, b"<p>" + b"words " * 1000))
     with pytest.raises(RequestRefused) as caught:
-        transport.get("customers")
-    assert len(caught.value.said) <= 230
-    assert "<p>" not in caught.value.said
+        client.get("customers")
+    assert len(caught.value.detail) <= 230
+    assert "<p>" not in caught.value.detail
 
 
 # ---- redirects
 
 
-def test_a_redirect_within_the_host_is_followed_and_charged(server, transport):
+def test_a_redirect_within_the_host_is_followed_and_charged(server, client):
     server.say(LIST, Say(307, b"", {"Location": "/api/v1/moved?page=2"}))
     server.say("/api/v1/moved", FINE)
-    assert transport.get("customers", {"page": "2"}).body == FINE.body
+    assert client.get("customers", {"page": "2"}).body == FINE.body
     assert [seen.query for seen in server.to("/api/v1/moved")] == [{"page": ["2"]}]
-    assert transport.budget.requests == 2
+    assert client.budget.requests == 2
 
 
-def test_a_circle_of_redirects_ends(server, transport):
+def test_a_circle_of_redirects_ends(server, client):
     server.say(LIST, Say(302, b"", {"Location": LIST}))
     with pytest.raises(ApiUnreachable, match="more than 3 redirects"):
-        transport.get("customers")
+        client.get("customers")
     assert len(server.to(LIST)) == 4
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_to_another_host_gets_nothing(server, transport, status):
+def test_a_redirect_to_another_host_gets_nothing(server, client, status):
     with Loopback() as thief:
         server.say(LIST, Say(status, b"", {"Location": f"{thief.url}/api/v1/customers?secret=1"}))
         with pytest.raises(ApiUnreachable, match=r"redirect to 127\.0\.0\.1, which is not followed") as caught:
-            transport.get("customers")
+            client.get("customers")
         assert thief.seen == []
     assert "secret=1" not in str(caught.value)
 
 
 @pytest.mark.parametrize("location", ["", "http://[", "https://127.0.0.1/x", "//other.example/x", "ftp://127.0.0.1/"])
-def test_a_redirect_to_nowhere_sensible_is_not_followed(server, transport, location):
+def test_a_redirect_to_nowhere_sensible_is_not_followed(server, client, location):
     server.say(LIST, Say(302, b"", {"Location": location}))
     with pytest.raises(ApiUnreachable):
-        transport.get("customers")
+        client.get("customers")
     assert len(server.to(LIST)) == 1
 
 
@@ -481,50 +481,50 @@ def test_a_post_of_unknown_outcome_is_never_sent_again(server, build, clock, bad
     assert clock.slept == 0
 
 
-def test_a_post_arrives_as_it_was_written(server, transport):
+def test_a_post_arrives_as_it_was_written(server, client):
     server.say(METERING, Say(202, {"code": 202, "data": {"queued": True}}))
-    answer = transport.post("metering", b'{"quantity": 0.10}')
+    answer = client.post("metering", b'{"quantity": 0.10}')
     assert (answer.status, answer.body["data"]) == (202, {"queued": True})
     (seen,) = server.to(METERING)
     assert (seen.method, seen.body) == ("POST", b'{"quantity": 0.10}')
     assert seen.headers["Content-Type"] == "application/json"
 
 
-def test_a_post_is_sent_again_after_a_429(server, transport, clock):
+def test_a_post_is_sent_again_after_a_429(server, client, clock):
     server.say(METERING, error(429, "Rate limit exceeded", retryAfter=5), FINE)
-    assert transport.post("metering", b"{}").body == FINE.body
+    assert client.post("metering", b"{}").body == FINE.body
     assert clock.slept >= 5
 
 
-def test_a_post_is_sent_again_after_a_401_with_a_new_token(server, transport):
+def test_a_post_is_sent_again_after_a_401_with_a_new_token(server, client):
     server.say(METERING, error(401, "Token expired"), FINE)
-    assert transport.post("metering", b"{}").body == FINE.body
+    assert client.post("metering", b"{}").body == FINE.body
     assert len(server.to(METERING)) == 2
 
 
 def test_a_post_is_sent_again_where_nobody_listened(server, build, clock):
-    transport = build()
-    transport.tokens.token()
-    transport._settings.base_url = f"http://127.0.0.1:{closed_port()}"
+    client = build()
+    client.tokens.token()
+    client._settings.base_url = f"http://127.0.0.1:{closed_port()}"
     with pytest.raises(ApiUnreachable, match="refused"):
-        transport.post("metering", b"{}")
-    assert transport.budget.requests == 6
+        client.post("metering", b"{}")
+    assert client.budget.requests == 6
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
-def test_a_refused_post_is_refused(server, transport, status):
+def test_a_refused_post_is_refused(server, client, status):
     server.say(METERING, error(status, "No"))
     with pytest.raises((RequestRefused, AccessError)):
-        transport.post("metering", b"{}")
+        client.post("metering", b"{}")
     assert len(server.to(METERING)) == 1
 
 
-def test_each_post_has_a_connection_of_its_own(server, transport):
+def test_each_post_has_a_connection_of_its_own(server, client):
     server.say(LIST, FINE)
     server.say(METERING, FINE)
-    transport.get("customers")
-    transport.post("metering", b"{}")
-    transport.post("metering", b"{}")
+    client.get("customers")
+    client.post("metering", b"{}")
+    client.post("metering", b"{}")
     assert server.connections == 3
 
 
@@ -533,19 +533,19 @@ def test_each_post_has_a_connection_of_its_own(server, transport):
 
 def test_the_run_ends_before_the_request_that_would_be_too_many(server, build, clock):
     server.say(LIST, FINE)
-    transport = build(budget=Budget(clock, max_requests=2))
-    transport.get("customers")
-    transport.get("customers")
+    client = build(budget=Budget(clock, max_requests=2))
+    client.get("customers")
+    client.get("customers")
     with pytest.raises(BudgetSpent):
-        transport.get("customers")
+        client.get("customers")
     assert len(server.to(LIST)) == 2
 
 
 def test_a_spent_run_neither_waits_nor_fetches_a_token(server, build, clock):
-    transport = build(budget=Budget(clock, max_requests=0))
-    transport.quota.hold(3600, "held")
+    client = build(budget=Budget(clock, max_requests=0))
+    client.limiter.block(3600, "held")
     with pytest.raises(BudgetSpent):
-        transport.get("customers")
+        client.get("customers")
     assert clock.slept == 0
     assert server.seen == []
 
@@ -569,33 +569,33 @@ def test_a_stop_ends_a_wait_between_attempts(server, build, clock):
 
 def test_a_refused_wait_charges_no_request(server, build, clock):
     server.say(LIST, FINE)
-    transport = build(limits=((2, 3600.0),))
-    transport.get("customers")
-    transport.max_wait = 60
+    client = build(limits=((2, 3600.0),))
+    client.get("customers")
+    client.max_wait = 60
     with pytest.raises(QuotaExhausted):
-        transport.get("customers")
-    assert transport.budget.requests == 1
-    assert [window["used"] for window in transport.quota.state()] == [2, 2]
+        client.get("customers")
+    assert client.budget.requests == 1
+    assert [window["used"] for window in client.limiter.window_usage()] == [2, 2]
 
 
 def test_a_request_ages_from_its_answer(server, build, clock):
     server.say(LIST, Say(body=FINE.body, then=lambda: clock.advance(10)))
-    transport = build(limits=((2, 60.0),))
-    transport.get("customers")
+    client = build(limits=((2, 60.0),))
+    client.get("customers")
     clock.advance(30)
-    assert transport.quota.wait_for(2) == pytest.approx(30.3)
+    assert client.limiter.wait_for(2) == pytest.approx(30.3)
 
 
-def test_threads_share_one_transport(server, transport):
+def test_threads_share_one_transport(server, client):
     server.say(LIST, FINE)
-    threads = [threading.Thread(target=lambda: [transport.get("customers") for _ in range(5)]) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: [client.get("customers") for _ in range(5)]) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert transport.budget.requests == len(server.to(LIST)) == 20
+    assert client.budget.requests == len(server.to(LIST)) == 20
     assert len(server.to("/oauth/token")) == 1
-    assert [window["used"] for window in transport.quota.state()] == [21, 21]
+    assert [window["used"] for window in client.limiter.window_usage()] == [21, 21]
 
 
 # ---- JSON
@@ -647,7 +647,7 @@ def test_what_is_not_json_is_refused(text):
 # ---- I6
 
 
-def failing_calls(server, transport, thief):
+def failing_calls(server, client, thief):
     """One call of each failing kind."""
     location = {"Location": f"{thief.url}/?client_secret={SECRET}"}
     echo = f"bad token {TOKEN} of {SECRET}"
@@ -659,11 +659,11 @@ def failing_calls(server, transport, thief):
     ):  # fmt: skip
         server.say(LIST, answer)
         server.say(METERING, answer)
-        yield lambda: transport.get("customers", {"page": "1"})
-        yield lambda: transport.post("metering", b"{}")
+        yield lambda: client.get("customers", {"page": "1"})
+        yield lambda: client.post("metering", b"{}")
     for answer in (error(401, echo), error(500, echo), error(403, echo), Say(307, b"", location), Say(200, b"{}")):
         server.say("/oauth/token", answer)
-        yield lambda: (transport.tokens.invalidate(transport.tokens.held() or ""), transport.get("customers"))
+        yield lambda: (client.tokens.invalidate(client.tokens.held() or ""), client.get("customers"))
 
 
 def everything_in(error, seen=None):
@@ -679,12 +679,12 @@ def everything_in(error, seen=None):
     yield from everything_in(error.__cause__, seen)
 
 
-def test_neither_secret_nor_token_is_in_any_log_or_error(server, transport, caplog):
-    guard_logging()
+def test_neither_secret_nor_token_is_in_any_log_or_error(server, client, caplog):
+    redact_logging()
     server.say("/oauth/token", token(TOKEN))
     failed = 0
     with Loopback() as thief, caplog.at_level(logging.DEBUG):
-        for call in failing_calls(server, transport, thief):
+        for call in failing_calls(server, client, thief):
             with pytest.raises(AutomatumError) as caught:
                 call()
             failed += 1

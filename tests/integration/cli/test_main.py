@@ -93,9 +93,9 @@ def test_settings_and_errors_do_not_show_the_secret(start, desk):
     served = start(**SMALL, apps=(AppConfig(client_secret=SECRET),))
     desk.use(served)
     settings = resolve_settings()
-    connection = connect(settings)
-    assert connection.missing_scopes(connection.endpoints) == {}
-    for one in (settings, connection, connection.transport, connection.transport.tokens):
+    session = connect(settings)
+    assert session.missing_scopes(session.endpoints) == {}
+    for one in (settings, session, session.client, session.client.tokens):
         assert leaks(f"{one!r} {one!s}") == []
 
 

@@ -19,7 +19,7 @@ from automatum.core.errors import (
     RequestRefused,
     ScopeMissing,
 )
-from automatum.core.result_line import changes_of, in_our_words, result_line
+from automatum.core.result_line import format_changes, result_line, without_server_text
 from automatum_sandbox import AppConfig, OrganizationConfig
 from tests.support.clocks import FakeClock
 from tests.support.desk import SMALL
@@ -173,7 +173,7 @@ def test_one_line_says_it_all():
         "entitlements": {"inserted": 0, "updated": 0, "deleted": 0},
         "analytics": {"inserted": 0, "updated": 36, "deleted": 0},
     }
-    line = result_line("sync", "complete", 0, changes=changes_of(tables), cost="11 requests, 4.2 s")
+    line = result_line("sync", "complete", 0, changes=format_changes(tables), cost="11 requests, 4.2 s")
     assert line == "automatum sync: complete; customers +3 ~2 -1, analytics ~36; 11 requests, 4.2 s"
 
 
@@ -206,7 +206,7 @@ def test_trouble_comes_with_its_next_step_in_one_line():
 )
 def test_what_others_said_is_left_out(error, said):
     """A server or a database may repeat customers' data."""
-    assert said in in_our_words(error)
+    assert said in without_server_text(error)
     line = result_line("sync", "incomplete", 69, errors=[("", error)], brief=True)
     body = notice("sync", line, 69, {"verdict": "incomplete", "errors": [error.as_json()]}, [error])
     assert "Acme" not in json.dumps(body)

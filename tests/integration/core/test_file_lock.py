@@ -12,7 +12,7 @@ import pytest
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock
 from automatum.core.errors import BudgetSpent, Busy, ConfigurationError, DestinationError
-from automatum.core.file_lock import hold
+from automatum.core.file_lock import exclusive_lock
 from automatum.warehouse.duckdb_file import wait_for_file
 from tests.support.clocks import FakeClock
 from tests.support.desk import SMALL, await_
@@ -20,11 +20,11 @@ from tests.support.desk import SMALL, await_
 HOLD = """
 import sys, threading
 from pathlib import Path
-from automatum.budget import Budget
-from automatum.clock import SystemClock
-from automatum.locks import hold
+from automatum.core.budget import Budget
+from automatum.core.clock import SystemClock
+from automatum.core.file_lock import exclusive_lock
 clock = SystemClock()
-with hold(Path(sys.argv[1]), "The file", "a test", wait=0, clock=clock, budget=Budget(clock)):
+with exclusive_lock(Path(sys.argv[1]), "The file", "a test", wait=0, clock=clock, budget=Budget(clock)):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -69,7 +69,7 @@ class Other:
 
 def take(path, wait=0.0, clock=None, budget=None):
     clock = clock or SystemClock()
-    return hold(path, "The file", "this test", wait=wait, clock=clock, budget=budget or Budget(clock))
+    return exclusive_lock(path, "The file", "this test", wait=wait, clock=clock, budget=budget or Budget(clock))
 
 
 def test_a_lock_is_refused_after_a_bounded_wait_and_names_its_holder_i7(tmp_path):

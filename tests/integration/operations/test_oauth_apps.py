@@ -338,8 +338,8 @@ def rotating(api, desk, tmp_path):
     def run(*answers, records=({"id": "app_1"},)):
         api.say(APPS, Say(body={"code": 200, "data": list(records)}))
         api.say(f"{APPS}/{quote(str(records[0]['id']), safe='')}/regenerate-secret", *answers)
-        connection = connect(resolve_settings({"quota_url": "memory://"}), clock=clock, budget=Budget(clock))
-        return rotate(connection, store_in=str(path))
+        session = connect(resolve_settings({"quota_url": "memory://"}), clock=clock, budget=Budget(clock))
+        return rotate(session, store_in=str(path))
 
     run.clock, run.path = clock, path
     run.stored = lambda: (TomlSection(path, ("sources", "automatum")).read() or {}).get("client_secret")
@@ -546,8 +546,8 @@ def test_lists_of_any_shape_are_read(api, desk, body):
     """I8: what is assumed of the body may be wrong."""
     desk.set(base_url=api.url, client_id="app_1", client_secret="secret_old_canary_1")
     api.say(APPS, Say(body=body))
-    connection = connect(resolve_settings({"quota_url": "memory://"}))
-    found = find_application(connection, "app_1")
+    session = connect(resolve_settings({"quota_url": "memory://"}))
+    found = find_application(session, "app_1")
     assert found.client_id == "app_1"
     assert OPAQUE not in repr(found)
 
@@ -558,8 +558,8 @@ def test_a_list_in_pages_is_read_to_its_end(api, desk):
         Say(body={"data": [{"id": f"app_{page}"}], "pagination": {"page": page, "pages": 3}}) for page in (1, 2, 3)
     ]
     api.say(APPS, *pages)
-    connection = connect(resolve_settings({"quota_url": "memory://"}))
-    assert [one.id for one in list_applications(connection)] == ["app_1", "app_2", "app_3"]
+    session = connect(resolve_settings({"quota_url": "memory://"}))
+    assert [one.id for one in list_applications(session)] == ["app_1", "app_2", "app_3"]
     assert [one.query for one in api.to(APPS)] == [
         {},
         {"page": ["2"], "limit": ["100"]},

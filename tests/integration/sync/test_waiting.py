@@ -25,20 +25,20 @@ def site(tmp_path):
 
 def test_what_was_read_is_loaded_before_a_long_wait_and_not_after_it(site):
     """I3: a kill in the middle of a wait costs nothing."""
-    connection = connect(site.resolved(application_limits=[[3, 240]], metering_reserve=0), clock=site.clock)
+    session = connect(site.resolved(application_limits=[[3, 240]], metering_reserve=0), clock=site.clock)
     held = []
-    connection.transport.quota.on_wait = lambda seconds, reason: held.append(
+    session.client.limiter.on_wait = lambda seconds, reason: held.append(
         site.query("SELECT count(*) FROM customers")[0][0]
     )
-    summary = sync(connection, site.pipeline(), ("customers",))
+    summary = sync(session, site.pipeline(), ("customers",))
     assert summary.verdict == "complete"
     assert held == [200], "a token and two pages, then the wait"
 
 
 @pytest.mark.slow
 def test_a_short_wait_is_not_worth_a_load_package(site):
-    connection = connect(site.resolved(application_limits=[[3, 3]], metering_reserve=0), clock=site.clock)
-    sync(connection, site.pipeline(), ("customers",))
+    session = connect(site.resolved(application_limits=[[3, 3]], metering_reserve=0), clock=site.clock)
+    sync(session, site.pipeline(), ("customers",))
     assert site.query("SELECT count(DISTINCT load_id) FROM _dlt_loads") == [(1,)]
 
 
@@ -65,9 +65,9 @@ def test_a_wait_shows_beside_the_progress_bar(site, monkeypatch):
     monkeypatch.setattr(render, "err", Console(file=screen, force_terminal=True, width=200))
     clock = FakeClock(epoch=1_700_000_000.0)
     settings = site.resolved(application_limits=[[3, 60]], metering_reserve=0)
-    connection = connect(settings, clock=clock, budget=Budget(clock))
-    with render.Progress(connection) as progress:
-        sync(connection, site.pipeline(), ("customers",), on_page=progress.on_page)
+    session = connect(settings, clock=clock, budget=Budget(clock))
+    with render.Progress(session) as progress:
+        sync(session, site.pipeline(), ("customers",), on_page=progress.on_page)
         progress.on_wait(60.0, "quota of the application: 3 requests per minute is used up")
         progress._bars.refresh()
     assert "waits until 22:15" in screen.getvalue()

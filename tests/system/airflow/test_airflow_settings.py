@@ -8,10 +8,10 @@ SHOW = """
 import json, os, sys
 import dlt
 from airflow.sdk._shared.secrets_masker import redact
-from automatum.airflow_settings import airflow_settings
-from automatum.errors import AutomatumError
-from automatum.renewal import ask_again
-from automatum.settings import resolve_settings
+from automatum.config.airflow import airflow_settings
+from automatum.core.errors import AutomatumError
+from automatum.config.reload import reload_credentials
+from automatum.config.settings import resolve_settings
 
 def show(told, organization, names):
     os.environ.update(told)
@@ -33,13 +33,13 @@ def show(told, organization, names):
             del os.environ[name]
 
 def rotated():
-    # What `ask_again` finds after the connection has changed under a task.
+    # What `reload_credentials` finds after the connection has changed under a task.
     with_secret = lambda text: json.dumps({"conn_type": "http", "login": "app_rotated", "password": text})
     os.environ["AIRFLOW_CONN_AUTOMATUM"] = with_secret("secret-before")
     with airflow_settings():
         settings = resolve_settings()
         os.environ["AIRFLOW_CONN_AUTOMATUM"] = with_secret("secret-after")
-        return [settings.client_secret, *ask_again(settings)]
+        return [settings.client_secret, *reload_credentials(settings)]
 
 cases, texts = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 found = {name: show(**case) for name, case in cases.items()}

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from automatum.core.budget import Budget, slice_of
+from automatum.core.budget import Budget, wait_slice
 from automatum.core.clock import SystemClock
 from automatum.core.errors import EXIT_MORE_TO_DO, BudgetSpent
 from tests.support.clocks import FakeClock
@@ -105,8 +105,8 @@ def test_a_stop_ends_a_real_sleep_at_once():
 
 
 def test_a_slice_always_moves_the_clock():
-    assert slice_of(1e-15, Budget(FakeClock())) > 1e-6
-    assert slice_of(500.0, Budget(FakeClock())) <= 1.0
+    assert wait_slice(1e-15, Budget(FakeClock())) > 1e-6
+    assert wait_slice(500.0, Budget(FakeClock())) <= 1.0
 
 
 def test_threads_never_share_the_last_request():

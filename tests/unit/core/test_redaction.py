@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from automatum.core.redaction import REDACTED, RedactingFilter, guard_logging, keep_secret, redact
+from automatum.core.redaction import REDACTED, RedactingFilter, redact, redact_logging, register_secret
 
 SECRET = "secret_c4n4ry+with/odd=chars"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhcHAifQ.c2lnbmF0dXJl"
@@ -20,27 +20,27 @@ def kept(monkeypatch):
 def logged(caplog):
     """Logs through a guarded logger; what it says."""
     logger = logging.getLogger("automatum")
-    guard_logging()
+    redact_logging()
     caplog.set_level(logging.DEBUG, "automatum")
     formatter = logging.Formatter("%(message)s")
     return logger, lambda: "\n".join(formatter.format(record) for record in caplog.records)
 
 
 def test_a_kept_secret_is_blotted_out_plain_and_encoded():
-    keep_secret("p@ss word/1")
+    register_secret("p@ss word/1")
     for form in ("p@ss word/1", quote("p@ss word/1", safe=""), "p%40ss+word%2F1"):
         assert redact(f"x {form} y") == f"x {REDACTED} y"
 
 
 @pytest.mark.parametrize("short", [None, "", "a", "abcde"])
 def test_what_is_too_short_to_be_a_secret_is_not_kept(short):
-    keep_secret(short)
+    register_secret(short)
     assert redact("a abcde") == "a abcde"
 
 
 def test_a_secret_within_a_secret_leaves_no_rest():
-    keep_secret("canary")
-    keep_secret("canary-and-more")
+    register_secret("canary")
+    register_secret("canary-and-more")
     assert redact("canary-and-more") == REDACTED
 
 
@@ -99,7 +99,7 @@ def test_what_is_no_secret_is_left_alone(text):
 
 def test_a_log_line_is_redacted_with_its_arguments(logged):
     logger, said = logged
-    keep_secret(SECRET)
+    register_secret(SECRET)
     logger.info("sent %s as %s", {"client_secret": SECRET}, SECRET)
     assert SECRET not in said()
     assert "sent" in said()
@@ -107,7 +107,7 @@ def test_a_log_line_is_redacted_with_its_arguments(logged):
 
 def test_a_traceback_is_redacted_with_its_chain(logged):
     logger, said = logged
-    keep_secret(SECRET)
+    register_secret(SECRET)
     try:
         try:
             raise ValueError(f"inner {SECRET}")
@@ -128,8 +128,8 @@ def test_a_harmless_line_keeps_its_arguments(logged, caplog):
 
 
 def test_guarding_twice_does_no_harm():
-    guard_logging()
-    guard_logging()
+    redact_logging()
+    redact_logging()
     for name in ("automatum", "dlt", "urllib3", "urllib3.connectionpool"):
         filters = logging.getLogger(name).filters
         assert sum(isinstance(one, RedactingFilter) for one in filters) == 1

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from ...config.settings import Limits
-from ...core.budget import Budget, slice_of
+from ...core.budget import Budget, wait_slice
 from ...core.clock import Clock, instant
 from ...core.errors import AutomatumError, QuotaExhausted
 from .headers import exhausted, read_headers
@@ -104,14 +104,14 @@ class RateLimiter:
                 if wait > _WORTH_SAYING and (reason != announced[0] or now + wait > announced[1] + _WORTH_SAYING_AGAIN):
                     announced = (reason, now + wait)
                     self._announce(wait, reason)
-                self._clock.sleep(slice_of(wait, budget))
+                self._clock.sleep(wait_slice(wait, budget))
         finally:
             if queued:
                 self._quietly(lambda tally, now: self._leave(tally, name))
 
-    def settle(self, ticket: Ticket) -> None:
+    def record_response(self, ticket: Ticket) -> None:
         """The answer is here, or will never be: from now on the request ages."""
-        self._quietly(lambda tally, now: tally.settle(ticket.number, now))
+        self._quietly(lambda tally, now: tally.record_response(ticket.number, now))
 
     def release(self, ticket: Ticket) -> None:
         """The request was not sent after all. Only for requests of which no byte has left."""
@@ -121,7 +121,7 @@ class RateLimiter:
 
         self._quietly(work)
 
-    def hold(self, seconds: float, reason: str, *, headers: Mapping[str, str] | None = None) -> None:
+    def block(self, seconds: float, reason: str, *, headers: Mapping[str, str] | None = None) -> None:
         """Let nobody send for this long, such as after a 429.
 
         Args:
@@ -176,9 +176,9 @@ class RateLimiter:
         """
         return self._on_tally(lambda tally, now: self._windows.keep_up(tally, now, count, self.reserve, each, every))
 
-    def state(self) -> list[dict[str, Any]]:
+    def window_usage(self) -> list[dict[str, Any]]:
         """For each window: `window` (name), `scope`, `limit`, `seconds`, `used`, `reserved` and `free_in` (seconds)."""
-        return self._on_tally(lambda tally, now: self._windows.state(tally, now, self.reserve))
+        return self._on_tally(lambda tally, now: self._windows.usage(tally, now, self.reserve))
 
     def close(self) -> None:
         """Let go of files and connections."""

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from ...core.clock import Clock
 from ...core.errors import ConfigurationError, QuotaUnreachable
-from ...core.redaction import keep_secret, redact
+from ...core.redaction import redact, register_secret
 from .state import LimiterState
 from .stores import Shared, T, Work
 
@@ -64,8 +64,8 @@ class RedisStore(Shared):
             ) from None  # fmt: skip
         parts = _parts(url)
         for secret in (parts.password, *parse_qs(parts.query).get("password", ())):
-            keep_secret(secret)
-            keep_secret(unquote(secret or ""))
+            register_secret(secret)
+            register_secret(unquote(secret or ""))
         self._where = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
         self._errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
         self._key = f"automatum:quota:{name}"

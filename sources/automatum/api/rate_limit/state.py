@@ -126,7 +126,7 @@ class LimiterState:
             self.smooth, self.smooth_until = max(self.smooth, other.smooth), other.smooth_until
         self.changed = True
 
-    def settle(self, number: int, now: float) -> None:
+    def record_response(self, number: int, now: float) -> None:
         """The answer to a request is here: from now on it ages."""
         flight = self.flying.pop(number, None)
         if flight is not None:

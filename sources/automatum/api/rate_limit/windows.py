@@ -176,7 +176,7 @@ class Windows:
         lanes = [Lane(window.unreserved(share), window.span) for window in self.inforce(tally, now)]
         return keeps_up(lanes, count, each, every)
 
-    def state(self, tally: LimiterState, now: float, share: float) -> list[dict[str, Any]]:
+    def usage(self, tally: LimiterState, now: float, share: float) -> list[dict[str, Any]]:
         """For each window: `window`, `scope`, `limit`, `seconds`, `used`, `reserved`, `free_in` (seconds)."""
         gate = max(0.0, tally.gate - now)
         rows = []

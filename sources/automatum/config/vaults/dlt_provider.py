@@ -11,7 +11,7 @@ from dlt.common.configuration.resolve import resolve_single_provider_value
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from ...core.errors import ConfigurationError
-from ...core.redaction import keep_secret
+from ...core.redaction import register_secret
 from ..organizations import SECTIONS, configured
 from .base import Vault, open_vault
 from .uri import KEY, VaultUri, parse_vault_uri
@@ -125,7 +125,7 @@ class VaultProvider(ConfigProvider):
             )
         for key, value in found.items():
             if key != "client_id" and isinstance(value, str):
-                keep_secret(value.strip())
+                register_secret(value.strip())
         return found
 
 

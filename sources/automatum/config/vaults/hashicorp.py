@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from ...core.errors import AutomatumError, ConfigurationError, VaultDenied, VaultUnreachable
-from ...core.redaction import keep_secret, redact
+from ...core.redaction import redact, register_secret
 from .uri import KEY, VaultUri, server
 
 TIMEOUT = 10
@@ -81,13 +81,13 @@ class HashicorpVault:
         role, secret_id = environment("VAULT_ROLE_ID"), environment("VAULT_SECRET_ID")
         token = None
         if not environment("VAULT_TOKEN") and role and secret_id:
-            keep_secret(secret_id)
+            register_secret(secret_id)
             answer = self.ask(str(self._address), lambda: client.auth.approle.login(role_id=role, secret_id=secret_id))
             token = ((answer or {}).get("auth") or {}).get("client_token")
         token = token or self._hvac.utils.get_token_from_env()
         if not token:
             raise VaultDenied(f"{self._address}: there is no Vault token.", _LOGIN)
-        keep_secret(token)
+        register_secret(token)
         client.token = token
         return client
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ...core.clock import Clock
 from ...core.errors import AutomatumError, ConfigurationError, DestinationError
-from ...core.redaction import keep_secret, redact
+from ...core.redaction import redact, register_secret
 from .tables import METADATA, SCHEMA, VERSION
 
 KEY = "sources.automatum.ledger_url"
@@ -252,7 +252,7 @@ def _parse(url: str) -> URL:
             KEY, "is not a URL of a database.", "Write sqlite:////path/to/ledger.sqlite or postgresql://user@host/name."
         ) from None
     for secret in (parsed.password, *(parsed.query.get(name) for name in ("password", "sslpassword"))):
-        keep_secret(secret if isinstance(secret, str) else None)
+        register_secret(secret if isinstance(secret, str) else None)
     drivers = {
         "sqlite": "sqlite",
         "sqlite+pysqlite": "sqlite",

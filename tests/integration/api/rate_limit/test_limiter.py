@@ -45,11 +45,11 @@ def spend(quota, budget, count, latency=0.0, clock=None):
         ticket = quota.acquire(None, budget)
         if latency:
             clock.advance(latency)
-        quota.settle(ticket)
+        quota.record_response(ticket)
 
 
 def used(quota):
-    return [window["used"] for window in quota.state()]
+    return [window["used"] for window in quota.window_usage()]
 
 
 # ---- the property: never over the limit of an independent server, and not much slower than the best
@@ -85,7 +85,7 @@ def run(limits, count, latencies, gaps, seed, threads):
 
     def land(ticket):
         flying.remove(ticket)
-        quota.settle(ticket)
+        quota.record_response(ticket)
 
     for _ in range(count):
         while len(flying) >= threads:
@@ -149,7 +149,7 @@ def test_a_request_ages_from_its_answer_and_not_from_its_sending(clock, budget):
     quota = RateLimiter(((1, 60.0),), GENEROUS, clock)
     ticket = quota.acquire(None, budget)
     clock.advance(30)
-    quota.settle(ticket)
+    quota.record_response(ticket)
     spend(quota, budget, 1)
     assert 60 < clock.slept < 61
 
@@ -160,8 +160,8 @@ def test_a_ticket_nobody_settles_begins_to_age_in_the_end(clock, budget):
     clock.advance(40)
     spend(quota, budget, 1)
     assert 60 < clock.slept < 61
-    quota.settle(lost)
-    assert quota.state()[0]["used"] == 2, "an answer that comes after all counts from now on"
+    quota.record_response(lost)
+    assert quota.window_usage()[0]["used"] == 2, "an answer that comes after all counts from now on"
 
 
 def test_a_ticket_lost_for_an_hour_is_forgotten(clock, budget):
@@ -172,15 +172,15 @@ def test_a_ticket_lost_for_an_hour_is_forgotten(clock, budget):
     clock.advance(2 * INSTANT)
     assert used(quota) == [0, 0, 0, 0]
     spend(quota, budget, 1)
-    quota.settle(lost)
+    quota.record_response(lost)
     assert used(quota) == [1, 1, 1, 1]
 
 
 def test_settling_twice_counts_once(clock, budget):
     quota = vendor(clock)
     ticket = quota.acquire(None, budget)
-    quota.settle(ticket)
-    quota.settle(ticket)
+    quota.record_response(ticket)
+    quota.record_response(ticket)
     assert used(quota) == [1, 1, 1, 1]
 
 
@@ -206,7 +206,7 @@ def test_the_hour_is_refused_when_it_is_longer_than_we_may_wait(clock, budget):
 def test_what_was_waited_already_counts_towards_the_bound(clock, budget):
     quota = RateLimiter(((1, 60.0),), GENEROUS, clock)
     spend(quota, budget, 1)
-    clock.call_at(clock.monotonic() + 30, lambda: quota.hold(40, "held"))
+    clock.call_at(clock.monotonic() + 30, lambda: quota.block(40, "held"))
     with pytest.raises(QuotaExhausted, match="held"):
         quota.acquire(65.0, budget)
 
@@ -228,7 +228,7 @@ def test_a_stop_ends_a_wait_within_a_second_and_charges_nothing(clock):
     with pytest.raises(BudgetSpent):
         quota.acquire(None, budget)
     assert 100 <= clock.slept <= 101
-    assert quota.state()[0]["used"] == 1
+    assert quota.window_usage()[0]["used"] == 1
 
 
 def test_setting_the_machines_clock_changes_nothing(clock, budget):
@@ -271,7 +271,7 @@ def test_threads_never_take_more_than_there_is(clock, budget):
     def take():
         for _ in range(15):
             try:
-                quota.settle(quota.acquire(0.0, budget))
+                quota.record_response(quota.acquire(0.0, budget))
                 taken.append(1)
             except QuotaExhausted:
                 return
@@ -316,7 +316,7 @@ def test_more_left_than_we_thought_is_not_believed(clock, budget):
     spend(quota, budget, 30)
     quota.observe(headers(5000, 4999, None, 90_000, 90_000), clock.time())
     assert used(quota) == [30, 30, 30, 30]
-    assert [window["limit"] for window in quota.state()] == [50, 1000, 500, 10000]
+    assert [window["limit"] for window in quota.window_usage()] == [50, 1000, 500, 10000]
 
 
 def test_what_others_used_is_forgotten_at_the_reset(clock, budget):
@@ -376,29 +376,29 @@ def test_an_absurd_remainder_is_passed_over(clock, budget, remaining):
     spend(quota, budget, 3)
     quota.observe(headers(None, remaining, clock.time() + 60, None, remaining), clock.time())
     assert used(quota) == [3, 3, 3, 3]
-    assert quota.state()[HOUR]["free_in"] == 0
+    assert quota.window_usage()[HOUR]["free_in"] == 0
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "", "lots", "nan", "12.5", "9" * 40])
 def test_an_absurd_limit_is_passed_over(clock, limit):
     quota = vendor(clock)
     quota.observe(headers(limit, None, None, limit), clock.time())
-    assert [window["limit"] for window in quota.state()] == [50, 1000, 500, 10000]
+    assert [window["limit"] for window in quota.window_usage()] == [50, 1000, 500, 10000]
 
 
 def test_a_lower_limit_is_adopted_for_the_longest_window_and_given_up_again(clock):
     quota = vendor(clock)
     quota.observe(headers(200, None, None, 3000), clock.time())
-    assert [window["limit"] for window in quota.state()] == [50, 200, 500, 3000]
+    assert [window["limit"] for window in quota.window_usage()] == [50, 200, 500, 3000]
     quota.observe(headers(1000, None, None, 10000), clock.time())
-    assert [window["limit"] for window in quota.state()] == [50, 1000, 500, 10000]
+    assert [window["limit"] for window in quota.window_usage()] == [50, 1000, 500, 10000]
 
 
 def test_headers_about_the_minute_are_not_taken_for_the_hour(clock, budget):
     quota = vendor(clock)
     spend(quota, budget, 1)
     quota.observe(headers(50, 20, clock.time() + 45), clock.time())
-    assert [window["limit"] for window in quota.state()] == [50, 1000, 500, 10000]
+    assert [window["limit"] for window in quota.window_usage()] == [50, 1000, 500, 10000]
     assert used(quota) == [30, 1, 1, 1]
 
 
@@ -429,8 +429,8 @@ def test_no_headers_are_no_news(clock, budget):
 
 def test_a_hold_holds_all_and_a_shorter_one_does_not_shorten_it(clock, budget):
     quota = vendor(clock)
-    quota.hold(90, "long")
-    quota.hold(5, "short")
+    quota.block(90, "long")
+    quota.block(5, "short")
     with pytest.raises(QuotaExhausted, match="long"):
         quota.acquire(10, budget)
     spend(quota, budget, 1)
@@ -440,7 +440,7 @@ def test_a_hold_holds_all_and_a_shorter_one_does_not_shorten_it(clock, budget):
 @pytest.mark.parametrize("seconds", [math.nan, math.inf, -5.0, 0.0])
 def test_an_absurd_hold_holds_nobody(clock, budget, seconds):
     quota = vendor(clock)
-    quota.hold(seconds, "absurd")
+    quota.block(seconds, "absurd")
     spend(quota, budget, 1)
     assert clock.slept == 0
 
@@ -468,7 +468,7 @@ def test_the_forecast_knows_gates_flights_and_what_others_used(clock, budget):
     assert quota.wait_for(50) > 60
     quota.observe(headers(1000, 10, clock.time() + 900), clock.time())
     assert quota.wait_for(12) == pytest.approx(900 + GUARD)
-    quota.hold(1200, "held")
+    quota.block(1200, "held")
     assert quota.wait_for(1) == pytest.approx(1200)
 
 
@@ -476,7 +476,7 @@ def test_the_state_tells_when_there_is_room(clock, budget):
     quota = vendor(clock)
     spend(quota, budget, 50)
     clock.advance(20)
-    minute, hour, *_ = quota.state()
+    minute, hour, *_ = quota.window_usage()
     assert minute == {
         "window": "application: 50 requests per minute",
         "scope": "application",

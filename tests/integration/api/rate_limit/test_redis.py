@@ -114,7 +114,7 @@ def test_two_who_bring_a_lost_key_back_at_once_lose_nothing(build, valkey, clock
 
 def test_that_the_server_takes_no_bursts_outlives_a_lost_key_and_idle_hours(build, valkey, clock, budget):
     one = build(valkey.url, VENDOR_LIKE)
-    one.hold(1, "429", headers={})
+    one.block(1, "429", headers={})
     (key,) = valkey.client.keys()
     assert valkey.client.pttl(key) / 1000 >= REMEMBERED * 3600
     clock.advance(2)
@@ -192,9 +192,9 @@ def test_an_answer_that_was_paid_for_is_not_lost_when_the_server_is_gone(build, 
     quota = build(server.url)
     ticket, other = quota.acquire(None, budget), quota.acquire(None, budget)
     server.stop()
-    quota.settle(ticket)
+    quota.record_response(ticket)
     quota.release(other)
-    quota.hold(5, "429", headers={})
+    quota.block(5, "429", headers={})
     quota.observe({"X-RateLimit-Remaining": "5"}, None)
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(said) == 4
@@ -210,11 +210,11 @@ def test_a_change_whose_request_or_reply_is_lost_is_made_once(build, valkey, rel
     spend(far, budget)
     if what == "acquire":
         relay.lose = lost
-        far.settle(far.acquire(None, budget))
+        far.record_response(far.acquire(None, budget))
     else:
         ticket = far.acquire(None, budget)
         relay.lose = lost
-        far.settle(ticket)
+        far.record_response(ticket)
     assert relay.lost == 1
     assert used(far) == used(near) == [2, 2]
 
@@ -289,7 +289,7 @@ def test_threads_never_take_more_than_there_is(build, valkey, clock):
     def take(quota):
         for _ in range(10):
             try:
-                quota.settle(quota.acquire(0.0, Budget(clock)))
+                quota.record_response(quota.acquire(0.0, Budget(clock)))
                 taken.append(1)
             except QuotaExhausted:
                 return
@@ -305,7 +305,7 @@ def test_threads_never_take_more_than_there_is(build, valkey, clock):
 def hurry(quota, counts, place, until):
     clock, budget = SystemClock(), Budget(SystemClock())
     while clock.monotonic() < until:
-        quota.settle(quota.acquire(None, budget))
+        quota.record_response(quota.acquire(None, budget))
         counts[place] += 1
 
 
@@ -336,7 +336,7 @@ def test_one_far_away_is_not_starved_by_those_nearby(build, valkey, relay):
         while not done.is_set():
             ticket = quota.acquire(None, Budget(clock))
             done.wait(0.01)
-            quota.settle(ticket)
+            quota.record_response(ticket)
 
     threads = [threading.Thread(target=steady, args=(quota,)) for quota in near]
     for thread in threads:

@@ -104,7 +104,7 @@ def test_a_byte_that_changed_on_disk_never_stops_anybody(path, open_one, clock, 
             other.execute("UPDATE tally SET version = version + 1, body = ?", (changed,))
         other = FakeClock()
         quota = open_one(clock=other)
-        quota.settle(quota.acquire(None, Budget(other, max_seconds=4000)))
+        quota.record_response(quota.acquire(None, Budget(other, max_seconds=4000)))
         quota.close()
 
 

@@ -54,7 +54,7 @@ def test_threads_of_several_quotas_never_take_more_than_there_is(open_one, caplo
     def take(quota):
         for _ in range(10):
             try:
-                quota.settle(quota.acquire(0.0, Budget(clock)))
+                quota.record_response(quota.acquire(0.0, Budget(clock)))
                 taken.append(1)
             except QuotaExhausted:
                 return

@@ -25,7 +25,7 @@ def taker(quota, budget, order, name, after=0.0, count=1, **more):
         for _ in range(count):
             ticket = quota.acquire(None, budget, **more)
             order.append((name, quota._clock.monotonic()))
-            quota.settle(ticket)
+            quota.record_response(ticket)
 
     return act
 
@@ -54,7 +54,7 @@ def test_a_request_counts_from_before_it_is_sent_and_ages_from_its_answer(shop, 
     with pytest.raises(QuotaExhausted):
         other.acquire(1.0, budget)
     clock.advance(30)
-    other.settle(ticket)  # a ticket is known to all
+    other.record_response(ticket)  # a ticket is known to all
     spend(other, budget)
     assert clock.slept == pytest.approx(MINUTE, abs=0.01)
 
@@ -71,7 +71,7 @@ def test_settling_twice_and_after_a_release_counts_no_more(shop, budget):
     ticket, gone = quota.acquire(None, budget), quota.acquire(None, budget)
     quota.release(gone)
     for one in (ticket, ticket, gone):
-        quota.settle(one)
+        quota.record_response(one)
     assert used(quota) == [1, 1]
 
 
@@ -107,7 +107,7 @@ def test_the_forecast_is_what_then_happens(shop, budget, clock):
 
 def test_a_gate_is_seen_by_all(shop, budget, clock):
     one, other = shop.quota(), shop.quota()
-    one.hold(90, "held by one")
+    one.block(90, "held by one")
     with pytest.raises(QuotaExhausted, match="held by one"):
         other.acquire(10, budget)
     spend(other, budget)
@@ -143,7 +143,7 @@ def test_an_empty_bucket_closes_the_gate_for_all(shop, budget, clock):
 
 def test_all_spread_their_requests_after_a_429_to_one(shop, budget, clock):
     one, other = shop.quota(((4, 60.0),)), shop.quota(((4, 60.0),))
-    one.hold(1, "429", headers={})
+    one.block(1, "429", headers={})
     spend(other, budget, 2)
     assert clock.slept == pytest.approx(1 + 20.1, abs=0.01)
 

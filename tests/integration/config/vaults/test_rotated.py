@@ -55,7 +55,16 @@ def source(server):
             asked, budget = Asked(*answers), Budget(clock)
             quota = RateLimiter(limits, ((1000, 60.0),), clock)
             one = TokenSource(
-                server.url, "app_1", OLD, session, quota, clock, budget, 5.0, rng=random.Random(1), ask_again=asked
+                server.url,
+                "app_1",
+                OLD,
+                session,
+                quota,
+                clock,
+                budget,
+                5.0,
+                rng=random.Random(1),
+                reload_credentials=asked,
             )
             one.asked, one.budget = asked, budget
             return one
@@ -222,7 +231,7 @@ def test_an_organizations_own_secret_is_asked_for(start, desk, put):
     put(new_secret(sandbox), "acme")
     from automatum.api.session import connect
 
-    assert connect(settings).transport.tokens.token()
+    assert connect(settings).client.tokens.token()
     assert token_requests(sandbox) == 2
 
 

@@ -12,7 +12,7 @@ from automatum.config.vaults.base import open_vault
 from automatum.config.vaults.dlt_provider import NAME, register
 from automatum.config.vaults.uri import parse_vault_uri
 from automatum.core.errors import ConfigurationError, VaultDenied, VaultUnreachable
-from automatum.core.redaction import keep_secret, redact
+from automatum.core.redaction import redact, register_secret
 from tests.support.loopback import Loopback, Say, closed_port
 from tests.support.vaulting import aws, aws_server, bao, bao_server, kept  # noqa: F401
 
@@ -230,8 +230,8 @@ def test_whatever_vault_answers_is_told_without_secrets(monkeypatch, answer, rai
         server.say("/v1/secret/data/x", answer)
         place = open_vault(parse_vault_uri(server.url.replace("http", "vault+http") + "/secret/x")).place(None)
         redact_known = pytest.importorskip("automatum.core.redaction")
-        redact_known.keep_secret(CANARY)
-        keep_secret(CANARY)
+        redact_known.register_secret(CANARY)
+        register_secret(CANARY)
         with pytest.raises(raised) as caught:
             place.read()
         assert len(server.seen) == requests

@@ -71,7 +71,7 @@ class Client:
         self.server.arrivals.append(self.clock.monotonic() + counted)
         self.clock.sleep(latency)
         if not lost:
-            self.quota.settle(ticket)
+            self.quota.record_response(ticket)
 
 
 def check_play(workshop, application, organization, clients, count, latency, share, phase, seed):
@@ -124,7 +124,7 @@ def test_nobody_gets_much_less_than_the_others(workshop, seed):
             while clock.monotonic() < end:
                 ticket = quota.acquire(None, Budget(clock))
                 clock.sleep(rng.uniform(0.01, 0.1))
-                quota.settle(ticket)
+                quota.record_response(ticket)
                 sent[place] += 1
 
         return work
@@ -174,7 +174,7 @@ def events(workshop):
         @rule(by=st.integers(0, 2), which=st.integers(0, 100))
         def settle(self, by, which):
             ticket, _ = self.flying.pop(which % len(self.flying))
-            self.quotas[by].settle(ticket)
+            self.quotas[by].record_response(ticket)
             self.young.append(self.clock.monotonic())
 
         @rule(by=st.integers(0, 2), remaining=st.integers(0, 8), resets=st.sampled_from((None, 0.7, 4.0)))
@@ -197,7 +197,7 @@ def events(workshop):
         def all_see_the_same_and_no_less_than_there_is(self):
             if not hasattr(self, "shop"):
                 return
-            states = [quota.state() for quota in self.quotas]
+            states = [quota.window_usage() for quota in self.quotas]
             assert states[0] == states[1] == states[2]
             for (_, seconds), window in zip(self.application, states[0], strict=False):
                 assert window["used"] >= self.counted(seconds)

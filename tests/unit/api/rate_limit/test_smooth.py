@@ -97,11 +97,11 @@ class Client:
                 for server in self.servers:
                     server.take(self.clock.monotonic())
             self.clock.advance(latency - arrives)
-            self.quota.settle(ticket)
+            self.quota.record_response(ticket)
             if not wait:
                 return
             self.refused.append(self.clock.monotonic())
-            self.quota.hold(wait, "answered 429", headers={})
+            self.quota.block(wait, "answered 429", headers={})
 
 
 @pytest.mark.slow
@@ -173,7 +173,7 @@ def pause(quota, budget, clock):
 
 @pytest.mark.parametrize("headers", [{}, {"X-RateLimit-Remaining": "7"}, {"X-RateLimit-Remaining": "absurd"}])
 def test_a_429_that_no_window_explains_spreads_requests(quota, budget, clock, headers):
-    quota.hold(GATE, "429", headers=headers)
+    quota.block(GATE, "429", headers=headers)
     assert pause(quota, budget, clock) == pytest.approx(EVEN, abs=0.01)
 
 
@@ -183,13 +183,13 @@ def test_a_429_that_no_window_explains_spreads_requests(quota, budget, clock, he
     ids=["application", "organization", "no 429"],
 )
 def test_a_429_that_headers_explain_does_not_spread_them(quota, budget, clock, headers):
-    quota.hold(GATE, "429", headers=headers)
+    quota.block(GATE, "429", headers=headers)
     assert pause(quota, budget, clock) == 0
 
 
 def test_a_429_that_arrives_while_the_gate_is_closed_says_nothing_new(quota, budget, clock):
     for _ in range(8):  # all were under way when the first was refused
-        quota.hold(GATE, "429", headers={})
+        quota.block(GATE, "429", headers={})
         clock.advance(0.1)
     assert pause(quota, budget, clock) == pytest.approx(EVEN, abs=0.01)
 
@@ -197,14 +197,14 @@ def test_a_429_that_arrives_while_the_gate_is_closed_says_nothing_new(quota, bud
 @pytest.mark.parametrize(("times", "expected"), [(1, EVEN), (2, EVENER), (3, EVENER), (9, EVENER)])
 def test_a_429_in_spite_of_that_spreads_the_next_window_too_and_there_it_ends(quota, budget, clock, times, expected):
     for _ in range(times):
-        quota.hold(GATE, "429", headers={})
+        quota.block(GATE, "429", headers={})
         clock.advance(GATE)
     assert pause(quota, budget, clock) == pytest.approx(expected, abs=0.01)
 
 
 def test_it_is_forgotten_after_a_day(quota, budget, clock):
     assert 86_400 <= DAY <= 1.01 * 86_400
-    quota.hold(GATE, "429", headers={})
+    quota.block(GATE, "429", headers={})
     clock.advance(DAY - 30)
     assert pause(quota, budget, clock) == pytest.approx(EVEN, abs=0.01)
     clock.advance(61)
@@ -213,22 +213,22 @@ def test_it_is_forgotten_after_a_day(quota, budget, clock):
 
 def test_after_it_is_forgotten_the_first_429_begins_anew(quota, budget, clock):
     for _ in range(2):
-        quota.hold(GATE, "429", headers={})
+        quota.block(GATE, "429", headers={})
         clock.advance(2 * GATE)
     clock.advance(DAY)
-    quota.hold(GATE, "429", headers={})
+    quota.block(GATE, "429", headers={})
     clock.advance(GATE)
     assert pause(quota, budget, clock) == pytest.approx(EVEN, abs=0.01)
 
 
 def test_an_absurd_wait_closes_no_gate_and_spreads_nothing(quota, budget, clock):
     for seconds in (math.nan, math.inf, -1.0, 0.0):
-        quota.hold(seconds, "429", headers={})
+        quota.block(seconds, "429", headers={})
     assert pause(quota, budget, clock) == 0
 
 
 def test_a_window_of_one_request_can_be_spread_too(clock, budget):
     quota = RateLimiter(((1, 10.0),), WIDE, clock)
-    quota.hold(GATE, "429", headers={})
+    quota.block(GATE, "429", headers={})
     clock.advance(GATE)
     assert pause(quota, budget, clock) == pytest.approx(20.1, abs=0.01)
