@@ -1,8 +1,8 @@
-"""A local stand-in for the Automatum API: NOT the vendor's API, and no real data.
+"""The sandbox: a local server with the Automatum API and made-up data. It is not the vendor's server.
 
 It serves what the vendor's public pages document (token endpoint, envelope, error bodies, paging, customers, rate
-limits, metering body) and assumes the rest; `BEHAVIOUR` lists every behaviour as documented or assumed, with its
-source, and so does the page at `GET /`. Demo, notebooks, tests and benchmarks run on it.
+limits, metering body) and assumes the rest. `BEHAVIOUR` lists each behaviour as documented or assumed, with its source;
+so does the page at `GET /`. The demo, the notebooks, the tests and the benchmarks use it.
 
     from automatum_sandbox import SandboxConfig, serve
 
@@ -14,35 +14,35 @@ source, and so does the page at `GET /`. Demo, notebooks, tests and benchmarks r
         ...
         sandbox.rows("customers"), sandbox.stats(), sandbox.requests("/api/v1/"), sandbox.accepted_metering
 
-With an injected clock no test needs to sleep: `serve(Sandbox(SandboxConfig(), time=lambda: clock[0]))`. The same
-control plane is served over HTTP below `/_sandbox`, on loopback only. `python -m automatum_sandbox` serves from the
-command line.
+Tests inject a clock instead of sleeping: `serve(Sandbox(SandboxConfig(), time=lambda: clock[0]))`. The control plane is
+also served over HTTP below `/_sandbox`, to loopback clients only. `python -m automatum_sandbox` serves from the command
+line.
 
-It shares nothing with the connector except the paths and scopes of `automatum.endpoints`, so values can be compared
-between the two.
+Start reading at `sandbox` (state and control plane), then `request_flow` (what happens to a request), `api_v1` (routes)
+and `data` (rows). Of the connector it imports `automatum.endpoints` only: paths and scopes.
 """
 
 from .app import build_app
-from .behaviour import BEHAVIOUR, Behaviour
+from .assumptions import BEHAVIOUR, Behaviour
 from .config import AppConfig, Limits, OrganizationConfig, SandboxConfig
+from .data.listings import Dimension, Listing
 from .faults import Fault
-from .journal import Entry
-from .listings import Dimension, Listing
-from .metering import Accepted, Billable
+from .metering import AcceptedCall, Billable
+from .request_log import LoggedRequest
 from .sandbox import Sandbox
 from .server import Serving, run, serve
 
 __all__ = [
     "BEHAVIOUR",
-    "Accepted",
+    "AcceptedCall",
     "AppConfig",
     "Behaviour",
     "Billable",
     "Dimension",
-    "Entry",
     "Fault",
     "Limits",
     "Listing",
+    "LoggedRequest",
     "OrganizationConfig",
     "Sandbox",
     "SandboxConfig",

@@ -1,4 +1,4 @@
-"""`python -m automatum_sandbox`: serve a sandbox, after one line that tells its address and credentials."""
+"""`python -m automatum_sandbox`: serve a sandbox, after one line with its address and credentials."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from . import Sandbox, SandboxConfig, run
 def main(arguments: list[str] | None = None) -> None:
     """Parse arguments and serve until interrupted."""
     defaults = SandboxConfig()
-    parser = argparse.ArgumentParser("automatum_sandbox", description="A local stand-in for the Automatum API.")
+    parser = argparse.ArgumentParser(
+        "automatum_sandbox", description="The sandbox: a local server with the Automatum API and made-up data."
+    )
     parser.add_argument("--port", type=int, default=8700)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--customers", type=int, default=defaults.customers)
@@ -23,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     port = given.pop("port")
     sandbox = Sandbox(SandboxConfig(**given))
     line = f"http://127.0.0.1:{port} client_id={sandbox.client_id} client_secret={sandbox.client_secret}"
-    print(f"automatum sandbox (a stand-in, not the vendor's API): {line}", flush=True, file=sys.stdout)  # noqa: T201
+    print(f"automatum sandbox (not the vendor's API): {line}", flush=True, file=sys.stdout)  # noqa: T201
     run(port, sandbox)
 
 

@@ -1,4 +1,4 @@
-"""What a sandbox can be told: volume, order, limits, and the choices where the vendor's behaviour is unknown."""
+"""The options of a sandbox: volume, order, limits, and the choices where the vendor's behaviour is unknown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 from automatum.endpoints import SCOPES
 
 Order = Literal["created_asc", "created_desc", "updated_asc", "updated_desc", "random"]
-"""Server order of a list; the vendor promises none. Ties go by id. `random` is stable: shuffled once by seed."""
+"""Server order of a list; the vendor promises none. Ties are ordered by id. `random` is shuffled once, by seed."""
 
 WindowKind = Literal["fixed", "sliding"]
 DelayPlace = Literal["header", "body", "both", "none"]
@@ -59,7 +59,7 @@ class AppConfig:
 
 @dataclass(frozen=True)
 class OrganizationConfig:
-    """One organization with its own rows and its own quota. None takes the value of `SandboxConfig`.
+    """One organization with its own rows and its own rate limits. None takes the value of `SandboxConfig`.
 
     Attributes:
         seed: Seed of its rows and of its `org_` id.
@@ -88,25 +88,25 @@ class SandboxConfig:
         entitlements: Number of entitlements.
         private_offers: Number of private offers.
         days: Days of analytics, today included.
-        now: The moment at which the sandbox's calendar starts (aware); None is the real one. Rows lie around it.
+        now: Time at which the sandbox's calendar starts (aware); None is the current time. Rows are dated before it.
         order: Server order of all lists.
         orders: Server order by table name (`customers`, `entitlements`, `private_offers`), over `order`.
-        apps: OAuth applications; the first is the one whose credentials `serve` hands out.
+        apps: OAuth applications; `serve` offers the credentials of the first.
         organizations: Organizations.
         token_seconds: Lifetime of a token in seconds (documented: 3,600).
         revoked_message: Message of the 401 for a revoked token (assumed).
         limits: Rate limits; None switches them off.
-        window_kind: `fixed` windows start at multiples of their length since 1970; `sliding` ones end now (assumed).
-        window_scale: Factor on the length of the windows: 0.01 makes the minute 0.6 s.
+        window_kind: `fixed` windows start at multiples of their length since 1970; `sliding` windows end now (assumed).
+        window_scale: Factor on the length of the windows; with 0.01 a minute is 0.6 s.
         count_token_calls: Token calls with valid credentials count against the limits (assumed).
-        count_rejected: Requests answered 429 count against the limits too (assumed not).
+        count_rejected: Requests refused with 429 count against the limits too (assumed not).
         limit_headers: Send the `X-RateLimit-*` headers.
-        delay_place: Where a 429 tells its delay. `body` is documented, the header is what the vendor's sample reads.
-        delay_format: How the `Retry-After` header tells it: whole seconds, decimals, or an HTTP date.
-        analytics_shape: `array`: the records are `data`; `object`: `data.series` beside totals (both assumed).
+        delay_place: Where a 429 gives its delay. The body is documented; the vendor's sample reads the header.
+        delay_format: Format of the `Retry-After` header: whole seconds, decimals, or an HTTP date.
+        analytics_shape: `array`: `data` is the records; `object`: `data` has `series` and totals (both assumed).
         metering_status: HTTP status and envelope code of an accepted metering call: 200, 201 or 202 (assumed).
-        metering_outcome: Event after `metering.submitted`: at once `confirmed` or `failed`, or by hand (assumed).
-        max_usages: Most entries of `details.usages` (25 is documented for AWS batches; for the body it is assumed).
+        metering_outcome: Event right after `metering.submitted`: `confirmed`, `failed`, or none (`manual`) (assumed).
+        max_usages: Maximum length of `details.usages` (25 is documented for AWS batches, assumed for the body).
         keep_alive_seconds: Seconds after which an idle connection is closed.
     """
 
@@ -137,7 +137,7 @@ class SandboxConfig:
     keep_alive_seconds: int = 75
 
     def __post_init__(self) -> None:
-        """Refuse what would only fail later, far from its cause."""
+        """Raise ValueError for options that would fail later."""
         if not self.apps or not self.organizations:
             raise ValueError("a sandbox needs at least one app and one organization")
         if any(not 0 <= app.organization < len(self.organizations) for app in self.apps):
@@ -168,4 +168,4 @@ CHANGEABLE = frozenset(
         "max_usages",
     }
 )
-"""Options that `Sandbox.configure` may change while it runs; the others are built into the rows."""
+"""Options that `Sandbox.configure` can change while the sandbox runs; the rows depend on the others."""

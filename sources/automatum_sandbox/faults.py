@@ -1,4 +1,4 @@
-"""What can be made to go wrong, where, when, and how often."""
+"""Faults: errors and broken connections on request, for tests of retries."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ FaultKind = Literal[
 ]
 KINDS: tuple[str, ...] = get_args(FaultKind)
 PROCESSED = frozenset({"truncate", "slow", "lost_answer", "error_after", "empty_page", "short_page"})
-"""Kinds with which the request is carried out; with the others it is not."""
+"""Kinds of fault where the request is carried out."""
 
 
 @dataclass
 class Fault:
-    """One thing that goes wrong.
+    """A fault that applies to matching requests.
 
-    A fault applies to requests that have passed authentication and the rate limits, and is counted against them.
+    It applies after authentication and the rate limits, so the request counts against the limits.
 
     Attributes:
-        kind: What happens. Nothing is carried out with these:
-            `status`: `status` is answered, with an error body.
-            `reset`: the connection is reset (RST) without an answer.
-            `html`: status 200 with an HTML page.
+        kind: What happens. With these kinds the request is not carried out:
+            `status`: HTTP `status` with an error body.
+            `reset`: the connection is reset (RST) without a response.
+            `html`: HTTP 200 with an HTML page.
             `code`: HTTP 200 with `status` as the envelope's code.
-            `redirect`: `status` (a 3xx, 307 by default) to `location`.
-            `revoke`: the application's tokens are revoked, and 401 is answered.
-            The request is carried out with these:
-            `slow`: the answer comes `seconds` later.
-            `truncate`: the answer ends after half of its body.
-            `lost_answer`: the connection is reset instead of an answer.
-            `error_after`: `status` is answered, with an error body.
-            `empty_page`: `data` is empty, `pagination` is right.
+            `redirect`: HTTP `status` (3xx, 307 by default) to `location`.
+            `revoke`: the application's tokens are revoked, then HTTP 401.
+            With these kinds the request is carried out:
+            `slow`: the response comes `seconds` later.
+            `truncate`: the response ends after half of its body.
+            `lost_answer`: the connection is reset instead of a response.
+            `error_after`: HTTP `status` with an error body.
+            `empty_page`: `data` is empty, `pagination` is as usual.
             `short_page`: the last row of the page is missing.
-        path: Beginning of the URL path, such as `/api/v1/customers`; empty for all.
+        path: Prefix of the URL path, such as `/api/v1/customers`; empty for all.
         method: HTTP method; None for all.
         page: Only this page (a request without `page` asks for page 1); None for all.
-        after: This many matching requests pass unharmed first.
-        count: How many times it happens; None for ever.
+        after: Number of matching requests that succeed first.
+        count: How many times it applies; None for no limit.
         status: HTTP status, or envelope code for `code`.
-        seconds: Delay before the answer, with any kind.
+        seconds: Delay before the response, with any kind.
         location: Target of `redirect`.
-        message: Message of the error body; empty takes the phrase of the status.
-        headers: Further headers of the answer, such as `{"Retry-After": "120"}`.
+        message: Message of the error body; empty for the phrase of the status.
+        headers: Further response headers, such as `{"Retry-After": "120"}`.
         seen: Matching requests so far.
-        fired: How many times it has happened.
-        number: Its number, given when it is added.
+        fired: How many times it has applied.
+        number: Its number, set by `Faults.add`.
     """
 
     kind: FaultKind
@@ -76,7 +76,7 @@ class Fault:
     number: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what could not happen."""
+        """Raise ValueError for options that do not fit the kind."""
         if self.kind not in KINDS:
             raise ValueError(f"unknown fault kind {self.kind!r}; known: {', '.join(KINDS)}")
         if self.kind == "redirect":
@@ -95,7 +95,7 @@ class Fault:
         )
 
     def fires(self, method: str, path: str, page: int | None) -> bool:
-        """Whether it happens to this request; counts the request if it matches."""
+        """Whether it applies to this request; counts the request if it matches."""
         if not self._matches(method, path, page):
             return False
         self.seen += 1
@@ -106,7 +106,7 @@ class Fault:
 
 
 class Faults:
-    """The faults in the order they were added; to one request only the first one that fires happens."""
+    """All faults, in the order they were added. At most one applies to a request: the first that fires."""
 
     def __init__(self) -> None:
         self.all: list[Fault] = []
@@ -123,5 +123,5 @@ class Faults:
         self.all = [fault for fault in self.all if number is not None and fault.number != number]
 
     def take(self, method: str, path: str, page: int | None) -> Fault | None:
-        """The fault that happens to this request."""
+        """The fault that applies to this request."""
         return next((fault for fault in self.all if fault.fires(method, path, page)), None)

@@ -1,4 +1,4 @@
-"""Metering: the documented body (`guide/api-integration`) checked by assumed rules, and the events that follow."""
+"""Metering: checks the documented body (`guide/api-integration`) by assumed rules, and makes the events."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from datetime import date
 from decimal import Context, Decimal
 from typing import Any, TypeGuard
 
-from .answers import FieldError
-from .organization import Organization
-from .stamps import read_day, write_stamp
+from .data.organization import Organization
+from .data.timestamps import format_timestamp, parse_date
+from .responses import FieldError
 
 VENDORS = ("aws", "azure")
 _DECIMAL = re.compile(r"\d+(\.\d+)?")
 
 
 @dataclass
-class Accepted:
-    """A metering call that was taken in.
+class AcceptedCall:
+    """An accepted metering call.
 
     Attributes:
         id: `meter_` and 8 characters.
@@ -38,26 +38,26 @@ class Accepted:
 
 @dataclass
 class MeteringLog:
-    """Everything taken in, and the events about it.
+    """The accepted calls and their events.
 
     Attributes:
         accepted: Calls in order of acceptance.
         events: `metering.submitted`, `.confirmed`, `.failed`: names from `guide/notifications`, envelope assumed.
     """
 
-    accepted: list[Accepted] = field(default_factory=list)
+    accepted: list[AcceptedCall] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
-    made: int = 0
+    event_count: int = 0
 
-    def note(self, event: str, call: Accepted, calendar: float) -> None:
-        """Write down an event."""
-        self.made += 1
+    def add_event(self, event: str, call: AcceptedCall, calendar: float) -> None:
+        """Add an event about a call."""
+        self.event_count += 1
         details = call.body["details"]
         self.events.append(
             {
-                "id": f"evt_{self.made:08d}",
+                "id": f"evt_{self.event_count:08d}",
                 "event": f"metering.{event}",
-                "timestamp": write_stamp(float(int(calendar))),
+                "timestamp": format_timestamp(float(int(calendar))),
                 "organizationId": call.organization_id,
                 "data": {
                     "id": call.id,
@@ -74,7 +74,7 @@ class MeteringLog:
 
 @dataclass(frozen=True)
 class Billable:
-    """Something that metering would accept.
+    """A listing and customer for which metering accepts usage.
 
     Attributes:
         prices: Price of one unit (decimal text) by dimension key.
@@ -87,7 +87,7 @@ class Billable:
 
 
 def find_billable(organization: Organization) -> list[Billable]:
-    """All active entitlements with dimensions, of customers that are listed, on marketplaces that take metering."""
+    """All active entitlements with dimensions, of customers in the list, on marketplaces with metering."""
     prices = {entry.key: entry.price for listing in organization.listings for entry in listing.dimensions}
     customers, entitlements = organization.tables["customers"], organization.tables["entitlements"]
     rows, _ = entitlements.page(1, max(len(entitlements), 1), {"status": "active"})
@@ -101,7 +101,7 @@ def find_billable(organization: Organization) -> list[Billable]:
 
 
 def read_body(body: bytes) -> dict[str, Any] | None:
-    """The JSON object of a body with exact decimals, None if it is none."""
+    """The JSON object of a body with exact decimals, None if it is not a JSON object."""
     try:
         value = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
     except ValueError:
@@ -117,37 +117,37 @@ def _is_number(value: object) -> TypeGuard[int | Decimal]:
     return isinstance(value, (int, Decimal)) and not isinstance(value, bool)
 
 
-def check(body: dict[str, Any], organization: Organization, today: date, most: int) -> list[FieldError]:
-    """Everything that is wrong with a metering body.
+def find_errors(body: dict[str, Any], organization: Organization, today: date, max_usages: int) -> list[FieldError]:
+    """Find all errors of a metering body.
 
     Args:
-        body: What was sent.
-        organization: Whose listings and customers count.
+        body: The JSON object of the request.
+        organization: Owner of the listings and customers.
         today: The current UTC date.
-        most: Most entries of `details.usages`.
+        max_usages: Maximum length of `details.usages`.
     """
-    found: list[FieldError] = []
+    errors: list[FieldError] = []
     if body.get("vendor") not in VENDORS:
-        found.append(("vendor", f"Must be one of {', '.join(VENDORS)}"))
+        errors.append(("vendor", f"Must be one of {', '.join(VENDORS)}"))
     if organization.listing(body.get("listingId")) is None:
-        found.append(("listingId", "Listing not found"))
+        errors.append(("listingId", "Listing not found"))
     details = body.get("details")
     if not isinstance(details, dict):
-        return [*found, ("details", "Must be an object")]
+        return [*errors, ("details", "Must be an object")]
     customer = details.get("customer")
     customer_id = customer.get("id") if isinstance(customer, dict) else None
     if not isinstance(customer_id, str) or customer_id not in organization.tables["customers"]:
-        found.append(("details.customer.id", "Customer not found"))
-    day = read_day(details.get("reportingDate"))
+        errors.append(("details.customer.id", "Customer not found"))
+    day = parse_date(details.get("reportingDate"))
     if day is None:
-        found.append(("details.reportingDate", "Must be a date in the form YYYY-MM-DD"))
+        errors.append(("details.reportingDate", "Must be a date in the form YYYY-MM-DD"))
     elif day > today:
-        found.append(("details.reportingDate", "Must not be in the future"))
+        errors.append(("details.reportingDate", "Must not be in the future"))
     usages = details.get("usages")
-    if not isinstance(usages, list) or not 1 <= len(usages) <= most:
-        return [*found, ("details.usages", f"Must hold 1 to {most} entries")]
-    allowed = None if found else _dimensions(organization, str(customer_id), body["listingId"])
-    return found + _check_usages(usages, allowed) + _check_charged(details.get("charged"), usages)
+    if not isinstance(usages, list) or not 1 <= len(usages) <= max_usages:
+        return [*errors, ("details.usages", f"Must hold 1 to {max_usages} entries")]
+    allowed = None if errors else _dimensions(organization, str(customer_id), body["listingId"])
+    return errors + _check_usages(usages, allowed) + _check_charged(details.get("charged"), usages)
 
 
 def _dimensions(organization: Organization, customer_id: str, listing_id: object) -> set[object]:
@@ -161,25 +161,25 @@ def _dimensions(organization: Organization, customer_id: str, listing_id: object
 
 
 def _check_usages(usages: list[Any], allowed: set[object] | None) -> list[FieldError]:
-    found: list[FieldError] = []
+    errors: list[FieldError] = []
     for position, usage in enumerate(usages):
         at = f"details.usages[{position}]"
         if not isinstance(usage, dict):
-            found.append((at, "Must be an object"))
+            errors.append((at, "Must be an object"))
             continue
         key, units, price = usage.get("apiKey"), usage.get("units"), usage.get("price")
         if not isinstance(key, str) or (allowed is not None and key not in allowed):
-            found.append((f"{at}.apiKey", "Not a dimension of an active entitlement of this customer"))
+            errors.append((f"{at}.apiKey", "Not a dimension of an active entitlement of this customer"))
         if not _is_number(units) or units < 0:
-            found.append((f"{at}.units", "Must be a number of at least 0"))
+            errors.append((f"{at}.units", "Must be a number of at least 0"))
         if not isinstance(price, str) or not _DECIMAL.fullmatch(price):
-            found.append((f"{at}.price", "Must be a decimal string"))
-        found += [
+            errors.append((f"{at}.price", "Must be a decimal string"))
+        errors += [
             (f"{at}.{name}", "Must be a string")
             for name in ("title", "description", "per")
             if name in usage and not isinstance(usage[name], str)
         ]
-    return found
+    return errors
 
 
 def _check_charged(charged: object, usages: list[Any]) -> list[FieldError]:
@@ -190,7 +190,7 @@ def _check_charged(charged: object, usages: list[Any]) -> list[FieldError]:
         price = usage.get("price") if isinstance(usage, dict) else None
         units = usage.get("units") if isinstance(usage, dict) else None
         if not isinstance(price, str) or not _DECIMAL.fullmatch(price) or not _is_number(units) or units < 0:
-            return []  # The entry itself is reported already; a sum of the others would only mislead.
+            return []  # _check_usages reports this entry, and the sum of the others is meaningless.
         total = exact.add(total, exact.multiply(Decimal(units), Decimal(price)))
     if charged == total:
         return []

@@ -1,4 +1,4 @@
-"""The sandbox: all state behind the API, and the control plane for tests and demos."""
+"""The state of the sandbox, and its control plane for tests and demos."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .config import CHANGEABLE, SandboxConfig
+from .data.generated_rows import Record
+from .data.listings import Listing
+from .data.organization import TABLES, Organization
+from .data.table import Table
 from .faults import Fault, FaultKind, Faults
-from .journal import Entry, Journal
-from .limits import RateLimiter
-from .listings import Listing
-from .metering import Accepted, Billable, MeteringLog, find_billable
-from .organization import TABLES, Organization
-from .rows import Record
-from .table import Table
+from .metering import AcceptedCall, Billable, MeteringLog, find_billable
+from .rate_limiter import RateLimiter
+from .request_log import LoggedRequest, RequestLog
 from .tokens import App, Tokens
 
 Operation = Literal["insert", "put", "change", "delete"]
@@ -24,23 +24,23 @@ Operation = Literal["insert", "put", "change", "delete"]
 
 @dataclass
 class Scheduled:
-    """A change that waits for requests.
+    """An action that runs after a number of requests.
 
     Attributes:
-        left: Matching requests still to come before it is made.
-        path: Beginning of the URL path that counts; empty for all API requests.
-        action: What is done.
+        remaining: Matching requests until it runs.
+        path: Prefix of the URL paths that count; empty for all API requests.
+        action: Called with the lock held.
     """
 
-    left: int
+    remaining: int
     path: str
     action: Callable[[], object]
 
 
 class Sandbox:
-    """A stand-in for the vendor's API: its state, and the control plane.
+    """The state behind the API, and the control plane. Not the vendor's API.
 
-    Every method may be called from any thread while the server runs.
+    Every method can be called from any thread while the server runs.
 
     Args:
         config: Options; default `SandboxConfig()`.
@@ -53,20 +53,20 @@ class Sandbox:
         self.lock = threading.RLock()
         self.closing = False
         start = time()
-        self._shift = self.config.now.timestamp() - start if self.config.now else 0.0
+        self._offset = self.config.now.timestamp() - start if self.config.now else 0.0
         self.tokens = Tokens(self.config.seed)
         self.limiter = RateLimiter()
         self.faults = Faults()
-        self.journal = Journal()
+        self.request_log = RequestLog()
         self.metering = MeteringLog()
         self._scheduled: list[Scheduled] = []
-        made = [
+        organizations = [
             Organization(position, own, self.config, float(int(self.calendar())))
             for position, own in enumerate(self.config.organizations)
         ]
-        self.organizations: dict[str, Organization] = {organization.id: organization for organization in made}
+        self.organizations: dict[str, Organization] = {organization.id: organization for organization in organizations}
         self.apps: tuple[App, ...] = tuple(
-            self.tokens.add_app(app, made[app.organization].id, self.calendar()) for app in self.config.apps
+            self.tokens.add_app(app, organizations[app.organization].id, self.calendar()) for app in self.config.apps
         )
 
     @property
@@ -85,18 +85,18 @@ class Sandbox:
         return next(iter(self.organizations))
 
     def calendar(self) -> float:
-        """The sandbox's date and time in seconds since 1970: `config.now` at the start, running on with the clock."""
-        return self.time() + self._shift
+        """The sandbox's date and time in seconds since 1970: starts at `config.now` and advances with the clock."""
+        return self.time() + self._offset
 
     def configure(self, **changes: Any) -> None:
-        """Change options while it runs: limits, tokens, answers (`config.CHANGEABLE`).
+        """Change options while it runs: limits, tokens, responses (`config.CHANGEABLE`).
 
         Raises:
-            ValueError: An option is unknown, or built into the rows.
+            ValueError: An option is unknown, or the rows depend on it.
         """
         unknown = sorted(set(changes) - CHANGEABLE)
         if unknown:
-            raise ValueError(f"cannot be changed while running: {', '.join(unknown)}")
+            raise ValueError(f"Not a changeable option: {', '.join(unknown)}. Known: {', '.join(sorted(CHANGEABLE))}.")
         with self.lock:
             self.config = replace(self.config, **changes)
 
@@ -108,7 +108,7 @@ class Sandbox:
         return self.organizations[organization or self.organization_id].tables[table]
 
     def ids(self, table: str, organization: str | None = None) -> list[str]:
-        """All ids of a table in server order."""
+        """All ids of a table, in server order."""
         with self.lock:
             return self._table(table, organization).ids()
 
@@ -118,35 +118,35 @@ class Sandbox:
             return self._table(table, organization).get(id_)
 
     def rows(self, table: str, organization: str | None = None) -> list[Record]:
-        """All rows as the API lists them, in server order."""
+        """All rows as the API returns them, in server order."""
         with self.lock:
-            found = self._table(table, organization)
-            return found.page(1, max(len(found), 1), {})[0]
+            rows = self._table(table, organization)
+            return rows.page(1, max(len(rows), 1), {})[0]
 
     def insert(
         self, table: str, record: Mapping[str, Any] | None = None, *, count: int = 1, organization: str | None = None
     ) -> list[str]:
-        """Insert new generated rows, created now; `record` overrides fields of each. Returns their ids."""
+        """Insert generated rows, created now; `record` overrides fields of each. Returns their ids."""
         with self.lock:
-            found, made = self._table(table, organization), []
+            rows, ids = self._table(table, organization), []
             for _ in range(count):
-                row = found.make(float(int(self.calendar())))
+                row = rows.insert_generated(float(int(self.calendar())))
                 if record:
-                    found.delete(row["id"])
+                    rows.delete(row["id"])
                     row = {**row, **record}
-                    found.put(row)
-                made.append(str(row["id"]))
-            return made
+                    rows.put(row)
+                ids.append(str(row["id"]))
+            return ids
 
     def put(self, table: str, record: Mapping[str, Any], *, organization: str | None = None) -> None:
-        """List exactly this record (it needs an `id`), in place of what was there."""
+        """Insert or replace a row: the API returns exactly this record, which needs an `id`."""
         with self.lock:
             self._table(table, organization).put(dict(record))
 
     def change(
         self, table: str, id_: str, fields: Mapping[str, Any], *, touch: bool = True, organization: str | None = None
     ) -> Record:
-        """Set fields of a row. `touch=False` leaves `updatedAt` as it was: a timestamp that lies.
+        """Set fields of a row. With `touch=False`, `updatedAt` stays as it was.
 
         Raises:
             KeyError: There is no such row.
@@ -156,7 +156,7 @@ class Sandbox:
             return self._table(table, organization).change(id_, fields, now)
 
     def delete(self, table: str, ids: str | Iterable[str], *, organization: str | None = None) -> None:
-        """Take rows off the list; their own URLs answer 404.
+        """Delete rows: they leave the list, and their own URLs return 404.
 
         Raises:
             KeyError: There is no such row.
@@ -171,38 +171,38 @@ class Sandbox:
             self.organizations[organization or self.organization_id].revenue.restate(day, vendor, dict(fields))
 
     def after(self, requests: int, action: Callable[[], object], *, path: str = "") -> None:
-        """Do something once the `requests`-th list or detail request from now has been answered, before the next.
+        """Run an action after a number of list or detail requests, before the next request.
 
         Args:
-            requests: Number of API requests (those that got as far as their answer; 401 and 429 do not count).
+            requests: Number of API requests from now. Requests refused with 401 or 429 do not count.
             action: Called with the lock held, such as `lambda: sandbox.delete("customers", id_)`.
-            path: Count only URL paths that begin with this.
+            path: Count only URL paths with this prefix.
         """
         with self.lock:
             self._scheduled.append(Scheduled(requests, path, action))
 
     def count_request(self, path: str) -> None:
-        """Tell that an API request has been answered; makes the changes that were waiting for it."""
+        """Count an API request, and run the actions that are due."""
         with self.lock:
-            for waiting in [entry for entry in self._scheduled if path.startswith(entry.path)]:
-                waiting.left -= 1
-                if waiting.left == 0:
-                    self._scheduled.remove(waiting)
-                    waiting.action()
+            for scheduled in [entry for entry in self._scheduled if path.startswith(entry.path)]:
+                scheduled.remaining -= 1
+                if scheduled.remaining == 0:
+                    self._scheduled.remove(scheduled)
+                    scheduled.action()
 
     def listings(self, organization: str | None = None) -> tuple[Listing, ...]:
         """The listings of an organization."""
         return self.organizations[organization or self.organization_id].listings
 
     def billable(self, organization: str | None = None) -> list[Billable]:
-        """What metering would accept: active entitlements with dimensions, of listed customers."""
+        """Usage that metering accepts: active entitlements with dimensions, of customers in the list."""
         with self.lock:
             return find_billable(self.organizations[organization or self.organization_id])
 
     # Faults, tokens, limits
 
     def fault(self, kind: FaultKind, path: str = "", **options: Any) -> Fault:
-        """Make something go wrong; the options are the attributes of `Fault`. By default it happens once."""
+        """Add a fault; the options are the attributes of `Fault`. By default it applies once."""
         with self.lock:
             return self.faults.add(Fault(kind, path, **options))
 
@@ -212,35 +212,35 @@ class Sandbox:
             self.faults.clear(number)
 
     def revoke_tokens(self, client_id: str | None = None) -> int:
-        """Revoke the tokens of an application, or all; returns how many were alive."""
+        """Revoke the tokens of an application, or all; returns how many were valid."""
         with self.lock:
             return self.tokens.revoke(client_id)
 
     def clear_limits(self) -> None:
-        """Forget all requests counted against the rate limits."""
+        """Reset the rate limits."""
         with self.lock:
             self.limiter.clear()
 
-    # What happened
+    # Request log and metering
 
-    def requests(self, path: str = "") -> list[Entry]:
-        """The request log, oldest first, of URL paths that begin with `path`."""
+    def requests(self, path: str = "") -> list[LoggedRequest]:
+        """The request log, oldest first, of URL paths with this prefix."""
         with self.lock:
-            return [entry for entry in self.journal.entries if entry.path.startswith(path)]
+            return [entry for entry in self.request_log.entries if entry.path.startswith(path)]
 
     def clear_requests(self) -> None:
         """Empty the request log."""
         with self.lock:
-            self.journal.entries.clear()
+            self.request_log.entries.clear()
 
     def stats(self) -> dict[str, Any]:
-        """Counts of the request log, see `Journal.stats`."""
+        """Counts of the request log, see `RequestLog.stats`."""
         with self.lock:
-            return self.journal.stats()
+            return self.request_log.stats()
 
     @property
-    def accepted_metering(self) -> list[Accepted]:
-        """Metering calls that were taken in, oldest first."""
+    def accepted_metering(self) -> list[AcceptedCall]:
+        """Accepted metering calls, oldest first."""
         with self.lock:
             return list(self.metering.accepted)
 
@@ -251,7 +251,7 @@ class Sandbox:
             return list(self.metering.events)
 
     def settle_metering(self, meter_id: str, outcome: Literal["confirmed", "failed"]) -> None:
-        """Give an accepted call its outcome, with an event.
+        """Confirm or fail an accepted metering call, and add its event.
 
         Raises:
             KeyError: There is no such call.
@@ -260,15 +260,15 @@ class Sandbox:
             for call in self.metering.accepted:
                 if call.id == meter_id:
                     call.status = outcome
-                    self.metering.note(outcome, call, self.calendar())
+                    self.metering.add_event(outcome, call, self.calendar())
                     return
         raise KeyError(meter_id)
 
     def reset(self) -> None:
-        """Forget faults, scheduled changes, counted requests, log and metering; rows, tokens and options stay."""
+        """Remove faults, scheduled actions, counted requests, log and metering. Rows, tokens and options stay."""
         with self.lock:
             self.faults.clear()
             self._scheduled.clear()
             self.limiter.clear()
-            self.journal.entries.clear()
+            self.request_log.entries.clear()
             self.metering = MeteringLog()

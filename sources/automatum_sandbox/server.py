@@ -12,7 +12,7 @@ import uvicorn
 
 from .app import build_app
 from .config import SandboxConfig
-from .connection import SandboxProtocol
+from .connection_faults import SandboxProtocol
 from .sandbox import Sandbox
 
 _START_SECONDS, _STOP_SECONDS = 10.0, 10.0
@@ -86,7 +86,7 @@ def _make_server(sandbox: Sandbox) -> _Server:
 
 
 def _bind(port: int) -> socket.socket:
-    # asyncio switches Nagle's algorithm off only for sockets that name TCP; without it every answer takes 40 ms.
+    # asyncio disables Nagle's algorithm only for sockets that name TCP; otherwise a response takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -98,11 +98,11 @@ def _bind(port: int) -> socket.socket:
 
 
 class Serving:
-    """A sandbox that is being served; a context manager that stops it at the end.
+    """A running server of a sandbox. As a context manager it stops at the end.
 
     Attributes:
         sandbox: State and control plane.
-        base_url: Such as `http://127.0.0.1:54321`, without a slash at the end.
+        base_url: Such as `http://127.0.0.1:54321`, without a trailing slash.
     """
 
     def __init__(self, sandbox: Sandbox, port: int) -> None:
@@ -117,7 +117,7 @@ class Serving:
         self._thread.start()
         if not self._server.ready.wait(_START_SECONDS):
             listener.close()
-            raise RuntimeError(f"the sandbox did not start within {_START_SECONDS:.0f} s")
+            raise RuntimeError(f"The sandbox did not start within {_START_SECONDS:.0f} s.")
 
     @property
     def client_id(self) -> str:
@@ -130,21 +130,21 @@ class Serving:
         return self.sandbox.client_secret
 
     def stop(self) -> None:
-        """Stop serving; open connections are closed. May be called again."""
+        """Stop serving and close open connections. A second call does nothing."""
         self.sandbox.closing = True
         self._server.stop()
         self._thread.join(_STOP_SECONDS)
         if self._thread.is_alive():
-            raise RuntimeError(f"the sandbox did not stop within {_STOP_SECONDS:.0f} s")
+            raise RuntimeError(f"The sandbox did not stop within {_STOP_SECONDS:.0f} s.")
 
     def __enter__(self) -> Serving:
-        """Already serving."""
+        """Return the server, which is already running."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop."""
+        """Stop serving."""
         self.stop()
 
 
@@ -153,22 +153,22 @@ def serve(sandbox: Sandbox | SandboxConfig | None = None, port: int = 0) -> Serv
 
     Args:
         sandbox: A sandbox, or options for one.
-        port: Port; 0 takes a free one.
+        port: Port; 0 for a free port.
 
     Returns:
-        A handle, ready to take requests; use it as a context manager, or call `stop`.
+        The running server. Use it as a context manager, or call `stop`.
     """
     return Serving(sandbox if isinstance(sandbox, Sandbox) else Sandbox(sandbox), port)
 
 
 def run(port: int = 8700, sandbox: Sandbox | SandboxConfig | None = None) -> None:
-    """Serve a sandbox on 127.0.0.1 until SIGINT or SIGTERM; prints nothing.
+    """Serve a sandbox on 127.0.0.1 until SIGINT or SIGTERM. Prints nothing.
 
     Raises:
         OSError: The port is taken.
     """
-    made = sandbox if isinstance(sandbox, Sandbox) else Sandbox(sandbox)
+    state = sandbox if isinstance(sandbox, Sandbox) else Sandbox(sandbox)
     listener = _bind(port)
-    # uvicorn stops in good order on Ctrl-C and then raises it again; here it is the ordinary end.
+    # uvicorn shuts down on Ctrl-C and then raises it again; it is the usual way to end this function.
     with contextlib.suppress(KeyboardInterrupt):
-        _make_server(made).run(sockets=[listener])
+        _make_server(state).run(sockets=[listener])

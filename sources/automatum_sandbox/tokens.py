@@ -1,4 +1,4 @@
-"""OAuth applications and the tokens they were given (vendor page `api/authentication`)."""
+"""OAuth applications and the tokens issued to them (vendor page `api/authentication`)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .answers import Answer, failure
 from .config import AppConfig
-from .seeded import seeded
+from .data.sample_data import seeded_random
+from .responses import ApiResponse, failure
 
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -41,11 +41,11 @@ class App:
 
 @dataclass
 class Token:
-    """A token that was given out.
+    """An issued token.
 
     Attributes:
         expires: Seconds since 1970.
-        scopes: The application's scopes when it was given out: changed scopes need a new token (`api/authentication`).
+        scopes: The application's scopes at issue: changed scopes need a new token (`api/authentication`).
     """
 
     app: App
@@ -63,22 +63,22 @@ class Tokens:
 
     def __init__(self, seed: int) -> None:
         self.apps: dict[str, App] = {}
-        self._draw = seeded(f"credentials{seed}")
+        self._draw = seeded_random(f"credentials{seed}")
         self._key = f"sandbox-signing-key-{seed}".encode()
-        self._given: dict[str, Token] = {}
+        self._issued: dict[str, Token] = {}
 
-    def _word(self, length: int) -> str:
+    def _random_text(self, length: int) -> str:
         return "".join(self._draw.choice(_LETTERS) for _ in range(length))
 
     def add_app(self, config: AppConfig, organization_id: str, now: float) -> App:
         """Register an application."""
-        # Both words are drawn even if not needed, so that one app's fixed id does not change the others' secrets.
-        client_id, secret = f"app_{self._word(12)}", f"secret_{self._word(20)}"
+        # Both are generated even if not needed, so that a fixed id does not change the secrets of other applications.
+        client_id, secret = f"app_{self._random_text(12)}", f"secret_{self._random_text(20)}"
         app = App(
             config.client_id or client_id,
             config.client_secret or secret,
             config.name,
-            "Local stand-in",
+            "Local sandbox",
             tuple(config.scopes),
             organization_id,
             now,
@@ -92,20 +92,20 @@ class Tokens:
         app = self.apps.get(client_id)
         return app if app is not None and hmac.compare_digest(app.secret.encode(), secret.encode()) else None
 
-    def give(self, app: App, seconds: float, now: float) -> str:
-        """A new token: a JWT with an HS256 signature, as the vendor's sample begins."""
+    def issue(self, app: App, seconds: float, now: float) -> str:
+        """A new token: a JWT with an HS256 signature, like the token in the vendor's sample."""
         claims = {"sub": app.client_id, "org": app.organization_id, "iat": int(now), "exp": int(now + seconds)}
-        claims_text = json.dumps({**claims, "jti": len(self._given)})
+        claims_text = json.dumps({**claims, "jti": len(self._issued)})
         signed = f"{_encode(json.dumps({'alg': 'HS256', 'typ': 'JWT'}, separators=(',', ':')))}.{_encode(claims_text)}"
         signature = hmac.new(self._key, signed.encode(), hashlib.sha256).digest()
         text = f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
-        self._given[text] = Token(app, app.scopes, now + seconds)
+        self._issued[text] = Token(app, app.scopes, now + seconds)
         return text
 
-    def check(self, headers: Mapping[str, str], now: float, revoked_message: str) -> Token | Answer:
-        """The token of a request, or the 401 that answers it."""
+    def check(self, headers: Mapping[str, str], now: float, revoked_message: str) -> Token | ApiResponse:
+        """The token of a request, or the 401 response."""
         kind, _, text = headers.get("authorization", "").partition(" ")
-        token = self._given.get(text.strip())
+        token = self._issued.get(text.strip())
         if kind.lower() != "bearer" or token is None:
             return failure(401, "Invalid token")
         if token.revoked:
@@ -113,20 +113,20 @@ class Tokens:
         return failure(401, "Token expired") if now >= token.expires else token
 
     def revoke(self, client_id: str | None = None) -> int:
-        """Revoke the tokens of an application, or all; returns how many were alive."""
-        alive = [t for t in self._given.values() if not t.revoked and client_id in (None, t.app.client_id)]
-        for token in alive:
+        """Revoke the tokens of an application, or all; returns how many were valid."""
+        valid = [t for t in self._issued.values() if not t.revoked and client_id in (None, t.app.client_id)]
+        for token in valid:
             token.revoked = True
-        return len(alive)
+        return len(valid)
 
     def new_secret(self, app: App, now: float) -> str:
-        """A new secret; the old one is invalid at once and all tokens are revoked (`api/authentication`)."""
-        app.secret, app.updated = f"secret_{self._word(20)}", now
+        """A new secret; the old secret and all tokens are invalid at once (`api/authentication`)."""
+        app.secret, app.updated = f"secret_{self._random_text(20)}", now
         self.revoke(app.client_id)
         return app.secret
 
     def delete_app(self, app: App) -> None:
-        """Remove an application for good; its tokens are revoked."""
+        """Delete an application and revoke its tokens."""
         self.revoke(app.client_id)
         del self.apps[app.client_id]
 

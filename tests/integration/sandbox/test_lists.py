@@ -135,10 +135,10 @@ def test_orders(order: Any) -> None:
 
 
 def _moment(row: object, name: str) -> float:
-    from automatum_sandbox.stamps import read_stamp
+    from automatum_sandbox.data.timestamps import parse_timestamp
 
     assert isinstance(row, dict)
-    return read_stamp(row[name])
+    return parse_timestamp(row[name])
 
 
 def test_analytics_days_are_inclusive_and_default_to_thirty(client: Client) -> None:
@@ -221,5 +221,5 @@ def test_the_same_seed_gives_the_same_rows() -> None:
 
 def test_front_page_says_what_it_is(client: Client) -> None:
     page = client.get("/").text
-    assert "stand-in" in page and "assumed" in page and "documented" in page
+    assert "not</b> the vendor" in page and "assumed" in page and "documented" in page
     assert client.get("/elsewhere").status_code == 404

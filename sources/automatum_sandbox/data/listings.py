@@ -1,12 +1,11 @@
-"""The listings of an organization. The API has no list of them; entitlements, offers and metering name them."""
+"""The listings of an organization. The API does not list them; entitlements, offers and metering refer to them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from .ids import Ids
-from .seeded import seeded
-from .words import PLANS, PRODUCTS, UNITS
+from .sample_data import PLANS, PRODUCTS, UNITS, seeded_random
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,13 @@ class Listing:
 
 def make_listings(seed: int) -> tuple[Listing, ...]:
     """Seven listings, alternately on AWS and Azure, with four dimensions each."""
-    ids, draw = Ids("list_", seed), seeded(f"listings{seed}")
-    made = []
+    ids, rng = Ids("list_", seed), seeded_random(f"listings{seed}")
+    listings = []
     for index, product in enumerate(PRODUCTS):
         dimensions = tuple(
-            Dimension(f"{key}_{index}", f"{product} {key}", unit, f"0.{draw.randrange(1, 1000):03d}")
+            Dimension(f"{key}_{index}", f"{product} {key}", unit, f"0.{rng.randrange(1, 1000):03d}")
             for key, unit in zip(("api_calls", "storage_gb", "seats", "compute_hours"), UNITS, strict=True)
         )
         vendor = "aws" if index % 2 == 0 else "azure"
-        made.append(Listing(ids.at(index), vendor, product, PLANS[index % len(PLANS)], dimensions))
-    return tuple(made)
+        listings.append(Listing(ids.at(index), vendor, product, PLANS[index % len(PLANS)], dimensions))
+    return tuple(listings)

@@ -9,31 +9,33 @@ import orjson
 
 from automatum.endpoints import SCOPES
 
-from .answers import Answer, FieldError, failure, success
+from .data.timestamps import format_timestamp
+from .responses import ApiResponse, FieldError, failure, success
 from .sandbox import Sandbox
-from .stamps import write_stamp
 from .tokens import App, Token
 
 
-def answer_application(sandbox: Sandbox, token: Token, method: str, path: str, body: bytes) -> Answer:
-    """The answer to a request below `/oauth/applications`.
+def respond_to_application_call(sandbox: Sandbox, token: Token, method: str, path: str, body: bytes) -> ApiResponse:
+    """The response to a request below `/oauth/applications`.
 
     Args:
         sandbox: State.
-        token: Any valid token of the organization is taken (assumed).
+        token: Any valid token of the organization is accepted (assumed).
         method: HTTP method.
-        path: What follows `/oauth/applications`, without the slash between.
+        path: Path below `/oauth/applications/`.
         body: Request body.
     """
     own = [app for app in sandbox.tokens.apps.values() if app.organization_id == token.app.organization_id]
     id_, _, action = path.partition("/")
     if not id_:
-        return success([_shown(app) for app in own]) if method == "GET" else failure(405, "Method not allowed")
+        return (
+            success([_application_json(app) for app in own]) if method == "GET" else failure(405, "Method not allowed")
+        )
     app = next((entry for entry in own if entry.client_id == id_), None)
     if app is None or action not in ("", "regenerate-secret"):
         return failure(404, "Application not found")
-    actions: dict[tuple[str, str], Callable[[], Answer]] = {
-        ("GET", ""): lambda: success(_shown(app)),
+    actions: dict[tuple[str, str], Callable[[], ApiResponse]] = {
+        ("GET", ""): lambda: success(_application_json(app)),
         ("PUT", ""): lambda: _update(sandbox, app, body),
         ("DELETE", ""): lambda: _delete(sandbox, app),
         ("POST", "regenerate-secret"): lambda: _regenerate(sandbox, app),
@@ -42,21 +44,21 @@ def answer_application(sandbox: Sandbox, token: Token, method: str, path: str, b
     return respond() if respond else failure(405, "Method not allowed")
 
 
-def _shown(app: App) -> dict[str, Any]:
-    # The secret is "shown only once": never here.
+def _application_json(app: App) -> dict[str, Any]:
+    # Without the secret: the vendor shows it "only once".
     return {
         "id": app.client_id,
         "clientId": app.client_id,
         "name": app.name,
         "description": app.description,
         "scopes": list(app.scopes),
-        "createdAt": write_stamp(float(int(app.created))),
-        "updatedAt": write_stamp(float(int(app.updated))),
-        "lastUsedAt": None if app.last_used is None else write_stamp(float(int(app.last_used))),
+        "createdAt": format_timestamp(float(int(app.created))),
+        "updatedAt": format_timestamp(float(int(app.updated))),
+        "lastUsedAt": None if app.last_used is None else format_timestamp(float(int(app.last_used))),
     }
 
 
-def _update(sandbox: Sandbox, app: App, body: bytes) -> Answer:
+def _update(sandbox: Sandbox, app: App, body: bytes) -> ApiResponse:
     try:
         wanted = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -78,14 +80,14 @@ def _update(sandbox: Sandbox, app: App, body: bytes) -> Answer:
     app.name = wanted.get("name", app.name)
     app.description = wanted.get("description", app.description)
     app.scopes, app.updated = tuple(scopes), sandbox.calendar()
-    return success(_shown(app))
+    return success(_application_json(app))
 
 
-def _regenerate(sandbox: Sandbox, app: App) -> Answer:
+def _regenerate(sandbox: Sandbox, app: App) -> ApiResponse:
     secret = sandbox.tokens.new_secret(app, sandbox.calendar())
     return success({"clientId": app.client_id, "clientSecret": secret})
 
 
-def _delete(sandbox: Sandbox, app: App) -> Answer:
+def _delete(sandbox: Sandbox, app: App) -> ApiResponse:
     sandbox.tokens.delete_app(app)
     return success({"id": app.client_id, "deleted": True})

@@ -7,44 +7,44 @@ from collections import deque
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
-from .answers import Answer, failure
 from .config import Limits, SandboxConfig
+from .responses import ApiResponse, failure
 
 MINUTE, HOUR = 60.0, 3600.0
 
 
 @dataclass
 class Window:
-    """The requests of one owner in one window.
+    """The requests of an application or organization in one window.
 
     Attributes:
-        times: Seconds since 1970 of the requests that still count.
+        times: Seconds since 1970 of the requests in the window.
     """
 
     times: deque[float] = field(default_factory=deque)
 
     def drop_old(self, now: float, length: float, kind: str) -> None:
-        """Forget the requests that no longer count."""
+        """Remove the requests before the window."""
         start = now - now % length if kind == "fixed" else now - length
         # A request exactly one window ago no longer counts in a sliding window, but opens a fixed one.
         while self.times and (self.times[0] < start or (kind == "sliding" and self.times[0] == start)):
             self.times.popleft()
 
     def reset(self, now: float, length: float, kind: str) -> float:
-        """When the window has room again, seconds since 1970."""
+        """When the window admits the next request, seconds since 1970."""
         if kind == "fixed":
             return now - now % length + length
         return (self.times[0] if self.times else now) + length
 
 
 class RateLimiter:
-    """Counts requests and refuses those beyond the limits."""
+    """Counts requests and refuses those over the limits."""
 
     def __init__(self) -> None:
         self._windows: dict[tuple[str, float], Window] = {}
 
     def clear(self) -> None:
-        """Forget all requests."""
+        """Reset all windows."""
         self._windows.clear()
 
     def used(self, owner: str, length: float) -> int:
@@ -54,11 +54,11 @@ class RateLimiter:
 
     def admit(
         self, owners: tuple[str, str], limits: Limits, config: SandboxConfig, now: float
-    ) -> Answer | dict[str, str]:
+    ) -> ApiResponse | dict[str, str]:
         """Count a request of an application and its organization.
 
         Returns:
-            The rate limit headers of its answer, or the 429 that refuses it.
+            The rate limit headers of its response, or the 429 that refuses it.
         """
         app, organization = owners
         caps = {
@@ -89,16 +89,16 @@ class RateLimiter:
         if not full:
             return shown
         delay = max(windows[key].reset(now, key[1] * scale, kind) for key in full) - now
-        return _refusal(delay, shown, config, now)
+        return _too_many_requests(delay, shown, config, now)
 
 
-def _refusal(delay: float, headers: dict[str, str], config: SandboxConfig, now: float) -> Answer:
-    answer = failure(429, "Rate limit exceeded")
-    answer.headers.update(headers)
+def _too_many_requests(delay: float, headers: dict[str, str], config: SandboxConfig, now: float) -> ApiResponse:
+    refusal = failure(429, "Rate limit exceeded")
+    refusal.headers.update(headers)
     whole = max(math.ceil(delay), 1)
     if config.delay_place in ("body", "both"):
-        answer.payload["retryAfter"] = whole
+        refusal.payload["retryAfter"] = whole
     if config.delay_place in ("header", "both"):
         shown = {"seconds": str(whole), "decimal": f"{delay:.3f}", "date": formatdate(now + whole, usegmt=True)}
-        answer.headers["Retry-After"] = shown[config.delay_format]
-    return answer
+        refusal.headers["Retry-After"] = shown[config.delay_format]
+    return refusal

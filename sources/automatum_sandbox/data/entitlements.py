@@ -1,4 +1,4 @@
-"""Entitlements. The vendor documents no field of them: all names here are assumed (see `behaviour`)."""
+"""Entitlements. The vendor documents no field of them: all names here are assumed (see `assumptions`)."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from array import array
 from datetime import date, timedelta
 
 from .customers import Customers
+from .generated_rows import GeneratedRows, Record
 from .ids import Ids
 from .listings import Listing
-from .rows import Record, Rows
-from .stamps import day_of, write_stamp
-from .words import CURRENCIES, money
+from .sample_data import CURRENCIES, money
+from .timestamps import format_timestamp, utc_date
 
 
-class Entitlements(Rows):
+class Entitlements(GeneratedRows):
     """The entitlements of one organization.
 
     Args:
         seed: Seed of the rows.
         count: Number of rows.
-        customers: Whom they belong to; the marketplace is theirs.
-        offers: Ids of the private offers and how many there are.
-        listings: What they are for.
+        customers: Their owners, which also set the marketplace.
+        offers: Ids of the private offers, and their number.
+        listings: Their listings.
     """
 
-    kind = 2
+    table_number = 2
     statuses = ("active", "expired", "cancelled", "pending", "suspended")
 
     def __init__(
@@ -36,7 +36,7 @@ class Entitlements(Rows):
         super().__init__("ent_", seed, customers.organization_id, count, customers.now)
 
     def _append(self, created: float, updated: float) -> None:
-        self._customer.append(self._build.randrange(max(len(self._customers), 1)))
+        self._customer.append(self._rng.randrange(max(len(self._customers), 1)))
         super()._append(created, updated)
 
     def _pick_vendor(self, index: int) -> int:
@@ -47,41 +47,41 @@ class Entitlements(Rows):
         """Customer id of a row."""
         return self._customers.ids.at(self._customer[index])
 
-    def _term(self, draw: random.Random, index: int) -> tuple[date, date]:
-        # Active ones end between now and 400 days on, so "ends within 90 days" is never empty; the others are over.
-        start, today = day_of(self.created[index]), day_of(self.now)
+    def _term(self, rng: random.Random, index: int) -> tuple[date, date]:
+        # Active entitlements end within 400 days from now, so that "ends within 90 days" finds rows.
+        start, today = utc_date(self.created[index]), utc_date(self.now)
         if self.status_at(index) in ("expired", "cancelled"):
-            end = min(start + timedelta(days=draw.randrange(30, 730)), today - timedelta(days=1))
+            end = min(start + timedelta(days=rng.randrange(30, 730)), today - timedelta(days=1))
             return min(start, end), end
-        return start, max(start, today) + timedelta(days=draw.randrange(1, 400))
+        return start, max(start, today) + timedelta(days=rng.randrange(1, 400))
 
-    def _dimensions(self, draw: random.Random, listing: Listing, index: int) -> list[Record]:
-        made: list[Record] = []
+    def _dimensions(self, rng: random.Random, listing: Listing, index: int) -> list[Record]:
+        dimensions: list[Record] = []
         for position, dimension in enumerate(listing.dimensions[: index % 5]):
-            # Both spellings that seem likely are served, so that a reader of one of them shows.
+            # Both likely spellings, so that a reader of only one of them fails its tests.
             alternative = (index + position) % 4 == 1
-            made.append(
+            dimensions.append(
                 {
                     "apiKey" if alternative else "key": dimension.key,
                     "name": dimension.name,
-                    "units" if alternative else "quantity": draw.choice((1, 5, 100, 2.5, "12", None)),
-                    "price": dimension.price if draw.random() < 0.5 else float(dimension.price),
+                    "units" if alternative else "quantity": rng.choice((1, 5, 100, 2.5, "12", None)),
+                    "price": dimension.price if rng.random() < 0.5 else float(dimension.price),
                     "per" if alternative else "unit": dimension.unit,
                 }
             )
-        return made
+        return dimensions
 
     def listing_at(self, index: int) -> Listing:
-        """The listing of a row: one of its marketplace, if there is any."""
+        """The listing of a row: on its marketplace if the organization has any there."""
         same = [entry for entry in self._listings if entry.vendor == self.vendor_at(index)] or self._listings
         return same[self._customer[index] % len(same)]
 
     def record(self, index: int) -> Record:
         """The entitlement as the API returns it."""
-        draw, listing = self.draw(index), self.listing_at(index)
-        start, end = self._term(draw, index)
+        rng, listing = self.rng(index), self.listing_at(index)
+        start, end = self._term(rng, index)
         offers, count = self._offers
-        made: Record = {
+        record: Record = {
             "id": self.ids.at(index),
             "organizationId": self.organization_id,
             "customerId": self.customer_at(index),
@@ -92,15 +92,15 @@ class Entitlements(Rows):
             "status": self.status_at(index),
             "startDate": start.isoformat(),
             "endDate": end.isoformat() if index % 27 != 5 else None,
-            "privateOfferId": offers.at(draw.randrange(count)) if count and index % 5 < 2 else None,
-            "value": money(draw, index),
-            "currency": draw.choice(CURRENCIES),
-            "dimensions": self._dimensions(draw, listing, index),
-            "createdAt": write_stamp(self.created[index], self.style(index)),
-            "updatedAt": write_stamp(self.updated[index], self.style(index)),
+            "privateOfferId": offers.at(rng.randrange(count)) if count and index % 5 < 2 else None,
+            "value": money(rng, index),
+            "currency": rng.choice(CURRENCIES),
+            "dimensions": self._dimensions(rng, listing, index),
+            "createdAt": format_timestamp(self.created[index], self.timestamp_style(index)),
+            "updatedAt": format_timestamp(self.updated[index], self.timestamp_style(index)),
         }
         if index % 4:
-            made["autoRenew"] = index % 4 == 1
+            record["autoRenew"] = index % 4 == 1
         if index % 21 == 2:
-            made["agreement"] = {"id": f"agmt-{index:08d}", "terms": {"net": 30, "notes": "Über 30 Tage ⏳"}}
-        return made
+            record["agreement"] = {"id": f"agmt-{index:08d}", "terms": {"net": 30, "notes": "Über 30 Tage ⏳"}}
+        return record

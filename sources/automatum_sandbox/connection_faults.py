@@ -1,4 +1,4 @@
-"""The connection under a request: what is needed to reset it or to end it in the middle of an answer."""
+"""Faults of the connection: reset it, or end it in the middle of a response."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KEY = "automatum_sandbox.transport"
 
 
 class SandboxProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 protocol that hands its transport to the application. ASGI itself has no way to break off."""
+    """uvicorn's HTTP/1.1 protocol. It passes its transport to the application: ASGI cannot break a connection."""
 
     def __init__(
         self,
@@ -39,21 +39,23 @@ class SandboxProtocol(H11Protocol):
 def _transport(scope: Scope) -> asyncio.Transport:
     found = scope.get("extensions", {}).get(_KEY)
     if not isinstance(found, asyncio.Transport):
-        raise RuntimeError("connection faults need the sandbox's own server: automatum_sandbox.serve or run")
+        raise RuntimeError(
+            "Connection faults need the sandbox's own server. Start it with automatum_sandbox.serve or run."
+        )
     return found
 
 
 async def _until_gone(receive: Receive) -> None:
-    # Returning earlier would make uvicorn complain about an unfinished answer.
+    # uvicorn logs an error if the application returns with an unfinished response.
     while (await receive())["type"] != "http.disconnect":
         continue
 
 
 class Reset(Response):
-    """No answer: the connection is reset, so that the client sees RST rather than an orderly end."""
+    """No response: the client receives RST instead of an orderly end of the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Break off."""
+        """Reset the connection."""
         transport = _transport(scope)
         raw = transport.get_extra_info("socket")
         # A linger time of zero makes close() send RST.
@@ -63,10 +65,10 @@ class Reset(Response):
 
 
 class Truncated(Response):
-    """An answer that announces its whole length, sends half of it, and ends the connection."""
+    """A response that announces its whole length, sends half of it, and closes the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send half."""
+        """Send half of the body."""
         transport = _transport(scope)
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body[: len(self.body) // 2], "more_body": True})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from .rows import Record
-from .seeded import seeded
+from .generated_rows import Record
+from .sample_data import seeded_random
 
 VENDORS = ("aws", "azure")
 
@@ -23,33 +23,33 @@ class Revenue:
         self._restated: dict[tuple[str, str], Record] = {}
 
     def restate(self, day: str, vendor: str, fields: Record) -> None:
-        """Change the record of a day (`YYYY-MM-DD`) afterwards, as marketplaces do."""
+        """Change the record of a past day (`YYYY-MM-DD`), as marketplaces do."""
         self._restated[day, vendor] = {**self._restated.get((day, vendor), {}), **fields}
 
     def between(self, start: date, end: date, today: date) -> list[Record]:
-        """Records from `start` to `end`, both included; there are none after `today`."""
+        """Records from `start` to `end`, both included, and none after `today`."""
         day, last = max(start, self._first), min(end, today)
-        found = []
+        records = []
         while day <= last:
-            found += [self._record(day, vendor) for vendor in VENDORS]
+            records += [self._record(day, vendor) for vendor in VENDORS]
             day += timedelta(days=1)
-        return found
+        return records
 
     def _record(self, day: date, vendor: str) -> Record:
-        draw = seeded((abs(self._seed) << 40) + day.toordinal() * 4 + VENDORS.index(vendor))
-        cents = draw.randrange(10_000, 9_000_000)
+        rng = seeded_random((abs(self._seed) << 40) + day.toordinal() * 4 + VENDORS.index(vendor))
+        cents = rng.randrange(10_000, 9_000_000)
         fee = cents * 3 // 100
         as_text = day.toordinal() % 7 == 0
-        made: Record = {
+        record: Record = {
             "date": day.isoformat(),
             "vendor": vendor,
             "revenue": _amount(cents, as_text),
             "netRevenue": _amount(cents - fee, as_text),
             "marketplaceFee": _amount(fee, as_text),
             "currency": "USD",
-            "count": draw.randrange(1, 400),
+            "count": rng.randrange(1, 400),
         }
-        return {**made, **self._restated.get((made["date"], vendor), {})}
+        return {**record, **self._restated.get((record["date"], vendor), {})}
 
 
 def _amount(cents: int, as_text: bool) -> float | str:

@@ -1,4 +1,4 @@
-"""The answers of `/api/v1/...`: lists, single rows, analytics and metering."""
+"""The routes of `/api/v1/...`: lists, single rows, analytics and metering."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from automatum.endpoints import (
 )
 
 from . import metering
-from .answers import Answer, FieldError, failure, success
-from .organization import Organization
+from .data.organization import Organization
+from .data.timestamps import format_timestamp, parse_date, utc_date
+from .responses import ApiResponse, FieldError, failure, success
 from .sandbox import Sandbox
-from .stamps import day_of, read_day, write_stamp
 from .tokens import Token
 
-DEFAULT_LIMIT, MOST_LIMIT = 20, 100
+DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 """Documented in `api/reference`."""
 
 _LISTS = {endpoint.path: endpoint for endpoint in (CUSTOMERS, ENTITLEMENTS, PRIVATE_OFFERS)}
@@ -36,7 +36,7 @@ _FILTERS = {
 
 
 @dataclass(frozen=True)
-class Call:
+class ApiCall:
     """An authenticated request to `/api/v1/...`.
 
     Attributes:
@@ -55,27 +55,27 @@ class Call:
 
 
 def page_of(query: Mapping[str, str]) -> int | None:
-    """The page a query asks for, None if that is not a number."""
+    """The page that a query requests, None if it is not a number."""
     text = query.get("page", "1")
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def answer_call(call: Call) -> Answer:
-    """The answer to a request: 404 and 405 first, then the scope, then the resource."""
-    found = _find(call.path)
-    if found is None:
+def respond_to_call(call: ApiCall) -> ApiResponse:
+    """Check route and method (404, 405), then the scope (403), then respond."""
+    route = _route(call.path)
+    if route is None:
         return failure(404, f"Route not found: {API_PREFIX}{call.path}")
-    method, scope, respond = found
+    method, scope, respond = route
     if call.method != method:
-        answer = failure(405, "Method not allowed")
-        answer.headers["Allow"] = method
-        return answer
+        refused = failure(405, "Method not allowed")
+        refused.headers["Allow"] = method
+        return refused
     if scope not in call.token.scopes:
         return failure(403, "Insufficient scope for this endpoint")
     return respond(call)
 
 
-def _find(path: str) -> tuple[str, str, Callable[[Call], Answer]] | None:
+def _route(path: str) -> tuple[str, str, Callable[[ApiCall], ApiResponse]] | None:
     head, _, rest = path.partition("/")
     if path in _LISTS:
         return "GET", _LISTS[path].scope, _list
@@ -86,14 +86,14 @@ def _find(path: str) -> tuple[str, str, Callable[[Call], Answer]] | None:
     return ("POST", METERING_SCOPE, _metering) if path == METERING_PATH else None
 
 
-def _list(call: Call) -> Answer:
+def _list(call: ApiCall) -> ApiResponse:
     page, errors = page_of(call.query), []
     if page is None or page < 1:
         errors.append(("page", "Must be an integer of at least 1"))
     limit_text = call.query.get("limit", str(DEFAULT_LIMIT))
     limit = int(limit_text) if limit_text.isascii() and limit_text.isdigit() else 0
-    if not 1 <= limit <= MOST_LIMIT:
-        errors.append(("limit", f"Must be an integer between 1 and {MOST_LIMIT}"))
+    if not 1 <= limit <= MAX_LIMIT:
+        errors.append(("limit", f"Must be an integer between 1 and {MAX_LIMIT}"))
     if errors or page is None:
         return failure(400, "Validation failed", errors)
     table = _LISTS[call.path].table
@@ -102,7 +102,7 @@ def _list(call: Call) -> Answer:
     return success(rows, pagination={"page": page, "limit": limit, "total": total, "pages": -(-total // limit)})
 
 
-def _detail(call: Call) -> Answer:
+def _detail(call: ApiCall) -> ApiResponse:
     path, _, id_ = call.path.partition("/")
     endpoint, tables = _LISTS[path], call.organization.tables
     row = tables[endpoint.table].get(id_)
@@ -113,14 +113,14 @@ def _detail(call: Call) -> Answer:
     return success(row)
 
 
-def _revenue(call: Call) -> Answer:
-    today = day_of(call.sandbox.calendar())
+def _revenue(call: ApiCall) -> ApiResponse:
+    today = utc_date(call.sandbox.calendar())
     errors: list[FieldError] = []
     # The last 30 days, today included.
     span: dict[str, date] = {"startDate": today - timedelta(days=29), "endDate": today}
     for name in span:
         if name in call.query:
-            day = read_day(call.query[name])
+            day = parse_date(call.query[name])
             if day is None:
                 errors.append((name, "Must be a date in the form YYYY-MM-DD"))
             else:
@@ -144,25 +144,25 @@ def _revenue(call: Call) -> Answer:
     )
 
 
-def _metering(call: Call) -> Answer:
+def _metering(call: ApiCall) -> ApiResponse:
     sandbox, log, config = call.sandbox, call.sandbox.metering, call.sandbox.config
     body = metering.read_body(call.body)
     if body is None:
         return failure(400, "Validation failed", [("", "Body must be a JSON object")])
     calendar = sandbox.calendar()
-    errors = metering.check(body, call.organization, day_of(calendar), config.max_usages)
+    errors = metering.find_errors(body, call.organization, utc_date(calendar), config.max_usages)
     if errors:
         return failure(400, "Validation failed", errors)
-    id_ = f"meter_{call.organization.draw.getrandbits(32):08x}"
-    accepted = metering.Accepted(id_, call.organization.id, call.token.app.client_id, body, sandbox.time())
+    id_ = f"meter_{call.organization.rng.getrandbits(32):08x}"
+    accepted = metering.AcceptedCall(id_, call.organization.id, call.token.app.client_id, body, sandbox.time())
     log.accepted.append(accepted)
-    log.note("submitted", accepted, calendar)
+    log.add_event("submitted", accepted, calendar)
     data: dict[str, Any] = {
         "id": id_,
         "status": "queued",
         "vendor": body["vendor"],
         "listingId": body["listingId"],
-        "createdAt": write_stamp(float(int(calendar))),
+        "createdAt": format_timestamp(float(int(calendar))),
     }
     if config.metering_outcome != "manual":
         sandbox.settle_metering(id_, config.metering_outcome)

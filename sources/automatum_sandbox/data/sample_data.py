@@ -1,4 +1,4 @@
-"""Words the rows are made of: names in several scripts, and amounts in the forms that break naive readers."""
+"""Sample values of generated rows: names in several scripts, and amounts in forms that break naive readers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ UNITS = ("request", "GB", "seat", "hour")
 CURRENCIES = ("USD", "USD", "USD", "EUR", "JPY", "KWD")
 INDUSTRIES = ("Software", "Gesundheit", "金融", None)
 
-# Each is a trap: no exact float, more digits than a float holds, smaller than a cent, zero, a number as text.
+# Edge cases: no exact float, more digits than a float holds, smaller than a cent, zero, a number as text.
 _AMOUNTS: tuple[float | int | str, ...] = (
     0.1,
     1234567.89,
@@ -55,11 +55,16 @@ _AMOUNTS: tuple[float | int | str, ...] = (
 )
 
 
-def money(draw: random.Random, index: int) -> float | int | str | None:
+def seeded_random(key: int | str) -> random.Random:
+    """A random generator that depends on its key only, so that the same options give the same rows."""
+    return random.Random(key)  # noqa: S311  made-up rows and made-up credentials
+
+
+def money(rng: random.Random, index: int) -> float | int | str | None:
     """An amount as the API might write it: number or text, sometimes null."""
     if index % 13 == 3:
         return _AMOUNTS[(index // 13) % len(_AMOUNTS)]
-    amount = draw.randrange(100, 5_000_000)
+    amount = rng.randrange(100, 5_000_000)
     choice = amount % 10
     if choice == 0:
         return None

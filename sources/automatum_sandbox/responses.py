@@ -1,4 +1,4 @@
-"""What the API answers: the envelope and the error bodies of `api/reference` and `api/authentication`."""
+"""Response bodies: the envelope and the error bodies of `api/reference` and `api/authentication`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ FieldError = tuple[str, str]
 
 
 @dataclass
-class Answer:
-    """A status with its body.
+class ApiResponse:
+    """A response before it is written to the connection.
 
     Attributes:
         status: HTTP status.
@@ -32,7 +32,7 @@ class Answer:
 
     @property
     def body(self) -> bytes:
-        """The body as bytes: compact UTF-8 JSON."""
+        """The body as bytes."""
         return write_json(self.payload) if self.text is None else self.text.encode()
 
     @property
@@ -42,11 +42,11 @@ class Answer:
 
 
 def write_json(value: object) -> bytes:
-    """Compact UTF-8 JSON; decimals become numbers, or text where a float would not hold them."""
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    """Compact UTF-8 JSON. A decimal becomes a number, or text if a float cannot represent it."""
+    return orjson.dumps(value, default=_json_default, option=orjson.OPT_NON_STR_KEYS)
 
 
-def _plain(value: object) -> object:
+def _json_default(value: object) -> object:
     if isinstance(value, Decimal):
         number = float(value)
         return number if Decimal(repr(number)) == value else str(value)
@@ -55,18 +55,18 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-def success(data: Any, *, code: int = 200, pagination: dict[str, int] | None = None) -> Answer:
+def success(data: Any, *, code: int = 200, pagination: dict[str, int] | None = None) -> ApiResponse:
     """A success in the documented envelope."""
     payload: dict[str, Any] = {"code": code, "data": data}
     if pagination is not None:
         payload["pagination"] = pagination
-    return Answer(code, payload)
+    return ApiResponse(code, payload)
 
 
-def failure(code: int, message: str = "", errors: Iterable[FieldError] = ()) -> Answer:
-    """An error in the documented form; `errors` appears only where there are field errors (400)."""
+def failure(code: int, message: str = "", errors: Iterable[FieldError] = ()) -> ApiResponse:
+    """An error in the documented form. `errors` appears only if there are field errors (400)."""
     payload: dict[str, Any] = {"code": code, "message": message or HTTPStatus(code).phrase}
     listed = [{"field": name, "message": text} for name, text in errors]
     if listed:
         payload["errors"] = listed
-    return Answer(code, payload)
+    return ApiResponse(code, payload)

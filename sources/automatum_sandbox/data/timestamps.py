@@ -1,4 +1,4 @@
-"""Timestamps as the API writes them, and the moment they mean."""
+"""Format and parse the timestamps and dates of the API."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _ZONES = (timezone(timedelta(hours=2)), timezone(timedelta(hours=-5)), timezone(
 DAY = 86_400.0
 
 
-def write_stamp(epoch: float, style: int = 0) -> str:
+def format_timestamp(epoch: float, style: int = 0) -> str:
     """A timestamp text.
 
     Args:
@@ -21,8 +21,8 @@ def write_stamp(epoch: float, style: int = 0) -> str:
     return text[:-6] + "Z" if style == 0 else text
 
 
-def read_stamp(text: object) -> float:
-    """Seconds since 1970. A missing or unreadable text sorts before all others: a test may want to serve it."""
+def parse_timestamp(text: object) -> float:
+    """Seconds since 1970; 0 for a missing or invalid text, which tests serve on purpose."""
     if not isinstance(text, str):
         return 0.0
     try:
@@ -32,14 +32,14 @@ def read_stamp(text: object) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
-def day_of(epoch: float) -> date:
-    """The UTC date of a moment."""
+def utc_date(epoch: float) -> date:
+    """The UTC date of a time in seconds since 1970."""
     return datetime.fromtimestamp(epoch, timezone.utc).date()
 
 
-def read_day(text: object) -> date | None:
+def parse_date(text: object) -> date | None:
     """The date of a `YYYY-MM-DD` text, None for anything else."""
-    # fromisoformat of Python 3.11 and later also takes 20260115 and 2026-W03-4.
+    # Since Python 3.11, fromisoformat also accepts 20260115 and 2026-W03-4.
     if not isinstance(text, str) or len(text) != 10 or text[4] != "-" or text[7] != "-":
         return None
     try:

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .answers import failure, write_json
-from .behaviour import BEHAVIOUR
+from .assumptions import BEHAVIOUR
 from .config import Limits
+from .responses import failure, write_json
 from .sandbox import Sandbox
 
 Body = dict[str, Any]
@@ -47,10 +47,10 @@ def _billable(sandbox: Sandbox, request: Request, _body: Body) -> object:
 
 def _change_rows(sandbox: Sandbox, _request: Request, body: Body) -> object:
     """`{op, table, id | ids, record, count, touch, organization, after, path}`."""
-    waiting = int(body.pop("after", 0))
+    requests = int(body.pop("after", 0))
     path = str(body.pop("path", ""))
-    if waiting:
-        sandbox.after(waiting, lambda: _apply(sandbox, body), path=path)
+    if requests:
+        sandbox.after(requests, lambda: _apply(sandbox, body), path=path)
         return {"scheduled": True}
     return _apply(sandbox, body)
 
@@ -93,7 +93,7 @@ def _clear_faults(sandbox: Sandbox, request: Request, _body: Body) -> object:
 
 
 def _requests(sandbox: Sandbox, request: Request, _body: Body) -> object:
-    return [entry.as_dict() for entry in sandbox.requests(request.query_params.get("path", ""))]
+    return [asdict(entry) for entry in sandbox.requests(request.query_params.get("path", ""))]
 
 
 def _clear_requests(sandbox: Sandbox, _request: Request, _body: Body) -> object:
@@ -150,7 +150,7 @@ ROUTES: dict[tuple[str, str], Action] = {
     ("GET", "/_sandbox/events"): lambda sandbox, _r, _b: sandbox.events,
     ("POST", "/_sandbox/tokens/revoke"): _revoke,
 }
-"""Method and path of every call, and what it does."""
+"""The action of each method and path."""
 
 
 def control_routes(sandbox: Sandbox) -> list[Route]:
@@ -161,7 +161,7 @@ def control_routes(sandbox: Sandbox) -> list[Route]:
 def _endpoint(sandbox: Sandbox, action: Action) -> Callable[[Request], Awaitable[Response]]:
     async def respond(request: Request) -> Response:
         if request.client is None or not ip_address(request.client.host).is_loopback:
-            return _json(failure(403, "The control plane answers on loopback only").payload, 403)
+            return _json(failure(403, "The control plane serves loopback clients only").payload, 403)
         sent = await request.body()
         try:
             body = orjson.loads(sent) if sent else {}
@@ -170,7 +170,7 @@ def _endpoint(sandbox: Sandbox, action: Action) -> Callable[[Request], Awaitable
             with sandbox.lock:
                 return _json(action(sandbox, request, body))
         except (KeyError, TypeError, ValueError) as error:
-            # A wrong call of the control plane: tell its author what is wrong with it.
+            # A wrong call of the control plane: report what is wrong with it.
             return _json(failure(400, f"{type(error).__name__}: {error}").payload, 400)
 
     return respond
