@@ -183,6 +183,7 @@ def one(start, desk):
     return served
 
 
+@pytest.mark.slow
 def test_json_of_syncs_and_of_what_reads_them(desk, one, record):
     sandbox = one.sandbox
     record.run("discover", 0, "discover")
@@ -217,6 +218,7 @@ def test_json_of_errors(desk, one, record):
     check("json of errors", record.found)
 
 
+@pytest.mark.slow
 def test_json_of_pushes(desk, one, record):
     sandbox = one.sandbox
     assert desk.run("sync", "customers", "entitlements").code == 0
@@ -249,6 +251,7 @@ def test_json_of_applications(desk, one, record):
     check("json of applications", record.found)
 
 
+@pytest.mark.slow
 def test_json_of_several_organizations(desk, start, record):
     served = start(
         **TINY,
@@ -275,6 +278,7 @@ def test_json_of_several_organizations(desk, start, record):
     check("json of several organizations", record.found)
 
 
+@pytest.mark.slow
 def test_json_of_the_demo(desk, record):
     record.run("demo", 0, "demo")
     check("json of the demo", record.found)
