@@ -155,6 +155,8 @@ def test_the_sdist_holds_what_it_must_and_no_noise(built):
         "uv.lock",
         "Makefile",
         "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
         "CHANGELOG.md",
         "LICENSE",
         ".dlt/config.toml",
