@@ -127,24 +127,24 @@ class Server:
 def simulate(kind, setting, count, seed):
     """A backfill, one request at a time; returns refusals and seconds."""
     clock, rng = TickingClock(setting.tick), random.Random(seed)
-    quota, budget = RateLimiter(APPLICATION_LIMITS, ORGANIZATION_LIMITS, clock), Budget(clock)
+    limiter, budget = RateLimiter(APPLICATION_LIMITS, ORGANIZATION_LIMITS, clock), Budget(clock)
     server = Server(kind, APPLICATION_LIMITS, setting, 3600 * rng.random())
     moment = super(TickingClock, clock).monotonic
     started, done = moment(), 0
     while done < count:
-        ticket = quota.acquire(None, budget)
+        ticket = limiter.acquire(None, budget)
         latency = rng.uniform(*setting.latency)
         before = rng.random() * latency
         clock.advance(before)
         wait = server.ask(moment())
         clock.advance(latency - before)
-        quota.record_response(ticket)
+        limiter.record_response(ticket)
         if wait is None:
             done += 1
         else:
             # As the transport does; only an empty bucket explains a 429, any other makes the quota spread its requests.
             jitter = min(3.0, 0.05 * wait) * rng.random()
-            quota.block(wait + jitter, "429", headers={"X-RateLimit-Remaining": str(server.left())})
+            limiter.block(wait + jitter, "429", headers={"X-RateLimit-Remaining": str(server.left())})
     return server.refused, moment() - started
 
 

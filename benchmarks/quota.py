@@ -33,7 +33,7 @@ APPLICATION, ORGANIZATION = ((10**8, 60.0), (10**8, 3600.0)), ((10**8, 60.0), (1
 
 def quota_on(store, entries):
     """A quota in which so many requests have been sent, and the way to send one more and forget it."""
-    quota, budget = RateLimiter(APPLICATION, ORGANIZATION, CLOCK, store), Budget(CLOCK)
+    limiter, budget = RateLimiter(APPLICATION, ORGANIZATION, CLOCK, store), Budget(CLOCK)
 
     def fill(tally, now):
         tally.general.extend(now - (entries - place) * 3.5 for place in range(entries))
@@ -42,7 +42,7 @@ def quota_on(store, entries):
     store.change(fill)
 
     def once():
-        quota.record_response(quota.acquire(None, budget))
+        limiter.record_response(limiter.acquire(None, budget))
 
     return once, lambda: restore(store, entries)
 

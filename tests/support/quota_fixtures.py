@@ -55,7 +55,7 @@ class Shop:
             return SqliteStore(self._folder / f"{self._name}.sqlite", self.clock)
         return ClockedRedis(self._server.url, self._name, self.clock)
 
-    def quota(self, application=((3, 60.0),), organization=WIDE, clock=None, **more):
+    def limiter(self, application=((3, 60.0),), organization=WIDE, clock=None, **more):
         made = RateLimiter(tuple(application), tuple(organization), clock or self.clock, self.store(), **more)
         self._open.append(made)
         return made
@@ -65,15 +65,15 @@ class Shop:
             self._open.pop().close()
 
 
-def spend(quota, budget, count=1, **more):
+def spend(limiter, budget, count=1, **more):
     """So many requests whose answers come at once."""
     for _ in range(count):
-        quota.record_response(quota.acquire(None, budget, **more))
+        limiter.record_response(limiter.acquire(None, budget, **more))
 
 
-def used(quota):
+def used(limiter):
     """Requests that count, for each window."""
-    return [window["used"] for window in quota.window_usage()]
+    return [window["used"] for window in limiter.window_usage()]
 
 
 @pytest.fixture
@@ -111,8 +111,8 @@ def open_one(path, clock):
         return made[-1]
 
     yield one
-    for quota in made:
-        quota.close()
+    for limiter in made:
+        limiter.close()
 
 
 def warnings(caplog):

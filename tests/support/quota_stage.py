@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import math
 import threading
 
 from tests.support.clocks import FakeClock
@@ -78,3 +79,24 @@ class Hung:
 
     def sleep(self, seconds):
         self._stage.sleep(self._seconds)
+
+
+class Server:
+    """Counts requests the way a server might: at its own moment, in sliding and in fixed windows."""
+
+    def __init__(self, limits):
+        self.limits = limits
+        self.arrivals = []
+
+    def worst(self, phase):
+        """Requests beyond the limit, in the worst window of either kind."""
+        arrivals, over = sorted(self.arrivals), 0
+        for limit, seconds in self.limits:
+            start = 0
+            for end, moment in enumerate(arrivals):
+                while arrivals[start] <= moment - seconds:
+                    start += 1
+                over = max(over, end - start + 1 - limit)
+            for _, group in itertools.groupby(arrivals, lambda moment, w=seconds: math.floor((moment + phase) / w)):
+                over = max(over, len(list(group)) - limit)
+        return over

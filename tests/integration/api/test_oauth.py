@@ -45,9 +45,9 @@ def source(server, clock):
 
 def build(url, session, clock, limits=((1000, 60.0),), budget=None, timeout=5.0, **more):
     budget = budget or Budget(clock)
-    quota = RateLimiter(limits, ((1000, 60.0),), clock)
-    one = TokenSource(url, "app_1a2b", SECRET, session, quota, clock, budget, timeout, rng=random.Random(1), **more)
-    one.quota, one.budget = quota, budget
+    limiter = RateLimiter(limits, ((1000, 60.0),), clock)
+    one = TokenSource(url, "app_1a2b", SECRET, session, limiter, clock, budget, timeout, rng=random.Random(1), **more)
+    one.limiter, one.budget = limiter, budget
     return one
 
 
@@ -290,7 +290,7 @@ def test_each_token_request_is_charged_to_the_quota_and_counted(server, clock):
         assert clock.slept > 60
         assert source.budget.token_requests == 2
         assert source.budget.requests == 0
-        assert [window["used"] for window in source.quota.window_usage()] == [1, 1], "the first has aged meanwhile"
+        assert [window["used"] for window in source.limiter.window_usage()] == [1, 1], "the first has aged meanwhile"
 
 
 def test_a_stop_keeps_a_token_from_being_fetched(server, clock):
@@ -305,7 +305,7 @@ def test_the_quota_learns_from_the_answer(server, source, clock):
     said = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(clock.time()) + 30)}
     server.say(URL, Say(body=token().body, headers={**said, "Date": formatdate(clock.time(), usegmt=True)}))
     source.token()
-    assert source.quota.window_usage()[0]["free_in"] > 29
+    assert source.limiter.window_usage()[0]["free_in"] > 29
 
 
 def test_its_repr_has_no_secret(source):

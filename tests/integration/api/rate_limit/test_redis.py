@@ -32,8 +32,8 @@ def build(clock):
         return made[-1]
 
     yield one
-    for quota in made:
-        quota.close()
+    for limiter in made:
+        limiter.close()
 
 
 @pytest.fixture
@@ -146,9 +146,9 @@ def test_a_tally_that_cannot_be_read_is_not_overwritten(build, valkey, budget, b
 
 
 def test_a_server_that_is_down_is_waited_for_no_longer_than_patience(build, clock, budget):
-    quota = build(f"redis://127.0.0.1:{closed_port()}/0")
+    limiter = build(f"redis://127.0.0.1:{closed_port()}/0")
     with pytest.raises(QuotaUnreachable, match="does not answer") as caught:
-        quota.acquire(None, budget)
+        limiter.acquire(None, budget)
     assert PATIENCE <= clock.slept <= PATIENCE + 1
     assert caught.value.exit_code == EXIT_UNREACHABLE
     assert "Start it" in caught.value.next_step
@@ -158,8 +158,8 @@ def test_a_server_that_is_down_is_waited_for_no_longer_than_patience(build, cloc
 def test_a_server_that_comes_back_in_time_is_used(build, clock, budget):
     """It is stopped and started anew, empty: who knew the tally brings it back."""
     server = Valkey()
-    quota = build(server.url)
-    spend(quota, budget, 3)
+    limiter = build(server.url)
+    spend(limiter, budget, 3)
     path = server.url.removeprefix("unix://")
     server.client.shutdown(nosave=True)
     started = []
@@ -169,8 +169,8 @@ def test_a_server_that_comes_back_in_time_is_used(build, clock, budget):
 
     clock.call_at(clock.monotonic() + 5, start)
     try:
-        spend(quota, budget)
-        assert used(quota) == [4, 4]
+        spend(limiter, budget)
+        assert used(limiter) == [4, 4]
         assert 5 <= clock.slept <= 5.5
     finally:
         for one in (server, *started):
@@ -180,27 +180,27 @@ def test_a_server_that_comes_back_in_time_is_used(build, clock, budget):
 def test_a_server_that_says_nothing_is_not_waited_for_for_ever(build, relay, budget, clock, monkeypatch):
     monkeypatch.setattr(ours, "TIMEOUT", 0.02)
     monkeypatch.setattr(ours, "PATIENCE", 0.5)
-    quota = build(f"redis://127.0.0.1:{relay.port}/0")
-    spend(quota, budget)
+    limiter = build(f"redis://127.0.0.1:{relay.port}/0")
+    spend(limiter, budget)
     relay.silent = True
     with pytest.raises(QuotaUnreachable, match="does not answer"):
-        quota.acquire(None, budget)
+        limiter.acquire(None, budget)
 
 
 def test_an_answer_that_was_paid_for_is_not_lost_when_the_server_is_gone(build, budget, caplog):
     server = Valkey()
-    quota = build(server.url)
-    ticket, other = quota.acquire(None, budget), quota.acquire(None, budget)
+    limiter = build(server.url)
+    ticket, other = limiter.acquire(None, budget), limiter.acquire(None, budget)
     server.stop()
-    quota.record_response(ticket)
-    quota.release(other)
-    quota.block(5, "429", headers={})
-    quota.observe({"X-RateLimit-Remaining": "5"}, None)
+    limiter.record_response(ticket)
+    limiter.release(other)
+    limiter.block(5, "429", headers={})
+    limiter.observe({"X-RateLimit-Remaining": "5"}, None)
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(said) == 4
     assert all("does not answer" in one for one in said)
     with pytest.raises(QuotaUnreachable):
-        quota.acquire(None, budget)
+        limiter.acquire(None, budget)
 
 
 @pytest.mark.parametrize("lost", ["request", "reply"])
@@ -259,10 +259,10 @@ def test_the_password_is_in_no_error_log_or_repr(build, budget, all_that_is_said
         "query": f"redis://127.0.0.1:{closed_port()}/0?password={PASSWORD}",
         "refused": f"unix://:{PASSWORD}@{guarded}",
     }[where]
-    quota = build(url)
+    limiter = build(url)
     with pytest.raises(QuotaUnreachable) as caught:
-        quota.acquire(None, budget)
-    texts = (str(caught.value), repr(caught.value), repr(quota), repr(quota._store), repr(quota._store._client))
+        limiter.acquire(None, budget)
+    texts = (str(caught.value), repr(caught.value), repr(limiter), repr(limiter._store), repr(limiter._store._client))
     assert not leaks("\n".join(texts)), texts
     said = all_that_is_said()
     assert "does not answer" in said
@@ -283,18 +283,18 @@ def test_a_password_that_should_have_been_quoted_is_not_shown(clock, budget, pas
 
 
 def test_threads_never_take_more_than_there_is(build, valkey, clock):
-    quotas = [build(valkey.url, ((30, 3600.0),)) for _ in range(3)]
+    limiters = [build(valkey.url, ((30, 3600.0),)) for _ in range(3)]
     taken = []
 
-    def take(quota):
+    def take(limiter):
         for _ in range(10):
             try:
-                quota.record_response(quota.acquire(0.0, Budget(clock)))
+                limiter.record_response(limiter.acquire(0.0, Budget(clock)))
                 taken.append(1)
             except QuotaExhausted:
                 return
 
-    threads = [threading.Thread(target=take, args=(quota,)) for quota in quotas for _ in range(2)]
+    threads = [threading.Thread(target=take, args=(limiter,)) for limiter in limiters for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -302,10 +302,10 @@ def test_threads_never_take_more_than_there_is(build, valkey, clock):
     assert len(taken) == 30
 
 
-def hurry(quota, counts, place, until):
+def hurry(limiter, counts, place, until):
     clock, budget = SystemClock(), Budget(SystemClock())
     while clock.monotonic() < until:
-        quota.record_response(quota.acquire(None, budget))
+        limiter.record_response(limiter.acquire(None, budget))
         counts[place] += 1
 
 
@@ -313,14 +313,14 @@ def hurry(quota, counts, place, until):
 def test_nobody_starves_however_many_change_the_tally_at_once(build, valkey):
     """Eight that do nothing else: each comes through again and again, though all swap the same key."""
     clock, counts = SystemClock(), [0] * 8
-    quotas = [build(valkey.url, ((10**6, 60.0),), store=RedisStore, clock=clock) for _ in counts]
+    limiters = [build(valkey.url, ((10**6, 60.0),), store=RedisStore, clock=clock) for _ in counts]
     until = clock.monotonic() + 1.5
-    threads = [threading.Thread(target=hurry, args=(one, counts, i, until)) for i, one in enumerate(quotas)]
+    threads = [threading.Thread(target=hurry, args=(one, counts, i, until)) for i, one in enumerate(limiters)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert used(quotas[0])[0] == sum(counts)
+    assert used(limiters[0])[0] == sum(counts)
     assert min(counts) >= 3, counts
 
 
@@ -332,13 +332,13 @@ def test_one_far_away_is_not_starved_by_those_nearby(build, valkey, relay):
     far = build(f"redis://127.0.0.1:{relay.port}/0", ((10**6, 60.0),), store=RedisStore, clock=clock)
     near = [build(valkey.url, ((10**6, 60.0),), store=RedisStore, clock=clock) for _ in range(2)]
 
-    def steady(quota):
+    def steady(limiter):
         while not done.is_set():
-            ticket = quota.acquire(None, Budget(clock))
+            ticket = limiter.acquire(None, Budget(clock))
             done.wait(0.01)
-            quota.record_response(ticket)
+            limiter.record_response(ticket)
 
-    threads = [threading.Thread(target=steady, args=(quota,)) for quota in near]
+    threads = [threading.Thread(target=steady, args=(limiter,)) for limiter in near]
     for thread in threads:
         thread.start()
     started = clock.monotonic()
@@ -354,9 +354,9 @@ def test_one_far_away_is_not_starved_by_those_nearby(build, valkey, relay):
 
 def test_it_works_with_the_real_clock_and_says_the_servers_time(build, valkey):
     clock = SystemClock()
-    quota = build(valkey.url, ((2, 0.2),), store=RedisStore, clock=clock)
+    limiter = build(valkey.url, ((2, 0.2),), store=RedisStore, clock=clock)
     started = clock.monotonic()
-    spend(quota, Budget(clock), 5)
+    spend(limiter, Budget(clock), 5)
     assert clock.monotonic() - started >= 0.4
     seconds, micros = valkey.client.time()
-    assert quota._store._now == pytest.approx(seconds + micros / 1e6, abs=5)
+    assert limiter._store._now == pytest.approx(seconds + micros / 1e6, abs=5)

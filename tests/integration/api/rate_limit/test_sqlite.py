@@ -16,12 +16,12 @@ from tests.support.clocks import FakeClock
 from tests.support.quota_fixtures import spend, used, warnings
 
 
-def is_done_without(quota, budget, caplog, before=0):
+def is_done_without(limiter, budget, caplog, before=0):
     """It counts alone, from what it knew, and says so once."""
-    spend(quota, budget, 5 - before)
+    spend(limiter, budget, 5 - before)
     with pytest.raises(QuotaExhausted):
-        quota.acquire(1.0, budget)
-    assert used(quota)[0] == 5
+        limiter.acquire(1.0, budget)
+    assert used(limiter)[0] == 5
     (said,) = warnings(caplog)
     assert "this process counts its requests alone" in said
     assert "sources.automatum.quota_url" in said
@@ -56,11 +56,11 @@ def test_a_file_cut_short_is_done_without(path, open_one, budget, caplog, share)
 
 
 def test_a_file_that_breaks_while_it_is_used_is_done_without_and_nothing_is_forgotten(path, open_one, budget, caplog):
-    quota = open_one()
-    spend(quota, budget, 3)
+    limiter = open_one()
+    spend(limiter, budget, 3)
     with closing(sqlite3.connect(path)) as other, other:
         other.execute("UPDATE tally SET version = version + 1, body = x'00'")
-    is_done_without(quota, budget, caplog, before=3)
+    is_done_without(limiter, budget, caplog, before=3)
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_a_byte_that_changed_on_disk_never_stops_anybody(path, open_one, clock, 
         with closing(sqlite3.connect(path)) as other, other:
             other.execute("UPDATE tally SET version = version + 1, body = ?", (changed,))
         other = FakeClock()
-        quota = open_one(clock=other)
-        quota.record_response(quota.acquire(None, Budget(other, max_seconds=4000)))
-        quota.close()
+        limiter = open_one(clock=other)
+        limiter.record_response(limiter.acquire(None, Budget(other, max_seconds=4000)))
+        limiter.close()
 
 
 @pytest.mark.parametrize("lies_in_the_way", ["directory", "file as folder", "dangling link"])
@@ -140,42 +140,42 @@ def test_a_database_that_says_it_is_read_only_is_done_without(path, open_one, bu
     monkeypatch.setattr(
         sqlite.sqlite3, "connect", lambda _, *a, **k: connect(f"file:{path}?mode=ro", *a, uri=True, **k)
     )
-    quota = open_one()
-    spend(quota, budget)
+    limiter = open_one()
+    spend(limiter, budget)
     (said,) = warnings(caplog)
     assert "readonly" in said
-    assert used(quota)[0] in (3, 4), "what it could read counts; the one that could not be stored may count twice"
+    assert used(limiter)[0] in (3, 4), "what it could read counts; the one that could not be stored may count twice"
 
 
 def test_a_full_disk_is_done_without_and_nothing_is_forgotten(path, open_one, budget, caplog, monkeypatch):
     """A database that may have no more pages says the same as a disk that has none."""
-    quota = open_one(((3000, 60.0),))
-    spend(quota, budget, 1000)
-    (pages,) = quota._store._connection.execute("PRAGMA page_count").fetchone()
-    quota._store._connection.execute(f"PRAGMA max_page_count = {pages}")
-    spend(quota, budget, 1500)
+    limiter = open_one(((3000, 60.0),))
+    spend(limiter, budget, 1000)
+    (pages,) = limiter._store._connection.execute("PRAGMA page_count").fetchone()
+    limiter._store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    spend(limiter, budget, 1500)
     (said,) = warnings(caplog)
     assert "full" in said
-    assert used(quota)[0] in (2500, 2501), "the one that could not be stored may count twice"
+    assert used(limiter)[0] in (2500, 2501), "the one that could not be stored may count twice"
 
 
 def test_a_file_that_another_holds_for_too_long_is_done_without(path, open_one, budget, caplog, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY", 0.05)
-    quota = open_one()
-    spend(quota, budget, 2)
+    limiter = open_one()
+    spend(limiter, budget, 2)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        is_done_without(quota, budget, caplog, before=2)
+        is_done_without(limiter, budget, caplog, before=2)
 
 
 def test_a_file_that_another_holds_for_a_moment_is_waited_for(path, open_one, budget, caplog):
-    quota = open_one()
-    spend(quota, budget)
+    limiter = open_one()
+    spend(limiter, budget)
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         timer = threading.Timer(0.2, other.execute, ("COMMIT",))
         timer.start()
-        spend(quota, budget)
+        spend(limiter, budget)
         timer.join()
     assert warnings(caplog) == []
-    assert used(quota)[0] == 2
+    assert used(limiter)[0] == 2

@@ -49,17 +49,17 @@ def test_who_opens_a_new_file_while_another_does_waits_for_it(path, open_one, ca
 def test_threads_of_several_quotas_never_take_more_than_there_is(open_one, caplog):
     clock, taken = FakeClock(), []
     spend(open_one(((40, 3600.0),), clock=clock), Budget(clock), 4)  # the file is there
-    quotas = [open_one(((40, 3600.0),), clock=clock) for _ in range(3)]
+    limiters = [open_one(((40, 3600.0),), clock=clock) for _ in range(3)]
 
-    def take(quota):
+    def take(limiter):
         for _ in range(10):
             try:
-                quota.record_response(quota.acquire(0.0, Budget(clock)))
+                limiter.record_response(limiter.acquire(0.0, Budget(clock)))
                 taken.append(1)
             except QuotaExhausted:
                 return
 
-    threads = [threading.Thread(target=take, args=(quota,)) for quota in quotas for _ in range(3)]
+    threads = [threading.Thread(target=take, args=(limiter,)) for limiter in limiters for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -97,13 +97,13 @@ def in_a_child(work):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_fork_shares_the_quota_with_its_parent(open_one, budget, caplog):
-    quota = open_one()
-    spend(quota, budget)
-    assert in_a_child(lambda: spend(quota, budget, 2)) is True
-    assert used(quota)[0] == 3
-    spend(quota, budget, 2)
+    limiter = open_one()
+    spend(limiter, budget)
+    assert in_a_child(lambda: spend(limiter, budget, 2)) is True
+    assert used(limiter)[0] == 3
+    spend(limiter, budget, 2)
     with pytest.raises(QuotaExhausted):
-        quota.acquire(1.0, budget)
+        limiter.acquire(1.0, budget)
     assert used(open_one())[0] == 5
     assert warnings(caplog) == []
 
@@ -134,20 +134,20 @@ def test_a_fork_while_a_thread_is_counting_is_not_stuck(open_one, path, clock):
 )
 def test_what_a_child_sends_after_its_parent_has_closed_the_file_is_counted(open_one, budget, early):
     """Also if the child used the file before: SQLite takes the locks of the parent for the child's own."""
-    quota = open_one()
-    spend(quota, budget)
+    limiter = open_one()
+    spend(limiter, budget)
     (told, tell), (go, let_go) = os.pipe(), os.pipe()
 
     def child():
         if early:
-            spend(quota, budget)
+            spend(limiter, budget)
         os.write(tell, b".")
         os.read(go, 1)
-        spend(quota, budget)
+        spend(limiter, budget)
 
     def parent():
         os.read(told, 1)
-        quota.close()
+        limiter.close()
         os.write(let_go, b".")
 
     thread = threading.Thread(target=parent)  # begins to wait in the pipe, and holds nothing
@@ -191,18 +191,18 @@ class Machine(FakeClock):
 def test_a_restart_ages_what_was_sent_by_the_wall_clock(open_one, clock, budget, uptime, away):
     spend(open_one(), budget, 5)
     later = Machine(clock.time() + away, uptime)
-    quota = open_one(clock=later, boot="second")
-    assert used(quota)[0] == (5 if away < 60.3 else 0)
-    spend(quota, Budget(later))
+    limiter = open_one(clock=later, boot="second")
+    assert used(limiter)[0] == (5 if away < 60.3 else 0)
+    spend(limiter, Budget(later))
     assert later.slept == pytest.approx(max(0.0, 60.3 - away), abs=0.01)
 
 
 def test_a_wall_clock_that_was_set_back_meanwhile_makes_nothing_older_or_younger(open_one, clock, budget):
     spend(open_one(), budget, 5)
     later = Machine(clock.time() - 86_400, 3.0)
-    quota = open_one(clock=later, boot="second")
-    assert used(quota)[0] == 5
-    spend(quota, Budget(later))
+    limiter = open_one(clock=later, boot="second")
+    assert used(limiter)[0] == 5
+    spend(limiter, Budget(later))
     assert later.slept == pytest.approx(60.3, abs=0.01), "as if no time had passed, and no more"
 
 
@@ -236,8 +236,8 @@ def test_a_start_of_this_machine_has_a_name():
 
 @pytest.mark.skipif(os.name != "posix", reason="no modes here")
 def test_nobody_else_may_read_the_file_or_its_folder(path, open_one, budget):
-    quota = open_one()
-    spend(quota, budget)
+    limiter = open_one()
+    spend(limiter, budget)
     modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}
     assert modes["quota.sqlite"] == 0o600
     assert set(modes.values()) == {0o600}, modes
@@ -245,11 +245,11 @@ def test_nobody_else_may_read_the_file_or_its_folder(path, open_one, budget):
 
 
 def test_the_file_is_small_and_does_not_grow_for_ever(path, open_one, clock):
-    quota, budget = open_one(((100, 360.0), (1000, 3600.0))), Budget(clock)
+    limiter, budget = open_one(((100, 360.0), (1000, 3600.0))), Budget(clock)
     for _ in range(15):
-        spend(quota, budget, 100)
+        spend(limiter, budget, 100)
         clock.advance(361.8)
-    quota.close()
+    limiter.close()
     assert path.stat().st_size < 100_000
 
 
@@ -287,8 +287,8 @@ def test_a_file_on_a_network_file_system_is_refused(path, clock, monkeypatch):
 
 def test_it_works_with_the_real_clock(open_one, path):
     clock = SystemClock()
-    quota = open_one(((2, 0.2),), clock=clock)
+    limiter = open_one(((2, 0.2),), clock=clock)
     started = clock.monotonic()
-    spend(quota, Budget(clock), 5)
+    spend(limiter, Budget(clock), 5)
     assert clock.monotonic() - started >= 0.4
     shutil.rmtree(path.parent)  # nobody holds a lock on it

@@ -16,16 +16,16 @@ GUARD = Window("application", 10, 3600.0).span - 3600
 """Seconds by which a request counts longer than an hour in a window of that length."""
 
 
-def taker(quota, budget, order, name, after=0.0, count=1, **more):
+def taker(limiter, budget, order, name, after=0.0, count=1, **more):
     """An actor that comes after so many seconds and notes its name and the time for each request that it may send."""
 
     def act():
         if after:
-            quota._clock.sleep(after)
+            limiter._clock.sleep(after)
         for _ in range(count):
-            ticket = quota.acquire(None, budget, **more)
-            order.append((name, quota._clock.monotonic()))
-            quota.record_response(ticket)
+            ticket = limiter.acquire(None, budget, **more)
+            order.append((name, limiter._clock.monotonic()))
+            limiter.record_response(ticket)
 
     return act
 
@@ -38,7 +38,7 @@ def names(order):
 
 
 def test_what_one_sends_counts_for_the_other(shop, budget, clock):
-    one, other = shop.quota(), shop.quota()
+    one, other = shop.limiter(), shop.limiter()
     spend(one, budget, 2)
     spend(other, budget)
     assert used(one) == used(other) == [3, 3]
@@ -49,7 +49,7 @@ def test_what_one_sends_counts_for_the_other(shop, budget, clock):
 
 
 def test_a_request_counts_from_before_it_is_sent_and_ages_from_its_answer(shop, budget, clock):
-    one, other = shop.quota(((1, 60.0),)), shop.quota(((1, 60.0),))
+    one, other = shop.limiter(((1, 60.0),)), shop.limiter(((1, 60.0),))
     ticket = one.acquire(None, budget)
     with pytest.raises(QuotaExhausted):
         other.acquire(1.0, budget)
@@ -60,23 +60,23 @@ def test_a_request_counts_from_before_it_is_sent_and_ages_from_its_answer(shop, 
 
 
 def test_a_released_ticket_was_never_sent(shop, budget, clock):
-    one, other = shop.quota(((1, 60.0),)), shop.quota(((1, 60.0),))
+    one, other = shop.limiter(((1, 60.0),)), shop.limiter(((1, 60.0),))
     one.release(one.acquire(None, budget))
     spend(other, budget)
     assert clock.slept == 0
 
 
 def test_settling_twice_and_after_a_release_counts_no_more(shop, budget):
-    quota = shop.quota()
-    ticket, gone = quota.acquire(None, budget), quota.acquire(None, budget)
-    quota.release(gone)
+    limiter = shop.limiter()
+    ticket, gone = limiter.acquire(None, budget), limiter.acquire(None, budget)
+    limiter.release(gone)
     for one in (ticket, ticket, gone):
-        quota.record_response(one)
-    assert used(quota) == [1, 1]
+        limiter.record_response(one)
+    assert used(limiter) == [1, 1]
 
 
 def test_a_lost_ticket_begins_to_age(shop, budget, clock):
-    one, other = shop.quota(((1, 60.0),)), shop.quota(((1, 60.0),))
+    one, other = shop.limiter(((1, 60.0),)), shop.limiter(((1, 60.0),))
     one.acquire(None, budget)
     clock.advance(IN_FLIGHT)
     assert used(other) == [1, 1]
@@ -85,7 +85,7 @@ def test_a_lost_ticket_begins_to_age(shop, budget, clock):
 
 
 def test_state_and_forecast_change_nothing_and_are_the_same_for_all(shop, budget):
-    one, other = shop.quota(), shop.quota()
+    one, other = shop.limiter(), shop.limiter()
     spend(one, budget, 2)
     for _ in range(3):
         assert one.state() == other.state()
@@ -95,7 +95,7 @@ def test_state_and_forecast_change_nothing_and_are_the_same_for_all(shop, budget
 
 
 def test_the_forecast_is_what_then_happens(shop, budget, clock):
-    one, other = shop.quota(((4, 10.0), (9, 60.0))), shop.quota(((4, 10.0), (9, 60.0)))
+    one, other = shop.limiter(((4, 10.0), (9, 60.0))), shop.limiter(((4, 10.0), (9, 60.0)))
     spend(one, budget, 3)
     forecast = other.wait_for(20)
     spend(other, budget, 20)
@@ -106,7 +106,7 @@ def test_the_forecast_is_what_then_happens(shop, budget, clock):
 
 
 def test_a_gate_is_seen_by_all(shop, budget, clock):
-    one, other = shop.quota(), shop.quota()
+    one, other = shop.limiter(), shop.limiter()
     one.block(90, "held by one")
     with pytest.raises(QuotaExhausted, match="held by one"):
         other.acquire(10, budget)
@@ -115,7 +115,7 @@ def test_a_gate_is_seen_by_all(shop, budget, clock):
 
 
 def test_an_adopted_limit_is_seen_by_all_and_given_up_by_all(shop, clock):
-    one, other = shop.quota(((50, 60.0), (1000, 3600.0))), shop.quota(((50, 60.0), (1000, 3600.0)))
+    one, other = shop.limiter(((50, 60.0), (1000, 3600.0))), shop.limiter(((50, 60.0), (1000, 3600.0)))
     one.observe({"X-RateLimit-Limit": "200"}, clock.time())
     assert [window["limit"] for window in other.state()][:2] == [50, 200]
     other.observe({"X-RateLimit-Limit": "1000"}, clock.time())
@@ -123,7 +123,7 @@ def test_an_adopted_limit_is_seen_by_all_and_given_up_by_all(shop, clock):
 
 
 def test_what_others_used_is_seen_by_all_until_the_server_forgets_it(shop, budget, clock):
-    one, other = shop.quota(((10, 3600.0),)), shop.quota(((10, 3600.0),))
+    one, other = shop.limiter(((10, 3600.0),)), shop.limiter(((10, 3600.0),))
     spend(one, budget)
     said = {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "4", "X-RateLimit-Reset": str(clock.time() + 600)}
     one.observe(said, clock.time())
@@ -135,14 +135,14 @@ def test_what_others_used_is_seen_by_all_until_the_server_forgets_it(shop, budge
 
 
 def test_an_empty_bucket_closes_the_gate_for_all(shop, budget, clock):
-    one, other = shop.quota(((10, 3600.0),)), shop.quota(((10, 3600.0),))
+    one, other = shop.limiter(((10, 3600.0),)), shop.limiter(((10, 3600.0),))
     one.observe({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(clock.time() + 600)}, clock.time())
     spend(other, budget)
     assert clock.slept == pytest.approx(600 + GUARD, abs=0.01)
 
 
 def test_all_spread_their_requests_after_a_429_to_one(shop, budget, clock):
-    one, other = shop.quota(((4, 60.0),)), shop.quota(((4, 60.0),))
+    one, other = shop.limiter(((4, 60.0),)), shop.limiter(((4, 60.0),))
     one.block(1, "429", headers={})
     spend(other, budget, 2)
     assert clock.slept == pytest.approx(1 + 20.1, abs=0.01)
@@ -152,14 +152,14 @@ def test_all_spread_their_requests_after_a_429_to_one(shop, budget, clock):
 
 
 def test_first_come_first_served_between_processes(shop, budget, clock):
-    order, quotas = [], [shop.quota(((1, 10.0),)) for _ in range(4)]
-    spend(quotas[0], budget)
-    clock.play(*(taker(quota, budget, order, i, after=0.1 * (4 - i), count=2) for i, quota in enumerate(quotas)))
+    order, limiters = [], [shop.limiter(((1, 10.0),)) for _ in range(4)]
+    spend(limiters[0], budget)
+    clock.play(*(taker(limiter, budget, order, i, after=0.1 * (4 - i), count=2) for i, limiter in enumerate(limiters)))
     assert names(order) == [3, 2, 1, 0] * 2, "one who was served stands behind those who wait"
 
 
 def test_who_comes_when_there_is_room_does_not_overtake_those_who_wait(shop, budget, clock):
-    order, first, second = [], shop.quota(((1, 10.0),)), shop.quota(((1, 10.0),))
+    order, first, second = [], shop.limiter(((1, 10.0),)), shop.limiter(((1, 10.0),))
     ticket = first.acquire(None, budget)
     clock.call_at(clock.monotonic() + 0.3, lambda: first.release(ticket))  # `first` looks again at 1.0
     clock.play(
@@ -171,7 +171,7 @@ def test_who_comes_when_there_is_room_does_not_overtake_those_who_wait(shop, bud
 
 def test_a_waiter_that_died_is_passed_over(shop, budget, clock):
     order = []
-    living, dead = shop.quota(((1, 10.0),)), shop.quota(((1, 10.0),), clock=Hung(clock))
+    living, dead = shop.limiter(((1, 10.0),)), shop.limiter(((1, 10.0),), clock=Hung(clock))
     spend(living, budget)
     clock.play(
         taker(dead, budget, order, "dead", after=0),
@@ -183,7 +183,7 @@ def test_a_waiter_that_died_is_passed_over(shop, budget, clock):
 
 def test_a_waiter_that_died_lately_still_holds_its_place_and_no_longer(shop, budget, clock):
     order = []
-    living, dead = shop.quota(((1, 10.0),)), shop.quota(((1, 10.0),), clock=Hung(clock))
+    living, dead = shop.limiter(((1, 10.0),)), shop.limiter(((1, 10.0),), clock=Hung(clock))
     spend(living, budget)
     late = clock.monotonic() + 9.0
     clock.play(
@@ -196,7 +196,7 @@ def test_a_waiter_that_died_lately_still_holds_its_place_and_no_longer(shop, bud
 
 def test_a_stop_ends_a_wait_and_leaves_the_queue(shop, budget, clock):
     order, stop = [], threading.Event()
-    first, second = shop.quota(((1, 10.0),)), shop.quota(((1, 10.0),))
+    first, second = shop.limiter(((1, 10.0),)), shop.limiter(((1, 10.0),))
     spend(first, budget)
     clock.call_at(clock.monotonic() + 8.2, stop.set)
 
@@ -213,7 +213,7 @@ def test_a_stop_ends_a_wait_and_leaves_the_queue(shop, budget, clock):
 
 
 def test_who_is_refused_a_long_wait_leaves_the_queue(shop, budget, clock):
-    one, other = shop.quota(((1, 10.0),)), shop.quota(((1, 10.0),))
+    one, other = shop.limiter(((1, 10.0),)), shop.limiter(((1, 10.0),))
     spend(one, budget)
     for _ in range(5):
         with pytest.raises(QuotaExhausted):
@@ -225,16 +225,16 @@ def test_who_is_refused_a_long_wait_leaves_the_queue(shop, budget, clock):
 
 def test_a_wait_behind_others_is_bounded_too(shop, budget, clock):
     """Three stand ahead, so the fourth request is 40 s away, though the window itself has room in 10."""
-    order, quotas, refused = [], [shop.quota(((1, 10.0),)) for _ in range(4)], []
-    spend(quotas[0], budget)
+    order, limiters, refused = [], [shop.limiter(((1, 10.0),)) for _ in range(4)], []
+    spend(limiters[0], budget)
 
     def hasty():
         clock.sleep(1.0)
         with pytest.raises(QuotaExhausted, match="may wait 25 s") as caught:
-            quotas[3].acquire(25.0, budget)
+            limiters[3].acquire(25.0, budget)
         refused.append(caught.value.resume_at - clock.time())
 
-    clock.play(*(taker(quota, budget, order, i, after=0.1 * i) for i, quota in enumerate(quotas[:3])), hasty)
+    clock.play(*(taker(limiter, budget, order, i, after=0.1 * i) for i, limiter in enumerate(limiters[:3])), hasty)
     assert names(order) == [0, 1, 2]
     assert 30 <= refused[0] <= 41
 
@@ -243,7 +243,7 @@ def test_a_wait_behind_others_is_bounded_too(shop, budget, clock):
 
 
 def test_general_requests_leave_the_reserve(shop, budget):
-    general, push = shop.quota(((10, 60.0),)), shop.quota(((10, 60.0),))
+    general, push = shop.limiter(((10, 60.0),)), shop.limiter(((10, 60.0),))
     general.reserve = push.reserve = 0.2
     spend(general, budget, 8)
     with pytest.raises(QuotaExhausted, match="but for 2 kept for metering"):
@@ -256,7 +256,7 @@ def test_general_requests_leave_the_reserve(shop, budget):
 
 def test_the_reserve_is_not_taken_from_twice(shop, budget):
     """What a push spent is its reserve: others may still spend their share, and no more than the window in all."""
-    general, push = shop.quota(((10, 60.0),)), shop.quota(((10, 60.0),))
+    general, push = shop.limiter(((10, 60.0),)), shop.limiter(((10, 60.0),))
     general.reserve = push.reserve = 0.2
     spend(push, budget, 2, from_reserve=True)
     spend(general, budget, 8)
@@ -264,18 +264,18 @@ def test_the_reserve_is_not_taken_from_twice(shop, budget):
 
 
 def test_whoever_may_spend_the_reserve_goes_first(shop, budget, clock):
-    order, quotas = [], [shop.quota(((1, 10.0),)) for _ in range(3)]
-    spend(quotas[0], budget)
+    order, limiters = [], [shop.limiter(((1, 10.0),)) for _ in range(3)]
+    spend(limiters[0], budget)
     clock.play(
-        taker(quotas[0], budget, order, "a", after=0.0),
-        taker(quotas[1], budget, order, "b", after=0.1),
-        taker(quotas[2], budget, order, "push", after=5.0, from_reserve=True),
+        taker(limiters[0], budget, order, "a", after=0.0),
+        taker(limiters[1], budget, order, "b", after=0.1),
+        taker(limiters[2], budget, order, "push", after=5.0, from_reserve=True),
     )
     assert names(order) == ["push", "a", "b"]
 
 
 def test_a_backfill_that_waits_for_its_share_does_not_stand_in_the_way_of_a_push(shop, budget, clock):
-    order, general, push = [], shop.quota(((10, 60.0),)), shop.quota(((10, 60.0),))
+    order, general, push = [], shop.limiter(((10, 60.0),)), shop.limiter(((10, 60.0),))
     general.reserve = push.reserve = 0.2
     spend(general, budget, 8)
     clock.play(
@@ -290,7 +290,7 @@ def test_a_backfill_that_waits_for_its_share_does_not_stand_in_the_way_of_a_push
 
 
 def test_what_is_remembered_is_enough_for_the_longest_window_of_all(shop, budget, clock):
-    short, long = shop.quota(((5, 10.0),), WIDE), shop.quota(((5, 10.0), (6, 600.0)), WIDE)
+    short, long = shop.limiter(((5, 10.0),), WIDE), shop.limiter(((5, 10.0), (6, 600.0)), WIDE)
     spend(long, budget)
     clock.advance(100)
     spend(short, budget, 4)

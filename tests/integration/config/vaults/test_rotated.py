@@ -53,13 +53,13 @@ def source(server):
         def build(*answers, limits=((1000, 60.0),)):
             clock = FakeClock()
             asked, budget = Asked(*answers), Budget(clock)
-            quota = RateLimiter(limits, ((1000, 60.0),), clock)
+            limiter = RateLimiter(limits, ((1000, 60.0),), clock)
             one = TokenSource(
                 server.url,
                 "app_1",
                 OLD,
                 session,
-                quota,
+                limiter,
                 clock,
                 budget,
                 5.0,

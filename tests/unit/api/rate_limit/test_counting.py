@@ -20,9 +20,8 @@ from hypothesis.stateful import (
 
 from automatum.core.budget import Budget
 from automatum.core.errors import QuotaExhausted
-from tests.integration.api.rate_limit.test_limiter import Server
-from tests.support.quota_fixtures import KINDS, Shop
-from tests.support.quota_stage import Stage
+from tests.support.quota_fixtures import Shop
+from tests.support.quota_stage import Server, Stage
 
 LONG = 20 if os.environ.get("AUTOMATUM_LONG") else 1
 IN_FLIGHT = 20.0
@@ -35,19 +34,17 @@ limits = st.lists(
 )
 
 
-@pytest.fixture(params=KINDS)
-def workshop(request, tmp_path_factory):
-    """Makes shops on a stage of their own, for tests that play many times."""
-    server = request.getfixturevalue("valkey") if request.param == "redis" else None
-    folder = tmp_path_factory.mktemp("shops")
-    return lambda: Shop(request.param, Stage(), folder, server)
+@pytest.fixture
+def workshop():
+    """Makes shops whose limiters share one state in memory. `tests/integration` plays the same on SQLite and Redis."""
+    return lambda: Shop("memory", Stage(), None, None)
 
 
 class Client:
     """A process with a share of the work: sends, waits for the answer, sometimes loses a ticket or takes it back."""
 
-    def __init__(self, quota, clock, server, seed, count, latency, push):
-        self.quota, self.clock, self.server = quota, clock, server
+    def __init__(self, limiter, clock, server, seed, count, latency, push):
+        self.limiter, self.clock, self.server = limiter, clock, server
         self.rng, self.count, self.latency, self.push = random.Random(seed), count, latency, push
         self.finished = None
 
@@ -55,10 +52,10 @@ class Client:
         rng, budget = self.rng, Budget(self.clock)
         self.clock.sleep(rng.uniform(0, 2))
         for _ in range(self.count):
-            ticket = self.quota.acquire(None, budget, from_reserve=self.push)
+            ticket = self.limiter.acquire(None, budget, from_reserve=self.push)
             fate = rng.random()
             if fate < 0.05:
-                self.quota.release(ticket)
+                self.limiter.release(ticket)
                 continue
             self.send(ticket, lost=fate > 0.97)
             if rng.random() < 0.3:
@@ -71,7 +68,7 @@ class Client:
         self.server.arrivals.append(self.clock.monotonic() + counted)
         self.clock.sleep(latency)
         if not lost:
-            self.quota.record_response(ticket)
+            self.limiter.record_response(ticket)
 
 
 def check_play(workshop, application, organization, clients, count, latency, share, phase, seed):
@@ -79,9 +76,9 @@ def check_play(workshop, application, organization, clients, count, latency, sha
     clock, server = shop.clock, Server([*application, *organization])
     players = []
     for place in range(clients):
-        quota = shop.quota(application, organization, in_flight=IN_FLIGHT)
-        quota.reserve = share
-        players.append(Client(quota, clock, server, seed + place, count, latency, push=share > 0 and place == 0))
+        limiter = shop.limiter(application, organization, in_flight=IN_FLIGHT)
+        limiter.reserve = share
+        players.append(Client(limiter, clock, server, seed + place, count, latency, push=share > 0 and place == 0))
     clock.play(*(player.work for player in players))
     shop.close()
     note(f"{len(server.arrivals)} requests in {clock.monotonic() - 1000:.1f} s")
@@ -118,13 +115,13 @@ def test_nobody_gets_much_less_than_the_others(workshop, seed):
     clock, end = shop.clock, shop.clock.monotonic() + 120
 
     def greedy(place):
-        quota, rng = shop.quota(((5, 3.0),)), random.Random(f"{seed} {place}")
+        limiter, rng = shop.limiter(((5, 3.0),)), random.Random(f"{seed} {place}")
 
         def work():
             while clock.monotonic() < end:
-                ticket = quota.acquire(None, Budget(clock))
+                ticket = limiter.acquire(None, Budget(clock))
                 clock.sleep(rng.uniform(0.01, 0.1))
-                quota.record_response(ticket)
+                limiter.record_response(ticket)
                 sent[place] += 1
 
         return work
@@ -143,7 +140,7 @@ def events(workshop):
         def begin(self, application):
             self.shop = workshop()
             self.clock, self.application = self.shop.clock, application
-            self.quotas = [self.shop.quota(application, in_flight=IN_FLIGHT) for _ in range(3)]
+            self.limiters = [self.shop.limiter(application, in_flight=IN_FLIGHT) for _ in range(3)]
             self.budget = Budget(self.clock)
             self.flying = []  # ticket, when it was allowed
             self.young = []  # requests that count: when each began to age at the earliest
@@ -163,7 +160,7 @@ def events(workshop):
         def acquire(self, by):
             room = all(self.counted(seconds) < limit for limit, seconds in self.application)
             try:
-                ticket = self.quotas[by].acquire(0.0, self.budget)
+                ticket = self.limiters[by].acquire(0.0, self.budget)
             except QuotaExhausted:
                 return
             assert room, "allowed although the window is full"
@@ -174,7 +171,7 @@ def events(workshop):
         @rule(by=st.integers(0, 2), which=st.integers(0, 100))
         def settle(self, by, which):
             ticket, _ = self.flying.pop(which % len(self.flying))
-            self.quotas[by].record_response(ticket)
+            self.limiters[by].record_response(ticket)
             self.young.append(self.clock.monotonic())
 
         @rule(by=st.integers(0, 2), remaining=st.integers(0, 8), resets=st.sampled_from((None, 0.7, 4.0)))
@@ -182,7 +179,7 @@ def events(workshop):
             said = {"X-RateLimit-Remaining": str(remaining)}
             if resets:
                 said["X-RateLimit-Reset"] = str(self.clock.time() + resets)
-            self.quotas[by].observe(said, self.clock.time())
+            self.limiters[by].observe(said, self.clock.time())
 
         @rule(seconds=st.sampled_from((0.001, 0.3, 0.5, 1.0, 3.1, 10.1)))
         def time_passes(self, seconds):
@@ -191,13 +188,13 @@ def events(workshop):
         @rule(by=st.integers(0, 2))
         def restart(self, by):
             """A process ends and another begins: it knows what is stored."""
-            self.quotas[by] = self.shop.quota(self.application, in_flight=IN_FLIGHT)
+            self.limiters[by] = self.shop.limiter(self.application, in_flight=IN_FLIGHT)
 
         @invariant()
         def all_see_the_same_and_no_less_than_there_is(self):
             if not hasattr(self, "shop"):
                 return
-            states = [quota.window_usage() for quota in self.quotas]
+            states = [limiter.window_usage() for limiter in self.limiters]
             assert states[0] == states[1] == states[2]
             for (_, seconds), window in zip(self.application, states[0], strict=False):
                 assert window["used"] >= self.counted(seconds)

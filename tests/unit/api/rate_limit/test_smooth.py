@@ -81,14 +81,14 @@ class Client:
 
     def __init__(self, limits, servers, latency, seed):
         self.clock = FakeClock()
-        self.quota, self.budget = RateLimiter(tuple(limits), WIDE, self.clock), Budget(self.clock)
+        self.limiter, self.budget = RateLimiter(tuple(limits), WIDE, self.clock), Budget(self.clock)
         self.servers, self.latency, self.rng = servers, latency, random.Random(seed)
         self.refused = []
 
     def send(self):
         """Until it is taken."""
         while True:
-            ticket = self.quota.acquire(None, self.budget)
+            ticket = self.limiter.acquire(None, self.budget)
             latency = self.rng.uniform(0, self.latency)
             arrives = self.rng.choice((0.0, self.rng.random(), 1.0)) * latency
             self.clock.advance(arrives)
@@ -97,11 +97,11 @@ class Client:
                 for server in self.servers:
                     server.take(self.clock.monotonic())
             self.clock.advance(latency - arrives)
-            self.quota.record_response(ticket)
+            self.limiter.record_response(ticket)
             if not wait:
                 return
             self.refused.append(self.clock.monotonic())
-            self.quota.block(wait, "answered 429", headers={})
+            self.limiter.block(wait, "answered 429", headers={})
 
 
 @pytest.mark.slow
@@ -159,22 +159,22 @@ GATE = 1.0
 
 
 @pytest.fixture
-def quota(clock):
+def limiter(clock):
     return RateLimiter(SMALL, WIDE, clock)
 
 
-def pause(quota, budget, clock):
+def pause(limiter, budget, clock):
     """Seconds between two requests, when there is no gate."""
-    spend(quota, budget)
+    spend(limiter, budget)
     before = clock.slept
-    spend(quota, budget)
+    spend(limiter, budget)
     return clock.slept - before
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-RateLimit-Remaining": "7"}, {"X-RateLimit-Remaining": "absurd"}])
-def test_a_429_that_no_window_explains_spreads_requests(quota, budget, clock, headers):
-    quota.block(GATE, "429", headers=headers)
-    assert pause(quota, budget, clock) == pytest.approx(EVEN, abs=0.01)
+def test_a_429_that_no_window_explains_spreads_requests(limiter, budget, clock, headers):
+    limiter.block(GATE, "429", headers=headers)
+    assert pause(limiter, budget, clock) == pytest.approx(EVEN, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -182,53 +182,53 @@ def test_a_429_that_no_window_explains_spreads_requests(quota, budget, clock, he
     [{"X-RateLimit-Remaining": "0"}, {"X-RateLimit-Organization-Remaining": "0", "X-RateLimit-Remaining": "5"}, None],
     ids=["application", "organization", "no 429"],
 )
-def test_a_429_that_headers_explain_does_not_spread_them(quota, budget, clock, headers):
-    quota.block(GATE, "429", headers=headers)
-    assert pause(quota, budget, clock) == 0
+def test_a_429_that_headers_explain_does_not_spread_them(limiter, budget, clock, headers):
+    limiter.block(GATE, "429", headers=headers)
+    assert pause(limiter, budget, clock) == 0
 
 
-def test_a_429_that_arrives_while_the_gate_is_closed_says_nothing_new(quota, budget, clock):
+def test_a_429_that_arrives_while_the_gate_is_closed_says_nothing_new(limiter, budget, clock):
     for _ in range(8):  # all were under way when the first was refused
-        quota.block(GATE, "429", headers={})
+        limiter.block(GATE, "429", headers={})
         clock.advance(0.1)
-    assert pause(quota, budget, clock) == pytest.approx(EVEN, abs=0.01)
+    assert pause(limiter, budget, clock) == pytest.approx(EVEN, abs=0.01)
 
 
 @pytest.mark.parametrize(("times", "expected"), [(1, EVEN), (2, EVENER), (3, EVENER), (9, EVENER)])
-def test_a_429_in_spite_of_that_spreads_the_next_window_too_and_there_it_ends(quota, budget, clock, times, expected):
+def test_a_429_in_spite_of_that_spreads_the_next_window_too_and_there_it_ends(limiter, budget, clock, times, expected):
     for _ in range(times):
-        quota.block(GATE, "429", headers={})
+        limiter.block(GATE, "429", headers={})
         clock.advance(GATE)
-    assert pause(quota, budget, clock) == pytest.approx(expected, abs=0.01)
+    assert pause(limiter, budget, clock) == pytest.approx(expected, abs=0.01)
 
 
-def test_it_is_forgotten_after_a_day(quota, budget, clock):
+def test_it_is_forgotten_after_a_day(limiter, budget, clock):
     assert 86_400 <= DAY <= 1.01 * 86_400
-    quota.block(GATE, "429", headers={})
+    limiter.block(GATE, "429", headers={})
     clock.advance(DAY - 30)
-    assert pause(quota, budget, clock) == pytest.approx(EVEN, abs=0.01)
+    assert pause(limiter, budget, clock) == pytest.approx(EVEN, abs=0.01)
     clock.advance(61)
-    assert pause(quota, budget, clock) == 0
+    assert pause(limiter, budget, clock) == 0
 
 
-def test_after_it_is_forgotten_the_first_429_begins_anew(quota, budget, clock):
+def test_after_it_is_forgotten_the_first_429_begins_anew(limiter, budget, clock):
     for _ in range(2):
-        quota.block(GATE, "429", headers={})
+        limiter.block(GATE, "429", headers={})
         clock.advance(2 * GATE)
     clock.advance(DAY)
-    quota.block(GATE, "429", headers={})
+    limiter.block(GATE, "429", headers={})
     clock.advance(GATE)
-    assert pause(quota, budget, clock) == pytest.approx(EVEN, abs=0.01)
+    assert pause(limiter, budget, clock) == pytest.approx(EVEN, abs=0.01)
 
 
-def test_an_absurd_wait_closes_no_gate_and_spreads_nothing(quota, budget, clock):
+def test_an_absurd_wait_closes_no_gate_and_spreads_nothing(limiter, budget, clock):
     for seconds in (math.nan, math.inf, -1.0, 0.0):
-        quota.block(seconds, "429", headers={})
-    assert pause(quota, budget, clock) == 0
+        limiter.block(seconds, "429", headers={})
+    assert pause(limiter, budget, clock) == 0
 
 
 def test_a_window_of_one_request_can_be_spread_too(clock, budget):
-    quota = RateLimiter(((1, 10.0),), WIDE, clock)
-    quota.block(GATE, "429", headers={})
+    limiter = RateLimiter(((1, 10.0),), WIDE, clock)
+    limiter.block(GATE, "429", headers={})
     clock.advance(GATE)
-    assert pause(quota, budget, clock) == pytest.approx(20.1, abs=0.01)
+    assert pause(limiter, budget, clock) == pytest.approx(20.1, abs=0.01)

@@ -32,8 +32,8 @@ def build(clock):
         return made[-1]
 
     yield one
-    for quota in made:
-        quota.close()
+    for limiter in made:
+        limiter.close()
 
 
 def files(folder):
@@ -44,13 +44,13 @@ def files(folder):
 
 
 def test_by_default_it_is_a_file_in_the_users_state_folder(build, tmp_path, clock):
-    quota = build()
-    spend(quota, Budget(clock))
+    limiter = build()
+    spend(limiter, Budget(clock))
     folder = Path(platformdirs.user_state_path("automatum", appauthor=False))
     assert tmp_path in folder.parents, "tests write nothing into the real home"
     (name,) = files(folder)
     assert name.startswith("quota-")
-    assert isinstance(quota._store, SqliteStore)
+    assert isinstance(limiter._store, SqliteStore)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.uname().sysname == "Darwin", reason="XDG is not asked here")
@@ -72,9 +72,9 @@ def test_a_relative_path_is_one_below_the_working_folder(build, tmp_path, clock)
 
 
 def test_a_relative_path_stays_where_it_was_when_the_working_folder_changes(build, tmp_path, clock, monkeypatch):
-    quota = build("sqlite:///q.sqlite")
+    limiter = build("sqlite:///q.sqlite")
     monkeypatch.chdir(tmp_path)
-    spend(quota, Budget(clock))
+    spend(limiter, Budget(clock))
     assert files(tmp_path) == ["work/q.sqlite"]
 
 
@@ -144,9 +144,9 @@ def test_the_default_file_on_a_network_file_system_is_done_without_and_said(
     build, clock, tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setattr(sqlite, "network_file_system", lambda path: "nfs4")
-    quota = build()
-    spend(quota, Budget(clock), 2)
-    assert used(quota) == [2, 2, 2, 2]
+    limiter = build()
+    spend(limiter, Budget(clock), 2)
+    assert used(limiter) == [2, 2, 2, 2]
     (said,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     for part in ("network file system (nfs4)", "counts its requests alone", "redis://"):
         assert part in said
@@ -206,8 +206,8 @@ def test_the_name_is_the_same_in_every_process_and_version():
 
 
 def test_windows_and_timeout_are_those_of_the_settings(build, clock):
-    quota = build("memory://", application_limits=[[2, 7]], organization_limits=[[9, 11]], request_timeout=5)
-    assert [(row["limit"], row["seconds"]) for row in quota.window_usage()] == [(2, 7.0), (9, 11.0)]
-    quota.acquire(None, Budget(clock))
+    limiter = build("memory://", application_limits=[[2, 7]], organization_limits=[[9, 11]], request_timeout=5)
+    assert [(row["limit"], row["seconds"]) for row in limiter.window_usage()] == [(2, 7.0), (9, 11.0)]
+    limiter.acquire(None, Budget(clock))
     clock.advance(2 * 5 + 7.1)
-    assert used(quota)[0] == 0, "a lost request was over after twice the timeout"
+    assert used(limiter)[0] == 0, "a lost request was over after twice the timeout"

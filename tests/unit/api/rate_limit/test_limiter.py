@@ -1,6 +1,5 @@
 """I4: no 429 of our own making, and no slower than need be."""
 
-import itertools
 import logging
 import math
 import random
@@ -16,6 +15,7 @@ from automatum.config.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS
 from automatum.core.budget import Budget
 from automatum.core.errors import EXIT_MORE_TO_DO, BudgetSpent, QuotaExhausted
 from tests.support.clocks import FakeClock
+from tests.support.quota_stage import Server
 
 MINUTE, HOUR = 0, 1
 GENEROUS = ((10_000, 60.0), (100_000, 3600.0))
@@ -40,52 +40,31 @@ def vendor(clock):
     return RateLimiter(APPLICATION_LIMITS, ORGANIZATION_LIMITS, clock)
 
 
-def spend(quota, budget, count, latency=0.0, clock=None):
+def spend(limiter, budget, count, latency=0.0, clock=None):
     for _ in range(count):
-        ticket = quota.acquire(None, budget)
+        ticket = limiter.acquire(None, budget)
         if latency:
             clock.advance(latency)
-        quota.record_response(ticket)
+        limiter.record_response(ticket)
 
 
-def used(quota):
-    return [window["used"] for window in quota.window_usage()]
+def used(limiter):
+    return [window["used"] for window in limiter.window_usage()]
 
 
 # ---- the property: never over the limit of an independent server, and not much slower than the best
 
 
-class Server:
-    """Counts requests the way a server might: at its own moment, in sliding and in fixed windows."""
-
-    def __init__(self, limits):
-        self.limits = limits
-        self.arrivals = []
-
-    def worst(self, phase):
-        """Requests beyond the limit, in the worst window of either kind."""
-        arrivals, over = sorted(self.arrivals), 0
-        for limit, seconds in self.limits:
-            start = 0
-            for end, moment in enumerate(arrivals):
-                while arrivals[start] <= moment - seconds:
-                    start += 1
-                over = max(over, end - start + 1 - limit)
-            for _, group in itertools.groupby(arrivals, lambda moment, w=seconds: math.floor((moment + phase) / w)):
-                over = max(over, len(list(group)) - limit)
-        return over
-
-
 def run(limits, count, latencies, gaps, seed, threads):
     """Send so many requests; returns the server, the seconds it took and the seconds the windows alone would take."""
     clock, rng, server = FakeClock(), random.Random(seed), Server([*limits[0], *limits[1]])
-    quota, budget = RateLimiter(*limits, clock), Budget(clock)
-    best = quota.wait_for(count)
+    limiter, budget = RateLimiter(*limits, clock), Budget(clock)
+    best = limiter.wait_for(count)
     started, flying, idle = clock.monotonic(), [], 0.0
 
     def land(ticket):
         flying.remove(ticket)
-        quota.record_response(ticket)
+        limiter.record_response(ticket)
 
     for _ in range(count):
         while len(flying) >= threads:
@@ -93,7 +72,7 @@ def run(limits, count, latencies, gaps, seed, threads):
         gap = rng.uniform(0, gaps)
         idle += gap
         clock.advance(gap)
-        ticket = quota.acquire(None, budget)
+        ticket = limiter.acquire(None, budget)
         latency = rng.uniform(0, latencies)
         server.arrivals.append(clock.monotonic() + rng.choice((0.0, rng.random(), 1.0)) * latency)
         flying.append(ticket)
@@ -138,65 +117,65 @@ def test_the_vendors_quota_is_used_to_the_full(latencies):
 
 
 def test_the_51st_request_of_a_minute_waits_for_the_first_to_age(clock, budget):
-    quota = vendor(clock)
-    spend(quota, budget, 50)
+    limiter = vendor(clock)
+    spend(limiter, budget, 50)
     assert clock.slept == 0
-    spend(quota, budget, 1)
+    spend(limiter, budget, 1)
     assert 60 < clock.slept < 61
 
 
 def test_a_request_ages_from_its_answer_and_not_from_its_sending(clock, budget):
-    quota = RateLimiter(((1, 60.0),), GENEROUS, clock)
-    ticket = quota.acquire(None, budget)
+    limiter = RateLimiter(((1, 60.0),), GENEROUS, clock)
+    ticket = limiter.acquire(None, budget)
     clock.advance(30)
-    quota.record_response(ticket)
-    spend(quota, budget, 1)
+    limiter.record_response(ticket)
+    spend(limiter, budget, 1)
     assert 60 < clock.slept < 61
 
 
 def test_a_ticket_nobody_settles_begins_to_age_in_the_end(clock, budget):
-    quota = RateLimiter(((1, 60.0),), GENEROUS, clock, in_flight=40)
-    lost = quota.acquire(None, budget)
+    limiter = RateLimiter(((1, 60.0),), GENEROUS, clock, in_flight=40)
+    lost = limiter.acquire(None, budget)
     clock.advance(40)
-    spend(quota, budget, 1)
+    spend(limiter, budget, 1)
     assert 60 < clock.slept < 61
-    quota.record_response(lost)
-    assert quota.window_usage()[0]["used"] == 2, "an answer that comes after all counts from now on"
+    limiter.record_response(lost)
+    assert limiter.window_usage()[0]["used"] == 2, "an answer that comes after all counts from now on"
 
 
 def test_a_ticket_lost_for_an_hour_is_forgotten(clock, budget):
-    quota = vendor(clock)
-    lost = quota.acquire(None, budget)
+    limiter = vendor(clock)
+    lost = limiter.acquire(None, budget)
     clock.advance(IN_FLIGHT + SPAN - INSTANT)
-    assert used(quota)[HOUR] == 1
+    assert used(limiter)[HOUR] == 1
     clock.advance(2 * INSTANT)
-    assert used(quota) == [0, 0, 0, 0]
-    spend(quota, budget, 1)
-    quota.record_response(lost)
-    assert used(quota) == [1, 1, 1, 1]
+    assert used(limiter) == [0, 0, 0, 0]
+    spend(limiter, budget, 1)
+    limiter.record_response(lost)
+    assert used(limiter) == [1, 1, 1, 1]
 
 
 def test_settling_twice_counts_once(clock, budget):
-    quota = vendor(clock)
-    ticket = quota.acquire(None, budget)
-    quota.record_response(ticket)
-    quota.record_response(ticket)
-    assert used(quota) == [1, 1, 1, 1]
+    limiter = vendor(clock)
+    ticket = limiter.acquire(None, budget)
+    limiter.record_response(ticket)
+    limiter.record_response(ticket)
+    assert used(limiter) == [1, 1, 1, 1]
 
 
 def test_a_released_ticket_was_never_sent(clock, budget):
-    quota = RateLimiter(((1, 60.0),), GENEROUS, clock)
-    quota.release(quota.acquire(None, budget))
-    spend(quota, budget, 1)
+    limiter = RateLimiter(((1, 60.0),), GENEROUS, clock)
+    limiter.release(limiter.acquire(None, budget))
+    spend(limiter, budget, 1)
     assert clock.slept == 0
 
 
 def test_the_hour_is_refused_when_it_is_longer_than_we_may_wait(clock, budget):
-    quota = RateLimiter(((10, 3600.0),), GENEROUS, clock)
-    spend(quota, budget, 10)
+    limiter = RateLimiter(((10, 3600.0),), GENEROUS, clock)
+    spend(limiter, budget, 10)
     clock.advance(600)
     with pytest.raises(QuotaExhausted, match=r"application: 10 requests per hour") as caught:
-        quota.acquire(60.0, budget)
+        limiter.acquire(60.0, budget)
     assert clock.slept == 0
     assert caught.value.resume_at - clock.time() == pytest.approx(SPAN - 600)
     assert caught.value.exit_code == EXIT_MORE_TO_DO
@@ -204,46 +183,46 @@ def test_the_hour_is_refused_when_it_is_longer_than_we_may_wait(clock, budget):
 
 
 def test_what_was_waited_already_counts_towards_the_bound(clock, budget):
-    quota = RateLimiter(((1, 60.0),), GENEROUS, clock)
-    spend(quota, budget, 1)
-    clock.call_at(clock.monotonic() + 30, lambda: quota.block(40, "held"))
+    limiter = RateLimiter(((1, 60.0),), GENEROUS, clock)
+    spend(limiter, budget, 1)
+    clock.call_at(clock.monotonic() + 30, lambda: limiter.block(40, "held"))
     with pytest.raises(QuotaExhausted, match="held"):
-        quota.acquire(65.0, budget)
+        limiter.acquire(65.0, budget)
 
 
 def test_a_wait_that_outlasts_the_run_is_refused_at_once(clock):
-    quota = RateLimiter(((1, 60.0),), GENEROUS, clock)
+    limiter = RateLimiter(((1, 60.0),), GENEROUS, clock)
     budget = Budget(clock, max_seconds=30)
-    spend(quota, budget, 1)
+    spend(limiter, budget, 1)
     with pytest.raises(QuotaExhausted, match="30 s left"):
-        quota.acquire(None, budget)
+        limiter.acquire(None, budget)
     assert clock.slept == 0
 
 
 def test_a_stop_ends_a_wait_within_a_second_and_charges_nothing(clock):
-    quota, stop = RateLimiter(((1, 3600.0),), GENEROUS, clock), threading.Event()
+    limiter, stop = RateLimiter(((1, 3600.0),), GENEROUS, clock), threading.Event()
     budget = Budget(clock, stop=stop)
-    spend(quota, budget, 1)
+    spend(limiter, budget, 1)
     clock.call_at(clock.monotonic() + 100, stop.set)
     with pytest.raises(BudgetSpent):
-        quota.acquire(None, budget)
+        limiter.acquire(None, budget)
     assert 100 <= clock.slept <= 101
-    assert quota.window_usage()[0]["used"] == 1
+    assert limiter.window_usage()[0]["used"] == 1
 
 
 def test_setting_the_machines_clock_changes_nothing(clock, budget):
-    quota = RateLimiter(((1, 60.0),), GENEROUS, clock)
-    spend(quota, budget, 1)
+    limiter = RateLimiter(((1, 60.0),), GENEROUS, clock)
+    spend(limiter, budget, 1)
     clock.set_wall(100_000)
-    spend(quota, budget, 1)
+    spend(limiter, budget, 1)
     assert 60 < clock.slept < 61
 
 
 def test_a_long_wait_is_logged_once_with_reason_and_end(clock, budget, caplog):
-    quota, waits = RateLimiter(((1, 60.0),), GENEROUS, clock), []
-    quota.on_wait = lambda seconds, reason: waits.append((seconds, reason))
+    limiter, waits = RateLimiter(((1, 60.0),), GENEROUS, clock), []
+    limiter.on_wait = lambda seconds, reason: waits.append((seconds, reason))
     with caplog.at_level(logging.INFO, "automatum"):
-        spend(quota, budget, 2)
+        spend(limiter, budget, 2)
     assert [record.message for record in caplog.records] == [
         "waiting 61 s, until 2023-11-14T22:14:21Z: quota of the application: 1 requests per minute is used up"
     ]
@@ -251,27 +230,27 @@ def test_a_long_wait_is_logged_once_with_reason_and_end(clock, budget, caplog):
 
 
 def test_a_short_wait_is_not_worth_a_line(clock, budget, caplog):
-    quota = RateLimiter(((1, 0.5),), GENEROUS, clock)
+    limiter = RateLimiter(((1, 0.5),), GENEROUS, clock)
     with caplog.at_level(logging.INFO, "automatum"):
-        spend(quota, budget, 2)
+        spend(limiter, budget, 2)
     assert caplog.records == []
     assert clock.slept > 0.5
 
 
 def test_the_organizations_windows_count_too(clock, budget):
-    quota = RateLimiter(GENEROUS, ((3, 60.0),), clock)
-    spend(quota, budget, 3)
+    limiter = RateLimiter(GENEROUS, ((3, 60.0),), clock)
+    spend(limiter, budget, 3)
     with pytest.raises(QuotaExhausted, match="organization: 3 requests per minute"):
-        quota.acquire(1.0, budget)
+        limiter.acquire(1.0, budget)
 
 
 def test_threads_never_take_more_than_there_is(clock, budget):
-    quota, taken = RateLimiter(((40, 3600.0),), GENEROUS, clock), []
+    limiter, taken = RateLimiter(((40, 3600.0),), GENEROUS, clock), []
 
     def take():
         for _ in range(15):
             try:
-                quota.record_response(quota.acquire(0.0, budget))
+                limiter.record_response(limiter.acquire(0.0, budget))
                 taken.append(1)
             except QuotaExhausted:
                 return
@@ -299,149 +278,149 @@ def headers(limit=None, remaining=None, reset=None, org_limit=None, org_remainin
 
 
 def test_less_left_than_we_thought_is_believed_for_the_hour_alone(clock, budget):
-    quota = vendor(clock)
-    spend(quota, budget, 1)
-    quota.observe(headers(1000, 400), clock.time())
-    assert used(quota) == [1, 600, 1, 1]
-    quota.observe(headers(1000, 400), clock.time())
-    assert used(quota) == [1, 600, 1, 1], "the same news twice is no news"
+    limiter = vendor(clock)
+    spend(limiter, budget, 1)
+    limiter.observe(headers(1000, 400), clock.time())
+    assert used(limiter) == [1, 600, 1, 1]
+    limiter.observe(headers(1000, 400), clock.time())
+    assert used(limiter) == [1, 600, 1, 1], "the same news twice is no news"
     clock.advance(SPAN - INSTANT)
-    assert used(quota)[HOUR] == 600
+    assert used(limiter)[HOUR] == 600
     clock.advance(2 * INSTANT)
-    assert used(quota)[HOUR] == 0
+    assert used(limiter)[HOUR] == 0
 
 
 def test_more_left_than_we_thought_is_not_believed(clock, budget):
-    quota = vendor(clock)
-    spend(quota, budget, 30)
-    quota.observe(headers(5000, 4999, None, 90_000, 90_000), clock.time())
-    assert used(quota) == [30, 30, 30, 30]
-    assert [window["limit"] for window in quota.window_usage()] == [50, 1000, 500, 10000]
+    limiter = vendor(clock)
+    spend(limiter, budget, 30)
+    limiter.observe(headers(5000, 4999, None, 90_000, 90_000), clock.time())
+    assert used(limiter) == [30, 30, 30, 30]
+    assert [window["limit"] for window in limiter.window_usage()] == [50, 1000, 500, 10000]
 
 
 def test_what_others_used_is_forgotten_at_the_reset(clock, budget):
-    quota = vendor(clock)
-    spend(quota, budget, 1)
-    quota.observe(headers(1000, 400, clock.time() + 600), clock.time())
+    limiter = vendor(clock)
+    spend(limiter, budget, 1)
+    limiter.observe(headers(1000, 400, clock.time() + 600), clock.time())
     clock.advance(600 + GUARD - INSTANT)
-    assert used(quota)[HOUR] == 600
+    assert used(limiter)[HOUR] == 600
     clock.advance(2 * INSTANT)
-    assert used(quota)[HOUR] == 1
+    assert used(limiter)[HOUR] == 1
 
 
 def test_nothing_left_closes_the_gate_until_the_reset(clock, budget):
-    quota = vendor(clock)
-    spend(quota, budget, 1)
-    quota.observe(headers(1000, 0, clock.time() + 600), clock.time())
-    spend(quota, budget, 1)
+    limiter = vendor(clock)
+    spend(limiter, budget, 1)
+    limiter.observe(headers(1000, 0, clock.time() + 600), clock.time())
+    spend(limiter, budget, 1)
     assert clock.slept == pytest.approx(600 + GUARD)
 
 
 def test_a_reset_later_than_our_own_count_says_is_believed(clock, budget):
-    quota = RateLimiter(((10, 3600.0),), GENEROUS, clock)
-    spend(quota, budget, 10)
+    limiter = RateLimiter(((10, 3600.0),), GENEROUS, clock)
+    spend(limiter, budget, 10)
     clock.advance(3000)
-    quota.observe(headers(10, 0, clock.time() + 2000), clock.time())
-    spend(quota, budget, 1)
+    limiter.observe(headers(10, 0, clock.time() + 2000), clock.time())
+    spend(limiter, budget, 1)
     assert clock.slept == pytest.approx(2000 + GUARD)
 
 
 def test_the_reset_is_read_against_the_servers_date(clock, budget):
-    quota = vendor(clock)
-    spend(quota, budget, 1)
+    limiter = vendor(clock)
+    spend(limiter, budget, 1)
     there = clock.time() - 5000
-    quota.observe(headers(1000, 0, there + 600), there)
-    spend(quota, budget, 1)
+    limiter.observe(headers(1000, 0, there + 600), there)
+    spend(limiter, budget, 1)
     assert clock.slept == pytest.approx(600 + GUARD)
 
 
 def test_without_a_date_the_reset_is_read_against_our_clock(clock, budget):
-    quota = vendor(clock)
-    quota.observe(headers(1000, 0, clock.time() + 600), None)
-    spend(quota, budget, 1)
+    limiter = vendor(clock)
+    limiter.observe(headers(1000, 0, clock.time() + 600), None)
+    spend(limiter, budget, 1)
     assert clock.slept == pytest.approx(600 + GUARD)
 
 
 @pytest.mark.parametrize("reset", [None, "", "soon", "nan", "inf", "-inf", "-5", "60", "1642334400", "1e300", 9e12])
 def test_an_absurd_reset_does_not_move_the_gate(clock, budget, reset):
-    quota = vendor(clock)
-    quota.observe(headers(1000, 0, reset), clock.time())
-    spend(quota, budget, 1)
+    limiter = vendor(clock)
+    limiter.observe(headers(1000, 0, reset), clock.time())
+    spend(limiter, budget, 1)
     assert clock.slept == pytest.approx(SPAN), "nothing left and no reset: as if all had been used just now"
 
 
 @pytest.mark.parametrize("remaining", ["-1", "", "many", "nan", "3.5", "1e2", "9" * 40, "٣"])
 def test_an_absurd_remainder_is_passed_over(clock, budget, remaining):
-    quota = vendor(clock)
-    spend(quota, budget, 3)
-    quota.observe(headers(None, remaining, clock.time() + 60, None, remaining), clock.time())
-    assert used(quota) == [3, 3, 3, 3]
-    assert quota.window_usage()[HOUR]["free_in"] == 0
+    limiter = vendor(clock)
+    spend(limiter, budget, 3)
+    limiter.observe(headers(None, remaining, clock.time() + 60, None, remaining), clock.time())
+    assert used(limiter) == [3, 3, 3, 3]
+    assert limiter.window_usage()[HOUR]["free_in"] == 0
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "", "lots", "nan", "12.5", "9" * 40])
 def test_an_absurd_limit_is_passed_over(clock, limit):
-    quota = vendor(clock)
-    quota.observe(headers(limit, None, None, limit), clock.time())
-    assert [window["limit"] for window in quota.window_usage()] == [50, 1000, 500, 10000]
+    limiter = vendor(clock)
+    limiter.observe(headers(limit, None, None, limit), clock.time())
+    assert [window["limit"] for window in limiter.window_usage()] == [50, 1000, 500, 10000]
 
 
 def test_a_lower_limit_is_adopted_for_the_longest_window_and_given_up_again(clock):
-    quota = vendor(clock)
-    quota.observe(headers(200, None, None, 3000), clock.time())
-    assert [window["limit"] for window in quota.window_usage()] == [50, 200, 500, 3000]
-    quota.observe(headers(1000, None, None, 10000), clock.time())
-    assert [window["limit"] for window in quota.window_usage()] == [50, 1000, 500, 10000]
+    limiter = vendor(clock)
+    limiter.observe(headers(200, None, None, 3000), clock.time())
+    assert [window["limit"] for window in limiter.window_usage()] == [50, 200, 500, 3000]
+    limiter.observe(headers(1000, None, None, 10000), clock.time())
+    assert [window["limit"] for window in limiter.window_usage()] == [50, 1000, 500, 10000]
 
 
 def test_headers_about_the_minute_are_not_taken_for_the_hour(clock, budget):
-    quota = vendor(clock)
-    spend(quota, budget, 1)
-    quota.observe(headers(50, 20, clock.time() + 45), clock.time())
-    assert [window["limit"] for window in quota.window_usage()] == [50, 1000, 500, 10000]
-    assert used(quota) == [30, 1, 1, 1]
+    limiter = vendor(clock)
+    spend(limiter, budget, 1)
+    limiter.observe(headers(50, 20, clock.time() + 45), clock.time())
+    assert [window["limit"] for window in limiter.window_usage()] == [50, 1000, 500, 10000]
+    assert used(limiter) == [30, 1, 1, 1]
 
 
 def test_nothing_left_for_the_organization_holds_for_a_minute(clock, budget):
-    quota = vendor(clock)
-    spend(quota, budget, 1)
-    quota.observe(headers(1000, 999, None, 10000, 0), clock.time())
-    spend(quota, budget, 1)
+    limiter = vendor(clock)
+    spend(limiter, budget, 1)
+    limiter.observe(headers(1000, 999, None, 10000, 0), clock.time())
+    spend(limiter, budget, 1)
     assert 59 < clock.slept < 61
-    assert used(quota) == [2, 2, 2, 2]
+    assert used(limiter) == [2, 2, 2, 2]
 
 
 def test_little_left_for_the_organization_is_believed_for_a_minute(clock, budget):
-    quota = vendor(clock)
-    quota.observe(headers(org_limit=10000, org_remaining=2), clock.time())
-    spend(quota, budget, 2)
+    limiter = vendor(clock)
+    limiter.observe(headers(org_limit=10000, org_remaining=2), clock.time())
+    spend(limiter, budget, 2)
     assert clock.slept == 0
-    spend(quota, budget, 1)
+    spend(limiter, budget, 1)
     assert 59 < clock.slept < 61
 
 
 def test_no_headers_are_no_news(clock, budget):
-    quota = vendor(clock)
-    spend(quota, budget, 2)
-    quota.observe({}, None)
-    assert used(quota) == [2, 2, 2, 2]
+    limiter = vendor(clock)
+    spend(limiter, budget, 2)
+    limiter.observe({}, None)
+    assert used(limiter) == [2, 2, 2, 2]
 
 
 def test_a_hold_holds_all_and_a_shorter_one_does_not_shorten_it(clock, budget):
-    quota = vendor(clock)
-    quota.block(90, "long")
-    quota.block(5, "short")
+    limiter = vendor(clock)
+    limiter.block(90, "long")
+    limiter.block(5, "short")
     with pytest.raises(QuotaExhausted, match="long"):
-        quota.acquire(10, budget)
-    spend(quota, budget, 1)
+        limiter.acquire(10, budget)
+    spend(limiter, budget, 1)
     assert clock.slept == pytest.approx(90)
 
 
 @pytest.mark.parametrize("seconds", [math.nan, math.inf, -5.0, 0.0])
 def test_an_absurd_hold_holds_nobody(clock, budget, seconds):
-    quota = vendor(clock)
-    quota.block(seconds, "absurd")
-    spend(quota, budget, 1)
+    limiter = vendor(clock)
+    limiter.block(seconds, "absurd")
+    spend(limiter, budget, 1)
     assert clock.slept == 0
 
 
@@ -450,10 +429,10 @@ def test_an_absurd_hold_holds_nobody(clock, budget, seconds):
 
 @pytest.mark.slow
 def test_the_forecast_is_what_then_happens(clock, budget):
-    quota = vendor(clock)
-    spend(quota, budget, 20)
+    limiter = vendor(clock)
+    spend(limiter, budget, 20)
     for count in (1, 30, 31, 200, 1500):
-        forecast = quota.wait_for(count)
+        forecast = limiter.wait_for(count)
         other = FakeClock()
         twin = vendor(other)
         spend(twin, Budget(other), 20)
@@ -462,21 +441,21 @@ def test_the_forecast_is_what_then_happens(clock, budget):
 
 
 def test_the_forecast_knows_gates_flights_and_what_others_used(clock, budget):
-    quota = vendor(clock)
-    assert quota.wait_for(0) == quota.wait_for(-3) == quota.wait_for(50) == 0
-    quota.acquire(None, budget)
-    assert quota.wait_for(50) > 60
-    quota.observe(headers(1000, 10, clock.time() + 900), clock.time())
-    assert quota.wait_for(12) == pytest.approx(900 + GUARD)
-    quota.block(1200, "held")
-    assert quota.wait_for(1) == pytest.approx(1200)
+    limiter = vendor(clock)
+    assert limiter.wait_for(0) == limiter.wait_for(-3) == limiter.wait_for(50) == 0
+    limiter.acquire(None, budget)
+    assert limiter.wait_for(50) > 60
+    limiter.observe(headers(1000, 10, clock.time() + 900), clock.time())
+    assert limiter.wait_for(12) == pytest.approx(900 + GUARD)
+    limiter.block(1200, "held")
+    assert limiter.wait_for(1) == pytest.approx(1200)
 
 
 def test_the_state_tells_when_there_is_room(clock, budget):
-    quota = vendor(clock)
-    spend(quota, budget, 50)
+    limiter = vendor(clock)
+    spend(limiter, budget, 50)
     clock.advance(20)
-    minute, hour, *_ = quota.window_usage()
+    minute, hour, *_ = limiter.window_usage()
     assert minute == {
         "window": "application: 50 requests per minute",
         "scope": "application",

@@ -1,0 +1,50 @@
+"""I8: no digit of a number is lost, and no page for a broken emoji."""
+
+from decimal import Decimal
+
+import pytest
+
+from automatum.api.exact_json import parse_json
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": 0.1}', 0.1),
+        ('{"a": 1234567890123.5}', 1234567890123.5),
+        ('{"a": 1234567890123456.78}', Decimal("1234567890123456.78")),
+        ('{"a": -0.30000000000000004}', Decimal("-0.30000000000000004")),
+        ('{"a":\n 123456789.123456789}', Decimal("123456789.123456789")),
+        ('{"a": 123456789012345678901234567890}', 123456789012345678901234567890),
+        ('{"a": 9007199254740993}', 9007199254740993),
+        ('{"a": 1e400}', Decimal("1e400")),
+        ('{"a": "12345678901234567890.5"}', "12345678901234567890.5"),
+        ('{"a": "\\ud83d\\ude00"}', "\N{GRINNING FACE}"),
+        ('{"a": "half \\ud83d"}', "half \N{REPLACEMENT CHARACTER}"),
+        ('{"a": "\\uDE00 half", "b": 1234567890123456.5}', "\N{REPLACEMENT CHARACTER} half"),
+        ('{"a": "C:\\\\ud83d"}', "C:\\ud83d"),
+        ('{"a": "a NUL, which Postgres refuses: \\u0000"}', "a NUL, which Postgres refuses: \N{REPLACEMENT CHARACTER}"),
+        ('{"a": "C:\\\\u0000"}', "C:\\u0000"),
+        ('\ufeff{"a": 1}', 1),
+    ],
+)
+def test_no_digit_and_no_page_is_lost(text, value):
+    found = parse_json(text.encode())["a"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_long_numbers_are_found_wherever_they_stand():
+    assert parse_json(b"[1,0.12345678901234567890]") == [1, Decimal("0.12345678901234567890")]
+    assert parse_json(b"1234567890.12345678901") == Decimal("1234567890.12345678901")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"NaN", b'{"a": Infinity, "b": 12345678901234567.5}', b'{"a": -Infinity}', b"{", b"<p>", b"[" * 100_000,
+     "{}".encode("utf-16"),
+     b"[1234567890123456789.5," + b"[" * 100_000],
+)  # fmt: skip
+def test_what_is_not_json_is_refused(text):
+    with pytest.raises(ValueError):
+        parse_json(text)
