@@ -20,7 +20,7 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from .api.session import ApiSession, connect
-from .config.settings import DEFAULT_BASE_URL, AskedFor, AutomatumSettings
+from .config.settings import DEFAULT_BASE_URL, AutomatumSettings, InitSettings
 from .core.errors import ScopeMissing
 from .endpoints import Endpoint
 from .sync.resources import _declared
@@ -87,7 +87,7 @@ def automatum_source(
 
 # Of a source's own specification, dlt writes a placeholder for every secret, also for one with a default, and complains
 # of each at every run.
-automatum_source.ref.SPEC = AskedFor
+automatum_source.ref.SPEC = InitSettings
 
 
 def _by_itself(

@@ -13,7 +13,7 @@ import typer
 from .. import __version__
 from ..api.endpoint_overrides import resolve_endpoints
 from ..api.session import ApiSession, open_session
-from ..config.organizations import configured, organization_names
+from ..config.organizations import configured_organizations, organization_names
 from ..config.settings import resolve_settings
 from ..core.budget import Budget
 from ..core.clock import SystemClock
@@ -160,7 +160,7 @@ def sync(
             else:
                 # Those that a kill, or --max-minutes, has kept from their turn come first.
                 last = {} if warehouse.missing else last_sweeps(warehouse.existing(clock, budget, lock_wait))
-                ids = {one.name: one.organization_id for one in configured()}
+                ids = {one.name: one.organization_id for one in configured_organizations()}
                 order = sorted(names, key=lambda name: last[ids[name]].timestamp() if ids.get(name) in last else 0.0)
                 summary = sync_several(order, connect, sync_it, clock=clock, budget=budget, max_wait=patience)
                 summary.summaries = {name: summary.summaries[name] for name in names}

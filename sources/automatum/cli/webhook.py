@@ -17,6 +17,7 @@ import requests
 from ..api.http import HttpFailure, send, without_defaults
 from ..core.clock import Clock, SystemClock
 from ..core.errors import AutomatumError, ConfigurationError
+from ..core.network import is_loopback
 from ..core.redaction import redact, register_secret
 from ..core.result_line import without_server_text
 
@@ -31,7 +32,6 @@ LONGEST = 20.0
 PAUSE = 1.0
 """Seconds before the second attempt; twice that before the third."""
 _SLACK = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _WORTH_ANOTHER = frozenset({408, 425, 429})
 _SHORTEST_PATH = 12
 _WORDS = ("verdict", "resume_at")
@@ -67,7 +67,7 @@ class Webhook:
             raise ConfigurationError(
                 key, "a URL with credentials in it.", "A webhook's secret is in its path or query."
             )
-        if parts.scheme == "http" and host not in _LOOPBACK:
+        if parts.scheme == "http" and not is_loopback(host):
             raise ConfigurationError(key, "http:// would send it in the clear.", "Use https:// (loopback excepted).")
         secret = parts.path + (f"?{parts.query}" if parts.query else "")
         if len(secret) >= _SHORTEST_PATH:

@@ -74,7 +74,7 @@ class AirflowWarehouse:
 
 
 @dataclass
-class _Told:
+class _AirflowConfig:
     """What Airflow says: a document of dlt's, and the texts in it that no log may show."""
 
     document: Document = field(default_factory=dict)
@@ -99,9 +99,9 @@ class AirflowProvider(BaseDocProvider):
         super().__init__({})
         self._organization = organization
         self.warehouse = AirflowWarehouse()
-        self.forget()
+        self.reload()
 
-    def forget(self) -> None:
+    def reload(self) -> None:
         """Read all of it again: a secret may have been rotated since."""
         told = _read(self._organization, _connection, _variable)
         _mask(told.secrets)
@@ -145,8 +145,8 @@ def _read(
     organization: str | None,
     connection: Callable[[str], AirflowConnection | None],
     variable: Callable[[str], str | None],
-) -> _Told:
-    told = _Told()
+) -> _AirflowConfig:
+    told = _AirflowConfig()
     for name in (CONFIG, SECRETS):
         text = variable(name)
         if text:
@@ -196,7 +196,7 @@ def _place_of_credentials(ours: Document, organization: str) -> list[str]:
     return ["sources", "automatum", organization]
 
 
-def _warehouse(told: _Told, connection: AirflowConnection) -> AirflowWarehouse:
+def _warehouse(told: _AirflowConfig, connection: AirflowConnection) -> AirflowWarehouse:
     kind, extra = _kind(WAREHOUSE, connection)
     if kind in _FILES:
         return AirflowWarehouse("duckdb", connection.host or connection.schema or None)

@@ -34,7 +34,7 @@ from ..core.errors import ConfigurationError
 
 KEY = "sources.automatum.organizations"
 SECTIONS = ("sources", "automatum")
-PLACE = "{organization}"
+PLACEHOLDER = "{organization}"
 """Stands for the name in the URLs of settings, so that what must be kept apart is."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _WORDS = ("name", "credentials", "base_url", "organization_id")
@@ -60,17 +60,17 @@ class Organization:
 
 
 @configspec
-class _Listed(BaseConfiguration):
+class _OrganizationList(BaseConfiguration):
     organizations: Optional[List[Any]] = None  # noqa: UP006, UP045
 
 
-def configured() -> tuple[Organization, ...]:
+def configured_organizations() -> tuple[Organization, ...]:
     """The organizations of the configuration, in their order; none if there is but the one that needs no name.
 
     Raises:
         ConfigurationError: An entry makes no sense, or two have the same name.
     """
-    found = resolve_configuration(_Listed(), sections=SECTIONS).organizations
+    found = resolve_configuration(_OrganizationList(), sections=SECTIONS).organizations
     entries = [_entry(f"{KEY}[{position}]", one) for position, one in enumerate(found or ())]
     for word, values in (
         ("name", [one.name for one in entries]),
@@ -85,16 +85,16 @@ def configured() -> tuple[Organization, ...]:
 
 def organization_names() -> tuple[str, ...]:
     """Names of the configured organizations, in their order; empty if none are; sends no request."""
-    return tuple(one.name for one in configured())
+    return tuple(one.name for one in configured_organizations())
 
 
-def find(name: str) -> Organization:
+def find_organization(name: str) -> Organization:
     """The organization of this name.
 
     Raises:
         ConfigurationError: There is none.
     """
-    entries = configured()
+    entries = configured_organizations()
     for one in entries:
         if one.name == name:
             return one
@@ -124,7 +124,7 @@ def credentials_of(one: Organization) -> tuple[str, str]:
     return found[0], found[1]
 
 
-def apart(key: str, url: str, organization: str | None) -> str:
+def insert_organization(key: str, url: str, organization: str | None) -> str:
     """A URL of something that organizations must not share, with the organization's name in its place.
 
     Args:
@@ -137,11 +137,13 @@ def apart(key: str, url: str, organization: str | None) -> str:
     """
     if organization is None:
         return url
-    if PLACE not in url:
+    if PLACEHOLDER not in url:
         raise ConfigurationError(
-            key, "is the same for all organizations.", f"Write {PLACE} into it where the organization's name belongs."
+            key,
+            "the URL is the same for all organizations, and each needs its own.",
+            f"Write {PLACEHOLDER} into the URL where the name of the organization belongs.",
         )
-    return url.replace(PLACE, organization)
+    return url.replace(PLACEHOLDER, organization)
 
 
 def _entry(where: str, value: Any) -> Organization:

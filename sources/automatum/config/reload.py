@@ -19,7 +19,6 @@ from dlt.common.configuration.providers.vault import VaultDocProvider
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from ..core.errors import ConfigurationError
-from . import organizations
 from .airflow import AirflowProvider
 from .organizations import SECTIONS
 from .settings import AutomatumSettings, resolve_settings
@@ -56,12 +55,14 @@ def reload_credentials(settings: AutomatumSettings) -> tuple[str, str] | None:
 
 def credential_sections(organization: str | None) -> tuple[str, ...]:
     """Sections of dlt's configuration that hold the credentials of an organization."""
-    return SECTIONS if organization is None else tuple(organizations.find(organization).credentials.split("."))
+    if organization is None:
+        return SECTIONS
+    return tuple(find_organization(organization).credentials.split("."))
 
 
 def _forget(provider: ConfigProvider, sections: tuple[str, ...]) -> None:
     if isinstance(provider, (VaultProvider, AirflowProvider)):
-        provider.forget()
+        provider.reload()
     elif isinstance(provider, VaultDocProvider):
         provider.clear_lookup_cache()
         # What is in its document is not looked up: taken out, it is.

@@ -18,7 +18,7 @@ from dlt.common.typing import TSecretStrValue
 
 from .reload import credential_sections
 from .vaults.base import CredentialStore, open_vault
-from .vaults.dlt_provider import VaultProvider, register
+from .vaults.dlt_provider import VaultProvider, register_vault_provider
 from .vaults.toml_file import TomlSection
 from .vaults.uri import parse_vault_uri
 
@@ -31,12 +31,12 @@ class SecretSource:
     """Where a secret comes from.
 
     Attributes:
-        said: In words; holds no secret.
-        place: Where a new one is written; None where nothing can be written, as in the environment.
+        description: Names the source for a message. It holds no secret.
+        store: Writes a new secret there. None if the source cannot be written, such as the environment.
     """
 
-    said: str
-    place: CredentialStore | None
+    description: str
+    store: CredentialStore | None
 
 
 def find_secret_source(organization: str | None) -> SecretSource:
@@ -57,7 +57,7 @@ def find_secret_source(organization: str | None) -> SecretSource:
             break
         if value is not None:
             return _described(provider, value, sections, key, organization)
-    vault = register()
+    vault = register_vault_provider()
     value, sections, key = _look(vault, organization)
     if value:
         return _described(vault, value, sections, key, organization)
@@ -78,7 +78,7 @@ def open_store(text: str, organization: str | None) -> CredentialStore:
         return TomlSection(Path(active().settings_dir) / "secrets.toml", credential_sections(organization))
     if text.endswith(".toml") and "://" not in text:
         return TomlSection(Path(text), credential_sections(organization))
-    return open_vault(parse_vault_uri(text, STORE_IN)).place(organization)
+    return open_vault(parse_vault_uri(text, STORE_IN)).secret(organization)
 
 
 def _look(provider: ConfigProvider, organization: str | None) -> tuple[str | None, tuple[str, ...], str]:
@@ -98,13 +98,13 @@ def _described(
     if isinstance(provider, VaultProvider):
         address = provider.address()
         if address is not None:
-            place = open_vault(address).place(organization)
-            return SecretSource(place.where, place)
+            place = open_vault(address).secret(organization)
+            return SecretSource(place.description, place)
     if isinstance(provider, SettingsTomlProvider):
         for location in provider.locations:
             section = TomlSection(Path(location), sections)
             if (section.read() or {}).get(SECRET) == value:
-                return SecretSource(section.where, section)
+                return SecretSource(section.description, section)
         return SecretSource("a value that this program set in dlt.secrets", None)
     if isinstance(provider, EnvironProvider):
         mounted = "" if os.environ.get(key) != value else "the environment variable "

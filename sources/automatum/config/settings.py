@@ -18,10 +18,11 @@ from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.typing import TSecretStrValue
 
 from ..core.errors import ConfigurationError
+from ..core.network import is_loopback
 from ..core.redaction import register_secret
 from . import organizations as listed
 from .organizations import SECTIONS
-from .vaults.dlt_provider import register as use_vault
+from .vaults.dlt_provider import register_vault_provider
 from .vaults.uri import parse_vault_uri
 
 DEFAULT_BASE_URL = "https://api.automatum.io"
@@ -42,7 +43,6 @@ _POSITIVE = (
     "retry_attempts",
 )
 _PLACEHOLDER = TYPE_EXAMPLES["text"]
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Limits = tuple[tuple[int, float], ...]
 
@@ -123,7 +123,7 @@ class AutomatumSettings(BaseConfiguration):
 
     def __post_init__(self) -> None:
         """Have dlt ask the vault, too: whoever resolves settings makes an instance first."""
-        use_vault()
+        register_vault_provider()
 
     def on_partial(self) -> None:
         """Fall back to the vendor's names for the credentials."""
@@ -134,9 +134,9 @@ class AutomatumSettings(BaseConfiguration):
     def _find_credentials(self) -> None:
         for name in ("client_id", "client_secret"):
             # Set but empty is what a shell makes of a variable that is not there.
-            value = _filled_in(getattr(self, name))
+            value = _without_placeholder(getattr(self, name))
             # A key that nobody filled in hides the vault from dlt.
-            value = value or use_vault().get_value(name, str, None, *SECTIONS)[0]
+            value = value or register_vault_provider().get_value(name, str, None, *SECTIONS)[0]
             # A mounted file ends with a line break.
             value = (value or os.environ.get(f"AUTOMATUM_{name.upper()}") or "").strip()
             setattr(self, name, value or None)
@@ -156,11 +156,11 @@ class AutomatumSettings(BaseConfiguration):
             ConfigurationError: A value makes no sense; the key is named.
         """
         self._find_credentials()
-        self.quota_url, self.ledger_url = _filled_in(self.quota_url), _filled_in(self.ledger_url)
+        self.quota_url, self.ledger_url = _without_placeholder(self.quota_url), _without_placeholder(self.ledger_url)
         register_secret(self.client_secret)
         if self.secrets_from:
             parse_vault_uri(self.secrets_from)
-        self.base_url = _root(self.base_url)
+        self.base_url = _validated_base_url(self.base_url)
         self.app_limits()
         self.org_limits()
         self.first_day()
@@ -227,11 +227,11 @@ def resolve_settings(
     Raises:
         ConfigurationError: Something is missing or wrong; the key is named.
     """
-    use_vault()
+    register_vault_provider()
     values = dict(explicit or {})
     sections: tuple[str, ...] = SECTIONS
     if organization is not None:
-        values = {**_of_organization(listed.find(organization), with_credentials), **values}
+        values = {**_of_organization(listed.find_organization(organization), with_credentials), **values}
         sections = (*SECTIONS, organization)
     elif with_credentials and "client_id" not in values and (names := listed.organization_names()):
         raise ConfigurationError(
@@ -242,7 +242,7 @@ def resolve_settings(
     try:
         return resolve_configuration(AutomatumSettings(), sections=sections, explicit_value=values or None)
     except ConfigurationException as error:
-        raise _explained(error) from None
+        raise _configuration_error(error) from None
 
 
 def _of_organization(one: listed.Organization, with_credentials: bool) -> dict[str, Any]:
@@ -257,7 +257,7 @@ def _of_organization(one: listed.Organization, with_credentials: bool) -> dict[s
 
 
 @configspec
-class AskedFor(BaseConfiguration):
+class InitSettings(BaseConfiguration):
     """What `dlt init` writes into the configuration for the user to fill in."""
 
     client_id: str = None  # type: ignore[assignment]
@@ -282,17 +282,17 @@ def find_notify_url() -> str | None:
         ConfigurationError: It is not text.
     """
     try:
-        return _filled_in(resolve_configuration(NotificationSettings(), sections=SECTIONS).notify_url) or None
+        return _without_placeholder(resolve_configuration(NotificationSettings(), sections=SECTIONS).notify_url) or None
     except ConfigurationException as error:
-        raise _explained(error) from None
+        raise _configuration_error(error) from None
 
 
-def _filled_in(value: str | None) -> str | None:
+def _without_placeholder(value: str | None) -> str | None:
     """None for what `dlt init` writes in place of a value, so that a key that nobody filled in counts as not set."""
     return None if value == _PLACEHOLDER else value
 
 
-def _explained(error: ConfigurationException) -> ConfigurationError:
+def _configuration_error(error: ConfigurationException) -> ConfigurationError:
     name = getattr(error, "field_name", None)
     key = f"sources.automatum.{name}" if name else "sources.automatum"
     # dlt's message for a wrong type holds the value, which may be the secret: name the type alone.
@@ -301,7 +301,7 @@ def _explained(error: ConfigurationException) -> ConfigurationError:
     return ConfigurationError(key, problem, "Lists and tables in environment variables are written as JSON.")
 
 
-def _root(url: str) -> str:
+def _validated_base_url(url: str) -> str:
     key = "sources.automatum.base_url"
     try:
         parts = urlsplit(url)
@@ -312,7 +312,7 @@ def _root(url: str) -> str:
         raise ConfigurationError(key, "not a URL.", f"The default is {DEFAULT_BASE_URL}.")
     if parts.username or parts.password:
         raise ConfigurationError(key, "a URL with credentials in it.", "Set client_id and client_secret instead.")
-    if parts.scheme == "http" and host not in _LOOPBACK:
+    if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(
             key, f"http:// to {host} would send the client secret in the clear.", "Use https:// (loopback excepted)."
         )

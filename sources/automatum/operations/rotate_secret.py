@@ -139,13 +139,13 @@ def _rotate(
     application = find_application(session, wanted or settings.client_id)
     own = application.client_id == settings.client_id
     changes = _fitting(place, application, settings, own, store_in)
-    if not confirm(application, place.where):
+    if not confirm(application, place.description):
         raise ConfigurationError("--yes", "not confirmed; nothing was changed.")
-    place.prove()
+    place.check_writable()
     found = _regenerate(session, application, settings.client_secret if own else "")
     secret = found[0] if len(found) == 1 else _the_one(session, application, found)
     _store(session, place, {**changes, SECRET: secret}, application)
-    rotation = Rotation(application, place.where)
+    rotation = Rotation(application, place.description)
     try:
         _try(session, application, secret)
         rotation.tried = True
@@ -208,7 +208,7 @@ def _shadow(settings: AutomatumSettings, secret: str) -> str:
     with suppress(AutomatumError):
         found = reload_credentials(settings)
         if found is None or found[1] != secret:
-            return find_secret_source(settings.organization).said
+            return find_secret_source(settings.organization).description
     return ""
 
 
@@ -216,14 +216,14 @@ def _place(settings: AutomatumSettings, store_in: str | None) -> CredentialStore
     if store_in is not None:
         return open_store(store_in, settings.organization)
     origin = find_secret_source(settings.organization)
-    if origin.place is None:
+    if origin.store is None:
         raise ConfigurationError(
             STORE_IN,
-            f"the secret comes from {origin.said}, which cannot be written.",
+            f"the secret comes from {origin.description}, which cannot be written.",
             "Name where the new one is to go: --store-in toml, or a vault's address (docs/secrets.md). "
             "Nothing was changed.",
         )
-    return origin.place
+    return origin.store
 
 
 def _fitting(
@@ -241,11 +241,13 @@ def _fitting(
     if there and there != application.client_id:
         raise ConfigurationError(
             STORE_IN if store_in else "ID",
-            f"{place.where} holds the credentials of {there}, not of {application.client_id}.",
+            f"{place.description} holds the credentials of {there}, not of {application.client_id}.",
             "Name another place. Nothing was changed.",
         )
     if store_in is None and str(found.get(SECRET, "")).strip() != settings.client_secret.strip():
-        raise ConfigurationError(place.where, "the secret there has just changed.", "Run again. Nothing was changed.")
+        raise ConfigurationError(
+            place.description, "the secret there has just changed.", "Run again. Nothing was changed."
+        )
     return {} if there or store_in is None else {"client_id": application.client_id}
 
 
@@ -288,7 +290,7 @@ def _store(session: ApiSession, place: CredentialStore, changes: dict[str, str],
             logger.warning("%s; attempt %d of %d", problem, attempt + 1, ATTEMPTS)
             session.clock.sleep(PAUSE)
         try:
-            place.store(changes)
+            place.write(changes)
             found = place.read() or {}
             if all(found.get(key) == value for key, value in changes.items()):
                 return
@@ -303,7 +305,7 @@ def _store(session: ApiSession, place: CredentialStore, changes: dict[str, str],
     if broken is not None:
         logger.error("the new secret is not stored: %s", problem)
     raise SecretNotKept(
-        f"The secret of {application.client_id} was regenerated, and could not be stored in {place.where}: "
+        f"The secret of {application.client_id} was regenerated, and could not be stored in {place.description}: "
         f"{problem.rstrip('.')}. The old one is dead. {_said(kept_at, 'The new one is')}",
         "Store it where it belongs, then remove the file." if kept_at else _BY_HAND,
         kept_at,

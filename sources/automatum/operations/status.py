@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from dlt.common.pipeline import SupportsPipeline
 
+from ..core.clock import utc
 from ..endpoints import ORGANIZATION
 from ..schema.arrow_tables import EXTRA
 from ..sync.prior_state import last_verdict
@@ -36,7 +37,7 @@ def status(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
 
 
 def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None) -> dict[str, Any]:
-    present = datetime.fromtimestamp(now, timezone.utc)
+    present = utc(now)
     tables: dict[str, Any] = {}
     verdicts: dict[str, list[tuple[datetime, str, dict[str, Any]]]] = {}
     for row in query(pipeline, SWEEPS_TABLE, _COLUMNS, "finished_at", organization_id):

@@ -16,6 +16,7 @@ import pendulum
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..core.clock import utc
 from ..endpoints import ColumnType
 
 DECIMAL = pa.decimal128(38, 9)
@@ -126,7 +127,7 @@ def _timestamp(value: Any) -> Converted:
         if isinstance(value, (int, float, Decimal)):
             number = float(value)
             seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else number
-            return datetime.fromtimestamp(seconds, timezone.utc), True
+            return utc(seconds), True
         if not isinstance(value, str):
             return None, False
         parsed: Any = pendulum.parse(value, tz="UTC")

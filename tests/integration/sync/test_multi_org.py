@@ -12,7 +12,7 @@ from automatum import automatum_source
 from automatum.api.endpoint_overrides import resolve_endpoints
 from automatum.api.rate_limit import open_rate_limiter
 from automatum.api.session import connect
-from automatum.config.organizations import apart, organization_names
+from automatum.config.organizations import insert_organization, organization_names
 from automatum.config.settings import AutomatumSettings, resolve_settings
 from automatum.core.clock import SystemClock
 from automatum.core.errors import ConfigurationError
@@ -333,7 +333,7 @@ def test_quotas_and_ledgers_are_apart_i4_i5(desk, two, tmp_path):
     for key, url in (("quota_url", "sqlite:////{}/quota.sqlite"), ("ledger_url", "sqlite:////{}/ledger.sqlite")):
         desk.set(**{key: url.format(tmp_path)})
         settings = resolve_settings(organization="acme")
-        with pytest.raises(ConfigurationError, match=rf"{key}: is the same for all organizations.*{{organization}}"):
+        with pytest.raises(ConfigurationError, match=rf"{key}: the URL is the same for all.*{{organization}}"):
             connect(settings) if key == "quota_url" else default_ledger_url(settings)
         desk.set(**{key: url.format(tmp_path / "{organization}")})
         settings = resolve_settings(organization="acme")
@@ -348,7 +348,7 @@ def test_quotas_and_ledgers_are_apart_i4_i5(desk, two, tmp_path):
 
 
 def test_where_there_is_but_one_organization_a_url_is_taken_as_it_is():
-    assert apart("ledger_url", "sqlite:////x.sqlite", None) == "sqlite:////x.sqlite"
+    assert insert_organization("ledger_url", "sqlite:////x.sqlite", None) == "sqlite:////x.sqlite"
 
 
 @pytest.mark.slow

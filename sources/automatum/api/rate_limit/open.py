@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from ...config.organizations import apart
+from ...config.organizations import insert_organization
 from ...config.settings import AutomatumSettings
 from ...core.clock import Clock
 from ...core.errors import ConfigurationError
@@ -62,7 +62,7 @@ def _store(settings: AutomatumSettings, clock: Clock) -> Store:
         return MemoryStore(clock)
     if scheme == "sqlite" and url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
         # Redis keeps each application's tally under its name; a file holds one.
-        url = apart(_KEY, url, settings.organization)
+        url = insert_organization(_KEY, url, settings.organization)
         return SqliteStore(Path(url.removeprefix("sqlite:///")), clock)
     if scheme in SCHEMES:
         return RedisStore(url, name, clock)

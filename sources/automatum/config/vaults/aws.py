@@ -6,7 +6,6 @@ Credentials, region and endpoint come from where boto3 looks for them: environme
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -61,25 +60,21 @@ class AwsSecretsManager:
         self._boto3, self.client_error, self.other_error = boto3, ClientError, BotoCoreError
         self._address = address
         self._client: Any = None
-        self._lock = threading.Lock()
 
-    def place(self, organization: str | None) -> AwsSecret:
-        """See `Vault.place`."""
-        return AwsSecret(self, self._address.of(organization))
+    def secret(self, organization: str | None) -> AwsSecret:
+        """See `Vault.secret`."""
+        return AwsSecret(self, self._address.for_organization(organization))
 
     def client(self) -> Any:
-        """boto3's client; made once, as that is not safe between threads."""
+        """The boto3 client, made on the first call. `VaultProvider` holds its lock when it calls this."""
         from botocore.config import Config
 
-        with self._lock:
-            if self._client is None:
-                bounds = Config(
-                    connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
-                )
-                self._client = self._boto3.session.Session().client(
-                    "secretsmanager", region_name=self._address.place or None, config=bounds
-                )
-            return self._client
+        if self._client is None:
+            config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
+            self._client = self._boto3.session.Session().client(
+                "secretsmanager", region_name=self._address.location or None, config=config
+            )
+        return self._client
 
 
 class AwsSecret:
@@ -94,21 +89,21 @@ class AwsSecret:
         self._manager, self._address = manager, address
 
     @property
-    def where(self) -> str:
-        """See `Place.where`."""
+    def description(self) -> str:
+        """See `CredentialStore.description`."""
         return str(self._address)
 
     def read(self) -> dict[str, Any] | None:
-        """See `Place.read`."""
+        """See `CredentialStore.read`."""
         answer = self._ask("get_secret_value")
         return None if answer is None else self._document(answer)
 
-    def prove(self) -> None:
+    def check_writable(self) -> None:
         """Put the present value as a version that is not the current one."""
         self._put(self.read() or {}, [TRIAL_STAGE])
 
-    def store(self, changes: Mapping[str, str]) -> None:
-        """See `Place.store`. AWS keeps the version before as AWSPREVIOUS."""
+    def write(self, changes: Mapping[str, str]) -> None:
+        """See `CredentialStore.write`. AWS keeps the version before as AWSPREVIOUS."""
         self._put({**(self.read() or {}), **changes}, ["AWSCURRENT"])
 
     def _put(self, document: dict[str, Any], stages: list[str]) -> None:
@@ -116,7 +111,7 @@ class AwsSecret:
         if self._ask("put_secret_value", SecretString=text, VersionStages=stages) is None:
             raise ConfigurationError(
                 KEY,
-                f"there is no secret {self.where}.",
+                f"there is no secret {self.description}.",
                 "Create it first: its key, policy and tags are yours to choose.",
             )
 
@@ -139,7 +134,7 @@ class AwsSecret:
 
     def _refusal(self, described: dict[str, str]) -> AutomatumError:
         code = described.get("Code", "an error")
-        message = f"{self.where}: AWS answered {code}: {redact(described.get('Message', '')).rstrip('.')}."
+        message = f"{self.description}: AWS answered {code}: {redact(described.get('Message', '')).rstrip('.')}."
         if code in _DENIED:
             return VaultDenied(message, _PERMISSIONS)
         if code in _WRONG:
@@ -152,11 +147,11 @@ class AwsSecret:
             return ConfigurationError(KEY, f"{said}.", "Name the region: aws-secretsmanager://eu-central-1/NAME.")
         if "Credential" in kind or "Token" in kind:
             return VaultDenied(
-                f"{self.where}: boto3 has no AWS credentials: {said}.",
+                f"{self.description}: boto3 has no AWS credentials: {said}.",
                 "Give it some in one of its usual ways: AWS_PROFILE, AWS_ACCESS_KEY_ID, or the role of the machine.",
             )
         return VaultUnreachable(
-            f"{self.where}: no answer from AWS: {said}.", "Run again later; check the network and a proxy."
+            f"{self.description}: no answer from AWS: {said}.", "Run again later; check the network and a proxy."
         )
 
     def _document(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -167,7 +162,7 @@ class AwsSecret:
         if not isinstance(found, dict):
             raise ConfigurationError(
                 KEY,
-                f"{self.where} is not a JSON object.",
+                f"{self.description} is not a JSON object.",
                 'Its text is to be {"client_id": "app_...", "client_secret": "secret_..."}.',
             )
         return found

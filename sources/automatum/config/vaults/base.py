@@ -12,7 +12,7 @@ class CredentialStore(Protocol):
     """One secret, or one section of a file: keys and values, of which `client_secret` is what matters."""
 
     @property
-    def where(self) -> str:
+    def description(self) -> str:
         """The place in words, for a message; holds no secret."""
 
     def read(self) -> dict[str, Any] | None:
@@ -24,14 +24,14 @@ class CredentialStore(Protocol):
             ConfigurationError: It is not what it should be.
         """
 
-    def prove(self) -> None:
-        """Prove that `store` will work, by writing what changes nothing.
+    def check_writable(self) -> None:
+        """Prove that `write` will work, by writing what changes nothing.
 
         Raises:
             AutomatumError: It will not; the reason is named.
         """
 
-    def store(self, changes: Mapping[str, str]) -> None:
+    def write(self, changes: Mapping[str, str]) -> None:
         """Set these keys; the others stay as they are.
 
         Raises:
@@ -42,7 +42,7 @@ class CredentialStore(Protocol):
 class Vault(Protocol):
     """A server that keeps secrets."""
 
-    def place(self, organization: str | None) -> CredentialStore:
+    def secret(self, organization: str | None) -> CredentialStore:
         """The secret of an organization; the one of the address for None. Nothing is asked yet."""
 
 

@@ -12,20 +12,20 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 
 from ...core.errors import ConfigurationError
 from ...core.redaction import register_secret
-from ..organizations import SECTIONS, configured
+from ..organizations import SECTIONS, configured_organizations
 from .base import Vault, open_vault
 from .uri import KEY, VaultUri, parse_vault_uri
 
 NAME = "Automatum vault"
 CREDENTIALS = ("client_id", "client_secret")
-BESIDE = ("quota_url", "ledger_url")
+OPTIONAL_KEYS = ("quota_url", "ledger_url")
 """Settings that may hold a password: read from the same secret, but the vault is not asked for their sake."""
 
 
 class VaultProvider(ConfigProvider):
     """Gives the credentials that the secret named by `secrets_from` holds. Safe to share between threads.
 
-    The vault is asked when a credential is wanted that no provider before has, once for each secret; `forget` makes the
+    The vault is asked when a credential is wanted that no provider before has, once for each secret; `reload` makes the
     next one ask anew.
     """
 
@@ -83,22 +83,22 @@ class VaultProvider(ConfigProvider):
             ConfigurationError: The secret is not there, or not what it should be.
         """
         full_key = get_key_name(key, ".", *filter(None, (pipeline_name, *sections)))
-        if pipeline_name or key not in CREDENTIALS + BESIDE:
+        if pipeline_name or key not in CREDENTIALS + OPTIONAL_KEYS:
             return None, full_key
-        known, organization = _whose(sections)
+        known, organization = _organization_of(sections)
         address = self.address() if known else None
         if address is None:
             return None, full_key
-        value = self._document(address.of(organization), organization, key in CREDENTIALS).get(key)
+        value = self._document(address.for_organization(organization), organization, key in CREDENTIALS).get(key)
         text = value.strip() if isinstance(value, str) else None
         return text or None, full_key
 
     def get_value_location(self, key: str, pipeline_name: str | None, *sections: str) -> str:
         """The secret that a value came from."""
         address = self.address()
-        return "" if address is None else str(address.of(_whose(sections)[1]))
+        return "" if address is None else str(address.for_organization(_organization_of(sections)[1]))
 
-    def forget(self) -> None:
+    def reload(self) -> None:
         """Ask the vault again when a credential is wanted next, with credentials of its own taken anew, too."""
         with self._lock:
             self._vaults.clear()
@@ -116,7 +116,7 @@ class VaultProvider(ConfigProvider):
         root = self.address() or address
         if root not in self._vaults:
             self._vaults[root] = open_vault(root)
-        found = self._vaults[root].place(organization).read()
+        found = self._vaults[root].secret(organization).read()
         if found is None:
             raise ConfigurationError(
                 KEY,
@@ -129,7 +129,7 @@ class VaultProvider(ConfigProvider):
         return found
 
 
-def register() -> VaultProvider:
+def register_vault_provider() -> VaultProvider:
     """The provider of dlt's present run context; added as its last one if it is not there yet. Sends no request."""
     container = Container()[PluggableRunContext].providers
     with _registering:
@@ -148,9 +148,11 @@ def _providers() -> list[ConfigProvider]:
     return list(Container()[PluggableRunContext].providers.providers)
 
 
-def _whose(sections: tuple[str, ...]) -> tuple[bool, str | None]:
+def _organization_of(sections: tuple[str, ...]) -> tuple[bool, str | None]:
     """Whether these sections hold credentials of ours, and of which organization (None for the only one)."""
     if sections == SECTIONS:
         return True, None
-    names = {tuple(one.credentials.split(".")): one.name for one in configured()} if len(sections) > 1 else {}
+    names = (
+        {tuple(one.credentials.split(".")): one.name for one in configured_organizations()} if len(sections) > 1 else {}
+    )
     return sections in names, names.get(sections)

@@ -8,8 +8,8 @@ VAULT_CLIENT_CERT and VAULT_CLIENT_KEY are respected.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ from urllib3.util import Retry
 
 from ...core.errors import AutomatumError, ConfigurationError, VaultDenied, VaultUnreachable
 from ...core.redaction import redact, register_secret
-from .uri import KEY, VaultUri, server
+from .uri import KEY, VaultUri, vault_server_url
 
 TIMEOUT = 10
 """Seconds to wait for a connection, and for each piece of an answer."""
@@ -46,15 +46,14 @@ class HashicorpVault:
         self._hvac = hvac
         self._address = address
         named = os.environ.get("VAULT_ADDR", "").strip()
-        if not address.place and not named:
+        if not address.location and not named:
             raise ConfigurationError(KEY, "names no server, and VAULT_ADDR is not set.", "Set one of them.")
-        self.url = address.place or server(named.rstrip("/"), "VAULT_ADDR")
+        self.url = address.location or vault_server_url(named.rstrip("/"), "VAULT_ADDR")
         self._client: Any = None
-        self._lock = threading.Lock()
 
-    def place(self, organization: str | None) -> VaultSecret:
-        """See `Vault.place`."""
-        return VaultSecret(self, self._address.of(organization))
+    def secret(self, organization: str | None) -> VaultSecret:
+        """See `Vault.secret`."""
+        return VaultSecret(self, self._address.for_organization(organization))
 
     def client(self) -> Any:
         """The client, logged in.
@@ -62,10 +61,9 @@ class HashicorpVault:
         Raises:
             VaultDenied: There is no token to be had.
         """
-        with self._lock:
-            if self._client is None:
-                self._client = self._log_in()
-            return self._client
+        if self._client is None:
+            self._client = self._log_in()
+        return self._client
 
     def _log_in(self) -> Any:
         environment = os.environ.get
@@ -148,41 +146,46 @@ class VaultSecret:
         self._vault, self._address = vault, address
 
     @property
-    def where(self) -> str:
-        """See `Place.where`."""
-        return str(self._address) if self._address.place else f"{self._address} at {self._vault.url}"
+    def description(self) -> str:
+        """See `CredentialStore.description`."""
+        return str(self._address) if self._address.location else f"{self._address} at {self._vault.url}"
 
     def read(self) -> dict[str, Any] | None:
-        """See `Place.read`."""
+        """See `CredentialStore.read`."""
         return self._read()[0]
 
-    def prove(self) -> None:
-        """Write what is there as a new version: of all proofs the one that takes what `store` takes."""
+    def check_writable(self) -> None:
+        """Write what is there as a new version: of all proofs the one that takes what `write` takes."""
         document, version = self._read()
         self._write(document or {}, version)
 
-    def store(self, changes: Mapping[str, str]) -> None:
-        """See `Place.store`. Written only onto the version that was read; the versions before are kept."""
+    def write(self, changes: Mapping[str, str]) -> None:
+        """See `CredentialStore.write`. Written only onto the version that was read; the versions before are kept."""
         document, version = self._read()
         self._write({**(document or {}), **changes}, version)
 
     def _read(self) -> tuple[dict[str, Any] | None, int]:
         """The document, and the version that the next one follows."""
         kv, at = self._kv()
-        answer = self._vault.ask(self.where, lambda: kv.read_secret_version(raise_on_deleted_version=False, **at))
+        read = partial(kv.read_secret_version, raise_on_deleted_version=False, **at)
+        answer = self._vault.ask(self.description, read)
         if answer is None:
             return None, 0
         inner = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(inner, dict) or not isinstance(inner.get("metadata"), dict):
-            raise ConfigurationError(KEY, f"{self.where} is not in a KV version 2 engine.", "Name another mount.")
+            raise ConfigurationError(KEY, f"{self.description} is not in a KV version 2 engine.", "Name another mount.")
         document = inner.get("data")
         return document if isinstance(document, dict) else None, int(inner["metadata"].get("version") or 0)
 
     def _write(self, document: dict[str, Any], version: int) -> None:
         kv, at = self._kv()
-        answer = self._vault.ask(self.where, lambda: kv.create_or_update_secret(secret=document, cas=version, **at))
+        answer = self._vault.ask(
+            self.description, lambda: kv.create_or_update_secret(secret=document, cas=version, **at)
+        )
         if answer is None:
-            raise ConfigurationError(KEY, f"{self.where}: there is no such mount.", "Name the mount of a KV engine.")
+            raise ConfigurationError(
+                KEY, f"{self.description}: there is no such mount.", "Name the mount of a KV engine."
+            )
 
     def _kv(self) -> tuple[Any, dict[str, str]]:
         at = {"path": self._address.name, "mount_point": self._address.mount}

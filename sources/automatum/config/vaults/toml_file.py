@@ -29,12 +29,12 @@ class TomlSection:
         self.path, self._sections = path, sections
 
     @property
-    def where(self) -> str:
-        """See `Place.where`."""
+    def description(self) -> str:
+        """See `CredentialStore.description`."""
         return f"{self.path} [{'.'.join(self._sections)}]"
 
     def read(self) -> dict[str, Any] | None:
-        """See `Place.read`."""
+        """See `CredentialStore.read`."""
         node: Any = self._parse(self._text()).unwrap()
         for name in self._sections:
             if not isinstance(node, Mapping) or name not in node:
@@ -42,8 +42,8 @@ class TomlSection:
             node = node[name]
         return dict(node) if isinstance(node, Mapping) else None
 
-    def prove(self) -> None:
-        """See `Place.prove`: the file is replaced by one with the same bytes."""
+    def check_writable(self) -> None:
+        """See `CredentialStore.check_writable`: the file is replaced by one with the same bytes."""
         text = self._text()
         self._parse(text)
         try:
@@ -51,8 +51,8 @@ class TomlSection:
         except OSError as error:
             raise self._unwritable(error) from None
 
-    def store(self, changes: Mapping[str, str]) -> None:
-        """See `Place.store`."""
+    def write(self, changes: Mapping[str, str]) -> None:
+        """See `CredentialStore.write`."""
         document = self._parse(self._text())
         node: Any = document
         for name in self._sections:
@@ -61,7 +61,7 @@ class TomlSection:
                 node[name] = tomlkit.table(is_super_table=name != self._sections[-1])
             node = node[name]
             if not isinstance(node, Mapping):
-                raise ConfigurationError(self.where, f"{name} is not a table.")
+                raise ConfigurationError(self.description, f"{name} is not a table.")
         for key, value in changes.items():
             node[key] = value
         try:

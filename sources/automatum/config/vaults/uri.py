@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from ...core.errors import ConfigurationError
+from ...core.network import is_loopback
 
 KEY = "sources.automatum.secrets_from"
 EXAMPLES = "Write aws-secretsmanager://REGION/NAME or vault://HOST/MOUNT/PATH, as in docs/secrets.md."
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _AWS, _VAULT, _PLAIN_VAULT = "aws-secretsmanager", "vault", "vault+http"
 
 
@@ -21,27 +21,25 @@ class VaultUri:
 
     Attributes:
         kind: `aws` for AWS Secrets Manager, `vault` for HashiCorp Vault (KV version 2).
-        place: AWS region, or URL of the Vault server; empty for what the environment says.
+        location: AWS region, or URL of the Vault server. Empty: the environment names it.
         mount: Mount of the KV engine; empty for AWS.
         name: Name of the secret, or its path below the mount.
     """
 
     kind: Literal["aws", "vault"]
-    place: str
+    location: str
     mount: str
     name: str
 
     def __str__(self) -> str:
         if self.kind == "aws":
-            return f"{_AWS}://{self.place}/{self.name}"
-        scheme, _, host = self.place.rpartition("://")
+            return f"{_AWS}://{self.location}/{self.name}"
+        scheme, _, host = self.location.rpartition("://")
         return f"{_PLAIN_VAULT if scheme == 'http' else _VAULT}://{host}/{self.mount}/{self.name}"
 
-    def of(self, organization: str | None) -> VaultUri:
+    def for_organization(self, organization: str | None) -> VaultUri:
         """The secret of an organization, one level below; this one for None."""
-        return (
-            self if organization is None else VaultUri(self.kind, self.place, self.mount, f"{self.name}/{organization}")
-        )
+        return self if organization is None else replace(self, name=f"{self.name}/{organization}")
 
 
 def parse_vault_uri(text: str, key: str = KEY) -> VaultUri:
@@ -77,12 +75,11 @@ def parse_vault_uri(text: str, key: str = KEY) -> VaultUri:
         raise ConfigurationError(key, f"it names the mount {mount!r}, and no secret in it.", EXAMPLES)
     if not host:
         return VaultUri("vault", "", mount, path)
-    return VaultUri(
-        "vault", server(f"{'http' if parts.scheme == _PLAIN_VAULT else 'https'}://{parts.netloc}", key), mount, path
-    )
+    scheme = "http" if parts.scheme == _PLAIN_VAULT else "https"
+    return VaultUri("vault", vault_server_url(f"{scheme}://{parts.netloc}", key), mount, path)
 
 
-def server(url: str, key: str) -> str:
+def vault_server_url(url: str, key: str) -> str:
     """A Vault server's URL, if it can be trusted with a token.
 
     Raises:
@@ -95,7 +92,7 @@ def server(url: str, key: str) -> str:
         host, parts = None, urlsplit("")
     if parts.scheme not in ("http", "https") or not host or parts.username or parts.path.strip("/") or parts.query:
         raise ConfigurationError(key, "not the URL of a Vault server.", "Write it as https://vault.example.com:8200.")
-    if parts.scheme == "http" and host not in _LOOPBACK:
+    if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(
             key, f"http:// to {host} would send the Vault token in the clear.", "Use https (loopback excepted)."
         )

@@ -7,7 +7,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from filelock import FileLock
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from ...core.clock import Clock
+from ...core.clock import Clock, utc
 from ...core.errors import AutomatumError, ConfigurationError, DestinationError
 from ...core.redaction import redact, register_secret
 from .tables import METADATA, SCHEMA, VERSION
@@ -55,7 +55,7 @@ class LedgerDatabase:
 
     def now(self) -> datetime:
         """By the clock, in UTC."""
-        return datetime.fromtimestamp(self.clock.time(), timezone.utc)
+        return utc(self.clock.time())
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from ...config.organizations import apart
+from ...config.organizations import insert_organization
 from ...config.settings import AutomatumSettings
 from ...core.errors import ConfigurationError
 from ...core.file_system import network_file_system
@@ -27,7 +27,7 @@ def find_ledger(settings: AutomatumSettings, url: str | None) -> str:
     if settings.organizations and not settings.organization:
         raise ConfigurationError("--organization", "several are configured, each with a ledger.", "Name one of them.")
     if url:
-        return apart("--ledger-url", url, settings.organization)
+        return insert_organization("--ledger-url", url, settings.organization)
     chosen = default_ledger_url(settings)
     if settings.organization and not settings.ledger_url:
         own = Path(chosen.removeprefix("sqlite:///"))
@@ -49,7 +49,7 @@ def default_ledger_url(settings: AutomatumSettings) -> str:
     another's credentials.
     """
     if settings.ledger_url:
-        return apart("sources.automatum.ledger_url", settings.ledger_url, settings.organization)
+        return insert_organization("sources.automatum.ledger_url", settings.ledger_url, settings.organization)
     host = urlsplit(settings.base_url).netloc.replace(":", "-")
     if settings.organization:
         host += f"-{settings.organization}"

@@ -9,7 +9,7 @@ from dlt.common.runtime.run_context import active
 from automatum import automatum_source
 from automatum.config.settings import resolve_settings
 from automatum.config.vaults.base import open_vault
-from automatum.config.vaults.dlt_provider import NAME, register
+from automatum.config.vaults.dlt_provider import NAME, register_vault_provider
 from automatum.config.vaults.uri import parse_vault_uri
 from automatum.core.errors import ConfigurationError, VaultDenied, VaultUnreachable
 from automatum.core.redaction import redact, register_secret
@@ -37,7 +37,7 @@ def asked(monkeypatch):
         real = place.read
 
         def read(self, real=real):
-            seen.append(self.where)
+            seen.append(self.description)
             return real(self)
 
         monkeypatch.setattr(place, "read", read)
@@ -144,7 +144,7 @@ def test_dlt_names_the_vault_in_its_traces(secret, desk):
     secret.put(BOTH)
     desk.set(secrets_from=secret.address)
     resolve_settings()
-    provider = register()
+    provider = register_vault_provider()
     assert provider.name == NAME
     assert secret.address in repr(provider)
     assert CANARY not in repr(provider)
@@ -228,7 +228,7 @@ def test_whatever_vault_answers_is_told_without_secrets(monkeypatch, answer, rai
     monkeypatch.setenv("VAULT_TOKEN", "vault-token-canary")
     with Loopback() as server:
         server.say("/v1/secret/data/x", answer)
-        place = open_vault(parse_vault_uri(server.url.replace("http", "vault+http") + "/secret/x")).place(None)
+        place = open_vault(parse_vault_uri(server.url.replace("http", "vault+http") + "/secret/x")).secret(None)
         redact_known = pytest.importorskip("automatum.core.redaction")
         redact_known.register_secret(CANARY)
         register_secret(CANARY)
@@ -246,7 +246,7 @@ def test_the_vault_token_does_not_follow_a_redirect(monkeypatch):
     with Loopback() as server, Loopback() as thief:
         elsewhere = thief.url.replace("127.0.0.1", "localhost")
         server.say("/v1/secret/data/x", Say(307, b"", headers={"Location": f"{elsewhere}/v1/secret/data/x"}))
-        place = open_vault(parse_vault_uri(server.url.replace("http", "vault+http") + "/secret/x")).place(None)
+        place = open_vault(parse_vault_uri(server.url.replace("http", "vault+http") + "/secret/x")).secret(None)
         with pytest.raises(VaultUnreachable, match="a redirect to localhost, which is not followed"):
             place.read()
         assert thief.seen == []
@@ -257,9 +257,9 @@ def test_a_write_to_vault_is_never_sent_twice(monkeypatch):
     found = {"data": {"data": dict(BOTH), "metadata": {"version": 3}}}
     with Loopback() as server:
         server.say("/v1/secret/data/x", Say(200, found), vault_says(503, ["busy"]))
-        place = open_vault(parse_vault_uri(server.url.replace("http", "vault+http") + "/secret/x")).place(None)
+        place = open_vault(parse_vault_uri(server.url.replace("http", "vault+http") + "/secret/x")).secret(None)
         with pytest.raises(VaultUnreachable):
-            place.store({"client_secret": "another-canary"})
+            place.write({"client_secret": "another-canary"})
         assert [one.method for one in server.seen] == ["GET", "POST"]
         assert b'"cas": 3' in server.seen[1].body
 
@@ -267,7 +267,7 @@ def test_a_write_to_vault_is_never_sent_twice(monkeypatch):
 def test_without_a_token_vault_is_not_asked(bao, monkeypatch):  # noqa: F811
     monkeypatch.delenv("VAULT_TOKEN")
     with pytest.raises(VaultDenied, match="no Vault token") as caught:
-        open_vault(parse_vault_uri(f"vault+http://{bao.host}/secret/x")).place(None).read()
+        open_vault(parse_vault_uri(f"vault+http://{bao.host}/secret/x")).secret(None).read()
     assert caught.value.exit_code == 77
     assert "vault login" in caught.value.next_step
 
@@ -276,19 +276,19 @@ def test_vault_is_logged_in_to_in_its_usual_ways(bao, monkeypatch, tmp_path):  #
     bao.put("ways", BOTH)
     address = parse_vault_uri("vault:///secret/ways")
     monkeypatch.setenv("VAULT_ADDR", f"http://{bao.host}")
-    assert open_vault(address).place(None).read() == BOTH
+    assert open_vault(address).secret(None).read() == BOTH
     monkeypatch.delenv("VAULT_TOKEN")
     (tmp_path / "home/.vault-token").write_text(bao.token_for("ways", "read") + "\n")
-    assert open_vault(address).place(None).read() == BOTH
+    assert open_vault(address).secret(None).read() == BOTH
     (tmp_path / "home/.vault-token").unlink()
     role, secret_id = bao.role_for("ways", "read")
     monkeypatch.setenv("VAULT_ROLE_ID", role)
     monkeypatch.setenv("VAULT_SECRET_ID", secret_id)
-    assert open_vault(address).place(None).read() == BOTH
+    assert open_vault(address).secret(None).read() == BOTH
     assert redact(secret_id) == "***"
     monkeypatch.setenv("VAULT_SECRET_ID", "wrong-canary-1234")
     with pytest.raises((VaultDenied, ConfigurationError)) as caught:
-        open_vault(address).place(None).read()
+        open_vault(address).secret(None).read()
     assert "wrong-canary" not in str(caught.value)
 
 
@@ -304,9 +304,9 @@ def test_a_vault_policy_that_names_another_path_denies(bao, desk, monkeypatch): 
 def test_a_deleted_vault_secret_is_not_there(bao):  # noqa: F811
     bao.put("deleted", BOTH)
     bao.root.secrets.kv.v2.delete_latest_version_of_secret(path="deleted")
-    place = open_vault(parse_vault_uri(f"vault+http://{bao.host}/secret/deleted")).place(None)
+    place = open_vault(parse_vault_uri(f"vault+http://{bao.host}/secret/deleted")).secret(None)
     assert place.read() is None
-    place.store(BOTH)
+    place.write(BOTH)
     assert place.read() == BOTH
 
 
@@ -339,7 +339,7 @@ def test_each_refusal_of_aws_has_its_exit_code(aws, monkeypatch, code, status, e
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         server.say("/", Say(status, {"__type": code, "message": "no secret_canary123456 for you"}))
         with pytest.raises(Exception) as caught:  # the kinds are told apart by their codes
-            open_vault(parse_vault_uri("aws-secretsmanager://eu-central-1/x")).place(None).read()
+            open_vault(parse_vault_uri("aws-secretsmanager://eu-central-1/x")).secret(None).read()
         assert len(server.seen) <= 3
     assert caught.value.exit_code == exit_code
     assert "canary" not in str(caught.value)
@@ -350,10 +350,10 @@ def test_each_refusal_of_aws_has_its_exit_code(aws, monkeypatch, code, status, e
 def test_nothing_of_a_secret_is_logged_however_much_is(secret, desk, caplog):
     secret.put(BOTH)
     desk.set(secrets_from=secret.address)
-    place = open_vault(parse_vault_uri(secret.address)).place(None)
+    place = open_vault(parse_vault_uri(secret.address)).secret(None)
     with caplog.at_level(logging.DEBUG):
         resolve_settings()
-        place.store({"client_secret": "stored-canary-77"})
+        place.write({"client_secret": "stored-canary-77"})
         assert place.read() == {**BOTH, "client_secret": "stored-canary-77"}
     logs = "\n".join(f"{record.getMessage()} {record.exc_text} {vars(record)}" for record in caplog.records)
     assert "canary" not in logs
@@ -365,35 +365,35 @@ def test_nothing_of_a_secret_is_logged_however_much_is(secret, desk, caplog):
 
 def test_storing_keeps_what_else_is_there(secret):
     secret.put({**BOTH, "note": "ours", "nested": {"a": [1, None]}})
-    place = open_vault(parse_vault_uri(secret.address)).place(None)
-    place.prove()
+    place = open_vault(parse_vault_uri(secret.address)).secret(None)
+    place.check_writable()
     assert secret.get() == {**BOTH, "note": "ours", "nested": {"a": [1, None]}}
-    place.store({"client_secret": "new"})
+    place.write({"client_secret": "new"})
     assert secret.get() == {**BOTH, "client_secret": "new", "note": "ours", "nested": {"a": [1, None]}}
 
 
 def test_vault_keeps_the_version_before(bao):  # noqa: F811
     bao.put("versions", BOTH)
-    place = open_vault(parse_vault_uri(f"vault+http://{bao.host}/secret/versions")).place(None)
-    place.store({"client_secret": "new"})
+    place = open_vault(parse_vault_uri(f"vault+http://{bao.host}/secret/versions")).secret(None)
+    place.write({"client_secret": "new"})
     assert bao.version("versions") == 2
 
 
 def test_aws_keeps_the_version_before_and_a_proof_leaves_the_current_one(aws):  # noqa: F811
     aws.put("versions", BOTH)
-    place = open_vault(parse_vault_uri("aws-secretsmanager://eu-central-1/versions")).place(None)
-    place.prove()
+    place = open_vault(parse_vault_uri("aws-secretsmanager://eu-central-1/versions")).secret(None)
+    place.check_writable()
     assert aws.get("versions") == BOTH
-    place.store({"client_secret": "new"})
+    place.write({"client_secret": "new"})
     assert aws.get("versions", "AWSPREVIOUS") == BOTH
 
 
 def test_a_proof_fails_where_storing_would(bao, monkeypatch):  # noqa: F811
     bao.put("read-only", BOTH)
     monkeypatch.setenv("VAULT_TOKEN", bao.token_for("read-only", "read"))
-    place = open_vault(parse_vault_uri(f"vault+http://{bao.host}/secret/read-only")).place(None)
+    place = open_vault(parse_vault_uri(f"vault+http://{bao.host}/secret/read-only")).secret(None)
     with pytest.raises(VaultDenied):
-        place.prove()
+        place.check_writable()
     assert bao.version("read-only") == 1
 
 
