@@ -442,15 +442,15 @@ def test_a_secret_that_is_not_taken_is_told(rotating, api):
 
 def breaks(monkeypatch, *problems):
     """Storing meets these, one an attempt; None for none."""
-    real, left = TomlSection.store, list(problems)
+    real, left = TomlSection.write, list(problems)
 
-    def store(self, changes):
+    def write(self, changes):
         problem = left.pop(0) if left else None
         if problem is not None:
             raise problem
         real(self, changes)
 
-    monkeypatch.setattr(TomlSection, "store", store)
+    monkeypatch.setattr(TomlSection, "write", write)
 
 
 def test_storing_is_tried_three_times(rotating, monkeypatch):
@@ -478,7 +478,7 @@ def test_a_secret_that_cannot_be_stored_is_kept_in_a_private_file(rotating, monk
 
 
 def test_what_reads_back_differently_is_not_stored(rotating, monkeypatch):
-    monkeypatch.setattr(TomlSection, "store", lambda self, changes: None)
+    monkeypatch.setattr(TomlSection, "write", lambda self, changes: None)
     with pytest.raises(SecretNotKept, match="does not read back"):
         rotating(Say(body={"data": {"clientSecret": OPAQUE}}))
 
