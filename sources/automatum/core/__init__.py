@@ -1,5 +1,5 @@
-"""What everything else stands on: errors and exit codes, time, redaction, locks, the bounds of a run.
+"""Errors and exit codes, time, redaction, file locks, and the limits that a run sets itself.
 
-May import: nothing of this package.
+May import: no other package of the connector.
 Start with `errors`.
 """

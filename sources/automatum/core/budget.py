@@ -1,4 +1,4 @@
-"""The run's own bounds: requests, time, and being told to stop. The vendor's bounds are in `quota`."""
+"""The limits that a run sets itself: requests, time, and a signal to stop. `api.rate_limit` has the vendor's limits."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from .clock import Clock
 from .errors import BudgetSpent
 
 SLICE = 1.0
-"""Seconds; the longest sleep after which a wait looks whether it has been told to stop."""
-_AGAIN = "Run again; it goes on from here."
+"""Seconds; the longest sleep before a wait checks for a signal to stop."""
+_RUN_AGAIN = "Run again; it goes on from here."
 
 
 class Budget:
-    """What one run may spend. Safe to share between threads.
+    """What one run may spend. Thread-safe, because dlt reads resources in threads after `source.parallelize()`.
 
     Args:
         clock: Time.
-        max_requests: API requests that may be sent, retries included, token requests not; None for any number.
+        max_requests: API requests that the run may send, retries included, token requests excluded; None for no limit.
         max_seconds: Seconds from now; None for no deadline.
-        stop: Set when the run has been told to end, such as by a signal.
+        stop: Set this event to end the run, such as on a signal.
     """
 
     def __init__(
@@ -49,57 +49,53 @@ class Budget:
         return self._token_requests
 
     def check(self) -> None:
-        """Raise `BudgetSpent` when the run has been told to stop or its time is over."""
+        """Raise `BudgetSpent` if the run was told to stop or its time is over."""
         if self._stop is not None and self._stop.is_set():
-            raise BudgetSpent("The run was told to stop.", _AGAIN)
+            raise BudgetSpent("The run was told to stop.", _RUN_AGAIN)
         left = self.remaining_seconds()
         if left is not None and left <= 0:
-            raise BudgetSpent(f"The run's time of {self._max_seconds:g} seconds is over.", _AGAIN)
+            raise BudgetSpent(f"The run's time of {self._max_seconds:g} seconds is over.", _RUN_AGAIN)
 
     def check_request(self) -> None:
-        """Raise `BudgetSpent` when no further API request may be sent; count none."""
+        """Raise `BudgetSpent` if no further API request may be sent. Counts nothing."""
         self.check()
         with self._lock:
-            self._refuse_one_too_many()
+            self._check_count()
 
     def charge_request(self) -> None:
-        """Count an API request that is about to be sent; raise `BudgetSpent` instead if it would be one too many."""
+        """Count an API request before it is sent; raise `BudgetSpent` instead if it exceeds the limit."""
         self.check()
         with self._lock:
-            self._refuse_one_too_many()
+            self._check_count()
             self._requests += 1
 
     def charge_token_request(self) -> None:
-        """Count a token request that is about to be sent; these have no bound of their own, being a handful a day."""
+        """Count a token request before it is sent. Token requests have no limit: there are a few a day."""
         self.check()
         with self._lock:
             self._token_requests += 1
 
     def remaining_seconds(self) -> float | None:
-        """Seconds until the deadline, 0 when it is over; None without one."""
+        """Seconds until the deadline, 0 after it; None without a deadline."""
         return None if self._deadline is None else max(0.0, self._deadline - self._clock.monotonic())
 
     def pause(self, seconds: float) -> None:
-        """Sleep, in slices, so that a stop or the deadline ends it with `BudgetSpent`.
-
-        Args:
-            seconds: How long.
-        """
+        """Sleep for some seconds, in slices. A stop or the deadline ends the sleep with `BudgetSpent`."""
         end = self._clock.monotonic() + seconds
         self.check()
         while (left := end - self._clock.monotonic()) > 0:
             self._clock.sleep(wait_slice(left, self))
             self.check()
 
-    def _refuse_one_too_many(self) -> None:
+    def _check_count(self) -> None:
         if self._max_requests is not None and self._requests >= self._max_requests:
-            raise BudgetSpent(f"The run's budget of {self._max_requests} requests is spent.", _AGAIN)
+            raise BudgetSpent(f"The run's budget of {self._max_requests} requests is spent.", _RUN_AGAIN)
 
 
 def wait_slice(wait: float, budget: Budget) -> float:
-    """Seconds to sleep before looking again at a wait of this length.
+    """Seconds to sleep before a wait of this length checks the budget again.
 
-    Never so short that a clock would not move: a remainder of 1e-12 s added to a large reading is the same reading.
+    At least a millisecond: a clock with a large reading does not move by 1e-12 s, and the wait would never end.
     """
     left = budget.remaining_seconds()
     return max(0.001, min(wait, SLICE, wait if left is None else left))

@@ -1,4 +1,4 @@
-"""Time, injected everywhere, so that no test has to wait for it."""
+"""Time. Every module gets its clock as an argument, so no test waits for real time."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the connector asks of time."""
+    """The time functions that the connector uses."""
 
     def time(self) -> float:
-        """Seconds since the epoch; may step when the machine's clock is set."""
+        """Seconds since the epoch. They jump when the machine's clock is set."""
 
     def monotonic(self) -> float:
-        """Seconds that only ever grow; for ages and waits."""
+        """Seconds that never go back, for durations."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait; may return early when the run is told to stop (the caller looks at its `Budget`)."""
+        """Wait. It may return early when the run is told to stop; the caller checks its `Budget`."""
 
 
 class SystemClock:
-    """The machine's clock; a wait ends at once when `stop` is set.
+    """The machine's clock.
 
     Args:
-        stop: Set by whoever wants the run to end, such as a signal's receiver.
+        stop: Set this event to end a sleep at once.
     """
 
     def __init__(self, stop: threading.Event | None = None) -> None:
@@ -51,6 +51,6 @@ def utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, timezone.utc)
 
 
-def instant(epoch: float) -> str:
-    """Epoch seconds as ISO 8601 in UTC, to the second, rounded up."""
-    return datetime.fromtimestamp(math.ceil(epoch), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+def instant(seconds: float) -> str:
+    """Epoch seconds as ISO 8601 in UTC, rounded up to a whole second."""
+    return utc(math.ceil(seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,27 +1,29 @@
-"""Every way in which the connector refuses, and the exit code that goes with it.
+"""Every error that the connector raises, the exit code of each, and what to do about it.
 
     AutomatumError
-    ├── ConfigurationError            78  a setting is missing or wrong; names the key
-    ├── AccessError                   77
-    │   ├── CredentialsRefused            the token endpoint says no, or a fresh token is refused
-    │   ├── VaultDenied                   the vault that keeps the credentials does not let us read or write them
-    │   └── ScopeMissing                  the application was not granted what a table needs
-    ├── RequestError                      about one request; says method, path, status, server's words, next step
-    │   ├── ApiUnreachable            69  no usable answer in time: network, 5xx, HTML, broken JSON
-    │   ├── RequestRefused            69  understood and refused: a 4xx that no retry can change
-    │   └── NotThere                  78  404: not a path that the API knows, or a row that is gone
-    ├── MoreToDo                      75  ended cleanly before the work was done; come back later
-    │   ├── BudgetSpent                   --max-requests, --max-minutes, SIGTERM, SIGINT
-    │   ├── QuotaExhausted                a window is full for longer than we may wait
-    │   └── Busy                          another run, or a notebook, holds the pipeline or the DuckDB file
-    ├── Fault                         70  a defect of ours that ended one organization's sync, while others went on
-    ├── QuotaUnreachable              69  the Redis server that keeps the quota does not answer
-    ├── VaultUnreachable              69  the vault that keeps the credentials does not answer, or is sealed
-    ├── SecretNotKept                 69  a secret was regenerated, and could not be stored where it belongs
-    └── DestinationError              69  the warehouse refuses, cannot be reached, or broke while loading
+    ├── ConfigurationError            78  a setting is missing or wrong
+    ├── AccessError                   77  the API refuses access
+    │   ├── CredentialsRefused            the client id or secret is not accepted
+    │   ├── VaultDenied                   the vault refuses access to the credentials
+    │   └── ScopeMissing                  the OAuth application lacks a scope
+    ├── RequestError                      an HTTP request failed
+    │   ├── ApiUnreachable            69  no usable response: network, timeout, 5xx, HTML, broken JSON
+    │   ├── RequestRefused            69  a 4xx response that no retry can change
+    │   └── NotThere                  78  404: a wrong path, or a row that no longer exists
+    ├── MoreToDo                      75  the run ended cleanly before its work was done
+    │   ├── BudgetSpent                   --max-requests, --max-minutes, SIGTERM or SIGINT
+    │   ├── QuotaExhausted                the rate limit requires a longer wait than the run allows
+    │   └── Busy                          another process holds the pipeline or the DuckDB file
+    ├── Fault                         70  a defect of the connector in the sync of one organization
+    ├── QuotaUnreachable              69  the Redis server that counts the requests does not answer
+    ├── VaultUnreachable              69  the vault does not answer, or is sealed
+    ├── SecretNotKept                 69  a regenerated secret could not be stored
+    └── DestinationError              69  the destination refuses, cannot be reached, or failed while loading
 
-No error carries a request or response object, a header or a body: those hold secrets and customers' data (I6).
-Exit codes are those of BSD's sysexits.h: 65 EX_DATAERR, 69 EX_UNAVAILABLE, 75 EX_TEMPFAIL, 77 EX_NOPERM, 78 EX_CONFIG.
+Every error has a `message`, a `next_step` and an `exit_code`. No error carries a request, a response, a header or a
+body, because those hold secrets and customers' data (I6).
+The exit codes are those of BSD's sysexits.h: 65 EX_DATAERR, 69 EX_UNAVAILABLE, 70 EX_SOFTWARE, 75 EX_TEMPFAIL,
+77 EX_NOPERM, 78 EX_CONFIG.
 """
 
 from __future__ import annotations
@@ -34,18 +36,22 @@ EXIT_COMPLETE = 0
 EXIT_INCOMPLETE = 65
 EXIT_UNREACHABLE = 69
 EXIT_SOFTWARE = 70
-"""A fault of ours (EX_SOFTWARE)."""
 EXIT_MORE_TO_DO = 75
 EXIT_ACCESS = 77
 EXIT_CONFIGURATION = 78
 
 
 class AutomatumError(Exception):
-    """Base of all errors that the connector raises on purpose.
+    """Base class of all errors that the connector raises on purpose.
+
+    Catch it around a sync or a push to handle every expected failure. Any other exception is a defect.
 
     Args:
-        message: What is wrong, in one sentence.
-        next_step: What the reader can do about it.
+        message: What happened and why, in one sentence. It holds no secret.
+        next_step: What to do next; empty if there is nothing to add.
+
+    Attributes:
+        exit_code: Exit code of a process that this error ends.
     """
 
     exit_code: ClassVar[int] = EXIT_UNREACHABLE
@@ -56,7 +62,7 @@ class AutomatumError(Exception):
         super().__init__(f"{message} {next_step}".strip())
 
     def as_json(self) -> dict[str, object]:
-        """What, what to do, and the exit code that it stands for."""
+        """The error as it appears under `errors` of `--json`: `type`, `message`, `next_step`, `exit_code`."""
         return {
             "type": type(self).__name__,
             "message": self.message,
@@ -66,11 +72,13 @@ class AutomatumError(Exception):
 
 
 class ConfigurationError(AutomatumError):
-    """A setting is missing or wrong.
+    """A setting, an argument or an environment variable is missing or wrong.
+
+    Correct the setting that `key` names, then run again.
 
     Args:
-        key: The setting's name, such as `sources.automatum.base_url`.
-        message: What is wrong with it.
+        key: Name of the setting, such as `sources.automatum.base_url`.
+        message: What is wrong with its value. It does not repeat a secret value.
         next_step: What to write instead.
     """
 
@@ -82,21 +90,33 @@ class ConfigurationError(AutomatumError):
 
 
 class AccessError(AutomatumError):
-    """The vendor does not let us in."""
+    """The API refuses access.
+
+    The cause is the credentials, the scopes of the OAuth application, or the plan of the organization. A retry does not
+    help; change the access first.
+    """
 
     exit_code = EXIT_ACCESS
 
 
 class CredentialsRefused(AccessError):
-    """Client id or secret are wrong, or the application was deleted or its secret regenerated."""
+    """The API does not accept the client id or the client secret.
+
+    Verify both. They stop working when the application is deleted or its secret is regenerated.
+    """
 
 
 class VaultDenied(AccessError):
-    """The vault that keeps the credentials does not let us in, or not to this secret."""
+    """The vault refuses access to the secret that holds the credentials.
+
+    Log in to the vault again, or extend the policy so that it covers the secret that the message names.
+    """
 
 
 class ScopeMissing(AccessError):
-    """The OAuth application lacks a scope that was asked for.
+    """The OAuth application lacks a scope that a requested table or a push needs.
+
+    Add the scope in the dashboard. The next run fetches a new token, which carries it.
 
     Args:
         missing: Table name to the scope that it needs.
@@ -106,24 +126,23 @@ class ScopeMissing(AccessError):
     def __init__(self, missing: dict[str, str], granted: frozenset[str]) -> None:
         self.missing = missing
         self.granted = granted
-        wanted = ", ".join(f"{table} needs {scope}" for table, scope in missing.items())
-        have = " ".join(sorted(granted)) or "none"
+        needed = ", ".join(f"{table} needs {scope}" for table, scope in missing.items())
         super().__init__(
-            f"The OAuth application lacks scopes: {wanted} (granted: {have}).",
+            f"The OAuth application lacks scopes: {needed} (granted: {' '.join(sorted(granted)) or 'none'}).",
             "Add them in the Automatum dashboard under Settings > Integrations > API Access; "
             "the next run takes a new token, which carries them.",
         )
 
 
 class RequestError(AutomatumError):
-    """About one request.
+    """An HTTP request to the API failed. Base class of the errors about one request.
 
     Args:
         method: HTTP method.
         path: Path below the host, without the query.
-        status: HTTP status, or the envelope's `code` where that is not 2xx; None if no answer came.
-        detail: What the server said, shortened and redacted; or what the network did.
-        next_step: What the reader can do about it.
+        status: HTTP status, or the envelope's `code` where that is not 2xx. None if no response arrived.
+        detail: The server's message, shortened and redacted; or the failure of the network.
+        next_step: What to do next.
     """
 
     def __init__(self, method: str, path: str, status: int | None, detail: str, next_step: str = "") -> None:
@@ -136,16 +155,22 @@ class RequestError(AutomatumError):
 
 
 class ApiUnreachable(RequestError):
-    """No usable answer within attempts and deadline."""
+    """The API gave no usable response within the retries and the deadline.
+
+    Run again later. If it persists, check the network, a proxy, and `sources.automatum.base_url`. After a POST, the
+    outcome may be unknown; the message says so.
+    """
 
     exit_code = EXIT_UNREACHABLE
 
 
 class RequestRefused(RequestError):
-    """The API understood the request and refused it; asking again would change nothing.
+    """The API understood the request and refused it. A retry does not help.
+
+    Correct what the message and `fields` name.
 
     Attributes:
-        fields: The envelope's `errors`: pairs of field and message; empty if it had none.
+        fields: The `errors` of the response as pairs of field and message; empty if there were none.
     """
 
     exit_code = EXIT_UNREACHABLE
@@ -164,18 +189,23 @@ class RequestRefused(RequestError):
 
 
 class NotThere(RequestRefused):
-    """404."""
+    """The API answered 404.
+
+    For a list or a report, the path is wrong: override it in the configuration. For a row, the row no longer exists.
+    """
 
     exit_code = EXIT_CONFIGURATION
 
 
 class MoreToDo(AutomatumError):
-    """The run ends before its work is done; what was read is loaded, and the next run goes on from there.
+    """The run ended cleanly before its work was done.
+
+    What was read is loaded. Run again, at `resume_at` if it is set; the next run continues where this one ended.
 
     Args:
-        message: Why it ends.
-        next_step: What to do.
-        resume_at: Epoch seconds at which coming back makes sense; None for at once.
+        message: Why the run ended.
+        next_step: What to do next.
+        resume_at: Epoch seconds from which a new run can proceed; None for at once.
     """
 
     exit_code = EXIT_MORE_TO_DO
@@ -185,47 +215,67 @@ class MoreToDo(AutomatumError):
         super().__init__(message, next_step)
 
     def as_json(self) -> dict[str, object]:
-        """The same, and when to come back."""
+        """As `AutomatumError.as_json`, with `resume_at` in ISO 8601."""
         return {**super().as_json(), "resume_at": None if self.resume_at is None else instant(self.resume_at)}
 
 
 class BudgetSpent(MoreToDo):
-    """The run's own bounds are reached: requests, minutes, or a signal."""
+    """The run reached its own limit: `--max-requests`, `--max-minutes`, or a signal to stop.
+
+    Run again, or raise the limit.
+    """
 
 
 class QuotaExhausted(MoreToDo):
-    """A window of the vendor's quota is full for longer than this run may wait."""
+    """The API's rate limit requires a longer wait than this run allows.
+
+    Run again at `resume_at`, or allow a longer wait (`--max-wait`, without `--no-wait`).
+    """
 
 
 class Busy(MoreToDo):
-    """Another run holds the pipeline, or another program the DuckDB file, for longer than this one may wait (I7)."""
+    """Another process holds the pipeline or the DuckDB file for longer than the lock wait (I7).
+
+    Close the program that the message names, or wait longer (`--lock-wait`).
+    """
 
 
 class Fault(AutomatumError):
-    """A defect of the connector. Where it ends the run, the run says so itself; this is for one part of a run."""
+    """A defect of the connector that ended the sync of one organization, while the others continued.
+
+    Report it with the traceback of the log.
+    """
 
     exit_code = EXIT_SOFTWARE
 
 
 class QuotaUnreachable(AutomatumError):
-    """The server that keeps the quota for several machines cannot be reached; without it no request is sent."""
+    """The server that counts the requests of several machines cannot be reached, so no request is sent.
+
+    Start the Redis server, or correct `sources.automatum.quota_url`.
+    """
 
     exit_code = EXIT_UNREACHABLE
 
 
 class VaultUnreachable(AutomatumError):
-    """The vault that keeps the credentials gives no usable answer."""
+    """The vault that holds the credentials gives no usable response.
+
+    Check whether it is sealed or down, then the network and a proxy. Then run again.
+    """
 
     exit_code = EXIT_UNREACHABLE
 
 
 class SecretNotKept(AutomatumError):
-    """A secret was regenerated, or may have been, and the new one is not where it belongs.
+    """A client secret was regenerated, or may have been, and the new secret could not be stored.
+
+    Take the new secret from the file `kept_at` and store it by hand; then delete the file.
 
     Args:
         message: What went wrong.
-        next_step: What to do.
-        kept_at: File that holds the new secret; None if nothing does.
+        next_step: What to do next.
+        kept_at: File that holds the new secret; None if no file holds it.
     """
 
     exit_code = EXIT_UNREACHABLE
@@ -235,11 +285,14 @@ class SecretNotKept(AutomatumError):
         super().__init__(message, next_step)
 
     def as_json(self) -> dict[str, object]:
-        """The same, and the file that holds the new secret."""
+        """As `AutomatumError.as_json`, with `kept_at`."""
         return {**super().as_json(), "kept_at": self.kept_at}
 
 
 class DestinationError(AutomatumError):
-    """The destination refuses, cannot be reached, or broke while loading."""
+    """The destination refuses the connection, cannot be reached, or failed while loading.
+
+    Check its credentials and its state, then run again. The next sync loads what is missing.
+    """
 
     exit_code = EXIT_UNREACHABLE

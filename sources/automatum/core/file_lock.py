@@ -1,8 +1,8 @@
-"""One writer (I7): an OS lock for each pipeline and each DuckDB file, and a look at who holds the file itself.
+"""One writer (I7): an exclusive lock of the operating system for each pipeline and each DuckDB file.
 
-The lock is the operating system's, so that it goes when its holder goes, in whatever way. Who holds it is written down
-beside it, for the message of those who wait. A notebook knows nothing of our locks; DuckDB itself then refuses, and
-names the process.
+The operating system releases the lock when the process ends, however it ends. A file beside the lock names its owner,
+for the message of the processes that wait. A notebook takes no such lock: DuckDB itself refuses a second program and
+names the process (see `warehouse.duckdb_file`).
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from .clock import Clock, instant
 from .errors import Busy, ConfigurationError
 
 WAIT = 60.0
-"""Seconds that a run waits for another by default: longer than a notebook's query, shorter than a cron's patience."""
+"""Seconds that a run waits for a lock by default: longer than a query of a notebook, shorter than a cron interval."""
 POLL = 0.25
 _WAIT_LONGER = "Run again when it has ended, or wait longer (--lock-wait SECONDS)."
 
 
 @contextlib.contextmanager
 def exclusive_lock(path: Path, what: str, role: str, *, wait: float, clock: Clock, budget: Budget) -> Iterator[None]:
-    """Hold a lock for as long as the block takes.
+    """Hold an exclusive lock while the block runs.
 
     Args:
-        path: The lock's file; beside it lies who holds it.
-        what: What is locked, for the message.
-        role: What the holder does, for the message of those who wait.
-        wait: Seconds to wait for it.
+        path: The lock file. The file `<path>.holder` names the process that holds it.
+        what: What is locked, for the error message.
+        role: What this process does, for the error message of other processes.
+        wait: Seconds to wait for the lock.
         clock: Time.
-        budget: Bounds of the run, which also end the wait.
+        budget: Limits of the run; they also end the wait.
 
     Raises:
-        Busy: Another holds it for longer than that.
+        Busy: Another process held the lock for longer than `wait`.
         BudgetSpent: The run was told to stop, or its time is over.
-        ConfigurationError: The folder cannot be written to.
+        ConfigurationError: The folder is not writable.
     """
     lock = FileLock(path)
     deadline = clock.monotonic() + wait
@@ -53,15 +53,15 @@ def exclusive_lock(path: Path, what: str, role: str, *, wait: float, clock: Cloc
                 break
             except Timeout:
                 if clock.monotonic() >= deadline:
-                    raise Busy(f"{what} is in use by {_holder(path)}.", _WAIT_LONGER) from None
+                    raise Busy(f"{what} is in use by {_owner(path)}.", _WAIT_LONGER) from None
                 budget.pause(min(POLL, max(0.001, deadline - clock.monotonic())))
     except OSError as error:
         raise ConfigurationError(
-            str(path.parent), f"no lock can be made there: {error.strerror}.", "Name a folder that can be written to."
+            str(path.parent), f"the lock file cannot be created: {error.strerror}.", "Name a folder that is writable."
         ) from None
     note = _note(path)
     try:
-        _write_down(note, role, clock)
+        _write_owner(note, role, clock)
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -73,16 +73,16 @@ def _note(path: Path) -> Path:
     return path.with_name(path.name + ".holder")
 
 
-def _write_down(note: Path, role: str, clock: Clock) -> None:
-    holder = {"pid": os.getpid(), "host": platform.node(), "role": role, "since": instant(clock.time())}
-    # Nobody needs it but for a message; a full disk shows elsewhere.
+def _write_owner(note: Path, role: str, clock: Clock) -> None:
+    owner = {"pid": os.getpid(), "host": platform.node(), "role": role, "since": instant(clock.time())}
+    # The file only serves a message, and a full disk is reported elsewhere.
     with contextlib.suppress(OSError):
-        note.write_bytes(orjson.dumps(holder))
+        note.write_bytes(orjson.dumps(owner))
 
 
-def _holder(path: Path) -> str:
+def _owner(path: Path) -> str:
     try:
-        one = orjson.loads(_note(path).read_bytes())
-        return f"{one['role']}, process {one['pid']} on {one['host']}, since {one['since']}"
+        owner = orjson.loads(_note(path).read_bytes())
+        return f"{owner['role']}, process {owner['pid']} on {owner['host']}, since {owner['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another run"

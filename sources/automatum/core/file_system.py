@@ -1,23 +1,23 @@
-"""What a path lies on: a network file system has no locks that hold."""
+"""Recognizes network file systems, on which file locks are not reliable."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 NETWORK = ("nfs", "cifs", "smb", "afs", "afpfs", "ceph", "gfs", "glusterfs", "gpfs", "lustre", "ocfs", "beegfs")
-"""Beginnings of the names of file systems on which SQLite's locks do not hold between machines (sqlite.org/faq)."""
+"""Prefixes of file systems on which SQLite's locks do not work between machines (sqlite.org/faq)."""
 
 
 def network_file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
-    """The kind of network file system that a path lies on; empty if none, or where the system does not tell.
+    """The type of the network file system that holds a path; empty if it is local or the system does not tell.
 
     Args:
-        path: A file or folder; need not exist.
-        mounts: What is mounted, as Linux tells it (proc_pid_mountinfo(5)).
+        path: A file or folder; it need not exist.
+        mounts: The list of mounts in Linux format (proc_pid_mountinfo(5)).
     """
     try:
         lines = mounts.read_text().splitlines()
-        place = path.absolute().resolve()
+        target = path.absolute().resolve()
     except OSError:
         return ""
     kind, longest = "", -1
@@ -27,7 +27,7 @@ def network_file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo"))
         if len(fields) < 5 or not facts:
             continue
         point = Path(fields[4].replace("\\040", " "))
-        if (place == point or point in place.parents) and len(point.parts) >= longest:
+        if (target == point or point in target.parents) and len(point.parts) >= longest:
             kind, longest = facts[0], len(point.parts)
     name = kind.removeprefix("fuse.")
     return kind if name.startswith(NETWORK) or name in ("sshfs", "s3fs", "rclone", "fuse.rclone") else ""

@@ -1,8 +1,8 @@
-"""Keeps secrets out of every text that leaves the connector (I6).
+"""Keeps secrets out of logs, errors and reports (I6).
 
-Two nets: the secrets that this process was given are blotted out wherever they appear, and so is whatever looks like
-one (bearer tokens, JSON web tokens, form fields that carry secrets). `apiKey` is left alone: in the vendor's metering
-body it is the name of a dimension (`guide/api-integration`), not a credential.
+`redact` replaces the secrets that were registered, and texts that look like secrets: bearer tokens, JSON web tokens,
+and fields such as `client_secret`. It leaves `apiKey` alone: in the vendor's metering body that is the name of a
+dimension (`guide/api-integration`), not a credential.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 
 REDACTED = "***"
 _SHORTEST = 6
-"""Characters; a shorter secret would blot out ordinary words."""
+"""Characters. A shorter secret would match ordinary words."""
 
 _secrets: set[str] = set()
 _PATTERNS = (
@@ -28,13 +28,13 @@ _PATTERNS = (
 
 
 def register_secret(secret: str | None) -> None:
-    """Blot out this text from now on, in its plain and in its URL-encoded form."""
+    """Redact this text from now on, plain and URL-encoded. Ignores None and texts of fewer than 6 characters."""
     if secret and len(secret) >= _SHORTEST:
         _secrets.update({secret, quote(secret, safe=""), quote_plus(secret)})
 
 
 def redact(text: str) -> str:
-    """The text without secrets."""
+    """Return the text with every secret replaced by `***`."""
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, REDACTED)
     for pattern in _PATTERNS:
@@ -43,14 +43,14 @@ def redact(text: str) -> str:
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts each record's message, arguments included, and its traceback."""
+    """Redacts the message, the arguments and the traceback of each log record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite the record in place; always lets it through."""
+        """Redact the record in place. Always returns True."""
         try:
             message = record.getMessage()
         except (TypeError, ValueError):
-            # Arguments that do not fit their text: whoever shows the record will complain, with both apart.
+            # The arguments do not fit the format; the handler reports that and prints both, so redact each of them.
             message = str(record.msg)
             record.args = tuple(redact(str(one)) for one in record.args or ())
         clean = redact(message)
@@ -64,7 +64,7 @@ class RedactingFilter(logging.Filter):
 
 
 def redact_logging() -> None:
-    """Redact what our logger, dlt's and urllib3's say, whoever listens to them. Calling it twice does no harm."""
+    """Redact the log records of the connector, dlt and urllib3 for every handler. Safe to call twice."""
     for name in ("automatum", "dlt", "urllib3", "urllib3.connectionpool"):
         logger = logging.getLogger(name)
         if not any(isinstance(one, RedactingFilter) for one in logger.filters):

@@ -1,4 +1,4 @@
-"""What a run has come to, in one line: for a log file, a mail from cron, a chat."""
+"""The result of a run in one line, for a log file, a mail from cron, or a chat."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .errors import (
 from .redaction import redact
 
 _MOST_NAMED = 3
-"""Further errors whose kind is said; a line is to be read."""
+"""Number of further errors whose type is named, to keep the line short."""
 _NO_STEP = "Run again; with --debug each request is shown."
 _SIGNS = (("inserted", "+"), ("updated", "~"), ("deleted", "-"))
 
@@ -34,18 +34,18 @@ def result_line(
     resume_at: float | None = None,
     brief: bool = False,
 ) -> str:
-    """One line: what ran, its verdict, what changed, what it cost; then what is wrong, and the next step.
+    """Format one line: command, verdict, changes and cost; then the first error and its next step.
 
     Args:
         command: Such as `sync`, or `sync emea`.
-        verdict: `complete`, `incomplete`, `more_to_do`, `dry_run`.
-        exit_code: Of the process.
-        changes: Such as `customers +3 ~2`.
-        cost: Such as `11 requests, 4.2 s`.
-        reasons: Why it is not complete, where no error says it.
-        errors: What went wrong, worst first, each with the organization that it went wrong for, or an empty text.
-        resume_at: Epoch seconds at which to come back.
-        brief: Leave out what others said: a server or database may repeat customers' data.
+        verdict: Such as `complete`, `incomplete`, `more_to_do`, `dry_run`.
+        exit_code: Exit code of the process.
+        changes: Changed tables, such as `customers +3 ~2`.
+        cost: Requests and time, such as `11 requests, 4.2 s`.
+        reasons: Why the run is not complete; shown when there is no error.
+        errors: Pairs of organization (or an empty text) and error, worst first.
+        resume_at: Epoch seconds at which to run again.
+        brief: Leave out the messages of servers and databases, which may repeat customers' data.
     """
     failed = list(errors)
     code = f" (exit {exit_code})" if exit_code != EXIT_COMPLETE else ""
@@ -72,27 +72,27 @@ def _named(organization: str, text: str) -> str:
 
 
 def format_changes(tables: Mapping[str, Mapping[str, object]]) -> list[str]:
-    """What has changed, such as `customers +3 ~2 -1`; nothing of tables where nothing has.
+    """Format the changed tables, such as `customers +3 ~2 -1`. Unchanged tables are left out.
 
     Args:
-        tables: Table to its numbers `inserted`, `updated`, `deleted`.
+        tables: Table name to its counts `inserted`, `updated` and `deleted`.
     """
-    said = []
+    lines = []
     for table, figures in tables.items():
         counts = [f"{sign}{figures[name]}" for name, sign in _SIGNS if figures[name]]
         if counts:
-            said.append(" ".join([table, *counts]))
-    return said
+            lines.append(" ".join([table, *counts]))
+    return lines
 
 
 def without_server_text(error: AutomatumError) -> str:
-    """What is wrong, without what a server or a database said of it: that comes after a colon, if at all."""
+    """The message of an error without the text of a server or a database, which follows the first colon."""
     if isinstance(error, ScopeMissing):
         return error.message
     if isinstance(error, CredentialsRefused):
         return "The API refuses the credentials."
     if isinstance(error, RequestError):
-        # The path may name a row: what follows the list's name is left out.
+        # The path may name a row, so keep `/api/v1/<list>` only.
         path = "/".join(error.path.split("/")[:4])
         return f"{error.method} {path} " + ("gave no answer" if error.status is None else f"answered {error.status}")
     if isinstance(error, ConfigurationError):
@@ -101,5 +101,5 @@ def without_server_text(error: AutomatumError) -> str:
 
 
 def verdict_for(error: AutomatumError) -> str:
-    """The verdict of a run that this error ended before it had one."""
+    """The verdict of a run that this error ended before it had a verdict."""
     return "more_to_do" if isinstance(error, MoreToDo) else "incomplete"
