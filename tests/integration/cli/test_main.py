@@ -30,6 +30,7 @@ def contents(path):
     return data.decode("utf-8", "replace")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trouble", ["none", "revoked", "echoed", "wrong secret", "list is html", "destination breaks", "unreachable"]
 )

@@ -237,6 +237,7 @@ def test_a_filtered_or_bounded_sweep_deletes_nothing(site):
     assert (site.sync("customers").code, site.dead("customers")) == (0, set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "fault", "code"),
     [

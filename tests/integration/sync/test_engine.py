@@ -177,6 +177,7 @@ def test_a_wrong_secret_is_the_vendors_word_and_ours(small, desk):
     assert len(small.requests("/oauth/token")) == 1
 
 
+@pytest.mark.slow
 def test_a_wrong_secret_leaves_a_database_as_it_is(small, desk):
     """I1: an earlier sync's tables survive."""
     assert desk.sync().code == 0
