@@ -27,7 +27,7 @@ from .sync.resources import _declared
 from .sync.results import Chunk
 from .sync.selection import Selection, select_rows
 from .sync.table_sync import TableSync
-from .warehouse.dataset import refuse_other_kind
+from .warehouse.dataset import check_organization_kind
 from .warehouse.dlt_internals import load_id, loading_pipeline
 
 logger = logging.getLogger("automatum")
@@ -74,7 +74,7 @@ def automatum_source(
             return
         pipeline = loading_pipeline()
         if pipeline:
-            refuse_other_kind(pipeline, bool(settings.organization))
+            check_organization_kind(pipeline, bool(settings.organization))
         yield from run.extract(pipeline, Chunk(), load_id())
         result = run.result
         if result.error:

@@ -30,8 +30,8 @@ from ..sync.multi_org import SeveralSummary, sync_several
 from ..sync.run import sync_one
 from ..sync.selection import select_rows
 from ..warehouse.dataset import has_organizations, last_sweeps
-from ..warehouse.duckdb_file import refresh
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, checked_copy
+from ..warehouse.duckdb_file import refresh_copy
+from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, check_copy_path
 from . import render
 from .apps import apps_app
 from .options import (
@@ -127,7 +127,7 @@ def sync(
         clock = SystemClock(stop)
         budget = Budget(clock, max_seconds=None if max_minutes is None else max_minutes * 60, stop=stop)
         warehouse = Target(destination, dataset, database)
-        copy = None if read_copy is None else checked_copy(warehouse, read_copy)
+        copy = None if read_copy is None else check_copy_path(warehouse, read_copy)
         names: Sequence[str] = organization or organization_names()
         patience = longest_wait(no_wait, max_wait)
 
@@ -138,7 +138,7 @@ def sync(
             return open_session(settings, clock, stop, max_requests, None if left is None else left / 60, patience)
 
         first = None if names else connect(None)
-        with warehouse.written_by("automatum sync", clock, budget, lock_wait) as free:
+        with warehouse.exclusive_writer("automatum sync", clock, budget, lock_wait) as free:
 
             def sync_it(session: ApiSession) -> Summary:
                 with render.Progress(session, quiet) as progress:
@@ -166,7 +166,7 @@ def sync(
                 summary.summaries = {name: summary.summaries[name] for name in names}
             if copy and not warehouse.missing:
                 free()
-                refresh(database, copy)
+                refresh_copy(database, copy)
         return reporter.finished(summary, summary.as_json(), lambda: render.show_sync(summary))
 
     reporter = Reporter("sync", as_json, quiet, notify, notify_on)

@@ -24,9 +24,9 @@ from ..metering.options import PushOptions
 from ..metering.push import send_planned
 from ..metering.run import run_push
 from ..metering.usage.sql import read_dicts
-from ..warehouse.dataset import prepare
+from ..warehouse.dataset import prepare_dataset
 from ..warehouse.pipeline import name_pipeline, open_pipeline
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, alone
+from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, exclusive_pipeline
 from . import render_push as display
 from .options import (
     Database,
@@ -254,8 +254,8 @@ def push_export(
         budget, name = Budget(clock), name_pipeline(organization)
         with (
             _ledger(ledger_url, organization) as ledger,
-            warehouse.written_by("automatum push export", clock, budget, lock_wait),
-            alone(name, pipelines_dir, clock, budget, lock_wait),
+            warehouse.exclusive_writer("automatum push export", clock, budget, lock_wait),
+            exclusive_pipeline(name, pipelines_dir, clock, budget, lock_wait),
         ):
             settings = resolve_settings(with_credentials=False, organization=organization)
             # A working folder of its own: dlt would load what a killed sync has left there, wherever it was for, and
@@ -263,7 +263,7 @@ def push_export(
             own = f"{name}__ledger"
             pipeline = open_pipeline(warehouse.open(own), dataset, pipelines_dir, own)
             pipeline._delete_pending_packages()
-            prepare(pipeline, bool(settings.organization))
+            prepare_dataset(pipeline, bool(settings.organization))
             loaded = export_ledger(ledger, pipeline, settings.owner, settings.table_format)
         say(loaded, as_json, lambda: display.show_export(loaded))
         return EXIT_COMPLETE

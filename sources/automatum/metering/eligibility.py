@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..endpoints import CUSTOMERS, ENTITLEMENTS
 from ..schema.arrow_tables import DELETED_AT
-from ..warehouse.dataset import query
-from ..warehouse.sql import moment
+from ..warehouse.dataset import read_columns
+from ..warehouse.sql import as_utc
 from .model import Line
 
 if TYPE_CHECKING:
@@ -124,14 +124,14 @@ def read_eligibility(pipeline: SupportsPipeline, organization_id: str | None = N
     dimensions: dict[str, set[str]] = defaultdict(set)
     if entitlements is not None:
         columns = (_DIMENSIONS.parent_key, "key")
-        for parent, key in query(pipeline, _DIMENSIONS.table, columns, organization_id=organization_id):
+        for parent, key in read_columns(pipeline, _DIMENSIONS.table, columns, organization_id=organization_id):
             if parent and key:
                 dimensions[parent].add(key)
     return Eligibility(customers, entitlements, dict(dimensions))
 
 
 def _read_customers(pipeline: SupportsPipeline, organization_id: str | None) -> dict[str, _Customer] | None:
-    rows = query(pipeline, CUSTOMERS.table, ("id", "vendor", DELETED_AT), organization_id=organization_id)
+    rows = read_columns(pipeline, CUSTOMERS.table, ("id", "vendor", DELETED_AT), organization_id=organization_id)
     found: dict[str, _Customer] = {}
     for id_, vendor, deleted_at in rows:
         found[id_] = _Customer(_lower(vendor), deleted_at is not None)
@@ -152,7 +152,7 @@ def _read_entitlements(pipeline: SupportsPipeline, organization_id: str | None) 
     )
     found: dict[str, list[_Entitlement]] = defaultdict(list)
     linked = False
-    for id_, customer_id, listing_id, vendor, status, start, end, expires_at, deleted_at in query(
+    for id_, customer_id, listing_id, vendor, status, start, end, expires_at, deleted_at in read_columns(
         pipeline, ENTITLEMENTS.table, columns, organization_id=organization_id
     ):
         linked = linked or bool(customer_id)
@@ -169,4 +169,4 @@ def _lower(value: Any) -> str | None:
 
 
 def _day(value: Any) -> date | None:
-    return moment(value).astimezone(timezone.utc).date() if value else None
+    return as_utc(value).astimezone(timezone.utc).date() if value else None

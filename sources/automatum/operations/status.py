@@ -11,8 +11,8 @@ from ..core.clock import utc
 from ..endpoints import ORGANIZATION
 from ..schema.arrow_tables import EXTRA
 from ..sync.prior_state import last_verdict
-from ..warehouse.dataset import has_organizations, query
-from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, json_object, moment
+from ..warehouse.dataset import has_organizations, read_columns
+from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, as_utc, json_object
 
 _COLUMNS = (
     "table_name", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",
@@ -31,7 +31,7 @@ def status(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
         DestinationError: The destination cannot be reached or read.
     """
     if has_organizations(pipeline):
-        names = dict.fromkeys(name for (name,) in query(pipeline, SWEEPS_TABLE, (ORGANIZATION,)))
+        names = dict.fromkeys(name for (name,) in read_columns(pipeline, SWEEPS_TABLE, (ORGANIZATION,)))
         return {"organizations": {name: _status(pipeline, now, name) for name in sorted(names)}}
     return _status(pipeline, now, None)
 
@@ -40,20 +40,20 @@ def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None)
     present = utc(now)
     tables: dict[str, Any] = {}
     verdicts: dict[str, list[tuple[datetime, str, dict[str, Any]]]] = {}
-    for row in query(pipeline, SWEEPS_TABLE, _COLUMNS, "finished_at", organization_id):
+    for row in read_columns(pipeline, SWEEPS_TABLE, _COLUMNS, "finished_at", organization_id):
         facts = dict(zip(_COLUMNS, row, strict=True))
-        table, finished = facts.pop("table_name"), moment(facts.pop("finished_at"))
+        table, finished = facts.pop("table_name"), as_utc(facts.pop("finished_at"))
         verdicts.setdefault(table, []).append((finished, facts["verdict"], json_object(facts.pop(EXTRA))))
         if table not in tables:
             age = round((present - finished).total_seconds())
             tables[table] = {**facts, "reason": facts["reason"] or "", "finished_at": finished, "age_seconds": age}
     under_way: dict[str, Any] = {}
     columns = ("table_name", "page", "total", "read_at")
-    for table, page, total, read_at in query(pipeline, PAGES_TABLE, columns, organization_id=organization_id):
+    for table, page, total, read_at in read_columns(pipeline, PAGES_TABLE, columns, organization_id=organization_id):
         over = last_verdict(verdicts.get(table, ()))
-        if over and moment(read_at) < over:
+        if over and as_utc(read_at) < over:
             continue
-        so_far = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": moment(read_at)})
+        so_far = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": as_utc(read_at)})
         so_far["pages"] = max(so_far["pages"], page)
-        so_far["last_read_at"] = max(so_far["last_read_at"], moment(read_at))
+        so_far["last_read_at"] = max(so_far["last_read_at"], as_utc(read_at))
     return {"tables": tables, "under_way": under_way}

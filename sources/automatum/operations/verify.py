@@ -12,7 +12,7 @@ from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE
 from ..endpoints import ORGANIZATION, Endpoint
 from ..schema.arrow_tables import DELETED_AT, ROW_HASH
 from ..sync.history import IS_DELETED, VERSION, history_table
-from ..warehouse.dataset import count
+from ..warehouse.dataset import count_rows
 
 Rule = tuple[str, str, str, tuple[str, ...]]
 """Table, what must hold, a query for what breaks it, and the tables that the query names."""
@@ -92,7 +92,7 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verific
         rules += _history_rules(endpoint)
         names = {"key": key, "parent": endpoint.children[0].parent_key if endpoint.children else key}
         for about, rule, text, tables in rules:
-            broken = count(pipeline, text, tables, {**names, **_NAMES})
+            broken = count_rows(pipeline, text, tables, {**names, **_NAMES})
             if broken is not None:
                 found.findings.append(Finding(about, rule, broken))
     return found

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..schema.arrow_tables import LOAD_ID, Row, Table, child_schema
 from ..schema.tombstones import marked_deleted
-from ..warehouse.dataset import read_rows
+from ..warehouse.dataset import read_rows_by_key
 from .history import History
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def delete_rows(
         history: Keeps versions; None to keep none.
     """
     endpoint = table.endpoint
-    rows = read_rows(pipeline, endpoint.table, endpoint.row_key, keys, table.organization_id)
+    rows = read_rows_by_key(pipeline, endpoint.table, endpoint.row_key, keys, table.organization_id)
     for child in endpoint.children:
         if hard:
             emptied = [
@@ -39,7 +39,7 @@ def delete_rows(
             ]
             yield from ((name, arrow) for name, arrow in table.arrow(emptied) if name == child.table)
         else:
-            found = read_rows(pipeline, child.table, child.parent_key, keys, table.organization_id)
+            found = read_rows_by_key(pipeline, child.table, child.parent_key, keys, table.organization_id)
             if found:
                 schema = child_schema(child, endpoint.by_organization)
                 yield child.table, marked_deleted(schema, found, now)

@@ -24,9 +24,9 @@ from ..core.errors import (
     ScopeMissing,
 )
 from ..core.result_line import format_changes, result_line
-from ..warehouse.dataset import prepare, prune_pages
+from ..warehouse.dataset import delete_page_records, prepare_dataset
 from ..warehouse.load import Loader
-from ..warehouse.merge_strategy import merge_strategy_of, refuse_other_format
+from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
 from .resources import chunk_source
 from .results import Chunk, Counts, Verdict
 from .resume import SyncSession, take_up
@@ -187,10 +187,10 @@ def sync(
     chosen = connection.select(named, "argument TABLE" if names else "sources.automatum.tables")
     merge_strategy_of(pipeline, settings)  # what the destination cannot do is said before a request is spent
     missing = connection.missing_scopes(chosen)
-    prepare(pipeline, bool(settings.organization))
-    refuse_other_format(pipeline, settings, [one.table for one in chosen])
+    prepare_dataset(pipeline, bool(settings.organization))
+    check_table_format(pipeline, settings, [one.table for one in chosen])
     load = Loader(pipeline, connection.clock, free)
-    left_behind = load.left_behind(f"{settings.base_url} {settings.client_id}")
+    left_behind = load.load_pending(f"{settings.base_url} {settings.client_id}")
     granted = [one.table for one in chosen if one.group not in missing]
     session = _session(connection, pipeline, granted, selection, left_behind)
     summary.runs = [TableSync(endpoint, connection, selection, on_page, session) for endpoint in chosen]
@@ -203,7 +203,7 @@ def sync(
         load.run(chunk_source(todo, chunk))
     over = [run.endpoint.table for run in summary.runs if run.left_pages and run.result.verdict != "more_to_do"]
     if over:
-        prune_pages(pipeline, over, settings.owner)
+        delete_page_records(pipeline, over, settings.owner)
     _conclude(connection, summary, started)
     for run in summary.runs:
         run.forget()

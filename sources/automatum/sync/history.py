@@ -16,8 +16,8 @@ import pyarrow as pa
 from ..endpoints import Endpoint
 from ..schema.arrow_tables import DELETED_AT, LOAD_ID, ROW_HASH, SYNCED_AT, Table
 from ..schema.tombstones import from_destination
-from ..warehouse.dataset import read_rows
-from ..warehouse.sql import moment
+from ..warehouse.dataset import read_rows_by_key
+from ..warehouse.sql import as_utc
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -75,7 +75,7 @@ class History:
             last = running.get(key)
             changed.append(last is None or last[VERSION] != mark)
             # A clock that was set back must not let a version begin before the one that it follows.
-            begins.append(at if last is None else max(at, moment(last[VALID_FROM]) + _INSTANT))
+            begins.append(at if last is None else max(at, as_utc(last[VALID_FROM]) + _INSTANT))
             if last is not None and changed[-1]:
                 ended.append({**last, VALID_TO: begins[-1]})
         kept = rows.drop_columns([name for name in rows.column_names if name in (DELETED_AT, LOAD_ID)])
@@ -96,7 +96,7 @@ class History:
         asked = [key for key in keys if key in self._written] if self._empty else list(keys)
         if self._pipeline is None or not asked:
             return {}
-        found = read_rows(self._pipeline, self.name, self._key, asked, self._organization_id)
+        found = read_rows_by_key(self._pipeline, self.name, self._key, asked, self._organization_id)
         return {row[self._key]: row for row in found if row[VALID_TO] is None}
 
 

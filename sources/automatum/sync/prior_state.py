@@ -16,16 +16,16 @@ from ..core.redaction import redact
 from ..endpoints import Endpoint
 from ..schema.arrow_tables import DELETED_AT, LOAD_ID, POSITION, ROW_HASH, SYNCED_AT
 from ..warehouse.sql import (
-    CANNOT,
     PAGES_TABLE,
+    SQL_UNSUPPORTED,
     SWEEPS_TABLE,
-    client_of,
+    as_utc,
+    checked_sql_client,
+    complete_load_ids,
     json_object,
-    moment,
-    own_rows,
+    organization_filter,
     select,
     unreadable,
-    whole_packages,
 )
 from .results import DELETED, FULL, ORDERED, PARTIAL, KnownRows, PageRecord
 
@@ -131,9 +131,9 @@ def read_prior_state(
         DestinationError: The destination cannot be reached; better to know before a request is spent.
     """
     try:
-        with client_of(pipeline) as client:
-            loaded = whole_packages(client)
-            own = own_rows(organization_id)
+        with checked_sql_client(pipeline) as client:
+            loaded = complete_load_ids(client)
+            own = organization_filter(organization_id)
             held = PriorState(_read_known(client, endpoint, own))
             if endpoint.children:
                 _forget_half_loaded(client, endpoint, held.known, loaded, own)
@@ -143,7 +143,7 @@ def read_prior_state(
             held.past = _read_past(client, of_table, loaded)
             held.unfinished = _read_unfinished(client, of_table, held.past, loaded)
             return held
-    except CANNOT as error:
+    except SQL_UNSUPPORTED as error:
         why = f"{type(error).__name__}: {redact(str(error)).splitlines()[0][:200]}"
         logger.warning("%s cannot be read from the destination; every row is loaded again (%s)", endpoint.table, why)
         return PriorState(KnownRows(readable=False, why=why))
@@ -164,14 +164,16 @@ def read_children(
     """
     found: dict[str, dict[str, int]] = {}
     try:
-        with client_of(pipeline) as client:
+        with checked_sql_client(pipeline) as client:
             for child in endpoint.children:
                 places = found.setdefault(child.table, {})
                 columns = (child.parent_key, POSITION, DELETED_AT)
-                for key, position, deleted_at in select(client, child.table, columns, own_rows(organization_id)):
+                for key, position, deleted_at in select(
+                    client, child.table, columns, organization_filter(organization_id)
+                ):
                     if deleted_at is None:
                         places[key] = max(places.get(key, 0), int(position) + 1)
-    except CANNOT as error:
+    except SQL_UNSUPPORTED as error:
         raise unreadable(error) from None
     return found
 
@@ -184,7 +186,7 @@ def _read_known(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> Know
         rows += 1
     if rows > len(known.hashes):
         # A destination that cannot merge keeps every version; the latest counts.
-        found = sorted(select(client, endpoint.table, columns, own), key=lambda row: moment(row[3]))
+        found = sorted(select(client, endpoint.table, columns, own), key=lambda row: as_utc(row[3]))
         known.hashes = {key: row_hash if deleted_at is None else DELETED for key, row_hash, deleted_at, _ in found}
     return known
 
@@ -226,7 +228,7 @@ def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str]) -> list[
     columns = ("sweep_id", "finished_at", "verdict", "extra", "load_id")
     found = select(client, SWEEPS_TABLE, columns, where, "finished_at")
     return [
-        PastSweep(id_, moment(finished_at), verdict, json_object(extra))
+        PastSweep(id_, as_utc(finished_at), verdict, json_object(extra))
         for id_, finished_at, verdict, extra, load_id in islice(found, _SWEEPS_LOOKED_AT)
         if load_id in loaded
     ]
@@ -240,17 +242,17 @@ def _read_unfinished(
     columns = ("sweep_id", "page", "keys", "total", "read_at", "load_id", "state", "started_at", "requests")
     found = select(client, PAGES_TABLE, columns, where)
     rows = [
-        row for row in found if row[0] not in finished and row[5] in loaded and not (over and moment(row[4]) < over)
+        row for row in found if row[0] not in finished and row[5] in loaded and not (over and as_utc(row[4]) < over)
     ]
     if not rows:
         return None
-    latest = max(rows, key=lambda row: moment(row[4]))
+    latest = max(rows, key=lambda row: as_utc(row[4]))
     pages = [
-        PageRecord(int(page), orjson.loads(keys), total, moment(read_at))
+        PageRecord(int(page), orjson.loads(keys), total, as_utc(read_at))
         for id_, page, keys, total, read_at, *_ in rows
         if id_ == latest[0]
     ]
-    return Unfinished(latest[0], moment(latest[7]), moment(latest[4]), pages, orjson.loads(latest[6]), int(latest[8]))
+    return Unfinished(latest[0], as_utc(latest[7]), as_utc(latest[4]), pages, orjson.loads(latest[6]), int(latest[8]))
 
 
 def last_verdict(sweeps: Iterable[tuple[datetime, str, dict[str, Any]]]) -> datetime | None:

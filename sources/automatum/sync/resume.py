@@ -15,8 +15,8 @@ from uuid import uuid4
 from dlt.common.pipeline import SupportsPipeline
 
 from ..core.errors import DestinationError
-from ..warehouse.dataset import read_records
-from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, json_object, moment
+from ..warehouse.dataset import read_sync_records
+from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, as_utc, json_object
 from .prior_state import FAILED
 
 GO_ON_WITHIN = timedelta(hours=24)
@@ -84,18 +84,18 @@ def take_up(
     new = SyncSession(uuid4().hex, tuple(sorted(tables)))
     try:
         most = len(tables) * 4
-        sweeps = read_records(pipeline, SWEEPS_TABLE, _SWEEP_COLUMNS, "finished_at", most, organization_id)
-        pages = read_records(pipeline, PAGES_TABLE, ("read_at", "extra"), "read_at", 1, organization_id)
+        sweeps = read_sync_records(pipeline, SWEEPS_TABLE, _SWEEP_COLUMNS, "finished_at", most, organization_id)
+        pages = read_sync_records(pipeline, PAGES_TABLE, ("read_at", "extra"), "read_at", 1, organization_id)
     except DestinationError:
         return new
-    signs = [(moment(row[1]), json_object(row[2]).get(SESSION)) for row in sweeps[:1]]
-    signs += [(moment(read_at), json_object(extra).get(SESSION)) for read_at, extra in pages]
+    signs = [(as_utc(row[1]), json_object(row[2]).get(SESSION)) for row in sweeps[:1]]
+    signs += [(as_utc(read_at), json_object(extra).get(SESSION)) for read_at, extra in pages]
     alive = [(at, one) for at, one in signs if one and now - at < GO_ON_WITHIN and one["tables"] == list(new.tables)]
     if not alive:
         return new
     latest = max(alive, key=lambda sign: sign[0])[1]
     done = {
-        table: FinishedTable(verdict, reason or "", moment(finished_at), announced, distinct or 0)
+        table: FinishedTable(verdict, reason or "", as_utc(finished_at), announced, distinct or 0)
         for table, finished_at, extra, verdict, reason, announced, distinct in reversed(sweeps)
         if json_object(extra).get(SESSION, {}).get("id") == latest["id"]
     }

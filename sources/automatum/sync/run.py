@@ -21,9 +21,9 @@ from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.clock import Clock
 from ..core.file_lock import WAIT
 from ..metering.export import export
-from ..warehouse.duckdb_file import refresh
+from ..warehouse.duckdb_file import refresh_copy
 from ..warehouse.pipeline import name_pipeline, open_pipeline
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, alone, checked_copy
+from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, check_copy_path, exclusive_pipeline
 from .engine import Summary, sync
 from .selection import Selection, select_rows
 from .table_sync import TableSync
@@ -90,9 +90,9 @@ def run_sync(
     settings = settings or resolve_settings(organization=organization)
     session = open_session(settings, clock, stop, max_requests, max_minutes, max_wait)
     warehouse = Target(destination, dataset, Path(database))
-    copy = None if read_copy is None else checked_copy(warehouse, Path(read_copy))
+    copy = None if read_copy is None else check_copy_path(warehouse, Path(read_copy))
     selection = select_rows(settings).backfill(since, allow_deletes, until)
-    with warehouse.written_by("automatum sync", session.clock, session.budget, lock_wait) as free:
+    with warehouse.exclusive_writer("automatum sync", session.clock, session.budget, lock_wait) as free:
         summary = sync_one(
             session,
             warehouse,
@@ -107,7 +107,7 @@ def run_sync(
         )
         if copy:
             free()
-            refresh(warehouse.database, copy)
+            refresh_copy(warehouse.database, copy)
     return summary
 
 
@@ -130,7 +130,7 @@ def sync_one(
         AutomatumError: As in `run_sync`.
     """
     name = pipeline_name or name_pipeline(session.settings.organization)
-    with alone(name, pipelines_dir, session.clock, session.budget, lock_wait):
+    with exclusive_pipeline(name, pipelines_dir, session.clock, session.budget, lock_wait):
         pipeline = open_pipeline(warehouse.open(name), warehouse.dataset, pipelines_dir, name)
         summary = sync(session, pipeline, tuple(tables), selection=selection, on_page=on_page, free=free)
         if metering:

@@ -21,8 +21,8 @@ from ..core.errors import AutomatumError, ConfigurationError, DestinationError, 
 from ..core.redaction import redact
 from ..endpoints import Endpoint
 from ..schema.arrow_tables import Record, Row, Table, child_schema
-from ..warehouse.dataset import grow
-from ..warehouse.merge_strategy import merge_strategy_of, refuse_other_format
+from ..warehouse.dataset import add_missing_columns
+from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
 from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE
 from .batcher import Batcher, Tables
 from .delete_policy import Decision, decide
@@ -148,8 +148,8 @@ class TableSync:
         if self._held is None:
             if pipeline:
                 merging = merge_strategy_of(pipeline, self.settings)
-                refuse_other_format(pipeline, self.settings, [self.endpoint.table])
-                self._package.once = merging.one_a_package
+                check_table_format(pipeline, self.settings, [self.endpoint.table])
+                self._package.once = merging.one_row_per_key
             name = history_table(self.endpoint) if self.settings.history else None
             owner = self._table.organization_id
             self._held = read_prior_state(pipeline, self.endpoint, name, owner) if pipeline else PriorState(KnownRows())
@@ -161,8 +161,8 @@ class TableSync:
             self._package.history = History(self._table, pipeline, not self._held.versioned) if name else None
             if pipeline and merging.how == "upserts":
                 places = read_children(pipeline, self.endpoint, owner)
-                self._table.keep_places(places, merging.removes)
-                grow(pipeline, self._schemas())
+                self._table.keep_places(places, merging.can_delete)
+                add_missing_columns(pipeline, self._schemas())
         if self.endpoint.kind == "report":
             yield from self._read_report(self._held, pipeline, chunk)
         else:

@@ -13,20 +13,20 @@ import pyarrow as pa
 from ..core.errors import ConfigurationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
-from .lake import is_lake
+from .lake_files import writes_lake_files
 from .sql import (
-    ABSENT,
-    CANNOT,
     PAGES_TABLE,
+    SQL_UNSUPPORTED,
     SWEEPS_TABLE,
-    client_of,
+    TABLE_MISSING,
+    as_utc,
+    checked_sql_client,
+    complete_load_ids,
     condition,
-    moment,
-    own_rows,
+    organization_filter,
     select,
     unreachable,
     unreadable,
-    whole_packages,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ logger = logging.getLogger("automatum")
 _KEYS_A_QUERY = 500
 
 
-def prepare(pipeline: SupportsPipeline, by_organization: bool = False) -> None:
+def prepare_dataset(pipeline: SupportsPipeline, by_organization: bool = False) -> None:
     """Make the dataset, if it is not there; see that it is of the right kind, if it is.
 
     dlt takes a working folder whose dataset does not exist for a leftover and wipes it, and with it what a first run
@@ -54,7 +54,7 @@ def prepare(pipeline: SupportsPipeline, by_organization: bool = False) -> None:
     try:
         with pipeline.destination_client() as client:
             if client.is_storage_initialized():
-                refuse_other_kind(pipeline, by_organization)
+                check_organization_kind(pipeline, by_organization)
             else:
                 try:
                     client.initialize_storage()
@@ -78,13 +78,13 @@ def has_organizations(pipeline: SupportsPipeline) -> bool | None:
     # Before the first verdict there are pages alone.
     for table in (SWEEPS_TABLE, PAGES_TABLE):
         try:
-            with client_of(pipeline) as client:
+            with checked_sql_client(pipeline) as client:
                 name = client.make_qualified_table_name(table)
                 with client.execute_query(f"SELECT * FROM {name} WHERE 1 = 0") as cursor:
                     return any(str(one[0]).lower() == ORGANIZATION for one in cursor.description)
-        except ABSENT:
+        except TABLE_MISSING:
             continue
-        except CANNOT:
+        except SQL_UNSUPPORTED:
             break
     return None
 
@@ -96,16 +96,16 @@ def last_sweeps(pipeline: SupportsPipeline) -> dict[str, datetime]:
         DestinationError: The destination cannot be reached.
     """
     try:
-        with client_of(pipeline) as client:
+        with checked_sql_client(pipeline) as client:
             name = client.make_qualified_table_name(SWEEPS_TABLE)
             owner, ended = (client.escape_column_name(one) for one in (ORGANIZATION, "finished_at"))
             with client.execute_query(f"SELECT {owner}, MAX({ended}) FROM {name} GROUP BY {owner}") as cursor:
-                return {one: moment(at) for one, at in cursor.fetchall() if one and at}
-    except (*ABSENT, *CANNOT):
+                return {one: as_utc(at) for one, at in cursor.fetchall() if one and at}
+    except (*TABLE_MISSING, *SQL_UNSUPPORTED):
         return {}
 
 
-def refuse_other_kind(pipeline: SupportsPipeline, by_organization: bool) -> None:
+def check_organization_kind(pipeline: SupportsPipeline, by_organization: bool) -> None:
     """Raise `ConfigurationError` for one organization's sync into a dataset of several, or the other way round."""
     held = has_organizations(pipeline)
     if held is None or held == by_organization:
@@ -125,7 +125,7 @@ def refuse_other_kind(pipeline: SupportsPipeline, by_organization: bool) -> None
     )
 
 
-def grow(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> None:
+def add_missing_columns(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> None:
     """Make room for columns that tables lack, where dlt's own way of doing so fails.
 
     Args:
@@ -135,13 +135,13 @@ def grow(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> None:
     Raises:
         DestinationError: The destination cannot be reached.
     """
-    if is_lake(pipeline):
-        with client_of(pipeline) as lake:
+    if writes_lake_files(pipeline):
+        with checked_sql_client(pipeline) as lake:
             for name, schema in schemas.items():
                 lake.grow(name, schema)
 
 
-def read_records(
+def read_sync_records(
     pipeline: SupportsPipeline,
     table: str,
     columns: Sequence[str],
@@ -151,15 +151,15 @@ def read_records(
 ) -> list[tuple[Any, ...]]:
     """The latest records of sweeps or pages, of load packages that are in whole; see `query`."""
     try:
-        with client_of(pipeline) as client:
-            loaded = whole_packages(client)
-            found = select(client, table, (*columns, "load_id"), own_rows(organization_id), order_by)
+        with checked_sql_client(pipeline) as client:
+            loaded = complete_load_ids(client)
+            found = select(client, table, (*columns, "load_id"), organization_filter(organization_id), order_by)
             return [row[:-1] for row in islice(found, most) if row[-1] in loaded]
-    except CANNOT as error:
+    except SQL_UNSUPPORTED as error:
         raise unreadable(error) from None
 
 
-def read_rows(
+def read_rows_by_key(
     pipeline: SupportsPipeline, table: str, column: str, keys: Sequence[str], organization_id: str | None = None
 ) -> list[dict[str, Any]]:
     """Rows of the destination, by the value of a column.
@@ -174,9 +174,9 @@ def read_rows(
     Raises:
         DestinationError: The destination cannot be reached.
     """
-    own = own_rows(organization_id)
+    own = organization_filter(organization_id)
     rows: list[dict[str, Any]] = []
-    with client_of(pipeline) as client:
+    with checked_sql_client(pipeline) as client:
         names = client.make_qualified_table_name(table), client.escape_column_name(column)
         for start in range(0, len(keys), _KEYS_A_QUERY):
             some = keys[start : start + _KEYS_A_QUERY]
@@ -186,12 +186,12 @@ def read_rows(
                 with client.execute_query(query, *some, *own.values()) as cursor:
                     columns = [str(one[0]).lower() for one in cursor.description]
                     rows += [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
-            except ABSENT:
+            except TABLE_MISSING:
                 return []
     return rows
 
 
-def query(
+def read_columns(
     pipeline: SupportsPipeline,
     table: str,
     columns: Sequence[str],
@@ -211,13 +211,13 @@ def query(
         DestinationError: The destination cannot be reached or read.
     """
     try:
-        with client_of(pipeline) as client:
-            return list(select(client, table, columns, own_rows(organization_id), order_by))
-    except CANNOT as error:
+        with checked_sql_client(pipeline) as client:
+            return list(select(client, table, columns, organization_filter(organization_id), order_by))
+    except SQL_UNSUPPORTED as error:
         raise unreadable(error) from None
 
 
-def count(pipeline: SupportsPipeline, text: str, tables: Sequence[str], names: Mapping[str, str]) -> int | None:
+def count_rows(pipeline: SupportsPipeline, text: str, tables: Sequence[str], names: Mapping[str, str]) -> int | None:
     """Number of rows that a query of ours finds; None if one of its tables is not there.
 
     Args:
@@ -230,28 +230,28 @@ def count(pipeline: SupportsPipeline, text: str, tables: Sequence[str], names: M
         DestinationError: The destination cannot be reached or read.
     """
     try:
-        with client_of(pipeline) as client:
+        with checked_sql_client(pipeline) as client:
             known = {table: client.make_qualified_table_name(table) for table in tables}
             known.update({word: client.escape_column_name(name) for word, name in names.items()})
             with client.execute_query(f"SELECT COUNT(*) FROM ({text.format_map(known)}) q") as cursor:
                 return int(cursor.fetchone()[0])
-    except ABSENT:
+    except TABLE_MISSING:
         return None
-    except CANNOT as error:
+    except SQL_UNSUPPORTED as error:
         raise unreadable(error) from None
 
 
-def prune_pages(pipeline: SupportsPipeline, tables: Sequence[str], organization_id: str | None = None) -> None:
+def delete_page_records(pipeline: SupportsPipeline, tables: Sequence[str], organization_id: str | None = None) -> None:
     """Delete the page records of tables whose sweeps have reached their verdict; they have served their purpose."""
     try:
-        if is_lake(pipeline):
+        if writes_lake_files(pipeline):
             return  # files are only added to; what is older than its table's last verdict does not count
-        with client_of(pipeline) as client:
+        with checked_sql_client(pipeline) as client:
             name = client.make_qualified_table_name(PAGES_TABLE)
             for table in tables:
-                where = {"table_name": table, **own_rows(organization_id)}
+                where = {"table_name": table, **organization_filter(organization_id)}
                 client.execute_sql(f"DELETE FROM {name}{condition(client, where)}", *where.values())
-    except ABSENT:
+    except TABLE_MISSING:
         return
-    except CANNOT as error:
+    except SQL_UNSUPPORTED as error:
         logger.debug("page records stay: %s", redact(str(error)))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     pass
 
 
-def refresh(database: Path, copy: Path) -> None:
+def refresh_copy(database: Path, copy: Path) -> None:
     """Replace the copy, at once: who has the old one open goes on reading that.
 
     Args:

@@ -62,7 +62,7 @@ class Loader:
                     source = None
             self._clock.sleep(float(2**attempt))
 
-    def left_behind(self, source: str) -> bool:
+    def load_pending(self, source: str) -> bool:
         """Load what an interrupted run has read; returns whether there was anything.
 
         dlt keeps one working folder for a pipeline, wherever it loads to and whomever it asks. What was read for

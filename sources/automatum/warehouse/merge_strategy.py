@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..config.settings import AutomatumSettings
 from ..core.errors import ConfigurationError
-from .lake import is_lake, table_formats
+from .lake_files import table_formats, writes_lake_files
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -27,14 +27,14 @@ class MergeStrategy:
         how: `replaces`: it deletes and inserts, by merge key too, and takes one row a key from a load package
             (`delete-insert`). `upserts`: it updates or inserts row by row, and two rows of one key in a load package
             are doubled or refused. `adds`: it keeps every version.
-        removes: It can remove rows.
+        can_delete: It can remove rows.
     """
 
     how: How = "replaces"
-    removes: bool = True
+    can_delete: bool = True
 
     @property
-    def one_a_package(self) -> bool:
+    def one_row_per_key(self) -> bool:
         """Whether a load package must not hold a key twice."""
         return self.how == "upserts"
 
@@ -68,8 +68,8 @@ def merge_strategy_of(pipeline: SupportsPipeline, settings: AutomatumSettings) -
     # dlt takes the first that the destination has; so no resource has to name one.
     how: How = "adds" if not strategies else "upserts" if strategies[0] == "upsert" else "replaces"
     # pyiceberg's upsert, which dlt uses, deletes nothing.
-    made = MergeStrategy(how, removes=how == "replaces" or (how == "upserts" and wanted == "delta"))
-    if settings.deletes == "hard" and not made.removes:
+    made = MergeStrategy(how, can_delete=how == "replaces" or (how == "upserts" and wanted == "delta"))
+    if settings.deletes == "hard" and not made.can_delete:
         raise ConfigurationError(
             "sources.automatum.deletes",
             f"{name} cannot remove rows{f' of {wanted} tables' if wanted else ''}.",
@@ -78,7 +78,7 @@ def merge_strategy_of(pipeline: SupportsPipeline, settings: AutomatumSettings) -
     return made
 
 
-def refuse_other_format(pipeline: SupportsPipeline, settings: AutomatumSettings, tables: Iterable[str]) -> None:
+def check_table_format(pipeline: SupportsPipeline, settings: AutomatumSettings, tables: Iterable[str]) -> None:
     """See that tables of files are what the settings want them to be; dlt keeps to what they once were.
 
     Args:
@@ -89,7 +89,7 @@ def refuse_other_format(pipeline: SupportsPipeline, settings: AutomatumSettings,
     Raises:
         ConfigurationError: One is of another format.
     """
-    if not is_lake(pipeline):
+    if not writes_lake_files(pipeline):
         return
     known = table_formats(pipeline)
     for table in tables:

@@ -18,7 +18,7 @@ from dlt.destinations.exceptions import (
 from ..core.errors import DestinationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
-from .lake import is_lake, open_lake
+from .lake_files import open_lake_files, writes_lake_files
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -27,17 +27,17 @@ SWEEPS_TABLE = "_automatum_sweeps"
 PAGES_TABLE = "_automatum_pages"
 LOADS_TABLE = "_dlt_loads"
 _BATCH = 10_000
-ABSENT = (DatabaseUndefinedRelation, DestinationUndefinedEntity)
+TABLE_MISSING = (DatabaseUndefinedRelation, DestinationUndefinedEntity)
 """What is raised where there is no such table."""
-CANNOT = (SqlClientNotAvailable, DatabaseException, NotImplementedError)
+SQL_UNSUPPORTED = (SqlClientNotAvailable, DatabaseException, NotImplementedError)
 """What is raised where the destination answers no SQL, or not this."""
 
 
 @contextmanager
 def sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
     """What answers SQL about a pipeline's dataset: dlt's client; for files, ours."""
-    if is_lake(pipeline):
-        with open_lake(pipeline) as lake:
+    if writes_lake_files(pipeline):
+        with open_lake_files(pipeline) as lake:
             yield lake
         return
     with pipeline.sql_client() as client:  # type: ignore[attr-defined]
@@ -59,12 +59,12 @@ def _leave_json(client: Any) -> None:
 
 
 @contextmanager
-def client_of(pipeline: SupportsPipeline) -> Iterator[Any]:
-    """The same; what keeps it from being used is a `DestinationError`, but for what is in `CANNOT`."""
+def checked_sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
+    """The same; what keeps it from being used is a `DestinationError`, but for what is in `SQL_UNSUPPORTED`."""
     with ExitStack() as stack:
         try:
             client = stack.enter_context(sql_client(pipeline))
-        except CANNOT:
+        except SQL_UNSUPPORTED:
             raise
         except Exception as error:
             # dlt lets a driver's own error through, as psycopg2's: they have no ancestor in common.
@@ -91,7 +91,7 @@ def unreachable(error: Exception) -> DestinationError:
     )
 
 
-def own_rows(organization_id: str | None) -> dict[str, Any]:
+def organization_filter(organization_id: str | None) -> dict[str, Any]:
     """Column to value, of the rows that are an organization's; of all rows where there is but one."""
     return {} if organization_id is None else {ORGANIZATION: organization_id}
 
@@ -114,16 +114,16 @@ def select(
         with client.execute_query(text, *where.values()) as cursor:
             while batch := cursor.fetchmany(_BATCH):
                 yield from batch
-    except ABSENT:
+    except TABLE_MISSING:
         return
 
 
-def whole_packages(client: Any) -> set[str]:
+def complete_load_ids(client: Any) -> set[str]:
     """Load packages that are in whole. One that was killed may have brought its records and not its rows."""
     return {load_id for load_id, status in select(client, LOADS_TABLE, ("load_id", "status")) if status == 0}
 
 
-def moment(value: Any) -> datetime:
+def as_utc(value: Any) -> datetime:
     """A destination's timestamp, aware. Some give it without a zone; what we write is UTC."""
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

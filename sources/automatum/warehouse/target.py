@@ -112,7 +112,7 @@ class Target:
         return open_pipeline(self.open(), self.dataset, folder)
 
     @contextlib.contextmanager
-    def written_by(self, role: str, clock: Clock, budget: Budget, wait: float) -> Iterator[Callable[[], None]]:
+    def exclusive_writer(self, role: str, clock: Clock, budget: Budget, wait: float) -> Iterator[Callable[[], None]]:
         """Be the one writer of a DuckDB file for as long as the block takes; nothing of the kind elsewhere.
 
         Args:
@@ -151,7 +151,9 @@ def _staging(pipeline_name: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def alone(pipeline_name: str, pipelines_dir: str | None, clock: Clock, budget: Budget, wait: float) -> Iterator[None]:
+def exclusive_pipeline(
+    pipeline_name: str, pipelines_dir: str | None, clock: Clock, budget: Budget, wait: float
+) -> Iterator[None]:
     """Be the one run of a pipeline: dlt's working folder has no lock of its own, and two runs lose rows in it.
 
     Args:
@@ -171,7 +173,7 @@ def alone(pipeline_name: str, pipelines_dir: str | None, clock: Clock, budget: B
         yield
 
 
-def checked_copy(warehouse: Target, copy: Path) -> Path:
+def check_copy_path(warehouse: Target, copy: Path) -> Path:
     """Where a read copy goes.
 
     Raises:

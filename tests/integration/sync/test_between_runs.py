@@ -14,7 +14,7 @@ from automatum import automatum_source
 from automatum.config.settings import resolve_settings
 from automatum.core.errors import EXIT_SOFTWARE, ConfigurationError, Fault
 from automatum.sync.engine import Summary
-from automatum.warehouse.dataset import prepare
+from automatum.warehouse.dataset import prepare_dataset
 from automatum.warehouse.pipeline import open_pipeline
 from tests.integration.sync.test_multi_org import TWO, configure, ids_of, several
 from tests.integration.sync.test_report import asked
@@ -143,7 +143,7 @@ def test_runs_that_make_the_dataset_at_once_all_find_it_i7(postgres, tmp_path): 
         def make(pipeline, gate=gate):
             gate.wait()
             try:
-                prepare(pipeline, True)
+                prepare_dataset(pipeline, True)
             except Exception as error:
                 failed.append(error)
 

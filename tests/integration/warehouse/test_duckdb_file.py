@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from automatum.core.errors import ConfigurationError, DestinationError
-from automatum.warehouse.duckdb_file import refresh
+from automatum.warehouse.duckdb_file import refresh_copy
 from tests.support.desk import SMALL
 
 
@@ -23,11 +23,11 @@ def database(tmp_path):
 
 def test_a_reader_keeps_what_it_has_open_and_the_next_reads_the_new(database, tmp_path):
     copy = tmp_path / "copy.duckdb"
-    refresh(database, copy)
+    refresh_copy(database, copy)
     with duckdb.connect(str(copy), read_only=True) as reader:
         with duckdb.connect(str(database)) as connection:
             connection.execute("INSERT INTO numbers SELECT range FROM range(500)")
-        refresh(database, copy)
+        refresh_copy(database, copy)
         assert reader.execute("SELECT count(*) FROM numbers").fetchone() == (1000,)
     assert numbers(copy) == 1500
     assert sorted(one.name for one in tmp_path.glob("*duckdb*")) == ["copy.duckdb", "x.duckdb"]
@@ -39,16 +39,16 @@ def test_what_is_in_the_log_alone_is_in_the_copy_i1(database, tmp_path):
         connection.execute("PRAGMA disable_checkpoint_on_shutdown")
         connection.execute("INSERT INTO numbers VALUES (-1)")
     assert database.with_name("x.duckdb.wal").stat().st_size > 0
-    refresh(database, tmp_path / "copy.duckdb")
+    refresh_copy(database, tmp_path / "copy.duckdb")
     assert numbers(tmp_path / "copy.duckdb") == 1001
 
 
 def test_a_copy_that_cannot_be_made_leaves_the_old_one(database, tmp_path):
     copy = tmp_path / "copy.duckdb"
-    refresh(database, copy)
+    refresh_copy(database, copy)
     database.write_bytes(b"no database at all, but long enough to be looked at" * 200)
     with pytest.raises(DestinationError, match="cannot be copied"):
-        refresh(database, copy)
+        refresh_copy(database, copy)
     assert numbers(copy) == 1000
     assert sorted(one.name for one in tmp_path.glob("*duckdb*")) == ["copy.duckdb", "x.duckdb"]
 
@@ -56,7 +56,7 @@ def test_a_copy_that_cannot_be_made_leaves_the_old_one(database, tmp_path):
 def test_a_copy_over_a_folder_is_a_matter_of_configuration(database, tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigurationError, match="--read-copy"):
-        refresh(database, tmp_path / "folder")
+        refresh_copy(database, tmp_path / "folder")
 
 
 @pytest.mark.slow

@@ -57,14 +57,14 @@ class _Stored:
         return [name for name, column in self.columns.items() if column.get(hint)]
 
 
-def is_lake(pipeline: SupportsPipeline) -> bool:
+def writes_lake_files(pipeline: SupportsPipeline) -> bool:
     """Whether a pipeline loads to files."""
     return pipeline.destination is not None and pipeline.destination.destination_type.endswith(".filesystem")
 
 
 def table_formats(pipeline: SupportsPipeline) -> dict[str, str | None]:
     """Table to format, of all tables that a pipeline's working folder or its files know."""
-    with open_lake(pipeline) as lake:
+    with open_lake_files(pipeline) as lake:
         found = lake.formats()
     for schema in pipeline.schemas.values():
         found.update({str(table["name"]): table.get("table_format") for table in schema.data_tables()})
@@ -72,7 +72,7 @@ def table_formats(pipeline: SupportsPipeline) -> dict[str, str | None]:
 
 
 @contextmanager
-def open_lake(pipeline: SupportsPipeline) -> Iterator[LakeFiles]:
+def open_lake_files(pipeline: SupportsPipeline) -> Iterator[LakeFiles]:
     """The files of a pipeline's dataset, to be asked.
 
     Args:
