@@ -1,4 +1,4 @@
-"""One server for the tests that leave rows alone; those that change rows or options take `fresh`."""
+"""A shared server (`client`) for tests that change no rows, and a new one (`fresh`) for the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOW = datetime(2026, 1, 15, 12, 0, tzinfo=timezone.utc)
 
 
 class Clock:
-    """A clock that stands still until it is told to move."""
+    """A clock that advances only when a test sets `now`."""
 
     def __init__(self, now: float = NOW.timestamp()) -> None:
         self.now = now
@@ -26,20 +26,20 @@ class Clock:
 
 
 class Client:
-    """A bare client: one session, one token, no retries."""
+    """A client with one session and one token, without retries."""
 
     def __init__(self, served: Serving) -> None:
         self.served = served
         self.sandbox = served.sandbox
         self.session = requests.Session()
 
-    def token_answer(self, app: int = 0, **form: str) -> requests.Response:
+    def token_response(self, app: int = 0, **form: str) -> requests.Response:
         known = self.sandbox.apps[app]
         sent = {"grant_type": "client_credentials", "client_id": known.client_id, "client_secret": known.secret, **form}
         return self.session.post(f"{self.served.base_url}/oauth/token", data=sent, timeout=5)
 
     def log_in(self, app: int = 0) -> Client:
-        self.session.headers["Authorization"] = f"Bearer {self.token_answer(app).json()['access_token']}"
+        self.session.headers["Authorization"] = f"Bearer {self.token_response(app).json()['access_token']}"
         return self
 
     def get(self, path: str, **query: Any) -> requests.Response:
@@ -60,7 +60,7 @@ def _shared() -> Iterator[Serving]:
 
 @pytest.fixture
 def client(_shared: Serving) -> Iterator[Client]:
-    """Logged in to the shared server, whose log, limits and faults are empty."""
+    """A client of the shared server with empty log, limits and faults, logged in."""
     before = _shared.sandbox.config
     made = Client(_shared).log_in()
     _shared.sandbox.reset()
@@ -71,7 +71,7 @@ def client(_shared: Serving) -> Iterator[Client]:
 
 @pytest.fixture
 def fresh() -> Iterator[Fresh]:
-    """A server of its own, with these options and this clock; logged in."""
+    """Start a server with these options and clock; returns a client, logged in."""
     with ExitStack() as stack:
 
         def start(clock: Clock | None = None, **options: Any) -> Client:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import requests
 
-from automatum_sandbox import BEHAVIOUR, Sandbox, SandboxConfig
+from automatum_sandbox import BEHAVIOUR
 from tests.integration.sandbox.conftest import NOW, Client, Fresh
 from tests.integration.sandbox.test_metering import good_body
 
@@ -13,9 +13,9 @@ CUSTOMERS = "/api/v1/customers"
 
 
 def control(client: Client, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    answer = requests.request(method, f"{client.served.base_url}/_sandbox{path}", json=body, timeout=5)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = requests.request(method, f"{client.served.base_url}/_sandbox{path}", json=body, timeout=5)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 def test_change_insert_delete_now(fresh: Fresh) -> None:
@@ -35,17 +35,6 @@ def test_change_insert_delete_now(fresh: Fresh) -> None:
         sandbox.delete("customers", ids[1])
     with pytest.raises(ValueError, match="unknown table"):
         sandbox.ids("invoices")
-
-
-def test_a_timestamp_can_lie_and_a_row_can_be_anything(fresh: Fresh) -> None:
-    sandbox = fresh().sandbox
-    id_ = sandbox.ids("customers")[0]
-    before = sandbox.row("customers", id_) or {}
-    assert sandbox.change("customers", id_, {"status": "inactive"}, touch=False)["updatedAt"] == before["updatedAt"]
-    sandbox.put("customers", {"id": "odd", "updatedAt": "yesterday", "createdAt": None})
-    assert sandbox.ids("customers")[0] == "odd"  # what cannot be read sorts first
-    sandbox.put("customers", {"id": "odd", "createdAt": "2026-01-15T12:00:00Z"})
-    assert sandbox.ids("customers").count("odd") == 1
 
 
 def test_filters_see_changes(fresh: Fresh) -> None:
@@ -160,38 +149,14 @@ def test_revoke_reset_and_credentials_over_http(client: Client) -> None:
         ("/rows", {}),
     ],
 )
-def test_wrong_calls_are_told_what_is_wrong(client: Client, path: str, body: dict[str, Any]) -> None:
-    answer = requests.post(f"{client.served.base_url}/_sandbox{path}", json=body, timeout=5)
-    assert answer.status_code == 400
-    assert answer.json()["message"]
+def test_a_wrong_call_reports_its_error(client: Client, path: str, body: dict[str, Any]) -> None:
+    response = requests.post(f"{client.served.base_url}/_sandbox{path}", json=body, timeout=5)
+    assert response.status_code == 400
+    assert response.json()["message"]
 
 
-def test_control_plane_costs_nothing_and_is_not_logged(client: Client) -> None:
+def test_control_plane_is_not_counted_and_not_logged(client: Client) -> None:
     listed = control(client, "GET", "")
     assert len(listed["behaviour"]) == len(BEHAVIOUR)
     assert client.sandbox.requests() == []
     assert client.get(CUSTOMERS).headers["X-RateLimit-Remaining"] == "999"
-
-
-def test_behaviour_has_basis_and_source() -> None:
-    assert {entry.basis for entry in BEHAVIOUR} == {"documented", "assumed"}
-    assert all(entry.what and entry.source for entry in BEHAVIOUR)
-    assert len({entry.what for entry in BEHAVIOUR}) == len(BEHAVIOUR)
-
-
-@pytest.mark.parametrize("options", [{"apps": ()}, {"metering_status": 204}, {"window_scale": 0}])
-def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError):
-        SandboxConfig(**options)
-
-
-@pytest.mark.slow
-def test_many_rows_are_cheap() -> None:
-    import tracemalloc
-
-    tracemalloc.start()
-    sandbox = Sandbox(SandboxConfig(customers=30_000, entitlements=0, private_offers=0))
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert len(set(sandbox.ids("customers"))) == 30_000
-    assert peak / 30_000 < 250  # bytes a row; a dictionary of one would be over 1,000

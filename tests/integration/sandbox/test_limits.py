@@ -13,11 +13,11 @@ UNCOUNTED: dict[str, Any] = {"count_token_calls": False, "limits": SMALL}
 def test_documented_limits_headers_and_refusal(fresh: Fresh) -> None:
     clock = Clock()
     client = fresh(clock)  # the token call counts
-    answers = [client.get(CUSTOMERS, limit=1) for _ in range(50)]
-    assert [answer.status_code for answer in answers] == [200] * 49 + [429]
-    first, refused = answers[0].headers, answers[-1]
+    responses = [client.get(CUSTOMERS, limit=1) for _ in range(50)]
+    assert [response.status_code for response in responses] == [200] * 49 + [429]
+    first, refused = responses[0].headers, responses[-1]
     assert (first["X-RateLimit-Limit"], first["X-RateLimit-Remaining"]) == ("1000", "998")
-    assert first["X-RateLimit-Reset"] == str(int(clock.now) + 3600)  # the sandbox's clock stands at a full hour
+    assert first["X-RateLimit-Reset"] == str(int(clock.now) + 3600)  # the clock is at a full hour
     assert first["X-RateLimit-Organization-Limit"] == "10000"
     assert first["X-RateLimit-Organization-Remaining"] == "9998"
     assert refused.json() == {"code": 429, "message": "Rate limit exceeded", "retryAfter": 60}
@@ -28,8 +28,8 @@ def test_documented_limits_headers_and_refusal(fresh: Fresh) -> None:
 
 def test_token_calls_are_refused_too(fresh: Fresh) -> None:
     client = fresh(Clock(), limits=SMALL)
-    assert [client.token_answer().status_code for _ in range(3)] == [200, 200, 429]
-    assert client.token_answer().json()["message"] == "Rate limit exceeded"
+    assert [client.token_response().status_code for _ in range(3)] == [200, 200, 429]
+    assert client.token_response().json()["message"] == "Rate limit exceeded"
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_scaled_windows(fresh: Fresh) -> None:
 
 
 @pytest.mark.parametrize("counted", [False, True])
-def test_refused_requests_count_only_if_told(fresh: Fresh, counted: bool) -> None:
+def test_refused_requests_count_only_if_configured(fresh: Fresh, counted: bool) -> None:
     clock = Clock()
     client = fresh(clock, window_kind="sliding", count_rejected=counted, **UNCOUNTED)
     for _ in range(3):
@@ -84,21 +84,21 @@ def test_refused_requests_count_only_if_told(fresh: Fresh, counted: bool) -> Non
     assert client.sandbox.limiter.used(client.sandbox.client_id, 60.0) == 3 + counted
 
 
-def test_where_the_delay_is_told(fresh: Fresh) -> None:
+def test_where_the_delay_is_given(fresh: Fresh) -> None:
     client = fresh(Clock(), limits=Limits(0), count_token_calls=False)
     expected = {"header": (True, False), "body": (False, True), "both": (True, True), "none": (False, False)}
     for place, found in expected.items():
         client.sandbox.configure(delay_place=place)
-        answer = client.get(CUSTOMERS)
-        assert answer.status_code == 429
-        assert ("Retry-After" in answer.headers, "retryAfter" in answer.json()) == found
+        response = client.get(CUSTOMERS)
+        assert response.status_code == 429
+        assert ("Retry-After" in response.headers, "retryAfter" in response.json()) == found
 
 
 def test_delay_as_date_and_no_limit_headers(fresh: Fresh) -> None:
     client = fresh(Clock(), delay_format="date", limit_headers=False, limits=Limits(0), count_token_calls=False)
-    answer = client.get(CUSTOMERS)
-    assert answer.headers["Retry-After"] == "Thu, 15 Jan 2026 12:01:00 GMT"
-    assert not [name for name in answer.headers if name.lower().startswith("x-ratelimit")]
+    response = client.get(CUSTOMERS)
+    assert response.headers["Retry-After"] == "Thu, 15 Jan 2026 12:01:00 GMT"
+    assert not [name for name in response.headers if name.lower().startswith("x-ratelimit")]
 
 
 def test_without_limits(fresh: Fresh) -> None:

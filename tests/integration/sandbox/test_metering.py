@@ -30,15 +30,15 @@ def good_body(client: Client, units: float = 3) -> Body:
 
 def test_accepted(client: Client) -> None:
     body = good_body(client)
-    answer = client.call("POST", METERING, json=body)
-    assert answer.status_code == 202
-    data = answer.json()["data"]
-    assert answer.json()["code"] == 202
+    response = client.call("POST", METERING, json=body)
+    assert response.status_code == 202
+    data = response.json()["data"]
+    assert response.json()["code"] == 202
     assert set(data) == {"id", "status", "vendor", "listingId", "createdAt"}
     assert data["id"].startswith("meter_") and data["status"] == "queued"
     (call,) = client.sandbox.accepted_metering
     assert (call.id, call.body["details"]["usages"][0]["units"]) == (data["id"], 3)
-    assert client.sandbox.requests(METERING)[0].body == answer.request.body.decode()  # type: ignore[union-attr]
+    assert client.sandbox.requests(METERING)[0].body == response.request.body.decode()  # type: ignore[union-attr]
 
 
 def test_events_follow(client: Client) -> None:
@@ -51,7 +51,7 @@ def test_events_follow(client: Client) -> None:
     assert client.sandbox.accepted_metering[0].status == "confirmed"
 
 
-def test_outcome_by_hand(client: Client) -> None:
+def test_manual_outcome(client: Client) -> None:
     client.sandbox.configure(metering_outcome="manual")
     id_ = client.call("POST", METERING, json=good_body(client)).json()["data"]["id"]
     assert [event["event"] for event in client.sandbox.events] == ["metering.submitted"]
@@ -64,8 +64,8 @@ def test_outcome_by_hand(client: Client) -> None:
 @pytest.mark.parametrize("status", [200, 201])
 def test_status_is_an_option(client: Client, status: int) -> None:
     client.sandbox.configure(metering_status=status)
-    answer = client.call("POST", METERING, json=good_body(client))
-    assert (answer.status_code, answer.json()["code"]) == (status, status)
+    response = client.call("POST", METERING, json=good_body(client))
+    assert (response.status_code, response.json()["code"]) == (status, status)
 
 
 def test_sent_twice_is_accepted_twice(client: Client) -> None:
@@ -123,10 +123,10 @@ def _set(path: str, value: object) -> Callable[[Body], None]:
 def test_each_rule(client: Client, path: str, value: object, field: str) -> None:
     body = good_body(client)
     _set(path, value)(body)
-    answer = client.call("POST", METERING, json=body)
-    assert answer.status_code == 400
-    assert answer.json()["code"] == 400
-    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    response = client.call("POST", METERING, json=body)
+    assert response.status_code == 400
+    assert response.json()["code"] == 400
+    assert [error["field"] for error in response.json()["errors"]] == [field]
     assert client.sandbox.accepted_metering == []
 
 
@@ -136,8 +136,8 @@ def test_dimension_must_be_of_an_active_entitlement(fresh: Fresh) -> None:
     for row in client.sandbox.rows("entitlements"):
         if row["customerId"] == body["details"]["customer"]["id"]:
             client.sandbox.change("entitlements", row["id"], {"status": "expired"})
-    answer = client.call("POST", METERING, json=body)
-    assert answer.json()["errors"][0]["field"] == "details.usages[0].apiKey"
+    response = client.call("POST", METERING, json=body)
+    assert response.json()["errors"][0]["field"] == "details.usages[0].apiKey"
 
 
 @pytest.mark.parametrize("sent", [b"", b"[]", b"{", b'{"vendor": NaN}'])
@@ -147,5 +147,5 @@ def test_no_json_object(client: Client, sent: bytes) -> None:
 
 def test_scope(fresh: Fresh) -> None:
     client = fresh(apps=(AppConfig(scopes=("read:customers",)),))
-    answer = client.call("POST", METERING, json=good_body(client))
-    assert answer.json() == {"code": 403, "message": "Insufficient scope for this endpoint"}
+    response = client.call("POST", METERING, json=good_body(client))
+    assert response.json() == {"code": 403, "message": "Insufficient scope for this endpoint"}

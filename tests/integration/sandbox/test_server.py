@@ -61,7 +61,7 @@ def test_taken_port_is_an_error(client: Client) -> None:
         serve(SandboxConfig(customers=1), port=int(client.served.base_url.rpartition(":")[2]))
 
 
-def test_answers_do_not_wait_for_acknowledgements(client: Client) -> None:
+def test_responses_do_not_wait_for_acknowledgements(client: Client) -> None:
     client.sandbox.configure(limits=None)
     client.get("/api/v1/customers", limit=1)
     before = time.monotonic()
@@ -118,8 +118,8 @@ def _until_up(url: str, form: dict[str, str]) -> dict[str, str]:
     end = time.monotonic() + 10
     while True:
         try:
-            answer: dict[str, str] = requests.post(url, data=form, timeout=5).json()
+            response: dict[str, str] = requests.post(url, data=form, timeout=5).json()
         except requests.ConnectionError:
             assert time.monotonic() < end
         else:
-            return answer
+            return response
