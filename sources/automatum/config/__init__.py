@@ -1,4 +1,4 @@
-"""Settings, organizations, and where secrets are kept: the environment, TOML, vaults, Airflow connections.
+"""Settings and organizations, and the sources of secrets: environment, TOML files, vaults, Airflow connections.
 
 May import: `schema`, `endpoints`, `core`.
 Start with `settings`.

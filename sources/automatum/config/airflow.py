@@ -1,4 +1,4 @@
-"""Airflow's connections and variables as dlt's configuration: inside a task, and only there.
+"""Airflow's connections and variables as dlt's configuration, for the time of a task.
 
     with airflow_settings("eu") as warehouse:
         run_sync(organization="eu", destination=warehouse.destination or "duckdb")
@@ -12,11 +12,11 @@
 | Connection `automatum_warehouse` | `destination.<type>.credentials`, or the DuckDB file |
 | Connection `automatum_ledger` | `sources.automatum.ledger_url` |
 
-The lower in this list, the stronger; all of it is stronger than the worker's environment and files. `extra` of a
-connection holds further keys of the same section as JSON.
+A lower row overrides the rows above it, and every row overrides the environment and the files of the worker. `extra`
+of a connection holds further keys of the same section as JSON.
 
-Each is read once for each task, with one request to Airflow. dlt has a provider of its own for Airflow, which asks for
-a variable for each key in each section, a hundred requests a run; it is taken out for as long as ours is in.
+A task reads each of them once, with one request to Airflow. dlt's own provider for Airflow requests a variable for each
+key in each section, about a hundred requests a run; it is removed while this provider is active.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _DLTS_OWN = "Airflow Secrets TOML Provider"
 _POSTGRES = frozenset({"postgres", "postgresql"})
 _FILES = frozenset({"duckdb", "sqlite", "fs", "file"})
 _SECRET = re.compile(r"secret|password|passwd|token|credentials|_key$|_url$", re.IGNORECASE)
-"""Keys whose values no log may show, in whatever section they stand."""
+"""Keys whose values are secret, in every section."""
 
 Document = dict[str, Any]
 
 
 class AirflowConnection(Protocol):
-    """What is read of an Airflow connection."""
+    """The attributes of an Airflow connection that are read."""
 
     conn_type: str | None
     host: str | None
@@ -62,7 +62,7 @@ class AirflowConnection(Protocol):
 
 @dataclass(frozen=True)
 class AirflowWarehouse:
-    """What the connection `automatum_warehouse` says; None for what it does not.
+    """The destination in the connection `automatum_warehouse`. None: the connection does not name it.
 
     Attributes:
         destination: Name of a dlt destination.
@@ -75,7 +75,7 @@ class AirflowWarehouse:
 
 @dataclass
 class _AirflowConfig:
-    """What Airflow says: a document of dlt's, and the texts in it that no log may show."""
+    """Airflow's configuration: a document for dlt, and the secrets in it."""
 
     document: Document = field(default_factory=dict)
     secrets: set[str] = field(default_factory=set)
@@ -83,16 +83,16 @@ class _AirflowConfig:
 
 
 class AirflowProvider(BaseDocProvider):
-    """A provider of dlt's that holds what Airflow says to the task that asks.
+    """A provider of dlt that returns the values of Airflow's connections and variables.
 
     Args:
-        organization: Name of the one that the task works for; None for none.
+        organization: Name of the organization that the task syncs; None if only one is configured.
 
     Attributes:
-        warehouse: Where to load to.
+        warehouse: The destination.
 
     Raises:
-        ConfigurationError: A variable or a connection cannot be read; it is named, its content is not.
+        ConfigurationError: A variable or a connection cannot be parsed. The message does not show its content.
     """
 
     def __init__(self, organization: str | None = None) -> None:
@@ -102,34 +102,34 @@ class AirflowProvider(BaseDocProvider):
         self.reload()
 
     def reload(self) -> None:
-        """Read all of it again: a secret may have been rotated since."""
-        told = _read(self._organization, _connection, _variable)
-        _mask(told.secrets)
-        self._config_doc, self.warehouse = told.document, told.warehouse
+        """Read the connections and variables again, such as after a secret was rotated."""
+        airflow = _read(self._organization, _connection, _variable)
+        _mask(airflow.secrets)
+        self._config_doc, self.warehouse = airflow.document, airflow.warehouse
 
     @property
     def name(self) -> str:
-        """Shown in dlt's traces."""
+        """Name in dlt's traces."""
         return PROVIDER
 
     @property
     def supports_secrets(self) -> bool:
-        """Airflow keeps them encrypted."""
+        """Whether it may hold secrets. Airflow encrypts them."""
         return True
 
 
 @contextlib.contextmanager
 def airflow_settings(organization: str | None = None) -> Iterator[AirflowWarehouse]:
-    """Within it, dlt's configuration holds what Airflow's connections and variables say.
+    """Add Airflow's connections and variables to dlt's configuration while the block runs.
 
     Args:
-        organization: Name of the one that the task works for; None for none.
+        organization: Name of the organization that the task syncs; None if only one is configured.
 
     Yields:
-        Where to load to.
+        The destination in the connection `automatum_warehouse`.
 
     Raises:
-        ConfigurationError: A variable or a connection cannot be read; it is named, its content is not.
+        ConfigurationError: A variable or a connection cannot be parsed. The message does not show its content.
     """
     ours = AirflowProvider(organization)
     providers = Container()[PluggableRunContext].providers
@@ -146,12 +146,12 @@ def _read(
     connection: Callable[[str], AirflowConnection | None],
     variable: Callable[[str], str | None],
 ) -> _AirflowConfig:
-    told = _AirflowConfig()
+    airflow = _AirflowConfig()
     for name in (CONFIG, SECRETS):
         text = variable(name)
         if text:
-            _merge(told.document, _parse(name, text))
-    ours = _section(told.document, "sources", "automatum")
+            _merge(airflow.document, _parse(name, text))
+    ours = _section(airflow.document, "sources", "automatum")
     if found := connection(API):
         ours.update(_api(API, found))
     if organization:
@@ -159,57 +159,57 @@ def _read(
         if name in (WAREHOUSE, LEDGER):
             raise ConfigurationError(
                 "sources.automatum.organizations",
-                f"{name} is the connection of something else.",
-                "Choose another name.",
+                f"the connection {name} already has another meaning.",
+                "Choose another name for the organization.",
             )
         if found := connection(name):
-            said = _api(name, found)
-            _merge(_section(told.document, "sources", "automatum", organization), said)
-            _merge(_section(told.document, *_place_of_credentials(ours, organization)), said)
+            settings = _api(name, found)
+            _merge(_section(airflow.document, "sources", "automatum", organization), settings)
+            _merge(_section(airflow.document, *_credential_section(ours, organization)), settings)
     if found := connection(LEDGER):
         ours["ledger_url"] = _ledger_url(found)
     if found := connection(WAREHOUSE):
-        told.warehouse = _warehouse(told, found)
-    told.secrets.update(_secrets(told.document))
-    return told
+        airflow.warehouse = _warehouse(airflow, found)
+    airflow.secrets.update(_secrets(airflow.document))
+    return airflow
 
 
 def _api(name: str, connection: AirflowConnection) -> Document:
-    """Settings of the API; a port or a scheme without a host says nothing."""
+    """The settings in a connection to the API. A port or a scheme without a host is ignored."""
     settings = _extra(name, connection)
     for key, value in (("client_id", connection.login), ("client_secret", connection.password)):
         if value:
             settings[key] = value
     if connection.host:
         port = f":{connection.port}" if connection.port else ""
-        # Airflow's own http connections mean http where they say nothing; ours carry a secret.
+        # Without a scheme, Airflow's http connections mean http. These carry a secret, so the default is https.
         scheme = "" if "://" in connection.host else f"{connection.schema or 'https'}://"
         settings["base_url"] = f"{scheme}{connection.host.rstrip('/')}{port}"
     return settings
 
 
-def _place_of_credentials(ours: Document, organization: str) -> list[str]:
-    """The section in which the organization's entry says that its credentials are."""
+def _credential_section(ours: Document, organization: str) -> list[str]:
+    """The section of the credentials, as the entry of the organization names it."""
     for entry in ours.get("organizations") or ():
         if isinstance(entry, Mapping) and entry.get("name") == organization and entry.get("credentials"):
             return str(entry["credentials"]).split(".")
     return ["sources", "automatum", organization]
 
 
-def _warehouse(told: _AirflowConfig, connection: AirflowConnection) -> AirflowWarehouse:
+def _warehouse(airflow: _AirflowConfig, connection: AirflowConnection) -> AirflowWarehouse:
     kind, extra = _kind(WAREHOUSE, connection)
     if kind in _FILES:
         return AirflowWarehouse("duckdb", connection.host or connection.schema or None)
     destination = "postgres" if kind in _POSTGRES else kind
-    said = {
+    settings = {
         "host": connection.host,
         "port": connection.port,
         "username": connection.login,
         "password": connection.password,
         "database": connection.schema,
     }
-    credentials = {**{key: value for key, value in said.items() if value}, **extra}
-    _merge(told.document, {"destination": {destination: {"credentials": credentials}}})
+    credentials = {**{key: value for key, value in settings.items() if value}, **extra}
+    _merge(airflow.document, {"destination": {destination: {"credentials": credentials}}})
     return AirflowWarehouse(destination)
 
 
@@ -218,7 +218,7 @@ def _ledger_url(connection: AirflowConnection) -> str:
     if kind in _FILES:
         return f"sqlite:///{connection.host or connection.schema or ''}"
     if kind not in _POSTGRES:
-        raise ConfigurationError(f"connection {LEDGER}", f"a ledger is in postgres or sqlite, not in {kind}.")
+        raise ConfigurationError(f"connection {LEDGER}", f"the ledger needs postgres or sqlite, not {kind}.")
     user = quote(connection.login or "", safe="")
     password = f":{quote(connection.password, safe='')}" if connection.password else ""
     port = f":{connection.port}" if connection.port else ""
@@ -226,24 +226,23 @@ def _ledger_url(connection: AirflowConnection) -> str:
 
 
 def _kind(name: str, connection: AirflowConnection) -> tuple[str, Document]:
-    """What is at the other end, and what else `extra` says.
+    """The type of a connection, and the other keys of its `extra`.
 
-    Without a provider package for a type, Airflow's form and its `--conn-type` make a `generic` of it; then `extra`
-    says which, as `destination`.
+    Airflow turns a type without a provider package into `generic`; then `destination` in `extra` names the type.
     """
     extra = _extra(name, connection)
     kind = str(extra.pop("destination", None) or connection.conn_type or "").lower()
     if kind in ("", "generic"):
         raise ConfigurationError(
             f"connection {name}",
-            "its type says nothing.",
-            'Say in extra what it is, such as {"destination": "postgres"}: Airflow knows its providers\' types alone.',
+            "the type of the connection is missing or generic.",
+            'Name the type in extra, such as {"destination": "postgres"}.',
         )
     return kind, extra
 
 
 def _extra(name: str, connection: AirflowConnection) -> Document:
-    """Parsed here, as Airflow's `extra_dejson` makes an empty dict of what it cannot parse."""
+    """Parse `extra`. Airflow's own `extra_dejson` returns an empty dict for broken JSON."""
     try:
         extra = json.loads(connection.extra or "{}")
     except ValueError:
@@ -264,10 +263,10 @@ def _parse(name: str, text: str) -> Document:
         try:
             document = tomlkit.parse(text).unwrap()
         except TOMLKitError:
-            document = None  # its message shows the text
+            document = None  # The message of tomlkit would show the text.
     if not isinstance(document, dict):
         raise ConfigurationError(
-            f"variable {name}", "is neither TOML nor a JSON object.", "It holds what a config.toml would hold."
+            f"variable {name}", "is neither TOML nor a JSON object.", "Write the content of a config.toml into it."
         )
     return document
 
@@ -289,7 +288,7 @@ def _section(document: Document, *path: str) -> Document:
 
 
 def _secrets(value: Any, key: str = "") -> Iterator[str]:
-    """Texts below keys that say so; the password alone of a URL that has one, as the rest of it is worth reading."""
+    """The values of secret keys. Of a URL only the password is secret, so that the rest stays readable."""
     if isinstance(value, Mapping):
         for name, one in value.items():
             yield from _secrets(one, str(name))
@@ -307,7 +306,7 @@ def _secrets(value: Any, key: str = "") -> Iterator[str]:
 
 
 def _mask(secrets: set[str]) -> None:
-    """Blot them out in Airflow's logs, and in what the connector says itself (I6)."""
+    """Redact the secrets in Airflow's logs and in the connector's own messages (I6)."""
     from airflow.sdk.log import mask_secret  # type: ignore[import-not-found, unused-ignore]
 
     for secret in secrets:

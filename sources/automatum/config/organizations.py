@@ -1,4 +1,4 @@
-"""Several organizations in one configuration: who they are, and where their credentials are.
+"""Several organizations in one configuration, and where the credentials of each are.
 
     [[sources.automatum.organizations]]
     name = "acme"
@@ -9,13 +9,13 @@
     credentials = "vendors.globex"
     base_url = "https://api.example.com"
 
-    [sources.automatum.acme]          # in secrets.toml: where the credentials are unless `credentials` says otherwise
+    [sources.automatum.acme]          # in secrets.toml; `credentials` names another section
     client_id = "app_..."
     client_secret = "secret_..."
 
-Whatever else stands in an organization's section (`[sources.automatum.acme]`) holds for it alone; what does not stand
-there is taken from `[sources.automatum]`. Credentials are not: one organization's data must not come under another's
-name because a secret was forgotten.
+The section of an organization (`[sources.automatum.acme]`) may override any other setting. A setting that is not there
+is taken from `[sources.automatum]`, except for the credentials: a forgotten secret must not load the data of one
+organization under the name of another.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ..core.errors import ConfigurationError
 KEY = "sources.automatum.organizations"
 SECTIONS = ("sources", "automatum")
 PLACEHOLDER = "{organization}"
-"""Stands for the name in the URLs of settings, so that what must be kept apart is."""
+"""Placeholder in the URL of a setting for the name of the organization."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _WORDS = ("name", "credentials", "base_url", "organization_id")
 
@@ -45,11 +45,11 @@ class Organization:
     """One entry of the list.
 
     Attributes:
-        name: What it is called on the command line, and in the names of pipelines and files.
-        credentials: Section of the configuration that holds its `client_id` and `client_secret`.
-        base_url: Root of the host; None for that of all.
-        organization_id: What the column `organization_id` of all its tables holds: its name, unless told otherwise.
-        named_id: Whether it was told; then records that name another organization are refused.
+        name: Name on the command line, and in the names of pipelines and files.
+        credentials: Section of the configuration that holds `client_id` and `client_secret`.
+        base_url: Root of the API host; None for the one in `[sources.automatum]`.
+        organization_id: Value of the column `organization_id` in all tables; by default the name.
+        named_id: Whether the entry sets `organization_id`. Then records of another organization are refused.
     """
 
     name: str
@@ -65,10 +65,10 @@ class _OrganizationList(BaseConfiguration):
 
 
 def configured_organizations() -> tuple[Organization, ...]:
-    """The organizations of the configuration, in their order; none if there is but the one that needs no name.
+    """The configured organizations, in their order; empty if there is only one, which needs no name.
 
     Raises:
-        ConfigurationError: An entry makes no sense, or two have the same name.
+        ConfigurationError: An entry is not valid, or two entries share a name, credentials or an id.
     """
     found = resolve_configuration(_OrganizationList(), sections=SECTIONS).organizations
     entries = [_entry(f"{KEY}[{position}]", one) for position, one in enumerate(found or ())]
@@ -79,20 +79,20 @@ def configured_organizations() -> tuple[Organization, ...]:
     ):
         twice = sorted({value for value in values if values.count(value) > 1})
         if twice:
-            raise ConfigurationError(KEY, f"two entries have the {word} {', '.join(twice)}.", "Keep them apart.")
+            raise ConfigurationError(KEY, f"two entries have the {word} {', '.join(twice)}.", "Give each its own.")
     return tuple(entries)
 
 
 def organization_names() -> tuple[str, ...]:
-    """Names of the configured organizations, in their order; empty if none are; sends no request."""
+    """Names of the configured organizations, in their order; empty if there are none. Sends no request."""
     return tuple(one.name for one in configured_organizations())
 
 
 def find_organization(name: str) -> Organization:
-    """The organization of this name.
+    """The organization with this name.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: No organization has this name.
     """
     entries = configured_organizations()
     for one in entries:
@@ -103,7 +103,7 @@ def find_organization(name: str) -> Organization:
 
 
 def credentials_of(one: Organization) -> tuple[str, str]:
-    """Its client id and secret, from its own section and nowhere else.
+    """The client id and secret of an organization, from its own section only.
 
     Raises:
         ConfigurationError: One of them is not set.
@@ -113,7 +113,7 @@ def credentials_of(one: Organization) -> tuple[str, str]:
         path = f"{one.credentials}.{key}"
         value: Any = dlt.secrets.get(path)
         value = value or dlt.config.get(path)
-        # What a template has in place of a value is none: it would fall back to the credentials of all.
+        # The placeholder of a template counts as not set.
         if not isinstance(value, str) or not value.strip() or value == TYPE_EXAMPLES["text"]:
             raise ConfigurationError(
                 path,
@@ -125,15 +125,15 @@ def credentials_of(one: Organization) -> tuple[str, str]:
 
 
 def insert_organization(key: str, url: str, organization: str | None) -> str:
-    """A URL of something that organizations must not share, with the organization's name in its place.
+    """Insert the name of the organization into a URL whose target organizations must not share.
 
     Args:
-        key: The setting, for the error.
-        url: Its value.
-        organization: Name; None where there is but one.
+        key: Name of the setting, for the error.
+        url: Value of the setting.
+        organization: Name of the organization; None if only one is configured. Then the URL is returned unchanged.
 
     Raises:
-        ConfigurationError: The URL has no place for the name.
+        ConfigurationError: The URL lacks the placeholder `{organization}`.
     """
     if organization is None:
         return url

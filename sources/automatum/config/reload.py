@@ -1,9 +1,9 @@
-"""Asks the configuration for a secret once more, past what has been read before: a rotated one needs no restart.
+"""Reads the credentials from the configuration again, so that a rotated secret needs no restart.
 
-Asked anew are the vault that `secrets_from` names, the connections and variables of an Airflow task, dlt's own vaults
-(Google, AWS, Airflow's variables) and the files `secrets.toml`. The environment of a process does not change, except
-for mounted secrets (`/run/secrets`), which dlt reads each time. A value that a program has set by hand
-(`dlt.secrets[...] = ...`) gives way to the file's.
+It drops the cached values of the vault that `secrets_from` names, of the connections and variables of an Airflow task,
+of dlt's own vaults (Google, AWS, Airflow's variables), and of the files `secrets.toml`. The environment of a process
+does not change, except for mounted secrets (`/run/secrets`), which dlt reads each time. A value in a file overrides a
+value that a program has set (`dlt.secrets[...] = ...`).
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from .settings import AutomatumSettings, resolve_settings
 from .vaults.dlt_provider import CREDENTIALS, VaultProvider
 from .vaults.toml_file import TomlSection
 
-_asking = threading.Lock()
+_reloading = threading.Lock()
 
 
 def reload_credentials(settings: AutomatumSettings) -> tuple[str, str] | None:
-    """Client id and secret of this connection as they are configured now.
+    """Read the client id and secret that are configured now.
 
     Args:
-        settings: Of the connection; tell which organization it is for.
+        settings: Settings in use; they name the organization.
 
     Returns:
-        Both; None if the configuration has none, as a program may give them by itself.
+        Client id and secret; None if the configuration has none because the program passes them itself.
 
     Raises:
         AutomatumError: The configuration cannot be read.
     """
-    with _asking:
+    with _reloading:
         sections = credential_sections(settings.organization)
         for provider in Container()[PluggableRunContext].providers.providers:
-            _forget(provider, sections)
+            _drop_cached(provider, sections)
         try:
             fresh = resolve_settings(organization=settings.organization)
         except ConfigurationError as error:
@@ -54,26 +54,26 @@ def reload_credentials(settings: AutomatumSettings) -> tuple[str, str] | None:
 
 
 def credential_sections(organization: str | None) -> tuple[str, ...]:
-    """Sections of dlt's configuration that hold the credentials of an organization."""
+    """The section of dlt's configuration that holds the credentials of an organization; None for the only one."""
     if organization is None:
         return SECTIONS
     return tuple(find_organization(organization).credentials.split("."))
 
 
-def _forget(provider: ConfigProvider, sections: tuple[str, ...]) -> None:
+def _drop_cached(provider: ConfigProvider, sections: tuple[str, ...]) -> None:
     if isinstance(provider, (VaultProvider, AirflowProvider)):
         provider.reload()
     elif isinstance(provider, VaultDocProvider):
         provider.clear_lookup_cache()
-        # What is in its document is not looked up: taken out, it is.
+        # dlt looks up only what its document lacks, so remove the values from it.
         for key in CREDENTIALS:
             provider.set_value(key, None, None, *sections)
     elif isinstance(provider, SettingsTomlProvider):
-        _read_again(provider, sections)
+        _reread_files(provider, sections)
 
 
-def _read_again(provider: SettingsTomlProvider, sections: tuple[str, ...]) -> None:
-    """Take over what the files say now; this key alone, as other values may have been set by hand."""
+def _reread_files(provider: SettingsTomlProvider, sections: tuple[str, ...]) -> None:
+    """Copy the credentials from the files. Other values stay, because a program may have set them."""
     for location in provider.locations:
         found: dict[str, Any] = TomlSection(Path(location), sections).read() or {}
         for key in CREDENTIALS:

@@ -1,4 +1,4 @@
-"""Where the client secret at hand comes from, and where another can be written."""
+"""Finds where the client secret comes from, and where a new one can be written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STORE_IN = "--store-in"
 
 @dataclass(frozen=True)
 class SecretSource:
-    """Where a secret comes from.
+    """The place that a client secret was read from.
 
     Attributes:
         description: Names the source for a message. It holds no secret.
@@ -40,39 +40,39 @@ class SecretSource:
 
 
 def find_secret_source(organization: str | None) -> SecretSource:
-    """Where the client secret comes from: the first of dlt's providers that has one, or the vendor's own variable.
+    """Find the source of the client secret: the first provider of dlt that has it, or the vendor's variable.
 
     Args:
-        organization: Name of a configured organization; None where there are none.
+        organization: Name of a configured organization; None if only one is configured.
 
     Raises:
-        AutomatumError: A provider cannot be asked.
+        AutomatumError: A provider cannot be read.
     """
     for provider in Container()[PluggableRunContext].providers.providers:
         if provider.is_empty or not provider.supports_secrets:
             continue
-        value, sections, key = _look(provider, organization)
-        # Empty is what a shell makes of a variable that is not there, the other what `dlt init` writes for one.
+        value, sections, key = _look_up(provider, organization)
+        # Both count as not set: a shell passes an empty text, and `dlt init` writes a placeholder.
         if value in ("", TYPE_EXAMPLES["text"]):
             break
         if value is not None:
-            return _described(provider, value, sections, key, organization)
+            return _source(provider, value, sections, key, organization)
     vault = register_vault_provider()
-    value, sections, key = _look(vault, organization)
+    value, sections, key = _look_up(vault, organization)
     if value:
-        return _described(vault, value, sections, key, organization)
+        return _source(vault, value, sections, key, organization)
     return SecretSource("the environment variable AUTOMATUM_CLIENT_SECRET", None)
 
 
 def open_store(text: str, organization: str | None) -> CredentialStore:
-    """The place that `--store-in` names.
+    """Open the store that `--store-in` names. Nothing is read or written yet.
 
     Args:
-        text: `toml` for `.dlt/secrets.toml`, the path of another `.toml` file, or an address as in `secrets_from`.
-        organization: Name of a configured organization; None where there are none.
+        text: `toml` for `.dlt/secrets.toml`, the path of another `.toml` file, or a vault address as in `secrets_from`.
+        organization: Name of a configured organization; None if only one is configured.
 
     Raises:
-        ConfigurationError: It names none.
+        ConfigurationError: The text names no store.
     """
     if text == "toml":
         return TomlSection(Path(active().settings_dir) / "secrets.toml", credential_sections(organization))
@@ -81,25 +81,25 @@ def open_store(text: str, organization: str | None) -> CredentialStore:
     return open_vault(parse_vault_uri(text, STORE_IN)).secret(organization)
 
 
-def _look(provider: ConfigProvider, organization: str | None) -> tuple[str | None, tuple[str, ...], str]:
-    """A provider's value, and the sections and the key under which it was found."""
+def _look_up(provider: ConfigProvider, organization: str | None) -> tuple[str | None, tuple[str, ...], str]:
+    """The value of a provider, and the sections and the key under which it was found."""
     sections = credential_sections(organization)
     if organization is not None:
-        # As `organizations.credentials_of` does: from its own section and nowhere else.
+        # Only from the section of the organization, as in `organizations.credentials_of`.
         value, key = provider.get_value(SECRET, TSecretStrValue, None, *sections)
         return value, sections, key
     value, traces = resolve_single_provider_value(provider, SECRET, TSecretStrValue, explicit_sections=sections)
     return (value, tuple(traces[-1].sections), traces[-1].key) if traces else (value, sections, SECRET)
 
 
-def _described(
+def _source(
     provider: ConfigProvider, value: str, sections: tuple[str, ...], key: str, organization: str | None
 ) -> SecretSource:
     if isinstance(provider, VaultProvider):
         address = provider.address()
         if address is not None:
-            place = open_vault(address).secret(organization)
-            return SecretSource(place.description, place)
+            store = open_vault(address).secret(organization)
+            return SecretSource(store.description, store)
     if isinstance(provider, SettingsTomlProvider):
         for location in provider.locations:
             section = TomlSection(Path(location), sections)
@@ -107,6 +107,6 @@ def _described(
                 return SecretSource(section.description, section)
         return SecretSource("a value that this program set in dlt.secrets", None)
     if isinstance(provider, EnvironProvider):
-        mounted = "" if os.environ.get(key) != value else "the environment variable "
-        return SecretSource(f"{mounted or 'the secret mounted for '}{key}", None)
+        kind = "environment variable" if os.environ.get(key) == value else "secret mounted for"
+        return SecretSource(f"the {kind} {key}", None)
     return SecretSource(f"dlt's provider {provider.name}", None)

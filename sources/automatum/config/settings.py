@@ -1,14 +1,18 @@
-"""Every setting, its default, and where it is read from.
+"""Every setting, its default, and its meaning.
 
 Settings come from dlt's configuration: environment variables (`SOURCES__AUTOMATUM__BASE_URL`), `.dlt/secrets.toml` and
-`.dlt/config.toml` (`[sources.automatum]`), or any provider that dlt knows. The vendor's own names for the credentials,
-`AUTOMATUM_CLIENT_ID` and `AUTOMATUM_CLIENT_SECRET` (`api/authentication`), are read when dlt's have no value.
+`.dlt/config.toml` (`[sources.automatum]`), or any other provider of dlt. If dlt has no credentials, the vendor's own
+variables `AUTOMATUM_CLIENT_ID` and `AUTOMATUM_CLIENT_SECRET` are read (`api/authentication`).
 """
 
+# dlt resolves these type hints at run time, on Python 3.10 too, so they use typing's spelling.
+# ruff: noqa: UP006, UP035, UP045
+
 import os
+import time
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta, timezone
-from typing import Any, Dict, List, Optional  # noqa: UP035  dlt resolves these hints at run time, on Python 3.10 too
+from datetime import date, timedelta
+from typing import Any, Dict, List, Optional
 from urllib.parse import urlsplit
 
 from dlt.common.configuration import configspec, resolve_configuration
@@ -17,6 +21,7 @@ from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.typing import TSecretStrValue
 
+from ..core.clock import utc
 from ..core.errors import ConfigurationError
 from ..core.network import is_loopback
 from ..core.redaction import register_secret
@@ -29,7 +34,7 @@ DEFAULT_BASE_URL = "https://api.automatum.io"
 APPLICATION_LIMITS = ((50, 60.0), (1000, 3600.0))
 """Requests and seconds, per OAuth application (`api/authentication`)."""
 ORGANIZATION_LIMITS = ((500, 60.0), (10000, 3600.0))
-"""Requests and seconds, per organization, all its applications together (`api/authentication`)."""
+"""Requests and seconds, for all OAuth applications of the organization together (`api/authentication`)."""
 DEFAULT_DAYS = 365
 DELETES = ("soft", "hard", "ignore")
 TABLE_FORMATS = ("delta", "iceberg")
@@ -49,71 +54,70 @@ Limits = tuple[tuple[int, float], ...]
 
 @configspec
 class AutomatumSettings(BaseConfiguration):
-    """Settings of one connection.
+    """Settings for the connection to one organization. None means the default that is named here.
 
     Attributes:
         client_id: OAuth client id (`app_...`).
         client_secret: OAuth client secret (`secret_...`).
-        secrets_from: Vault that holds the credentials where neither the environment nor `secrets.toml` does, such as
-            `vault://vault.example.com/secret/automatum` (see `automatum.vaults`).
-        base_url: Root of the host; `/api/v1` and `/oauth/token` hang below it. https, except on loopback.
-        application_limits: List of [requests, seconds]: the windows of the OAuth application.
-        organization_limits: The same for the whole organization.
-        organizations: List of entries, see `automatum.organizations`; None for the one organization of `client_id`.
-        organization: Name of the entry that these settings are for; None where there is no such list.
-        organization_id: What the column `organization_id` holds, a part of all keys then.
-        named_id: Whether the entry tells that; then records that name another organization are refused.
-        quota_url: Where requests are counted: `sqlite:////path`, `redis://host:6379/0`, `memory://`; None: a file in
-            the user's state folder, for all processes of the machine.
-        metering_reserve: Share of the quota that only a push may spend, if the token grants `write:metering`.
-        tables: Tables to sync; a table named here must be granted. None: all that the scopes allow.
-        since: First day of the reports, ISO date; None: 365 days ago.
-        endpoints: Table name to what is different there: `path`, `records`, `total`, `pages`, `parameters`, `key`.
-        reports: Further analytics reports: `name`, and what of `path`, `parameters`, `records`, `key`, `columns` is
-            not the default.
-        ledger_url: Where it is kept what was pushed: `sqlite:////path` or `postgresql://...`; None: a file in the
-            user's data folder, one for each API host.
-        vendor: Only rows of this marketplace (`aws`, `azure`). A filtered sync deletes nothing.
-        status: Only rows of this status. A filtered sync deletes nothing.
-        deletes: What happens to rows that are gone: `soft` sets `_deleted_at`, `hard` removes, `ignore` leaves them.
+        secrets_from: Vault that holds the credentials, such as `vault://vault.example.com/secret/automatum`. It is read
+            if neither the environment nor `secrets.toml` has them (see `config.vaults`).
+        base_url: Root of the API host, without a path. https, except on loopback.
+        application_limits: Rate limits of the OAuth application: a list of [requests, seconds].
+        organization_limits: Rate limits of the organization: a list of [requests, seconds].
+        organizations: List of organizations (see `config.organizations`). None: the one organization of `client_id`.
+        organization: Name of the organization that these settings are for. None: there is no such list.
+        organization_id: Value of the column `organization_id`, a part of every key if there are several organizations.
+        named_id: Whether the configuration sets `organization_id`. Then records of another organization are refused.
+        quota_url: Where requests are counted: `sqlite:////path`, `redis://host:6379/0` or `memory://`. None: a file in
+            the user's state folder, which all processes of the machine share.
+        ledger_url: The ledger of the metering push: `sqlite:////path` or `postgresql://...`. None: a file in the user's
+            data folder, one for each API host.
+        metering_reserve: Share of the rate limit that only a push may use, if the token grants `write:metering`.
+        tables: Tables to sync; the token must grant each. None: all tables that the token grants.
+        since: First day of the reports, as an ISO date. None: 365 days ago.
+        endpoints: Table name to its overrides: `path`, `records`, `total`, `pages`, `parameters`, `key`.
+        reports: Additional analytics reports: `name`, and `path`, `parameters`, `records`, `key`, `columns` where they
+            differ from the default.
+        vendor: Sync only rows of this marketplace (`aws`, `azure`). A filtered sync deletes nothing.
+        status: Sync only rows of this status. A filtered sync deletes nothing.
+        deletes: What happens to deleted rows: `soft` sets `_deleted_at`, `hard` removes them, `ignore` keeps them.
         history: Keep every version of every row in `<table>_history`.
-        table_format: `delta` or `iceberg`: what tables of files are made of; None: the destination's own tables, or
-            plain Parquet files.
-        lookback_days: Days of each report that are read again, because revenue is restated.
-        report_window_days: Days that one request for a report spans; None: all in one.
-        full_sweep_every: Hours after which a list is read whole, however it is ordered.
-        chunk_rows: Rows of one load package: keeps memory flat, and 100,000 rows a handful of loads.
-        chunk_seconds: Age at which a load package is closed, so that a kill costs a minute of the quota at most.
-        request_timeout: Seconds to wait for a connection, and for each piece of an answer.
-        retry_deadline: Seconds after which a request that keeps failing is given up.
-        retry_attempts: Attempts after which it is given up, whichever comes first.
+        table_format: `delta` or `iceberg`, for a destination of files. None: the destination's own format.
+        lookback_days: Days of each report that every sync reads again, because revenue is restated.
+        report_window_days: Days that one request for a report spans. None: all days in one request.
+        full_sweep_every: Hours after which a list is read completely, whatever its order.
+        chunk_rows: Rows in one load package. It bounds the memory, and 100,000 rows need only a few loads.
+        chunk_seconds: Age in seconds at which a load package is closed. A kill then costs a minute of requests at most.
+        request_timeout: Seconds to wait for a connection, and for each part of a response.
+        retry_deadline: Seconds after which a failing request is no longer retried.
+        retry_attempts: Attempts after which a failing request is no longer retried.
     """
 
     client_id: str = None  # type: ignore[assignment]
     client_secret: TSecretStrValue = None  # type: ignore[assignment]
-    secrets_from: Optional[str] = None  # noqa: UP045
+    secrets_from: Optional[str] = None
     base_url: str = DEFAULT_BASE_URL
-    application_limits: Optional[List[Any]] = None  # noqa: UP006, UP045
-    organization_limits: Optional[List[Any]] = None  # noqa: UP006, UP045
-    organizations: Optional[List[Any]] = None  # noqa: UP006, UP045
-    organization: Optional[str] = None  # noqa: UP045
-    organization_id: Optional[str] = None  # noqa: UP045
+    application_limits: Optional[List[Any]] = None
+    organization_limits: Optional[List[Any]] = None
+    organizations: Optional[List[Any]] = None
+    organization: Optional[str] = None
+    organization_id: Optional[str] = None
     named_id: bool = False
-    # Both may hold a password, which dlt keeps out of its trace only if it knows.
-    quota_url: Optional[TSecretStrValue] = None  # noqa: UP045
-    ledger_url: Optional[TSecretStrValue] = None  # noqa: UP045
+    # Both URLs may hold a password. dlt keeps a value out of its traces only if its type is secret.
+    quota_url: Optional[TSecretStrValue] = None
+    ledger_url: Optional[TSecretStrValue] = None
     metering_reserve: float = 0.1
-    tables: Optional[List[str]] = None  # noqa: UP006, UP045
-    since: Optional[str] = None  # noqa: UP045
-    endpoints: Optional[Dict[str, Any]] = None  # noqa: UP006, UP045
-    reports: Optional[List[Any]] = None  # noqa: UP006, UP045
-    vendor: Optional[str] = None  # noqa: UP045
-    status: Optional[str] = None  # noqa: UP045
+    tables: Optional[List[str]] = None
+    since: Optional[str] = None
+    endpoints: Optional[Dict[str, Any]] = None
+    reports: Optional[List[Any]] = None
+    vendor: Optional[str] = None
+    status: Optional[str] = None
     deletes: str = "soft"
     history: bool = False
-    table_format: Optional[str] = None  # noqa: UP045
+    table_format: Optional[str] = None
     lookback_days: int = 35
-    report_window_days: Optional[int] = None  # noqa: UP045
+    report_window_days: Optional[int] = None
     full_sweep_every: float = 24.0
     chunk_rows: int = 25_000
     chunk_seconds: float = 60.0
@@ -122,38 +126,20 @@ class AutomatumSettings(BaseConfiguration):
     retry_attempts: int = 6
 
     def __post_init__(self) -> None:
-        """Have dlt ask the vault, too: whoever resolves settings makes an instance first."""
+        """Register the vault with dlt before dlt resolves these settings."""
         register_vault_provider()
 
     def on_partial(self) -> None:
-        """Fall back to the vendor's names for the credentials."""
+        """Look for missing credentials in the vault and in the vendor's variables."""
         self._find_credentials()
         if not self.is_partial():
             self.resolve()
 
-    def _find_credentials(self) -> None:
-        for name in ("client_id", "client_secret"):
-            # Set but empty is what a shell makes of a variable that is not there.
-            value = _without_placeholder(getattr(self, name))
-            # A key that nobody filled in hides the vault from dlt.
-            value = value or register_vault_provider().get_value(name, str, None, *SECTIONS)[0]
-            # A mounted file ends with a line break.
-            value = (value or os.environ.get(f"AUTOMATUM_{name.upper()}") or "").strip()
-            setattr(self, name, value or None)
-            if not value:
-                raise ConfigurationError(
-                    f"sources.automatum.{name}",
-                    "not set.",
-                    f"Set SOURCES__AUTOMATUM__{name.upper()} (or AUTOMATUM_{name.upper()}), or write it to "
-                    ".dlt/secrets.toml under [sources.automatum]. The Automatum dashboard shows it once, under "
-                    "Settings > Integrations > API Access.",
-                )
-
     def on_resolved(self) -> None:
-        """Check what can be checked without a request.
+        """Check every value, without a request.
 
         Raises:
-            ConfigurationError: A value makes no sense; the key is named.
+            ConfigurationError: A value is wrong; `key` names the setting.
         """
         self._find_credentials()
         self.quota_url, self.ledger_url = _without_placeholder(self.quota_url), _without_placeholder(self.ledger_url)
@@ -164,43 +150,36 @@ class AutomatumSettings(BaseConfiguration):
         self.app_limits()
         self.org_limits()
         self.first_day()
-        if self.deletes not in DELETES:
-            raise ConfigurationError("sources.automatum.deletes", f"{self.deletes!r} is none of {', '.join(DELETES)}.")
-        if self.table_format is not None and self.table_format not in TABLE_FORMATS:
-            raise ConfigurationError(
-                "sources.automatum.table_format", f"{self.table_format!r} is none of {', '.join(TABLE_FORMATS)}."
-            )
-        if not 0 <= self.metering_reserve < 1:
-            raise ConfigurationError(
-                "sources.automatum.metering_reserve", f"{self.metering_reserve} is not a share from 0 to below 1."
-            )
-        if self.lookback_days < 0:
-            raise ConfigurationError("sources.automatum.lookback_days", f"{self.lookback_days} is below 0.")
+        self._check(self.deletes in DELETES, "deletes", f"is none of {', '.join(DELETES)}")
+        if self.table_format is not None:
+            self._check(self.table_format in TABLE_FORMATS, "table_format", f"is none of {', '.join(TABLE_FORMATS)}")
+        self._check(0 <= self.metering_reserve < 1, "metering_reserve", "is not a share from 0 to below 1")
+        self._check(self.lookback_days >= 0, "lookback_days", "is below 0")
         for name in _POSITIVE:
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise ConfigurationError(f"sources.automatum.{name}", f"{getattr(self, name)} is not above 0.")
+            value = getattr(self, name)
+            self._check(value is None or value > 0, name, "is not above 0")
 
     @property
     def owner(self) -> str | None:
-        """What the column `organization_id` holds, in all tables; None where there is but one organization."""
+        """The `organization_id` of every row; None if only one organization is configured."""
         return self.organization_id if self.organization else None
 
     def app_limits(self) -> Limits:
-        """Windows of the application: pairs of requests and seconds."""
+        """Rate limits of the OAuth application: pairs of requests and seconds."""
         return _limits("application_limits", self.application_limits, APPLICATION_LIMITS)
 
     def org_limits(self) -> Limits:
-        """Windows of the organization: pairs of requests and seconds."""
+        """Rate limits of the organization: pairs of requests and seconds."""
         return _limits("organization_limits", self.organization_limits, ORGANIZATION_LIMITS)
 
     def first_day(self, today: date | None = None) -> date:
-        """First day that the reports are read from (UTC).
+        """First day (UTC) of the reports.
 
         Args:
             today: The day to count back from; None for today.
         """
         if self.since is None:
-            return (today or datetime.now(timezone.utc).date()) - timedelta(days=DEFAULT_DAYS)
+            return (today or utc(time.time()).date()) - timedelta(days=DEFAULT_DAYS)
         try:
             return date.fromisoformat(str(self.since))
         except ValueError:
@@ -213,6 +192,30 @@ class AutomatumSettings(BaseConfiguration):
 
     __str__ = __repr__
 
+    def _find_credentials(self) -> None:
+        for name in ("client_id", "client_secret"):
+            value = _without_placeholder(getattr(self, name))
+            # A placeholder in secrets.toml keeps dlt from asking the vault, so ask it here.
+            value = value or register_vault_provider().get_value(name, str, None, *SECTIONS)[0]
+            # An empty text counts as not set: a shell passes it for a missing variable. A mounted file ends with a
+            # line break.
+            value = (value or os.environ.get(f"AUTOMATUM_{name.upper()}") or "").strip()
+            setattr(self, name, value or None)
+            if not value:
+                raise ConfigurationError(
+                    f"sources.automatum.{name}",
+                    "not set.",
+                    f"Set SOURCES__AUTOMATUM__{name.upper()} (or AUTOMATUM_{name.upper()}), or write it to "
+                    ".dlt/secrets.toml under [sources.automatum]. The Automatum dashboard shows it once, under "
+                    "Settings > Integrations > API Access.",
+                )
+
+    def _check(self, valid: bool, name: str, problem: str) -> None:
+        if not valid:
+            value = getattr(self, name)
+            shown = repr(value) if isinstance(value, str) else str(value)
+            raise ConfigurationError(f"sources.automatum.{name}", f"{shown} {problem}.")
+
 
 def resolve_settings(
     explicit: Mapping[str, Any] | None = None, *, with_credentials: bool = True, organization: str | None = None
@@ -220,12 +223,12 @@ def resolve_settings(
     """Read the settings from dlt's configuration.
 
     Args:
-        explicit: Values that win over configuration.
-        with_credentials: False for what sends no request: then missing credentials are no error.
-        organization: Name of an entry of `organizations`; None where there are none.
+        explicit: Values that override the configuration.
+        with_credentials: False if no request will be sent; then missing credentials are no error.
+        organization: Name of a configured organization; None if only one organization is configured.
 
     Raises:
-        ConfigurationError: Something is missing or wrong; the key is named.
+        ConfigurationError: A setting is missing or wrong; `key` names it.
     """
     register_vault_provider()
     values = dict(explicit or {})
@@ -235,7 +238,7 @@ def resolve_settings(
         sections = (*SECTIONS, organization)
     elif with_credentials and "client_id" not in values and (names := listed.organization_names()):
         raise ConfigurationError(
-            "--organization", "several are configured, and this is for one.", f"Name one of {', '.join(names)}."
+            "--organization", "several are configured, and this needs one.", f"Name one of {', '.join(names)}."
         )
     if not with_credentials:
         values = {"client_id": "-", "client_secret": "-", **values}
@@ -247,7 +250,9 @@ def resolve_settings(
 
 def _of_organization(one: listed.Organization, with_credentials: bool) -> dict[str, Any]:
     if one.name in AutomatumSettings.__dataclass_fields__:
-        raise ConfigurationError(f"{listed.KEY}.name", f"{one.name!r} is the name of a setting.", "Choose another.")
+        raise ConfigurationError(
+            f"{listed.KEY}.name", f"{one.name!r} is the name of a setting.", "Choose another name."
+        )
     values = {"organization": one.name, "organization_id": one.organization_id, "named_id": one.named_id}
     if one.base_url:
         values["base_url"] = one.base_url
@@ -258,7 +263,7 @@ def _of_organization(one: listed.Organization, with_credentials: bool) -> dict[s
 
 @configspec
 class InitSettings(BaseConfiguration):
-    """What `dlt init` writes into the configuration for the user to fill in."""
+    """The settings that `dlt init` writes into `secrets.toml` for the user to fill in."""
 
     client_id: str = None  # type: ignore[assignment]
     client_secret: TSecretStrValue = None  # type: ignore[assignment]
@@ -266,17 +271,17 @@ class InitSettings(BaseConfiguration):
 
 @configspec
 class NotificationSettings(BaseConfiguration):
-    """Where to tell how a run has ended; read apart from the rest, as it is what the rest is wrong that must be told.
+    """The webhook. It is read separately, so that a run can report an error in the other settings.
 
     Attributes:
-        notify_url: A webhook. Whoever knows it can write to the channel, so that it is a secret.
+        notify_url: Webhook that receives the result of a run. It is a secret: it lets anyone post to the channel.
     """
 
-    notify_url: Optional[TSecretStrValue] = None  # noqa: UP045
+    notify_url: Optional[TSecretStrValue] = None
 
 
 def find_notify_url() -> str | None:
-    """The webhook that the configuration names; None if it names none.
+    """The configured webhook; None if there is none.
 
     Raises:
         ConfigurationError: It is not text.
@@ -288,14 +293,14 @@ def find_notify_url() -> str | None:
 
 
 def _without_placeholder(value: str | None) -> str | None:
-    """None for what `dlt init` writes in place of a value, so that a key that nobody filled in counts as not set."""
+    """None for the placeholder that `dlt init` writes, so that it counts as not set."""
     return None if value == _PLACEHOLDER else value
 
 
 def _configuration_error(error: ConfigurationException) -> ConfigurationError:
     name = getattr(error, "field_name", None)
     key = f"sources.automatum.{name}" if name else "sources.automatum"
-    # dlt's message for a wrong type holds the value, which may be the secret: name the type alone.
+    # dlt's message for a wrong type holds the value, which may be a secret, so name only the type.
     hint = getattr(error, "expected_type", None) or getattr(error, "hint", None)
     problem = f"not a valid {getattr(hint, '__name__', hint)}." if hint else f"{type(error).__name__}."
     return ConfigurationError(key, problem, "Lists and tables in environment variables are written as JSON.")
@@ -318,7 +323,9 @@ def _validated_base_url(url: str) -> str:
         )
     if parts.query or parts.fragment or parts.path.rstrip("/"):
         raise ConfigurationError(
-            key, "is the root of the host, without path or query.", "/api/v1 and /oauth/token are added to it."
+            key,
+            "the URL has a path or a query.",
+            "Write only the root; /api/v1 and /oauth/token are added to it.",
         )
     return f"{parts.scheme}://{parts.netloc}"
 

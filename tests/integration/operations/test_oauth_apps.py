@@ -232,8 +232,8 @@ def test_a_place_that_cannot_be_written_is_found_out_before(bao, served, desk, m
     [
         ("occupied/secrets.toml", "cannot be"),
         ("broken.toml", "is not TOML"),
-        ("s3://bucket", "no vault is called 's3'"),
-        ("aws-secretsmanager://eu-central-1/never-made", "Create it first"),
+        ("s3://bucket", "unknown kind of vault 's3'"),
+        ("aws-secretsmanager://eu-central-1/never-made", "Create the secret first"),
     ],
 )
 def test_a_place_that_is_none_is_found_out_before(aws, served, desk, store_in, words):  # noqa: F811

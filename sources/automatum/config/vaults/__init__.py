@@ -1,4 +1,4 @@
-"""Secret stores to read and to write: AWS Secrets Manager, HashiCorp Vault, `secrets.toml`.
+"""Stores that credentials are read from and written to: AWS Secrets Manager, HashiCorp Vault, `secrets.toml`.
 
 May import: the rest of `config`, and `core`.
 Start with `base`.

@@ -1,6 +1,6 @@
-"""AWS Secrets Manager, by boto3: one secret whose text is a JSON object.
+"""AWS Secrets Manager, through boto3: secrets whose text is a JSON object.
 
-Credentials, region and endpoint come from where boto3 looks for them: environment, profile, role of the machine.
+boto3 finds the AWS credentials, the region and the endpoint: environment, profile, or role of the machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ...core.redaction import redact
 from .uri import KEY, VaultUri
 
 TRIAL_STAGE = "AUTOMATUM_TRIAL"
-"""Label of the version that proves that versions can be put; the current one stays current."""
+"""Staging label of the version that `check_writable` puts. The current version stays current."""
 _DENIED = (
     "AccessDenied",
     "AccessDeniedException",
@@ -43,7 +43,7 @@ class AwsSecretsManager:
     """One region's Secrets Manager.
 
     Args:
-        address: What `secrets_from` names.
+        address: Address of the secret.
 
     Raises:
         ConfigurationError: boto3 is not installed.
@@ -81,8 +81,8 @@ class AwsSecret:
     """One secret.
 
     Args:
-        manager: Where it is.
-        address: Its address.
+        manager: The region's Secrets Manager.
+        address: Address of the secret.
     """
 
     def __init__(self, manager: AwsSecretsManager, address: VaultUri) -> None:
@@ -99,11 +99,11 @@ class AwsSecret:
         return None if answer is None else self._document(answer)
 
     def check_writable(self) -> None:
-        """Put the present value as a version that is not the current one."""
+        """Put the present value as a version that is not the current version."""
         self._put(self.read() or {}, [TRIAL_STAGE])
 
     def write(self, changes: Mapping[str, str]) -> None:
-        """See `CredentialStore.write`. AWS keeps the version before as AWSPREVIOUS."""
+        """See `CredentialStore.write`. AWS keeps the previous version as AWSPREVIOUS."""
         self._put({**(self.read() or {}), **changes}, ["AWSCURRENT"])
 
     def _put(self, document: dict[str, Any], stages: list[str]) -> None:
@@ -112,25 +112,25 @@ class AwsSecret:
             raise ConfigurationError(
                 KEY,
                 f"there is no secret {self.description}.",
-                "Create it first: its key, policy and tags are yours to choose.",
+                "Create the secret first, with the key, policy and tags of your choice.",
             )
 
     def _ask(self, operation: str, **more: Any) -> dict[str, Any] | None:
-        """One call; None if there is no such secret."""
+        """Call an operation; None if the secret does not exist."""
         manager = self._manager
         failed: Exception | None = None
         try:
-            with _quiet():
+            with _without_debug_log():
                 answer: dict[str, Any] = getattr(manager.client(), operation)(SecretId=self._address.name, **more)
         except (manager.client_error, manager.other_error) as error:
             failed = error
-        # Judged outside of the handler: what boto3 raises holds AWS's answer, and would hang on as the context.
+        # Raise outside of the handler: the exception of boto3 holds the response, and would become the context.
         if failed is None:
             return answer
         described = getattr(failed, "response", {}).get("Error", {})
         if described.get("Code") == "ResourceNotFoundException":
             return None
-        raise self._refusal(described) if described else self._silence(failed)
+        raise self._refusal(described) if described else self._failure(failed)
 
     def _refusal(self, described: dict[str, str]) -> AutomatumError:
         code = described.get("Code", "an error")
@@ -141,14 +141,14 @@ class AwsSecret:
             return ConfigurationError(KEY, message, "The secret may be scheduled for deletion, or have another name.")
         return VaultUnreachable(message, "Run again later.")
 
-    def _silence(self, error: Exception) -> AutomatumError:
+    def _failure(self, error: Exception) -> AutomatumError:
         kind, said = type(error).__name__, redact(str(error)).rstrip(".")
         if kind in ("NoRegionError", "ProfileNotFound", "InvalidRegionError", "ConfigParseError"):
             return ConfigurationError(KEY, f"{said}.", "Name the region: aws-secretsmanager://eu-central-1/NAME.")
         if "Credential" in kind or "Token" in kind:
             return VaultDenied(
-                f"{self.description}: boto3 has no AWS credentials: {said}.",
-                "Give it some in one of its usual ways: AWS_PROFILE, AWS_ACCESS_KEY_ID, or the role of the machine.",
+                f"{self.description}: boto3 found no AWS credentials: {said}.",
+                "Set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give the machine a role.",
             )
         return VaultUnreachable(
             f"{self.description}: no answer from AWS: {said}.", "Run again later; check the network and a proxy."
@@ -163,14 +163,14 @@ class AwsSecret:
             raise ConfigurationError(
                 KEY,
                 f"{self.description} is not a JSON object.",
-                'Its text is to be {"client_id": "app_...", "client_secret": "secret_..."}.',
+                'Store {"client_id": "app_...", "client_secret": "secret_..."} as its text.',
             )
         return found
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep botocore from logging what it sends and gets, which it does in full at DEBUG."""
+def _without_debug_log() -> Iterator[None]:
+    """Keep botocore from logging requests and responses, which it does in full at DEBUG."""
     logger = logging.getLogger("botocore")
     level = logger.level
     if logger.getEffectiveLevel() < logging.INFO:

@@ -1,4 +1,4 @@
-"""A place that keeps one connection's credentials."""
+"""The interfaces of a vault and of one secret in it."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from .uri import VaultUri
 
 
 class CredentialStore(Protocol):
-    """One secret, or one section of a file: keys and values, of which `client_secret` is what matters."""
+    """One secret of a vault, or one section of a file: keys and values, `client_secret` among them."""
 
     @property
     def description(self) -> str:
-        """The place in words, for a message; holds no secret."""
+        """Name of the store for a message. It holds no secret."""
 
     def read(self) -> dict[str, Any] | None:
-        """What is there now, asked for anew; None if there is nothing.
+        """Read the keys and values again; None if the secret does not exist.
 
         Raises:
-            VaultUnreachable: No usable answer.
-            VaultDenied: It does not let us read.
-            ConfigurationError: It is not what it should be.
+            VaultUnreachable: The vault gives no usable response.
+            VaultDenied: The vault refuses to let us read.
+            ConfigurationError: The secret does not have the expected form.
         """
 
     def check_writable(self) -> None:
-        """Prove that `write` will work, by writing what changes nothing.
+        """Check that `write` will work, by a write that changes nothing.
 
         Raises:
-            AutomatumError: It will not; the reason is named.
+            AutomatumError: The store is not writable.
         """
 
     def write(self, changes: Mapping[str, str]) -> None:
-        """Set these keys; the others stay as they are.
+        """Set these keys and keep the others.
 
         Raises:
-            AutomatumError: They are not stored.
+            AutomatumError: The keys were not written.
         """
 
 
@@ -43,14 +43,14 @@ class Vault(Protocol):
     """A server that keeps secrets."""
 
     def secret(self, organization: str | None) -> CredentialStore:
-        """The secret of an organization; the one of the address for None. Nothing is asked yet."""
+        """The secret of an organization, or the secret at the address for None. Sends no request."""
 
 
 def open_vault(address: VaultUri) -> Vault:
-    """The vault of an address; no request is sent.
+    """Open the vault of an address. Sends no request.
 
     Raises:
-        ConfigurationError: The extra that it needs is not installed.
+        ConfigurationError: The required extra is not installed.
     """
     if address.kind == "aws":
         from .aws import AwsSecretsManager

@@ -1,4 +1,4 @@
-"""The vault as one more provider of dlt's configuration, asked after the environment and `secrets.toml`."""
+"""The vault as a provider of dlt's configuration. It comes after the environment and `secrets.toml`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ from .uri import KEY, VaultUri, parse_vault_uri
 NAME = "Automatum vault"
 CREDENTIALS = ("client_id", "client_secret")
 OPTIONAL_KEYS = ("quota_url", "ledger_url")
-"""Settings that may hold a password: read from the same secret, but the vault is not asked for their sake."""
+"""Settings that may hold a password. They are read from a secret that was fetched for the credentials."""
 
 
 class VaultProvider(ConfigProvider):
-    """Gives the credentials that the secret named by `secrets_from` holds. Safe to share between threads.
+    """Returns the credentials from the secret that `secrets_from` names. Thread-safe.
 
-    The vault is asked when a credential is wanted that no provider before has, once for each secret; `reload` makes the
-    next one ask anew.
+    It reads a secret when dlt needs a credential that no earlier provider has, and keeps it until `reload` is called.
     """
 
     def __init__(self) -> None:
@@ -41,30 +40,30 @@ class VaultProvider(ConfigProvider):
 
     @property
     def supports_secrets(self) -> bool:
-        """That is what it is for."""
+        """Whether it may hold secrets."""
         return True
 
     @property
     def supports_sections(self) -> bool:
-        """Organizations have sections of their own."""
+        """Whether it has sections: each organization has its own."""
         return True
 
     @property
     def is_empty(self) -> bool:
-        """Whether no vault is configured; then dlt passes it over."""
+        """Whether no vault is configured; then dlt skips this provider."""
         return self.address() is None
 
     @property
     def locations(self) -> list[str]:
-        """The address."""
+        """The address of the vault, for dlt's messages."""
         address = self.address()
         return [] if address is None else [str(address)]
 
     def address(self) -> VaultUri | None:
-        """What `secrets_from` names, by the other providers; None if it is not set.
+        """The address in `secrets_from`, as the other providers have it; None if it is not set.
 
         Raises:
-            ConfigurationError: It is not an address.
+            ConfigurationError: `secrets_from` is not an address.
         """
         for provider in _providers():
             if provider is self or provider.is_empty:
@@ -78,9 +77,9 @@ class VaultProvider(ConfigProvider):
         """See `ConfigProvider.get_value`.
 
         Raises:
-            VaultUnreachable: No usable answer.
-            VaultDenied: It does not let us in.
-            ConfigurationError: The secret is not there, or not what it should be.
+            VaultUnreachable: The vault gives no usable response.
+            VaultDenied: The vault refuses access.
+            ConfigurationError: The secret does not exist, or does not have the expected form.
         """
         full_key = get_key_name(key, ".", *filter(None, (pipeline_name, *sections)))
         if pipeline_name or key not in CREDENTIALS + OPTIONAL_KEYS:
@@ -94,12 +93,12 @@ class VaultProvider(ConfigProvider):
         return text or None, full_key
 
     def get_value_location(self, key: str, pipeline_name: str | None, *sections: str) -> str:
-        """The secret that a value came from."""
+        """The address of the secret that holds a value."""
         address = self.address()
         return "" if address is None else str(address.for_organization(_organization_of(sections)[1]))
 
     def reload(self) -> None:
-        """Ask the vault again when a credential is wanted next, with credentials of its own taken anew, too."""
+        """Drop the cache, so that the next lookup logs in to the vault and reads the secret again."""
         with self._lock:
             self._vaults.clear()
             self._documents.clear()
@@ -130,7 +129,7 @@ class VaultProvider(ConfigProvider):
 
 
 def register_vault_provider() -> VaultProvider:
-    """The provider of dlt's present run context; added as its last one if it is not there yet. Sends no request."""
+    """The provider in dlt's run context, added as the last one if it is not there yet. Sends no request."""
     container = Container()[PluggableRunContext].providers
     with _registering:
         for provider in container.providers:
@@ -149,7 +148,7 @@ def _providers() -> list[ConfigProvider]:
 
 
 def _organization_of(sections: tuple[str, ...]) -> tuple[bool, str | None]:
-    """Whether these sections hold credentials of ours, and of which organization (None for the only one)."""
+    """Whether these sections hold our credentials, and of which organization (None for the only one)."""
     if sections == SECTIONS:
         return True, None
     names = (

@@ -1,8 +1,8 @@
-"""HashiCorp Vault, or OpenBao: one secret of a KV version 2 engine, by hvac.
+"""HashiCorp Vault or OpenBao, through hvac: secrets of a KV version 2 engine.
 
-The token is found where Vault's own programs find it: VAULT_TOKEN, then `~/.vault-token` (`vault login` and Vault Agent
-write it). With VAULT_ROLE_ID and VAULT_SECRET_ID it logs in by AppRole. VAULT_NAMESPACE, VAULT_CACERT, VAULT_CAPATH,
-VAULT_CLIENT_CERT and VAULT_CLIENT_KEY are respected.
+The token comes from VAULT_TOKEN or `~/.vault-token` (which `vault login` and Vault Agent write). With VAULT_ROLE_ID and
+VAULT_SECRET_ID the connector logs in by AppRole. It also reads VAULT_NAMESPACE, VAULT_CACERT, VAULT_CAPATH,
+VAULT_CLIENT_CERT and VAULT_CLIENT_KEY.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...core.redaction import redact, register_secret
 from .uri import KEY, VaultUri, vault_server_url
 
 TIMEOUT = 10
-"""Seconds to wait for a connection, and for each piece of an answer."""
+"""Seconds to wait for a connection, and for each part of a response."""
 _LOGIN = "Log in with `vault login`, or set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID."
 
 
@@ -30,10 +30,10 @@ class HashicorpVault:
     """One Vault server.
 
     Args:
-        address: What `secrets_from` names.
+        address: Address of the secret.
 
     Raises:
-        ConfigurationError: hvac is not installed, or no server is named.
+        ConfigurationError: hvac is not installed, or neither the address nor VAULT_ADDR names a server.
     """
 
     def __init__(self, address: VaultUri) -> None:
@@ -47,7 +47,7 @@ class HashicorpVault:
         self._address = address
         named = os.environ.get("VAULT_ADDR", "").strip()
         if not address.location and not named:
-            raise ConfigurationError(KEY, "names no server, and VAULT_ADDR is not set.", "Set one of them.")
+            raise ConfigurationError(KEY, "the address names no server, and VAULT_ADDR is not set.", "Set one of them.")
         self.url = address.location or vault_server_url(named.rstrip("/"), "VAULT_ADDR")
         self._client: Any = None
 
@@ -59,7 +59,7 @@ class HashicorpVault:
         """The client, logged in.
 
         Raises:
-            VaultDenied: There is no token to be had.
+            VaultDenied: No token was found.
         """
         if self._client is None:
             self._client = self._log_in()
@@ -71,10 +71,10 @@ class HashicorpVault:
             url=self.url,
             token="",
             timeout=TIMEOUT,
-            # A standby that does not forward sends elsewhere, and hvac would send the token after it.
+            # A standby server may redirect, and hvac would send the token to the new location.
             allow_redirects=False,
             namespace=environment("VAULT_NAMESPACE"),
-            session=_patient_session(),
+            session=_retrying_session(),
         )
         role, secret_id = environment("VAULT_ROLE_ID"), environment("VAULT_SECRET_ID")
         token = None
@@ -84,18 +84,18 @@ class HashicorpVault:
             token = ((answer or {}).get("auth") or {}).get("client_token")
         token = token or self._hvac.utils.get_token_from_env()
         if not token:
-            raise VaultDenied(f"{self._address}: there is no Vault token.", _LOGIN)
+            raise VaultDenied(f"{self._address}: no Vault token was found.", _LOGIN)
         register_secret(token)
         client.token = token
         return client
 
     def ask(self, where: str, call: Callable[[], Any]) -> dict[str, Any] | None:
-        """One request; None for a secret that is not there.
+        """Send a request and return the response; None if the secret does not exist.
 
         Raises:
-            VaultDenied: The token is not taken, or not for this path.
-            ConfigurationError: The request makes no sense to this server.
-            VaultUnreachable: No usable answer.
+            VaultDenied: Vault refuses the token, or its policy does not cover this path.
+            ConfigurationError: The mount or the path is wrong.
+            VaultUnreachable: Vault gives no usable response.
         """
         kinds = self._hvac.exceptions
         failed: Exception | None = None
@@ -104,33 +104,36 @@ class HashicorpVault:
             answer = call()
         except (kinds.VaultError, requests.RequestException) as error:
             failed = error
-        # Judged outside of the handler: what hvac raises holds the answer, and would hang on as the context.
+        # Raise outside of the handler, so that hvac's exception, which holds the response, is not the context.
         if isinstance(failed, kinds.InvalidPath) and failed.errors == []:
-            return None  # Vault's own words for "no secret"; a 404 of anything else has others.
+            return None  # Vault's answer for a missing secret; other 404 answers have a message.
         if failed is None and isinstance(answer, dict):
             return answer
         if failed is None:
-            # hvac hands over the response itself where it was a redirect, or not JSON.
+            # hvac returns the response itself if it is a redirect, or not JSON.
             elsewhere = urlsplit(getattr(answer, "headers", {}).get("Location") or "").hostname
             said = f"a redirect to {elsewhere}, which is not followed" if elsewhere else "an answer that is not JSON"
-            raise VaultUnreachable(f"{where}: {said}.", "Name the server that answers itself.")
+            raise VaultUnreachable(
+                f"{where}: {said}.", "Use the address of the server that answers without a redirect."
+            )
         raise self._refusal(where, failed)
 
     def _refusal(self, where: str, error: Exception) -> AutomatumError:
-        """What an exception of hvac or requests means."""
+        """Translate an exception of hvac or requests."""
         kinds = self._hvac.exceptions
         said = redact("; ".join(str(one) for one in getattr(error, "errors", None) or [])) or type(error).__name__
         if isinstance(error, (kinds.Forbidden, kinds.Unauthorized)):
             return VaultDenied(
                 f"{where}: Vault answered: {said}.",
-                f"The token may have ended, or its policy may not name this path. {_LOGIN}",
+                f"The token may have expired, or its policy may not cover this path. {_LOGIN}",
             )
         if isinstance(error, (kinds.InvalidRequest, kinds.InvalidPath, kinds.UnsupportedOperation)):
             return ConfigurationError(
-                KEY, f"{where}: Vault answered: {said}.", "It is to name the mount of a KV version 2 engine and a path."
+                KEY, f"{where}: Vault answered: {said}.", "Name the mount of a KV version 2 engine and a path."
             )
         return VaultUnreachable(
-            f"{where}: no usable answer from Vault: {said}.", "Is it sealed, or down? Check the network and a proxy."
+            f"{where}: no usable answer from Vault: {said}.",
+            "Check whether Vault is sealed or down, then the network and a proxy.",
         )
 
 
@@ -138,8 +141,8 @@ class VaultSecret:
     """One secret of a KV version 2 engine.
 
     Args:
-        vault: Where it is.
-        address: Its address.
+        vault: The server that holds the secret.
+        address: Address of the secret.
     """
 
     def __init__(self, vault: HashicorpVault, address: VaultUri) -> None:
@@ -155,17 +158,17 @@ class VaultSecret:
         return self._read()[0]
 
     def check_writable(self) -> None:
-        """Write what is there as a new version: of all proofs the one that takes what `write` takes."""
+        """Write the present content as a new version, which needs the same permissions as `write`."""
         document, version = self._read()
         self._write(document or {}, version)
 
     def write(self, changes: Mapping[str, str]) -> None:
-        """See `CredentialStore.write`. Written only onto the version that was read; the versions before are kept."""
+        """See `CredentialStore.write`. Fails if the secret has changed meanwhile. Vault keeps older versions."""
         document, version = self._read()
         self._write({**(document or {}), **changes}, version)
 
     def _read(self) -> tuple[dict[str, Any] | None, int]:
-        """The document, and the version that the next one follows."""
+        """The document and its version, for check-and-set."""
         kv, at = self._kv()
         read = partial(kv.read_secret_version, raise_on_deleted_version=False, **at)
         answer = self._vault.ask(self.description, read)
@@ -192,18 +195,18 @@ class VaultSecret:
         return self._vault.client().secrets.kv.v2, at
 
 
-def _patient_session() -> requests.Session:
-    """Asks again twice when a connection fails or the server is overloaded; never a write that may have arrived."""
+def _retrying_session() -> requests.Session:
+    """A session that retries a GET twice if the connection fails or the server is overloaded, but never a write."""
     environment = os.environ.get
     session = requests.Session()
-    # hvac prefers what the session says to what it is told itself.
+    # The settings of the session override the arguments of hvac.
     session.verify = environment("VAULT_CACERT") or environment("VAULT_CAPATH") or True
     certificate, key = environment("VAULT_CLIENT_CERT"), environment("VAULT_CLIENT_KEY")
     session.cert = (certificate, key) if certificate and key else None
-    patience = Retry(
+    retry = Retry(
         total=2, redirect=0, backoff_factor=0.2, status_forcelist=(429, 500, 502, 503), allowed_methods=("GET",),
         raise_on_status=False, respect_retry_after_header=False,
     )  # fmt: skip
     for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(max_retries=patience))
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
     return session

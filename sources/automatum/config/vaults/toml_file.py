@@ -1,4 +1,4 @@
-"""A section of `secrets.toml`: written whole or not at all, with its comments, its other keys and its mode."""
+"""A section of `secrets.toml`. A write is atomic, and keeps the comments, the other keys and the file mode."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class TomlSection:
     """One section of one file.
 
     Args:
-        path: The file; it need not be there.
-        sections: Names of the tables that lead to the section, such as `("sources", "automatum")`.
+        path: The file; it need not exist.
+        sections: Path of the section, such as `("sources", "automatum")`.
     """
 
     def __init__(self, path: Path, sections: tuple[str, ...]) -> None:
@@ -43,7 +43,7 @@ class TomlSection:
         return dict(node) if isinstance(node, Mapping) else None
 
     def check_writable(self) -> None:
-        """See `CredentialStore.check_writable`: the file is replaced by one with the same bytes."""
+        """See `CredentialStore.check_writable`. It replaces the file by one with the same bytes."""
         text = self._text()
         self._parse(text)
         try:
@@ -57,7 +57,7 @@ class TomlSection:
         node: Any = document
         for name in self._sections:
             if name not in node:
-                # Tables that hold nothing but tables need no header of their own.
+                # A table that holds only tables needs no header.
                 node[name] = tomlkit.table(is_super_table=name != self._sections[-1])
             node = node[name]
             if not isinstance(node, Mapping):
@@ -81,23 +81,23 @@ class TomlSection:
         try:
             return tomlkit.parse(text)
         except TOMLKitError:
-            # Its message may quote the line, and the line may be the secret.
+            # The message of tomlkit may quote the line with the secret.
             raise ConfigurationError(str(self.path), "is not TOML.") from None
 
     def _unwritable(self, error: OSError) -> ConfigurationError:
         return ConfigurationError(
             str(self.path),
             f"cannot be written: {error.strerror or type(error).__name__}.",
-            "Mend that, or name another.",
+            "Make the file writable, or name another file.",
         )
 
     def _replace(self, text: str) -> None:
-        # The link stays a link: what it points to is replaced.
+        # Replace the target of a symbolic link, not the link.
         path = self.path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         before = path.stat() if path.exists() else None
         if before and not os.access(path, os.W_OK):
-            raise PermissionError(13, "it is read-only")
+            raise PermissionError(13, "the file is read-only")
         number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
@@ -109,7 +109,7 @@ class TomlSection:
                 with suppress(PermissionError):
                     os.chown(name, before.st_uid, before.st_gid)
             if before is None and not text:
-                return  # It could have been made; an empty file is not left behind.
+                return  # The check succeeded; do not leave an empty file behind.
             Path(name).replace(path)
             name = ""
         finally:

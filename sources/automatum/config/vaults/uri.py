@@ -1,4 +1,4 @@
-"""What `secrets_from` names."""
+"""The addresses of secrets in `secrets_from` and `--store-in`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AWS, _VAULT, _PLAIN_VAULT = "aws-secretsmanager", "vault", "vault+http"
 
 @dataclass(frozen=True, slots=True)
 class VaultUri:
-    """A secret in a vault.
+    """The address of a secret in a vault.
 
     Attributes:
         kind: `aws` for AWS Secrets Manager, `vault` for HashiCorp Vault (KV version 2).
@@ -38,21 +38,21 @@ class VaultUri:
         return f"{_PLAIN_VAULT if scheme == 'http' else _VAULT}://{host}/{self.mount}/{self.name}"
 
     def for_organization(self, organization: str | None) -> VaultUri:
-        """The secret of an organization, one level below; this one for None."""
+        """The address of an organization's secret, one level below; this address for None."""
         return self if organization is None else replace(self, name=f"{self.name}/{organization}")
 
 
 def parse_vault_uri(text: str, key: str = KEY) -> VaultUri:
-    """Read an address; nothing is looked up.
+    """Parse an address. Sends no request.
 
     Args:
         text: `aws-secretsmanager://REGION/NAME`, `vault://HOST[:PORT]/MOUNT/PATH` (https), or
             `vault+http://127.0.0.1:8200/MOUNT/PATH` (loopback only). An empty REGION or HOST leaves the choice to
             boto3's configuration or to VAULT_ADDR.
-        key: The setting or argument to blame.
+        key: Setting or argument that the error names.
 
     Raises:
-        ConfigurationError: It is not one.
+        ConfigurationError: It is not an address of a secret.
     """
     try:
         parts = urlsplit(text.strip())
@@ -60,19 +60,19 @@ def parse_vault_uri(text: str, key: str = KEY) -> VaultUri:
     except ValueError:
         raise ConfigurationError(key, "not an address.", EXAMPLES) from None
     if parts.scheme not in (_AWS, _VAULT, _PLAIN_VAULT):
-        raise ConfigurationError(key, f"no vault is called {parts.scheme or 'that'!r}.", EXAMPLES)
+        raise ConfigurationError(key, f"unknown kind of vault {parts.scheme!r}.", EXAMPLES)
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigurationError(key, "an address has no user, password, query or fragment.", EXAMPLES)
+        raise ConfigurationError(key, "the address has a user, password, query or fragment.", EXAMPLES)
     name = unquote(parts.path).strip("/")
     if not re.fullmatch(r"[\w/+=.@-]+", name) or any(piece in ("", ".", "..") for piece in name.split("/")):
-        raise ConfigurationError(key, "it names no secret.", EXAMPLES)
+        raise ConfigurationError(key, "the address names no secret.", EXAMPLES)
     if parts.scheme == _AWS:
         if port is not None or not re.fullmatch(r"[a-z0-9-]*", host):
             raise ConfigurationError(key, f"{host!r} is not an AWS region.", EXAMPLES)
         return VaultUri("aws", host, "", name)
     mount, _, path = name.partition("/")
     if not path:
-        raise ConfigurationError(key, f"it names the mount {mount!r}, and no secret in it.", EXAMPLES)
+        raise ConfigurationError(key, f"the address names the mount {mount!r} and no secret in it.", EXAMPLES)
     if not host:
         return VaultUri("vault", "", mount, path)
     scheme = "http" if parts.scheme == _PLAIN_VAULT else "https"
@@ -80,10 +80,10 @@ def parse_vault_uri(text: str, key: str = KEY) -> VaultUri:
 
 
 def vault_server_url(url: str, key: str) -> str:
-    """A Vault server's URL, if it can be trusted with a token.
+    """Check the URL of a Vault server and return it without a path.
 
     Raises:
-        ConfigurationError: It is no URL, or its token would travel in the clear.
+        ConfigurationError: It is not a URL, or it would send the token unencrypted.
     """
     try:
         parts = urlsplit(url)

@@ -153,14 +153,14 @@ def test_dlt_names_the_vault_in_its_traces(secret, desk):
 @pytest.mark.parametrize(
     ("address", "problem"),
     [
-        ("s3://bucket/key", "no vault is called 's3'"),
-        ("automatum", "no vault is called"),
+        ("s3://bucket/key", "unknown kind of vault 's3'"),
+        ("automatum", "unknown kind of vault"),
         ("aws-secretsmanager://eu-central-1", "names no secret"),
         ("aws-secretsmanager://eu_central/x", "not an AWS region"),
         ("aws-secretsmanager://eu-central-1/a/../b", "names no secret"),
         ("vault://vault.example.com", "names no secret"),
         ("vault://vault.example.com/secret", "and no secret in it"),
-        ("vault://u:vault-canary@vault.example.com/secret/x", "has no user"),
+        ("vault://u:vault-canary@vault.example.com/secret/x", "has a user"),
         ("vault+http://vault.example.com/secret/x", "in the clear"),
         ("vault://vault.example.com:port/secret/x", "not an address"),
         ("vault://[/secret/x", "not an address"),
@@ -266,7 +266,7 @@ def test_a_write_to_vault_is_never_sent_twice(monkeypatch):
 
 def test_without_a_token_vault_is_not_asked(bao, monkeypatch):  # noqa: F811
     monkeypatch.delenv("VAULT_TOKEN")
-    with pytest.raises(VaultDenied, match="no Vault token") as caught:
+    with pytest.raises(VaultDenied, match="no Vault token was found") as caught:
         open_vault(parse_vault_uri(f"vault+http://{bao.host}/secret/x")).secret(None).read()
     assert caught.value.exit_code == 77
     assert "vault login" in caught.value.next_step
