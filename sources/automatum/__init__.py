@@ -20,9 +20,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api.session import connect
+    from .config.settings import resolve_settings
+    from .core.errors import ConfigurationError
     from .metering.dlt import metering_destination, metering_usage
     from .metering.options import PushOptions
     from .metering.run import run_push
+    from .operations.plan import plan
     from .source import automatum_source
     from .sync.run import run_sync
     from .warehouse.target import Target
@@ -30,20 +34,28 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "ConfigurationError": ".core.errors",
     "PushOptions": ".metering.options",
     "Target": ".warehouse.target",
     "automatum_source": ".source",
+    "connect": ".api.session",
     "metering_destination": ".metering.dlt",
     "metering_usage": ".metering.dlt",
+    "plan": ".operations.plan",
+    "resolve_settings": ".config.settings",
     "run_push": ".metering.run",
     "run_sync": ".sync.run",
 }
 __all__ = [
+    "ConfigurationError",
     "PushOptions",
     "Target",
     "automatum_source",
+    "connect",
     "metering_destination",
     "metering_usage",
+    "plan",
+    "resolve_settings",
     "run_push",
     "run_sync",
 ]

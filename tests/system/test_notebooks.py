@@ -1,4 +1,4 @@
-"""The notebooks, run top to bottom in a kernel of their own: against the stand-in, and with credentials alone.
+"""The notebooks, run top to bottom in a kernel of their own: with the sandbox, and with credentials alone.
 
 `make notebooks` keeps their pictures. Nothing of a run is committed: `make strip`.
 """
@@ -27,7 +27,7 @@ NAMES = ("01_quickstart", "02_revenue_and_metering")
 MARKETPLACES = {"aws": "AWS", "azure": "Azure", "gcp": "Google Cloud"}
 OKABE_ITO = {"000000", "E69F00", "56B4E9", "009E73", "F0E442", "0072B2", "D55E00", "CC79A7", "999999"}
 PRESENTABLE = 1_000_000
-"""An amount above it is one of the stand-in's traps: it is synced exactly, and of no use in a picture."""
+"""Larger amounts of the sandbox are edge cases: they sync exactly, but hide the others in a chart."""
 
 _spec = importlib.util.spec_from_file_location("strip", FOLDER / "strip.py")
 strip = importlib.util.module_from_spec(_spec)
@@ -65,8 +65,8 @@ class Run:
         self.text = (folder / f"{name}.ipynb").read_text(encoding="utf-8")
         self.notebook = nbformat.reads(self.text, as_version=4)
         asked = ", ".join(f"{key}={expression}" for key, expression in facts.items())
-        self._add("setup", f"import tests.pictures\ntests.pictures.watch({name!r})", after=True)
-        self._add("close", f"tests.pictures.tell({str(told)!r}, {asked})", after=False)
+        self._add("setup", f"import tests.support.pictures\ntests.support.pictures.watch({name!r})", after=True)
+        self._add("close", f"tests.support.pictures.tell({str(told)!r}, {asked})", after=False)
         NotebookClient(self.notebook, timeout=100, resources={"metadata": {"path": str(folder)}}).execute()
         self.told = json.loads(told.read_text(encoding="utf-8"), parse_float=Decimal)
         self.pictures = self.told["pictures"]
@@ -159,11 +159,11 @@ def test_the_quickstart_shows_what_the_api_holds_and_what_a_second_sync_changed(
     assert len(told["asked"]) == 4 + 11 + 3 + 11 + 1
     for table, rows in told["rows"].items():
         assert sorted(told["held"][table]) == sorted(row["id"] for row in rows)
-    counted = Counter((one["before"] == "not there", one["now"]) for one in told["changed"])
+    counted = Counter((one["before"] == "absent", one["now"]) for one in told["changed"])
     suspended = {row["id"] for row in told["rows"]["customers"] if row["status"] == "suspended"}
     assert {one["id"] for one in told["changed"] if one["now"] == "suspended"} == suspended
     assert len(suspended) == 3
-    assert counted[False, "not there"] == 1
+    assert counted[False, "absent"] == 1
     assert sum(count for (new, _), count in counted.items() if new) == 2
     assert len(told["changed"]) == 6
     _shows_revenue(run, told["revenue"])
@@ -260,7 +260,7 @@ def _shows_value(picture, active):
     assert f"{MARKETPLACES[most]} holds {sums[main][most] / sum(sums[main].values()):.0%}" in picture["title"]
     assert f"in {main}" in picture["title"]
     unpriced = sum(row["value"] is None for row in active)
-    assert f"{len(active)} active entitlements, of which {unpriced} name no value" in picture["note"]
+    assert f"{len(active)} active entitlements, of which {unpriced} have no value" in picture["note"]
 
 
 def _shows_renewals(picture, active, soon):
@@ -272,7 +272,7 @@ def _shows_renewals(picture, active, soon):
     assert soon == len(near)
     by_hand = sum(row.get("autoRenew") is False for row in near)
     assert picture["title"].startswith(f"{by_hand} of the {len(near)} contracts")
-    assert picture["note"].startswith(f"{today:%B}: from today on")
+    assert picture["note"].startswith(f"{today:%B} starts today")
 
     def place(row):
         end = date.fromisoformat(row["endDate"])
@@ -322,9 +322,11 @@ def test_with_credentials_alone_the_notebooks_run_on_ones_own_account_and_bill_n
     monkeypatch.setenv("SOURCES__AUTOMATUM__BASE_URL", served.base_url)
     mine = shutil.copytree(FOLDER, kernel / "notebooks")
     for position, name in enumerate(NAMES):
-        facts = {"stand_in": "stand_in"} if name == NAMES[0] else {"stand_in": "stand_in", "lines": "pushed.lines"}
+        facts = (
+            {"in_sandbox": "in_sandbox"} if name == NAMES[0] else {"in_sandbox": "in_sandbox", "lines": "pushed.lines"}
+        )
         run = Run(name, mine, kernel / f"{position}.json", **facts)
-        assert run.told["stand_in"] is False
+        assert run.told["in_sandbox"] is False
         assert served.client_secret not in run.outputs
         assert run.printed("stderr") == {}
         presentable(run.pictures)
