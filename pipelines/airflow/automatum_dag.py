@@ -22,6 +22,7 @@ Options come from the form at *Trigger*, or else from the variable `automatum_da
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, get_current_context, task, task_group
@@ -145,17 +146,23 @@ def read(organization: str | None, table: str, since: str | None = None, until: 
 
     from airflow.sdk.exceptions import AirflowSkipException
 
-    from automatum import run_sync
-    from automatum.api.rate_limit import NO_WAIT
-    from automatum.config.airflow import airflow_settings
-    from automatum.config.settings import resolve_settings
-    from automatum.core.errors import AutomatumError, ScopeMissing
+    from automatum import (
+        NO_WAIT,
+        AutomatumError,
+        ScopeMissing,
+        SyncOptions,
+        Target,
+        airflow_settings,
+        resolve_settings,
+        run_sync,
+    )
 
     told = begin(organization)
     with ExitStack() as stack:
         try:
             warehouse = stack.enter_context(airflow_settings(organization))
-            wanted = told["tables"] or resolve_settings(organization=organization).tables
+            settings = resolve_settings(organization=organization)
+            wanted = told["tables"] or settings.tables
             # A report can be named by itself: analytics_revenue belongs to the task of analytics.
             names = [one for one in wanted or [table] if one == table or one.startswith(f"{table}_")]
             if not names:
@@ -163,12 +170,13 @@ def read(organization: str | None, table: str, since: str | None = None, until: 
             folder = told["pipelines_dir"]
             if folder == "temporary":
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="automatum-"))
-            summary = run_sync(
-                names,
-                organization=organization,
-                destination=told["destination"] or warehouse.destination or "duckdb",
-                dataset=told["dataset"],
-                database=told["database"] or warehouse.database or "marketplace.duckdb",
+            options = SyncOptions(
+                tables=tuple(names),
+                target=Target(
+                    told["destination"] or warehouse.destination or "duckdb",
+                    told["dataset"],
+                    Path(told["database"] or warehouse.database or "marketplace.duckdb"),
+                ),
                 pipelines_dir=folder,
                 pipeline_name="_".join(filter(None, ("automatum", organization, table))),
                 since=day(since or told["since"]) if table == "analytics" else None,
@@ -176,6 +184,7 @@ def read(organization: str | None, table: str, since: str | None = None, until: 
                 max_wait=NO_WAIT,
                 lock_wait=LOCK_WAIT,
             )
+            summary = run_sync(options, settings=settings)
         except AutomatumError as error:
             conclude(error.exit_code, getattr(error, "resume_at", None), str(error), told["earliest_return"])
             raise
@@ -189,9 +198,7 @@ def names_of_organizations() -> list[str | None]:
     """Names of the configured organizations; one None where there is one without a name."""
     from airflow.sdk.exceptions import AirflowFailException
 
-    from automatum.config.airflow import airflow_settings
-    from automatum.config.organizations import organization_names
-    from automatum.core.errors import AutomatumError
+    from automatum import AutomatumError, airflow_settings, organization_names
 
     try:
         with airflow_settings():
@@ -247,15 +254,17 @@ def automatum() -> None:
         # A push checks usage against these two, so they have to be fresh; or left out on purpose, which is a skip.
         @task(trigger_rule="none_failed")
         def push(organization: str | None) -> dict[str, Any]:
-            from pathlib import Path
-
             from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-            from automatum import PushOptions, Target, run_push
-            from automatum.api.rate_limit import NO_WAIT
-            from automatum.config.airflow import airflow_settings
-            from automatum.config.settings import resolve_settings
-            from automatum.core.errors import AutomatumError
+            from automatum import (
+                NO_WAIT,
+                AutomatumError,
+                PushOptions,
+                Target,
+                airflow_settings,
+                resolve_settings,
+                run_push,
+            )
 
             told = begin(organization)
             if not told["usage"]:

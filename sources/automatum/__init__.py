@@ -6,9 +6,13 @@
     pipeline = dlt.pipeline("automatum", destination="duckdb", dataset_name="marketplace")
     pipeline.run(automatum_source())
 
-From a notebook or a scheduler, with locks and a summary: `automatum.run_sync()`, `automatum.run_push("usage_by_hour")`.
+`run_sync` and `run_push` do what `automatum sync` and `automatum push` do, with locks and a summary:
 
-Usage goes the other way by `automatum push`, `metering_usage` and `metering_destination`.
+    from automatum import SyncOptions, run_sync
+
+    summary = run_sync(SyncOptions(tables=("customers",), max_minutes=10))
+
+`metering_usage` and `metering_destination` push usage by way of dlt.
 
 Credentials come from dlt's configuration (`[sources.automatum]` in `.dlt/secrets.toml`) or from the environment
 (`AUTOMATUM_CLIENT_ID`, `AUTOMATUM_CLIENT_SECRET`).
@@ -20,40 +24,60 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api.rate_limit import NO_WAIT
     from .api.session import connect
+    from .config.airflow import airflow_settings
+    from .config.organizations import organization_names
     from .config.settings import resolve_settings
-    from .core.errors import ConfigurationError
+    from .core.errors import AutomatumError, Busy, ConfigurationError, MoreToDo, ScopeMissing
     from .metering.dlt import metering_destination, metering_usage
     from .metering.options import PushOptions
     from .metering.run import run_push
     from .operations.plan import plan
     from .source import automatum_source
+    from .sync.options import SyncOptions
     from .sync.run import run_sync
     from .warehouse.target import Target
 
 __version__ = "0.1.0"
 
 _MODULES = {
+    "NO_WAIT": ".api.rate_limit",
+    "AutomatumError": ".core.errors",
+    "Busy": ".core.errors",
     "ConfigurationError": ".core.errors",
+    "MoreToDo": ".core.errors",
     "PushOptions": ".metering.options",
+    "ScopeMissing": ".core.errors",
+    "SyncOptions": ".sync.options",
     "Target": ".warehouse.target",
+    "airflow_settings": ".config.airflow",
     "automatum_source": ".source",
     "connect": ".api.session",
     "metering_destination": ".metering.dlt",
     "metering_usage": ".metering.dlt",
+    "organization_names": ".config.organizations",
     "plan": ".operations.plan",
     "resolve_settings": ".config.settings",
     "run_push": ".metering.run",
     "run_sync": ".sync.run",
 }
 __all__ = [
+    "NO_WAIT",
+    "AutomatumError",
+    "Busy",
     "ConfigurationError",
+    "MoreToDo",
     "PushOptions",
+    "ScopeMissing",
+    "SyncOptions",
     "Target",
+    "airflow_settings",
     "automatum_source",
     "connect",
     "metering_destination",
     "metering_usage",
+    "organization_names",
     "plan",
     "resolve_settings",
     "run_push",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,11 +11,8 @@ import typer
 
 from .. import __version__
 from ..api.endpoint_overrides import resolve_endpoints
-from ..api.session import ApiSession, open_session
-from ..config.organizations import configured_organizations, organization_names
+from ..api.session import open_session
 from ..config.settings import resolve_settings
-from ..core.budget import Budget
-from ..core.clock import SystemClock
 from ..core.errors import ConfigurationError
 from ..core.file_lock import WAIT
 from ..operations.check import check as check_connection
@@ -25,29 +21,45 @@ from ..operations.plan import plan as plan_sync
 from ..operations.plan import read_duration
 from ..operations.status import status as read_status
 from ..operations.verify import verify as verify_destination
-from ..sync.engine import Summary
-from ..sync.multi_org import SeveralSummary, sync_several
-from ..sync.run import sync_one
+from ..sync.options import SyncOptions
+from ..sync.run import run_sync
 from ..sync.selection import select_rows
-from ..warehouse.dataset import has_organizations, last_sweeps
-from ..warehouse.duckdb_file import refresh_copy
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, check_copy_path
+from ..warehouse.dataset import has_organizations
+from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
 from . import render
 from .apps import apps_app
 from .options import (
+    AllowDeletes,
     Database,
     Dataset,
+    Days,
     Debug,
+    DemoDatabase,
     DestinationName,
+    Every,
     Json,
     LockWait,
+    MaxMinutes,
+    MaxRequests,
     MaxWait,
+    Metering,
     Notify,
     NotifyOn,
     NoWait,
     OrganizationName,
+    OrganizationNames,
     PipelinesDir,
+    PlanSince,
+    PlanTables,
+    PlanUntil,
+    Port,
     Quiet,
+    ReadCopy,
+    Rows,
+    Seed,
+    Since,
+    SyncTables,
+    Until,
     guarded,
     longest_wait,
     open_existing,
@@ -73,39 +85,18 @@ app.add_typer(apps_app, name="apps")
 
 @app.command()
 def sync(
-    tables: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[TABLE]...",
-            help="customers, entitlements, private_offers, analytics. Default: all that the scopes allow.",
-        ),
-    ] = None,
-    organization: Annotated[
-        list[str] | None,
-        typer.Option(help="One of the configured organizations, by its name. Repeatable. Default: all of them."),
-    ] = None,
+    tables: SyncTables = None,
+    organization: OrganizationNames = None,
     destination: DestinationName = DUCKDB,
     dataset: Dataset = DEFAULT_DATASET,
     database: Database = DEFAULT_DATABASE,
-    max_requests: Annotated[
-        int | None, typer.Option(min=1, help="End cleanly after so many API requests (of each organization).")
-    ] = None,
-    max_minutes: Annotated[float | None, typer.Option(min=0.0, help="End cleanly after so many minutes.")] = None,
-    since: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Read the reports from this day on (a backfill).")
-    ] = None,
-    until: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Read the reports up to this day (a backfill).")
-    ] = None,
-    allow_deletes: Annotated[
-        bool, typer.Option("--allow-deletes", help="Believe the API when a large share of the rows is gone.")
-    ] = False,
-    metering: Annotated[
-        bool, typer.Option("--metering", help="Load what was pushed, too: metering_lines, metering_attempts.")
-    ] = False,
-    read_copy: Annotated[
-        Path | None, typer.Option(help="DuckDB file to replace by a copy of the database, for notebooks to read.")
-    ] = None,
+    max_requests: MaxRequests = None,
+    max_minutes: MaxMinutes = None,
+    since: Since = None,
+    until: Until = None,
+    allow_deletes: AllowDeletes = False,
+    metering: Metering = False,
+    read_copy: ReadCopy = None,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
     lock_wait: LockWait = WAIT,
@@ -121,52 +112,25 @@ def sync(
     Exit codes: 0 complete, 65 incomplete, 69 API or destination unreachable, 75 more to do, or another run is at work
     (run again), 77 credentials or scope, 78 configuration.
     """
+    options = SyncOptions(
+        tables=tuple(tables or ()),
+        organizations=tuple(organization or ()),
+        target=Target(destination, dataset, database),
+        pipelines_dir=pipelines_dir,
+        since=_day(since),
+        until=_day(until),
+        allow_deletes=allow_deletes,
+        max_requests=max_requests,
+        max_minutes=max_minutes,
+        max_wait=longest_wait(no_wait, max_wait),
+        lock_wait=lock_wait,
+        read_copy=read_copy,
+        metering=metering,
+    )
 
     def work() -> int:
-        stop = stop_on_signals()
-        clock = SystemClock(stop)
-        budget = Budget(clock, max_seconds=None if max_minutes is None else max_minutes * 60, stop=stop)
-        warehouse = Target(destination, dataset, database)
-        copy = None if read_copy is None else check_copy_path(warehouse, read_copy)
-        names: Sequence[str] = organization or organization_names()
-        patience = longest_wait(no_wait, max_wait)
-
-        def connect(name: str | None) -> ApiSession:
-            settings = resolve_settings(organization=name)
-            # The minutes are the command's: an organization gets what the ones before it have left.
-            left = budget.remaining_seconds()
-            return open_session(settings, clock, stop, max_requests, None if left is None else left / 60, patience)
-
-        first = None if names else connect(None)
-        with warehouse.exclusive_writer("automatum sync", clock, budget, lock_wait) as free:
-
-            def sync_it(session: ApiSession) -> Summary:
-                with render.Progress(session, quiet) as progress:
-                    return sync_one(
-                        session,
-                        warehouse,
-                        free,
-                        tuple(tables or ()),
-                        select_rows(session.settings).backfill(_day(since), allow_deletes, _day(until)),
-                        pipelines_dir=pipelines_dir,
-                        lock_wait=lock_wait,
-                        metering=metering,
-                        on_page=progress.on_page,
-                    )
-
-            summary: Summary | SeveralSummary
-            if first:
-                summary = sync_it(first)
-            else:
-                # Those that a kill, or --max-minutes, has kept from their turn come first.
-                last = {} if warehouse.missing else last_sweeps(warehouse.existing(clock, budget, lock_wait))
-                ids = {one.name: one.organization_id for one in configured_organizations()}
-                order = sorted(names, key=lambda name: last[ids[name]].timestamp() if ids.get(name) in last else 0.0)
-                summary = sync_several(order, connect, sync_it, clock=clock, budget=budget, max_wait=patience)
-                summary.summaries = {name: summary.summaries[name] for name in names}
-            if copy and not warehouse.missing:
-                free()
-                refresh_copy(database, copy)
+        with render.Progress(quiet) as progress:
+            summary = run_sync(options, stop=stop_on_signals(), on_page=progress.on_page)
         return reporter.finished(summary, summary.as_json(), lambda: render.show_sync(summary))
 
     reporter = Reporter("sync", as_json, quiet, notify, notify_on)
@@ -190,19 +154,13 @@ def check(organization: OrganizationName = None, as_json: Json = False, debug: D
 
 @app.command()
 def plan(
-    tables: Annotated[
-        list[str] | None, typer.Argument(metavar="[TABLE]...", help="Default: what a sync would read.")
-    ] = None,
-    every: Annotated[str | None, typer.Option(help="Whether a sync can be run so often: 30min, 1h, 1d.")] = None,
+    tables: PlanTables = None,
+    every: Every = None,
     destination: DestinationName = DUCKDB,
     dataset: Dataset = DEFAULT_DATASET,
     database: Database = DEFAULT_DATABASE,
-    since: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As for sync: reports from this day on.")
-    ] = None,
-    until: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As for sync: reports up to this day.")
-    ] = None,
+    since: PlanSince = None,
+    until: PlanUntil = None,
     organization: OrganizationName = None,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
@@ -279,19 +237,19 @@ def verify(
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")] = 8321,
-    seed: Annotated[int, typer.Option(help="Seed of the data.")] = 7,
-    customers: Annotated[int, typer.Option(min=0)] = 250,
-    entitlements: Annotated[int, typer.Option(min=0)] = 410,
-    private_offers: Annotated[int, typer.Option(min=0)] = 130,
-    days: Annotated[int, typer.Option(min=0, help="Days of analytics.")] = 40,
+    port: Port = 8321,
+    seed: Seed = 7,
+    customers: Rows = 250,
+    entitlements: Rows = 410,
+    private_offers: Rows = 130,
+    days: Days = 40,
     debug: Debug = False,
 ) -> None:
     """Serve a local stand-in for the vendor's API until Ctrl-C. Needs the extra `sandbox`."""
 
     def work() -> int:
         stop = stop_on_signals()
-        with _sandbox_room().serve_sandbox(port, seed, customers, entitlements, private_offers, days) as served:
+        with _demo_module().serve_sandbox(port, seed, customers, entitlements, private_offers, days) as served:
             render.show_sandbox(served.base_url, served.client_id, served.client_secret)
             stop.wait()
         return 0
@@ -301,14 +259,14 @@ def sandbox(
 
 @app.command()
 def demo(
-    database: Annotated[Path, typer.Option(help="DuckDB file; replaced.")] = Path("automatum_demo.duckdb"),
+    database: DemoDatabase = Path("automatum_demo.duckdb"),
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Sync a local stand-in of the API, change it, sync again, ask three questions. Needs the extra `sandbox`."""
 
     def work() -> int:
-        shown: Demo = _sandbox_room().run_demo(database)
+        shown: Demo = _demo_module().run_demo(database)
         say(shown.as_json(), as_json, lambda: render.show_demo(shown))
         return shown.exit_code
 
@@ -328,13 +286,13 @@ def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
 
-def _sandbox_room() -> Any:
+def _demo_module() -> Any:
     try:
-        from ..operations import demo as room
+        from ..operations import demo as module
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             "extra sandbox",
             f"{error.name} is not installed.",
             "pip install 'dlt-source-automatum[sandbox]'",
         ) from None
-    return room
+    return module

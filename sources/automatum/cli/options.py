@@ -6,6 +6,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -56,6 +57,55 @@ Notify = Annotated[
 ]
 NotifyOn = Annotated[str, typer.Option(metavar="OCCASION", help="trouble; change, which includes it; always.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Log each request; show tracebacks.")]
+
+# sync
+SyncTables = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[TABLE]...",
+        help="customers, entitlements, private_offers, analytics. Default: all that the scopes allow.",
+    ),
+]
+OrganizationNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--organization", help="One of the configured organizations, by its name. Repeatable. Default: all of them."
+    ),
+]
+MaxRequests = Annotated[
+    int | None, typer.Option(min=1, help="End cleanly after so many API requests (of each organization).")
+]
+MaxMinutes = Annotated[float | None, typer.Option(min=0.0, help="End cleanly after so many minutes.")]
+Since = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Read the reports from this day on (a backfill).")
+]
+Until = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Read the reports up to this day (a backfill).")
+]
+AllowDeletes = Annotated[
+    bool, typer.Option("--allow-deletes", help="Believe the API when a large share of the rows is gone.")
+]
+Metering = Annotated[
+    bool, typer.Option("--metering", help="Load what was pushed, too: metering_lines, metering_attempts.")
+]
+ReadCopy = Annotated[
+    Path | None, typer.Option(help="DuckDB file to replace by a copy of the database, for notebooks to read.")
+]
+
+# plan
+PlanTables = Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="Default: what a sync would read.")]
+Every = Annotated[str | None, typer.Option(help="Whether a sync can be run so often: 30min, 1h, 1d.")]
+PlanSince = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As for sync: reports from this day on.")
+]
+PlanUntil = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As for sync: reports up to this day.")]
+
+# sandbox and demo
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")]
+Seed = Annotated[int, typer.Option(help="Seed of the data.")]
+Rows = Annotated[int, typer.Option(min=0)]
+Days = Annotated[int, typer.Option(min=0, help="Days of analytics.")]
+DemoDatabase = Annotated[Path, typer.Option(help="DuckDB file; replaced.")]
 
 
 def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:

@@ -27,8 +27,7 @@ from ..metering.model import format_decimal
 from ..operations.check import CheckReport
 from ..operations.plan import Plan
 from ..operations.verify import Verification
-from ..sync.engine import Summary
-from ..sync.multi_org import SeveralSummary
+from ..sync.summary import MultiOrgSummary, SyncSummary
 from ..sync.table_sync import TableSync
 
 if TYPE_CHECKING:
@@ -58,12 +57,11 @@ class Progress:
     """One bar a table: pages done of announced, and when the quota will let it finish. Off unless stderr is a terminal.
 
     Args:
-        session: Whose quota the estimate asks.
         quiet: Off in a terminal, too.
     """
 
-    def __init__(self, session: ApiSession, quiet: bool = False) -> None:
-        self._session = session
+    def __init__(self, quiet: bool = False) -> None:
+        self._session: ApiSession | None = None
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._latest: TaskID | None = None
@@ -78,30 +76,34 @@ class Progress:
             )
 
     def on_page(self, run: TableSync) -> None:
-        """Move a table's bar."""
+        """Move a table's bar; the first page of another organization removes the bars of the one before."""
         if self._bars is None:
             return
-        table = run.endpoint.table
-        announced = run.result.announced
-        pages = max(run.result.pages, -(-announced // PAGE_SIZE)) if announced is not None else None
+        if run.api_session is not self._session:
+            self._start(run.api_session)
+        table, result = run.endpoint.table, run.result
+        announced = result.announced
+        pages = max(result.pages, -(-announced // PAGE_SIZE)) if announced is not None else None
         if table not in self._tasks:
             self._tasks[table] = self._bars.add_task(table, total=pages, left="")
-        left = "" if pages is None else _duration(self._seconds_left(pages - run.result.pages))
+        left = "" if pages is None else _duration(_seconds_left(run.api_session, pages - result.pages))
         self._latest = self._tasks[table]
-        self._bars.update(self._tasks[table], completed=run.result.pages, total=pages, left=left)
+        self._bars.update(self._latest, completed=result.pages, total=pages, left=left)
 
     def on_wait(self, seconds: float, reason: str) -> None:
         """Say beside the bar until when nothing moves, and why."""
-        if self._bars is not None and self._latest is not None:
+        if self._bars is not None and self._latest is not None and self._session is not None:
             end = instant(self._session.clock.time() + seconds)
             self._bars.update(self._latest, left=f"waits until {end[11:]}: {reason}")
 
-    def _seconds_left(self, requests: int) -> float:
-        client = self._session.client
-        return client.limiter.wait_for(requests, client.seconds_per_request) if requests > 0 else 0.0
+    def _start(self, session: ApiSession) -> None:
+        self._session, self._latest = session, None
+        session.client.limiter.on_wait = self.on_wait
+        for task in self._tasks.values():
+            self._bars.remove_task(task) if self._bars else None
+        self._tasks = {}
 
     def __enter__(self) -> Progress:
-        self._session.client.limiter.on_wait = self.on_wait
         if self._bars:
             self._bars.start()
         return self
@@ -111,6 +113,11 @@ class Progress:
     ) -> None:
         if self._bars:
             self._bars.stop()
+
+
+def _seconds_left(session: ApiSession, requests: int) -> float:
+    client = session.client
+    return client.limiter.wait_for(requests, client.seconds_per_request) if requests > 0 else 0.0
 
 
 def say(figures: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
@@ -155,23 +162,22 @@ def _say(label: str, style: str, text: str) -> None:
     err.print(redact(text), markup=False, highlight=False, soft_wrap=not err.is_terminal)
 
 
-def show_sync(summary: Summary | SeveralSummary) -> None:
+def show_sync(summary: SyncSummary) -> None:
     """What a sync did: of one organization by table, of several by organization."""
-    if isinstance(summary, Summary):
+    if not isinstance(summary, MultiOrgSummary):
         show_summary(summary)
         return
     grid = grid_of("organization", "verdict", *_FIGURES)
-    for name, one in summary.summaries.items():
+    for name, one in summary.organizations.items():
         tables = one.as_json()["tables"].values()
         # A sync that did not get to its tables has no figures; those of its requests are known.
         figures = {key: sum(table[key] for table in tables) for key in _FIGURES} | {"requests": one.requests}
         grid.add_row(name, _state(one.verdict), *(_number(figures[key]) for key in _FIGURES))
     out.print(grid)
-    requests = sum(one.requests for one in summary.summaries.values())
-    out.print(f"{summary.verdict}: {requests} requests in {summary.seconds:.1f} s", highlight=False)
+    out.print(f"{summary.verdict}: {summary.requests} requests in {summary.seconds:.1f} s", highlight=False)
 
 
-def show_summary(summary: Summary) -> None:
+def show_summary(summary: SyncSummary) -> None:
     """The tables of a sync, and its verdict."""
     figures = summary.as_json()
     grid = grid_of("table", "verdict", *_FIGURES)

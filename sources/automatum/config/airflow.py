@@ -1,7 +1,8 @@
 """Airflow's connections and variables as dlt's configuration, for the time of a task.
 
     with airflow_settings("eu") as warehouse:
-        run_sync(organization="eu", destination=warehouse.destination or "duckdb")
+        options = SyncOptions(target=Target(warehouse.destination or "duckdb"))
+        run_sync(options, settings=resolve_settings(organization="eu"))
 
 | In Airflow | In dlt's configuration |
 | --- | --- |

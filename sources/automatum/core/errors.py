@@ -28,6 +28,7 @@ The exit codes are those of BSD's sysexits.h: 65 EX_DATAERR, 69 EX_UNAVAILABLE, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from .clock import instant
@@ -39,6 +40,16 @@ EXIT_SOFTWARE = 70
 EXIT_MORE_TO_DO = 75
 EXIT_ACCESS = 77
 EXIT_CONFIGURATION = 78
+_WORST_FIRST = (EXIT_CONFIGURATION, EXIT_ACCESS, EXIT_SOFTWARE, EXIT_UNREACHABLE, EXIT_INCOMPLETE, EXIT_MORE_TO_DO)
+
+
+def worst_exit_code(codes: Iterable[int]) -> int:
+    """The exit code that needs attention first; 0 if there is none.
+
+    Codes of a run that needs a person (78, 77, 70) rank above those that a later run may cure (69, 65, 75).
+    """
+    found = set(codes)
+    return next((code for code in _WORST_FIRST if code in found), EXIT_COMPLETE)
 
 
 class AutomatumError(Exception):

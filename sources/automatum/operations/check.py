@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ..api.pages import read_page, read_report
 from ..api.session import ApiSession
 from ..core.clock import utc
-from ..core.errors import EXIT_ACCESS, EXIT_COMPLETE, AutomatumError, MoreToDo, ScopeMissing
+from ..core.errors import EXIT_ACCESS, EXIT_COMPLETE, AutomatumError, MoreToDo, ScopeMissing, worst_exit_code
 from ..endpoints import METERING_SCOPE, Endpoint
 
 State = Literal["ok", "no scope", "failed"]
@@ -57,8 +57,9 @@ class CheckReport:
     @property
     def exit_code(self) -> int:
         """0 if every granted table answers and nothing that was asked for is missing."""
-        codes = sorted({error.exit_code for error in self.errors}, reverse=True)
-        return codes[0] if codes else EXIT_COMPLETE if self.tables else EXIT_ACCESS
+        if self.errors:
+            return worst_exit_code(error.exit_code for error in self.errors)
+        return EXIT_COMPLETE if self.tables else EXIT_ACCESS
 
     def as_json(self) -> dict[str, Any]:
         """The report as one JSON object."""

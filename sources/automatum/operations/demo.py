@@ -15,8 +15,9 @@ from automatum_sandbox import Sandbox, SandboxConfig, Serving, serve
 
 from ..api.session import connect
 from ..config.settings import AutomatumSettings
-from ..core.errors import ConfigurationError
-from ..sync.engine import Summary, sync
+from ..core.errors import ConfigurationError, worst_exit_code
+from ..sync.engine import sync
+from ..sync.summary import OrganizationSummary
 from ..warehouse.pipeline import open_pipeline
 
 DATASET = "automatum"
@@ -62,8 +63,8 @@ class Demo:
 
     api: str
     database: Path
-    first: Summary
-    second: Summary
+    first: OrganizationSummary
+    second: OrganizationSummary
     rows: dict[str, int] = field(default_factory=dict)
     answers: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
@@ -71,7 +72,7 @@ class Demo:
     @property
     def exit_code(self) -> int:
         """That of the worse sync."""
-        return max(self.first.exit_code, self.second.exit_code)
+        return worst_exit_code([self.first.exit_code, self.second.exit_code])
 
     def as_json(self) -> dict[str, Any]:
         """The demo as one JSON object."""
@@ -145,7 +146,7 @@ def _make_presentable(sandbox: Sandbox) -> None:
             sandbox.change("entitlements", row["id"], {"value": "48000.00"})
 
 
-def _second(settings: AutomatumSettings, pipeline: dlt.Pipeline) -> Summary:
+def _second(settings: AutomatumSettings, pipeline: dlt.Pipeline) -> OrganizationSummary:
     return sync(connect(settings), pipeline)
 
 

@@ -1,139 +1,135 @@
-"""The ways in for schedulers and notebooks: a whole sync, or a whole push, in one call.
+"""A whole sync in one call, for the command line, schedulers, notebooks and scripts.
 
-    import automatum
+    from automatum import SyncOptions, run_sync
 
-    summary = automatum.run_sync()
-    summary = automatum.run_push("usage_by_hour")       # dry; PushOptions(confirm=True) sends
+    summary = run_sync(SyncOptions(tables=("customers",), max_minutes=10))
 
-They do what `automatum sync` and `automatum push` do, locks included, and return the summary in place of an exit code.
+`run_sync` takes the locks, syncs one organization or several, and returns a summary.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from datetime import date
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import partial
 
 from ..api.session import ApiSession, open_session
+from ..config.organizations import configured_organizations, organization_names
 from ..config.settings import AutomatumSettings, resolve_settings
-from ..core.clock import Clock
-from ..core.file_lock import WAIT
+from ..core.budget import Budget
+from ..core.clock import Clock, SystemClock
+from ..core.errors import ConfigurationError
 from ..metering.export import export
+from ..warehouse.dataset import last_sweeps
 from ..warehouse.duckdb_file import refresh_copy
 from ..warehouse.pipeline import name_pipeline, open_pipeline
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, check_copy_path, exclusive_pipeline
-from .engine import Summary, sync
-from .selection import Selection, select_rows
+from ..warehouse.target import check_copy_path, exclusive_pipeline
+from .engine import sync
+from .multi_org import sync_organizations
+from .options import SyncOptions
+from .selection import select_rows
+from .summary import MultiOrgSummary, OrganizationSummary, SyncSummary
 from .table_sync import TableSync
 
-if TYPE_CHECKING:
-    pass
+_DEFAULTS = SyncOptions()
 
 
 def run_sync(
-    tables: Sequence[str] = (),
+    options: SyncOptions = _DEFAULTS,
     *,
-    organization: str | None = None,
-    destination: str = DUCKDB,
-    dataset: str = DEFAULT_DATASET,
-    database: str | Path = DEFAULT_DATABASE,
-    pipelines_dir: str | None = None,
-    pipeline_name: str | None = None,
-    since: date | None = None,
-    until: date | None = None,
-    allow_deletes: bool = False,
-    max_requests: int | None = None,
-    max_minutes: float | None = None,
-    max_wait: float | None = None,
-    lock_wait: float = WAIT,
-    read_copy: str | Path | None = None,
-    metering: bool = False,
     settings: AutomatumSettings | None = None,
     clock: Clock | None = None,
     stop: threading.Event | None = None,
     on_page: Callable[[TableSync], None] | None = None,
-) -> Summary:
-    """Bring the destination up to date.
+) -> SyncSummary:
+    """Bring the destination up to date, for one organization or several.
 
     Args:
-        tables: Tables or groups; empty for the configured ones, or else for all that the scopes allow.
-        organization: Name of a configured organization; None where there is but one.
-        destination: Name of a dlt destination; its credentials come from dlt's configuration.
-        dataset: Dataset (schema) of the tables.
-        database: DuckDB file, for the destination `duckdb`.
-        pipelines_dir: dlt's working folder; None for its default.
-        pipeline_name: Name of the dlt pipeline; None for `automatum`, or `automatum_<organization>`. Runs of different
-            names may load into one dataset at the same time, if they load different tables or organizations.
-        since: Read the reports from this day on; None for where the last sync ended.
-        until: Read the reports up to this day; None for today. A sync that ends earlier is a backfill.
-        allow_deletes: Believe the API when a large share of the rows is gone.
-        max_requests: End cleanly after so many API requests.
-        max_minutes: End cleanly after so many minutes.
-        max_wait: Seconds to wait for quota before ending cleanly; None for as long as it takes.
-        lock_wait: Seconds to wait for another run, or for a program that has the DuckDB file open.
-        read_copy: DuckDB file that is replaced by a copy of the database as the sync leaves it.
-        metering: Load the ledger of what was pushed, too.
-        settings: Resolved settings; None to read them from dlt's configuration.
-        clock: Time; None for the machine's.
-        stop: Set to end the run at the next page; what was read is loaded.
-        on_page: Called after each page, with the run it belongs to.
+        options: What to read, where to load it, and how long it may take.
+        settings: Resolved settings of one organization, which is then the only one that is synced. None to read dlt's
+            configuration.
+        clock: Time. None for the machine's clock.
+        stop: Event that ends the sync at the next page. What was read is loaded.
+        on_page: Called after each page, with the table run that read it.
 
     Returns:
-        What was done: `verdict`, `exit_code`, `resume_at`, `errors`, `as_json()`. Errors of single tables are in it.
+        An `OrganizationSummary` if no organization is named or configured, or if `settings` are given; else a
+        `MultiOrgSummary`. Both have `verdict`, `exit_code`, `resume_at`, `errors`, `changed`, `line()` and `as_json()`.
+        Errors of single tables and of single organizations are in the summary.
 
     Raises:
-        AutomatumError: What ended it before it began: `exit_code` and `next_step` say more. A `Busy` has found another
-            run, or a notebook, at work on the same pipeline or file.
+        AutomatumError: The sync could not start. `exit_code` and `next_step` say more. `Busy` means that another run
+            or a notebook holds the pipeline or the DuckDB file.
     """
-    settings = settings or resolve_settings(organization=organization)
-    session = open_session(settings, clock, stop, max_requests, max_minutes, max_wait)
-    warehouse = Target(destination, dataset, Path(database))
-    copy = None if read_copy is None else check_copy_path(warehouse, Path(read_copy))
-    selection = select_rows(settings).backfill(since, allow_deletes, until)
-    with warehouse.exclusive_writer("automatum sync", session.clock, session.budget, lock_wait) as free:
-        summary = sync_one(
-            session,
-            warehouse,
-            free,
-            tables,
-            selection,
-            pipelines_dir=pipelines_dir,
-            pipeline_name=pipeline_name,
-            lock_wait=lock_wait,
-            metering=metering,
-            on_page=on_page,
+    clock = clock or SystemClock(stop)
+    target = options.target
+    copy = None if options.read_copy is None else check_copy_path(target, options.read_copy)
+    names = () if settings else options.organizations or organization_names()
+    if options.pipeline_name and len(names) > 1:
+        raise ConfigurationError(
+            "pipeline_name",
+            f"is {options.pipeline_name!r} for {len(names)} organizations, and each needs a pipeline of its own.",
+            "Name one organization, or leave pipeline_name out.",
         )
-        if copy:
+    seconds = None if options.max_minutes is None else options.max_minutes * 60
+    budget = Budget(clock, max_seconds=seconds, stop=stop)
+
+    def connect(name: str | None) -> ApiSession:
+        # max_minutes bounds the whole run: each organization gets what the earlier ones have left.
+        left = budget.remaining_seconds()
+        return open_session(
+            settings or resolve_settings(organization=name),
+            clock,
+            stop,
+            options.max_requests,
+            None if left is None else left / 60,
+            options.max_wait,
+        )
+
+    session = None if names else connect(None)
+    with target.exclusive_writer("automatum sync", clock, budget, options.lock_wait) as free:
+        sync_one = partial(_sync_one, options=options, free=free, on_page=on_page)
+        summary: SyncSummary = (
+            sync_one(session) if session else _sync_several(names, connect, sync_one, options, clock, budget)
+        )
+        if copy and not target.missing:
             free()
-            refresh_copy(warehouse.database, copy)
+            refresh_copy(target.database, copy)
     return summary
 
 
-def sync_one(
+def _sync_one(
     session: ApiSession,
-    warehouse: Target,
-    free: Callable[[], None],
-    tables: Sequence[str],
-    selection: Selection,
     *,
-    pipelines_dir: str | None = None,
-    pipeline_name: str | None = None,
-    lock_wait: float = WAIT,
-    metering: bool = False,
-    on_page: Callable[[TableSync], None] | None = None,
-) -> Summary:
-    """Sync one organization into a warehouse that nobody else writes to; see `run_sync`.
-
-    Raises:
-        AutomatumError: As in `run_sync`.
-    """
-    name = pipeline_name or name_pipeline(session.settings.organization)
-    with exclusive_pipeline(name, pipelines_dir, session.clock, session.budget, lock_wait):
-        pipeline = open_pipeline(warehouse.open(name), warehouse.dataset, pipelines_dir, name)
-        summary = sync(session, pipeline, tuple(tables), selection=selection, on_page=on_page, free=free)
-        if metering:
+    options: SyncOptions,
+    free: Callable[[], None],
+    on_page: Callable[[TableSync], None] | None,
+) -> OrganizationSummary:
+    """Sync one organization; the caller holds the lock of the destination."""
+    name = options.pipeline_name or name_pipeline(session.settings.organization)
+    selection = select_rows(session.settings).backfill(options.since, options.allow_deletes, options.until)
+    with exclusive_pipeline(name, options.pipelines_dir, session.clock, session.budget, options.lock_wait):
+        pipeline = open_pipeline(options.target.open(name), options.target.dataset, options.pipelines_dir, name)
+        summary = sync(session, pipeline, options.tables, selection=selection, on_page=on_page, free=free)
+        if options.metering:
             free()
             summary.metering = export(session, pipeline)
         return summary
+
+
+def _sync_several(
+    names: Sequence[str],
+    connect: Callable[[str], ApiSession],
+    sync_one: Callable[[ApiSession], OrganizationSummary],
+    options: SyncOptions,
+    clock: Clock,
+    budget: Budget,
+) -> MultiOrgSummary:
+    """Sync organizations, those first whose last sweep is the oldest: a kill or `max_minutes` may have cut them off."""
+    target = options.target
+    last = {} if target.missing else last_sweeps(target.existing(clock, budget, options.lock_wait))
+    ids = {one.name: one.organization_id for one in configured_organizations()}
+    order = sorted(names, key=lambda name: last[ids[name]].timestamp() if ids.get(name) in last else 0.0)
+    summary = sync_organizations(order, connect, sync_one, clock=clock, budget=budget, max_wait=options.max_wait)
+    summary.organizations = {name: summary.organizations[name] for name in names}
+    return summary

@@ -89,6 +89,11 @@ class TableSync:
         result = self.result
         return bool(result.skipped or result.error or result.verdict) and not self._package.waiting
 
+    @property
+    def api_session(self) -> ApiSession:
+        """The API session that reads the table."""
+        return self._connection
+
     def settle(self, earlier: FinishedTable) -> None:
         """An earlier run of the same sync has finished this table."""
         result = self.result

@@ -377,7 +377,7 @@ def test_a_defect_is_told_by_its_name_alone(small, desk, posted, monkeypatch):
     def broken(*arguments, **named):
         raise RuntimeError("canary of a row")
 
-    monkeypatch.setattr("automatum.cli.main.sync_one", broken)
+    monkeypatch.setattr("automatum.cli.main.run_sync", broken)
     made = desk.sync()
     (body,) = posted()
     assert made.code == body["exit_code"] == 70

@@ -13,7 +13,7 @@ import pytest
 from automatum import automatum_source
 from automatum.config.settings import resolve_settings
 from automatum.core.errors import EXIT_SOFTWARE, ConfigurationError, Fault
-from automatum.sync.engine import Summary
+from automatum.sync.summary import OrganizationSummary
 from automatum.warehouse.dataset import prepare_dataset
 from automatum.warehouse.pipeline import open_pipeline
 from tests.integration.sync.test_multi_org import TWO, configure, ids_of, several
@@ -156,7 +156,7 @@ def test_runs_that_make_the_dataset_at_once_all_find_it_i7(postgres, tmp_path): 
 
 
 def test_a_defect_in_one_organization_has_the_exit_code_of_a_defect():
-    assert Summary("incomplete", errors=[Fault("ValueError", "")]).exit_code == EXIT_SOFTWARE
+    assert OrganizationSummary("incomplete", errors=[Fault("ValueError", "")]).exit_code == EXIT_SOFTWARE
 
 
 @pytest.mark.slow

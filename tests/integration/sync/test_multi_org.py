@@ -226,7 +226,7 @@ def test_one_organization_can_be_chosen(desk, two):
 def test_nobody_waits_for_anothers_quota_and_no_page_is_asked_twice_i3_i4(desk, start, monkeypatch):
     """Three organizations, four windows' worth each: together they take as long as one, not as three."""
     clock = FakeClock()
-    monkeypatch.setattr("automatum.cli.main.SystemClock", lambda stop=None: clock)
+    monkeypatch.setattr("automatum.sync.run.SystemClock", lambda stop=None: clock)
     from automatum_sandbox import Sandbox, SandboxConfig, serve
 
     names = ("acme", "globex", "initech")
@@ -265,7 +265,7 @@ def test_nobody_waits_for_anothers_quota_and_no_page_is_asked_twice_i3_i4(desk, 
 @pytest.mark.slow
 def test_an_api_that_refuses_however_long_one_waits_does_not_keep_the_command_for_ever_i4(desk, start, monkeypatch):
     clock = FakeClock()
-    monkeypatch.setattr("automatum.cli.main.SystemClock", lambda stop=None: clock)
+    monkeypatch.setattr("automatum.sync.run.SystemClock", lambda stop=None: clock)
     served = several(desk, start)
     desk.set(quota_url="memory://", retry_attempts=2)
     refused = served.sandbox.apps[0].client_id

@@ -7,16 +7,18 @@ import duckdb
 import pytest
 
 import automatum
-from automatum.core.errors import Busy, ConfigurationError
+from automatum import Busy, ConfigurationError, SyncOptions, Target, run_sync
 from tests.support.desk import SMALL
 from tests.support.pushing import rows_of
+
+REPORTS = ("analytics",)
 
 
 def test_a_sync_in_one_call_then_a_dry_push_and_a_real_one(desk, start):
     served = start(**SMALL)
     desk.use(served)
     pages = []
-    summary = automatum.run_sync(on_page=lambda run: pages.append(run.endpoint.table))
+    summary = run_sync(on_page=lambda run: pages.append(run.endpoint.table))
     assert (summary.verdict, summary.exit_code, summary.resume_at, summary.errors) == ("complete", 0, None, [])
     assert list(dict.fromkeys(pages)) == ["customers", "entitlements", "private_offers", "analytics_revenue"]
     rows = rows_of(served.sandbox)
@@ -27,7 +29,7 @@ def test_a_sync_in_one_call_then_a_dry_push_and_a_real_one(desk, start):
     assert sent.verdict == "complete" and sent.lines["accepted"] == len(rows)
     again = automatum.run_push(rows, automatum.PushOptions(confirm=True))
     assert again.as_json()["already_accepted"] == len(rows) and again.lines["accepted"] == 0
-    exported = automatum.run_sync(["customers"], metering=True)
+    exported = run_sync(SyncOptions(tables=("customers",), metering=True))
     assert exported.as_json()["metering"]["metering_lines"] == len(rows)
 
 
@@ -35,7 +37,7 @@ def test_a_sync_in_one_call_then_a_dry_push_and_a_real_one(desk, start):
 def test_a_table_that_lists_usage_in_the_database_can_be_pushed(desk, start):
     served = start(**SMALL)
     desk.use(served)
-    assert automatum.run_sync().exit_code == 0
+    assert run_sync().exit_code == 0
     with pytest.raises(ConfigurationError, match="usage_by_hour"):
         automatum.run_push("usage_by_hour")
     with pytest.raises(ConfigurationError, match="neither hour nor day"):
@@ -47,9 +49,9 @@ def test_a_connection_that_the_notebook_itself_has_open_is_refused_with_advice_i
     served = start(**SMALL)
     desk.use(served)
     with duckdb.connect(str(desk.database)), pytest.raises(Busy, match=r"in this very process.*--read-copy"):
-        automatum.run_sync(lock_wait=0)
+        run_sync(SyncOptions(lock_wait=0))
     assert served.sandbox.requests() == []
-    assert automatum.run_sync().exit_code == 0
+    assert run_sync().exit_code == 0
 
 
 @pytest.mark.slow
@@ -57,10 +59,10 @@ def test_a_sync_ends_cleanly_when_it_is_told_to(desk, start):
     served = start(**{**SMALL, "customers": 450})
     desk.use(served)
     stop = threading.Event()
-    summary = automatum.run_sync(stop=stop, on_page=lambda run: stop.set())
+    summary = run_sync(stop=stop, on_page=lambda run: stop.set())
     assert (summary.verdict, summary.exit_code) == ("more_to_do", 75)
     assert desk.query("SELECT count(*) FROM customers") == [(100,)]
-    assert automatum.run_sync().exit_code == 0
+    assert run_sync().exit_code == 0
     pages = [entry.page for entry in served.sandbox.requests("/api/v1/customers")]
     assert pages == [1, 2, 3, 4, 5]  # I3
 
@@ -70,7 +72,7 @@ def test_two_pipelines_of_different_names_load_different_tables_into_one_dataset
     """As tasks of a scheduler do; each brings its own staging dataset."""
     desk.use(start(**SMALL))
     for table in ("customers", "private_offers"):
-        summary = automatum.run_sync([table], pipeline_name=f"automatum_{table}")
+        summary = run_sync(SyncOptions(tables=(table,), pipeline_name=f"automatum_{table}"))
         assert summary.exit_code == 0
     assert set(desk.tables()) == {"customers", "private_offers", "private_offer_payments"}
     with duckdb.connect(str(desk.database), read_only=True) as connection:
@@ -87,22 +89,22 @@ def test_a_backfill_of_some_days_leaves_none_out_for_ever_i1(desk, start):
     """Days in the middle are loaded first; the next sync must not take the last of them for its cursor."""
     served = start(**{**SMALL, "days": 100})
     desk.use(served)
-    every = automatum.run_sync(["analytics"], dataset="all_days")
+    every = run_sync(SyncOptions(tables=REPORTS, target=Target(dataset="all_days")))
     assert every.exit_code == 0
     with duckdb.connect(str(desk.database), read_only=True) as connection:
         found = connection.execute("SELECT DISTINCT date FROM all_days.analytics_revenue").fetchall()
     wanted = {day for (day,) in found}
     last = max(wanted)
-    first = automatum.run_sync(["analytics"], since=last - timedelta(days=20), until=last - timedelta(days=10))
+    first = run_sync(SyncOptions(tables=REPORTS, since=last - timedelta(days=20), until=last - timedelta(days=10)))
     assert first.exit_code == 0
     assert days(desk) == {day for day in wanted if last - timedelta(days=20) <= day <= last - timedelta(days=10)}
-    assert automatum.run_sync(["analytics"]).exit_code == 0
+    assert run_sync(SyncOptions(tables=REPORTS)).exit_code == 0
     assert days(desk) == wanted
     # From then on the stretch of restated days is enough, whatever is filled in beside it.
     beside = last - timedelta(days=90), last - timedelta(days=80)
-    assert automatum.run_sync(["analytics"], since=beside[0], until=beside[1]).exit_code == 0
+    assert run_sync(SyncOptions(tables=REPORTS, since=beside[0], until=beside[1])).exit_code == 0
     served.sandbox.clear_requests()
-    assert automatum.run_sync(["analytics"]).exit_code == 0
+    assert run_sync(SyncOptions(tables=REPORTS)).exit_code == 0
     (entry,) = served.sandbox.requests("/api/v1/analytics")
     assert entry.query["startDate"] == (last - timedelta(days=35)).isoformat()
 

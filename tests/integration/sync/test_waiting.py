@@ -66,7 +66,7 @@ def test_a_wait_shows_beside_the_progress_bar(site, monkeypatch):
     clock = FakeClock(epoch=1_700_000_000.0)
     settings = site.resolved(application_limits=[[3, 60]], metering_reserve=0)
     session = connect(settings, clock=clock, budget=Budget(clock))
-    with render.Progress(session) as progress:
+    with render.Progress() as progress:
         sync(session, site.pipeline(), ("customers",), on_page=progress.on_page)
         progress.on_wait(60.0, "quota of the application: 3 requests per minute is used up")
         progress._bars.refresh()

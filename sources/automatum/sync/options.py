@@ -1,0 +1,49 @@
+"""The options of a sync, for the command line, schedulers and scripts alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from ..core.file_lock import WAIT
+from ..warehouse.target import Target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyncOptions:
+    """What a sync reads, where it loads to, and how long it may take.
+
+    Attributes:
+        tables: Tables or groups, such as `customers` or `analytics`. Empty for the configured tables, or else for all
+            that the scopes of the OAuth application allow.
+        organizations: Names of configured organizations. Empty for all of them.
+        target: Destination, dataset and DuckDB file.
+        pipelines_dir: Working folder of dlt. None for dlt's default.
+        pipeline_name: Name of the dlt pipeline. None for `automatum`, or `automatum_<organization>`. Runs with
+            different names can load into one dataset at the same time if they load different tables or organizations.
+        since: First day of the reports. None to go on where the last sync ended.
+        until: Last day of the reports. None for today. A sync with `since` or `until` is a backfill.
+        allow_deletes: Mark rows deleted even if a large share of a table is gone from the API.
+        max_requests: API requests of each organization after which the sync ends cleanly. None for any number.
+        max_minutes: Minutes after which the sync ends cleanly. None for any time.
+        max_wait: Seconds that the sync waits for the rate limit before it ends cleanly. None for as long as it takes.
+        lock_wait: Seconds to wait for another run, or for a program that has the DuckDB file open.
+        read_copy: DuckDB file that is replaced by a copy of the database after the sync.
+        metering: Also load the ledger of pushed usage.
+    """
+
+    tables: tuple[str, ...] = ()
+    organizations: tuple[str, ...] = ()
+    target: Target = field(default_factory=Target)
+    pipelines_dir: str | None = None
+    pipeline_name: str | None = None
+    since: date | None = None
+    until: date | None = None
+    allow_deletes: bool = False
+    max_requests: int | None = None
+    max_minutes: float | None = None
+    max_wait: float | None = None
+    lock_wait: float = WAIT
+    read_copy: Path | None = None
+    metering: bool = False

@@ -1,0 +1,316 @@
+"""What a sync did: of one organization, by table; of several, by organization."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..core.clock import instant
+from ..core.errors import (
+    EXIT_COMPLETE,
+    EXIT_INCOMPLETE,
+    EXIT_MORE_TO_DO,
+    AutomatumError,
+    MoreToDo,
+    worst_exit_code,
+)
+from ..core.result_line import format_changes, result_line
+from .results import Counts, Verdict
+from .table_sync import TableSync
+
+_EXIT_CODES: dict[Verdict, int] = {
+    "complete": EXIT_COMPLETE,
+    "incomplete": EXIT_INCOMPLETE,
+    "more_to_do": EXIT_MORE_TO_DO,
+}
+
+
+class SyncSummary(Protocol):
+    """What every summary of a sync has."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """`complete`, `incomplete` or `more_to_do`."""
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the process."""
+
+    @property
+    def requests(self) -> int:
+        """API requests sent, retries included."""
+
+    @property
+    def token_requests(self) -> int:
+        """Requests for a token."""
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+
+    @property
+    def resume_at(self) -> float | None:
+        """Epoch seconds at which the rest can be synced. None if any time will do, or nothing is left."""
+
+    @property
+    def errors(self) -> Sequence[AutomatumError]:
+        """What went wrong."""
+
+    @property
+    def named_errors(self) -> list[tuple[str, AutomatumError]]:
+        """The errors, each with its organization; with an empty text for an organization without a name."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether any row was inserted, updated or deleted."""
+
+    def line(self, brief: bool = False) -> str:
+        """The summary in one line.
+
+        Args:
+            brief: Leave out what a server or the destination said, because it may hold customers' data.
+        """
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as one JSON object."""
+
+
+@dataclass
+class OrganizationSummary:
+    """What the sync of one organization did; a `SyncSummary`.
+
+    Attributes:
+        verdict: `complete`, `incomplete` or `more_to_do`.
+        requests: API requests sent, retries included.
+        token_requests: Requests for a token.
+        seconds: Duration.
+        runs: The table runs, each with its result.
+        skipped: Group or table to the reason why it was skipped.
+        errors: What went wrong.
+        metering: Table of the ledger to the number of rows loaded. None if the ledger was not asked for.
+    """
+
+    verdict: Verdict = "complete"
+    requests: int = 0
+    token_requests: int = 0
+    seconds: float = 0.0
+    runs: list[TableSync] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    errors: list[AutomatumError] = field(default_factory=list)
+    metering: dict[str, int] | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the process: of the worst error, or of the verdict."""
+        return worst_exit_code([_EXIT_CODES[self.verdict], *(error.exit_code for error in self.errors)])
+
+    @property
+    def stops(self) -> list[MoreToDo]:
+        """The bounds that cut tables or the whole sync short."""
+        stopped = [run.result.stopped for run in self.runs if run.result.verdict == "more_to_do"]
+        return [stop for stop in (*stopped, *self.errors) if isinstance(stop, MoreToDo)]
+
+    @property
+    def resume_at(self) -> float | None:
+        """Epoch seconds at which the rest can be synced. None if any time will do, or nothing is left."""
+        return max((stop.resume_at for stop in self.stops if stop.resume_at is not None), default=None)
+
+    @property
+    def pages(self) -> int:
+        """Pages read."""
+        return sum(run.result.pages for run in self.runs)
+
+    @property
+    def named_errors(self) -> list[tuple[str, AutomatumError]]:
+        """The errors, each with an empty text in place of an organization."""
+        return [("", error) for error in self.errors]
+
+    @property
+    def changed(self) -> bool:
+        """Whether any row was inserted, updated or deleted."""
+        counted = [run.result.counts for run in self.runs]
+        return any(counts.inserted or counts.updated or counts.deleted for counts in counted)
+
+    def take_over(self, earlier: OrganizationSummary) -> None:
+        """Add what an earlier turn of the same sync did.
+
+        Args:
+            earlier: The summary of that turn.
+        """
+        known = {run.endpoint.table: run for run in earlier.runs}
+        for run in self.runs:
+            before = known.get(run.endpoint.table)
+            if before and not run.result.settled:
+                run.result.requests += before.result.requests
+        self.runs = [
+            known.get(run.endpoint.table, run) if run.result.settled else run for run in self.runs
+        ] or earlier.runs
+        self.requests = max(self.requests, earlier.requests)
+        self.token_requests = max(self.token_requests, earlier.token_requests)
+        self.seconds += earlier.seconds
+
+    def line(self, brief: bool = False) -> str:
+        """The summary in one line, such as `automatum sync: complete; customers +3 ~2 -1; 11 requests, 4.2 s`.
+
+        Args:
+            brief: Leave out what a server or the destination said, because it may hold customers' data.
+        """
+        tables = self.as_json()["tables"]
+        reasons = [f"{name}: {row['reason']}" for name, row in tables.items() if row["verdict"] == "incomplete"]
+        reasons += list(dict.fromkeys(run.result.stopped.message for run in self.runs if run.result.stopped))[:1]
+        return result_line(
+            "sync",
+            self.verdict,
+            self.exit_code,
+            changes=format_changes(tables),
+            cost=f"{self.requests} requests, {self.seconds:.1f} s",
+            reasons=reasons,
+            errors=self.named_errors,
+            resume_at=self.resume_at,
+            brief=brief,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as one JSON object; reports are summed under `analytics` and listed there."""
+        groups: dict[str, list[TableSync]] = {}
+        for run in self.runs:
+            if not run.result.skipped:
+                groups.setdefault(run.endpoint.group, []).append(run)
+        tables: dict[str, Any] = {}
+        for group, runs in groups.items():
+            tables[group] = _figures(runs)
+            if runs[0].endpoint.kind == "report":
+                tables[group]["reports"] = {run.endpoint.table: _figures([run]) for run in runs}
+        return {
+            "verdict": self.verdict,
+            "requests": self.requests,
+            "token_requests": self.token_requests,
+            "seconds": round(self.seconds, 3),
+            "resume_at": None if self.resume_at is None else instant(self.resume_at),
+            "tables": tables,
+            "skipped": self.skipped,
+            "errors": [error.as_json() for error in self.errors],
+            **({} if self.metering is None else {"metering": self.metering}),
+        }
+
+
+@dataclass
+class MultiOrgSummary:
+    """What the sync of several organizations did; a `SyncSummary`.
+
+    Attributes:
+        organizations: Name to summary, in the order in which the organizations were named.
+        seconds: Duration.
+    """
+
+    organizations: dict[str, OrganizationSummary] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> Verdict:
+        """`incomplete` if any organization is; else `more_to_do` if any is."""
+        return _worst_verdict(one.verdict for one in self.organizations.values())
+
+    @property
+    def exit_code(self) -> int:
+        """The worst exit code of the organizations."""
+        return worst_exit_code(one.exit_code for one in self.organizations.values())
+
+    @property
+    def requests(self) -> int:
+        """API requests sent, retries included."""
+        return sum(one.requests for one in self.organizations.values())
+
+    @property
+    def token_requests(self) -> int:
+        """Requests for a token."""
+        return sum(one.token_requests for one in self.organizations.values())
+
+    @property
+    def resume_at(self) -> float | None:
+        """Epoch seconds at which the first organization with more to do can go on."""
+        return min((one.resume_at for one in self.organizations.values() if one.resume_at is not None), default=None)
+
+    @property
+    def errors(self) -> list[AutomatumError]:
+        """What went wrong, in the order of the organizations."""
+        return [error for _, error in self.named_errors]
+
+    @property
+    def named_errors(self) -> list[tuple[str, AutomatumError]]:
+        """The errors, each with its organization."""
+        return [(name, error) for name, one in self.organizations.items() for error in one.errors]
+
+    @property
+    def changed(self) -> bool:
+        """Whether any row of any organization was inserted, updated or deleted."""
+        return any(one.changed for one in self.organizations.values())
+
+    def line(self, brief: bool = False) -> str:
+        """The summary in one line: changes by table, summed over the organizations.
+
+        Args:
+            brief: Leave out what a server or the destination said, because it may hold customers' data.
+        """
+        tables: dict[str, Counter[str]] = {}
+        for one in self.organizations.values():
+            for table, figures in one.as_json()["tables"].items():
+                counts = {name: figures[name] for name in ("inserted", "updated", "deleted")}
+                tables.setdefault(table, Counter()).update(counts)
+        changed = sum(one.changed for one in self.organizations.values())
+        unfinished = [f"{name}: {one.verdict}" for name, one in self.organizations.items() if one.verdict != "complete"]
+        return result_line(
+            "sync",
+            self.verdict,
+            self.exit_code,
+            changes=format_changes(tables),
+            cost=f"{changed} of {len(self.organizations)} organizations changed, "
+            f"{self.requests} requests, {self.seconds:.1f} s",
+            reasons=[", ".join(unfinished)],
+            errors=self.named_errors,
+            resume_at=self.resume_at,
+            brief=brief,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as one JSON object."""
+        return {
+            "verdict": self.verdict,
+            "requests": self.requests,
+            "token_requests": self.token_requests,
+            "seconds": round(self.seconds, 3),
+            "resume_at": None if self.resume_at is None else instant(self.resume_at),
+            "organizations": {name: one.as_json() for name, one in self.organizations.items()},
+        }
+
+
+def _worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
+    found = set(verdicts)
+    return "incomplete" if "incomplete" in found else "more_to_do" if "more_to_do" in found else "complete"
+
+
+def _figures(runs: Sequence[TableSync]) -> dict[str, Any]:
+    """The numbers of one table, or of all reports together."""
+    results = [run.result for run in runs]
+    counts = Counts()
+    for result in results:
+        counts.inserted += result.counts.inserted
+        counts.updated += result.counts.updated
+        counts.deleted += result.counts.deleted
+        counts.unchanged += result.counts.unchanged
+    announced = [result.announced for result in results if result.announced is not None]
+    reasons = [result.reason or str(result.error or result.stopped or "") for result in results]
+    return {
+        "verdict": _worst_verdict(result.verdict or "incomplete" for result in results),
+        "reason": "; ".join(reason for reason in reasons if reason),
+        "requests": sum(result.requests for result in results),
+        "pages": sum(result.pages for result in results),
+        "announced": sum(announced) if announced else None,
+        "distinct": sum(result.distinct for result in results),
+        "inserted": counts.inserted,
+        "updated": counts.updated,
+        "deleted": counts.deleted,
+        "unchanged": counts.unchanged,
+    }
