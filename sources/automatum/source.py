@@ -28,7 +28,7 @@ from .sync.results import Chunk
 from .sync.selection import Selection, select_rows
 from .sync.table_sync import TableSync
 from .warehouse.dataset import check_organization_kind
-from .warehouse.dlt_internals import load_id, loading_pipeline
+from .warehouse.dlt_internals import current_load_id, loading_pipeline
 
 logger = logging.getLogger("automatum")
 
@@ -75,7 +75,7 @@ def automatum_source(
         pipeline = loading_pipeline()
         if pipeline:
             check_organization_kind(pipeline, bool(settings.organization))
-        yield from run.extract(pipeline, Chunk(), load_id())
+        yield from run.extract(pipeline, Chunk(), current_load_id())
         result = run.result
         if result.error:
             raise result.error

@@ -25,6 +25,7 @@ from ..metering.push import send_planned
 from ..metering.run import run_push
 from ..metering.usage.sql import read_dicts
 from ..warehouse.dataset import prepare_dataset
+from ..warehouse.dlt_internals import drop_pending_packages
 from ..warehouse.pipeline import name_pipeline, open_pipeline
 from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, exclusive_pipeline
 from . import render_push as display
@@ -262,7 +263,7 @@ def push_export(
             # nothing of the ledger. What an export has left is in the ledger still.
             own = f"{name}__ledger"
             pipeline = open_pipeline(warehouse.open(own), dataset, pipelines_dir, own)
-            pipeline._delete_pending_packages()
+            drop_pending_packages(pipeline)
             prepare_dataset(pipeline, bool(settings.organization))
             loaded = export_ledger(ledger, pipeline, settings.owner, settings.table_format)
         say(loaded, as_json, lambda: display.show_export(loaded))

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..endpoints import CUSTOMERS, ENTITLEMENTS
 from ..schema.arrow_tables import DELETED_AT
-from ..warehouse.dataset import read_columns
-from ..warehouse.sql import as_utc
+from ..warehouse.sql import as_utc, read_columns
 from .model import Line
 
 if TYPE_CHECKING:

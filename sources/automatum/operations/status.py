@@ -11,8 +11,8 @@ from ..core.clock import utc
 from ..endpoints import ORGANIZATION
 from ..schema.arrow_tables import EXTRA
 from ..sync.prior_state import last_verdict
-from ..warehouse.dataset import has_organizations, read_columns
-from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, as_utc, json_object
+from ..warehouse.dataset import has_organizations
+from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, as_utc, json_object, read_columns
 
 _COLUMNS = (
     "table_name", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",

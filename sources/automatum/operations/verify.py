@@ -12,7 +12,7 @@ from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE
 from ..endpoints import ORGANIZATION, Endpoint
 from ..schema.arrow_tables import DELETED_AT, ROW_HASH
 from ..sync.history import IS_DELETED, VERSION, history_table
-from ..warehouse.dataset import count_rows
+from ..warehouse.sql import count_rows
 
 Rule = tuple[str, str, str, tuple[str, ...]]
 """Table, what must hold, a query for what breaks it, and the tables that the query names."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..schema.arrow_tables import LOAD_ID, Row, Table, child_schema
 from ..schema.tombstones import marked_deleted
-from ..warehouse.dataset import read_rows_by_key
+from ..warehouse.sql import read_rows_by_key
 from .history import History
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ import pyarrow as pa
 from ..endpoints import Endpoint
 from ..schema.arrow_tables import DELETED_AT, LOAD_ID, ROW_HASH, SYNCED_AT, Table
 from ..schema.tombstones import from_destination
-from ..warehouse.dataset import read_rows_by_key
-from ..warehouse.sql import as_utc
+from ..warehouse.sql import as_utc, read_rows_by_key
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline

@@ -25,7 +25,7 @@ from ..warehouse.sql import (
     json_object,
     organization_filter,
     select,
-    unreadable,
+    unreadable_error,
 )
 from .results import DELETED, FULL, ORDERED, PARTIAL, KnownRows, PageRecord
 
@@ -174,7 +174,7 @@ def read_children(
                     if deleted_at is None:
                         places[key] = max(places.get(key, 0), int(position) + 1)
     except SQL_UNSUPPORTED as error:
-        raise unreadable(error) from None
+        raise unreadable_error(error) from None
     return found
 
 

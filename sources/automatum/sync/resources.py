@@ -13,7 +13,7 @@ from dlt.extract import DltResource
 from ..config.settings import AutomatumSettings
 from ..endpoints import Child, Endpoint
 from ..schema.arrow_tables import DELETED_AT, EXTRA, POSITION, REMOVED, SYNCED_AT
-from ..warehouse.dlt_internals import load_id, loading_pipeline
+from ..warehouse.dlt_internals import current_load_id, loading_pipeline
 from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE
 from .history import VALID_FROM, history_table
 from .results import Chunk
@@ -60,7 +60,7 @@ Read = Callable[[Any], Iterator[tuple[str, pa.Table]]]
 
 def _of_a_run(run: TableSync, chunk: Chunk) -> DltResource:
     """A resource that goes on with a run."""
-    return _declared(run.endpoint, run.settings, lambda _: run.extract(loading_pipeline(), chunk, load_id()))
+    return _declared(run.endpoint, run.settings, lambda _: run.extract(loading_pipeline(), chunk, current_load_id()))
 
 
 def _declared(endpoint: Endpoint, settings: AutomatumSettings, read: Read) -> DltResource:

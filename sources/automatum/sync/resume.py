@@ -15,8 +15,7 @@ from uuid import uuid4
 from dlt.common.pipeline import SupportsPipeline
 
 from ..core.errors import DestinationError
-from ..warehouse.dataset import read_sync_records
-from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, as_utc, json_object
+from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, as_utc, json_object, read_sync_records
 from .prior_state import FAILED
 
 GO_ON_WITHIN = timedelta(hours=24)

@@ -164,7 +164,7 @@ class TableSync:
                     "History needs a destination that can be read; set sources.automatum.history to false.",
                 )
             self._package.history = History(self._table, pipeline, not self._held.versioned) if name else None
-            if pipeline and merging.how == "upserts":
+            if pipeline and merging.one_row_per_key:
                 places = read_children(pipeline, self.endpoint, owner)
                 self._table.keep_places(places, merging.can_delete)
                 add_missing_columns(pipeline, self._schemas())

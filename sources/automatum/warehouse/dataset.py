@@ -1,18 +1,18 @@
-"""The destination as a run meets it: made ready before, asked about rows and records, tidied up after."""
+"""The dataset of a run: create and check it before, add columns to it, and delete page records after."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from ..core.errors import ConfigurationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
+from .dlt_internals import create_storage
 from .lake_files import writes_lake_files
 from .sql import (
     PAGES_TABLE,
@@ -21,12 +21,9 @@ from .sql import (
     TABLE_MISSING,
     as_utc,
     checked_sql_client,
-    complete_load_ids,
-    condition,
     organization_filter,
-    select,
-    unreachable,
-    unreadable,
+    unreachable_error,
+    where_clause,
 )
 
 if TYPE_CHECKING:
@@ -34,48 +31,39 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("automatum")
 
-_KEYS_A_QUERY = 500
-
 
 def prepare_dataset(pipeline: SupportsPipeline, by_organization: bool = False) -> None:
-    """Make the dataset, if it is not there; see that it is of the right kind, if it is.
+    """Create the dataset if it does not exist; check its kind if it does.
 
-    dlt takes a working folder whose dataset does not exist for a leftover and wipes it, and with it what a first run
-    had read before it was killed.
+    dlt wipes the working folder of a pipeline whose dataset does not exist, and with it what a killed first run had
+    read. So the dataset is created before anything is read.
 
     Args:
         pipeline: The pipeline that loads.
-        by_organization: It loads one of several organizations.
+        by_organization: Whether it loads one of several organizations.
 
     Raises:
-        ConfigurationError: The dataset was loaded for one organization, and is to hold several; or the other way round.
-        DestinationError: The destination cannot be reached; better to know before a request is spent.
+        ConfigurationError: The dataset was loaded for a single organization and this run is one of several, or the
+            other way round.
+        DestinationError: The destination cannot be reached.
     """
     try:
-        with pipeline.destination_client() as client:
-            if client.is_storage_initialized():
-                check_organization_kind(pipeline, by_organization)
-            else:
-                try:
-                    client.initialize_storage()
-                except Exception:
-                    # Two runs that find no dataset both make it, and the later one is refused.
-                    if not client.is_storage_initialized():
-                        raise
+        if create_storage(pipeline):
+            check_organization_kind(pipeline, by_organization)
     except ConfigurationError:
         raise
     except Exception as error:
-        # dlt lets a driver's own error through, as psycopg2's: they have no ancestor in common.
-        raise unreachable(error) from None
+        # dlt lets errors of drivers through, such as psycopg2's. They have no common base class.
+        raise unreachable_error(error) from None
 
 
 def has_organizations(pipeline: SupportsPipeline) -> bool | None:
-    """Whether the dataset holds several organizations; None if nothing was loaded to it yet, or it answers no SQL.
+    """Whether the dataset holds several organizations; None if it is empty, or answers no SQL.
 
     Raises:
         DestinationError: The destination cannot be reached.
     """
-    # Before the first verdict there are pages alone.
+    # Before the first verdict there are only page records.
     for table in (SWEEPS_TABLE, PAGES_TABLE):
         try:
             with checked_sql_client(pipeline) as client:
@@ -90,7 +78,7 @@ def has_organizations(pipeline: SupportsPipeline) -> bool | None:
 
 
 def last_sweeps(pipeline: SupportsPipeline) -> dict[str, datetime]:
-    """When each organization's latest sweep ended, by `organization_id`; empty where that cannot be told.
+    """When each organization's latest sweep ended, by `organization_id`; empty if it is not known.
 
     Raises:
         DestinationError: The destination cannot be reached.
@@ -106,13 +94,17 @@ def last_sweeps(pipeline: SupportsPipeline) -> dict[str, datetime]:
 
 
 def check_organization_kind(pipeline: SupportsPipeline, by_organization: bool) -> None:
-    """Raise `ConfigurationError` for one organization's sync into a dataset of several, or the other way round."""
-    held = has_organizations(pipeline)
-    if held is None or held == by_organization:
+    """Refuse to sync a single organization to a dataset of several, or the other way round.
+
+    Raises:
+        ConfigurationError: The dataset is of the other kind.
+    """
+    has_several = has_organizations(pipeline)
+    if has_several is None or has_several == by_organization:
         return
     name = pipeline.dataset_name
-    if held:
-        # One organization's sync would take all the others' rows for rows that are gone.
+    if has_several:
+        # The sync of a single organization would mark the rows of all others as deleted.
         raise ConfigurationError(
             "--dataset",
             f"{name} holds several organizations, and none is named.",
@@ -126,131 +118,31 @@ def check_organization_kind(pipeline: SupportsPipeline, by_organization: bool) -
 
 
 def add_missing_columns(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> None:
-    """Make room for columns that tables lack, where dlt's own way of doing so fails.
+    """Add columns that tables lack, where dlt fails to (Iceberg).
 
     Args:
         pipeline: The pipeline that will load the tables.
-        schemas: Table name to the schema of what will be loaded.
+        schemas: Table name to the schema of the rows that will be loaded.
 
     Raises:
         DestinationError: The destination cannot be reached.
     """
     if writes_lake_files(pipeline):
-        with checked_sql_client(pipeline) as lake:
+        with checked_sql_client(pipeline) as files:
             for name, schema in schemas.items():
-                lake.grow(name, schema)
-
-
-def read_sync_records(
-    pipeline: SupportsPipeline,
-    table: str,
-    columns: Sequence[str],
-    order_by: str,
-    most: int,
-    organization_id: str | None = None,
-) -> list[tuple[Any, ...]]:
-    """The latest records of sweeps or pages, of load packages that are in whole; see `query`."""
-    try:
-        with checked_sql_client(pipeline) as client:
-            loaded = complete_load_ids(client)
-            found = select(client, table, (*columns, "load_id"), organization_filter(organization_id), order_by)
-            return [row[:-1] for row in islice(found, most) if row[-1] in loaded]
-    except SQL_UNSUPPORTED as error:
-        raise unreadable(error) from None
-
-
-def read_rows_by_key(
-    pipeline: SupportsPipeline, table: str, column: str, keys: Sequence[str], organization_id: str | None = None
-) -> list[dict[str, Any]]:
-    """Rows of the destination, by the value of a column.
-
-    Args:
-        pipeline: The pipeline that loads the table.
-        table: Its name.
-        column: Column to look in.
-        keys: Values to look for.
-        organization_id: Whose rows, where the table holds those of several organizations.
-
-    Raises:
-        DestinationError: The destination cannot be reached.
-    """
-    own = organization_filter(organization_id)
-    rows: list[dict[str, Any]] = []
-    with checked_sql_client(pipeline) as client:
-        names = client.make_qualified_table_name(table), client.escape_column_name(column)
-        for start in range(0, len(keys), _KEYS_A_QUERY):
-            some = keys[start : start + _KEYS_A_QUERY]
-            places = ", ".join(["%s"] * len(some))
-            query = f"SELECT * FROM {names[0]} WHERE {names[1]} IN ({places}){condition(client, own, 'AND')}"
-            try:
-                with client.execute_query(query, *some, *own.values()) as cursor:
-                    columns = [str(one[0]).lower() for one in cursor.description]
-                    rows += [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
-            except TABLE_MISSING:
-                return []
-    return rows
-
-
-def read_columns(
-    pipeline: SupportsPipeline,
-    table: str,
-    columns: Sequence[str],
-    order_by: str = "",
-    organization_id: str | None = None,
-) -> list[tuple[Any, ...]]:
-    """Columns of the rows of one of our tables; empty if there is no such table yet.
-
-    Args:
-        pipeline: The pipeline whose destination is asked.
-        table: Table name.
-        columns: Column names.
-        order_by: Column whose largest values come first.
-        organization_id: Whose rows, where the table holds those of several organizations; None for all.
-
-    Raises:
-        DestinationError: The destination cannot be reached or read.
-    """
-    try:
-        with checked_sql_client(pipeline) as client:
-            return list(select(client, table, columns, organization_filter(organization_id), order_by))
-    except SQL_UNSUPPORTED as error:
-        raise unreadable(error) from None
-
-
-def count_rows(pipeline: SupportsPipeline, text: str, tables: Sequence[str], names: Mapping[str, str]) -> int | None:
-    """Number of rows that a query of ours finds; None if one of its tables is not there.
-
-    Args:
-        pipeline: The pipeline whose destination is asked.
-        text: The query, with our names in braces.
-        tables: Table names among them.
-        names: Word in braces to column name.
-
-    Raises:
-        DestinationError: The destination cannot be reached or read.
-    """
-    try:
-        with checked_sql_client(pipeline) as client:
-            known = {table: client.make_qualified_table_name(table) for table in tables}
-            known.update({word: client.escape_column_name(name) for word, name in names.items()})
-            with client.execute_query(f"SELECT COUNT(*) FROM ({text.format_map(known)}) q") as cursor:
-                return int(cursor.fetchone()[0])
-    except TABLE_MISSING:
-        return None
-    except SQL_UNSUPPORTED as error:
-        raise unreadable(error) from None
+                files.add_missing_columns(name, schema)
 
 
 def delete_page_records(pipeline: SupportsPipeline, tables: Sequence[str], organization_id: str | None = None) -> None:
-    """Delete the page records of tables whose sweeps have reached their verdict; they have served their purpose."""
+    """Delete the page records of tables whose sweeps have a verdict; only an unfinished sweep needs them."""
     try:
         if writes_lake_files(pipeline):
-            return  # files are only added to; what is older than its table's last verdict does not count
+            return  # Files are only added. Page records older than the last verdict of their table are ignored.
         with checked_sql_client(pipeline) as client:
             name = client.make_qualified_table_name(PAGES_TABLE)
             for table in tables:
                 where = {"table_name": table, **organization_filter(organization_id)}
-                client.execute_sql(f"DELETE FROM {name}{condition(client, where)}", *where.values())
+                client.execute_sql(f"DELETE FROM {name}{where_clause(client, where)}", *where.values())
     except TABLE_MISSING:
         return
     except SQL_UNSUPPORTED as error:

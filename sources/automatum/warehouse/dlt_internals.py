@@ -1,24 +1,201 @@
-"""The private parts of dlt that the connector relies on, all in this one file."""
+"""The undocumented parts of dlt that the connector uses, checked with dlt 1.31.
+
+dlt may change them in any release. `tests/unit/warehouse/test_dlt_internals.py` names each part that is missing after
+an upgrade. Other modules use what dlt documents: `dlt.pipeline`, `dlt.current`, `DltResource`,
+`SupportsPipeline`, `pipeline.sql_client()`, and the exceptions of `dlt.pipeline`, `dlt.destinations` and
+`dlt.common.destination`.
+
+Two packages cannot import this module, because it is above them or beside them. They use these parts directly, and the
+same test checks them:
+
+- `config` asks dlt's configuration providers (`Container()[PluggableRunContext].providers`,
+  `resolve_single_provider_value`) and adds its own (`ConfigProvider`, `BaseDocProvider`, `VaultDocProvider`,
+  `SettingsTomlProvider`).
+- `api.endpoint_overrides` names columns as dlt does (`snake_case.NamingConvention`).
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
 import dlt
+import duckdb
 from dlt.common.configuration.container import Container
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.pipeline import SupportsPipeline
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 
+LOADS_TABLE = "_dlt_loads"
+VERSIONS_TABLE = "_dlt_version"
+
+
+# The pipeline
+
 
 def loading_pipeline() -> SupportsPipeline | None:
-    """The pipeline that is extracting right now; None when a resource is iterated by itself.
+    """The pipeline that extracts now; None if a resource is iterated outside of a pipeline.
 
-    A pipeline that was merely used before in this process does not count: rows must not be held against it.
+    `dlt.current.pipeline()` alone would also return a pipeline that this process used before.
     """
     return dlt.current.pipeline() if LoadPackageStateInjectableContext in Container() else None
 
 
-def load_id() -> str:
+def current_load_id() -> str:
     """Id of the load package that is being extracted; empty outside of a pipeline."""
     container = Container()
     if LoadPackageStateInjectableContext not in container:
         return ""
     return str(container[LoadPackageStateInjectableContext].load_id)
+
+
+def default_pipelines_dir() -> Path:
+    """The folder in which dlt keeps the working folders of pipelines."""
+    from dlt.common.pipeline import get_dlt_pipelines_dir
+
+    return Path(get_dlt_pipelines_dir())
+
+
+def drop_pending_packages(pipeline: SupportsPipeline) -> None:
+    """Delete all load packages in the working folder that are not loaded yet."""
+    pipeline._delete_pending_packages()  # type: ignore[attr-defined]
+
+
+def drop_extracted_packages(pipeline: SupportsPipeline, among: set[str] | None = None) -> None:
+    """Delete load packages that are extracted and not normalized: all of them, or those these load ids."""
+    extracted = set(pipeline.list_extracted_load_packages())  # type: ignore[attr-defined]
+    storage = pipeline._get_normalize_storage()  # type: ignore[attr-defined]
+    for load_id in extracted if among is None else extracted & among:
+        storage.extracted_packages.delete_package(load_id)
+
+
+def create_storage(pipeline: SupportsPipeline) -> bool:
+    """Create the dataset if it does not exist; returns whether it existed."""
+    with pipeline.destination_client() as client:
+        if client.is_storage_initialized():
+            return True
+        try:
+            client.initialize_storage()
+        except Exception:
+            # Two runs can find no dataset and both create it. The destination refuses the second one.
+            if not client.is_storage_initialized():
+                raise
+        return False
+
+
+# The destination
+
+
+def describe_destination(pipeline: SupportsPipeline) -> str:
+    """Name and location of a pipeline's destination, without secrets."""
+    with pipeline.destination_client() as client:
+        return f"{client.config.destination_name} {client.config}"
+
+
+def duckdb_destination(database: Path, memory_limit: str, **options: Any) -> Any:
+    """Dlt's destination for a DuckDB file.
+
+    Args:
+        database: Absolute path. dlt resolves a relative one against the folder of the pipeline's first run.
+        memory_limit: As DuckDB's setting, such as `64MB`.
+        **options: Further options of the destination.
+    """
+    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+
+    credentials = DuckDbCredentials(str(database))
+    credentials.global_config = {"memory_limit": memory_limit}
+    return dlt.destinations.duckdb(credentials, **options)
+
+
+def normalize_identifier(name: str) -> str:
+    """A name as dlt writes it in the destination, in snake case."""
+    from dlt.common.normalizers.naming.snake_case import NamingConvention
+
+    return NamingConvention().normalize_identifier(name)
+
+
+def supported_table_formats(pipeline: SupportsPipeline) -> Sequence[str]:
+    """Table formats that a destination can write besides its own."""
+    return pipeline.destination.capabilities().supported_table_formats or ()
+
+
+def merge_strategies(pipeline: SupportsPipeline, table_format: str | None) -> list[str]:
+    """Merge strategies of a destination for tables of this format; dlt uses the first one by default."""
+    capabilities = pipeline.destination.capabilities()
+    strategies: list[Any] = list(capabilities.supported_merge_strategies or ())
+    if capabilities.merge_strategies_selector:
+        table: Any = {"name": "", "table_format": table_format}
+        strategies = list(capabilities.merge_strategies_selector(strategies, table_schema=table))
+    return strategies
+
+
+# Files: dlt's client of the destination `filesystem`
+
+
+def filesystem_client(pipeline: SupportsPipeline) -> Any:
+    """Dlt's `FilesystemClient` of a pipeline with the destination `filesystem`."""
+    return pipeline.destination_client()
+
+
+def list_table_files(client: Any, table: str, schema: str | None = None) -> list[str]:
+    """Paths of a table's files, sorted; empty if the table does not exist."""
+    try:
+        return sorted(client.list_table_files(table, schema_name=schema))
+    except DestinationUndefinedEntity:
+        return []
+
+
+def read_stored_schemas(client: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and tables of each schema version that dlt stored beside the files, latest first."""
+    paths = list_table_files(client, VERSIONS_TABLE)
+    for path in sorted(paths, key=lambda path: file_stem(path).rsplit("__", 2)[1:2], reverse=True):
+        version = json.loads(client.fs_client.read_text(path, encoding="utf-8"))
+        yield str(version["schema_name"]), json.loads(version["schema"])["tables"]
+
+
+def list_complete_loads(client: Any) -> list[tuple[str, str]]:
+    """Schema name and load id of each complete load package. dlt writes an empty file for each, named after it."""
+    names = [file_stem(path).split("__") for path in list_table_files(client, LOADS_TABLE)]
+    return [("__".join(parts[:-1]), parts[-1]) for parts in names]
+
+
+def file_stem(path: str) -> str:
+    """Name of a file without its folder and `.jsonl`."""
+    return PurePosixPath(path.replace("\\", "/")).name.removesuffix(".jsonl")
+
+
+def open_delta_table(client: Any, table: str, schema: str) -> Any:
+    """The `deltalake.DeltaTable` of a table; None if it does not exist."""
+    from deltalake import DeltaTable
+    from dlt.common.libs.deltalake import deltalake_storage_options
+
+    config = client.config
+    location = client.get_open_table_location("delta", table, schema)
+    options = deltalake_storage_options(config.credentials, config.deltalake_storage_options)
+    return DeltaTable(location, storage_options=options) if DeltaTable.is_deltatable(location, options) else None
+
+
+def open_iceberg_table(client: Any, table: str, schema: str) -> Any:
+    """The pyiceberg table of a table; None if it does not exist."""
+    from dlt.common.libs.pyiceberg import evolve_table
+    from pyiceberg.exceptions import NoSuchTableError
+
+    try:
+        return evolve_table(
+            client.get_open_table_catalog("iceberg"),
+            client.fs_client,
+            client.config,
+            f"{client.dataset_name}.{table}",
+            client.get_open_table_location("iceberg", table, schema),
+        )
+    except (NoSuchTableError, FileNotFoundError, DestinationUndefinedEntity):
+        return None
+
+
+def as_database_error(error: duckdb.Error) -> Exception:
+    """The error that dlt's own SQL client raises for an error of DuckDB, such as `DatabaseUndefinedRelation`."""
+    from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
+
+    return DuckDbSqlClient._make_database_exception(error)

@@ -1,4 +1,4 @@
-"""A pipeline that loads what it was given, whatever befell the run before or stands in the way of this one."""
+"""Runs a dlt pipeline: retries a failed load, and first loads or drops what an interrupted run left behind."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from ..core.clock import Clock
 from ..core.errors import AutomatumError, DestinationError
 from ..core.redaction import redact
+from .dlt_internals import describe_destination, drop_extracted_packages, drop_pending_packages
 
 logger = logging.getLogger("automatum")
 
-_MARK = "automatum.for"
-"""File in dlt's working folder: a hash of what its packages were read from, and of where they are to go."""
+_ORIGIN_FILE = "automatum.for"
+"""File in dlt's working folder: a hash of what its packages were read from, and of where they are loaded to."""
 ATTEMPTS = 3
-"""Times that a load is tried: two runs that make the same table at the same moment, and a server that blinks."""
+"""Attempts at a load: two runs may create the same table at the same moment, and a server may be away briefly."""
 
 
 class Loader:
@@ -29,7 +30,7 @@ class Loader:
     Args:
         pipeline: Which.
         clock: Time.
-        free: Waits until no other program holds the destination, or raises.
+        free: Waits until no other program has the destination open, or raises.
     """
 
     def __init__(self, pipeline: SupportsPipeline, clock: Clock, free: Callable[[], None] = lambda: None) -> None:
@@ -38,12 +39,12 @@ class Loader:
         self._free = free
 
     def run(self, source: Any = None) -> None:
-        """Extract, normalize and load; without a source, what is left.
+        """Extract, normalize and load; without a source, load the pending packages.
 
         Raises:
             AutomatumError: What the source raised.
-            Busy: Another program holds the destination.
-            DestinationError: A step failed. What was extracted is kept in the working folder.
+            Busy: Another program has the destination open.
+            DestinationError: A step failed. What was extracted stays in the working folder.
         """
         for attempt in range(ATTEMPTS):
             self._free()
@@ -56,34 +57,33 @@ class Loader:
                     raise cause from None
                 if error.step not in ("sync", "load") or attempt + 1 == ATTEMPTS:
                     raise _failed(error) from error
-                logger.info("the %s step failed, it is tried again: %s", error.step, _cause(error))
+                logger.info("the %s step failed and is tried again: %s", error.step, _cause(error))
                 if error.step == "load":
-                    # What was extracted is in a package, which must be loaded before anything else is read.
+                    # The rows are in a package, which must be loaded before anything else is read.
                     source = None
             self._clock.sleep(float(2**attempt))
 
     def load_pending(self, source: str) -> bool:
         """Load what an interrupted run has read; returns whether there was anything.
 
-        dlt keeps one working folder for a pipeline, wherever it loads to and whomever it asks. What was read for
-        another destination, or with the credentials of another application, is not loaded here: it is dropped, and
-        read again by whoever wanted it.
+        A pipeline has one working folder, whatever its destination and its source are. Packages that were read for
+        another destination, or with the credentials of another application, are dropped; the next run that needs their
+        rows reads them again.
+
+        A kill can leave an extracted package on which dlt 1.31.0 fails in every later run: it is normalized already
+        ("Directory not empty"), or its tables are not in the saved schema ("Table not found"). Neither its rows nor the
+        records of what it read are in a destination. It is dropped, and its rows are read again.
 
         Args:
             source: Names what is read: host and application.
-
-        A kill can leave an extracted package that dlt 1.31.0 fails on at every run from then on: one that is
-        normalized already ("Directory not empty"), or one whose tables are not in the saved schema ("Table not
-        found"). What is in it is in no destination, and so are the records that say that it was read: it is dropped,
-        and read again.
         """
-        note, mark = self._note(), self._mark(source)
-        if note.is_file() and note.read_text() != mark and self._pipeline.has_pending_data:
+        origin_file, origin = Path(self._pipeline.working_dir) / _ORIGIN_FILE, self._origin(source)
+        if origin_file.is_file() and origin_file.read_text() != origin and self._pipeline.has_pending_data:
             logger.warning("what an earlier run left behind was read for another destination or application: dropped")
-            self._pipeline._delete_pending_packages()
-        # Only now: a kill before it must find the packages foreign again.
-        note.write_text(mark)
-        self._drop_extracted(set(self._pipeline.list_normalized_load_packages()))
+            drop_pending_packages(self._pipeline)
+        # Written after the packages are dropped: if a kill comes between, the next run must drop them.
+        origin_file.write_text(origin)
+        drop_extracted_packages(self._pipeline, among=set(self._pipeline.list_normalized_load_packages()))
         if not self._pipeline.has_pending_data:
             return False
         logger.info("loading what an earlier run left behind")
@@ -93,25 +93,16 @@ class Loader:
             step = error.__cause__
             if not isinstance(step, PipelineStepFailed) or step.step != "normalize":
                 raise
-            self._drop_extracted()
-            logger.warning("what an earlier run left behind cannot be loaded; it is read again: %s", _cause(step))
+            drop_extracted_packages(self._pipeline)
+            logger.warning("what an earlier run left behind cannot be loaded and is read again: %s", _cause(step))
             if self._pipeline.has_pending_data:
                 self.run()
         return True
 
-    def _note(self) -> Path:
-        return Path(self._pipeline.working_dir) / _MARK
-
-    def _mark(self, source: str) -> str:
-        """A hash of what is read here, and of where it goes."""
-        with self._pipeline.destination_client() as client:
-            place = f"{client.config.destination_name} {client.config}"
-        return hashlib.sha256(f"{place}\n{self._pipeline.dataset_name}\n{source}".encode()).hexdigest()
-
-    def _drop_extracted(self, among: set[str] | None = None) -> None:
-        extracted = set(self._pipeline.list_extracted_load_packages())
-        for load_id in extracted if among is None else extracted & among:
-            self._pipeline._get_normalize_storage().extracted_packages.delete_package(load_id)
+    def _origin(self, source: str) -> str:
+        """A hash of what is read, and of where it is loaded to."""
+        destination, dataset = describe_destination(self._pipeline), self._pipeline.dataset_name
+        return hashlib.sha256(f"{destination}\n{dataset}\n{source}".encode()).hexdigest()
 
 
 def _failed(error: PipelineStepFailed) -> DestinationError:

@@ -1,58 +1,66 @@
-"""How a destination brings rows up to date, and what has to be seen to because of that."""
+"""How a destination merges rows, and what the settings ask of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ..config.settings import AutomatumSettings
 from ..core.errors import ConfigurationError
+from .dlt_internals import merge_strategies, supported_table_formats
 from .lake_files import table_formats, writes_lake_files
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
-How = Literal["replaces", "upserts", "adds"]
 _LIBRARIES = {"delta": ("deltalake", "delta"), "iceberg": ("pyiceberg", "iceberg")}
-"""Table format to the library that writes it, and the extra that brings it."""
+"""Table format to the library that writes it, and the extra that installs it."""
+
+
+class Merge(Enum):
+    """What a destination does with a row whose key it has already."""
+
+    REPLACE = "replace"
+    """It deletes and inserts, by merge key too. Of a load package it takes one row of each key (`delete-insert`)."""
+    UPSERT = "upsert"
+    """It updates or inserts row by row. Two rows of one key in a load package are doubled or refused."""
+    APPEND = "append"
+    """It keeps every version."""
 
 
 @dataclass(frozen=True)
 class MergeStrategy:
-    """What a destination does with rows whose key it holds already.
+    """How a destination merges.
 
     Attributes:
-        how: `replaces`: it deletes and inserts, by merge key too, and takes one row a key from a load package
-            (`delete-insert`). `upserts`: it updates or inserts row by row, and two rows of one key in a load package
-            are doubled or refused. `adds`: it keeps every version.
-        can_delete: It can remove rows.
+        merge: What it does with a row whose key it has already.
+        can_delete: Whether it can delete rows.
     """
 
-    how: How = "replaces"
+    merge: Merge = Merge.REPLACE
     can_delete: bool = True
 
     @property
     def one_row_per_key(self) -> bool:
-        """Whether a load package must not hold a key twice."""
-        return self.how == "upserts"
+        """Whether a load package must not contain a key twice."""
+        return self.merge is Merge.UPSERT
 
 
 def merge_strategy_of(pipeline: SupportsPipeline, settings: AutomatumSettings) -> MergeStrategy:
-    """How a pipeline's destination merges; sends no request, opens no connection.
+    """How a pipeline's destination merges; sends no request and opens no connection.
 
     Args:
-        pipeline: Whose destination.
-        settings: `table_format` and `deletes` are looked at.
+        pipeline: The pipeline.
+        settings: `table_format` and `deletes` matter.
 
     Raises:
         ConfigurationError: The destination cannot do what the settings ask for.
     """
-    destination, wanted = pipeline.destination, settings.table_format
-    name = destination.destination_name
-    capabilities = destination.capabilities()
-    if wanted and wanted not in (capabilities.supported_table_formats or ()):
+    name, wanted = pipeline.destination.destination_name, settings.table_format
+    if wanted and wanted not in supported_table_formats(pipeline):
         raise ConfigurationError(
             "sources.automatum.table_format", f"{name} has no {wanted} tables.", "Leave it out, or load to filesystem."
         )
@@ -61,33 +69,29 @@ def merge_strategy_of(pipeline: SupportsPipeline, settings: AutomatumSettings) -
         raise ConfigurationError(
             f"extra {extra}", f"{library} is not installed.", f"pip install 'dlt-source-automatum[{extra}]'"
         )
-    strategies = list(capabilities.supported_merge_strategies or ())
-    if capabilities.merge_strategies_selector:
-        table = {"name": "", "table_format": wanted}
-        strategies = list(capabilities.merge_strategies_selector(strategies, table_schema=table))  # type: ignore[arg-type]
-    # dlt takes the first that the destination has; so no resource has to name one.
-    how: How = "adds" if not strategies else "upserts" if strategies[0] == "upsert" else "replaces"
-    # pyiceberg's upsert, which dlt uses, deletes nothing.
-    made = MergeStrategy(how, can_delete=how == "replaces" or (how == "upserts" and wanted == "delta"))
-    if settings.deletes == "hard" and not made.can_delete:
+    strategies = merge_strategies(pipeline, wanted)
+    merge = Merge.APPEND if not strategies else Merge.UPSERT if strategies[0] == "upsert" else Merge.REPLACE
+    # dlt upserts Iceberg tables with pyiceberg's upsert, which deletes nothing.
+    can_delete = merge is Merge.REPLACE or (merge is Merge.UPSERT and wanted == "delta")
+    if settings.deletes == "hard" and not can_delete:
         raise ConfigurationError(
             "sources.automatum.deletes",
             f"{name} cannot remove rows{f' of {wanted} tables' if wanted else ''}.",
-            "Write `soft`: rows that are gone have `_deleted_at` then; or use another destination or table format.",
+            "Write `soft`, which sets `_deleted_at` in rows that are gone; or use another destination or table format.",
         )
-    return made
+    return MergeStrategy(merge, can_delete)
 
 
 def check_table_format(pipeline: SupportsPipeline, settings: AutomatumSettings, tables: Iterable[str]) -> None:
-    """See that tables of files are what the settings want them to be; dlt keeps to what they once were.
+    """Check that tables of files have the format of the settings; dlt cannot change the format of a table.
 
     Args:
-        pipeline: Whose destination.
-        settings: `table_format` is looked at.
-        tables: Which tables.
+        pipeline: The pipeline.
+        settings: `table_format` matters.
+        tables: Names of tables.
 
     Raises:
-        ConfigurationError: One is of another format.
+        ConfigurationError: One of them has another format.
     """
     if not writes_lake_files(pipeline):
         return

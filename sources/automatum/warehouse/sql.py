@@ -1,23 +1,21 @@
-"""SQL about a pipeline's dataset: the one way in which its tables are asked."""
+"""SQL queries on a pipeline's dataset, for destinations that answer SQL and for files alike."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
-from dlt.destinations.exceptions import (
-    DatabaseException,
-    DatabaseUndefinedRelation,
-    DestinationConnectionError,
-)
+from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation, DestinationConnectionError
 
 from ..core.errors import DestinationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
+from .dlt_internals import LOADS_TABLE
 from .lake_files import open_lake_files, writes_lake_files
 
 if TYPE_CHECKING:
@@ -25,30 +23,32 @@ if TYPE_CHECKING:
 
 SWEEPS_TABLE = "_automatum_sweeps"
 PAGES_TABLE = "_automatum_pages"
-LOADS_TABLE = "_dlt_loads"
 _BATCH = 10_000
+"""Rows that are fetched at a time."""
+_KEYS_A_QUERY = 500
 TABLE_MISSING = (DatabaseUndefinedRelation, DestinationUndefinedEntity)
-"""What is raised where there is no such table."""
+"""Errors for a table that does not exist."""
 SQL_UNSUPPORTED = (SqlClientNotAvailable, DatabaseException, NotImplementedError)
-"""What is raised where the destination answers no SQL, or not this."""
+"""Errors of a destination that answers no SQL, or not this query."""
 
 
 @contextmanager
 def sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
-    """What answers SQL about a pipeline's dataset: dlt's client; for files, ours."""
+    """Dlt's SQL client of a pipeline's dataset; for files, `LakeFiles`, which has the same methods."""
     if writes_lake_files(pipeline):
-        with open_lake_files(pipeline) as lake:
-            yield lake
+        with open_lake_files(pipeline) as files:
+            yield files
         return
     with pipeline.sql_client() as client:  # type: ignore[attr-defined]
-        _leave_json(client)
+        _keep_json_as_text(client)
         yield client
 
 
-def _leave_json(client: Any) -> None:
-    """Have JSON columns come as text.
+def _keep_json_as_text(client: Any) -> None:
+    """Let JSON columns come as text.
 
-    Parsed by psycopg2, their numbers are floats: a row that is marked deleted would be written back with fewer digits.
+    psycopg2 would parse their numbers as floats, and a row that is marked deleted would be written back with fewer
+    digits.
     """
     connection = client.native_connection
     if type(connection).__module__.startswith("psycopg2"):
@@ -60,31 +60,31 @@ def _leave_json(client: Any) -> None:
 
 @contextmanager
 def checked_sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
-    """The same; what keeps it from being used is a `DestinationError`, but for what is in `SQL_UNSUPPORTED`."""
+    """The same client; raises `DestinationError` if it cannot connect, but what is in `SQL_UNSUPPORTED` as it is."""
     with ExitStack() as stack:
         try:
             client = stack.enter_context(sql_client(pipeline))
         except SQL_UNSUPPORTED:
             raise
         except Exception as error:
-            # dlt lets a driver's own error through, as psycopg2's: they have no ancestor in common.
-            raise unreachable(error) from None
+            # dlt lets errors of drivers through, such as psycopg2's. They have no common base class.
+            raise unreachable_error(error) from None
         try:
             yield client
         except DestinationConnectionError as error:
-            raise unreachable(error) from None
+            raise unreachable_error(error) from None
 
 
-def unreadable(error: Exception) -> DestinationError:
-    """The destination is there, and does not answer what it is asked."""
+def unreadable_error(error: Exception) -> DestinationError:
+    """The error for a destination that can be reached and does not answer a query."""
     return DestinationError(
         f"The destination cannot be read: {redact(str(error)).splitlines()[0]}",
         "This needs a destination that answers SQL.",
     )
 
 
-def unreachable(error: Exception) -> DestinationError:
-    """The destination is not there, or not for us."""
+def unreachable_error(error: Exception) -> DestinationError:
+    """The error for a destination that cannot be reached."""
     return DestinationError(
         f"The destination cannot be reached: {redact(str(error)).splitlines()[0] or type(error).__name__}",
         "Check its credentials and that no other program holds the file.",
@@ -92,12 +92,12 @@ def unreachable(error: Exception) -> DestinationError:
 
 
 def organization_filter(organization_id: str | None) -> dict[str, Any]:
-    """Column to value, of the rows that are an organization's; of all rows where there is but one."""
+    """Column to value for the rows of an organization; empty where the dataset holds a single one."""
     return {} if organization_id is None else {ORGANIZATION: organization_id}
 
 
-def condition(client: Any, values: Mapping[str, Any], word: str = "WHERE") -> str:
-    """A condition on columns of ours, for their values as parameters; empty for none."""
+def where_clause(client: Any, values: Mapping[str, Any], word: str = "WHERE") -> str:
+    """A condition on columns, with their values as parameters; empty for no columns."""
     text = " AND ".join(f"{client.escape_column_name(name)} = %s" for name in values)
     return f" {word} {text}" if text else ""
 
@@ -105,9 +105,9 @@ def condition(client: Any, values: Mapping[str, Any], word: str = "WHERE") -> st
 def select(
     client: Any, table: str, columns: Sequence[str], where: Mapping[str, Any] | None = None, order_by: str = ""
 ) -> Iterator[Any]:
-    """Rows of a table, by the values of columns; none if there is no such table."""
+    """Rows of a table by the values of columns; none if the table does not exist."""
     names, where = ", ".join(client.escape_column_name(name) for name in columns), where or {}
-    text = f"SELECT {names} FROM {client.make_qualified_table_name(table)}{condition(client, where)}"
+    text = f"SELECT {names} FROM {client.make_qualified_table_name(table)}{where_clause(client, where)}"
     if order_by:
         text += f" ORDER BY {client.escape_column_name(order_by)} DESC"
     try:
@@ -118,18 +118,118 @@ def select(
         return
 
 
+def read_columns(
+    pipeline: SupportsPipeline,
+    table: str,
+    columns: Sequence[str],
+    order_by: str = "",
+    organization_id: str | None = None,
+) -> list[tuple[Any, ...]]:
+    """Columns of all rows of a table; empty if the table does not exist.
+
+    Args:
+        pipeline: The pipeline whose destination is queried.
+        table: Table name.
+        columns: Column names.
+        order_by: Column to sort by, largest values first.
+        organization_id: Organization whose rows to read; None for all rows.
+
+    Raises:
+        DestinationError: The destination cannot be reached or read.
+    """
+    try:
+        with checked_sql_client(pipeline) as client:
+            return list(select(client, table, columns, organization_filter(organization_id), order_by))
+    except SQL_UNSUPPORTED as error:
+        raise unreadable_error(error) from None
+
+
+def read_rows_by_key(
+    pipeline: SupportsPipeline, table: str, column: str, keys: Sequence[str], organization_id: str | None = None
+) -> list[dict[str, Any]]:
+    """Rows of a table by the values of a column.
+
+    Args:
+        pipeline: The pipeline whose destination is queried.
+        table: Table name.
+        column: Column name.
+        keys: Values to look for.
+        organization_id: Organization whose rows to read; None for all rows.
+
+    Raises:
+        DestinationError: The destination cannot be reached.
+    """
+    own = organization_filter(organization_id)
+    rows: list[dict[str, Any]] = []
+    with checked_sql_client(pipeline) as client:
+        names = client.make_qualified_table_name(table), client.escape_column_name(column)
+        for start in range(0, len(keys), _KEYS_A_QUERY):
+            some = keys[start : start + _KEYS_A_QUERY]
+            marks = ", ".join(["%s"] * len(some))
+            query = f"SELECT * FROM {names[0]} WHERE {names[1]} IN ({marks}){where_clause(client, own, 'AND')}"
+            try:
+                with client.execute_query(query, *some, *own.values()) as cursor:
+                    columns = [str(one[0]).lower() for one in cursor.description]
+                    rows += [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+            except TABLE_MISSING:
+                return []
+    return rows
+
+
+def count_rows(pipeline: SupportsPipeline, text: str, tables: Sequence[str], names: Mapping[str, str]) -> int | None:
+    """Number of rows that a query finds; None if one of its tables does not exist.
+
+    Args:
+        pipeline: The pipeline whose destination is queried.
+        text: The query, with names in braces.
+        tables: The names in braces that are tables.
+        names: The other names in braces, each with its column name.
+
+    Raises:
+        DestinationError: The destination cannot be reached or read.
+    """
+    try:
+        with checked_sql_client(pipeline) as client:
+            known = {table: client.make_qualified_table_name(table) for table in tables}
+            known.update({word: client.escape_column_name(name) for word, name in names.items()})
+            with client.execute_query(f"SELECT COUNT(*) FROM ({text.format_map(known)}) q") as cursor:
+                return int(cursor.fetchone()[0])
+    except TABLE_MISSING:
+        return None
+    except SQL_UNSUPPORTED as error:
+        raise unreadable_error(error) from None
+
+
+def read_sync_records(
+    pipeline: SupportsPipeline,
+    table: str,
+    columns: Sequence[str],
+    order_by: str,
+    most: int,
+    organization_id: str | None = None,
+) -> list[tuple[Any, ...]]:
+    """The latest records of sweeps or pages from complete load packages; see `read_columns`."""
+    try:
+        with checked_sql_client(pipeline) as client:
+            loaded = complete_load_ids(client)
+            found = select(client, table, (*columns, "load_id"), organization_filter(organization_id), order_by)
+            return [row[:-1] for row in islice(found, most) if row[-1] in loaded]
+    except SQL_UNSUPPORTED as error:
+        raise unreadable_error(error) from None
+
+
 def complete_load_ids(client: Any) -> set[str]:
-    """Load packages that are in whole. One that was killed may have brought its records and not its rows."""
+    """Ids of complete load packages. A killed load may have written its records and not its rows."""
     return {load_id for load_id, status in select(client, LOADS_TABLE, ("load_id", "status")) if status == 0}
 
 
 def as_utc(value: Any) -> datetime:
-    """A destination's timestamp, aware. Some give it without a zone; what we write is UTC."""
+    """A timestamp of the destination, with a time zone. Some destinations omit it; the connector writes UTC."""
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def json_object(value: Any) -> dict[str, Any]:
-    """A JSON column: some destinations give it parsed, some as text."""
+    """The value of a JSON column, which some destinations return parsed and others as text."""
     parsed = orjson.loads(value) if isinstance(value, (str, bytes)) else value
     return parsed if isinstance(parsed, dict) else {}

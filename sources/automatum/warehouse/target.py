@@ -1,4 +1,4 @@
-"""Where a run loads to: a dlt destination by its name, or a DuckDB file, which has one writer at a time."""
+"""Where a run loads to: a dlt destination, or a DuckDB file, which only one process can write at a time."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ..core.errors import ConfigurationError
 from ..core.file_lock import exclusive_lock
 from ..core.process import DUCKDB_MEMORY, use_one_loader
 from ..core.redaction import redact
+from .dlt_internals import default_pipelines_dir, duckdb_destination, normalize_identifier
 from .duckdb_file import wait_for_file
 from .pipeline import PIPELINE, open_pipeline
 
@@ -44,31 +45,26 @@ class Target:
 
     @property
     def file(self) -> Path | None:
-        """The DuckDB file, as the one path that all its names lead to; None for another destination."""
+        """The DuckDB file with symbolic links resolved; None for another destination."""
         return self.database.resolve() if self.destination == DUCKDB else None
 
     @property
     def missing(self) -> bool:
-        """Whether it is a DuckDB file that is not there yet."""
+        """Whether it is a DuckDB file that does not exist yet."""
         return self.file is not None and not self.file.is_file()
 
     def open(self, pipeline_name: str = PIPELINE) -> Any:
         """The dlt destination.
 
         Args:
-            pipeline_name: Pipeline that loads to it. Each but the first has a staging dataset of its own: two that
-                merge by way of one wipe each other's rows there, or load them twice.
+            pipeline_name: Pipeline that loads to it. Each pipeline but the default one has its own staging dataset: two
+                that share one delete each other's rows there, or load them twice.
 
         Raises:
-            ConfigurationError: It cannot be one.
+            ConfigurationError: The destination, the file or the dataset cannot be used.
         """
-        import dlt
-        from dlt.common.normalizers.naming.snake_case import NamingConvention
-        from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
-
         if self.destination == DUCKDB:
-            same = NamingConvention().normalize_identifier
-            if same(self.database.stem).lower() == same(self.dataset).lower():
+            if normalize_identifier(self.database.stem).lower() == normalize_identifier(self.dataset).lower():
                 raise ConfigurationError(
                     "--dataset",
                     f"{self.dataset!r} has the name of the DuckDB file {self.database.name}, which DuckDB finds "
@@ -80,11 +76,10 @@ class Target:
                     "--database", f"there is no folder {self.database.parent}.", "Create it first."
                 )
             use_one_loader()
-            # dlt reads a relative path from where the pipeline's first run was started, wherever this one is.
-            credentials = DuckDbCredentials(str(self.file))
-            credentials.global_config = {"memory_limit": DUCKDB_MEMORY}
-            return dlt.destinations.duckdb(credentials, **_staging(pipeline_name))
+            return duckdb_destination(self.database.resolve(), DUCKDB_MEMORY, **_staging(pipeline_name))
         try:
+            import dlt
+
             return dlt.destination(self.destination, **_staging(pipeline_name))
         except Exception as error:  # dlt raises whatever the import of the destination raises
             raise ConfigurationError(
@@ -92,7 +87,7 @@ class Target:
             ) from error
 
     def existing(self, clock: Clock, budget: Budget, wait: float) -> SupportsPipeline:
-        """A pipeline to ask it; a DuckDB file that is not there is not made by asking.
+        """A pipeline for queries; it does not create a DuckDB file.
 
         Args:
             clock: Time.
@@ -100,7 +95,7 @@ class Target:
             wait: Seconds to wait for a DuckDB file that another program has open.
 
         Raises:
-            ConfigurationError: There is no such file.
+            ConfigurationError: The file does not exist.
             Busy: Another program has it open.
         """
         if self.missing:
@@ -108,25 +103,25 @@ class Target:
         if self.file:
             wait_for_file(self.file, wait=wait, clock=clock, budget=budget)
         folder = tempfile.mkdtemp(prefix="automatum-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)  # cron would leave one at every run
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)  # Each run by cron would leave a folder.
         return open_pipeline(self.open(), self.dataset, folder)
 
     @contextlib.contextmanager
     def exclusive_writer(self, role: str, clock: Clock, budget: Budget, wait: float) -> Iterator[Callable[[], None]]:
-        """Be the one writer of a DuckDB file for as long as the block takes; nothing of the kind elsewhere.
+        """Be the only writer of a DuckDB file while the block runs; other destinations need no lock.
 
         Args:
-            role: What this run does, for the message of those who wait.
+            role: What this run does, for the message of the runs that wait.
             clock: Time.
             budget: Bounds of the run.
             wait: Seconds to wait for another writer, and for a program that has the file open.
 
         Yields:
-            What waits until no other program has the file open, to be called before it is used.
+            A function that waits until no other program has the file open; call it before each use.
 
         Raises:
-            Busy: Another holds it for longer than that.
-            ConfigurationError: There is no such folder, or it cannot be written to.
+            Busy: Another run or program keeps it for longer than that.
+            ConfigurationError: The folder does not exist, or cannot be written to.
         """
         file = self.file
         if file is None:
@@ -154,7 +149,7 @@ def _staging(pipeline_name: str) -> dict[str, Any]:
 def exclusive_pipeline(
     pipeline_name: str, pipelines_dir: str | None, clock: Clock, budget: Budget, wait: float
 ) -> Iterator[None]:
-    """Be the one run of a pipeline: dlt's working folder has no lock of its own, and two runs lose rows in it.
+    """Be the only run of a pipeline: dlt does not lock its working folder, and two runs lose rows in it.
 
     Args:
         pipeline_name: Name of the dlt pipeline.
@@ -164,24 +159,22 @@ def exclusive_pipeline(
         wait: Seconds to wait for the other run.
 
     Raises:
-        Busy: It takes longer than that.
+        Busy: The other run takes longer than that.
     """
-    from dlt.common.pipeline import get_dlt_pipelines_dir
-
-    lock = Path(pipelines_dir or get_dlt_pipelines_dir()) / f"{pipeline_name}.lock"
+    lock = Path(pipelines_dir or default_pipelines_dir()) / f"{pipeline_name}.lock"
     with exclusive_lock(lock, f"The pipeline {pipeline_name}", "automatum", wait=wait, clock=clock, budget=budget):
         yield
 
 
-def check_copy_path(warehouse: Target, copy: Path) -> Path:
-    """Where a read copy goes.
+def check_copy_path(target: Target, copy: Path) -> Path:
+    """The path of a read copy, checked.
 
     Raises:
-        ConfigurationError: There can be none, or not there.
+        ConfigurationError: The destination is not a DuckDB file, or the path cannot be used.
     """
-    if warehouse.file is None:
+    if target.file is None:
         raise ConfigurationError("--read-copy", "is for DuckDB files alone.", "Other destinations have readers anyway.")
-    if copy.resolve() == warehouse.file:
+    if copy.resolve() == target.file:
         raise ConfigurationError("--read-copy", "is the database itself.", "Name another file.")
     if not copy.parent.is_dir():
         raise ConfigurationError("--read-copy", f"there is no folder {copy.parent}.", "Create it first.")

@@ -1,0 +1,131 @@
+"""The undocumented parts of dlt that the connector uses still exist, with the arguments that it passes.
+
+They were checked with dlt 1.31. If a test fails after an upgrade of dlt, look at the functions of
+`warehouse/dlt_internals.py` that use the part it names, adapt them, and set `CHECKED_WITH` to the new version.
+"""
+
+import inspect
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+
+import dlt
+import duckdb
+import pytest
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+
+from automatum.warehouse import dlt_internals
+
+CHECKED_WITH = "1.31"
+PARTS = (
+    # module, name in it, arguments that are passed by name or position
+    ("dlt.common.configuration.container", "Container", ()),
+    ("dlt.common.storages.load_package", "LoadPackageStateInjectableContext", ("load_id",)),
+    ("dlt.common.pipeline", "get_dlt_pipelines_dir", ()),
+    ("dlt.common.destination.exceptions", "DestinationUndefinedEntity", ()),
+    ("dlt.common.destination.exceptions", "SqlClientNotAvailable", ()),
+    ("dlt.common.normalizers.naming.snake_case", "NamingConvention.normalize_identifier", ("identifier",)),
+    ("dlt.common.libs.deltalake", "deltalake_storage_options", ("credentials", "storage_options")),
+    ("dlt.common.libs.pyiceberg", "evolve_table", ("catalog", "fs_client", "config", "table_id", "table_location")),
+    ("dlt.destinations.exceptions", "DatabaseException", ()),
+    ("dlt.destinations.exceptions", "DatabaseUndefinedRelation", ()),
+    ("dlt.destinations.exceptions", "DestinationConnectionError", ()),
+    ("dlt.destinations.impl.duckdb.configuration", "DuckDbCredentials", ()),
+    ("dlt.destinations.impl.duckdb.sql_client", "DuckDbSqlClient._make_database_exception", ("ex",)),
+    ("dlt.destinations.impl.filesystem.filesystem", "FilesystemClient.list_table_files", ("table_name", "schema_name")),
+    (
+        "dlt.destinations.impl.filesystem.filesystem",
+        "FilesystemClient.get_open_table_location",
+        ("table_format", "table_name", "schema_name"),
+    ),
+    ("dlt.destinations.impl.filesystem.filesystem", "FilesystemClient.get_open_table_catalog", ("table_format",)),
+    ("dlt.destinations.impl.filesystem.filesystem", "FilesystemClient.is_storage_initialized", ()),
+    ("dlt.destinations.impl.filesystem.filesystem", "FilesystemClient.initialize_storage", ()),
+    ("dlt.destinations.sql_client", "SqlClientBase.make_qualified_table_name", ("table_name",)),
+    ("dlt.destinations.sql_client", "SqlClientBase.escape_column_name", ("column_name",)),
+    ("dlt.destinations.sql_client", "SqlClientBase.execute_query", ("query",)),
+    ("dlt.destinations.sql_client", "SqlClientBase.native_connection", ()),
+    ("dlt.pipeline.exceptions", "PipelineStepFailed", ()),
+    ("dlt.pipeline.pipeline", "Pipeline._delete_pending_packages", ()),
+    ("dlt.pipeline.pipeline", "Pipeline._get_normalize_storage", ()),
+    ("dlt.pipeline.pipeline", "Pipeline.destination_client", ()),
+    ("dlt.pipeline.pipeline", "Pipeline.has_pending_data", ()),
+    ("dlt.pipeline.pipeline", "Pipeline.list_extracted_load_packages", ()),
+    ("dlt.pipeline.pipeline", "Pipeline.list_normalized_load_packages", ()),
+    # What `config` uses.
+    ("dlt.common.configuration.providers.doc", "BaseDocProvider", ()),
+    ("dlt.common.configuration.providers.environ", "EnvironProvider", ()),
+    ("dlt.common.configuration.providers.provider", "ConfigProvider", ()),
+    ("dlt.common.configuration.providers.provider", "get_key_name", ("key", "separator")),
+    ("dlt.common.configuration.providers.toml", "SettingsTomlProvider", ()),
+    ("dlt.common.configuration.providers.vault", "VaultDocProvider", ()),
+    ("dlt.common.configuration.resolve", "resolve_single_provider_value", ("provider", "key", "hint")),
+    ("dlt.common.configuration.specs.pluggable_run_context", "PluggableRunContext", ()),
+    ("dlt.common.runtime.run_context", "active", ()),
+)
+
+
+@pytest.mark.parametrize(("module", "name", "arguments"), PARTS, ids=[name for _, name, _ in PARTS])
+def test_dlt_has_the_part(module, name, arguments):
+    said = f"dlt {version('dlt')} differs from the {CHECKED_WITH} that the connector was checked with"
+    if find_spec(module) is None:
+        pytest.fail(f"{said}: there is no module {module}")
+    found = import_module(module)
+    for step in name.split("."):
+        if not hasattr(found, step):
+            pytest.fail(f"{said}: {module} has no {name}")
+        found = getattr(found, step)
+    if arguments:
+        known = set(inspect.signature(found).parameters)
+        assert set(arguments) <= known, f"{said}: {module}.{name} takes {sorted(known)}"
+
+
+def test_dlt_is_the_version_that_was_checked():
+    assert version("dlt").startswith(f"{CHECKED_WITH}."), (
+        f"dlt {version('dlt')} is installed. Run all tests of `make test-all` with it, then set CHECKED_WITH."
+    )
+
+
+def test_no_pipeline_loads_outside_of_an_extraction():
+    dlt.pipeline("automatum_used_before", destination="duckdb")
+    assert dlt_internals.loading_pipeline() is None
+    assert dlt_internals.current_load_id() == ""
+
+
+@pytest.mark.parametrize(
+    ("destination", "table_format", "strategies"),
+    [
+        (dlt.destinations.duckdb("x.duckdb"), None, "delete-insert"),
+        (dlt.destinations.filesystem("lake"), "delta", "upsert"),
+        (dlt.destinations.filesystem("lake"), "iceberg", "upsert"),
+        (dlt.destinations.filesystem("lake"), None, None),
+    ],
+)
+def test_the_first_merge_strategy(destination, table_format, strategies):
+    pipeline = dlt.pipeline("automatum", destination=destination)
+    assert (dlt_internals.merge_strategies(pipeline, table_format) or [None])[0] == strategies
+    if table_format:
+        assert table_format in dlt_internals.supported_table_formats(pipeline)
+
+
+def test_pending_packages_can_be_dropped(tmp_path):
+    pipeline = dlt.pipeline("automatum", destination=dlt.destinations.duckdb("x.duckdb"), pipelines_dir=str(tmp_path))
+    pipeline.extract([{"id": 1}], table_name="rows")
+    assert pipeline.has_pending_data
+    dlt_internals.drop_extracted_packages(pipeline, among=set())
+    assert pipeline.has_pending_data
+    dlt_internals.drop_extracted_packages(pipeline)
+    assert not pipeline.has_pending_data
+    pipeline.extract([{"id": 1}], table_name="rows")
+    dlt_internals.drop_pending_packages(pipeline)
+    assert not pipeline.has_pending_data
+
+
+def test_a_missing_table_is_the_error_of_dlt():
+    with duckdb.connect(":memory:") as connection, pytest.raises(duckdb.Error) as missing:
+        connection.execute("SELECT * FROM no_such_table")
+    assert isinstance(dlt_internals.as_database_error(missing.value), DatabaseUndefinedRelation)
+
+
+def test_names_are_normalized_as_dlt_does():
+    assert dlt_internals.normalize_identifier("My Data") == "my_data"
