@@ -33,6 +33,10 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
+# The packages by layer, and the imports between them.
+layers: setup
+	PYTHONPATH=sources $(BIN)/python .ci/layers.py
+
 quick: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" tests/unit tests/integration
 
