@@ -1,7 +1,7 @@
 """Cost of the ledger: `python benchmarks/ledger.py [LINES]`, default 5000.
 
-Plans, claims and settles so many lines in bodies of 25, in SQLite and in Postgres, and for comparison in a SQLite that
-does not wait for the disk. Prints microseconds a line and ratios within this run.
+Plans, claims and settles usage lines in bodies of 25: in SQLite, in Postgres, and for comparison in SQLite without
+disk sync. Prints microseconds a line, and the ratio to SQLite.
 """
 
 import sys
@@ -60,8 +60,8 @@ def measure(url: str, lines: list[Line], *, durable: bool = True) -> dict[str, f
         with ledger.run() as run:
             timed("plan", lambda: run.plan(lines))
             for start in range(0, len(lines), BODY):
-                some = lines[start : start + BODY]
-                attempt = timed("claim", lambda some=some: run.claim("body", some))
+                batch = lines[start : start + BODY]
+                attempt = timed("claim", lambda batch=batch: run.claim("body", batch))
                 timed("settle", lambda attempt=attempt: run.settle(attempt, "accepted", status_code=202, response="{}"))
             assert len(timed("compare", lambda: ledger.compare(lines)).same) == len(lines)
         assert ledger.counts()["accepted"] == len(lines)

@@ -1,7 +1,8 @@
 """Peak memory of a sync, by the number of rows: `python benchmarks/memory.py [ROWS ...]`, default 30000 300000.
 
-Each sync is a process of its own (`automatum sync customers`), against a sandbox in another; twice each: the first
-loads every row, the second finds them unchanged. Prints one JSON object; `ratio` is last over first.
+Each sync (`automatum sync customers`) and the sandbox are separate processes. Each size syncs twice: the first sync
+loads every row, the second finds every row unchanged. Prints one JSON object; `ratio` is the peak memory of the last
+size over that of the first.
 """
 
 import json
@@ -32,7 +33,7 @@ LIMITS = "[[1000000, 1]]"
 
 
 def measure(rows: int) -> dict[str, object]:
-    """Peak resident memory (MB) and seconds of two syncs over so many customers."""
+    """Peak resident memory (MB) and seconds of two syncs of this number of customers."""
     server = subprocess.Popen(
         [sys.executable, "-c", SERVE, str(rows)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -67,10 +68,10 @@ def measure(rows: int) -> dict[str, object]:
 
 def main() -> None:
     """Measure and print."""
-    sizes = [int(one) for one in sys.argv[1:]] or [30_000, 300_000]
+    sizes = [int(size) for size in sys.argv[1:]] or [30_000, 300_000]
     measured = [measure(rows) for rows in sizes]
-    peaks = [one["first"]["peak_mb"] for one in measured]  # type: ignore[index]
-    seconds = [one["first"]["seconds"] for one in measured]  # type: ignore[index]
+    peaks = [figures["first"]["peak_mb"] for figures in measured]  # type: ignore[index]
+    seconds = [figures["first"]["seconds"] for figures in measured]  # type: ignore[index]
     rates = [1e6 * second / rows for second, rows in zip(seconds, sizes, strict=True)]
     print(
         json.dumps(

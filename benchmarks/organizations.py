@@ -1,9 +1,9 @@
 """Many organizations in one command: `python benchmarks/organizations.py [ORGANIZATIONS ...]`, default 10 50.
 
-Each number is a sandbox of that many organizations with a quota each, one `automatum sync` over all of them and all
-four tables into one DuckDB file, and a second one that finds nothing new. What is held: everything complete, every
-page asked for once, no 429, each row under its organization, a quota file for each application. Prints one JSON
-object; `ratio` is the peak memory of the last number over that of the first.
+For each number, one `automatum sync` reads all four tables of that many organizations into one DuckDB file, and a
+second sync finds nothing new. Each organization of the sandbox has its own rate limits. Checks that every sync is
+complete, every page is requested once, no response is 429, each row has its organization, and each application has a
+rate limit file. Prints one JSON object; `ratio` is the peak memory of the last number over that of the first.
 """
 
 import json
@@ -16,8 +16,7 @@ from pathlib import Path
 
 import duckdb
 
-from automatum_sandbox import SandboxConfig, serve
-from automatum_sandbox.config import AppConfig, Limits, OrganizationConfig
+from automatum_sandbox import AppConfig, Limits, OrganizationConfig, SandboxConfig, serve
 
 SYNC = """
 import resource, sys
@@ -29,9 +28,9 @@ finally:
 """
 ROWS = {"customers": 120, "entitlements": 150, "private_offers": 40, "days": 10}
 PAGES = 2 + 2 + 1 + 1
-"""Pages of one organization, the report included."""
+"""Pages of one organization, including the report."""
 SCALE = 0.05
-"""Of the windows: a minute takes 3 s."""
+"""Scale of the rate limit windows: a minute takes 3 s."""
 
 
 def measure(count: int) -> dict[str, object]:
@@ -60,7 +59,7 @@ def measure(count: int) -> dict[str, object]:
         for name, app in zip(names, served.sandbox.apps, strict=True):
             environment[f"SOURCES__AUTOMATUM__{name.upper()}__CLIENT_ID"] = app.client_id
             environment[f"SOURCES__AUTOMATUM__{name.upper()}__CLIENT_SECRET"] = app.secret
-        for turn in ("first", "second"):
+        for run in ("first", "second"):
             served.sandbox.clear_requests()
             made = subprocess.run(
                 [sys.executable, "-c", SYNC, "sync", "--json"],
@@ -71,30 +70,30 @@ def measure(count: int) -> dict[str, object]:
             )
             assert made.returncode == 0, made.stderr
             summary = json.loads(made.stdout)
-            assert {one["verdict"] for one in summary["organizations"].values()} == {"complete"}
+            assert {organization["verdict"] for organization in summary["organizations"].values()} == {"complete"}
             entries = served.sandbox.requests("/api/v1/")
             assert {entry.status for entry in entries} == {200}
-            asked = Counter((entry.app, entry.path, entry.page) for entry in entries)
-            assert set(asked.values()) == {1} and len(asked) == count * PAGES == summary["requests"]
+            requested = Counter((entry.app, entry.path, entry.page) for entry in entries)
+            assert set(requested.values()) == {1} and len(requested) == count * PAGES == summary["requests"]
             new = sum(
                 table["inserted"] + table["updated"] + table["deleted"]
-                for one in summary["organizations"].values()
-                for table in one["tables"].values()
+                for organization in summary["organizations"].values()
+                for table in organization["tables"].values()
             )
-            assert (new > 0) == (turn == "first")
-            figures[turn] = {"megabytes": int(made.stderr.split()[-1]), "seconds": summary["seconds"]}
+            assert (new > 0) == (run == "first")
+            figures[run] = {"megabytes": int(made.stderr.split()[-1]), "seconds": summary["seconds"]}
         with duckdb.connect(f"{folder}/marketplace.duckdb", read_only=True) as connection:
-            held = connection.execute(
+            rows = connection.execute(
                 "SELECT organization_id, count(*) FROM automatum.customers GROUP BY ALL"
             ).fetchall()
-        assert dict(held) == dict.fromkeys(names, ROWS["customers"])
+        assert dict(rows) == dict.fromkeys(names, ROWS["customers"])
         assert len(list(Path(folder).rglob("quota-*.sqlite"))) == count
     return figures
 
 
 def main() -> None:
-    """Measure each number, and print what came of it."""
-    runs = [measure(int(one)) for one in sys.argv[1:] or ("10", "50")]
+    """Measure and print."""
+    runs = [measure(int(count)) for count in sys.argv[1:] or ("10", "50")]
     first, last = (run["first"]["megabytes"] for run in (runs[0], runs[-1]))  # type: ignore[index]
     print(json.dumps({"runs": runs, "ratio": round(last / first, 3)}, indent=2))
 

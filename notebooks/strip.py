@@ -1,9 +1,9 @@
-"""Take out of notebooks what running them leaves behind: outputs, counts, a front end's metadata.
+"""Remove outputs, execution counts and front-end metadata from notebooks.
 
     python notebooks/strip.py notebooks/*.ipynb             # `make strip`
-    python notebooks/strip.py --check notebooks/*.ipynb     # says which are not clean; exit 1 if any is
+    python notebooks/strip.py --check notebooks/*.ipynb     # lists the notebooks to strip; exit 1 if any
 
-Ids of cells stay, so that a change shows as a change of that cell. It needs nbformat, which the lock file pins.
+Cell ids stay, so that a diff shows which cell changed. Needs nbformat, which the lock file pins.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-"""All that a notebook needs to say of itself; the rest differs from machine to machine."""
+"""The metadata that a notebook keeps; the rest depends on the machine."""
 
 
 def stripped(text: str) -> str:
-    """The notebook without what a run leaves behind.
+    """The notebook without outputs, execution counts and front-end metadata.
 
     Args:
         text: A notebook of format 4.5, as JSON.
 
     Raises:
-        nbformat.ValidationError: It is none.
+        nbformat.ValidationError: The text is not such a notebook.
     """
     notebook = nbformat.reads(text, as_version=4)
     nbformat.validate(notebook)
@@ -41,16 +41,16 @@ def stripped(text: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Strip the named files, or say which need it."""
+    """Strip the given files, or list those that need it."""
     check = "--check" in arguments
     unclean = 0
-    for path in [Path(one) for one in arguments if one != "--check"]:
+    for path in [Path(name) for name in arguments if name != "--check"]:
         text = path.read_text(encoding="utf-8")
         clean = stripped(text)
         if clean == text:
             continue
         unclean += 1
-        print(f"{path} {'holds what a run has left: make strip' if check else 'stripped'}")
+        print(f"{path} {'has outputs or metadata of a run: run make strip' if check else 'stripped'}")
         if not check:
             path.write_text(clean, encoding="utf-8")
     return 1 if check and unclean else 0
