@@ -33,18 +33,6 @@ def _credentials(sandbox: Sandbox, _request: Request, _body: Body) -> object:
     ]
 
 
-def _rows(sandbox: Sandbox, request: Request, _body: Body) -> object:
-    return sandbox.rows(request.path_params["table"], request.query_params.get("organization"))
-
-
-def _listings(sandbox: Sandbox, _request: Request, _body: Body) -> object:
-    return {id_: [asdict(entry) for entry in found.listings] for id_, found in sandbox.organizations.items()}
-
-
-def _billable(sandbox: Sandbox, request: Request, _body: Body) -> object:
-    return [asdict(entry) for entry in sandbox.billable(request.query_params.get("organization"))]
-
-
 def _change_rows(sandbox: Sandbox, _request: Request, body: Body) -> object:
     """`{op, table, id | ids, record, count, touch, organization, after, path}`."""
     requests = int(body.pop("after", 0))
@@ -82,27 +70,15 @@ def _faults(sandbox: Sandbox, _request: Request, _body: Body) -> object:
     return [asdict(fault) for fault in sandbox.faults.all]
 
 
-def _add_fault(sandbox: Sandbox, _request: Request, body: Body) -> object:
-    return asdict(sandbox.fault(**body))
-
-
 def _clear_faults(sandbox: Sandbox, request: Request, _body: Body) -> object:
     number = request.query_params.get("number")
     sandbox.clear_faults(None if number is None else int(number))
     return _faults(sandbox, request, {})
 
 
-def _requests(sandbox: Sandbox, request: Request, _body: Body) -> object:
-    return [asdict(entry) for entry in sandbox.requests(request.query_params.get("path", ""))]
-
-
 def _clear_requests(sandbox: Sandbox, _request: Request, _body: Body) -> object:
     sandbox.clear_requests()
     return []
-
-
-def _metering(sandbox: Sandbox, _request: Request, _body: Body) -> object:
-    return [asdict(call) for call in sandbox.accepted_metering]
 
 
 def _settle(sandbox: Sandbox, request: Request, body: Body) -> object:
@@ -115,10 +91,6 @@ def _configure(sandbox: Sandbox, _request: Request, body: Body) -> object:
         body["limits"] = Limits(**body["limits"])
     sandbox.configure(**body)
     return {"changed": sorted(body)}
-
-
-def _revoke(sandbox: Sandbox, _request: Request, body: Body) -> object:
-    return {"revoked": sandbox.revoke_tokens(body.get("clientId"))}
 
 
 def _reset(sandbox: Sandbox, _request: Request, _body: Body) -> object:
@@ -134,21 +106,32 @@ ROUTES: dict[tuple[str, str], Action] = {
     ("GET", "/_sandbox/credentials"): _credentials,
     ("PATCH", "/_sandbox/config"): _configure,
     ("POST", "/_sandbox/reset"): _reset,
-    ("GET", "/_sandbox/listings"): _listings,
-    ("GET", "/_sandbox/billable"): _billable,
-    ("GET", "/_sandbox/rows/{table}"): _rows,
+    ("GET", "/_sandbox/listings"): lambda sandbox, _r, _b: {
+        id_: [asdict(listing) for listing in organization.listings]
+        for id_, organization in sandbox.organizations.items()
+    },
+    ("GET", "/_sandbox/billable"): lambda sandbox, request, _b: [
+        asdict(entry) for entry in sandbox.billable(request.query_params.get("organization"))
+    ],
+    ("GET", "/_sandbox/rows/{table}"): lambda sandbox, request, _b: sandbox.rows(
+        request.path_params["table"], request.query_params.get("organization")
+    ),
     ("POST", "/_sandbox/rows"): _change_rows,
     ("POST", "/_sandbox/revenue"): _restate,
     ("GET", "/_sandbox/faults"): _faults,
-    ("POST", "/_sandbox/faults"): _add_fault,
+    ("POST", "/_sandbox/faults"): lambda sandbox, _r, body: asdict(sandbox.fault(**body)),
     ("DELETE", "/_sandbox/faults"): _clear_faults,
-    ("GET", "/_sandbox/requests"): _requests,
+    ("GET", "/_sandbox/requests"): lambda sandbox, request, _b: [
+        asdict(entry) for entry in sandbox.requests(request.query_params.get("path", ""))
+    ],
     ("DELETE", "/_sandbox/requests"): _clear_requests,
     ("GET", "/_sandbox/stats"): lambda sandbox, _r, _b: sandbox.stats(),
-    ("GET", "/_sandbox/metering"): _metering,
+    ("GET", "/_sandbox/metering"): lambda sandbox, _r, _b: [asdict(call) for call in sandbox.accepted_metering],
     ("POST", "/_sandbox/metering/{id}"): _settle,
     ("GET", "/_sandbox/events"): lambda sandbox, _r, _b: sandbox.events,
-    ("POST", "/_sandbox/tokens/revoke"): _revoke,
+    ("POST", "/_sandbox/tokens/revoke"): lambda sandbox, _r, body: {
+        "revoked": sandbox.revoke_tokens(body.get("clientId"))
+    },
 }
 """The action of each method and path."""
 

@@ -19,8 +19,6 @@ from .rate_limiter import RateLimiter
 from .request_log import LoggedRequest, RequestLog
 from .tokens import App, Tokens
 
-Operation = Literal["insert", "put", "change", "delete"]
-
 
 @dataclass
 class Scheduled:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 import threading
-from types import TracebackType
 
 import uvicorn
 
@@ -141,9 +140,7 @@ class Serving:
         """Return the server, which is already running."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Stop serving."""
         self.stop()
 
