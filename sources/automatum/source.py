@@ -1,4 +1,4 @@
-"""The dlt source: one resource a list, one a report.
+"""The dlt source, with one resource for each list and each report.
 
     pipeline = dlt.pipeline("automatum", destination="duckdb", dataset_name="marketplace")
     pipeline.run(automatum_source())
@@ -23,7 +23,7 @@ from .api.session import ApiSession, connect
 from .config.settings import DEFAULT_BASE_URL, AutomatumSettings, InitSettings
 from .core.errors import ScopeMissing
 from .endpoints import Endpoint
-from .sync.resources import _declared
+from .sync.resources import declare_resource
 from .sync.results import Chunk
 from .sync.selection import Selection, select_rows
 from .sync.table_sync import TableSync
@@ -47,25 +47,25 @@ def automatum_source(
     Args:
         client_id: OAuth client id (`app_...`); from `sources.automatum.client_id` or `AUTOMATUM_CLIENT_ID`.
         client_secret: OAuth client secret; from `sources.automatum.client_secret` or `AUTOMATUM_CLIENT_SECRET`.
-        base_url: Root of the host.
-        tables: Tables to read; all that the token grants by default. A table named here must be granted.
-        since: First day of the reports, ISO date; 365 days ago by default.
-        settings: All settings at once; the other arguments win over it.
+        base_url: Root URL of the API.
+        tables: Tables to read. By default all that the scopes of the token allow. A table named here must be allowed.
+        since: First day of the reports, as an ISO date. By default 365 days ago.
+        settings: All settings at once. The other arguments take precedence.
 
     Returns:
         A dlt source with the resources `customers`, `entitlements`, `private_offers` and one for each analytics report
         (`analytics_revenue`).
 
     Raises:
-        ConfigurationError: A setting is missing or wrong; the key is named.
+        ConfigurationError: A setting is missing or wrong. The message names the key.
     """
     session = connect(settings)
     named = tuple(settings.tables or ())
     chosen = session.select(named)
     selection = select_rows(settings)
 
-    def alone(run: TableSync) -> Iterator[tuple[str, pa.Table]]:
-        # A resource that is run by itself speaks for itself: what it lacks is a warning, what breaks is raised.
+    def extract(run: TableSync) -> Iterator[tuple[str, pa.Table]]:
+        # There is no summary: a missing scope and an incomplete result are warnings, an error is raised.
         if named:
             session.require_scopes(chosen)
         missing = session.missing_scopes((run.endpoint,))
@@ -82,24 +82,23 @@ def automatum_source(
         if result.verdict != "complete" and not result.skipped:
             logger.warning("%s is %s: %s", run.endpoint.table, result.verdict, result.reason or result.stopped)
 
-    return [_by_itself(endpoint, session, selection, alone) for endpoint in chosen]
+    return [_fresh_resource(endpoint, session, selection, extract) for endpoint in chosen]
 
 
-# Of a source's own specification, dlt writes a placeholder for every secret, also for one with a default, and complains
-# of each at every run.
+# `dlt init` writes a placeholder for each secret of a source's specification, even for one with a default, and dlt
+# warns of each placeholder at every run. So the specification holds only what a user must fill in.
 automatum_source.ref.SPEC = InitSettings
 
 
-def _by_itself(
+def _fresh_resource(
     endpoint: Endpoint,
     session: ApiSession,
     selection: Selection,
     extract: Callable[[TableSync], Iterator[tuple[str, pa.Table]]],
 ) -> DltResource:
-    """A resource that starts a new run of its table each time it is iterated."""
-    settings = session.settings
-    return _declared(
+    """A resource that starts a new sync of its table each time it is iterated."""
+    return declare_resource(
         endpoint,
-        settings,
-        lambda bounds: extract(TableSync(endpoint, session, selection.within(bounds))),
+        session.settings,
+        lambda incremental: extract(TableSync(endpoint, session, selection.with_incremental(incremental))),
     )

@@ -1,4 +1,4 @@
-"""A whole sync: chunk after chunk until every table has its verdict, and what came of it."""
+"""The sync of one organization: chunk after chunk until every table has a verdict."""
 
 from __future__ import annotations
 
@@ -32,48 +32,49 @@ def sync(
     on_page: Callable[[TableSync], None] | None = None,
     free: Callable[[], None] = lambda: None,
 ) -> OrganizationSummary:
-    """Bring the destination up to date.
+    """Bring the tables of one organization up to date.
 
     Args:
-        session: The API.
+        session: The API session.
         pipeline: The dlt pipeline that loads.
-        names: Tables or groups; empty for the configured ones, or else for all that the scopes allow.
-        selection: Which rows, and what may be done about missing ones; None for what the settings say.
-        on_page: Called after each page, with the run it belongs to.
-        free: Waits until no other program holds the destination, or raises; see `Warehouse.written_by`.
+        names: Tables or groups. Empty for the configured tables, or else for all that the scopes allow.
+        selection: Which rows to read, and whether many may be deleted. None for what the settings say.
+        on_page: Called after each page, with the table run that read it.
+        free: Waits until no other program has the destination open, or raises; see `Target.exclusive_writer`.
 
     Returns:
-        What was done. Errors of single tables are in it; the others were synced all the same.
+        What was done. Errors of single tables are in it; the other tables are synced nevertheless.
 
     Raises:
-        ConfigurationError: An unknown name.
+        ConfigurationError: A name is unknown.
         AccessError: The credentials are refused.
-        ApiUnreachable: The token endpoint gives no answer.
-        Busy: Another program holds the destination; what was read is loaded by the next run.
+        ApiUnreachable: The token endpoint does not answer.
+        Busy: Another program has the destination open. The next run loads what was read.
         DestinationError: The destination refuses.
     """
     started = session.clock.monotonic()
-    summary = OrganizationSummary()
     settings = session.settings
     selection = selection or select_rows(settings)
     named = tuple(names) or tuple(settings.tables or ())
-    chosen = session.select(named, "argument TABLE" if names else "sources.automatum.tables")
-    merge_strategy_of(pipeline, settings)  # what the destination cannot do is said before a request is spent
-    missing = session.missing_scopes(chosen)
+    endpoints = session.select(named, "argument TABLE" if names else "sources.automatum.tables")
+    merge_strategy_of(pipeline, settings)  # raises before a request is spent if the destination cannot merge
+    missing = session.missing_scopes(endpoints)
     prepare_dataset(pipeline, bool(settings.organization))
-    check_table_format(pipeline, settings, [one.table for one in chosen])
-    load = Loader(pipeline, session.clock, free)
-    left_behind = load.load_pending(f"{settings.base_url} {settings.client_id}")
-    granted = [one.table for one in chosen if one.group not in missing]
-    resumable = _session(session, pipeline, granted, selection, left_behind)
-    summary.runs = [TableSync(endpoint, session, selection, on_page, resumable) for endpoint in chosen]
-    _leave_out(missing, session, summary, asked_for=bool(named))
+    check_table_format(pipeline, settings, [endpoint.table for endpoint in endpoints])
+    loader = Loader(pipeline, session.clock, free)
+    left_behind = loader.load_pending(f"{settings.base_url} {settings.client_id}")
+    granted = [endpoint.table for endpoint in endpoints if endpoint.group not in missing]
+    resumable = _resumable(session, pipeline, granted, selection, left_behind)
+    summary = OrganizationSummary(
+        runs=[TableSync(endpoint, session, selection, on_page, resumable) for endpoint in endpoints]
+    )
+    _skip_missing(missing, session, summary, named=bool(named))
     for run in summary.runs:
         if resumable and run.endpoint.table in resumable.settled:
             run.settle(resumable.settled[run.endpoint.table])
-    while todo := [run for run in summary.runs if not run.done]:
+    while unfinished := [run for run in summary.runs if not run.done]:
         chunk = Chunk(settings.chunk_rows, session.clock.monotonic() + settings.chunk_seconds)
-        load.run(chunk_source(todo, chunk))
+        loader.run(chunk_source(unfinished, chunk))
     over = [run.endpoint.table for run in summary.runs if run.left_pages and run.result.verdict != "more_to_do"]
     if over:
         delete_page_records(pipeline, over, settings.owner)
@@ -83,47 +84,48 @@ def sync(
     return summary
 
 
-def _session(
+def _resumable(
     session: ApiSession,
     pipeline: SupportsPipeline,
     tables: Sequence[str],
     selection: Selection,
     left_behind: bool,
 ) -> SyncSession | None:
-    """The sync that this run belongs to; None where it reads a part only, or no table at all."""
+    """The interrupted sync to resume, or a new one. None if only a part is read, which no later run can resume."""
     if not tables or not selection.everything or selection.ranged:
         return None
     now, owner = utc(session.clock.time()), session.settings.owner
     resumable = take_up(pipeline, tables, now, left_behind, owner)
     if resumable.settled:
-        logger.info("going on with an interrupted sync; finished already: %s", ", ".join(sorted(resumable.settled)))
+        logger.info("resuming an interrupted sync; already finished: %s", ", ".join(sorted(resumable.settled)))
     return resumable
 
 
-def _leave_out(missing: dict[str, str], session: ApiSession, summary: OrganizationSummary, asked_for: bool) -> None:
-    """Skip what is not granted; an error if it was asked for, or if nothing is left: least privilege is none."""
+def _skip_missing(missing: dict[str, str], session: ApiSession, summary: OrganizationSummary, named: bool) -> None:
+    """Skip tables whose scope is not granted. It is an error if they were named, or if no table is left."""
     for run in summary.runs:
         if run.endpoint.group in missing:
             run.skip(f"needs scope {missing[run.endpoint.group]}, which is not granted")
-    if missing and (asked_for or all(run.result.skipped for run in summary.runs)):
+    if missing and (named or all(run.result.skipped for run in summary.runs)):
         summary.errors.append(ScopeMissing(missing, session.client.tokens.scopes() or frozenset()))
 
 
 def _conclude(session: ApiSession, summary: OrganizationSummary, started: float) -> None:
+    """Fill in the summary from the results of the tables."""
     budget = session.budget
     summary.requests, summary.token_requests = budget.requests, budget.token_requests
     summary.seconds = session.clock.monotonic() - started
-    skipped_groups = {run.endpoint.group: run.result.skipped for run in summary.runs if run.result.skipped}
-    ran_groups = {run.endpoint.group for run in summary.runs if not run.result.skipped}
+    ran = [run for run in summary.runs if not run.result.skipped]
+    groups = {run.endpoint.group for run in ran}
     for run in summary.runs:
         if run.result.skipped:
-            group = run.endpoint.group
-            name = run.endpoint.table if group in ran_groups else group
-            summary.skipped[name] = run.result.skipped if group in ran_groups else skipped_groups[group]
+            # A group that was skipped as a whole is named once.
+            partly = run.endpoint.group in groups
+            summary.skipped[run.endpoint.table if partly else run.endpoint.group] = run.result.skipped
         elif run.result.error:
             summary.errors.append(run.result.error)
-    verdicts = [run.result.verdict for run in summary.runs if not run.result.skipped]
-    if "more_to_do" in verdicts:
+    verdicts = {run.result.verdict for run in ran}
+    if "more_to_do" in verdicts and not summary.errors:
         summary.verdict = "more_to_do"
-    if summary.errors or "incomplete" in verdicts or None in verdicts:
-        summary.verdict = "more_to_do" if "more_to_do" in verdicts and not summary.errors else "incomplete"
+    elif summary.errors or not verdicts <= {"complete"}:
+        summary.verdict = "incomplete"

@@ -1,4 +1,4 @@
-"""dlt resources of one table run: their hints, and the source that reads one chunk."""
+"""The dlt resources of the tables: their hints, and the dlt source that reads one chunk."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from .history import VALID_FROM, history_table
 from .results import Chunk
 from .table_sync import TableSync
 
-_INTENDED = (
-    # Our JSON columns travel as Arrow text: that is how Arrow carries JSON.
+_EXPECTED_WARNINGS = (
+    # JSON columns are text in Arrow, which has no JSON type.
     "when merging arrow schema with dlt schema",
-    # What a destination cannot merge by, we see to ourselves: see `merging` and `lake`.
+    # Where a destination cannot merge, the connector does it: see `warehouse.merge_strategy` and `lake_files`.
     "Falling back to `append`",
     "Merge key is not supported for this strategy",
     "hint is only applied when using the",
 )
 
 
-class _IntendedDifference(logging.Filter):
-    """Drops dlt's warnings about what is meant to be so."""
+class _ExpectedWarnings(logging.Filter):
+    """Drops dlt's warnings about differences that are intended."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        return not any(part in message for part in _INTENDED)
+        return not any(part in message for part in _EXPECTED_WARNINGS)
 
 
-_quiet = _IntendedDifference()
+_drop_expected_warnings = _ExpectedWarnings()
 
 
 def chunk_source(runs: Sequence[TableSync], chunk: Chunk) -> Any:
-    """A source that reads one chunk of these runs; their results tell how it went.
+    """A dlt source that reads one chunk. The results of the runs tell what was read.
 
     Args:
-        runs: The tables, in their order.
-        chunk: Bounds of the load package, shared by all of them.
+        runs: The table runs, in the order in which they are read.
+        chunk: Bounds of the load package, shared by all tables.
     """
 
     @dlt.source(name="automatum", section="automatum")
     def automatum() -> Iterable[DltResource]:
-        return [_of_a_run(run, chunk) for run in runs]
+        return [_chunk_resource(run, chunk) for run in runs]
 
     return automatum()
 
@@ -58,19 +58,27 @@ def chunk_source(runs: Sequence[TableSync], chunk: Chunk) -> Any:
 Read = Callable[[Any], Iterator[tuple[str, pa.Table]]]
 
 
-def _of_a_run(run: TableSync, chunk: Chunk) -> DltResource:
-    """A resource that goes on with a run."""
-    return _declared(run.endpoint, run.settings, lambda _: run.extract(loading_pipeline(), chunk, current_load_id()))
+def _chunk_resource(run: TableSync, chunk: Chunk) -> DltResource:
+    return declare_resource(
+        run.endpoint, run.settings, lambda _: run.extract(loading_pipeline(), chunk, current_load_id())
+    )
 
 
-def _declared(endpoint: Endpoint, settings: AutomatumSettings, read: Read) -> DltResource:
-    logging.getLogger("dlt").addFilter(_quiet)
+def declare_resource(endpoint: Endpoint, settings: AutomatumSettings, read: Read) -> DltResource:
+    """The dlt resource of an endpoint, with the hints of all tables that it yields.
+
+    Args:
+        endpoint: Endpoint of the table.
+        settings: Resolved settings.
+        read: Yields names and Arrow tables. Its argument is the `dlt.sources.incremental` over `updated_at`, or None.
+    """
+    logging.getLogger("dlt").addFilter(_drop_expected_warnings)
     hints = {child.table: _child_hints(endpoint, child) for child in endpoint.children}
     hints[SWEEPS_TABLE] = _hints(SWEEPS_TABLE, endpoint.key_with("sweep_id"))
     hints[PAGES_TABLE] = _hints(PAGES_TABLE, endpoint.key_with("sweep_id", "page"))
     hints[history_table(endpoint)] = _history_hints(endpoint)
-    # dlt starts the hints of a resource's other tables from the resource's own. So these are what all of them share,
-    # and the table itself has the rest as a variant, like the others.
+    # dlt takes the hints of a resource as the base for all tables that the resource yields. So the resource has the
+    # shared hints only, and each table, the resource's own included, has its other hints as a variant.
     hints[endpoint.table] = _own_hints(endpoint, settings.deletes == "hard")
     table_format: Any = settings.table_format
 
@@ -82,7 +90,7 @@ def _declared(endpoint: Endpoint, settings: AutomatumSettings, read: Read) -> Dl
         rows,
         name=endpoint.table,
         primary_key=endpoint.key_with(endpoint.row_key),
-        # No strategy: dlt takes the best that the destination has, see `merging`.
+        # Without a merge strategy dlt takes the best that the destination has, see `warehouse.merge_strategy`.
         write_disposition="merge",
         table_format=table_format,
         columns=[_json_column()],
@@ -115,8 +123,8 @@ def _json_column() -> Any:
 
 
 def _child_hints(endpoint: Endpoint, child: Child) -> Any:
-    # By merge key all rows of a parent are replaced; by primary key and `_removed` those of an earlier reading of the
-    # same parent in the same package give way to the later one.
+    # The merge key replaces all rows of a parent. If one load package holds the same parent twice, the primary key
+    # and `_removed` keep the rows of the later reading.
     return dlt.mark.make_hints(
         table_name=child.table,
         write_disposition="merge",

@@ -1,4 +1,4 @@
-"""Bounds of a load package, and what came of a table."""
+"""Bounds of a load package, and the result of a table."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ..core.errors import AutomatumError, MoreToDo
 
 Verdict = Literal["complete", "incomplete", "more_to_do"]
 DELETED = "deleted"
-"""In place of a hash: the destination holds the row as deleted."""
+"""Takes the place of the row hash of a row that is marked deleted in the destination."""
 FULL = "full"
-"""Marks a sweep that read the whole list and proved it."""
+"""Marks a sweep that is proven to have read the whole list."""
 ORDERED = "ordered"
-"""Marks a sweep whose pages all came newest first."""
+"""Marks a sweep whose pages were all in the order newest first."""
 PARTIAL = "partial"
-"""Marks a sweep that was after some of the rows, or some of the days."""
+"""Marks a sweep of selected rows or days."""
 
 
 @dataclass
 class Counts:
-    """What became of the rows."""
+    """Numbers of rows by what changed."""
 
     inserted: int = 0
     updated: int = 0
@@ -31,12 +31,12 @@ class Counts:
 
 @dataclass
 class KnownRows:
-    """What the destination holds of a table, by key.
+    """The rows of a table that are in the destination.
 
     Attributes:
-        hashes: Key to row hash, or to `deleted` for a row that is marked so. Empty if nothing is known.
-        readable: False if the destination could not be read: then any row may exist there already.
-        why: Why it could not.
+        hashes: Key to row hash, or to `DELETED` for a row that is marked deleted. Empty if nothing is known.
+        readable: False if the destination could not be read. Then any row may exist there.
+        why: Why it could not be read.
     """
 
     hashes: dict[str, str] = field(default_factory=dict)
@@ -46,13 +46,13 @@ class KnownRows:
 
 @dataclass(frozen=True, slots=True)
 class PageRecord:
-    """That a page was read, and what was on it.
+    """A page that was read.
 
     Attributes:
-        page: Its number, from 1.
-        keys: The keys of its rows, in the server's order.
-        total: The total that it announced.
-        read_at: When it arrived.
+        page: Number of the page, from 1.
+        keys: Keys of its rows, in the server's order.
+        total: Number of rows that the page announced for the whole list.
+        read_at: When the page was read.
     """
 
     page: int
@@ -62,18 +62,18 @@ class PageRecord:
 
 
 WORTH_LOADING = 5.0
-"""Seconds of waiting for the quota in which a load package can be loaded as well."""
+"""Seconds of waiting for the rate limit from which a load package is loaded before the wait."""
 
 
 @dataclass
 class Chunk:
-    """Bounds of one load package; None for no bound.
+    """Bounds and size of one load package.
 
     Attributes:
-        max_rows: Rows after which it ends, so that memory stays flat.
-        ends_at: Reading of the monotonic clock at which it ends.
-        rows: Rows that it holds.
-        pages: Pages that it was read from.
+        max_rows: Rows after which the chunk ends, which bounds memory. None for no bound.
+        ends_at: Reading of the monotonic clock at which the chunk ends. None for no bound.
+        rows: Rows in the chunk.
+        pages: Pages that the rows were read from.
     """
 
     max_rows: int | None = None
@@ -87,16 +87,16 @@ class Chunk:
         return self.max_rows is not None or self.ends_at is not None
 
     def full(self, now: float) -> bool:
-        """Whether it takes no further page."""
+        """Whether the chunk takes no further page."""
         return (self.max_rows is not None and self.rows >= self.max_rows) or (
             self.ends_at is not None and now >= self.ends_at
         )
 
     def to_load_before(self, wait: float, longest: float) -> bool:
-        """Whether it is better loaded before a wait than after it: what was paid for must not be lost meanwhile.
+        """Whether to load the chunk before a wait, so that a kill during the wait loses no page.
 
         Args:
-            wait: Seconds until the next page can be asked for.
+            wait: Seconds until the next page can be requested.
             longest: Seconds that pages without new rows may stay unloaded.
         """
         return self.bounded and self.pages > 0 and wait > (WORTH_LOADING if self.rows else longest)
@@ -104,21 +104,20 @@ class Chunk:
 
 @dataclass
 class TableResult:
-    """What came of a table.
+    """The result of syncing a table.
 
     Attributes:
-        verdict: None while nothing was read.
-        reason: Why it is incomplete, or what was seen on the way.
-        requests: API requests spent on it, retries included.
-        pages: Pages read; one per request of a report.
-        announced: Number of rows that the API announced; None if it announces none.
-        distinct: Distinct keys seen.
-        counts: What became of the rows.
-        skipped: Why it did not run; empty if it ran.
-        stopped: The bound at which it was cut short.
-        error: What ended it.
-        settled: True if an earlier run of the same sync had finished it.
-        resumed: True if it went on where an earlier run had stopped.
+        verdict: None until the table is read, or cut short.
+        reason: Why the table is incomplete, or what is worth knowing about it.
+        requests: API requests for the table, retries included.
+        pages: Pages read. For a report, the number of requests.
+        announced: Number of rows that the API announced. None if it announced none.
+        distinct: Distinct keys read.
+        counts: Numbers of rows by what changed.
+        skipped: Why the table was skipped. Empty if it was not.
+        stopped: The bound that cut the sync of the table short.
+        error: The error that ended the sync of the table.
+        settled: Whether an earlier run of the same sync has finished the table.
     """
 
     verdict: Verdict | None = None
@@ -132,4 +131,3 @@ class TableResult:
     stopped: MoreToDo | None = None
     error: AutomatumError | None = None
     settled: bool = False
-    resumed: bool = False

@@ -1,4 +1,4 @@
-"""Which rows a run is after, and what it may do about those that are missing."""
+"""Which rows a sync reads, and whether it may delete many."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from ..endpoints import Endpoint
 from ..schema.arrow_tables import Record, Table
 
 BACKFILL_DAYS = 90
-"""Days that one request of a backfill spans, so that no answer grows beyond what a server likes to send."""
+"""Days that one request of a backfill spans. A quarter keeps the response small enough for a server."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Bounds and filters of a run.
+    """Filters and bounds of a sync.
 
     Attributes:
-        filters: Filter to value, sent to the API where the list has that filter, and checked again on this side: the
-            API may ignore it.
-        updated_from: Only rows changed at or after this moment.
-        updated_before: Only rows changed before this moment.
-        since: First day of the reports; None for where the last sync ended.
-        until: Last day of the reports; None for today.
-        window_days: Days that one request for a report spans; None for the configured number.
-        allow_deletes: A large share of the rows may be deleted.
+        filters: Filter to value. Sent to the API if the list has the filter, and checked again on each record, because
+            the API may ignore it.
+        updated_from: Only rows changed at or after this time.
+        updated_before: Only rows changed before this time.
+        since: First day of the reports. None to go on where the last sync ended.
+        until: Last day of the reports. None for today.
+        window_days: Days that one request for a report spans. None for the configured number.
+        allow_deletes: Whether a large share of the rows may be deleted.
     """
 
     filters: Mapping[str, str] = field(default_factory=dict)
@@ -42,16 +42,16 @@ class Selection:
     allow_deletes: bool = False
 
     def of(self, endpoint: Endpoint) -> Selection:
-        """What of it concerns an endpoint."""
+        """The selection with only the filters that the endpoint has."""
         return replace(self, filters={name: self.filters[name] for name in endpoint.filters if name in self.filters})
 
     @property
     def everything(self) -> bool:
-        """Whether all rows are wanted. Only then may a missing row be taken for gone."""
+        """Whether all rows are selected. Only then does a missing row count as deleted."""
         return not self.filters and self.updated_from is None and self.updated_before is None
 
     def wanted(self, table: Table) -> Callable[[Record], bool] | None:
-        """Tells whether a record is wanted; None if all are."""
+        """A predicate that tells whether a record is selected. None if all records are."""
         if self.everything:
             return None
         filters = list(self.filters.items())
@@ -62,7 +62,7 @@ class Selection:
             if self.updated_from is None and self.updated_before is None:
                 return True
             (moment,) = table.updated_at([record])
-            # A row that does not say when it changed may have changed within the bounds.
+            # A record without updated_at may have changed within the bounds.
             return moment is None or (
                 (self.updated_from is None or moment >= self.updated_from)
                 and (self.updated_before is None or moment < self.updated_before)
@@ -72,40 +72,44 @@ class Selection:
 
     @property
     def ranged(self) -> bool:
-        """Whether it is for the user to say which days of the reports are read."""
+        """Whether the user has chosen the days of the reports."""
         return self.since is not None or self.until is not None
 
     def backfill(self, since: date | None, allow_deletes: bool, until: date | None = None) -> Selection:
-        """The same, with reports of some days in windows of a quarter, and with or without large deletions.
+        """The selection with the days of a backfill, and with or without large deletions.
 
         Raises:
-            ConfigurationError: The days end before they begin.
+            ConfigurationError: `until` is before `since`.
         """
         if since and until and until < since:
             raise ConfigurationError("--until", f"{until} is before {since}.")
         days = BACKFILL_DAYS if since or until else self.window_days
         return replace(self, since=since, until=until, window_days=days, allow_deletes=allow_deletes)
 
-    def within(self, incremental: Any) -> Selection:
-        """Bounded by a `dlt.sources.incremental` over `updated_at`: from `initial_value` on, before `end_value`.
+    def with_incremental(self, incremental: Any) -> Selection:
+        """The selection within the bounds of a `dlt.sources.incremental` over `updated_at`.
+
+        Rows from `initial_value` on and before `end_value` are selected.
 
         Raises:
-            ConfigurationError: It runs over another column, or a bound is not a moment.
+            ConfigurationError: The incremental has another cursor column, or a bound is not a date or time.
         """
         if incremental is None:
             return self
         if incremental.cursor_path != "updated_at":
             raise ConfigurationError(
-                "updated_at", f"an incremental over {incremental.cursor_path!r}.", "Lists are bounded by updated_at."
+                "updated_at",
+                f"the incremental has the cursor {incremental.cursor_path!r}.",
+                "Use dlt.sources.incremental('updated_at').",
             )
         return replace(
             self,
-            updated_from=_moment("initial_value", incremental.initial_value),
-            updated_before=_moment("end_value", incremental.end_value),
+            updated_from=_parse_bound("initial_value", incremental.initial_value),
+            updated_before=_parse_bound("end_value", incremental.end_value),
         )
 
 
-def _moment(name: str, value: Any) -> datetime | None:
+def _parse_bound(name: str, value: Any) -> datetime | None:
     if value is None:
         return None
     parsed: Any = value
@@ -117,11 +121,13 @@ def _moment(name: str, value: Any) -> datetime | None:
     except ValueError:
         parsed = None
     if not isinstance(parsed, datetime):
-        raise ConfigurationError(f"updated_at.{name}", f"{value!r} is not a moment.", "Give a datetime or ISO text.")
+        raise ConfigurationError(
+            f"updated_at.{name}", f"{value!r} is not a date or time.", "Pass a datetime or ISO 8601 text."
+        )
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
 
 
 def select_rows(settings: AutomatumSettings) -> Selection:
-    """The filters that the settings name."""
+    """The selection with the filters in the settings."""
     filters = {"vendor": settings.vendor, "status": settings.status}
     return Selection({name: value for name, value in filters.items() if value})

@@ -254,7 +254,6 @@ class TableSync:
         if unfinished and young and self._selection.everything and sweep.resume(unfinished.pages, unfinished.state):
             self._id, self._started = unfinished.id, unfinished.started_at
             self._earlier_requests = unfinished.requests
-            self.result.resumed = True
             logger.info("%s goes on at page %d", endpoint.table, sweep.next)
         return sweep
 

@@ -138,15 +138,15 @@ def test_a_range_deletes_nothing_and_leaves_the_rest_alone(site):
 def test_bounds_that_make_no_sense_are_refused(column, value):
     """The key is named, and no request is sent."""
     with pytest.raises(ConfigurationError) as refused:
-        Selection().within(dlt.sources.incremental(column, initial_value=value))
+        Selection().with_incremental(dlt.sources.incremental(column, initial_value=value))
     assert "updated_at" in str(refused.value)
 
 
 def test_a_moment_without_a_zone_is_utc():
     """As everything else is."""
-    made = Selection().within(dlt.sources.incremental("updated_at", initial_value=datetime(2024, 1, 2)))
+    made = Selection().with_incremental(dlt.sources.incremental("updated_at", initial_value=datetime(2024, 1, 2)))
     assert made.updated_from == datetime(2024, 1, 2, tzinfo=UTC)
-    made = Selection().within(dlt.sources.incremental("updated_at", initial_value=date(2024, 1, 2)))
+    made = Selection().with_incremental(dlt.sources.incremental("updated_at", initial_value=date(2024, 1, 2)))
     assert (made.updated_from, made.updated_before) == (datetime(2024, 1, 2, tzinfo=UTC), None)
     assert not made.everything
 
