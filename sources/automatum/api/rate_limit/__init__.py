@@ -1,4 +1,4 @@
-"""The vendor's rate limits, counted on this side before a request is sent, in one place for all processes (I4).
+"""The rate limits of the API, counted before each request is sent, together for all processes (I4).
 
 May import `config` and `core`. Start with `limiter`; `windows` holds the rules.
 """

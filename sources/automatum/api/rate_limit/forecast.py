@@ -1,4 +1,4 @@
-"""How requests will go: when each of a row of them can be sent, under windows that fill as they go."""
+"""Simulates a series of requests under the rate limits, to forecast when it ends."""
 
 from __future__ import annotations
 
@@ -6,68 +6,62 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 MOST_STEPS = 50_000
-"""Requests that a look ahead at a schedule goes through at most."""
+"""Number of requests at which the simulation of a schedule ends."""
 
 
 @dataclass
 class Lane:
-    """One bound.
+    """One rate limit in the simulation.
 
     Attributes:
         limit: Requests.
-        span: Seconds for which each counts.
-        leaves: When those before stop counting, ascending.
+        span: Seconds for which a request counts.
+        expiries: Times at which earlier requests stop counting, ascending.
     """
 
     limit: int
     span: float
-    leaves: list[float] = field(default_factory=list)
-    _before: int = field(init=False)
-    _turn: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        self._before = len(self.leaves)
+    expiries: list[float] = field(default_factory=list)
 
     def free_at(self) -> float:
-        """When it lets the next request through; 0 if at any time."""
-        place = self._before + self._turn - self.limit
-        return self.leaves[place] if place >= 0 else 0.0
+        """Time at which it allows the next request; 0 for any time."""
+        position = len(self.expiries) - self.limit
+        return self.expiries[position] if position >= 0 else 0.0
 
-    def send(self, settled: float) -> None:
-        """A request whose answer comes then."""
-        self.leaves.append(settled + self.span)
-        self._turn += 1
+    def add(self, answered_at: float) -> None:
+        """Add a request whose response arrives at this time."""
+        self.expiries.append(answered_at + self.span)
 
 
 def finish(lanes: Sequence[Lane], start: float, count: int, each: float) -> float:
-    """When the last of so many requests, sent one after the other, has its answer.
+    """Time of the last response if requests are sent one after the other.
 
     Args:
-        lanes: The bounds; what is sent is entered into them.
-        start: When the first may be sent.
-        count: Requests.
-        each: Seconds that an answer takes.
+        lanes: The rate limits; the requests are added to them.
+        start: Time from which requests may be sent.
+        count: Number of requests.
+        each: Seconds that a response takes.
     """
     at = start
     for _ in range(count):
         at = max([at, *(lane.free_at() for lane in lanes)]) + each
         for lane in lanes:
-            lane.send(at)
+            lane.add(at)
     return at
 
 
 def keeps_up(lanes: Sequence[Lane], count: int, each: float, every: float) -> bool:
-    """Whether runs of so many requests end before the next is due, time after time.
+    """Whether each run of a schedule ends before the next run starts.
 
     Args:
-        lanes: The bounds, empty.
+        lanes: The rate limits, without earlier requests.
         count: Requests of one run.
-        each: Seconds that an answer takes.
-        every: Seconds from start to start.
+        each: Seconds that a response takes.
+        every: Seconds between the starts of two runs.
     """
     longest = max((lane.span for lane in lanes), default=0.0)
-    # Enough runs for the longest window to be as full as it gets.
+    # Enough runs to fill the longest window.
     runs = min(int(longest / every) + 3, max(2, MOST_STEPS // max(1, count)))
     if any(count * lane.span > lane.limit * every for lane in lanes):
         return False
-    return all(finish(lanes, turn * every, count, each) <= (turn + 1) * every for turn in range(runs))
+    return all(finish(lanes, number * every, count, each) <= (number + 1) * every for number in range(runs))

@@ -1,4 +1,4 @@
-"""What an answer's headers say about the quota (`api/authentication`); missing or absurd ones are passed over."""
+"""Parses the rate limit headers of a response (`api/authentication`). Missing or invalid headers are ignored."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _SCOPES = {"application": "", "organization": "Organization-"}
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What is said about one window.
+class HeaderValues:
+    """The headers about one window. None: the header is missing or invalid.
 
     Attributes:
-        window: Which one.
+        window: The window.
         limit: Its limit.
-        left: Requests left.
+        left: Requests left in it.
         resets: Seconds until it is reset.
     """
 
@@ -28,13 +28,15 @@ class Said:
     resets: float | None
 
 
-def read_headers(headers: Mapping[str, str], reference: float, scopes: Sequence[Sequence[Window]]) -> list[Said]:
-    """What the headers say about the windows of the application and of the organization.
+def read_headers(
+    headers: Mapping[str, str], reference: float, scopes: Sequence[Sequence[Window]]
+) -> list[HeaderValues]:
+    """Parse the headers about the windows of the application and of the organization.
 
     Args:
-        headers: Of the answer.
-        reference: Its date, in epoch seconds: the reset is an epoch by the server's clock, not by ours.
-        scopes: The windows, those of one scope together.
+        headers: Headers of the response.
+        reference: Date of the response in epoch seconds. The reset is a time of the server's clock, not of ours.
+        scopes: The configured windows, one sequence for each scope.
     """
     found = []
     for windows in scopes:
@@ -44,16 +46,16 @@ def read_headers(headers: Mapping[str, str], reference: float, scopes: Sequence[
         limit = _whole(headers.get(f"X-RateLimit-{prefix}Limit"))
         left = _whole(headers.get(f"X-RateLimit-{prefix}Remaining"))
         resets = None if prefix else reset_in(headers, reference)
-        window = _concerned(windows, limit, resets)
+        window = _window_of(windows, limit, resets)
         if resets is not None and resets > 2 * window.seconds:
             resets = None
         if limit or left is not None:
-            found.append(Said(window, limit, left, resets))
+            found.append(HeaderValues(window, limit, left, resets))
     return found
 
 
 def reset_in(headers: Mapping[str, str], reference: float) -> float | None:
-    """Seconds from the answer's date to `X-RateLimit-Reset`; None unless that is a moment in the future."""
+    """Seconds from the date of the response to `X-RateLimit-Reset`; None if that is not in the future."""
     try:
         ahead = float(headers.get("X-RateLimit-Reset") or "nan") - reference
     except ValueError:
@@ -62,21 +64,21 @@ def reset_in(headers: Mapping[str, str], reference: float) -> float | None:
 
 
 def exhausted(headers: Mapping[str, str]) -> bool:
-    """Whether the headers explain a 429: one of the buckets that they tell of is empty."""
+    """Whether the headers explain a 429: they report no requests left."""
     return any(_whole(headers.get(f"X-RateLimit-{prefix}Remaining")) == 0 for prefix in _SCOPES.values())
 
 
 def _whole(text: str | None) -> int | None:
-    """A count of at most a billion, or None."""
+    """A count below a billion, or None."""
     text = (text or "").strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
 
 
-def _concerned(windows: Sequence[Window], limit: int | None, resets: float | None) -> Window:
-    """The window that the headers are about: the longest, as in the vendor's samples.
+def _window_of(windows: Sequence[Window], limit: int | None, resets: float | None) -> Window:
+    """The window that the headers describe: the longest, as in the vendor's samples.
 
-    Unless they name the limit of a shorter one and its reset is no further away than that one is long: an API that
-    reports its tightest window must not make us take 50 a minute for 50 an hour.
+    A shorter window matches if its limit is the reported one and the reset is no further away than its length.
+    Otherwise an API that reports the window of a minute would make us take 50 a minute for 50 an hour.
     """
     longest = max(windows, key=lambda one: one.seconds)
     for window in windows:

@@ -1,4 +1,4 @@
-"""Permission to send, asked for before each request."""
+"""The rate limiter. The client asks it for permission before it sends a request."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from .windows import IN_FLIGHT, Windows
 logger = logging.getLogger("automatum")
 
 NO_WAIT = 1.0
-"""Seconds that even a run that must not wait may wait: less than that is not worth coming back for."""
-_WORTH_SAYING = 1.0
-_WORTH_SAYING_AGAIN = 5.0
-"""Seconds by which an end must move for a wait to be told anew: it moves a little as answers to others come in."""
+"""Seconds that a run with `--no-wait` may wait, because a new run for a shorter wait is not worthwhile."""
+_LOG_FROM = 1.0
+"""Seconds; the shortest wait that is logged."""
+_LOG_AGAIN = 5.0
+"""Seconds by which the end of a wait must move to be logged again. It moves a little with each response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +35,25 @@ class Ticket:
     """The right to send one request.
 
     Attributes:
-        number: Identifies it within its quota.
+        number: Identifies the request in the state.
     """
 
     number: int
 
 
 class RateLimiter:
-    """The vendor's quota, counted on this side before a request is sent. Safe to share between threads.
+    """Counts requests before they are sent, so that the API's rate limits are never exceeded. Thread-safe.
 
     Args:
-        application: Windows of the OAuth application: pairs of requests and seconds.
-        organization: Windows of the organization.
+        application: Rate limits of the OAuth application: pairs of requests and seconds.
+        organization: Rate limits of the organization.
         clock: Time.
-        store: Where the tally lives; None for this process alone.
-        in_flight: Seconds after which a ticket that was not settled begins to age.
+        store: Keeps the state; None for a state of this process alone.
+        in_flight: Seconds after which a request without a recorded response begins to age.
 
     Attributes:
         on_wait: Called with seconds and reason when a wait of more than a second begins, for progress displays.
-        reserve: Share of each window that only metering may spend.
+        reserve: Share of each window that only metering may use.
     """
 
     def __init__(
@@ -72,19 +73,19 @@ class RateLimiter:
         self._own = uuid4().hex
 
     def acquire(self, max_wait: float | None, budget: Budget, *, from_reserve: bool = False) -> Ticket:
-        """Wait until all windows allow one more request, and charge it.
+        """Wait until all windows allow one more request, and count it.
 
-        Who waits stands in a queue with all others that share the quota; those who may spend the reserve stand first.
+        All processes wait in one queue. Requests that may use the metering reserve go first.
 
         Args:
-            max_wait: Seconds that this may take; None for as long as it takes.
-            budget: Bounds of the run; a stop ends the wait.
-            from_reserve: Whether the request may spend what is kept for metering.
+            max_wait: Seconds to wait at most; None for no limit.
+            budget: Limits of the run; a stop ends the wait.
+            from_reserve: Whether the request may use the share that is reserved for metering.
 
         Raises:
-            QuotaExhausted: It would take longer than that, or longer than the run has.
-            BudgetSpent: The run has been told to stop.
-            QuotaUnreachable: The server that keeps the quota does not answer.
+            QuotaExhausted: The wait would be longer than `max_wait`, or than the run has left.
+            BudgetSpent: The run was told to stop.
+            QuotaUnreachable: The server that keeps the state does not answer.
         """
         name = f"{self._own}-{os.getpid()}-{next(self._names)}"
         started, queued = self._clock.monotonic(), False
@@ -92,8 +93,8 @@ class RateLimiter:
         try:
             while True:
                 budget.check()
-                number, wait, reason = self._on_tally(
-                    lambda tally, now: self._windows.ask(tally, now, name, from_reserve, self.reserve)
+                number, wait, reason = self._on_state(
+                    lambda state, now: self._windows.ask(state, now, name, from_reserve, self.reserve)
                 )
                 if number:
                     queued = False
@@ -101,105 +102,105 @@ class RateLimiter:
                 queued = True
                 now = self._clock.monotonic()
                 self._refuse_long_wait(wait, now - started, reason, max_wait, budget)
-                if wait > _WORTH_SAYING and (reason != announced[0] or now + wait > announced[1] + _WORTH_SAYING_AGAIN):
+                if wait > _LOG_FROM and (reason != announced[0] or now + wait > announced[1] + _LOG_AGAIN):
                     announced = (reason, now + wait)
                     self._announce(wait, reason)
                 self._clock.sleep(wait_slice(wait, budget))
         finally:
             if queued:
-                self._quietly(lambda tally, now: self._leave(tally, name))
+                self._best_effort(lambda state, now: self._leave(state, name))
 
     def record_response(self, ticket: Ticket) -> None:
-        """The answer is here, or will never be: from now on the request ages."""
-        self._quietly(lambda tally, now: tally.record_response(ticket.number, now))
+        """Record that the response to a request arrived, or never will. The request ages from now on."""
+        self._best_effort(lambda state, now: state.record_response(ticket.number, now))
 
     def release(self, ticket: Ticket) -> None:
-        """The request was not sent after all. Only for requests of which no byte has left."""
+        """Take back a request of which no byte was sent."""
 
-        def work(tally: LimiterState, now: float) -> None:
-            tally.changed |= tally.flying.pop(ticket.number, None) is not None
+        def work(state: LimiterState, now: float) -> None:
+            state.changed |= state.pending.pop(ticket.number, None) is not None
 
-        self._quietly(work)
+        self._best_effort(work)
 
     def block(self, seconds: float, reason: str, *, headers: Mapping[str, str] | None = None) -> None:
-        """Let nobody send for this long, such as after a 429.
+        """Block all requests for a time, such as after a 429.
 
         Args:
-            seconds: How long.
-            reason: Why.
-            headers: Of the 429, if it is one. Unless they say that a bucket is empty, it came although every window
-                had room: then the server does not take bursts, and requests are spread for a while.
+            seconds: Length of the block.
+            reason: Reason, for the message of a wait.
+            headers: Headers of the 429, if there was one. If they do not report an exhausted limit, the server refused
+                a burst that the windows allow. Then requests are spread evenly for a while.
         """
         if not math.isfinite(seconds) or seconds <= 0:
             return
 
-        def work(tally: LimiterState, now: float) -> None:
+        def work(state: LimiterState, now: float) -> None:
             if headers is not None and not exhausted(headers):
-                self._windows.spread(tally, now)
-            self._windows.close(tally, now + seconds, reason)
+                self._windows.smooth_bursts(state, now)
+            self._windows.block(state, now + seconds, reason)
 
-        self._quietly(work)
+        self._best_effort(work)
 
     def observe(self, headers: Mapping[str, str], server_date: float | None) -> None:
-        """Learn from an answer; it can only lower what is believed to be left.
+        """Apply the rate limit headers of a response. They can only lower the number of requests that are left.
 
         Args:
-            headers: The answer's headers.
+            headers: Headers of the response.
             server_date: Its `Date`, in epoch seconds.
         """
         reference = self._clock.time() if server_date is None else server_date
-        said = read_headers(headers, reference, (self._windows.application, self._windows.organization))
+        values = read_headers(headers, reference, (self._windows.application, self._windows.organization))
 
-        def work(tally: LimiterState, now: float) -> None:
-            for one in said:
-                self._windows.learn(tally, now, one.window, one.limit, one.left, one.resets)
+        def work(state: LimiterState, now: float) -> None:
+            for one in values:
+                self._windows.apply_headers(state, now, one.window, one.limit, one.left, one.resets)
 
-        if said:
-            self._quietly(work)
+        if values:
+            self._best_effort(work)
 
     def wait_for(self, count: int, each: float = 0.0) -> float:
-        """Seconds until that many further requests, one after the other, have their answers.
+        """Forecast the seconds until a number of further requests, one after the other, have their responses.
 
         Args:
-            count: Requests.
-            each: Seconds that an answer takes.
+            count: Number of requests.
+            each: Seconds that a response takes.
         """
-        return self._on_tally(lambda tally, now: self._windows.forecast(tally, now, count, self.reserve, each))
+        return self._on_state(lambda state, now: self._windows.forecast(state, now, count, self.reserve, each))
 
     def keeps_up(self, count: int, each: float, every: float) -> bool:
-        """Whether a run of so many requests, started again and again, has an end before the next begins.
+        """Whether each run of a schedule ends before the next run starts.
 
         Args:
             count: Requests of one run.
-            each: Seconds that an answer takes.
-            every: Seconds from start to start.
+            each: Seconds that a response takes.
+            every: Seconds between the starts of two runs.
         """
-        return self._on_tally(lambda tally, now: self._windows.keep_up(tally, now, count, self.reserve, each, every))
+        return self._on_state(lambda state, now: self._windows.keep_up(state, now, count, self.reserve, each, every))
 
     def window_usage(self) -> list[dict[str, Any]]:
         """For each window: `window` (name), `scope`, `limit`, `seconds`, `used`, `reserved` and `free_in` (seconds)."""
-        return self._on_tally(lambda tally, now: self._windows.usage(tally, now, self.reserve))
+        return self._on_state(lambda state, now: self._windows.usage(state, now, self.reserve))
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         self._store.close()
 
-    def _on_tally(self, work: Callable[[LimiterState, float], T]) -> T:
-        def up_to_date(tally: LimiterState, now: float) -> T:
-            self._windows.take_up(tally, now)
-            return work(tally, now)
+    def _on_state(self, work: Callable[[LimiterState, float], T]) -> T:
+        def up_to_date(state: LimiterState, now: float) -> T:
+            self._windows.refresh(state, now)
+            return work(state, now)
 
         return self._store.change(up_to_date)
 
-    def _quietly(self, work: Callable[[LimiterState, float], None]) -> None:
-        """What must not fail, as an answer that was paid for is at hand: without it, too much is counted at worst."""
+    def _best_effort(self, work: Callable[[LimiterState, float], None]) -> None:
+        """Change the state and only log a failure, which must not cost a response. At worst too much is counted."""
         try:
-            self._on_tally(work)
+            self._on_state(work)
         except AutomatumError as error:
             logger.warning("%s", error)
 
-    def _leave(self, tally: LimiterState, name: str) -> None:
-        tally.changed |= tally.waiting.pop(name, None) is not None
+    def _leave(self, state: LimiterState, name: str) -> None:
+        state.changed |= state.waiting.pop(name, None) is not None
 
     def _refuse_long_wait(
         self, wait: float, waited: float, reason: str, max_wait: float | None, budget: Budget

@@ -1,4 +1,4 @@
-"""Which store keeps the quota of an application."""
+"""Opens the rate limiter of an application, with the store that `quota_url` names."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _KEY = "sources.automatum.quota_url"
 
 
 def open_rate_limiter(settings: AutomatumSettings, clock: Clock) -> RateLimiter:
-    """The quota of the application that the settings name, shared with all processes that use it.
+    """Open the rate limiter that all processes of the OAuth application share.
 
     Args:
-        settings: Resolved settings; `quota_url` says where it is kept.
+        settings: Resolved settings; `quota_url` names the store.
         clock: Time.
 
     Raises:
-        ConfigurationError: `quota_url` makes no sense, or names a file on a network file system.
+        ConfigurationError: `quota_url` is not valid, or names a file on a network file system.
     """
     store = _store(settings, clock)
-    # After a crash, a request counts as under way for as long as it might have been.
+    # After a crash, a request counts as pending for as long as its response could take.
     return RateLimiter(settings.app_limits(), settings.org_limits(), clock, store, 2 * settings.request_timeout)
 
 
 def state_name(settings: AutomatumSettings) -> str:
-    """What an application is called where its quota is kept: a hash of host and client id."""
+    """Name of the application in the store: a hash of host and client id."""
     parts = urlsplit(settings.base_url)
     usual = {"https": 443, "http": 80}[parts.scheme]
     host = (parts.hostname or "") + ("" if parts.port in (None, usual) else f":{parts.port}")
@@ -54,21 +54,21 @@ def _store(settings: AutomatumSettings, clock: Clock) -> Store:
         try:
             return SqliteStore(path, clock)
         except ConfigurationError as error:
-            # Nobody chose this file: say what is lacking, and go on.
+            # The user did not choose this file, so warn and continue.
             logger.warning("%s Until then this process counts its requests alone.", error)
             return MemoryStore(clock)
     scheme = url.partition(":")[0].lower()
     if scheme == "memory":
         return MemoryStore(clock)
     if scheme == "sqlite" and url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
-        # Redis keeps each application's tally under its name; a file holds one.
+        # A file holds the state of one application; Redis has a key for each.
         url = insert_organization(_KEY, url, settings.organization)
         return SqliteStore(Path(url.removeprefix("sqlite:///")), clock)
     if scheme in SCHEMES:
         return RedisStore(url, name, clock)
     raise ConfigurationError(
         _KEY,
-        "not a URL that can keep a quota.",
+        "not the URL of a store for request counts.",
         "Write sqlite:////absolute/path.sqlite, redis://host:6379/0 (rediss:// for TLS) or memory://; leave it out for "
         "a file in your state folder.",
     )

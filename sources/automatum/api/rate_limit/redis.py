@@ -1,7 +1,7 @@
-"""The tally in Redis or Valkey, for workers of several machines (extra `redis`).
+"""The store in Redis or Valkey, for workers on several machines (extra `redis`).
 
-One script does everything: it tells the server's time and what is stored, and stores something new if nobody else has
-meanwhile. So the rules stand in one place, `windows`, for all stores; a change that comes second is done again.
+One script reads the server's time and the stored state, and stores a new state if no other process has changed it
+meanwhile. The rules stay in `windows`, as for every store. A change that lost the race is applied again.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ...core.clock import Clock
 from ...core.errors import ConfigurationError, QuotaUnreachable
 from ...core.redaction import redact, register_secret
 from .state import LimiterState
-from .stores import Shared, T, Work
+from .stores import ForkSafe, T, Work
 
 logger = logging.getLogger("automatum")
 
-PATIENCE = 10.0
-"""Seconds for which a server that does not answer is asked again."""
+RETRY_SECONDS = 10.0
+"""Seconds for which a server that does not answer is retried."""
 TIMEOUT = 5.0
 _PAUSE = 0.25
 _SWAP = """
@@ -40,18 +40,18 @@ _FORM = "Write redis://user:password@host:6379/0; in the password, / is %2F, # i
 SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 
 
-class RedisStore(Shared):
-    """A key of a Redis or Valkey server. Safe to share between threads and processes, also over a fork.
+class RedisStore(ForkSafe):
+    """A store in a key of a Redis or Valkey server. Safe for threads and processes, also across a fork.
 
-    Times are the server's. If it loses the key, each process brings back what it knows.
+    The times are those of the server. If the server loses the key, each process merges back the state that it knows.
 
     Args:
         url: `redis://`, `rediss://` (TLS) or `unix://`; `valkey://` and `valkeys://` mean the same.
-        name: Of the application's tally.
+        name: Name of the application.
         clock: Time, for pauses.
 
     Raises:
-        ConfigurationError: The extra is not installed, or the URL makes no sense.
+        ConfigurationError: The extra is not installed, or the URL is not valid.
     """
 
     def __init__(self, url: str, name: str, clock: Clock) -> None:
@@ -59,7 +59,7 @@ class RedisStore(Shared):
             import redis
         except ModuleNotFoundError:
             raise ConfigurationError(
-                "extra redis", "sources.automatum.quota_url names a Redis server, and the package for it is not there.",
+                "extra redis", "sources.automatum.quota_url names a Redis server; the package redis is not installed.",
                 "pip install 'dlt-source-automatum[redis]'",
             ) from None  # fmt: skip
         parts = _parts(url)
@@ -71,12 +71,12 @@ class RedisStore(Shared):
         self._key = f"automatum:quota:{name}"
         self._clock = clock
         super().__init__()
-        self._tally, self._version, self._body = LimiterState(), "", b""
+        self._state, self._version, self._body = LimiterState(), "", b""
         self._stored = False
-        self._lost: LimiterState | None = None
+        self._unsaved: LimiterState | None = None
         try:
             self._client: Any = redis.Redis.from_url(
-                _without_brand(url), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
+                _redis_url(url), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
             )
         except ValueError as error:
             raise ConfigurationError("sources.automatum.quota_url", redact(str(error)), _FORM) from None
@@ -87,9 +87,9 @@ class RedisStore(Shared):
         with self._lock:
             while True:
                 self._read()
-                self._tally.changed = self._lost is not None
-                result = work(self._tally, self._now)
-                if not self._tally.changed or self._swapped():
+                self._state.changed = self._unsaved is not None
+                result = work(self._state, self._now)
+                if not self._state.changed or self._save():
                     return result
 
     def close(self) -> None:
@@ -101,65 +101,65 @@ class RedisStore(Shared):
         version = answer[3].decode()
         if version and version != self._version:
             try:
-                known, self._tally = self._tally, LimiterState.loads(answer[4])
+                known, self._state = self._state, LimiterState.loads(answer[4])
                 self._version, self._body = version, answer[4]
             except ValueError as error:
                 raise QuotaUnreachable(
                     f"The key {self._key} at {self._where} cannot be read: {error}.",
                     "Use the same version on all machines, or delete the key.",
                 ) from None
-            if self._stored and known.born != self._tally.born:
-                self._lost = known  # until what it knows is stored again
+            if self._stored and known.generation != self._state.generation:
+                self._unsaved = known  # Merge it until it is stored again.
             self._stored = True
-            if self._lost:
-                self._tally.join(self._lost)
+            if self._unsaved:
+                self._state.merge(self._unsaved)
         elif not version:
-            # One who brings the key back begins a new tally: others that know more have to see that it was lost.
-            self._version, self._tally.born = "", LimiterState().born
-        self._now = self._tally.now(int(answer[1]) + int(answer[2]) / 1e6)
+            # Start a new generation, so that processes that know more see that the key was lost.
+            self._version, self._state.generation = "", LimiterState().generation
+        self._now = self._state.now(int(answer[1]) + int(answer[2]) / 1e6)
 
-    def _swapped(self) -> bool:
-        following, body = uuid4().hex, self._tally.dumps()
-        # What is said for longer than the windows are: a server that takes no bursts, a gate.
-        ahead = max(self._tally.smooth_until, self._tally.gate) - self._now
-        life = int(1000 * max(120.0, 2 * self._tally.longest, ahead))
+    def _save(self) -> bool:
+        following, body = uuid4().hex, self._state.dumps()
+        # A block and the spreading of requests may outlast the longest window.
+        ahead = max(self._state.smooth_until, self._state.blocked_until) - self._now
+        expiry = int(1000 * max(120.0, 2 * self._state.longest, ahead))
         try:
-            answer = self._call(self._version, following, body, life)
+            answer = self._call(self._version, following, body, expiry)
         except BaseException:
             self._forget()
             raise
-        if answer[0] == 1 or answer[3].decode() == following:  # stored, though the first answer may have been lost
-            self._version, self._body, self._stored, self._lost = following, body, True, None
+        if answer[0] == 1 or answer[3].decode() == following:  # Stored, though the first response may have been lost.
+            self._version, self._body, self._stored, self._unsaved = following, body, True, None
             return True
         self._forget()
         return False
 
     def _forget(self) -> None:
-        """What is in memory was not stored: read it anew. A version that nobody has makes the server send it."""
-        self._tally, self._version = LimiterState.loads(self._body) if self._body else LimiterState(), "-"
+        """Drop the state in memory. A version that does not exist makes the server send its own."""
+        self._state, self._version = LimiterState.loads(self._body) if self._body else LimiterState(), "-"
 
     def _call(self, *arguments: Any) -> Any:
-        end = self._clock.monotonic() + PATIENCE
+        end = self._clock.monotonic() + RETRY_SECONDS
         while True:
             try:
                 return self._script(keys=[self._key], args=arguments)
             except self._errors as error:
                 if self._clock.monotonic() >= end:
                     raise QuotaUnreachable(
-                        f"The quota's server at {self._where} does not answer: {redact(str(error))}.",
-                        "Without it, machines would exceed the limits together. Start it, or correct "
-                        "sources.automatum.quota_url.",
+                        f"The Redis server at {self._where} (quota_url) does not answer: {redact(str(error))}.",
+                        "No request is sent, as machines could exceed the rate limits together. Start the server, or "
+                        "correct sources.automatum.quota_url.",
                     ) from None
-                logger.debug("the quota's server does not answer: %s", redact(str(error)))
+                logger.debug("the Redis server does not answer: %s", redact(str(error)))
                 self._clock.sleep(_PAUSE)
 
 
 def _parts(url: str) -> SplitResult:
-    """The parts of a URL. Whatever is wrong with it, no part is shown: it may be one of the password's."""
+    """The parts of the URL. An error shows no part of it, because any part may belong to the password."""
     try:
         parts = urlsplit(url)
         _ = parts.port
-        # With a bare / # ? in the password, host and port end there, and the rest of it passes for a path.
+        # A plain / # ? in the password ends host and port, and the rest of the password looks like a path.
         sound = "@" not in parts.path + parts.query + parts.fragment
     except ValueError:
         sound = False
@@ -168,6 +168,6 @@ def _parts(url: str) -> SplitResult:
     return parts
 
 
-def _without_brand(url: str) -> str:
+def _redis_url(url: str) -> str:
     scheme, mark, rest = url.partition("://")
     return {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme) + mark + rest

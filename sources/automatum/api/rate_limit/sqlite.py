@@ -1,7 +1,7 @@
-"""The tally in a file, for all processes of one machine: the default.
+"""The store in a SQLite file, for all processes of one machine. It is the default.
 
-SQLite's lock makes each change atomic, and the kernel takes the lock from a process that dies. Times are readings of
-the machine's monotonic clock, which all its processes share; setting the machine's clock changes nothing.
+SQLite's lock makes each change atomic, and the kernel releases the lock of a process that dies. The times are those of
+the machine's monotonic clock, which all processes share and which does not change when the machine's clock is set.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ...core.clock import Clock
 from ...core.errors import ConfigurationError
 from ...core.file_system import network_file_system
 from .state import LimiterState
-from .stores import MemoryStore, Shared, T, Work
+from .stores import ForkSafe, MemoryStore, T, Work
 
 logger = logging.getLogger("automatum")
 
 BUSY = 30.0
-"""Seconds to wait for another process's change, which takes a tenth of a millisecond."""
+"""Seconds to wait for the change of another process, which takes a tenth of a millisecond."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS tally (
     one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, boot TEXT NOT NULL, wall REAL NOT NULL,
@@ -31,16 +31,16 @@ CREATE TABLE IF NOT EXISTS tally (
 _STORE = "INSERT OR REPLACE INTO tally (one, version, boot, wall, body) VALUES (1, ?, ?, ?, ?)"
 
 
-class SqliteStore(Shared):
-    """A file. Safe to share between threads and processes, also over a fork.
+class SqliteStore(ForkSafe):
+    """A store in a file. Safe for threads and processes, also across a fork.
 
-    What cannot be used (unreadable, read-only, no space left) is done without: this process then counts alone, from
-    what it knew, and a warning says so.
+    If the file cannot be used (unreadable, read-only, disk full), the process logs a warning and counts its requests
+    alone, from the last state that it read.
 
     Args:
-        path: The file; made if need be.
+        path: The file; created if it does not exist.
         clock: Time.
-        boot: What tells one start of the machine from another.
+        boot: Identifies a start of the machine; None for the current one.
 
     Raises:
         ConfigurationError: The file lies on a network file system.
@@ -61,88 +61,88 @@ class SqliteStore(Shared):
         super().__init__()
         self._connection: sqlite3.Connection | None = None
         self._process = 0
-        self._tally, self._version = LimiterState(), -1
+        self._state, self._version = LimiterState(), -1
         self._memory: MemoryStore | None = None
 
     def change(self, work: Work[T]) -> T:
-        """See `Store.change`; never raises for what a file can do."""
+        """See `Store.change`. An error of the file does not raise."""
         with self._lock:
             if self._memory is None:
                 try:
                     return self._change(work)
                 except (sqlite3.Error, OSError, ValueError) as error:
-                    self._do_without(error)
-                    self._memory = MemoryStore(self._clock, self._tally)
+                    self._fall_back(error)
+                    self._memory = MemoryStore(self._clock, self._state)
         return self._memory.change(work)
 
     def __del__(self) -> None:
-        """Nobody has to remember to close it."""
+        """Close the file if the caller did not."""
         with suppress(AttributeError, sqlite3.Error):
             self.close()
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self.let_go()
+            self.disconnect()
 
-    def let_go(self) -> None:
-        """See `Shared.let_go`."""
+    def disconnect(self) -> None:
+        """See `ForkSafe.disconnect`."""
         connection, self._connection = self._connection, None
         if connection is not None and self._process == os.getpid():
             connection.close()
 
     def _change(self, work: Work[T]) -> T:
-        connection = self._open()
+        connection = self._connect()
         connection.execute("BEGIN IMMEDIATE")
         try:
-            tally = self._load(connection)
-            tally.changed = False
-            result = work(tally, tally.now(self._clock.monotonic()))
-            if tally.changed:
+            state = self._load(connection)
+            state.changed = False
+            result = work(state, state.now(self._clock.monotonic()))
+            if state.changed:
                 self._version += 1
-                values = (self._version, self._boot, self._clock.time(), tally.dumps())
+                values = (self._version, self._boot, self._clock.time(), state.dumps())
                 connection.execute(_STORE, values)
             connection.execute("COMMIT")
         except BaseException:
-            self._version = -1  # what is in memory may be half done
+            self._version = -1  # The state in memory may be half changed.
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             raise
         return result
 
     def _load(self, connection: sqlite3.Connection) -> LimiterState:
-        """The tally as stored; parsed only if another process has changed it."""
+        """The stored state, parsed only if another process has changed it."""
         row = connection.execute("SELECT version, boot, wall FROM tally").fetchone()
         if row is None:
-            self._tally, self._version = LimiterState(), 0
+            self._state, self._version = LimiterState(), 0
         elif row[0] != self._version:
             (body,) = connection.execute("SELECT body FROM tally").fetchone()
             if [type(one) for one in (*row, body)] != [int, str, float, bytes] or row[0] >= 2**62:
-                raise ValueError("it does not hold a tally")
-            self._tally = LimiterState.loads(body)
+                raise ValueError("it does not hold the state of a rate limiter")
+            self._state = LimiterState.loads(body)
             self._version = row[0]
             if row[1] != self._boot:
-                # The monotonic clock began anew when the machine did; the other one tells how long ago that was.
-                self._tally.elapse(self._clock.monotonic(), self._clock.time() - row[2])
-                self._tally.changed = True
-        return self._tally
+                # A restart resets the monotonic clock. The wall clock tells how much time has passed.
+                self._state.resume_clock(self._clock.monotonic(), self._clock.time() - row[2])
+                self._state.changed = True
+        return self._state
 
-    def _open(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         if self._connection is None or self._process != os.getpid():
-            # A connection must not cross a fork: its locks belong to the process that took them.
+            # A connection must not cross a fork, because its locks belong to the process that took them.
             self._process, self._version = os.getpid(), -1
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
             if os.name == "posix":
                 self.path.chmod(0o600)
-            # Commits need not reach the disk: after a power cut the machine starts anew, and takes longer than that.
+            # A commit need not reach the disk: after a power cut, the restart takes longer than a lost change matters.
             self._write_ahead(self._connection)
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute(_TABLE)
         return self._connection
 
     def _write_ahead(self, connection: sqlite3.Connection) -> None:
-        """Ask until it is done: SQLite does not wait here for another who opens the file at the same moment."""
+        """Retry: SQLite does not wait for a process that opens the file at the same moment."""
         end = self._clock.monotonic() + BUSY
         while True:
             try:
@@ -153,21 +153,21 @@ class SqliteStore(Shared):
                     raise
             self._clock.sleep(0.01)
 
-    def _do_without(self, error: Exception) -> None:
+    def _fall_back(self, error: Exception) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(sqlite3.Error):
                 connection.close()
         logger.warning(
-            "the quota's file %s cannot be used (%s); this process counts its requests alone, so that several together "
-            "may meet a 429. Delete the file, or name another in sources.automatum.quota_url.",
+            "The file %s, which counts requests, cannot be used (%s). Now this process counts its requests alone; "
+            "several processes together may get a 429. Delete the file, or name another in sources.automatum.quota_url.",
             self.path,
             error,
         )
 
 
 def boot_id() -> str:
-    """What tells one start of this machine from another; empty where nothing does."""
+    """Identifies the current start of this machine; empty if the system does not report it."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -1,7 +1,7 @@
-"""What has been sent and who waits: the part of the quota that all processes of an application share.
+"""The state of the rate limiter, which all processes of an OAuth application share.
 
-A `LimiterState` is kept in memory, in a file or in Redis (see `stores`). Its times are those of its own clock: `now` is
-what the store's clock reads, made to run on where that clock went back.
+A store keeps it in memory, in a file or in Redis (see `stores`). Its times come from the clock of the store, corrected
+so that they never go back (see `LimiterState.now`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ FORMAT = 1
 
 
 @dataclass(slots=True)
-class Flight:
-    """A request whose answer is not here yet.
+class PendingRequest:
+    """A request without a response yet.
 
     Attributes:
-        acquired: When it was allowed.
-        from_reserve: Whether it may spend what is kept for metering.
+        acquired: Time at which it was allowed.
+        from_reserve: Whether it may use the share that is reserved for metering.
     """
 
     acquired: float
@@ -33,12 +33,12 @@ class Flight:
 
 @dataclass(slots=True)
 class Waiter:
-    """Somebody who waits for a request to be allowed.
+    """A caller in the queue for the next request.
 
     Attributes:
-        from_reserve: Whether it may spend what is kept for metering; such a one goes first.
-        since: When it came.
-        seen: When it last asked. One that no longer asks has died.
+        from_reserve: Whether it may use the share that is reserved for metering. Such a caller goes first.
+        since: Time at which it joined the queue.
+        seen: Time of its last poll. A caller that no longer polls is dropped.
     """
 
     from_reserve: bool
@@ -48,35 +48,35 @@ class Waiter:
 
 @dataclass
 class LimiterState:
-    """Requests, waiters, and what the server has said.
+    """Sent requests, the queue, and what the server has reported.
 
     Attributes:
-        general: When each settled request began to age, ascending.
-        reserved: The same for requests that may spend the reserve.
-        flying: Requests under way, by number.
-        born: Tells this tally from one that was begun anew.
-        waiting: Those who wait, by a name of their own.
-        others: Window to requests of others that the server counts there: when they leave it, and how many.
-        adopted: Window to a limit that the server named, lower than the configured one.
-        gate: Until when nobody may send.
-        gate_reason: Why.
-        smooth: How many windows are spent evenly rather than in bursts.
-        smooth_until: Until when.
+        general: Times of the responses to requests, ascending.
+        reserved: The same for requests that may use the metering reserve.
+        pending: Requests without a response, by number.
+        generation: Random number that changes when the state was lost and began anew.
+        waiting: The queue, by the name of the caller.
+        others: Window key to requests of other programs that the server counts: expiry and number.
+        server_limits: Window key to a limit that the server reported, lower than the configured limit.
+        blocked_until: Time until which no request may be sent.
+        block_reason: Reason of the block.
+        smooth: Number of windows whose requests are spread evenly instead of sent in bursts.
+        smooth_until: Time until which they are spread.
         longest: Seconds for which a request is remembered.
-        last: The latest time that was seen.
-        shift: What is added to the store's clock.
-        changed: Whether it has to be stored.
+        last: Latest time that was returned by `now`.
+        shift: Seconds added to the store's clock.
+        changed: Whether the state must be stored.
     """
 
     general: array[float] = field(default_factory=lambda: array("d"))
     reserved: array[float] = field(default_factory=lambda: array("d"))
-    flying: dict[int, Flight] = field(default_factory=dict)
-    born: int = field(default_factory=lambda: randbits(53))
+    pending: dict[int, PendingRequest] = field(default_factory=dict)
+    generation: int = field(default_factory=lambda: randbits(53))
     waiting: dict[str, Waiter] = field(default_factory=dict)
     others: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
-    adopted: dict[str, int] = field(default_factory=dict)
-    gate: float = 0.0
-    gate_reason: str = ""
+    server_limits: dict[str, int] = field(default_factory=dict)
+    blocked_until: float = 0.0
+    block_reason: str = ""
     smooth: int = 0
     smooth_until: float = 0.0
     longest: float = 0.0
@@ -85,10 +85,10 @@ class LimiterState:
     changed: bool = False
 
     def now(self, reading: float) -> float:
-        """The tally's time at a reading of the store's clock.
+        """The time of this state for a reading of the store's clock.
 
-        A clock that was set back (a Redis server's; a machine's after a restart) must not make what was sent look
-        younger than it is for ever, nor older: the time that the clock goes through twice is counted once.
+        A clock may go back, on a Redis server or after a restart of the machine. The period that the clock then repeats
+        is counted once, so that requests do not look younger or older than they are.
         """
         now = reading + self.shift
         if now < self.last:
@@ -97,55 +97,55 @@ class LimiterState:
         self.last = now
         return now
 
-    def elapse(self, reading: float, seconds: float) -> None:
-        """Take up a clock that started anew: since the latest time so many seconds have passed."""
+    def resume_clock(self, reading: float, seconds: float) -> None:
+        """Continue on a clock that was restarted, `seconds` after the latest time."""
         self.last += max(0.0, seconds)
         self.shift = self.last - reading
 
-    def allow(self, now: float, from_reserve: bool) -> int:
-        """Let a request through; returns its number, which no other tally has given."""
+    def add_request(self, now: float, from_reserve: bool) -> int:
+        """Add an allowed request and return its number, which is unique among all states."""
         number = randbits(53) | 1
-        self.flying[number] = Flight(now, from_reserve)
+        self.pending[number] = PendingRequest(now, from_reserve)
         self.changed = True
         return number
 
-    def join(self, other: LimiterState) -> None:
-        """Take in what another tally of the same application knows: one was lost, and begun anew by who knew less."""
+    def merge(self, other: LimiterState) -> None:
+        """Merge another state of the application, after the store lost the state and a process began it anew."""
         for name in ("general", "reserved"):
-            # What both know has the same time in both; two of one time in either are two.
+            # A request that both states know has the same time in both.
             times = Counter(getattr(self, name)) | Counter(getattr(other, name))
             setattr(self, name, array("d", sorted(times.elements())))
-        self.flying |= other.flying
-        for key, limit in other.adopted.items():
-            self.adopted[key] = min(limit, self.adopted.get(key, limit))
+        self.pending |= other.pending
+        for key, limit in other.server_limits.items():
+            self.server_limits[key] = min(limit, self.server_limits.get(key, limit))
         for key, entries in other.others.items():
             self.others[key] = sorted({*self.others.get(key, ()), *entries})
-        if other.gate > self.gate:
-            self.gate, self.gate_reason = other.gate, other.gate_reason
+        if other.blocked_until > self.blocked_until:
+            self.blocked_until, self.block_reason = other.blocked_until, other.block_reason
         if other.smooth_until > self.smooth_until:
             self.smooth, self.smooth_until = max(self.smooth, other.smooth), other.smooth_until
         self.changed = True
 
     def record_response(self, number: int, now: float) -> None:
-        """The answer to a request is here: from now on it ages."""
-        flight = self.flying.pop(number, None)
-        if flight is not None:
-            insort(self.reserved if flight.from_reserve else self.general, now)
+        """Record that the response to a request is here. The request ages from now on."""
+        request = self.pending.pop(number, None)
+        if request is not None:
+            insort(self.reserved if request.from_reserve else self.general, now)
             self.changed = True
 
-    def began(self, now: float, in_flight: float, *, reserved: bool) -> list[float]:
-        """When each request under way began to age, or would if its answer came now; see `windows`.
+    def pending_since(self, now: float, in_flight: float, *, reserved: bool) -> list[float]:
+        """Times from which the pending requests count: now, or earlier for a request whose process died (`windows`).
 
-        One of which nobody says what became of it (its process has died) was sent long before `in_flight` was over.
+        A request without a response for `in_flight` seconds was certainly sent before they were over.
         """
-        flights = self.flying.values()
-        return [min(now, one.acquired + in_flight) for one in flights if reserved or not one.from_reserve]
+        requests = self.pending.values()
+        return [min(now, one.acquired + in_flight) for one in requests if reserved or not one.from_reserve]
 
-    def forget(self, now: float, in_flight: float) -> None:
-        """Drop what no window looks at any more."""
+    def prune(self, now: float, in_flight: float) -> None:
+        """Drop the requests that no window counts any more."""
         over = now - in_flight - self.longest
-        for number in [one for one, flight in self.flying.items() if flight.acquired <= over]:
-            del self.flying[number]
+        for number in [one for one, request in self.pending.items() if request.acquired <= over]:
+            del self.pending[number]
         for times in (self.general, self.reserved):
             gone = bisect_right(times, now - self.longest)
             if gone:
@@ -158,16 +158,16 @@ class LimiterState:
                 del self.others[key]
 
     def dumps(self) -> bytes:
-        """As bytes."""
+        """Serialize. The keys are part of the stored format."""
         rest = {
             "format": FORMAT,
             "sizes": [len(self.general), len(self.reserved)],
-            "flying": [[number, one.acquired, one.from_reserve] for number, one in self.flying.items()],
-            "born": self.born,
+            "flying": [[number, one.acquired, one.from_reserve] for number, one in self.pending.items()],
+            "born": self.generation,
             "waiting": [[name, one.from_reserve, one.since, one.seen] for name, one in self.waiting.items()],
             "others": self.others,
-            "adopted": self.adopted,
-            "gate": [self.gate, self.gate_reason],
+            "adopted": self.server_limits,
+            "gate": [self.blocked_until, self.block_reason],
             "smooth": [self.smooth, self.smooth_until],
             "clock": [self.longest, self.last, self.shift],
         }
@@ -175,31 +175,31 @@ class LimiterState:
 
     @classmethod
     def loads(cls, stored: bytes) -> LimiterState:
-        """From bytes.
+        """Deserialize.
 
         Raises:
-            ValueError: They are not those of a tally, or those of a later version.
+            ValueError: The bytes are not a state, or a state of another version.
         """
         head, _, times = stored.partition(b"\n")
         rest: Any = orjson.loads(head)
         if not isinstance(rest, dict) or rest.get("format") != FORMAT:
-            raise ValueError("it is not a tally, or one of another version of this program")
+            raise ValueError("it is not the state of a rate limiter, or the state of another version")
         try:
             general, reserved = rest["sizes"]
             if len(times) != 8 * (general + reserved):
                 raise ValueError("it is cut short")
-            tally = cls(
+            state = cls(
                 array("d", times[: 8 * general]),
                 array("d", times[8 * general :]),
-                {number: Flight(acquired, reserve) for number, acquired, reserve in rest["flying"]},
+                {number: PendingRequest(acquired, reserve) for number, acquired, reserve in rest["flying"]},
                 rest["born"],
                 {name: Waiter(reserve, since, seen) for name, reserve, since, seen in rest["waiting"]},
                 {key: [(leave, count) for leave, count in entries] for key, entries in rest["others"].items()},
                 rest["adopted"],
             )
-            tally.gate, tally.gate_reason = rest["gate"]
-            tally.smooth, tally.smooth_until = rest["smooth"]
-            tally.longest, tally.last, tally.shift = rest["clock"]
+            state.blocked_until, state.block_reason = rest["gate"]
+            state.smooth, state.smooth_until = rest["smooth"]
+            state.longest, state.last, state.shift = rest["clock"]
         except (KeyError, TypeError) as error:
             raise ValueError(f"it lacks {error}") from None
-        return tally
+        return state

@@ -1,4 +1,4 @@
-"""Where a tally lives: what every store does, and the one in memory."""
+"""The interface of the stores of the limiter's state, and the store in memory."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from .state import LimiterState
 
 T = TypeVar("T")
 Work = Callable[[LimiterState, float], T]
-"""Something done to a tally at a time of its clock. It may be done again on a newer tally, so it does nothing else."""
+"""Changes the state at a time. A store may call it again on a newer state, so it has no other effect."""
 
 
-class Shared:
-    """What a store does when its process forks: it waits for the change at hand, and lets go of its file.
+class ForkSafe:
+    """Base class of the stores. It makes a fork of the process safe: it waits for a running change and disconnects.
 
-    In the child, nobody would ever open a lock that a thread of the parent holds. And a child of SQLite's takes its
-    parent's locks on the file for its own, so that what it writes is lost when the parent closes the file.
+    A lock that another thread holds at the fork stays locked in the child for ever. And a SQLite connection must not
+    cross a fork: the child would share the parent's file locks, and its writes would be lost.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        _shared.add(self)
+        _instances.add(self)
 
-    def let_go(self) -> None:
-        """Close what must not be open in two processes; called with the lock held."""
+    def disconnect(self) -> None:
+        """Close what two processes must not share. The caller holds the lock."""
 
 
-_shared: WeakSet[Shared] = WeakSet()
+_instances: WeakSet[ForkSafe] = WeakSet()
 _forking = threading.Lock()
-_held: list[threading.Lock] = []
+_locks: list[threading.Lock] = []
 
 
 def _before_fork() -> None:
     _forking.acquire()
-    for one in list(_shared):
+    for one in list(_instances):
         one._lock.acquire()
-        _held.append(one._lock)
-        one.let_go()
+        _locks.append(one._lock)
+        one.disconnect()
 
 
 def _after_fork() -> None:
-    while _held:
-        _held.pop().release()
+    while _locks:
+        _locks.pop().release()
     _forking.release()
 
 
@@ -55,36 +55,36 @@ if hasattr(os, "register_at_fork"):
 
 
 class Store(Protocol):
-    """Keeps one tally for all that share an application."""
+    """Keeps one state for all processes of an OAuth application."""
 
     def change(self, work: Work[T]) -> T:
-        """Do something to the tally, as if nobody else were there.
+        """Change the state atomically and return the result of `work`.
 
         Raises:
-            QuotaUnreachable: The tally can neither be had nor done without.
+            QuotaUnreachable: The server that keeps the state does not answer.
         """
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
 
 
-class MemoryStore(Shared):
-    """For one process. Safe to share between threads.
+class MemoryStore(ForkSafe):
+    """A store for one process. Thread-safe.
 
     Args:
-        clock: Time; readings are monotonic, so that setting the machine's clock changes nothing.
-        tally: What is known already.
+        clock: Time. The store uses the monotonic clock, which does not change when the machine's clock is set.
+        state: Initial state.
     """
 
-    def __init__(self, clock: Clock, tally: LimiterState | None = None) -> None:
+    def __init__(self, clock: Clock, state: LimiterState | None = None) -> None:
         super().__init__()
         self._clock = clock
-        self._tally = tally or LimiterState()
+        self._state = state or LimiterState()
 
     def change(self, work: Work[T]) -> T:
         """See `Store.change`."""
         with self._lock:
-            return work(self._tally, self._tally.now(self._clock.monotonic()))
+            return work(self._state, self._state.now(self._clock.monotonic()))
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -1,9 +1,9 @@
-"""The vendor's windows, and whether they allow one more request (I4).
+"""The windows of the rate limits, and whether they allow one more request (I4).
 
-The vendor does not say whether its windows are fixed or sliding, nor when within a request it counts. So the log is
-sliding, and an entry is as young as it can possibly be: while a request is in flight it counts as sent now; when its
-answer is here, it gets the time of the answer. The server counted it no later than that, so at most N entries younger
-than W here means at most N counted there within any stretch of W, fixed window or sliding, whatever the latency.
+The vendor does not document whether its windows are fixed or sliding, nor at which moment of a request it counts. So
+the log is sliding and assumes the latest possible moment: a pending request counts as sent now, and a request with a
+response counts from the time of the response. The server has counted it by then. At most N entries younger than W
+seconds in this log therefore mean at most N requests that the server counts in any W seconds, whatever the latency.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from .forecast import Lane, finish, keeps_up
 from .state import LimiterState, Waiter
 
 IN_FLIGHT = 60.0
-"""Seconds; twice the default request timeout. A ticket that nobody settles (a crash) counts as sent until then."""
+"""Seconds, twice the default timeout, for which a request without a recorded response (a crash) counts as sent now."""
 STALE = 3.0
-"""Seconds after which a waiter that has not asked again has died: three times the pause between two questions."""
-REMEMBERED = 24
-"""Longest windows (a day, of the vendor's) for which it is remembered that the server does not take bursts."""
+"""Seconds after which a caller that no longer polls leaves the queue: three times the interval of the polls."""
+BURST_MEMORY = 24
+"""Lengths of the longest window (for the vendor's, a day) for which requests are spread after a refused burst."""
 ORGANIZATION_HOLD = 60.0
-"""Seconds for which what an answer says about the organization is believed: no header tells when its window resets."""
+"""Seconds for which the headers about the organization apply, because no header reports the reset of its window."""
 _PERIODS = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}
 
 Entries = list[tuple[float, int]]
-"""When requests stop counting in a window, ascending, and how many do so then."""
+"""Times at which requests stop counting in a window, ascending, and the number of requests for each."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """So many requests in so many seconds.
+    """A rate limit: a number of requests in a number of seconds.
 
     Attributes:
         scope: `application` or `organization`.
         limit: Requests.
-        seconds: Length.
+        seconds: Length of the window.
     """
 
     scope: str
@@ -49,48 +49,47 @@ class Window:
 
     @property
     def key(self) -> str:
-        """What it is called in a tally, whatever its limit."""
+        """Name in the state, independent of the limit."""
         return f"{self.scope} {self.seconds:g}"
 
     @property
     def span(self) -> float:
-        """Seconds for which an entry counts: the window and a guard.
+        """Seconds for which a request counts: the length of the window plus a guard.
 
-        The guard covers what the reasoning above takes for granted: that both clocks tick alike and finely. NTP slews
-        a clock by 0.05 % at most, 1.8 s an hour; 5 ms keep short windows off the tick of a coarse clock. What less
-        would do, and what more would cost, is shown by `benchmarks/guards.py`.
+        The guard covers differences between the two clocks. NTP slews a clock by 0.05 % at most, which is 1.8 s an
+        hour; 5 ms cover the resolution of a coarse clock. `benchmarks/guards.py` measures smaller and larger guards.
         """
         return self.seconds + min(2.0, max(0.005, 0.005 * self.seconds))
 
     def capped(self, limit: int | None) -> Window:
-        """The same with a lower limit."""
+        """This window with a limit that the server reported, if it is lower."""
         return self if limit is None or limit >= self.limit else Window(self.scope, limit, self.seconds)
 
     def even(self) -> Window:
-        """A window that spreads this one's requests evenly.
+        """A window that spreads the requests of this one evenly: one request in every W / (N - 1) seconds.
 
-        With one request in every W / (N - 1) also those servers never count more than N that estimate a sliding window
-        from the counts of two fixed ones, or that let a bucket run dry: both refuse bursts that the limit allows.
+        At that rate no server counts more than N, even if it estimates a sliding window from two fixed windows, or uses
+        a token bucket. Both refuse bursts that the limit allows.
         """
         return Window(self.scope, 1, self.seconds / (self.limit - 1) if self.limit > 1 else 2 * self.seconds)
 
     def unreserved(self, share: float) -> int:
-        """Requests that others than metering may send; at least one."""
+        """Requests outside the share that is reserved for metering; at least one."""
         return max(1, self.limit - math.ceil(share * self.limit)) if share else self.limit
 
     def __str__(self) -> str:
-        """Its name for people."""
+        """Name for messages."""
         period = _PERIODS.get(self.seconds, f"{self.seconds:g} seconds")
         return f"{self.scope}: {self.limit} requests per {period}"
 
 
 class Windows:
-    """All windows of an application, applied to a tally.
+    """All windows of an OAuth application. The methods apply them to a state.
 
     Args:
-        application: Windows of the OAuth application: pairs of requests and seconds.
-        organization: Windows of the organization.
-        in_flight: Seconds after which a ticket that was not settled begins to age.
+        application: Rate limits of the OAuth application: pairs of requests and seconds.
+        organization: Rate limits of the organization.
+        in_flight: Seconds after which a request without a recorded response begins to age.
     """
 
     def __init__(self, application: Limits, organization: Limits, in_flight: float) -> None:
@@ -100,88 +99,88 @@ class Windows:
         self._configured = (*self.application, *self.organization)
         self._longest = max((window.span for window in self._configured), default=0.0)
 
-    def take_up(self, tally: LimiterState, now: float) -> None:
-        """Bring a tally up to date before it is looked at."""
-        tally.longest = max(tally.longest, self._longest)
-        tally.forget(now, self.in_flight)
+    def refresh(self, state: LimiterState, now: float) -> None:
+        """Drop expired requests from the state, before any other method reads it."""
+        state.longest = max(state.longest, self._longest)
+        state.prune(now, self.in_flight)
 
-    def inforce(self, tally: LimiterState, now: float) -> list[Window]:
-        """The windows as they are now: with the limits that the server named, spread evenly where it wants that."""
-        windows = [window.capped(tally.adopted.get(window.key)) for window in self._configured]
-        if tally.smooth and now < tally.smooth_until:
-            shortest = sorted(windows[: len(self.application)], key=lambda one: one.seconds)
-            windows += [window.even() for window in shortest[: tally.smooth]]
+    def active(self, state: LimiterState, now: float) -> list[Window]:
+        """The windows that apply now: with limits that the server reported, spread evenly after a refused burst."""
+        windows = [window.capped(state.server_limits.get(window.key)) for window in self._configured]
+        if state.smooth and now < state.smooth_until:
+            shortest = sorted(windows[: len(self.application)], key=lambda window: window.seconds)
+            windows += [window.even() for window in shortest[: state.smooth]]
         return windows
 
     def ask(
-        self, tally: LimiterState, now: float, name: str, from_reserve: bool, share: float
+        self, state: LimiterState, now: float, name: str, from_reserve: bool, share: float
     ) -> tuple[int, float, str]:
-        """Allow a request, or put whoever asks into the queue.
+        """Allow a request, or add the caller to the queue.
 
         Args:
-            tally: What has been sent, up to date.
-            now: The tally's time.
-            name: Who asks; the same name each time.
-            from_reserve: Whether it may spend what is kept for metering.
-            share: The share that is kept for metering.
+            state: The refreshed state.
+            now: Time of the state.
+            name: Name of the caller, the same for each poll.
+            from_reserve: Whether the request may use the share that is reserved for metering.
+            share: The share that is reserved for metering.
 
         Returns:
-            The number of the request; or 0, the seconds until it could be allowed, and what stands in its way.
+            The number of the request; or 0, the seconds until it could be allowed, and the reason of the wait.
         """
-        for other in [one for one, waiter in tally.waiting.items() if waiter.seen + STALE <= now]:
-            del tally.waiting[other]
-        own = tally.waiting.get(name) or Waiter(from_reserve, now, now)
-        place = (not own.from_reserve, own.since, name)
-        ahead = [one for other, one in tally.waiting.items() if (not one.from_reserve, one.since, other) < place]
-        wait, reason = self._blocked(tally, now, from_reserve, share, ahead)
-        tally.changed = True
+        for other in [key for key, waiter in state.waiting.items() if waiter.seen + STALE <= now]:
+            del state.waiting[other]
+        own = state.waiting.get(name) or Waiter(from_reserve, now, now)
+        rank = (not own.from_reserve, own.since, name)
+        ahead = [one for other, one in state.waiting.items() if (not one.from_reserve, one.since, other) < rank]
+        wait, reason = self._wait_time(state, now, from_reserve, share, ahead)
+        state.changed = True
         if wait > 0:
             own.seen = now
-            tally.waiting[name] = own
+            state.waiting[name] = own
             return 0, wait, reason
-        tally.waiting.pop(name, None)
-        return tally.allow(now, from_reserve), 0.0, ""
+        state.waiting.pop(name, None)
+        return state.add_request(now, from_reserve), 0.0, ""
 
-    def forecast(self, tally: LimiterState, now: float, count: int, share: float, each: float) -> float:
-        """Seconds until so many further requests, one after the other, have their answers.
+    def forecast(self, state: LimiterState, now: float, count: int, share: float, each: float) -> float:
+        """Seconds until a number of further requests, one after the other, have their responses.
 
         Args:
-            tally: What has been sent, up to date.
-            now: The tally's time.
-            count: Requests.
-            share: The share that is kept for metering.
-            each: Seconds that an answer takes.
+            state: The refreshed state.
+            now: Time of the state.
+            count: Number of requests.
+            share: The share that is reserved for metering.
+            each: Seconds that a response takes.
         """
         lanes = []
-        for window in self.inforce(tally, now):
-            everything = _expanded(self._entries(tally, window, now, reserved=True))
+        for window in self.active(state, now):
+            everything = _expanded(self._entries(state, window, now, reserved=True))
             lanes.append(Lane(window.limit, window.span, everything))
             if share:
-                general = _expanded(self._entries(tally, window, now, reserved=False))
+                general = _expanded(self._entries(state, window, now, reserved=False))
                 lanes.append(Lane(window.unreserved(share), window.span, general))
-        start = max(now, tally.gate)
+        start = max(now, state.blocked_until)
         return finish(lanes, start, count, each) - now if count > 0 else 0.0
 
-    def keep_up(self, tally: LimiterState, now: float, count: int, share: float, each: float, every: float) -> bool:
-        """Whether a run of so many requests, started every so many seconds, has an end before the next begins.
+    def keep_up(self, state: LimiterState, now: float, count: int, share: float, each: float, every: float) -> bool:
+        """Whether each run of a schedule ends before the next run starts.
 
         Args:
-            tally: For the limits that are in force.
-            now: The tally's time.
+            state: State with the limits that the server reported.
+            now: Time of the state.
             count: Requests of one run.
-            share: The share that is kept for metering.
-            each: Seconds that an answer takes.
-            every: Seconds from start to start.
+            share: The share that is reserved for metering.
+            each: Seconds that a response takes.
+            every: Seconds between the starts of two runs.
         """
-        lanes = [Lane(window.unreserved(share), window.span) for window in self.inforce(tally, now)]
+        lanes = [Lane(window.unreserved(share), window.span) for window in self.active(state, now)]
         return keeps_up(lanes, count, each, every)
 
-    def usage(self, tally: LimiterState, now: float, share: float) -> list[dict[str, Any]]:
+    def usage(self, state: LimiterState, now: float, share: float) -> list[dict[str, Any]]:
         """For each window: `window`, `scope`, `limit`, `seconds`, `used`, `reserved`, `free_in` (seconds)."""
-        gate = max(0.0, tally.gate - now)
+        block = max(0.0, state.blocked_until - now)
         rows = []
-        for window in self.inforce(tally, now)[: len(self._configured)]:
-            entries = self._entries(tally, window, now, reserved=True)
+        for window in self.active(state, now)[: len(self._configured)]:
+            entries = self._entries(state, window, now, reserved=True)
             rows.append(
                 {
                     "window": str(window),
@@ -190,124 +189,124 @@ class Windows:
                     "seconds": window.seconds,
                     "used": sum(count for _, count in entries),
                     "reserved": window.limit - window.unreserved(share),
-                    "free_in": max(gate, _room_in(entries, window, window.limit, 1, now)),
+                    "free_in": max(block, _wait_until_free(entries, window, window.limit, 1, now)),
                 }
             )
         return rows
 
-    def learn(
-        self, tally: LimiterState, now: float, window: Window, limit: int | None, left: int | None, resets: float | None
+    def apply_headers(
+        self, state: LimiterState, now: float, window: Window, limit: int | None, left: int | None, resets: float | None
     ) -> None:
-        """Believe an answer that says less is left than we thought: others use the same quota.
+        """Apply the headers of a response that report fewer requests left than this side counted.
 
-        What others used is entered as if it happened now, unless the answer tells when the server forgets it. What is
-        said of the organization is believed for a while only, as every answer says it anew.
+        The difference are requests of other programs. They count from now on, or until the reported reset. The headers
+        about the organization apply for a short time only, because every response reports them again.
 
         Args:
-            tally: What has been sent, up to date.
-            now: The tally's time.
-            window: The one that it is about, as configured.
-            limit: Its limit, as the server says.
-            left: Requests left in it, as the server says.
-            resets: Seconds until the server forgets.
+            state: The refreshed state.
+            now: Time of the state.
+            window: The window that the headers describe, as configured.
+            limit: Its limit according to the server.
+            left: Requests left in it according to the server.
+            resets: Seconds until the server resets it.
         """
         if limit:
-            adopted = limit if limit < window.limit else None
-            if tally.adopted.get(window.key) != adopted:
-                tally.changed = True
-                if adopted is None:
-                    del tally.adopted[window.key]
+            lower = limit if limit < window.limit else None
+            if state.server_limits.get(window.key) != lower:
+                state.changed = True
+                if lower is None:
+                    del state.server_limits[window.key]
                 else:
-                    tally.adopted[window.key] = adopted
-        window = window.capped(tally.adopted.get(window.key))
+                    state.server_limits[window.key] = lower
+        window = window.capped(state.server_limits.get(window.key))
         if left is None:
             return
         guard = window.span - window.seconds
         if window.scope == "organization":
-            forgotten = min(ORGANIZATION_HOLD, window.seconds)
+            expires_in = min(ORGANIZATION_HOLD, window.seconds)
         else:
-            forgotten = min(window.span, math.inf if resets is None else resets + guard)
-        used = sum(count for _, count in self._entries(tally, window, now, reserved=True))
-        unknown = window.limit - used - left
-        if unknown > 0:
-            tally.others[window.key] = sorted([*tally.others.get(window.key, ()), (now + forgotten, unknown)])
-            tally.changed = True
+            expires_in = min(window.span, math.inf if resets is None else resets + guard)
+        used = sum(count for _, count in self._entries(state, window, now, reserved=True))
+        foreign = window.limit - used - left
+        if foreign > 0:
+            state.others[window.key] = sorted([*state.others.get(window.key, ()), (now + expires_in, foreign)])
+            state.changed = True
         if left == 0 and (resets is not None or window.scope == "organization"):
-            gate = ORGANIZATION_HOLD if resets is None else resets + guard
-            self.close(tally, now + gate, f"the API says that the quota of the {window} is used up")
+            seconds = ORGANIZATION_HOLD if resets is None else resets + guard
+            self.block(state, now + seconds, f"the API says that the quota of the {window} is used up")
 
-    def close(self, tally: LimiterState, until: float, reason: str) -> None:
-        """Let nobody send until then."""
-        if until > tally.gate:
-            tally.gate, tally.gate_reason, tally.changed = until, reason, True
+    def block(self, state: LimiterState, until: float, reason: str) -> None:
+        """Block all requests until a time."""
+        if until > state.blocked_until:
+            state.blocked_until, state.block_reason, state.changed = until, reason, True
 
-    def spread(self, tally: LimiterState, now: float) -> None:
-        """A 429 came although every window had room: the server refuses bursts. Spend one more window evenly.
+    def smooth_bursts(self, state: LimiterState, now: float) -> None:
+        """Spread the requests of one more window evenly, after a 429 although no window was exhausted.
 
-        Only if the gate is open: a 429 that comes while it is closed was sent before and says nothing new.
+        A 429 during a block has no effect: its request was sent before the block.
         """
-        if tally.gate <= now:
-            level = tally.smooth if now < tally.smooth_until else 0
-            tally.smooth = min(level + 1, len(self.application))
-            tally.smooth_until, tally.changed = now + REMEMBERED * self._longest, True
+        if state.blocked_until <= now:
+            level = state.smooth if now < state.smooth_until else 0
+            state.smooth = min(level + 1, len(self.application))
+            state.smooth_until, state.changed = now + BURST_MEMORY * self._longest, True
 
-    def _blocked(
-        self, tally: LimiterState, now: float, from_reserve: bool, share: float, ahead: list[Waiter]
+    def _wait_time(
+        self, state: LimiterState, now: float, from_reserve: bool, share: float, ahead: list[Waiter]
     ) -> tuple[float, str]:
-        """Seconds until there is room for one more behind those ahead, and what stands in the way."""
-        wait, reason = tally.gate - now, tally.gate_reason
+        """Seconds until the windows allow one more request after the queue ahead, and the reason of the wait."""
+        wait, reason = state.blocked_until - now, state.block_reason
         places = 1 + len(ahead)
         general_places = 1 + sum(not one.from_reserve for one in ahead)
-        for window in self.inforce(tally, now):
-            until = self._until(tally, window, now, window.limit, places, True)
+        for window in self.active(state, now):
+            until = self._wait_for_window(state, window, now, window.limit, places, True)
             why = f"quota of the {window} is used up"
             if share and not from_reserve:
                 kept = window.unreserved(share)
-                below = self._until(tally, window, now, kept, general_places, False)
+                below = self._wait_for_window(state, window, now, kept, general_places, False)
                 if below > until:
-                    until, why = (
-                        below,
-                        f"quota of the {window} is used up, but for {window.limit - kept} kept for metering",
-                    )
+                    until = below
+                    why = f"quota of the {window} is used up, but for {window.limit - kept} kept for metering"
             if until > max(0.0, wait):
                 wait, reason = until, why
         return wait, reason
 
-    def _until(self, tally: LimiterState, window: Window, now: float, limit: int, places: int, reserved: bool) -> float:
+    def _wait_for_window(
+        self, state: LimiterState, window: Window, now: float, limit: int, places: int, reserved: bool
+    ) -> float:
         since = now - window.span
-        used = len(tally.general) - bisect_right(tally.general, since)
+        used = len(state.general) - bisect_right(state.general, since)
         if reserved:
-            used += len(tally.reserved) - bisect_right(tally.reserved, since)
-            used += sum(count for leave, count in tally.others.get(window.key, ()) if leave > now)
-        used += sum(began > since for began in tally.began(now, self.in_flight, reserved=reserved))
+            used += len(state.reserved) - bisect_right(state.reserved, since)
+            used += sum(count for expiry, count in state.others.get(window.key, ()) if expiry > now)
+        used += sum(time > since for time in state.pending_since(now, self.in_flight, reserved=reserved))
         if used + places <= limit:
             return 0.0
-        return _room_in(self._entries(tally, window, now, reserved), window, limit, places, now)
+        return _wait_until_free(self._entries(state, window, now, reserved), window, limit, places, now)
 
-    def _entries(self, tally: LimiterState, window: Window, now: float, reserved: bool) -> Entries:
-        """What counts in a window; with what may spend the reserve and what others sent, or without."""
+    def _entries(self, state: LimiterState, window: Window, now: float, reserved: bool) -> Entries:
+        """The requests that count in a window. `reserved` includes metering requests and those of other programs."""
         span, since = window.span, now - window.span
-        flights = sorted(one for one in tally.began(now, self.in_flight, reserved=reserved) if one > since)
-        logs: list[Iterable[float]] = [tally.general[bisect_right(tally.general, since) :], flights]
+        pending = sorted(time for time in state.pending_since(now, self.in_flight, reserved=reserved) if time > since)
+        logs: list[Iterable[float]] = [state.general[bisect_right(state.general, since) :], pending]
         if reserved:
-            logs.append(tally.reserved[bisect_right(tally.reserved, since) :])
+            logs.append(state.reserved[bisect_right(state.reserved, since) :])
         times: Iterator[tuple[float, int]] = ((time + span, 1) for time in heapq.merge(*logs))
-        others = [entry for entry in tally.others.get(window.key, ()) if entry[0] > now] if reserved else []
+        others = [entry for entry in state.others.get(window.key, ()) if entry[0] > now] if reserved else []
         return [*heapq.merge(times, others)]
 
 
-def _room_in(entries: Entries, window: Window, limit: int, places: int, now: float) -> float:
-    """Seconds until so many more requests could have been sent."""
+def _wait_until_free(entries: Entries, window: Window, limit: int, places: int, now: float) -> float:
+    """Seconds until a window has `places` free requests."""
     surplus = sum(count for _, count in entries) + places - limit
     if surplus <= 0:
         return 0.0
-    for leave, count in entries:
+    for expiry, count in entries:
         surplus -= count
         if surplus <= 0:
-            return leave - now
-    # More wait than the window holds: whole windows pass before it is this one's turn.
+            return expiry - now
+    # The queue is longer than the limit, so whole windows pass first.
     return window.span * math.ceil(surplus / limit) + (entries[-1][0] - now if entries else 0.0)
 
 
 def _expanded(entries: Entries) -> list[float]:
-    return [leave for leave, count in entries for _ in range(count)]
+    return [expiry for expiry, count in entries for _ in range(count)]

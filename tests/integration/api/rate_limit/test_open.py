@@ -129,7 +129,7 @@ def test_a_server_whose_url_makes_no_sense_is_refused_with_the_key(build, url):
 
 def test_a_server_without_the_package_for_it_is_refused_with_the_command(build, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "redis", None)
-    with pytest.raises(ConfigurationError, match="the package for it is not there") as caught:
+    with pytest.raises(ConfigurationError, match="the package redis is not installed") as caught:
         build("redis://host:6379/0")
     assert "[redis]" in caught.value.next_step
 

@@ -7,9 +7,9 @@ import pytest
 
 from automatum.api.rate_limit import RateLimiter
 from automatum.api.rate_limit import redis as ours
-from automatum.api.rate_limit.redis import PATIENCE, RedisStore
+from automatum.api.rate_limit.redis import RETRY_SECONDS, RedisStore
 from automatum.api.rate_limit.state import FORMAT
-from automatum.api.rate_limit.windows import REMEMBERED
+from automatum.api.rate_limit.windows import BURST_MEMORY
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock
 from automatum.core.errors import EXIT_UNREACHABLE, AutomatumError, QuotaExhausted, QuotaUnreachable
@@ -98,16 +98,16 @@ def test_two_who_bring_a_lost_key_back_at_once_lose_nothing(build, valkey, clock
     spend(one, budget, 5)
     valkey.client.flushall()
     clock.advance(0.001)
-    swapped = one._store._swapped
+    swapped = one._store._save
 
     def late():
-        one._store._swapped = swapped
+        one._store._save = swapped
         clock.advance(0.001)
         spend(other, budget)
         clock.advance(0.001)
         return swapped()
 
-    one._store._swapped = late
+    one._store._save = late
     spend(one, budget)
     assert used(one) == used(other) == [8, 8]
 
@@ -116,7 +116,7 @@ def test_that_the_server_takes_no_bursts_outlives_a_lost_key_and_idle_hours(buil
     one = build(valkey.url, VENDOR_LIKE)
     one.block(1, "429", headers={})
     (key,) = valkey.client.keys()
-    assert valkey.client.pttl(key) / 1000 >= REMEMBERED * 3600
+    assert valkey.client.pttl(key) / 1000 >= BURST_MEMORY * 3600
     clock.advance(2)
     valkey.client.flushall()
     spend(build(valkey.url, VENDOR_LIKE), budget)
@@ -149,7 +149,7 @@ def test_a_server_that_is_down_is_waited_for_no_longer_than_patience(build, cloc
     limiter = build(f"redis://127.0.0.1:{closed_port()}/0")
     with pytest.raises(QuotaUnreachable, match="does not answer") as caught:
         limiter.acquire(None, budget)
-    assert PATIENCE <= clock.slept <= PATIENCE + 1
+    assert RETRY_SECONDS <= clock.slept <= RETRY_SECONDS + 1
     assert caught.value.exit_code == EXIT_UNREACHABLE
     assert "Start it" in caught.value.next_step
     assert "sources.automatum.quota_url" in caught.value.next_step
@@ -179,7 +179,7 @@ def test_a_server_that_comes_back_in_time_is_used(build, clock, budget):
 
 def test_a_server_that_says_nothing_is_not_waited_for_for_ever(build, relay, budget, clock, monkeypatch):
     monkeypatch.setattr(ours, "TIMEOUT", 0.02)
-    monkeypatch.setattr(ours, "PATIENCE", 0.5)
+    monkeypatch.setattr(ours, "RETRY_SECONDS", 0.5)
     limiter = build(f"redis://127.0.0.1:{relay.port}/0")
     spend(limiter, budget)
     relay.silent = True

@@ -12,7 +12,7 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from automatum.api.rate_limit import RateLimiter
-from automatum.api.rate_limit.windows import REMEMBERED, Window
+from automatum.api.rate_limit.windows import BURST_MEMORY, Window
 from automatum.config.settings import APPLICATION_LIMITS
 from automatum.core.budget import Budget
 from tests.support.clocks import FakeClock
@@ -154,7 +154,7 @@ def test_the_vendors_two_windows_cost_one_refusal_each_at_most(kind, phase, burs
 
 SMALL = ((4, 60.0), (10, 3600.0))
 EVEN, EVENER = (Window("application", 1, seconds / (limit - 1)).span for limit, seconds in SMALL)
-DAY = REMEMBERED * Window("application", *SMALL[1]).span
+DAY = BURST_MEMORY * Window("application", *SMALL[1]).span
 GATE = 1.0
 
 
