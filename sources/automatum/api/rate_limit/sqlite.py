@@ -160,7 +160,7 @@ class SqliteStore(ForkSafe):
                 connection.close()
         logger.warning(
             "The file %s, which counts requests, cannot be used (%s). Now this process counts its requests alone; "
-            "several processes together may get a 429. Delete the file, or name another in sources.automatum.quota_url.",
+            "several processes together may get a 429. Delete it, or name another in sources.automatum.quota_url.",
             self.path,
             error,
         )

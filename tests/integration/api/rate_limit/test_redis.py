@@ -145,13 +145,13 @@ def test_a_tally_that_cannot_be_read_is_not_overwritten(build, valkey, budget, b
 # ---- a server that does not answer
 
 
-def test_a_server_that_is_down_is_waited_for_no_longer_than_patience(build, clock, budget):
+def test_a_server_that_is_down_is_retried_for_a_bounded_time(build, clock, budget):
     limiter = build(f"redis://127.0.0.1:{closed_port()}/0")
     with pytest.raises(QuotaUnreachable, match="does not answer") as caught:
         limiter.acquire(None, budget)
     assert RETRY_SECONDS <= clock.slept <= RETRY_SECONDS + 1
     assert caught.value.exit_code == EXIT_UNREACHABLE
-    assert "Start it" in caught.value.next_step
+    assert "Start the server" in caught.value.next_step
     assert "sources.automatum.quota_url" in caught.value.next_step
 
 
