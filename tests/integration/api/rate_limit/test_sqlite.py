@@ -41,7 +41,7 @@ def test_a_file_that_is_no_database_is_done_without(path, open_one, budget, capl
     path.write_bytes(content)
     said = is_done_without(open_one(), budget, caplog)
     assert str(path) in said
-    assert "Delete the file" in said
+    assert "Delete it" in said
     assert path.read_bytes() == content, "it may be somebody else's"
 
 

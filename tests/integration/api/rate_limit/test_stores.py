@@ -88,7 +88,7 @@ def test_state_and_forecast_change_nothing_and_are_the_same_for_all(shop, budget
     one, other = shop.limiter(), shop.limiter()
     spend(one, budget, 2)
     for _ in range(3):
-        assert one.state() == other.state()
+        assert one.window_usage() == other.window_usage()
         assert one.wait_for(4) == other.wait_for(4) == pytest.approx(MINUTE, abs=0.01)
     assert other.wait_for(1) == 0
     assert used(one) == [2, 2]
@@ -117,9 +117,9 @@ def test_a_gate_is_seen_by_all(shop, budget, clock):
 def test_an_adopted_limit_is_seen_by_all_and_given_up_by_all(shop, clock):
     one, other = shop.limiter(((50, 60.0), (1000, 3600.0))), shop.limiter(((50, 60.0), (1000, 3600.0)))
     one.observe({"X-RateLimit-Limit": "200"}, clock.time())
-    assert [window["limit"] for window in other.state()][:2] == [50, 200]
+    assert [window["limit"] for window in other.window_usage()][:2] == [50, 200]
     other.observe({"X-RateLimit-Limit": "1000"}, clock.time())
-    assert [window["limit"] for window in one.state()][:2] == [50, 1000]
+    assert [window["limit"] for window in one.window_usage()][:2] == [50, 1000]
 
 
 def test_what_others_used_is_seen_by_all_until_the_server_forgets_it(shop, budget, clock):
@@ -251,7 +251,7 @@ def test_general_requests_leave_the_reserve(shop, budget):
     spend(push, budget, 2, from_reserve=True)
     with pytest.raises(QuotaExhausted):
         push.acquire(1.0, budget, from_reserve=True)
-    assert general.state()[0]["reserved"] == 2
+    assert general.window_usage()[0]["reserved"] == 2
 
 
 def test_the_reserve_is_not_taken_from_twice(shop, budget):
