@@ -16,8 +16,8 @@ from ..core.clock import SystemClock
 from ..core.errors import ConfigurationError
 from ..operations.oauth_apps import Application, list_applications, show_application
 from ..operations.rotate_secret import Rotation, rotate
+from .console import err, grid_of, out, say, show_error
 from .options import Debug, Json, MaxWait, NoWait, OrganizationName, guarded, longest_wait, stop_on_signals
-from .render import err, grid_of, out, say, show_error
 
 apps_app = typer.Typer(
     help="The organization's OAuth applications, and a new secret for one of them.",

@@ -28,6 +28,7 @@ from ..warehouse.dataset import has_organizations
 from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
 from . import render
 from .apps import apps_app
+from .console import say, show_error
 from .options import (
     AllowDeletes,
     Database,
@@ -65,8 +66,8 @@ from .options import (
     open_existing,
     stop_on_signals,
 )
+from .progress import Progress
 from .push import push_app
-from .render import say
 from .reporter import Reporter
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def sync(
     )
 
     def work() -> int:
-        with render.Progress(quiet) as progress:
+        with Progress(quiet) as progress:
             summary = run_sync(options, stop=stop_on_signals(), on_page=progress.on_page)
         return reporter.finished(summary, summary.as_json(), lambda: render.show_sync(summary))
 
@@ -146,7 +147,7 @@ def check(organization: OrganizationName = None, as_json: Json = False, debug: D
         report = check_connection(open_session(resolve_settings(organization=organization), stop=stop))
         say(report.as_json(), as_json, lambda: render.show_check(report))
         for error in report.errors:
-            render.show_error(error)
+            show_error(error)
         return report.exit_code
 
     guarded(work, as_json, debug)

@@ -20,7 +20,7 @@ from ..core.errors import EXIT_SOFTWARE, AutomatumError
 from ..core.file_lock import WAIT
 from ..core.redaction import redact_logging
 from ..warehouse.target import Target
-from . import render
+from . import console
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -146,7 +146,7 @@ def guarded(work: Callable[[], int], as_json: bool, debug: bool, reporter: Repor
 
     reporter = reporter or Reporter("", as_json)
     redact_logging()
-    render.log_to_stderr(debug, quiet=reporter.quiet)
+    console.log_to_stderr(debug, quiet=reporter.quiet)
     try:
         reporter.open()
         code = work()

@@ -29,6 +29,7 @@ from ..warehouse.dlt_internals import drop_pending_packages
 from ..warehouse.pipeline import name_pipeline, open_pipeline
 from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, exclusive_pipeline
 from . import render_push as display
+from .console import say, show_error
 from .options import (
     Database,
     Dataset,
@@ -48,7 +49,6 @@ from .options import (
     open_existing,
     stop_on_signals,
 )
-from .render import say, show_error
 from .reporter import Reporter
 
 push_app = typer.Typer(

@@ -1,165 +1,25 @@
-"""What a person sees: tables on stdout, progress, log and errors on stderr."""
+"""The results of commands as tables on stdout."""
 
 from __future__ import annotations
 
-import logging
-import sys
-import time
-from collections.abc import Callable, Mapping
-from decimal import Decimal
-from types import TracebackType
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import orjson
-from rich import box
-from rich.console import Console
-from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
-from rich.progress import Progress as Bars
 from rich.table import Table as Grid
 
-from ..api.session import ApiSession
 from ..core.clock import instant
-from ..core.errors import AutomatumError
-from ..core.redaction import redact
-from ..endpoints import PAGE_SIZE
-from ..metering.model import format_decimal
 from ..operations.check import CheckReport
 from ..operations.plan import Plan
 from ..operations.verify import Verification
 from ..sync.summary import MultiOrgSummary, SyncSummary
-from ..sync.table_sync import TableSync
+from .console import grid_of, out
+from .progress import format_time_left
 
 if TYPE_CHECKING:
     from ..operations.demo import Demo
 
-out = Console()
-err = Console(stderr=True)
-
 _STATE_STYLE = {"ok": "green", "complete": "green", "no scope": "yellow", "more_to_do": "yellow"}
-
-
-def log_to_stderr(debug: bool, quiet: bool = False) -> None:
-    """Show our log on stderr: what a run waits for and why; every request with `debug`; warnings alone if `quiet`."""
-    logger = logging.getLogger("automatum")
-    logger.setLevel(logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO)
-    handler: logging.Handler
-    if err.is_terminal:
-        handler = RichHandler(console=err, show_path=False, markup=False, rich_tracebacks=False)
-    else:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger.handlers = [handler]
-    logger.propagate = False
-
-
-class Progress:
-    """One bar a table: pages done of announced, and when the quota will let it finish. Off unless stderr is a terminal.
-
-    Args:
-        quiet: Off in a terminal, too.
-    """
-
-    def __init__(self, quiet: bool = False) -> None:
-        self._session: ApiSession | None = None
-        self._bars: Bars | None = None
-        self._tasks: dict[str, TaskID] = {}
-        self._latest: TaskID | None = None
-        if err.is_terminal and not quiet:
-            self._bars = Bars(
-                TextColumn("{task.description:<22}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("pages  {task.fields[left]}"),
-                console=err,
-                transient=True,
-            )
-
-    def on_page(self, run: TableSync) -> None:
-        """Move a table's bar; the first page of another organization removes the bars of the one before."""
-        if self._bars is None:
-            return
-        if run.api_session is not self._session:
-            self._start(run.api_session)
-        table, result = run.endpoint.table, run.result
-        announced = result.announced
-        pages = max(result.pages, -(-announced // PAGE_SIZE)) if announced is not None else None
-        if table not in self._tasks:
-            self._tasks[table] = self._bars.add_task(table, total=pages, left="")
-        left = "" if pages is None else _duration(_seconds_left(run.api_session, pages - result.pages))
-        self._latest = self._tasks[table]
-        self._bars.update(self._latest, completed=result.pages, total=pages, left=left)
-
-    def on_wait(self, seconds: float, reason: str) -> None:
-        """Say beside the bar until when nothing moves, and why."""
-        if self._bars is not None and self._latest is not None and self._session is not None:
-            end = instant(self._session.clock.time() + seconds)
-            self._bars.update(self._latest, left=f"waits until {end[11:]}: {reason}")
-
-    def _start(self, session: ApiSession) -> None:
-        self._session, self._latest = session, None
-        session.client.limiter.on_wait = self.on_wait
-        for task in self._tasks.values():
-            self._bars.remove_task(task) if self._bars else None
-        self._tasks = {}
-
-    def __enter__(self) -> Progress:
-        if self._bars:
-            self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bars:
-            self._bars.stop()
-
-
-def _seconds_left(session: ApiSession, requests: int) -> float:
-    client = session.client
-    return client.limiter.wait_for(requests, client.seconds_per_request) if requests > 0 else 0.0
-
-
-def say(figures: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
-    """One JSON object, or what a person sees."""
-    if as_json:
-        option = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-        sys.stdout.write(orjson.dumps(figures, default=_digits, option=option).decode() + "\n")
-    else:
-        show()
-
-
-def _digits(value: Any) -> Any:
-    """Money: a number with exactly its digits, which a float would not have."""
-    if isinstance(value, Decimal):
-        return orjson.Fragment(format_decimal(value))
-    raise TypeError(type(value).__name__)
-
-
-def show_error(error: AutomatumError, about: str = "") -> None:
-    """An error and its next step, on stderr; and what it is about, where that may be one of several."""
-    _say("error:", "bold red", f"{about}: {error.message}" if about else error.message)
-    if error.next_step:
-        _say("next: ", "bold", error.next_step)
-
-
-def show_fault(error: Exception) -> None:
-    """An error that nobody foresaw."""
-    _say("fault:", "bold red", f"{type(error).__name__}: {str(error)[:1000]}")
-    _say("next: ", "bold", "This is a defect of the connector. Run again with --debug and report what it says.")
-
-
-def say_line(text: str, trouble: bool = False) -> None:
-    """One line, never wrapped: on stdout, or on stderr in trouble; in a file, as our log, with the time before it."""
-    console = err if trouble else out
-    stamp = "" if console.is_terminal else f"{instant(time.time())} "
-    console.print(stamp + redact(text), markup=False, highlight=False, soft_wrap=True)
-
-
-def _say(label: str, style: str, text: str) -> None:
-    err.print(label, style=style, end=" ")
-    # A terminal wraps; a log file is read by programs, a line an event.
-    err.print(redact(text), markup=False, highlight=False, soft_wrap=not err.is_terminal)
+_FIGURES = ("requests", "distinct", "inserted", "updated", "deleted", "unchanged")
 
 
 def show_sync(summary: SyncSummary) -> None:
@@ -194,11 +54,6 @@ def show_summary(summary: SyncSummary) -> None:
         f"in {figures['seconds']:.1f} s",
         highlight=False,
     )
-
-
-_SHORT = {"distinct": "rows", "inserted": "new", "updated": "changed", "unchanged": "same"}
-"""Headings that leave room on a terminal of 80 columns."""
-_FIGURES = ("requests", "distinct", "inserted", "updated", "deleted", "unchanged")
 
 
 def show_check(report: CheckReport) -> None:
@@ -263,7 +118,7 @@ def show_plan(plan: Plan) -> None:
     push = plan.left_for_push
     lines = [
         f"{plan.requests:,} requests and one for a token; at the present fill of the windows done in "
-        f"{_duration(plan.seconds).removesuffix(' left')}, at {instant(plan.finishes_at)}.",
+        f"{format_time_left(plan.seconds).removesuffix(' left')}, at {instant(plan.finishes_at)}.",
         f"Others have spent {plan.used_by_others:,} requests of the longest window; this forecast took {plan.spent}.",
         f"A push could send {push['now']:,} requests at once, {push['longest_window']:,} within the longest window.",
     ]
@@ -308,15 +163,15 @@ def show_demo(demo: Demo) -> None:
             grid.add_row(*(str(value) for value in row))
         out.print(grid)
     out.print(
-        f"{figures['requests']} requests in {figures['seconds']:.1f} s against {figures['api']}, a local stand-in for "
-        f"the vendor's API. Look around: duckdb {figures['database']}",
+        f"{figures['requests']} requests in {figures['seconds']:.1f} s against {figures['api']}, the local sandbox "
+        f"of the vendor's API. Look around: duckdb {figures['database']}",
         highlight=False,
     )
 
 
 def show_sandbox(base_url: str, client_id: str, client_secret: str) -> None:
-    """How to reach the stand-in."""
-    out.print("A local stand-in for the vendor's API; what it assumes is at its root page. In another shell:")
+    """How to reach the sandbox."""
+    out.print("The local sandbox of the vendor's API. Its root page lists what it assumes. In another shell:")
     out.print(
         f"export SOURCES__AUTOMATUM__BASE_URL={base_url}\n"
         f"export SOURCES__AUTOMATUM__CLIENT_ID={client_id}\n"
@@ -325,17 +180,6 @@ def show_sandbox(base_url: str, client_id: str, client_secret: str) -> None:
         soft_wrap=True,
         highlight=False,
     )
-
-
-def grid_of(first: str, *numbers: str) -> Grid:
-    """A plain table: words, then numbers."""
-    grid = Grid(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
-    grid.add_column(first, no_wrap=True)
-    for heading in numbers:
-        grid.add_column(
-            _SHORT.get(heading, heading), justify="left" if heading in ("verdict", "state", "note") else "right"
-        )
-    return grid
 
 
 def _state(word: str) -> str:
@@ -358,8 +202,3 @@ def _span(seconds: float) -> str:
         if seconds >= length and seconds % length == 0:
             return f"{seconds / length:g} {unit}"
     return f"{seconds:g} s"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} left" if minutes >= 60 else f"{minutes}:{rest:02d} left"

@@ -11,7 +11,7 @@ from ..metering.classify import difference, total
 from ..metering.ledger.entries import LedgerMatch
 from ..metering.model import Line, format_decimal
 from ..metering.push import PushSummary
-from .render import grid_of, out
+from .console import grid_of, out
 
 MOST_SHOWN = 20
 """Rows of a list after which only their number is told; --json has them all."""

@@ -9,7 +9,7 @@ from ..config.settings import find_notify_url
 from ..core.errors import EXIT_COMPLETE, EXIT_SOFTWARE, AutomatumError, ConfigurationError
 from ..core.redaction import redact
 from ..core.result_line import result_line, verdict_for
-from . import render
+from . import console
 from .webhook import KEY, OCCASIONS, Webhook, notice
 
 
@@ -81,15 +81,15 @@ class Reporter:
         code = result.exit_code
         trouble = code != EXIT_COMPLETE
         if self._as_json or not self.quiet:
-            render.say(dict(figures), self._as_json, show)
+            console.say(dict(figures), self._as_json, show)
         elif result.changed and not trouble:
-            render.say_line(result.line())
+            console.say_line(result.line())
         if self.quiet:
             if trouble:
-                render.say_line(result.line(), trouble=True)
+                console.say_line(result.line(), trouble=True)
         else:
             for name, error in result.named_errors:
-                render.show_error(error, name)
+                console.show_error(error, name)
         errors = [error for _, error in result.named_errors]
         self._note(trouble, result.changed, code, result.line(brief=True), figures, errors)
         return code
@@ -98,11 +98,11 @@ class Reporter:
         """It ended before it had a summary."""
         figures = {"verdict": verdict_for(error), "resume_at": error.as_json().get("resume_at")}
         if self._as_json:
-            render.say({**figures, "errors": [error.as_json()]}, True, lambda: None)
+            console.say({**figures, "errors": [error.as_json()]}, True, lambda: None)
         if self.quiet:
-            render.say_line(self._line(error), trouble=True)
+            console.say_line(self._line(error), trouble=True)
         else:
-            render.show_error(error)
+            console.show_error(error)
         self._note(True, False, error.exit_code, self._line(error, brief=True), figures, [error])
 
     def broke(self, error: Exception) -> None:
@@ -110,8 +110,8 @@ class Reporter:
         figures = {"verdict": "incomplete"}
         if self._as_json:
             fault = {"type": type(error).__name__, "message": redact(str(error)), "exit_code": EXIT_SOFTWARE}
-            render.say({**figures, "errors": [fault]}, True, lambda: None)
-        render.show_fault(error)
+            console.say({**figures, "errors": [fault]}, True, lambda: None)
+        console.show_fault(error)
         text = result_line(self._command, "incomplete", EXIT_SOFTWARE, changes=[f"fault: {type(error).__name__}"])
         self._note(True, False, EXIT_SOFTWARE, text, figures, [])
 
@@ -121,7 +121,7 @@ class Reporter:
             return
         problem = self._webhook.post(self._notice)
         if problem:
-            render.say_line(f"automatum {self._command}: the notification did not arrive: {problem}", trouble=True)
+            console.say_line(f"automatum {self._command}: the notification did not arrive: {problem}", trouble=True)
 
     def _line(self, error: AutomatumError, brief: bool = False) -> str:
         return result_line(self._command, verdict_for(error), error.exit_code, errors=[("", error)], brief=brief)

@@ -1,4 +1,4 @@
-"""Can this application read what it should? Asked with at most one request a table."""
+"""Check credentials, scopes and limits with at most one request for each table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ State = Literal["ok", "no scope", "failed"]
 
 @dataclass
 class TableCheck:
-    """One table's answer.
+    """The result for one table.
 
     Attributes:
         table: Table name.
@@ -40,10 +40,12 @@ class CheckReport:
 
     Attributes:
         granted: Scopes of the token; None if the token does not say.
-        tables: One answer a table.
+        tables: The result for each table.
         can_push: Whether usage may be pushed.
         windows: The quota's windows after the check.
-        errors: All faults, the missing scopes of named tables in one.
+        errors: All errors. Missing scopes of named tables are one error.
+        requests: API requests that the check sent.
+        token_requests: Requests for a token.
     """
 
     granted: frozenset[str] | None
@@ -85,7 +87,7 @@ class CheckReport:
 
 
 def check(session: ApiSession) -> CheckReport:
-    """Take a token, hold its scopes against each table's need, and ask each granted table for its first page.
+    """Take a token, compare its scopes with what each table needs, and read the first page of each granted table.
 
     Raises:
         AccessError: The credentials are refused.
@@ -103,10 +105,10 @@ def check(session: ApiSession) -> CheckReport:
             error = ScopeMissing({endpoint.table: endpoint.scope}, granted or frozenset())
             report.tables.append(TableCheck(endpoint.table, endpoint.scope, "no scope", error=error))
             continue
-        answer = _ask(session, endpoint)
-        report.tables.append(answer)
-        if answer.error:
-            report.errors.append(answer.error)
+        result = _check_table(session, endpoint)
+        report.tables.append(result)
+        if result.error:
+            report.errors.append(result.error)
     if missing and not named and len(missing) == len({one.group for one in chosen}):
         report.errors.append(ScopeMissing(missing, granted or frozenset()))
     report.windows = session.client.limiter.window_usage()
@@ -114,16 +116,16 @@ def check(session: ApiSession) -> CheckReport:
     return report
 
 
-def _ask(session: ApiSession, endpoint: Endpoint) -> TableCheck:
-    answer = TableCheck(endpoint.table, endpoint.scope, "ok")
+def _check_table(session: ApiSession, endpoint: Endpoint) -> TableCheck:
+    result = TableCheck(endpoint.table, endpoint.scope, "ok")
     try:
         if endpoint.kind == "list":
-            answer.announced = read_page(session.client, endpoint, 1, {}).total
+            result.announced = read_page(session.client, endpoint, 1, {}).total
         else:
             today = utc(session.clock.time()).date()
             read_report(session.client, endpoint, today - timedelta(days=1), today)
     except MoreToDo:
         raise
     except AutomatumError as error:
-        answer.state, answer.error = "failed", error
-    return answer
+        result.state, result.error = "failed", error
+    return result

@@ -1,4 +1,4 @@
-"""The whole product in a few seconds, against a local stand-in for the vendor's API."""
+"""The whole product in a few seconds, against the sandbox, a local server of the vendor's API."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ QUESTIONS = (
 
 @dataclass
 class Demo:
-    """What a demo did and found.
+    """What the demo did and found.
 
     Attributes:
-        api: URL of the stand-in.
+        api: URL of the sandbox.
         database: DuckDB file.
         first: The first sync.
         second: The second, after some rows were changed.
@@ -71,7 +71,7 @@ class Demo:
 
     @property
     def exit_code(self) -> int:
-        """That of the worse sync."""
+        """Exit code of the worse sync."""
         return worst_exit_code([self.first.exit_code, self.second.exit_code])
 
     def as_json(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def run_demo(database: Path) -> Demo:
     _remove(database)
     config = SandboxConfig(customers=250, entitlements=410, private_offers=130, days=40)
     with serve(config) as served, tempfile.TemporaryDirectory() as folder:
-        # Whatever the user has configured for the real API is none of the demo's business.
+        # The demo must not use what is configured for the real API.
         settings = AutomatumSettings(
             base_url=served.base_url, client_id=served.client_id, client_secret=served.client_secret
         )
@@ -117,7 +117,7 @@ def run_demo(database: Path) -> Demo:
 
 
 def serve_sandbox(port: int, seed: int, customers: int, entitlements: int, private_offers: int, days: int) -> Serving:
-    """Serve the stand-in.
+    """Serve the sandbox.
 
     Args:
         port: Port on 127.0.0.1; 0 for a free one.
@@ -136,11 +136,13 @@ def serve_sandbox(port: int, seed: int, customers: int, entitlements: int, priva
     try:
         return serve(config, port)
     except OSError as error:
-        raise ConfigurationError("--port", f"{port}: {error.strerror}.", "Name another, or 0 for a free one.") from None
+        raise ConfigurationError(
+            "--port", f"{port}: {error.strerror}.", "Choose another port, or 0 for a free one."
+        ) from None
 
 
 def _make_presentable(sandbox: Sandbox) -> None:
-    """The stand-in has traps for readers among its amounts; a sum over them is right, and looks absurd."""
+    """Replace the huge amounts among the sandbox's test data, which would make a sum look absurd."""
     for row in sandbox.rows("entitlements"):
         if row.get("value") is not None and float(row["value"]) > _PRESENTABLE:
             sandbox.change("entitlements", row["id"], {"value": "48000.00"})

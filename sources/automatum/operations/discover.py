@@ -1,4 +1,4 @@
-"""What can be had, in words: the table of endpoints as JSON."""
+"""Describe the tables, columns, keys and scopes as JSON."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..schema.arrow_tables import POSITION, Table, child_schema
 
 
 def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """Tables with their columns, types, key, path, scope and standing (documented or assumed).
+    """Tables with their columns, types, key, path, scope, and whether each is documented or assumed.
 
     Args:
-        endpoints: What to describe, overrides applied.
+        endpoints: Endpoints to describe, with overrides applied.
     """
     tables: dict[str, Any] = {}
     for one in endpoints:

@@ -1,4 +1,4 @@
-"""The bill before it is run up: what a sync will ask for, how long the quota makes it take, and what it leaves."""
+"""Forecast a sync: its requests, how long the rate limits make it take, and what they leave for others."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _SECONDS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 8640
 
 @dataclass
 class TablePlan:
-    """What one table will cost.
+    """The requests of one table.
 
     Attributes:
         table: Table name.
         requests: Requests that the sync needs for it.
         announced: Rows that the list announces; None for reports.
-        note: What that rests on, where it is not simply the whole list.
+        note: Why it is not the whole list; empty if it is.
     """
 
     table: str
@@ -45,12 +45,12 @@ class TablePlan:
 
 @dataclass
 class Schedule:
-    """Whether a sync can be run so often.
+    """Whether a sync can be run at this interval.
 
     Attributes:
         every: Seconds from start to start.
-        fits: Each run ends before the next begins, for ever.
-        shortest: Seconds, in whole minutes, at which it would fit.
+        fits: Whether each run ends before the next begins, for ever.
+        shortest: The shortest interval that fits: seconds, in whole minutes.
     """
 
     every: float
@@ -63,23 +63,23 @@ class Plan:
     """The forecast of a sync.
 
     Attributes:
-        tables: What each table costs.
-        skipped: Table to the reason why it will not run.
-        seconds: From now to the end, at the present fill of the windows.
+        tables: The requests of each table.
+        skipped: Table to the reason why it is not read.
+        seconds: From now to the end, with the windows as full as they are now.
         finishes_at: The end, in epoch seconds.
-        a_request: Seconds that one request takes without waiting.
-        spent: Requests that this forecast itself has sent, for a token too.
-        used_by_others: Requests that others have sent in what counts now of the application's longest window.
-        left_for_push: Requests that a push could send at once, and in what is left of the longest window.
+        seconds_per_request: Seconds that one request takes without waiting.
+        spent: Requests that this forecast sent, token requests included.
+        used_by_others: Requests of other processes in the application's longest window.
+        left_for_push: Requests that a push could send now, and in the rest of the longest window.
         windows: The quota's windows.
-        schedule: Whether it can be run as often as asked.
+        schedule: Whether the sync can be run at the interval of `--every`; None if none was given.
     """
 
     tables: list[TablePlan]
     skipped: dict[str, str]
     seconds: float
     finishes_at: float
-    a_request: float
+    seconds_per_request: float
     spent: int
     used_by_others: int
     left_for_push: dict[str, int]
@@ -100,7 +100,7 @@ class Plan:
             "seconds": round(self.seconds, 3),
             "minutes": round(self.seconds / 60, 2),
             "finishes_at": instant(self.finishes_at),
-            "seconds_a_request": round(self.a_request, 4),
+            "seconds_a_request": round(self.seconds_per_request, 4),
             "tables": {
                 one.table: {"requests": one.requests, "announced": one.announced, "note": one.note}
                 for one in self.tables
@@ -124,13 +124,13 @@ def plan(
     every: float | None = None,
     selection: Selection | None = None,
 ) -> Plan:
-    """Ask each table for its first page, and work out what a sync will cost.
+    """Read the first page of each table, and calculate what a sync costs.
 
     Args:
         session: The API.
-        pipeline: The pipeline that would load; None if nothing has been loaded yet.
+        pipeline: The pipeline that would load; None if nothing is loaded yet.
         names: Tables or groups; empty for those that a sync would read.
-        every: Seconds between two starts of a schedule to judge; None for none.
+        every: Interval of a schedule to check, in seconds; None for no schedule.
         selection: Which rows; None for what the settings say.
 
     Raises:
@@ -149,14 +149,14 @@ def plan(
         raise ScopeMissing(missing, session.client.tokens.scopes() or frozenset())
     skipped = {one.table: f"needs scope {one.scope}" for one in chosen if one.group in missing}
     granted = [one for one in chosen if one.group not in missing]
-    settled = _settled(session, pipeline, granted, selection)
+    finished = _finished_tables(session, pipeline, granted, selection)
     tables = []
     for endpoint in granted:
-        if endpoint.table in settled:
+        if endpoint.table in finished:
             tables.append(TablePlan(endpoint.table, 0, None, "read earlier in this sync"))
             continue
         try:
-            tables.append(_table(session, pipeline, endpoint, selection.of(endpoint)))
+            tables.append(_plan_table(session, pipeline, endpoint, selection.of(endpoint)))
         except NotThere as error:
             if endpoint.kind == "list":
                 raise
@@ -169,10 +169,10 @@ def read_duration(text: str, key: str) -> float:
 
     Args:
         text: The duration.
-        key: The setting or argument to blame.
+        key: Name of the setting or argument, for the error message.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: The text is not a duration.
     """
     found = _DURATION.fullmatch(text.lower())
     seconds = float(found[1]) * _SECONDS[found[2]] if found else 0.0
@@ -181,7 +181,7 @@ def read_duration(text: str, key: str) -> float:
     return seconds
 
 
-def _settled(
+def _finished_tables(
     session: ApiSession, pipeline: SupportsPipeline | None, granted: Sequence[Endpoint], selection: Selection
 ) -> set[str]:
     if pipeline is None or not granted or not selection.everything or selection.ranged:
@@ -190,34 +190,34 @@ def _settled(
     return set(take_up(pipeline, [one.table for one in granted], now, organization_id=owner).settled)
 
 
-def _table(
+def _plan_table(
     session: ApiSession, pipeline: SupportsPipeline | None, endpoint: Endpoint, selection: Selection
 ) -> TablePlan:
     owner = session.settings.owner
-    held = read_prior_state(pipeline, endpoint, organization_id=owner) if pipeline else PriorState(KnownRows())
+    prior_state = read_prior_state(pipeline, endpoint, organization_id=owner) if pipeline else PriorState(KnownRows())
     return (
-        _list(session, endpoint, held, selection)
+        _plan_list(session, endpoint, prior_state, selection)
         if endpoint.kind == "list"
-        else _report(session, endpoint, held, selection)
+        else _plan_report(session, endpoint, prior_state, selection)
     )
 
 
-def _list(session: ApiSession, endpoint: Endpoint, held: PriorState, selection: Selection) -> TablePlan:
+def _plan_list(session: ApiSession, endpoint: Endpoint, prior_state: PriorState, selection: Selection) -> TablePlan:
     page = read_page(session.client, endpoint, 1, selection.filters)
     pages = max(1, page.pages or 1) if page.total is None else max(1, math.ceil(page.total / PAGE_SIZE))
     found = TablePlan(endpoint.table, pages, page.total)
-    unfinished = held.unfinished
+    unfinished = prior_state.unfinished
     if unfinished and selection.everything and utc(session.clock.time()) - unfinished.read_at < GO_ON_WITHIN:
         done = min(len({one.page for one in unfinished.pages}), pages - 1)
         found.requests, found.note = pages - done, f"goes on at page {done + 1}"
-    elif endpoint.newest_first and held.past:
+    elif endpoint.newest_first and prior_state.past:
         found.note = "at most: it may end early, at the first page without a change"
     return found
 
 
-def _report(session: ApiSession, endpoint: Endpoint, held: PriorState, selection: Selection) -> TablePlan:
+def _plan_report(session: ApiSession, endpoint: Endpoint, prior_state: PriorState, selection: Selection) -> TablePlan:
     settings, today = session.settings, utc(session.clock.time()).date()
-    start = selection.since or first_day(held, Table(endpoint, settings.owner), settings, today)
+    start = selection.since or first_day(prior_state, Table(endpoint, settings.owner), settings, today)
     spans = windows(start, min(selection.until or today, today), selection.window_days or settings.report_window_days)
     read_report(session.client, endpoint, today, today)
     return TablePlan(endpoint.table, len(spans), None, f"from {start.isoformat()}")
@@ -225,36 +225,36 @@ def _report(session: ApiSession, endpoint: Endpoint, held: PriorState, selection
 
 def _forecast(session: ApiSession, tables: list[TablePlan], skipped: dict[str, str], every: float | None) -> Plan:
     client, budget = session.client, session.budget
-    limiter, a_request = client.limiter, client.seconds_per_request
+    limiter, seconds_per_request = client.limiter, client.seconds_per_request
     needed = sum(one.requests for one in tables) + 1  # and a token
-    seconds = limiter.wait_for(needed, a_request)
+    seconds = limiter.wait_for(needed, seconds_per_request)
     state, spent = limiter.window_usage(), budget.requests + budget.token_requests
     own = sorted((one for one in state if one["scope"] == "application"), key=lambda one: one["seconds"])
     can_push = METERING_SCOPE in (client.tokens.scopes() or ())
-    rooms = [max(0, one["limit"] - one["used"]) for one in own]
+    left = [max(0, one["limit"] - one["used"]) for one in own]
     return Plan(
         tables,
         skipped,
         seconds,
         session.clock.time() + seconds,
-        a_request,
+        seconds_per_request,
         spent,
         max(0, own[-1]["used"] - spent),
-        {"now": min(rooms) if can_push else 0, "longest_window": rooms[-1] if can_push else 0},
+        {"now": min(left) if can_push else 0, "longest_window": left[-1] if can_push else 0},
         state,
-        None if every is None else _schedule(session, needed, a_request, every),
+        None if every is None else _schedule(session, needed, seconds_per_request, every),
     )
 
 
-def _schedule(session: ApiSession, needed: int, a_request: float, every: float) -> Schedule:
+def _schedule(session: ApiSession, needed: int, seconds_per_request: float, every: float) -> Schedule:
     limiter = session.client.limiter
-    fits = limiter.keeps_up(needed, a_request, every)
+    fits = limiter.keeps_up(needed, seconds_per_request, every)
     # The shortest number of minutes that fits: double until one does, then halve the distance.
     high = 1
-    while not limiter.keeps_up(needed, a_request, 60.0 * high):
+    while not limiter.keeps_up(needed, seconds_per_request, 60.0 * high):
         high *= 2
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if limiter.keeps_up(needed, a_request, 60.0 * middle) else (middle, high)
+        low, high = (low, middle) if limiter.keeps_up(needed, seconds_per_request, 60.0 * middle) else (middle, high)
     return Schedule(every, fits, 60.0 * high)

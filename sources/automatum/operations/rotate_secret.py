@@ -1,8 +1,8 @@
-"""A new client secret: asked for, stored, read back and tried, before anybody is told that it went well.
+"""Rotate a client secret: regenerate it, store the new one, read it back, and take a token with it.
 
-The old secret and all its tokens are dead at once (`api/authentication`), and the new one is shown once. So what can
-fail is made to fail before: whether the new one can be stored is proven by a write that changes nothing. Should it fail
-all the same, the new one goes to a file that only its owner can read.
+The old secret and its tokens are invalid at once (`api/authentication`), and the API shows the new secret only once. So
+a write that changes nothing proves first that the store is writable. If storing fails all the same, the new secret goes
+to a file that only its owner can read.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from .oauth_apps import Application, find_application, find_secrets, shape_of
 logger = logging.getLogger("automatum")
 
 ATTEMPTS = 3
-"""Attempts to store."""
+"""Attempts to store the new secret."""
 PAUSE = 2.0
-"""Seconds between two of them."""
+"""Seconds between two attempts."""
 _BY_HAND = (
     "Regenerate it in the Automatum dashboard (Settings > Integrations > API Access) and store the secret that it "
     "shows."
@@ -50,13 +50,13 @@ _BY_HAND = (
 
 @dataclass
 class Rotation:
-    """What a rotation came to: the new secret is stored and was read back.
+    """The result of a rotation whose new secret is stored and was read back.
 
     Attributes:
-        application: Whose secret it is.
-        stored_in: Where it is.
+        application: The application that the secret belongs to.
+        stored_in: Where the new secret is.
         tried: Whether a token was taken with it.
-        shadowed_by: Where a secret comes from that wins over the stored one; empty if none does.
+        shadowed_by: A source with another secret that takes precedence over the stored one; empty if there is none.
         error: Why no token was taken.
     """
 
@@ -68,7 +68,7 @@ class Rotation:
 
     @property
     def exit_code(self) -> int:
-        """0 if the new secret works; what kept it from being tried, if not."""
+        """0 if the new secret works; else the code of the error that kept it from being tried."""
         return self.error.exit_code if self.error else EXIT_COMPLETE
 
     def as_json(self) -> dict[str, Any]:
@@ -85,8 +85,8 @@ class Rotation:
 
 
 @dataclass
-class _Regenerated:
-    """What the answers to the request held."""
+class _Response:
+    """The response to the request, and the secrets in it."""
 
     known: str = field(repr=False)
     found: list[str] = field(default_factory=list, repr=False)
@@ -117,17 +117,17 @@ def rotate(
 
     Args:
         session: The API.
-        wanted: Id or client id; None for the application that asks.
-        store_in: Where the new secret goes (see `origin.open_store`); None for where the present one comes from.
-        confirm: Asked before anything is changed, with the application and the place.
+        wanted: Id or client id; None for the application of this configuration.
+        store_in: Where the new secret goes (see `secret_source.open_store`); None for the source of the present one.
+        confirm: Called before anything is changed, with the application and the description of the store.
 
     Raises:
-        ConfigurationError: The new secret could not be stored, or nobody confirmed. Nothing is changed.
-        SecretNotKept: The secret was regenerated, or may have been, and is not where it belongs.
+        ConfigurationError: The new secret could not be stored, or `confirm` returned False. Nothing is changed.
+        SecretNotKept: The secret was regenerated, or may have been, and the new one is not in the store.
         Busy: The same application's secret is being rotated by another process. Nothing is changed.
         AutomatumError: The API or the vault refuse or do not answer. Nothing is changed.
     """
-    with _alone(session):
+    with _rotation_lock(session):
         return _rotate(session, wanted, store_in, confirm)
 
 
@@ -135,30 +135,30 @@ def _rotate(
     session: ApiSession, wanted: str | None, store_in: str | None, confirm: Callable[[Application, str], bool]
 ) -> Rotation:
     settings = session.settings
-    place = _place(settings, store_in)
+    store = _choose_store(settings, store_in)
     application = find_application(session, wanted or settings.client_id)
     own = application.client_id == settings.client_id
-    changes = _fitting(place, application, settings, own, store_in)
-    if not confirm(application, place.description):
+    changes = _check_store(store, application, settings, own, store_in)
+    if not confirm(application, store.description):
         raise ConfigurationError("--yes", "not confirmed; nothing was changed.")
-    place.check_writable()
+    store.check_writable()
     found = _regenerate(session, application, settings.client_secret if own else "")
-    secret = found[0] if len(found) == 1 else _the_one(session, application, found)
-    _store(session, place, {**changes, SECRET: secret}, application)
-    rotation = Rotation(application, place.description)
+    secret = found[0] if len(found) == 1 else _find_accepted_secret(session, application, found)
+    _store_secret(session, store, {**changes, SECRET: secret}, application)
+    rotation = Rotation(application, store.description)
     try:
-        _try(session, application, secret)
+        _take_token(session, application, secret)
         rotation.tried = True
     except AutomatumError as error:
         rotation.error = error
     if own:
-        rotation.shadowed_by = _shadow(settings, secret)
+        rotation.shadowed_by = _find_shadowing_source(settings, secret)
     return rotation
 
 
 @contextmanager
-def _alone(session: ApiSession) -> Iterator[None]:
-    """Of two rotations at once the secret of the first would be dead when it is stored."""
+def _rotation_lock(session: ApiSession) -> Iterator[None]:
+    """Allow one rotation at a time: the second of two would invalidate the secret that the first one stores."""
     name = hashlib.sha256(f"{session.settings.base_url} {session.settings.client_id}".encode()).hexdigest()[:16]
     path = _state_folder() / f"rotate-{name}.lock"
     with exclusive_lock(
@@ -167,8 +167,8 @@ def _alone(session: ApiSession) -> Iterator[None]:
         yield
 
 
-def _try(session: ApiSession, application: Application, secret: str) -> None:
-    """Take a token with this secret, and with no other that the configuration may have."""
+def _take_token(session: ApiSession, application: Application, secret: str) -> None:
+    """Take a token with this secret, and not with another one of the configuration."""
     settings = session.settings.copy()
     settings.client_id, settings.client_secret = application.client_id, secret
     with requests.Session() as http:
@@ -188,23 +188,23 @@ def _try(session: ApiSession, application: Application, secret: str) -> None:
         tokens.token()
 
 
-def _the_one(session: ApiSession, application: Application, found: list[str]) -> str:
-    """Of several that may be the new secret the one that is taken."""
+def _find_accepted_secret(session: ApiSession, application: Application, found: list[str]) -> str:
+    """The one of several possible secrets that the token endpoint accepts."""
     for secret in found:
         with suppress(AutomatumError):
-            _try(session, application, secret)
+            _take_token(session, application, secret)
             return secret
-    kept_at = _keep({"one_of": found}, application, session.clock.time())
+    kept_at = _save_to_file({"one_of": found}, application, session.clock.time())
     raise SecretNotKept(
         f"The secret of {application.client_id} was regenerated; the answer holds several that may be it, and none is "
-        f"taken. The old one is dead. {_said(kept_at, 'They are')}",
+        f"taken. The old one is dead. {_where_saved(kept_at, 'They are')}",
         _BY_HAND,
         kept_at,
     )
 
 
-def _shadow(settings: AutomatumSettings, secret: str) -> str:
-    """Where a secret comes from that wins over the one just stored; empty if none does."""
+def _find_shadowing_source(settings: AutomatumSettings, secret: str) -> str:
+    """A source whose other secret takes precedence over the stored one; empty if there is none."""
     with suppress(AutomatumError):
         found = reload_credentials(settings)
         if found is None or found[1] != secret:
@@ -212,7 +212,7 @@ def _shadow(settings: AutomatumSettings, secret: str) -> str:
     return ""
 
 
-def _place(settings: AutomatumSettings, store_in: str | None) -> CredentialStore:
+def _choose_store(settings: AutomatumSettings, store_in: str | None) -> CredentialStore:
     if store_in is not None:
         return open_store(store_in, settings.organization)
     origin = find_secret_source(settings.organization)
@@ -226,34 +226,34 @@ def _place(settings: AutomatumSettings, store_in: str | None) -> CredentialStore
     return origin.store
 
 
-def _fitting(
-    place: CredentialStore, application: Application, settings: AutomatumSettings, own: bool, store_in: str | None
+def _check_store(
+    store: CredentialStore, application: Application, settings: AutomatumSettings, own: bool, store_in: str | None
 ) -> dict[str, str]:
-    """What is to be stored beside the secret, if the place is for this application."""
+    """Check that the store is for this application; returns what to store besides the secret."""
     if not own and store_in is None:
         raise ConfigurationError(
             STORE_IN,
             f"{application.id} is not the application of this configuration, so where its secret is kept is not known.",
-            "Name the place. Nothing was changed.",
+            "Name the store. Nothing was changed.",
         )
-    found = place.read() or {}
+    found = store.read() or {}
     there = found.get("client_id")
     if there and there != application.client_id:
         raise ConfigurationError(
             STORE_IN if store_in else "ID",
-            f"{place.description} holds the credentials of {there}, not of {application.client_id}.",
-            "Name another place. Nothing was changed.",
+            f"{store.description} holds the credentials of {there}, not of {application.client_id}.",
+            "Name another store. Nothing was changed.",
         )
     if store_in is None and str(found.get(SECRET, "")).strip() != settings.client_secret.strip():
         raise ConfigurationError(
-            place.description, "the secret there has just changed.", "Run again. Nothing was changed."
+            store.description, "the secret there has just changed.", "Run again. Nothing was changed."
         )
     return {} if there or store_in is None else {"client_id": application.client_id}
 
 
 def _regenerate(session: ApiSession, application: Application, known: str) -> list[str]:
-    """The new secret, or whatever in the answer may be it; the old one is dead then."""
-    answer = _Regenerated(known)
+    """Regenerate the secret; returns the possible new secrets in the response."""
+    answer = _Response(known)
     path = f"{APPLICATIONS_PATH}/{quote(application.id, safe='')}/{REGENERATE}"
     failed: AutomatumError | None = None
     try:
@@ -268,11 +268,13 @@ def _regenerate(session: ApiSession, application: Application, known: str) -> li
     status = failed.status if isinstance(failed, ApiUnreachable) else 200
     kept_at = None
     if status is not None and 200 <= status < 300:
-        kept_at = _keep({"answer": answer.content.decode("utf-8", "replace")}, application, session.clock.time())
+        kept_at = _save_to_file(
+            {"answer": answer.content.decode("utf-8", "replace")}, application, session.clock.time()
+        )
     if failed is None or kept_at:
         raise SecretNotKept(
             f"The secret of {application.client_id} was regenerated, and none was found in the answer "
-            f"({shape_of(answer.content)}). The old one is dead. {_said(kept_at, 'The answer is')}",
+            f"({shape_of(answer.content)}). The old one is dead. {_where_saved(kept_at, 'The answer is')}",
             _BY_HAND,
             kept_at,
         )
@@ -282,37 +284,37 @@ def _regenerate(session: ApiSession, application: Application, known: str) -> li
     )
 
 
-def _store(session: ApiSession, place: CredentialStore, changes: dict[str, str], application: Application) -> None:
-    """Store and read back; if that fails, keep the secret in a file."""
+def _store_secret(session: ApiSession, store: CredentialStore, changes: dict[str, str], application: Application) -> None:
+    """Store the secret and read it back; if that fails, save it to a file."""
     problem, broken = "", None
     for attempt in range(ATTEMPTS):
         if attempt:
             logger.warning("%s; attempt %d of %d", problem, attempt + 1, ATTEMPTS)
             session.clock.sleep(PAUSE)
         try:
-            place.write(changes)
-            found = place.read() or {}
+            store.write(changes)
+            found = store.read() or {}
             if all(found.get(key) == value for key, value in changes.items()):
                 return
             problem = "What was stored does not read back"
         except AutomatumError as error:
             problem = error.message
         except BaseException as error:
-            # Whatever ends this process: the secret must not go with it.
+            # Also what ends this process: the secret must not be lost with it.
             problem, broken = type(error).__name__, error
             break
-    kept_at = _keep({"client_id": application.client_id, **changes}, application, session.clock.time())
+    kept_at = _save_to_file({"client_id": application.client_id, **changes}, application, session.clock.time())
     if broken is not None:
         logger.error("the new secret is not stored: %s", problem)
     raise SecretNotKept(
-        f"The secret of {application.client_id} was regenerated, and could not be stored in {place.description}: "
-        f"{problem.rstrip('.')}. The old one is dead. {_said(kept_at, 'The new one is')}",
+        f"The secret of {application.client_id} was regenerated, and could not be stored in {store.description}: "
+        f"{problem.rstrip('.')}. The old one is dead. {_where_saved(kept_at, 'The new one is')}",
         "Store it where it belongs, then remove the file." if kept_at else _BY_HAND,
         kept_at,
     )
 
 
-def _said(kept_at: str | None, what: str) -> str:
+def _where_saved(kept_at: str | None, what: str) -> str:
     return f"{what} in {kept_at}, which only you can read." if kept_at else "No file could be written to keep it."
 
 
@@ -320,7 +322,7 @@ def _state_folder() -> Path:
     return platformdirs.user_state_path("automatum", appauthor=False)
 
 
-def _keep(document: dict[str, Any], application: Application, now: float) -> str | None:
+def _save_to_file(document: dict[str, Any], application: Application, now: float) -> str | None:
     """Write a file that only its owner can read; returns its path, None if no file can be written."""
     stamp = instant(now).replace(":", "")
     name = "".join(one if one.isalnum() or one in "_-" else "_" for one in application.client_id)

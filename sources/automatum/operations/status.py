@@ -1,4 +1,4 @@
-"""What the last syncs did, asked of the destination alone."""
+"""Show the last syncs from the records in the destination; sends no request."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ _COLUMNS = (
 
 
 def status(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
-    """The last sweep of each table, its verdict, age and cost; and sweeps that are under way; by organization, if any.
+    """The last sweep of each table with verdict, age and cost, and the unfinished sweeps.
+
+    They are by organization if the dataset holds several.
 
     Args:
-        pipeline: The pipeline whose destination is asked.
+        pipeline: The pipeline whose destination is queried.
         now: Epoch seconds.
 
     Raises:
@@ -37,7 +39,6 @@ def status(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
 
 
 def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None) -> dict[str, Any]:
-    present = utc(now)
     tables: dict[str, Any] = {}
     verdicts: dict[str, list[tuple[datetime, str, dict[str, Any]]]] = {}
     for row in read_columns(pipeline, SWEEPS_TABLE, _COLUMNS, "finished_at", organization_id):
@@ -45,7 +46,7 @@ def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None)
         table, finished = facts.pop("table_name"), as_utc(facts.pop("finished_at"))
         verdicts.setdefault(table, []).append((finished, facts["verdict"], json_object(facts.pop(EXTRA))))
         if table not in tables:
-            age = round((present - finished).total_seconds())
+            age = round((utc(now) - finished).total_seconds())
             tables[table] = {**facts, "reason": facts["reason"] or "", "finished_at": finished, "age_seconds": age}
     under_way: dict[str, Any] = {}
     columns = ("table_name", "page", "total", "read_at")
@@ -53,7 +54,7 @@ def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None)
         over = last_verdict(verdicts.get(table, ()))
         if over and as_utc(read_at) < over:
             continue
-        so_far = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": as_utc(read_at)})
-        so_far["pages"] = max(so_far["pages"], page)
-        so_far["last_read_at"] = max(so_far["last_read_at"], as_utc(read_at))
+        progress = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": as_utc(read_at)})
+        progress["pages"] = max(progress["pages"], page)
+        progress["last_read_at"] = max(progress["last_read_at"], as_utc(read_at))
     return {"tables": tables, "under_way": under_way}

@@ -1,4 +1,4 @@
-"""Whether what the syncs left behind is sound, asked of the destination alone."""
+"""Check the consistency of the tables in the destination; sends no request."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..sync.history import IS_DELETED, VERSION, history_table
 from ..warehouse.sql import count_rows
 
 Rule = tuple[str, str, str, tuple[str, ...]]
-"""Table, what must hold, a query for what breaks it, and the tables that the query names."""
+"""Table, rule, a query for the rows that break it, and the tables that the query names."""
 
 
 @dataclass
 class Finding:
-    """One thing that was checked.
+    """The result for one rule.
 
     Attributes:
         table: Table.
-        rule: What must hold.
-        broken: Number of rows or keys for which it does not.
+        rule: The rule, in words.
+        broken: Number of rows or keys that break it.
     """
 
     table: str
@@ -53,14 +53,13 @@ class Verification:
 
 
 def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verification:
-    """Check what must hold in the destination.
+    """Check that each key has one row, and each child row a parent.
 
-    One row a key; children only of rows that are there; and of the history: one open version a key, no gaps, no
-    overlaps, and the open version is what the table holds.
+    In the history, each key must have one open version, which equals the row, and versions without gaps and overlaps.
 
     Args:
-        pipeline: The pipeline whose destination is asked.
-        endpoints: Whose tables.
+        pipeline: The pipeline whose destination is queried.
+        endpoints: The endpoints whose tables to check.
 
     Raises:
         DestinationError: The destination cannot be reached or read.
@@ -68,7 +67,7 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verific
     found = Verification()
     for endpoint in endpoints:
         table, key = endpoint.table, endpoint.row_key
-        # In a table of several organizations the same key may be there once for each.
+        # In a table of several organizations each of them may have the same key.
         own = "{organization_id}, " if endpoint.by_organization else ""
         rules: list[Rule] = [
             (
@@ -84,7 +83,7 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verific
                     child.table,
                     "its parent is there",
                     f"SELECT c.{{parent}} FROM {{{child.table}}} c LEFT JOIN {{{table}}} t ON t.{{key}} = c.{{parent}} "
-                    f"{_same(endpoint, 't', 'c')}"
+                    f"{_same_organization(endpoint, 't', 'c')}"
                     "WHERE t.{key} IS NULL",
                     (table, child.table),
                 )
@@ -109,8 +108,8 @@ _NAMES = {
 }
 
 
-def _same(endpoint: Endpoint, one: str, other: str) -> str:
-    """That two rows are of the same organization, where there are several."""
+def _same_organization(endpoint: Endpoint, one: str, other: str) -> str:
+    """A condition that two rows are of the same organization, if there are several."""
     return f"AND {one}.{{organization_id}} = {other}.{{organization_id}} " if endpoint.by_organization else ""
 
 
@@ -129,7 +128,7 @@ def _history_rules(endpoint: Endpoint) -> list[Rule]:
             "one open version a key",
             f"SELECT k.{{key}} FROM (SELECT DISTINCT {{key}}{owner} FROM {{{history}}}) k LEFT JOIN "
             f"(SELECT h.{{key}}{by}, COUNT(*) AS versions {open_versions} GROUP BY h.{{key}}{by}) o "
-            f"ON o.{{key}} = k.{{key}} {_same(endpoint, 'o', 'k')}"
+            f"ON o.{{key}} = k.{{key}} {_same_organization(endpoint, 'o', 'k')}"
             "WHERE o.versions IS NULL OR o.versions <> 1",
             (history,),
         ),
@@ -144,7 +143,7 @@ def _history_rules(endpoint: Endpoint) -> list[Rule]:
             history,
             "the open version is what the table holds",
             f"SELECT t.{{key}} FROM {{{table}}} t LEFT JOIN (SELECT h.{{key}}{by}, h.{{version}}, h.{{deleted}} "
-            f"{open_versions}) o ON o.{{key}} = t.{{key}} {_same(endpoint, 'o', 't')}"
+            f"{open_versions}) o ON o.{{key}} = t.{{key}} {_same_organization(endpoint, 'o', 't')}"
             "WHERE (o.{key} IS NULL AND t.{deleted_at} IS NULL) OR (t.{deleted_at} IS NULL AND "
             "o.{version} <> t.{row_hash}) OR (t.{deleted_at} IS NOT NULL AND NOT o.{deleted})",
             (table, history),

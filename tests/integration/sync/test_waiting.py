@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from automatum.api.session import connect
-from automatum.cli import render
+from automatum.cli import progress as progress_bars
 from automatum.core.budget import Budget
 from automatum.core.errors import EXIT_MORE_TO_DO
 from automatum.sync.engine import sync
@@ -62,11 +62,11 @@ def test_a_run_that_must_not_wait_loads_and_says_when_to_come_back(start, desk, 
 @pytest.mark.slow
 def test_a_wait_shows_beside_the_progress_bar(site, monkeypatch):
     screen = io.StringIO()
-    monkeypatch.setattr(render, "err", Console(file=screen, force_terminal=True, width=200))
+    monkeypatch.setattr(progress_bars, "err", Console(file=screen, force_terminal=True, width=200))
     clock = FakeClock(epoch=1_700_000_000.0)
     settings = site.resolved(application_limits=[[3, 60]], metering_reserve=0)
     session = connect(settings, clock=clock, budget=Budget(clock))
-    with render.Progress() as progress:
+    with progress_bars.Progress() as progress:
         sync(session, site.pipeline(), ("customers",), on_page=progress.on_page)
         progress.on_wait(60.0, "quota of the application: 3 requests per minute is used up")
         progress._bars.refresh()
