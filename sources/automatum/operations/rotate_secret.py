@@ -284,7 +284,9 @@ def _regenerate(session: ApiSession, application: Application, known: str) -> li
     )
 
 
-def _store_secret(session: ApiSession, store: CredentialStore, changes: dict[str, str], application: Application) -> None:
+def _store_secret(
+    session: ApiSession, store: CredentialStore, changes: dict[str, str], application: Application
+) -> None:
     """Store the secret and read it back; if that fails, save it to a file."""
     problem, broken = "", None
     for attempt in range(ATTEMPTS):
