@@ -68,7 +68,12 @@ def test_dlt_init_gives_a_running_pipeline(location, start, desk):
     said = run_dlt("init", "automatum", "duckdb", "--location", location, cwd=desk.folder)
     assert "Verified source automatum was added" in said
     made = {path.relative_to(desk.folder).as_posix() for path in desk.folder.rglob("*") if path.is_file()}
-    assert made >= {"automatum_pipeline.py", "automatum/source.py", "automatum/quota/quota.py", ".dlt/secrets.toml"}
+    assert made >= {
+        "automatum_pipeline.py",
+        "automatum/source.py",
+        "automatum/api/rate_limit/limiter.py",
+        ".dlt/secrets.toml",
+    }
     assert not [name for name in made if name.startswith(("automatum_sandbox", "tests"))]
 
     # It asks for the two credentials, and for nothing that has a default.
