@@ -38,21 +38,27 @@ OrganizationName = Annotated[
     str | None, typer.Option("--organization", help="One of the configured organizations, by its name.")
 ]
 LockWait = Annotated[
-    float, typer.Option(min=0.0, help="Seconds to wait for another run, or for whoever has the DuckDB file open.")
+    float,
+    typer.Option(min=0.0, help="Seconds to wait for another run, or for a program that has the DuckDB file open."),
 ]
 NoWait = Annotated[
     bool,
-    typer.Option("--no-wait", help="Exit 75 with the time to come back, rather than wait for the quota."),
+    typer.Option("--no-wait", help="Do not wait for the rate limit: exit 75 with the time to run again."),
 ]
-MaxWait = Annotated[float | None, typer.Option(min=0.0, help="The same for waits of more than so many seconds.")]
+MaxWait = Annotated[
+    float | None, typer.Option(min=0.0, help="Do not wait longer than so many seconds for the rate limit.")
+]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", help="Say nothing if nothing has changed; else one line, on stderr in trouble. For cron."),
+    typer.Option(
+        "--quiet", help="Print nothing if nothing has changed; else one line, on stderr in trouble. For cron."
+    ),
 ]
 Notify = Annotated[
     str | None,
     typer.Option(
-        metavar="URL", help="Post the result there. Others can see it in `ps`: prefer the setting notify_url."
+        metavar="URL",
+        help="Post the result to this webhook. `ps` shows it to other users: prefer the setting notify_url.",
     ),
 ]
 NotifyOn = Annotated[str, typer.Option(metavar="OCCASION", help="trouble; change, which includes it; always.")]
@@ -83,10 +89,11 @@ Until = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Read the reports up to this day (a backfill).")
 ]
 AllowDeletes = Annotated[
-    bool, typer.Option("--allow-deletes", help="Believe the API when a large share of the rows is gone.")
+    bool,
+    typer.Option("--allow-deletes", help="Mark rows as deleted even if a large share of them is missing from the API."),
 ]
 Metering = Annotated[
-    bool, typer.Option("--metering", help="Load what was pushed, too: metering_lines, metering_attempts.")
+    bool, typer.Option("--metering", help="Load the metering ledger, too: metering_lines, metering_attempts.")
 ]
 ReadCopy = Annotated[
     Path | None, typer.Option(help="DuckDB file to replace by a copy of the database, for notebooks to read.")
@@ -94,7 +101,7 @@ ReadCopy = Annotated[
 
 # plan
 PlanTables = Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="Default: what a sync would read.")]
-Every = Annotated[str | None, typer.Option(help="Whether a sync can be run so often: 30min, 1h, 1d.")]
+Every = Annotated[str | None, typer.Option(help="Check whether a sync can run at this interval: 30min, 1h, 1d.")]
 PlanSince = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As for sync: reports from this day on.")
 ]
@@ -114,13 +121,13 @@ def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:
 
 
 def open_existing(destination: str, dataset: str, database: Path) -> SupportsPipeline:
-    """A pipeline to ask the destination; see `Target.existing`."""
+    """A pipeline for queries on the destination; see `Target.existing`."""
     clock = SystemClock()
     return Target(destination, dataset, database).existing(clock, Budget(clock), WAIT)
 
 
 def stop_on_signals() -> threading.Event:
-    """Set on the first SIGTERM or SIGINT: the run ends at the next page, loads what it has and exits 75."""
+    """An event that the first SIGTERM or SIGINT sets: the run ends at the next page, loads its rows and exits 75."""
     stop = threading.Event()
 
     def receive(number: int, frame: FrameType | None) -> None:
@@ -134,13 +141,13 @@ def stop_on_signals() -> threading.Event:
 
 
 def guarded(work: Callable[[], int], as_json: bool, debug: bool, reporter: Reporter | None = None) -> NoReturn:
-    """Run a command; whatever goes wrong becomes a message and an exit code, and a traceback with --debug alone.
+    """Run a command; turn errors into a message and an exit code, and into a traceback with --debug.
 
     Args:
         work: The command; returns the exit code.
-        as_json: One JSON object on stdout, errors included.
+        as_json: Print one JSON object on stdout, errors included.
         debug: Log each request; show tracebacks.
-        reporter: Who tells how it has ended; None for one that only shows it.
+        reporter: Reports the result; None for one that only prints errors.
     """
     from .reporter import Reporter
 

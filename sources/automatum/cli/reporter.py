@@ -1,4 +1,4 @@
-"""Where the result of a run goes: stdout, stderr and a webhook; all of it, or only what is worth a mail."""
+"""Reports the result of a run on stdout, stderr and a webhook, in full or in one line for cron."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .webhook import KEY, OCCASIONS, Webhook, notice
 
 
 class Result(Protocol):
-    """What a run has come to: the summary of a sync, of a push."""
+    """The summary of a sync or of a push."""
 
     @property
     def changed(self) -> bool:
@@ -22,25 +22,25 @@ class Result(Protocol):
 
     @property
     def exit_code(self) -> int:
-        """What the process says to whoever started it."""
+        """Exit code of the process."""
 
     @property
     def named_errors(self) -> Sequence[tuple[str, AutomatumError]]:
-        """What went wrong, worst first, each with its organization, or an empty text."""
+        """The errors, worst first, each with its organization or an empty text."""
 
     def line(self, brief: bool = False) -> str:
-        """One line; if brief, without what others said."""
+        """One line; if brief, without texts of servers and databases."""
 
 
 class Reporter:
-    """Tells how one run has ended, once.
+    """Reports the end of one run, once.
 
     Args:
         command: `sync`, `push`.
-        as_json: One JSON object on stdout, whatever else is said.
-        quiet: Nothing if it is complete and nothing has changed; else one line: on stdout, or on stderr in trouble.
-        notify: The webhook's URL; None for the one in the settings, if there is one.
-        notify_on: One of `OCCASIONS`; None never to notify, whatever the settings say.
+        as_json: Print one JSON object on stdout.
+        quiet: Print nothing if the run is complete and nothing has changed; else one line, on stderr in trouble.
+        notify: URL of the webhook; None for the URL in the settings, if there is one.
+        notify_on: One of `OCCASIONS`; None for no notification, whatever the settings say.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class Reporter:
         self._notice: dict[str, Any] | None = None
 
     def open(self) -> None:
-        """Find the webhook.
+        """Open the webhook.
 
         Raises:
-            ConfigurationError: It, or the occasion, makes no sense.
+            ConfigurationError: The URL or the occasion is not valid.
         """
         if self._notify_on is None:
             return
@@ -71,12 +71,12 @@ class Reporter:
             self._webhook = Webhook(url, "--notify" if self._notify else KEY)
 
     def finished(self, result: Result, figures: Mapping[str, Any], show: Callable[[], None]) -> int:
-        """It ran, well or not; returns the exit code.
+        """Report a run that has a summary; returns the exit code.
 
         Args:
-            result: What it has come to.
-            figures: The same as one JSON object.
-            show: Shows it to a person.
+            result: The summary.
+            figures: The summary as one JSON object.
+            show: Prints the summary for a person.
         """
         code = result.exit_code
         trouble = code != EXIT_COMPLETE
@@ -95,7 +95,7 @@ class Reporter:
         return code
 
     def failed(self, error: AutomatumError) -> None:
-        """It ended before it had a summary."""
+        """Report an error that ended the run before it had a summary."""
         figures = {"verdict": verdict_for(error), "resume_at": error.as_json().get("resume_at")}
         if self._as_json:
             console.say({**figures, "errors": [error.as_json()]}, True, lambda: None)
@@ -106,7 +106,7 @@ class Reporter:
         self._note(True, False, error.exit_code, self._line(error, brief=True), figures, [error])
 
     def broke(self, error: Exception) -> None:
-        """It met a defect of ours."""
+        """Report an unexpected error."""
         figures = {"verdict": "incomplete"}
         if self._as_json:
             fault = {"type": type(error).__name__, "message": redact(str(error)), "exit_code": EXIT_SOFTWARE}
@@ -116,7 +116,7 @@ class Reporter:
         self._note(True, False, EXIT_SOFTWARE, text, figures, [])
 
     def notify(self) -> None:
-        """Post what there is to post; if it does not arrive, one line on stderr says so, and nothing else happens."""
+        """Send the notification, if there is one. If it does not arrive, print one line on stderr."""
         if self._webhook is None or self._notice is None:
             return
         problem = self._webhook.post(self._notice)

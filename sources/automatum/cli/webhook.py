@@ -1,7 +1,7 @@
-"""Tells a webhook how a run has ended: counts and one line of text, never a row.
+"""Notifies a webhook of the end of a run, with counts and one line of text, never with a row.
 
-Best effort, and bounded: whatever the webhook does, the run's exit code is its own, and its end is late by at most
-`LONGEST` seconds. The URL is a secret: whoever has it can write to the channel.
+A webhook that fails does not change the exit code, and delays the end of the run by at most `LONGEST` seconds. The URL
+is a secret: with it anybody can write to the channel.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ..core.result_line import without_server_text
 
 KEY = "sources.automatum.notify_url"
 OCCASIONS = ("trouble", "change", "always")
-"""When to notify: exit codes other than 0; these, and runs that changed something; every run."""
+"""When to notify: after exit codes other than 0; after these and after changes; after every run."""
 ATTEMPTS = 3
 TIMEOUT = 5.0
-"""Seconds to wait for a connection, and for each piece of an answer."""
+"""Seconds to wait for a connection, and for each part of a response."""
 LONGEST = 20.0
-"""Seconds for all attempts together, looking up the host's name included."""
+"""Seconds for all attempts together, including the look-up of the host name."""
 PAUSE = 1.0
 """Seconds before the second attempt; twice that before the third."""
 _SLACK = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
@@ -38,17 +38,17 @@ _WORDS = ("verdict", "resume_at")
 
 
 class Webhook:
-    """Where notifications go.
+    """A webhook that receives notifications.
 
     Args:
-        url: https; http on loopback alone. A path or query of a dozen characters and more is taken for the secret that
-            it is with Slack and its like, and blotted out of every log from now on.
-        key: The setting or option that it comes from.
+        url: https; http only on loopback. A path or query of 12 characters or more is taken for a secret, as it is with
+            Slack, and redacted in all logs.
+        key: The setting or option that the URL comes from.
         clock: Time.
-        timeout: Seconds to wait for a connection, and for each piece of an answer.
+        timeout: Seconds to wait for a connection, and for each part of a response.
 
     Raises:
-        ConfigurationError: Not a URL, or one that would send the notification in the clear.
+        ConfigurationError: Not a URL, or a URL that would send the notification unencrypted.
     """
 
     def __init__(self, url: str, key: str = KEY, *, clock: Clock | None = None, timeout: float = TIMEOUT) -> None:
@@ -80,22 +80,22 @@ class Webhook:
 
     @property
     def slack(self) -> bool:
-        """Whether it is Slack's own, which takes `text` and is not documented to take what it does not know."""
+        """Whether it is a webhook of Slack, which documents the field `text` only."""
         return self.host in _SLACK
 
     def post(self, body: Mapping[str, Any]) -> str | None:
-        """Send it, thrice at most; redirects are not followed.
+        """Send a notification with at most three attempts, without following redirects. Raises nothing.
 
         Args:
-            body: The JSON object; of it, Slack gets `text` alone.
+            body: The JSON object; Slack gets only its `text`.
 
         Returns:
-            Why it did not arrive, without the URL; None if it did. Nothing is raised.
+            Why it did not arrive, without the URL; None if it did.
         """
         shown = {"text": escape(str(body["text"]))} if self.slack else dict(body)
         problems: list[str | None] = []
         data = orjson.dumps(shown)
-        # In a thread, as no timeout bounds the look-up of a name. It dies with the process.
+        # In a thread, because no timeout bounds the look-up of a host name. It ends with the process.
         sending = threading.Thread(target=lambda: problems.append(self._attempt(data)), daemon=True)
         sending.start()
         sending.join(LONGEST)
@@ -104,7 +104,7 @@ class Webhook:
     def _attempt(self, data: bytes) -> str | None:
         try:
             return self._deliver(data)
-        except Exception as error:  # whatever it is, the run has ended as it has
+        except Exception as error:  # An error here must not change the result of the run.
             return type(error).__name__
 
     def _deliver(self, data: bytes) -> str | None:
@@ -134,17 +134,17 @@ class Webhook:
 def notice(
     command: str, text: str, exit_code: int, figures: Mapping[str, Any], errors: Iterable[AutomatumError]
 ) -> dict[str, Any]:
-    """What is posted: the summary's counts and verdicts, and what went wrong in words of ours.
+    """The body of a notification: counts and verdicts of the summary, and the errors without texts of servers.
 
-    Of the summary nothing but numbers, verdicts, times and the names of tables and organizations is taken: rows that
-    were refused, what a server said, and money stay here.
+    It has only numbers, verdicts, times and names of tables and organizations. Refused rows, texts of servers and
+    amounts of money are left out.
 
     Args:
         command: `sync`, `push`.
         text: One line, for a chat.
-        exit_code: Of the process.
-        figures: The summary's JSON object.
-        errors: What went wrong.
+        exit_code: Exit code of the process.
+        figures: The summary as a JSON object.
+        errors: The errors of the run.
     """
     said = [
         {
@@ -160,7 +160,7 @@ def notice(
 
 
 def escape(text: str) -> str:
-    """A text in which Slack finds no link, mention or markup of its own; its three characters are escaped."""
+    """Escape the three characters that Slack reads as markup, links and mentions."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -179,7 +179,7 @@ def _counts(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _clean(value: Any) -> Any:
-    """The same without secrets, should a word of ours hold one after all."""
+    """The same value with all registered secrets redacted."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""`pytest tests/destinations --write-table` writes what it finds out to the docs; `DESTINATIONS=all` runs all of it."""
+"""`pytest tests/system/destinations --write-table` writes its results to the docs; `DESTINATIONS=all` runs every destination."""
 
 
 def pytest_addoption(parser):
