@@ -1,4 +1,4 @@
-"""`pytest tests/system/destinations --write-table` writes its results to the docs; `DESTINATIONS=all` runs every destination."""
+"""With `--write-table` the tests write their results to the docs; `DESTINATIONS=all` runs every destination."""
 
 
 def pytest_addoption(parser):
