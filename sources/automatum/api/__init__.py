@@ -1,4 +1,4 @@
-"""The way to the API: HTTP, retries, OAuth, pages, rate limits.
+"""The API client: HTTP, retries, OAuth, pages, rate limits.
 
 May import: `config`, `schema`, `endpoints`, `core`; never `warehouse`.
 Start with `client`.

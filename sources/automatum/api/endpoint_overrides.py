@@ -1,7 +1,6 @@
-"""The table of endpoints, with what the configuration says differently.
+"""Applies the overrides of the configuration to the table of endpoints.
 
-Half of the API is assumed (see `automatum.endpoints`). Where an assumption turns out wrong, the user writes what is
-right; no code changes:
+Half of the API is assumed (see `automatum.endpoints`). If an assumption is wrong, correct it in the configuration:
 
     [sources.automatum.endpoints.entitlements]
     path = "contracts"
@@ -38,14 +37,14 @@ _snake_case = NamingConvention().normalize_identifier
 
 
 def resolve_endpoints(settings: AutomatumSettings, by_organization: bool | None = None) -> tuple[Endpoint, ...]:
-    """The endpoints of this connection, in their order.
+    """The endpoints with the overrides of the settings, in their order.
 
     Args:
         settings: Resolved settings.
-        by_organization: The tables hold several organizations; None for whether the settings are for one of several.
+        by_organization: Whether the tables hold several organizations; None: as the settings say.
 
     Raises:
-        ConfigurationError: An override names an unknown table or key, or holds a value of a wrong type.
+        ConfigurationError: An override names an unknown table or key, or has a value of a wrong type.
     """
     table = {endpoint.table: endpoint for endpoint in ENDPOINTS}
     named: set[str] = set()
@@ -70,7 +69,7 @@ def resolve_endpoints(settings: AutomatumSettings, by_organization: bool | None 
 
 
 def _by_organization(endpoint: Endpoint) -> Endpoint:
-    """The same for a table that several organizations share."""
+    """The endpoint for a table that several organizations share."""
     columns = endpoint.columns
     if all(column.name != ORGANIZATION for column in columns):
         columns = (Column(ORGANIZATION, "text", (FieldPath("organizationId"),)), *columns)
@@ -92,7 +91,7 @@ def _override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
         elif key == "parameters":
             endpoint = replace(endpoint, parameters={**endpoint.parameters, **_parameters(at, value, words)})
         elif key == "key":
-            endpoint = _keyed(at, endpoint, _texts(at, value))
+            endpoint = _with_key(at, endpoint, _texts(at, value))
         elif key == "order" and endpoint.kind == "list":
             endpoint = replace(endpoint, newest_first=_order(at, value))
         elif key == "columns" and endpoint.kind == "report":
@@ -113,14 +112,14 @@ def _report(where: str, spec: Any) -> Endpoint:
     changes = {key: value for key, value in spec.items() if key != "name"}
     if name == "revenue":
         return _override(where, REVENUE, changes)
-    # Of the default report only what identifies a record is kept: the measures of another report are not known.
+    # Keep only the key columns of the default report, because the measures of another report are not known.
     columns = tuple(column for column in REVENUE.columns if column.name in REVENUE.key)
     plain = replace(REVENUE, table=f"analytics_{name}", path=f"analytics/{name}", columns=columns)
     return _override(where, plain, changes)
 
 
-def _keyed(at: str, endpoint: Endpoint, names: Sequence[str]) -> Endpoint:
-    key = tuple(_free(at, name) for name in names)
+def _with_key(at: str, endpoint: Endpoint, names: Sequence[str]) -> Endpoint:
+    key = tuple(_column_name(at, name) for name in names)
     if len(set(key)) < len(key):
         raise ConfigurationError(at, "names a field twice.")
     have = {column.name for column in endpoint.columns}
@@ -137,15 +136,15 @@ def _with_columns(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
         raise ConfigurationError(at, "not a table of field to type.", f"Types are {', '.join(_TYPES)}.")
     columns = {column.name: column for column in endpoint.columns}
     for name, kind in value.items():
-        columns[_free(at, name)] = Column(_free(at, name), kind, (FieldPath(name),))
+        columns[_column_name(at, name)] = Column(_column_name(at, name), kind, (FieldPath(name),))
     return replace(endpoint, columns=tuple(columns.values()))
 
 
-def _free(at: str, name: Any) -> str:
-    """The column of a field, unless the connector has that column for itself."""
+def _column_name(at: str, name: Any) -> str:
+    """The column name of a field, unless it is reserved."""
     column = _snake_case(_text(at, name))
     if column in RESERVED or column.startswith("_"):
-        raise ConfigurationError(at, f"{name!r} would be the column {column}, which the connector keeps for itself.")
+        raise ConfigurationError(at, f"{name!r} would be the column {column}, which is reserved for the connector.")
     return column
 
 

@@ -1,4 +1,4 @@
-"""One HTTP exchange, what it says, and the one rule of patience: shared by `auth` and `transport`."""
+"""Sends one HTTP request and parses the response. Used by `client` and `oauth`."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from .rate_limit import reset_in
 logger = logging.getLogger("automatum")
 
 CONNECT_TIMEOUT = 10.0
-MOST_BYTES = 256 * 2**20
-"""A body larger than this is not an answer of this API (100 rows are some 100 kB) but something that fills memory."""
-LONGEST_THROTTLE = 7200.0
-"""Seconds; twice the longest window. A longer wait is a mistake of whoever asks for it."""
-SHORTENED = 200
+MAX_BYTES = 256 * 2**20
+"""A larger body is not a response of this API (100 rows are about 100 kB), and would fill the memory."""
+MAX_RETRY_AFTER = 7200.0
+"""Seconds, twice the longest window. A longer `Retry-After` is treated as an error of the server."""
+MAX_DETAIL = 200
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An answer, read to its end.
+    """A complete response.
 
     Attributes:
-        http_status: Of the status line.
-        status: The same, or the envelope's `code` if that is a number other than 2xx under a status of 2xx.
-        headers: Its headers, whatever their case.
-        body: The JSON object; None if it was something else.
-        detail: The server's words, shortened and redacted.
-        received_at: Epoch seconds by our clock.
-        date: Epoch seconds by the server's `Date`; None without one.
-        empty: Nothing came after the headers.
+        http_status: HTTP status.
+        status: The HTTP status, or the envelope's `code` if that is not 2xx although the HTTP status is.
+        headers: The headers, case-insensitive.
+        body: The JSON object; None if the body is anything else.
+        detail: The server's message, shortened and redacted.
+        received_at: Epoch seconds of our clock.
+        date: The server's `Date` in epoch seconds; None without one.
+        empty: Whether the body is empty.
     """
 
     http_status: int
@@ -56,33 +56,34 @@ class HttpResponse:
 
     @property
     def usable(self) -> bool:
-        """Whether it is a success with a JSON object."""
+        """Whether the response is a success with a JSON object."""
         return 200 <= self.status < 300 and self.body is not None
 
     def retry_after(self) -> float | None:
-        """Seconds that the server asks to wait; None if it does not.
+        """Seconds that the server asks to wait; None if it names no time.
 
-        The longer of `Retry-After` and `retryAfter`; without either, a 429 is over when its bucket is reset.
+        The longer of the header `Retry-After` and the field `retryAfter`. Without both, a 429 with no requests left
+        lasts until `X-RateLimit-Reset`.
         """
         named = self.headers.get("Retry-After")
-        moment = None if named is None else _moment(named)
+        moment = None if named is None else _http_date(named)
         now = self.received_at if self.date is None else self.date
         waits = (
-            _seconds(named) if moment is None else moment - now,
-            _seconds((self.body or {}).get("retryAfter")),
+            _number(named) if moment is None else moment - now,
+            _number((self.body or {}).get("retryAfter")),
         )
         given = [wait for wait in waits if wait is not None]
         if not given and self.status == 429 and self.headers.get("X-RateLimit-Remaining", "0").strip() == "0":
             given = [wait for wait in [reset_in(self.headers, now)] if wait is not None]
-        return min(max(0.0, max(given)), LONGEST_THROTTLE) if given else None
+        return min(max(0.0, max(given)), MAX_RETRY_AFTER) if given else None
 
 
 @dataclass(frozen=True, slots=True)
 class HttpFailure:
-    """No answer, or none that came whole.
+    """A request without a complete response.
 
     Attributes:
-        detail: What the network did.
+        detail: The failure of the network.
         sent: Whether the request may have reached the server.
     """
 
@@ -90,19 +91,19 @@ class HttpFailure:
     sent: bool
 
 
-def without_defaults(session: requests.Session) -> requests.Session:
-    """Take from a session what it would do on its own; returns the same session.
+def prepare_session(session: requests.Session) -> requests.Session:
+    """Turn off defaults of a session that interfere with the client; returns the same session.
 
-    With an `auth` of its own it does not look into `~/.netrc`, whose entry would replace the token. And it no longer
-    reads redirects: even where it does not follow one, it parses it (and fails on a broken one) and reads its body.
+    An explicit `auth` keeps it from reading `~/.netrc`, whose entry would replace the token. It also no longer parses
+    redirects, because it fails on a broken one even if it does not follow it.
     """
-    session.auth = _as_it_is
+    session.auth = _unchanged
     session.get_redirect_target = _no_redirect  # type: ignore[method-assign]
     session.headers["User-Agent"] = "dlt-source-automatum"
     return session
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
@@ -123,19 +124,19 @@ def send(
     data: bytes | Mapping[str, str] | None = None,
     inspect: Callable[[bytes], None] | None = None,
 ) -> HttpResponse | HttpFailure:
-    """Send one request and read its answer; redirects are not followed. Raises nothing for what a network can do.
+    """Send one request and read the response. It follows no redirect, and returns network errors as `HttpFailure`.
 
     Args:
-        session: Keeps the connections.
+        session: HTTP session.
         method: HTTP method.
-        url: Whole URL, without a query.
+        url: URL without a query.
         clock: Time.
-        timeout: Seconds to wait for each piece of the answer.
-        within: Seconds after which an answer that still trickles in is given up.
+        timeout: Seconds to wait for each part of the response.
+        within: Seconds after which an incomplete response is a failure.
         headers: Headers, such as Authorization.
         params: Query.
         data: Body: bytes, or a form.
-        inspect: Given the bytes of the answer before anything else is made of them.
+        inspect: Called with the bytes of the response before they are parsed.
     """
     started = clock.monotonic()
     outcome: HttpResponse | HttpFailure
@@ -147,9 +148,13 @@ def send(
             content = _read(response, clock, started + within)
         if inspect and content is not None:
             inspect(content)
-        outcome = HttpFailure("the answer did not end", True) if content is None else _reply(response, content, clock)
+        outcome = (
+            HttpFailure("the answer did not end", True)
+            if content is None
+            else _parse_response(response, content, clock)
+        )
     except (requests.RequestException, HTTPError, OSError) as error:
-        # The exception holds the request with its secrets: only words leave here, and nothing is raised from it.
+        # The exception holds the request with its secrets, so return only its text.
         outcome = _failure(error, timeout)
     path = "/" + url.split("://", 1)[-1].partition("/")[2].partition("?")[0]
     page = f" page={params['page']}" if params and "page" in params else ""
@@ -159,31 +164,31 @@ def send(
 
 
 def shorten(text: str) -> str:
-    """A text fit for an error: no tags, one line, no secrets, at most 200 characters."""
+    """Prepare a text for an error message: no tags, one line, redacted, at most 200 characters."""
     text = re.sub(r"(?is)<(script|style)\b.*?</\1>", " ", text[:20_000])
     text = redact(" ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split()))
-    return text if len(text) <= SHORTENED else text[: SHORTENED - 1].rstrip() + "…"
+    return text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1].rstrip() + "…"
 
 
 def _read(response: requests.Response, clock: Clock, until: float) -> bytes | None:
-    """The body, decoded; None if it does not end in time or in bounds."""
+    """The decoded body; None if it exceeds the time or the size."""
     raw = response.raw
-    # urllib3 1 needs to be told; without it a connection cut in the middle passes for a short answer.
+    # Off by default in urllib3 1. Without it, a connection that breaks off looks like a short response.
     raw.enforce_content_length = True
-    # `read1` returns what has come, so that a body that trickles is seen to; `read` blocks until all is here.
+    # `read1` returns the bytes that have arrived, so the time limit also applies to a slow body. `read` blocks.
     read = getattr(raw, "read1", raw.read)
     pieces: list[bytes] = []
     size = 0
     while piece := read(2**16, decode_content=True):
         pieces.append(piece)
         size += len(piece)
-        if size > MOST_BYTES or clock.monotonic() > until:
+        if size > MAX_BYTES or clock.monotonic() > until:
             raw.close()
             return None
     return b"".join(pieces)
 
 
-def _reply(response: requests.Response, content: bytes, clock: Clock) -> HttpResponse:
+def _parse_response(response: requests.Response, content: bytes, clock: Clock) -> HttpResponse:
     status = response.status_code
     try:
         parsed = parse_json(content)
@@ -192,7 +197,7 @@ def _reply(response: requests.Response, content: bytes, clock: Clock) -> HttpRes
     body = parsed if isinstance(parsed, dict) else None
     effective = status
     if body is not None and 200 <= status < 300:
-        code = _seconds(body.get("code"))
+        code = _number(body.get("code"))
         effective = status if code is None or 200 <= code < 300 else int(code)
     date = response.headers.get("Date")
     return HttpResponse(
@@ -202,16 +207,16 @@ def _reply(response: requests.Response, content: bytes, clock: Clock) -> HttpRes
         body=body,
         detail=_detail(effective, content, body),
         received_at=clock.time(),
-        date=None if date is None else _moment(date),
+        date=None if date is None else _http_date(date),
         empty=not content.strip(),
     )
 
 
 def _detail(status: int, content: bytes, body: dict[str, Any] | None) -> str:
-    """The server's words; never records, as a body without words may hold customers' data."""
-    for word in ("message", "error_description", "error"):
-        if body and isinstance(body.get(word), str) and body[word].strip():
-            return shorten(body[word]).rstrip(".")
+    """The message of the server. It never quotes records, because they hold customers' data."""
+    for key in ("message", "error_description", "error"):
+        if body and isinstance(body.get(key), str) and body[key].strip():
+            return shorten(body[key]).rstrip(".")
     if body is not None:
         return "no message" if not 200 <= status < 300 else ""
     text = content[:20_000].decode("utf-8", "replace")
@@ -238,16 +243,16 @@ def _failure(error: Exception, timeout: float) -> HttpFailure:
     return HttpFailure(shorten(f"{type(root).__name__}: {words}"), not isinstance(root, NewConnectionError))
 
 
-def _moment(text: str) -> float | None:
-    """An HTTP date in epoch seconds; None if it is none."""
+def _http_date(text: str) -> float | None:
+    """An HTTP date in epoch seconds; None if it is not valid."""
     try:
         return parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
 
 
-def _seconds(value: object) -> float | None:
-    """A finite number, also if it is sent as text; else None."""
+def _number(value: object) -> float | None:
+    """A finite number, also from a text; otherwise None."""
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
         return None
     try:

@@ -1,4 +1,4 @@
-"""OAuth 2.0 client credentials, as in the vendor's `api/authentication`: one token, fetched by one, used by all."""
+"""OAuth 2.0 client credentials, as in the vendor's `api/authentication`. All requests share one token."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ..core.clock import Clock
 from ..core.errors import ApiUnreachable, AutomatumError, CredentialsRefused, NotThere, RequestRefused
 from ..core.redaction import register_secret
 from ..endpoints import METERING_SCOPE, TOKEN_PATH
-from .http import HttpFailure, HttpResponse, send, without_defaults
+from .http import HttpFailure, HttpResponse, prepare_session, send
 from .rate_limit import RateLimiter
 from .retry import RetryPolicy
 
 logger = logging.getLogger("automatum")
 
-DEFAULT_LIFE = 3600.0
-"""Seconds that a token lives if its `expires_in` is missing or garbage: the documented life."""
-SHORTEST_LIFE = 60.0
-"""Seconds taken for an `expires_in` of 0 or less, which would ask for a token before every request."""
-LONGEST_LIFE = 86400.0
-"""Seconds; more is most likely a number of milliseconds."""
+DEFAULT_LIFETIME = 3600.0
+"""Seconds; the documented lifetime, used if `expires_in` is missing or invalid."""
+MIN_LIFETIME = 60.0
+"""Seconds; used for an `expires_in` of 0 or less, which would need a token for every request."""
+MAX_LIFETIME = 86400.0
+"""Seconds; a larger `expires_in` is probably in milliseconds."""
 
 _VERIFY = (
     "Verify client_id and client_secret (AUTOMATUM_CLIENT_ID, AUTOMATUM_CLIENT_SECRET). They stop working when the "
@@ -46,30 +46,30 @@ _PLAN = (
 class _Grant:
     token: str = field(repr=False)
     scopes: frozenset[str] | None
-    stale_at: float
+    refresh_at: float
 
 
 class TokenSource:
-    """Fetches a token when one is needed and keeps it until shortly before it expires. Safe to share between threads.
+    """Fetches a token on demand and keeps it until shortly before it expires. Thread-safe.
 
     Args:
         base_url: Root of the host.
         client_id: OAuth client id.
         client_secret: OAuth client secret.
-        session: Keeps the connections.
-        limiter: Charged for each token request: whether the vendor counts them is not documented.
+        session: HTTP session.
+        limiter: Counts token requests too, because the vendor does not document whether they count.
         clock: Time.
-        budget: Bounds of the run.
-        timeout: Seconds to wait for each piece of an answer.
-        attempts: Failed attempts after which to give up.
-        deadline: Seconds after which to give up.
+        budget: Limits of the run.
+        timeout: Seconds to wait for each part of a response.
+        attempts: Number of failed attempts after which a token request fails.
+        deadline: Seconds after which a token request fails.
         rng: Source of jitter.
-        reserve: Share of the quota that is kept for metering, if the token grants it.
+        reserve: Share of the rate limit that is reserved for metering, if the token grants metering.
         reload_credentials: Returns the client id and secret that are configured now, or None. Called once for each
             secret that is refused, so that a rotated secret needs no restart.
 
     Attributes:
-        max_wait: Seconds that a token request may wait for quota; None for as long as it takes.
+        max_wait: Seconds that a token request may wait for the rate limit; None for no limit.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class TokenSource:
         self.max_wait: float | None = None
         self._base_url = base_url
         self._client_id, self._client_secret = client_id, client_secret
-        self._session, self._limiter, self._clock, self._budget = without_defaults(session), limiter, clock, budget
+        self._session, self._limiter, self._clock, self._budget = prepare_session(session), limiter, clock, budget
         self._timeout, self._attempts, self._deadline = timeout, attempts, deadline
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._reserve = reserve
@@ -105,108 +105,108 @@ class TokenSource:
         return f"TokenSource(base_url={self._base_url!r}, client_id={self._client_id!r})"
 
     def token(self) -> str:
-        """A token that is not about to expire; fetched if need be, by one thread for all.
+        """Return a token that does not expire soon. One thread fetches it for all.
 
         Raises:
-            CredentialsRefused: The vendor does not accept id and secret.
-            ApiUnreachable: No usable answer within attempts and deadline, or a redirect.
+            CredentialsRefused: The API does not accept the client id and secret.
+            ApiUnreachable: No usable response within attempts and deadline, or a redirect.
             RequestRefused: Another refusal, such as 404 for a wrong `base_url`.
-            MoreToDo: Budget or quota are spent.
+            MoreToDo: A limit of the run or the rate limit is reached.
         """
         with self._lock:
-            return self._current().token
+            return self._current_grant().token
 
-    def held(self) -> str | None:
-        """The token at hand, if it is not about to expire; never sends a request."""
+    def cached_token(self) -> str | None:
+        """The cached token, or None if it is missing or expires soon. Sends no request."""
         grant = self._grant
-        return grant.token if grant and self._clock.monotonic() < grant.stale_at else None
+        return grant.token if grant and self._clock.monotonic() < grant.refresh_at else None
 
     def scopes(self) -> frozenset[str] | None:
-        """Scopes that the token grants; fetches one if need be.
+        """Return the scopes of the token, after fetching one if necessary.
 
         Returns:
-            The scopes, or None if the vendor did not say: then everything is to be tried.
+            The scopes; None if the response did not list them. Then try every table.
 
         Raises:
             AutomatumError: As in `token`.
         """
         with self._lock:
-            return self._current().scopes
+            return self._current_grant().scopes
 
     def invalidate(self, token: str) -> None:
-        """Drop this token, if it is still the one at hand: two threads that were refused fetch one new token."""
+        """Drop this token if it is still cached. Two threads that got a 401 thus fetch one new token."""
         with self._lock:
             if self._grant and self._grant.token == token:
                 self._grant = None
 
-    def _current(self) -> _Grant:
+    def _current_grant(self) -> _Grant:
         grant = self._grant
-        if grant is None or self._clock.monotonic() >= grant.stale_at:
+        if grant is None or self._clock.monotonic() >= grant.refresh_at:
             self._grant = None
             self._grant = grant = self._fetch()
-            # There is nothing to keep for an application that may not meter.
+            # An application without the scope for metering needs no reserve.
             self._limiter.reserve = self._reserve if METERING_SCOPE in (grant.scopes or ()) else 0.0
         return grant
 
     def _fetch(self) -> _Grant:
-        patience = RetryPolicy(self._clock, self._limiter, self._budget, self._attempts, self._deadline, self._rng)
+        retry = RetryPolicy(self._clock, self._limiter, self._budget, self._attempts, self._deadline, self._rng)
         refused: set[str] = set()
         while True:
-            with patience.excuse():
-                # A push needs a token too; so does a sync, and a handful a day is not worth two ways.
+            with retry.exclude_time():
+                # A push needs a token too, so token requests may use the reserve. There are a few a day.
                 ticket = self._limiter.acquire(self.max_wait, self._budget, from_reserve=True)
             try:
                 self._budget.charge_token_request()
                 started = self._clock.monotonic()
-                outcome = self._post(patience.left())
+                outcome = self._post(retry.remaining_seconds())
             finally:
-                # Even if it was not sent: the answer's arrival ages it either way.
+                # Also if it was not sent: the recorded request then ages.
                 self._limiter.record_response(ticket)
             if isinstance(outcome, HttpFailure):
-                status, detail, asked = None, outcome.detail, None
+                status, detail, retry_after = None, outcome.detail, None
             else:
                 self._limiter.observe(outcome.headers, outcome.date)
                 if outcome.usable:
                     return _grant(outcome, started)
                 if outcome.status == 429:
-                    patience.throttled(f"POST {TOKEN_PATH}", outcome)
+                    retry.wait_after_429(f"POST {TOKEN_PATH}", outcome)
                     continue
                 if outcome.status in (400, 401):
-                    with patience.excuse():
-                        self._renew(outcome, refused)
+                    with retry.exclude_time():
+                        self._reload_secret(outcome, refused)
                     continue
-                _refuse(outcome)
-                status, detail, asked = outcome.status, outcome.detail, outcome.retry_after()
-            if not patience.failed(f"POST {TOKEN_PATH}: {detail}", asked):
+                _raise_for_status(outcome)
+                status, detail, retry_after = outcome.status, outcome.detail, outcome.retry_after()
+            if not retry.wait_after_failure(f"POST {TOKEN_PATH}: {detail}", retry_after):
                 raise ApiUnreachable(
                     "POST",
                     TOKEN_PATH,
                     status,
                     detail,
-                    f"Tried {patience.failures} times. Check the network, a proxy, and sources.automatum.base_url "
+                    f"Tried {retry.failures} times. Check the network, a proxy, and sources.automatum.base_url "
                     f"({self._base_url}).",
                 )
 
-    def _renew(self, reply: HttpResponse, refused: set[str]) -> None:
-        """Take up the secret that is configured by now, if it is another; raise if not."""
+    def _reload_secret(self, response: HttpResponse, refused: set[str]) -> None:
+        """Use the secret that is configured now if it is a new one; raise otherwise."""
         refused.add(self._client_secret)
-        message = f"POST {TOKEN_PATH} answered {reply.status}: {reply.detail}."
+        message = f"POST {TOKEN_PATH} answered {response.status}: {response.detail}."
         found, problem = None, ""
         try:
             found = self._ask_again() if self._ask_again else None
         except AutomatumError as error:
-            problem = f" Nor is there a newer secret to be had: {error.message}"
+            problem = f" The configuration could not be read again: {error.message}"
         client_id, secret = found or (self._client_id, self._client_secret)
         if client_id != self._client_id:
             raise CredentialsRefused(
-                f"{message} By now the configuration names another application, {client_id}.",
-                "If that is right, run again: its quota is counted apart.",
+                f"{message} The configuration now names another application, {client_id}.",
+                "If that is intended, run again: each application has its own rate limit.",
             )
         if secret in refused:
             raise CredentialsRefused(message + problem, _VERIFY)
         register_secret(secret)
         self._client_secret = secret
-        logger.info("the client secret was refused; the configuration has a newer one by now, which is tried")
+        logger.info("the client secret was refused; retrying with the new secret from the configuration")
 
     def _post(self, within: float) -> HttpResponse | HttpFailure:
         form = {
@@ -226,11 +226,11 @@ class TokenSource:
         )
 
 
-def _refuse(reply: HttpResponse) -> None:
-    """Raise what no retry can change; return for the rest."""
-    status, detail = reply.status, reply.detail
-    if 300 <= reply.http_status < 400:
-        _refuse_redirect(reply)
+def _raise_for_status(response: HttpResponse) -> None:
+    """Raise an error that no retry can change; return for the others."""
+    status, detail = response.status, response.detail
+    if 300 <= response.http_status < 400:
+        _raise_for_redirect(response)
     if status == 403:
         raise CredentialsRefused(f"POST {TOKEN_PATH} answered 403: {detail}.", f"{_PLAN} {_VERIFY}")
     if status == 404:
@@ -239,54 +239,54 @@ def _refuse(reply: HttpResponse) -> None:
         raise RequestRefused("POST", TOKEN_PATH, status, detail, _VERIFY)
 
 
-def _refuse_redirect(reply: HttpResponse) -> NoReturn:
+def _raise_for_redirect(response: HttpResponse) -> NoReturn:
+    location = redirect_host(response.headers.get("Location", ""))
     raise ApiUnreachable(
         "POST",
         TOKEN_PATH,
-        reply.http_status,
-        f"a redirect to {host_of(reply.headers.get('Location', ''))}, which is not followed: it would be given the "
-        "client secret",
-        "Set sources.automatum.base_url to the host that answers itself.",
+        response.http_status,
+        f"a redirect to {location}, which is not followed: it would be given the client secret",
+        "Set sources.automatum.base_url to the host that answers without a redirect.",
     )
 
 
-def host_of(url: str) -> str:
-    """The host that a `Location` names, for an error; nothing else of it, as a query may hold anything."""
+def redirect_host(url: str) -> str:
+    """The host in a `Location` header, for an error. The rest of the URL may hold a secret."""
     try:
         return urlsplit(url).hostname or "the same host"
     except ValueError:
-        return "an address that makes no sense"
+        return "an invalid address"
 
 
-def _grant(reply: HttpResponse, started: float) -> _Grant:
-    body: Mapping[str, Any] = reply.body or {}
+def _grant(response: HttpResponse, started: float) -> _Grant:
+    body: Mapping[str, Any] = response.body or {}
     if "access_token" not in body and isinstance(body.get("data"), dict):
         body = body["data"]
     token = body.get("access_token")
     if not (isinstance(token, str) and token and token.isascii() and token.isprintable() and " " not in token):
         if isinstance(body.get("error"), str):
-            raise CredentialsRefused(f"POST {TOKEN_PATH} answered {reply.status}: {reply.detail}.", _VERIFY)
+            raise CredentialsRefused(f"POST {TOKEN_PATH} answered {response.status}: {response.detail}.", _VERIFY)
         raise ApiUnreachable(
-            "POST", TOKEN_PATH, reply.status, "the answer has no access_token", "Check sources.automatum.base_url."
+            "POST", TOKEN_PATH, response.status, "the answer has no access_token", "Check sources.automatum.base_url."
         )
     register_secret(token)
-    life = _life(body.get("expires_in"))
-    margin = min(max(60.0, 0.1 * life), 0.5 * life)
+    lifetime = _lifetime(body.get("expires_in"))
+    margin = min(max(60.0, 0.1 * lifetime), 0.5 * lifetime)
     scope = body.get("scope")
     if isinstance(scope, list):
-        scope = " ".join(str(one) for one in scope)
-    # Its life began at the server after the request had left here, so counting from then errs on the safe side.
-    return _Grant(token, frozenset(scope.split()) if isinstance(scope, str) else None, started + life - margin)
+        scope = " ".join(map(str, scope))
+    # The lifetime starts after the request was sent, so counting from the sending is safe.
+    return _Grant(token, frozenset(scope.split()) if isinstance(scope, str) else None, started + lifetime - margin)
 
 
-def _life(value: object) -> float:
-    """Seconds that a token lives."""
+def _lifetime(value: object) -> float:
+    """Lifetime of a token in seconds."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return DEFAULT_LIFE
+        return DEFAULT_LIFETIME
     try:
-        life = float(value)
+        lifetime = float(value)
     except (ValueError, OverflowError):
-        return DEFAULT_LIFE
-    if not math.isfinite(life):
-        return DEFAULT_LIFE
-    return min(life, LONGEST_LIFE) if life > 0 else SHORTEST_LIFE
+        return DEFAULT_LIFETIME
+    if not math.isfinite(lifetime):
+        return DEFAULT_LIFETIME
+    return min(lifetime, MAX_LIFETIME) if lifetime > 0 else MIN_LIFETIME

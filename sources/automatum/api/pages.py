@@ -1,4 +1,4 @@
-"""One page of a list, one answer of a report: where the records are, and what was announced."""
+"""Reads one page of a list, one report, or one row, and finds the records in the response."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page as it was read.
+    """One page of records.
 
     Attributes:
         number: 1-based.
-        records: Its records, in the server's order.
-        total: Number of records that the list announced with this page; None if it announced none.
-        pages: Number of pages announced.
-        read_at: Epoch seconds at which it arrived.
+        records: The records, in the order of the server.
+        total: Total number of records that the response announces; None if it announces none.
+        pages: Number of pages that the response announces; None if it announces none.
+        read_at: Epoch seconds at which the response arrived.
     """
 
     number: int
@@ -36,93 +36,93 @@ class Page:
 
 
 def read_page(client: ApiClient, endpoint: Endpoint, number: int, filters: Mapping[str, str]) -> Page:
-    """Ask for one page of a list.
+    """Read one page of a list.
 
     Args:
         client: Sends the request.
-        endpoint: A list.
+        endpoint: Endpoint of a list.
         number: 1-based page number.
         filters: Values for the endpoint's filters.
 
     Raises:
         RequestError: See `ApiClient.get`.
-        ConfigurationError: The answer has no list where the records should be.
+        ConfigurationError: The response has no list at the configured path.
     """
     words = endpoint.parameters
     parameters = {words["page"]: str(number), words["limit"]: str(PAGE_SIZE), **filters}
-    answer = _ask(client, endpoint, parameters)
+    response = _get(client, endpoint, parameters)
     return Page(
         number=number,
-        records=_records(answer, endpoint),
-        total=_count(dig(answer.body, endpoint.total)),
-        pages=_count(dig(answer.body, endpoint.pages)),
-        read_at=answer.received_at,
+        records=_records(response, endpoint),
+        total=_count(dig(response.body, endpoint.total)),
+        pages=_count(dig(response.body, endpoint.pages)),
+        read_at=response.received_at,
     )
 
 
 def read_report(client: ApiClient, endpoint: Endpoint, start: date, end: date) -> Page:
-    """Ask for one report over whole days (UTC), both ends included.
+    """Read one report over whole days (UTC), both ends included.
 
     Raises:
         RequestError: See `ApiClient.get`.
-        ConfigurationError: The answer has no list where the records should be.
+        ConfigurationError: The response has no list at the configured path.
     """
     words = endpoint.parameters
-    answer = _ask(client, endpoint, {words["start"]: start.isoformat(), words["end"]: end.isoformat()})
-    return Page(1, _records(answer, endpoint), None, None, answer.received_at)
+    response = _get(client, endpoint, {words["start"]: start.isoformat(), words["end"]: end.isoformat()})
+    return Page(1, _records(response, endpoint), None, None, response.received_at)
 
 
 def read_one(client: ApiClient, endpoint: Endpoint, key: str) -> Record | None:
-    """A row at its own URL, as the list would show it; None if the API answers 404.
+    """Read a row at its own URL, in the form of the list; None if the API answers 404.
 
     Raises:
-        RequestError: See `ApiClient.get`; anything but a 404 tells nothing about the row.
+        RequestError: See `ApiClient.get`. Only a 404 means that the row does not exist.
     """
     try:
-        answer = client.get(f"{endpoint.path}/{quote(key, safe='')}")
+        response = client.get(f"{endpoint.path}/{quote(key, safe='')}")
     except NotThere:
         return None
-    record = answer.body.get("data")
+    record = response.body.get("data")
     if not isinstance(record, dict):
-        raise ApiUnreachable("GET", f"{endpoint.path}/{key}", answer.status, "the record is not a JSON object")
+        raise ApiUnreachable("GET", f"{endpoint.path}/{key}", response.status, "the record is not a JSON object")
     return {name: value for name, value in record.items() if name not in endpoint.only_in_detail}
 
 
-def _ask(client: ApiClient, endpoint: Endpoint, parameters: Mapping[str, str]) -> ApiResponse:
+def _get(client: ApiClient, endpoint: Endpoint, parameters: Mapping[str, str]) -> ApiResponse:
     try:
         return client.get(endpoint.path, parameters)
     except NotThere as error:
-        standing = "documented" if endpoint.documented else "assumed, not documented"
+        origin = "documented" if endpoint.documented else "assumed, not documented"
         raise NotThere(
             error.method,
             error.path,
             error.status,
             error.detail,
-            f"The path is {standing}. If the vendor has another, set sources.automatum.endpoints.{endpoint.table}.path "
+            f"The path is {origin}. If the vendor has another, set sources.automatum.endpoints.{endpoint.table}.path "
             "(or, for a further report, its path in sources.automatum.reports).",
         ) from None
 
 
-def _records(answer: ApiResponse, endpoint: Endpoint) -> list[Record]:
+def _records(response: ApiResponse, endpoint: Endpoint) -> list[Record]:
     for path in endpoint.records:
-        found = dig(answer.body, path)
+        found = dig(response.body, path)
         if isinstance(found, list):
-            strangers = sum(1 for one in found if not isinstance(one, dict))
-            if strangers:
+            invalid = sum(1 for record in found if not isinstance(record, dict))
+            if invalid:
                 raise ApiUnreachable(
-                    "GET", endpoint.path, answer.status, f"{strangers} of {len(found)} records are not JSON objects"
+                    "GET", endpoint.path, response.status, f"{invalid} of {len(found)} records are not JSON objects"
                 )
             return found
     raise ConfigurationError(
         f"sources.automatum.endpoints.{endpoint.table}.records",
         f"GET {endpoint.path} has no list at {' or '.join(endpoint.records)}; "
-        f"its top level has {', '.join(sorted(answer.body)) or 'nothing'}.",
-        "Name the dotted path at which the answer holds its records.",
+        f"its top level has {', '.join(sorted(response.body)) or 'nothing'}.",
+        "Set it to the dotted path of the records in the response.",
     )
 
 
 def _count(value: Any) -> int | None:
-    """A count, if that is what it is; some servers send it as text."""
+    """A count, also from a text; None for any other value."""
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

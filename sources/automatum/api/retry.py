@@ -1,4 +1,4 @@
-"""The retry policy of one request: how often, for how long, and what a 429 does."""
+"""The retry policy of one request: number of attempts, deadline, backoff, and the wait after a 429."""
 
 from __future__ import annotations
 
@@ -9,29 +9,25 @@ from contextlib import contextmanager
 from ..core.budget import Budget
 from ..core.clock import Clock, instant
 from ..core.errors import QuotaExhausted
-from .http import (
-    LONGEST_THROTTLE,
-    HttpResponse,
-    logger,
-)
+from .http import MAX_RETRY_AFTER, HttpResponse, logger
 from .rate_limit import RateLimiter
 
-MOST_THROTTLES = 10
-"""Answers 429 in a row after which a run ends; it can be taken up later."""
-DEFAULT_THROTTLE = 60.0
-"""Seconds to wait on a 429 that names none: the vendor's own default (`api/authentication`)."""
+MAX_429 = 10
+"""Responses 429 in a row after which the run ends with `QuotaExhausted`."""
+DEFAULT_429_WAIT = 60.0
+"""Seconds to wait after a 429 that names no time: the vendor's default (`api/authentication`)."""
 BACKOFF_BASE, BACKOFF_CAP = 0.5, 30.0
 
 
 class RetryPolicy:
-    """How often and for how long one request is tried.
+    """Decides whether one request is retried, and waits before the next attempt.
 
     Args:
         clock: Time.
-        limiter: Where a wait that the server orders is entered, for all to keep.
-        budget: Bounds of the run.
-        attempts: Failed attempts after which to give up.
-        deadline: Seconds after which to give up; waits for quota do not count.
+        limiter: Blocks the requests of all processes after a 429.
+        budget: Limits of the run.
+        attempts: Number of failed attempts after which the request fails.
+        deadline: Seconds after which the request fails. Waits for the rate limit do not count.
         rng: Source of jitter.
     """
 
@@ -43,58 +39,58 @@ class RetryPolicy:
         self._deadline = clock.monotonic() + deadline
         self._rng = rng
         self.failures = 0
-        self._throttles = 0
+        self._throttled = 0
 
-    def left(self) -> float:
-        """Seconds until the deadline; at least 1, so that a last attempt has a chance."""
+    def remaining_seconds(self) -> float:
+        """Seconds until the deadline; at least 1, so that a last attempt can succeed."""
         return max(1.0, self._deadline - self._clock.monotonic())
 
     @contextmanager
-    def excuse(self) -> Iterator[None]:
-        """Time spent inside does not count."""
+    def exclude_time(self) -> Iterator[None]:
+        """Exclude the time of the block from the deadline."""
         started = self._clock.monotonic()
         try:
             yield
         finally:
             self._deadline += self._clock.monotonic() - started
 
-    def failed(self, what: str, asked: float | None = None) -> bool:
-        """An attempt failed: wait for the next, or return False if there is to be none.
+    def wait_after_failure(self, what: str, retry_after: float | None = None) -> bool:
+        """Wait before the next attempt and return True; return False if the attempts or the deadline are over.
 
         Args:
-            what: What failed and how, for the log.
-            asked: Seconds that the server asks to wait.
+            what: The failed request and the failure, for the log.
+            retry_after: Seconds that the server asks to wait.
         """
-        self._throttles = 0
+        self._throttled = 0
         self.failures += 1
-        pause = max(self._backoff(self.failures), asked or 0.0)
+        pause = max(self._backoff(self.failures), retry_after or 0.0)
         if self.failures >= self._attempts or self._clock.monotonic() + pause >= self._deadline:
             return False
         logger.warning("%s; attempt %d of %d in %.1f s", what, self.failures + 1, self._attempts, pause)
         self._budget.pause(pause)
         return True
 
-    def throttled(self, what: str, reply: HttpResponse) -> None:
-        """A 429: enter the wait into the quota, where the next attempt meets it.
+    def wait_after_429(self, what: str, response: HttpResponse) -> None:
+        """Block the rate limiter for the time that a 429 asks for. The next attempt waits there.
 
         Args:
             what: Method and path.
-            reply: The answer.
+            response: The 429.
 
         Raises:
-            QuotaExhausted: It was one too many in a row.
+            QuotaExhausted: The API answered 429 too many times in a row.
         """
-        self._throttles += 1
-        asked = reply.retry_after()
-        wait = DEFAULT_THROTTLE * 2 ** (self._throttles - 1) if asked is None else asked
-        wait = min(LONGEST_THROTTLE, max(wait, self._backoff(self._throttles)))
+        self._throttled += 1
+        retry_after = response.retry_after()
+        wait = DEFAULT_429_WAIT * 2 ** (self._throttled - 1) if retry_after is None else retry_after
+        wait = min(MAX_RETRY_AFTER, max(wait, self._backoff(self._throttled)))
         wait += min(3.0, 0.05 * wait) * self._rng.random()
-        self._limiter.block(wait, f"{what} answered 429: {reply.detail}", headers=reply.headers)
-        logger.warning("%s answered 429: %s; no request for %.1f s", what, reply.detail, wait)
-        if self._throttles >= MOST_THROTTLES:
+        self._limiter.block(wait, f"{what} answered 429: {response.detail}", headers=response.headers)
+        logger.warning("%s answered 429: %s; no request for %.1f s", what, response.detail, wait)
+        if self._throttled >= MAX_429:
             resume_at = self._clock.time() + wait
             raise QuotaExhausted(
-                f"{what} answered 429 {self._throttles} times in a row: {reply.detail}.",
+                f"{what} answered 429 {self._throttled} times in a row: {response.detail}.",
                 f"Run again after {instant(resume_at)}. If no other program uses the application, lower "
                 "sources.automatum.application_limits.",
                 resume_at,

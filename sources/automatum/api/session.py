@@ -1,10 +1,9 @@
-"""Everything that one connection to the API shares: settings, endpoints, budget, client."""
+"""The API session: the settings, endpoints, budget and client of one OAuth application."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
@@ -16,19 +15,16 @@ from .client import ApiClient
 from .endpoint_overrides import resolve_endpoints
 from .rate_limit import open_rate_limiter
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass
 class ApiSession:
-    """One OAuth application at work.
+    """The API as one OAuth application sees it.
 
     Attributes:
         settings: Resolved settings.
-        endpoints: What can be read, overrides applied.
+        endpoints: The endpoints that can be read, with overrides applied.
         clock: Time.
-        budget: The run's own bounds and its request counts.
+        budget: Limits of the run, and its request counts.
         client: Sends the requests.
     """
 
@@ -39,22 +35,22 @@ class ApiSession:
     client: ApiClient
 
     def set_max_wait(self, seconds: float | None) -> None:
-        """Bound the wait for quota from here on; None for as long as it takes."""
+        """Limit how long a request may wait for the rate limit, in seconds; None for no limit."""
         self.client.max_wait = seconds
 
     def groups(self) -> tuple[str, ...]:
-        """Names that can be asked for on the command line, in their order."""
+        """Names of tables for the command line, in their order."""
         return tuple(dict.fromkeys(endpoint.group for endpoint in self.endpoints))
 
     def select(self, names: tuple[str, ...], key: str = "sources.automatum.tables") -> tuple[Endpoint, ...]:
-        """Endpoints of these groups or tables, in their order; all for no names.
+        """Select endpoints by name, in their order. Without names, select all.
 
         Args:
             names: Groups (`analytics`) or tables (`analytics_revenue`).
-            key: The setting or argument to blame.
+            key: Setting or argument that the error names.
 
         Raises:
-            ConfigurationError: An unknown name.
+            ConfigurationError: A name is unknown.
         """
         known = {name for endpoint in self.endpoints for name in (endpoint.group, endpoint.table)}
         for name in names:
@@ -63,17 +59,19 @@ class ApiSession:
         return tuple(one for one in self.endpoints if not names or one.group in names or one.table in names)
 
     def missing_scopes(self, endpoints: tuple[Endpoint, ...]) -> dict[str, str]:
-        """Group to scope, for what the token does not grant. A token that does not say what it grants lacks nothing.
+        """Map the groups that the token does not grant to the scope that each needs.
+
+        If the token response does not list scopes, none is missing.
 
         Raises:
             AccessError: The credentials are refused.
-            ApiUnreachable: No token to be had.
+            ApiUnreachable: No token could be fetched.
         """
         granted = self.client.tokens.scopes()
         return {} if granted is None else {one.group: one.scope for one in endpoints if one.scope not in granted}
 
     def require_scopes(self, endpoints: tuple[Endpoint, ...]) -> None:
-        """Raise `ScopeMissing` for all that these endpoints lack at once."""
+        """Raise one `ScopeMissing` for all scopes that these endpoints lack."""
         missing = self.missing_scopes(endpoints)
         if missing:
             raise ScopeMissing(missing, self.client.tokens.scopes() or frozenset())
@@ -86,16 +84,16 @@ def connect(
     budget: Budget | None = None,
     max_wait: float | None = None,
 ) -> ApiSession:
-    """Open a connection; no request is sent.
+    """Open a session. Sends no request.
 
     Args:
         settings: Resolved settings.
-        clock: Time; None for the machine's.
-        budget: Bounds of the run; None for none.
-        max_wait: Seconds that a request may wait for quota; None for as long as it takes.
+        clock: Time; None for the machine's clock.
+        budget: Limits of the run; None for no limits.
+        max_wait: Seconds that a request may wait for the rate limit; None for no limit.
 
     Raises:
-        ConfigurationError: An override makes no sense.
+        ConfigurationError: An override of an endpoint is not valid.
     """
     redact_logging()
     clock = clock or SystemClock()
@@ -113,10 +111,18 @@ def open_session(
     max_minutes: float | None = None,
     max_wait: float | None = None,
 ) -> ApiSession:
-    """The API, with the run's bounds; no request is sent.
+    """Open a session with the limits of a run. Sends no request.
+
+    Args:
+        settings: Resolved settings.
+        clock: Time; None for the machine's clock.
+        stop: Set this event to end the run.
+        max_requests: API requests that the run may send; None for no limit.
+        max_minutes: Minutes that the run may take; None for no limit.
+        max_wait: Seconds that a request may wait for the rate limit; None for no limit.
 
     Raises:
-        ConfigurationError: A setting makes no sense.
+        ConfigurationError: A setting is not valid.
     """
     clock = clock or SystemClock(stop)
     seconds = None if max_minutes is None else max_minutes * 60

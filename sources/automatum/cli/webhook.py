@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import orjson
 import requests
 
-from ..api.http import HttpFailure, send, without_defaults
+from ..api.http import HttpFailure, prepare_session, send
 from ..core.clock import Clock, SystemClock
 from ..core.errors import AutomatumError, ConfigurationError
 from ..core.network import is_loopback
@@ -110,7 +110,7 @@ class Webhook:
     def _deliver(self, data: bytes) -> str | None:
         problem = ""
         until = self._clock.monotonic() + LONGEST
-        with without_defaults(requests.Session()) as session:
+        with prepare_session(requests.Session()) as session:
             for attempt in range(ATTEMPTS):
                 if attempt:
                     self._clock.sleep(PAUSE * 2 ** (attempt - 1))

@@ -64,9 +64,9 @@ def test_a_token_is_kept_until_shortly_before_its_end(server, source, clock):
     server.say(URL, token("one"), token("two"))
     assert source.token() == source.token() == "one"
     clock.advance(3600 - 360 - 1)
-    assert source.token() == source.held() == "one"
+    assert source.token() == source.cached_token() == "one"
     clock.advance(2)
-    assert source.held() is None
+    assert source.cached_token() is None
     assert source.token() == "two"
 
 
@@ -81,34 +81,34 @@ def test_its_life_is_read_with_leniency(server, source, clock, expires_in, usabl
     server.say(URL, token("one", expires_in=expires_in), token("two"))
     source.token()
     clock.advance(usable - 1)
-    assert source.held() == "one"
+    assert source.cached_token() == "one"
     clock.advance(2)
-    assert source.held() is None
+    assert source.cached_token() is None
 
 
 def test_a_missing_life_is_the_documented_hour(server, source, clock):
     server.say(URL, Say(body={"access_token": "one"}))
     source.token()
     clock.advance(3239)
-    assert source.held() == "one"
+    assert source.cached_token() == "one"
 
 
 def test_its_life_begins_when_it_was_asked_for(server, source, clock):
     server.say(URL, Say(body=token().body, then=lambda: clock.advance(100)))
     source.token()
     clock.advance(3139)
-    assert source.held()
+    assert source.cached_token()
     clock.advance(2)
-    assert source.held() is None
+    assert source.cached_token() is None
 
 
 def test_setting_the_machines_clock_neither_ends_nor_prolongs_it(server, source, clock):
     source.token()
     clock.set_wall(100_000)
-    assert source.held() == "token-one"
+    assert source.cached_token() == "token-one"
     clock.set_wall(-200_000)
     clock.advance(3300)
-    assert source.held() is None
+    assert source.cached_token() is None
 
 
 def test_many_threads_share_one_request(server, source):

@@ -77,7 +77,7 @@ class Leak:
 
 
 class Client:
-    """Sends what the quota allows, at a server's mercy; enters each 429 as `Patience.throttled` does."""
+    """Sends what the quota allows, at a server's mercy; enters each 429 as `RetryPolicy.wait_after_429` does."""
 
     def __init__(self, limits, servers, latency, seed):
         self.clock = FakeClock()
