@@ -1,25 +1,35 @@
-"""The plain-script way to sync: dlt and the source, nothing else.
+"""A script that syncs everything into a DuckDB file and counts the customers.
 
     python pipelines/automatum_sync.py
 
-Credentials come from `.dlt/secrets.toml` or the environment. `automatum sync` does the same with a budget, a summary,
-exit codes for cron, and loads in chunks that survive a kill; prefer it for what runs unattended.
+Credentials come from `.dlt/secrets.toml` or the environment. The exit code is that of `automatum sync`. To load with
+`pipeline.run` instead, see `sources/automatum_pipeline.py`.
 """
 
-import dlt
+import sys
+from pathlib import Path
 
-from automatum import automatum_source
+import duckdb
+
+from automatum import AutomatumError, SyncOptions, Target, run_sync
+
+TARGET = Target(database=Path("marketplace.duckdb"))
 
 
-def main() -> None:
-    """Sync everything that the scopes allow into `marketplace.duckdb`."""
-    pipeline = dlt.pipeline(
-        "automatum", destination=dlt.destinations.duckdb("marketplace.duckdb"), dataset_name="automatum"
-    )
-    print(pipeline.run(automatum_source()))
-    with pipeline.sql_client() as client:
-        print(client.execute_sql("SELECT vendor, status, count(*) FROM customers GROUP BY ALL ORDER BY ALL"))
+def main() -> int:
+    """Sync all tables that the scopes allow, print the result, and return the exit code."""
+    try:
+        summary = run_sync(SyncOptions(target=TARGET))
+    except AutomatumError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print(summary.line())
+    if summary.exit_code == 0:
+        with duckdb.connect(str(TARGET.database), read_only=True) as connection:
+            query = "SELECT vendor, status, count(*) FROM automatum.customers GROUP BY ALL ORDER BY ALL"
+            print(connection.execute(query).fetchall())
+    return summary.exit_code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

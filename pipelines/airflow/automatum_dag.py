@@ -1,10 +1,11 @@
-"""Automatum in Airflow 3: a task for each organization and table, a push after them, and nothing that sleeps.
+"""Automatum in Airflow 3: one task for each organization and table, then a push. No task sleeps.
 
 ### What it does
 
-`automatum` syncs, every hour, each table of each organization in a task of its own, and then pushes usage, if it was
-told where usage is. A task that the quota stops ends at once and is *rescheduled* for the moment at which the quota
-has room: it holds no worker slot meanwhile, eats no retry, and goes on where it stopped, on whatever worker.
+`automatum` syncs each table of each organization every hour, in a task of its own. Then it pushes usage, if the option
+`usage` is set. If the rate limit stops a task, the task ends at once and is *rescheduled* for the time at which the
+limit allows more requests. Until then it holds no worker slot and spends no retry. It then goes on where it stopped,
+on any worker.
 
 `automatum_reports` reads one month of the reports again, for `airflow backfill create`.
 
@@ -15,8 +16,8 @@ has room: it holds no worker slot meanwhile, eats no retry, and goes on where it
   Without them no task starts.
 * Connections `automatum` (login: client id, password: client secret) and, for a warehouse, `automatum_warehouse`.
 
-Options come from the form at *Trigger*, or else from the variable `automatum_dag` (JSON, same names), or else from
-`DEFAULTS`. All of it is described in `docs/airflow.md`.
+Options come from the form at *Trigger*, else from the variable `automatum_dag` (JSON with the same names), else from
+`DEFAULTS`. `docs/airflow.md` describes them.
 """
 
 from __future__ import annotations
@@ -30,22 +31,22 @@ from airflow.sdk import CronDataIntervalTimetable, Param, dag, get_current_conte
 TABLES = ("customers", "entitlements", "private_offers", "analytics")
 POOL = "automatum"
 ONE_AT_A_TIME = "automatum_reports"
-"""Pool of one slot: both DAGs write the reports, and a table has one writer, on whatever worker (I7)."""
+"""Pool of one slot. Both DAGs write the reports, and a table must have one writer over all workers (I7)."""
 LOCK_WAIT = 5.0
-"""Seconds to wait for a lock in a worker slot; what takes longer is rescheduled."""
+"""Seconds that a task waits for a lock in its worker slot before it is rescheduled."""
 
 DEFAULTS: dict[str, Any] = {
-    "tables": None,  # all that the application's scopes allow
-    "destination": None,  # what the connection automatum_warehouse says, or else duckdb
+    "tables": None,  # default: all that the scopes of the OAuth application allow
+    "destination": None,  # default: that of the connection automatum_warehouse, else duckdb
     "dataset": "automatum",
-    "database": None,  # DuckDB file; what the connection automatum_warehouse says, or else marketplace.duckdb
-    "pipelines_dir": None,  # dlt's working folder on the worker; "temporary" for a new one each time
-    "since": None,  # first day of the reports; what the settings say
+    "database": None,  # DuckDB file; default: that of automatum_warehouse, else marketplace.duckdb
+    "pipelines_dir": None,  # dlt's working folder on the worker; "temporary" for a new one in each task
+    "since": None,  # first day of the reports; default: that of the settings
     "until": None,
-    "usage": None,  # what to push: table, view, file, or "sql:SELECT ..."; {organization} is filled in
+    "usage": None,  # usage to push: table, view, file or "sql:SELECT ..."; {organization} becomes the name
     "grain": "hour",
-    "confirm": False,  # false: a dry run, which says what would be pushed
-    # A task that comes back sooner than this meets a race in Airflow's scheduler, see docs/airflow.md.
+    "confirm": False,  # False: a dry run
+    # Seconds. A task that returns sooner meets a race in Airflow's scheduler, see docs/airflow.md.
     "earliest_return": 30.0,
 }
 _DAY = {"type": ["null", "string"], "format": "date"}
@@ -68,45 +69,45 @@ ARGUMENTS = {
     "retries": 3,
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(hours=1),
-    # What the mapped tasks are called in the grid; set in each task, as an XCom's value is not known before.
+    # Name of the mapped tasks in the grid. Each task sets it, because the value of an XCom is not known before.
     "map_index_template": "{{ automatum_organization | default('') }}",
 }
 
 
-def options(context: Any) -> dict[str, Any]:
-    """What this run was told: its parameters over the variable over the defaults."""
+def read_options(context: Any) -> dict[str, Any]:
+    """The options of this run: parameters take precedence over the variable, and the variable over the defaults."""
     from airflow.sdk import Variable
     from airflow.sdk.exceptions import AirflowFailException
 
-    standing = Variable.get("automatum_dag", default={}, deserialize_json=True)
-    unknown = sorted(set(standing) - set(DEFAULTS))
+    variable = Variable.get("automatum_dag", default={}, deserialize_json=True)
+    unknown = sorted(set(variable) - set(DEFAULTS))
     if unknown:
         raise AirflowFailException(
             f"Variable automatum_dag: no option {', '.join(unknown)}; there are {list(DEFAULTS)}"
         )
-    given = {name: value for name, value in context["params"].items() if value is not None}
-    return {**DEFAULTS, **standing, **given}
+    parameters = {name: value for name, value in context["params"].items() if value is not None}
+    return {**DEFAULTS, **variable, **parameters}
 
 
 def begin(organization: str | None) -> dict[str, Any]:
-    """Name the task after its organization; the run's options."""
+    """Name the task after its organization, and return the options of this run."""
     context = get_current_context()
     context["automatum_organization"] = organization or "automatum"  # type: ignore[typeddict-unknown-key]
-    return options(context)
+    return read_options(context)
 
 
 def day(text: str | None) -> date | None:
-    """A day of an option."""
+    """The day of an option."""
     return None if text is None else date.fromisoformat(text)
 
 
 def reschedule(resume_at: float | None, why: str, earliest: float) -> None:
-    """Give the worker slot back until then; the task's try goes on, no retry is spent.
+    """Give the worker slot back until a later time. The try of the task goes on, and no retry is spent.
 
     Args:
-        resume_at: Epoch seconds; None where nobody knows, as with a file that another program holds.
-        why: For the log.
-        earliest: Seconds from now before which it does not come back.
+        resume_at: Epoch seconds at which to go on. None if that is not known, as for a locked DuckDB file.
+        why: Reason for the log.
+        earliest: Seconds that pass at least.
     """
     import logging
 
@@ -120,25 +121,38 @@ def reschedule(resume_at: float | None, why: str, earliest: float) -> None:
     raise AirflowRescheduleException(then)
 
 
-def conclude(exit_code: int, resume_at: float | None, said: str, earliest: float) -> None:
-    """What an exit code means to Airflow: nothing, reschedule, retry, or no use in trying again."""
+def conclude(exit_code: int, resume_at: float | None, line: str, earliest: float) -> None:
+    """Turn an exit code into what Airflow does: success, reschedule, retry, or fail without a retry."""
     from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
     if exit_code == 75:
-        reschedule(resume_at, said, earliest)
+        reschedule(resume_at, line, earliest)
     if exit_code in (77, 78):
-        raise AirflowFailException(said)
+        raise AirflowFailException(line)
     if exit_code:
-        raise AirflowException(said)
+        raise AirflowException(line)
 
 
-def read(organization: str | None, table: str, since: str | None = None, until: str | None = None) -> dict[str, Any]:
-    """One table of one organization: all of it, or as much as the quota allows now.
+def target_of(options: dict[str, Any], warehouse: Any) -> Any:
+    """The target of a task: what the options say, else what the connection `automatum_warehouse` says."""
+    from automatum import Target
+
+    return Target(
+        options["destination"] or warehouse.destination or "duckdb",
+        options["dataset"],
+        Path(options["database"] or warehouse.database or "marketplace.duckdb"),
+    )
+
+
+def sync_table(
+    organization: str | None, table: str, since: str | None = None, until: str | None = None
+) -> dict[str, Any]:
+    """Sync one table of one organization, as far as the rate limit allows now.
 
     Args:
-        organization: Name of a configured organization; None where there is but one.
+        organization: Name of a configured organization. None for the only one.
         table: One of `TABLES`.
-        since: First day, for reports; None for what the options or the settings say.
+        since: First day, for reports. None for that of the options or the settings.
         until: Last day, for reports.
     """
     import tempfile
@@ -151,51 +165,83 @@ def read(organization: str | None, table: str, since: str | None = None, until: 
         AutomatumError,
         ScopeMissing,
         SyncOptions,
-        Target,
         airflow_settings,
         resolve_settings,
         run_sync,
     )
 
-    told = begin(organization)
+    options = begin(organization)
     with ExitStack() as stack:
         try:
             warehouse = stack.enter_context(airflow_settings(organization))
-            settings = resolve_settings(organization=organization)
-            wanted = told["tables"] or settings.tables
+            tables = options["tables"] or resolve_settings(organization=organization).tables
             # A report can be named by itself: analytics_revenue belongs to the task of analytics.
-            names = [one for one in wanted or [table] if one == table or one.startswith(f"{table}_")]
+            names = [name for name in tables or [table] if name == table or name.startswith(f"{table}_")]
             if not names:
-                raise AirflowSkipException(f"{table} is not among the tables: {', '.join(wanted)}")
-            folder = told["pipelines_dir"]
+                raise AirflowSkipException(f"{table} is not among the tables: {', '.join(tables)}")
+            folder = options["pipelines_dir"]
             if folder == "temporary":
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="automatum-"))
-            options = SyncOptions(
+            sync_options = SyncOptions(
                 tables=tuple(names),
-                target=Target(
-                    told["destination"] or warehouse.destination or "duckdb",
-                    told["dataset"],
-                    Path(told["database"] or warehouse.database or "marketplace.duckdb"),
-                ),
+                target=target_of(options, warehouse),
                 pipelines_dir=folder,
                 pipeline_name="_".join(filter(None, ("automatum", organization, table))),
-                since=day(since or told["since"]) if table == "analytics" else None,
-                until=day(until or told["until"]) if table == "analytics" else None,
+                since=day(since or options["since"]) if table == "analytics" else None,
+                until=day(until or options["until"]) if table == "analytics" else None,
                 max_wait=NO_WAIT,
                 lock_wait=LOCK_WAIT,
             )
-            summary = run_sync(options, settings=settings)
+            summary = run_sync(sync_options, settings=resolve_settings(organization=organization))
         except AutomatumError as error:
-            conclude(error.exit_code, getattr(error, "resume_at", None), str(error), told["earliest_return"])
+            conclude(error.exit_code, getattr(error, "resume_at", None), str(error), options["earliest_return"])
             raise
-    if not wanted and any(isinstance(error, ScopeMissing) for error in summary.errors):
+    if not tables and any(isinstance(error, ScopeMissing) for error in summary.errors):
         raise AirflowSkipException(f"{table}: {summary.errors[0]}")
-    conclude(summary.exit_code, summary.resume_at, summary.line(), told["earliest_return"])
+    conclude(summary.exit_code, summary.resume_at, summary.line(), options["earliest_return"])
     return {"organization": organization, **summary.as_json()}
 
 
-def names_of_organizations() -> list[str | None]:
-    """Names of the configured organizations; one None where there is one without a name."""
+def push_usage(organization: str | None) -> dict[str, Any]:
+    """Push the usage of one organization; a dry run unless the option `confirm` is set."""
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+    from automatum import NO_WAIT, AutomatumError, PushOptions, airflow_settings, resolve_settings, run_push
+
+    options = begin(organization)
+    if not options["usage"]:
+        raise AirflowSkipException("No usage to push: set `usage`.")
+    try:
+        with airflow_settings(organization) as warehouse:
+            settings = resolve_settings(organization=organization, with_credentials=options["confirm"])
+            # A ledger in a worker's home is lost with the worker, and its lines would be billed again.
+            if options["confirm"] and not settings.ledger_url:
+                raise AirflowFailException(
+                    "No ledger: every worker needs the same ledger, so that no usage is billed twice. Create a "
+                    "connection automatum_ledger (Postgres), or set ledger_url."
+                )
+            push_options = PushOptions(
+                organization=organization,
+                confirm=options["confirm"],
+                grain=options["grain"],
+                target=target_of(options, warehouse),
+                max_wait=NO_WAIT,
+                lock_wait=LOCK_WAIT,
+            )
+            summary = run_push(options["usage"].replace("{organization}", organization or ""), push_options)
+    except AutomatumError as error:
+        conclude(error.exit_code, getattr(error, "resume_at", None), str(error), options["earliest_return"])
+        raise
+    if summary.exit_code == 65:
+        # Lines that are unknown or rejected need a person. A retry would change nothing.
+        raise AirflowFailException(summary.line())
+    conclude(summary.exit_code, summary.resume_at, summary.line(), options["earliest_return"])
+    figures = summary.as_json()
+    return {"organization": organization, "verdict": figures["verdict"], "lines": figures["lines"]}
+
+
+def list_organizations() -> list[str | None]:
+    """Names of the configured organizations. One None if there is one organization without a name."""
     from airflow.sdk.exceptions import AirflowFailException
 
     from automatum import AutomatumError, airflow_settings, organization_names
@@ -224,84 +270,39 @@ def automatum() -> None:
 
     @task(pool="default_pool")
     def organizations() -> list[str | None]:
-        """Which there are, asked at run time; and nothing for a backfill, as lists have no past."""
+        """The organizations at run time. A backfill is skipped, because lists have no past states."""
         from airflow.sdk.exceptions import AirflowSkipException
 
         if get_current_context()["dag_run"].run_type == "backfill":
-            raise AirflowSkipException("Lists can only be read as they are now: backfill automatum_reports instead.")
-        return names_of_organizations()
+            raise AirflowSkipException(
+                "Lists can only be read in their present state. Backfill automatum_reports instead."
+            )
+        return list_organizations()
 
     @task_group
     def each(organization: str | None) -> None:
-        """One organization: what fails here stops no other."""
+        """The tasks of one organization. A failure does not stop other organizations."""
 
         @task
         def customers(organization: str | None) -> dict[str, Any]:
-            return read(organization, "customers")
+            return sync_table(organization, "customers")
 
         @task
         def entitlements(organization: str | None) -> dict[str, Any]:
-            return read(organization, "entitlements")
+            return sync_table(organization, "entitlements")
 
         @task
         def private_offers(organization: str | None) -> dict[str, Any]:
-            return read(organization, "private_offers")
+            return sync_table(organization, "private_offers")
 
         @task(pool=ONE_AT_A_TIME)
         def analytics(organization: str | None) -> dict[str, Any]:
-            return read(organization, "analytics")
+            return sync_table(organization, "analytics")
 
-        # A push checks usage against these two, so they have to be fresh; or left out on purpose, which is a skip.
+        # The push checks usage against these two tables, so both must be synced, or skipped on purpose.
         @task(trigger_rule="none_failed")
         def push(organization: str | None) -> dict[str, Any]:
-            from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-
-            from automatum import (
-                NO_WAIT,
-                AutomatumError,
-                PushOptions,
-                Target,
-                airflow_settings,
-                resolve_settings,
-                run_push,
-            )
-
-            told = begin(organization)
-            if not told["usage"]:
-                raise AirflowSkipException("No usage to push: set `usage`.")
-            try:
-                with airflow_settings(organization) as warehouse:
-                    settings = resolve_settings(organization=organization, with_credentials=told["confirm"])
-                    # A ledger in a worker's home is gone with the worker, and what is in it would be billed again.
-                    if told["confirm"] and not settings.ledger_url:
-                        raise AirflowFailException(
-                            "No ledger: what was pushed must be remembered where every worker finds it. Make a "
-                            "connection automatum_ledger (Postgres), or set ledger_url."
-                        )
-                    summary = run_push(
-                        told["usage"].replace("{organization}", organization or ""),
-                        PushOptions(
-                            organization=organization,
-                            confirm=told["confirm"],
-                            grain=told["grain"],
-                            target=Target(
-                                told["destination"] or warehouse.destination or "duckdb",
-                                told["dataset"],
-                                Path(told["database"] or warehouse.database or "marketplace.duckdb"),
-                            ),
-                            max_wait=NO_WAIT,
-                            lock_wait=LOCK_WAIT,
-                        ),
-                    )
-            except AutomatumError as error:
-                conclude(error.exit_code, getattr(error, "resume_at", None), str(error), told["earliest_return"])
-                raise
-            if summary.exit_code == 65:
-                # Only a human can settle what is unknown or refused; trying again would change nothing.
-                raise AirflowFailException(summary.line())
-            conclude(summary.exit_code, summary.resume_at, summary.line(), told["earliest_return"])
-            made = summary.as_json()
-            return {"organization": organization, "verdict": made["verdict"], "lines": made["lines"]}
+            return push_usage(organization)
 
         [customers(organization), entitlements(organization)] >> push(organization)
         private_offers(organization)
@@ -312,7 +313,7 @@ def automatum() -> None:
 
 @dag(
     dag_id="automatum_reports",
-    # Calendar months, because one request brings a month as well as a day.
+    # Calendar months, because a month costs one request, like a day.
     schedule=CronDataIntervalTimetable("@monthly", timezone="UTC"),
     start_date=datetime(2020, 1, 1, tzinfo=timezone.utc),
     catchup=False,
@@ -323,18 +324,18 @@ def automatum() -> None:
     doc_md=__doc__,
 )
 def automatum_reports() -> None:
-    """Read the reports of the data interval again; the rows of its days are replaced, nothing else is touched."""
+    """Read the reports of the data interval again. Only the rows of its days are replaced."""
 
     @task(pool="default_pool")
     def organizations() -> list[str | None]:
-        return names_of_organizations()
+        return list_organizations()
 
     @task(pool=ONE_AT_A_TIME)
     def analytics(organization: str | None) -> dict[str, Any]:
         context = get_current_context()
         first, end = context["data_interval_start"], context["data_interval_end"]
-        # The interval ends at its end; the last day asked for is the day before.
-        return read(organization, "analytics", f"{first:%Y-%m-%d}", f"{end - timedelta(days=1):%Y-%m-%d}")
+        # The end of the interval is exclusive.
+        return sync_table(organization, "analytics", f"{first:%Y-%m-%d}", f"{end - timedelta(days=1):%Y-%m-%d}")
 
     analytics.expand(organization=organizations())
 

@@ -54,12 +54,10 @@ def run_sync(
 
     Returns:
         An `OrganizationSummary` if no organization is named or configured, or if `settings` are given; else a
-        `MultiOrgSummary`. Both have `verdict`, `exit_code`, `resume_at`, `errors`, `changed`, `line()` and `as_json()`.
-        Errors of single tables and of single organizations are in the summary.
+        `MultiOrgSummary`, which holds the errors of each organization. Errors of single tables are in both.
 
     Raises:
-        AutomatumError: The sync could not start. `exit_code` and `next_step` say more. `Busy` means that another run
-            or a notebook holds the pipeline or the DuckDB file.
+        AutomatumError: The sync could not start. `Busy` means that another program holds the pipeline or the file.
     """
     clock = clock or SystemClock(stop)
     target = options.target
@@ -77,14 +75,9 @@ def run_sync(
     def connect(name: str | None) -> ApiSession:
         # max_minutes bounds the whole run: each organization gets what the earlier ones have left.
         left = budget.remaining_seconds()
-        return open_session(
-            settings or resolve_settings(organization=name),
-            clock,
-            stop,
-            options.max_requests,
-            None if left is None else left / 60,
-            options.max_wait,
-        )
+        minutes = None if left is None else left / 60
+        chosen = settings or resolve_settings(organization=name)
+        return open_session(chosen, clock, stop, options.max_requests, minutes, options.max_wait)
 
     session = None if names else connect(None)
     with target.exclusive_writer("automatum sync", clock, budget, options.lock_wait) as free:

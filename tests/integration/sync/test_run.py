@@ -7,7 +7,8 @@ import duckdb
 import pytest
 
 import automatum
-from automatum import Busy, ConfigurationError, SyncOptions, Target, run_sync
+from automatum import Busy, ConfigurationError, SyncOptions, Target, resolve_settings, run_sync
+from tests.integration.sync.test_multi_org import several
 from tests.support.desk import SMALL
 from tests.support.pushing import rows_of
 
@@ -127,3 +128,34 @@ def test_days_that_end_before_they_begin_are_refused(desk, start):
     ran = desk.run("sync", "analytics", "--since", "2026-03-01", "--until", "2026-02-01")
     assert ran.code == 78 and "--until: 2026-02-01 is before 2026-03-01" in ran.says
     assert not served.sandbox.requests("/api/")
+
+
+def test_organizations_are_synced_by_name_or_all_or_one_by_its_settings(desk, start):
+    several(desk, start)
+    names = SyncOptions(tables=("customers",), organizations=("globex",))
+    one = run_sync(names)
+    assert list(one.as_json()["organizations"]) == ["globex"] and one.exit_code == 0
+    by_settings = run_sync(SyncOptions(tables=("customers",)), settings=resolve_settings(organization="acme"))
+    assert by_settings.as_json()["tables"]["customers"]["inserted"] == 12
+    every = run_sync(SyncOptions(tables=("customers",)))
+    assert list(every.as_json()["organizations"]) == ["acme", "globex"]
+    assert (every.verdict, every.changed, every.errors) == ("complete", False, [])
+    assert every.requests == sum(summary.requests for summary in every.organizations.values())
+
+
+def test_one_pipeline_for_several_organizations_is_refused_i7(desk, start):
+    served = several(desk, start)
+    with pytest.raises(ConfigurationError, match="each needs a pipeline of its own"):
+        run_sync(SyncOptions(pipeline_name="mine"))
+    assert served.sandbox.requests() == []
+
+
+def test_an_error_of_one_organization_is_in_the_summary_and_an_error_of_the_only_one_is_raised(desk, start):
+    served = several(desk, start)
+    desk.set(globex__client_id=None)
+    summary = run_sync(SyncOptions(tables=("customers",)))
+    ((name, error),) = summary.named_errors
+    assert (name, summary.exit_code, summary.errors) == ("globex", 78, [error])
+    desk.set(organizations=None, base_url=served.base_url)
+    with pytest.raises(ConfigurationError, match="client_id"):
+        run_sync()
