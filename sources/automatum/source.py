@@ -24,7 +24,7 @@ from .config.settings import DEFAULT_BASE_URL, AutomatumSettings, InitSettings
 from .core.errors import ScopeMissing
 from .endpoints import Endpoint
 from .sync.resources import declare_resource
-from .sync.results import Chunk
+from .sync.results import Chunk, Verdict
 from .sync.selection import Selection, select_rows
 from .sync.table_sync import TableSync
 from .warehouse.dataset import check_organization_kind
@@ -79,7 +79,7 @@ def automatum_source(
         result = run.result
         if result.error:
             raise result.error
-        if result.verdict != "complete" and not result.skipped:
+        if result.verdict != Verdict.COMPLETE and not result.skipped:
             logger.warning("%s is %s: %s", run.endpoint.table, result.verdict, result.reason or result.stopped)
 
     return [_fresh_resource(endpoint, session, selection, extract) for endpoint in chosen]

@@ -26,7 +26,7 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 from ..config.settings import AutomatumSettings
 from ..core.errors import ConfigurationError
 from ..endpoints import ENDPOINTS, ORGANIZATION, REVENUE, Column, ColumnType, Endpoint, FieldPath
-from ..schema.arrow_tables import EXTRA
+from ..schema.columns import EXTRA
 
 _LIST_WORDS = {"page", "limit"}
 _REPORT_WORDS = {"start", "end"}

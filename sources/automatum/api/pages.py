@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ..core.errors import ApiUnreachable, ConfigurationError, NotThere
 from ..endpoints import PAGE_SIZE, Endpoint
-from ..schema.arrow_tables import Record, dig
+from ..schema.records import Record, dig
 
 if TYPE_CHECKING:
     from .client import ApiClient, ApiResponse

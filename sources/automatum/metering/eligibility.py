@@ -8,7 +8,7 @@ from datetime import date, timezone
 from typing import TYPE_CHECKING, Any
 
 from ..endpoints import CUSTOMERS, ENTITLEMENTS
-from ..schema.arrow_tables import DELETED_AT
+from ..schema.columns import DELETED_AT
 from ..warehouse.sql import as_utc, read_columns
 from .model import Line
 

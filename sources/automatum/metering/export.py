@@ -16,6 +16,7 @@ from ..api.session import ApiSession
 from ..core.errors import DestinationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
+from ..schema.coerce import TIMESTAMP
 from .ledger.ledger import Ledger
 from .ledger.location import default_ledger_url
 from .model import format_decimal
@@ -27,10 +28,9 @@ BATCH = 5_000
 _MONEY = pa.decimal128(38, 12)
 _CHARGED = pa.decimal128(38, 18)
 """The rules admit 6 decimals of units times 12 of a price, and 20 digits before the point."""
-_MOMENT = pa.timestamp("us", tz="UTC")
 _TYPES = {
-    "starts_at": _MOMENT, "first_seen_at": _MOMENT, "planned_at": _MOMENT, "sending_at": _MOMENT,
-    "settled_at": _MOMENT, "started_at": _MOMENT, "ended_at": _MOMENT, "day": pa.date32(), "attempts": pa.int64(),
+    "starts_at": TIMESTAMP, "first_seen_at": TIMESTAMP, "planned_at": TIMESTAMP, "sending_at": TIMESTAMP,
+    "settled_at": TIMESTAMP, "started_at": TIMESTAMP, "ended_at": TIMESTAMP, "day": pa.date32(), "attempts": pa.int64(),
     "status_code": pa.int64(),
     "units": _MONEY, "price": _MONEY, "charged": _CHARGED, "accepted_units": _MONEY, "accepted_price": _MONEY,
     "asked_units": _MONEY, "asked_price": _MONEY,

@@ -8,7 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from ..endpoints import Child, Column, Endpoint
-from ..schema.arrow_tables import POSITION, Table, child_schema
+from ..schema.arrow_tables import Table
+from ..schema.child_tables import child_schema
+from ..schema.columns import POSITION
 
 
 def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:

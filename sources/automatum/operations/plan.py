@@ -19,7 +19,7 @@ from ..schema.arrow_tables import Table
 from ..sync.prior_state import PriorState, read_prior_state
 from ..sync.report import first_day, windows
 from ..sync.results import KnownRows
-from ..sync.resume import GO_ON_WITHIN, take_up
+from ..sync.resume import GO_ON_WITHIN, resume_session
 from ..sync.selection import Selection, select_rows
 
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|m|min|h|d)\s*")
@@ -187,7 +187,7 @@ def _finished_tables(
     if pipeline is None or not granted or not selection.everything or selection.ranged:
         return set()
     now, owner = utc(session.clock.time()), session.settings.owner
-    return set(take_up(pipeline, [one.table for one in granted], now, organization_id=owner).settled)
+    return set(resume_session(pipeline, [one.table for one in granted], now, organization_id=owner).finished)
 
 
 def _plan_table(

@@ -1,32 +1,30 @@
-"""Show the last syncs from the records in the destination; sends no request."""
+"""What the last syncs did, asked of the destination alone."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from dlt.common.pipeline import SupportsPipeline
 
 from ..core.clock import utc
 from ..endpoints import ORGANIZATION
-from ..schema.arrow_tables import EXTRA
-from ..sync.prior_state import last_verdict
+from ..schema.columns import EXTRA
+from ..sync.facts import SweepFacts
+from ..sync.prior_state import PastSweep, last_verdict
 from ..warehouse.dataset import has_organizations
 from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, as_utc, json_object, read_columns
 
 _COLUMNS = (
-    "table_name", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",
+    "sweep_id", "table_name", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",
     "inserted", "updated", "deleted", "unchanged", EXTRA,
 )  # fmt: skip
 
 
 def status(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
-    """The last sweep of each table with verdict, age and cost, and the unfinished sweeps.
-
-    They are by organization if the dataset holds several.
+    """The last sweep of each table, its verdict, age and cost; and sweeps that are under way; by organization, if any.
 
     Args:
-        pipeline: The pipeline whose destination is queried.
+        pipeline: The pipeline whose destination is asked.
         now: Epoch seconds.
 
     Raises:
@@ -39,22 +37,24 @@ def status(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
 
 
 def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None) -> dict[str, Any]:
+    present = utc(now)
     tables: dict[str, Any] = {}
-    verdicts: dict[str, list[tuple[datetime, str, dict[str, Any]]]] = {}
+    sweeps: dict[str, list[PastSweep]] = {}
     for row in read_columns(pipeline, SWEEPS_TABLE, _COLUMNS, "finished_at", organization_id):
         facts = dict(zip(_COLUMNS, row, strict=True))
         table, finished = facts.pop("table_name"), as_utc(facts.pop("finished_at"))
-        verdicts.setdefault(table, []).append((finished, facts["verdict"], json_object(facts.pop(EXTRA))))
+        left = SweepFacts.from_json(json_object(facts.pop(EXTRA)))
+        sweeps.setdefault(table, []).append(PastSweep(facts.pop("sweep_id"), finished, facts["verdict"], left))
         if table not in tables:
-            age = round((utc(now) - finished).total_seconds())
+            age = round((present - finished).total_seconds())
             tables[table] = {**facts, "reason": facts["reason"] or "", "finished_at": finished, "age_seconds": age}
     under_way: dict[str, Any] = {}
     columns = ("table_name", "page", "total", "read_at")
     for table, page, total, read_at in read_columns(pipeline, PAGES_TABLE, columns, organization_id=organization_id):
-        over = last_verdict(verdicts.get(table, ()))
+        over = last_verdict(sweeps.get(table, ()))
         if over and as_utc(read_at) < over:
             continue
-        progress = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": as_utc(read_at)})
-        progress["pages"] = max(progress["pages"], page)
-        progress["last_read_at"] = max(progress["last_read_at"], as_utc(read_at))
+        so_far = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": as_utc(read_at)})
+        so_far["pages"] = max(so_far["pages"], page)
+        so_far["last_read_at"] = max(so_far["last_read_at"], as_utc(read_at))
     return {"tables": tables, "under_way": under_way}

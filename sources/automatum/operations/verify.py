@@ -10,7 +10,7 @@ from dlt.common.pipeline import SupportsPipeline
 
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE
 from ..endpoints import ORGANIZATION, Endpoint
-from ..schema.arrow_tables import DELETED_AT, ROW_HASH
+from ..schema.columns import DELETED_AT, ROW_HASH
 from ..sync.history import IS_DELETED, VERSION, history_table
 from ..warehouse.sql import count_rows
 

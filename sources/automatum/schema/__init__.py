@@ -1,4 +1,4 @@
-"""API records to Arrow tables: values to column types, rows to tables, rows that are gone to tombstones.
+"""API records to Arrow tables: values to column types, rows to tables, deleted rows to tombstones.
 
 May import: `core`, `endpoints`.
 Start with `arrow_tables`.

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from .arrow_tables import DELETED_AT, SYNCED_AT
+from .columns import DELETED_AT, SYNCED_AT
 
 
 def from_destination(schema: pa.Schema, rows: Sequence[dict[str, Any]]) -> pa.Table:

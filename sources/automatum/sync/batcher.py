@@ -1,12 +1,15 @@
-"""What a load package is given of a table: rows in batches, and no second version of a row that it has."""
+"""The rows of a table on their way into load packages: in batches, and each row once a package where it matters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from ..schema.arrow_tables import Row, Table
+from ..schema.arrow_tables import Table
+from ..schema.child_tables import ChildLists
+from ..schema.columns import LOAD_ID
+from ..schema.records import Row
 from .history import History
 
 BATCH_ROWS = 10_000
@@ -23,14 +26,18 @@ class Batcher:
         table: Turns them into Arrow tables.
 
     Attributes:
+        table: The same.
         history: Keeps their versions; None to keep none.
-        once: A package takes each key once, whatever the history: so want destinations that upsert.
+        lists: The child lists in the destination.
+        once: A package takes each key once even without a history: destinations that upsert need that.
     """
 
     def __init__(self, table: Table) -> None:
+        self.table = table
         self.history: History | None = None
+        self.lists = ChildLists()
         self.once = False
-        self._table = table
+        self._load_id = ""
         self._buffer: dict[str, Row] = {}
         self._given: set[str] = set()
         self._waiting: dict[str, Row] = {}
@@ -46,16 +53,17 @@ class Batcher:
         Args:
             load_id: Its id; empty without a pipeline.
         """
-        self._table.start_package(load_id)
+        self._load_id = load_id
+        self.lists.start_package()
         self._given.clear()
         self._buffer, self._waiting = self._waiting, {}
 
     def forget(self) -> None:
-        """Let go of the rows that wait, and of all others: there is no next package."""
+        """Drop the rows that wait, and all others: there is no next package."""
         self._buffer, self._waiting, self._given = {}, {}, set()
 
     def give(self, rows: list[Row]) -> Tables:
-        """Put rows into the package; a batch at a time."""
+        """Put rows into the package, one batch at a time."""
         for row in rows:
             if row.key in self._given and row.key not in self._buffer:
                 # History takes one version a package, and so does a destination that upserts; the second waits.
@@ -66,15 +74,27 @@ class Batcher:
             yield from self.flush()
 
     def flush(self) -> Tables:
-        """The rows that were put in and not given out yet, with their children and versions."""
+        """The rows that are still in the buffer, with their children and versions."""
         rows, self._buffer = list(self._buffer.values()), {}
         if not rows:
             return
         if self.history or self.once:
             self._given.update(row.key for row in rows)
-        for name, table in self._table.arrow(rows):
+        for name, table in self.table.arrow(rows, self.lists, self._load_id):
             yield name, table
-            own = self.history and name == self._table.endpoint.table
+            own = self.history and name == self.table.endpoint.table
             versions = self.history.versions(table, deleted=False) if self.history and own else None
             if self.history and versions:
                 yield self.history.name, versions
+
+    def children(self, rows: Sequence[Row]) -> Tables:
+        """The child tables of these rows alone."""
+        own = self.table.endpoint.table
+        yield from (one for one in self.table.arrow(rows, self.lists, self._load_id) if one[0] != own)
+
+    def stamped(self, rows: pa.Table) -> pa.Table:
+        """Rows of the table with the id of this package, where the table has a column for it."""
+        if not self.table.endpoint.children:
+            return rows
+        ids = pa.array([self._load_id or None] * len(rows), pa.string())
+        return rows.set_column(rows.schema.get_field_index(LOAD_ID), LOAD_ID, ids)

@@ -1,33 +1,29 @@
 """Which rows are gone (I2).
 
-A row that a proven sweep did not list is a candidate, no more: a shift that leaves the total unchanged can hide a live
-row even there. Few candidates are asked for one by one; many wait for the next proven sweep to agree, and so do few
-where rows turn out to have no URLs of their own.
+A row that a proven sweep did not list is a candidate: a shift that leaves the total unchanged can hide a live row from
+a proven sweep too. A few candidates are requested one by one. Many wait until the next proven sweep agrees, and so do a
+few where rows turn out to have no URLs of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from ..schema.arrow_tables import Record
+from ..schema.records import Record
+from .facts import SweepFacts
 from .prior_state import PastSweep
-from .results import DELETED, FULL, KnownRows
+from .results import KnownRows
 
 FEW = 20
-"""Candidates that are asked for one by one; each costs a request."""
+"""Candidates that are requested one by one; each costs a request."""
 SHARE = 0.2
 """Share of the rows beyond which a sweep deletes nothing by itself."""
 AT_LEAST = 10
 """Rows up to which the share does not matter."""
 AGREES_AFTER = timedelta(hours=1)
 """Age of an earlier sweep that misses the same rows, so that even a large share is believed."""
-
-CANDIDATES = "candidates"
-OFF_LIST = "off_list"
-OWN_URLS = "own_urls"
 
 
 @dataclass
@@ -38,10 +34,10 @@ class Decision:
         candidates: Keys that were not listed.
         confirmed: Those of them that are gone.
         alive: Those that are there after all, with their record.
-        off_list: Those of the living that the API is known to keep off the list.
-        refused: Why nothing was deleted though much is missing; empty if that is not so.
-        waiting: Candidates that the next proven sweep decides.
-        own_urls: Whether rows are known to have URLs of their own: without, a 404 tells nothing.
+        off_list: Live rows that the API is known to keep off the list.
+        refused: Why nothing was deleted though much is missing; empty if nothing was refused.
+        waiting: Number of candidates that the next proven sweep decides about.
+        own_urls: Whether rows are known to have URLs of their own: without them a 404 says nothing.
     """
 
     candidates: list[str] = field(default_factory=list)
@@ -52,12 +48,10 @@ class Decision:
     waiting: int = 0
     own_urls: bool = False
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the next sweep has to know."""
+    def add_to(self, facts: SweepFacts) -> SweepFacts:
+        """The facts of the sweep, with what the next sweep has to know of this decision."""
         left = sorted(set(self.candidates) - set(self.confirmed) - set(self.alive))
-        facts = {CANDIDATES: left, OFF_LIST: sorted(self.off_list), OWN_URLS: self.own_urls}
-        return {name: value for name, value in facts.items() if value}
+        return replace(facts, candidates=tuple(left), off_list=tuple(sorted(self.off_list)), own_urls=self.own_urls)
 
 
 def decide(
@@ -73,7 +67,7 @@ def decide(
     """Decide after a sweep that is proven complete.
 
     Args:
-        known: What the destination holds and the sweep did not list.
+        known: What the destination has and the sweep did not list.
         listed: Key of a row that was listed; None if none was.
         distinct: Number of rows that were listed.
         past: Earlier sweeps of the table, the latest first.
@@ -86,10 +80,10 @@ def decide(
         RequestError: From `ask`.
         MoreToDo: From `ask`.
     """
-    candidates = [key for key, held in known.hashes.items() if held != DELETED]
-    last = next((one.facts for one in past if one.facts.get(FULL)), {})
-    decision = Decision(candidates, off_list=set(last.get(OFF_LIST, ())) & set(candidates))
-    decision.own_urls = own_urls or bool(last.get(OWN_URLS))
+    candidates = known.live
+    last = next((one.facts for one in past if one.facts.full), SweepFacts())
+    decision = Decision(candidates, off_list=set(last.off_list) & set(candidates))
+    decision.own_urls = own_urls or last.own_urls
     count, live = len(candidates), len(candidates) + distinct
     if count > AT_LEAST and count > SHARE * live and not allow:
         if _agreed_long_enough(candidates, past, now):
@@ -106,12 +100,12 @@ def decide(
         decision.alive = {key: record for key, record in answers.items() if record is not None}
         missing = [key for key, record in answers.items() if record is None]
         if missing and not decision.own_urls:
-            # That lists have them at all is documented for customers alone. One that was just listed must be there.
+            # Only for customers it is documented that rows have URLs. A row that was just listed must be at its URL.
             decision.own_urls = bool(decision.alive) or (listed is not None and ask(listed) is not None)
         if decision.own_urls:
             decision.confirmed = missing
             return decision
-    earlier = set(last.get(CANDIDATES, ()))
+    earlier = set(last.candidates)
     decision.confirmed = [key for key in missing if key in earlier]
     decision.waiting = len(missing) - len(decision.confirmed)
     return decision
@@ -120,9 +114,9 @@ def decide(
 def _agreed_long_enough(candidates: Sequence[str], past: Sequence[PastSweep], now: datetime) -> bool:
     """Whether every proven sweep of the last hour, and one before it, missed the same rows."""
     for one in past:
-        if not one.facts.get(FULL):
+        if not one.facts.full:
             continue
-        if not set(candidates) <= set(one.facts.get(CANDIDATES, ())):
+        if not set(candidates) <= set(one.facts.candidates):
             return False
         if now - one.finished_at >= AGREES_AFTER:
             return True

@@ -14,8 +14,8 @@ from ..warehouse.dataset import delete_page_records, prepare_dataset
 from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
 from .resources import chunk_source
-from .results import Chunk
-from .resume import SyncSession, take_up
+from .results import Chunk, Verdict
+from .resume import SyncSession, resume_session
 from .selection import Selection, select_rows
 from .summary import OrganizationSummary
 from .table_sync import TableSync
@@ -70,12 +70,12 @@ def sync(
     )
     _skip_missing(missing, session, summary, named=bool(named))
     for run in summary.runs:
-        if resumable and run.endpoint.table in resumable.settled:
-            run.settle(resumable.settled[run.endpoint.table])
+        if resumable and run.endpoint.table in resumable.finished:
+            run.finish_as(resumable.finished[run.endpoint.table])
     while unfinished := [run for run in summary.runs if not run.done]:
         chunk = Chunk(settings.chunk_rows, session.clock.monotonic() + settings.chunk_seconds)
         loader.run(chunk_source(unfinished, chunk))
-    over = [run.endpoint.table for run in summary.runs if run.left_pages and run.result.verdict != "more_to_do"]
+    over = [run.endpoint.table for run in summary.runs if run.left_pages and run.result.verdict != Verdict.MORE_TO_DO]
     if over:
         delete_page_records(pipeline, over, settings.owner)
     _conclude(session, summary, started)
@@ -95,9 +95,9 @@ def _resumable(
     if not tables or not selection.everything or selection.ranged:
         return None
     now, owner = utc(session.clock.time()), session.settings.owner
-    resumable = take_up(pipeline, tables, now, left_behind, owner)
-    if resumable.settled:
-        logger.info("resuming an interrupted sync; already finished: %s", ", ".join(sorted(resumable.settled)))
+    resumable = resume_session(pipeline, tables, now, left_behind, owner)
+    if resumable.finished:
+        logger.info("resuming an interrupted sync; already finished: %s", ", ".join(sorted(resumable.finished)))
     return resumable
 
 
@@ -125,7 +125,7 @@ def _conclude(session: ApiSession, summary: OrganizationSummary, started: float)
         elif run.result.error:
             summary.errors.append(run.result.error)
     verdicts = {run.result.verdict for run in ran}
-    if "more_to_do" in verdicts and not summary.errors:
-        summary.verdict = "more_to_do"
-    elif summary.errors or not verdicts <= {"complete"}:
-        summary.verdict = "incomplete"
+    if Verdict.MORE_TO_DO in verdicts and not summary.errors:
+        summary.verdict = Verdict.MORE_TO_DO
+    elif summary.errors or not verdicts <= {Verdict.COMPLETE}:
+        summary.verdict = Verdict.INCOMPLETE

@@ -1,8 +1,8 @@
 """Every version of every row: `<table>_history`.
 
-A version begins when its row was read, and ends where the next version of the same row begins: whoever writes a version
-writes the end of the one before it too, in the same package. Both are merged by row and beginning, so that a package
-that is loaded twice, or in part and then again, leaves what it would have left at once.
+A version begins when its row was read, and ends where the next version of the same row begins. A package that has a new
+version also has the end of the version before. Both are merged by row and beginning, so that a package can be loaded
+twice, or in part and then again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ..endpoints import Endpoint
-from ..schema.arrow_tables import DELETED_AT, LOAD_ID, ROW_HASH, SYNCED_AT, Table
+from ..schema.arrow_tables import Table
+from ..schema.coerce import TIMESTAMP
+from ..schema.columns import DELETED_AT, LOAD_ID, ROW_HASH, SYNCED_AT
 from ..schema.tombstones import from_destination
 from ..warehouse.sql import as_utc, read_rows_by_key
 
@@ -26,7 +28,6 @@ IS_DELETED = "deleted"
 VALID_FROM = "valid_from"
 VALID_TO = "valid_to"
 
-_STAMP = pa.timestamp("us", tz="UTC")
 _INSTANT = timedelta(microseconds=1)
 
 
@@ -41,7 +42,7 @@ class History:
     Args:
         table: Whose rows.
         pipeline: Its destination is asked for the versions that end; None if there is none.
-        empty: The history holds nothing yet.
+        empty: The history has no versions yet.
 
     Attributes:
         name: Name of its table.
@@ -62,7 +63,7 @@ class History:
 
         Args:
             rows: Rows of the table, each key at most once.
-            deleted: They are gone.
+            deleted: The rows are gone.
         """
         keys = rows[self._key].to_pylist()
         running = self._running(keys)
@@ -73,7 +74,7 @@ class History:
         for key, mark, at in zip(keys, marks, rows[SYNCED_AT].to_pylist(), strict=True):
             last = running.get(key)
             changed.append(last is None or last[VERSION] != mark)
-            # A clock that was set back must not let a version begin before the one that it follows.
+            # If the clock was set back, a version must still begin after the version before.
             begins.append(at if last is None else max(at, as_utc(last[VALID_FROM]) + _INSTANT))
             if last is not None and changed[-1]:
                 ended.append({**last, VALID_TO: begins[-1]})
@@ -81,8 +82,8 @@ class History:
         for name, values in (
             (IS_DELETED, pa.array([deleted] * len(rows), pa.bool_())),
             (VERSION, pa.array(marks, pa.string())),
-            (VALID_FROM, pa.array(begins, _STAMP)),
-            (VALID_TO, pa.nulls(len(rows), _STAMP)),
+            (VALID_FROM, pa.array(begins, TIMESTAMP)),
+            (VALID_TO, pa.nulls(len(rows), TIMESTAMP)),
         ):
             kept = kept.append_column(self.schema.field(name), values)
         self._written.update(keys)
@@ -91,7 +92,7 @@ class History:
         return made if made.num_rows else None
 
     def _running(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The open version of each key; of a history that was empty only what this run has written is asked for."""
+        """The open version of each key. If the history was empty, only keys that this run has written are queried."""
         asked = [key for key in keys if key in self._written] if self._empty else list(keys)
         if self._pipeline is None or not asked:
             return {}
@@ -106,7 +107,7 @@ def _schema(table: pa.Schema) -> pa.Schema:
             *own,
             pa.field(IS_DELETED, pa.bool_(), nullable=False),
             pa.field(VERSION, pa.string(), nullable=False),
-            pa.field(VALID_FROM, _STAMP, nullable=False),
-            pa.field(VALID_TO, _STAMP),
+            pa.field(VALID_FROM, TIMESTAMP, nullable=False),
+            pa.field(VALID_TO, TIMESTAMP),
         ]
     )

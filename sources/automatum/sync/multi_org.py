@@ -12,6 +12,7 @@ from ..core.budget import Budget
 from ..core.clock import Clock, instant
 from ..core.errors import AutomatumError, BudgetSpent, Fault, MoreToDo, QuotaExhausted
 from ..core.redaction import redact
+from .results import Verdict
 from .summary import MultiOrgSummary, OrganizationSummary
 
 logger = logging.getLogger("automatum")
@@ -45,7 +46,7 @@ def sync_organizations(
     """
     started = clock.monotonic()
     sessions: dict[str, ApiSession] = {}
-    total = MultiOrgSummary({name: OrganizationSummary("more_to_do") for name in names})
+    total = MultiOrgSummary({name: OrganizationSummary(Verdict.MORE_TO_DO) for name in names})
     due, fruitless = dict.fromkeys(names, 0.0), Counter[str]()
     while due:
         name = min(due, key=lambda one: due[one])
@@ -86,17 +87,17 @@ def _take_turn(
         session.set_max_wait(patience)
         return sync(session)
     except MoreToDo as error:
-        return OrganizationSummary("more_to_do", errors=[error])
+        return OrganizationSummary(Verdict.MORE_TO_DO, errors=[error])
     except AutomatumError as error:
         # The summary reports the error again at the end of the run. At info, --quiet does not show it twice.
         logger.info("%s: %s", name, error)
-        return OrganizationSummary("incomplete", errors=[error])
+        return OrganizationSummary(Verdict.INCOMPLETE, errors=[error])
     except Exception as error:
         if logger.isEnabledFor(logging.DEBUG):
             logger.exception("%s", name)
         words = f"{type(error).__name__}: {redact(str(error))[:1000]}"
         fault = Fault(words, "This is a defect of the connector; --debug shows more.")
-        return OrganizationSummary("incomplete", errors=[fault])
+        return OrganizationSummary(Verdict.INCOMPLETE, errors=[fault])
 
 
 def _next_turn(summary: OrganizationSummary) -> float | None:

@@ -1,4 +1,4 @@
-"""What the destination holds of a table, read once before it is swept."""
+"""What the destination has of a table, read once before it is swept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dlt.destinations.exceptions import DatabaseException
 
 from ..core.redaction import redact
 from ..endpoints import Endpoint
-from ..schema.arrow_tables import DELETED_AT, LOAD_ID, POSITION, ROW_HASH, SYNCED_AT
+from ..schema.columns import DELETED_AT, LOAD_ID, POSITION, ROW_HASH, SYNCED_AT
 from ..warehouse.sql import (
     PAGES_TABLE,
     SQL_UNSUPPORTED,
@@ -27,18 +27,15 @@ from ..warehouse.sql import (
     select,
     unreadable_error,
 )
-from .results import DELETED, FULL, ORDERED, PARTIAL, KnownRows, PageRecord
+from .facts import SweepFacts
+from .results import DELETED, LOAD_AGAIN, KnownRows, PageRecord, Verdict
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
 logger = logging.getLogger("automatum")
 
-FAILED = "failed"
-"""Verdict of a sweep that an error ended, in the records alone: a later run may go on with it."""
-SKIPPED = "skipped"
-"""Verdict of a report that the API does not know, in the records alone."""
-_SWEEPS_LOOKED_AT = 200
+_MOST_SWEEPS = 200
 
 
 @dataclass
@@ -49,13 +46,13 @@ class PastSweep:
         id: Its id.
         finished_at: When.
         verdict: `complete` or `incomplete`.
-        facts: What else was written down: `candidates`, `ordered`, `full`, `drift`.
+        facts: What it left for the next one.
     """
 
     id: str
     finished_at: datetime
     verdict: str
-    facts: dict[str, Any]
+    facts: SweepFacts
 
 
 @dataclass
@@ -81,13 +78,13 @@ class Unfinished:
 
 @dataclass
 class PriorState:
-    """What the destination holds about a table.
+    """What the destination has of a table.
 
     Attributes:
         known: Keys and hashes.
         past: Sweeps that reached their verdict, the latest first.
-        unfinished: The one to go on with.
-        versioned: The history holds something.
+        unfinished: The interrupted sweep that can be resumed, if there is one.
+        versioned: The history is not empty.
     """
 
     known: KnownRows
@@ -96,7 +93,7 @@ class PriorState:
     versioned: bool = False
 
     def in_order(self, now: datetime, within: timedelta) -> bool:
-        """Whether a full sweep of late, and all since, came newest first: then the next may end early.
+        """Whether a recent full sweep, and all since, came newest first: then the next may end early.
 
         Args:
             now: The present.
@@ -105,10 +102,10 @@ class PriorState:
         if self.unfinished or not self.known.readable:
             return False
         for one in self.past:
-            # Whatever read a part only may have loaded the newest rows and left out older changes behind them.
-            if one.verdict != "complete" or one.facts.get(ORDERED) is not True or one.facts.get(PARTIAL):
+            # A partial sweep may have loaded the newest rows and left out older changes behind them.
+            if one.verdict != Verdict.COMPLETE or not one.facts.ordered or one.facts.partial:
                 return False
-            if one.facts.get(FULL):
+            if one.facts.full:
                 return now - one.finished_at < within
         return False
 
@@ -125,24 +122,25 @@ def read_prior_state(
         organization_id: Whose rows, where the table holds those of several organizations.
 
     Returns:
-        What is held. Not readable, with the reason, where the destination has no SQL or the table is not ours.
+        The prior state. Its known rows are not readable, with the reason, where the destination has no SQL or the table
+        is not ours.
 
     Raises:
-        DestinationError: The destination cannot be reached; better to know before a request is spent.
+        DestinationError: The destination cannot be reached.
     """
     try:
         with checked_sql_client(pipeline) as client:
             loaded = complete_load_ids(client)
             own = organization_filter(organization_id)
-            held = PriorState(_read_known(client, endpoint, own))
+            prior = PriorState(_read_known(client, endpoint, own))
             if endpoint.children:
-                _forget_half_loaded(client, endpoint, held.known, loaded, own)
+                _forget_half_loaded(client, endpoint, prior.known, loaded, own)
             if history:
-                held.versioned = _forget_without_version(client, endpoint, history, held.known, own)
+                prior.versioned = _forget_without_version(client, endpoint, history, prior.known, own)
             of_table = {**own, "table_name": endpoint.table}
-            held.past = _read_past(client, of_table, loaded)
-            held.unfinished = _read_unfinished(client, of_table, held.past, loaded)
-            return held
+            prior.past = _read_past(client, of_table, loaded)
+            prior.unfinished = _read_unfinished(client, of_table, prior.past, loaded)
+            return prior
     except SQL_UNSUPPORTED as error:
         why = f"{type(error).__name__}: {redact(str(error)).splitlines()[0][:200]}"
         logger.warning("%s cannot be read from the destination; every row is loaded again (%s)", endpoint.table, why)
@@ -152,7 +150,7 @@ def read_prior_state(
 def read_children(
     pipeline: SupportsPipeline, endpoint: Endpoint, organization_id: str | None = None
 ) -> dict[str, dict[str, int]]:
-    """Child table to parent's key to the number of places in its list that the destination holds as live.
+    """Child table to parent's key to the number of its live children in the destination.
 
     Args:
         pipeline: The pipeline that loads the tables.
@@ -166,13 +164,13 @@ def read_children(
     try:
         with checked_sql_client(pipeline) as client:
             for child in endpoint.children:
-                places = found.setdefault(child.table, {})
+                lengths = found.setdefault(child.table, {})
                 columns = (child.parent_key, POSITION, DELETED_AT)
                 for key, position, deleted_at in select(
                     client, child.table, columns, organization_filter(organization_id)
                 ):
                     if deleted_at is None:
-                        places[key] = max(places.get(key, 0), int(position) + 1)
+                        lengths[key] = max(lengths.get(key, 0), int(position) + 1)
     except SQL_UNSUPPORTED as error:
         raise unreadable_error(error) from None
     return found
@@ -194,33 +192,33 @@ def _read_known(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> Know
 def _forget_half_loaded(
     client: Any, endpoint: Endpoint, known: KnownRows, loaded: set[str], own: Mapping[str, Any]
 ) -> None:
-    """Let rows count as changed whose load package is not in whole: a kill may have kept their children out.
+    """Let rows count as changed if their load package is incomplete: a kill may have kept their children out.
 
-    A package is loaded table by table, and marked as loaded in the end. On the same machine dlt takes up what is
-    missing; on a fresh one nobody would, and a row that is there passes for unchanged.
+    A package is loaded table by table, and marked as loaded in the end. On the same machine dlt loads what is missing.
+    On a fresh machine nothing would, because the row is there and seems unchanged.
     """
     try:
         for key, load_id in select(client, endpoint.table, (endpoint.row_key, LOAD_ID), own):
             if load_id is not None and load_id not in loaded:
-                known.hashes[key] = ""
+                known.hashes[key] = LOAD_AGAIN
     except DatabaseException as error:
-        # An earlier version loaded the table, without that column; the next package adds it.
+        # An earlier version loaded the table without that column. The next package adds it.
         logger.debug("%s has no %s yet: %s", endpoint.table, LOAD_ID, redact(str(error)))
 
 
 def _forget_without_version(
     client: Any, endpoint: Endpoint, history: str, known: KnownRows, own: Mapping[str, Any]
 ) -> bool:
-    """Let rows count as changed whose open version is not what the table holds; returns whether there are versions."""
+    """Let rows count as changed if their open version is not their row; returns whether the history has versions."""
     columns = (endpoint.row_key, "_version", "valid_to")
     versions, any_version = {}, False
     for key, version, valid_to in select(client, history, columns, own):
         any_version = True
         if valid_to is None:
             versions[key] = version
-    for key, held in known.hashes.items():
-        if held != DELETED and versions.get(key) != held:
-            known.hashes[key] = ""
+    for key in known.live:
+        if versions.get(key) != known.hashes[key]:
+            known.hashes[key] = LOAD_AGAIN
     return any_version
 
 
@@ -228,8 +226,8 @@ def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str]) -> list[
     columns = ("sweep_id", "finished_at", "verdict", "extra", "load_id")
     found = select(client, SWEEPS_TABLE, columns, where, "finished_at")
     return [
-        PastSweep(id_, as_utc(finished_at), verdict, json_object(extra))
-        for id_, finished_at, verdict, extra, load_id in islice(found, _SWEEPS_LOOKED_AT)
+        PastSweep(id_, as_utc(finished_at), verdict, SweepFacts.from_json(json_object(extra)))
+        for id_, finished_at, verdict, extra, load_id in islice(found, _MOST_SWEEPS)
         if load_id in loaded
     ]
 
@@ -237,8 +235,8 @@ def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str]) -> list[
 def _read_unfinished(
     client: Any, where: Mapping[str, Any], past: Sequence[PastSweep], loaded: set[str]
 ) -> Unfinished | None:
-    finished = {one.id for one in past if one.verdict != FAILED}
-    over = last_verdict((one.finished_at, one.verdict, one.facts) for one in past)
+    finished = {one.id for one in past if one.verdict != Verdict.FAILED}
+    over = last_verdict(past)
     columns = ("sweep_id", "page", "keys", "total", "read_at", "load_id", "state", "started_at", "requests")
     found = select(client, PAGES_TABLE, columns, where)
     rows = [
@@ -255,12 +253,13 @@ def _read_unfinished(
     return Unfinished(latest[0], as_utc(latest[7]), as_utc(latest[4]), pages, orjson.loads(latest[6]), int(latest[8]))
 
 
-def last_verdict(sweeps: Iterable[tuple[datetime, str, dict[str, Any]]]) -> datetime | None:
-    """When the whole of a table last got a verdict; page records from before have served their purpose.
+def last_verdict(sweeps: Iterable[PastSweep]) -> datetime | None:
+    """When the whole of a table last got a verdict. Page records from before that are not needed any more.
 
-    They are deleted then, but not in a destination that only adds.
+    They are deleted then, but not in a destination that only appends.
 
     Args:
-        sweeps: Of one table: when it finished, its verdict, its facts.
+        sweeps: The sweeps of one table.
     """
-    return max((at for at, verdict, facts in sweeps if verdict != FAILED and not facts.get(PARTIAL)), default=None)
+    whole = (one for one in sweeps if one.verdict != Verdict.FAILED and not one.facts.partial)
+    return max((one.finished_at for one in whole), default=None)

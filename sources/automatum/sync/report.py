@@ -1,13 +1,12 @@
 """A dated report, read window by window.
 
-The last loaded date is the cursor; a stretch before it is read again each time, because revenue is restated. A row that
-is not reported any more counts as gone only within the days that were read, and only if a second reading of the same
-days does not report it either.
+The last loaded date is the cursor. A stretch before it is read again each time, because revenue is restated. A row
+counts as gone only if its day was read and neither this reading nor a second one reports it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -16,10 +15,11 @@ import orjson
 from ..api.pages import Page
 from ..config.settings import AutomatumSettings
 from ..core.clock import utc
-from ..schema.arrow_tables import Row, Table
+from ..schema.arrow_tables import Table
+from ..schema.records import Row
 from .delete_policy import AT_LEAST, SHARE
 from .prior_state import PriorState
-from .results import DELETED, PARTIAL, Counts, KnownRows
+from .results import DELETED, Counts, KnownRows, Verdict
 
 Window = tuple[date, date]
 
@@ -52,15 +52,16 @@ def day_of(key: str, table: Table) -> date | None:
         return None
 
 
-def first_day(held: PriorState, table: Table, settings: AutomatumSettings, today: date) -> date:
+def first_day(prior: PriorState, table: Table, settings: AutomatumSettings, today: date) -> date:
     """Where to begin: with the stretch before the last loaded day, or at the configured first day.
 
-    The stretch is enough only once all days before it have been read: a backfill may have begun later, and ended
-    earlier. What one has loaded after the last sync of all days says nothing of the days between.
+    The stretch is enough only once all days before it have been read. A backfill may have begun later, or ended
+    earlier: the rows that it loaded say nothing about the days between.
     """
     since = settings.first_day(today)
-    whole = [one.finished_at.date() for one in held.past if one.verdict == "complete" and not one.facts.get(PARTIAL)]
-    days = [day for key in held.known.hashes if (day := day_of(key, table))]
+    complete = (one for one in prior.past if one.verdict == Verdict.COMPLETE)
+    whole = [one.finished_at.date() for one in complete if not one.facts.partial]
+    days = [day for key in prior.known.hashes if (day := day_of(key, table))]
     if not days or not whole:
         return since
     return max(since, min(max(days), max(whole)) - timedelta(days=settings.lookback_days))
@@ -73,7 +74,7 @@ class Report:
     Args:
         table: Keys and hashes of its records.
         fetch: Reads the report of a first and a last day.
-        known: What the destination holds.
+        known: What the destination has.
         todo: Windows to read.
 
     Attributes:
@@ -93,16 +94,12 @@ class Report:
     gone: list[str] = field(default_factory=list)
     compared: int = 0
 
-    def step(self) -> Iterator[list[Row]]:
-        """Read the next window; yields rows to load."""
+    def step(self) -> list[Row]:
+        """Read the next window; returns rows to load."""
         start, end = self.todo[0]
         page = self._read(start, end)
         rows, seen = self._rows(page)
-        within = [
-            key
-            for key, held in self.known.hashes.items()
-            if held != DELETED and (day := day_of(key, self.table)) and start <= day <= end
-        ]
+        within = [key for key in self.known.live if (day := day_of(key, self.table)) and start <= day <= end]
         self.compared += len(within)
         missing = [key for key in within if key not in seen]
         if missing:
@@ -111,20 +108,20 @@ class Report:
             self.gone += [key for key in missing if key not in seen_again]
             seen |= seen_again
         for key in seen:
-            held = self.known.hashes.pop(key, None)
+            new = self.known.hashes.pop(key, None) in (None, DELETED)
             self.counts.unchanged += key not in rows
-            self.counts.inserted += key in rows and held in (None, DELETED)
-            self.counts.updated += key in rows and held not in (None, DELETED)
+            self.counts.inserted += key in rows and new
+            self.counts.updated += key in rows and not new
         self.distinct += len(seen)
         self.todo.pop(0)
-        yield list(rows.values())
+        return list(rows.values())
 
     def why_not(self, deletes: bool, allow_deletes: bool) -> str:
         """Why it is not complete; empty if it is.
 
         Args:
-            deletes: What is gone is to be deleted.
-            allow_deletes: However much that is.
+            deletes: Rows that are gone are to be deleted.
+            allow_deletes: Delete however many they are.
         """
         endpoint, count = self.table.endpoint, len(self.gone)
         if self.ambiguous:
@@ -154,8 +151,8 @@ class Report:
                 continue
             seen.add(key)
             hash_ = self.table.hash(record)
-            held = self.known.hashes.get(key)
-            if held != hash_:
-                rows[key] = Row(key, hash_, record, utc(page.read_at), held is not None or not self.known.readable)
+            known = self.known.hashes.get(key)
+            if known != hash_:
+                rows[key] = Row(key, hash_, record, utc(page.read_at), known is not None or not self.known.readable)
         self.ambiguous = max(self.ambiguous, ambiguous)
         return rows, seen

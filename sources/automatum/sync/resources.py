@@ -12,7 +12,7 @@ from dlt.extract import DltResource
 
 from ..config.settings import AutomatumSettings
 from ..endpoints import Child, Endpoint
-from ..schema.arrow_tables import DELETED_AT, EXTRA, POSITION, REMOVED, SYNCED_AT
+from ..schema.columns import DELETED_AT, EXTRA, POSITION, REMOVED, SYNCED_AT
 from ..warehouse.dlt_internals import current_load_id, loading_pipeline
 from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE
 from .history import VALID_FROM, history_table

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from enum import Enum
 
 from ..core.errors import AutomatumError, MoreToDo
 
-Verdict = Literal["complete", "incomplete", "more_to_do"]
 DELETED = "deleted"
 """Takes the place of the row hash of a row that is marked deleted in the destination."""
-FULL = "full"
-"""Marks a sweep that is proven to have read the whole list."""
-ORDERED = "ordered"
-"""Marks a sweep whose pages were all in the order newest first."""
-PARTIAL = "partial"
-"""Marks a sweep of selected rows or days."""
+LOAD_AGAIN = ""
+"""Takes the place of the row hash of a row that has to be loaded again."""
+
+
+class Verdict(str, Enum):
+    """What a sweep, a table or a whole sync came to. The value is stored, printed and put into JSON."""
+
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    MORE_TO_DO = "more_to_do"
+    FAILED = "failed"
+    """In `_automatum_sweeps` only: an error ended the sweep. A later run may resume it."""
+    SKIPPED = "skipped"
+    """In `_automatum_sweeps` only: the API does not know the report."""
+
+    __str__ = str.__str__
 
 
 @dataclass
@@ -34,7 +43,7 @@ class KnownRows:
     """The rows of a table that are in the destination.
 
     Attributes:
-        hashes: Key to row hash, or to `DELETED` for a row that is marked deleted. Empty if nothing is known.
+        hashes: Key to row hash, or to `DELETED` or `LOAD_AGAIN`. Empty if nothing is known.
         readable: False if the destination could not be read. Then any row may exist there.
         why: Why it could not be read.
     """
@@ -42,6 +51,11 @@ class KnownRows:
     hashes: dict[str, str] = field(default_factory=dict)
     readable: bool = True
     why: str = ""
+
+    @property
+    def live(self) -> list[str]:
+        """Keys of the rows that are not marked deleted."""
+        return [key for key, row_hash in self.hashes.items() if row_hash != DELETED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +131,7 @@ class TableResult:
         skipped: Why the table was skipped. Empty if it was not.
         stopped: The bound that cut the sync of the table short.
         error: The error that ended the sync of the table.
-        settled: Whether an earlier run of the same sync has finished the table.
+        finished_earlier: Whether an earlier run of the same sync has finished the table.
     """
 
     verdict: Verdict | None = None
@@ -130,4 +144,4 @@ class TableResult:
     skipped: str = ""
     stopped: MoreToDo | None = None
     error: AutomatumError | None = None
-    settled: bool = False
+    finished_earlier: bool = False

@@ -12,7 +12,8 @@ import pendulum
 from ..config.settings import AutomatumSettings
 from ..core.errors import ConfigurationError
 from ..endpoints import Endpoint
-from ..schema.arrow_tables import Record, Table
+from ..schema.arrow_tables import Table
+from ..schema.records import Record
 
 BACKFILL_DAYS = 90
 """Days that one request of a backfill spans. A quarter keeps the response small enough for a server."""

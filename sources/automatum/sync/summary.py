@@ -21,9 +21,9 @@ from .results import Counts, Verdict
 from .table_sync import TableSync
 
 _EXIT_CODES: dict[Verdict, int] = {
-    "complete": EXIT_COMPLETE,
-    "incomplete": EXIT_INCOMPLETE,
-    "more_to_do": EXIT_MORE_TO_DO,
+    Verdict.COMPLETE: EXIT_COMPLETE,
+    Verdict.INCOMPLETE: EXIT_INCOMPLETE,
+    Verdict.MORE_TO_DO: EXIT_MORE_TO_DO,
 }
 
 
@@ -92,7 +92,7 @@ class OrganizationSummary:
         metering: Table of the ledger to the number of rows loaded. None if the ledger was not asked for.
     """
 
-    verdict: Verdict = "complete"
+    verdict: Verdict = Verdict.COMPLETE
     requests: int = 0
     token_requests: int = 0
     seconds: float = 0.0
@@ -109,7 +109,7 @@ class OrganizationSummary:
     @property
     def stops(self) -> list[MoreToDo]:
         """The bounds that cut tables or the whole sync short."""
-        stopped = [run.result.stopped for run in self.runs if run.result.verdict == "more_to_do"]
+        stopped = [run.result.stopped for run in self.runs if run.result.verdict == Verdict.MORE_TO_DO]
         return [stop for stop in (*stopped, *self.errors) if isinstance(stop, MoreToDo)]
 
     @property
@@ -142,10 +142,10 @@ class OrganizationSummary:
         known = {run.endpoint.table: run for run in earlier.runs}
         for run in self.runs:
             before = known.get(run.endpoint.table)
-            if before and not run.result.settled:
+            if before and not run.result.finished_earlier:
                 run.result.requests += before.result.requests
         self.runs = [
-            known.get(run.endpoint.table, run) if run.result.settled else run for run in self.runs
+            known.get(run.endpoint.table, run) if run.result.finished_earlier else run for run in self.runs
         ] or earlier.runs
         self.requests = max(self.requests, earlier.requests)
         self.token_requests = max(self.token_requests, earlier.token_requests)
@@ -158,7 +158,7 @@ class OrganizationSummary:
             brief: Leave out what a server or the destination said, because it may hold customers' data.
         """
         tables = self.as_json()["tables"]
-        reasons = [f"{name}: {row['reason']}" for name, row in tables.items() if row["verdict"] == "incomplete"]
+        reasons = [f"{name}: {row['reason']}" for name, row in tables.items() if row["verdict"] == Verdict.INCOMPLETE]
         reasons += list(dict.fromkeys(run.result.stopped.message for run in self.runs if run.result.stopped))[:1]
         return result_line(
             "sync",
@@ -184,7 +184,7 @@ class OrganizationSummary:
             if runs[0].endpoint.kind == "report":
                 tables[group]["reports"] = {run.endpoint.table: _figures([run]) for run in runs}
         return {
-            "verdict": self.verdict,
+            "verdict": self.verdict.value,
             "requests": self.requests,
             "token_requests": self.token_requests,
             "seconds": round(self.seconds, 3),
@@ -260,7 +260,9 @@ class MultiOrgSummary:
                 counts = {name: figures[name] for name in ("inserted", "updated", "deleted")}
                 tables.setdefault(table, Counter()).update(counts)
         changed = sum(one.changed for one in self.organizations.values())
-        unfinished = [f"{name}: {one.verdict}" for name, one in self.organizations.items() if one.verdict != "complete"]
+        unfinished = [
+            f"{name}: {one.verdict}" for name, one in self.organizations.items() if one.verdict != Verdict.COMPLETE
+        ]
         return result_line(
             "sync",
             self.verdict,
@@ -277,7 +279,7 @@ class MultiOrgSummary:
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object."""
         return {
-            "verdict": self.verdict,
+            "verdict": self.verdict.value,
             "requests": self.requests,
             "token_requests": self.token_requests,
             "seconds": round(self.seconds, 3),
@@ -288,7 +290,7 @@ class MultiOrgSummary:
 
 def _worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
     found = set(verdicts)
-    return "incomplete" if "incomplete" in found else "more_to_do" if "more_to_do" in found else "complete"
+    return next((one for one in (Verdict.INCOMPLETE, Verdict.MORE_TO_DO) if one in found), Verdict.COMPLETE)
 
 
 def _figures(runs: Sequence[TableSync]) -> dict[str, Any]:
@@ -303,7 +305,7 @@ def _figures(runs: Sequence[TableSync]) -> dict[str, Any]:
     announced = [result.announced for result in results if result.announced is not None]
     reasons = [result.reason or str(result.error or result.stopped or "") for result in results]
     return {
-        "verdict": _worst_verdict(result.verdict or "incomplete" for result in results),
+        "verdict": _worst_verdict(result.verdict or Verdict.INCOMPLETE for result in results).value,
         "reason": "; ".join(reason for reason in reasons if reason),
         "requests": sum(result.requests for result in results),
         "pages": sum(result.pages for result in results),

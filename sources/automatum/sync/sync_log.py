@@ -1,29 +1,34 @@
-"""What is written down about a sweep: one row when it has its verdict, one a page while it has not.
+"""The log of sweeps: one row when a sweep has its verdict, one row a page until then.
 
-Page records are loaded with the rows of their pages, in the same package, and only when a sweep outlives its chunk;
-they are what a later run, on whatever machine, goes on from.
+Page records are loaded with the rows of their pages, in the same package, and only when a sweep outlives its chunk. A
+later run resumes from them, on any machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 
+from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
-from ..schema.arrow_tables import EXTRA, SYNCED_AT, dumps
-from .results import Counts, PageRecord
-
-_STAMP = pa.timestamp("us", tz="UTC")
+from ..schema.arrow_tables import Table
+from ..schema.coerce import TIMESTAMP
+from ..schema.columns import EXTRA, SYNCED_AT
+from ..schema.records import dumps
+from .facts import SweepFacts
+from .results import PageRecord, TableResult, Verdict
 
 SWEEPS_SCHEMA = pa.schema(
     [
         pa.field("sweep_id", pa.string(), nullable=False),
         pa.field("table_name", pa.string(), nullable=False),
-        pa.field("started_at", _STAMP),
-        pa.field("finished_at", _STAMP),
+        pa.field("started_at", TIMESTAMP),
+        pa.field("finished_at", TIMESTAMP),
         pa.field("pages", pa.int64()),
         pa.field("requests", pa.int64()),
         pa.field("announced", pa.int64()),
@@ -36,7 +41,7 @@ SWEEPS_SCHEMA = pa.schema(
         pa.field("reason", pa.string()),
         pa.field("load_id", pa.string()),
         pa.field(EXTRA, pa.string()),
-        pa.field(SYNCED_AT, _STAMP, nullable=False),
+        pa.field(SYNCED_AT, TIMESTAMP, nullable=False),
     ]
 )
 
@@ -47,75 +52,96 @@ PAGES_SCHEMA = pa.schema(
         pa.field("table_name", pa.string(), nullable=False),
         pa.field("keys", pa.string()),
         pa.field("total", pa.int64()),
-        pa.field("read_at", _STAMP),
+        pa.field("read_at", TIMESTAMP),
         pa.field("load_id", pa.string()),
         pa.field("state", pa.string()),
-        pa.field("started_at", _STAMP),
+        pa.field("started_at", TIMESTAMP),
         pa.field("requests", pa.int64()),
         pa.field(EXTRA, pa.string()),
-        pa.field(SYNCED_AT, _STAMP, nullable=False),
+        pa.field(SYNCED_AT, TIMESTAMP, nullable=False),
     ]
 )
 
 
-def sweep_row(
-    *,
-    sweep_id: str,
-    table: str,
-    started_at: datetime,
-    finished_at: datetime,
-    pages: int,
-    requests: int,
-    announced: int | None,
-    distinct: int,
-    counts: Counts,
-    verdict: str,
-    reason: str,
-    facts: dict[str, Any],
-    load_id: str,
-    organization_id: str | None = None,
-) -> pa.Table:
-    """The row of a sweep that has its verdict. `facts` are for the next one to read."""
-    values = [
-        sweep_id, table, started_at, finished_at, pages, requests, announced, distinct,
-        counts.inserted, counts.updated, counts.deleted, counts.unchanged,
-        verdict, reason or None, load_id, dumps(facts).decode() if facts else None, finished_at,
-    ]  # fmt: skip
-    arrays = [pa.array([value], one.type) for value, one in zip(values, SWEEPS_SCHEMA, strict=True)]
-    return _owned(pa.Table.from_arrays(arrays, schema=SWEEPS_SCHEMA), organization_id)
+class SweepLog:
+    """Writes the log of one sweep of one table, which later sweeps and runs read.
 
+    Args:
+        table: The table that is swept.
+        started_at: When the sweep started.
+        session: What the records say about the sync that it belongs to.
+    """
 
-def page_rows(
-    *,
-    sweep_id: str,
-    table: str,
-    started_at: datetime,
-    requests: int,
-    records: Sequence[PageRecord],
-    state: dict[str, Any],
-    facts: dict[str, Any],
-    load_id: str,
-    organization_id: str | None = None,
-) -> pa.Table:
-    """The rows of pages whose sweep goes on in another chunk; the latest of them carries what the sweep knows."""
-    last = max(range(len(records)), key=lambda i: records[i].read_at)
-    count = len(records)
-    columns: list[list[Any]] = [
-        [sweep_id] * count,
-        [one.page for one in records],
-        [table] * count,
-        [dumps(one.keys).decode() for one in records],
-        [one.total for one in records],
-        [one.read_at for one in records],
-        [load_id] * count,
-        [dumps(state).decode() if i == last else None for i in range(count)],
-        [started_at] * count,
-        [requests] * count,
-        [dumps(facts).decode()] * count,
-        [one.read_at for one in records],
-    ]
-    arrays = [pa.array(values, one.type) for values, one in zip(columns, PAGES_SCHEMA, strict=True)]
-    return _owned(pa.Table.from_arrays(arrays, schema=PAGES_SCHEMA), organization_id)
+    def __init__(self, table: Table, started_at: datetime, session: SweepFacts) -> None:
+        self._table = table
+        self._session = session
+        self._id = uuid4().hex
+        self._started_at = started_at
+        self._earlier_requests = 0
+
+    def resume(self, sweep_id: str, started_at: datetime, requests: int) -> None:
+        """Go on with the log of an interrupted sweep.
+
+        Args:
+            sweep_id: Its id.
+            started_at: When it started.
+            requests: What it had cost.
+        """
+        self._id, self._started_at, self._earlier_requests = sweep_id, started_at, requests
+
+    def finished(
+        self, result: TableResult, verdict: Verdict, facts: SweepFacts, finished_at: datetime, load_id: str
+    ) -> pa.Table:
+        """The row of a sweep that has its verdict.
+
+        Args:
+            result: What came of the table.
+            verdict: The verdict to store.
+            facts: What the next sweep reads.
+            finished_at: The present.
+            load_id: The load package that the row goes into.
+        """
+        stored = replace(facts, session=self._session.session).as_json()
+        counts = result.counts
+        values = [
+            # A failed sweep may be resumed: its id must stay free for its verdict.
+            f"{self._id}:{uuid4().hex}" if verdict is Verdict.FAILED else self._id,
+            self._table.endpoint.table, self._started_at, finished_at,
+            result.pages, self._earlier_requests + result.requests, result.announced, result.distinct,
+            counts.inserted, counts.updated, counts.deleted, counts.unchanged,
+            verdict.value, (redact(str(result.error or "")) or result.skipped or result.reason) or None,
+            load_id, dumps(stored).decode() if stored else None, finished_at,
+        ]  # fmt: skip
+        arrays = [pa.array([value], one.type) for value, one in zip(values, SWEEPS_SCHEMA, strict=True)]
+        return _owned(pa.Table.from_arrays(arrays, schema=SWEEPS_SCHEMA), self._table.organization_id)
+
+    def pages(self, requests: int, records: Sequence[PageRecord], state: dict[str, Any], load_id: str) -> pa.Table:
+        """The rows of pages whose sweep goes on in another chunk; the latest of them carries the state of the sweep.
+
+        Args:
+            requests: What this run has spent on the table.
+            records: The pages.
+            state: What the sweep knows after the last of them.
+            load_id: The load package that the rows go into.
+        """
+        last = max(range(len(records)), key=lambda i: records[i].read_at)
+        count = len(records)
+        columns: list[list[Any]] = [
+            [self._id] * count,
+            [one.page for one in records],
+            [self._table.endpoint.table] * count,
+            [dumps(one.keys).decode() for one in records],
+            [one.total for one in records],
+            [one.read_at for one in records],
+            [load_id] * count,
+            [dumps(state).decode() if i == last else None for i in range(count)],
+            [self._started_at] * count,
+            [self._earlier_requests + requests] * count,
+            [dumps(self._session.as_json()).decode()] * count,
+            [one.read_at for one in records],
+        ]
+        arrays = [pa.array(values, one.type) for values, one in zip(columns, PAGES_SCHEMA, strict=True)]
+        return _owned(pa.Table.from_arrays(arrays, schema=PAGES_SCHEMA), self._table.organization_id)
 
 
 def _owned(table: pa.Table, organization_id: str | None) -> pa.Table:

@@ -9,15 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automatum.endpoints import CUSTOMERS, ENDPOINTS, ENTITLEMENTS, PRIVATE_OFFERS, REVENUE
-from automatum.schema.arrow_tables import Row, Table
+from automatum.schema.arrow_tables import Table
+from automatum.schema.child_tables import ChildLists
+from automatum.schema.records import Row
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
 
 
-def rows_of(endpoint, *records, existed=True, table=None):
-    table = table or Table(endpoint)
+def rows_of(endpoint, *records, existed=True, lists=None):
+    table = Table(endpoint)
     rows = [Row(key, table.hash(one), one, NOW, existed) for key, one in zip(table.keys(records), records, strict=True)]
-    return {name: arrow.to_pylist() for name, arrow in table.arrow(rows)}
+    return {name: arrow.to_pylist() for name, arrow in table.arrow(rows, lists or ChildLists())}
 
 
 def test_a_flat_customer_as_documented():
@@ -105,12 +107,12 @@ def test_a_list_that_became_empty_removes_what_was_there():
 
 
 def test_a_parent_read_twice_in_one_package_removes_what_its_second_list_lacks():
-    table = Table(ENTITLEMENTS)
-    rows_of(ENTITLEMENTS, {"id": "e", "dimensions": [{"key": "a"}, {"key": "b"}]}, table=table)
-    again = rows_of(ENTITLEMENTS, {"id": "e", "dimensions": [{"key": "a"}]}, table=table)
+    lists = ChildLists()
+    rows_of(ENTITLEMENTS, {"id": "e", "dimensions": [{"key": "a"}, {"key": "b"}]}, lists=lists)
+    again = rows_of(ENTITLEMENTS, {"id": "e", "dimensions": [{"key": "a"}]}, lists=lists)
     assert [(one["position"], one["_removed"]) for one in again["entitlement_dimensions"]] == [(0, None), (1, True)]
-    table.start_package()
-    later = rows_of(ENTITLEMENTS, {"id": "e", "dimensions": [{"key": "a"}]}, table=table)
+    lists.start_package()
+    later = rows_of(ENTITLEMENTS, {"id": "e", "dimensions": [{"key": "a"}]}, lists=lists)
     assert [(one["position"], one["_removed"]) for one in later["entitlement_dimensions"]] == [(0, None)]
 
 
@@ -148,7 +150,8 @@ def test_nothing_that_was_sent_is_lost(endpoint, data):
     record["id"] = "x"
     table = Table(endpoint)
     tables = {
-        name: arrow.to_pylist() for name, arrow in table.arrow([Row("x", table.hash(record), record, NOW, False)])
+        name: arrow.to_pylist()
+        for name, arrow in table.arrow([Row("x", table.hash(record), record, NOW, False)], ChildLists())
     }
     (row,) = tables.pop(endpoint.table)
     extra = json.loads(row["extra"] or "{}")

@@ -30,7 +30,7 @@ def swept(source, known=None, extra_requests=25, limit=500):
 def test_a_quiet_list_costs_one_request_a_page(rows):
     source = MovingList(rows)
     sweep, loaded = swept(source)
-    assert (sweep.verdict, sweep.extra, sweep.drift) == ("complete", 0, [])
+    assert (sweep.verdict, sweep.state.extra, sweep.state.drift) == ("complete", 0, [])
     assert source.reads == list(range(1, max(1, -(-rows // 100)) + 1))
     assert len(loaded) == rows == sweep.distinct
 
@@ -44,7 +44,7 @@ def test_only_new_and_changed_rows_are_loaded():
     known.hashes["row_99999"] = "not listed any more"
     sweep, loaded = swept(source, known)
     assert set(loaded) == {"row_00007", "row_00008"} | {key for key, _ in source.rows[200:]}
-    counts = sweep.counts
+    counts = sweep.state.counts
     assert (counts.inserted, counts.updated, counts.unchanged) == (51, 1, 198)
     assert known.hashes == {"row_99999": "not listed any more"}
 
@@ -52,35 +52,35 @@ def test_only_new_and_changed_rows_are_loaded():
 def test_rows_that_come_in_at_the_front_are_found_for_one_request():
     source = MovingList(1000, events={5: [insert(0), insert(0)]})
     sweep, loaded = swept(source)
-    assert (sweep.verdict, sweep.extra) == ("complete", 1)
+    assert (sweep.verdict, sweep.state.extra) == ("complete", 1)
     assert len(loaded) == 1002
 
 
 def test_rows_that_come_in_at_the_back_cost_nothing():
     source = MovingList(1000, events={5: [insert(1), insert(1)]})
     sweep, loaded = swept(source)
-    assert (sweep.verdict, sweep.extra) == ("complete", 0)
+    assert (sweep.verdict, sweep.state.extra) == ("complete", 0)
     assert len(loaded) == 1002
 
 
 def test_a_row_deleted_before_the_border_does_not_pull_another_out_of_sight():
     source = MovingList(1000, events={5: [delete(0.05)]})
     sweep, loaded = swept(source)
-    assert (sweep.verdict, sweep.extra, sweep.ghosts) == ("complete", 1, 1)
+    assert (sweep.verdict, sweep.state.extra, sweep.state.ghosts) == ("complete", 1, 1)
     assert source.stable <= set(loaded)
 
 
 def test_a_row_deleted_behind_the_border_costs_one_look_back():
     source = MovingList(1000, events={5: [delete(0.95)]})
     sweep, loaded = swept(source)
-    assert (sweep.verdict, sweep.extra, sweep.ghosts) == ("complete", 1, 0)
+    assert (sweep.verdict, sweep.state.extra, sweep.state.ghosts) == ("complete", 1, 0)
     assert set(loaded) == source.stable
 
 
 def test_a_row_that_jumps_to_the_front_is_found_there():
     source = MovingList(1000, events={5: [change(0.95, to=0)]})
     sweep, loaded = swept(source)
-    assert (sweep.verdict, sweep.extra) == ("complete", 1)
+    assert (sweep.verdict, sweep.state.extra) == ("complete", 1)
     assert loaded["row_00950"]["version"] == 1
 
 
@@ -97,7 +97,7 @@ def test_an_empty_or_short_page_is_asked_for_again(length, read):
     source = MovingList(1000)
     source.odd_answers[read] = length
     sweep, loaded = swept(source)
-    assert (sweep.verdict, sweep.extra, len(loaded)) == ("complete", 1, 1000)
+    assert (sweep.verdict, sweep.state.extra, len(loaded)) == ("complete", 1, 1000)
     assert source.reads[read] == source.reads[read + 1] == read + 1
 
 
@@ -112,7 +112,7 @@ def test_a_page_that_stays_short_makes_the_sweep_incomplete():
     assert sweep.verdict == "incomplete"
     assert "250" in sweep.reason
     assert "300" in sweep.reason
-    assert sweep.extra <= 25
+    assert sweep.state.extra <= 25
 
 
 def test_a_server_with_smaller_pages_is_followed():
@@ -136,7 +136,7 @@ def test_without_a_total_nothing_is_proven():
 def test_a_server_that_ignores_the_page_number_does_not_trap_the_sweep():
     records = [{"id": str(i)} for i in range(50)]
     sweep, loaded = swept(lambda number: Page(number, records, None, None, 0.0))
-    assert (sweep.verdict, len(loaded), sweep.pages_read) == ("incomplete", 50, 2)
+    assert (sweep.verdict, len(loaded), sweep.state.pages_read) == ("incomplete", 50, 2)
 
 
 def test_rows_without_a_key_make_it_incomplete():
@@ -147,7 +147,7 @@ def test_rows_without_a_key_make_it_incomplete():
 def test_extra_requests_are_bounded_when_the_list_never_rests():
     source = MovingList(3000, events={n: [insert(0.3), delete(0.6), change(0.5, to=0.1)] for n in range(500)})
     sweep, _ = swept(source, extra_requests=10)
-    assert sweep.extra <= 10
+    assert sweep.state.extra <= 10
     assert len(source.reads) <= 31 + 10
 
 
@@ -202,4 +202,4 @@ def test_a_complete_sweep_has_every_row_that_was_there_throughout(rows, events):
     source = MovingList(rows, page_size=5, events=schedule)
     sweep, loaded = swept(source)
     if sweep.verdict == "complete":
-        assert source.stable <= set(loaded), (source.reads, sweep.drift)
+        assert source.stable <= set(loaded), (source.reads, sweep.state.drift)

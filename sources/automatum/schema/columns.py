@@ -1,0 +1,10 @@
+"""Names of the columns that the connector adds to the API's fields."""
+
+EXTRA = "extra"
+ROW_HASH = "_row_hash"
+SYNCED_AT = "_synced_at"
+DELETED_AT = "_deleted_at"
+LOAD_ID = "_load_id"
+"""Of tables with child tables: the load package that brought the row, and should have brought its children too."""
+REMOVED = "_removed"
+POSITION = "position"

@@ -1,0 +1,127 @@
+"""API records: their values by path, and their columns as Arrow arrays.
+
+A batch is converted column by column, by Arrow where every value is as expected, value by value where a value is not.
+Nothing is dropped (I8): keys that the endpoint does not name, and values that do not fit their column exactly, are left
+for the JSON column `extra`, at the path that they have in the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from ..endpoints import Column
+from .coerce import ARROW_TYPES, convert
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record on its way to the destination.
+
+    Attributes:
+        key: What identifies it in its table.
+        hash: 64 bits over its content, as 16 hexadecimal digits; differs when anything in the record differs.
+        record: The record as the API sent it.
+        read_at: When its page arrived.
+        existed: True if the destination may already hold a row of this key.
+    """
+
+    key: str
+    hash: str
+    record: Record
+    read_at: datetime
+    existed: bool = True
+
+
+def dumps(value: Any) -> bytes:
+    """Canonical JSON: sorted keys, exact decimals."""
+    return orjson.dumps(value, default=_exactly, option=orjson.OPT_SORT_KEYS)
+
+
+def _exactly(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value).encode())
+    raise TypeError(type(value).__name__)
+
+
+def dig(record: Any, path: str) -> Any:
+    """The value at a dotted path, or None."""
+    for step in path.split("."):
+        if not isinstance(record, dict):
+            return None
+        record = record.get(step)
+    return record
+
+
+def json_array(rests: Sequence[Any]) -> pa.Array:
+    """A JSON column; what is empty is null."""
+    return pa.array([dumps(rest).decode() if rest else None for rest in rests], pa.string())
+
+
+def pick(records: Sequence[Record], column: Column) -> tuple[list[Any], list[str]]:
+    """The column's value in each record, and the path at which it was found."""
+    if len(column.places) == 1 and "." not in (path := column.places[0].path) and column.places[0].vendor is None:
+        return [record.get(path) for record in records], [path] * len(records)
+    values: list[Any] = []
+    paths: list[str] = []
+    for record in records:
+        found, at = None, column.places[0].path
+        for place in column.places:
+            if place.vendor is not None and place.vendor != record.get("vendor"):
+                continue
+            value = dig(record, place.path) if "." in place.path else record.get(place.path)
+            if value is not None:
+                found, at = value, place.path
+                break
+        values.append(found)
+        paths.append(at)
+    return values, paths
+
+
+def arrays_of(
+    records: Sequence[Record],
+    columns: Sequence[Column],
+    named: set[str],
+    taken: list[set[str]],
+    fixed: Mapping[str, str] | None = None,
+) -> tuple[list[pa.Array], list[Record | None]]:
+    """The columns as arrays, and of each record what no column took.
+
+    `taken` are paths that were used already; `fixed` are columns that hold one value, whatever the records say.
+    """
+    arrays: list[pa.Array] = []
+    for column in columns:
+        values, paths = pick(records, column)
+        array, misfits = convert(values, column.type)
+        if fixed and column.name in fixed:
+            misfits = frozenset(i for i, value in enumerate(values) if value != fixed[column.name])
+            array = pa.array([fixed[column.name]] * len(records), ARROW_TYPES[column.type])
+        arrays.append(array)
+        for i, path in enumerate(paths):
+            if i not in misfits:
+                taken[i].add(path)
+    return arrays, [_rest(record, named, taken[i]) for i, record in enumerate(records)]
+
+
+def _rest(record: Record, named: set[str], taken: set[str], above: str = "") -> Record | None:
+    """What is left of a record without what was taken, and without nulls at the places that columns name."""
+    rest: Record = {}
+    for key, value in record.items():
+        path = above + key
+        if path in taken or (value is None and path in named):
+            continue
+        if isinstance(value, dict) and value:
+            inside = _rest(value, named, taken, path + ".")
+            if inside is not None:
+                rest[key] = inside
+        else:
+            rest[key] = value
+    return rest or None

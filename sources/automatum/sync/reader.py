@@ -1,0 +1,108 @@
+"""What lists and reports have in common: one table is read step by step, and concluded."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ..api.pages import Page
+from ..api.session import ApiSession
+from ..core.errors import ConfigurationError, NotThere
+from ..schema.arrow_tables import Table
+from ..schema.records import Row
+from .facts import SweepFacts
+from .prior_state import PriorState
+from .results import PageRecord, TableResult
+from .selection import Selection
+from .sync_log import SweepLog
+
+Answered = TypeVar("Answered")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader is given.
+
+    Attributes:
+        table: The table to read.
+        session: The API session.
+        selection: Which rows, and what may be done about missing ones.
+        prior: What the destination has.
+        result: What came of the table; the reader fills it in.
+        log: The log of this sweep.
+        compares: A pipeline loads the rows, so that rows can be found missing.
+    """
+
+    table: Table
+    session: ApiSession
+    selection: Selection
+    prior: PriorState
+    result: TableResult
+    log: SweepLog
+    compares: bool
+
+
+class Reader(ABC):
+    """Reads one table of one kind."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._table, self._endpoint = reading.table, reading.table.endpoint
+        self._session, self._settings = reading.session, reading.session.settings
+        self._selection, self._prior, self._result = reading.selection, reading.prior, reading.result
+        self._deletes = reading.compares and self._prior.known.readable and self._settings.deletes != "ignore"
+
+    @property
+    @abstractmethod
+    def finished(self) -> bool:
+        """Whether nothing is left to read."""
+
+    @abstractmethod
+    def step(self) -> list[Row]:
+        """Make the next request, or decide what to request next; returns rows to load.
+
+        Raises:
+            RequestError: From the API; `step` can be called again.
+            MoreToDo: The same.
+        """
+
+    @abstractmethod
+    def conclude(self) -> list[str]:
+        """Set verdict and reason of a finished table; returns the keys of its rows that are gone."""
+
+    @abstractmethod
+    def facts(self) -> SweepFacts:
+        """What the next sweep has to know of this one."""
+
+    @abstractmethod
+    def not_found(self, error: NotThere) -> None:
+        """Set the result of a table whose path the API does not know."""
+
+    def unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
+        """Pages since the last call, and the state after them, for a later run to resume; no pages if it cannot."""
+        return [], {}
+
+    def _charged(self, request: Callable[[], Answered]) -> Answered:
+        """Count the requests that a call costs, retries included, also when it fails."""
+        before = self._session.budget.requests
+        try:
+            return request()
+        finally:
+            self._result.requests += self._session.budget.requests - before
+
+    def _own(self, page: Page) -> Page:
+        """The page, if its rows are this organization's: the credentials may be another's."""
+        foreign = self._table.foreign(page.records) if self._settings.named_id else None
+        if foreign:
+            raise ConfigurationError(
+                "sources.automatum.organizations",
+                f"{self._settings.organization} is said to be {self._settings.organization_id}, but its "
+                f"{self._endpoint.table} belong to {foreign}.",
+                "Check its organization_id, and whose credentials it was given.",
+            )
+        return page
+
+    def _unread(self) -> str:
+        why = self._prior.known.why
+        return f"the destination could not be read, so every row was loaded again ({why})" if why else ""
