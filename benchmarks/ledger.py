@@ -55,7 +55,7 @@ def measure(url: str, lines: list[Line], *, durable: bool = True) -> dict[str, f
 
     with Ledger.open(url, SystemClock(), create=True) as ledger:
         if not durable:
-            event.listen(ledger.store.engine, "connect", lambda raw, record: raw.execute("PRAGMA synchronous = OFF"))
+            event.listen(ledger.database.engine, "connect", lambda raw, record: raw.execute("PRAGMA synchronous = OFF"))
             ledger.close()
         with ledger.run() as run:
             timed("plan", lambda: run.plan(lines))

@@ -16,7 +16,8 @@ from ..core.file_lock import WAIT
 from ..metering.export import export_ledger
 from ..metering.ledger.ledger import Ledger
 from ..metering.ledger.location import find_ledger, refuse_network
-from ..metering.ledger.reconcile import Reconciled, settle_by_events, settle_by_hand
+from ..metering.ledger.reconcile import resolve_by_events, resolve_by_hand
+from ..metering.ledger.resolution import Reconciled
 from ..metering.ledger.states import State
 from ..metering.ledger.webhook_events import read_events
 from ..metering.model import Grain
@@ -57,37 +58,59 @@ push_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Usage = Annotated[
+    str | None, typer.Option(help="A .csv or .parquet file, the name of a table or view, or 'sql:SELECT ...'.")
+]
+GrainName = Annotated[str, typer.Option("--grain", help="Sum by the hour or by the day: hour, day.")]
+Mapping = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="Name of a column in the usage, where it differs: --map units=quantity. Repeatable."),
+]
 LedgerUrl = Annotated[
     str | None,
     typer.Option(
-        help="Where it is kept what was sent: sqlite:////path or postgresql://... Default: a file in your data folder."
+        help="Database of the ledger, which records what was sent: sqlite:////path or postgresql://... "
+        "Default: a file in your data folder."
     ),
 ]
-Confirm = Annotated[bool, typer.Option("--confirm", help="Send. Without it nothing is sent and nothing written.")]
+LateOk = Annotated[
+    bool, typer.Option("--late-ok", help="Also send what is past the strictest known deadline of the marketplace.")
+]
+Unchecked = Annotated[
+    bool, typer.Option("--unchecked", help="Do not check against the synced customers and entitlements.")
+]
+Confirm = Annotated[bool, typer.Option("--confirm", help="Send. Without it nothing is sent and nothing is written.")]
+LineIds = Annotated[list[str] | None, typer.Argument(metavar="[LINE_ID]...", help="Default: all rejected lines.")]
+Expired = Annotated[bool, typer.Option("--expired", help="Also retry lines that were too late.")]
+Events = Annotated[
+    str | None,
+    typer.Option(help="Bodies of metering.* webhook events: a file of JSON lines, or a table, view or 'sql:...'."),
+]
+Accepted = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Id of an unknown line that was billed, or of a conflict whose accepted units are right. Repeatable."
+    ),
+]
+NotSent = Annotated[
+    list[str] | None,
+    typer.Option(help="Id of an unknown line that was not billed; the next push sends it. Repeatable."),
+]
 _UNSETTLED: tuple[State, ...] = ("rejected", "conflict", "unknown")
 
 
 @push_app.callback()
 def push_usage(
     context: typer.Context,
-    usage: Annotated[
-        str | None,
-        typer.Option(help="A .csv or .parquet file, the name of a table or view, or 'sql:SELECT ...'."),
-    ] = None,
+    usage: Usage = None,
     destination: DestinationName = DUCKDB,
     database: Database = DEFAULT_DATABASE,
     dataset: Dataset = DEFAULT_DATASET,
-    grain: Annotated[str, typer.Option(help="Sum by the hour or by the day: hour, day.")] = "hour",
-    mapping: Annotated[
-        list[str] | None, typer.Option("--map", help="Another column's name: --map units=quantity. Repeatable.")
-    ] = None,
+    grain: GrainName = "hour",
+    mapping: Mapping = None,
     ledger_url: LedgerUrl = None,
-    late_ok: Annotated[
-        bool, typer.Option("--late-ok", help="Send what is past the strictest known limit, too.")
-    ] = False,
-    unchecked: Annotated[
-        bool, typer.Option("--unchecked", help="Do not check against the synced customers and entitlements.")
-    ] = False,
+    late_ok: LateOk = False,
+    unchecked: Unchecked = False,
     confirm: Confirm = False,
     organization: OrganizationName = None,
     no_wait: NoWait = False,
@@ -101,7 +124,7 @@ def push_usage(
 ) -> None:
     """Report usage to the marketplaces, each line once. Dry unless --confirm is given.
 
-    Exit codes: 0 all settled, 65 something is invalid, too late, rejected, in conflict or unknown, 69 API or ledger
+    Exit codes: 0 all settled, 65 a line is invalid, too late, rejected, in conflict or unknown, 69 API or ledger
     unreachable, 75 more to do (run again), 77 credentials or scope, 78 configuration.
     """
     if context.invoked_subcommand:
@@ -133,13 +156,13 @@ def push_usage(
 def push_status(
     ledger_url: LedgerUrl = None, organization: OrganizationName = None, as_json: Json = False, debug: Debug = False
 ) -> None:
-    """Show the ledger: lines by state, and those that somebody has to look at. Sends nothing."""
+    """Show the lines of the ledger by state, and those that need a decision. Sends nothing."""
 
     def work() -> int:
         with _ledger(ledger_url, organization) as ledger:
             counts = ledger.counts()
             open_lines = [entry.as_row() for entry in ledger.lines([*_UNSETTLED, "sending"])]
-            figures = {"ledger": ledger.place, "lines": counts, "unsettled": open_lines}
+            figures = {"ledger": ledger.location, "lines": counts, "unsettled": open_lines}
         say(figures, as_json, lambda: display.show_ledger(figures))
         return EXIT_INCOMPLETE if any(counts[state] for state in _UNSETTLED) else EXIT_COMPLETE
 
@@ -148,8 +171,8 @@ def push_status(
 
 @push_app.command("retry")
 def push_retry(
-    lines: Annotated[list[str] | None, typer.Argument(metavar="[LINE_ID]...", help="Default: all rejected.")] = None,
-    expired: Annotated[bool, typer.Option("--expired", help="Those that were too late, too.")] = False,
+    lines: LineIds = None,
+    expired: Expired = False,
     ledger_url: LedgerUrl = None,
     organization: OrganizationName = None,
     confirm: Confirm = False,
@@ -158,7 +181,7 @@ def push_retry(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Send rejected lines again; never what is accepted or unknown. Dry unless --confirm is given."""
+    """Send rejected lines again, never accepted or unknown ones. Dry unless --confirm is given."""
 
     def work() -> int:
         stop = stop_on_signals()
@@ -184,16 +207,9 @@ def push_retry(
 
 @push_app.command("resolve")
 def push_resolve(
-    events: Annotated[
-        str | None,
-        typer.Option(help="Bodies of metering.* webhook events: a file of JSON lines, or a table, view or 'sql:...'."),
-    ] = None,
-    accepted: Annotated[
-        list[str] | None, typer.Option(help="Id of a line that was billed; or whose accepted units stand. Repeatable.")
-    ] = None,
-    not_sent: Annotated[
-        list[str] | None, typer.Option(help="Id of an unknown line that was not billed; it goes out again. Repeatable.")
-    ] = None,
+    events: Events = None,
+    accepted: Accepted = None,
+    not_sent: NotSent = None,
     destination: DestinationName = DUCKDB,
     database: Database = DEFAULT_DATABASE,
     dataset: Dataset = DEFAULT_DATASET,
@@ -202,35 +218,34 @@ def push_resolve(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Settle unknown lines, from the vendor's events or by hand. Exit 0 if no line is left unsettled, else 65."""
+    """Resolve unknown lines, by the vendor's events or by hand. Exit code 0 if no line is left unsettled, else 65."""
 
     def work() -> int:
         if not (events or accepted or not_sent):
-            raise ConfigurationError("--events", "nothing to settle by.", "Give --events, --accepted or --not-sent.")
+            raise ConfigurationError(
+                "--events", "nothing to resolve lines by.", "Give --events, --accepted or --not-sent."
+            )
         with _ledger(ledger_url, organization, create=True) as ledger:
             with ledger.run() as run:
                 run.recover()
-            told = Reconciled()
+            result = Reconciled()
             if events:
-                told = settle_by_events(ledger, _events(events, destination, dataset, database))
+                result = resolve_by_events(ledger, _events(events, destination, dataset, database))
             if accepted or not_sent:
-                by_hand = settle_by_hand(ledger, accepted=accepted or (), not_sent=not_sent or ())
-                told.accepted += by_hand.accepted
-                told.planned += by_hand.planned
-                told.refused += by_hand.refused
+                result.add(resolve_by_hand(ledger, accepted=accepted or (), not_sent=not_sent or ()))
             counts = ledger.counts()
         figures = {
-            "accepted": told.accepted,
-            "rejected": told.rejected,
-            "planned": told.planned,
-            "conflict": told.conflict,
-            "left": [{"event": one.position, "reason": one.reason} for one in told.left],
-            "refused": [{"line_id": line_id, "reason": reason} for line_id, reason in told.refused],
-            "ignored": told.ignored,
+            "accepted": result.accepted,
+            "rejected": result.rejected,
+            "planned": result.planned,
+            "conflict": result.conflict,
+            "left": [{"event": event.position, "reason": event.reason} for event in result.unused],
+            "refused": [{"line_id": line_id, "reason": reason} for line_id, reason in result.refused],
+            "ignored": result.ignored,
             "lines": counts,
         }
-        say(figures, as_json, lambda: display.show_settled(figures))
-        unsettled = told.refused or any(counts[state] for state in _UNSETTLED)
+        say(figures, as_json, lambda: display.show_resolved(figures))
+        unsettled = result.refused or any(counts[state] for state in _UNSETTLED)
         return EXIT_INCOMPLETE if unsettled else EXIT_COMPLETE
 
     guarded(work, as_json, debug)
@@ -259,8 +274,8 @@ def push_export(
             exclusive_pipeline(name, pipelines_dir, clock, budget, lock_wait),
         ):
             settings = resolve_settings(with_credentials=False, organization=organization)
-            # A working folder of its own: dlt would load what a killed sync has left there, wherever it was for, and
-            # nothing of the ledger. What an export has left is in the ledger still.
+            # A separate working folder: in the sync's folder dlt would load what a killed sync has left there, and
+            # nothing of the ledger. What a killed export has left is still in the ledger.
             own = f"{name}__ledger"
             pipeline = open_pipeline(warehouse.open(own), dataset, pipelines_dir, own)
             drop_pending_packages(pipeline)
@@ -278,7 +293,7 @@ def _ledger(url: str | None, organization: str | None, create: bool = False) -> 
     ledger = Ledger.open(url, SystemClock(), create=False)
     if create and not ledger.exists:
         raise ConfigurationError(
-            "--ledger-url", f"there is no ledger at {ledger.place}.", "Push first, or name another."
+            "--ledger-url", f"there is no ledger at {ledger.location}.", "Push first, or name another ledger."
         )
     return ledger
 

@@ -1,4 +1,4 @@
-"""What a person sees of a push."""
+"""Shows pushes and the ledger in a terminal."""
 
 from __future__ import annotations
 
@@ -10,48 +10,53 @@ from rich.table import Table as Grid
 from ..metering.classify import difference, total
 from ..metering.ledger.entries import LedgerMatch
 from ..metering.model import Line, format_decimal
-from ..metering.push import PushSummary
+from ..metering.summary import PushSummary
 from .console import grid_of, out
 
 MOST_SHOWN = 20
-"""Rows of a list after which only their number is told; --json has them all."""
+"""Longest list that is shown in full; --json has all rows."""
 
 
 def show_push(summary: PushSummary) -> None:
-    """What was sent, or what would be, with the money that it means."""
-    intake, sent = summary.intake, summary.sent
+    """What was sent, or would be sent, with the money."""
+    found, sent = summary.classification, summary.send_result
     grid = grid_of("lines", "number", "money")
     if sent is None:
         out.print("Dry run: nothing is sent. --confirm sends.", highlight=False)
-        _count(grid, "to be sent", intake.new)
-        _count(grid, "to be sent, known from before", [*intake.again, *summary.left_over])
-        _count(grid, "  of these late", intake.late)
+        _count(grid, "to be sent", found.new)
+        _count(grid, "to be sent, known from before", [*found.again, *summary.left_over])
+        _count(grid, "  of these late", found.late)
     else:
         _count(grid, "accepted", sent.accepted)
-        _count(grid, "refused by the API", [line for line, _ in sent.refused])
+        _count(grid, "refused by the API", [line for line, _ in sent.rejected])
         _count(grid, "in conflict with what the API has", [line for line, _ in sent.conflict])
         _count(grid, "unknown: may have been taken", [line for line, _ in sent.unknown])
         left = summary.lines["new"]
         if left:
             grid.add_row("not sent yet", f"{left:,}", "")
-    _count(grid, "accepted before", _lines(intake.same))
-    _count(grid, "changed since accepted", _lines(intake.changed))
-    _count(grid, "in conflict since before", _lines(intake.conflict))
-    _count(grid, "unknown since before", _lines(intake.unknown))
-    _count(grid, "refused before, unchanged", _lines(intake.rejected))
-    _count(grid, "too late", [*intake.expired, *summary.too_late])
-    _count(grid, "zero, which the marketplace does not take", intake.zero)
-    _count(grid, "being sent by another push", _lines(intake.sending))
+    _count(grid, "accepted before", _lines(found.same))
+    _count(grid, "changed since accepted", _lines(found.changed))
+    _count(grid, "in conflict since before", _lines(found.conflict))
+    _count(grid, "unknown since before", _lines(found.unknown))
+    _count(grid, "refused before, unchanged", _lines(found.rejected))
+    _count(grid, "too late", [*found.expired, *summary.too_late])
+    _count(grid, "zero, which the marketplace does not take", found.zero)
+    _count(grid, "being sent by another push", _lines(found.sending))
     out.print(grid)
-    if intake.invalid:
-        out.print(f"{intake.invalid:,} rows are invalid.", highlight=False)
-    if intake.open_rows:
-        out.print(f"{intake.open_rows:,} rows are of an hour or day that is not over; they wait.", highlight=False)
-    _list([f"row {one.row}: {one.reason}" for one in sorted(intake.refused, key=lambda one: one.row)])
-    _list([_difference(held) for held in (*intake.changed, *intake.conflict)])
+    if found.invalid:
+        out.print(f"{found.invalid:,} rows are invalid.", highlight=False)
+    if found.open_rows:
+        out.print(f"{found.open_rows:,} rows are of the current hour or day; a later push sends them.", highlight=False)
+    _list(
+        [f"row {refusal.row}: {refusal.reason}" for refusal in sorted(found.refused, key=lambda refusal: refusal.row)]
+    )
+    _list([_difference(match) for match in (*found.changed, *found.conflict)])
     if sent:
         _list(
-            [f"{line.id} {line.customer_id} {line.dimension}: {said}" for line, said in (*sent.conflict, *sent.unknown)]
+            [
+                f"{line.id} {line.customer_id} {line.dimension}: {message}"
+                for line, message in (*sent.conflict, *sent.unknown)
+            ]
         )
     for warning in summary.warnings:
         out.print(f"Note: {warning}.", highlight=False)
@@ -61,11 +66,11 @@ def show_push(summary: PushSummary) -> None:
         highlight=False,
     )
     if summary.lines["unknown"]:
-        out.print("Settle unknown lines by: automatum push resolve --events FILE", highlight=False)
+        out.print("Resolve unknown lines: automatum push resolve --events FILE", highlight=False)
 
 
 def show_ledger(figures: Mapping[str, Any]) -> None:
-    """Lines by state, and those that somebody has to look at."""
+    """Lines by state, and those that need a decision."""
     grid = grid_of("state", "lines")
     for state, number in figures["lines"].items():
         grid.add_row(state, f"{number:,}")
@@ -75,32 +80,32 @@ def show_ledger(figures: Mapping[str, Any]) -> None:
 
 
 def show_entries(entries: Sequence[Mapping[str, Any]], what: str) -> None:
-    """Lines of the ledger, one each."""
+    """Entries of the ledger, one per row."""
     out.print(f"{len(entries):,} lines {what}.", highlight=False)
     _list(
         [
-            f"{one['line_id']} {one['state']}: {one['customer_id']} {one['dimension']} "
-            f"{one['starts_at']:%Y-%m-%d %H:%M}, "
-            f"{format_decimal(one['units'])} at {format_decimal(one['price'])}"
-            + (f": {one['error']}" if one["error"] else "")
-            for one in entries
+            f"{entry['line_id']} {entry['state']}: {entry['customer_id']} {entry['dimension']} "
+            f"{entry['starts_at']:%Y-%m-%d %H:%M}, "
+            f"{format_decimal(entry['units'])} at {format_decimal(entry['price'])}"
+            + (f": {entry['error']}" if entry["error"] else "")
+            for entry in entries
         ]
     )
 
 
-def show_settled(figures: Mapping[str, Any]) -> None:
-    """What events or a human have settled."""
+def show_resolved(figures: Mapping[str, Any]) -> None:
+    """Lines that events, or a person, have settled."""
     for name, words in (
         ("accepted", "were billed"),
         ("rejected", "were refused by the marketplace"),
         ("planned", "were not sent; the next push sends them"),
-        ("conflict", "are told to be both"),
+        ("conflict", "are confirmed and failed, by their events"),
     ):
         if figures[name]:
             out.print(f"{len(figures[name]):,} lines {words}.", highlight=False)
-    _list([f"event {one['event']}: {one['reason']}" for one in figures["left"]])
-    _list([f"{one['line_id']}: {one['reason']}" for one in figures["refused"]])
-    out.print(f"{figures['lines']['unknown']:,} lines are unknown still.", highlight=False)
+    _list([f"event {event['event']}: {event['reason']}" for event in figures["left"]])
+    _list([f"{line['line_id']}: {line['reason']}" for line in figures["refused"]])
+    out.print(f"{figures['lines']['unknown']:,} lines are still unknown.", highlight=False)
 
 
 def show_export(loaded: Mapping[str, int]) -> None:
@@ -116,15 +121,15 @@ def _count(grid: Grid, name: str, lines: Sequence[Line]) -> None:
         grid.add_row(name, f"{len(lines):,}", format_decimal(total(lines)))
 
 
-def _lines(held: Iterable[LedgerMatch]) -> list[Line]:
-    return [one.line for one in held]
+def _lines(matches: Iterable[LedgerMatch]) -> list[Line]:
+    return [match.line for match in matches]
 
 
-def _difference(held: LedgerMatch) -> str:
-    one = difference(held)
+def _difference(match: LedgerMatch) -> str:
+    row = difference(match)
     return (
-        f"{one['line_id']} {one['customer_id']} {one['dimension']} {one['starts_at']}: "
-        f"accepted {one['accepted_units']} at {one['accepted_price']}, now {one['asked_units']} at {one['asked_price']}"
+        f"{row['line_id']} {row['customer_id']} {row['dimension']} {row['starts_at']}: "
+        f"accepted {row['accepted_units']} at {row['accepted_price']}, now {row['asked_units']} at {row['asked_price']}"
     )
 
 

@@ -1,4 +1,4 @@
-"""From rows of usage to the lines of a push, and what is to become of each."""
+"""Turns rows of usage into lines, and decides for each line whether it is sent."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from .usage.validation import validate
 
 @dataclass
 class Classification:
-    """Lines by what is to become of them. Each line is in one list.
+    """Lines of a push by what the push decided about them.
+
+    Each line is in one list; `late` repeats lines of `new` and `again`.
 
     Attributes:
-        new: To be sent, never seen before.
-        again: To be sent: planned by an earlier push that did not get to them; rejected, and changed since; or expired,
-            and let through now.
-        late: Those of `new` and `again` that are late, and still in time.
-        same: Accepted already, with these units and this price.
-        changed: Accepted already with other units or another price.
-        expired: Too late to be sent.
-        zero: Nothing was used, and the marketplace takes no zero.
-        unknown: May have been taken by the API.
+        new: To be sent; not in the ledger.
+        again: To be sent; an earlier push planned the line and did not send it, or the line was rejected and has
+            changed since, or it was expired and is in time or admitted now.
+        late: Lines of `new` and `again` that are late, but before their deadline or admitted.
+        same: Accepted before, with these units and this price.
+        changed: Accepted before, with other units or another price.
+        expired: Past their deadline.
+        zero: No usage, and the marketplace takes no zero.
+        unknown: The API may have taken the line.
         rejected: Refused by the API, and not changed since.
         conflict: In conflict since an earlier push.
-        sending: Another push is at it.
+        sending: Another push is sending the line.
         invalid: Number of rows that cannot be sent as they are.
-        refused: Rows that are not billed, with the reason: the invalid ones, and those of lines that are too late or
+        refused: Rows that are not billed, with the reason: invalid rows, and the rows of lines that are too late or
             that the API refused.
-        open_rows: Rows of the hour or day that is not over yet; they wait for a later push.
-        strange_vendors: Marketplaces whose rules are not known.
+        open_rows: Number of rows of the current hour or day; a later push sends them.
+        unknown_vendors: Marketplaces without rules in `rules`.
     """
 
     new: list[Line] = field(default_factory=list)
@@ -54,100 +56,103 @@ class Classification:
     invalid: int = 0
     refused: list[Refusal] = field(default_factory=list)
     open_rows: int = 0
-    strange_vendors: set[str] = field(default_factory=set)
+    unknown_vendors: set[str] = field(default_factory=set)
 
     @property
     def to_send(self) -> list[Line]:
-        """Lines that go out."""
+        """Lines that will be sent."""
         return [*self.new, *self.again]
 
 
 def classify(
     rows: Iterable[tuple[int, dict[str, Any]]], grain: Grain, now: datetime, eligibility: Eligibility | None
 ) -> tuple[list[Line], Classification]:
-    """Validate rows and sum them to lines; what cannot be sent is named, row by row.
+    """Validate rows, sum them to lines, and check the lines against the synced tables.
 
     Args:
         rows: Numbered rows, from `read_usage`.
         grain: Hour or day.
         now: The current time, aware.
-        eligibility: What the synced tables say; None if there are none.
+        eligibility: Content of the synced tables; None to check nothing against them.
 
     Returns:
-        The lines, and an intake that holds only what was refused.
+        The lines that may be sent, and a classification that holds only what was refused.
     """
-    intake = Classification()
+    found = Classification()
 
-    def valid() -> Iterator[UsageRow]:
-        for one in validate(rows, grain, now):
-            if isinstance(one, Refusal):
-                intake.refused.append(one)
+    def valid_rows() -> Iterator[UsageRow]:
+        for row in validate(rows, grain, now):
+            if isinstance(row, Refusal):
+                found.refused.append(row)
             else:
-                yield one
+                yield row
 
-    summed = aggregate(valid(), grain, now)
-    intake.refused += summed.refusals
-    intake.open_rows = summed.open_rows
+    aggregation = aggregate(valid_rows(), grain, now)
+    found.refused += aggregation.refusals
+    found.open_rows = aggregation.open_rows
     lines = []
-    for line in summed.lines:
-        why = eligibility.why_not(line) if eligibility else None
-        if why:
-            refuse(intake, line, why)
+    for line in aggregation.lines:
+        problem = eligibility.problem(line) if eligibility else None
+        if problem:
+            refuse(found, line, problem)
             continue
         if line.vendor not in known_vendors():
-            intake.strange_vendors.add(line.vendor)
+            found.unknown_vendors.add(line.vendor)
         lines.append(line)
-    intake.invalid = len(intake.refused)
-    return lines, intake
+    found.invalid = len(found.refused)
+    return lines, found
 
 
-def sort_out(intake: Classification, comparison: Comparison, now: datetime, late_ok: bool) -> None:
-    """Decide what is to become of each line, by what the ledger knows of it.
+def classify_by_ledger(found: Classification, comparison: Comparison, now: datetime, late_ok: bool) -> None:
+    """Decide for each line whether it is sent.
 
     Args:
-        intake: What is found goes in here.
-        comparison: The ledger's word.
+        found: The classification to fill.
+        comparison: What the ledger says of the lines.
         now: The current time, aware.
-        late_ok: Send what is past the strictest known limit, too.
+        late_ok: Also send what is past the strictest known deadline.
     """
-    intake.same += comparison.same
-    intake.changed += comparison.changed
-    for held in comparison.other_grain:
-        refuse_grain(intake, held)
+    found.same += comparison.same
+    found.changed += comparison.changed
+    for match in comparison.other_grain:
+        refuse_grain(found, match)
     for line in comparison.new:
-        _admit(intake, line, intake.new, now, late_ok)
-    for held in comparison.unsettled:
-        state, unchanged = held.entry.state, held.entry.payload_hash == held.line.payload_hash
-        if state in ("planned", "expired") or (state == "rejected" and not unchanged):
-            _admit(intake, held.line, intake.again, now, late_ok)
-        else:
-            getattr(intake, state).append(held)
-            if state == "rejected":
-                refuse(intake, held.line, f"the API refused it: {held.entry.error or 'no reason given'}")
+        _admit(found, line, found.new, now, late_ok)
+    not_sent = {"rejected": found.rejected, "conflict": found.conflict}
+    not_sent |= {"unknown": found.unknown, "sending": found.sending}
+    for match in comparison.unsettled:
+        line, entry = match.line, match.entry
+        changed = entry.payload_hash != line.payload_hash
+        if entry.state in ("planned", "expired") or (entry.state == "rejected" and changed):
+            _admit(found, line, found.again, now, late_ok)
+            continue
+        not_sent[entry.state].append(match)
+        if entry.state == "rejected":
+            refuse(found, line, f"the API refused it: {entry.error or 'no reason given'}")
 
 
-def refuse(intake: Classification, line: Line, why: str) -> None:
-    """Name each row of a line that is not sent."""
-    intake.refused += [Refusal(row, why) for row in line.rows]
+def refuse(found: Classification, line: Line, reason: str) -> None:
+    """Refuse each row of a line."""
+    found.refused += [Refusal(row, reason) for row in line.rows]
 
 
-def refuse_grain(intake: Classification, held: LedgerMatch) -> None:
-    """A line that the ledger keeps from being sent, because its date has the other grain."""
-    refuse(intake, held.line, f"its date has gone out, or is planned, by the {held.entry.grain} already")
-    intake.invalid += len(held.line.rows)
+def refuse_grain(found: Classification, match: LedgerMatch) -> None:
+    """Refuse a line because lines of the other grain with the same key and date are in the ledger."""
+    refuse(found, match.line, f"its date was sent, or is planned, by the {match.entry.grain} already")
+    found.invalid += len(match.line.rows)
 
 
 def total(lines: Iterable[Line]) -> Decimal:
-    """What lines cost, exact."""
+    """Sum of `charged`, exact."""
     context, charged = exact(), Decimal(0)
     for line in lines:
         charged = context.add(charged, line.charged)
     return charged
 
 
-def difference(held: LedgerMatch) -> dict[str, str]:
-    """What was accepted, and what is asked for now."""
-    entry, line = held.entry, held.line
+def difference(match: LedgerMatch) -> dict[str, str]:
+    """The accepted units and price of a line, and those of this push, for `automatum push --json`."""
+    entry, line = match.entry, match.line
     return {
         "line_id": line.id,
         "customer_id": line.customer_id,
@@ -160,18 +165,17 @@ def difference(held: LedgerMatch) -> dict[str, str]:
     }
 
 
-def _admit(intake: Classification, line: Line, among: list[Line], now: datetime, late_ok: bool) -> None:
+def _admit(found: Classification, line: Line, target: list[Line], now: datetime, late_ok: bool) -> None:
     if not line.units and rules_of(line.vendor).zero == "skip":
-        intake.zero.append(line)
+        found.zero.append(line)
         return
     how_late = lateness(line, now)
     if how_late == "too late" and not late_ok:
-        intake.expired.append(line)
+        found.expired.append(line)
         due = deadline(line).strftime("%Y-%m-%d %H:%M")
-        refuse(
-            intake, line, f"too late: {line.vendor} takes it until {due} UTC by the strictest known rule (--late-ok)"
-        )
+        reason = f"too late: {line.vendor} takes it until {due} UTC by the strictest known rule (--late-ok)"
+        refuse(found, line, reason)
         return
-    among.append(line)
+    target.append(line)
     if how_late != "in time":
-        intake.late.append(line)
+        found.late.append(line)

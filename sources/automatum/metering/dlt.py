@@ -31,7 +31,8 @@ from .export import LINES_KEY, entries_table, owner_of
 from .ledger.ledger import Ledger
 from .ledger.location import find_ledger
 from .options import PushOptions
-from .push import PushSummary, push
+from .push import push
+from .summary import PushSummary
 from .usage.usage import read_usage
 
 if TYPE_CHECKING:
@@ -152,6 +153,6 @@ def _push(
 
 def _log(summary: PushSummary, table: str) -> None:
     """Each row that is not billed, with its reason; and the totals."""
-    for refusal in summary.intake.refused:
+    for refusal in summary.classification.refused:
         logger.warning("%s, row %d is not billed: %s", table, refusal.row, refusal.reason)
     logger.info("%s: %s, %s, charged %s", table, summary.verdict, summary.lines, summary.charged)

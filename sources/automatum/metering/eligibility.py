@@ -1,4 +1,4 @@
-"""Lines against the synced tables: does the customer exist, and hold what was used?"""
+"""Checks lines against the synced tables: does the customer exist, with an entitlement for what was used?"""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Customer:
 
 @dataclass(frozen=True)
 class _Entitlement:
-    """One entitlement; None is what the API did not say, and counts for the customer."""
+    """An entitlement. None is a value that the API did not give; it is no reason to refuse a line."""
 
     id: str
     listing_id: str | None
@@ -47,23 +47,23 @@ class _Entitlement:
 
 @dataclass(frozen=True)
 class Eligibility:
-    """Who may be billed for what, as of the last sync.
+    """Customers and entitlements as of the last sync.
 
     Attributes:
-        customers: By id; None if that is not known.
-        entitlements: By customer's id; None if that is not known.
-        dimensions: Keys by the entitlement's id; it has no entry for one whose dimensions are not known.
+        customers: Customers by id; None if they are not known.
+        entitlements: Entitlements by customer id; None if they are not known.
+        dimensions: Keys of dimensions by entitlement id. Entitlements whose dimensions are not known have no entry.
     """
 
     customers: dict[str, _Customer] | None
     entitlements: dict[str, list[_Entitlement]] | None
     dimensions: dict[str, set[str]]
 
-    def why_not(self, line: Line) -> str | None:
-        """Why a line cannot be billed; None if nothing speaks against it."""
-        return self._why_not_customer(line) or self._why_not_entitlement(line)
+    def problem(self, line: Line) -> str | None:
+        """Why a line cannot be billed; None if it can."""
+        return self._customer_problem(line) or self._entitlement_problem(line)
 
-    def _why_not_customer(self, line: Line) -> str | None:
+    def _customer_problem(self, line: Line) -> str | None:
         if self.customers is None:
             return None
         customer = self.customers.get(line.customer_id)
@@ -75,47 +75,47 @@ class Eligibility:
             return f"vendor: {line.customer_id} is a customer on {customer.vendor}, not on {line.vendor}"
         return None
 
-    def _why_not_entitlement(self, line: Line) -> str | None:
+    def _entitlement_problem(self, line: Line) -> str | None:
         if self.entitlements is None:
             return None
         own = self.entitlements.get(line.customer_id, [])
-        own = [one for one in own if one.listing_id in (None, line.listing_id)]
+        own = [entitlement for entitlement in own if entitlement.listing_id in (None, line.listing_id)]
         if not own:
             return f"listing_id: {line.customer_id} has no entitlement for {line.listing_id}; {_SYNC}"
-        here = [one for one in own if one.vendor in (None, line.vendor)]
-        if not here:
+        on_vendor = [entitlement for entitlement in own if entitlement.vendor in (None, line.vendor)]
+        if not on_vendor:
             return f"vendor: the entitlement for {line.listing_id} is on {own[0].vendor}, not on {line.vendor}"
-        active = [one for one in here if one.active_on(line.day)]
+        active = [entitlement for entitlement in on_vendor if entitlement.active_on(line.day)]
         if not active:
             return f"listing_id: no entitlement of {line.customer_id} for {line.listing_id} was active on {line.day}"
-        # An entitlement whose dimensions are not known may hold any.
-        known = [self.dimensions.get(one.id, set()) for one in active]
-        held = set[str]().union(*known)
-        if all(known) and line.dimension not in held:
-            return f"dimension: {line.dimension} is not among those of the entitlement: {', '.join(sorted(held))}"
+        # An entitlement whose dimensions are not known may have any.
+        known = [self.dimensions.get(entitlement.id, set()) for entitlement in active]
+        keys = set[str]().union(*known)
+        if all(known) and line.dimension not in keys:
+            return f"dimension: {line.dimension} is not among those of the entitlement: {', '.join(sorted(keys))}"
         return None
 
 
 def read_eligibility(pipeline: SupportsPipeline, organization_id: str | None = None) -> Eligibility | None:
-    """Read the synced tables, once.
+    """Read the synced tables.
 
-    What is not known is not checked: a table that is not there or is empty, a column that is null throughout. The API's
-    fields for entitlements are assumptions.
+    Missing data is not checked: a table that is missing or empty, a column that is always null. The API's field names
+    for entitlements are assumptions.
 
     Args:
-        pipeline: The pipeline that syncs them.
-        organization_id: Whose rows, where the tables hold those of several organizations.
+        pipeline: The pipeline that syncs the tables.
+        organization_id: Organization of the rows, if the tables contain several organizations.
 
     Returns:
-        What they hold; None if there are neither customers nor entitlements. An organization beside others that are
-        synced has no customers until it is synced itself.
+        Their content; None if there are neither customers nor entitlements. If the tables contain only other
+        organizations, this one has no customers until it is synced.
 
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
     customers = _read_customers(pipeline, organization_id)
     if customers is None and organization_id is not None and _read_customers(pipeline, None):
-        # Others' customers are known: until its own are, whatever it is told to bill may be theirs.
+        # Only other organizations are synced, so this usage may be for their customers.
         customers = {}
     entitlements = _read_entitlements(pipeline, organization_id)
     if customers is None and entitlements is None:

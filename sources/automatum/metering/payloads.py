@@ -60,7 +60,7 @@ class Body:
         }
         return _dumps(body).encode()
 
-    def positions(self, errors: Sequence[tuple[str, str]]) -> dict[int, str] | None:
+    def usages_at_fault(self, errors: Sequence[tuple[str, str]]) -> dict[int, str] | None:
         """Which lines a 400 is about.
 
         Args:

@@ -12,7 +12,8 @@ from ..core.clock import Clock, SystemClock
 from .eligibility import read_eligibility
 from .ledger.location import find_ledger
 from .options import PushOptions
-from .push import PushSummary, push
+from .push import push
+from .summary import PushSummary
 from .usage.usage import read_usage
 
 if TYPE_CHECKING:

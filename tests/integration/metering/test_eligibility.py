@@ -56,8 +56,8 @@ LINE = make_line()  # of 2026-11-20
 
 def test_a_line_that_may_be_billed(read):
     found = read([customer()], [entitlement()], [("ent_1", "api_calls"), ("ent_1", "seats")])
-    assert found.why_not(LINE) is None
-    assert found.why_not(make_line(dimension="nothing")) == (
+    assert found.problem(LINE) is None
+    assert found.problem(make_line(dimension="nothing")) == (
         "dimension: nothing is not among those of the entitlement: api_calls, seats"
     )
 
@@ -78,7 +78,7 @@ def test_nothing_synced_nothing_checked(read):
     ],
 )
 def test_customers(read, customers, says):
-    why = read(customers).why_not(LINE)
+    why = read(customers).problem(LINE)
     assert (why or "").startswith(says or "") and (why is None) == (says is None)
 
 
@@ -115,7 +115,7 @@ def test_customers(read, customers, says):
 )
 def test_entitlements(read, entitlements, says):
     found = read([customer()], entitlements)
-    why = found.why_not(LINE)
+    why = found.problem(LINE)
     assert (why or "").startswith(says or "") and (why is None) == (says is None)
 
 
@@ -123,17 +123,17 @@ def test_entitlements(read, entitlements, says):
 def test_dimensions_of_what_is_active_count(read):
     two = [entitlement(), entitlement("ent_2"), entitlement("ent_3", status="expired")]
     keys = [("ent_1", "seats"), ("ent_2", "storage"), ("ent_3", "api_calls")]
-    assert read([customer()], two, keys).why_not(LINE) == (
+    assert read([customer()], two, keys).problem(LINE) == (
         "dimension: api_calls is not among those of the entitlement: seats, storage"
     )
     # An entitlement whose dimensions are not known may hold any.
-    assert read([customer()], two, [("ent_1", "seats"), ("ent_2", None)]).why_not(LINE) is None
-    assert read([customer()], two, []).why_not(LINE) is None
+    assert read([customer()], two, [("ent_1", "seats"), ("ent_2", None)]).problem(LINE) is None
+    assert read([customer()], two, []).problem(LINE) is None
 
 
 def test_entitlements_without_customers(read):
-    assert read(None, [entitlement()]).why_not(LINE) is None
-    assert read(None, [entitlement()]).why_not(make_line(customer="cust_9")).startswith("listing_id: cust_9 has no")
+    assert read(None, [entitlement()]).problem(LINE) is None
+    assert read(None, [entitlement()]).problem(make_line(customer="cust_9")).startswith("listing_id: cust_9 has no")
 
 
 def test_days_are_of_utc_whatever_zone_the_destination_answers_in():

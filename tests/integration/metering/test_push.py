@@ -209,7 +209,7 @@ def test_10_000_lines_come_to_the_cent(start, tmp_path):
     assert books.accepted() == expected
     assert summary.requests == len(sent_to(sandbox)) == 400
     again = books.push(rows)
-    assert (again.requests, again.token_requests, len(again.intake.same)) == (0, 0, 10_000)
+    assert (again.requests, again.token_requests, len(again.classification.same)) == (0, 0, 10_000)
 
 
 PAYLOAD_PATH = (
@@ -271,14 +271,18 @@ def test_the_open_hour_waits_and_goes_out_when_it_is_over(at_noon):
         row["units"] = str(Decimal(row["units"]) + 1000)
     rows = [*closed, *open_]
     summary = books.push(rows)
-    assert (summary.lines["accepted"], summary.intake.open_rows, summary.exit_code) == (len(closed), len(open_), 0)
+    assert (summary.lines["accepted"], summary.classification.open_rows, summary.exit_code) == (
+        len(closed),
+        len(open_),
+        0,
+    )
     assert keys_of_bodies(taken_by(sandbox)) == keys_of(closed)
     assert books.push(rows).requests == 0
     books.clock.advance(29 * 60 + 59)
     assert books.push(rows).requests == 0
     books.clock.advance(1)
     later = books.push(rows)
-    assert (later.lines["accepted"], later.intake.open_rows) == (len(open_), 0)
+    assert (later.lines["accepted"], later.classification.open_rows) == (len(open_), 0)
     assert keys_of_bodies(taken_by(sandbox)) == keys_of(rows)
 
 
@@ -288,7 +292,7 @@ def test_the_open_day_waits_too(at_noon):
     yesterday = [row for row in rows if datetime.fromisoformat(row["usage_at"]).date() < NOON.date()]
     summary = books.push(rows, grain="day", late_ok=True)
     assert 0 < summary.lines["accepted"] == len(yesterday)
-    assert summary.intake.open_rows == len(rows) - len(yesterday)
+    assert summary.classification.open_rows == len(rows) - len(yesterday)
     assert keys_of_bodies(taken_by(sandbox)) == keys_of(yesterday)
 
 
@@ -310,8 +314,8 @@ def test_hours_and_days_of_one_date_never_mix(one, other, settled, at_noon):
     mixed = books.push(rows, grain=other, late_ok=True)
     assert keys_of_bodies(taken_by(sandbox)) == taken
     assert mixed.lines["invalid"] == len(rows)
-    assert {refused.row for refused in mixed.intake.refused} == set(range(1, len(rows) + 1))
-    assert all(f"by the {one} already" in refused.reason for refused in mixed.intake.refused)
+    assert {refused.row for refused in mixed.classification.refused} == set(range(1, len(rows) + 1))
+    assert all(f"by the {one} already" in refused.reason for refused in mixed.classification.refused)
     assert {entry.line.grain for entry in books.entries().values()} == {one}
 
 
@@ -323,11 +327,11 @@ def test_late_and_too_late(at_noon):
     usage = [row for some in rows.values() for row in some]
     for confirmed in (False, True):
         summary = books.push(usage, dry=not confirmed)
-        late, expired = summary.intake.late, summary.intake.expired
+        late, expired = summary.classification.late, summary.classification.expired
         assert sorted(line.units for line in late) == [Decimal("2.5"), Decimal("5.5")]
         assert sorted(line.units for line in expired) == [Decimal("7.5"), Decimal("30.5")]
-        assert [one.row for one in summary.intake.refused] == [4, 5] or [5, 4]
-        assert all("too late" in one.reason and "--late-ok" in one.reason for one in summary.intake.refused)
+        assert [one.row for one in summary.classification.refused] == [4, 5] or [5, 4]
+        assert all("too late" in one.reason and "--late-ok" in one.reason for one in summary.classification.refused)
         assert summary.exit_code == 65
     assert keys_of_bodies(taken_by(sandbox)) == keys_of(usage[:3])
     assert books.states() == {"accepted": 3, "expired": 2}
@@ -364,9 +368,11 @@ def test_a_month_ends_six_hours_into_the_next(minutes, left, tmp_path):
         books = Books(api.url, tmp_path)
         books.clock.set_wall((now - NOON).total_seconds())
         # By the day the hours do not count, only the month's end.
-        assert [line.day.month for line in books.push(aws, dry=True, grain="day").intake.expired] == [11] * (1 - left)
+        assert [line.day.month for line in books.push(aws, dry=True, grain="day").classification.expired] == [11] * (
+            1 - left
+        )
         summary = books.push(rows)
-        assert [line.units for line in summary.intake.expired] == [1]
+        assert [line.units for line in summary.classification.expired] == [1]
         assert summary.lines["accepted"] == 2
 
 
@@ -378,7 +384,7 @@ def test_no_zero_goes_to_azure_and_one_goes_to_aws(start, tmp_path):
     azure = [row for row in rows if row["vendor"] == "azure"][:2]
     aws[0]["units"], azure[0]["units"] = "0", "0.00"
     summary = books.push([*aws, *azure])
-    assert (summary.lines["accepted"], len(summary.intake.zero), summary.exit_code) == (3, 1, 0)
+    assert (summary.lines["accepted"], len(summary.classification.zero), summary.exit_code) == (3, 1, 0)
     assert keys_of_bodies(taken_by(sandbox)) == keys_of([*aws, azure[1]])
 
 
@@ -422,7 +428,7 @@ def test_what_was_planned_and_is_nothing_now_is_not_sent(tmp_path):
         books = Books(api.url, tmp_path)
         assert books.push(rows).exit_code == 77
         right = [{**row, "units": "0"} for row in rows]
-        assert len(books.push(right).intake.zero) == 2
+        assert len(books.push(right).classification.zero) == 2
         assert books.push([]).requests == 0
         assert api.taken == []
         # And once more the other way.
@@ -503,7 +509,7 @@ def test_nan_and_binary_remainders_in_a_frame_are_refused(at_noon):
     frame = pd.DataFrame(rows)
     frame["units"] = [1.5, float("nan"), 0.1 + 0.2, float("inf")]
     summary = books.push(frame)
-    assert [one.row for one in summary.intake.refused] == [2, 3, 4]
+    assert [one.row for one in summary.classification.refused] == [2, 3, 4]
     assert summary.lines["accepted"] == 1
     assert keys_of_bodies(taken_by(sandbox)) == keys_of([{**rows[0], "units": "1.5"}])
 
@@ -743,4 +749,4 @@ def test_a_rejected_line_is_65_each_time_and_named(tmp_path):
         for requests in (2, 0, 0):
             summary = books.push(rows)
             assert (summary.exit_code, summary.requests, summary.lines["rejected"]) == (65, requests, 1)
-            assert [(one.row, "Not for sale" in one.reason) for one in summary.intake.refused] == [(1, True)]
+            assert [(one.row, "Not for sale" in one.reason) for one in summary.classification.refused] == [(1, True)]

@@ -155,7 +155,7 @@ def test_each_answer_leads_to_its_state(case, tmp_path):
             "accepted": accepted,
         }
         assert Fraction(summary.charged) == cost(rows if case.state == "accepted" else rows[len(mine) :])
-        assert (summary.requests, len(api.bodies), summary.sent.bodies) == (CUSTOMERS, CUSTOMERS, CUSTOMERS)
+        assert (summary.requests, len(api.bodies), summary.send_result.bodies) == (CUSTOMERS, CUSTOMERS, CUSTOMERS)
         assert summary.exit_code == (0 if case.state == "accepted" else 65)
         assert books.clock.slept == 0, "nothing is to be waited for"
         check_money(books, summary)
@@ -169,7 +169,7 @@ def test_each_answer_leads_to_its_state(case, tmp_path):
         again = push_again(api, books, rows)
         assert again.requests == 0
         if case.state == "rejected":
-            assert {one.row for one in again.intake.refused} == {1, 2}
+            assert {one.row for one in again.classification.refused} == {1, 2}
 
 
 def test_the_api_id_of_a_call_is_kept(tmp_path):
@@ -198,8 +198,8 @@ def test_three_of_25_usages_are_refused_and_the_other_22_go_out(status, form, tm
         good = [row for place, row in enumerate(rows) if place not in wrong]
         assert keys_of_bodies(api.taken) == keys_of(good)
         assert Fraction(summary.charged) == cost(good) == cost_of_bodies(api.taken)
-        assert [one.row for one in sorted(summary.intake.refused, key=lambda one: one.row)] == [4, 12, 25]
-        assert all("no" in one.reason for one in summary.intake.refused)
+        assert [one.row for one in sorted(summary.classification.refused, key=lambda one: one.row)] == [4, 12, 25]
+        assert all("no" in one.reason for one in summary.classification.refused)
         assert summary.exit_code == 65
         check_money(books, summary)
         assert push_again(api, books, rows).requests == 0

@@ -366,7 +366,7 @@ def _push(life):
         return push(life.connect(), found, url, site.clock, eligibility=read_eligibility(life.pipeline))
 
     summary = report("usage_rows")
-    assert (summary.exit_code, summary.intake.refused, summary.errors) == (0, [], [])
+    assert (summary.exit_code, summary.classification.refused, summary.errors) == (0, [], [])
     bodies = [call.body for call in sandbox.metering.accepted]
     assert keys_of_bodies(bodies) == keys_of(rows)  # I5
     again = report("sql:SELECT * FROM usage_rows")

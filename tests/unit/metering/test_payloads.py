@@ -200,12 +200,12 @@ BODY = Body(tuple(make_line(dimension=f"d{n}") for n in range(5)))
     ],
 )
 def test_a_field_points_at_its_line(field):
-    assert BODY.positions([(field, "Wrong")]) == {3: f"{field}: Wrong"}
+    assert BODY.usages_at_fault([(field, "Wrong")]) == {3: f"{field}: Wrong"}
 
 
 def test_several_fields():
     errors = [("details.usages[4].units", "a"), ("details.usages[0].price", "b"), ("details.usages[4].apiKey", "c")]
-    assert BODY.positions(errors) == {
+    assert BODY.usages_at_fault(errors) == {
         0: "details.usages[0].price: b",
         4: "details.usages[4].units: a; details.usages[4].apiKey: c",
     }
@@ -229,9 +229,9 @@ def test_several_fields():
     ],
 )
 def test_what_points_at_no_usage_means_the_body(errors):
-    assert BODY.positions(errors) is None
+    assert BODY.usages_at_fault(errors) is None
 
 
 def test_a_wrong_sum_follows_from_a_wrong_usage():
     errors = [("details.usages[1].units", "x"), ("details.charged", "Must equal the sum")]
-    assert BODY.positions(errors) == {1: "details.usages[1].units: x"}
+    assert BODY.usages_at_fault(errors) == {1: "details.usages[1].units: x"}

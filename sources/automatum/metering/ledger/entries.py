@@ -1,4 +1,4 @@
-"""What the ledger holds, as it is shown to others; and how it compares with what is asked for."""
+"""The rows of the ledger as objects, and the result of a comparison with the lines of a push."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ SettledBy = Literal["api", "event", "hand"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line as the ledger holds it.
+    """A line in the ledger.
 
     Attributes:
         line_id: `Line.id`.
         day: UTC date of use.
-        units: What is, or is to be, sent; the next ones too.
-        body_id: The body that it went out in last.
-        attempt_id: The attempt that it went out in last.
-        attempts: How often it went out.
-        settled_by: Who said what became of it.
-        accepted_units: What the API took, with its price and hash; None if it took nothing.
-        asked_units: What was asked for, with its price and hash, after another quantity had been accepted.
+        units: Quantity that was sent, or will be. `price`, `charged` and the texts belong to it.
+        body_id: The last body that contained the line.
+        attempt_id: The last attempt to send the line.
+        attempts: Number of attempts.
+        settled_by: Source of the line's final state.
+        accepted_units: Quantity that the API accepted, with its price and hash; None if it accepted nothing.
+        asked_units: Quantity that a later push asked for, with its price and hash, after another one was accepted.
     """
 
     line_id: str
@@ -68,7 +68,7 @@ class Entry:
 
     @property
     def line(self) -> Line:
-        """What is sent for it; the source's rows are not remembered."""
+        """The line as it is sent. The positions of its rows are not stored."""
         return Line(
             vendor=self.vendor,
             listing_id=self.listing_id,
@@ -83,6 +83,10 @@ class Entry:
             per=self.per,
         )
 
+    def is_settled_for(self, payload_hash: str) -> bool:
+        """Whether an accepted line was billed with this payload, or a person has accepted the difference."""
+        return payload_hash in (self.accepted_hash, self.asked_hash)
+
     def as_row(self) -> dict[str, Any]:
         """Columns to values, decimals and timestamps as they are."""
         return asdict(self)
@@ -90,12 +94,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEntry:
-    """One line in one call, as the ledger holds it.
+    """One line in one call, in the ledger.
 
     Attributes:
-        attempt_id: The call; calls sort by the time of their start.
-        state: `sending`, `accepted`, `rejected`, `unknown`, `conflict`, or `not_taken`: nothing was billed by it.
-        reference: The id that the API gave to the call.
+        attempt_id: Id of the call; the ids sort by the time at which the calls started.
+        state: `sending`, `accepted`, `rejected`, `unknown`, `conflict`, or `not_taken` (nothing was billed).
+        reference: Id that the API gave to the call.
     """
 
     attempt_id: str
@@ -120,11 +124,11 @@ class AttemptEntry:
 
 @dataclass(frozen=True, slots=True)
 class LedgerMatch:
-    """A line that is asked for, and what the ledger holds against it.
+    """A line of a push, and the ledger's entry for it.
 
     Attributes:
-        line: As asked for.
-        entry: As held; of the other grain if that is what stands in the way.
+        line: The line of the push.
+        entry: The entry with its id; or an entry of the other grain that blocks it.
     """
 
     line: Line
@@ -133,14 +137,14 @@ class LedgerMatch:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Lines that are asked for, by what the ledger knows of them; each line is in one group.
+    """Lines of a push by what the ledger says of them. Each line is in one group.
 
     Attributes:
-        new: Never seen.
-        same: Accepted with these units and this price; or accepted with others, and a human has settled the difference.
+        new: Not in the ledger.
+        same: Accepted with these units and this price; or with others, and a person has accepted the difference.
         changed: Accepted with other units or another price.
-        unsettled: Held in any other state.
-        other_grain: Key and date have gone out, or are about to, in the other grain: must not be sent.
+        unsettled: In any other state.
+        other_grain: Blocked: lines of the other grain with the same key and date were sent, or are about to be.
     """
 
     new: tuple[Line, ...] = ()
@@ -152,17 +156,17 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What became of lines that were to be planned.
+    """Result of `Run.plan`.
 
     Attributes:
         planned: Will be sent with these units: new, or planned before.
-        other_grain: Not planned, because of what is held in the other grain.
-        held: Not planned, because they are in another state.
+        other_grain: Not planned, because an entry of the other grain blocks them.
+        other_state: Not planned, because they are in another state.
     """
 
     planned: tuple[Line, ...] = ()
     other_grain: tuple[LedgerMatch, ...] = ()
-    held: tuple[LedgerMatch, ...] = ()
+    other_state: tuple[LedgerMatch, ...] = ()
 
 
 def to_entry(row: RowMapping) -> Entry:
@@ -176,7 +180,7 @@ def to_attempt(row: RowMapping) -> AttemptEntry:
 
 
 def date_key(vendor: str, listing_id: str, customer_id: str, dimension: str, day: date) -> str:
-    """Of key and date without the grain: the same for a day and its hours."""
+    """Id of a key and date without the grain: the same for a day and its hours."""
     return str(uuid.uuid5(NAMESPACE, "\x1f".join((vendor, listing_id, customer_id, dimension, day.isoformat()))))
 
 
@@ -185,16 +189,11 @@ def date_key_of(line: Line) -> str:
     return date_key(line.vendor, line.listing_id, line.customer_id, line.dimension, line.day)
 
 
-def knows(entry: Entry, payload_hash: str) -> bool:
-    """Whether what an accepted line was billed for is this, or a human has accepted that it is not."""
-    return payload_hash in (entry.accepted_hash, entry.asked_hash)
-
-
-def by_line(lines: Iterable[Line]) -> dict[str, Line]:
+def lines_by_id(lines: Iterable[Line]) -> dict[str, Line]:
     """Lines by id.
 
     Raises:
-        ValueError: Two lines are one and the same.
+        ValueError: Two lines have the same id.
     """
     found: dict[str, Line] = {}
     for line in lines:
@@ -203,5 +202,5 @@ def by_line(lines: Iterable[Line]) -> dict[str, Line]:
     return found
 
 
-_ENTRY = tuple(one.name for one in fields(Entry))
-_ATTEMPT = tuple(one.name for one in fields(AttemptEntry))
+_ENTRY = tuple(field.name for field in fields(Entry))
+_ATTEMPT = tuple(field.name for field in fields(AttemptEntry))

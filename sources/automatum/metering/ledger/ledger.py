@@ -1,8 +1,8 @@
-"""The ledger: what was billed, what may have been, and what is to be (I5).
+"""The ledger: lines that were billed, may have been billed, or will be sent (I5).
 
-Nothing is sent that is not written down first, and what was written down is never forgotten: `sending` is on disk
-before the call, so a process that dies leaves a question (`unknown`), never a gap. One line is claimed by one run only;
-what was accepted, or may have been, is never claimed again.
+Each line is recorded before it is sent, and no record is deleted. `sending` is on disk before the call, so a process
+that dies leaves `unknown` lines, never unrecorded ones. Only one run can claim a line. A line that was accepted, or may
+have been, is never claimed again.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from ..model import Line
 from . import planning
 from .database import LedgerDatabase
 from .entries import AttemptEntry, Comparison, Entry, to_attempt, to_entry
-from .process_lock import living
+from .process_lock import lock_process
 from .runs import Run
-from .states import STATES, State, move
+from .states import STATES, State, Transition, move
 from .tables import ATTEMPTS, LINES
 
 _PAGE = 1000
 
 
 class Ledger:
-    """An open ledger; use it as a context, or close it.
+    """An open ledger. Use it as a context manager, or close it.
 
     Attributes:
-        store: Its database.
+        database: Its database.
     """
 
-    def __init__(self, store: LedgerDatabase) -> None:
-        self.store = store
+    def __init__(self, database: LedgerDatabase) -> None:
+        self.database = database
 
     @classmethod
     def open(cls, url: str, clock: Clock, *, create: bool) -> Ledger:
@@ -45,121 +45,121 @@ class Ledger:
 
         Args:
             url: `sqlite:////path/to/file` or `postgresql://user:password@host/database`.
-            clock: What the times in it are read from.
-            create: Make what is missing. Without it a ledger that is not there reads as empty, and nothing is made, no
-                file and no table.
+            clock: Clock of the times that it records.
+            create: Create the file and the tables if they are missing. Without it a missing ledger reads as empty, and
+                nothing is created.
 
         Raises:
-            ConfigurationError: Another kind of database, a damaged file, a file of something else, or tables of a later
-                version. It is never replaced by an empty ledger.
+            ConfigurationError: The database is of another kind, damaged, not a ledger, or of a later version. It is
+                never replaced by an empty ledger.
             DestinationError: The database cannot be reached.
         """
         return cls(LedgerDatabase(url, clock, create=create))
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Its file, or host and database; never with a password."""
-        return self.store.place
+        return self.database.location
 
     @property
     def exists(self) -> bool:
-        """Whether it has been made yet."""
-        return self.store.exists
+        """Whether it has been created."""
+        return self.database.exists
 
     def compare(self, lines: Iterable[Line]) -> Comparison:
-        """What the ledger knows of these lines. Changes nothing.
+        """Compare lines with the ledger, without changing it.
 
         Raises:
             ValueError: Two of the lines have one id.
         """
         if not self.exists:
             return Comparison(new=tuple(lines))
-        with self.store.reading() as connection:
+        with self.database.read() as connection:
             return planning.compare(connection, lines)
 
     @contextmanager
     def run(self) -> Iterator[Run]:
-        """Send: others see that this process lives until the block, or the process, ends.
+        """A run that can send lines. Its process lock lasts until the block, or the process, ends.
 
-        What is still `sending` when the block ends becomes `unknown`.
+        Lines that are still `sending` when the block ends become `unknown`.
 
         Raises:
-            ConfigurationError: The ledger has not been made.
+            ConfigurationError: The ledger has not been created.
         """
-        self.store.need()
+        self.database.require_tables()
         run_id = str(uuid.uuid4())
-        with living(self.store, run_id) as life:
-            run = Run(self.store, life, run_id)
+        with lock_process(self.database, run_id) as process_lock:
+            run = Run(self.database, process_lock, run_id)
             try:
                 yield run
             except BaseException:
-                # The first error is the one to be told; the next run finds what this one could not write.
+                # The first error is raised. If this write fails too, the next run recovers the lines.
                 with suppress(AutomatumError):
                     run.end()
                 raise
             run.end()
 
     def retry(self, line_ids: Collection[str] | None = None, *, expired: bool = False) -> tuple[str, ...]:
-        """Let rejected lines be sent again, with the units that the ledger holds; never what may have been taken.
+        """Plan rejected lines again, with the units in the ledger; never lines that may have been billed.
 
-        A line whose key and date have gone out in the other grain meanwhile is left alone.
+        A line stays as it is if lines of the other grain with the same key and date were sent meanwhile.
 
         Args:
-            line_ids: Lines; None for all.
-            expired: Those that were too late, too.
+            line_ids: Ids of the lines; None for all.
+            expired: Also plan expired lines.
 
         Returns:
-            Ids of the lines that are `planned` by this.
+            Ids of the lines that are `planned` now.
         """
         if not self.exists:
             return ()
-        moves: list[tuple[State, str]] = [("rejected", "retry")]
+        transitions: list[tuple[State, Transition]] = [("rejected", Transition.RETRY)]
         if expired:
-            moves.append(("expired", "retry expired"))
-        with self.store.writing() as connection:
+            transitions.append(("expired", Transition.RETRY_EXPIRED))
+        with self.database.write() as connection:
             moved: list[str] = []
-            for state, name in moves:
+            for state, transition in transitions:
                 wanted = list(connection.scalars(_ids_in(state)) if line_ids is None else line_ids)
-                held = planning.fetch(connection, wanted).values()
-                free = planning.free_of_other_grain(connection, [one for one in held if one.state == state])
-                values = {"planned_at": self.store.now(), "settled_at": None, "settled_by": None, "error": None}
-                moved += move(connection, name, free, values)
+                entries = planning.fetch(connection, wanted).values()
+                free = planning.free_of_other_grain(connection, [entry for entry in entries if entry.state == state])
+                values = {"planned_at": self.database.now(), "settled_at": None, "settled_by": None, "error": None}
+                moved += move(connection, transition, free, values)
         return tuple(moved)
 
     def lines(self, states: Collection[State] | None = None) -> Iterator[Entry]:
-        """Lines in the order of their ids, read a page at a time.
+        """Entries in the order of their ids, read in pages.
 
         Args:
-            states: Only these; None for all.
+            states: States to include; None for all.
         """
         condition = [] if states is None else [LINES.c.state.in_(list(states))]
         for row in self._pages(LINES, ("line_id",), select(LINES).where(*condition)):
             yield to_entry(row)
 
     def fetch(self, line_ids: Collection[str]) -> dict[str, Entry]:
-        """Lines by id; those that are not there are left out."""
+        """Entries by id, without the ids that are not in the ledger."""
         if not self.exists:
             return {}
-        with self.store.reading() as connection:
+        with self.database.read() as connection:
             return planning.fetch(connection, list(line_ids))
 
     def attempts(self) -> Iterator[AttemptEntry]:
-        """Every line of every call, in the order of the calls, read a page at a time."""
+        """Each line of each call, in the order of the calls, read in pages."""
         for row in self._pages(ATTEMPTS, ("attempt_id", "line_id"), select(ATTEMPTS)):
             yield to_attempt(row)
 
     def counts(self) -> dict[State, int]:
-        """Number of lines in each state, all states named."""
+        """Number of lines in each state, including states without lines."""
         counted: dict[State, int] = dict.fromkeys(STATES, 0)
         if self.exists:
-            with self.store.reading() as connection:
+            with self.database.read() as connection:
                 found = connection.execute(select(LINES.c.state, func.count()).group_by(LINES.c.state)).all()
             counted |= {state: number for state, number in found}  # noqa: C416  a Row is no pair to mypy
         return counted
 
     def close(self) -> None:
-        """Let go of the database."""
-        self.store.close()
+        """Close the database."""
+        self.database.close()
 
     def __enter__(self) -> Ledger:
         return self
@@ -170,7 +170,7 @@ class Ledger:
         self.close()
 
     def _pages(self, table: Table, keys: tuple[str, ...], query: Select[Any]) -> Iterator[Any]:
-        """Rows by key; each page is a transaction of its own, so that a slow reader holds nothing up."""
+        """Rows by key. Each page is a separate transaction, so that a slow reader does not block writers."""
         last: Any = None
         while self.exists:
             page = query.order_by(*(table.c[key] for key in keys)).limit(_PAGE)
@@ -185,7 +185,7 @@ class Ledger:
                         )
                     )
                 )
-            with self.store.reading() as connection:
+            with self.database.read() as connection:
                 rows = connection.execute(page).mappings().all()
             yield from rows
             if len(rows) < _PAGE:

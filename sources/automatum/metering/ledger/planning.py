@@ -1,4 +1,4 @@
-"""Which lines may go out: compared with what the ledger holds, and written down as planned."""
+"""Compares the lines of a push with the ledger, and records those that may be sent as planned."""
 
 from __future__ import annotations
 
@@ -10,71 +10,72 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from ..model import Line
-from .entries import Comparison, Entry, LedgerMatch, Planned, by_line, date_key_of, knows, to_entry
+from .entries import Comparison, Entry, LedgerMatch, Planned, date_key_of, lines_by_id, to_entry
 from .states import BLOCKING, State, chunks
 from .tables import LINES
 
 
 def compare(connection: Connection, lines: Iterable[Line]) -> Comparison:
     """See `Ledger.compare`."""
-    wanted = by_line(lines)
-    held = fetch(connection, list(wanted))
-    blocked = _other_grains(connection, wanted.values())
+    wanted = lines_by_id(lines)
+    entries = fetch(connection, list(wanted))
+    blocked = _blocking_entries(connection, wanted.values())
     groups: dict[str, list[Any]] = defaultdict(list)
     for line_id, line in wanted.items():
-        entry = held.get(line_id)
+        entry = entries.get(line_id)
         if other := blocked.get(line_id):
             groups["other_grain"].append(LedgerMatch(line, other))
         elif entry is None:
             groups["new"].append(line)
         elif entry.state != "accepted":
             groups["unsettled"].append(LedgerMatch(line, entry))
+        elif entry.is_settled_for(line.payload_hash):
+            groups["same"].append(LedgerMatch(line, entry))
         else:
-            group = "same" if knows(entry, line.payload_hash) else "changed"
-            groups[group].append(LedgerMatch(line, entry))
+            groups["changed"].append(LedgerMatch(line, entry))
     return Comparison(**{name: tuple(found) for name, found in groups.items()})
 
 
 def plan(connection: Connection, lines: Iterable[Line], now: datetime) -> Planned:
-    """See `Run.plan`; the transaction is the only one that plans."""
-    wanted = by_line(lines)
-    held = fetch(connection, list(wanted))
-    blocked = _other_grains(connection, wanted.values())
+    """See `Run.plan`. The caller holds the only write transaction."""
+    wanted = lines_by_id(lines)
+    entries = fetch(connection, list(wanted))
+    blocked = _blocking_entries(connection, wanted.values())
     planned: list[Line] = []
-    stopped: list[LedgerMatch] = []
-    others: list[LedgerMatch] = []
-    fresh: list[Line] = []
-    again: list[Line] = []
+    other_grain: list[LedgerMatch] = []
+    other_state: list[LedgerMatch] = []
+    new: list[Line] = []
+    known: list[Line] = []
     grains: dict[str, str] = {}
     for line_id, line in wanted.items():
-        entry = held.get(line_id)
+        entry = entries.get(line_id)
         if other := blocked.get(line_id):
-            stopped.append(LedgerMatch(line, other))
+            other_grain.append(LedgerMatch(line, other))
             continue
         if entry is not None and entry.state != "planned":
-            others.append(LedgerMatch(line, entry))
+            other_state.append(LedgerMatch(line, entry))
             continue
         if grains.setdefault(date_key_of(line), line.grain) != line.grain:
             raise ValueError(f"lines of both grains are planned at once for {line.dimension!r} on {line.day}")
         planned.append(line)
-        (fresh if entry is None else again).append(line)
-    write_new(connection, fresh, "planned", now)
-    refresh(connection, again, "planned", now)
-    return Planned(tuple(planned), tuple(stopped), tuple(others))
+        (new if entry is None else known).append(line)
+    write_new(connection, new, "planned", now)
+    refresh(connection, known, "planned", now)
+    return Planned(tuple(planned), tuple(other_grain), tuple(other_state))
 
 
 def fetch(connection: Connection, ids: Sequence[str]) -> dict[str, Entry]:
-    """Entries by id; those that are not there are left out."""
+    """Entries by id, without the ids that are not in the ledger."""
     found: dict[str, Entry] = {}
-    for some in chunks(ids):
-        for row in connection.execute(select(LINES).where(LINES.c.line_id.in_(some))).mappings():
+    for chunk in chunks(ids):
+        for row in connection.execute(select(LINES).where(LINES.c.line_id.in_(chunk))).mappings():
             found[row["line_id"]] = to_entry(row)
     return found
 
 
 def write_new(connection: Connection, lines: Sequence[Line], state: State, now: datetime, error: str = "") -> None:
-    """Insert lines that are not there."""
-    for some in chunks(lines):
+    """Insert lines that are not in the ledger."""
+    for chunk in chunks(lines):
         connection.execute(
             insert(LINES),
             [
@@ -96,20 +97,20 @@ def write_new(connection: Connection, lines: Sequence[Line], state: State, now: 
                     "settled_at": None if state == "planned" else now,
                     "error": error or None,
                 }
-                for line in some
+                for line in chunk
             ],
         )
 
 
 def refresh(connection: Connection, lines: Sequence[Line], state: State, now: datetime) -> None:
-    """Give lines that were not sent yet, and are still in this state, the units and texts of today."""
+    """Update units, price and texts of lines that were not sent and are still in this state."""
     statement = (
         update(LINES)
         .where(LINES.c.line_id == bindparam("id_"), LINES.c.state == state)
         .values({name: bindparam(name) for name in _PAYLOAD} | ({"planned_at": now} if state == "planned" else {}))
     )
-    for some in chunks(lines):
-        connection.execute(statement, [{"id_": line.id, **_payload(line)} for line in some])
+    for chunk in chunks(lines):
+        connection.execute(statement, [{"id_": line.id, **_payload(line)} for line in chunk])
 
 
 _PAYLOAD = ("units", "price", "charged", "title", "description", "per", "payload_hash")
@@ -119,14 +120,14 @@ def _payload(line: Line) -> dict[str, Any]:
     return {name: getattr(line, name) for name in _PAYLOAD}
 
 
-def _other_grains(connection: Connection, lines: Iterable[Line]) -> Mapping[str, Entry]:
-    """What stands in the way of lines in the other grain, by the lines' ids."""
+def _blocking_entries(connection: Connection, lines: Iterable[Line]) -> Mapping[str, Entry]:
+    """Entries of the other grain that block lines, by the lines' ids."""
     wanted: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         wanted[date_key_of(line)].append(line)
     found: dict[str, Entry] = {}
-    for some in chunks(list(wanted)):
-        query = select(LINES).where(LINES.c.date_key.in_(some), LINES.c.state.in_(sorted(BLOCKING)))
+    for chunk in chunks(list(wanted)):
+        query = select(LINES).where(LINES.c.date_key.in_(chunk), LINES.c.state.in_(sorted(BLOCKING)))
         for row in connection.execute(query.order_by(LINES.c.starts_at)).mappings():
             for line in wanted[row["date_key"]]:
                 if row["grain"] != line.grain:
@@ -135,7 +136,7 @@ def _other_grains(connection: Connection, lines: Iterable[Line]) -> Mapping[str,
 
 
 def free_of_other_grain(connection: Connection, entries: Iterable[Entry]) -> list[str]:
-    """Ids of those entries that nothing of the other grain keeps from being planned."""
+    """Ids of the entries that no entry of the other grain blocks."""
     lines = {entry.line_id: entry.line for entry in entries}
-    blocked = _other_grains(connection, lines.values())
+    blocked = _blocking_entries(connection, lines.values())
     return [line_id for line_id in lines if line_id not in blocked]

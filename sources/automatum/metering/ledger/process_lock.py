@@ -1,4 +1,4 @@
-"""Who still lives. A run holds a lock that the system, or Postgres, takes from it the moment its process ends."""
+"""A lock per run, which the system, or Postgres, releases the moment the run's process ends."""
 
 from __future__ import annotations
 
@@ -11,59 +11,57 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, text
 
-from .database import LedgerDatabase, locks_of
+from .database import LedgerDatabase, locks_folder
 
 
-class Life(Protocol):
-    """The sign of life of this run, and the look at that of others."""
+class ProcessLock(Protocol):
+    """The lock of this run, and the test of other runs' locks."""
 
-    def check(self) -> None:
-        """See that others still take us for alive.
+    def verify(self) -> None:
+        """Check that this run still has its lock.
 
         Raises:
-            DestinationError: The connection that shows it is lost.
+            DestinationError: The connection that holds it is lost.
         """
 
-    def gone(self, run_id: str, connection: Connection) -> bool:
-        """Whether that run has ended; if so, nobody else finds the same until this transaction is over."""
+    def is_released(self, run_id: str, connection: Connection) -> bool:
+        """Whether another run has ended. No second run gets True until this write transaction is over."""
 
 
 @contextmanager
-def living(store: LedgerDatabase, run_id: str) -> Iterator[Life]:
-    """Be seen as alive while the block lasts."""
-    if store.path:
-        folder = locks_of(store.path)
+def lock_process(database: LedgerDatabase, run_id: str) -> Iterator[ProcessLock]:
+    """Hold the lock of a run for the duration of the block."""
+    if database.path:
+        folder = locks_folder(database.path)
         folder.mkdir(mode=0o700, exist_ok=True)
-        lock = FileLock(_file(folder, run_id), thread_local=False)
-        with lock:
-            yield _ByFile(folder)
-        _file(folder, run_id).unlink(missing_ok=True)
+        with FileLock(_lock_file(folder, run_id), thread_local=False):
+            yield _FileProcessLock(folder)
+        _lock_file(folder, run_id).unlink(missing_ok=True)
         return
-    with store.session() as session:
-        session.execute(text("SET idle_session_timeout = 0"))
-        session.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _number(run_id)})
-        yield _ByServer(session, store)
+    with database.lock_connection() as connection:
+        connection.execute(text("SET idle_session_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _lock_key(run_id)})
+        yield _PostgresProcessLock(connection, database)
 
 
-def _file(folder: Path, run_id: str) -> Path:
+def _lock_file(folder: Path, run_id: str) -> Path:
     return folder / f"{run_id}.lock"
 
 
-def _number(run_id: str) -> int:
-    """Postgres's advisory locks are named by 64 bits."""
+def _lock_key(run_id: str) -> int:
+    """Key of an advisory lock: Postgres takes 64 bits."""
     return uuid.UUID(run_id).int >> 65
 
 
-class _ByFile:
+class _FileProcessLock:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def check(self) -> None:
-        """Nobody can take the lock of an open file."""
+    def verify(self) -> None:
+        """Nothing to check: no other process can take the lock of an open file."""
 
-    def gone(self, run_id: str, connection: Connection) -> bool:
-        """See `Life.gone`; the transaction, which is the only one that writes, keeps others off."""
-        path = _file(self._folder, run_id)
+    def is_released(self, run_id: str, connection: Connection) -> bool:
+        path = _lock_file(self._folder, run_id)
         if not path.exists():
             return True
         try:
@@ -75,16 +73,15 @@ class _ByFile:
         return True
 
 
-class _ByServer:
-    def __init__(self, session: Connection, store: LedgerDatabase) -> None:
-        self._session = session
-        self._store = store
+class _PostgresProcessLock:
+    def __init__(self, connection: Connection, database: LedgerDatabase) -> None:
+        self._connection = connection
+        self._database = database
 
-    def check(self) -> None:
-        """See `Life.check`."""
-        with self._store.telling():
-            self._session.execute(text("SELECT 1"))
+    def verify(self) -> None:
+        with self._database.translate_errors():
+            self._connection.execute(text("SELECT 1"))
 
-    def gone(self, run_id: str, connection: Connection) -> bool:
-        """See `Life.gone`."""
-        return bool(connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _number(run_id)}))
+    def is_released(self, run_id: str, connection: Connection) -> bool:
+        key = {"key": _lock_key(run_id)}
+        return bool(connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), key))

@@ -1,70 +1,55 @@
-"""A run that sends: every step is on disk before the call returns."""
+"""A run that sends lines: each step is on disk before its method returns."""
 
 from __future__ import annotations
 
-import itertools
-import secrets
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import select
 
 from ...core.redaction import redact
 from ..model import Line
 from . import planning
+from .attempts import Attempt, abandon_attempts, accepted_as_sent, end_attempt, insert_attempt, new_attempt_id
 from .database import LedgerDatabase
-from .entries import Planned, by_line, knows
-from .process_lock import Life
-from .states import chunks, move
+from .entries import Planned, lines_by_id
+from .process_lock import ProcessLock
+from .states import Transition, move
 from .tables import ATTEMPTS, LINES, LONGEST
 
-Outcome = Literal["accepted", "rejected", "unknown", "conflict"]
-_MOVES: dict[Outcome, str] = {"accepted": "accept", "rejected": "reject", "unknown": "lose", "conflict": "clash"}
-_NUMBERS = itertools.count()
-_DEAD = "The process ended before it knew what the API had answered."
-_LEFT = "The run ended before it knew what the API had answered."
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """The right, and the duty, to send these lines in one call.
-
-    Attributes:
-        id: Identifies it for ever.
-        body_id: The caller's name for the body.
-        run_id: The run that sends it.
-        started_at: When it was written down as `sending`.
-        lines: What was claimed, in the order that it was asked for. Nothing else may be in the call.
-    """
-
-    id: str
-    body_id: str
-    run_id: str
-    started_at: datetime
-    lines: tuple[Line, ...]
+CallState = Literal["accepted", "rejected", "unknown", "conflict"]
+"""State of a line after a call that the API answered, or may have taken."""
+_TRANSITIONS: dict[CallState, Transition] = {
+    "accepted": Transition.ACCEPT,
+    "rejected": Transition.REJECT,
+    "unknown": Transition.LOSE,
+    "conflict": Transition.CLASH,
+}
+_PROCESS_ENDED = "The process ended before it received the API's answer."
+_RUN_ENDED = "The run ended before it received the API's answer."
 
 
 class Run:
-    """Made by `Ledger.run`.
+    """A run of a push; `Ledger.run` creates it.
 
     Attributes:
-        id: Of this run.
+        id: Id of the run.
     """
 
-    def __init__(self, store: LedgerDatabase, life: Life, run_id: str) -> None:
+    def __init__(self, database: LedgerDatabase, process_lock: ProcessLock, run_id: str) -> None:
         self.id = run_id
-        self._store = store
-        self._life = life
+        self._database = database
+        self._process_lock = process_lock
 
     def recover(self) -> int:
-        """Lines that dead runs left `sending` become `unknown`: their call may have been taken.
+        """Mark lines that dead runs left `sending` as `unknown`, because their calls may have been taken.
+
+        Lines of runs whose process is alive stay as they are.
 
         Returns:
-            The number of lines. Those of living runs stay as they are.
+            The number of lines.
         """
-        with self._store.reading() as connection:
+        with self._database.read() as connection:
             owners = connection.scalars(
                 select(ATTEMPTS.c.run_id).where(ATTEMPTS.c.state == "sending").distinct().order_by(ATTEMPTS.c.run_id)
             ).all()
@@ -72,61 +57,62 @@ class Run:
         for owner in owners:
             if owner == self.id:
                 continue
-            with self._store.writing() as connection:
-                if self._life.gone(owner, connection):
-                    recovered += self._lose(connection, owner, _DEAD)
+            with self._database.write() as connection:
+                if self._process_lock.is_released(owner, connection):
+                    recovered += abandon_attempts(connection, owner, self._database.now(), _PROCESS_ENDED)
         return recovered
 
     def plan(self, lines: Iterable[Line], renew: Collection[str] = ()) -> Planned:
-        """Write lines down as to be sent. A line that is planned already gets the units of today.
+        """Record lines that will be sent. A line that is already planned gets the new units, price and texts.
 
-        Nothing is planned whose key and date have gone out, or are about to, in the other grain.
+        A line is not planned if lines of the other grain with the same key and date were sent, or are about to be.
 
         Args:
-            lines: What is to be sent.
-            renew: Ids of those among them that are to be sent although they were rejected, or too late.
+            lines: What will be sent.
+            renew: Ids of those among them that will be sent although they were rejected or expired.
 
         Raises:
-            ValueError: Two lines have one id, or both grains of one key and date are asked for at once.
+            ValueError: Two lines have one id, or lines of both grains have the same key and date.
         """
-        with self._store.writing() as connection:
+        with self._database.write() as connection:
             lines = list(lines)
-            asked = set(renew) & {line.id for line in lines}
-            free = planning.free_of_other_grain(connection, planning.fetch(connection, sorted(asked)).values())
-            values = {"planned_at": self._store.now(), "settled_at": None, "settled_by": None, "error": None}
-            for name in ("retry", "retry expired"):
-                move(connection, name, free, values)
-            return planning.plan(connection, lines, self._store.now())
+            renewed = set(renew) & {line.id for line in lines}
+            free = planning.free_of_other_grain(connection, planning.fetch(connection, sorted(renewed)).values())
+            values = {"planned_at": self._database.now(), "settled_at": None, "settled_by": None, "error": None}
+            for transition in (Transition.RETRY, Transition.RETRY_EXPIRED):
+                move(connection, transition, free, values)
+            return planning.plan(connection, lines, self._database.now())
 
     def expire(self, lines: Iterable[Line], reason: str = "") -> tuple[str, ...]:
-        """Write lines down as too late to be sent: new ones, planned ones, and again those that are expired.
+        """Record lines that are too late to be sent: new ones, planned ones, and those that have expired before.
 
         Returns:
-            Ids of the lines that are `expired` now; a line in another state is left alone.
+            Ids of the lines that are `expired` now. A line in another state is not changed.
         """
-        wanted, now = by_line(lines), self._store.now()
-        with self._store.writing() as connection:
-            held = planning.fetch(connection, list(wanted))
-            fresh = [line for line_id, line in wanted.items() if line_id not in held]
-            planning.write_new(connection, fresh, "expired", now, reason)
+        wanted, now = lines_by_id(lines), self._database.now()
+        with self._database.write() as connection:
+            entries = planning.fetch(connection, list(wanted))
+            new = [line for line_id, line in wanted.items() if line_id not in entries]
+            planning.write_new(connection, new, "expired", now, reason)
             values = {"settled_at": now, "error": reason or None}
-            expired = move(connection, "expire", [line_id for line_id in wanted if line_id in held], values)
-            expired += [line_id for line_id, entry in held.items() if entry.state == "expired"]
+            known = [line_id for line_id in wanted if line_id in entries]
+            expired = move(connection, Transition.EXPIRE, known, values)
+            expired += [line_id for line_id, entry in entries.items() if entry.state == "expired"]
             planning.refresh(connection, [wanted[line_id] for line_id in expired], "expired", now)
-        return (*(line.id for line in fresh), *expired)
+        return (*(line.id for line in new), *expired)
 
     def conflict(self, lines: Iterable[Line], reason: str = "") -> tuple[str, ...]:
-        """Lines that were accepted with other units, or another price, than is asked for now.
+        """Record lines that were accepted with other units, or another price, than this push asks for.
 
         Returns:
-            Ids of the lines that are in conflict by this call.
+            Ids of the lines that this call has changed.
         """
-        wanted, now = by_line(lines), self._store.now()
+        wanted, now = lines_by_id(lines), self._database.now()
         moved: list[str] = []
-        with self._store.writing() as connection:
+        with self._database.write() as connection:
             for line_id, entry in planning.fetch(connection, list(wanted)).items():
                 line = wanted[line_id]
-                if knows(entry, line.payload_hash):
+                if entry.is_settled_for(line.payload_hash):
                     continue
                 values = {
                     "asked_units": line.units,
@@ -135,32 +121,31 @@ class Run:
                     "settled_at": now,
                     "error": reason or None,
                 }
-                moved += move(connection, "differ", [line_id], values)
+                moved += move(connection, Transition.DIFFER, [line_id], values)
         return tuple(moved)
 
     def claim(self, body_id: str, lines: Iterable[Line]) -> Attempt | None:
-        """Take lines to send them in one call: they are `sending`, on disk, when this returns.
+        """Claim lines for one call. They are `sending`, on disk, when this returns.
 
-        A line is left out if it is not planned, for instance because another push has taken it; or if it is planned
+        A line is left out if it is not planned, for instance because another push has claimed it; or if it is planned
         with other units or another price than given here.
 
         Args:
-            body_id: The caller's name for the body, to find it again.
-            lines: What is to be sent.
+            body_id: The caller's name for the body.
+            lines: What will be sent.
 
         Returns:
-            What was claimed; None if nothing was.
+            The claimed lines; None if there are none.
 
         Raises:
-            DestinationError: The connection is lost by which other processes see that this run lives.
+            DestinationError: The connection that holds this run's process lock is lost.
         """
-        self._life.check()
-        wanted, now = by_line(lines), self._store.now()
-        # Sorts by time, and within this process by number.
-        attempt_id = f"{int(now.timestamp() * 1e6):014x}{next(_NUMBERS):06x}{secrets.token_hex(8)}"
-        with self._store.writing() as connection:
-            held = planning.fetch(connection, list(wanted))
-            fit = [one for one, entry in held.items() if wanted[one].payload_hash == entry.payload_hash]
+        self._process_lock.verify()
+        wanted, now = lines_by_id(lines), self._database.now()
+        attempt_id = new_attempt_id(now)
+        with self._database.write() as connection:
+            entries = planning.fetch(connection, list(wanted))
+            unchanged = [id_ for id_, entry in entries.items() if wanted[id_].payload_hash == entry.payload_hash]
             values = {
                 "body_id": body_id,
                 "attempt_id": attempt_id,
@@ -171,33 +156,18 @@ class Run:
                 "response": None,
                 "error": None,
             }
-            mine = set(move(connection, "claim", fit, values))
-            claimed = tuple(line for line_id, line in wanted.items() if line_id in mine)
+            moved = set(move(connection, Transition.CLAIM, unchanged, values))
+            claimed = tuple(line for line_id, line in wanted.items() if line_id in moved)
             if not claimed:
                 return None
-            connection.execute(
-                insert(ATTEMPTS),
-                [
-                    {
-                        "attempt_id": attempt_id,
-                        "line_id": line.id,
-                        "body_id": body_id,
-                        "run_id": self.id,
-                        "started_at": now,
-                        "state": "sending",
-                        "units": line.units,
-                        "price": line.price,
-                        "charged": line.charged,
-                    }
-                    for line in claimed
-                ],
-            )
-        return Attempt(attempt_id, body_id, self.id, now, claimed)
+            attempt = Attempt(attempt_id, body_id, self.id, now, claimed)
+            insert_attempt(connection, attempt)
+        return attempt
 
     def settle(
         self,
         attempt: Attempt,
-        state: Outcome,
+        state: CallState,
         lines: Iterable[Line] | None = None,
         *,
         status_code: int | None = None,
@@ -205,23 +175,22 @@ class Run:
         response: str | None = None,
         error: str | None = None,
     ) -> tuple[str, ...]:
-        """Write down what the API said, or that it cannot be known.
+        """Record the API's answer, or that there was none.
 
         Args:
             attempt: From `claim`.
-            state: What became of the lines.
-            lines: Those of the attempt that this is about; None for all.
+            state: New state of the lines.
+            lines: Lines of the attempt; None for all.
             status_code: HTTP status, if an answer came.
-            reference: The id that the API gave to the call.
-            response: The answer's body; it is redacted and shortened.
+            reference: Id that the API gave to the call.
+            response: Body of the answer; it is redacted and shortened.
             error: What went wrong, for people.
 
         Returns:
-            Ids of the lines that moved. A line that has been settled otherwise meanwhile, by hand or by an event, does
-            not.
+            Ids of the lines that changed. A line that an event or a person has settled meanwhile does not change.
         """
-        values: dict[str, object] = {"status_code": status_code, "reference": reference}
-        return self._end(attempt, _MOVES[state], state, lines, response, error, values)
+        values: dict[str, Any] = {"status_code": status_code, "reference": reference}
+        return self._end(attempt, _TRANSITIONS[state], state, lines, response, error, values)
 
     def give_back(
         self,
@@ -232,62 +201,44 @@ class Run:
         response: str | None = None,
         error: str | None = None,
     ) -> tuple[str, ...]:
-        """Lines of which it is certain that the API took nothing (429, refused connection) are planned again.
+        """Plan lines again that the API certainly did not take (429, refused connection).
 
         Returns:
-            Ids of the lines that moved.
+            Ids of the lines that changed.
         """
-        return self._end(attempt, "give back", "not_taken", lines, response, error, {"status_code": status_code})
+        values = {"status_code": status_code}
+        return self._end(attempt, Transition.GIVE_BACK, "not_taken", lines, response, error, values)
 
     def end(self) -> None:
-        """Nobody will hear what became of what is still `sending`: it is `unknown`."""
-        with self._store.writing() as connection:
-            self._lose(connection, self.id, _LEFT)
+        """Mark what is still `sending` as `unknown`: nothing waits for its answer any more."""
+        with self._database.write() as connection:
+            abandon_attempts(connection, self.id, self._database.now(), _RUN_ENDED)
 
     def _end(
         self,
         attempt: Attempt,
-        name: str,
-        state: str,
+        transition: Transition,
+        state: CallState | Literal["not_taken"],
         lines: Iterable[Line] | None,
         response: str | None,
         error: str | None,
-        values: dict[str, object],
+        values: dict[str, Any],
     ) -> tuple[str, ...]:
-        now = self._store.now()
-        said = {"response": _short(response), "error": _short(error)}
-        mine = [line.id for line in (attempt.lines if lines is None else lines)]
-        of_line: dict[str, object] = dict(said)
+        now = self._database.now()
+        texts = {"response": _shorten(response), "error": _shorten(error)}
+        ids = [line.id for line in (attempt.lines if lines is None else lines)]
+        columns: dict[str, Any] = dict(texts)
         if state in ("accepted", "rejected", "conflict"):
-            of_line |= {"settled_at": now, "settled_by": "api"}
+            columns |= {"settled_at": now, "settled_by": "api"}
         if state == "accepted":
-            of_line |= {
-                "accepted_units": LINES.c.units,
-                "accepted_price": LINES.c.price,
-                "accepted_hash": LINES.c.payload_hash,
-            }
+            columns |= accepted_as_sent()
         if state == "not_taken":
-            of_line |= {"planned_at": now}
-        with self._store.writing() as connection:
-            moved = move(connection, name, mine, of_line, LINES.c.attempt_id == attempt.id)
-            for some in chunks(moved):
-                connection.execute(
-                    update(ATTEMPTS)
-                    .where(ATTEMPTS.c.attempt_id == attempt.id, ATTEMPTS.c.line_id.in_(some))
-                    .values({**values, **said, "state": state, "ended_at": now})
-                )
+            columns |= {"planned_at": now}
+        with self._database.write() as connection:
+            moved = move(connection, transition, ids, columns, LINES.c.attempt_id == attempt.id)
+            end_attempt(connection, attempt.id, moved, {**values, **texts, "state": state, "ended_at": now})
         return tuple(moved)
 
-    def _lose(self, connection: Connection, run_id: str, error: str) -> int:
-        now = self._store.now()
-        of_run = (ATTEMPTS.c.run_id == run_id, ATTEMPTS.c.state == "sending")
-        left = connection.execute(select(ATTEMPTS.c.attempt_id, ATTEMPTS.c.line_id).where(*of_run)).all()
-        for attempt_id in sorted({one.attempt_id for one in left}):
-            ids = [one.line_id for one in left if one.attempt_id == attempt_id]
-            move(connection, "lose", ids, {"error": error}, LINES.c.attempt_id == attempt_id)
-        connection.execute(update(ATTEMPTS).where(*of_run).values(state="unknown", ended_at=now, error=error))
-        return len(left)
 
-
-def _short(text: str | None) -> str | None:
+def _shorten(text: str | None) -> str | None:
     return redact(text)[:LONGEST] if text else None

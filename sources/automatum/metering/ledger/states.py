@@ -1,10 +1,11 @@
-"""The states of a line and the moves between them: one table, checked in SQL, so that a lost race changes nothing."""
+"""The states of a line and the transitions between them. Each transition is checked in SQL, so a lost race changes
+nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from enum import Enum
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, select, update
@@ -13,86 +14,84 @@ from .tables import LINES
 
 State = Literal["planned", "sending", "accepted", "rejected", "expired", "conflict", "unknown"]
 STATES: tuple[State, ...] = ("planned", "sending", "accepted", "rejected", "expired", "conflict", "unknown")
-SETTLED: frozenset[State] = frozenset({"accepted", "expired"})
-"""States of which nothing is owed by anybody. `expired` is final, and was said when it happened."""
 BLOCKING: frozenset[State] = frozenset({"planned", "sending", "accepted", "conflict", "unknown"})
-"""States in which an hour, or a day, keeps the other grain of its key and date from being sent."""
+"""States in which an hour, or a day, blocks lines of the other grain with the same key and date."""
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One allowed step.
+class Transition(Enum):
+    """An allowed change of state (I5).
+
+    No transition leads from `unknown` to `sending`. `accepted` is left only for a conflict or because of an event.
 
     Attributes:
-        before: States in which it may be taken.
-        after: State that it leads to.
+        before: States in which a line may take it.
+        after: State of the line afterwards.
     """
 
-    before: tuple[State, ...]
-    after: State
+    CLAIM = "claim", ("planned",), "sending"
+    # The API's answer to this very attempt is proof, even if another run has declared the process dead.
+    ACCEPT = "accept", ("sending", "unknown"), "accepted"
+    REJECT = "reject", ("sending", "unknown"), "rejected"
+    CLASH = "clash", ("sending", "unknown"), "conflict"
+    GIVE_BACK = "give back", ("sending", "unknown"), "planned"
+    LOSE = "lose", ("sending",), "unknown"
+    EXPIRE = "expire", ("planned",), "expired"
+    DIFFER = "differ", ("accepted",), "conflict"
+    RETRY = "retry", ("rejected",), "planned"
+    RETRY_EXPIRED = "retry expired", ("expired",), "planned"
+    ACCEPT_BY_HAND = "accepted, by hand", ("unknown", "conflict"), "accepted"
+    NOT_SENT_BY_HAND = "not sent, by hand", ("unknown",), "planned"
+    ACCEPT_BY_EVENT = "accepted, by event", ("unknown",), "accepted"
+    # 2xx means queued: the marketplace may still refuse. If it does, a conflict about the line is not billed either.
+    FAIL_BY_EVENT = "failed, by event", ("unknown", "accepted", "conflict"), "rejected"
+    # Events say both confirmed and failed: only a person can decide, and until then nothing is sent.
+    CONTRADICT = "contradicted", ("planned", "accepted", "rejected", "unknown"), "conflict"
 
+    def __init__(self, label: str, before: tuple[State, ...], after: State) -> None:
+        self.before = before
+        self.after = after
 
-MOVES: Mapping[str, Move] = MappingProxyType(
-    {
-        "claim": Move(("planned",), "sending"),
-        # What the API answered to this very attempt is proof, even if others have given its process up for dead.
-        "accept": Move(("sending", "unknown"), "accepted"),
-        "reject": Move(("sending", "unknown"), "rejected"),
-        "clash": Move(("sending", "unknown"), "conflict"),
-        "give back": Move(("sending", "unknown"), "planned"),
-        "lose": Move(("sending",), "unknown"),
-        "expire": Move(("planned",), "expired"),
-        "differ": Move(("accepted",), "conflict"),
-        "retry": Move(("rejected",), "planned"),
-        "retry expired": Move(("expired",), "planned"),
-        "accepted, by hand": Move(("unknown", "conflict"), "accepted"),
-        "not sent, by hand": Move(("unknown",), "planned"),
-        "accepted, by event": Move(("unknown",), "accepted"),
-        # 2xx means queued: the marketplace may still refuse. If it does, a conflict about it is not billed either.
-        "failed, by event": Move(("unknown", "accepted", "conflict"), "rejected"),
-        # Confirmed and failed at once: nobody but a human can tell, and until then nothing goes out.
-        "contradicted": Move(("planned", "accepted", "rejected", "unknown"), "conflict"),
-    }
-)
-"""All of them. `unknown` can be claimed by none, and `accepted` is left only by an event or for a conflict (I5)."""
 
 CHUNK = 500
-"""Ids in one statement; SQLite's older builds take 999 parameters."""
+"""Ids in one statement. Older builds of SQLite take at most 999 parameters."""
 
 _Item = TypeVar("_Item")
 
 
 def chunks(items: Sequence[_Item], size: int = CHUNK) -> Iterator[Sequence[_Item]]:
-    """The items, so many at a time."""
+    """Split items into slices of at most `size`."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 def move(
-    connection: Connection, name: str, ids: Sequence[str], values: Mapping[str, Any], *also: ColumnElement[bool]
+    connection: Connection,
+    transition: Transition,
+    ids: Sequence[str],
+    values: Mapping[str, Any],
+    *conditions: ColumnElement[bool],
 ) -> list[str]:
-    """Take a step with those lines that may take it.
+    """Apply a transition to the lines that may take it.
 
     Args:
-        connection: In a transaction that writes; there is only one at a time.
-        name: Key of `MOVES`.
-        ids: Lines.
+        connection: A write transaction; there is only one at a time.
+        transition: What to apply.
+        ids: Ids of the lines.
         values: Columns to set besides the state.
-        also: Further conditions, such as whose attempt it is.
+        conditions: Further conditions, such as the attempt that sent the lines.
 
     Returns:
-        Ids of the lines that moved, sorted.
+        Ids of the lines that changed, sorted.
     """
-    step = MOVES[name]
     moved: list[str] = []
-    for some in chunks(sorted(set(ids))):
-        may = (LINES.c.line_id.in_(some), LINES.c.state.in_(step.before), *also)
-        # Not RETURNING: SQLite before 3.35 has none.
-        found = list(connection.scalars(select(LINES.c.line_id).where(*may).order_by(LINES.c.line_id)))
+    for chunk in chunks(sorted(set(ids))):
+        allowed = (LINES.c.line_id.in_(chunk), LINES.c.state.in_(transition.before), *conditions)
+        # Not RETURNING: SQLite before 3.35 does not have it.
+        found = list(connection.scalars(select(LINES.c.line_id).where(*allowed).order_by(LINES.c.line_id)))
         if not found:
             continue
-        changed = connection.execute(update(LINES).where(*may).values({**values, "state": step.after}))
+        changed = connection.execute(update(LINES).where(*allowed).values({**values, "state": transition.after}))
         if changed.rowcount != len(found):
-            raise AssertionError(f"{len(found)} lines were there for {name!r}, {changed.rowcount} moved")
+            raise AssertionError(f"{transition.name}: {len(found)} lines matched, but {changed.rowcount} changed")
         moved += found
     return moved

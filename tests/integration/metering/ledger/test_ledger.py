@@ -20,8 +20,8 @@ from sqlalchemy import text
 from automatum.core.errors import ConfigurationError, DestinationError
 from automatum.core.redaction import redact
 from automatum.metering.ledger.ledger import Ledger
-from automatum.metering.ledger.reconcile import settle_by_hand
-from automatum.metering.ledger.states import BLOCKING, MOVES, STATES
+from automatum.metering.ledger.reconcile import resolve_by_hand
+from automatum.metering.ledger.states import BLOCKING, STATES, Transition
 from tests.support.clocks import FakeClock
 from tests.support.desk import await_
 from tests.support.loopback import closed_port
@@ -86,7 +86,7 @@ def test_nothing_is_made_before_something_is_written(open_ledger, ledger_url, tm
     with pytest.raises(ConfigurationError, match="no ledger"), dry.run():
         pass
     with pytest.raises(ConfigurationError, match="no ledger"):
-        settle_by_hand(dry, accepted=["x"])
+        resolve_by_hand(dry, accepted=["x"])
     assert sorted(tmp_path.rglob("*")) == before
     if "postgresql" in ledger_url:
         assert (
@@ -188,8 +188,8 @@ DOINGS = {
     "differ": lambda run, ledger, line, attempt: run.conflict([make_like(line, units=line.units + 9)]),
     "retry": lambda run, ledger, line, attempt: ledger.retry([line.id]),
     "retry expired": lambda run, ledger, line, attempt: ledger.retry([line.id], expired=True),
-    "accepted by hand": lambda run, ledger, line, attempt: settle_by_hand(ledger, accepted=[line.id]),
-    "not sent by hand": lambda run, ledger, line, attempt: settle_by_hand(ledger, not_sent=[line.id]),
+    "accepted by hand": lambda run, ledger, line, attempt: resolve_by_hand(ledger, accepted=[line.id]),
+    "not sent by hand": lambda run, ledger, line, attempt: resolve_by_hand(ledger, not_sent=[line.id]),
     "recover": lambda run, ledger, line, attempt: run.recover(),
 }
 ALLOWED = {
@@ -238,12 +238,12 @@ def test_only_the_allowed_steps_change_anything(ledger):
 
 def test_accepted_is_left_only_for_a_conflict_or_by_events():
     """I5: `unknown` and `accepted` are never claimed."""
-    assert {name for name, one in MOVES.items() if "accepted" in one.before} == {
-        "differ",
-        "failed, by event",
-        "contradicted",
+    assert {one for one in Transition if "accepted" in one.before} == {
+        Transition.DIFFER,
+        Transition.FAIL_BY_EVENT,
+        Transition.CONTRADICT,
     }
-    assert [one.before for one in MOVES.values() if one.after == "sending"] == [("planned",)]
+    assert [one.before for one in Transition if one.after == "sending"] == [("planned",)]
 
 
 def test_an_attempt_moves_only_the_lines_that_it_sent(ledger):
@@ -253,7 +253,7 @@ def test_an_attempt_moves_only_the_lines_that_it_sent(ledger):
         run.plan([line])
         late = run.claim("first", [line])
         run.settle(late, "unknown")
-        settle_by_hand(ledger, not_sent=[line.id])
+        resolve_by_hand(ledger, not_sent=[line.id])
         assert [row.state for row in ledger.attempts()] == ["not_taken"]
         again = run.claim("second", [line])
         assert run.settle(late, "accepted") == () and run.give_back(late) == ()
@@ -359,7 +359,7 @@ def test_planning_again_takes_the_units_of_today(ledger):
         assert run.plan([make_line(units="6", title="new")]).planned == (make_line(units="6", title="new"),)
         assert (only(ledger).units, only(ledger).title, only(ledger).charged) == (6, "new", Decimal("0.06"))
         run.settle(run.claim("a", [make_line(units="6")]), "accepted")
-        (held,) = run.plan([make_line(units="7")]).held
+        (held,) = run.plan([make_line(units="7")]).other_state
     assert (held.entry.state, only(ledger).units, only(ledger).accepted_units) == ("accepted", 6, 6)
 
 
@@ -372,7 +372,7 @@ def test_a_changed_quantity_is_a_conflict_until_a_human_has_seen_it(ledger):
         entry = only(ledger)
         assert (entry.state, entry.accepted_units, entry.asked_units) == ("conflict", 5, 6)
         assert entry.error == "5 were accepted, 6 are asked for"
-        assert settle_by_hand(ledger, accepted=[line.id]).accepted == [line.id]
+        assert resolve_by_hand(ledger, accepted=[line.id]).accepted == [line.id]
         found = ledger.compare([more])
         assert len(found.same) == 1, "it would come up again at every run"
         assert run.conflict([more]) == ()
@@ -408,7 +408,7 @@ def test_a_hand_settles_all_it_is_told_to_or_says_why_not(ledger):
     for line in (one, two):
         bring(ledger, line, "unknown")
     bring(ledger, three, "rejected")
-    told = settle_by_hand(ledger, accepted=[one.id, three.id, "nowhere"], not_sent=[two.id])
+    told = resolve_by_hand(ledger, accepted=[one.id, three.id, "nowhere"], not_sent=[two.id])
     assert (told.accepted, told.planned) == ([one.id], [two.id])
     assert dict(told.refused) == {
         three.id: "it is rejected; only unknown or conflict lines can be",
@@ -417,7 +417,7 @@ def test_a_hand_settles_all_it_is_told_to_or_says_why_not(ledger):
     entry = ledger.fetch([one.id])[one.id]
     assert (entry.settled_by, entry.accepted_units, entry.accepted_hash) == ("hand", one.units, one.payload_hash)
     assert sorted(row.state for row in ledger.attempts()) == ["accepted", "not_taken", "rejected"]
-    both = settle_by_hand(ledger, accepted=[two.id], not_sent=[two.id])
+    both = resolve_by_hand(ledger, accepted=[two.id], not_sent=[two.id])
     assert (both.accepted, both.planned, len(both.refused)) == ([], [], 1)
 
 
@@ -450,7 +450,7 @@ def test_what_the_dead_left_is_unknown_and_what_the_living_hold_stays(open_ledge
 
 def forget(ledger, stack):
     """End a run as a kill does: what it holds is gone, and it writes nothing."""
-    ledger.store.exists = False  # its last words are not heard
+    ledger.database.exists = False  # its last words are not heard
     stack.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
 
 
@@ -461,7 +461,7 @@ def test_a_run_that_ends_early_leaves_no_line_sending(ledger):
         run.claim("a", [line])
         raise KeyboardInterrupt
     entry = only(ledger)
-    assert (entry.state, entry.error) == ("unknown", "The run ended before it knew what the API had answered.")
+    assert (entry.state, entry.error) == ("unknown", "The run ended before it received the API's answer.")
     assert [row.state for row in ledger.attempts()] == ["unknown"]
 
 
@@ -521,7 +521,7 @@ def test_the_file_is_its_owners_and_every_commit_waits_for_the_disk(path, clock)
                 assert not stat.S_IMODE(file.stat().st_mode) & 0o077, file
     finally:
         os.umask(previous)
-    with ledger.store.writing() as connection:
+    with ledger.database.write() as connection:
         assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
         assert connection.scalar(text("PRAGMA synchronous")) == 2
         # Others cannot write meanwhile, from the first statement on.
@@ -532,7 +532,7 @@ def test_the_file_is_its_owners_and_every_commit_waits_for_the_disk(path, clock)
 
 def test_postgres_answers_when_its_disk_has_answered(postgres, clock):
     running().execute(f"ALTER DATABASE {database(postgres)} SET synchronous_commit = off")
-    with Ledger.open(postgres, clock, create=True) as ledger, ledger.store.writing() as connection:
+    with Ledger.open(postgres, clock, create=True) as ledger, ledger.database.write() as connection:
         assert connection.scalar(text("SHOW synchronous_commit")) == "on"
 
 
@@ -566,7 +566,7 @@ def test_an_empty_file_is_no_empty_ledger(path, create):
 def test_a_lost_file_is_not_replaced(made):
     made.with_name(made.name + "-wal").write_bytes(b"x")
     made.unlink()
-    assert "is gone" in refused(made)
+    assert "is missing" in refused(made)
 
 
 def test_a_file_that_vanishes_does_not_come_back_empty(made, clock):
@@ -583,21 +583,21 @@ def test_another_programs_database_is_refused(path):
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE theirs (x)")
     connection.close()
-    assert "something else" in refused(path)
+    assert "another program" in refused(path)
 
 
 @pytest.mark.parametrize(
     "statement, says",
     [
         ("UPDATE metering_schema SET version = 99", "later version"),
-        ("DELETE FROM metering_schema", "not a whole ledger"),
+        ("DELETE FROM metering_schema", "incomplete ledger"),
         ("DROP TABLE metering_attempts", "missing tables: metering_attempts"),
         ("DROP TABLE metering_schema", "missing tables: metering_schema"),
     ],
 )
 @pytest.mark.parametrize("create", [True, False])
 def test_a_ledger_that_is_not_ours_to_read_is_refused(open_ledger, ledger_url, statement, says, create):
-    with open_ledger() as ledger, ledger.store.writing() as connection:
+    with open_ledger() as ledger, ledger.database.write() as connection:
         connection.execute(text(statement))
     with pytest.raises(ConfigurationError, match=says) as caught:
         open_ledger(create=create)
@@ -624,7 +624,7 @@ def test_other_databases_are_refused(url):
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
-    assert "cannot be made" in refused(tmp_path / "file" / "ledger.sqlite")
+    assert "cannot be created" in refused(tmp_path / "file" / "ledger.sqlite")
 
 
 @pytest.mark.parametrize("wrong", ["password", "port", "database"])
@@ -646,7 +646,7 @@ def test_a_password_is_never_shown(wrong, clock):
 
 def test_errors_tell_no_customers_data(ledger):
     """I6: a failing statement is told without its values."""
-    with pytest.raises((ConfigurationError, DestinationError)) as caught, ledger.store.writing() as connection:
+    with pytest.raises((ConfigurationError, DestinationError)) as caught, ledger.database.write() as connection:
         connection.execute(text("SELECT :who FROM nowhere"), {"who": "customer-secret"})
     assert "customer-secret" not in "".join(traceback.format_exception(caught.value))
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from automatum.metering.ledger.ledger import Ledger
-from automatum.metering.ledger.reconcile import settle_by_events, settle_by_hand
+from automatum.metering.ledger.reconcile import resolve_by_events, resolve_by_hand
 from automatum.metering.ledger.tables import METADATA
 from tests.support.clocks import FakeClock
 from tests.support.metering_lines import make_line
@@ -53,7 +53,7 @@ class Billing:
         self.chance = chance
         self.ledgers = [Ledger.open(url, FakeClock(), create=True) for _ in range(2)]
         if "postgresql" in url:
-            with self.ledgers[0].store.writing() as connection:
+            with self.ledgers[0].database.write() as connection:
                 for name in METADATA.tables:
                     if name != "metering_schema":
                         connection.execute(text(f"DELETE FROM {name}"))
@@ -71,7 +71,7 @@ class Billing:
     def step(self):
         """One thing that happens, and what must hold after it."""
         doings = [self.push] * 5 + [self.take] * 4 + [self.answer] * 3 + [self.kill] + [self.recover] + [self.retry]
-        doings += [self.judge] * 2 + [self.settle_by_events] if self.way == "events" else [self.settle_by_hand]
+        doings += [self.judge] * 2 + [self.resolve_by_events] if self.way == "events" else [self.resolve_by_hand]
         self.chance.choice(doings)()
         self.nothing_is_billed_twice()
         self.nothing_is_lost()
@@ -121,9 +121,9 @@ class Billing:
     def kill(self, side=None):
         side = self.side() if side is None else side
         SEEN["killed, taken"] += any(call for one, _, call in self.flying if one == side)
-        self.ledgers[side].store.exists = False
+        self.ledgers[side].database.exists = False
         self.managers[side].__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
-        self.ledgers[side].store.exists = True
+        self.ledgers[side].database.exists = True
         self.flying = [one for one in self.flying if one[0] != side]
         self.begin(side)
 
@@ -147,23 +147,23 @@ class Billing:
         data |= {"reportingDate": line.day.isoformat(), "usages": usages}
         self.events.append({"id": f"evt_{len(self.events)}", "event": f"metering.{kind}", "data": data})
 
-    def settle_by_events(self):
+    def resolve_by_events(self):
         self.told = True
         events = [one for one in self.events if self.chance.random() < 0.8]
         self.chance.shuffle(events)
-        told = settle_by_events(self.ledgers[0], events)
+        told = resolve_by_events(self.ledgers[0], events)
         SEEN["accepted by event"] += len(told.accepted)
         SEEN["failed by event"] += len(told.rejected)
         held = self.held()
-        again = settle_by_events(self.ledgers[0], events)
+        again = resolve_by_events(self.ledgers[0], events)
         assert not (again.accepted or again.rejected or again.conflict)
         assert self.held() == held
 
-    def settle_by_hand(self):
+    def resolve_by_hand(self):
         taken = Counter(line.id for call in self.calls for line in call.lines)
         unknown = [entry.line_id for entry in self.ledgers[0].lines(["unknown"])]
         SEEN["settled by hand"] += len(unknown)
-        settle_by_hand(
+        resolve_by_hand(
             self.ledgers[0],
             accepted=[line_id for line_id in unknown if taken[line_id]],
             not_sent=[line_id for line_id in unknown if not taken[line_id]],
@@ -205,14 +205,14 @@ class Billing:
             held = self.held()
             assert "sending" not in {entry.state for entry in held.values()}
             if self.way == "hand":
-                self.settle_by_hand()
+                self.resolve_by_hand()
             else:
                 for call in self.calls:
                     if call.verdict is None:
                         call.verdict = "confirmed"
                         self.say("confirmed", call)
-                told = settle_by_events(self.ledgers[0], self.events)
-                assert all("proves nothing" in one.reason for one in told.left), told.left
+                told = resolve_by_events(self.ledgers[0], self.events)
+                assert all("proves nothing" in one.reason for one in told.unused), told.unused
             accepted = Counter(content(entry.line) for entry in self.held().values() if entry.state == "accepted")
             assert accepted == self.billed(None, "confirmed"), "billed is what is held as accepted"
             assert "conflict" not in {entry.state for entry in self.held().values()}

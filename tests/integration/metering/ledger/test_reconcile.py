@@ -1,4 +1,4 @@
-"""What became of lines without an answer: told by events, or by hand (I5)."""
+"""Lines without an answer are resolved by events, or by hand (I5)."""
 
 import json
 import random
@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from automatum.core.errors import ConfigurationError
-from automatum.metering.ledger.reconcile import settle_by_events, settle_by_hand
+from automatum.metering.ledger.reconcile import resolve_by_events, resolve_by_hand
 from automatum.metering.ledger.webhook_events import Event, Unreadable, parse, read_events
 from tests.support.metering_lines import ids, make_line, states
 
@@ -48,8 +48,8 @@ OTHER = [make_line(3, dimension="api", units="5"), make_line(3, dimension="gb", 
 )
 def test_an_event_settles_what_was_unknown(ledger, kind, state, group):
     send(ledger, BODY)
-    told = settle_by_events(ledger, [event(BODY, kind, reason="Customer not subscribed")])
-    assert set(getattr(told, group)) == ids(BODY) and told.left == []
+    result = resolve_by_events(ledger, [event(BODY, kind, reason="Customer not subscribed")])
+    assert set(getattr(result, group)) == ids(BODY) and result.unused == []
     for entry in ledger.lines():
         assert (entry.state, entry.settled_by) == (state, "event")
         billed = state == "accepted"
@@ -64,14 +64,14 @@ def test_the_same_events_twice_change_nothing(ledger):
     send(ledger, BODY)
     send(ledger, SAME)
     events = [event(BODY), {"event": "customer.created", "data": {}}, event(BODY)]
-    told = settle_by_events(ledger, events)
-    assert (set(told.accepted), told.ignored) == (ids(BODY), 2)
+    result = resolve_by_events(ledger, events)
+    assert (set(result.accepted), result.ignored) == (ids(BODY), 2)
     before = list(ledger.lines())
-    told = settle_by_events(ledger, events)
-    assert (told.accepted, told.rejected, told.conflict, told.left, told.ignored) == ([], [], [], [], 3)
+    result = resolve_by_events(ledger, events)
+    assert (result.accepted, result.rejected, result.conflict, result.unused, result.ignored) == ([], [], [], [], 3)
     # Nor do other events about the same call.
-    told = settle_by_events(ledger, [event(BODY, "submitted", number=2), event(BODY, "confirmed", number=3)])
-    assert (told.accepted, told.left) == ([], [])
+    result = resolve_by_events(ledger, [event(BODY, "submitted", number=2), event(BODY, "confirmed", number=3)])
+    assert (result.accepted, result.unused) == ([], [])
     assert list(ledger.lines()) == before
     assert set(states(ledger).values()) == {"accepted", "unknown"}
 
@@ -81,47 +81,47 @@ def test_one_event_settles_one_call_of_two_that_are_alike(ledger, with_call):
     send(ledger, BODY)
     send(ledger, SAME)
     first, second = (event(BODY, call=f"meter_{number}" if with_call else None, number=number) for number in (1, 2))
-    assert set(settle_by_events(ledger, [first]).accepted) == ids(BODY), "the older one"
-    assert set(settle_by_events(ledger, [second, first]).accepted) == ids(SAME)
-    (left,) = settle_by_events(ledger, [event(BODY, call="meter_3", number=3)]).left
-    assert "no call of this ledger is left" in left.reason
+    assert set(resolve_by_events(ledger, [first]).accepted) == ids(BODY), "the older one"
+    assert set(resolve_by_events(ledger, [second, first]).accepted) == ids(SAME)
+    (event_,) = resolve_by_events(ledger, [event(BODY, call="meter_3", number=3)]).unused
+    assert "no call of this ledger is left" in event_.reason
 
 
 @pytest.mark.parametrize("reference", ["meter_1", None])
 def test_an_accepted_line_takes_its_own_event_first(ledger, reference):
-    """What became of the unknown one is not told by the event of the accepted one."""
+    """The event of the accepted call does not settle the unknown one."""
     send(ledger, SAME)
     send(ledger, BODY, "accepted", status_code=202, reference=reference)
-    told = settle_by_events(ledger, [event(BODY)])
-    assert (told.accepted, told.left) == ([], [])
+    result = resolve_by_events(ledger, [event(BODY)])
+    assert (result.accepted, result.unused) == ([], [])
     assert {states(ledger)[line.id] for line in SAME} == {"unknown"}
-    assert set(settle_by_events(ledger, [event(BODY, call="meter_2", number=2)]).accepted) == ids(SAME)
+    assert set(resolve_by_events(ledger, [event(BODY, call="meter_2", number=2)]).accepted) == ids(SAME)
 
 
 def test_ids_that_may_not_be_the_same_ids_settle_nothing(ledger):
     """That events carry the id of the API's answer is an assumption: until one does, equal calls may be confused."""
     send(ledger, BODY, "accepted", status_code=202, reference="answer-1")
     send(ledger, SAME)
-    (left,) = settle_by_events(ledger, [event(BODY, call="event-1")]).left
-    assert "no event yet had an id that the API gave" in left.reason
+    (event_,) = resolve_by_events(ledger, [event(BODY, call="event-1")]).unused
+    assert "no event yet had an id that the API gave" in event_.reason
     assert {states(ledger)[line.id] for line in SAME} == {"unknown"}
-    told = settle_by_events(ledger, [event(BODY, call="event-1"), event(BODY, call="answer-1", number=2)])
-    assert set(told.accepted) == ids(SAME)
+    result = resolve_by_events(ledger, [event(BODY, call="event-1"), event(BODY, call="answer-1", number=2)])
+    assert set(result.accepted) == ids(SAME)
 
 
 def test_a_failure_takes_an_acceptance_back(ledger):
     """2xx means queued; the marketplace refuses later."""
     send(ledger, BODY, "accepted", status_code=202, reference="meter_1")
-    told = settle_by_events(ledger, [event(BODY, "failed")])
-    assert set(told.rejected) == ids(BODY)
+    result = resolve_by_events(ledger, [event(BODY, "failed")])
+    assert set(result.rejected) == ids(BODY)
     for entry in ledger.lines():
         assert (entry.state, entry.accepted_units, entry.accepted_hash) == ("rejected", None, None)
     # Sent again and accepted: the old events, and new ones about the old call, are about the old call.
     assert set(ledger.retry()) == ids(BODY)
     send(ledger, BODY, "accepted", status_code=202, reference="meter_2")
-    settle_by_events(ledger, [event(BODY, "failed"), event(BODY, "failed", number=7)])
+    resolve_by_events(ledger, [event(BODY, "failed"), event(BODY, "failed", number=7)])
     assert set(states(ledger).values()) == {"accepted"}
-    assert set(settle_by_events(ledger, [event(BODY, "failed", call="meter_2", number=8)]).rejected) == ids(BODY)
+    assert set(resolve_by_events(ledger, [event(BODY, "failed", call="meter_2", number=8)]).rejected) == ids(BODY)
 
 
 def test_a_failure_ends_a_conflict_about_what_had_been_accepted(ledger):
@@ -129,7 +129,7 @@ def test_a_failure_ends_a_conflict_about_what_had_been_accepted(ledger):
     send(ledger, [line], "accepted", status_code=202, reference="meter_1")
     with ledger.run() as run:
         run.conflict([make_line(units="6")])
-    assert settle_by_events(ledger, [event([line], "failed")]).rejected == [line.id]
+    assert resolve_by_events(ledger, [event([line], "failed")]).rejected == [line.id]
     (entry,) = ledger.lines()
     assert (entry.accepted_units, entry.asked_units) == (None, None)
 
@@ -141,16 +141,16 @@ def test_confirmed_and_failed_is_for_a_human(ledger, at_once, first, second):
     send(ledger, BODY)
     events = [event(BODY, first, number=1), event(BODY, second, number=2)]
     if at_once:
-        told = settle_by_events(ledger, events)
+        result = resolve_by_events(ledger, events)
     else:
-        settle_by_events(ledger, events[:1])
+        resolve_by_events(ledger, events[:1])
         ledger.retry()
-        told = settle_by_events(ledger, events[1:])
-    assert set(told.conflict) == ids(BODY)
+        result = resolve_by_events(ledger, events[1:])
+    assert set(result.conflict) == ids(BODY)
     assert set(states(ledger).values()) == {"conflict"}
-    settle_by_hand(ledger, accepted=ids(BODY))
-    told = settle_by_events(ledger, [*events, event(BODY, "confirmed", number=3)])
-    assert told.conflict == [] and set(states(ledger).values()) == {"accepted"}, "the human has spoken"
+    resolve_by_hand(ledger, accepted=ids(BODY))
+    result = resolve_by_events(ledger, [*events, event(BODY, "confirmed", number=3)])
+    assert result.conflict == [] and set(states(ledger).values()) == {"accepted"}, "the human has spoken"
 
 
 @pytest.mark.parametrize("first, second", [("submitted", "failed"), ("failed", "submitted")])
@@ -159,14 +159,14 @@ def test_submitted_and_failed_is_failed_in_any_order(ledger, at_once, first, sec
     send(ledger, BODY)
     events = [event(BODY, first, number=1), event(BODY, second, number=2)]
     for some in [events] if at_once else [events[:1], events[1:]]:
-        settle_by_events(ledger, some)
+        resolve_by_events(ledger, some)
     assert set(states(ledger).values()) == {"rejected"}
 
 
 def test_a_whole_call_is_found_among_its_likes(ledger):
     send(ledger, OTHER)
     send(ledger, BODY)
-    assert set(settle_by_events(ledger, [event(BODY)]).accepted) == ids(BODY)
+    assert set(resolve_by_events(ledger, [event(BODY)]).accepted) == ids(BODY)
 
 
 def test_a_whole_call_is_found_before_a_part_of_another(ledger):
@@ -176,20 +176,20 @@ def test_a_whole_call_is_found_before_a_part_of_another(ledger):
         [make_line(4, dimension=one.dimension, units=one.units, price=one.price) for one in BODY] + [make_line(4)],
     )
     send(ledger, BODY)
-    assert set(settle_by_events(ledger, [event(BODY)]).accepted) == ids(BODY)
+    assert set(resolve_by_events(ledger, [event(BODY)]).accepted) == ids(BODY)
 
 
 def test_an_event_for_each_usage_settles_them_one_by_one(ledger):
     send(ledger, BODY)
-    assert settle_by_events(ledger, [event(BODY[1:], number=1)]).accepted == [BODY[1].id]
-    assert settle_by_events(ledger, [event(BODY[:1], number=2)]).accepted == [BODY[0].id]
+    assert resolve_by_events(ledger, [event(BODY[1:], number=1)]).accepted == [BODY[1].id]
+    assert resolve_by_events(ledger, [event(BODY[:1], number=2)]).accepted == [BODY[0].id]
 
 
 def test_what_could_be_either_stays_unknown(ledger):
     send(ledger, BODY)
     send(ledger, OTHER)
-    told = settle_by_events(ledger, [event(BODY[:1])])
-    assert told.accepted == [] and "2 different calls" in told.left[0].reason
+    result = resolve_by_events(ledger, [event(BODY[:1])])
+    assert result.accepted == [] and "2 different calls" in result.unused[0].reason
     assert set(states(ledger).values()) == {"unknown"}
 
 
@@ -209,8 +209,8 @@ def test_what_could_be_either_stays_unknown(ledger):
 )
 def test_what_differs_in_anything_is_another_call(ledger, changes):
     send(ledger, BODY)
-    told = settle_by_events(ledger, [event(BODY, **changes)])
-    assert told.accepted == [] and len(told.left) == 1
+    result = resolve_by_events(ledger, [event(BODY, **changes)])
+    assert result.accepted == [] and len(result.unused) == 1
     assert set(states(ledger).values()) == {"unknown"}
 
 
@@ -229,7 +229,7 @@ def test_what_differs_in_anything_is_another_call(ledger, changes):
 )
 def test_events_are_read_in_every_likely_form(ledger, shape):
     send(ledger, BODY)
-    assert set(settle_by_events(ledger, [shape(event(BODY))]).accepted) == ids(BODY)
+    assert set(resolve_by_events(ledger, [shape(event(BODY))]).accepted) == ids(BODY)
 
 
 def nested(data):
@@ -254,9 +254,9 @@ def nested(data):
     ],
 )
 def test_events_that_cannot_be_read_are_told(ledger, changes, says):
-    told = settle_by_events(ledger, [{"event": "other"}, event(BODY, **changes)])
-    (left,) = told.left
-    assert left.position == 2 and says in left.reason
+    result = resolve_by_events(ledger, [{"event": "other"}, event(BODY, **changes)])
+    (event_,) = result.unused
+    assert event_.position == 2 and says in event_.reason
     (none, found) = parse([{"event": "metering.other"}, {"event": "metering.failed", "data": 3}])
     assert none is None and isinstance(found, Unreadable)
 
@@ -265,8 +265,8 @@ def test_submitted_without_an_id_proves_nothing(ledger):
     """Or it and a later `confirmed` would be taken for two calls."""
     send(ledger, BODY)
     send(ledger, SAME)
-    told = settle_by_events(ledger, [event(BODY, "submitted", call=None), event(BODY, call=None, number=2)])
-    assert len(told.left) == 1 and set(told.accepted) == ids(BODY)
+    result = resolve_by_events(ledger, [event(BODY, "submitted", call=None), event(BODY, call=None, number=2)])
+    assert len(result.unused) == 1 and set(result.accepted) == ids(BODY)
 
 
 def test_a_call_that_is_under_way_keeps_events_about_its_likes_waiting(ledger, open_ledger):
@@ -275,10 +275,10 @@ def test_a_call_that_is_under_way_keeps_events_about_its_likes_waiting(ledger, o
     with open_ledger().run() as run:
         run.plan(SAME)
         attempt = run.claim("body", SAME)
-        (left,) = settle_by_events(ledger, [event(BODY)]).left
-        assert "under way" in left.reason
+        (event_,) = resolve_by_events(ledger, [event(BODY)]).unused
+        assert "under way" in event_.reason
         run.settle(attempt, "accepted", status_code=202, reference="meter_1")
-    assert settle_by_events(ledger, [event(BODY)]).accepted == []
+    assert resolve_by_events(ledger, [event(BODY)]).accepted == []
     assert {states(ledger)[line.id] for line in BODY} == {"unknown"}
 
 
@@ -287,17 +287,17 @@ def test_a_failure_waits_while_its_line_goes_out_again(ledger, open_ledger):
     ledger.retry()
     with open_ledger().run() as run:
         attempt = run.claim("again", BODY)
-        (left,) = settle_by_events(ledger, [event(BODY, "failed")]).left
-        assert "just now" in left.reason
+        (event_,) = resolve_by_events(ledger, [event(BODY, "failed")]).unused
+        assert "just now" in event_.reason
         run.settle(attempt, "accepted", reference="meter_2")
-    assert settle_by_events(ledger, [event(BODY, "failed")]).left == []
+    assert resolve_by_events(ledger, [event(BODY, "failed")]).unused == []
     assert set(states(ledger).values()) == {"accepted"}
 
 
 def test_what_the_api_refused_and_is_said_to_have_taken_is_told(ledger):
     send(ledger, BODY, "rejected", status_code=400, reference="meter_1")
-    told = settle_by_events(ledger, [event(BODY)])
-    assert told.accepted == [] and "holds as rejected" in told.left[0].reason
+    result = resolve_by_events(ledger, [event(BODY)])
+    assert result.accepted == [] and "the line is rejected" in result.unused[0].reason
 
 
 @pytest.mark.slow
@@ -312,7 +312,7 @@ def test_the_order_of_events_does_not_matter(ledger):
         events += [event(lines, kind, f"meter_{number}", f"{number}-{kind}") for kind in kinds[: 1 + (number % 4 > 0)]]
     random.Random(3).shuffle(events)
     for start in range(0, len(events), 5):
-        settle_by_events(ledger, events[start : start + 5])
+        resolve_by_events(ledger, events[start : start + 5])
     for number, lines in enumerate(bodies):
         expected = "rejected" if number % 3 == 0 and number % 4 else "accepted"
         assert states(ledger)[lines[0].id] == expected
@@ -321,16 +321,16 @@ def test_the_order_of_events_does_not_matter(ledger):
 def test_what_a_hand_has_accepted_takes_its_event(ledger):
     send(ledger, BODY)
     send(ledger, SAME)
-    settle_by_hand(ledger, accepted=ids(BODY))
-    assert settle_by_events(ledger, [event(BODY)]).accepted == []
+    resolve_by_hand(ledger, accepted=ids(BODY))
+    assert resolve_by_events(ledger, [event(BODY)]).accepted == []
     assert {states(ledger)[line.id] for line in SAME} == {"unknown"}
 
 
 def test_what_a_hand_calls_not_sent_takes_no_event(ledger):
     send(ledger, BODY)
-    settle_by_hand(ledger, not_sent=ids(BODY))
-    told = settle_by_events(ledger, [event(BODY)])
-    assert len(told.left) == 1 and set(states(ledger).values()) == {"planned"}
+    resolve_by_hand(ledger, not_sent=ids(BODY))
+    result = resolve_by_events(ledger, [event(BODY)])
+    assert len(result.unused) == 1 and set(states(ledger).values()) == {"planned"}
 
 
 def test_events_come_from_a_file(tmp_path):
@@ -359,4 +359,4 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path, content, says):
 
 def test_a_ledger_that_was_never_made_has_nothing_to_settle(open_ledger):
     with pytest.raises(ConfigurationError, match="no ledger"):
-        settle_by_events(open_ledger(create=False), [event(BODY)])
+        resolve_by_events(open_ledger(create=False), [event(BODY)])

@@ -1,0 +1,126 @@
+"""SQLAlchemy engines of the ledger: a SQLite file or a Postgres database, set up so that a commit is durable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from ...core.errors import ConfigurationError
+from ...core.redaction import register_secret
+
+KEY = "sources.automatum.ledger_url"
+BUSY_SECONDS = 60
+"""Seconds to wait for the write of another process. Each write takes milliseconds."""
+_DRIVERS = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "postgresql": "postgresql+psycopg2",
+    "postgresql+psycopg2": "postgresql+psycopg2",
+    "postgres": "postgresql+psycopg2",
+}
+
+
+def parse_url(text: str) -> URL:
+    """Parse the URL of a ledger and register its passwords for redaction.
+
+    Raises:
+        ConfigurationError: It is not a URL, or is for a database that is not supported.
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        # The text is not repeated: it may contain a password.
+        raise ConfigurationError(
+            KEY,
+            "is not a database URL.",
+            "Write sqlite:////path/to/ledger.sqlite or postgresql://user@host/name.",
+        ) from None
+    for secret in (url.password, *(url.query.get(name) for name in ("password", "sslpassword"))):
+        register_secret(secret if isinstance(secret, str) else None)
+    if url.drivername not in _DRIVERS:
+        raise ConfigurationError(
+            KEY,
+            f"{url.drivername!r} is not supported for the ledger.",
+            "Use a sqlite:/// or a postgresql:// URL.",
+        )
+    return url.set(drivername=_DRIVERS[url.drivername])
+
+
+def sqlite_path(url: URL) -> Path | None:
+    """File of a SQLite URL; None for Postgres.
+
+    Raises:
+        ConfigurationError: The database is in memory, or the URL has options.
+    """
+    if url.drivername != "sqlite":
+        return None
+    name = url.database
+    if not name or name == ":memory:" or name.startswith("file:") or url.query:
+        raise ConfigurationError(
+            KEY, "a SQLite ledger must be a file, without URL options.", "Write sqlite:////path/to/ledger.sqlite."
+        )
+    return Path(name).expanduser().absolute()
+
+
+def postgres_name(url: URL) -> str:
+    """Host, port and database; without the user and the options, which may be confidential."""
+    return f"{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
+
+
+def sqlite_engine(path: Path) -> Engine:
+    """Engine of a SQLite file that exists."""
+    # `mode=rw`: a file that was removed must not come back as an empty ledger.
+    quoted = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    engine = create_engine(
+        f"sqlite:///file:{quoted}?mode=rw&uri=true",
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(raw: Any, record: object) -> None:
+        raw.isolation_level = None  # the driver would begin transactions by rules of its own
+        raw.execute("PRAGMA journal_mode = WAL")
+        # Each commit waits for the disk, because a lost commit can bill a line twice.
+        raw.execute("PRAGMA synchronous = FULL")
+        raw.execute("PRAGMA fullfsync = ON")  # macOS
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("automatum_writes")
+        # A transaction that reads first and writes later could fail at the write.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def postgres_engine(url: URL) -> Engine:
+    """Engine of a Postgres database.
+
+    Raises:
+        ConfigurationError: The driver is not installed.
+    """
+    try:
+        engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 30})
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            KEY, "the driver for Postgres is not installed.", "pip install 'dlt-source-automatum[postgres]'"
+        ) from None
+
+    @event.listens_for(engine, "connect")
+    def prepare(raw: Any, record: object) -> None:
+        with raw.cursor() as cursor:
+            cursor.execute("SHOW synchronous_commit")
+            # A server that answers before its disk has written could lose what was sent.
+            if cursor.fetchone()[0] == "off":
+                cursor.execute("SET synchronous_commit = on")
+            cursor.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
+            for name in ("tcp_keepalives_idle", "tcp_keepalives_interval"):
+                # The server notices within minutes, not hours, that a client's machine is gone.
+                cursor.execute(f"SET {name} = 30")
+        raw.commit()
+
+    return engine

@@ -1,0 +1,167 @@
+"""The summary of a push: what was sent, or would be, and the exit code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+from ..core.clock import instant
+from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, EXIT_MORE_TO_DO, AutomatumError, MoreToDo
+from ..core.result_line import result_line
+from .classify import Classification, difference, total
+from .model import Line, format_decimal
+from .payloads import bodies
+from .send import SendResult
+
+Verdict = Literal["dry_run", "complete", "incomplete", "more_to_do"]
+
+
+@dataclass
+class PushSummary:
+    """What a push has done, or would do.
+
+    Attributes:
+        verdict: `dry_run`; or `complete`, `incomplete` (a line is not billed, or its state is unknown), `more_to_do`.
+        classification: Lines by what the push decided about them.
+        ledger: Location of the ledger.
+        send_result: Results of the calls; None in a dry run.
+        left_over: Lines that an earlier push planned and did not send, and that are not in this usage.
+        too_late: Such lines that are past their deadline.
+        requests: Number of API requests, retries included.
+        token_requests: Number of requests for a token.
+        errors: Errors that ended the push early.
+    """
+
+    verdict: Verdict
+    classification: Classification
+    ledger: str
+    send_result: SendResult | None = None
+    left_over: list[Line] = field(default_factory=list)
+    too_late: list[Line] = field(default_factory=list)
+    requests: int = 0
+    token_requests: int = 0
+    errors: list[AutomatumError] = field(default_factory=list)
+
+    @property
+    def charged(self) -> Decimal:
+        """Money of the accepted lines; in a dry run, of the lines that would be sent."""
+        if self.send_result:
+            return self.send_result.charged
+        return total([*self.classification.to_send, *self.left_over])
+
+    @property
+    def lines(self) -> dict[str, int]:
+        """Number of lines by outcome; for `invalid`, number of rows."""
+        found, sent = self.classification, self.send_result or SendResult()
+        to_send = len(found.to_send) + len(self.left_over)
+        return {
+            "new": to_send - sent.done,
+            "accepted": len(sent.accepted),
+            "rejected": len(sent.rejected) + len(found.rejected),
+            "expired": len(found.expired) + len(self.too_late),
+            "conflict": len(sent.conflict) + len(found.changed) + len(found.conflict),
+            "unknown": len(sent.unknown) + len(found.unknown),
+            "invalid": found.invalid,
+        }
+
+    @property
+    def line_ids(self) -> list[str]:
+        """Ids of all lines of this push."""
+        found = self.classification
+        matches = (*found.same, *found.changed, *found.unknown, *found.rejected, *found.conflict, *found.sending)
+        lines = [*found.to_send, *self.left_over, *found.expired, *found.zero, *(match.line for match in matches)]
+        return list(dict.fromkeys(line.id for line in lines))
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all lines are settled; 65 if a line needs a person's decision; otherwise that of the error."""
+        for error in self.errors:
+            if not isinstance(error, MoreToDo):
+                return error.exit_code
+        if self.verdict == "more_to_do":
+            return EXIT_MORE_TO_DO
+        return EXIT_INCOMPLETE if self._unsettled else EXIT_COMPLETE
+
+    @property
+    def _unsettled(self) -> bool:
+        counted = self.lines
+        return any(counted[name] for name in ("rejected", "expired", "conflict", "unknown", "invalid"))
+
+    @property
+    def named_errors(self) -> list[tuple[str, AutomatumError]]:
+        """The errors with an empty organization name, because a push is for one organization."""
+        return [("", error) for error in self.errors]
+
+    @property
+    def changed(self) -> bool:
+        """Whether this push settled a line; in a dry run, whether `--confirm` would send one."""
+        if self.send_result is None:
+            return self.lines["new"] > 0
+        sent = self.send_result
+        return any((sent.accepted, sent.rejected, sent.conflict, sent.unknown))
+
+    def line(self, brief: bool = False) -> str:
+        """The summary in one line, such as `automatum push: complete; accepted 12; 2 requests`.
+
+        Args:
+            brief: Leave out the server's messages, which may contain customers' data.
+        """
+        unsent = "would send" if self.send_result is None else "not sent"
+        lines = {unsent if name == "new" else name: number for name, number in self.lines.items()}
+        return result_line(
+            "push",
+            self.verdict,
+            self.exit_code,
+            changes=[f"{name} {number}" for name, number in lines.items() if number],
+            cost=f"{self.requests} requests",
+            reasons=["see automatum push status"] if self._unsettled else [],
+            errors=self.named_errors,
+            resume_at=self.resume_at,
+            brief=brief,
+        )
+
+    @property
+    def resume_at(self) -> float | None:
+        """Epoch seconds at which the rest can be sent; None if any time will do, or nothing is left."""
+        return next((error.resume_at for error in self.errors if isinstance(error, MoreToDo) and error.resume_at), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as one JSON object; `charged` is a number with exactly its digits."""
+        found, sent = self.classification, self.send_result
+        return {
+            "verdict": self.verdict,
+            "requests": self.requests,
+            "token_requests": self.token_requests,
+            "charged": self.charged,
+            "lines": self.lines,
+            "refused": [refusal.as_json() for refusal in sorted(found.refused, key=lambda refusal: refusal.row)],
+            "conflicts": [difference(match) for match in (*found.changed, *found.conflict)],
+            "already_accepted": len(found.same),
+            "late": len(found.late),
+            "zero": len(found.zero),
+            "open_rows": found.open_rows,
+            "sent_by_another": len(found.sending) + (len(sent.claimed_elsewhere) if sent else 0),
+            "bodies": sent.bodies if sent else len(bodies([*found.to_send, *self.left_over])),
+            "warnings": self.warnings,
+            "ledger": self.ledger,
+            "resume_at": None if self.resume_at is None else instant(self.resume_at),
+            "errors": [error.as_json() for error in self.errors],
+        }
+
+    @property
+    def warnings(self) -> list[str]:
+        """Notes about lines that are sent all the same, or were planned by earlier pushes."""
+        found, notes = self.classification, []
+        if found.late:
+            notes.append(f"{len(found.late)} lines are late: the marketplaces want usage within the hour")
+        notes += [
+            f"the rules of the marketplace {vendor!r} are not known; the strictest known rules were applied"
+            for vendor in sorted(found.unknown_vendors)
+        ]
+        if self.left_over:
+            notes.append(f"{len(self.left_over)} lines that an earlier push planned are not in this usage")
+        if self.too_late:
+            money = format_decimal(total(self.too_late))
+            notes.append(f"{len(self.too_late)} lines that an earlier push planned, {money} in all, are too late now")
+        return notes
