@@ -1,4 +1,4 @@
-"""The ledger as tables of the warehouse, loaded by an ordinary dlt run."""
+"""Loads the ledger to the destination as tables, by an ordinary dlt run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BATCH = 5_000
 _MONEY = pa.decimal128(38, 12)
 _CHARGED = pa.decimal128(38, 18)
-"""The rules admit 6 decimals of units times 12 of a price, and 20 digits before the point."""
+"""The rules allow 6 decimals of units times 12 of a price, and 20 digits before the decimal point."""
 _TYPES = {
     "starts_at": TIMESTAMP, "first_seen_at": TIMESTAMP, "planned_at": TIMESTAMP, "sending_at": TIMESTAMP,
     "settled_at": TIMESTAMP, "started_at": TIMESTAMP, "ended_at": TIMESTAMP, "day": pa.date32(), "attempts": pa.int64(),
@@ -46,12 +46,12 @@ def metering_ledger(
     """The ledger's lines and attempts, as `metering_lines` and `metering_attempts`.
 
     Args:
-        ledger: An open ledger; it is read while the source is.
-        organization_id: Whose it is, where the dataset holds several organizations: a part of the key then.
+        ledger: An open ledger; it is read while the source is read.
+        organization_id: Organization of the ledger, a part of the key, if the dataset contains several organizations.
         table_format: `delta` or `iceberg`; see `sources.automatum.table_format`.
 
     Returns:
-        A dlt source whose resources are merged by key, so that each run brings the destination up to date.
+        A dlt source whose resources are merged by key, so that each run updates the destination.
     """
 
     def lines() -> Iterator[pa.Table]:
@@ -77,7 +77,7 @@ def metering_ledger(
 
 
 def owner_of(organization_id: str | None) -> dict[str, str]:
-    """The column that tells whose a row is, and its value; nothing where there is but one organization."""
+    """The organization column and its value; empty if the dataset contains one organization."""
     return {} if organization_id is None else {ORGANIZATION: organization_id}
 
 
@@ -88,15 +88,15 @@ def export_ledger(
 
     Args:
         ledger: An open ledger.
-        pipeline: Whose destination and dataset.
-        organization_id: Whose ledger it is, where the dataset holds several organizations.
+        pipeline: Pipeline of the destination and dataset.
+        organization_id: Organization of the ledger, if the dataset contains several organizations.
         table_format: `delta` or `iceberg`; see `sources.automatum.table_format`.
 
     Returns:
-        Table to number of rows that were brought up to date.
+        Table to number of loaded rows.
 
     Raises:
-        DestinationError: The destination refuses or cannot be reached.
+        DestinationError: The destination refuses the rows, or cannot be reached.
     """
     try:
         pipeline.run(metering_ledger(ledger, organization_id, table_format))
@@ -111,13 +111,13 @@ def entries_table(rows: Sequence[dict[str, Any]], key: Sequence[str]) -> pa.Tabl
     """Rows of the ledger as Arrow.
 
     Args:
-        rows: At least one, from `Entry.as_row` or `AttemptEntry.as_row`.
-        key: What identifies them.
+        rows: At least one row, from `Entry.as_row` or `AttemptEntry.as_row`.
+        key: Names of the key columns.
 
     Raises:
         DestinationError: A number has more digits than its column.
     """
-    # dlt knows keys as not nullable, and says so where Arrow does not.
+    # dlt declares keys as not nullable, so Arrow must do the same.
     never_null = (ORGANIZATION, *key)
     fields = [pa.field(name, _TYPES.get(name, pa.string()), nullable=name not in never_null) for name in rows[0]]
     return pa.table([_column(field, [row[field.name] for row in rows]) for field in fields], schema=pa.schema(fields))
@@ -130,11 +130,11 @@ def _tables(rows: Iterator[dict[str, Any]], owner: Mapping[str, str], key: Seque
 
 def _column(field: pa.Field, values: list[Any]) -> pa.Array:
     if pa.types.is_decimal(field.type):
-        values = [None if value is None else _fitting(value, field.type) for value in values]
+        values = [None if value is None else _check_digits(value, field.type) for value in values]
     return pa.array(values, type=field.type)
 
 
-def _fitting(value: Decimal, kind: pa.Decimal128Type) -> Decimal:
+def _check_digits(value: Decimal, kind: pa.Decimal128Type) -> Decimal:
     whole, decimals = kind.precision - kind.scale, kind.scale
     if abs(value) >= Decimal(10) ** whole or len(format_decimal(value).partition(".")[2]) > decimals:
         raise DestinationError(f"{format_decimal(value)} does not fit into decimal({kind.precision}, {decimals}).")
@@ -142,7 +142,7 @@ def _fitting(value: Decimal, kind: pa.Decimal128Type) -> Decimal:
 
 
 def export(session: ApiSession, pipeline: SupportsPipeline) -> dict[str, int]:
-    """Load the ledger of what was pushed, if there is one; returns table to number of rows."""
+    """Load the ledger of a session's settings, if it exists; returns table to number of rows."""
     with Ledger.open(default_ledger_url(session.settings), session.clock, create=False) as ledger:
         settings = session.settings
         return export_ledger(ledger, pipeline, settings.owner, settings.table_format) if ledger.exists else {}

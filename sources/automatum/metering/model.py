@@ -1,4 +1,4 @@
-"""The words that all parts of metering share, and exact arithmetic with money."""
+"""The types that all parts of metering share, and exact arithmetic with money."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Literal
 Grain = Literal["hour", "day"]
 
 NAMESPACE = uuid.UUID("a439eeb9-fc0f-4765-8284-456ffd47814a")
-"""Of the ids of lines. Never change it: an id that is no longer found in the ledger is a line billed twice."""
+"""Namespace of the ids of lines. Never change it: with new ids, lines in the ledger would be billed again."""
 
 LENGTHS: dict[Grain, timedelta] = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 
 
 def exact() -> Context:
-    """A decimal context that raises `decimal.Inexact` where Python's own would round in silence at 28 digits.
+    """A decimal context that raises `decimal.Inexact` where Python's default context rounds silently at 28 digits.
 
-    It is a new one each time, since a context belongs to one thread.
+    Each call returns a new context, because a context belongs to one thread.
     """
     return Context(prec=200, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
 
 
 def format_decimal(number: Decimal) -> str:
-    """A finite number as it is written by hand: exact, no exponent, no zeros at the end (`15.00` is `15`)."""
+    """A finite number as text: exact, without an exponent, without zeros at the end (`15.00` is `15`)."""
     digits = format(number, "f")
     if "." in digits:
         digits = digits.rstrip("0").rstrip(".")
@@ -34,7 +34,7 @@ def format_decimal(number: Decimal) -> str:
 
 
 def bucket_start(moment: datetime, grain: Grain) -> datetime:
-    """Start of the UTC hour or day that an aware moment lies in."""
+    """Start of the UTC hour or day of an aware moment."""
     utc = moment.astimezone(timezone.utc)
     hour = utc.hour if grain == "hour" else 0
     return utc.replace(hour=hour, minute=0, second=0, microsecond=0)
@@ -42,7 +42,7 @@ def bucket_start(moment: datetime, grain: Grain) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """One valid row of the source.
+    """A valid row of the source.
 
     Attributes:
         row: Position in the source, from 1.
@@ -50,13 +50,13 @@ class UsageRow:
         listing_id: Automatum's id of the listing.
         customer_id: Automatum's id of the customer.
         dimension: Key of the dimension in the listing.
-        units: How much was used, not negative.
-        price: Of one unit, not negative.
-        used_at: Moment of use in UTC; None if the source has a date only.
+        units: Quantity, not negative.
+        price: Price of one unit, not negative.
+        used_at: Moment of use in UTC; None if the source has only a date.
         day: UTC date of use.
         title: Display name of the dimension.
         description: Text.
-        per: What one unit is, such as `request`.
+        per: Name of the unit, such as `request`.
     """
 
     row: int
@@ -92,21 +92,21 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one customer used of one dimension in one hour or on one day: the unit that is billed.
+    """Usage of one dimension by one customer in one hour or on one day. The unit of billing.
 
     Attributes:
         vendor: Marketplace, in lower case.
         listing_id: Automatum's id of the listing.
         customer_id: Automatum's id of the customer.
         dimension: Key of the dimension in the listing.
-        grain: Whether it stands for an hour or for a day.
+        grain: Hour or day.
         starts_at: Start of that hour or day, in UTC.
-        units: Sum over the rows.
-        price: Of one unit.
+        units: Sum of the rows.
+        price: Price of one unit.
         title: Display name of the dimension.
         description: Text.
-        per: What one unit is, such as `request`.
-        rows: Positions of the rows that it sums, in order.
+        per: Name of the unit, such as `request`.
+        rows: Positions of its rows, in order.
     """
 
     vendor: str
@@ -124,13 +124,13 @@ class Line:
 
     @property
     def id(self) -> str:
-        """The same at every run that meets the same customer, listing, dimension and hour or day."""
+        """Id that depends only on vendor, listing, customer, dimension, grain and start."""
         parts = (self.vendor, self.listing_id, self.customer_id, self.dimension, self.grain, self.starts_at.isoformat())
         return str(uuid.uuid5(NAMESPACE, "\x1f".join(parts)))
 
     @property
     def ends_at(self) -> datetime:
-        """First moment that it does not stand for."""
+        """End of the hour or day, exclusive."""
         return self.starts_at + LENGTHS[self.grain]
 
     @property
@@ -145,5 +145,5 @@ class Line:
 
     @property
     def payload_hash(self) -> str:
-        """SHA-256 over what is billed; 17, 17.0 and 17.00 units are the same."""
+        """SHA-256 of units and price; 17, 17.0 and 17.00 units have the same hash."""
         return hashlib.sha256(f"{format_decimal(self.units)}\x1f{format_decimal(self.price)}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Lines to the bodies that `POST /api/v1/metering` takes, as documented in `guide/api-integration`."""
+"""Builds the bodies of `POST /api/v1/metering` from lines, as documented in `guide/api-integration`."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Body:
     """One request: one customer of one listing, one hour or day, a usage for each dimension.
 
     Attributes:
-        lines: The lines that it bills, in the order of its `usages`; at least one, all of the same vendor, listing,
-            customer, grain and start.
+        lines: Its lines, in the order of `usages`; at least one, all of the same vendor, listing, customer, grain and
+            start.
     """
 
     lines: tuple[Line, ...]
 
     @property
     def id(self) -> str:
-        """The same for the same lines."""
+        """Id of the body; the same for the same lines."""
         return str(uuid.uuid5(NAMESPACE, "\x1e".join(line.id for line in self.lines)))
 
     @property
@@ -46,7 +46,7 @@ class Body:
         return total
 
     def payload(self) -> bytes:
-        """The JSON that is sent: `charged` and `units` are numbers with exactly their digits, `price` is text."""
+        """The JSON to send: `charged` and `units` are numbers with exactly their digits, `price` is text."""
         first = self.lines[0]
         body: _Json = {
             "vendor": first.vendor,
@@ -61,14 +61,14 @@ class Body:
         return _dumps(body).encode()
 
     def usages_at_fault(self, errors: Sequence[tuple[str, str]]) -> dict[int, str] | None:
-        """Which lines a 400 is about.
+        """The lines that a refusal names.
 
         Args:
             errors: Pairs of field, such as `details.usages[3].apiKey`, and message.
 
         Returns:
-            Position in `lines` to what is wrong there. None if the body as a whole is refused: a field points at no
-            usage, or there is none. A wrong `charged` counts for nothing beside a wrong usage, from which it follows.
+            Position in `lines` to the error message. None if the body as a whole is refused: a field names no usage, or
+            there are no fields. An error about `charged` is ignored beside one about a usage, which causes it.
         """
         found: dict[int, list[str]] = defaultdict(list)
         beside: list[str] = []
@@ -89,8 +89,7 @@ def bodies(lines: Iterable[Line], now: datetime | None = None) -> list[Body]:
 
     Args:
         lines: Lines to send.
-        now: The current time, aware. With it, lines that are past their deadline come last: they cannot be more late
-            than they are, and must not make others late.
+        now: The current time, aware. If given, lines past their deadline come last, so that they do not delay others.
 
     Returns:
         Bodies, the earliest deadline first, then by start, vendor, listing and customer; in each, the usages are in the
@@ -103,7 +102,7 @@ def bodies(lines: Iterable[Line], now: datetime | None = None) -> list[Body]:
 
 
 def price_text(price: Decimal) -> str:
-    """A price as it was written, without the zeros that a wide decimal column adds: `0.010000000` is `0.01`."""
+    """A price without the zeros that a wide decimal column adds: `0.010000000` is `0.01`."""
     whole, _, decimals = format(price, "f").partition(".")
     kept = decimals[:_CENTS] + decimals[_CENTS:].rstrip("0")
     return f"{whole}.{kept}" if kept else whole
@@ -135,7 +134,7 @@ def _usage(line: Line) -> _Json:
 
 
 def _dumps(value: _Json) -> str:
-    """JSON in which a decimal is a number with its own digits; no library at hand writes those."""
+    """JSON with exact decimal numbers, which the json module cannot write."""
     if isinstance(value, Decimal):
         return format_decimal(value)
     if isinstance(value, dict):

@@ -1,8 +1,8 @@
-"""What the marketplaces demand, as data: each rule with where it was read and when.
+"""The marketplaces' rules for usage as data, each with its source and date.
 
-Automatum passes usage on to the marketplaces and names few rules of its own, so the marketplaces' count. Where sources
-disagree, the strictest is the guard: what is held back can still be sent with `--late-ok`, what a marketplace throws
-away is lost. A test fails when a rule was read more than 180 days ago.
+Automatum passes usage on to the marketplaces and documents few rules of its own, so the marketplaces' rules apply.
+Where sources disagree, the strictest applies: a line that is not sent can still be sent with `--late-ok`, but a line
+that a marketplace discards is lost. A test fails when a rule was read more than 180 days ago.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Lateness = Literal["in time", "late", "too late"]
 Zero = Literal["send", "skip"]
 
 ANY = "*"
-"""Stands for marketplaces that have no rules here: the strictest of those known."""
+"""Vendor of the rules for all other marketplaces: the strictest known."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Rule:
     """One rule.
 
     Attributes:
-        vendor: Marketplace; `*` for those that are not known.
-        name: Which of the fields of `VendorRules` it sets.
-        value: Its value.
-        source: Page on which it was read.
-        read_on: When.
-        note: What else to know about it.
+        vendor: Marketplace; `*` for all others.
+        name: Field of `VendorRules` that it sets.
+        value: Value of the field.
+        source: Page of the rule.
+        read_on: Date on which the page was read.
+        note: Remarks.
     """
 
     vendor: str
@@ -49,17 +49,17 @@ class VendorRules:
 
     Attributes:
         vendor: Marketplace.
-        late_warn: Age of usage from which on it counts as late.
-        late_refuse: Age from which on it is not sent: the strictest limit known.
-        late_documented: Age from which on the marketplace itself says now that it takes no usage.
-        batch_size: Most usages in one body.
+        late_warn: Age at which usage counts as late.
+        late_refuse: Age at which usage is not sent any more: the strictest known limit.
+        late_documented: Age at which the marketplace's latest documents refuse usage.
+        batch_size: Largest number of usages in one body.
         zero: Whether a bucket without usage is sent.
         units_most: Largest quantity.
         units_whole: Digits before the decimal point of a quantity.
         units_decimals: Digits after it.
         price_whole: Digits before the decimal point of a price.
         price_decimals: Digits after it.
-        future_tolerance: How far ahead of our clock usage may lie.
+        future_tolerance: How far ahead of our clock usage may be.
         key_length: Characters of a dimension's key.
         month_end_cut: Time after the end of a month (UTC) at which that month is closed; None: never.
     """
@@ -79,17 +79,17 @@ class VendorRules:
     key_length: int
     month_end_cut: timedelta | None = None
 
-    def misfit_of_units(self, units: Decimal) -> str | None:
-        """Why the marketplace cannot take a quantity; None if it can."""
+    def units_problem(self, units: Decimal) -> str | None:
+        """Why the marketplace does not take a quantity; None if it does."""
         if units > self.units_most:
             return f"{format_decimal(units)} is more than the {format_decimal(self.units_most)} that {self._name} takes"
-        return self._misfit(units, self.units_whole, self.units_decimals)
+        return self._digits_problem(units, self.units_whole, self.units_decimals)
 
-    def misfit_of_price(self, price: Decimal) -> str | None:
+    def price_problem(self, price: Decimal) -> str | None:
         """Why a price cannot be sent; None if it can."""
-        return self._misfit(price, self.price_whole, self.price_decimals)
+        return self._digits_problem(price, self.price_whole, self.price_decimals)
 
-    def _misfit(self, number: Decimal, whole: int, decimals: int) -> str | None:
+    def _digits_problem(self, number: Decimal, whole: int, decimals: int) -> str | None:
         before, _, after = format_decimal(number).partition(".")
         if len(before.lstrip("-0")) > whole:
             return f"{format_decimal(number)} has more than {whole} digits before the decimal point"
@@ -159,12 +159,12 @@ RULES: tuple[Rule, ...] = (
 
 @cache
 def known_vendors() -> frozenset[str]:
-    """Marketplaces whose rules are known; usage on others passes with a warning, by the strictest rules."""
+    """Marketplaces whose rules are known. Usage of others is sent by the strictest rules, with a warning."""
     return frozenset(rule.vendor for rule in RULES) - {ANY}
 
 
 def rules_of(vendor: str) -> VendorRules:
-    """The rules of a marketplace, the strictest known if it has none here.
+    """The rules of a marketplace; the strictest known rules if it has none here.
 
     Args:
         vendor: Marketplace, in lower case.
@@ -179,18 +179,18 @@ def _typed(vendor: str) -> VendorRules:
 
 
 def deadline(line: Line) -> datetime:
-    """Moment from which on a line is not sent: it is too late then.
+    """Moment at which a line becomes too late to be sent.
 
-    The age of an hour counts from its start, when its first use may have been. A day can only be summed when it is
-    over, and Automatum's body tells the marketplace no hour of it: its age counts from its end.
+    The age of an hour counts from its start, because its first use may have been then. The age of a day counts from its
+    end, because a day can only be summed when it is over, and Automatum's body contains no hour.
     """
     return _earliest(line, rules_of(line.vendor).late_refuse)
 
 
 def documented_deadline(line: Line) -> datetime:
-    """Moment from which on the marketplace's own latest documents say that it takes the line no more.
+    """Moment at which a line becomes too late by the marketplace's latest documents.
 
-    Between `deadline` and this moment, sending with `--late-ok` may help; after it, hardly.
+    Between `deadline` and this moment `--late-ok` may help; later it hardly does.
     """
     return _earliest(line, rules_of(line.vendor).late_documented)
 
@@ -203,8 +203,8 @@ def lateness(line: Line, now: datetime) -> Lateness:
         now: The current time, aware.
 
     Returns:
-        `late` once the time of `late_warn` has passed since the end of its hour or day: no one could have sent it
-        earlier than that end. `too late` from its `deadline` on.
+        `late` if more than `late_warn` has passed since the end of its hour or day, which is the earliest time to send
+        it. `too late` from its `deadline` on.
     """
     if now >= deadline(line):
         return "too late"

@@ -601,7 +601,7 @@ def test_usage_from_a_parquet_file_with_other_names(small, desk, teller):
         (["--usage", "none.csv"], "there is no file none.csv"),
         (["--usage", "used"], "none is given"),
         (["--usage", "usage.csv", "--map", "units"], "is not ours=theirs"),
-        (["--usage", "usage.csv", "--map", "amount=units"], "amount is no column of ours"),
+        (["--usage", "usage.csv", "--map", "amount=units"], "amount is not a usage column"),
         (["--usage", "usage.csv", "--grain", "week"], "neither hour nor day"),
         (["--usage", "usage.csv", "--ledger-url", "mysql://one/two"], "mysql"),
         (["--usage", "usage.csv", "--ledger-url", "nonsense"], "ledger"),

@@ -113,18 +113,18 @@ def test_a_month_closes_on_aws(starts_at, closes):
     ],
 )
 def test_quantities(vendor, units, fits):
-    assert (rules_of(vendor).misfit_of_units(Decimal(units)) is None) == fits
+    assert (rules_of(vendor).units_problem(Decimal(units)) is None) == fits
 
 
 def test_prices():
-    assert rules_of("aws").misfit_of_price(Decimal("1234567890.123456789012")) is None
-    assert "10 digits before" in rules_of("aws").misfit_of_price(Decimal("12345678901"))
-    assert "12 digits after" in rules_of("aws").misfit_of_price(Decimal("0.1234567890123"))
+    assert rules_of("aws").price_problem(Decimal("1234567890.123456789012")) is None
+    assert "10 digits before" in rules_of("aws").price_problem(Decimal("12345678901"))
+    assert "12 digits after" in rules_of("aws").price_problem(Decimal("0.1234567890123"))
 
 
 @pytest.mark.parametrize("vendor", ["aws", "azure"])
 @pytest.mark.parametrize("units", ["999999999.999999", "2147483646.999999", "2147483645.000001", "0.000001"])
 def test_quantities_survive_a_reader_with_doubles(vendor, units):
     """The vendor's samples are in JavaScript, whose numbers are doubles."""
-    if rules_of(vendor).misfit_of_units(Decimal(units)) is None:
+    if rules_of(vendor).units_problem(Decimal(units)) is None:
         assert Decimal(repr(float(units))) == Decimal(units)

@@ -1,4 +1,4 @@
-"""Which ledger a push writes to: one for each API host and organization, on a disk whose locks hold."""
+"""Finds the ledger of a push: one for each API host and organization, on a disk with working locks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ...core.file_system import network_file_system
 
 
 def find_ledger(settings: AutomatumSettings, url: str | None) -> str:
-    """The ledger of a push: the one that it was told, or else that of the settings.
+    """The URL of the ledger: the given one, or the one in the settings.
 
     Args:
         settings: Resolved settings.
-        url: What it was told; None for nothing.
+        url: URL that the user gave, if any.
 
     Raises:
-        ConfigurationError: It is the same for all organizations, or would begin anew beside one that is in use; or
-            there are several organizations and none is named.
+        ConfigurationError: The URL is the same for all organizations; or a new ledger would be created beside one that
+            is in use; or there are several organizations and none is named.
     """
     if settings.organizations and not settings.organization:
         raise ConfigurationError("--organization", "several are configured, each with a ledger.", "Name one of them.")
@@ -35,8 +35,8 @@ def find_ledger(settings: AutomatumSettings, url: str | None) -> str:
         if before.is_file() and not own.is_file():
             raise ConfigurationError(
                 "sources.automatum.ledger_url",
-                f"{before} is from before organizations were listed; what it knows as billed would be billed again.",
-                f"Move it to where the ledger of the organization that it was for is looked for, such as {own}.",
+                f"{before} was written before organizations were configured; its lines would be billed again.",
+                f"Move it to the place of its organization's ledger, such as {own}.",
             )
     return chosen
 
@@ -44,9 +44,9 @@ def find_ledger(settings: AutomatumSettings, url: str | None) -> str:
 def default_ledger_url(settings: AutomatumSettings) -> str:
     """The ledger that the settings name, or a file in the user's data folder.
 
-    One for each host of the API, whatever the client id: an application can be made anew, and what the one before it
-    has billed must not be billed again. And one for each organization: what one has planned must not go out with
-    another's credentials.
+    There is one file per API host, independent of the client id, because a new application must not bill again what the
+    old one has billed. There is one file per organization, because lines that one organization has planned must not be
+    sent with another's credentials.
     """
     if settings.ledger_url:
         return insert_organization("sources.automatum.ledger_url", settings.ledger_url, settings.organization)
@@ -58,13 +58,13 @@ def default_ledger_url(settings: AutomatumSettings) -> str:
 
 
 def refuse_network(ledger_url: str) -> None:
-    """Raise `ConfigurationError` for a ledger on a network file system, where SQLite's locks do not hold."""
+    """Raise `ConfigurationError` for a ledger on a network file system, where SQLite's locks do not work."""
     if ledger_url.startswith("sqlite:///"):
         path = Path(ledger_url.removeprefix("sqlite:///"))
         kind = network_file_system(path)
         if kind:
             raise ConfigurationError(
                 "sources.automatum.ledger_url",
-                f"{path} lies on a network file system ({kind}), where the locks of SQLite do not hold.",
+                f"{path} is on a network file system ({kind}), where SQLite's locks do not work.",
                 "Name a file on a local disk, or a Postgres database (postgresql://user:password@host/database).",
             )

@@ -11,13 +11,13 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
 VERSION = 1
-"""Of the tables below."""
+"""Version of the tables."""
 LONGEST = 2000
-"""Characters of a response or an error that are kept."""
+"""Longest response or error that is stored, in characters."""
 
 
 class Exact(TypeDecorator[Decimal]):
-    """A decimal as text, with the digits that it was given: SQLite's numbers are binary."""
+    """A decimal as text, with exactly its digits, because SQLite's numbers are binary."""
 
     impl = Text
     cache_ok = True
@@ -75,9 +75,9 @@ LINES = Table(
     Column("grain", String(4), nullable=False),
     Column("starts_at", Moment, nullable=False),
     Column("day", Date, nullable=False),
-    # Of key and date without the grain: where the two grains meet.
+    # Key and date without the grain: the same for a day and its hours.
     Column("date_key", String(36), nullable=False),
-    # What is, or is to be, sent.
+    # The payload that was sent, or will be.
     Column("units", Exact, nullable=False),
     Column("price", Exact, nullable=False),
     Column("charged", Exact, nullable=False),
@@ -99,11 +99,11 @@ LINES = Table(
     Column("accepted_units", Exact),
     Column("accepted_price", Exact),
     Column("accepted_hash", String(64)),
-    # What was asked for after it had been accepted.
+    # The payload that a later push asked for, after another was accepted.
     Column("asked_units", Exact),
     Column("asked_price", Exact),
     Column("asked_hash", String(64)),
-    # With the id: SQLite would look through all lines of a state for the few of a body.
+    # With the id: without it SQLite would scan all lines of a state for the few of a body.
     Index("metering_lines_state", "state", "line_id"),
     Index("metering_lines_date_key", "date_key"),
 )
@@ -133,11 +133,11 @@ ATTEMPTS = Table(
 EVENTS = Table(
     "metering_events",
     METADATA,
-    # The event's id, or a hash of it; what it said of each line it proves something about.
+    # The event's id or hash; one row for each line that it settles.
     Column("event_key", String(128), primary_key=True),
     Column("attempt_id", String(36), primary_key=True),
     Column("line_id", String(36), primary_key=True),
-    # The API's id of the call, or again the event's key.
+    # The API's id of the call, or the event's key.
     Column("call_key", Text, nullable=False),
     Column("event", Text, nullable=False),
     Column("taken_at", Moment, nullable=False),

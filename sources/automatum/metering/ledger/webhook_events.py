@@ -1,7 +1,7 @@
-"""The vendor's `metering.*` events: what they say, whichever of the likely forms they have.
+"""Parses the vendor's `metering.*` webhook events.
 
-Their names are documented (`guide/notifications`), their bodies are not. Assumed are a name under `event` or `type`,
-and `data` with what was sent, flat or nested as in the body of the call, and with the id of the call.
+Their names are documented (`guide/notifications`); their bodies are not. The parser assumes the name under `event` or
+`type`, and `data` with what was sent, flat or nested as in the body of the call, and with the id of the call.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _PREFIX = "metering."
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One entry of `usages`.
+    """An entry of `usages`.
 
     Attributes:
-        price: None if the event does not tell it.
+        price: None if the event does not contain it.
     """
 
     dimension: str
@@ -38,14 +38,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What one event says.
+    """A metering event.
 
     Attributes:
-        position: Which of the events it is, from 1.
-        key: Its kind, and its id or a hash of it: the same whenever it is delivered again.
-        call: The API's id of the call, or None.
-        usages: What the call held.
-        reason: Why it failed, if it says so.
+        position: Position among the events, from 1.
+        key: Its kind, and its id or hash: the same for each delivery of the event.
+        call: Id that the API gave to the call, or None.
+        usages: The usages of the call.
+        reason: Why the call failed, if the event contains it.
     """
 
     position: int
@@ -61,16 +61,16 @@ class Event:
 
     @property
     def call_key(self) -> str:
-        """Names the call: by the API's id, or by this event if it tells none."""
+        """Key of the call: the API's id, or this event's key if it contains no id."""
         return f"call:{self.call}" if self.call else f"event:{self.key}"
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A metering event that lacks what it takes to know its lines.
+    """A metering event that does not identify its lines.
 
     Attributes:
-        position: Which of the events it is, from 1.
+        position: Position among the events, from 1.
         reason: What is wrong with it.
     """
 
@@ -82,7 +82,7 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
     """Events from a file of JSON lines, or one JSON array.
 
     Raises:
-        ConfigurationError: There is no such file, or a line is no JSON object.
+        ConfigurationError: There is no such file, or a line is not a JSON object.
     """
     try:
         content = path.read_text(encoding="utf-8-sig")
@@ -108,7 +108,7 @@ def _parse(content: str, where: str) -> Any:
 
 
 def parse(events: Iterable[Mapping[str, Any]]) -> Iterator[Event | Unreadable | None]:
-    """What each event says; None for one that is not about metering."""
+    """Parse events; None for an event that is not about metering."""
     for position, raw in enumerate(events, 1):
         name = str(raw.get("event") or raw.get("type") or "").lower()
         kind = next((one for one in KINDS if name == _PREFIX + one), None)
@@ -135,17 +135,17 @@ def _event(position: int, kind: Kind, raw: Mapping[str, Any]) -> Event:
     if not isinstance(usages, (list, tuple)) or not usages:
         raise ValueError("it has no usages")
     call = both.get("id") or both.get("meteringId")
-    found = tuple(_usage(one) for one in usages)
-    if len({one.dimension for one in found}) < len(found):
+    found = tuple(map(_usage, usages))
+    if len({usage.dimension for usage in found}) < len(found):
         raise ValueError("it names a dimension twice, which no call of ours does")
     return Event(
         position=position,
-        key=f"{kind}:{_key(raw)}",  # should the id be that of the call, it still tells one event from the next
+        key=f"{kind}:{_key(raw)}",  # the kind keeps the keys apart if the id is that of the call
         kind=kind,
         call=str(call) if call else None,
-        vendor=_needed(both.get("vendor"), "vendor").lower(),
-        listing_id=_needed(both.get("listingId"), "listingId"),
-        customer_id=_needed(customer_id, "customerId"),
+        vendor=_required(both.get("vendor"), "vendor").lower(),
+        listing_id=_required(both.get("listingId"), "listingId"),
+        customer_id=_required(customer_id, "customerId"),
         day=_day(both.get("reportingDate")),
         usages=found,
         reason=_reason(both),
@@ -157,21 +157,21 @@ def _usage(one: Any) -> Usage:
         raise ValueError("a usage is no object")
     price = one.get("price")
     return Usage(
-        _needed(one.get("apiKey"), "apiKey"),
+        _required(one.get("apiKey"), "apiKey"),
         _number(one.get("units"), "units"),
         None if price is None else _number(price, "price"),
     )
 
 
-def _needed(value: Any, name: str) -> str:
+def _required(value: Any, name: str) -> str:
     if value is None or isinstance(value, (dict, list, bool)) or not str(value).strip():
         raise ValueError(f"it has no {name}")
     return str(value).strip()
 
 
 def _number(value: Any, name: str) -> Decimal:
-    # A binary number read by others: its repr is the shortest that names it, which is what was sent.
-    number = Decimal(repr(value) if type(value).__name__ == "float" else _needed(value, name))
+    # A float has lost the text that was sent; its repr is the shortest text for the same number.
+    number = Decimal(float.__repr__(value) if isinstance(value, float) else _required(value, name))
     if not number.is_finite():
         raise ValueError(f"{name} is no number")
     return number
@@ -180,7 +180,7 @@ def _number(value: Any, name: str) -> Decimal:
 def _day(value: Any) -> date:
     if isinstance(value, date):
         return date(value.year, value.month, value.day)
-    text = _needed(value, "reportingDate")
+    text = _required(value, "reportingDate")
     try:
         return date.fromisoformat(text[:10])
     except ValueError:

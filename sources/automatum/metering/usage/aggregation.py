@@ -1,4 +1,4 @@
-"""Rows to lines: one sum a customer, listing, dimension, and closed hour or day."""
+"""Sums rows to lines: one per vendor, listing, customer, dimension, and closed hour or day."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _Key = tuple[datetime, str, str, str, str]
 
 @dataclass(frozen=True)
 class Aggregation:
-    """What a source came to.
+    """The lines of a source.
 
     Attributes:
-        lines: Sums of closed hours or days, in order of time, then vendor, listing, customer, dimension. Among them are
-            sums of zero: whether a marketplace wants those is a rule of its own.
-        open_rows: Rows of the hour or day that is not over yet; the next run takes them.
+        lines: Sums of closed hours or days, in order of time, then vendor, listing, customer, dimension. Sums of zero
+            are included: the marketplace's rules decide about them.
+        open_rows: Number of rows of the current hour or day; a later push takes them.
         refusals: Rows that cannot be summed, in order of their position.
     """
 
@@ -31,7 +31,7 @@ class Aggregation:
 
 @dataclass
 class _Sum:
-    """One key's rows so far: positions by price; price as written and texts, with the first position that has them."""
+    """The rows of a key: positions by price, and the price and texts of the first row that has them."""
 
     units: Decimal = Decimal(0)
     positions: dict[Decimal, list[int]] = field(default_factory=dict)
@@ -40,9 +40,7 @@ class _Sum:
 
 
 def aggregate(rows: Iterable[UsageRow], grain: Grain, now: datetime) -> Aggregation:
-    """Sum the units of each key, exactly.
-
-    The order of the rows changes nothing.
+    """Sum the units of each key, exactly. The result does not depend on the order of the rows.
 
     Args:
         rows: Valid rows.
@@ -50,7 +48,7 @@ def aggregate(rows: Iterable[UsageRow], grain: Grain, now: datetime) -> Aggregat
         now: The current time, aware; an hour or day that ends after it is open.
 
     Raises:
-        ArithmeticError: A sum would have to be rounded; rows that passed `validate` cannot come to that.
+        ArithmeticError: A sum would be rounded. This does not happen with rows that passed `validate`.
     """
     sums: dict[_Key, _Sum] = {}
     refusals: list[Refusal] = []
@@ -64,16 +62,16 @@ def aggregate(rows: Iterable[UsageRow], grain: Grain, now: datetime) -> Aggregat
             open_rows += 1
         else:
             key = (start, row.vendor, row.listing_id, row.customer_id, row.dimension)
-            one = sums.setdefault(key, _Sum())
-            one.units = context.add(one.units, row.units)
-            _note(one, row)
+            sum_ = sums.setdefault(key, _Sum())
+            sum_.units = context.add(sum_.units, row.units)
+            _note(sum_, row)
     lines: list[Line] = []
     for key in sorted(sums):
         line, refused = _finish(key, sums[key], grain)
         refusals += refused
         if line is not None:
             lines.append(line)
-    return Aggregation(tuple(lines), open_rows, tuple(sorted(refusals, key=lambda one: one.row)))
+    return Aggregation(tuple(lines), open_rows, tuple(sorted(refusals, key=lambda refusal: refusal.row)))
 
 
 def _start(row: UsageRow, grain: Grain) -> datetime | None:
@@ -100,10 +98,10 @@ def _finish(key: _Key, one: _Sum, grain: Grain) -> tuple[Line | None, list[Refus
     if len(one.positions) > 1:
         return None, _two_prices(one, what)
     rows = tuple(sorted(position for some in one.positions.values() for position in some))
-    misfit = rules_of(vendor).misfit_of_units(one.units)
-    if misfit:
-        return None, [Refusal(row, f"units: the sum of {len(rows)} rows for {what}: {misfit}") for row in rows]
-    assert one.price is not None  # A key is there because a row is.
+    problem = rules_of(vendor).units_problem(one.units)
+    if problem:
+        return None, [Refusal(row, f"units: the sum of {len(rows)} rows for {what}: {problem}") for row in rows]
+    assert one.price is not None  # Each key has a row.
     texts = {name: text for name, (_, text) in one.texts.items()}
     line = Line(vendor, listing_id, customer_id, dimension, grain, start, one.units, one.price[1], rows=rows, **texts)
     return line, []

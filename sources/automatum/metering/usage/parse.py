@@ -1,4 +1,8 @@
-"""Moments, days and exact amounts, as usage sources write them."""
+"""Parses moments, days and exact amounts of a usage source.
+
+Unlike `schema.coerce`, which keeps as much of a value as its column can hold, these functions refuse every value that
+could be read in two ways or would lose a digit.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +20,21 @@ _ADVICE = "write it as 2026-01-15T10:00:00Z or, for a whole day, as 2026-01-15"
 
 
 class ParseError(ValueError):
-    """A value says nothing that could be used; the message says why, without the column's name."""
+    """A value cannot be used. The message says why, without the column's name."""
 
 
 def read_moment(value: Any) -> datetime | date:
     """A moment of use.
 
     Args:
-        value: ISO 8601 text, a datetime (without a zone it is UTC), a date, or a frame's timestamp. Not a number:
-            whether that counts seconds or milliseconds nobody can tell.
+        value: ISO 8601 text, a datetime (UTC if it has no zone), a date, or a frame's timestamp. Not a number, because
+            it could be seconds or milliseconds.
 
     Returns:
         An aware datetime in UTC; a date where the value has no time of day.
 
     Raises:
-        Misread: It is none of these.
+        ParseError: It is none of these.
     """
     if isinstance(value, str):
         return _parse(value)
@@ -47,10 +51,10 @@ def read_day(value: Any) -> date:
     """A day of use.
 
     Args:
-        value: What `read_moment` takes. A moment stands for a day only if it is midnight in UTC.
+        value: What `read_moment` takes. A moment is a day only if it is midnight in UTC.
 
     Raises:
-        Misread: It is not a day.
+        ParseError: It is not a day.
     """
     read = read_moment(value)
     if not isinstance(read, datetime):
@@ -61,7 +65,7 @@ def read_day(value: Any) -> date:
 
 
 def describe(span: timedelta) -> str:
-    """A span in its largest unit: `2 h`, `3 days`."""
+    """A duration in its largest unit: `2 h`, `3 days`."""
     seconds = int(span.total_seconds())
     for name, length in (("days", 172_800), ("h", 3600), ("min", 60)):
         if seconds >= length:
@@ -99,40 +103,41 @@ def _utc(value: datetime) -> datetime:
         utc = aware.astimezone(timezone.utc)
     except (ValueError, OverflowError) as error:
         raise ParseError(f"{_shown(value)} is not a date: {error}") from None
-    # A frame's timestamp is a datetime too, with nanoseconds and habits of its own.
+    # A frame's timestamp is a subclass of datetime, with nanoseconds.
     return datetime(
         utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond, tzinfo=timezone.utc
     )
 
 
 def _shown(value: Any) -> str:
-    text = repr(value) if isinstance(value, str) else f"{value} ({type(value).__name__})"
+    return _shorten(repr(value) if isinstance(value, str) else f"{value} ({type(value).__name__})")
+
+
+def _shorten(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 _PLAIN = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}([,' ’_.][0-9]{3})+([.,][0-9]+)?|[+-]?[0-9]+,[0-9]+")
-
-
 _EXPONENT = re.compile(r"[+-]?[0-9.]+[eE][+-]?[0-9]+")
 _LONGEST = 60
-"""Digits; far beyond what any rule admits, and short enough to be written out."""
+"""Digits; more than any rule allows, and few enough to be written without an exponent."""
 _CERTAIN = 15
-"""Significant digits that a binary double holds for sure (IEEE 754)."""
+"""Significant digits that a binary double always keeps (IEEE 754)."""
 
 
 def read_amount(value: Any) -> Decimal:
-    """A quantity or a price, exactly as the source has it.
+    """A quantity or a price, with exactly the source's digits.
 
     Args:
-        value: An int, a Decimal, plain decimal text such as `0.01`, or a float of at most 15 significant digits: with
-            more, it is the rest of a calculation, and what was meant cannot be told.
+        value: An int, a Decimal, plain decimal text such as `0.01`, or a float of at most 15 significant digits. A
+            float with more digits is the result of a calculation, and the exact amount is not known.
 
     Returns:
         A finite number, not negative, without an exponent above 0.
 
     Raises:
-        Misread: It is none of these; the message goes behind the column's name.
+        ParseError: It is none of these.
     """
     number = _number(value)
     if not number.is_finite():
@@ -165,7 +170,7 @@ def _number(value: Any) -> Decimal:
 
 
 def _from_float(value: Any) -> Decimal:
-    # The shortest text that names this double; a frame's own float type writes more than digits.
+    # The shortest text for this double. A frame's own float type has another repr.
     number = Decimal(float.__repr__(value))
     if number.is_finite() and len(number.normalize().as_tuple().digits) > _CERTAIN:
         raise ParseError(
@@ -188,5 +193,4 @@ def _from_text(value: str) -> Decimal:
 
 
 def _shown_amount(value: Any) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return _shorten(repr(value) if isinstance(value, str) else str(value))

@@ -1,7 +1,10 @@
-"""Sources that lie in a file or in memory: CSV, Parquet, Arrow, a pandas frame.
+"""Reads usage from a file or from memory: CSV, Parquet, Arrow, a pandas frame.
 
-Each reader tells `choose` the columns that there are, gets the positions of those that are wanted, and gives batches of
-numbered rows with just these. It holds no more than a batch of a file at a time.
+Each reader calls `choose` with the names of its columns, gets the positions of the wanted columns, and yields batches
+of numbered rows with only these. It keeps at most one batch of a file in memory.
+
+DuckDB cannot replace these readers: it does not number the rows of a CSV file that has blank or broken lines, fails on
+one timestamp out of range or a 256-bit decimal, and turns a frame's mixed values into text.
 """
 
 from __future__ import annotations
@@ -21,19 +24,19 @@ BATCH = 5_000
 
 Choose = Callable[[Sequence[str]], Sequence[int]]
 Rows = list[tuple[int, "list[Any] | str"]]
-"""Positions from 1, with the wanted values; or text: why the row cannot be read as such."""
+"""Positions from 1, with the wanted values; or with text that says why the row cannot be read."""
 
 
 def read_csv(path: Path, choose: Choose) -> Iterator[Rows]:
-    """A CSV file with a header, separated by commas, in UTF-8; all values are text, so that no digit is lost.
+    """A CSV file with a header, commas and UTF-8. All values are text, so no digit is lost.
 
     Raises:
-        ConfigurationError: It is damaged: another encoding, an unclosed quote.
+        ConfigurationError: It has another encoding, or a quote that is not closed.
     """
     where = 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            # Strict: else a quote that is not closed would swallow the rest of the file in silence.
+            # Without `strict`, a quote that is not closed would silently take in the rest of the file.
             reader = csv.reader(file, strict=True)
             names = next(reader, [])
             chosen = choose(names)
@@ -43,7 +46,7 @@ def read_csv(path: Path, choose: Choose) -> Iterator[Rows]:
                 if not values:
                     continue
                 if len(values) == len(names):
-                    rows.append((position, [values[place] for place in chosen]))
+                    rows.append((position, [values[column] for column in chosen]))
                 else:
                     rows.append((position, f"has {len(values)} fields where the header has {len(names)}"))
                 if len(rows) == BATCH:
@@ -62,15 +65,15 @@ def read_parquet(path: Path, choose: Choose) -> Iterator[Rows]:
     """A Parquet file.
 
     Raises:
-        ConfigurationError: It is none, or is damaged.
+        ConfigurationError: It is not a Parquet file, or is damaged.
     """
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             chosen = choose(names)
-            columns = list(dict.fromkeys(names[place] for place in chosen))
+            columns = list(dict.fromkeys(names[position] for position in chosen))
             batches = file.iter_batches(batch_size=BATCH, columns=columns)
-            yield from _batches(batches, [columns.index(names[place]) for place in chosen])
+            yield from _batches(batches, [columns.index(names[position]) for position in chosen])
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise _unreadable(path, error) from None
 
@@ -81,15 +84,15 @@ def read_arrow(reader: pa.RecordBatchReader, choose: Choose) -> Iterator[Rows]:
 
 
 def read_frame(frame: Any, pandas: Any, choose: Choose) -> Iterator[Rows]:
-    """A pandas frame, in slices. Its words for null are null; NaN among numbers stays, to be refused by name."""
+    """A pandas frame, in slices. `NA` and `NaT` become None. NaN stays, so that validation can refuse it by name."""
     chosen = choose([str(name) for name in frame.columns])
     for start in range(0, len(frame), BATCH):
-        some = frame.iloc[start : start + BATCH]
-        columns = [_natives(some.iloc[:, place], pandas) for place in chosen]
+        part = frame.iloc[start : start + BATCH]
+        columns = [_python_values(part.iloc[:, position], pandas) for position in chosen]
         yield [(number, list(row)) for number, row in enumerate(zip(*columns, strict=True), start + 1)]
 
 
-def _natives(column: Any, pandas: Any) -> list[Any]:
+def _python_values(column: Any, pandas: Any) -> list[Any]:
     return [None if value is pandas.NA or value is pandas.NaT else value for value in column.tolist()]
 
 
@@ -98,27 +101,27 @@ def _batches(batches: Any, chosen: Sequence[int]) -> Iterator[Rows]:
     for whole in batches:
         for start in range(0, whole.num_rows, BATCH):
             batch = whole.slice(start, BATCH)
-            columns = [_values(batch.column(place)) for place in chosen]
+            columns = [_values(batch.column(position)) for position in chosen]
             yield [(next(numbers), list(values)) for values in zip(*columns, strict=True)]
 
 
 def _values(column: pa.Array) -> list[Any]:
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        # Python's moments end at microseconds; what lies below moves no use to another hour.
+        # Python has microseconds. The nanoseconds below them move no usage to another hour.
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
     try:
         values: list[Any] = column.to_pylist()
     except (ValueError, OverflowError, pa.ArrowException):
-        values = [_value(one) for one in column]
+        values = [_value(value) for value in column]
     return values
 
 
-def _value(one: Any) -> Any:
-    """A value, or its text where Python has no such value, for the row to be refused with."""
+def _value(scalar: Any) -> Any:
+    """A value, or a text for validation to refuse where Python has no such value."""
     try:
-        return one.as_py()
+        return scalar.as_py()
     except (ValueError, OverflowError, pa.ArrowException):
-        return f"{one.type} that cannot be read"
+        return f"{scalar.type} that cannot be read"
 
 
 def _unreadable(path: Path, error: Exception) -> ConfigurationError:

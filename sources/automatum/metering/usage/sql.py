@@ -1,4 +1,4 @@
-"""Sources that lie in the destination: a table, a view, or a query."""
+"""Reads usage from the destination: a table, a view, or a query."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def read_relation(pipeline: SupportsPipeline, name: str, forms: str, choose: Cho
     """A table or view.
 
     Args:
-        pipeline: Whose destination holds it.
-        name: Its name; without a schema it lies in the pipeline's dataset.
-        forms: What else a source may be, for who mistyped it.
-        choose: See `tables`.
+        pipeline: Pipeline of the destination.
+        name: Its name; without a schema it is looked up in the pipeline's dataset.
+        forms: Next step of the error message if the name is malformed.
+        choose: See `readers`.
 
     Raises:
-        ConfigurationError: There is none of this name.
-        DestinationError: The destination cannot be reached, or breaks off.
+        ConfigurationError: There is no such table or view.
+        DestinationError: The destination cannot be reached, or the connection is lost.
     """
     if not _NAME.fullmatch(name):
         raise ConfigurationError("usage", f"{name!r} is not the name of a table or view.", forms)
@@ -48,15 +48,15 @@ def read_relation(pipeline: SupportsPipeline, name: str, forms: str, choose: Cho
 
 
 def read_query(pipeline: SupportsPipeline, query: str, choose: Choose) -> Iterator[Rows]:
-    """What a query of the user's own gives; names without a schema lie in the pipeline's dataset, where it has a
-    search path.
+    """The rows of the user's query. Names without a schema are looked up in the pipeline's dataset, where the
+    destination has a search path.
 
     Raises:
-        ConfigurationError: It is no query, or the destination does not understand it.
-        DestinationError: The destination cannot be reached, or breaks off.
+        ConfigurationError: It is not a query, or the destination refuses it.
+        DestinationError: The destination cannot be reached, or the connection is lost.
     """
     if not _QUERY.match(query):
-        raise ConfigurationError("usage", "only a query can be read: after `sql:` comes SELECT or WITH.")
+        raise ConfigurationError("usage", "only a query can be read: write SELECT or WITH after `sql:`.")
     return _read(pipeline, lambda client: query.strip().rstrip(";"), None, choose)
 
 
@@ -64,12 +64,12 @@ def read_dicts(pipeline: SupportsPipeline, source: str) -> Iterator[dict[str, An
     """Whole rows of a table, a view, or a query after `sql:`, as dicts.
 
     Args:
-        pipeline: Whose destination holds it.
+        pipeline: Pipeline of the destination.
         source: Name, or `sql:SELECT ...`.
 
     Raises:
-        ConfigurationError: There is no such relation, or it is no query.
-        DestinationError: The destination cannot be reached, or breaks off.
+        ConfigurationError: There is no such table or view, or it is not a query.
+        DestinationError: The destination cannot be reached, or the connection is lost.
     """
     names: list[str] = []
 
@@ -107,8 +107,8 @@ def _read(pipeline: SupportsPipeline, text: Callable[[Any], str], name: str | No
     except AutomatumError:
         raise
     except Exception as error:
-        # Where dlt lets a driver's own error through, as at connecting to Postgres or at fetching: they have no
-        # ancestor in common.
+        # dlt lets some drivers' own errors through, such as when it connects to Postgres or fetches rows. These errors
+        # have no common base class.
         raise DestinationError(f"The destination cannot be reached or broke off: {_line(error)}") from None
 
 

@@ -1,8 +1,8 @@
-"""Reading usage: a relation or query of the destination, Arrow, a pandas frame, CSV, Parquet, or dicts.
+"""Reads usage: a table or query of the destination, Arrow, a pandas frame, CSV, Parquet, or dicts.
 
 Columns: `customer_id`, `listing_id`, `vendor`, `dimension`, `units`, `price`, and `usage_at` (a moment) or `usage_date`
-(a UTC day); optional `title`, `description`, `per`. Others are ignored. Values come as the source has them: it is
-`validation` that judges them.
+(a UTC day); optional `title`, `description`, `per`. Other columns are ignored. Values are read as the source has them;
+`validation` checks them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OPTIONAL = ("title", "description", "per")
 COLUMNS = (*REQUIRED, *TIMES, *OPTIONAL)
 
 FAULT = "(fault)"
-"""Stands in a row's dict, instead of columns, for why it cannot be read as a row at all."""
+"""Key in the dict of a row that cannot be read; the value says why."""
 
 _SQL = "sql:"
 _FORMS = (
@@ -39,42 +39,42 @@ _FORMS = (
 def read_usage(
     source: Any, *, pipeline: SupportsPipeline | None = None, mapping: Mapping[str, str] | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read usage, a batch at a time.
+    """Read usage in batches.
 
     Args:
-        source: Path, or text that ends in `.csv` or `.parquet`; `sql:SELECT ...` or the name of a relation, which in
-            the pipeline's dataset needs no schema; a pandas frame; anything that gives Arrow (`pyarrow.Table`, a
+        source: Path, or text that ends in `.csv` or `.parquet`; `sql:SELECT ...` or the name of a table or view, which
+            in the pipeline's dataset needs no schema; a pandas frame; an object that exports Arrow (`pyarrow.Table`, a
             `RecordBatchReader`, a polars frame, a DuckDB relation); an iterable of dicts.
-        pipeline: Whose destination holds the relation; any destination with SQL.
-        mapping: Our column name to the source's, where they differ. Names match whatever their case.
+        pipeline: Pipeline whose destination contains the table; any destination with SQL.
+        mapping: Our column name to the column name in the source, where they differ. Names match in any case.
 
     Returns:
         Position of the row, from 1, and its values by our names. In a CSV file the position counts the lines below the
-        header, if no field spans several.
+        header, unless a field spans several lines.
 
     Raises:
-        ConfigurationError: There is no such source, it cannot be read as what it is, or it lacks a column; raised at
-            once, except for damage that shows only further down.
-        DestinationError: The destination cannot be reached or breaks off.
+        ConfigurationError: The source does not exist, cannot be read, or lacks a column. It is raised at once, except
+            for damage further down in a file.
+        DestinationError: The destination cannot be reached, or the connection is lost.
     """
     mapping = dict(mapping or {})
     if unknown := sorted(set(mapping) - set(COLUMNS)):
         raise ConfigurationError(
-            "usage.mapping", f"{', '.join(unknown)} is no column of ours.", f"Ours are: {', '.join(COLUMNS)}."
+            "usage.mapping", f"{', '.join(unknown)} is not a usage column.", f"Columns: {', '.join(COLUMNS)}."
         )
     names: list[str] = []
 
     def choose(theirs: Sequence[str]) -> list[int]:
-        places = _places(theirs, mapping)
-        if missing := _missing(places, mapping):
+        positions = _column_positions(theirs, mapping)
+        if missing := _missing(positions, mapping):
             raise _incomplete(missing, theirs)
-        names.extend(places)
-        return list(places.values())
+        names.extend(positions)
+        return list(positions.values())
 
     opened = _open(source, pipeline, choose)
     if opened is None:
         return _from_dicts(source, mapping)
-    # The first batch is read at once: what is wrong with a source as a whole shows here.
+    # The first batch is read at once, so that an error about the source as a whole is raised here.
     first = next(opened, [])
     return _pick(chain([first], opened), names)
 
@@ -90,9 +90,7 @@ def _open(source: Any, pipeline: SupportsPipeline | None, choose: Choose) -> Ite
         return read_csv(path, choose) if path.suffix.lower() == ".csv" else read_parquet(path, choose)
     if isinstance(source, str):
         if pipeline is None:
-            raise ConfigurationError(
-                "usage", f"{source!r} is to be read from a destination, and none is given.", _FORMS
-            )
+            raise ConfigurationError("usage", f"{source!r} must be read from a destination, and there is none.", _FORMS)
         if source[: len(_SQL)].lower() == _SQL:
             return read_query(pipeline, source[len(_SQL) :], choose)
         return read_relation(pipeline, source.strip(), _FORMS, choose)
@@ -125,33 +123,29 @@ def _from_dicts(source: Iterable[Any], mapping: Mapping[str, str]) -> Iterator[t
             continue
         names = tuple(map(str, row))
         if names not in known:
-            known[names] = _places(names, mapping)
+            known[names] = _column_positions(names, mapping)
         values = list(row.values())
-        yield position, {name: values[place] for name, place in known[names].items()}
+        yield position, {name: values[index] for name, index in known[names].items()}
 
 
-def _places(names: Sequence[str], mapping: Mapping[str, str]) -> dict[str, int]:
-    """Our name to the position of the source's column.
-
-    Raises:
-        ConfigurationError: Two columns could be meant.
-    """
-    places: dict[str, int] = {}
+def _column_positions(names: Sequence[str], mapping: Mapping[str, str]) -> dict[str, int]:
+    """Our name to the position of the source's column."""
+    positions: dict[str, int] = {}
     for ours in COLUMNS:
         theirs = mapping.get(ours, ours)
-        exact = [place for place, name in enumerate(names) if name.strip() == theirs]
-        found = exact or [place for place, name in enumerate(names) if name.strip().lower() == theirs.lower()]
+        exact = [index for index, name in enumerate(names) if name.strip() == theirs]
+        found = exact or [index for index, name in enumerate(names) if name.strip().lower() == theirs.lower()]
         if len(found) > 1:
             raise ConfigurationError("usage", f"has {len(found)} columns named {theirs}.", "Leave one of them out.")
         if found:
-            places[ours] = found[0]
-    return places
+            positions[ours] = found[0]
+    return positions
 
 
-def _missing(places: Mapping[str, int], mapping: Mapping[str, str]) -> list[str]:
-    """Columns that have to be there; also an optional one that was mapped, since that is a mistyped name."""
-    missing = [name for name in COLUMNS if name not in places and (name in REQUIRED or name in mapping)]
-    if not any(name in places for name in TIMES) and not any(name in mapping for name in TIMES):
+def _missing(positions: Mapping[str, int], mapping: Mapping[str, str]) -> list[str]:
+    """Missing columns that are required; also missing optional columns that were mapped, which are mistyped names."""
+    missing = [name for name in COLUMNS if name not in positions and (name in REQUIRED or name in mapping)]
+    if not any(name in positions for name in TIMES) and not any(name in mapping for name in TIMES):
         missing.append(" or ".join(TIMES))
     return [f"{name} (mapped to {mapping[name]})" if name in mapping else name for name in missing]
 

@@ -1,4 +1,4 @@
-"""Rows of the source to `UsageRow`s, or the reasons why not."""
+"""Checks the rows of a source, one by one."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def validate(
         now: The current time, aware.
 
     Yields:
-        For each row either itself or one refusal, which names everything that is wrong with it.
+        For each row a `UsageRow`, or one refusal that names everything that is wrong with it.
     """
     for position, values in rows:
         yield _Check(values, grain, now).row(position)
 
 
 class _Check:
-    """One row, and what is wrong with it."""
+    """A row, and what is wrong with it."""
 
     def __init__(self, values: Mapping[str, Any], grain: Grain, now: datetime) -> None:
         self._values = values
@@ -75,7 +75,7 @@ class _Check:
             self._wrong.append(f"{name}: {value} has decimals; read the column as text")
             return ""
         text = str(value).strip()
-        # Also what cannot be sent at all, and the separator in the ids of lines.
+        # This also refuses text that cannot be encoded, and the separator in the ids of lines.
         if not text.isprintable():
             self._wrong.append(f"{name}: {text!r} has characters that cannot be seen")
         return text
@@ -91,7 +91,7 @@ class _Check:
 
     def _amount(self, name: str, rules: VendorRules) -> Decimal | None:
         value = self._values.get(name)
-        # A number that is not one says more than that something is missing.
+        # For NaN, "is not a number" says more than "is missing".
         if is_missing(value) and not isinstance(value, (float, Decimal)):
             self._wrong.append(f"{name} is missing")
             return None
@@ -100,9 +100,9 @@ class _Check:
         except ParseError as error:
             self._wrong.append(f"{name}: {error}")
             return None
-        misfit = rules.misfit_of_units(number) if name == "units" else rules.misfit_of_price(number)
-        if misfit:
-            self._wrong.append(f"{name}: {misfit}")
+        problem = rules.units_problem(number) if name == "units" else rules.price_problem(number)
+        if problem:
+            self._wrong.append(f"{name}: {problem}")
         return number
 
     def _use(self, rules: VendorRules) -> tuple[datetime | None, date | None]:
@@ -143,7 +143,7 @@ class _Check:
 
 
 def is_missing(value: Any) -> bool:
-    """Null, blank text, or a frame's word for null."""
+    """Whether a value is null, blank text, or a frame's value for null."""
     if value is None:
         return True
     if isinstance(value, str):

@@ -160,7 +160,7 @@ def test_a_destination_that_is_not_there(tmp_path):
         ("none.csv", "there is no file none.csv"),
         ("none.parquet", "there is no file none.parquet"),
         (Path("usage.xlsx"), "neither a .csv nor a .parquet file"),
-        ("usage", "is to be read from a destination, and none is given"),
+        ("usage", "must be read from a destination, and there is none"),
         (5, "a int cannot be read as rows"),
         ({"customer_id": 1}, "a dict cannot be read as rows"),
         (None, "a NoneType cannot be read as rows"),
@@ -219,7 +219,7 @@ def test_a_mapping_that_misses():
         read_usage(table, mapping={"title": "name"})
     with pytest.raises(ConfigurationError, match=r"lacks usage_date \(mapped to day\)"):
         read_usage(table, mapping={"usage_date": "day"})
-    with pytest.raises(ConfigurationError, match="unit is no column of ours"):
+    with pytest.raises(ConfigurationError, match="unit is not a usage column"):
         read_usage(table, mapping={"unit": "units"})
 
 
