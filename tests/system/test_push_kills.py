@@ -5,6 +5,7 @@
 
 import os
 import random
+import time
 from collections import Counter
 
 from tests.support.desk import await_
@@ -26,9 +27,9 @@ from tests.support.pushing import (
 KILLS = int(os.environ.get("KILLS", "20"))
 LINES = 200
 SLOW = 0.01
-"""Seconds that an answer takes: most kills then hit a call, and a push takes some 2 s."""
-LONGEST = 0.45
-"""Seconds that a push lives at most."""
+"""Seconds that an answer takes: most kills then hit a call."""
+LONGEST = 0.25
+"""Longest time before a kill, as a share of the duration of a push."""
 BODY = 4
 """Most lines of a body here: a listing of the sandbox has that many dimensions."""
 
@@ -44,13 +45,21 @@ def serve(start, desk):
     return served.sandbox, rows_of(served.sandbox, back=(1, 2, 3, 4), most=LINES)
 
 
-def killed_until_done(sandbox, teller, rows, rng, kills):
+def duration_of(teller, rows):
+    """Seconds that a push of these rows takes on this machine now."""
+    begun = time.monotonic()
+    run = Process(teller.desk.folder, "push", "--usage", write_csv(rows), *teller.ledger, "--confirm", "--json")
+    assert run.code == 0, run.err
+    return time.monotonic() - begun
+
+
+def killed_until_done(sandbox, teller, rows, rng, kills, longest):
     """Kill pushes of one usage until one of them ends; returns how many were killed, and of those with a call open."""
     arguments = ("push", "--usage", write_csv(rows), *teller.ledger, "--confirm", "--json")
     killed = hit = 0
     while True:
         run = Process(teller.desk.folder, *arguments)
-        if killed == kills or not run.kill(rng.uniform(0, LONGEST)):
+        if killed == kills or not run.kill(rng.uniform(0, longest)):
             break
         killed += 1
         hit += "sending" in teller.states()
@@ -97,12 +106,14 @@ def run_rounds(start, desk, kills, ledger_urls):
     sandbox, rows = serve(start, desk)
     assert len(rows) == LINES
     print(f"seed {seed}")
+    sandbox.fault("slow", METERING, seconds=SLOW, count=None)
+    longest = LONGEST * duration_of(Teller(desk, next(ledger_urls)), rows)
     # On a machine that has other things to do, it may take more kills to hit a call.
     while told["kills"] < kills or (not told["unknown"] and told["kills"] < 4 * kills):
         sandbox.reset()
         sandbox.fault("slow", METERING, seconds=SLOW, count=None)
         teller = Teller(desk, next(ledger_urls))
-        killed, hit = killed_until_done(sandbox, teller, rows, rng, max(kills - told["kills"], 5))
+        killed, hit = killed_until_done(sandbox, teller, rows, rng, max(kills - told["kills"], 5), longest)
         check_server(sandbox, rows)
         states = teller.states()
         assert set(states) <= {"accepted", "unknown"} and sum(states.values()) == LINES, states

@@ -266,7 +266,7 @@ def test_a_line_told_to_be_both_stays_unknown(troubled):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "nothing to settle by"),
+        ([], "nothing to resolve lines by"),
         (["--events", "none.jsonl"], "none.jsonl cannot be read"),
         (["--events", "broken.jsonl"], "line 2 is no JSON"),
         (["--events", "no_table"], "no file"),
