@@ -1,10 +1,10 @@
-"""What the guard of a window buys and costs: `python benchmarks/guards.py [REQUESTS]`, default 2500.
+"""Benefit and cost of the guard of a window: `python benchmarks/guards.py [REQUESTS]`, default 2500.
 
-The quota lets an entry count for a window and a guard (`Window.span` in `automatum/quota/windows.py`). Here others take
-its place, against a server that counts at some moment between sending and answer, by a clock of its own. Most is
-simulated, in windows of the vendor's length; a last part runs against the sandbox on a real socket, in windows of a
-tenth of a second and 6 s. Prints one row for each setting and kind of window: for each guard the number of 429, and the
-time to finish over the time that the windows demand (`tests/quota_processes.py` derives that from the limits alone).
+A request counts for the length of a window plus a guard (`Window.span` in `automatum/api/rate_limit/windows.py`). This
+compares other guards, against a server with its own clock that counts at some moment between request and response.
+Most runs are simulated, in windows of the vendor's length. The last part runs against the sandbox on a real socket, in
+windows of a tenth of a second and 6 s. Prints one row for each setting and kind of window, and for each guard the
+number of 429 and the ratio of the time to the optimum (`tests/support/quota_processes.py` derives it from the limits).
 """
 
 import math
@@ -22,7 +22,7 @@ from tests.support.clocks import FakeClock
 from tests.support.quota_processes import optimum
 
 from automatum.api.rate_limit import RateLimiter
-from automatum.api.rate_limit import limiter as quota_module
+from automatum.api.rate_limit import limiter as limiter_module
 from automatum.api.rate_limit.windows import Window
 from automatum.api.session import connect
 from automatum.config.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS, resolve_settings
@@ -189,7 +189,7 @@ def main() -> None:
     """Measure and print."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 2500
     # Under a clock that jumps, a wait need not be cut into seconds.
-    sliced, quota_module.wait_slice = quota_module.wait_slice, lambda wait, budget: max(0.001, wait)
+    sliced, limiter_module.wait_slice = limiter_module.wait_slice, lambda wait, budget: max(0.001, wait)
     best = optimum(APPLICATION_LIMITS, [0.0] * count)
     print(f"{count} requests under {APPLICATION_LIMITS}: number of 429 / time over optimum ({best:.0f} s), by guard")
     row("simulated", GUARDS)
@@ -201,7 +201,7 @@ def main() -> None:
                 refused, seconds = simulate(kind, setting, count, seed=1)
                 cells.append(f"{refused} / {seconds / best:.4f}")
             row(f"{setting.name}, {kind}", cells)
-    quota_module.wait_slice = sliced
+    limiter_module.wait_slice = sliced
     with tempfile.TemporaryDirectory() as folder:
         row("on a socket, windows of 0.1 s and 6 s", GUARDS)
         for kind in KINDS:

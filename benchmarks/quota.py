@@ -1,9 +1,9 @@
-"""What a request costs in the quota: `python benchmarks/quota.py [SECONDS]`, default 1 second for each figure.
+"""Cost of the rate limiter for each request: `python benchmarks/quota.py [SECONDS]`, default 1 second for each figure.
 
-µs for acquiring and settling one ticket: in memory, in SQLite, and in a Redis on a unix socket of this machine (the
-server of the tests); with an empty tally, and with 1,000 requests in it, as after an hour at the vendor's limits.
-Beside them pyrate-limiter, in memory, if it happens to be installed; it acquires and has nothing to settle. The median
-of seven rounds; `ratio` is to the first row, from the same run.
+Prints µs for `acquire` and `record_response`: in memory, in SQLite, and in Redis on a unix socket of this machine (the
+server of the tests), with an empty state and with 1,000 requests in it, as after an hour at the vendor's limits. If
+pyrate-limiter is installed, it is measured too, in memory. Each figure is the median of seven rounds; `ratio` compares
+with the first row of the same run.
 """
 
 import statistics
@@ -27,17 +27,17 @@ from automatum.core.clock import SystemClock
 ROUNDS = 7
 ENTRIES = 1000
 CLOCK = SystemClock()
-# As many windows as the vendor has, so wide that nobody waits.
+# As many windows as the vendor has, so wide that no request waits.
 APPLICATION, ORGANIZATION = ((10**8, 60.0), (10**8, 3600.0)), ((10**8, 60.0), (10**8, 3600.0))
 
 
-def quota_on(store, entries):
-    """A quota in which so many requests have been sent, and the way to send one more and forget it."""
+def limiter_on(store, entries):
+    """Functions that send one request on a state with `entries` requests, and that restore the state."""
     limiter, budget = RateLimiter(APPLICATION, ORGANIZATION, CLOCK, store), Budget(CLOCK)
 
-    def fill(tally, now):
-        tally.general.extend(now - (entries - place) * 3.5 for place in range(entries))
-        tally.changed = True
+    def fill(state, now):
+        state.general.extend(now - (entries - place) * 3.5 for place in range(entries))
+        state.changed = True
 
     store.change(fill)
 
@@ -48,11 +48,11 @@ def quota_on(store, entries):
 
 
 def restore(store, entries):
-    """Back to so many: the rounds must not make the tally longer and longer."""
+    """Cut the state back to `entries` requests, so that it does not grow with the rounds."""
 
-    def cut(tally, now):
-        del tally.general[entries:]
-        tally.changed = True
+    def cut(state, now):
+        del state.general[entries:]
+        state.changed = True
 
     store.change(cut)
 
@@ -91,7 +91,7 @@ def main() -> None:
                 ("SQLite", SqliteStore(Path(folder) / f"{entries}.sqlite", CLOCK)),
                 ("Redis", RedisStore(server.url, f"bench-{entries}", CLOCK)),
             ):
-                rows.append((name, entries, micros(*quota_on(store, entries), seconds)))
+                rows.append((name, entries, micros(*limiter_on(store, entries), seconds)))
                 store.close()
     server.stop()
     if find_spec("pyrate_limiter"):

@@ -32,7 +32,7 @@ class ClockedRedis(RedisStore):
 
 
 class Shop:
-    """Makes quotas that share a tally: each is what a process of its own would have (memory: a thread).
+    """Makes limiters that share a state. Each stands for a process of its own (memory: a thread).
 
     Attributes:
         kind: `memory`, `sqlite` or `redis`.
@@ -44,7 +44,7 @@ class Shop:
         self.fresh()
 
     def fresh(self):
-        """From now on, another tally of which nobody knows."""
+        """Start with a new, empty state."""
         self._name = f"t{next(_NAMES)}"
         self._memory = MemoryStore(self.clock)
 
@@ -103,7 +103,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def open_one(path, clock):
-    """Makes quotas on that file, one for each process; closes them."""
+    """Makes limiters on that file, one for each process, and closes them."""
     made = []
 
     def one(application=((5, 60.0),), clock=clock, boot="first", **more):

@@ -23,7 +23,7 @@ CLIENT = "app_canary_7e6d5c"
 
 @pytest.fixture
 def build(clock):
-    """Opens quotas as `connect` does; closes them."""
+    """Opens limiters as `connect` does, and closes them."""
     made = []
 
     def one(url=None, client=CLIENT, host="https://api.example.com", **more):

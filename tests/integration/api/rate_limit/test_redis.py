@@ -24,7 +24,7 @@ PASSWORD = "canary%40pw-7c6b5a"
 
 @pytest.fixture
 def build(clock):
-    """Makes quotas on a server, one for each process; closes them."""
+    """Makes limiters on a server, one for each process, and closes them."""
     made = []
 
     def one(url, application=((10, 60.0),), store=ClockedRedis, clock=clock, **more):
@@ -156,7 +156,7 @@ def test_a_server_that_is_down_is_retried_for_a_bounded_time(build, clock, budge
 
 
 def test_a_server_that_comes_back_in_time_is_used(build, clock, budget):
-    """It is stopped and started anew, empty: who knew the tally brings it back."""
+    """The server is restarted empty: a process that knows the state brings it back."""
     server = Valkey()
     limiter = build(server.url)
     spend(limiter, budget, 3)

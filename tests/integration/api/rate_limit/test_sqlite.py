@@ -91,7 +91,7 @@ def test_a_table_of_other_columns_is_done_without(path, open_one, budget, caplog
 
 
 def test_a_byte_that_changed_on_disk_never_stops_anybody(path, open_one, clock, budget, caplog):
-    """Whatever one byte becomes, requests go on: with the tally, or without it and a warning."""
+    """Whatever one byte becomes, requests continue: with the stored state, or without it and with a warning."""
     rng = random.Random(5)
     spend(open_one(), budget, 3)
     open_one().acquire(None, budget)

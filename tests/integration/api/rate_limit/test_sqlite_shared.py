@@ -113,12 +113,12 @@ def test_a_fork_shares_the_quota_with_its_parent(open_one, budget, caplog):
 def test_a_fork_while_a_thread_is_counting_is_not_stuck(open_one, path, clock):
     store = open_one()._store
     inside, leave = threading.Event(), threading.Event()
-    thread = threading.Thread(target=store.change, args=(lambda tally, now: (inside.set(), leave.wait()),))
+    thread = threading.Thread(target=store.change, args=(lambda state, now: (inside.set(), leave.wait()),))
     thread.start()
     inside.wait()
     # The parent's thread leaves as soon as the child runs, so that its lock on the file is no obstacle.
     threading.Timer(0.3, leave.set).start()
-    outcome = in_a_child(lambda: store.change(lambda tally, now: None))
+    outcome = in_a_child(lambda: store.change(lambda state, now: None))
     leave.set()
     thread.join()
     assert outcome is True

@@ -133,7 +133,7 @@ def test_nobody_gets_much_less_than_the_others(workshop, seed):
 
 
 def events(workshop):
-    """A machine that does one thing after the other with three quotas of one tally, none of which may wait."""
+    """A state machine that uses three limiters of one state in turn. None of them may wait."""
 
     class Machine(RuleBasedStateMachine):
         @initialize(application=limits)
