@@ -59,3 +59,17 @@ def make_like(line, **changes):
     """The same key with other values."""
     fields = {name: getattr(line, name) for name in Line.__slots__}
     return Line(**{**fields, **changes})
+
+
+def event(lines, kind="confirmed", call="meter_1", number=1, **changes):
+    """An event as the sandbox writes it."""
+    line = lines[0]
+    data = {
+        "id": call,
+        "vendor": line.vendor,
+        "listingId": line.listing_id,
+        "customerId": line.customer_id,
+        "reportingDate": line.day.isoformat(),
+        "usages": [{"apiKey": one.dimension, "units": one.units, "price": str(one.price)} for one in lines],
+    }
+    return {"id": f"evt_{number}", "event": f"metering.{kind}", "data": {**data, **changes}}

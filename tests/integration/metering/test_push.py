@@ -599,7 +599,7 @@ def test_usage_from_a_parquet_file_with_other_names(small, desk, teller):
     ("arguments", "words"),
     [
         (["--usage", "none.csv"], "there is no file none.csv"),
-        (["--usage", "used"], "none is given"),
+        (["--usage", "used"], "there is none"),
         (["--usage", "usage.csv", "--map", "units"], "is not ours=theirs"),
         (["--usage", "usage.csv", "--map", "amount=units"], "amount is not a usage column"),
         (["--usage", "usage.csv", "--grain", "week"], "neither hour nor day"),

@@ -9,8 +9,8 @@ import pytest
 
 from automatum.core.errors import ConfigurationError
 from automatum.metering.ledger.reconcile import resolve_by_events, resolve_by_hand
-from automatum.metering.ledger.webhook_events import Event, Unreadable, parse, read_events
-from tests.support.metering_lines import ids, make_line, states
+from automatum.metering.ledger.webhook_events import Unreadable, parse
+from tests.support.metering_lines import event, ids, make_line, states
 
 
 def send(ledger, lines, state="unknown", **answer):
@@ -21,20 +21,6 @@ def send(ledger, lines, state="unknown", **answer):
         assert attempt.lines == tuple(lines)
         run.settle(attempt, state, **answer)
     return attempt
-
-
-def event(lines, kind="confirmed", call="meter_1", number=1, **changes):
-    """An event as the sandbox writes it."""
-    line = lines[0]
-    data = {
-        "id": call,
-        "vendor": line.vendor,
-        "listingId": line.listing_id,
-        "customerId": line.customer_id,
-        "reportingDate": line.day.isoformat(),
-        "usages": [{"apiKey": one.dimension, "units": one.units, "price": str(one.price)} for one in lines],
-    }
-    return {"id": f"evt_{number}", "event": f"metering.{kind}", "data": {**data, **changes}}
 
 
 BODY = [make_line(1, dimension="api", units="5"), make_line(1, dimension="gb", units="2.5", price="0.20")]
@@ -331,30 +317,6 @@ def test_what_a_hand_calls_not_sent_takes_no_event(ledger):
     resolve_by_hand(ledger, not_sent=ids(BODY))
     result = resolve_by_events(ledger, [event(BODY)])
     assert len(result.unused) == 1 and set(states(ledger).values()) == {"planned"}
-
-
-def test_events_come_from_a_file(tmp_path):
-    one, two = event(BODY, number=1), event(BODY, number=2)
-    exact = json.dumps(one, default=str).replace('"2.5"', "2.50000000000000000001")
-    lines = tmp_path / "events.jsonl"
-    lines.write_text("\ufeff" + exact + "\n\n" + json.dumps(two, default=str), encoding="utf-8")
-    first, second = parse(read_events(lines))
-    assert isinstance(first, Event) and isinstance(second, Event)
-    assert first.usages[1].units == Decimal("2.50000000000000000001"), "no digit is lost"
-    array = tmp_path / "events.json"
-    array.write_text(json.dumps([one, two], default=str))
-    assert len(list(read_events(array))) == 2
-
-
-@pytest.mark.parametrize(
-    "content, says", [("{}\nnonsense", "line 2"), ("3", "no JSON object"), (None, "cannot be read")]
-)
-def test_a_file_that_cannot_be_read_is_told(tmp_path, content, says):
-    path = tmp_path / "events.jsonl"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(ConfigurationError, match=says):
-        list(read_events(path))
 
 
 def test_a_ledger_that_was_never_made_has_nothing_to_settle(open_ledger):
