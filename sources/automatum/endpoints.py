@@ -1,12 +1,12 @@
-"""The one table: which tables exist, where they come from, and what is in them.
+"""The endpoints: which tables exist, which paths they are read from, and which columns they have.
 
-Resources, columns, `check`, `discover`, `plan`, the sandbox's routes and the reference documentation all come from
-here. It is the only place that knows the vendor's paths and field names.
+Resources, columns, `check`, `discover`, `plan`, the sandbox's routes and the reference documentation are made from this
+module. No other module knows the vendor's paths and field names.
 
 Documented facts are from the vendor's pages `api/authentication` (scopes, paths) and `api/reference` (envelope,
 pagination, the flat customer); the nested customer form is from the webhook sample of `guide/api-integration`.
 Everything marked `documented=False` is an assumption made from the house style of those pages, and can be overridden in
-configuration (`[sources.automatum.endpoints.<table>]`, see `automatum.settings`).
+configuration (`[sources.automatum.endpoints.<table>]`, see `automatum.config.settings`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Kind = Literal["list", "report"]
 API_PREFIX = "/api/v1/"
 TOKEN_PATH = "/oauth/token"
 PAGE_SIZE = 100
-"""Rows a page: the documented maximum of `limit` (`api/reference`); fewer would cost more requests."""
+"""Rows a page: the documented maximum of `limit` (`api/reference`). Fewer rows would cost more requests."""
 
 APPLICATIONS_PATH = "/oauth/applications"
 """The organization's OAuth applications, from the root of the host (`api/authentication`)."""
 REGENERATE = "regenerate-secret"
-"""Below an application: a new secret for it; the old one and its tokens are dead (`api/authentication`)."""
+"""Below an application: makes a new secret. The old one and its tokens become invalid (`api/authentication`)."""
 METERING_PATH = "metering"
 ORGANIZATION = "organization_id"
 """Column of the organization that a row belongs to."""
@@ -39,7 +39,7 @@ class FieldPath:
 
     Attributes:
         path: Dotted JSON path, such as `details.company.name`.
-        vendor: The place counts only for records of this marketplace; None for all.
+        vendor: The path counts only for records of this marketplace; None for all.
     """
 
     path: str
@@ -82,7 +82,7 @@ class Child:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One thing to read.
+    """A list or a report of the API.
 
     Attributes:
         table: Table that it fills.
@@ -96,9 +96,9 @@ class Endpoint:
         records: Dotted paths at which the list of records may be found in the answer; the first that holds a list wins.
         total: Dotted path of the announced number of records (lists only).
         pages: Dotted path of the announced number of pages (lists only).
-        parameters: Our word to the vendor's query parameter: `page`, `limit` for lists; `start`, `end` for reports.
-        filters: Query parameters that narrow a list and that we check again on this side.
-        newest_first: Said by the user: the list comes ordered by `updatedAt`, newest first. Believed once proven.
+        parameters: Our name to the vendor's query parameter: `page`, `limit` for lists; `start`, `end` for reports.
+        filters: Query parameters that filter a list. The rows are filtered again on this side.
+        newest_first: Set by the user: the list is ordered by `updatedAt`, newest first. Used once it is proven.
         only_in_detail: Keys that a record has at its own URL and not in the list.
         documented: True where the vendor's reference shows path, parameters and fields; False where they are assumed.
         by_organization: The table holds the rows of several organizations, and `organization_id` is part of all keys.

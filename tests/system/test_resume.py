@@ -55,8 +55,8 @@ def _content(connection: duckdb.DuckDBPyConnection, table: str) -> str:
     return f"SELECT {', '.join(kept)} FROM automatum.{table} ORDER BY ALL"
 
 
-def through(database: Path) -> bool:
-    """Whether a sync of the four tables is in the destination from beginning to end."""
+def is_complete(database: Path) -> bool:
+    """Whether the destination has a complete sync of the four tables."""
     if not database.exists():
         return False
     with duckdb.connect(str(database)) as connection:
@@ -84,7 +84,7 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["same folder", "fresh machine"])
-def test_killed_at_any_moment_the_sync_ends_as_if_it_had_not_been(uninterrupted, tmp_path, fresh):
+def test_a_sync_that_is_killed_at_any_moment_ends_like_an_uninterrupted_one(uninterrupted, tmp_path, fresh):
     """kill -9 at random moments over extract, normalize and load, until each sync is through."""
     expected, seconds = uninterrupted
     seed = int(os.environ.get("SEED", random.SystemRandom().randrange(1 << 30)))
@@ -106,7 +106,7 @@ def test_killed_at_any_moment_the_sync_ends_as_if_it_had_not_been(uninterrupted,
                 run = KillableSync(environment, folder / "m.duckdb", here)
                 summary = run.finish(moments.uniform(0.02, 1.0) * seconds)
                 of_this += summary is None
-                if summary is None and through(folder / "m.duckdb"):
+                if summary is None and is_complete(folder / "m.duckdb"):
                     break  # killed when all was done: another run would be another sync
             asked = len(served.sandbox.requests("/api/v1/"))
         assert summary is None or summary["exit_code"] == 0, summary
@@ -124,7 +124,7 @@ def test_killed_at_any_moment_the_sync_ends_as_if_it_had_not_been(uninterrupted,
     print(f"{kills} kills in {scenario} syncs; at most {worst:.1f} requests a kill were asked for again")
 
 
-def test_an_hour_that_is_used_up_ends_the_run_and_the_next_ones_finish_it(tmp_path):
+def test_a_spent_budget_ends_the_run_and_the_next_runs_finish_it(tmp_path):
     """I3: several runs of a bounded sync, each exit 75, then 0; every page asked for once, also over four tables."""
     with serve(CONFIG) as served:
         environment = settings_of(served)
@@ -231,7 +231,7 @@ def bounded(environment, database, folder, requests):
     return {**summary.as_json(), "exit_code": summary.exit_code}
 
 
-def test_children_that_a_kill_kept_out_come_with_the_next_sync_of_a_fresh_machine(small, desk):
+def test_children_that_a_kill_kept_out_are_loaded_by_the_next_sync_on_a_fresh_machine(small, desk):
     """I1: a package is loaded table by table, and a row that is there must not pass for unchanged without them."""
     desk.sync()
     whole = dump(desk.database)

@@ -1,7 +1,7 @@
 """JSON values to Arrow arrays of a column's type.
 
-A value that its column cannot hold exactly is a misfit: the column gets the nearest it can hold (a rounded decimal, the
-date of a timestamp) or null, and the caller keeps the value itself elsewhere.
+A value that does not fit its column exactly is a misfit. The column gets the nearest value that fits (a rounded
+decimal, the date of a timestamp) or null, and the caller keeps the original value elsewhere.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ def convert(values: Sequence[Any], type_: ColumnType) -> tuple[pa.Array, frozens
         if value is None:
             kept.append(None)
             continue
-        held, exact = one(value)
-        kept.append(held)
+        converted, exact = one(value)
+        kept.append(converted)
         if not exact:
             misfits.add(position)
     return pa.array(kept, ARROW_TYPES[type_]), frozenset(misfits)
 
 
 def _fast(values: Sequence[Any], type_: ColumnType) -> pa.Array | None:
-    """The whole column at once, or None if any value needs a look."""
+    """The whole column at once, or None if a value has to be converted by itself."""
     if type_ == "decimal":
         return None
     try:
@@ -110,12 +110,12 @@ def _decimal(value: Any) -> Converted:
     elif not isinstance(value, (int, float, Decimal)):
         return None, False
     try:
-        # A float is the double nearest to the number that was sent; its repr is the shortest that names that double.
+        # A float is the double nearest to the number that was sent. Its repr is the shortest number for that double.
         number = Decimal(repr(value) if isinstance(value, float) else value)
         with localcontext() as context:
             context.prec = 60
-            held = number.quantize(_QUANTUM, ROUND_HALF_EVEN)
-            return (held, held == number) if abs(held) < _LARGEST else (None, False)
+            rounded = number.quantize(_QUANTUM, ROUND_HALF_EVEN)
+            return (rounded, rounded == number) if abs(rounded) < _LARGEST else (None, False)
     except InvalidOperation:
         return None, False
 
@@ -133,7 +133,7 @@ def _timestamp(value: Any) -> Converted:
         parsed: Any = pendulum.parse(value, tz="UTC")
     except (ValueError, OverflowError, OSError):
         return None, False
-    # Durations, intervals and times of day parse too; and "2026-01" is less than a moment.
+    # Durations, intervals and times of day parse too, and "2026-01" is not a full date.
     return (parsed.astimezone(timezone.utc), len(value) >= 8) if isinstance(parsed, datetime) else (None, False)
 
 
@@ -146,7 +146,7 @@ def _date(value: Any) -> Converted:
     moment, exact = _timestamp(value)
     if moment is None:
         return None, False
-    # Midnight UTC is a date; any other time of day says something that a date does not.
+    # A date has no time of day, so only midnight UTC is exact.
     midnight = (moment.hour, moment.minute, moment.second, moment.microsecond) == (0, 0, 0, 0)
     return moment.date(), exact and midnight
 

@@ -90,8 +90,8 @@ def decide(
             decision.confirmed = candidates
         else:
             decision.refused = (
-                f"{count} of {live} rows are not listed any more; nothing was deleted. If they are gone indeed, run "
-                "with --allow-deletes, or let a sweep at least an hour from now agree"
+                f"{count} of {live} rows are not listed any more; nothing was deleted. If they are really gone, run "
+                "with --allow-deletes, or sync again in an hour or later: a second sweep that agrees deletes them"
             )
         return decision
     missing = candidates

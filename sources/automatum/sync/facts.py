@@ -13,9 +13,9 @@ class SweepFacts:
     Attributes:
         full: It read the whole list and proved it.
         partial: It was limited to some of the rows, or to some of the days.
-        ordered: Whether all pages came newest first; None where nobody claims that the list is ordered.
+        ordered: Whether all pages came newest first; None if the list is not configured as newest first.
         drift: What moved while it read, in words.
-        candidates: Keys of rows that it did not find, and that the next proven sweep decides about.
+        candidates: Keys of rows that it did not find. The next proven sweep decides about them.
         off_list: Keys of live rows that the API is known to keep off the list.
         own_urls: Rows are known to have URLs of their own.
         session: The sync that it belongs to: `id`, and `tables`.

@@ -109,7 +109,7 @@ class ListReader(Reader):
         return self._deletes and complete and self._selection.everything
 
     def _look_for_the_missing(self) -> list[Row]:
-        """Decide about rows that were not listed; returns those that are there after all."""
+        """Decide about rows that were not listed; returns the rows that turn out to be live."""
         sweep, now = self._sweep, self._session.clock.time()
         decision = decide(
             sweep.known,
@@ -127,7 +127,7 @@ class ListReader(Reader):
             # A live row was on no page: rows moved unnoticed. A second reading of the list shows what else was missed,
             # if the extra requests allow it.
             self._hidden = hidden
-            sweep.distrust(f"{len(hidden)} rows are there though no page listed them")
+            sweep.distrust(f"{len(hidden)} live rows were on no page of the list")
         else:
             # Two readings agree that the list does not have these rows: the API keeps them off the list.
             off_list = {key for key in hidden | self._hidden if not sweep.listed_again(key)}

@@ -25,12 +25,12 @@ Window = tuple[date, date]
 
 
 def windows(start: date, end: date, days: int | None) -> list[Window]:
-    """Stretches of whole days, both ends included, in their order.
+    """Consecutive windows of whole days, both ends included.
 
     Args:
         start: First day.
         end: Last day.
-        days: Length of each; None for one stretch.
+        days: Length of each; None for a single window.
     """
     step = timedelta(days=days or (end - start).days + 1)
     found: list[Window] = []
@@ -126,13 +126,13 @@ class Report:
         endpoint, count = self.table.endpoint, len(self.gone)
         if self.ambiguous:
             return (
-                f"{self.ambiguous} records share or lack their key ({', '.join(endpoint.key)}); name one that "
-                f"tells them apart in sources.automatum.endpoints.{endpoint.table}.key"
+                f"{self.ambiguous} records share or lack their key ({', '.join(endpoint.key)}); set a unique key in "
+                f"sources.automatum.endpoints.{endpoint.table}.key"
             )
         if deletes and count > AT_LEAST and count > SHARE * self.compared and not allow_deletes:
             return (
-                f"{count} of {self.compared} rows are not reported any more; nothing was deleted. If they are gone "
-                "indeed, run with --allow-deletes"
+                f"{count} of {self.compared} rows are not reported any more; nothing was deleted. If they "
+                "are really gone, run with --allow-deletes"
             )
         return ""
 

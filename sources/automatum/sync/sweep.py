@@ -342,7 +342,7 @@ class Sweep:
 
 
 def _pulled_over(before: list[str], present: list[str]) -> int | None:
-    """How many rows went over the front border of a page, or from it; None if that cannot be told.
+    """How many rows went over the front border of a page, or from it; None if the two readings do not show it.
 
     Rows that came in at the page's end took the place of as many that went. Rows that came in at its front pushed
     others back: none went.

@@ -1,4 +1,4 @@
-"""What changed and what is gone: found by comparing with the destination, and believed only when confirmed."""
+"""Changed and deleted rows: found by comparing with the destination, and deleted only when confirmed."""
 
 import json
 from datetime import datetime, timezone
@@ -51,7 +51,7 @@ def test_an_unchanged_sync_writes_nothing_but_its_own_record(site):
     assert site.query("SELECT DISTINCT verdict FROM _automatum_sweeps") == [("complete",)]
 
 
-def test_a_timestamp_that_lies_and_a_row_that_is_missing_here_are_found(site):
+def test_a_change_without_a_new_timestamp_and_a_row_that_the_destination_lacks_are_found(site):
     """I1: changes are found by content; what the destination lacks arrives again, however old it is."""
     sandbox = site.serve(customers=120, entitlements=30)
     site.sync()
@@ -89,7 +89,7 @@ def test_a_destination_without_sql_gets_every_row_and_the_summary_says_so(site, 
 
 
 @pytest.mark.slow
-def test_a_folder_of_files_holds_the_latest_of_each_row_and_does_not_grow(site):
+def test_a_folder_of_files_has_the_latest_version_of_each_row_and_does_not_grow(site):
     """I1: a destination that only appends: the latest version of a row is the right one, and comes once."""
     sandbox = site.serve(customers=40)
     to = {"destination": dlt.destinations.filesystem(bucket_url=str(site.folder / "bucket"))}
@@ -106,7 +106,7 @@ def test_a_folder_of_files_holds_the_latest_of_each_row_and_does_not_grow(site):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("deletes", ["soft", "hard", "ignore"])
-def test_few_missing_rows_are_asked_for_and_go_with_their_children(site, deletes):
+def test_few_missing_rows_are_requested_and_deleted_with_their_children(site, deletes):
     """I2: one request each; marked, removed or left, children alike; and back to life when they reappear."""
     site.settings["deletes"] = deletes
     sandbox = site.serve(customers=5, entitlements=40, private_offers=40)
@@ -167,7 +167,7 @@ def test_many_missing_rows_wait_for_a_second_sweep_to_agree(site):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("rows", "gone"), [(40, 15), (100, 25), (30, 30)])
-def test_a_large_share_goes_only_if_the_user_says_so(site, rows, gone):
+def test_a_large_share_is_deleted_only_with_allow_deletes(site, rows, gone):
     """I2: more than 20 % and more than 10, up to an API that is empty all at once: nothing is deleted, exit 65."""
     sandbox = site.serve(customers=rows)
     site.sync("customers")
@@ -184,7 +184,7 @@ def test_a_large_share_goes_only_if_the_user_says_so(site, rows, gone):
 
 
 @pytest.mark.slow
-def test_a_small_share_needs_no_permission(site):
+def test_a_small_share_is_deleted_without_allow_deletes(site):
     """I2: the bound is 20 % and more than 10 rows: 10 of 30 go, and so do 20 of 100."""
     sandbox = site.serve(customers=30, private_offers=100)
     site.sync("customers", "private_offers")
@@ -196,7 +196,7 @@ def test_a_small_share_needs_no_permission(site):
 
 
 @pytest.mark.slow
-def test_a_large_share_goes_when_a_sweep_an_hour_later_agrees(site):
+def test_a_large_share_is_deleted_when_a_sweep_an_hour_later_agrees(site):
     """I2: 59 minutes are not enough; nor is an hour in which a sweep saw the rows."""
     sandbox = site.serve(customers=40)
     site.sync("customers")
@@ -263,7 +263,7 @@ def test_an_interrupted_failed_or_incomplete_sweep_deletes_nothing(site, how, fa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("status", [500, 403, 429])
-def test_an_answer_that_is_no_404_confirms_nothing(site, status):
+def test_only_a_404_confirms_a_deletion(site, status):
     """I2: only a 404 says that a row is gone. What was confirmed by then may go; the next sync finds the others."""
     sandbox = site.serve(customers=30)
     site.sync("customers")
@@ -282,7 +282,7 @@ def test_an_answer_that_is_no_404_confirms_nothing(site, status):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("order", ["created_asc", "random"])
-def test_a_live_row_that_a_silent_shift_hid_is_not_deleted_but_loaded(site, order):
+def test_a_live_row_that_a_shift_hid_is_loaded_and_not_deleted(site, order):
     """I1, I2: one row deleted on a page that was read, one appended: the total stands, and a live row is on no page."""
     sandbox = site.serve(customers=250, entitlements=600, order=order)
     site.sync("customers")
@@ -310,7 +310,7 @@ def test_a_live_row_that_a_silent_shift_hid_is_not_deleted_but_loaded(site, orde
 
 
 @pytest.mark.slow
-def test_a_row_that_is_off_the_list_for_good_does_not_cost_the_list_twice_for_ever(site):
+def test_a_row_that_the_api_keeps_off_the_list_does_not_cost_a_second_reading_each_time(site):
     """I3: an API may hide a row (an archived one) and still answer at its URL. Two readings of the list show that
     nothing else is missing; after that the row is known to be off the list."""
     sandbox = site.serve(customers=150)
@@ -326,7 +326,7 @@ def test_a_row_that_is_off_the_list_for_good_does_not_cost_the_list_twice_for_ev
 
 
 @pytest.mark.slow
-def test_where_rows_have_no_urls_of_their_own_a_404_tells_nothing(site):
+def test_a_404_confirms_nothing_where_rows_have_no_urls(site):
     """I2: the detail route of entitlements is assumed; where it is wrong, a second proven sweep has to agree."""
     sandbox = site.serve(customers=5, entitlements=40, private_offers=0)
     site.sync("entitlements")

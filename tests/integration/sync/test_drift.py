@@ -11,7 +11,7 @@ from tests.support.drifting import Vendor, Warehouse, sweep_once
 
 ORDERS = ("created_asc", "created_desc", "updated_asc", "updated_desc", "random")
 SCHEDULES = int(os.environ.get("SCHEDULES", "40"))
-"""For each of the five orders."""
+"""Number of schedules for each of the five orders."""
 
 moves = st.lists(
     st.tuples(st.integers(0, 30), st.sampled_from(("insert", "delete", "update", "lie", "reorder"))), max_size=12
@@ -21,7 +21,7 @@ costs: dict[str, list[int]] = {}
 
 @pytest.fixture(scope="module", autouse=True)
 def report():
-    """What drift costs, for whoever runs this with -s."""
+    """Prints what drift costs, if pytest runs with -s."""
     yield
     for order, extra in sorted(costs.items()):
         print(
@@ -34,7 +34,7 @@ def report():
 @pytest.mark.parametrize("order", ORDERS)
 @settings(max_examples=SCHEDULES, deadline=None, print_blob=True)
 @given(rows=st.integers(0, 900), schedules=st.lists(moves, min_size=1, max_size=2), seed=st.integers(0, 10**6))
-def test_a_second_sweep_heals_whatever_the_first_could_not_see(order, rows, schedules, seed):
+def test_a_second_sweep_repairs_what_the_first_could_not_see(order, rows, schedules, seed):
     """Any number of changes between any two reads, cancelling each other out or not; then the list rests."""
     vendor, warehouse = Vendor(rows, order, random.Random(seed)), Warehouse()
     for schedule in schedules:
@@ -58,3 +58,13 @@ def test_a_second_sweep_heals_whatever_the_first_could_not_see(order, rows, sche
 
 def pages(vendor):
     return -(-len(vendor.rows) // 100) or 1
+
+
+def test_missing_rows_are_decided_also_if_the_chunk_ends_with_the_verdict(monkeypatch):
+    """I2: a long wait for the rate limit ends the chunk in which the sweep is proven. The next chunk decides."""
+    vendor, warehouse = Vendor(50, "created_asc", random.Random(1)), Warehouse()
+    sweep_once(vendor, warehouse)
+    vendor.delete()
+    monkeypatch.setattr(vendor.limiter, "wait_for", lambda requests: 120.0)
+    result = sweep_once(vendor, warehouse)
+    assert (result.verdict, result.counts.deleted) == ("complete", 1)

@@ -1,4 +1,4 @@
-"""A list that comes newest first is read until nothing changes: opt-in, proven, and given up at the first doubt."""
+"""A list in the order newest first is read until nothing changes: opt-in, proven, and not used in any doubt."""
 
 from datetime import datetime, timezone
 
@@ -51,13 +51,13 @@ def test_a_quiet_sync_costs_one_request_and_a_changed_row_two(site, sandbox):
 
 
 @pytest.mark.slow
-def test_it_is_not_the_default(site, sandbox):
+def test_the_early_end_is_not_the_default(site, sandbox):
     """Opt-in: without the setting the whole list is read."""
     assert site.sync("customers", endpoints=None).pages == ALL
 
 
 @pytest.mark.slow
-def test_an_order_that_the_server_does_not_keep_is_never_used(site):
+def test_an_order_that_the_server_does_not_keep_is_not_used(site):
     """I1: said by the user, not shown by the list."""
     sandbox = site.serve(customers=ROWS, order="created_asc")
     for _ in range(3):
@@ -94,7 +94,7 @@ def test_a_deletion_forces_the_whole_list(site, sandbox, inserted):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("hours", "every", "full"), [(23, None, False), (25, None, True), (3, 2, True)])
-def test_the_list_is_read_whole_now_and_then(site, sandbox, hours, every, full):
+def test_the_whole_list_is_read_at_the_configured_interval(site, sandbox, hours, every, full):
     """I1: at least every `full_sweep_every` hours, however many short sweeps there were since."""
     if every:
         site.settings["full_sweep_every"] = every

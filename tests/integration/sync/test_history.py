@@ -1,4 +1,4 @@
-"""Every version of every row, from the changes that sweeps find."""
+"""History: every version of every row, from the changes that sweeps find."""
 
 import random
 from itertools import pairwise
@@ -41,7 +41,7 @@ SCRIPT = [{}, {0: "Beta", 1: None}, {0: "Alpha", 1: "Alpha"}, {}, {0: "Beta", 1:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("seed", "deletes"), [(1, "soft"), (2, "hard"), (3, "ignore")])
-def test_versions_tell_what_the_api_told(site, seed, deletes):
+def test_versions_are_what_the_api_listed(site, seed, deletes):
     """I1: insert, change, there and back, delete and reappear, against a model that knows only what was listed; I3: no
     request more than without history."""
     site.settings["deletes"] = deletes
@@ -98,7 +98,7 @@ def test_history_that_is_switched_on_later_covers_rows_that_did_not_change(site)
 
 
 @pytest.mark.slow
-def test_a_row_that_was_gone_before_history_was_switched_on_is_no_fault(site):
+def test_verify_accepts_a_row_that_was_deleted_before_history_was_switched_on(site):
     """`verify` is green after syncs that went well: a row marked deleted earlier has no open version to miss."""
     sandbox = site.serve(customers=12)
     site.sync("customers", history=False)

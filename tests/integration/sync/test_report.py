@@ -1,4 +1,4 @@
-"""Dated reports: what is asked for, what is replaced, and what is believed to be gone."""
+"""Dated reports: which days are requested, which rows are replaced, and which count as deleted."""
 
 from datetime import date, timedelta
 from itertools import pairwise
@@ -36,7 +36,7 @@ def restate(sandbox, day, **fields):
     sandbox.restate(day.isoformat(), "aws", fields)
 
 
-def test_a_year_first_and_then_what_may_have_been_restated(site):
+def test_the_first_sync_reads_a_year_and_the_next_what_may_be_restated(site):
     """I3: one request a sync; I1: restated rows are replaced within the days that are read again, the others stay."""
     sandbox = site.serve(days=100)
     today = site.today
@@ -92,7 +92,7 @@ def test_windows_cover_every_day_once(site, how, days):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("deletes", ["soft", "hard", "ignore"])
-def test_a_row_that_vanished_is_gone_only_within_the_days_that_were_read(site, deletes):
+def test_a_missing_row_is_deleted_only_within_the_days_that_were_read(site, deletes):
     """I2: two readings miss it; what is older than they reach is left alone, and a first reading alone says nothing."""
     site.settings.update(deletes=deletes, lookback_days=10)
     sandbox = site.serve(days=60)
@@ -113,7 +113,7 @@ def test_a_row_that_vanished_is_gone_only_within_the_days_that_were_read(site, d
 
 
 @pytest.mark.slow
-def test_an_empty_answer_deletes_no_large_share(site):
+def test_an_empty_answer_deletes_nothing(site):
     """I2: an outage that answers with nothing is refused, as it would be for a list."""
     sandbox = site.serve(days=60)
     site.sync("analytics")
@@ -146,7 +146,7 @@ def test_an_object_with_a_series_is_read_like_an_array(site, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_report_that_is_not_there_is_left_out_and_the_others_go_on(site, caplog):
+def test_a_report_that_the_api_does_not_know_is_skipped(site, caplog):
     """I8: a 404 is a warning, at this sync and at the next; the lists are read each time."""
     sandbox = site.serve(customers=20, days=5)
     sandbox.fault("status", "/api/v1/analytics", status=404, count=None)
@@ -162,7 +162,7 @@ def test_a_report_that_is_not_there_is_left_out_and_the_others_go_on(site, caplo
 
 
 @pytest.mark.slow
-def test_records_that_share_a_key_are_said_and_prove_nothing(site):
+def test_records_that_share_a_key_make_the_report_incomplete(site):
     """I1, I2: two records of one key are incomplete, with the advice; and an incomplete report deletes nothing."""
     sandbox = site.serve(days=10)
     site.sync("analytics")
@@ -176,7 +176,7 @@ def test_records_that_share_a_key_are_said_and_prove_nothing(site):
 
 
 @pytest.mark.slow
-def test_a_key_that_is_too_short_is_said_and_one_that_fits_can_be_named(tmp_path):
+def test_a_key_that_is_not_unique_is_reported_and_can_be_configured(tmp_path):
     """I1: the key that the advice asks for tells the records apart."""
     for key, code in ((["date", "currency"], 65), (["date", "vendor"], 0)):
         folder = tmp_path / key[1]

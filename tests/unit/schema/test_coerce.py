@@ -13,7 +13,7 @@ UTC = timezone.utc
 
 
 @pytest.mark.parametrize(
-    ("type_", "value", "held", "exact"),
+    ("type_", "value", "expected", "exact"),
     [
         ("text", "001234567890", "001234567890", True),
         ("text", 123456789012, "123456789012", True),
@@ -56,11 +56,11 @@ UTC = timezone.utc
         ("bool", 1, None, False),
     ],
 )
-def test_one_value(type_, value, held, exact):
+def test_one_value(type_, value, expected, exact):
     # Beside an odd value, so that the column as a whole takes the slow path too.
     for values in ([value], [value, None, ["odd"]]):
         array, misfits = convert(values, type_)
-        assert array[0].as_py() == held
+        assert array[0].as_py() == expected
         assert (0 not in misfits) is exact
 
 
