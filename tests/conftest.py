@@ -1,36 +1,21 @@
 """A place of its own for each test: folder, home, dlt's folders, environment; and sandboxes served on real sockets."""
 
-import os
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from automatum_sandbox import SandboxConfig, serve
-from tests.support.desk import SMALL, VOLUME, Desk, forget
-
-_AMBIENT = ("AUTOMATUM_", "DLT_", "AWS_", "GOOGLE_", "AIRFLOW_")
+from tests.support.desk import SMALL, VOLUME, Desk, forget, forget_run, isolate
 
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path, monkeypatch):
-    """No ambient setting or credential, no telemetry; nothing is written outside the test's folder."""
-    for name in list(os.environ):
-        if "__" in name or name.startswith(_AMBIENT) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    for name, folder in (("HOME", "home"), ("DLT_DATA_DIR", "dlt")):
-        (tmp_path / folder).mkdir()
-        monkeypatch.setenv(name, str(tmp_path / folder))
-    for name in ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
-    # A console of fixed width, in every terminal and in none.
-    monkeypatch.setenv("COLUMNS", "120")
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
+    """Run a test without ambient settings, credentials and telemetry, in a folder and a home of its own."""
+    isolate(tmp_path, monkeypatch)
     forget()
     yield
-    forget()
+    forget_run()
 
 
 @pytest.fixture

@@ -23,12 +23,35 @@ VOLUME = {"customers": 250, "entitlements": 410, "private_offers": 130, "days": 
 """The volume that issue 2 names: 3 + 5 + 2 pages and one report."""
 SMALL = {"customers": 12, "entitlements": 20, "private_offers": 9, "days": 4}
 """One page each."""
+_AMBIENT = ("AUTOMATUM_", "DLT_", "AWS_", "GOOGLE_", "AIRFLOW_")
+
+
+def isolate(tmp_path, monkeypatch):
+    """Remove what the environment says of the connector and dlt, and move to a folder below `tmp_path`."""
+    for name in list(os.environ):
+        if "__" in name or name.startswith(_AMBIENT) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    for name, folder in (("HOME", "home"), ("DLT_DATA_DIR", "dlt")):
+        (tmp_path / folder).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    for name in ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    # A console of fixed width, in every terminal and in none.
+    monkeypatch.setenv("COLUMNS", "120")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
 
 
 def forget():
-    """What a new process would not know: dlt's active pipeline and read settings, our log's streams."""
-    Container()[PipelineContext].deactivate()
+    """Forget what a new process does not know: dlt's active pipeline and settings, and the streams of our log."""
+    forget_run()
     active().reload()
+
+
+def forget_run():
+    """Forget dlt's active pipeline and the streams of our log, but keep dlt's settings, which are slow to read."""
+    Container()[PipelineContext].deactivate()
     logger = logging.getLogger("automatum")
     logger.handlers, logger.propagate = [], True
     logger.setLevel(logging.NOTSET)

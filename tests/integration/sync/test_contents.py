@@ -71,7 +71,7 @@ def revenue_by_http(sandbox, base_url):
     return answer if isinstance(answer, list) else answer["series"]
 
 
-@pytest.mark.parametrize("shape", ["array", "object"])
+@pytest.mark.parametrize("shape", ["array", pytest.param("object", marks=pytest.mark.slow)])
 def test_every_value_of_every_table_is_the_apis(start, desk, shape):
     """I1, I8: nothing lost, nothing rounded, the unknown in `extra`; a report as an array or inside an object."""
     served = start(**VOLUME, analytics_shape=shape)

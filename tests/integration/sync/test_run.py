@@ -130,6 +130,7 @@ def test_days_that_end_before_they_begin_are_refused(desk, start):
     assert not served.sandbox.requests("/api/")
 
 
+@pytest.mark.slow
 def test_organizations_are_synced_by_name_or_all_or_one_by_its_settings(desk, start):
     several(desk, start)
     names = SyncOptions(tables=("customers",), organizations=("globex",))

@@ -7,6 +7,8 @@ from automatum.config.settings import resolve_settings
 from automatum.core.errors import ConfigurationError
 from automatum.endpoints import ENDPOINTS
 
+pytestmark = pytest.mark.usefixtures("fresh_settings")
+
 
 def resolved(**settings):
     found = resolve_endpoints(resolve_settings({"client_id": "app_1", "client_secret": "secret_123456", **settings}))

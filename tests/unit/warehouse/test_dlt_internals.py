@@ -16,6 +16,8 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from automatum.warehouse import dlt_internals
 
+pytestmark = pytest.mark.usefixtures("fresh_settings")
+
 CHECKED_WITH = "1.31"
 PARTS = (
     # module, name in it, arguments that are passed by name or position
