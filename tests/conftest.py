@@ -7,6 +7,9 @@ import pytest
 
 from automatum_sandbox import SandboxConfig, serve
 from tests.support.desk import SMALL, VOLUME, Desk, forget, forget_run, isolate
+from tests.support.dlt_hints import remember_hints
+
+remember_hints()
 
 
 @pytest.fixture(autouse=True)

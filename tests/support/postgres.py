@@ -39,6 +39,8 @@ listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 max_connections = 60
 shared_buffers = 16MB
+fsync = off
+full_page_writes = off
 """
 
 
