@@ -1,4 +1,4 @@
-"""Caches what dlt computes about type hints: it computes the same again and again, a quarter of the CPU time of the tests."""
+"""Caches what dlt computes about type hints, again and again: a quarter of the CPU time of the tests."""
 
 import functools
 
