@@ -246,7 +246,7 @@ def sandbox(
     days: Days = 40,
     debug: Debug = False,
 ) -> None:
-    """Serve a local stand-in for the vendor's API until Ctrl-C. Needs the extra `sandbox`."""
+    """Serve the sandbox, a local server that behaves like the API, until Ctrl-C. Needs the extra `sandbox`."""
 
     def work() -> int:
         stop = stop_on_signals()
@@ -264,7 +264,7 @@ def demo(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Sync a local stand-in of the API, change it, sync again, ask three questions. Needs the extra `sandbox`."""
+    """Sync the sandbox, change it, sync again, and ask three questions. Needs the extra `sandbox`."""
 
     def work() -> int:
         shown: Demo = _demo_module().run_demo(database)
