@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import signal
 import threading
@@ -129,11 +130,16 @@ def open_existing(destination: str, dataset: str, database: Path) -> SupportsPip
 def stop_on_signals() -> threading.Event:
     """An event that the first SIGTERM or SIGINT sets: the run ends at the next page, loads its rows and exits 75."""
     stop = threading.Event()
+    received = False
 
     def receive(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
+        nonlocal received
+        if received:
             raise KeyboardInterrupt
-        stop.set()
+        received = True
+        # The signal may have interrupted `stop.wait()` in this thread while it had the lock of the event. To set the
+        # event here would then wait for that lock forever.
+        _thread.start_new_thread(stop.set, ())
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, receive)
