@@ -85,6 +85,7 @@ def test_each_planted_fault_is_found_and_nothing_else(site):
         assert site.broken((ENTITLEMENTS,)) == expected, fault
 
 
+@pytest.mark.slow
 def test_the_command(site, desk):
     """0 when sound, 65 when not, 78 without a file; sends no request and needs no credentials."""
     assert desk.run("verify").code == 78

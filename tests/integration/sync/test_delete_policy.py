@@ -51,6 +51,7 @@ def test_an_unchanged_sync_writes_nothing_but_its_own_record(site):
     assert site.query("SELECT DISTINCT verdict FROM _automatum_sweeps") == [("complete",)]
 
 
+@pytest.mark.slow
 def test_a_change_without_a_new_timestamp_and_a_row_that_the_destination_lacks_are_found(site):
     """I1: changes are found by content; what the destination lacks arrives again, however old it is."""
     sandbox = site.serve(customers=120, entitlements=30)

@@ -130,6 +130,7 @@ def test_a_list_that_was_emptied_can_be_filled_again(small, desk):
         assert differences(desk, {name: wanted[name] for name in ("entitlements", "entitlement_dimensions")}) == []
 
 
+@pytest.mark.slow
 def test_named_tables_alone_are_synced(small, desk):
     """I3: what was not asked for costs no request."""
     made = desk.sync("private_offers", "customers")

@@ -15,6 +15,7 @@ from tests.support.pushing import rows_of
 REPORTS = ("analytics",)
 
 
+@pytest.mark.slow
 def test_a_sync_in_one_call_then_a_dry_push_and_a_real_one(desk, start):
     served = start(**SMALL)
     desk.use(served)
