@@ -165,6 +165,7 @@ def plan(
     organization: OrganizationName = None,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
+    lock_wait: LockWait = WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -174,8 +175,8 @@ def plan(
         seconds = None if every is None else read_duration(every, "--every")
         settings, stop = resolve_settings(organization=organization), stop_on_signals()
         session = open_session(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
-        missing = Target(destination, dataset, database).missing
-        pipeline = None if missing else open_existing(destination, dataset, database)
+        target = Target(destination, dataset, database)
+        pipeline = None if target.missing else open_existing(target, lock_wait, stop)
         selection = select_rows(settings).backfill(_day(since), False, _day(until))
         found = plan_sync(session, pipeline, tuple(tables or ()), every=seconds, selection=selection)
         say(found.as_json(), as_json, lambda: render.show_plan(found))
@@ -203,13 +204,15 @@ def status(
     destination: DestinationName = DUCKDB,
     dataset: Dataset = DEFAULT_DATASET,
     database: Database = DEFAULT_DATABASE,
+    lock_wait: LockWait = WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Show the last sweep of each table: verdict, age and cost; sends no request."""
 
     def work() -> int:
-        figures = read_status(open_existing(destination, dataset, database), time.time())
+        pipeline = open_existing(Target(destination, dataset, database), lock_wait, stop_on_signals())
+        figures = read_status(pipeline, time.time())
         say(figures, as_json, lambda: render.show_status(figures))
         return 0
 
@@ -221,13 +224,14 @@ def verify(
     destination: DestinationName = DUCKDB,
     dataset: Dataset = DEFAULT_DATASET,
     database: Database = DEFAULT_DATABASE,
+    lock_wait: LockWait = WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Check the destination: one row a key, no orphans, a history without gaps and overlaps; sends no request."""
 
     def work() -> int:
-        pipeline = open_existing(destination, dataset, database)
+        pipeline = open_existing(Target(destination, dataset, database), lock_wait, stop_on_signals())
         settings = resolve_settings(with_credentials=False)
         found = verify_destination(pipeline, resolve_endpoints(settings, bool(has_organizations(pipeline))))
         say(found.as_json(), as_json, lambda: render.show_verification(found))

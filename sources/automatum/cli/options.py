@@ -18,7 +18,6 @@ from ..api.rate_limit import NO_WAIT
 from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.errors import EXIT_SOFTWARE, AutomatumError
-from ..core.file_lock import WAIT
 from ..core.redaction import redact_logging
 from ..warehouse.target import Target
 from . import console
@@ -121,10 +120,16 @@ def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:
     return NO_WAIT if no_wait else max_wait
 
 
-def open_existing(destination: str, dataset: str, database: Path) -> SupportsPipeline:
-    """A pipeline for queries on the destination; see `Target.existing`."""
-    clock = SystemClock()
-    return Target(destination, dataset, database).existing(clock, Budget(clock), WAIT)
+def open_existing(target: Target, lock_wait: float, stop: threading.Event) -> SupportsPipeline:
+    """A pipeline for queries on the destination; see `Target.existing`.
+
+    Args:
+        target: The destination.
+        lock_wait: Seconds to wait for a program that has the DuckDB file open.
+        stop: Ends the wait.
+    """
+    clock = SystemClock(stop)
+    return target.existing(clock, Budget(clock, stop=stop), lock_wait)
 
 
 def stop_on_signals() -> threading.Event:

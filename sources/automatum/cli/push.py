@@ -215,6 +215,7 @@ def push_resolve(
     dataset: Dataset = DEFAULT_DATASET,
     ledger_url: LedgerUrl = None,
     organization: OrganizationName = None,
+    lock_wait: LockWait = WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -230,7 +231,8 @@ def push_resolve(
                 run.recover()
             result = Reconciled()
             if events:
-                result = resolve_by_events(ledger, _events(events, destination, dataset, database))
+                target = Target(destination, dataset, database)
+                result = resolve_by_events(ledger, _events(events, target, lock_wait))
             if accepted or not_sent:
                 result.add(resolve_by_hand(ledger, accepted=accepted or (), not_sent=not_sent or ()))
             counts = ledger.counts()
@@ -298,11 +300,11 @@ def _ledger(url: str | None, organization: str | None, create: bool = False) -> 
     return ledger
 
 
-def _events(source: str, destination: str, dataset: str, database: Path) -> Any:
+def _events(source: str, target: Target, lock_wait: float) -> Any:
     path = Path(source)
     if source.lower().endswith((".json", ".jsonl", ".ndjson")) or path.is_file():
         return read_events(path)
-    return read_dicts(open_existing(destination, dataset, database), source)
+    return read_dicts(open_existing(target, lock_wait, stop_on_signals()), source)
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ names the process (see `warehouse.duckdb_file`).
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import platform
 from collections.abc import Iterator
@@ -20,14 +21,62 @@ from .budget import Budget
 from .clock import Clock, instant
 from .errors import Busy, ConfigurationError
 
+logger = logging.getLogger("automatum")
+
 WAIT = 60.0
 """Seconds that a run waits for a lock by default: longer than a query of a notebook, shorter than a cron interval."""
 POLL = 0.25
 _WAIT_LONGER = "Run again when it has ended, or wait longer (--lock-wait SECONDS)."
 
 
+class Waiting:
+    """A bounded wait for what another process uses. It is logged when it begins, so that nobody takes it for a hang.
+
+    Args:
+        what: What the wait is for, such as `The DuckDB file x.duckdb`.
+        wait: Seconds to wait at most.
+        clock: Time.
+        budget: Limits of the run; they also end the wait.
+    """
+
+    def __init__(self, what: str, wait: float, clock: Clock, budget: Budget) -> None:
+        self._what, self._wait, self._clock, self._budget = what, wait, clock, budget
+        self._deadline = clock.monotonic() + wait
+        self._logged = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the time to wait is over."""
+        return self._clock.monotonic() >= self._deadline
+
+    def pause(self, in_use: str) -> None:
+        """Sleep until the next attempt. The first pause logs the wait.
+
+        Args:
+            in_use: Who uses it, such as `is open in process 7`.
+
+        Raises:
+            BudgetSpent: The run was told to stop, or its time is over.
+        """
+        left = self._deadline - self._clock.monotonic()
+        if not self._logged:
+            self._logged = True
+            until = instant(self._clock.time() + left)
+            logger.info("%s %s. Waiting for it until %s (--lock-wait %g).", self._what, in_use, until, self._wait)
+        self._budget.pause(min(POLL, max(0.001, left)))
+
+
 @contextlib.contextmanager
-def exclusive_lock(path: Path, what: str, role: str, *, wait: float, clock: Clock, budget: Budget) -> Iterator[None]:
+def exclusive_lock(
+    path: Path,
+    what: str,
+    role: str,
+    *,
+    wait: float,
+    clock: Clock,
+    budget: Budget,
+    next_step: str = _WAIT_LONGER,
+) -> Iterator[None]:
     """Hold an exclusive lock while the block runs.
 
     Args:
@@ -37,6 +86,7 @@ def exclusive_lock(path: Path, what: str, role: str, *, wait: float, clock: Cloc
         wait: Seconds to wait for the lock.
         clock: Time.
         budget: Limits of the run; they also end the wait.
+        next_step: What to do when the wait is over, for the error message.
 
     Raises:
         Busy: Another process held the lock for longer than `wait`.
@@ -44,7 +94,7 @@ def exclusive_lock(path: Path, what: str, role: str, *, wait: float, clock: Cloc
         ConfigurationError: The folder is not writable.
     """
     lock = FileLock(path)
-    deadline = clock.monotonic() + wait
+    waiting = Waiting(what, wait, clock, budget)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
@@ -52,9 +102,10 @@ def exclusive_lock(path: Path, what: str, role: str, *, wait: float, clock: Cloc
                 lock.acquire(timeout=0)
                 break
             except Timeout:
-                if clock.monotonic() >= deadline:
-                    raise Busy(f"{what} is in use by {_owner(path)}.", _WAIT_LONGER) from None
-                budget.pause(min(POLL, max(0.001, deadline - clock.monotonic())))
+                in_use = f"is in use by {_owner(path)}"
+                if waiting.over:
+                    raise Busy(f"{what} {in_use}.", next_step) from None
+                waiting.pause(in_use)
     except OSError as error:
         raise ConfigurationError(
             str(path.parent), f"the lock file cannot be created: {error.strerror}.", "Name a folder that is writable."

@@ -162,7 +162,13 @@ def _rotation_lock(session: ApiSession) -> Iterator[None]:
     name = hashlib.sha256(f"{session.settings.base_url} {session.settings.client_id}".encode()).hexdigest()[:16]
     path = _state_folder() / f"rotate-{name}.lock"
     with exclusive_lock(
-        path, "The secret of this application", "a rotation", wait=0, clock=session.clock, budget=session.budget
+        path,
+        "The secret of this application",
+        "automatum apps rotate",
+        wait=0,
+        clock=session.clock,
+        budget=session.budget,
+        next_step="Run again when it has ended, if another new secret is wanted.",
     ):
         yield
 

@@ -7,18 +7,15 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import duckdb
 
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import Busy, ConfigurationError, DestinationError
-from ..core.file_lock import POLL
+from ..core.file_lock import Waiting
+from ..core.process_info import describe_process
 from ..core.redaction import redact
-
-if TYPE_CHECKING:
-    pass
 
 
 def refresh_copy(database: Path, copy: Path) -> None:
@@ -54,7 +51,7 @@ def refresh_copy(database: Path, copy: Path) -> None:
 
 _READ_A_COPY = (
     "Close it there: a notebook holds the file for as long as its connection is open, be it read-only. To read beside "
-    "a sync, let the sync make a copy (--read-copy FILE) and open that."
+    "a sync, let the sync make a copy (--read-copy FILE) and open that. --lock-wait SECONDS waits longer."
 )
 _HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
 
@@ -73,17 +70,16 @@ def wait_for_file(database: Path, *, wait: float, clock: Clock, budget: Budget) 
         BudgetSpent: The run was told to stop, or its time is over.
         DestinationError: It cannot be opened for another reason.
     """
-    deadline = clock.monotonic() + wait
+    what = f"The DuckDB file {database}"
+    waiting = Waiting(what, wait, clock, budget)
     while (holder := _open_elsewhere(database)) is not None:
-        if clock.monotonic() >= deadline:
-            raise Busy(f"The DuckDB file {database} is open in {holder}.", _READ_A_COPY)
-        budget.pause(min(POLL, max(0.001, deadline - clock.monotonic())))
+        if waiting.over:
+            raise Busy(f"{what} is open in {holder}.", _READ_A_COPY)
+        waiting.pause(f"is open in {holder}")
 
 
 def _open_elsewhere(database: Path) -> str | None:
     """Who has the file open; None if nobody has."""
-    import duckdb
-
     if not database.is_file():
         return None
     try:
@@ -96,7 +92,7 @@ def _open_elsewhere(database: Path) -> str | None:
     except duckdb.IOException as error:
         found = _HOLDER.search(str(error))
         if found:
-            return f"process {found[2]} ({Path(found[1]).name})"
+            return describe_process(int(found[2]), Path(found[1]).name)
         if "Could not set lock" in str(error):
             return "another program"
         raise _broken(database, error) from None

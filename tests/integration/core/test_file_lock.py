@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ import duckdb
 import pytest
 
 from automatum.core.budget import Budget
-from automatum.core.clock import SystemClock
+from automatum.core.clock import SystemClock, instant
 from automatum.core.errors import BudgetSpent, Busy, ConfigurationError, DestinationError
 from automatum.core.file_lock import exclusive_lock
 from automatum.warehouse.duckdb_file import wait_for_file
@@ -82,6 +83,44 @@ def test_a_lock_is_refused_after_a_bounded_wait_and_names_its_holder_i7(tmp_path
     said = str(refused.value)
     assert f"a test, process {other.process.pid} on " in said and " since 20" in said and "--lock-wait" in said
     assert refused.value.exit_code == 75
+
+
+def waits(caplog):
+    """Messages about waits."""
+    return [record.getMessage() for record in caplog.records if "Waiting for it" in record.getMessage()]
+
+
+def test_a_wait_for_a_lock_is_logged_once_before_it_begins_i7(tmp_path, caplog):
+    """The message names the holder and the end of the wait. Without a wait there is no message."""
+    path, clock = tmp_path / "x.lock", FakeClock()
+    caplog.set_level("INFO", "automatum")
+    ends, first = instant(clock.time() + 30), []
+    clock.call_at(clock.monotonic() + 0.1, lambda: first.extend(waits(caplog)))
+    with Other(HOLD, path) as other:
+        with pytest.raises(Busy), take(path, 30, clock):
+            pass
+        said = waits(caplog)
+        assert len(said) == 1 and first == said
+        assert f"The file is in use by a test, process {other.process.pid} on " in said[0]
+        assert f"Waiting for it until {ends} (--lock-wait 30)." in said[0]
+        caplog.clear()
+        with pytest.raises(Busy), take(path, 0, clock):
+            pass
+    with take(path, 30, clock):
+        pass
+    assert waits(caplog) == []
+
+
+@pytest.mark.slow
+def test_a_wait_for_a_file_is_logged_once_with_command_and_start_i7(tmp_path, caplog):
+    database, clock = tmp_path / "x.duckdb", FakeClock()
+    duckdb.connect(str(database)).close()
+    caplog.set_level("INFO", "automatum")
+    with Other(OPEN, database, "ro") as other, pytest.raises(Busy):
+        wait_for_file(database, wait=20, clock=clock, budget=Budget(clock))
+    (said,) = waits(caplog)
+    assert f"{database} is open in process {other.process.pid} (python" in said
+    assert re.search(r", since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ\)\. Waiting for it until 2023-", said), said
 
 
 def test_a_lock_goes_with_its_holder_however_it_ends_i7(tmp_path):
@@ -224,3 +263,32 @@ def test_a_notebook_that_opens_the_file_during_a_sync_is_waited_for_and_nothing_
     assert json.loads(out)["tables"]["customers"]["inserted"] == 5
     assert len(served.sandbox.requests("/api/v1/")) == 3  # I3
     assert desk.query("SELECT count(*) FROM customers") == [(255,)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [("status",), ("verify",), ("plan",), ("push", "--usage", "customers"), ("sync",)], ids=" ".join
+)
+@pytest.mark.parametrize("json_", [True, False], ids=["json", "text"])
+def test_each_command_that_waits_for_the_file_says_so_on_stderr_i7(desk, start, command, json_):
+    """The message names the holder, and the wait is that of --lock-wait. stdout holds nothing but one JSON object."""
+    desk.use(start(**SMALL))
+    duckdb.connect(str(desk.database)).close()
+    with Other(OPEN, desk.database, "ro") as other:
+        ran = desk.run(*command, "--lock-wait", "0.3", *(["--json"] if json_ else []))
+    assert ran.code == 75, ran
+    assert f"is open in process {other.process.pid} (python" in ran.err and "(--lock-wait 0.3)" in ran.err, ran
+    if json_:
+        assert ran.json["errors"][0]["type"] == "Busy"
+    else:
+        assert ran.out == "", ran
+
+
+@pytest.mark.slow
+def test_a_quiet_command_waits_in_silence(desk, start):
+    """cron would mail each wait that ends well."""
+    desk.use(start(**SMALL))
+    duckdb.connect(str(desk.database)).close()
+    with Other(OPEN, desk.database, "ro"):
+        ran = desk.run("sync", "--lock-wait", "0.3", "--quiet")
+    assert ran.code == 75 and "Waiting" not in ran.err and ran.err.count("\n") == 1, ran

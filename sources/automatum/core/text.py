@@ -1,0 +1,34 @@
+"""Makes text from outside safe to print: a terminal obeys control characters, and format characters hide or reorder."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories: control (ESC, C1), format (bidirectional, zero width), surrogates, line and paragraph ends."""
+
+
+def printable(text: str) -> str:
+    r"""Return the text with every control and format character as its escape, such as `\x1b`. Keeps `\n` and `\t`.
+
+    Args:
+        text: Any text.
+    """
+    if text.isprintable():  # The common case, without a look at each character.
+        return text
+    return "".join(one if one in "\n\t" or unicodedata.category(one) not in _UNSAFE else _escape(one) for one in text)
+
+
+def plural(count: int, noun: str, plural_noun: str = "") -> str:
+    """A number with its noun: `1 row`, `2 rows`, `1,000 rows`.
+
+    Args:
+        count: The number.
+        noun: The noun, singular.
+        plural_noun: Its plural, if that is not the noun with an `s`.
+    """
+    return f"{count:,} {noun if count == 1 else plural_noun or noun + 's'}"
+
+
+def _escape(one: str) -> str:
+    return one.encode("unicode_escape").decode("ascii")
