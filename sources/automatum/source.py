@@ -20,7 +20,8 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from .api.session import ApiSession, connect
-from .config.settings import DEFAULT_BASE_URL, AutomatumSettings, InitSettings
+from .config.base_url import DEFAULT_BASE_URL
+from .config.settings import AutomatumSettings, InitSettings
 from .core.errors import ScopeMissing
 from .endpoints import Endpoint
 from .sync.resources import declare_resource

@@ -3,16 +3,14 @@
 import asyncio
 import json
 import math
-import socket
-import threading
 import time
 
-import uvicorn
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter, SlidingWindowCounterRateLimiter
 
 from automatum_sandbox import Sandbox, SandboxConfig, build_app
+from tests.support.front import Front
 
 STRATEGIES = {
     "fixed": FixedWindowRateLimiter,
@@ -68,17 +66,7 @@ class Limiter:
         await send({"type": "http.response.body", "body": body})
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, config):
-        super().__init__(config)
-        self.ready = threading.Event()
-
-    async def startup(self, sockets=None):
-        await super().startup(sockets)
-        self.ready.set()
-
-
-class Limited:
+class Limited(Front):
     """A sandbox without limits of its own behind a `Limiter`; a context manager.
 
     Args:
@@ -89,28 +77,9 @@ class Limited:
     Attributes:
         sandbox: What is behind.
         limiter: What is in front.
-        base_url: Where.
     """
 
     def __init__(self, strategy, limits, **options):
         self.sandbox = Sandbox(SandboxConfig(**{"limits": None, **options}))
         self.limiter = Limiter(build_app(self.sandbox), strategy, limits)
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.bind(("127.0.0.1", 0))
-        self.base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        self._server = _Server(
-            uvicorn.Config(
-                self.limiter, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
-            )
-        )
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]}, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        assert self._server.ready.wait(10), "the limiter did not start"
-        return self
-
-    def __exit__(self, *_):
-        self._server.should_exit = True
-        self._thread.join(10)
-        assert not self._thread.is_alive(), "the limiter did not stop"
+        super().__init__(self.limiter)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import requests
 
+from ..config.base_url import is_below
 from ..config.reload import reload_credentials
 from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
@@ -320,11 +321,11 @@ class ApiClient:
         call.reauthenticated = True
 
     def _follow(self, call: _Call, response: HttpResponse) -> None:
-        """Follow a redirect of a GET within the host. The token is never sent to another host."""
+        """Follow a redirect of a GET below `base_url`. The token is never sent elsewhere: that may be another host."""
         location = response.headers.get("Location", "")
-        target = _redirect_target(call.url, location)
+        target = _redirect_target(call.url, location, self._settings.base_url)
         call.redirects += 1
-        if not call.repeatable or target is None or _origin(target) != _origin(call.url):
+        if not call.repeatable or target is None:
             detail = f"a redirect to {redirect_host(location)}, which is not followed: it would be given the token"
         elif call.redirects > MAX_REDIRECTS:
             detail = f"more than {MAX_REDIRECTS} redirects"
@@ -336,7 +337,7 @@ class ApiClient:
             call.path,
             response.http_status,
             detail,
-            "Set sources.automatum.base_url to the host that answers without a redirect.",
+            "Set sources.automatum.base_url to the address that answers without a redirect.",
         )
 
 
@@ -344,15 +345,10 @@ def _unknown_outcome(call: _Call) -> str:
     return f"Whether the server took this {call.method} is not known, so it is not sent again."
 
 
-def _redirect_target(url: str, location: str) -> str | None:
-    """The URL that a `Location` names; None if it is not valid."""
+def _redirect_target(url: str, location: str, base_url: str) -> str | None:
+    """The URL that a `Location` names; None if it is not valid, or not below `base_url`."""
     try:
         target = urljoin(url, location) if location else None
-        return target if target and _origin(target) else None
+        return target if target and is_below(target, base_url) else None
     except ValueError:
         return None
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

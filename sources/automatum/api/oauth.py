@@ -53,7 +53,7 @@ class TokenSource:
     """Fetches a token on demand and keeps it until shortly before it expires. Thread-safe.
 
     Args:
-        base_url: Root of the host.
+        base_url: Root of the API.
         client_id: OAuth client id.
         client_secret: OAuth client secret.
         session: HTTP session.
@@ -175,7 +175,7 @@ class TokenSource:
                     with retry.exclude_time():
                         self._reload_secret(outcome, refused)
                     continue
-                _raise_for_status(outcome)
+                _raise_for_status(outcome, self._base_url)
                 status, detail, retry_after = outcome.status, outcome.detail, outcome.retry_after()
             if not retry.wait_after_failure(f"POST {TOKEN_PATH}: {detail}", retry_after):
                 raise ApiUnreachable(
@@ -226,7 +226,7 @@ class TokenSource:
         )
 
 
-def _raise_for_status(response: HttpResponse) -> None:
+def _raise_for_status(response: HttpResponse, base_url: str) -> None:
     """Raise an error that no retry can change; return for the others."""
     status, detail = response.status, response.detail
     if 300 <= response.http_status < 400:
@@ -234,7 +234,7 @@ def _raise_for_status(response: HttpResponse) -> None:
     if status == 403:
         raise CredentialsRefused(f"POST {TOKEN_PATH} answered 403: {detail}.", f"{_PLAN} {_VERIFY}")
     if status == 404:
-        raise NotThere("POST", TOKEN_PATH, status, detail, "Check sources.automatum.base_url.")
+        raise NotThere("POST", TOKEN_PATH, status, detail, f"Check sources.automatum.base_url ({base_url}).")
     if 400 <= status < 500 and status != 408:
         raise RequestRefused("POST", TOKEN_PATH, status, detail, _VERIFY)
 
@@ -246,7 +246,7 @@ def _raise_for_redirect(response: HttpResponse) -> NoReturn:
         TOKEN_PATH,
         response.http_status,
         f"a redirect to {location}, which is not followed: it would be given the client secret",
-        "Set sources.automatum.base_url to the host that answers without a redirect.",
+        "Set sources.automatum.base_url to the address that answers without a redirect.",
     )
 
 

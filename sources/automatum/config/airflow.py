@@ -182,11 +182,21 @@ def _api(name: str, connection: AirflowConnection) -> Document:
         if value:
             settings[key] = value
     if connection.host:
-        port = f":{connection.port}" if connection.port else ""
-        # Without a scheme, Airflow's http connections mean http. These carry a secret, so the default is https.
-        scheme = "" if "://" in connection.host else f"{connection.schema or 'https'}://"
-        settings["base_url"] = f"{scheme}{connection.host.rstrip('/')}{port}"
+        settings["base_url"] = root_of(connection)
     return settings
+
+
+def root_of(connection: AirflowConnection) -> str:
+    """The root of the API. The path of a gateway is a part of the host, or the schema, where Airflow's URIs put it."""
+    scheme, mark, host = (connection.host or "").rpartition("://")
+    schema = connection.schema or ""
+    named = schema in ("http", "https")
+    # Without a scheme, Airflow's http connections mean http. These carry a secret, so the default is https.
+    scheme = scheme if mark else schema if named else "https"
+    name, slash, path = host.partition("/")
+    port = f":{connection.port}" if connection.port else ""
+    below = "" if named or not schema else f"/{schema.strip('/')}"
+    return f"{scheme}://{name}{port}{slash}{path}".rstrip("/") + below
 
 
 def _credential_section(ours: Document, organization: str) -> list[str]:

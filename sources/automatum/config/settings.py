@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any, Dict, List, Optional
-from urllib.parse import urlsplit
 
 from dlt.common.configuration import configspec, resolve_configuration
 from dlt.common.configuration.const import TYPE_EXAMPLES
@@ -23,14 +22,13 @@ from dlt.common.typing import TSecretStrValue
 
 from ..core.clock import utc
 from ..core.errors import ConfigurationError
-from ..core.network import is_loopback
 from ..core.redaction import register_secret
 from . import organizations as listed
+from .base_url import DEFAULT_BASE_URL, validated_base_url
 from .organizations import SECTIONS
 from .vaults.dlt_provider import register_vault_provider
 from .vaults.uri import parse_vault_uri
 
-DEFAULT_BASE_URL = "https://api.automatum.io"
 APPLICATION_LIMITS = ((50, 60.0), (1000, 3600.0))
 """Requests and seconds, per OAuth application (`api/authentication`)."""
 ORGANIZATION_LIMITS = ((500, 60.0), (10000, 3600.0))
@@ -61,7 +59,7 @@ class AutomatumSettings(BaseConfiguration):
         client_secret: OAuth client secret (`secret_...`).
         secrets_from: Vault that holds the credentials, such as `vault://vault.example.com/secret/automatum`. It is read
             if neither the environment nor `secrets.toml` has them (see `config.vaults`).
-        base_url: Root of the API host, without a path. https, except on loopback.
+        base_url: Root of the API: a host, or the path of a gateway below which the API is. https, except on loopback.
         application_limits: Rate limits of the OAuth application: a list of [requests, seconds].
         organization_limits: Rate limits of the organization: a list of [requests, seconds].
         organizations: List of organizations (see `config.organizations`). None: the one organization of `client_id`.
@@ -146,7 +144,7 @@ class AutomatumSettings(BaseConfiguration):
         register_secret(self.client_secret)
         if self.secrets_from:
             parse_vault_uri(self.secrets_from)
-        self.base_url = _validated_base_url(self.base_url)
+        self.base_url = validated_base_url(self.base_url)
         self.app_limits()
         self.org_limits()
         self.first_day()
@@ -304,30 +302,6 @@ def _configuration_error(error: ConfigurationException) -> ConfigurationError:
     hint = getattr(error, "expected_type", None) or getattr(error, "hint", None)
     problem = f"not a valid {getattr(hint, '__name__', hint)}." if hint else f"{type(error).__name__}."
     return ConfigurationError(key, problem, "Lists and tables in environment variables are written as JSON.")
-
-
-def _validated_base_url(url: str) -> str:
-    key = "sources.automatum.base_url"
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host, parts = None, urlsplit("")
-    if parts.scheme not in ("http", "https") or not host:
-        raise ConfigurationError(key, "not a URL.", f"The default is {DEFAULT_BASE_URL}.")
-    if parts.username or parts.password:
-        raise ConfigurationError(key, "a URL with credentials in it.", "Set client_id and client_secret instead.")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ConfigurationError(
-            key, f"http:// to {host} would send the client secret in the clear.", "Use https:// (loopback excepted)."
-        )
-    if parts.query or parts.fragment or parts.path.rstrip("/"):
-        raise ConfigurationError(
-            key,
-            "the URL has a path or a query.",
-            "Write only the root; /api/v1 and /oauth/token are added to it.",
-        )
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _limits(name: str, value: list[Any] | None, default: Limits) -> Limits:

@@ -461,6 +461,25 @@ def test_a_redirect_to_nowhere_sensible_is_not_followed(server, client, location
     assert len(server.to(LIST)) == 1
 
 
+@pytest.mark.parametrize(
+    "location", ["/other/customers", "/automatum/../other", "/automatum/%2e%2e/other", "/automatumx/"]
+)
+def test_a_redirect_out_of_the_path_of_a_gateway_is_not_followed(server, build, location):
+    """I6. The rest of a gateway may be other people's."""
+    server.say("/automatum/oauth/token", token())
+    server.say(f"/automatum{LIST}", Say(302, b"", {"Location": location}))
+    with pytest.raises(ApiUnreachable, match="not followed"):
+        build(f"{server.url}/automatum").get("customers")
+    assert [seen.path for seen in server.seen] == ["/automatum/oauth/token", f"/automatum{LIST}"]
+
+
+def test_a_redirect_within_the_path_of_a_gateway_is_followed(server, build):
+    server.say("/automatum/oauth/token", token())
+    server.say(f"/automatum{LIST}", Say(302, b"", {"Location": f"/automatum{LIST}/"}))
+    server.say(f"/automatum{LIST}/", FINE)
+    assert build(f"{server.url}/automatum").get("customers").body == FINE.body
+
+
 # ---- POST
 
 

@@ -5,7 +5,8 @@ from datetime import date
 
 import pytest
 
-from automatum.config.settings import APPLICATION_LIMITS, DEFAULT_BASE_URL, ORGANIZATION_LIMITS, resolve_settings
+from automatum.config.base_url import DEFAULT_BASE_URL
+from automatum.config.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS, resolve_settings
 from automatum.core.errors import EXIT_CONFIGURATION, ConfigurationError
 from automatum.core.redaction import redact
 
@@ -74,9 +75,12 @@ def test_a_missing_credential_is_named_with_what_to_set(monkeypatch, name):
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("http://localhost:1/", "http://localhost:1"),
         ("http://[::1]:8080", "http://[::1]:8080"),
+        ("https://proxy.example.com/automatum/", "https://proxy.example.com/automatum"),
+        ("https://proxy.example.com:8443/a/b-c", "https://proxy.example.com:8443/a/b-c"),
+        ("https://proxy.example.com/api//", "https://proxy.example.com/api"),
     ],
 )
-def test_the_base_url_is_a_root(url, root):
+def test_the_base_url_is_a_root_or_the_path_of_a_gateway(url, root):
     assert resolve_settings({**CREDENTIALS, "base_url": url}).base_url == root
 
 
@@ -85,11 +89,19 @@ def test_the_base_url_is_a_root(url, root):
     [
         "http://api.automatum.io", "http://127.0.0.1.example.com", "http://localhost@evil.example", "ftp://x", "x", "",
         "https://", "https://api.automatum.io/api/v1", "https://u:p@api.automatum.io", "https://api.automatum.io?x=1",
-        "https://api.automatum.io#x", "http://[", "https://api.automatum.io:port",
+        "https://api.automatum.io#x", "http://[", "https://api.automatum.io:port", "https://proxy.example.com/a/../b",
+        "https://proxy.example.com/%2e%2e/b", "https://proxy.example.com/a b", "https://proxy.example.com/a?x=1",
     ],
 )  # fmt: skip
 def test_any_other_base_url_is_refused(url):
     assert refused(base_url=url).key == "sources.automatum.base_url"
+
+
+@pytest.mark.parametrize("added", ["/api/v1", "/api/v1/", "/oauth/token"])
+def test_a_base_url_with_a_path_that_is_added_anyway_is_refused_with_what_to_write(added):
+    error = refused(base_url=f"https://proxy.example.com/automatum{added}")
+    assert error.key == "sources.automatum.base_url"
+    assert error.next_step == "Write https://proxy.example.com/automatum."
 
 
 @pytest.mark.parametrize("value", [[], [[0, 60]], [[5, 0]], [[5, -1]], [[5]], [["many", 60]], [5], [[-5, 60]]])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import platformdirs
 
+from ...config.base_url import host_key
 from ...config.organizations import insert_organization
 from ...config.settings import AutomatumSettings
 from ...core.clock import Clock
@@ -39,11 +39,8 @@ def open_rate_limiter(settings: AutomatumSettings, clock: Clock) -> RateLimiter:
 
 
 def state_name(settings: AutomatumSettings) -> str:
-    """Name of the application in the store: a hash of host and client id."""
-    parts = urlsplit(settings.base_url)
-    usual = {"https": 443, "http": 80}[parts.scheme]
-    host = (parts.hostname or "") + ("" if parts.port in (None, usual) else f":{parts.port}")
-    named = f"{host}\n{settings.client_id}"
+    """Name of the application in the store: a hash of host, path and client id."""
+    named = f"{host_key(settings.base_url)}\n{settings.client_id}"
     return hashlib.sha256(named.encode()).hexdigest()[:16]
 
 

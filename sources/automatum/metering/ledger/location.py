@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import platformdirs
 
+from ...config.base_url import file_key
 from ...config.organizations import insert_organization
 from ...config.settings import AutomatumSettings
 from ...core.errors import ConfigurationError
@@ -50,7 +50,7 @@ def default_ledger_url(settings: AutomatumSettings) -> str:
     """
     if settings.ledger_url:
         return insert_organization("sources.automatum.ledger_url", settings.ledger_url, settings.organization)
-    host = urlsplit(settings.base_url).netloc.replace(":", "-")
+    host = file_key(settings.base_url)
     if settings.organization:
         host += f"-{settings.organization}"
     folder = platformdirs.user_data_path("automatum", appauthor=False)

@@ -168,7 +168,10 @@ def test_the_same_application_has_one_budget(build, place, clock):
     assert used(other) == [4, 4, 4, 4]
 
 
-@pytest.mark.parametrize("different", [{"client": "app_other"}, {"host": "https://sandbox.example.com"}])
+@pytest.mark.parametrize(
+    "different",
+    [{"client": "app_other"}, {"host": "https://sandbox.example.com"}, {"host": "https://api.example.com/a"}],
+)
 def test_another_application_or_host_has_another_budget(build, place, clock, different):
     one, other = build(place), build(place, **different)
     spend(one, Budget(clock), 4)
@@ -181,6 +184,7 @@ def test_another_application_or_host_has_another_budget(build, place, clock, dif
         "https://api.example.com/",
         "https://API.example.com",
         "https://api.example.com:443",
+        "https://api.example.com:443/",
     ],
 )
 def test_another_spelling_of_the_host_has_the_same_budget(build, clock, host):

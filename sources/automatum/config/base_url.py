@@ -1,0 +1,97 @@
+"""The root of the API: a host, or a path of a gateway or proxy that passes requests on to the API."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from urllib.parse import unquote, urlsplit
+
+from ..core.errors import ConfigurationError
+from ..core.network import is_loopback
+from ..endpoints import API_PREFIX, TOKEN_PATH
+
+DEFAULT_BASE_URL = "https://api.automatum.io"
+_KEY = "sources.automatum.base_url"
+_ADDED = (API_PREFIX.rstrip("/"), TOKEN_PATH)
+_PORTS = {"https": 443, "http": 80}
+
+
+def validated_base_url(url: str) -> str:
+    """Check the URL, and return it without a slash at its end.
+
+    Args:
+        url: Such as `https://api.automatum.io`, or `https://proxy.example.com/automatum` for a gateway.
+
+    Raises:
+        ConfigurationError: It is not an absolute URL, has credentials, a query or a fragment, or is plain http to
+            another machine; or its path ends with a path that the connector adds.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme not in _PORTS or not host:
+        raise ConfigurationError(_KEY, "not a URL.", f"The default is {DEFAULT_BASE_URL}.")
+    if parts.username or parts.password:
+        raise ConfigurationError(_KEY, "a URL with credentials in it.", "Set client_id and client_secret instead.")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ConfigurationError(
+            _KEY, f"http:// to {host} would send the client secret in the clear.", "Use https:// (loopback excepted)."
+        )
+    root = f"{parts.scheme}://{parts.netloc}"
+    path = parts.path.rstrip("/")
+    if parts.query or parts.fragment:
+        raise ConfigurationError(_KEY, "the URL has a query or a fragment.", f"Write {root}{path}.")
+    if re.search(r"[\s\\]", path) or {".", ".."} & {unquote(segment) for segment in path.split("/")}:
+        raise ConfigurationError(_KEY, "the path of the URL has a space, a backslash, or a segment of dots.")
+    for added in _ADDED:
+        if path.endswith(added):
+            raise ConfigurationError(
+                _KEY,
+                f"the URL ends with {added}, and {API_PREFIX.rstrip('/')} and {TOKEN_PATH} are added to it.",
+                f"Write {root}{path.removesuffix(added)}.",
+            )
+    return root + path
+
+
+def host_key(base_url: str) -> str:
+    """Name of the API in the keys of the rate limiter's state: host, port unless it is the usual one, and path.
+
+    Two paths of one gateway are two APIs. Without a path, the name is that of earlier versions.
+
+    Args:
+        base_url: A validated URL.
+    """
+    parts = urlsplit(base_url)
+    port = "" if parts.port in (None, _PORTS[parts.scheme]) else f":{parts.port}"
+    return f"{parts.hostname or ''}{port}{parts.path}"
+
+
+def file_key(base_url: str) -> str:
+    """Name of the API in the names of files. Without a path, it is that of earlier versions.
+
+    Args:
+        base_url: A validated URL.
+    """
+    parts = urlsplit(base_url)
+    host = parts.netloc.replace(":", "-")
+    if not parts.path:
+        return host
+    # The hash keeps /a/b and /a-b apart.
+    words = re.sub(r"[^A-Za-z0-9]+", "-", parts.path).strip("-")[:40]
+    return f"{host}-{words}-{hashlib.sha256(parts.path.encode()).hexdigest()[:8]}"
+
+
+def is_below(url: str, base_url: str) -> bool:
+    """Whether a URL belongs to the API: the same scheme, host, port, and a path below its root.
+
+    Args:
+        url: An absolute URL.
+        base_url: A validated URL.
+    """
+    one, root = urlsplit(url), urlsplit(base_url)
+    ports = [parts.port or _PORTS.get(parts.scheme) for parts in (one, root)]
+    same = (one.scheme, one.hostname, ports[0]) == (root.scheme, root.hostname, ports[1])
+    dots = {".", ".."} & {unquote(segment) for segment in one.path.split("/")}
+    return same and (not root.path or (one.path.startswith(f"{root.path}/") and not dots))
