@@ -66,7 +66,7 @@ def test_quiet_trouble_is_one_line_on_stderr(small, desk, trouble):
     made = desk.run(*arguments)
     assert (made.code, made.out) == (code, "")
     (line,) = made.err.splitlines()
-    assert re.match(STAMPED + rf"sync: (incomplete|more to do) \(exit {code}\); ", line)
+    assert re.match(STAMPED + rf"sync: (incomplete|not finished) \(exit {code}\); ", line)
     assert "next: " in line or "run again" in line
 
 
@@ -233,7 +233,7 @@ def test_of_starts_that_overlap_one_works_and_the_others_leave(start, desk, tmp_
     for one in left:
         (line,) = one.err.splitlines()
         assert one.out == ""
-        assert re.match(STAMPED + r"sync: more to do \(exit 75\); The DuckDB file .* is in use by", line)
+        assert re.match(STAMPED + r"sync: not finished \(exit 75\); The DuckDB file .* is in use by", line)
         assert f"process {worked[0].pid} " in line
         assert 1 <= one.seconds < 30
     assert api_requests(sandbox) == {"customers": 3, "entitlements": 5, "private-offers": 2, "analytics/revenue": 1}

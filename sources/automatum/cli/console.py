@@ -18,6 +18,7 @@ from rich.table import Table as Grid
 from ..core.clock import instant
 from ..core.errors import AutomatumError
 from ..core.redaction import redact
+from ..core.text import printable
 from ..metering.model import format_decimal
 
 out = Console()
@@ -87,6 +88,16 @@ def say_line(text: str, trouble: bool = False) -> None:
     console = err if trouble else out
     stamp = "" if console.is_terminal else f"{instant(time.time())} "
     console.print(stamp + redact(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def say_text(text: str, style: str | None = None) -> None:
+    """Print text for a person on stdout. Only a terminal wraps it: programs read a file line by line.
+
+    Args:
+        text: The text. It may come from outside: it is no markup, and control characters are shown as escapes.
+        style: Style of the whole text.
+    """
+    out.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=not out.is_terminal)
 
 
 def _print_labelled(label: str, style: str, text: str) -> None:

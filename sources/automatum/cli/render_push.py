@@ -7,11 +7,12 @@ from typing import Any
 
 from rich.table import Table as Grid
 
-from ..metering.classify import difference, total
+from ..core.text import plural
+from ..metering.classify import difference
 from ..metering.ledger.entries import LedgerMatch
 from ..metering.model import Line, format_decimal
-from ..metering.summary import PushSummary
-from .console import grid_of, out
+from ..metering.summary import UNKNOWN_CURRENCY, PushSummary
+from .console import grid_of, out, say_text
 
 MOST_SHOWN = 20
 """Longest list that is shown in full; --json has all rows."""
@@ -20,36 +21,16 @@ MOST_SHOWN = 20
 def show_push(summary: PushSummary) -> None:
     """What was sent, or would be sent, with the money."""
     found, sent = summary.classification, summary.send_result
-    grid = grid_of("lines", "number", "money")
     if sent is None:
-        out.print("Dry run: nothing is sent. --confirm sends.", highlight=False)
-        _count(grid, "to be sent", found.new)
-        _count(grid, "to be sent, known from before", [*found.again, *summary.left_over])
-        _count(grid, "  of these late", found.late)
-    else:
-        _count(grid, "accepted", sent.accepted)
-        _count(grid, "refused by the API", [line for line, _ in sent.rejected])
-        _count(grid, "in conflict with what the API has", [line for line, _ in sent.conflict])
-        _count(grid, "unknown: may have been taken", [line for line, _ in sent.unknown])
-        left = summary.lines["new"]
-        if left:
-            grid.add_row("not sent yet", f"{left:,}", "")
-    _count(grid, "accepted before", _lines(found.same))
-    _count(grid, "changed since accepted", _lines(found.changed))
-    _count(grid, "in conflict since before", _lines(found.conflict))
-    _count(grid, "unknown since before", _lines(found.unknown))
-    _count(grid, "refused before, unchanged", _lines(found.rejected))
-    _count(grid, "too late", [*found.expired, *summary.too_late])
-    _count(grid, "zero, which the marketplace does not take", found.zero)
-    _count(grid, "being sent by another push", _lines(found.sending))
-    out.print(grid)
+        say_text("Dry run: nothing is sent and nothing is written.")
+    out.print(_counts(summary))
     if found.invalid:
-        out.print(f"{found.invalid:,} rows are invalid.", highlight=False)
-    if found.open_rows:
-        out.print(f"{found.open_rows:,} rows are of the current hour or day; a later push sends them.", highlight=False)
+        say_text(f"Invalid: {plural(found.invalid, 'row')}. They are not sent:")
     _list(
         [f"row {refusal.row}: {refusal.reason}" for refusal in sorted(found.refused, key=lambda refusal: refusal.row)]
     )
+    if found.open_rows:
+        say_text(f"Of the current hour or day: {plural(found.open_rows, 'row')}. A later push sends them.")
     _list([_difference(match) for match in (*found.changed, *found.conflict)])
     if sent:
         _list(
@@ -58,15 +39,70 @@ def show_push(summary: PushSummary) -> None:
                 for line, message in (*sent.conflict, *sent.unknown)
             ]
         )
+    elif summary.to_send:
+        say_text(f"To be sent, in {plural(summary.requests_needed, 'request')}:")
+        _list([_line(line, summary) for line in summary.to_send])
     for warning in summary.warnings:
-        out.print(f"Note: {warning}.", highlight=False)
-    verb = "Would charge" if sent is None else "Charged"
-    out.print(
-        f"{verb} {format_decimal(summary.charged)} in {summary.requests} requests. Ledger: {summary.ledger}",
-        highlight=False,
-    )
+        say_text(f"Note: {warning}.")
+    _show_cost(summary)
     if summary.lines["unknown"]:
-        out.print("Resolve unknown lines: automatum push resolve --events FILE", highlight=False)
+        say_text("Next: automatum push resolve --events FILE settles unknown lines.")
+    elif sent is None and summary.to_send:
+        say_text("Next: the same command with --confirm sends them.")
+    elif sent and summary.lines["new"]:
+        say_text("Next: run the same command again; it sends the rest.")
+
+
+def _show_cost(summary: PushSummary) -> None:
+    amounts = [
+        f"{format_decimal(amount)} {'of unknown currency' if currency == UNKNOWN_CURRENCY else currency}"
+        for currency, amount in summary.charged_by_currency.items()
+    ]
+    money = ", ".join(amounts) or "0"
+    if summary.send_result is None:
+        say_text(f"Would charge {money} in {plural(summary.requests_needed, 'request')}. Ledger: {summary.ledger}")
+    else:
+        tokens = f" and {summary.token_requests:,} for a token" if summary.token_requests else ""
+        say_text(f"Charged {money} in {plural(summary.requests, 'request')}{tokens}. Ledger: {summary.ledger}")
+
+
+def _counts(summary: PushSummary) -> Grid:
+    """Number and amount of the lines, by what became of them."""
+    found, sent = summary.classification, summary.send_result
+    grid = grid_of("lines", "number", "amount")
+
+    def count(name: str, lines: Sequence[Line]) -> None:
+        if lines:
+            # Amounts of several currencies have no sum.
+            amounts = [
+                format_decimal(amount) + ("" if currency == UNKNOWN_CURRENCY else f" {currency}")
+                for currency, amount in summary.by_currency(lines).items()
+            ]
+            grid.add_row(name, f"{len(lines):,}", "\n".join(amounts))
+
+    if sent is None:
+        count("to be sent", found.new)
+        count("to be sent, planned before", [*found.again, *summary.left_over])
+        count("  of these late", found.late)
+    else:
+        count("accepted", sent.accepted)
+        count("refused by the API", [line for line, _ in sent.rejected])
+        count("in conflict with what the API has", [line for line, _ in sent.conflict])
+        count("unknown: may have been taken", [line for line, _ in sent.unknown])
+        left = summary.lines["new"]
+        if left:
+            grid.add_row("not sent yet", f"{left:,}", "")
+    count("accepted before", _lines(found.same))
+    count("changed since accepted", _lines(found.changed))
+    count("in conflict since before", _lines(found.conflict))
+    count("unknown since before", _lines(found.unknown))
+    count("refused before, unchanged", _lines(found.rejected))
+    count("too late", [*found.expired, *summary.too_late])
+    count("zero, which the marketplace does not take", found.zero)
+    count("being sent by another push", _lines(found.sending))
+    if not grid.row_count:
+        grid.add_row("none", "0", "0")
+    return grid
 
 
 def show_ledger(figures: Mapping[str, Any]) -> None:
@@ -76,12 +112,12 @@ def show_ledger(figures: Mapping[str, Any]) -> None:
         grid.add_row(state, f"{number:,}")
     out.print(grid)
     show_entries(figures["unsettled"], "unsettled")
-    out.print(f"Ledger: {figures['ledger']}", highlight=False)
+    say_text(f"Ledger: {figures['ledger']}")
 
 
 def show_entries(entries: Sequence[Mapping[str, Any]], what: str) -> None:
     """Entries of the ledger, one per row."""
-    out.print(f"{len(entries):,} lines {what}.", highlight=False)
+    say_text(f"{plural(len(entries), 'line')} {what}.")
     _list(
         [
             f"{entry['line_id']} {entry['state']}: {entry['customer_id']} {entry['dimension']} "
@@ -96,16 +132,16 @@ def show_entries(entries: Sequence[Mapping[str, Any]], what: str) -> None:
 def show_resolved(figures: Mapping[str, Any]) -> None:
     """Lines that events, or a person, have settled."""
     for name, words in (
-        ("accepted", "were billed"),
-        ("rejected", "were refused by the marketplace"),
-        ("planned", "were not sent; the next push sends them"),
-        ("conflict", "are confirmed and failed, by their events"),
+        ("accepted", "confirmed as billed"),
+        ("rejected", "refused by the marketplace"),
+        ("planned", "not sent; the next push sends them"),
+        ("conflict", "both confirmed and failed, by their events"),
     ):
         if figures[name]:
-            out.print(f"{len(figures[name]):,} lines {words}.", highlight=False)
+            say_text(f"{plural(len(figures[name]), 'line')} {words}.")
     _list([f"event {event['event']}: {event['reason']}" for event in figures["left"]])
     _list([f"{line['line_id']}: {line['reason']}" for line in figures["refused"]])
-    out.print(f"{figures['lines']['unknown']:,} lines are still unknown.", highlight=False)
+    say_text(f"{plural(figures['lines']['unknown'], 'line')} still unknown.")
 
 
 def show_export(loaded: Mapping[str, int]) -> None:
@@ -116,9 +152,14 @@ def show_export(loaded: Mapping[str, int]) -> None:
     out.print(grid)
 
 
-def _count(grid: Grid, name: str, lines: Sequence[Line]) -> None:
-    if lines:
-        grid.add_row(name, f"{len(lines):,}", format_decimal(total(lines)))
+def _line(line: Line, summary: PushSummary) -> str:
+    currency = summary.eligibility.currency(line)
+    start = line.starts_at.strftime("%Y-%m-%d %H:%M" if line.grain == "hour" else "%Y-%m-%d")
+    return (
+        f"{start} {line.vendor} {line.customer_id} {line.listing_id} {line.dimension}: "
+        f"{format_decimal(line.units)} at {format_decimal(line.price)} = {format_decimal(line.charged)}"
+        + (f" {currency}" if currency else "")
+    )
 
 
 def _lines(matches: Iterable[LedgerMatch]) -> list[Line]:
@@ -135,6 +176,6 @@ def _difference(match: LedgerMatch) -> str:
 
 def _list(rows: Sequence[str]) -> None:
     for row in rows[:MOST_SHOWN]:
-        out.print(f"  {row}", highlight=False, markup=False, soft_wrap=True)
+        say_text(f"  {row}")
     if len(rows) > MOST_SHOWN:
-        out.print(f"  and {len(rows) - MOST_SHOWN:,} more; --json has all", highlight=False)
+        say_text(f"  and {len(rows) - MOST_SHOWN:,} more; --json lists all")

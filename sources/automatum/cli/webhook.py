@@ -172,7 +172,9 @@ def _counts(figures: Mapping[str, Any]) -> dict[str, Any]:
         elif name == "organizations" and isinstance(value, Mapping):
             kept[name] = {one: _counts(each) for one, each in value.items() if isinstance(each, Mapping)}
         elif isinstance(value, Mapping):
-            kept[name] = _counts(value)
+            counts = _counts(value)
+            if counts or not value:  # A mapping of texts or amounts only has nothing that may be sent.
+                kept[name] = counts
         elif name in _WORDS or isinstance(value, (int, float)) or value is None:
             kept[name] = value
     return kept

@@ -6,6 +6,7 @@ import threading
 
 from .clock import Clock
 from .errors import BudgetSpent
+from .text import plural
 
 SLICE = 1.0
 """Seconds; the longest sleep before a wait checks for a signal to stop."""
@@ -89,7 +90,7 @@ class Budget:
 
     def _check_count(self) -> None:
         if self._max_requests is not None and self._requests >= self._max_requests:
-            raise BudgetSpent(f"The run's budget of {self._max_requests} requests is spent.", _RUN_AGAIN)
+            raise BudgetSpent(f"The run's budget of {plural(self._max_requests, 'request')} is spent.", _RUN_AGAIN)
 
 
 def wait_slice(wait: float, budget: Budget) -> float:

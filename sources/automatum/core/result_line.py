@@ -19,6 +19,8 @@ from .redaction import redact
 _MOST_NAMED = 3
 """Number of further errors whose type is named, to keep the line short."""
 _NO_STEP = "Run again; with --debug each request is shown."
+_WORDS = {"more_to_do": "not finished"}
+"""Verdicts whose words in the text differ from their value in the JSON."""
 _SIGNS = (("inserted", "+"), ("updated", "~"), ("deleted", "-"))
 
 
@@ -49,7 +51,7 @@ def result_line(
     """
     failed = list(errors)
     code = f" (exit {exit_code})" if exit_code != EXIT_COMPLETE else ""
-    parts = [f"automatum {command}: {verdict.replace('_', ' ')}{code}", ", ".join(changes), cost]
+    parts = [f"automatum {command}: {describe_verdict(verdict)}{code}", ", ".join(changes), cost]
     if failed:
         where, first = failed[0]
         parts.append(_named(where, without_server_text(first) if brief else first.message).rstrip("."))
@@ -61,9 +63,9 @@ def result_line(
     elif not brief:
         parts += [reason.rstrip(".") for reason in reasons]
     if resume_at is not None:
-        parts.append(f"come back at {instant(resume_at)}")
+        parts.append(f"run again at {instant(resume_at)}")
     elif verdict == "more_to_do" and not failed:
-        parts.append("run again: it goes on from there")
+        parts.append("run again to go on")
     return redact(" ".join("; ".join(part for part in parts if part).split()))
 
 
@@ -98,6 +100,15 @@ def without_server_text(error: AutomatumError) -> str:
     if isinstance(error, ConfigurationError):
         return f"{error.key}: {error.message.removeprefix(f'{error.key}: ').partition(': ')[0]}"
     return error.message.partition(": ")[0]
+
+
+def describe_verdict(verdict: str) -> str:
+    """The words for a verdict, such as `not finished` for `more_to_do`.
+
+    Args:
+        verdict: A value of the JSON.
+    """
+    return _WORDS.get(verdict, verdict.replace("_", " "))
 
 
 def verdict_for(error: AutomatumError) -> str:

@@ -148,6 +148,7 @@ def _push(
         grain=options.grain,
         late_ok=options.late_ok,
         eligibility=eligibility,
+        unchecked=options.unchecked,
     )
 
 

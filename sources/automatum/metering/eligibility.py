@@ -36,6 +36,7 @@ class _Entitlement:
     status: str | None
     start: date | None
     end: date | None
+    currency: str | None
 
     def active_on(self, day: date) -> bool:
         if self.start is not None and day < self.start:
@@ -62,6 +63,24 @@ class Eligibility:
     def problem(self, line: Line) -> str | None:
         """Why a line cannot be billed; None if it can."""
         return self._customer_problem(line) or self._entitlement_problem(line)
+
+    @property
+    def missing(self) -> list[str]:
+        """Tables that are not synced, or empty, so that nothing was checked against them."""
+        found = {CUSTOMERS.table: self.customers, ENTITLEMENTS.table: self.entitlements}
+        return [table for table, content in found.items() if content is None]
+
+    def currency(self, line: Line) -> str | None:
+        """Currency of the entitlements that a line is billed under; None if they name none, or different ones."""
+        own = (self.entitlements or {}).get(line.customer_id, [])
+        named = {
+            entitlement.currency
+            for entitlement in own
+            if entitlement.listing_id in (None, line.listing_id)
+            and entitlement.vendor in (None, line.vendor)
+            and entitlement.active_on(line.day)
+        }
+        return next(iter(named)) if len(named) == 1 else None
 
     def _customer_problem(self, line: Line) -> str | None:
         if self.customers is None:
@@ -94,6 +113,10 @@ class Eligibility:
         if all(known) and line.dimension not in keys:
             return f"dimension: {line.dimension} is not among those of the entitlement: {', '.join(sorted(keys))}"
         return None
+
+
+UNCHECKED = Eligibility(None, None, {})
+"""Nothing is known of customers and entitlements, so nothing is checked."""
 
 
 def read_eligibility(pipeline: SupportsPipeline, organization_id: str | None = None) -> Eligibility | None:
@@ -147,18 +170,21 @@ def _read_entitlements(pipeline: SupportsPipeline, organization_id: str | None) 
         "start_date",
         "end_date",
         "expires_at",
+        "currency",
         DELETED_AT,
     )
     found: dict[str, list[_Entitlement]] = defaultdict(list)
     linked = False
-    for id_, customer_id, listing_id, vendor, status, start, end, expires_at, deleted_at in read_columns(
+    for id_, customer_id, listing_id, vendor, status, start, end, expires_at, currency, deleted_at in read_columns(
         pipeline, ENTITLEMENTS.table, columns, organization_id=organization_id
     ):
         linked = linked or bool(customer_id)
         if customer_id and deleted_at is None:
             last = _day(end) or _day(expires_at)
             found[customer_id].append(
-                _Entitlement(id_, listing_id or None, _lower(vendor), _lower(status), _day(start), last)
+                _Entitlement(
+                    id_, listing_id or None, _lower(vendor), _lower(status), _day(start), last, currency or None
+                )
             )
     return dict(found) if linked else None
 

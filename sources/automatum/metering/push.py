@@ -14,7 +14,7 @@ from ..core.clock import Clock, utc
 from ..core.errors import EXIT_COMPLETE, MoreToDo, ScopeMissing
 from ..endpoints import METERING_SCOPE
 from .classify import Classification, classify, classify_by_ledger, refuse, refuse_grain
-from .eligibility import Eligibility
+from .eligibility import UNCHECKED, Eligibility
 from .ledger.ledger import Ledger
 from .ledger.location import refuse_network
 from .ledger.runs import Run
@@ -36,6 +36,7 @@ def push(
     grain: Grain = "hour",
     late_ok: bool = False,
     eligibility: Eligibility | None = None,
+    unchecked: bool = False,
 ) -> PushSummary:
     """Report usage to the marketplaces, or compute what would be reported.
 
@@ -47,6 +48,7 @@ def push(
         grain: Sum by the hour or by the day.
         late_ok: Also send what is past the strictest known deadline.
         eligibility: Content of the synced tables; None to check nothing against them.
+        unchecked: Whether the caller asked not to check. Otherwise the summary warns of each check that was skipped.
 
     Returns:
         The summary, with the error that ended the push early, if any. Lines that were not sent are planned, and the
@@ -65,7 +67,9 @@ def push(
         with Ledger.open(ledger_url, clock, create=False) as ledger:
             classify_by_ledger(classification, ledger.compare(lines), now, late_ok)
             left_over, too_late = _left_over(ledger, lines, now, late_ok, eligibility)
-            return PushSummary("dry_run", classification, ledger.location, left_over=left_over, too_late=too_late)
+            summary = PushSummary("dry_run", classification, ledger.location, left_over=left_over, too_late=too_late)
+            summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
+            return summary
     with Ledger.open(ledger_url, clock, create=True) as ledger, ledger.run() as run:
         recovered = run.recover()
         if recovered:
@@ -81,7 +85,9 @@ def push(
         result = sender.send(bodies([*classification.to_send, *left_over], utc(clock.time())))
         for line, message in result.rejected:
             refuse(classification, line, f"the API refused it: {message}")
-        return _summarize(session, classification, ledger, result, left_over, too_late)
+        summary = _summarize(session, classification, ledger, result, left_over, too_late)
+        summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
+        return summary
 
 
 def send_planned(
@@ -107,7 +113,10 @@ def send_planned(
         left_over, _ = _left_over(ledger, [], utc(clock.time()), late_ok=True)
         left_over = [line for line in left_over if line_ids is None or line.id in line_ids]
         result = Sender(session.client, run).send(bodies(left_over, utc(clock.time())))
-        return _summarize(session, Classification(), ledger, result, left_over, [])
+        summary = _summarize(session, Classification(), ledger, result, left_over, [])
+        # The push that planned the lines has checked them.
+        summary.unchecked = True
+        return summary
 
 
 def require_metering(session: ApiSession) -> None:

@@ -67,4 +67,5 @@ def run_push(
         grain=options.grain,
         late_ok=options.late_ok,
         eligibility=eligibility,
+        unchecked=options.unchecked,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -9,11 +10,15 @@ from typing import Any, Literal
 from ..core.clock import instant
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, EXIT_MORE_TO_DO, AutomatumError, MoreToDo
 from ..core.result_line import result_line
+from ..core.text import plural
 from .classify import Classification, difference, total
+from .eligibility import UNCHECKED, Eligibility
 from .model import Line, format_decimal
-from .payloads import bodies
+from .payloads import Body, bodies
 from .send import SendResult
 
+UNKNOWN_CURRENCY = "unknown"
+"""Key of amounts whose currency no synced entitlement names. The API takes amounts without a currency."""
 Verdict = Literal["dry_run", "complete", "incomplete", "more_to_do"]
 
 
@@ -31,6 +36,8 @@ class PushSummary:
         requests: Number of API requests, retries included.
         token_requests: Number of requests for a token.
         errors: Errors that ended the push early.
+        eligibility: The synced tables that the lines were checked against.
+        unchecked: Whether the caller asked not to check.
     """
 
     verdict: Verdict
@@ -42,6 +49,34 @@ class PushSummary:
     requests: int = 0
     token_requests: int = 0
     errors: list[AutomatumError] = field(default_factory=list)
+    eligibility: Eligibility = field(default=UNCHECKED, repr=False)
+    unchecked: bool = False
+
+    @property
+    def to_send(self) -> list[Line]:
+        """In a dry run, the lines that `confirm` would send, in the order of the requests; else none."""
+        return [] if self.send_result else [line for body in self._bodies for line in body.lines]
+
+    @property
+    def requests_needed(self) -> int:
+        """In a dry run, the requests that `confirm` would take, a token not counted; else 0."""
+        return 0 if self.send_result else len(self._bodies)
+
+    @property
+    def _bodies(self) -> list[Body]:
+        return bodies([*self.classification.to_send, *self.left_over])
+
+    @property
+    def charged_by_currency(self) -> dict[str, Decimal]:
+        """`charged` by currency of the entitlements; `UNKNOWN_CURRENCY` where these do not name one."""
+        return self.by_currency(self.send_result.accepted if self.send_result else self.to_send)
+
+    def by_currency(self, lines: Iterable[Line]) -> dict[str, Decimal]:
+        """Sum of `charged` of lines, by currency; `UNKNOWN_CURRENCY` where no entitlement names one."""
+        found: dict[str, list[Line]] = {}
+        for line in lines:
+            found.setdefault(self.eligibility.currency(line) or UNKNOWN_CURRENCY, []).append(line)
+        return {currency: total(found[currency]) for currency in sorted(found)}
 
     @property
     def charged(self) -> Decimal:
@@ -114,7 +149,7 @@ class PushSummary:
             self.verdict,
             self.exit_code,
             changes=[f"{name} {number}" for name, number in lines.items() if number],
-            cost=f"{self.requests} requests",
+            cost=plural(self.requests, "request"),
             reasons=["see automatum push status"] if self._unsettled else [],
             errors=self.named_errors,
             resume_at=self.resume_at,
@@ -133,8 +168,11 @@ class PushSummary:
             "verdict": self.verdict,
             "requests": self.requests,
             "token_requests": self.token_requests,
+            "requests_needed": self.requests_needed,
             "charged": self.charged,
+            "charged_by_currency": self.charged_by_currency,
             "lines": self.lines,
+            "to_send": [self._line_as_json(line) for line in self.to_send],
             "refused": [refusal.as_json() for refusal in sorted(found.refused, key=lambda refusal: refusal.row)],
             "conflicts": [difference(match) for match in (*found.changed, *found.conflict)],
             "already_accepted": len(found.same),
@@ -142,26 +180,48 @@ class PushSummary:
             "zero": len(found.zero),
             "open_rows": found.open_rows,
             "sent_by_another": len(found.sending) + (len(sent.claimed_elsewhere) if sent else 0),
-            "bodies": sent.bodies if sent else len(bodies([*found.to_send, *self.left_over])),
+            "bodies": sent.bodies if sent else self.requests_needed,
+            "checks_skipped": self.eligibility.missing,
             "warnings": self.warnings,
             "ledger": self.ledger,
             "resume_at": None if self.resume_at is None else instant(self.resume_at),
             "errors": [error.as_json() for error in self.errors],
         }
 
+    def _line_as_json(self, line: Line) -> dict[str, Any]:
+        return {
+            "line_id": line.id,
+            "vendor": line.vendor,
+            "customer_id": line.customer_id,
+            "listing_id": line.listing_id,
+            "dimension": line.dimension,
+            "starts_at": line.starts_at.isoformat(),
+            "units": line.units,
+            "price": line.price,
+            "charged": line.charged,
+            "currency": self.eligibility.currency(line),
+        }
+
     @property
     def warnings(self) -> list[str]:
-        """Notes about lines that are sent all the same, or were planned by earlier pushes."""
+        """Notes about lines that are sent all the same, or were planned by earlier pushes, and about skipped checks."""
         found, notes = self.classification, []
+        missing = self.eligibility.missing
+        if missing and not self.unchecked:
+            tables = " and ".join(missing)
+            notes.append(
+                f"the lines were not checked against {tables}: the database holds no {tables}; "
+                f"run automatum sync {' '.join(missing)} first, or add --unchecked if that is meant"
+            )
         if found.late:
-            notes.append(f"{len(found.late)} lines are late: the marketplaces want usage within the hour")
+            notes.append(f"late: {plural(len(found.late), 'line')}; the marketplaces want usage within the hour")
         notes += [
             f"the rules of the marketplace {vendor!r} are not known; the strictest known rules were applied"
             for vendor in sorted(found.unknown_vendors)
         ]
         if self.left_over:
-            notes.append(f"{len(self.left_over)} lines that an earlier push planned are not in this usage")
+            notes.append(f"planned by an earlier push, and not in this usage: {plural(len(self.left_over), 'line')}")
         if self.too_late:
-            money = format_decimal(total(self.too_late))
-            notes.append(f"{len(self.too_late)} lines that an earlier push planned, {money} in all, are too late now")
+            lines, money = plural(len(self.too_late), "line"), format_decimal(total(self.too_late))
+            notes.append(f"planned by an earlier push, and too late now: {lines}, {money} in all")
         return notes

@@ -16,7 +16,8 @@ from ..core.errors import (
     MoreToDo,
     worst_exit_code,
 )
-from ..core.result_line import format_changes, result_line
+from ..core.result_line import describe_verdict, format_changes, result_line
+from ..core.text import plural
 from .results import Counts, Verdict
 from .table_sync import TableSync
 
@@ -165,7 +166,7 @@ class OrganizationSummary:
             self.verdict,
             self.exit_code,
             changes=format_changes(tables),
-            cost=f"{self.requests} requests, {self.seconds:.1f} s",
+            cost=f"{plural(self.requests, 'request')}, {self.seconds:.1f} s",
             reasons=reasons,
             errors=self.named_errors,
             resume_at=self.resume_at,
@@ -261,15 +262,17 @@ class MultiOrgSummary:
                 tables.setdefault(table, Counter()).update(counts)
         changed = sum(one.changed for one in self.organizations.values())
         unfinished = [
-            f"{name}: {one.verdict}" for name, one in self.organizations.items() if one.verdict != Verdict.COMPLETE
+            f"{name}: {describe_verdict(one.verdict)}"
+            for name, one in self.organizations.items()
+            if one.verdict != Verdict.COMPLETE
         ]
         return result_line(
             "sync",
             self.verdict,
             self.exit_code,
             changes=format_changes(tables),
-            cost=f"{changed} of {len(self.organizations)} organizations changed, "
-            f"{self.requests} requests, {self.seconds:.1f} s",
+            cost=f"{changed} of {plural(len(self.organizations), 'organization')} changed, "
+            f"{plural(self.requests, 'request')}, {self.seconds:.1f} s",
             reasons=[", ".join(unfinished)],
             errors=self.named_errors,
             resume_at=self.resume_at,

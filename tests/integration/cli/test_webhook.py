@@ -189,7 +189,7 @@ def test_trouble_comes_with_its_next_step_in_one_line():
     )
     later = QuotaExhausted("The hour is full.", "Come back.", 1_700_000_000.0)
     line = result_line("sync", "more_to_do", 75, errors=[("", later)], resume_at=later.resume_at)
-    assert line.endswith("next: Come back; come back at 2023-11-14T22:13:20Z")
+    assert line.endswith("next: Come back; run again at 2023-11-14T22:13:20Z")
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ import dlt
 import duckdb
 import pytest
 
-from automatum.metering.eligibility import _day, read_eligibility
+from automatum.metering.eligibility import UNCHECKED, _day, read_eligibility
 from tests.support.metering_lines import make_line
 
 DELETED = datetime(2026, 11, 1, tzinfo=timezone.utc)
 CUSTOMERS = "id VARCHAR, vendor VARCHAR, _deleted_at TIMESTAMPTZ"
 ENTITLEMENTS = (
     "id VARCHAR, customer_id VARCHAR, listing_id VARCHAR, vendor VARCHAR, status VARCHAR, start_date DATE, "
-    "end_date DATE, expires_at TIMESTAMPTZ, _deleted_at TIMESTAMPTZ"
+    "end_date DATE, expires_at TIMESTAMPTZ, _deleted_at TIMESTAMPTZ, currency VARCHAR"
 )
 DIMENSIONS = "entitlement_id VARCHAR, key VARCHAR"
 
@@ -23,8 +23,8 @@ def customer(id_="cust_1", vendor="aws", deleted=None):
 
 
 def entitlement(id_="ent_1", customer_id="cust_1", listing="lst_1", vendor="aws", status="active", start=None, end=None,
-                expires=None, deleted=None):  # fmt: skip
-    return (id_, customer_id, listing, vendor, status, start, end, expires, deleted)
+                expires=None, deleted=None, currency=None):  # fmt: skip
+    return (id_, customer_id, listing, vendor, status, start, end, expires, deleted, currency)
 
 
 @pytest.fixture
@@ -60,6 +60,33 @@ def test_a_line_that_may_be_billed(read):
     assert found.problem(make_line(dimension="nothing")) == (
         "dimension: nothing is not among those of the entitlement: api_calls, seats"
     )
+
+
+@pytest.mark.parametrize(
+    ("entitlements", "currency"),
+    [
+        ([entitlement(currency="EUR")], "EUR"),
+        ([entitlement()], None),
+        ([entitlement(currency="EUR"), entitlement("ent_2", currency="EUR")], "EUR"),
+        # Different currencies, or one and none: it is not known under which the line is billed.
+        ([entitlement(currency="EUR"), entitlement("ent_2", currency="USD")], None),
+        ([entitlement(currency="EUR"), entitlement("ent_2")], None),
+        # Other listings, marketplaces, customers, and terms that are over do not count.
+        ([entitlement(currency="EUR"), entitlement("ent_2", listing="lst_2", currency="USD")], "EUR"),
+        ([entitlement(currency="EUR"), entitlement("ent_2", vendor="azure", currency="USD")], "EUR"),
+        ([entitlement(currency="EUR"), entitlement("ent_2", status="expired", currency="USD")], "EUR"),
+        ([entitlement("ent_2", customer_id="cust_2", currency="USD")], None),
+    ],
+)
+def test_the_currency_of_a_line_is_that_of_its_entitlements(read, entitlements, currency):
+    assert read([customer()], entitlements).currency(LINE) == currency
+
+
+def test_tables_that_nothing_was_checked_against_are_named(read):
+    assert read([customer()]).missing == ["entitlements"]
+    assert read(None, [entitlement()]).missing == ["customers"]
+    assert read([customer()], [entitlement()]).missing == []
+    assert UNCHECKED.missing == ["customers", "entitlements"] and UNCHECKED.problem(LINE) is None
 
 
 def test_nothing_synced_nothing_checked(read):

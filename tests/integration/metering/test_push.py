@@ -3,6 +3,7 @@
 import ast
 import json
 import random
+from collections import Counter
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -100,6 +101,62 @@ def test_a_dry_run_needs_no_credentials_and_shows_the_money(small, desk):
     assert f"to be sent {len(rows)} {money}" in ran.says.replace("│", " ").replace("  ", " "), ran
     assert "Would charge" in ran.says
     assert small.requests() == []
+
+
+def test_a_dry_run_lists_its_lines_and_says_what_was_not_checked(small, desk, teller):
+    """Up to 20 lines in the text, all in the JSON; the requests that it would take; each check that was skipped."""
+    rows = rows_of(small)
+    assert len(rows) > 20
+    told = teller.push(rows)
+    assert keys_of_listed(told) == keys_of(rows)
+    assert told["requests_needed"] == told["bodies"] == bodies_needed(rows)
+    assert told["charged_by_currency"] == {"unknown": told["charged"]}
+    assert told["checks_skipped"] == ["customers", "entitlements"]
+    assert "not checked against customers and entitlements" in told["warnings"][0]
+    ran = desk.run("push", "--usage", write_csv(rows))
+    for place, one in enumerate(told["to_send"]):
+        listed = f"{one['customer_id']} {one['listing_id']} {one['dimension']}: {one['units']} at {one['price']} ="
+        assert (listed in ran.says) == (place < 20), (place, ran)
+    assert f"and {len(rows) - 20} more; --json lists all" in ran.says, ran
+    assert f"in {bodies_needed(rows)} requests" in ran.says
+    assert "run automatum sync customers entitlements first" in ran.says
+    asked = desk.run("push", "--usage", write_csv(rows), "--unchecked")
+    assert "not checked" not in asked.says, "who asked for it needs no note"
+    one = desk.run("push", "--usage", write_csv(rows[:1]))
+    assert "in 1 request." in one.says and "1 requests" not in one.says, one
+
+
+@pytest.mark.slow
+def test_a_dry_run_sums_by_the_currency_of_the_entitlements(small, desk, teller):
+    for position, id_ in enumerate(small.ids("entitlements")):
+        small.change("entitlements", id_, {"currency": ("USD", "EUR", None)[position % 3]})
+    assert desk.sync("customers", "entitlements").code == 0
+    rows = rows_of(small)
+    told = teller.push(rows)
+    assert told["checks_skipped"] == [] and "not checked" not in str(told["warnings"])
+    assert set(told["charged_by_currency"]) == {"USD", "EUR", "unknown"}
+    assert sum(map(Fraction, told["charged_by_currency"].values())) == cost(rows)
+    for currency, amount in told["charged_by_currency"].items():
+        named = None if currency == "unknown" else currency
+        assert Fraction(amount) == sum(Fraction(one["charged"]) for one in told["to_send"] if one["currency"] == named)
+    said = desk.run("push", "--usage", write_csv(rows)).says
+    assert f"{told['charged_by_currency']['EUR']} EUR" in said, said
+
+
+def keys_of_listed(told):
+    """How often each line occurs in `to_send` of a dry run."""
+    return Counter(
+        (
+            one["vendor"],
+            one["listing_id"],
+            one["customer_id"],
+            one["starts_at"][:10],
+            one["dimension"],
+            Fraction(one["units"]),
+            Fraction(one["price"]),
+        )
+        for one in told["to_send"]
+    )
 
 
 def test_a_push_bills_each_line_once_and_the_next_sends_nothing(small, teller):
