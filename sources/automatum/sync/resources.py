@@ -98,9 +98,8 @@ def declare_resource(endpoint: Endpoint, settings: AutomatumSettings, read: Read
 
 
 def _own_hints(endpoint: Endpoint, hard: bool) -> Any:
-    columns = [_json_column(), {"name": SYNCED_AT, "dedup_sort": "desc"}]
-    if hard:
-        columns.append({"name": DELETED_AT, "hard_delete": True})
+    # Each hint is stated in both directions: dlt keeps what an earlier run said in the schema that it stores.
+    columns = [_json_column(), {"name": SYNCED_AT, "dedup_sort": "desc"}, {"name": DELETED_AT, "hard_delete": hard}]
     key = endpoint.key_with(endpoint.row_key)
     return dlt.mark.make_hints(table_name=endpoint.table, primary_key=key, columns=columns)
 
