@@ -194,7 +194,9 @@ def _plan_table(
     session: ApiSession, pipeline: SupportsPipeline | None, endpoint: Endpoint, selection: Selection
 ) -> TablePlan:
     owner = session.settings.owner
-    prior_state = read_prior_state(pipeline, endpoint, organization_id=owner) if pipeline else PriorState(KnownRows())
+    now, prior_state = utc(session.clock.time()), PriorState(KnownRows())
+    if pipeline:
+        prior_state = read_prior_state(pipeline, endpoint, now, organization_id=owner)
     return (
         _plan_list(session, endpoint, prior_state, selection)
         if endpoint.kind == "list"

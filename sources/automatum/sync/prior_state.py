@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("automatum")
 
 _MOST_SWEEPS = 200
+CLOCK_SKEW = timedelta(minutes=10)
+"""How far ahead of this machine's clock a record may be. A later time comes from a clock that was wrong once."""
 
 
 @dataclass
@@ -111,13 +113,19 @@ class PriorState:
 
 
 def read_prior_state(
-    pipeline: SupportsPipeline, endpoint: Endpoint, history: str | None = None, organization_id: str | None = None
+    pipeline: SupportsPipeline,
+    endpoint: Endpoint,
+    now: datetime,
+    history: str | None = None,
+    organization_id: str | None = None,
 ) -> PriorState:
     """Everything that a sweep has to know of the destination; read once.
 
     Args:
         pipeline: The pipeline that will load the table.
         endpoint: Whose table.
+        now: The present. Sweeps and pages that are stamped later are ignored: a clock was ahead, and they would stay
+            the latest for as long as it was.
         history: Name of its history table. Rows that have no open version there count as changed.
         organization_id: Whose rows, where the table holds those of several organizations.
 
@@ -138,8 +146,9 @@ def read_prior_state(
             if history:
                 prior.versioned = _forget_without_version(client, endpoint, history, prior.known, own)
             of_table = {**own, "table_name": endpoint.table}
-            prior.past = _read_past(client, of_table, loaded)
-            prior.unfinished = _read_unfinished(client, of_table, prior.past, loaded)
+            present = now + CLOCK_SKEW
+            prior.past = _read_past(client, of_table, loaded, present)
+            prior.unfinished = _read_unfinished(client, of_table, prior.past, loaded, present)
             return prior
     except SQL_UNSUPPORTED as error:
         why = f"{type(error).__name__}: {redact(str(error)).splitlines()[0][:200]}"
@@ -222,9 +231,9 @@ def _forget_without_version(
     return any_version
 
 
-def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str]) -> list[PastSweep]:
+def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str], present: datetime) -> list[PastSweep]:
     columns = ("sweep_id", "finished_at", "verdict", "extra", "load_id")
-    found = select(client, SWEEPS_TABLE, columns, where, "finished_at")
+    found = (row for row in select(client, SWEEPS_TABLE, columns, where, "finished_at") if as_utc(row[1]) <= present)
     return [
         PastSweep(id_, as_utc(finished_at), verdict, SweepFacts.from_json(json_object(extra)))
         for id_, finished_at, verdict, extra, load_id in islice(found, _MOST_SWEEPS)
@@ -233,14 +242,17 @@ def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str]) -> list[
 
 
 def _read_unfinished(
-    client: Any, where: Mapping[str, Any], past: Sequence[PastSweep], loaded: set[str]
+    client: Any, where: Mapping[str, Any], past: Sequence[PastSweep], loaded: set[str], present: datetime
 ) -> Unfinished | None:
     finished = {one.id for one in past if one.verdict != Verdict.FAILED}
     over = last_verdict(past)
     columns = ("sweep_id", "page", "keys", "total", "read_at", "load_id", "state", "started_at", "requests")
     found = select(client, PAGES_TABLE, columns, where)
     rows = [
-        row for row in found if row[0] not in finished and row[5] in loaded and not (over and as_utc(row[4]) < over)
+        row
+        for row in found
+        if row[0] not in finished and row[5] in loaded and (not over or as_utc(row[4]) >= over)
+        if as_utc(row[4]) <= present
     ]
     if not rows:
         return None

@@ -17,6 +17,7 @@ from dlt.common.pipeline import SupportsPipeline
 from ..core.errors import DestinationError
 from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, as_utc, json_object, read_sync_records
 from .facts import SweepFacts
+from .prior_state import CLOCK_SKEW
 from .results import Verdict
 
 GO_ON_WITHIN = timedelta(hours=24)
@@ -83,8 +84,11 @@ def resume_session(
     new = SyncSession(uuid4().hex, tuple(sorted(tables)))
     try:
         most = len(tables) * 4
-        sweeps = read_sync_records(pipeline, SWEEPS_TABLE, _SWEEP_COLUMNS, "finished_at", most, organization_id)
-        pages = read_sync_records(pipeline, PAGES_TABLE, ("read_at", "extra"), "read_at", 1, organization_id)
+        present = now + CLOCK_SKEW
+        sweeps = read_sync_records(
+            pipeline, SWEEPS_TABLE, _SWEEP_COLUMNS, "finished_at", present, most, organization_id
+        )
+        pages = read_sync_records(pipeline, PAGES_TABLE, ("read_at", "extra"), "read_at", present, 1, organization_id)
     except DestinationError:
         return new
     signs = [(as_utc(row[1]), _session_of(row[2])) for row in sweeps[:1]]

@@ -164,7 +164,7 @@ class TableSync:
             merging = merge_strategy_of(pipeline, self.settings)
             check_table_format(pipeline, self.settings, [self.endpoint.table])
             self._batcher.once = merging.one_row_per_key
-            prior = read_prior_state(pipeline, self.endpoint, name, owner)
+            prior = read_prior_state(pipeline, self.endpoint, utc(self.api_session.clock.time()), name, owner)
         if name and not prior.known.readable:
             raise DestinationError(
                 f"The history of {self.endpoint.table} cannot be kept: {prior.known.why}",

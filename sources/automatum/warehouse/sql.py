@@ -205,15 +205,28 @@ def read_sync_records(
     table: str,
     columns: Sequence[str],
     order_by: str,
+    until: datetime,
     most: int,
     organization_id: str | None = None,
 ) -> list[tuple[Any, ...]]:
-    """The latest records of sweeps or pages from complete load packages; see `read_columns`."""
+    """The latest records of sweeps or pages from complete load packages; see `read_columns`.
+
+    Args:
+        pipeline: The pipeline whose destination is queried.
+        table: Table name.
+        columns: Column names.
+        order_by: Name of the timestamp column to sort by, latest first.
+        until: Records with a later timestamp are left out.
+        most: Number of records to look at.
+        organization_id: Organization whose records to read; None for all.
+    """
     try:
         with checked_sql_client(pipeline) as client:
             loaded = complete_load_ids(client)
-            found = select(client, table, (*columns, "load_id"), organization_filter(organization_id), order_by)
-            return [row[:-1] for row in islice(found, most) if row[-1] in loaded]
+            asked = (*columns, "load_id", order_by)
+            every = select(client, table, asked, organization_filter(organization_id), order_by)
+            found = (row for row in every if as_utc(row[-1]) <= until)
+            return [row[:-2] for row in islice(found, most) if row[-2] in loaded]
     except SQL_UNSUPPORTED as error:
         raise unreadable_error(error) from None
 

@@ -1,0 +1,69 @@
+"""A machine's clock that was ahead once: what a sync stamped with a time in the future is not trusted later."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.support.syncing import HOUR, Site
+
+AHEAD = 7 * 24 * HOUR
+NEWEST_FIRST = {"endpoints": {"customers": {"order": "updated_desc"}}}
+
+
+@pytest.fixture
+def site(tmp_path):
+    with Site(tmp_path) as made:
+        yield made
+
+
+def sync_ahead(site, *names, **how):
+    """One sync by a clock that is a week ahead."""
+    site.clock.set_wall(AHEAD)
+    made = site.sync(*names, **how)
+    site.clock.set_wall(-AHEAD)
+    return made
+
+
+@pytest.mark.slow
+def test_an_interrupted_sync_is_resumed(site):
+    """I3: the page records of an interrupted sync are younger than its last verdict only by the right clock."""
+    site.serve(customers=450)
+    assert sync_ahead(site, "customers").code == 0
+    assert site.sync("customers", max_requests=2).code == 75
+    resumed = site.sync("customers")
+    assert (resumed.code, resumed.pages) == (0, [3, 4, 5])
+
+
+@pytest.mark.slow
+def test_a_sync_that_the_wrong_clock_interrupted_is_read_again(site):
+    """I1: its pages say nothing about the present; what comes after them is not skipped."""
+    sandbox = site.serve(customers=250)
+    assert sync_ahead(site, "customers", max_requests=2).code == 75
+    again = site.sync("customers")
+    assert (again.code, again.pages) == (0, [1, 2, 3])
+    assert site.live("customers") == set(sandbox.ids("customers"))
+    assert site.sync("customers").pages == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_many_missing_rows_are_decided_within_hours(site):
+    """I2: sweeps that agree for an hour confirm; a sweep of next week would have to agree with them."""
+    sandbox = site.serve(customers=60)
+    assert sync_ahead(site, "customers").code == 0
+    for id_ in sandbox.ids("customers")[:30]:
+        sandbox.delete("customers", id_)
+    assert site.sync("customers").code == 65
+    site.clock.advance(HOUR)
+    assert site.sync("customers").code == 0
+    assert len(site.dead("customers")) == 30
+
+
+@pytest.mark.slow
+def test_newest_first_reads_the_whole_list_in_time(site):
+    """I1: a full sweep of the future would stay younger than a week for ever."""
+    site.serve(customers=250, order="updated_desc")
+    assert sync_ahead(site, "customers", **NEWEST_FIRST).pages == [1, 2, 3]
+    assert site.sync("customers", **NEWEST_FIRST).pages == [1, 2, 3]
+    assert site.sync("customers", **NEWEST_FIRST).pages == [1]
+    site.clock.advance(timedelta(days=8).total_seconds())
+    assert site.sync("customers", **NEWEST_FIRST).pages == [1, 2, 3]
