@@ -85,13 +85,15 @@ def decide(
     decision = Decision(candidates, off_list=set(last.off_list) & set(candidates))
     decision.own_urls = own_urls or last.own_urls
     count, live = len(candidates), len(candidates) + distinct
-    if count > AT_LEAST and count > SHARE * live and not allow:
-        if _agreed_long_enough(candidates, past, now):
-            decision.confirmed = candidates
-        else:
+    if too_many(count, live) and not allow:
+        agreed = missing_long_enough(candidates, past, now)
+        decision.confirmed = [key for key in candidates if key in agreed]
+        decision.waiting = count - len(agreed)
+        if too_many(decision.waiting, live):
             decision.refused = (
-                f"{count} of {live} rows are not listed any more; nothing was deleted. If they are really gone, run "
-                "with --allow-deletes, or sync again in an hour or later: a second sweep that agrees deletes them"
+                f"{decision.waiting} of {live} rows are not listed any more; they were not deleted. If they are really "
+                "gone, run with --allow-deletes, or sync again in an hour or later: a second sweep that agrees deletes "
+                "them"
             )
         return decision
     missing = candidates
@@ -111,13 +113,18 @@ def decide(
     return decision
 
 
-def _agreed_long_enough(candidates: Sequence[str], past: Sequence[PastSweep], now: datetime) -> bool:
-    """Whether every proven sweep of the last hour, and one before it, missed the same rows."""
+def too_many(count: int, live: int) -> bool:
+    """Whether so many of the live rows are missing that it takes more than one sweep to believe it."""
+    return count > AT_LEAST and count > SHARE * live
+
+
+def missing_long_enough(candidates: Sequence[str], past: Sequence[PastSweep], now: datetime) -> set[str]:
+    """The candidates that every proven sweep of the last hour missed, and one before it."""
+    agreed = set(candidates)
     for one in past:
         if not one.facts.full:
             continue
-        if not set(candidates) <= set(one.facts.candidates):
-            return False
+        agreed &= set(one.facts.candidates)
         if now - one.finished_at >= AGREES_AFTER:
-            return True
-    return False
+            return agreed
+    return set()

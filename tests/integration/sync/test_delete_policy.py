@@ -218,6 +218,24 @@ def test_a_large_share_is_deleted_when_a_sweep_an_hour_later_agrees(site):
     assert (site.sync("customers").code, site.dead("customers")) == (0, set(ids[:15]))
 
 
+@pytest.mark.slow
+def test_a_gap_that_grows_every_hour_is_deleted_up_to_what_was_missing_an_hour_ago(site):
+    """I2, and a way out: each sweep misses one row more than the sweep before, so no two miss the same rows."""
+    sandbox = site.serve(customers=100)
+    site.sync("customers")
+    ids = sandbox.ids("customers")
+    sandbox.delete("customers", ids[:40])
+    assert (site.sync("customers").code, site.dead("customers")) == (65, set())
+    for gone in range(41, 44):
+        sandbox.delete("customers", ids[gone - 1 : gone])
+        site.clock.advance(HOUR)
+        assert site.sync("customers").code == 0
+        assert site.dead("customers") == set(ids[: gone if gone > 41 else 40])
+    # As many again: what was missing before does not let them go.
+    sandbox.delete("customers", ids[43:80])
+    assert (site.sync("customers").code, site.dead("customers")) == (65, set(ids[:43]))
+
+
 # Never
 
 
