@@ -17,7 +17,7 @@ Half of the API is assumed (see `automatum.endpoints`). If an assumption is wron
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -25,6 +25,7 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from ..config.settings import AutomatumSettings
 from ..core.errors import ConfigurationError
+from ..core.suggest import suggestion
 from ..endpoints import ENDPOINTS, ORGANIZATION, REVENUE, Column, ColumnType, Endpoint, FieldPath
 from ..schema.columns import EXTRA
 
@@ -61,7 +62,7 @@ def resolve_endpoints(settings: AutomatumSettings, by_organization: bool | None 
         raise ConfigurationError(where, "not a table of tables.")
     for name, changes in overrides.items():
         if name not in table:
-            raise ConfigurationError(f"{where}.{name}", "no such table.", f"Tables are {', '.join(table)}.")
+            raise ConfigurationError(f"{where}.{name}", "no such table.", _known(name, "Tables", table))
         table[name] = _override(f"{where}.{name}", table[name], changes)
     if bool(settings.organization) if by_organization is None else by_organization:
         return tuple(_by_organization(endpoint) for endpoint in table.values())
@@ -99,7 +100,7 @@ def _override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
         else:
             known = ["path", "records", "parameters", "key"]
             known += ["total", "pages", "order"] if endpoint.kind == "list" else ["columns"]
-            raise ConfigurationError(at, "no such setting.", f"Settings are {', '.join(known)}.")
+            raise ConfigurationError(at, "no such setting.", _known(key, "Settings", known))
     return endpoint
 
 
@@ -150,8 +151,14 @@ def _column_name(at: str, name: Any) -> str:
 
 def _parameters(at: str, value: Any, words: set[str]) -> dict[str, str]:
     if not isinstance(value, Mapping) or not set(value) <= words:
-        raise ConfigurationError(at, "not a table of parameter names.", f"Keys are {', '.join(sorted(words))}.")
+        unknown = next((str(key) for key in value if key not in words), "") if isinstance(value, Mapping) else ""
+        raise ConfigurationError(at, "not a table of parameter names.", _known(unknown, "Keys", sorted(words)))
     return {key: _text(f"{at}.{key}", name) for key, name in value.items()}
+
+
+def _known(name: str, kind: str, known: Collection[str]) -> str:
+    """The next step for a name that is not known."""
+    return f"{suggestion(name, known)} {kind} are {', '.join(known)}.".lstrip()
 
 
 def _order(at: str, value: Any) -> bool:

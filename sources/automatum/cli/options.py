@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ..api.rate_limit import NO_WAIT
+from ..config.settings import check_configuration
 from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.errors import EXIT_SOFTWARE, AutomatumError
@@ -167,6 +168,7 @@ def guarded(work: Callable[[], int], as_json: bool, debug: bool, reporter: Repor
     console.log_to_stderr(debug, quiet=reporter.quiet)
     try:
         reporter.open()
+        check_configuration()
         code = work()
     except AutomatumError as error:
         if debug:

@@ -23,17 +23,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, List, Optional  # noqa: UP035  dlt resolves these hints at run time, on Python 3.10 too
+from typing import Any
 
-import dlt
-from dlt.common.configuration import configspec, resolve_configuration
 from dlt.common.configuration.const import TYPE_EXAMPLES
-from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.typing import TSecretStrValue
 
 from ..core.errors import ConfigurationError
+from ..core.suggest import suggestion
+from .lookup import SECTIONS, describe_places, look_up
 
 KEY = "sources.automatum.organizations"
-SECTIONS = ("sources", "automatum")
 PLACEHOLDER = "{organization}"
 """Placeholder in the URL of a setting for the name of the organization."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -59,18 +58,13 @@ class Organization:
     named_id: bool
 
 
-@configspec
-class _OrganizationList(BaseConfiguration):
-    organizations: Optional[List[Any]] = None  # noqa: UP006, UP045
-
-
 def configured_organizations() -> tuple[Organization, ...]:
     """The configured organizations, in their order; empty if there is only one, which needs no name.
 
     Raises:
         ConfigurationError: An entry is not valid, or two entries share a name, credentials or an id.
     """
-    found = resolve_configuration(_OrganizationList(), sections=SECTIONS).organizations
+    found = look_up("organizations", list)
     entries = [_entry(f"{KEY}[{position}]", one) for position, one in enumerate(found or ())]
     for word, values in (
         ("name", [one.name for one in entries]),
@@ -88,6 +82,14 @@ def organization_names() -> tuple[str, ...]:
     return tuple(one.name for one in configured_organizations())
 
 
+def organization_sections() -> tuple[str, ...]:
+    """Names of the sections below `sources.automatum` that belong to organizations: settings and credentials."""
+    entries = configured_organizations()
+    start = f"{'.'.join(SECTIONS)}."
+    own = (one.credentials.removeprefix(start) for one in entries if one.credentials.startswith(start))
+    return tuple(dict.fromkeys((*(one.name for one in entries), *own)))
+
+
 def find_organization(name: str) -> Organization:
     """The organization with this name.
 
@@ -99,7 +101,12 @@ def find_organization(name: str) -> Organization:
         if one.name == name:
             return one
     known = ", ".join(one.name for one in entries) or "none"
-    raise ConfigurationError("--organization", f"no organization {name!r}.", f"Configured under {KEY}: {known}.")
+    names = [one.name for one in entries]
+    raise ConfigurationError(
+        "--organization",
+        f"no organization {name!r}.",
+        f"{suggestion(name, names)} Configured under {KEY}: {known}.".lstrip(),
+    )
 
 
 def credentials_of(one: Organization) -> tuple[str, str]:
@@ -111,16 +118,17 @@ def credentials_of(one: Organization) -> tuple[str, str]:
     found = []
     for key in ("client_id", "client_secret"):
         path = f"{one.credentials}.{key}"
-        value: Any = dlt.secrets.get(path)
-        value = value or dlt.config.get(path)
+        section = tuple(one.credentials.split("."))
+        value = look_up(key, str if key == "client_id" else TSecretStrValue, section)
         # The placeholder of a template counts as not set.
         if not isinstance(value, str) or not value.strip() or value == TYPE_EXAMPLES["text"]:
             raise ConfigurationError(
                 path,
-                f"not set; it is a credential of the organization {one.name}.",
+                f"is not set; it is a credential of the organization {one.name}. Looked in "
+                f"{describe_places(key, section)}.",
                 f"Set {path.replace('.', '__').upper()}, or write it to .dlt/secrets.toml under [{one.credentials}].",
             )
-        found.append(value)
+        found.append(value.strip())
     return found[0], found[1]
 
 
@@ -151,7 +159,11 @@ def _entry(where: str, value: Any) -> Organization:
         raise ConfigurationError(where, "an organization needs a name.", 'Write it as { name = "acme" }.')
     for word, text in value.items():
         if word not in _WORDS:
-            raise ConfigurationError(f"{where}.{word}", "no such setting.", f"Settings are {', '.join(_WORDS)}.")
+            raise ConfigurationError(
+                f"{where}.{word}",
+                "no such setting.",
+                f"{suggestion(word, _WORDS)} Settings are {', '.join(_WORDS)}.".lstrip(),
+            )
         if not isinstance(text, str) or not text.strip():
             raise ConfigurationError(f"{where}.{word}", "not a text.")
     name = value["name"]

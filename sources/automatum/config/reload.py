@@ -20,7 +20,8 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 
 from ..core.errors import ConfigurationError
 from .airflow import AirflowProvider
-from .organizations import SECTIONS, find_organization
+from .lookup import SECTIONS
+from .organizations import find_organization
 from .settings import AutomatumSettings, resolve_settings
 from .vaults.dlt_provider import CREDENTIALS, VaultProvider
 from .vaults.toml_file import TomlSection

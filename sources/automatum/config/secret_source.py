@@ -11,7 +11,6 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers.environ import EnvironProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.providers.toml import SettingsTomlProvider
-from dlt.common.configuration.resolve import resolve_single_provider_value
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.runtime.run_context import active
 from dlt.common.typing import TSecretStrValue
@@ -52,7 +51,10 @@ def find_secret_source(organization: str | None) -> SecretSource:
         if provider.is_empty or not provider.supports_secrets:
             continue
         value, sections, key = _look_up(provider, organization)
-        # Both count as not set: a shell passes an empty text, and `dlt init` writes a placeholder.
+        # A shell passes an empty text for a variable that is not set.
+        if value == "" and isinstance(provider, EnvironProvider):
+            continue
+        # Both count as not set: `dlt init` writes a placeholder.
         if value in ("", TYPE_EXAMPLES["text"]):
             break
         if value is not None:
@@ -83,13 +85,10 @@ def open_store(text: str, organization: str | None) -> CredentialStore:
 
 def _look_up(provider: ConfigProvider, organization: str | None) -> tuple[str | None, tuple[str, ...], str]:
     """The value of a provider, and the sections and the key under which it was found."""
+    # Only from its own section, as in `lookup`.
     sections = credential_sections(organization)
-    if organization is not None:
-        # Only from the section of the organization, as in `organizations.credentials_of`.
-        value, key = provider.get_value(SECRET, TSecretStrValue, None, *sections)
-        return value, sections, key
-    value, traces = resolve_single_provider_value(provider, SECRET, TSecretStrValue, explicit_sections=sections)
-    return (value, tuple(traces[-1].sections), traces[-1].key) if traces else (value, sections, SECRET)
+    value, key = provider.get_value(SECRET, TSecretStrValue, None, *sections)
+    return value, sections, key
 
 
 def _source(

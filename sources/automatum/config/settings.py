@@ -8,11 +8,12 @@ variables `AUTOMATUM_CLIENT_ID` and `AUTOMATUM_CLIENT_SECRET` are read (`api/aut
 # dlt resolves these type hints at run time, on Python 3.10 too, so they use typing's spelling.
 # ruff: noqa: UP006, UP035, UP045
 
+import math
 import os
 import time
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Any, Dict, List, Optional
+from typing import Any, ClassVar, Dict, List, Optional
 
 from dlt.common.configuration import configspec, resolve_configuration
 from dlt.common.configuration.const import TYPE_EXAMPLES
@@ -25,7 +26,8 @@ from ..core.errors import ConfigurationError
 from ..core.redaction import register_secret
 from . import organizations as listed
 from .base_url import DEFAULT_BASE_URL, validated_base_url
-from .organizations import SECTIONS
+from .known_keys import check_keys
+from .lookup import SECTIONS, describe_places, folder_above_with_settings, look_up
 from .vaults.dlt_provider import register_vault_provider
 from .vaults.uri import parse_vault_uri
 
@@ -46,6 +48,9 @@ _POSITIVE = (
     "retry_attempts",
 )
 _PLACEHOLDER = TYPE_EXAMPLES["text"]
+
+_INTERNAL = ("organization", "organization_id", "named_id")
+"""Settings that come from the entry of an organization, and are not read by their own names."""
 
 Limits = tuple[tuple[int, float], ...]
 
@@ -91,6 +96,9 @@ class AutomatumSettings(BaseConfiguration):
         retry_attempts: Attempts after which a failing request is no longer retried.
     """
 
+    # dlt looks in this section only, and not for variables with common names, such as STATUS.
+    __section__: ClassVar[str] = SECTIONS[-1]
+
     client_id: str = None  # type: ignore[assignment]
     client_secret: TSecretStrValue = None  # type: ignore[assignment]
     secrets_from: Optional[str] = None
@@ -129,6 +137,7 @@ class AutomatumSettings(BaseConfiguration):
 
     def on_partial(self) -> None:
         """Look for missing credentials in the vault and in the vendor's variables."""
+        check_configuration()
         self._find_credentials()
         if not self.is_partial():
             self.resolve()
@@ -139,6 +148,7 @@ class AutomatumSettings(BaseConfiguration):
         Raises:
             ConfigurationError: A value is wrong; `key` names the setting.
         """
+        check_configuration()
         self._find_credentials()
         self.quota_url, self.ledger_url = _without_placeholder(self.quota_url), _without_placeholder(self.ledger_url)
         register_secret(self.client_secret)
@@ -156,6 +166,8 @@ class AutomatumSettings(BaseConfiguration):
         for name in _POSITIVE:
             value = getattr(self, name)
             self._check(value is None or value > 0, name, "is not above 0")
+            self._check(value is None or math.isfinite(value), name, "is not a finite number")
+        self._check(all(isinstance(one, str) for one in self.tables or ()), "tables", "is not a list of texts")
 
     @property
     def owner(self) -> str | None:
@@ -197,22 +209,37 @@ class AutomatumSettings(BaseConfiguration):
             value = value or register_vault_provider().get_value(name, str, None, *SECTIONS)[0]
             # An empty text counts as not set: a shell passes it for a missing variable. A mounted file ends with a
             # line break.
-            value = (value or os.environ.get(f"AUTOMATUM_{name.upper()}") or "").strip()
+            value = _without_padding(value or os.environ.get(f"AUTOMATUM_{name.upper()}") or "")
             setattr(self, name, value or None)
             if not value:
-                raise ConfigurationError(
-                    f"sources.automatum.{name}",
-                    "not set.",
-                    f"Set SOURCES__AUTOMATUM__{name.upper()} (or AUTOMATUM_{name.upper()}), or write it to "
-                    ".dlt/secrets.toml under [sources.automatum]. The Automatum dashboard shows it once, under "
-                    "Settings > Integrations > API Access.",
-                )
+                raise _not_set(name)
 
     def _check(self, valid: bool, name: str, problem: str) -> None:
         if not valid:
             value = getattr(self, name)
             shown = repr(value) if isinstance(value, str) else str(value)
             raise ConfigurationError(f"sources.automatum.{name}", f"{shown} {problem}.")
+
+
+def check_configuration() -> None:
+    """Check that the TOML files can be read and that each setting in them and in the environment has a known name.
+
+    Raises:
+        ConfigurationError: See `config.known_keys`.
+    """
+    names = (name for name in AutomatumSettings.get_resolvable_fields() if name not in _INTERNAL)
+    check_keys((*names, "notify_url"))
+
+
+def _not_set(name: str) -> ConfigurationError:
+    message = f"is not set. Looked in the variable AUTOMATUM_{name.upper()}; {describe_places(name)}."
+    next_step = (
+        f"Set SOURCES__AUTOMATUM__{name.upper()} (or AUTOMATUM_{name.upper()}), or write it to .dlt/secrets.toml under "
+        "[sources.automatum]. The Automatum dashboard shows it once, under Settings > Integrations > API Access."
+    )
+    if above := folder_above_with_settings():
+        next_step = f"There are settings in {above / '.dlt'}: run the command in {above}. Or: {next_step}"
+    return ConfigurationError(f"sources.automatum.{name}", message, next_step)
 
 
 def resolve_settings(
@@ -228,20 +255,27 @@ def resolve_settings(
     Raises:
         ConfigurationError: A setting is missing or wrong; `key` names it.
     """
+    check_configuration()
     register_vault_provider()
     values = dict(explicit or {})
-    sections: tuple[str, ...] = SECTIONS
+    sections: list[tuple[str, ...]] = [SECTIONS]
     if organization is not None:
         values = {**_of_organization(listed.find_organization(organization), with_credentials), **values}
-        sections = (*SECTIONS, organization)
+        sections.insert(0, (*SECTIONS, organization))
     elif with_credentials and "client_id" not in values and (names := listed.organization_names()):
         raise ConfigurationError(
             "--organization", "several are configured, and this needs one.", f"Name one of {', '.join(names)}."
         )
     if not with_credentials:
         values = {"client_id": "-", "client_secret": "-", **values}
+    settings = AutomatumSettings()
+    # dlt would look up each field on its own, under other sections too, and forget where it found it.
+    for name, hint in settings.get_resolvable_fields().items():
+        if name not in values and name not in _INTERNAL:
+            found = look_up(name, hint, *sections)
+            values[name] = getattr(settings, name) if found is None else found
     try:
-        return resolve_configuration(AutomatumSettings(), sections=sections, explicit_value=values or None)
+        return resolve_configuration(settings, sections=SECTIONS[:1], explicit_value=values)
     except ConfigurationException as error:
         raise _configuration_error(error) from None
 
@@ -267,27 +301,22 @@ class InitSettings(BaseConfiguration):
     client_secret: TSecretStrValue = None  # type: ignore[assignment]
 
 
-@configspec
-class NotificationSettings(BaseConfiguration):
-    """The webhook. It is read separately, so that a run can report an error in the other settings.
-
-    Attributes:
-        notify_url: Webhook that receives the result of a run. It is a secret: it lets anyone post to the channel.
-    """
-
-    notify_url: Optional[TSecretStrValue] = None
-
-
 def find_notify_url() -> str | None:
     """The configured webhook; None if there is none.
+
+    It is read separately, so that a run can report an error in the other settings. It is a secret: it lets anyone post
+    to the channel.
 
     Raises:
         ConfigurationError: It is not text.
     """
-    try:
-        return _without_placeholder(resolve_configuration(NotificationSettings(), sections=SECTIONS).notify_url) or None
-    except ConfigurationException as error:
-        raise _configuration_error(error) from None
+    return _without_placeholder(look_up("notify_url", TSecretStrValue)) or None
+
+
+def _without_padding(value: str) -> str:
+    """A credential without white space, and without the quotes that a Docker env file or a shell script leaves."""
+    value = value.strip()
+    return value[1:-1].strip() if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
 
 
 def _without_placeholder(value: str | None) -> str | None:
@@ -298,10 +327,7 @@ def _without_placeholder(value: str | None) -> str | None:
 def _configuration_error(error: ConfigurationException) -> ConfigurationError:
     name = getattr(error, "field_name", None)
     key = f"sources.automatum.{name}" if name else "sources.automatum"
-    # dlt's message for a wrong type holds the value, which may be a secret, so name only the type.
-    hint = getattr(error, "expected_type", None) or getattr(error, "hint", None)
-    problem = f"not a valid {getattr(hint, '__name__', hint)}." if hint else f"{type(error).__name__}."
-    return ConfigurationError(key, problem, "Lists and tables in environment variables are written as JSON.")
+    return ConfigurationError(key, f"{type(error).__name__}.", "See docs/configuration.md for its type.")
 
 
 def _limits(name: str, value: list[Any] | None, default: Limits) -> Limits:

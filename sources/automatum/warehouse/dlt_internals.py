@@ -8,8 +8,8 @@ an upgrade. Other modules use what dlt documents: `dlt.pipeline`, `dlt.current`,
 Two packages cannot import this module, because it is above them or beside them. They use these parts directly, and the
 same test checks them:
 
-- `config` asks dlt's configuration providers (`Container()[PluggableRunContext].providers`,
-  `resolve_single_provider_value`) and adds its own (`ConfigProvider`, `BaseDocProvider`, `VaultDocProvider`,
+- `config` asks dlt's configuration providers (`Container()[PluggableRunContext].providers`, `deserialize_value`,
+  `BaseDocProvider._config_doc`) and adds its own (`ConfigProvider`, `BaseDocProvider`, `VaultDocProvider`,
   `SettingsTomlProvider`).
 - `api.endpoint_overrides` names columns as dlt does (`snake_case.NamingConvention`).
 """

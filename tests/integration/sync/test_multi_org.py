@@ -462,7 +462,7 @@ def test_credentials_are_never_those_of_another_while_other_settings_are_shared(
     desk.set(client_id="app_shared", client_secret="secret_shared_shared", vendor="aws", chunk_rows=77)
     monkeypatch.setenv("AUTOMATUM_CLIENT_ID", "app_vendor")
     monkeypatch.setenv("AUTOMATUM_CLIENT_SECRET", "secret_vendor_vendor")
-    with pytest.raises(ConfigurationError, match=r"sources.automatum.acme.client_id: not set.*organization acme"):
+    with pytest.raises(ConfigurationError, match=r"sources.automatum.acme.client_id: is not set.*organization acme"):
         resolve_settings(organization="acme")
     monkeypatch.setenv("VENDORS__GLOBEX__CLIENT_ID", "app_globex")
     monkeypatch.setenv("VENDORS__GLOBEX__CLIENT_SECRET", "secret_globex_globex")

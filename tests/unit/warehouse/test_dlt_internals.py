@@ -12,6 +12,7 @@ from importlib.util import find_spec
 import dlt
 import duckdb
 import pytest
+from dlt.common.configuration.providers.toml import StringTomlProvider
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from automatum.warehouse import dlt_internals
@@ -61,7 +62,9 @@ PARTS = (
     ("dlt.common.configuration.providers.provider", "get_key_name", ("key", "separator")),
     ("dlt.common.configuration.providers.toml", "SettingsTomlProvider", ()),
     ("dlt.common.configuration.providers.vault", "VaultDocProvider", ()),
-    ("dlt.common.configuration.resolve", "resolve_single_provider_value", ("provider", "key", "hint")),
+    ("dlt.common.configuration.specs.base_configuration", "extract_inner_hint", ("hint",)),
+    ("dlt.common.configuration.specs.base_configuration", "is_secret_hint", ("hint",)),
+    ("dlt.common.configuration.utils", "deserialize_value", ("key", "value", "hint")),
     ("dlt.common.configuration.specs.pluggable_run_context", "PluggableRunContext", ()),
     ("dlt.common.runtime.run_context", "active", ()),
 )
@@ -86,6 +89,11 @@ def test_dlt_is_the_version_that_was_checked():
     assert version("dlt").startswith(f"{CHECKED_WITH}."), (
         f"dlt {version('dlt')} is installed. Run all tests of `make test-all` with it, then set CHECKED_WITH."
     )
+
+
+def test_a_document_of_settings_has_its_content():
+    """`config.known_keys` reads it, to find keys at the top."""
+    assert StringTomlProvider("history = true")._config_doc == {"history": True}
 
 
 def test_no_pipeline_loads_outside_of_an_extraction():

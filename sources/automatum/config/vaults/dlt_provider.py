@@ -7,12 +7,13 @@ from typing import Any
 
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers.provider import ConfigProvider, get_key_name
-from dlt.common.configuration.resolve import resolve_single_provider_value
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from ...core.errors import ConfigurationError
 from ...core.redaction import register_secret
-from ..organizations import SECTIONS, configured_organizations
+from ..lookup import SECTIONS
+from ..organizations import configured_organizations
+from ..toml_files import settings_providers
 from .base import Vault, open_vault
 from .uri import KEY, VaultUri, parse_vault_uri
 
@@ -65,10 +66,10 @@ class VaultProvider(ConfigProvider):
         Raises:
             ConfigurationError: `secrets_from` is not an address.
         """
-        for provider in _providers():
+        for provider in settings_providers():
             if provider is self or provider.is_empty:
                 continue
-            value, _ = resolve_single_provider_value(provider, "secrets_from", str, explicit_sections=SECTIONS)
+            value, _ = provider.get_value("secrets_from", str, None, *SECTIONS)
             if value:
                 return parse_vault_uri(str(value), KEY)
         return None
@@ -130,21 +131,16 @@ class VaultProvider(ConfigProvider):
 
 def register_vault_provider() -> VaultProvider:
     """The provider in dlt's run context, added as the last one if it is not there yet. Sends no request."""
-    container = Container()[PluggableRunContext].providers
     with _registering:
-        for provider in container.providers:
+        for provider in settings_providers():
             if isinstance(provider, VaultProvider):
                 return provider
         added = VaultProvider()
-        container.add_provider(added)
+        Container()[PluggableRunContext].providers.add_provider(added)
         return added
 
 
 _registering = threading.Lock()
-
-
-def _providers() -> list[ConfigProvider]:
-    return list(Container()[PluggableRunContext].providers.providers)
 
 
 def _organization_of(sections: tuple[str, ...]) -> tuple[bool, str | None]:

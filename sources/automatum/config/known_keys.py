@@ -1,0 +1,183 @@
+"""Refuses settings that nothing reads: misspelt keys, keys in a wrong section, and variables with a wrong name.
+
+A misspelt setting that is ignored looks like a setting that works, so a run ends before its first request.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from dlt.common.configuration.providers.doc import BaseDocProvider
+from dlt.common.configuration.providers.environ import EnvironProvider
+from dlt.common.configuration.providers.provider import ConfigProvider
+from dlt.common.configuration.providers.vault import VaultDocProvider
+
+from ..core.errors import ConfigurationError
+from ..core.suggest import nearest, suggestion
+from ..endpoints import ENDPOINTS
+from .lookup import SECTIONS, Found
+from .organizations import organization_sections
+from .toml_files import settings_providers
+
+PREFIX = "SOURCES__AUTOMATUM__"
+_INTERNAL = ("organization", "organization_id", "named_id")
+_CREDENTIALS = ("client_id", "client_secret")
+_ONLY_TOP = ("organizations", "notify_url", "secrets_from")
+"""Settings that are read from `sources.automatum` alone, not from the section of an organization."""
+_OF_DLT = ("data_writer", "destination", "extract", "incremental", "load", "max_table_nesting", "normalize", "schema")
+"""Keys that dlt itself reads below the section of a source."""
+_DOCUMENTED = "docs/configuration.md lists the settings."
+_ALMOST_PREFIX = re.compile(r"SOURCES?_+AUTOMATUM_+(\w+)", re.IGNORECASE)
+_VENDORS_PREFIX = "AUTOMATUM_"
+
+
+def check_keys(names: Sequence[str]) -> None:
+    """Check the names of all settings: TOML files, what a program has set, Airflow, and the environment.
+
+    Values of unknown names are not shown, because they may be secret. Vaults are not read.
+
+    Args:
+        names: Names of all settings in `[sources.automatum]`.
+
+    Raises:
+        ConfigurationError: A name is unknown. The message says where it is and which name is the most similar.
+    """
+    organization_sections()  # Checks the list of organizations, too.
+    for provider in settings_providers():
+        if isinstance(provider, EnvironProvider):
+            _check_environment(provider, names)
+        elif isinstance(provider, BaseDocProvider) and not isinstance(provider, VaultDocProvider):
+            _check_document(provider, names)
+
+
+def _check_document(provider: ConfigProvider, names: Sequence[str]) -> None:
+    def table(*path: str) -> Mapping[str, Any]:
+        value, _ = provider.get_value(path[-1], dict, None, *path[:-1])
+        return value if isinstance(value, Mapping) else {}
+
+    def found(*path: str) -> Found:
+        return Found(None, provider, path, ".".join(path))
+
+    document = getattr(provider, "_config_doc", {})
+    for path, inside in _misplaced_tables(document, names):
+        raise ConfigurationError(
+            ".".join(path),
+            f"is not read, and has {inside}; it stands in {found(*path).where}.",
+            "Did you mean [sources.automatum]?",
+        )
+    for path in ((), SECTIONS[:1]):
+        for key in _settings_in(table(*path) if path else document, names):
+            if key not in _CREDENTIALS:
+                raise ConfigurationError(
+                    ".".join((*path, key)),
+                    f"stands outside of [sources.automatum], in {found(*path, key).where}.",
+                    "Move it below the line [sources.automatum].",
+                )
+    for key, value in table(*SECTIONS).items():
+        _check_key(found(*SECTIONS, key), key, value, names)
+
+
+def _check_key(found: Found, key: str, value: Any, names: Sequence[str]) -> None:
+    """Check one key of `sources.automatum`, and the keys of an organization's section."""
+    if key in names or key in _OF_DLT:
+        return
+    sections = organization_sections()
+    if key not in sections:
+        # An organization that this project does not list, such as in a file of secrets that projects share.
+        if isinstance(value, Mapping) and value and set(value) <= set(_CREDENTIALS):
+            return
+        raise _unknown(found, key, (*names, *sections), isinstance(value, Mapping))
+    for inner in value if isinstance(value, Mapping) else ():
+        if inner not in names or inner in _ONLY_TOP:
+            place = Found(None, found.provider, (*found.path, inner), f"{found.name}.{inner}")
+            raise _unknown(place, inner, [name for name in names if name not in _ONLY_TOP])
+
+
+def _unknown(found: Found, key: str, known: Sequence[str], is_table: bool = False) -> ConfigurationError:
+    tables = [endpoint.table for endpoint in ENDPOINTS]
+    if key in _INTERNAL or key in _ONLY_TOP:
+        belongs = "[[sources.automatum.organizations]]" if key in _INTERNAL else "[sources.automatum]"
+        next_step = f"It belongs in {belongs}."
+    elif is_table and key in tables:
+        next_step = f"Did you mean [sources.automatum.endpoints.{key}]?"
+    else:
+        next_step = suggestion(key, known)
+        if is_table and not next_step:
+            next_step = "The section of an organization needs an entry in [[sources.automatum.organizations]]."
+    kind = "section" if is_table else "setting"
+    return ConfigurationError(
+        ".".join(found.path),
+        f"there is no such {kind}; it stands in {found.where}.",
+        f"{next_step} {_DOCUMENTED}".strip(),
+    )
+
+
+def _misplaced_tables(document: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Tables that look like `sources.automatum` and are not: path, and one of the settings in it."""
+    for key, value in document.items():
+        if not isinstance(value, Mapping):
+            continue
+        if key != SECTIONS[0] and _is_like(key, SECTIONS[0]):
+            value = value.get(SECTIONS[1], {})
+            path: tuple[str, ...] = (key, SECTIONS[1])
+        else:
+            path = (key,)
+        if key != SECTIONS[0] and (len(path) > 1 or _is_like(key, SECTIONS[1]) or key == ".".join(SECTIONS)):
+            if inside := _settings_in(value, names):
+                yield path, inside[0]
+        elif key == SECTIONS[0]:
+            for name, inner in value.items():
+                if name == SECTIONS[1] or not (_is_like(name, SECTIONS[1]) or name.startswith(SECTIONS[1])):
+                    continue
+                if inside := _settings_in(inner, names):
+                    yield (key, name), inside[0]
+
+
+def _is_like(name: str, known: str) -> bool:
+    return nearest(name, (known,)) is not None
+
+
+def _settings_in(table: Any, names: Sequence[str]) -> list[str]:
+    return [key for key in names if key in table] if isinstance(table, Mapping) else []
+
+
+def _check_environment(provider: ConfigProvider, names: Sequence[str]) -> None:
+    for variable in os.environ:
+        upper = variable.upper()
+        if variable.startswith(PREFIX):
+            _check_variable(Found(None, provider, (variable,), variable), variable.removeprefix(PREFIX).lower(), names)
+            continue
+        if match := _ALMOST_PREFIX.fullmatch(variable):
+            given = match.group(1).rpartition("__")[2]
+            name = nearest(given, names) or given
+            raise ConfigurationError(variable, "this variable is not read.", f"Did you mean {PREFIX}{name.upper()}?")
+        # Other variables with this prefix may be the vendor's, or those of a Kubernetes service.
+        name = upper.removeprefix(_VENDORS_PREFIX).lstrip("_")
+        if upper.startswith(_VENDORS_PREFIX) and name.lower() in names and name.lower() not in _CREDENTIALS:
+            raise ConfigurationError(variable, "this variable is not read.", f"Did you mean {PREFIX}{name}?")
+
+
+def _check_variable(found: Found, rest: str, names: Sequence[str]) -> None:
+    key, _, inner = rest.partition("__")
+    if rest in names or key in _OF_DLT:
+        return
+    known = names
+    for section in sorted(organization_sections(), key=len, reverse=True):
+        if rest.startswith(f"{section}__"):
+            key, inner = section, rest.removeprefix(f"{section}__")
+            if inner in names and inner not in _ONLY_TOP:
+                return
+            known = [f"{section}__{name}" for name in names if name not in _ONLY_TOP]
+            break
+    else:
+        if inner in _CREDENTIALS:
+            return  # An organization that this project does not list.
+    if inner and key in names:
+        next_step = f"Write the whole value as JSON: {PREFIX}{key.upper()}={{...}}"
+    else:
+        name = nearest(rest, known)
+        next_step = f"Did you mean {PREFIX}{name.upper()}?" if name else _DOCUMENTED
+    raise ConfigurationError(found.name, "there is no such setting for this variable.", next_step)
