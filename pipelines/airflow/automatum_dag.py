@@ -11,7 +11,7 @@ on any worker.
 
 ### What it needs
 
-* `pip install dlt-source-automatum` on the workers; this file in the DAGs folder.
+* The package on the workers (in a checkout: `pip install ".[postgres]"`); this file in the DAGs folder.
 * Two pools: `airflow pools set automatum 2 "Automatum"` and `airflow pools set automatum_reports 1 "one at a time"`.
   Without them no task starts.
 * Connections `automatum` (login: client id, password: client secret) and, for a warehouse, `automatum_warehouse`.

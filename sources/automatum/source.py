@@ -11,27 +11,16 @@ Each resource yields Arrow tables and merges them by key. Child tables (`entitle
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 
 import dlt
-import pyarrow as pa
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
-from .api.session import ApiSession, connect
 from .config.base_url import DEFAULT_BASE_URL
 from .config.settings import AutomatumSettings, InitSettings
-from .core.errors import ScopeMissing
-from .endpoints import Endpoint
-from .sync.resources import declare_resource
-from .sync.results import Chunk, Verdict
-from .sync.selection import Selection, select_rows
-from .sync.table_sync import TableSync
-from .warehouse.dataset import check_organization_kind
-from .warehouse.dlt_internals import current_load_id, loading_pipeline
 
-logger = logging.getLogger("automatum")
+# Nothing more is imported here: `dlt init` imports this module before the user has installed our requirements.
 
 
 @dlt.source(name="automatum", section="automatum", spec=AutomatumSettings)
@@ -60,46 +49,11 @@ def automatum_source(
     Raises:
         ConfigurationError: A setting is missing or wrong. The message names the key.
     """
-    session = connect(settings)
-    named = tuple(settings.tables or ())
-    chosen = session.select(named)
-    selection = select_rows(settings)
+    from .sync.resources import source_resources
 
-    def extract(run: TableSync) -> Iterator[tuple[str, pa.Table]]:
-        # There is no summary: a missing scope and an incomplete result are warnings, an error is raised.
-        if named:
-            session.require_scopes(chosen)
-        missing = session.missing_scopes((run.endpoint,))
-        if missing:
-            logger.warning("%s is skipped: %s", run.endpoint.table, ScopeMissing(missing, frozenset()).message)
-            return
-        pipeline = loading_pipeline()
-        if pipeline:
-            check_organization_kind(pipeline, bool(settings.organization))
-        yield from run.extract(pipeline, Chunk(), current_load_id())
-        result = run.result
-        if result.error:
-            raise result.error
-        if result.verdict != Verdict.COMPLETE and not result.skipped:
-            logger.warning("%s is %s: %s", run.endpoint.table, result.verdict, result.reason or result.stopped)
-
-    return [_fresh_resource(endpoint, session, selection, extract) for endpoint in chosen]
+    return source_resources(settings)
 
 
 # `dlt init` writes a placeholder for each secret of a source's specification, even for one with a default, and dlt
 # warns of each placeholder at every run. So the specification holds only what a user must fill in.
 automatum_source.ref.SPEC = InitSettings
-
-
-def _fresh_resource(
-    endpoint: Endpoint,
-    session: ApiSession,
-    selection: Selection,
-    extract: Callable[[TableSync], Iterator[tuple[str, pa.Table]]],
-) -> DltResource:
-    """A resource that starts a new sync of its table each time it is iterated."""
-    return declare_resource(
-        endpoint,
-        session.settings,
-        lambda incremental: extract(TableSync(endpoint, session, selection.with_incremental(incremental))),
-    )

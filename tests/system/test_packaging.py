@@ -107,11 +107,10 @@ def test_a_placeholder_is_not_a_credential(desk, key):
 
 
 def test_the_requirements_of_dlt_init_are_those_of_the_package():
-    """duckdb apart: dlt adds the destination's by itself."""
     declared = (ROOT / "pyproject.toml").read_text().partition("dependencies = [")[2].partition("\n]")[0]
     wanted = set(re.findall(r'^\s*"([^"]+)"', declared, re.M))
     copied = set((ROOT / "sources/automatum/requirements.txt").read_text().split("\n")) - {""}
-    assert {one for one in wanted if not one.startswith("duckdb")} == copied
+    assert wanted == copied
 
 
 # Wheel and sdist

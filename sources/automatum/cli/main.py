@@ -14,6 +14,7 @@ from ..api.endpoint_overrides import resolve_endpoints
 from ..api.session import open_session
 from ..config.settings import resolve_settings
 from ..core.errors import ConfigurationError
+from ..core.extras import install_command, is_installed
 from ..core.file_lock import WAIT
 from ..operations.check import check as check_connection
 from ..operations.discover import describe
@@ -295,9 +296,13 @@ def _demo_module() -> Any:
     try:
         from ..operations import demo as module
     except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            "extra sandbox",
-            f"{error.name} is not installed.",
-            "pip install 'dlt-source-automatum[sandbox]'",
-        ) from None
+        if error.name == "automatum_sandbox":
+            raise ConfigurationError(
+                "sandbox", "`dlt init` copies the source alone.", "Run this command in a checkout of the repository."
+            ) from None
+        needed = ("duckdb", "starlette", "uvicorn")
+        if error.name not in needed:
+            raise
+        missing = [name for name in needed if not is_installed(name)]
+        raise ConfigurationError("sandbox", f"needs the package {error.name}.", install_command(*missing)) from None
     return module

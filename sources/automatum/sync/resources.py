@@ -1,4 +1,4 @@
-"""The dlt resources of the tables: their hints, and the dlt source that reads one chunk."""
+"""The dlt resources of the tables: their hints, those of `automatum_source`, and the dlt source of one chunk."""
 
 from __future__ import annotations
 
@@ -10,15 +10,23 @@ import dlt
 import pyarrow as pa
 from dlt.extract import DltResource
 
+from ..api.session import ApiSession, connect
 from ..config.settings import AutomatumSettings
+from ..core.errors import ScopeMissing
 from ..endpoints import Child, Endpoint
 from ..schema.columns import DELETED_AT, EXTRA, POSITION, REMOVED, SYNCED_AT
+from ..warehouse.dataset import check_organization_kind
 from ..warehouse.dlt_internals import current_load_id, loading_pipeline
 from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE
 from .history import VALID_FROM, history_table
-from .results import Chunk
+from .results import Chunk, Verdict
+from .selection import Selection, select_rows
 from .table_sync import TableSync
 
+logger = logging.getLogger("automatum")
+
+Tables = Iterator[tuple[str, pa.Table]]
+Read = Callable[[Any], Tables]
 _EXPECTED_WARNINGS = (
     # JSON columns are text in Arrow, which has no JSON type.
     "when merging arrow schema with dlt schema",
@@ -55,7 +63,50 @@ def chunk_source(runs: Sequence[TableSync], chunk: Chunk) -> Any:
     return automatum()
 
 
-Read = Callable[[Any], Iterator[tuple[str, pa.Table]]]
+def source_resources(settings: AutomatumSettings) -> list[DltResource]:
+    """The resources of `automatum_source`, one for each list and each report. Each reads its table when iterated.
+
+    Args:
+        settings: Resolved settings. `tables` names the tables, each of which the scopes must allow.
+
+    Raises:
+        ConfigurationError: A setting is missing or wrong. The message names the key.
+    """
+    session = connect(settings)
+    named = tuple(settings.tables or ())
+    chosen = session.select(named)
+    selection = select_rows(settings)
+
+    def extract(run: TableSync) -> Tables:
+        # There is no summary: a missing scope and an incomplete result are warnings, an error is raised.
+        if named:
+            session.require_scopes(chosen)
+        missing = session.missing_scopes((run.endpoint,))
+        if missing:
+            logger.warning("%s is skipped: %s", run.endpoint.table, ScopeMissing(missing, frozenset()).message)
+            return
+        pipeline = loading_pipeline()
+        if pipeline:
+            check_organization_kind(pipeline, bool(settings.organization))
+        yield from run.extract(pipeline, Chunk(), current_load_id())
+        result = run.result
+        if result.error:
+            raise result.error
+        if result.verdict != Verdict.COMPLETE and not result.skipped:
+            logger.warning("%s is %s: %s", run.endpoint.table, result.verdict, result.reason or result.stopped)
+
+    return [_fresh_resource(endpoint, session, selection, extract) for endpoint in chosen]
+
+
+def _fresh_resource(
+    endpoint: Endpoint, session: ApiSession, selection: Selection, extract: Callable[[TableSync], Tables]
+) -> DltResource:
+    """A resource that starts a new sync of its table each time it is iterated."""
+    return declare_resource(
+        endpoint,
+        session.settings,
+        lambda incremental: extract(TableSync(endpoint, session, selection.with_incremental(incremental))),
+    )
 
 
 def _chunk_resource(run: TableSync, chunk: Chunk) -> DltResource:

@@ -19,14 +19,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dlt
-import duckdb
 from dlt.common.configuration.container import Container
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.pipeline import SupportsPipeline
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext
+
+if TYPE_CHECKING:
+    import duckdb
 
 LOADS_TABLE = "_dlt_loads"
 VERSIONS_TABLE = "_dlt_version"

@@ -8,8 +8,6 @@ import re
 import shutil
 from pathlib import Path
 
-import duckdb
-
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import Busy, ConfigurationError, DestinationError
@@ -29,6 +27,8 @@ def refresh_copy(database: Path, copy: Path) -> None:
         ConfigurationError: The copy cannot be written.
         DestinationError: The database cannot be opened.
     """
+    import duckdb  # Not needed, and perhaps not installed, where the destination is another.
+
     made = copy.with_name(f".{copy.name}.{os.getpid()}")
     try:
         # Everything that was committed goes from the log into the file; the connection keeps others out meanwhile.
@@ -80,6 +80,8 @@ def wait_for_file(database: Path, *, wait: float, clock: Clock, budget: Budget) 
 
 def _open_elsewhere(database: Path) -> str | None:
     """Who has the file open; None if nobody has."""
+    import duckdb
+
     if not database.is_file():
         return None
     try:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 
 from ..core.process import DUCKDB_MEMORY
@@ -37,6 +36,7 @@ from .lake_readers import (
 )
 
 if TYPE_CHECKING:
+    import duckdb
     from dlt.common.pipeline import SupportsPipeline
 
 _WORD = re.compile(r"\w+")
@@ -64,6 +64,8 @@ def open_lake_files(pipeline: SupportsPipeline) -> Iterator[LakeFiles]:
     Args:
         pipeline: A pipeline with the destination `filesystem`.
     """
+    import duckdb  # Not needed, and perhaps not installed, where the destination is a database.
+
     with duckdb.connect(":memory:", config={"memory_limit": DUCKDB_MEMORY}) as connection:
         yield LakeFiles(filesystem_client(pipeline), connection)
 
@@ -99,6 +101,8 @@ class LakeFiles:
         Raises:
             DatabaseException: As dlt's own client: `DatabaseUndefinedRelation` for a table that does not exist.
         """
+        import duckdb
+
         self._register(text)
         try:
             yield self._connection.execute(text.replace("%s", "?") if values else text, list(values) or None)

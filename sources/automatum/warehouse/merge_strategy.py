@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ..config.settings import AutomatumSettings
 from ..core.errors import ConfigurationError
+from ..core.extras import install_command, is_installed
 from .dlt_internals import merge_strategies, supported_table_formats
 from .lake_files import table_formats, writes_lake_files
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
-_LIBRARIES = {"delta": ("deltalake", "delta"), "iceberg": ("pyiceberg", "iceberg")}
-"""Table format to the library that writes it, and the extra that installs it."""
+_LIBRARIES = {"delta": "deltalake", "iceberg": "pyiceberg"}
+"""Table format to the library that writes it."""
 
 
 class Merge(Enum):
@@ -64,10 +64,10 @@ def merge_strategy_of(pipeline: SupportsPipeline, settings: AutomatumSettings) -
         raise ConfigurationError(
             "sources.automatum.table_format", f"{name} has no {wanted} tables.", "Leave it out, or load to filesystem."
         )
-    if wanted and find_spec(_LIBRARIES[wanted][0]) is None:
-        library, extra = _LIBRARIES[wanted]
+    if wanted and not is_installed(_LIBRARIES[wanted]):
+        library = _LIBRARIES[wanted]
         raise ConfigurationError(
-            f"extra {extra}", f"{library} is not installed.", f"pip install 'dlt-source-automatum[{extra}]'"
+            "sources.automatum.table_format", f"{wanted} needs the package {library}.", install_command(library)
         )
     strategies = merge_strategies(pipeline, wanted)
     merge = Merge.APPEND if not strategies else Merge.UPSERT if strategies[0] == "upsert" else Merge.REPLACE

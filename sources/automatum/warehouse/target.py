@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import ConfigurationError
+from ..core.extras import install_command, is_installed
 from ..core.file_lock import exclusive_lock
 from ..core.process import DUCKDB_MEMORY, use_one_loader
 from ..core.redaction import redact
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 DEFAULT_DATABASE = Path("marketplace.duckdb")
 DEFAULT_DATASET = "automatum"
 DUCKDB = "duckdb"
+_DRIVERS = {DUCKDB: "duckdb", "filesystem": "duckdb", "postgres": "psycopg2"}
+"""Destination to the package that it needs besides dlt. Of other destinations dlt says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ class Target:
         Raises:
             ConfigurationError: The destination, the file or the dataset cannot be used.
         """
+        driver = _DRIVERS.get(self.destination)
+        if driver and not is_installed(driver):
+            raise ConfigurationError(
+                "--destination", f"{self.destination} needs the package {driver}.", install_command(driver)
+            )
         if self.destination == DUCKDB:
             if normalize_identifier(self.database.stem).lower() == normalize_identifier(self.dataset).lower():
                 raise ConfigurationError(

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from ...core.clock import Clock
 from ...core.errors import ConfigurationError, QuotaUnreachable
+from ...core.extras import install_command
 from ...core.redaction import redact, register_secret
 from .state import LimiterState
 from .stores import ForkSafe, T, Work
@@ -59,8 +60,8 @@ class RedisStore(ForkSafe):
             import redis
         except ModuleNotFoundError:
             raise ConfigurationError(
-                "extra redis", "sources.automatum.quota_url names a Redis server; the package redis is not installed.",
-                "pip install 'dlt-source-automatum[redis]'",
+                "sources.automatum.quota_url", "names a Redis server, and the package redis is not installed.",
+                install_command("redis"),
             ) from None  # fmt: skip
         parts = _parts(url)
         for secret in (parts.password, *parse_qs(parts.query).get("password", ())):

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from ...core.errors import AutomatumError, ConfigurationError, VaultDenied, VaultUnreachable
+from ...core.extras import install_command
 from ...core.redaction import redact
 from .uri import KEY, VaultUri
 
@@ -54,9 +55,7 @@ class AwsSecretsManager:
             import boto3
             from botocore.exceptions import BotoCoreError, ClientError
         except ModuleNotFoundError:
-            raise ConfigurationError(
-                KEY, "AWS Secrets Manager needs boto3.", "pip install 'dlt-source-automatum[aws]'"
-            ) from None
+            raise ConfigurationError(KEY, "AWS Secrets Manager needs boto3.", install_command("boto3")) from None
         self._boto3, self.client_error, self.other_error = boto3, ClientError, BotoCoreError
         self._address = address
         self._client: Any = None

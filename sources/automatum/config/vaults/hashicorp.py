@@ -18,6 +18,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from ...core.errors import AutomatumError, ConfigurationError, VaultDenied, VaultUnreachable
+from ...core.extras import install_command
 from ...core.redaction import redact, register_secret
 from .uri import KEY, VaultUri, vault_server_url
 
@@ -40,9 +41,7 @@ class HashicorpVault:
         try:
             import hvac
         except ModuleNotFoundError:
-            raise ConfigurationError(
-                KEY, "HashiCorp Vault needs hvac.", "pip install 'dlt-source-automatum[vault]'"
-            ) from None
+            raise ConfigurationError(KEY, "HashiCorp Vault needs hvac.", install_command("hvac")) from None
         self._hvac = hvac
         self._address = address
         named = os.environ.get("VAULT_ADDR", "").strip()

@@ -200,7 +200,7 @@ class LedgerDatabase:
             raise ConfigurationError(
                 KEY,
                 f"{self.location} was written by a later version (its tables are version {version}, ours {VERSION}).",
-                "pip install --upgrade dlt-source-automatum",
+                "Install that version or a later one, as this one was installed.",
             )
         if version != VERSION or found != set(METADATA.tables):
             missing = ", ".join(sorted(set(METADATA.tables) - found)) or "none"

@@ -9,6 +9,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from ...core.errors import ConfigurationError
+from ...core.extras import install_command
 from ...core.redaction import register_secret
 
 KEY = "sources.automatum.ledger_url"
@@ -107,7 +108,7 @@ def postgres_engine(url: URL) -> Engine:
         engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 30})
     except ModuleNotFoundError:
         raise ConfigurationError(
-            KEY, "the driver for Postgres is not installed.", "pip install 'dlt-source-automatum[postgres]'"
+            KEY, "the driver for Postgres is not installed.", install_command("psycopg2")
         ) from None
 
     @event.listens_for(engine, "connect")

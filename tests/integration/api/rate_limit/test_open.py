@@ -131,7 +131,7 @@ def test_a_server_without_the_package_for_it_is_refused_with_the_command(build, 
     monkeypatch.setitem(__import__("sys").modules, "redis", None)
     with pytest.raises(ConfigurationError, match="the package redis is not installed") as caught:
         build("redis://host:6379/0")
-    assert "[redis]" in caught.value.next_step
+    assert caught.value.next_step == "pip install 'redis>=5.2'"
 
 
 def test_a_chosen_file_on_a_network_file_system_is_refused(build, tmp_path, monkeypatch):
