@@ -10,7 +10,8 @@ from automatum import automatum_source
 
 def load_everything() -> None:
     """Sync all tables that the OAuth application's scopes allow."""
-    pipeline = dlt.pipeline(pipeline_name="automatum", destination="duckdb", dataset_name="marketplace")
+    # The pipeline names the DuckDB file: marketplace.duckdb, with the dataset automatum, as for the command line.
+    pipeline = dlt.pipeline(pipeline_name="marketplace", destination="duckdb", dataset_name="automatum")
     print(pipeline.run(automatum_source()))
 
 

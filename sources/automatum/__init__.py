@@ -3,7 +3,7 @@
     import dlt
     from automatum import automatum_source
 
-    pipeline = dlt.pipeline("automatum", destination="duckdb", dataset_name="marketplace")
+    pipeline = dlt.pipeline("marketplace", destination="duckdb", dataset_name="automatum")
     pipeline.run(automatum_source())
 
 `run_sync` and `run_push` do what `automatum sync` and `automatum push` do, with locks and a summary:

@@ -43,10 +43,12 @@ class Crontab:
     Attributes:
         settings: Name to value, taken literally: cron expands nothing.
         jobs: Its lines.
+        commented: Its lines that are commented out.
     """
 
     settings: dict = field(default_factory=dict)
     jobs: list = field(default_factory=list)
+    commented: list = field(default_factory=list)
 
     def start(self, job, home):
         """Start a job as cron does: in `home`, with these variables and no others."""
@@ -67,6 +69,9 @@ def read_crontab(path=EXAMPLE):
     """Parse it by the rules of crontab(5)."""
     made = Crontab()
     for line in path.read_text().splitlines():
+        jobs = made.jobs
+        if re.match(r"#\s*(?:[\d*/,-]+\s+){5}\S", line):
+            line, jobs = line.lstrip("# "), made.commented
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         setting = re.fullmatch(r"\s*(\w+)\s*=\s*(.*?)\s*", line)
@@ -76,7 +81,7 @@ def read_crontab(path=EXAMPLE):
         *when, command = line.split(None, 5)
         assert len(when) == 5, line
         assert not re.search(r"(?<!\\)%", command), f"cron ends the command at a bare %: {line}"
-        made.jobs.append(Job(" ".join(when), command.replace("\\%", "%")))
+        jobs.append(Job(" ".join(when), command.replace("\\%", "%")))
     return made
 
 

@@ -5,6 +5,7 @@ from importlib import import_module
 
 import pytest
 
+from automatum.warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET
 from tests.support import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -49,3 +50,33 @@ def test_imports_from_the_package_exist(page):
     for module, names in re.findall(r"^from (automatum[\w.]*) import ([\w, ]+)$", text, re.MULTILINE):
         for name in names.split(", "):
             assert getattr(import_module(module), name), (module, name)
+
+
+EXAMPLES = [
+    *PAGES,
+    *sorted((ROOT / "pipelines").rglob("*.py")),
+    *sorted((ROOT / "notebooks").glob("*.ipynb")),
+    *(ROOT / "sources").glob("automatum*.py"),
+    ROOT / "sources" / "automatum" / "__init__.py",
+]
+
+
+def pipelines_in(text):
+    """The arguments of each `dlt.pipeline` call that names a dataset."""
+    found = re.findall(r"dlt\.pipeline\(\s*(.*?dataset_name.*?)\s*\)(?:\n|\.run)", text.replace('\\"', '"'))
+    return [arguments for arguments in found if "metering_destination" not in arguments]
+
+
+@pytest.mark.parametrize("page", EXAMPLES, ids=lambda page: page.name)
+def test_pipelines_load_to_the_file_and_dataset_of_the_command_line(page):
+    """With the destination "duckdb", dlt names the file after the pipeline."""
+    for arguments in pipelines_in(page.read_text(encoding="utf-8")):
+        assert f'dataset_name="{DEFAULT_DATASET}"' in arguments, arguments
+        if 'destination="duckdb"' in arguments:
+            assert f'"{DEFAULT_DATABASE.stem}"' in arguments.partition(",")[0], arguments
+        elif "duckdb(" in arguments:
+            assert DEFAULT_DATABASE.name in arguments, arguments
+
+
+def test_the_examples_have_pipelines():
+    assert sum(len(pipelines_in(page.read_text(encoding="utf-8"))) for page in EXAMPLES) >= 5

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from ..api.session import ApiSession, connect
 from ..config.settings import resolve_settings
@@ -16,8 +15,9 @@ from ..core.clock import SystemClock
 from ..core.errors import ConfigurationError
 from ..operations.oauth_apps import Application, list_applications, show_application
 from ..operations.rotate_secret import Rotation, rotate
-from .console import err, grid_of, out, say, show_error
+from .console import say, say_text, show_error, show_warning
 from .options import Debug, Json, MaxWait, NoWait, OrganizationName, guarded, longest_wait, stop_on_signals
+from .tables import TextTable
 
 apps_app = typer.Typer(
     help="The organization's OAuth applications, and a new secret for one of them.",
@@ -101,10 +101,9 @@ def rotate_(
         done = rotate(session, id_, store_in=store_in, confirm=confirm)
         say(done.as_json(), as_json, lambda: _show_rotation(done))
         if done.shadowed_by:
-            err.print(
-                f"[yellow]Attention:[/] {escape(done.shadowed_by)} still holds another secret, which wins over the new "
-                "one. Remove it there.",
-                highlight=False,
+            show_warning(
+                f"{done.shadowed_by} still holds another secret, which takes precedence over the new one. Remove it "
+                "there."
             )
         if done.error:
             show_error(done.error)
@@ -121,29 +120,23 @@ def _open(organization: str | None, max_wait: float | None) -> ApiSession:
 
 
 def _show(found: Sequence[Application]) -> None:
-    grid = grid_of("id")
-    for heading in ("name", "last used", "scopes"):
-        grid.add_column(heading, no_wrap=heading == "last used", overflow="fold")
+    table = TextTable("id", words=("name", "last used", "scopes"))
     for one in found:
-        grid.add_row(escape(one.id), *(_words(one.record.get(key)) for key in ("name", "lastUsedAt", "scopes")))
-    out.print(grid)
+        table.add(one.id, *(_words(one.record.get(key)) for key in ("name", "lastUsedAt", "scopes")))
+    table.show()
 
 
 def _show_one(found: Application) -> None:
     for key, value in found.record.items():
-        out.print(f"{escape(key):<14} {_words(value)}", highlight=False, soft_wrap=True)
+        say_text(f"{key:<14} {_words(value)}")
 
 
 def _words(value: Any) -> str:
     if value is None:
         return ""
-    return escape(" ".join(map(str, value)) if isinstance(value, list) else str(value))
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _show_rotation(done: Rotation) -> None:
     tried = "a token was taken with it" if done.tried else "no token was taken with it yet"
-    out.print(
-        f"The secret of {done.application.client_id} is new. It is stored in {done.stored_in}; {tried}.",
-        highlight=False,
-        markup=False,
-    )
+    say_text(f"The secret of {done.application.client_id} is new. It is stored in {done.stored_in}; {tried}.")

@@ -1,4 +1,4 @@
-"""What all commands print with: consoles, JSON, errors, the log, and plain tables."""
+"""What all commands print with: consoles, JSON, errors and the log. `tables` prints tables."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from rich import box
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.table import Table as Grid
 
 from ..core.clock import instant
 from ..core.errors import AutomatumError
@@ -21,11 +19,9 @@ from ..core.redaction import redact
 from ..core.text import printable
 from ..metering.model import format_decimal
 
-out = Console()
-err = Console(stderr=True)
-
-_SHORT = {"distinct": "rows", "inserted": "new", "updated": "changed", "unchanged": "same"}
-"""Headings that fit on a terminal of 80 columns."""
+# No markup, no emoji codes: what comes from outside, such as `[/gcp]` or `:100:`, is printed as it is.
+out = Console(markup=False, highlight=False, emoji=False)
+err = Console(stderr=True, markup=False, highlight=False, emoji=False)
 
 
 def log_to_stderr(debug: bool, quiet: bool = False) -> None:
@@ -42,9 +38,16 @@ def log_to_stderr(debug: bool, quiet: bool = False) -> None:
         handler = RichHandler(console=err, show_path=False, markup=False, rich_tracebacks=False)
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
     logger.handlers = [handler]
     logger.propagate = False
+
+
+class _Lines(logging.Formatter):
+    """Indents all lines of a record but the first, so that no text from outside looks like a record of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace("\n", "\n    ")
 
 
 def say(figures: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
@@ -75,6 +78,11 @@ def show_error(error: AutomatumError, about: str = "") -> None:
         _print_labelled("next: ", "bold", error.next_step)
 
 
+def show_warning(text: str) -> None:
+    """Print a warning on stderr."""
+    _print_labelled("warning:", "bold yellow", text)
+
+
 def show_fault(error: Exception) -> None:
     """Print an unexpected error on stderr."""
     _print_labelled("fault:", "bold red", f"{type(error).__name__}: {str(error)[:1000]}")
@@ -87,7 +95,7 @@ def say_line(text: str, trouble: bool = False) -> None:
     """Print one line without wrapping: on stdout, or on stderr in trouble. In a file it begins with the time."""
     console = err if trouble else out
     stamp = "" if console.is_terminal else f"{instant(time.time())} "
-    console.print(stamp + redact(text), markup=False, highlight=False, soft_wrap=True)
+    console.print(stamp + printable(redact(text)), soft_wrap=True)
 
 
 def say_text(text: str, style: str | None = None) -> None:
@@ -97,21 +105,15 @@ def say_text(text: str, style: str | None = None) -> None:
         text: The text. It may come from outside: it is no markup, and control characters are shown as escapes.
         style: Style of the whole text.
     """
-    out.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=not out.is_terminal)
+    out.print(printable(text), style=style, soft_wrap=not out.is_terminal)
+
+
+def say_command(command: str) -> None:
+    """Print the next command to type, without line breaks, so that it can be copied."""
+    out.print(f"Next: {printable(command)}", soft_wrap=True)
 
 
 def _print_labelled(label: str, style: str, text: str) -> None:
     err.print(label, style=style, end=" ")
     # Only a terminal wraps: programs read a log file line by line.
-    err.print(redact(text), markup=False, highlight=False, soft_wrap=not err.is_terminal)
-
-
-def grid_of(first: str, *numbers: str) -> Grid:
-    """A plain table: a column of words, then columns of numbers."""
-    grid = Grid(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
-    grid.add_column(first, no_wrap=True)
-    for heading in numbers:
-        grid.add_column(
-            _SHORT.get(heading, heading), justify="left" if heading in ("verdict", "state", "note") else "right"
-        )
-    return grid
+    err.print(printable(redact(text)), soft_wrap=not err.is_terminal)

@@ -133,7 +133,8 @@ def sync(
     def work() -> int:
         with Progress(quiet) as progress:
             summary = run_sync(options, stop=stop_on_signals(), on_page=progress.on_page)
-        return reporter.finished(summary, summary.as_json(), lambda: render.show_sync(summary))
+        figures = {**summary.as_json(), "target": render.describe_target(options.target)}
+        return reporter.finished(summary, figures, lambda: render.show_sync(summary, options.target))
 
     reporter = Reporter("sync", as_json, quiet, notify, notify_on)
     guarded(work, as_json, debug, reporter)

@@ -4,65 +4,87 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.console import Console
+from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 
 from ..api.session import ApiSession
 from ..core.clock import instant
+from ..core.text import printable
 from ..endpoints import PAGE_SIZE
 from ..sync.table_sync import TableSync
 from .console import err
 
+_NARROW = 60
+"""Columns. A narrower terminal shows short words beside the bars."""
+
 
 class Progress:
-    """One bar a table: pages done of announced, and when the quota will let it finish. Off unless stderr is a terminal.
+    """A bar for each table, and one for all tables if there are several. Off unless stderr is a terminal.
+
+    A table's bar shows its pages, and how long the rate limits let it take.
 
     Args:
         quiet: Off in a terminal, too.
+        console: The terminal.
     """
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, console: Console = err) -> None:
         self._session: ApiSession | None = None
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._latest: TaskID | None = None
-        if err.is_terminal and not quiet:
-            self._bars = Bars(
-                TextColumn("{task.description:<22}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("pages  {task.fields[left]}"),
-                console=err,
-                transient=True,
-            )
+        self._all: TaskID | None = None
+        self._narrow = console.width < _NARROW
+        if console.is_terminal and not console.is_dumb_terminal and not quiet:
+            self._bars = Bars(*_columns(console.width), console=console, transient=True)
 
     def on_page(self, run: TableSync) -> None:
         """Move a table's bar; the first page of another organization removes the bars of the one before."""
         if self._bars is None:
             return
         if run.api_session is not self._session:
-            self._start(run.api_session)
+            self._start(run)
         table, result = run.endpoint.table, run.result
         announced = result.announced
         pages = max(result.pages, -(-announced // PAGE_SIZE)) if announced is not None else None
         if table not in self._tasks:
-            self._tasks[table] = self._bars.add_task(table, total=pages, left="")
-        left = "" if pages is None else format_time_left(_seconds_left(run.api_session, pages - result.pages))
+            self._tasks[table] = self._bars.add_task(table, total=pages, count="", left="")
+        left = "" if pages is None else _time_left(run.api_session, pages - result.pages, self._narrow)
         self._latest = self._tasks[table]
-        self._bars.update(self._latest, completed=result.pages, total=pages, left=left)
+        count = f"{result.pages}/{'?' if pages is None else pages}"
+        self._bars.update(self._latest, completed=result.pages, total=pages, count=count, left=left)
+        self._move_all(run, result.pages / pages if pages else 0.0)
 
     def on_wait(self, seconds: float, reason: str) -> None:
         """Say beside the bar until when nothing moves, and why."""
         if self._bars is not None and self._latest is not None and self._session is not None:
-            end = instant(self._session.clock.time() + seconds)
-            self._bars.update(self._latest, left=f"waits until {end[11:]}: {reason}")
+            end = instant(self._session.clock.time() + seconds)[11:]
+            left = f"until {end[:5]}" if self._narrow else f"waits until {end}: {reason}"
+            self._bars.update(self._latest, left=left)
 
-    def _start(self, session: ApiSession) -> None:
-        self._session, self._latest = session, None
+    def _start(self, run: TableSync) -> None:
+        session = run.api_session
+        self._session, self._latest, self._all = session, None, None
         session.client.limiter.on_wait = self.on_wait
-        for task in self._tasks.values():
-            self._bars.remove_task(task) if self._bars else None
+        if self._bars is None:
+            return
+        for task in self._bars.task_ids:
+            self._bars.remove_task(task)
         self._tasks = {}
+        tables = [one for one in run.siblings if not one.result.skipped]
+        if len(tables) > 1:
+            name = printable(session.settings.organization or "all tables")
+            self._all = self._bars.add_task(name, total=len(tables), count="", left="tables")
+
+    def _move_all(self, run: TableSync, share: float) -> None:
+        """Move the bar of all tables: those that are done, and the share that is read of this one."""
+        if self._bars is None or self._all is None:
+            return
+        tables = [one for one in run.siblings if not one.result.skipped]
+        done = sum(one.done for one in tables if one is not run)
+        self._bars.update(self._all, completed=done + min(share, 1.0), count=f"{done}/{len(tables)}")
 
     def __enter__(self) -> Progress:
         if self._bars:
@@ -76,12 +98,26 @@ class Progress:
             self._bars.stop()
 
 
-def _seconds_left(session: ApiSession, requests: int) -> float:
+def _columns(width: int) -> list[ProgressColumn]:
+    """Name, bar, count and time, so wide together that the terminal shows each of them."""
+    bar, count, left = (5, 9, 11) if width < _NARROW else (min(40, width - 54), 9, 22)
+    name = max(6, min(24, width - bar - count - left - 4))
+    left = max(left, width - name - bar - count - 4)
+    return [
+        TextColumn("{task.description}", table_column=Column(width=name, no_wrap=True, overflow="ellipsis")),
+        BarColumn(bar, table_column=Column(width=bar)),
+        TextColumn("{task.fields[count]}", table_column=Column(width=count, no_wrap=True), justify="right"),
+        TextColumn("{task.fields[left]}", table_column=Column(width=left, no_wrap=True, overflow="ellipsis")),
+    ]
+
+
+def _time_left(session: ApiSession, requests: int, narrow: bool) -> str:
     client = session.client
-    return client.limiter.wait_for(requests, client.seconds_per_request) if requests > 0 else 0.0
+    seconds = client.limiter.wait_for(requests, client.seconds_per_request) if requests > 0 else 0.0
+    return format_duration(seconds) if narrow else f"pages, {format_duration(seconds)} left"
 
 
-def format_time_left(seconds: float) -> str:
-    """Seconds as `1:02:03 left` or `2:03 left`."""
+def format_duration(seconds: float) -> str:
+    """Seconds as `1:02:03` or `2:03`."""
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} left" if minutes >= 60 else f"{minutes}:{rest:02d} left"
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"

@@ -1,19 +1,25 @@
-"""The results of commands as tables on stdout."""
+"""The results of commands as text on stdout."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table as Grid
+from rich.text import Text
 
 from ..core.clock import instant
+from ..core.result_line import describe_verdict
+from ..core.text import plural
 from ..operations.check import CheckReport
 from ..operations.plan import Plan
 from ..operations.verify import Verification
 from ..sync.summary import MultiOrgSummary, SyncSummary
-from .console import grid_of, out
-from .progress import format_time_left
+from ..warehouse.dlt_internals import normalize_identifier
+from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, Target
+from .console import out, say_command, say_text
+from .progress import format_duration
+from .tables import TextTable
 
 if TYPE_CHECKING:
     from ..operations.demo import Demo
@@ -22,168 +28,226 @@ _STATE_STYLE = {"ok": "green", "complete": "green", "no scope": "yellow", "more_
 _FIGURES = ("requests", "distinct", "inserted", "updated", "deleted", "unchanged")
 
 
-def show_sync(summary: SyncSummary) -> None:
-    """What a sync did: of one organization by table, of several by organization."""
-    if not isinstance(summary, MultiOrgSummary):
-        show_summary(summary)
-        return
-    grid = grid_of("organization", "verdict", *_FIGURES)
-    for name, one in summary.organizations.items():
-        tables = one.as_json()["tables"].values()
-        # A sync that did not get to its tables has no figures; those of its requests are known.
-        figures = {key: sum(table[key] for table in tables) for key in _FIGURES} | {"requests": one.requests}
-        grid.add_row(name, _state(one.verdict), *(_number(figures[key]) for key in _FIGURES))
-    out.print(grid)
-    out.print(f"{summary.verdict}: {summary.requests} requests in {summary.seconds:.1f} s", highlight=False)
+def show_sync(summary: SyncSummary, target: Target) -> None:
+    """What a sync did: of one organization by table, of several by organization; then where the data is.
 
-
-def show_summary(summary: SyncSummary) -> None:
-    """The tables of a sync, and its verdict."""
+    Args:
+        summary: The summary.
+        target: Where it was loaded to.
+    """
     figures = summary.as_json()
-    grid = grid_of("table", "verdict", *_FIGURES)
-    for table, row in figures["tables"].items():
-        grid.add_row(table, _state(row["verdict"]), *(_number(row[key]) for key in _FIGURES))
-    out.print(grid)
-    for table, row in figures["tables"].items():
-        if row["reason"]:
-            out.print(f"{table}: {row['reason']}", markup=False, highlight=False)
-    for table, why in figures["skipped"].items():
-        out.print(f"{table} skipped: {why}", markup=False, highlight=False)
-    out.print(
-        f"{figures['verdict']}: {figures['requests']} requests and {figures['token_requests']} for a token "
-        f"in {figures['seconds']:.1f} s",
-        highlight=False,
+    if isinstance(summary, MultiOrgSummary):
+        _show_organizations(summary)
+    else:
+        _show_tables(figures)
+    say_text(
+        f"{describe_verdict(figures['verdict']).capitalize()}: {plural(figures['requests'], 'request')} and "
+        f"{figures['token_requests']:,} for a token in {figures['seconds']:.1f} s."
     )
+    if target.missing:
+        return  # Nothing was loaded yet.
+    say_text(f"Data: {_place(target)}, dataset {target.dataset}.")
+    if figures["verdict"] == "more_to_do":
+        when = f" at {figures['resume_at']} or later" if figures["resume_at"] else ""
+        say_text(f"Next: run the same command again{when}; it goes on from here.")
+    elif summary.exit_code == 0:
+        say_command(_query_command(target, figures))
+
+
+def describe_target(target: Target) -> dict[str, Any]:
+    """Where the data is, for the JSON of a sync."""
+    database = str(target.database) if target.file else None
+    return {"destination": target.destination, "dataset": target.dataset, "database": database}
 
 
 def show_check(report: CheckReport) -> None:
     """Each table's answer, the scopes and the windows."""
     figures = report.as_json()
-    grid = grid_of("table", "state", "announced")
-    grid.add_column("scope")
-    for table, row in figures["tables"].items():
-        grid.add_row(table, _state(row["state"]), _number(row["announced"]), row["scope"])
-    out.print(grid)
+    table = TextTable("table", "state", "announced", words=("state", "scope"))
+    for name, row in figures["tables"].items():
+        table.add(name, _state(row["state"]), _number(row["announced"]), row["scope"])
+    table.show()
     granted = figures["granted_scopes"]
-    out.print(f"granted: {'not said' if granted is None else ' '.join(granted) or 'nothing'}", highlight=False)
-    out.print(f"push usage: {'yes' if figures['can_push'] else 'no (needs write:metering)'}", highlight=False)
-    for window in figures["windows"]:
-        out.print(
-            f"{window['window']}: {window['used']} of {window['limit']} requests used in {window['seconds']:g} s",
-            highlight=False,
-        )
+    say_text(f"Granted scopes: {'the token does not say' if granted is None else ' '.join(granted) or 'none'}")
+    say_text(f"Push usage: {'yes' if figures['can_push'] else 'no, it needs the scope write:metering'}")
+    _show_windows(figures["windows"])
+    if report.exit_code == 0:
+        say_text("Next: automatum plan shows what a sync costs; automatum sync syncs.")
 
 
 def show_status(figures: Mapping[str, Any]) -> None:
     """The last sweep of each table, and those under way; one organization after the other, where there are several."""
     if "organizations" in figures:
         for name, one in figures["organizations"].items():
-            out.print(name, style="bold", markup=False, highlight=False)
+            say_text(str(name), style="bold")
             show_status(one)
         return
-    grid = grid_of("table", "verdict", "age", "requests", "rows", "changed", "deleted")
-    for table, row in figures["tables"].items():
+    table = TextTable("table", "verdict", "age", "requests", "rows", "changed", "deleted", words=("verdict",))
+    for name, row in figures["tables"].items():
         changed = (row["inserted"] or 0) + (row["updated"] or 0)
         numbers = (row["requests"], row["distinct_keys"], changed, row["deleted"])
-        grid.add_row(table, _state(row["verdict"]), _age(row["age_seconds"]), *(_number(one) for one in numbers))
-    out.print(grid if figures["tables"] else "No sweep has been recorded yet.")
-    for table, row in figures["tables"].items():
+        table.add(name, _state(row["verdict"]), _age(row["age_seconds"]), *(_number(one) for one in numbers))
+    if len(table):
+        table.show()
+    else:
+        say_text("No sweep has been recorded yet. Next: automatum sync.")
+    for name, row in figures["tables"].items():
         if row["reason"]:
-            out.print(f"{table}: {row['reason']}", markup=False, highlight=False)
-    for table, row in figures["under_way"].items():
-        out.print(f"{table}: under way, {row['pages']} pages read, {_number(row['announced'])} rows announced")
+            say_text(f"{name}: {row['reason']}")
+    for name, row in figures["under_way"].items():
+        announced = "" if row["announced"] is None else f"; {plural(row['announced'], 'row')} announced"
+        say_text(f"{name}: under way, {plural(row['pages'], 'page')} read{announced}")
 
 
 def show_verification(found: Verification) -> None:
     """What was checked, and what is broken."""
-    grid = grid_of("table", "broken")
-    grid.add_column("rule")
+    table = TextTable("table", "broken", words=("rule",))
     for one in found.findings:
-        grid.add_row(one.table, f"[{'red' if one.broken else 'green'}]{one.broken}[/]", one.rule)
-    out.print(grid)
+        table.add(one.table, Text(f"{one.broken:,}", style="red" if one.broken else "green"), one.rule)
+    if not len(table):
+        say_text("There are no tables to check. Next: automatum sync.")
+        return
+    table.show()
+    broken = sum(1 for one in found.findings if one.broken)
+    rules = plural(len(found.findings), "rule")
+    say_text(f"{rules} checked, all hold." if not broken else f"{rules} checked, {broken:,} broken.")
 
 
 def show_plan(plan: Plan) -> None:
     """What a sync will cost, and what it leaves."""
-    grid = grid_of("table", "requests", "announced", "note")
+    table = TextTable("table", "requests", "announced", words=("note",))
     for one in plan.tables:
-        grid.add_row(one.table, _number(one.requests), _number(one.announced), one.note)
-    for table, why in plan.skipped.items():
-        grid.add_row(table, "-", "-", f"skipped: {why}")
-    out.print(grid)
-    windows = grid_of("window", "used", "limit", "kept for metering")
+        table.add(one.table, _number(one.requests), _number(one.announced), one.note)
+    for name, why in plan.skipped.items():
+        table.add(name, "-", "-", f"skipped: {why}")
+    table.show()
+    windows = TextTable("window", "used", "limit", "kept for metering")
     for row in plan.windows:
-        windows.add_row(row["window"], _number(row["used"]), _number(row["limit"]), _number(row["reserved"]))
-    out.print(windows)
+        windows.add(row["window"], _number(row["used"]), _number(row["limit"]), _number(row["reserved"]))
+    windows.show()
     push = plan.left_for_push
-    lines = [
-        f"{plan.requests:,} requests and one for a token; at the present fill of the windows done in "
-        f"{format_time_left(plan.seconds).removesuffix(' left')}, at {instant(plan.finishes_at)}.",
-        f"Others have spent {plan.used_by_others:,} requests of the longest window; this forecast took {plan.spent}.",
-        f"A push could send {push['now']:,} requests at once, {push['longest_window']:,} within the longest window.",
-    ]
+    say_text(
+        f"A sync takes {plural(plan.requests, 'request')} and one for a token. Started now, the rate limits let it end "
+        f"in {format_duration(plan.seconds)}, at {instant(plan.finishes_at)}."
+    )
+    say_text(
+        f"This forecast took {plural(plan.spent, 'request')}. Others have used {plan.used_by_others:,} of the longest "
+        f"window. A push could send {plural(push['now'], 'request')} now, and {push['longest_window']:,} within the "
+        "longest window."
+    )
     schedule = plan.schedule
     if schedule:
         shortest = _span(schedule.shortest)
-        verdict = "fits" if schedule.fits else f"does not fit; the shortest that does is every {shortest}"
-        lines.append(f"Every {_span(schedule.every)}: {verdict}.")
-    out.print("\n".join(lines), highlight=False)
+        verdict = "fits" if schedule.fits else f"does not fit. The shortest interval that does is {shortest}"
+        say_text(f"A sync every {_span(schedule.every)} {verdict}.")
 
 
 def show_discovery(described: Mapping[str, Any]) -> None:
     """Every table with its columns."""
-    for name, table in described["tables"].items():
-        standing = "documented" if table["documented"] else "assumed"
-        grid = Grid(title=f"{name}  ({standing}; {table['path']}; {table['scope']})", title_justify="left")
-        for heading in ("column", "type", "origin", "from"):
-            grid.add_column(heading)
-        for column, facts in table["columns"].items():
-            mark = " (key)" if column in table["key"] else ""
-            grid.add_row(column + mark, facts["type"], facts["origin"], ", ".join(facts["from"]))
-        out.print(grid)
+    for name, facts in described["tables"].items():
+        standing = "documented" if facts["documented"] else "assumed"
+        title = f"{name}  ({standing}; {facts['path']}; {facts['scope']})"
+        table = TextTable("column", words=("type", "origin", "from"), title=title)
+        for column, one in facts["columns"].items():
+            mark = " (key)" if column in facts["key"] else ""
+            table.add(column + mark, one["type"], one["origin"], ", ".join(one["from"]))
+        table.show()
 
 
 def show_demo(demo: Demo) -> None:
     """What the demo did and found."""
     figures = demo.as_json()
-    grid = grid_of("table", "rows")
-    for table, rows in figures["rows"].items():
-        grid.add_row(table, _number(rows))
-    out.print(grid)
-    out.print("\nThen some rows were changed at the API, and synced again:", highlight=False)
-    grid = grid_of("table", "requests", "inserted", "updated", "deleted", "unchanged")
-    for table, row in figures["second_sync"]["tables"].items():
-        grid.add_row(table, *(_number(row[key]) for key in ("requests", "inserted", "updated", "deleted", "unchanged")))
-    out.print(grid)
+    table = TextTable("table", "rows")
+    for name, rows in figures["rows"].items():
+        table.add(name, _number(rows))
+    table.show()
+    say_text("Then some rows were changed at the API, and synced again:")
+    numbers = ("requests", "inserted", "updated", "deleted", "unchanged")
+    table = TextTable("table", *numbers)
+    for name, row in figures["second_sync"]["tables"].items():
+        table.add(name, *(_number(row[key]) for key in numbers))
+    table.show()
     for answer in figures["answers"]:
-        grid = Grid(title=answer["question"], title_justify="left")
-        for heading in answer["columns"]:
-            grid.add_column(heading)
+        table = TextTable(answer["columns"][0], words=answer["columns"][1:], title=answer["question"])
         for row in answer["rows"]:
-            grid.add_row(*(str(value) for value in row))
-        out.print(grid)
-    out.print(
-        f"{figures['requests']} requests in {figures['seconds']:.1f} s against {figures['api']}, the local sandbox "
-        f"of the vendor's API. Look around: duckdb {figures['database']}",
-        highlight=False,
+            table.add(*(str(value) for value in row))
+        table.show()
+    say_text(
+        f"{plural(figures['requests'], 'request')} in {figures['seconds']:.1f} s to {figures['api']}, the sandbox: a "
+        "local server that behaves like the API."
     )
+    target = Target(database=demo.database)
+    say_text(f"Data: {_place(target)}, dataset {target.dataset}.")
+    say_command(_query_command(target, figures["first_sync"]))
 
 
 def show_sandbox(base_url: str, client_id: str, client_secret: str) -> None:
     """How to reach the sandbox."""
-    out.print("The local sandbox of the vendor's API. Its root page lists what it assumes. In another shell:")
+    say_text(f"The sandbox serves at {base_url} until Ctrl-C. Its root page lists what it assumes. In another shell:")
     out.print(
         f"export SOURCES__AUTOMATUM__BASE_URL={base_url}\n"
         f"export SOURCES__AUTOMATUM__CLIENT_ID={client_id}\n"
         f"export SOURCES__AUTOMATUM__CLIENT_SECRET={client_secret}\n"
         "automatum sync",
         soft_wrap=True,
-        highlight=False,
     )
 
 
-def _state(word: str) -> str:
-    return f"[{_STATE_STYLE.get(word, 'red')}]{word}[/]"
+def _show_organizations(summary: MultiOrgSummary) -> None:
+    table = TextTable("organization", "verdict", *_FIGURES, words=("verdict",))
+    for name, one in summary.organizations.items():
+        tables = one.as_json()["tables"].values()
+        # A sync that did not get to its tables has no figures; those of its requests are known.
+        figures = {key: sum(row[key] for row in tables) for key in _FIGURES} | {"requests": one.requests}
+        table.add(name, _state(one.verdict.value), *(_number(figures[key]) for key in _FIGURES))
+    table.show()
+
+
+def _show_tables(figures: Mapping[str, Any]) -> None:
+    table = TextTable("table", "verdict", *_FIGURES, words=("verdict",))
+    for name, row in figures["tables"].items():
+        table.add(name, _state(row["verdict"]), *(_number(row[key]) for key in _FIGURES))
+    if len(table):
+        table.show()
+    for name, row in figures["tables"].items():
+        if row["reason"]:
+            say_text(f"{name}: {row['reason']}")
+    for name, why in figures["skipped"].items():
+        say_text(f"{name} skipped: {why}")
+
+
+def _show_windows(windows: list[dict[str, Any]]) -> None:
+    table = TextTable("window", "used", "limit")
+    for row in windows:
+        table.add(row["window"], _number(row["used"]), _number(row["limit"]))
+    table.show()
+
+
+def _place(target: Target) -> str:
+    return str(target.database) if target.file else f"destination {target.destination}"
+
+
+def _query_command(target: Target, figures: Mapping[str, Any]) -> str:
+    """A command to look at the data: rows of the first synced table, if it is a DuckDB file; else its status."""
+    if not target.file:
+        dataset = "" if target.dataset == DEFAULT_DATASET else f" --dataset {shlex.quote(target.dataset)}"
+        return f"automatum status --destination {shlex.quote(target.destination)}{dataset}"
+    synced = [figures, *figures.get("organizations", {}).values()]
+    tables = (pair for one in synced for pair in one.get("tables", {}).items())
+    first = next((name for name, row in tables if "reports" not in row), None)
+    if first is None:
+        options = [] if target.database == DEFAULT_DATABASE else ["--database", str(target.database)]
+        options += [] if target.dataset == DEFAULT_DATASET else ["--dataset", target.dataset]
+        return shlex.join(["automatum", "status", *options])
+    dataset = DEFAULT_DATASET if target.dataset == DEFAULT_DATASET else f'"{normalize_identifier(target.dataset)}"'
+    query = f"FROM {dataset}.{first} LIMIT 5"
+    script = f"import duckdb; duckdb.connect({str(target.database)!r}).sql({query!r}).show()"
+    plain = not any(one in script for one in '"$`\\!')
+    return f'python -c "{script}"' if plain else f"python -c {shlex.quote(script)}"
+
+
+def _state(word: str) -> Text:
+    return Text(describe_verdict(word), style=_STATE_STYLE.get(word, "red"))
 
 
 def _number(value: int | None) -> str:
@@ -194,7 +258,7 @@ def _age(seconds: int) -> str:
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds // length} {unit}"
-    return f"{seconds} s"
+    return f"{max(0, seconds)} s"
 
 
 def _span(seconds: float) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.table import Table as Grid
-
 from ..core.text import plural
 from ..metering.classify import difference
 from ..metering.ledger.entries import LedgerMatch
 from ..metering.model import Line, format_decimal
 from ..metering.summary import UNKNOWN_CURRENCY, PushSummary
-from .console import grid_of, out, say_text
+from .console import say_text
+from .tables import TextTable
 
 MOST_SHOWN = 20
 """Longest list that is shown in full; --json has all rows."""
@@ -23,7 +22,11 @@ def show_push(summary: PushSummary) -> None:
     found, sent = summary.classification, summary.send_result
     if sent is None:
         say_text("Dry run: nothing is sent and nothing is written.")
-    out.print(_counts(summary))
+    counts = _counts(summary)
+    if len(counts):
+        counts.show()
+    else:
+        say_text("The usage has no line to send.")
     if found.invalid:
         say_text(f"Invalid: {plural(found.invalid, 'row')}. They are not sent:")
     _list(
@@ -66,10 +69,10 @@ def _show_cost(summary: PushSummary) -> None:
         say_text(f"Charged {money} in {plural(summary.requests, 'request')}{tokens}. Ledger: {summary.ledger}")
 
 
-def _counts(summary: PushSummary) -> Grid:
+def _counts(summary: PushSummary) -> TextTable:
     """Number and amount of the lines, by what became of them."""
     found, sent = summary.classification, summary.send_result
-    grid = grid_of("lines", "number", "amount")
+    table = TextTable("lines", "number", "amount")
 
     def count(name: str, lines: Sequence[Line]) -> None:
         if lines:
@@ -78,7 +81,7 @@ def _counts(summary: PushSummary) -> Grid:
                 format_decimal(amount) + ("" if currency == UNKNOWN_CURRENCY else f" {currency}")
                 for currency, amount in summary.by_currency(lines).items()
             ]
-            grid.add_row(name, f"{len(lines):,}", "\n".join(amounts))
+            table.add(name, f"{len(lines):,}", "\n".join(amounts))
 
     if sent is None:
         count("to be sent", found.new)
@@ -91,7 +94,7 @@ def _counts(summary: PushSummary) -> Grid:
         count("unknown: may have been taken", [line for line, _ in sent.unknown])
         left = summary.lines["new"]
         if left:
-            grid.add_row("not sent yet", f"{left:,}", "")
+            table.add("not sent yet", f"{left:,}", "")
     count("accepted before", _lines(found.same))
     count("changed since accepted", _lines(found.changed))
     count("in conflict since before", _lines(found.conflict))
@@ -100,17 +103,15 @@ def _counts(summary: PushSummary) -> Grid:
     count("too late", [*found.expired, *summary.too_late])
     count("zero, which the marketplace does not take", found.zero)
     count("being sent by another push", _lines(found.sending))
-    if not grid.row_count:
-        grid.add_row("none", "0", "0")
-    return grid
+    return table
 
 
 def show_ledger(figures: Mapping[str, Any]) -> None:
     """Lines by state, and those that need a decision."""
-    grid = grid_of("state", "lines")
+    table = TextTable("state", "lines")
     for state, number in figures["lines"].items():
-        grid.add_row(state, f"{number:,}")
-    out.print(grid)
+        table.add(state, f"{number:,}")
+    table.show()
     show_entries(figures["unsettled"], "unsettled")
     say_text(f"Ledger: {figures['ledger']}")
 
@@ -146,10 +147,10 @@ def show_resolved(figures: Mapping[str, Any]) -> None:
 
 def show_export(loaded: Mapping[str, int]) -> None:
     """Rows loaded, by table."""
-    grid = grid_of("table", "rows")
-    for table, rows in loaded.items():
-        grid.add_row(table, f"{rows:,}")
-    out.print(grid)
+    table = TextTable("table", "rows")
+    for name, rows in loaded.items():
+        table.add(name, f"{rows:,}")
+    table.show()
 
 
 def _line(line: Line, summary: PushSummary) -> str:

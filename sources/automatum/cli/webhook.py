@@ -20,6 +20,7 @@ from ..core.errors import AutomatumError, ConfigurationError
 from ..core.network import is_loopback
 from ..core.redaction import redact, register_secret
 from ..core.result_line import without_server_text
+from ..core.text import printable
 
 KEY = "sources.automatum.notify_url"
 OCCASIONS = ("trouble", "change", "always")
@@ -181,9 +182,9 @@ def _counts(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _clean(value: Any) -> Any:
-    """The same value with all registered secrets redacted."""
+    """The same value with all registered secrets redacted, and control characters as escapes."""
     if isinstance(value, str):
-        return redact(value)
+        return printable(redact(value))
     if isinstance(value, dict):
         return {name: _clean(one) for name, one in value.items()}
     if isinstance(value, list):

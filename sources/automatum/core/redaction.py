@@ -11,6 +11,8 @@ import logging
 import re
 from urllib.parse import quote, quote_plus
 
+from .text import printable
+
 REDACTED = "***"
 _SHORTEST = 6
 """Characters. A shorter secret would match ordinary words."""
@@ -43,7 +45,7 @@ def redact(text: str) -> str:
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts the message, the arguments and the traceback of each log record."""
+    """Redacts the message, the arguments and the traceback of each log record, and escapes their control characters."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact the record in place. Always returns True."""
@@ -53,13 +55,13 @@ class RedactingFilter(logging.Filter):
             # The arguments do not fit the format; the handler reports that and prints both, so redact each of them.
             message = str(record.msg)
             record.args = tuple(redact(str(one)) for one in record.args or ())
-        clean = redact(message)
+        clean = printable(redact(message))
         if clean != message:
             record.msg, record.args = clean, ()
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
-            record.exc_text = redact(record.exc_text)
+            record.exc_text = printable(redact(record.exc_text))
         return True
 
 

@@ -149,7 +149,9 @@ class PushSummary:
             self.verdict,
             self.exit_code,
             changes=[f"{name} {number}" for name, number in lines.items() if number],
-            cost=plural(self.requests, "request"),
+            cost=plural(self.requests, "request")
+            if self.send_result
+            else f"{plural(self.requests_needed, 'request')} needed",
             reasons=["see automatum push status"] if self._unsettled else [],
             errors=self.named_errors,
             resume_at=self.resume_at,

@@ -68,6 +68,8 @@ def sync(
     summary = OrganizationSummary(
         runs=[TableSync(endpoint, session, selection, on_page, resumable) for endpoint in endpoints]
     )
+    for run in summary.runs:
+        run.siblings = summary.runs
     _skip_missing(missing, session, summary, named=bool(named))
     for run in summary.runs:
         if resumable and run.endpoint.table in resumable.finished:

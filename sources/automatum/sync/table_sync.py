@@ -7,7 +7,7 @@ reports.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -56,6 +56,7 @@ class TableSync:
         api_session: The API session that reads it.
         result: What came of it so far.
         left_pages: The destination has page records of the table that its verdict makes useless.
+        siblings: All table runs of the same sync, this one included; for progress bars.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class TableSync:
         self.settings = session.settings
         self.result = TableResult()
         self.left_pages = False
+        self.siblings: Sequence[TableSync] = (self,)
         self.api_session = session
         self._selection = (selection or Selection()).of(endpoint)
         self._on_page = on_page

@@ -307,7 +307,7 @@ def test_of_two_rotations_at_once_the_second_leaves(served, desk):
 
     done = rotate(connect(resolve_settings()), store_in="toml", confirm=confirm)
     assert second[0].code == 75
-    assert "a rotation" in second[0].says
+    assert "in use by automatum apps rotate" in second[0].says and "--lock-wait" not in second[0].says
     assert done.tried
     assert len(regenerations(served.sandbox)) == 1
 

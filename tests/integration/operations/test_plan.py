@@ -121,7 +121,7 @@ def test_a_schedule_is_judged(large, desk):
 def test_people_can_read_it(large, desk):
     said = desk.run("plan", "--every", "1min").says
     assert "11 requests and one for a token" in said
-    assert "Every 1 min: " in said
+    assert "A sync every 1 min " in said
 
 
 def test_without_a_scope_or_room_it_says_so(small, desk):
