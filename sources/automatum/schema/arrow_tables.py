@@ -13,7 +13,8 @@ from ..endpoints import ORGANIZATION, Column, Endpoint
 from .child_tables import ChildLists, child_table, entries_of
 from .coerce import ARROW_TYPES, TIMESTAMP, convert
 from .columns import DELETED_AT, EXTRA, LOAD_ID, ROW_HASH, SYNCED_AT
-from .records import Record, Row, arrays_of, dumps, json_array, pick
+from .json_text import dumps
+from .records import Paths, Record, Row, arrays_of, json_array, pick
 
 _SYSTEM = (
     pa.field(EXTRA, pa.string()),
@@ -35,7 +36,7 @@ class Table:
     def __init__(self, endpoint: Endpoint, organization_id: str | None = None) -> None:
         self.endpoint = endpoint
         self.organization_id = organization_id if endpoint.by_organization else None
-        self._named = {place.path for column in endpoint.columns for place in column.places}
+        self._paths = Paths(endpoint.columns, (path for child in endpoint.children for path in child.places))
         self._salt = hashlib.blake2b(_layout(endpoint).encode(), digest_size=16).digest()
         self._fixed = {} if self.organization_id is None else {ORGANIZATION: self.organization_id}
         self._key_columns = [_named(endpoint.columns, name) for name in endpoint.key]
@@ -100,7 +101,7 @@ class Table:
         records = [row.record for row in rows]
         children = {child: [entries_of(record, child) for record in records] for child in self.endpoint.children}
         taken = [{at for entries in children.values() if (at := entries[i][0])} for i in range(len(rows))]
-        arrays, rests = arrays_of(records, self.endpoint.columns, self._named, taken, self._fixed)
+        arrays, rests = arrays_of(records, self.endpoint.columns, self._paths, taken, self._fixed)
         if len(self.endpoint.key) > 1:
             arrays.insert(0, pa.array([row.key for row in rows], pa.string()))
         for child, entries in children.items():

@@ -10,7 +10,7 @@ import pyarrow as pa
 from ..endpoints import ORGANIZATION, Child
 from .coerce import ARROW_TYPES, TIMESTAMP
 from .columns import DELETED_AT, EXTRA, POSITION, REMOVED, SYNCED_AT
-from .records import Record, Row, arrays_of, dig, json_array
+from .records import Paths, Record, Row, arrays_of, dig, json_array
 
 
 class ChildLists:
@@ -90,8 +90,7 @@ def child_table(
         entries += values + [None] * (count - len(values))
         removed += [False] * len(values) + [True] * (count - len(values))
     records = [entry if isinstance(entry, dict) else {} for entry in entries]
-    named = {place.path for column in child.columns for place in column.places}
-    arrays, rests = arrays_of(records, child.columns, named, [set() for _ in records])
+    arrays, rests = arrays_of(records, child.columns, Paths(child.columns), [set() for _ in records])
     for i, entry in enumerate(entries):
         if entry is not None and not isinstance(entry, dict):
             rests[i] = {"value": entry}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
 from typing import Any
 
@@ -16,8 +16,8 @@ import pendulum
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.clock import utc
 from ..endpoints import ColumnType
+from .numbers import plain_text
 
 DECIMAL = pa.decimal128(38, 9)
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -34,6 +34,12 @@ _QUANTUM = Decimal(1).scaleb(-9)
 _LARGEST = Decimal(10) ** 29
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_MOMENT = re.compile(r"\d{4}-|\d{4}/|\d{8}(?:T|$)")
+_SUB_MICROSECONDS = re.compile(r"[.,]\d{6}0*[1-9]")
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_DAYS = (date.min.toordinal() - _EPOCH.toordinal(), date.max.toordinal() - _EPOCH.toordinal())
+"""First and last day that every destination stores and that Python can read again: years 1 to 9999."""
+_MICROSECONDS = (_DAYS[0] * 86_400_000_000, (_DAYS[1] + 1) * 86_400_000_000 - 1)
 _MILLISECONDS_FROM = 100_000_000_000
 """Epoch numbers from here on are milliseconds: as seconds they would lie beyond the year 5000."""
 
@@ -83,10 +89,17 @@ def _fast(values: Sequence[Any], type_: ColumnType) -> pa.Array | None:
             return text
         if type_ == "date":
             days = pc.utf8_length(text)
-            return text.cast(pa.date32()) if not pc.any(pc.not_equal(days, 10)).as_py() else None
-        return text.cast(TIMESTAMP)
+            whole = not pc.any(pc.not_equal(days, 10)).as_py()
+            return _within(text.cast(pa.date32()), pa.int32(), *_DAYS) if whole else None
+        return _within(text.cast(TIMESTAMP), pa.int64(), *_MICROSECONDS)
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError):
         return None
+
+
+def _within(array: pa.Array, whole: pa.DataType, first: int, last: int) -> pa.Array | None:
+    """The array, if all its days or moments are from the first to the last."""
+    ends = pc.min_max(array.cast(whole)).as_py()
+    return array if ends["min"] is None or first <= ends["min"] <= ends["max"] <= last else None
 
 
 def _text(value: Any) -> Converted:
@@ -95,8 +108,10 @@ def _text(value: Any) -> Converted:
         return clean, clean == value
     if isinstance(value, bool):
         return ("true" if value else "false"), True
-    if isinstance(value, (int, float, Decimal)):
+    if isinstance(value, int):
         return str(value), True
+    if isinstance(value, (float, Decimal)):
+        return plain_text(value), True
     return None, False
 
 
@@ -123,18 +138,30 @@ def _decimal(value: Any) -> Converted:
 def _timestamp(value: Any) -> Converted:
     if isinstance(value, bool):
         return None, False
-    try:
-        if isinstance(value, (int, float, Decimal)):
-            number = float(value)
-            seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else number
-            return utc(seconds), True
-        if not isinstance(value, str):
-            return None, False
-        parsed: Any = pendulum.parse(value, tz="UTC")
-    except (ValueError, OverflowError, OSError):
+    if isinstance(value, (int, float, Decimal)):
+        return _epoch(Decimal(repr(value)) if isinstance(value, float) else Decimal(value))
+    # pendulum parses "now" and times of day too, and takes them for today.
+    if not isinstance(value, str) or not _MOMENT.match(value):
         return None, False
-    # Durations, intervals and times of day parse too, and "2026-01" is not a full date.
-    return (parsed.astimezone(timezone.utc), len(value) >= 8) if isinstance(parsed, datetime) else (None, False)
+    try:
+        parsed: Any = pendulum.parse(value, tz="UTC")
+        # Durations and intervals parse too, and "2026-01" is not a full date.
+        if not isinstance(parsed, datetime):
+            return None, False
+        return parsed.astimezone(timezone.utc), len(value) >= 8 and not _SUB_MICROSECONDS.search(value)
+    except (ValueError, OverflowError):
+        return None, False
+
+
+def _epoch(number: Decimal) -> Converted:
+    """Seconds or milliseconds since 1970."""
+    if not number.is_finite() or number.adjusted() > 20:
+        return None, False
+    exact = number * (1000 if abs(number) >= _MILLISECONDS_FROM else 1_000_000)
+    micros = int(exact)
+    if not _MICROSECONDS[0] <= micros <= _MICROSECONDS[1]:
+        return None, False
+    return _EPOCH + timedelta(microseconds=micros), micros == exact
 
 
 def _date(value: Any) -> Converted:

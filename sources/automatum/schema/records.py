@@ -7,17 +7,16 @@ for the JSON column `extra`, at the path that they have in the record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
 from ..endpoints import Column
 from .coerce import ARROW_TYPES, convert
+from .json_text import column_text
 
 Record = dict[str, Any]
 
@@ -41,17 +40,6 @@ class Row:
     existed: bool = True
 
 
-def dumps(value: Any) -> bytes:
-    """Canonical JSON: sorted keys, exact decimals."""
-    return orjson.dumps(value, default=_exactly, option=orjson.OPT_SORT_KEYS)
-
-
-def _exactly(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return orjson.Fragment(str(value).encode())
-    raise TypeError(type(value).__name__)
-
-
 def dig(record: Any, path: str) -> Any:
     """The value at a dotted path, or None."""
     for step in path.split("."):
@@ -63,7 +51,7 @@ def dig(record: Any, path: str) -> Any:
 
 def json_array(rests: Sequence[Any]) -> pa.Array:
     """A JSON column; what is empty is null."""
-    return pa.array([dumps(rest).decode() if rest else None for rest in rests], pa.string())
+    return pa.array([column_text(rest) if rest else None for rest in rests], pa.string())
 
 
 def pick(records: Sequence[Record], column: Column) -> tuple[list[Any], list[str]]:
@@ -86,10 +74,42 @@ def pick(records: Sequence[Record], column: Column) -> tuple[list[Any], list[str
     return values, paths
 
 
+class Paths:
+    """The paths in a record that a table takes values from.
+
+    Args:
+        columns: Columns of the table.
+        lists: Paths of the lists that become child tables.
+    """
+
+    def __init__(self, columns: Sequence[Column], lists: Iterable[str] = ()) -> None:
+        self._named = {place.path for column in columns for place in column.places}
+        paths = [path.split(".") for path in (*self._named, *lists)]
+        self._objects = {".".join(path[:length]) for path in paths for length in range(1, len(path))}
+
+    def rest(self, record: Record, taken: set[str], above: str = "") -> Record | None:
+        """What is left of a record without what was taken, and without nulls at the places that columns name.
+
+        An object that holds none of the paths is left as it is, however deep it is.
+        """
+        rest: Record = {}
+        for key, value in record.items():
+            path = above + key
+            if (path in taken or (value is None and path in self._named)) and "." not in key:
+                continue
+            if path in self._objects and isinstance(value, dict) and value:
+                inside = self.rest(value, taken, path + ".")
+                if inside is not None:
+                    rest[key] = inside
+            else:
+                rest[key] = value
+        return rest or None
+
+
 def arrays_of(
     records: Sequence[Record],
     columns: Sequence[Column],
-    named: set[str],
+    paths: Paths,
     taken: list[set[str]],
     fixed: Mapping[str, str] | None = None,
 ) -> tuple[list[pa.Array], list[Record | None]]:
@@ -99,29 +119,13 @@ def arrays_of(
     """
     arrays: list[pa.Array] = []
     for column in columns:
-        values, paths = pick(records, column)
+        values, places = pick(records, column)
         array, misfits = convert(values, column.type)
         if fixed and column.name in fixed:
             misfits = frozenset(i for i, value in enumerate(values) if value != fixed[column.name])
             array = pa.array([fixed[column.name]] * len(records), ARROW_TYPES[column.type])
         arrays.append(array)
-        for i, path in enumerate(paths):
+        for i, path in enumerate(places):
             if i not in misfits:
                 taken[i].add(path)
-    return arrays, [_rest(record, named, taken[i]) for i, record in enumerate(records)]
-
-
-def _rest(record: Record, named: set[str], taken: set[str], above: str = "") -> Record | None:
-    """What is left of a record without what was taken, and without nulls at the places that columns name."""
-    rest: Record = {}
-    for key, value in record.items():
-        path = above + key
-        if path in taken or (value is None and path in named):
-            continue
-        if isinstance(value, dict) and value:
-            inside = _rest(value, named, taken, path + ".")
-            if inside is not None:
-                rest[key] = inside
-        else:
-            rest[key] = value
-    return rest or None
+    return arrays, [paths.rest(record, taken[i]) for i, record in enumerate(records)]

@@ -19,7 +19,7 @@ from ..endpoints import ORGANIZATION
 from ..schema.arrow_tables import Table
 from ..schema.coerce import TIMESTAMP
 from ..schema.columns import EXTRA, SYNCED_AT
-from ..schema.records import dumps
+from ..schema.json_text import dumps
 from .facts import SweepFacts
 from .results import PageRecord, TableResult, Verdict
 

@@ -13,10 +13,19 @@ from automatum.api.exact_json import parse_json
         ('{"a": 0.1}', 0.1),
         ('{"a": 1234567890123.5}', 1234567890123.5),
         ('{"a": 1234567890123456.78}', Decimal("1234567890123456.78")),
-        ('{"a": -0.30000000000000004}', Decimal("-0.30000000000000004")),
+        ('{"a": -0.30000000000000004}', -0.30000000000000004),
         ('{"a":\n 123456789.123456789}', Decimal("123456789.123456789")),
-        ('{"a": 123456789012345678901234567890}', 123456789012345678901234567890),
+        ('{"a": 123456789012345678901234567890}', Decimal("123456789012345678901234567890")),
+        ('{"a": 18446744073709551615}', 2**64 - 1),
+        ('{"a": 18446744073709551616}', Decimal(2**64)),
+        ('{"a": 100000000000000000000}', 1e20),
+        ('{"a": 12.50, "b": 1234567890123456.5}', 12.5),
+        ('{"a": 1.25e1, "b": 9007199254740993}', 12.5),
+        ('{"a": 1234567890123456.780}', Decimal("1234567890123456.78")),
+        ('{"a": 1e99999999999999999999}', "1e99999999999999999999"),
+        ('{"a": ' + "7" * 5000 + "}", Decimal("7" * 5000)),
         ('{"a": 9007199254740993}', 9007199254740993),
+        ('{"a": 1e-400}', Decimal("1e-400")),
         ('{"a": 1e400}', Decimal("1e400")),
         ('{"a": "12345678901234567890.5"}', "12345678901234567890.5"),
         ('{"a": "\\ud83d\\ude00"}', "\N{GRINNING FACE}"),
@@ -37,6 +46,33 @@ def test_no_digit_and_no_page_is_lost(text, value):
 def test_long_numbers_are_found_wherever_they_stand():
     assert parse_json(b"[1,0.12345678901234567890]") == [1, Decimal("0.12345678901234567890")]
     assert parse_json(b"1234567890.12345678901") == Decimal("1234567890.12345678901")
+
+
+def nested(levels, inside="1"):
+    return "[" * levels + inside + "]" * levels
+
+
+@pytest.mark.parametrize("inside", ["1", "1234567890123456.5", '"[", {"a": [true, null, -2e3, "\\u00e9"]}, {}'])
+def test_json_of_any_depth_is_parsed_i8(inside):
+    for levels in (300, 900, 5000):
+        found = parse_json(nested(levels, inside).encode())
+        for _ in range(levels - 1):
+            (found,) = found
+        assert found == parse_json(f"[{inside}]".encode())
+
+
+def test_a_byte_that_is_not_utf_8_costs_its_character_and_not_the_page_i8():
+    assert parse_json(b'{"a": "caf\xe9", "b": 1}') == {"a": "caf\N{REPLACEMENT CHARACTER}", "b": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [nested(2000).encode() + b"]", nested(2000, "1,").encode(), nested(2000, "{1: 2}").encode(),
+     nested(2000, '{"a" 1}').encode(), nested(2000, "nul").encode(), nested(2000)[:-1].encode() + b"}"],
+)  # fmt: skip
+def test_deep_text_that_is_not_json_is_refused(text):
+    with pytest.raises(ValueError):
+        parse_json(text)
 
 
 @pytest.mark.parametrize(
