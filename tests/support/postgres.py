@@ -25,6 +25,8 @@ import pytest
 from tests.support.loopback import closed_port
 
 PASSWORD = "pg-" + secrets.token_hex(8)
+TRUSTED = "trusted"
+"""A role that the server asks for no password; a test that wants it creates it."""
 _NUMBERS = itertools.count()
 _KEEPER = """
 "$1/bin/postgres" -D "$2/data" -p "$3" &
@@ -69,6 +71,8 @@ class Postgres:
             **self._us,
         )
         assert made.returncode == 0, made.stderr
+        rules = self._folder / "data" / "pg_hba.conf"
+        rules.write_text(f"host all {TRUSTED} 127.0.0.1/32 trust\n{rules.read_text()}")
         with (self._folder / "data" / "postgresql.conf").open("a") as file:
             file.write(_SETTINGS)
         self.port = closed_port()

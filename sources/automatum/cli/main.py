@@ -213,7 +213,7 @@ def status(
     """Show the last sweep of each table: verdict, age and cost; sends no request."""
 
     def work() -> int:
-        pipeline = open_existing(Target(destination, dataset, database), lock_wait, stop_on_signals())
+        pipeline = open_existing(Target(destination, dataset, database), lock_wait, stop_on_signals(), True)
         figures = read_status(pipeline, time.time())
         say(figures, as_json, lambda: render.show_status(figures))
         return 0
@@ -233,7 +233,7 @@ def verify(
     """Check the destination: one row a key, no orphans, a history without gaps and overlaps; sends no request."""
 
     def work() -> int:
-        pipeline = open_existing(Target(destination, dataset, database), lock_wait, stop_on_signals())
+        pipeline = open_existing(Target(destination, dataset, database), lock_wait, stop_on_signals(), True)
         settings = resolve_settings(with_credentials=False)
         found = verify_destination(pipeline, resolve_endpoints(settings, bool(has_organizations(pipeline))))
         say(found.as_json(), as_json, lambda: render.show_verification(found))

@@ -20,6 +20,7 @@ from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.errors import EXIT_SOFTWARE, AutomatumError
 from ..core.redaction import redact_logging
+from ..warehouse.existing import check_dataset
 from ..warehouse.target import Target
 from . import console
 
@@ -121,16 +122,25 @@ def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:
     return NO_WAIT if no_wait else max_wait
 
 
-def open_existing(target: Target, lock_wait: float, stop: threading.Event) -> SupportsPipeline:
+def open_existing(
+    target: Target, lock_wait: float, stop: threading.Event, must_exist: bool = False
+) -> SupportsPipeline:
     """A pipeline for queries on the destination; see `Target.existing`.
 
     Args:
         target: The destination.
         lock_wait: Seconds to wait for a program that has the DuckDB file open.
         stop: Ends the wait.
+        must_exist: Refuse a dataset that does not exist.
+
+    Raises:
+        ConfigurationError: The file does not exist, or the dataset must and does not.
     """
     clock = SystemClock(stop)
-    return target.existing(clock, Budget(clock, stop=stop), lock_wait)
+    pipeline = target.existing(clock, Budget(clock, stop=stop), lock_wait)
+    if must_exist:
+        check_dataset(pipeline)
+    return pipeline
 
 
 def stop_on_signals() -> threading.Event:

@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 from ..api.exact_json import parse_json
 from ..api.session import ApiSession
-from ..core.errors import ConfigurationError
+from ..core.errors import ConfigurationError, NotThere
 from ..core.redaction import REDACTED, redact
+from ..core.suggest import suggestion
 from ..endpoints import APPLICATIONS_PATH
 
 MOST_PAGES = 20
@@ -63,17 +64,21 @@ def list_applications(session: ApiSession) -> list[Application]:
 
 
 def show_application(session: ApiSession, id_: str) -> Application:
-    """One application.
+    """One application; one request, and the list if there is none with this id.
 
     Args:
         session: The API.
-        id_: Its id.
+        id_: Its id, or its client id.
 
     Raises:
-        NotThere: There is none with this id.
+        ConfigurationError: The organization has none with this id or client id.
         AutomatumError: As in `list_applications`.
     """
-    body = session.client.get(f"{APPLICATIONS_PATH}/{quote(id_, safe='')}").body
+    try:
+        body = session.client.get(f"{APPLICATIONS_PATH}/{quote(id_, safe='')}").body
+    except NotThere:
+        # Whether the path takes the client id, too, is not documented.
+        return find_application(session, id_)
     shown = next(iter(_records(body.get("data", body))), {})
     return _application({"id": id_, **shown}) or Application(id_, id_)
 
@@ -89,8 +94,12 @@ def find_application(session: ApiSession, wanted: str) -> Application:
     for one in known:
         if wanted in (one.id, one.client_id):
             return one
+    names = [name for one in known for name in dict.fromkeys((one.id, one.client_id))]
+    count = "1 application" if len(known) == 1 else f"{len(known)} applications"
     raise ConfigurationError(
-        "ID", f"the organization has no application {wanted!r}.", "`automatum apps list` shows those that it has."
+        "ID",
+        f"the organization has no application {wanted!r} among its {count}.",
+        f"{suggestion(wanted, names)} `automatum apps list` shows those that it has.".lstrip(),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dlt.common.pipeline import SupportsPipeline
 
-from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE
+from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..endpoints import ORGANIZATION, Endpoint
 from ..schema.columns import DELETED_AT, ROW_HASH
 from ..sync.history import IS_DELETED, VERSION, history_table
@@ -62,6 +62,7 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verific
         endpoints: The endpoints whose tables to check.
 
     Raises:
+        ConfigurationError: The dataset has none of the tables.
         DestinationError: The destination cannot be reached or read.
     """
     found = Verification()
@@ -94,6 +95,12 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verific
             broken = count_rows(pipeline, text, tables, {**names, **_NAMES})
             if broken is not None:
                 found.findings.append(Finding(about, rule, broken))
+    if not found.findings:
+        raise ConfigurationError(
+            "--dataset",
+            f"{pipeline.dataset_name} has none of the tables {', '.join(one.table for one in endpoints)}.",
+            "Sync first, or name another dataset.",
+        )
     return found
 
 

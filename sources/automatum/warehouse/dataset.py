@@ -12,6 +12,7 @@ import pyarrow as pa
 from ..core.errors import ConfigurationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
+from .connection_errors import unreachable_error
 from .dlt_internals import create_storage
 from .lake_files import writes_lake_files
 from .sql import (
@@ -22,7 +23,6 @@ from .sql import (
     as_utc,
     checked_sql_client,
     organization_filter,
-    unreachable_error,
     where_clause,
 )
 

@@ -111,6 +111,30 @@ def duckdb_destination(database: Path, memory_limit: str, **options: Any) -> Any
     return dlt.destinations.duckdb(credentials, **options)
 
 
+def credentials_without_password(destination: str) -> dict[str, Any]:
+    """The option `credentials` for a Postgres server that asks for no password; empty where dlt finds them all.
+
+    dlt refuses credentials without a password. The server may allow them (peer, trust, a certificate), or libpq knows
+    the password (`PGPASSWORD`, `~/.pgpass`). libpq takes an empty password for none.
+    """
+    if destination != "postgres":
+        return {}
+    from dlt.common.configuration import resolve_configuration
+    from dlt.common.configuration.exceptions import ConfigurationException
+    from dlt.destinations.impl.postgres.configuration import PostgresCredentials
+
+    found: Any = PostgresCredentials()
+    try:
+        found = resolve_configuration(found, sections=("destination", destination), accept_partial=True)
+    except ConfigurationException:
+        return {}  # dlt raises it again when the pipeline connects.
+    if found.password is not None or not (found.host and found.database and found.username):
+        return {}
+    found.password = ""
+    found.resolve()
+    return {"credentials": found}
+
+
 def normalize_identifier(name: str) -> str:
     """A name as dlt writes it in the destination, in snake case."""
     from dlt.common.normalizers.naming.snake_case import NamingConvention

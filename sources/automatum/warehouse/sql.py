@@ -15,6 +15,7 @@ from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRela
 from ..core.errors import DestinationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
+from .connection_errors import unreachable_error
 from .dlt_internals import LOADS_TABLE
 from .lake_files import open_lake_files, writes_lake_files
 
@@ -80,14 +81,6 @@ def unreadable_error(error: Exception) -> DestinationError:
     return DestinationError(
         f"The destination cannot be read: {redact(str(error)).splitlines()[0]}",
         "This needs a destination that answers SQL.",
-    )
-
-
-def unreachable_error(error: Exception) -> DestinationError:
-    """The error for a destination that cannot be reached."""
-    return DestinationError(
-        f"The destination cannot be reached: {redact(str(error)).splitlines()[0] or type(error).__name__}",
-        "Check its credentials and that no other program holds the file.",
     )
 
 

@@ -18,8 +18,14 @@ from ..core.extras import install_command, is_installed
 from ..core.file_lock import exclusive_lock
 from ..core.process import DUCKDB_MEMORY, use_one_loader
 from ..core.redaction import redact
-from .dlt_internals import default_pipelines_dir, duckdb_destination, normalize_identifier
+from .dlt_internals import (
+    credentials_without_password,
+    default_pipelines_dir,
+    duckdb_destination,
+    normalize_identifier,
+)
 from .duckdb_file import wait_for_file
+from .existing import missing_file_error
 from .pipeline import PIPELINE, open_pipeline
 
 if TYPE_CHECKING:
@@ -88,7 +94,8 @@ class Target:
         try:
             import dlt
 
-            return dlt.destination(self.destination, **_staging(pipeline_name))
+            options = {**_staging(pipeline_name), **credentials_without_password(self.destination)}
+            return dlt.destination(self.destination, **options)
         except Exception as error:  # dlt raises whatever the import of the destination raises
             raise ConfigurationError(
                 "--destination", f"{self.destination!r}: {redact(str(error)).splitlines()[0]}"
@@ -107,7 +114,7 @@ class Target:
             Busy: Another program has it open.
         """
         if self.missing:
-            raise ConfigurationError("--database", f"there is no file {self.database}.", "Sync first, or name another.")
+            raise missing_file_error(self.database)
         if self.file:
             wait_for_file(self.file, wait=wait, clock=clock, budget=budget)
         folder = tempfile.mkdtemp(prefix="automatum-")

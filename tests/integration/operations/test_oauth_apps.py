@@ -509,6 +509,16 @@ def test_a_vault_that_dies_during_the_rotation_loses_no_secret(bao, served, desk
 
 
 @pytest.mark.slow
+def test_an_application_that_is_not_there_is_named_with_the_nearest_one(served, desk):
+    """78 with the name that was asked for; the configured application is one letter away."""
+    desk.use(served)
+    almost = served.client_id[:-1] + "_"
+    made = desk.run("apps", "show", almost)
+    assert made.code == 78
+    assert f"no application '{almost}' among its 2 applications" in made.says
+    assert f"Did you mean {served.client_id}?" in made.says
+
+
 def test_applications_are_listed_and_shown_without_secrets(served, desk):
     desk.use(served)
     ran = desk.run("apps", "list", "--json", "--debug")
