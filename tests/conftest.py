@@ -29,9 +29,11 @@ def desk(isolated, monkeypatch):
 
 @pytest.fixture
 def start():
-    """Serve a sandbox with these options; no limits unless they are given."""
+    """Serve a sandbox with these options; rows with traps and no limits, unless others are given."""
     with ExitStack() as servers:
-        yield lambda **options: servers.enter_context(serve(SandboxConfig(**{"limits": None, **options})))
+        yield lambda **options: servers.enter_context(
+            serve(SandboxConfig(**{"limits": None, "traps": True, **options}))
+        )
 
 
 @pytest.fixture

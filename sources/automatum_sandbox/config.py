@@ -87,7 +87,10 @@ class SandboxConfig:
         customers: Number of customers.
         entitlements: Number of entitlements.
         private_offers: Number of private offers.
-        days: Days of analytics, today included.
+        days: Days of analytics, today included. The default covers thirteen months.
+        traps: Rows that break naive readers instead of plausible ones: names in many scripts, amounts without a float,
+            nulls, other offsets, unknown values and fields. Tests use them.
+        latency: Seconds before each response, to see the connector wait.
         now: Time at which the sandbox's calendar starts (aware); None is the current time. Rows are dated before it.
         order: Server order of all lists.
         orders: Server order by table name (`customers`, `entitlements`, `private_offers`), over `order`.
@@ -114,7 +117,9 @@ class SandboxConfig:
     customers: int = 250
     entitlements: int = 400
     private_offers: int = 120
-    days: int = 90
+    days: int = 400
+    traps: bool = False
+    latency: float = 0.0
     now: datetime | None = None
     order: Order = "created_asc"
     orders: Mapping[str, Order] = field(default_factory=dict)
@@ -148,6 +153,8 @@ class SandboxConfig:
             raise ValueError("metering_status must be 200, 201 or 202")
         if self.window_scale <= 0:
             raise ValueError("window_scale must be positive")
+        if not 0 <= self.latency < float("inf"):
+            raise ValueError("latency must be 0 or more seconds")
 
 
 CHANGEABLE = frozenset(
@@ -166,6 +173,7 @@ CHANGEABLE = frozenset(
         "metering_status",
         "metering_outcome",
         "max_usages",
+        "latency",
     }
 )
 """Options that `Sandbox.configure` can change while the sandbox runs; the rows depend on the others."""

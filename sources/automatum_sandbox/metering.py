@@ -88,13 +88,14 @@ class Billable:
 
 def find_billable(organization: Organization) -> list[Billable]:
     """All active entitlements with dimensions, of customers in the list, on marketplaces with metering."""
-    prices = {entry.key: entry.price for listing in organization.listings for entry in listing.dimensions}
+    prices = {listing.id: {entry.key: entry.price for entry in listing.dimensions} for listing in organization.listings}
     customers, entitlements = organization.tables["customers"], organization.tables["entitlements"]
     rows, _ = entitlements.page(1, max(len(entitlements), 1), {"status": "active"})
     found = []
     for row in rows:
         keys = [entry.get("key", entry.get("apiKey")) for entry in row.get("dimensions") or ()]
-        own = {str(key): prices.get(str(key), "1") for key in keys if key is not None}
+        known = prices.get(str(row.get("listingId")), {})
+        own = {str(key): known.get(str(key), "1") for key in keys if key is not None}
         if own and row.get("vendor") in VENDORS and str(row.get("customerId")) in customers:
             found.append(Billable(row["vendor"], row["listingId"], row["customerId"], own))
     return found

@@ -169,9 +169,10 @@ async def _process(
             return _to_starlette(admitted)
         fault = sandbox.faults.take(api_request.request.method, api_request.path, api_request.page)
         api_request.fault = fault
-    if fault is not None and fault.seconds > 0:
+    seconds = sandbox.config.latency + (fault.seconds if fault is not None else 0)
+    if seconds > 0:
         # Without the lock, so that other requests are served meanwhile.
-        await _wait(fault.seconds, sandbox)
+        await _wait(seconds, sandbox)
     with sandbox.lock:
         carried_out = fault is None or fault.kind in PROCESSED
         response = respond() if carried_out else None

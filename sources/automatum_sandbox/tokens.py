@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .config import AppConfig
-from .data.sample_data import seeded_random
+from .data.randomness import seeded_random
 from .responses import ApiResponse, failure
 
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"

@@ -80,6 +80,6 @@ class Limited(Front):
     """
 
     def __init__(self, strategy, limits, **options):
-        self.sandbox = Sandbox(SandboxConfig(**{"limits": None, **options}))
+        self.sandbox = Sandbox(SandboxConfig(**{"limits": None, "traps": True, **options}))
         self.limiter = Limiter(build_app(self.sandbox), strategy, limits)
         super().__init__(self.limiter)

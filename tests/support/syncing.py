@@ -95,7 +95,8 @@ class Site:
 
     def serve(self, **options):
         """Serve a sandbox with these options; nothing in it but what they name."""
-        options = {"limits": None, "customers": 0, "entitlements": 0, "private_offers": 0, "days": 0, **options}
+        empty = {"customers": 0, "entitlements": 0, "private_offers": 0, "days": 0}
+        options = {"limits": None, "traps": True, **empty, **options}
         self.served = self._stack.enter_context(serve(Sandbox(SandboxConfig(**options), time=self.clock.time)))
         return self.served.sandbox
 

@@ -26,8 +26,6 @@ FOLDER = ROOT / "notebooks"
 NAMES = ("01_quickstart", "02_revenue_and_metering")
 MARKETPLACES = {"aws": "AWS", "azure": "Azure", "gcp": "Google Cloud"}
 OKABE_ITO = {"000000", "E69F00", "56B4E9", "009E73", "F0E442", "0072B2", "D55E00", "CC79A7", "999999"}
-PRESENTABLE = 1_000_000
-"""Larger amounts of the sandbox are edge cases: they sync exactly, but hide the others in a chart."""
 
 _spec = importlib.util.spec_from_file_location("strip", FOLDER / "strip.py")
 strip = importlib.util.module_from_spec(_spec)
@@ -172,16 +170,19 @@ def test_the_quickstart_shows_what_the_api_holds_and_what_a_second_sync_changed(
 def _shows_revenue(run, records):
     months = defaultdict(lambda: defaultdict(Decimal))
     for one in records:
-        months[one["vendor"]][one["date"][:7]] += Decimal(one["netRevenue"])
+        months[one["currency"], one["vendor"]][one["date"][:7]] += Decimal(one["netRevenue"])
     last = date.today().replace(day=1) - timedelta(days=1)
-    full = [month for month in sorted(months["aws"]) if month <= f"{last:%Y-%m}"][-12:]
+    full = [month for month in sorted(months["USD", "aws"]) if month <= f"{last:%Y-%m}"][-12:]
     assert len(full) == 12
-    (picture,) = run.pictures
-    (panel,) = picture["panels"]
-    assert of_currency(panel, picture) == {"USD"}
-    expected = [months[vendor][month] for vendor in ("aws", "azure") for month in full]
-    close([bar["height"] for bar in panel["bars"]], expected, 10**6)
-    assert f"12 months brought {sum(expected) / 10**6:,.1f} million USD net" in picture["title"]
+    currencies = {currency for currency, _ in months}
+    assert len(run.pictures) == len(currencies) == 3
+    for picture in run.pictures:
+        (panel,) = picture["panels"]
+        (currency,) = of_currency(panel, picture)
+        currencies.remove(currency)
+        expected = [months[currency, vendor][month] for vendor in ("aws", "azure") for month in full]
+        close([bar["height"] for bar in panel["bars"]], expected, 10**3)
+        assert f"12 months brought {sum(expected) / 10**3:,.0f} thousand {currency} net" in picture["title"]
 
 
 def test_the_second_notebook_shows_what_the_api_holds_and_bills_each_line_once(kernel):
@@ -247,7 +248,7 @@ def _sums(rows, key):
 
 def _shows_value(picture, active):
     sums = _sums(active, lambda row: row["vendor"])
-    assert {panel["title"] for panel in picture["panels"]} == set(sums) == {"USD", "EUR", "JPY", "KWD"}
+    assert {panel["title"] for panel in picture["panels"]} == set(sums) == {"USD", "EUR", "GBP"}
     names = picture["panels"][0]["names"]
     assert set(names) == {MARKETPLACES[row["vendor"]] for row in active}
     for panel in picture["panels"]:
@@ -312,10 +313,7 @@ def _shows_outcome(picture, lines, pushed):
 
 def test_with_credentials_alone_the_notebooks_run_on_ones_own_account_and_bill_nothing(kernel, start, monkeypatch):
     """I5: made-up usage never goes out; what is loaded stays beside the notebook, for the next run to go on with."""
-    served = start(customers=60, entitlements=150, private_offers=40, days=400)
-    for row in served.sandbox.rows("entitlements"):
-        if float(row["value"] or 0) > PRESENTABLE:
-            served.sandbox.change("entitlements", row["id"], {"value": "48000.00"})
+    served = start(customers=60, entitlements=150, private_offers=40, traps=False)
     monkeypatch.delenv("PICTURES", raising=False)
     monkeypatch.setenv("AUTOMATUM_CLIENT_ID", served.client_id)
     monkeypatch.setenv("AUTOMATUM_CLIENT_SECRET", served.client_secret)

@@ -17,7 +17,7 @@ from tests.support.killing import KillableSync
 
 CHUNK_PAGES = 2
 NOW = datetime(2026, 11, 20, tzinfo=timezone.utc)
-CONFIG = SandboxConfig(customers=730, entitlements=410, private_offers=130, days=20, limits=None, now=NOW)
+CONFIG = SandboxConfig(customers=730, entitlements=410, private_offers=130, days=20, traps=True, limits=None, now=NOW)
 NEEDED = ceil(730 / 100) + ceil(410 / 100) + ceil(130 / 100) + 1
 KILLS = int(os.environ.get("KILLS", "4"))
 

@@ -1,63 +1,94 @@
-"""Customers: the flat form of `api/reference`, and for one in twenty the nested form of `guide/api-integration`."""
+"""Customers in the flat form of `api/reference`: created with growing frequency over thirty months."""
 
 from __future__ import annotations
 
-import random
-import uuid
+from bisect import bisect_right
 
+from .contracts import Contract, Status
 from .generated_rows import GeneratedRows, Record
-from .sample_data import COMPANIES, INDUSTRIES, PEOPLE, money
-from .timestamps import format_timestamp
+from .names import Company, company, currency_of
+from .randomness import aws_account, azure_tenant
+from .timestamps import DAY, format_timestamp
 
-
-def aws_account(rng: random.Random) -> str:
-    """A 12-digit account id; many begin with zeros."""
-    return f"{rng.randrange(10**9 if rng.random() < 0.3 else 10**12):012d}"
-
-
-def azure_tenant(rng: random.Random) -> str:
-    """A tenant id: a UUID."""
-    return str(uuid.UUID(int=rng.getrandbits(128), version=4))
+HISTORY_DAYS = 900
+_AWS_SHARE = 0.62
+_WITHOUT_CONTRACT_ACTIVE = 0.8
 
 
 class Customers(GeneratedRows):
-    """The customers of one organization."""
+    """The customers of one organization.
+
+    Args:
+        seed: Seed of the rows.
+        organization_id: Owner of the rows.
+        count: Number of rows.
+        now: Seconds since 1970.
+    """
 
     table_number = 1
     statuses = ("active", "inactive")
 
+    def __init__(self, seed: int, organization_id: str, count: int, now: float) -> None:
+        super().__init__("cust_", seed, organization_id, now)
+        self._names_shift = self._rng.randrange(10_000)
+        random, last = self._rng.random, 0.0
+        for index in range(count):
+            share = (index + random()) / count
+            # An exponent below 1 makes the later customers denser. Whole seconds, none twice.
+            last = max(float(int(now - HISTORY_DAYS * DAY * (1 - share**0.7))), last + 1)
+            self._append(last)
+
+    def _append(self, created: float) -> None:
+        self.created.append(created)
+        self.updated.append(created)
+        self.vendor.append(0 if self._rng.random() < _AWS_SHARE else 1)
+        self.status.append(0 if self._rng.random() < _WITHOUT_CONTRACT_ACTIVE else 1)
+
+    def add(self, moment: float) -> int:
+        """Generate an active customer, created at `moment`; returns its index."""
+        self._append(moment)
+        self.status[-1] = 0
+        return len(self) - 1
+
+    def settle(self, contracts: list[Contract]) -> None:
+        """Set status and time of the last change from the contracts: a customer without a current one is inactive."""
+        current = {one.customer for one in contracts if one.status not in (Status.EXPIRED, Status.CANCELLED)}
+        for one in contracts:
+            if one.customer < len(self):
+                self.updated[one.customer] = max(self.updated[one.customer], one.updated)
+                self.status[one.customer] = 0 if one.customer in current else 1
+
+    def known_at(self, moment: float) -> int:
+        """Number of customers that were created before a time."""
+        return bisect_right(self.created, moment)
+
+    def company(self, index: int) -> Company:
+        """The company of a customer; past the last customer, that of a prospect."""
+        return company(index, self._names_shift)
+
+    def currency(self, index: int) -> str:
+        """Currency of a customer's contracts."""
+        return currency_of(index, self._names_shift)
+
+    def account(self, index: int) -> tuple[str, str]:
+        """Field and value of the cloud account."""
+        rng = self.rng(index)
+        if self.vendor_at(index) == "azure":
+            return "azureTenantId", azure_tenant(rng)
+        return "awsAccountId", aws_account(rng)
+
     def record(self, index: int) -> Record:
         """The customer as the API returns it."""
-        rng, vendor = self.rng(index), self.vendor_at(index)
-        name = f"{COMPANIES[index % len(COMPANIES)]} {index}"
-        email: str | None = f"{PEOPLE[index % len(PEOPLE)]}.{index}@example.{'com' if index % 3 else 'org'}"
-        account = azure_tenant(rng) if vendor == "azure" else aws_account(rng)
-        record: Record = {
+        name, email, _ = self.company(index)
+        field, account = self.account(index)
+        return {
             "id": self.ids.at(index),
             "organizationId": self.organization_id,
-            "vendor": vendor,
+            "vendor": self.vendor_at(index),
+            field: account,
+            "email": email,
+            "companyName": name,
             "status": self.status_at(index),
-            "createdAt": format_timestamp(self.created[index], self.timestamp_style(index)),
-            "updatedAt": format_timestamp(self.updated[index], self.timestamp_style(index)),
+            "createdAt": format_timestamp(self.created[index]),
+            "updatedAt": format_timestamp(self.updated[index]),
         }
-        if index % 20 == 7:
-            record["cloudIdentifier"] = account
-            record["details"] = {
-                "company": {"name": name, "industry": rng.choice(INDUSTRIES), "website": None},
-                "contact": {"name": PEOPLE[index % len(PEOPLE)], "email": email, "phone": "+49 30 0000"},
-            }
-            return record
-        record["azureTenantId" if vendor == "azure" else "awsAccountId"] = account
-        if index % 37 != 8:
-            record["companyName"] = name if index % 23 != 9 else None
-        if index % 31 != 6:
-            record["email"] = email if index % 29 != 2 else None
-        if index % 17 == 3:
-            # Fields that the vendor does not document.
-            record["annualRevenue"] = money(rng, index)
-            record["crm"] = {
-                "segment": "mid-market",
-                "owners": [{"name": "Zoë", "share": 0.5}],
-                "tags": ["ä", "β", "🚀"],
-            }
-        return record

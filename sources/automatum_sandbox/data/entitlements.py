@@ -1,17 +1,18 @@
-"""Entitlements. The vendor documents no field of them: all names here are assumed (see `assumptions`)."""
+"""Entitlements: the terms of `contracts`. The vendor documents no field of them: all names here are assumed."""
 
 from __future__ import annotations
 
-import random
-from array import array
-from datetime import date, timedelta
+from datetime import date
 
-from .customers import Customers
+from .contracts import Contract, Planner
+from .customers import HISTORY_DAYS, Customers
 from .generated_rows import GeneratedRows, Record
 from .ids import Ids
 from .listings import Listing
-from .sample_data import CURRENCIES, money
-from .timestamps import format_timestamp, utc_date
+from .randomness import seeded_random
+from .timestamps import format_timestamp
+
+_DISCOUNTS = (5, 10, 10, 15, 20, 25)
 
 
 class Entitlements(GeneratedRows):
@@ -20,67 +21,73 @@ class Entitlements(GeneratedRows):
     Args:
         seed: Seed of the rows.
         count: Number of rows.
-        customers: Their owners, which also set the marketplace.
-        offers: Ids of the private offers, and their number.
+        customers: Their owners, which also set the marketplace. Their status is set here.
         listings: Their listings.
     """
 
     table_number = 2
     statuses = ("active", "expired", "cancelled", "pending", "suspended")
 
-    def __init__(
-        self, seed: int, count: int, customers: Customers, offers: tuple[Ids, int], listings: tuple[Listing, ...]
-    ) -> None:
-        self._customers, self._offers, self._listings = customers, offers, listings
-        self._customer = array("I")
-        super().__init__("ent_", seed, customers.organization_id, count, customers.now)
+    def __init__(self, seed: int, count: int, customers: Customers, listings: tuple[Listing, ...]) -> None:
+        super().__init__("ent_", seed, customers.organization_id, customers.now)
+        self.customers, self._listings = customers, listings
+        self._planner = Planner(self._rng, customers.now)
+        self.contracts: list[Contract] = []
+        self.offers: dict[int, int] = {}
+        """Index of the private offer by index of the entitlement that it led to."""
+        self.offer_ids = Ids("offer_", seed)
+        for contract in self._planner.contracts(count, customers.created, HISTORY_DAYS):
+            self._append(contract)
+        customers.settle(self.contracts)
 
-    def _append(self, created: float, updated: float) -> None:
-        self._customer.append(self._rng.randrange(max(len(self._customers), 1)))
-        super()._append(created, updated)
+    def _append(self, contract: Contract) -> None:
+        self.contracts.append(contract)
+        self.created.append(contract.created)
+        self.updated.append(contract.updated)
+        owner = contract.customer
+        self.vendor.append(self.customers.vendor[owner] if owner < len(self.customers) else 0)
+        self.status.append(contract.status)
 
-    def _pick_vendor(self, index: int) -> int:
-        owner = self._customer[index]
-        return self._customers.vendor[owner] if owner < len(self._customers) else 0
+    def add(self, moment: float) -> int:
+        """Generate an active entitlement of any customer, created at `moment`; returns its index."""
+        self._append(self._planner.new(self._rng.randrange(max(len(self.customers), 1)), moment))
+        return len(self) - 1
 
     def customer_at(self, index: int) -> str:
         """Customer id of a row."""
-        return self._customers.ids.at(self._customer[index])
-
-    def _term(self, rng: random.Random, index: int) -> tuple[date, date]:
-        # Active entitlements end within 400 days from now, so that "ends within 90 days" finds rows.
-        start, today = utc_date(self.created[index]), utc_date(self.now)
-        if self.status_at(index) in ("expired", "cancelled"):
-            end = min(start + timedelta(days=rng.randrange(30, 730)), today - timedelta(days=1))
-            return min(start, end), end
-        return start, max(start, today) + timedelta(days=rng.randrange(1, 400))
-
-    def _dimensions(self, rng: random.Random, listing: Listing, index: int) -> list[Record]:
-        dimensions: list[Record] = []
-        for position, dimension in enumerate(listing.dimensions[: index % 5]):
-            # Both likely spellings, so that a reader of only one of them fails its tests.
-            alternative = (index + position) % 4 == 1
-            dimensions.append(
-                {
-                    "apiKey" if alternative else "key": dimension.key,
-                    "name": dimension.name,
-                    "units" if alternative else "quantity": rng.choice((1, 5, 100, 2.5, "12", None)),
-                    "price": dimension.price if rng.random() < 0.5 else float(dimension.price),
-                    "per" if alternative else "unit": dimension.unit,
-                }
-            )
-        return dimensions
+        return self.customers.ids.at(self.contracts[index].customer)
 
     def listing_at(self, index: int) -> Listing:
-        """The listing of a row: on its marketplace if the organization has any there."""
-        same = [entry for entry in self._listings if entry.vendor == self.vendor_at(index)] or self._listings
-        return same[self._customer[index] % len(same)]
+        """The listing of a row, on its marketplace."""
+        same = [entry for entry in self._listings if entry.vendor == self.vendor_at(index)]
+        return same[self.contracts[index].listing % len(same)]
+
+    def discount_at(self, index: int) -> int:
+        """Discount in percent: private offers have one."""
+        if index not in self.offers:
+            return 0
+        return seeded_random(f"discount{self.seed}-{index}").choice(_DISCOUNTS)
+
+    def cents_at(self, index: int) -> int:
+        """Contract value of a row in cents: seats, at the listing's price, for the months of the term."""
+        contract = self.contracts[index]
+        price = int(self.listing_at(index).dimensions[0].price.replace(".", ""))
+        return contract.seats * price * contract.months * (100 - self.discount_at(index)) // 100
+
+    def _dimensions(self, index: int, listing: Listing) -> list[Record]:
+        used = 1 + self.contracts[index].listing % len(listing.dimensions)
+        dimensions: list[Record] = [
+            {"key": entry.key, "name": entry.name, "price": entry.price, "unit": entry.unit}
+            for entry in listing.dimensions[:used]
+        ]
+        # The seats are part of the contract. The other dimensions are metered.
+        dimensions[0]["quantity"] = self.contracts[index].seats
+        return dimensions
 
     def record(self, index: int) -> Record:
         """The entitlement as the API returns it."""
-        rng, listing = self.rng(index), self.listing_at(index)
-        start, end = self._term(rng, index)
-        offers, count = self._offers
+        contract, listing, owner = self.contracts[index], self.listing_at(index), self.contracts[index].customer
+        offer = self.offers.get(index)
         record: Record = {
             "id": self.ids.at(index),
             "organizationId": self.organization_id,
@@ -88,19 +95,17 @@ class Entitlements(GeneratedRows):
             "vendor": self.vendor_at(index),
             "listingId": listing.id,
             "productName": listing.product,
-            "planId": listing.plan if index % 9 else None,
+            "planId": listing.plan,
             "status": self.status_at(index),
-            "startDate": start.isoformat(),
-            "endDate": end.isoformat() if index % 27 != 5 else None,
-            "privateOfferId": offers.at(rng.randrange(count)) if count and index % 5 < 2 else None,
-            "value": money(rng, index),
-            "currency": rng.choice(CURRENCIES),
-            "dimensions": self._dimensions(rng, listing, index),
-            "createdAt": format_timestamp(self.created[index], self.timestamp_style(index)),
-            "updatedAt": format_timestamp(self.updated[index], self.timestamp_style(index)),
+            "startDate": date.fromordinal(contract.start).isoformat(),
+            "endDate": date.fromordinal(contract.end).isoformat(),
+            "privateOfferId": None if offer is None else self.offer_ids.at(offer),
+            "value": self.cents_at(index) / 100,
+            "currency": self.customers.currency(owner),
+            "dimensions": self._dimensions(index, listing),
+            "createdAt": format_timestamp(self.created[index]),
+            "updatedAt": format_timestamp(self.updated[index]),
         }
-        if index % 4:
-            record["autoRenew"] = index % 4 == 1
-        if index % 21 == 2:
-            record["agreement"] = {"id": f"agmt-{index:08d}", "terms": {"net": 30, "notes": "Über 30 Tage ⏳"}}
+        if contract.auto_renew is not None:
+            record["autoRenew"] = contract.auto_renew
         return record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .sample_data import seeded_random
+from .randomness import seeded_random
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _LENGTH = 8

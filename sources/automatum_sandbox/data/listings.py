@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .ids import Ids
-from .sample_data import PLANS, PRODUCTS, UNITS, seeded_random
 
 
 @dataclass(frozen=True)
@@ -36,15 +35,31 @@ class Listing:
     dimensions: tuple[Dimension, ...]
 
 
+_PRODUCTS = (
+    ("Observability Suite", "enterprise", ("aws", "azure"), "38.00"),
+    ("Cost Lens", "team", ("aws", "azure"), "24.00"),
+    ("Auth Box", "team", ("azure", "aws"), "15.00"),
+    ("Mail Guard", "starter", ("aws",), "9.00"),
+)
+"""Product, plan, marketplaces, price of a seat and month."""
+
+
 def make_listings(seed: int) -> tuple[Listing, ...]:
-    """Seven listings, alternately on AWS and Azure, with four dimensions each."""
-    ids, rng = Ids("list_", seed), seeded_random(f"listings{seed}")
-    listings = []
-    for index, product in enumerate(PRODUCTS):
-        dimensions = tuple(
-            Dimension(f"{key}_{index}", f"{product} {key}", unit, f"0.{rng.randrange(1, 1000):03d}")
-            for key, unit in zip(("api_calls", "storage_gb", "seats", "compute_hours"), UNITS, strict=True)
+    """Seven listings of four products, four on AWS and three on Azure. The first dimension of each is its seats."""
+    ids = Ids("list_", seed)
+    found = [(product, vendor) for product in _PRODUCTS for vendor in product[2]]
+    return tuple(
+        Listing(
+            ids.at(index),
+            vendor,
+            product,
+            plan,
+            (
+                Dimension("seats", "Seats", "seat", price),
+                Dimension("api_calls", "API calls", "1000 requests", "0.40"),
+                Dimension("storage_gb", "Storage", "GB", "0.12"),
+                Dimension("compute_hours", "Compute", "hour", "0.085"),
+            ),
         )
-        vendor = "aws" if index % 2 == 0 else "azure"
-        listings.append(Listing(ids.at(index), vendor, product, PLANS[index % len(PLANS)], dimensions))
-    return tuple(listings)
+        for index, ((product, plan, _, price), vendor) in enumerate(found)
+    )

@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 from ..config import Limits, OrganizationConfig, SandboxConfig
+from . import traps
 from .customers import Customers
 from .entitlements import Entitlements
+from .generated_rows import GeneratedRows
 from .ids import Ids
 from .listings import Listing, make_listings
 from .private_offers import PrivateOffers
-from .revenue import Revenue
-from .sample_data import seeded_random
+from .randomness import seeded_random
+from .revenue import Revenue, RevenueReport
 from .table import Table
 from .timestamps import utc_date
 
@@ -33,25 +35,32 @@ class Organization:
         self.seed = seed
         self.id = Ids("org_", seed).at(position)
         self.own_limits: Limits | None = own.limits
-        self.listings: tuple[Listing, ...] = make_listings(seed)
-        customers = Customers("cust_", seed, self.id, _own_or_shared(own.customers, config.customers), now)
-        offers = PrivateOffers(
-            seed, _own_or_shared(own.private_offers, config.private_offers), customers, self.listings
-        )
-        entitlements = Entitlements(
-            seed,
+        counts = (
+            _own_or_shared(own.customers, config.customers),
             _own_or_shared(own.entitlements, config.entitlements),
-            customers,
-            (offers.ids, len(offers)),
-            self.listings,
+            _own_or_shared(own.private_offers, config.private_offers),
         )
+        first = utc_date(now) - timedelta(days=_own_or_shared(own.days, config.days) - 1)
+        self.listings: tuple[Listing, ...] = traps.make_listings(seed) if config.traps else make_listings(seed)
+        self.revenue: RevenueReport
+        if config.traps:
+            rows, self.revenue = self._trap_rows(counts, now), traps.Revenue(seed, first)
+        else:
+            customers = Customers(seed, self.id, counts[0], now)
+            entitlements = Entitlements(seed, counts[1], customers, self.listings)
+            rows = customers, entitlements, PrivateOffers(counts[2], entitlements, self.listings)
+            self.revenue = Revenue(entitlements, first)
         self.tables: dict[str, Table] = {
-            name: Table(rows, config.orders.get(name, config.order), seed)
-            for name, rows in zip(TABLES, (customers, entitlements, offers), strict=True)
+            name: Table(generated, config.orders.get(name, config.order), seed)
+            for name, generated in zip(TABLES, rows, strict=True)
         }
-        days = _own_or_shared(own.days, config.days)
-        self.revenue = Revenue(seed, utc_date(now) - timedelta(days=days - 1))
         self.rng = seeded_random(f"organization{seed}")
+
+    def _trap_rows(self, counts: tuple[int, int, int], now: float) -> tuple[GeneratedRows, ...]:
+        customers = traps.Customers("cust_", self.seed, self.id, counts[0], now)
+        offers = traps.PrivateOffers(self.seed, counts[2], customers, self.listings)
+        entitlements = traps.Entitlements(self.seed, counts[1], customers, (offers.ids, len(offers)), self.listings)
+        return customers, entitlements, offers
 
     def listing(self, listing_id: object) -> Listing | None:
         """The listing with this id, None if there is none."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ..config import Order
 from .generated_rows import GeneratedRows, Record
-from .sample_data import seeded_random
+from .randomness import seeded_random
 from .timestamps import format_timestamp, parse_timestamp
 
 Key = tuple[float, str]

@@ -54,7 +54,7 @@ Fresh = Callable[..., Client]
 
 @pytest.fixture(scope="session")
 def _shared() -> Iterator[Serving]:
-    with serve(SandboxConfig(now=NOW)) as served:
+    with serve(SandboxConfig(now=NOW, traps=True, days=90)) as served:
         yield served
 
 
@@ -75,7 +75,8 @@ def fresh() -> Iterator[Fresh]:
     with ExitStack() as stack:
 
         def start(clock: Clock | None = None, **options: Any) -> Client:
-            config = SandboxConfig(**{"now": NOW, "customers": 60, "entitlements": 80, "private_offers": 30, **options})
+            volume = {"customers": 60, "entitlements": 80, "private_offers": 30, "days": 90}
+            config = SandboxConfig(**{"now": NOW, "traps": True, **volume, **options})
             made = Client(stack.enter_context(serve(Sandbox(config, time=clock) if clock else config)))
             stack.enter_context(made.session)
             return made.log_in()

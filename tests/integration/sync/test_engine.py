@@ -282,7 +282,7 @@ BAD = {
 @pytest.fixture(scope="module")
 def untouched():
     """A sandbox that no test of a wrong setting may send a request to."""
-    with serve(SandboxConfig(**SMALL, limits=None)) as served:
+    with serve(SandboxConfig(**SMALL, traps=True, limits=None)) as served:
         yield served
 
 

@@ -231,6 +231,7 @@ def test_nobody_waits_for_anothers_quota_and_no_page_is_asked_twice_i3_i4(desk, 
 
     names = ("acme", "globex", "initech")
     config = SandboxConfig(
+        traps=True,
         **{**SMALL, "customers": 2_000, "days": 0},
         limits=Limits(app_minute=6, app_hour=1_000),
         organizations=tuple(OrganizationConfig(seed=100 + at) for at in range(3)),

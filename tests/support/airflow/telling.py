@@ -11,6 +11,7 @@ WIDE = [[100_000, 60]]
 def two_organizations(**options):
     """Options of a sandbox with an application and rows of its own for each of `NAMES`."""
     return {
+        "traps": True,
         "organizations": tuple(OrganizationConfig(seed=number + 1) for number in range(len(NAMES))),
         "apps": tuple(AppConfig(name, organization=number) for number, name in enumerate(NAMES)),
         **options,

@@ -12,9 +12,10 @@ from automatum_sandbox.data.timestamps import parse_timestamp
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=timezone.utc)
 
 
+@pytest.mark.parametrize("traps", [False, True])
 @pytest.mark.parametrize("order", ["created_asc", "created_desc", "updated_asc", "updated_desc", "random"])
-def test_orders(order: Any) -> None:
-    config = SandboxConfig(order=order, now=NOW, customers=60)
+def test_orders(order: Any, traps: bool) -> None:
+    config = SandboxConfig(order=order, now=NOW, customers=60, traps=traps)
     sandbox = Sandbox(config)
     new = sandbox.insert("customers")[0]
     changed = sandbox.ids("customers")[30]
@@ -35,14 +36,16 @@ def test_orders(order: Any) -> None:
     assert down or ids == wanted
 
 
-def test_the_same_seed_gives_the_same_rows() -> None:
-    first, second, other = (Sandbox(SandboxConfig(seed=seed, now=NOW)).rows("entitlements") for seed in (3, 3, 4))
+@pytest.mark.parametrize("traps", [False, True])
+def test_the_same_seed_gives_the_same_rows(traps: bool) -> None:
+    configs = (SandboxConfig(seed=seed, now=NOW, traps=traps) for seed in (3, 3, 4))
+    first, second, other = (Sandbox(config).rows("entitlements") for config in configs)
     assert first == second
     assert first != other
 
 
-def test_rows_contain_edge_cases() -> None:
-    sandbox = Sandbox(SandboxConfig(now=NOW))
+def test_traps_are_edge_cases() -> None:
+    sandbox = Sandbox(SandboxConfig(now=NOW, traps=True))
     customers, entitlements = sandbox.rows("customers"), sandbox.rows("entitlements")
     offers = sandbox.rows("private_offers")
     accounts = [row["awsAccountId"] for row in customers if row.get("awsAccountId")]

@@ -55,11 +55,6 @@ _AMOUNTS: tuple[float | int | str, ...] = (
 )
 
 
-def seeded_random(key: int | str) -> random.Random:
-    """A random generator that depends on its key only, so that the same options give the same rows."""
-    return random.Random(key)  # noqa: S311  made-up rows and made-up credentials
-
-
 def money(rng: random.Random, index: int) -> float | int | str | None:
     """An amount as the API might write it: number or text, sometimes null."""
     if index % 13 == 3:
