@@ -24,7 +24,7 @@ and `data` (rows). Of the connector it imports `automatum.endpoints` only: paths
 
 from .app import build_app
 from .assumptions import BEHAVIOUR, Behaviour
-from .config import AppConfig, Limits, OrganizationConfig, SandboxConfig
+from .config import AppConfig, Limits, OrganizationConfig, SandboxConfig, parse_limits
 from .data.listings import Dimension, Listing
 from .faults import Fault
 from .metering import AcceptedCall, Billable
@@ -48,6 +48,7 @@ __all__ = [
     "SandboxConfig",
     "Serving",
     "build_app",
+    "parse_limits",
     "run",
     "serve",
 ]

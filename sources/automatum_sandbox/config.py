@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -36,6 +36,31 @@ class Limits:
     app_hour: int = 1_000
     organization_minute: int = 500
     organization_hour: int = 10_000
+
+
+_WINDOWS = {"minute": "app_minute", "60": "app_minute", "hour": "app_hour", "3600": "app_hour"}
+
+
+def parse_limits(texts: Iterable[str]) -> Limits | None:
+    """The rate limits of command line options; None switches them off.
+
+    Args:
+        texts: `COUNT/minute` (or `COUNT/60`), `COUNT/hour` (or `COUNT/3600`), or `none`: requests of one application.
+            What is not given stays as the vendor documents it.
+
+    Raises:
+        ValueError: A text has another form.
+    """
+    found: dict[str, int] = {}
+    given = list(texts)
+    if given == ["none"]:
+        return None
+    for text in given:
+        count, _, window = text.partition("/")
+        if window not in _WINDOWS or not (count.isascii() and count.isdigit() and int(count) > 0):
+            raise ValueError(f"{text!r} is not COUNT/minute, COUNT/hour or none")
+        found[_WINDOWS[window]] = int(count)
+    return Limits(**found)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,38 +12,59 @@ from typing import Any
 import dlt
 import duckdb
 
-from automatum_sandbox import Sandbox, SandboxConfig, Serving, serve
+from automatum_sandbox import Sandbox, SandboxConfig, Serving, parse_limits, serve
 
 from ..api.session import connect
 from ..config.settings import AutomatumSettings
+from ..core.clock import utc
 from ..core.errors import ConfigurationError, worst_exit_code
 from ..sync.engine import sync
 from ..sync.summary import OrganizationSummary
 from ..warehouse.pipeline import open_pipeline
 
 DATASET = "automatum"
-_PRESENTABLE = 1e9
 QUESTIONS = (
     (
-        "Active entitlement value per marketplace",
+        "Net revenue in USD by month",
         """
-        SELECT vendor AS marketplace, currency, count(*) AS entitlements, sum(value)::DECIMAL(38, 2) AS value
-        FROM entitlements WHERE status = 'active' AND value IS NOT NULL
-        GROUP BY ALL ORDER BY marketplace, value DESC
+        SELECT strftime(date, '%Y-%m') AS month, sum(net_revenue) FILTER (vendor = 'aws')::DECIMAL(38, 2) AS aws,
+               sum(net_revenue) FILTER (vendor = 'azure')::DECIMAL(38, 2) AS azure,
+               sum(net_revenue)::DECIMAL(38, 2) AS total, count(DISTINCT customer_id) AS customers
+        FROM analytics_revenue
+        WHERE currency = 'USD' AND date < date_trunc('month', current_date)
+          AND date >= date_trunc('month', current_date) - INTERVAL 6 MONTH
+        GROUP BY ALL ORDER BY month
+        """,
+    ),
+    (
+        "Contracts that ended in the last twelve months, and how many were renewed",
+        """
+        SELECT e.vendor AS marketplace, count(*) AS ended, count(*) FILTER (renewed) AS renewed,
+               (100 * avg(renewed::INT))::INT || ' %' AS renewal_rate
+        FROM (
+            SELECT e.*, EXISTS (
+                FROM entitlements AS n WHERE n.customer_id = e.customer_id AND n.listing_id = e.listing_id
+                  AND n.start_date BETWEEN e.end_date AND e.end_date + 30
+            ) AS renewed
+            FROM entitlements AS e
+        ) AS e
+        WHERE e.status IN ('expired', 'cancelled') AND e.end_date > current_date - INTERVAL 12 MONTH
+        GROUP BY ALL ORDER BY marketplace
+        """,
+    ),
+    (
+        "Active contracts that end within 90 days and do not renew by themselves (the next five)",
+        """
+        SELECT e.end_date, c.company_name, e.product_name, e.value::DECIMAL(38, 2) AS value, e.currency
+        FROM entitlements AS e LEFT JOIN customers AS c ON c.id = e.customer_id
+        WHERE e.status = 'active' AND e.auto_renew IS DISTINCT FROM true
+          AND e.end_date BETWEEN current_date AND current_date + 90
+        ORDER BY e.end_date, e.id LIMIT 5
         """,
     ),
     (
         "Private offers by status",
         "SELECT status, count(*) AS offers FROM private_offers GROUP BY ALL ORDER BY offers DESC, status",
-    ),
-    (
-        "Active entitlements that end within 90 days (the next five)",
-        """
-        SELECT e.end_date, c.company_name, e.product_name, e.value::DECIMAL(38, 2) AS value, e.currency
-        FROM entitlements AS e LEFT JOIN customers AS c ON c.id = e.customer_id
-        WHERE e.status = 'active' AND e.end_date BETWEEN current_date AND current_date + 90
-        ORDER BY e.end_date, e.id LIMIT 5
-        """,
     ),
 )
 
@@ -99,14 +121,12 @@ def run_demo(database: Path) -> Demo:
     """
     started = time.monotonic()
     _remove(database)
-    config = SandboxConfig(customers=250, entitlements=410, private_offers=130, days=40)
-    with serve(config) as served, tempfile.TemporaryDirectory() as folder:
+    with serve(SandboxConfig(customers=250, entitlements=410, private_offers=130)) as served, tempfile.TemporaryDirectory() as folder:
         # The demo must not use what is configured for the real API.
         settings = AutomatumSettings(
             base_url=served.base_url, client_id=served.client_id, client_secret=served.client_secret
         )
         settings.resolve()
-        _make_presentable(served.sandbox)
         pipeline = open_pipeline(dlt.destinations.duckdb(str(database)), DATASET, folder)
         first = sync(connect(settings), pipeline)
         _change_some(served.sandbox)
@@ -116,23 +136,21 @@ def run_demo(database: Path) -> Demo:
     return demo
 
 
-def serve_sandbox(port: int, seed: int, customers: int, entitlements: int, private_offers: int, days: int) -> Serving:
+def serve_sandbox(port: int, limits: Sequence[str] = (), **options: Any) -> Serving:
     """Serve the sandbox.
 
     Args:
         port: Port on 127.0.0.1; 0 for a free one.
-        seed: Seed of the data.
-        customers: Number of customers.
-        entitlements: Number of entitlements.
-        private_offers: Number of private offers.
-        days: Days of analytics, today included.
+        limits: Rate limits in the form of `parse_limits`; none for those of the vendor.
+        options: Further options of `SandboxConfig`.
 
     Raises:
-        ConfigurationError: The port is taken.
+        ConfigurationError: The port is taken, or a limit has another form.
     """
-    config = SandboxConfig(
-        seed=seed, customers=customers, entitlements=entitlements, private_offers=private_offers, days=days
-    )
+    try:
+        config = SandboxConfig(limits=parse_limits(limits), **options)
+    except ValueError as error:
+        raise ConfigurationError("--limit", f"{error}.", "Write 20/minute, 500/hour or none.") from None
     try:
         return serve(config, port)
     except OSError as error:
@@ -141,26 +159,24 @@ def serve_sandbox(port: int, seed: int, customers: int, entitlements: int, priva
         ) from None
 
 
-def _make_presentable(sandbox: Sandbox) -> None:
-    """Replace the huge amounts among the sandbox's test data, which would make a sum look absurd."""
-    for row in sandbox.rows("entitlements"):
-        if row.get("value") is not None and float(row["value"]) > _PRESENTABLE:
-            sandbox.change("entitlements", row["id"], {"value": "48000.00"})
-
-
 def _second(settings: AutomatumSettings, pipeline: dlt.Pipeline) -> OrganizationSummary:
     return sync(connect(settings), pipeline)
 
 
 def _change_some(sandbox: Sandbox) -> None:
-    customers = sandbox.ids("customers")
-    for id_ in customers[:5]:
-        sandbox.change("customers", id_, {"status": "inactive"})
+    """A day of business: new customers, cancelled contracts, and offers that are accepted and become contracts."""
     sandbox.insert("customers", count=3)
-    for id_ in sandbox.ids("entitlements")[10:14]:
-        sandbox.change("entitlements", id_, {"status": "expired"})
-    for id_ in sandbox.ids("private_offers")[-2:]:
-        sandbox.change("private_offers", id_, {"status": "accepted"})
+    rows = sandbox.rows("entitlements")
+    today = utc(sandbox.calendar()).date().isoformat()
+    for row in [row for row in rows if row["status"] == "active"][:4]:
+        sandbox.change("entitlements", row["id"], {"status": "cancelled", "endDate": today})
+    now = utc(sandbox.calendar()).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for offer in [row for row in sandbox.rows("private_offers") if row["status"] == "viewed" and row["customerId"]][:2]:
+        sandbox.change("private_offers", offer["id"], {"status": "accepted", "acceptedAt": now})
+        copied = {name: offer[name] for name in ("customerId", "vendor", "listingId", "startDate", "endDate")}
+        pricing = offer["pricing"]
+        agreed = {"value": pricing["totalContractValue"], "currency": pricing["currency"]}
+        sandbox.insert("entitlements", {**copied, **agreed, "status": "pending", "privateOfferId": offer["id"]})
 
 
 def _ask(demo: Demo) -> None:
