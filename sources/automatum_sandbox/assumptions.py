@@ -82,14 +82,16 @@ BEHAVIOUR: tuple[Behaviour, ...] = (
         "Lists /entitlements and /private-offers with the same paging, filters status, vendor, customerId, and :id",
         "All fields of entitlements and private offers; ids ent_, offer_, list_",
         "Customers of Azure carry azureTenantId",
-        "Some customers come in the nested form from the API too",
-        "Unknown status and vendor values, extra fields, missing and null fields, offsets and fractions in timestamps",
-        "Money as number and as text",
+        "Some customers come in the nested form from the API too (option traps)",
+        "Unknown status and vendor values, extra fields, missing and null fields, offsets and fractions in timestamps "
+        "(option traps)",
+        "Money as a number; as a number or a text with the option traps",
     ),
     *_assumed(
         "comparable platforms",
         "GET /api/v1/analytics/revenue with startDate and endDate, inclusive; default the last 30 days",
-        "A bare array (option analytics_shape: object with series); one record a day and vendor",
+        "A bare array (option analytics_shape: object with series)",
+        "One record a day, vendor, listing, customer and currency; with the option traps one a day and vendor",
     ),
     *_assumed(
         "documented pipeline 'validates, queues'; details not shown",

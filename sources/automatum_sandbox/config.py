@@ -55,6 +55,8 @@ def parse_limits(texts: Iterable[str]) -> Limits | None:
     given = list(texts)
     if given == ["none"]:
         return None
+    if "none" in given:
+        raise ValueError("'none' switches all limits off, so it excludes COUNT/minute and COUNT/hour")
     for text in given:
         count, _, window = text.partition("/")
         if window not in _WINDOWS or not (count.isascii() and count.isdigit() and int(count) > 0):

@@ -40,6 +40,7 @@ from .options import (
     DestinationName,
     Every,
     Json,
+    Latency,
     LockWait,
     MaxMinutes,
     MaxRequests,
@@ -58,9 +59,11 @@ from .options import (
     Quiet,
     ReadCopy,
     Rows,
+    SandboxLimit,
     Seed,
     Since,
     SyncTables,
+    Traps,
     Until,
     guarded,
     longest_wait,
@@ -249,14 +252,19 @@ def sandbox(
     customers: Rows = 250,
     entitlements: Rows = 410,
     private_offers: Rows = 130,
-    days: Days = 40,
+    days: Days = 400,
+    traps: Traps = False,
+    latency: Latency = 0.0,
+    limit: SandboxLimit = None,
     debug: Debug = False,
 ) -> None:
     """Serve the sandbox, a local server that behaves like the API, until Ctrl-C. Needs the extra `sandbox`."""
 
     def work() -> int:
         stop = stop_on_signals()
-        with _demo_module().serve_sandbox(port, seed, customers, entitlements, private_offers, days) as served:
+        rows = {"customers": customers, "entitlements": entitlements, "private_offers": private_offers, "days": days}
+        module = _demo_module()
+        with module.serve_sandbox(port, limit or (), seed=seed, traps=traps, latency=latency, **rows) as served:
             render.show_sandbox(served.base_url, served.client_id, served.client_secret)
             stop.wait()
         return 0
@@ -270,7 +278,7 @@ def demo(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Sync the sandbox, change it, sync again, and ask three questions. Needs the extra `sandbox`."""
+    """Sync the sandbox, change it, sync again, and ask four questions. Needs the extra `sandbox`."""
 
     def work() -> int:
         shown: Demo = _demo_module().run_demo(database)

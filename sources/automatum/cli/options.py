@@ -114,6 +114,19 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 
 Seed = Annotated[int, typer.Option(help="Seed of the data.")]
 Rows = Annotated[int, typer.Option(min=0)]
 Days = Annotated[int, typer.Option(min=0, help="Days of analytics.")]
+Traps = Annotated[
+    bool,
+    typer.Option("--traps", help="Rows that break naive readers: odd amounts, nulls, unknown values, many scripts."),
+]
+Latency = Annotated[float, typer.Option(min=0, help="Seconds before each response.")]
+SandboxLimit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="COUNT/minute|COUNT/hour|none",
+        help="Rate limit of the application; can be repeated. Default: the vendor's, 50/minute and 1000/hour.",
+    ),
+]
 DemoDatabase = Annotated[Path, typer.Option(help="DuckDB file; replaced.")]
 
 

@@ -37,7 +37,7 @@ QUESTIONS = (
         """,
     ),
     (
-        "Contracts that ended in the last twelve months, and how many were renewed",
+        "Contracts that ended in the last 12 months",
         """
         SELECT e.vendor AS marketplace, count(*) AS ended, count(*) FILTER (renewed) AS renewed,
                (100 * avg(renewed::INT))::INT || ' %' AS renewal_rate
@@ -53,7 +53,7 @@ QUESTIONS = (
         """,
     ),
     (
-        "Active contracts that end within 90 days and do not renew by themselves (the next five)",
+        "Contracts to renew by hand within 90 days (the next five)",
         """
         SELECT e.end_date, c.company_name, e.product_name, e.value::DECIMAL(38, 2) AS value, e.currency
         FROM entitlements AS e LEFT JOIN customers AS c ON c.id = e.customer_id
@@ -121,7 +121,10 @@ def run_demo(database: Path) -> Demo:
     """
     started = time.monotonic()
     _remove(database)
-    with serve(SandboxConfig(customers=250, entitlements=410, private_offers=130)) as served, tempfile.TemporaryDirectory() as folder:
+    with (
+        serve(SandboxConfig(customers=250, entitlements=410, private_offers=130)) as served,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         # The demo must not use what is configured for the real API.
         settings = AutomatumSettings(
             base_url=served.base_url, client_id=served.client_id, client_secret=served.client_secret
@@ -164,19 +167,31 @@ def _second(settings: AutomatumSettings, pipeline: dlt.Pipeline) -> Organization
 
 
 def _change_some(sandbox: Sandbox) -> None:
-    """A day of business: new customers, cancelled contracts, and offers that are accepted and become contracts."""
+    """A day of business: new customers, cancelled contracts, and accepted offers that renew contracts."""
     sandbox.insert("customers", count=3)
-    rows = sandbox.rows("entitlements")
-    today = utc(sandbox.calendar()).date().isoformat()
-    for row in [row for row in rows if row["status"] == "active"][:4]:
-        sandbox.change("entitlements", row["id"], {"status": "cancelled", "endDate": today})
-    now = utc(sandbox.calendar()).strftime("%Y-%m-%dT%H:%M:%SZ")
-    for offer in [row for row in sandbox.rows("private_offers") if row["status"] == "viewed" and row["customerId"]][:2]:
-        sandbox.change("private_offers", offer["id"], {"status": "accepted", "acceptedAt": now})
-        copied = {name: offer[name] for name in ("customerId", "vendor", "listingId", "startDate", "endDate")}
-        pricing = offer["pricing"]
-        agreed = {"value": pricing["totalContractValue"], "currency": pricing["currency"]}
-        sandbox.insert("entitlements", {**copied, **agreed, "status": "pending", "privateOfferId": offer["id"]})
+    now = utc(sandbox.calendar())
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    active = [row for row in sandbox.rows("entitlements") if row["status"] == "active"]
+    for row in active[:4]:
+        sandbox.change("entitlements", row["id"], {"status": "cancelled", "endDate": now.date().isoformat()})
+        if all(other["customerId"] != row["customerId"] for other in active if other is not row):
+            sandbox.change("customers", row["customerId"], {"status": "inactive"})
+    contracts = {(row["customerId"], row["listingId"]): row for row in active[4:]}
+    offers = [row for row in sandbox.rows("private_offers") if row["status"] in ("sent", "viewed")]
+    renewals = [row for row in offers if (row["customerId"], row["listingId"]) in contracts]
+    for offer in renewals[:2]:
+        sandbox.change("private_offers", offer["id"], {"status": "accepted", "viewedAt": stamp, "acceptedAt": stamp})
+        renewal = {
+            "id": offer["id"].replace("offer_", "ent_"),
+            "status": "pending",
+            "startDate": offer["startDate"],
+            "endDate": offer["endDate"],
+            "privateOfferId": offer["id"],
+            "value": offer["pricing"]["totalContractValue"],
+            "createdAt": stamp,
+            "updatedAt": stamp,
+        }
+        sandbox.put("entitlements", {**contracts[offer["customerId"], offer["listingId"]], **renewal})
 
 
 def _ask(demo: Demo) -> None:

@@ -55,6 +55,13 @@ def test_slow(client: Client) -> None:
     assert time.monotonic() - before >= 0.2
 
 
+def test_latency_delays_each_response(client: Client) -> None:
+    client.sandbox.configure(latency=0.1)
+    before = time.monotonic()
+    assert client.get(CUSTOMERS).status_code == client.get(CUSTOMERS).status_code == 200
+    assert time.monotonic() - before >= 0.2
+
+
 def test_stop_does_not_wait_for_a_slow_response(fresh: object) -> None:
     client = fresh()  # type: ignore[operator]
     client.sandbox.fault("slow", CUSTOMERS, seconds=30)

@@ -101,6 +101,7 @@ def test_command_line_prints_one_line_and_serves() -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "automatum_sandbox", "--port", str(port), "--customers", "3", "--seed", "9"]
+    command += ["--traps", "--latency", "0.01", "--limit", "20/minute", "--limit", "500/hour"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -4,13 +4,35 @@ from typing import Any
 
 import pytest
 
-from automatum_sandbox import BEHAVIOUR, Fault, Sandbox, SandboxConfig
+from automatum_sandbox import BEHAVIOUR, Fault, Limits, Sandbox, SandboxConfig, parse_limits
 
 
-@pytest.mark.parametrize("options", [{"apps": ()}, {"metering_status": 204}, {"window_scale": 0}])
+@pytest.mark.parametrize("options", [{"apps": ()}, {"metering_status": 204}, {"window_scale": 0}, {"latency": -1}])
 def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         SandboxConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("texts", "limits"),
+    [
+        ([], Limits()),
+        (["none"], None),
+        (["20/minute"], Limits(app_minute=20)),
+        (["20/60", "500/hour"], Limits(app_minute=20, app_hour=500)),
+        (["7/3600"], Limits(app_hour=7)),
+    ],
+)
+def test_limits_of_the_command_line(texts: list[str], limits: Limits | None) -> None:
+    assert parse_limits(texts) == limits
+
+
+@pytest.mark.parametrize("text", ["20", "20/day", "0/minute", "-1/minute", "x/hour", "none/minute", "²/hour", ""])
+def test_a_limit_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="COUNT/minute"):
+        parse_limits([text])
+    with pytest.raises(ValueError, match="COUNT/minute"):
+        parse_limits(["none", text])
 
 
 def test_behaviour_has_basis_and_source() -> None:
