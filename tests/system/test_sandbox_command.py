@@ -1,0 +1,51 @@
+"""`automatum sandbox`, as a user starts it in another shell."""
+
+import re
+import signal
+
+import pytest
+import requests
+
+VOLUME = ("--customers", "60", "--entitlements", "3", "--private-offers", "2", "--days", "2")
+
+
+def exported(process):
+    """The settings that the command prints, by name."""
+    found = {}
+    while len(found) < 3:
+        line = process.stdout.readline()
+        assert line, found
+        if match := re.match(r"export SOURCES__AUTOMATUM__(\w+)=(\S+)", line):
+            found[match[1].lower()] = match[2]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("traps", [(), ("--traps",)])
+def test_the_sandbox_serves_the_rows_and_limits_of_its_options(desk, traps):
+    process = desk.start("sandbox", "--port", "0", *VOLUME, "--latency", "0.01", "--limit", "20/hour", *traps)
+    try:
+        given = exported(process)
+        form = {"grant_type": "client_credentials", **{name: given[name] for name in ("client_id", "client_secret")}}
+        token = requests.post(f"{given['base_url']}/oauth/token", data=form, timeout=10).json()["access_token"]
+        answer = requests.get(
+            f"{given['base_url']}/api/v1/customers?limit=100",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=10,
+        )
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert answer.headers["X-RateLimit-Limit"] == "20"
+    rows = answer.json()["data"]
+    assert len(rows) == 60
+    assert any("details" in row for row in rows) == bool(traps)
+
+
+@pytest.mark.parametrize("limit", ["50", "0/minute", "20/day"])
+def test_a_limit_of_another_form_is_refused(desk, limit):
+    made = desk.run("sandbox", "--port", "0", "--limit", limit)
+    assert made.code == 78
+    assert "--limit" in made.err
+    assert "20/minute" in made.err
