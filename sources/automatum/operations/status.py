@@ -10,9 +10,17 @@ from ..core.clock import utc
 from ..endpoints import ORGANIZATION
 from ..schema.columns import EXTRA
 from ..sync.facts import SweepFacts
-from ..sync.prior_state import PastSweep, last_verdict
+from ..sync.prior_state import MOST_SWEEPS, PastSweep, last_verdict
 from ..warehouse.dataset import has_organizations
-from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, as_utc, json_object, read_columns
+from ..warehouse.sql import (
+    PAGES_TABLE,
+    SWEEPS_TABLE,
+    as_utc,
+    json_object,
+    organization_filter,
+    read_columns,
+    read_latest,
+)
 
 _COLUMNS = (
     "sweep_id", "table_name", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",
@@ -40,7 +48,16 @@ def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None)
     present = utc(now)
     tables: dict[str, Any] = {}
     sweeps: dict[str, list[PastSweep]] = {}
-    for row in read_columns(pipeline, SWEEPS_TABLE, _COLUMNS, "finished_at", organization_id):
+    own = organization_filter(organization_id)
+    swept = {name for (name,) in read_columns(pipeline, SWEEPS_TABLE, ("table_name",), organization_id=organization_id)}
+    latest = (
+        row
+        for table in sorted(swept)
+        for row in read_latest(
+            pipeline, SWEEPS_TABLE, _COLUMNS, {"table_name": table, **own}, "finished_at", MOST_SWEEPS
+        )
+    )
+    for row in latest:
         facts = dict(zip(_COLUMNS, row, strict=True))
         table, finished = facts.pop("table_name"), as_utc(facts.pop("finished_at"))
         left = SweepFacts.from_json(json_object(facts.pop(EXTRA)))

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+MOST_KEYS = 5_000
+"""Keys that a sweep's row names. What is left out is confirmed later, as if its sweep had not been."""
+MOST_EVENTS = 50
+"""Events that a sweep's row describes."""
+
 
 @dataclass(frozen=True)
 class SweepFacts:
@@ -31,15 +36,27 @@ class SweepFacts:
     session: dict[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The facts that differ from their defaults."""
-        return {name: value for name, value in asdict(self).items() if value != _DEFAULTS[name]}
+        """The facts that differ from their defaults, with a bounded number of keys and events.
+
+        The first keys in their order are kept. So two sweeps that miss the same rows name the same keys.
+        """
+        stored = {name: value for name, value in asdict(self).items() if value != _DEFAULTS[name]}
+        for name, most in (("candidates", MOST_KEYS), ("off_list", MOST_KEYS)):
+            if name in stored:
+                stored[name] = sorted(stored[name])[:most]
+        if len(self.drift) > MOST_EVENTS:
+            stored["drift"] = [*self.drift[:MOST_EVENTS], f"{len(self.drift) - MOST_EVENTS} more events"]
+        return stored
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> SweepFacts:
-        """The facts of a stored row; keys that this version does not know are ignored."""
-        known: dict[str, Any] = {name: stored[name] for name in _DEFAULTS if name in stored}
-        known.update({name: tuple(value) for name, value in known.items() if isinstance(value, list)})
-        return cls(**known)
+        """The facts of a stored row; keys that this version does not know, and values of other types, are ignored."""
+        known = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+        return cls(**{name: value for name, value in known.items() if isinstance(value, _TYPES.get(name, ()))})
 
 
+_TYPES: dict[str, tuple[type, ...]] = {
+    one.name: (dict,) if one.name == "session" else (tuple,) if one.default == () else (bool,)
+    for one in fields(SweepFacts)
+}
 _DEFAULTS = {one.name: one.default for one in fields(SweepFacts)}

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -25,6 +24,7 @@ from ..warehouse.sql import (
     json_object,
     organization_filter,
     select,
+    select_latest,
     unreadable_error,
 )
 from .facts import SweepFacts
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("automatum")
 
-_MOST_SWEEPS = 200
+MOST_SWEEPS = 100
+"""Sweeps of a table that are read. Where an hour has more, a deletion that needs an older one waits."""
 CLOCK_SKEW = timedelta(minutes=10)
 """How far ahead of this machine's clock a record may be. A later time comes from a clock that was wrong once."""
 
@@ -233,10 +234,10 @@ def _forget_without_version(
 
 def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str], present: datetime) -> list[PastSweep]:
     columns = ("sweep_id", "finished_at", "verdict", "extra", "load_id")
-    found = (row for row in select(client, SWEEPS_TABLE, columns, where, "finished_at") if as_utc(row[1]) <= present)
+    found = select_latest(client, SWEEPS_TABLE, columns, where, "finished_at", MOST_SWEEPS, present)
     return [
         PastSweep(id_, as_utc(finished_at), verdict, SweepFacts.from_json(json_object(extra)))
-        for id_, finished_at, verdict, extra, load_id in islice(found, _MOST_SWEEPS)
+        for id_, finished_at, verdict, extra, load_id in found
         if load_id in loaded
     ]
 
@@ -254,15 +255,16 @@ def _read_unfinished(
         if row[0] not in finished and row[5] in loaded and (not over or as_utc(row[4]) >= over)
         if as_utc(row[4]) <= present
     ]
-    if not rows:
-        return None
-    latest = max(rows, key=lambda row: as_utc(row[4]))
+    latest = max((row for row in rows if row[6]), key=lambda row: as_utc(row[4]), default=None)
+    if latest is None:
+        return None  # No record has the state of the sweep, so it starts again.
     pages = [
         PageRecord(int(page), orjson.loads(keys), total, as_utc(read_at))
         for id_, page, keys, total, read_at, *_ in rows
         if id_ == latest[0]
     ]
-    return Unfinished(latest[0], as_utc(latest[7]), as_utc(latest[4]), pages, orjson.loads(latest[6]), int(latest[8]))
+    state = json_object(latest[6])
+    return Unfinished(latest[0], as_utc(latest[7]), as_utc(latest[4]), pages, state, int(latest[8]))
 
 
 def last_verdict(sweeps: Iterable[PastSweep]) -> datetime | None:

@@ -164,7 +164,11 @@ class Sweep:
         Returns:
             False if it does not hold together; then nothing has changed and the sweep starts with the first page.
         """
-        state, hashes = SweepState.from_json(saved_state), self.known.hashes
+        hashes = self.known.hashes
+        try:
+            state = SweepState.from_json(saved_state)
+        except (KeyError, TypeError, ValueError):
+            return False  # Another version of the connector saved it.
         contents = {record.page: record.keys for record in sorted(records, key=lambda one: one.page)}
         keys = [key for page in contents.values() for key in page]
         # A row that has to be loaded again takes another look at its page.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -111,6 +110,42 @@ def select(
         return
 
 
+def select_latest(
+    client: Any,
+    table: str,
+    columns: Sequence[str],
+    where: Mapping[str, Any],
+    by: str,
+    most: int,
+    until: datetime | None = None,
+) -> list[Any]:
+    """The latest rows of a table, latest first, by the values of columns; none if the table does not exist.
+
+    Two queries, because destinations spell LIMIT differently: the first reads the timestamps alone. So neither the
+    destination nor this process ever sorts or holds the other columns of more rows than these.
+
+    Args:
+        client: From `sql_client`.
+        table: Table name.
+        columns: Column names.
+        where: Column to value.
+        by: Timestamp column to sort by.
+        most: Number of rows.
+        until: Rows with a later timestamp are left out.
+    """
+    moments = [row[0] for row in select(client, table, (by,), where) if row[0] is not None]
+    moments = sorted((one for one in moments if until is None or as_utc(one) <= until), key=as_utc, reverse=True)[:most]
+    if not moments:
+        return []
+    name, column = client.make_qualified_table_name(table), client.escape_column_name(by)
+    names = ", ".join(client.escape_column_name(one) for one in (by, *columns))
+    conditions = where_clause(client, where, "AND")
+    text = f"SELECT {names} FROM {name} WHERE {column} >= %s AND {column} <= %s{conditions}"
+    with client.execute_query(text, moments[-1], moments[0], *where.values()) as cursor:
+        rows = sorted(cursor.fetchall(), key=lambda row: as_utc(row[0]), reverse=True)
+    return [row[1:] for row in rows[:most]]
+
+
 def read_columns(
     pipeline: SupportsPipeline,
     table: str,
@@ -133,6 +168,21 @@ def read_columns(
     try:
         with checked_sql_client(pipeline) as client:
             return list(select(client, table, columns, organization_filter(organization_id), order_by))
+    except SQL_UNSUPPORTED as error:
+        raise unreadable_error(error) from None
+
+
+def read_latest(
+    pipeline: SupportsPipeline, table: str, columns: Sequence[str], where: Mapping[str, Any], by: str, most: int
+) -> list[tuple[Any, ...]]:
+    """The latest rows of a table by the values of columns; see `select_latest`.
+
+    Raises:
+        DestinationError: The destination cannot be reached or read.
+    """
+    try:
+        with checked_sql_client(pipeline) as client:
+            return select_latest(client, table, columns, where, by, most)
     except SQL_UNSUPPORTED as error:
         raise unreadable_error(error) from None
 
@@ -215,11 +265,9 @@ def read_sync_records(
     """
     try:
         with checked_sql_client(pipeline) as client:
-            loaded = complete_load_ids(client)
-            asked = (*columns, "load_id", order_by)
-            every = select(client, table, asked, organization_filter(organization_id), order_by)
-            found = (row for row in every if as_utc(row[-1]) <= until)
-            return [row[:-2] for row in islice(found, most) if row[-2] in loaded]
+            loaded, own = complete_load_ids(client), organization_filter(organization_id)
+            found = select_latest(client, table, (*columns, "load_id"), own, order_by, most, until)
+            return [row[:-1] for row in found if row[-1] in loaded]
     except SQL_UNSUPPORTED as error:
         raise unreadable_error(error) from None
 
@@ -236,6 +284,9 @@ def as_utc(value: Any) -> datetime:
 
 
 def json_object(value: Any) -> dict[str, Any]:
-    """The value of a JSON column, which some destinations return parsed and others as text."""
-    parsed = orjson.loads(value) if isinstance(value, (str, bytes)) else value
+    """The value of a JSON column, which some destinations return parsed and others as text; empty for anything else."""
+    try:
+        parsed = orjson.loads(value) if isinstance(value, (str, bytes)) else value
+    except ValueError:
+        return {}
     return parsed if isinstance(parsed, dict) else {}
