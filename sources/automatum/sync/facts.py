@@ -51,7 +51,9 @@ class SweepFacts:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> SweepFacts:
         """The facts of a stored row; keys that this version does not know, and values of other types, are ignored."""
-        known = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+        known: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+        }
         return cls(**{name: value for name, value in known.items() if isinstance(value, _TYPES.get(name, ()))})
 
 
