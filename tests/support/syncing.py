@@ -121,7 +121,15 @@ class Site:
         return self._opened[1]
 
     def sync(
-        self, *names, max_requests=None, allow_deletes=False, since=None, selection=None, destination=None, **settings
+        self,
+        *names,
+        max_requests=None,
+        allow_deletes=False,
+        since=None,
+        selection=None,
+        destination=None,
+        on_page=None,
+        **settings,
     ):
         """One whole sync, a minute after the last one."""
         self.clock.advance(60)
@@ -131,7 +139,7 @@ class Site:
         sandbox = getattr(self.served, "sandbox", None)
         if sandbox:
             sandbox.clear_requests()
-        summary = sync(session, self.pipeline(destination), names, selection=chosen)
+        summary = sync(session, self.pipeline(destination), names, selection=chosen, on_page=on_page)
         entries = sandbox.requests("/api/v1/") if sandbox else []
         assert summary.requests == len(entries) or not sandbox  # I3: what it says is what it sent
         return Synced(summary, entries)

@@ -14,7 +14,7 @@
     │   ├── BudgetSpent                   --max-requests, --max-minutes, SIGTERM or SIGINT
     │   ├── QuotaExhausted                the rate limit requires a longer wait than the run allows
     │   └── Busy                          another process holds the pipeline or the DuckDB file
-    ├── Fault                         70  a defect of the connector in the sync of one organization
+    ├── Fault                         70  a defect of the connector in the sync of one table or organization
     ├── QuotaUnreachable              69  the Redis server that counts the requests does not answer
     ├── VaultUnreachable              69  the vault does not answer, or is sealed
     ├── SecretNotKept                 69  a regenerated secret could not be stored
@@ -28,10 +28,14 @@ The exit codes are those of BSD's sysexits.h: 65 EX_DATAERR, 69 EX_UNAVAILABLE, 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import ClassVar
 
 from .clock import instant
+from .redaction import redact
+
+logger = logging.getLogger("automatum")
 
 EXIT_COMPLETE = 0
 EXIT_INCOMPLETE = 65
@@ -252,12 +256,25 @@ class Busy(MoreToDo):
 
 
 class Fault(AutomatumError):
-    """A defect of the connector that ended the sync of one organization, while the others continued.
+    """A defect of the connector that ended the sync of one table or organization, while the others continued.
 
     Report it with the traceback of the log.
     """
 
     exit_code = EXIT_SOFTWARE
+
+
+def defect(error: Exception, where: str) -> Fault:
+    """The `Fault` for an exception that no part of the connector expects; at debug its traceback is logged.
+
+    Args:
+        error: The exception.
+        where: Table or organization that it ended.
+    """
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.exception("%s", where)
+    words = f"{type(error).__name__}: {redact(str(error))[:1000]}"
+    return Fault(words, "This is a defect of the connector; --debug shows more.")
 
 
 class QuotaUnreachable(AutomatumError):

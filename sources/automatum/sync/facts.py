@@ -51,10 +51,12 @@ class SweepFacts:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> SweepFacts:
         """The facts of a stored row; keys that this version does not know, and values of other types, are ignored."""
-        known: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
-        }
-        return cls(**{name: value for name, value in known.items() if isinstance(value, _TYPES.get(name, ()))})
+        known: dict[str, Any] = {}
+        for name, value in stored.items():
+            value = tuple(value) if isinstance(value, list) else value
+            if isinstance(value, _TYPES.get(name, ())):
+                known[name] = value
+        return cls(**known)
 
 
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -10,8 +10,7 @@ from ..api.rate_limit import NO_WAIT
 from ..api.session import ApiSession
 from ..core.budget import Budget
 from ..core.clock import Clock, instant
-from ..core.errors import AutomatumError, BudgetSpent, Fault, MoreToDo, QuotaExhausted
-from ..core.redaction import redact
+from ..core.errors import AutomatumError, BudgetSpent, MoreToDo, QuotaExhausted, defect
 from .results import Verdict
 from .summary import MultiOrgSummary, OrganizationSummary
 
@@ -93,11 +92,7 @@ def _take_turn(
         logger.info("%s: %s", name, error)
         return OrganizationSummary(Verdict.INCOMPLETE, errors=[error])
     except Exception as error:
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.exception("%s", name)
-        words = f"{type(error).__name__}: {redact(str(error))[:1000]}"
-        fault = Fault(words, "This is a defect of the connector; --debug shows more.")
-        return OrganizationSummary(Verdict.INCOMPLETE, errors=[fault])
+        return OrganizationSummary(Verdict.INCOMPLETE, errors=[defect(error, name)])
 
 
 def _next_turn(summary: OrganizationSummary) -> float | None:

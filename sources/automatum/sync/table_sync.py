@@ -11,16 +11,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from dlt.common.destination.exceptions import DestinationException
 
 from ..api.session import ApiSession
 from ..core.clock import utc
-from ..core.errors import AutomatumError, DestinationError, MoreToDo, NotThere
+from ..core.errors import AutomatumError, DestinationError, MoreToDo, NotThere, defect
 from ..endpoints import Endpoint, Kind
 from ..schema.arrow_tables import Table
 from ..schema.child_tables import ChildLists, child_schema
 from ..warehouse.dataset import add_missing_columns
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
-from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE
+from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, unreadable_error
 from .batcher import Batcher, Tables
 from .delete_rows import delete_rows
 from .facts import SweepFacts
@@ -127,6 +128,11 @@ class TableSync:
             self.result.stopped, self.result.verdict = error, Verdict.MORE_TO_DO
         except AutomatumError as error:
             self.result.error = error
+        except DestinationException as error:
+            self.result.error = unreadable_error(error)
+        except Exception as error:
+            # A defect in the sync of one table costs that table, not the pages of the others.
+            self.result.error = defect(error, self.endpoint.table)
         yield from self._batcher.flush()
         if not chunk.bounded:
             # No chunk follows. The waiting rows differ from the loaded ones in their hash, so the next sync loads them.

@@ -1,4 +1,4 @@
-"""I9: sweep rows and page records that another version, or a person, has changed stop no sync."""
+"""I8, I9: an odd value, or an odd row of the connector's own tables, stops no sync and no other table."""
 
 import pytest
 
@@ -28,3 +28,18 @@ def test_a_sweep_row_that_holds_no_facts_stops_no_sync_i9(site):
     site.sync("customers")
     site.execute("UPDATE _automatum_sweeps SET extra = '\"none\"'")
     assert site.sync("customers").code == 0
+
+
+def test_a_defect_in_one_table_does_not_take_the_pages_of_another_i1(site):
+    site.serve(customers=5, entitlements=5)
+
+    def fail(run):
+        if run.endpoint.table == "customers":
+            raise ZeroDivisionError("a defect")
+
+    found = site.sync("customers", "entitlements", on_page=fail)
+    assert (found.code, found.tables["entitlements"]["verdict"]) == (70, "complete")
+    assert "ZeroDivisionError: a defect" in found.tables["customers"]["reason"]
+    assert len(site.live("entitlements")) == 5
+    assert site.sync().code == 0
+    assert len(site.live("customers")) == 5
