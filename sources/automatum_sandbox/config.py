@@ -110,7 +110,7 @@ class SandboxConfig:
     """All options of a sandbox.
 
     Attributes:
-        seed: Seed of rows, ids and credentials; the same seed and `now` give the same rows.
+        seed: Seed of rows, ids and credentials; the same seed and day give the same rows.
         customers: Number of customers.
         entitlements: Number of entitlements.
         private_offers: Number of private offers.

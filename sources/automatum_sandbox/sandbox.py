@@ -164,7 +164,7 @@ class Sandbox:
                 self._table(table, organization).delete(id_)
 
     def restate(self, day: str, vendor: str, fields: Mapping[str, Any], *, organization: str | None = None) -> None:
-        """Change the revenue record of a day (`YYYY-MM-DD`) and marketplace."""
+        """Change the revenue records of a day (`YYYY-MM-DD`) and marketplace."""
         with self.lock:
             self.organizations[organization or self.organization_id].revenue.restate(day, vendor, dict(fields))
 

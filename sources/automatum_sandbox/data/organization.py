@@ -15,7 +15,7 @@ from .private_offers import PrivateOffers
 from .randomness import seeded_random
 from .revenue import Revenue, RevenueReport
 from .table import Table
-from .timestamps import utc_date
+from .timestamps import DAY, utc_date
 
 TABLES = ("customers", "entitlements", "private_offers")
 
@@ -46,7 +46,8 @@ class Organization:
         if config.traps:
             rows, self.revenue = self._trap_rows(counts, now), traps.Revenue(seed, first)
         else:
-            customers = Customers(seed, self.id, counts[0], now)
+            # Until midnight, so that a sandbox that is started again has the same rows all day.
+            customers = Customers(seed, self.id, counts[0], now - now % DAY)
             entitlements = Entitlements(seed, counts[1], customers, self.listings)
             rows = customers, entitlements, PrivateOffers(counts[2], entitlements, self.listings)
             self.revenue = Revenue(entitlements, first)

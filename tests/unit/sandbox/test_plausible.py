@@ -209,6 +209,14 @@ def _churn(world: World) -> float:
     return len(lost) / len(ended)
 
 
+def test_a_sandbox_that_is_started_again_has_the_same_rows_all_day() -> None:
+    morning, evening, other_day = (
+        Sandbox(SandboxConfig(now=now)) for now in (NOW.replace(hour=0), NOW.replace(hour=23), NOW + timedelta(days=1))
+    )
+    for table in ("customers", "entitlements", "private_offers"):
+        assert morning.rows(table) == evening.rows(table) != other_day.rows(table)
+
+
 @pytest.mark.parametrize("table", ["customers", "entitlements", "private_offers"])
 def test_an_inserted_row_is_of_now(table: str) -> None:
     sandbox = Sandbox(SandboxConfig(now=NOW), time=NOW.timestamp)
