@@ -26,8 +26,8 @@ from ..metering.push import send_planned
 from ..metering.run import run_push
 from ..metering.usage.sql import read_dicts
 from ..warehouse.dataset import prepare_dataset
-from ..warehouse.dlt_internals import drop_pending_packages
-from ..warehouse.pipeline import name_pipeline, open_pipeline
+from ..warehouse.dlt_internals import reset_working_folder
+from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
 from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, exclusive_pipeline
 from . import render_push as display
 from .console import say, show_error
@@ -269,18 +269,19 @@ def push_export(
 
     def work() -> int:
         clock, warehouse = SystemClock(), Target(destination, dataset, database)
-        budget, name = Budget(clock), name_pipeline(organization)
+        budget, label = Budget(clock), label_pipeline(organization)
+        # A separate working folder and staging dataset: what a killed sync has left stays for the next sync.
+        own = f"{label}__ledger"
+        place = warehouse.open(own)
+        name, own_name = (name_pipeline(one, place, dataset, warehouse.file) for one in (label, own))
         with (
             _ledger(ledger_url, organization) as ledger,
             warehouse.exclusive_writer("automatum push export", clock, budget, lock_wait),
             exclusive_pipeline(name, pipelines_dir, clock, budget, lock_wait),
         ):
             settings = resolve_settings(with_credentials=False, organization=organization)
-            # A separate working folder: in the sync's folder dlt would load what a killed sync has left there, and
-            # nothing of the ledger. What a killed export has left is still in the ledger.
-            own = f"{name}__ledger"
-            pipeline = open_pipeline(warehouse.open(own), dataset, pipelines_dir, own)
-            drop_pending_packages(pipeline)
+            pipeline = open_pipeline(place, dataset, pipelines_dir, own_name)
+            reset_working_folder(pipeline)  # What a killed export has left is still in the ledger.
             prepare_dataset(pipeline, bool(settings.organization))
             loaded = export_ledger(ledger, pipeline, settings.owner, settings.table_format)
         say(loaded, as_json, lambda: display.show_export(loaded))

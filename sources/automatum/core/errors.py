@@ -19,6 +19,7 @@
     ├── VaultUnreachable              69  the vault does not answer, or is sealed
     ├── SecretNotKept                 69  a regenerated secret could not be stored
     └── DestinationError              69  the destination refuses, cannot be reached, or failed while loading
+        └── PackageRefused                the destination refuses rows; they are set aside and read again
 
 Every error has a `message`, a `next_step` and an `exit_code`. No error carries a request, a response, a header or a
 body, because those hold secrets and customers' data (I6).
@@ -324,3 +325,33 @@ class DestinationError(AutomatumError):
     """
 
     exit_code = EXIT_UNREACHABLE
+
+
+class PackageRefused(DestinationError):
+    """A load package failed for a reason that stays, such as a value that a column cannot hold.
+
+    The package is set aside: it is kept for inspection and not tried again. Its rows are read again from the API.
+    `automatum packages list` shows it.
+
+    Args:
+        step: The step of dlt that failed: `extract`, `normalize` or `load`.
+        table: The table whose rows were refused; None if the error names none.
+        reason: What the destination or dlt said.
+        files: The files that hold the package; empty if the step made none.
+    """
+
+    def __init__(self, step: str, table: str | None, reason: str, files: list[str]) -> None:
+        self.step = step
+        self.table = table
+        self.reason = reason
+        self.files = files
+        of_table = f" of table {table}" if table else ""
+        kept = f"The load package is set aside: {', '.join(files)}. " if files else ""
+        super().__init__(
+            f"The {step} step failed for the rows{of_table}: {reason}",
+            f"{kept}Its rows are read again. Correct the cause, then run again; `automatum packages list` shows more.",
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """As `AutomatumError.as_json`, with `table` and `set_aside`."""
+        return {**super().as_json(), "table": self.table, "set_aside": self.files}

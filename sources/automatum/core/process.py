@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 
 DUCKDB_MEMORY = "64MB"
 """Memory limit of DuckDB. Without a limit it keeps the whole file in memory; beyond the limit it works on disk."""
+MOST_DUCKDB_MEMORY = 1_024_000_000
+"""Bytes up to which the limit is raised when a load needs more: rows of 100 kB need about 256 MB."""
 _M_ARENA_MAX = -8
+_UNITS = {"KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 def limit_memory() -> None:
@@ -33,3 +37,9 @@ def disable_telemetry() -> None:
 def use_one_loader() -> None:
     """Load one file at a time, because DuckDB has one writer."""
     os.environ.setdefault("LOAD__WORKERS", "1")
+
+
+def parse_memory(text: str) -> int | None:
+    """Bytes of an amount such as `64MB`, in DuckDB's notation; None if it is none."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]i?B)\s*", text, re.IGNORECASE)
+    return None if found is None else int(float(found[1]) * _UNITS[found[2].upper()])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+import pyarrow as pa
 from dlt.common.pipeline import SupportsPipeline
 
 from ..api.session import ApiSession
 from ..core.clock import utc
-from ..core.errors import ScopeMissing
+from ..core.errors import PackageRefused, ScopeMissing
+from ..endpoints import Endpoint
 from ..warehouse.dataset import delete_page_records, prepare_dataset
 from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
@@ -61,22 +63,22 @@ def sync(
     missing = session.missing_scopes(endpoints)
     prepare_dataset(pipeline, bool(settings.organization))
     check_table_format(pipeline, settings, [endpoint.table for endpoint in endpoints])
+    granted = [endpoint for endpoint in endpoints if endpoint.group not in missing]
     loader = Loader(pipeline, session.clock, free)
-    left_behind = loader.load_pending(f"{settings.base_url} {settings.client_id}")
-    granted = [endpoint.table for endpoint in endpoints if endpoint.group not in missing]
-    resumable = _resumable(session, pipeline, granted, selection, left_behind)
-    summary = OrganizationSummary(
-        runs=[TableSync(endpoint, session, selection, on_page, resumable) for endpoint in endpoints]
-    )
+    left_behind = loader.start(_describe(session), _schemas(granted, session))
+    resumable = _resumable(session, pipeline, [one.table for one in granted], selection, left_behind)
+
+    def begin(endpoint: Endpoint) -> TableSync:
+        return TableSync(endpoint, session, selection, on_page, resumable)
+
+    summary = OrganizationSummary(runs=[begin(endpoint) for endpoint in endpoints])
     for run in summary.runs:
         run.siblings = summary.runs
     _skip_missing(missing, session, summary, named=bool(named))
     for run in summary.runs:
         if resumable and run.endpoint.table in resumable.finished:
             run.finish_as(resumable.finished[run.endpoint.table])
-    while unfinished := [run for run in summary.runs if not run.done]:
-        chunk = Chunk(settings.chunk_rows, session.clock.monotonic() + settings.chunk_seconds)
-        loader.run(chunk_source(unfinished, chunk))
+    _load_chunks(session, loader, summary.runs, begin)
     over = [run.endpoint.table for run in summary.runs if run.left_pages and run.result.verdict != Verdict.MORE_TO_DO]
     if over:
         delete_page_records(pipeline, over, settings.owner)
@@ -84,6 +86,35 @@ def sync(
     for run in summary.runs:
         run.forget()
     return summary
+
+
+def _load_chunks(
+    session: ApiSession, loader: Loader, runs: list[TableSync], begin: Callable[[Endpoint], TableSync]
+) -> None:
+    """Load chunk after chunk until every table is done.
+
+    A table whose rows the destination refuses must not take the rows of other tables with it. After a refusal, all
+    tables of the package begin again from what the destination has, each in packages of its own. A table that is
+    refused alone ends with that error.
+    """
+    settings = session.settings
+    apart = loader.refused_lately
+    while unfinished := [run for run in runs if not run.done]:
+        several = unfinished[:1] if apart else unfinished
+        chunk = Chunk(settings.chunk_rows, session.clock.monotonic() + settings.chunk_seconds)
+        try:
+            loader.run(chunk_source(several, chunk))
+        except PackageRefused as refusal:
+            for run in several:
+                if apart:
+                    run.result.error = refusal
+                elif run.started:
+                    again = begin(run.endpoint)
+                    again.result.requests, again.siblings = run.result.requests, runs
+                    runs[runs.index(run)] = again
+            if not apart:
+                logger.warning("%s %s", refusal.message, refusal.next_step)
+            apart = True
 
 
 def _resumable(
@@ -101,6 +132,21 @@ def _resumable(
     if resumable.finished:
         logger.info("resuming an interrupted sync; already finished: %s", ", ".join(sorted(resumable.finished)))
     return resumable
+
+
+def _describe(session: ApiSession) -> str:
+    """What is read, and the settings that shape the tables."""
+    settings = session.settings
+    shape = settings.deletes, settings.history, settings.table_format, settings.owner
+    return f"{settings.base_url} {settings.client_id} {shape} {session.endpoints}"
+
+
+def _schemas(endpoints: Sequence[Endpoint], session: ApiSession) -> dict[str, pa.Schema]:
+    """Table to Arrow schema of all tables that a sync of these endpoints may load."""
+    found: dict[str, pa.Schema] = {}
+    for endpoint in endpoints:
+        found.update(TableSync(endpoint, session).schemas())
+    return found
 
 
 def _skip_missing(missing: dict[str, str], session: ApiSession, summary: OrganizationSummary, named: bool) -> None:

@@ -22,7 +22,7 @@ from ..core.errors import ConfigurationError
 from ..metering.export import export
 from ..warehouse.dataset import last_sweeps
 from ..warehouse.duckdb_file import refresh_copy
-from ..warehouse.pipeline import name_pipeline, open_pipeline
+from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
 from ..warehouse.target import check_copy_path, exclusive_pipeline
 from .engine import sync
 from .multi_org import sync_organizations
@@ -99,10 +99,12 @@ def _sync_one(
     on_page: Callable[[TableSync], None] | None,
 ) -> OrganizationSummary:
     """Sync one organization; the caller holds the lock of the destination."""
-    name = options.pipeline_name or name_pipeline(session.settings.organization)
+    target, label = options.target, options.pipeline_name or label_pipeline(session.settings.organization)
+    destination = target.open(label)
+    name = options.pipeline_name or name_pipeline(label, destination, target.dataset, target.file)
     selection = select_rows(session.settings).backfill(options.since, options.allow_deletes, options.until)
     with exclusive_pipeline(name, options.pipelines_dir, session.clock, session.budget, options.lock_wait):
-        pipeline = open_pipeline(options.target.open(name), options.target.dataset, options.pipelines_dir, name)
+        pipeline = open_pipeline(destination, target.dataset, options.pipelines_dir, name)
         summary = sync(session, pipeline, options.tables, selection=selection, on_page=on_page, free=free)
         if options.metering:
             free()

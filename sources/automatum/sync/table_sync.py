@@ -89,6 +89,11 @@ class TableSync:
         result = self.result
         return bool(result.skipped or result.error or result.verdict) and not self._batcher.waiting
 
+    @property
+    def started(self) -> bool:
+        """Whether it has read what the destination has, and may have read pages."""
+        return self._reader is not None
+
     def finish_as(self, earlier: FinishedTable) -> None:
         """Take over the result of an earlier run of the same sync, which has finished this table."""
         result = self.result
@@ -181,20 +186,20 @@ class TableSync:
         self._batcher.history = History(self._table, pipeline, not prior.versioned) if name else None
         if pipeline and merging.one_row_per_key:
             self._batcher.lists = ChildLists(read_children(pipeline, self.endpoint, owner), merging.can_delete)
-            add_missing_columns(pipeline, self._schemas())
+            add_missing_columns(pipeline, self.schemas())
         # Resumed or not: the page records of an interrupted sweep are useless once this one has its verdict.
         self.left_pages = prior.unfinished is not None and self._selection.everything
         compares = pipeline is not None
         reading = Reading(self._table, self.api_session, self._selection, prior, self.result, self._log, compares)
         return _READERS[self.endpoint.kind](reading)
 
-    def _schemas(self) -> dict[str, pa.Schema]:
+    def schemas(self) -> dict[str, pa.Schema]:
         """What this run may load: table to schema."""
         made = {self.endpoint.table: self._table.schema, SWEEPS_TABLE: SWEEPS_SCHEMA, PAGES_TABLE: PAGES_SCHEMA}
         made.update(
             {child.table: child_schema(child, self.endpoint.by_organization) for child in self.endpoint.children}
         )
-        history = self._batcher.history
+        history = History(self._table, None, True) if self.settings.history else None
         return {**made, history.name: history.schema} if history else made
 
     def _over(self, chunk: Chunk) -> bool:

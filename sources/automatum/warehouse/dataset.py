@@ -13,7 +13,13 @@ from ..core.errors import ConfigurationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
 from .connection_errors import unreachable_error
-from .dlt_internals import create_storage
+from .dlt_internals import (
+    LOADS_TABLE,
+    VERSIONS_TABLE,
+    create_storage,
+    missing_in_storage,
+    promised_columns,
+)
 from .lake_files import writes_lake_files
 from .sql import (
     PAGES_TABLE,
@@ -55,6 +61,73 @@ def prepare_dataset(pipeline: SupportsPipeline, by_organization: bool = False) -
     except Exception as error:
         # dlt lets errors of drivers through, such as psycopg2's. They have no common base class.
         raise unreachable_error(error) from None
+
+
+def loads_so_far(pipeline: SupportsPipeline) -> str | None:
+    """Number of load packages that the dataset has received, and id of the latest: `12 1795724328.5`.
+
+    It tells whether a dataset is as a load package found it, or was deleted, replaced, restored or loaded since.
+
+    Returns:
+        None for a destination that answers no SQL.
+
+    Raises:
+        DestinationError: The destination cannot be reached.
+    """
+    try:
+        with checked_sql_client(pipeline) as client:
+            name = client.make_qualified_table_name(LOADS_TABLE)
+            column = client.escape_column_name("load_id")
+            with client.execute_query(f"SELECT COUNT(*), MAX({column}) FROM {name}") as cursor:
+                count, last = cursor.fetchone()
+                return f"{count} {last or ''}"
+    except TABLE_MISSING:
+        return "0 "
+    except SQL_UNSUPPORTED:
+        return None
+
+
+def forget_broken_promises(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> bool:
+    """Delete the stored versions of dlt's schema that name tables or columns which the dataset lacks.
+
+    dlt creates no table for a schema whose hash it finds among the stored versions. After a user has dropped a table,
+    or a column, no load of it would succeed.
+
+    Args:
+        pipeline: The pipeline; its dataset exists.
+        schemas: Table name to Arrow schema of the tables that the run may load.
+
+    Returns:
+        Whether the dataset lacks something that it had.
+
+    Raises:
+        DestinationError: The destination cannot be reached.
+    """
+    if writes_lake_files(pipeline):
+        return False  # Files need no table to be added to.
+    broken = False
+    try:
+        missing = missing_in_storage(pipeline, {name: schema.names for name, schema in schemas.items()})
+        if not missing:
+            return False
+        with checked_sql_client(pipeline) as client:
+            name = client.make_qualified_table_name(VERSIONS_TABLE)
+            version, schema = (client.escape_column_name(one) for one in ("version_hash", "schema"))
+            # Most often only tables are missing that no stored schema names.
+            named = " OR ".join([f"{schema} LIKE %s"] * len(missing))
+            patterns = [f'%"{table}"%' for table in missing]
+            with client.execute_query(f"SELECT {version}, {schema} FROM {name} WHERE {named}", *patterns) as cursor:
+                stored = cursor.fetchall()
+            for hash_, text in stored:
+                promised = promised_columns(text)
+                if any(promised.get(table, set()) & columns for table, columns in missing.items()):
+                    client.execute_sql(f"DELETE FROM {name} WHERE {version} = %s", hash_)
+                    broken = True
+    except TABLE_MISSING:
+        return False
+    except SQL_UNSUPPORTED as error:
+        logger.debug("stored schemas stay: %s", redact(str(error)))
+    return broken
 
 
 def has_organizations(pipeline: SupportsPipeline) -> bool | None:

@@ -17,15 +17,19 @@ same test checks them:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import dlt
 from dlt.common.configuration.container import Container
+from dlt.common.destination.client import WithStagingDataset
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.pipeline import SupportsPipeline
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext
+from dlt.destinations.job_client_impl import SqlJobClientBase
+
+from ..core.process import MOST_DUCKDB_MEMORY, parse_memory
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,17 +64,58 @@ def default_pipelines_dir() -> Path:
     return Path(get_dlt_pipelines_dir())
 
 
-def drop_pending_packages(pipeline: SupportsPipeline) -> None:
-    """Delete all load packages in the working folder that are not loaded yet."""
-    pipeline._delete_pending_packages()  # type: ignore[attr-defined]
+def without_memory(pipeline: SupportsPipeline) -> None:
+    """Let a pipeline restore neither schemas nor state from its destination, nor store its state there."""
+    pipeline.config.restore_from_destination = False  # type: ignore[attr-defined]
 
 
-def drop_extracted_packages(pipeline: SupportsPipeline, among: set[str] | None = None) -> None:
-    """Delete load packages that are extracted and not normalized: all of them, or those these load ids."""
+def reset_working_folder(pipeline: SupportsPipeline) -> None:
+    """Delete schemas, state, traces and load packages from the working folder of a pipeline."""
+    pipeline.drop()  # type: ignore[attr-defined]
+
+
+def pending_packages(pipeline: SupportsPipeline) -> list[str]:
+    """Ids of the load packages that are extracted or normalized and not loaded, oldest first."""
+    lists: Any = pipeline
+    return sorted({*lists.list_extracted_load_packages(), *lists.list_normalized_load_packages()})
+
+
+def package_folder(pipeline: SupportsPipeline, load_id: str) -> Path | None:
+    """The folder of a package that is not loaded; None if there is none."""
+    opened: Any = pipeline
+    for packages in (
+        opened._get_load_storage().normalized_packages,
+        opened._get_normalize_storage().extracted_packages,
+    ):
+        folder: Path = Path(packages.storage.storage_path) / packages.get_package_path(load_id)
+        if folder.is_dir():
+            return folder
+    return None
+
+
+def normalized_folder(pipeline: SupportsPipeline, load_id: str) -> Path:
+    """Where dlt looks for a normalized package of this id."""
+    packages = pipeline._get_load_storage().normalized_packages  # type: ignore[attr-defined]
+    folder: Path = Path(packages.storage.storage_path) / packages.get_package_path(load_id)
+    return folder
+
+
+def drop_extracted_packages(pipeline: SupportsPipeline, among: set[str]) -> None:
+    """Delete those of these load packages that are extracted and not normalized."""
     extracted = set(pipeline.list_extracted_load_packages())  # type: ignore[attr-defined]
     storage = pipeline._get_normalize_storage()  # type: ignore[attr-defined]
-    for load_id in extracted if among is None else extracted & among:
+    for load_id in extracted & among:
         storage.extracted_packages.delete_package(load_id)
+
+
+def failed_job(error: BaseException | None) -> tuple[str, str] | None:
+    """Id of the load package and name of the table of the job that failed; None if the error names none."""
+    from dlt.common.storages.load_package import ParsedLoadJobFileName
+
+    job_id, load_id = getattr(error, "job_id", None), getattr(error, "load_id", None)
+    if not job_id or not load_id:
+        return None
+    return str(load_id), str(ParsedLoadJobFileName.parse(job_id).table_name)
 
 
 def create_storage(pipeline: SupportsPipeline) -> bool:
@@ -90,10 +135,65 @@ def create_storage(pipeline: SupportsPipeline) -> bool:
 # The destination
 
 
-def describe_destination(pipeline: SupportsPipeline) -> str:
-    """Name and location of a pipeline's destination, without secrets."""
+def locate_destination(destination: Any) -> str:
+    """Name and location of a destination, without user and secrets; its name alone if it is not configured."""
+    name = str(destination.destination_name)
+    try:
+        config = destination.configuration(None, accept_partial=True)
+        return f"{name} {config.data_location() or config}"
+    except Exception:
+        # The configuration is incomplete. The first connection says so.
+        return name
+
+
+def missing_in_storage(pipeline: SupportsPipeline, tables: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
+    """Columns that the destination lacks, by table.
+
+    Args:
+        pipeline: The pipeline; its dataset exists.
+        tables: Table name to the names of its columns.
+
+    Returns:
+        Table name to missing columns: all of them if the table does not exist. Empty for destinations without SQL.
+    """
     with pipeline.destination_client() as client:
-        return f"{client.config.destination_name} {client.config}"
+        if not isinstance(client, SqlJobClientBase):
+            return {}
+        found = {name: set(columns) for name, columns in client.get_storage_tables(tables)}
+    missing = {name: set(columns) - found.get(name, set()) for name, columns in tables.items()}
+    return {name: columns for name, columns in missing.items() if columns}
+
+
+def promised_columns(schema: str) -> dict[str, set[str]]:
+    """Table to columns of a schema as dlt stores it in `VERSIONS_TABLE`: what dlt takes for existing."""
+    tables = json.loads(schema)["tables"]
+    return {
+        name: {column for column, hints in table.get("columns", {}).items() if hints.get("data_type")}
+        for name, table in tables.items()
+    }
+
+
+def drop_staging(pipeline: SupportsPipeline) -> None:
+    """Delete the staging dataset, which the next load makes again; its tables may be of another schema."""
+    try:
+        with pipeline.destination_client() as client:
+            if isinstance(client, SqlJobClientBase) and isinstance(client, WithStagingDataset):
+                with client.with_staging_dataset():
+                    if client.is_storage_initialized():
+                        client.drop_storage()
+    except Exception:
+        return  # The next load says what is wrong with the destination.
+
+
+def grow_duckdb_memory(pipeline: SupportsPipeline, most_bytes: int = MOST_DUCKDB_MEMORY) -> str | None:
+    """Raise DuckDB's memory limit fourfold; returns the new limit, or None if the bound is reached or none is set."""
+    credentials = getattr(pipeline.destination, "config_params", {}).get("credentials")
+    limits = getattr(credentials, "global_config", None) or {}
+    limit = parse_memory(str(limits.get("memory_limit", "")))
+    if limit is None or limit >= most_bytes:
+        return None
+    limits["memory_limit"] = f"{min(limit * 4, most_bytes) // 1_000_000}MB"
+    return str(limits["memory_limit"])
 
 
 def duckdb_destination(database: Path, memory_limit: str, **options: Any) -> Any:

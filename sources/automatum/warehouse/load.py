@@ -1,27 +1,50 @@
-"""Runs a dlt pipeline: retries a failed load, and first loads or drops what an interrupted run left behind."""
+"""Runs a dlt pipeline whose working folder may be stale, foreign or gone (I9).
+
+The destination is the only memory. A run begins with an empty schema and state, which dlt compares with the tables of
+the destination. Load packages of an interrupted run are loaded only if they were read for the dataset as it is now. A
+load that fails for a passing reason is tried again; a package that the destination refuses is set aside.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import dlt
+import pyarrow as pa
+from dlt.common.exceptions import TerminalException
 from dlt.common.pipeline import SupportsPipeline
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from ..core.clock import Clock
-from ..core.errors import AutomatumError, DestinationError
+from ..core.errors import AutomatumError, DestinationError, PackageRefused
 from ..core.redaction import redact
-from .dlt_internals import describe_destination, drop_extracted_packages, drop_pending_packages
+from .dataset import forget_broken_promises, loads_so_far
+from .dlt_internals import (
+    drop_extracted_packages,
+    drop_staging,
+    failed_job,
+    grow_duckdb_memory,
+    locate_destination,
+    pending_packages,
+    reset_working_folder,
+    without_memory,
+)
+from .packages import list_set_aside, set_aside
 
 logger = logging.getLogger("automatum")
 
-_ORIGIN_FILE = "automatum.for"
-"""File in dlt's working folder: a hash of what its packages were read from, and of where they are loaded to."""
+_ORIGIN_FILE = "automatum.json"
+"""File in dlt's working folder: what its packages were read from, and after which load of the dataset."""
 ATTEMPTS = 3
 """Attempts at a load: two runs may create the same table at the same moment, and a server may be away briefly."""
+_LATELY = 86_400.0
+MOST_RUNS = 3
+"""Runs in which a pending package may fail for a passing reason before it is set aside."""
 
 
 class Loader:
@@ -34,9 +57,13 @@ class Loader:
     """
 
     def __init__(self, pipeline: SupportsPipeline, clock: Clock, free: Callable[[], None] = lambda: None) -> None:
+        without_memory(pipeline)
         self._pipeline: Any = pipeline
         self._clock = clock
         self._free = free
+        self._origin = ""
+        self._loads: str | None = None
+        self._failures = 0
 
     def run(self, source: Any = None) -> None:
         """Extract, normalize and load; without a source, load the pending packages.
@@ -44,74 +71,182 @@ class Loader:
         Raises:
             AutomatumError: What the source raised.
             Busy: Another program has the destination open.
-            DestinationError: A step failed. What was extracted stays in the working folder.
+            DestinationError: A step failed for a reason that may pass. What was extracted stays in the working folder.
+            PackageRefused: A step failed for a reason that stays. The rows of the package have to be read again.
         """
-        for attempt in range(ATTEMPTS):
+        attempt = 0
+        while True:
             self._free()
             try:
-                self._pipeline.run(source) if source is not None else self._pipeline.run()
+                info = self._pipeline.run(source) if source is not None else self._pipeline.run()
+                self._note_loads(info)
                 return
             except PipelineStepFailed as error:
-                cause = error.__context__ or error.__cause__
+                cause = _cause_of(error)
                 if isinstance(cause, AutomatumError):
                     raise cause from None
-                if error.step not in ("sync", "load") or attempt + 1 == ATTEMPTS:
-                    raise _failed(error) from error
-                logger.info("the %s step failed and is tried again: %s", error.step, _cause(error))
                 if error.step == "load":
                     # The rows are in a package, which must be loaded before anything else is read.
                     source = None
-            self._clock.sleep(float(2**attempt))
+                if _out_of_memory(cause) and error.step == "load" and (limit := grow_duckdb_memory(self._pipeline)):
+                    logger.info("DuckDB needs more memory; the load is tried again with %s", limit)
+                    continue
+                if _is_terminal(error):
+                    raise self._refused(error) from error
+                attempt += 1
+                if error.step != "load" or attempt >= ATTEMPTS:
+                    self._remember(self._failures + 1)
+                    raise _failed(error) from error
+                logger.info("the %s step failed and is tried again: %s", error.step, _words(error))
+            self._clock.sleep(float(2 ** (attempt - 1)))
 
-    def load_pending(self, source: str) -> bool:
-        """Load what an interrupted run has read; returns whether there was anything.
+    def start(self, source: str, schemas: Mapping[str, pa.Schema]) -> bool:
+        """Make the working folder fit the dataset; returns whether packages of an earlier run were loaded.
 
-        A pipeline has one working folder, whatever its destination and its source are. Packages that were read for
-        another destination, or with the credentials of another application, are dropped; the next run that needs their
-        rows reads them again.
-
-        A kill can leave an extracted package on which dlt 1.31.0 fails in every later run: it is normalized already
-        ("Directory not empty"), or its tables are not in the saved schema ("Table not found"). Neither its rows nor the
-        records of what it read are in a destination. It is dropped, and its rows are read again.
+        A package is loaded if it was read from the same application, for the same destination, dataset and columns,
+        after the load that is still the last one of the dataset. Else it is dropped, and the run reads its rows again:
+        the dataset may have been deleted, replaced or restored, or another machine may have loaded newer rows. The
+        schema and the state of the folder are dropped in any case.
 
         Args:
-            source: Names what is read: host and application.
+            source: Names what is read: host, application, and settings that shape the tables.
+            schemas: Table name to Arrow schema of the tables that the run may load.
+
+        Raises:
+            DestinationError: The destination cannot be reached, or a pending package fails for a reason that may pass.
         """
-        origin_file, origin = Path(self._pipeline.working_dir) / _ORIGIN_FILE, self._origin(source)
-        if origin_file.is_file() and origin_file.read_text() != origin and self._pipeline.has_pending_data:
-            logger.warning("what an earlier run left behind was read for another destination or application: dropped")
-            drop_pending_packages(self._pipeline)
-        # Written after the packages are dropped: if a kill comes between, the next run must drop them.
-        origin_file.write_text(origin)
-        drop_extracted_packages(self._pipeline, among=set(self._pipeline.list_normalized_load_packages()))
-        if not self._pipeline.has_pending_data:
+        self._origin = self._describe(source, schemas)
+        self._loads = loads_so_far(self._pipeline)
+        broken = forget_broken_promises(self._pipeline, schemas)
+        loaded = self._load_pending(broken)
+        reset_working_folder(self._pipeline)
+        if loaded:
+            self._loads = loads_so_far(self._pipeline)
+        self._remember(0)
+        return loaded
+
+    @property
+    def refused_lately(self) -> bool:
+        """Whether the destination has refused a package of this pipeline within a day, and may do so again."""
+        now = self._clock.time()
+        return any(abs(now - one.at) < _LATELY for one in list_set_aside(Path(self._pipeline.working_dir)))
+
+    def _load_pending(self, broken: bool) -> bool:
+        """Load what an interrupted run has read, if it is for the dataset as it is; returns whether it was loaded."""
+        try:
+            # A kill can leave a package in both forms. On the extracted form dlt 1.31.0 fails in every later run.
+            drop_extracted_packages(self._pipeline, set(self._pipeline.list_normalized_load_packages()))
+            pending = pending_packages(self._pipeline)
+        except Exception as error:
+            logger.warning("dlt's working folder cannot be read and is emptied: %s", redact(str(error))[:200])
             return False
+        if not pending:
+            return False
+        noted = self._noted()
+        if broken or noted.get("origin") != self._origin or not self._follows(noted.get("loads"), pending):
+            logger.warning(
+                "what an earlier run left behind was read for another destination, application or state of the "
+                "dataset: dropped, and read again where it is needed"
+            )
+            return False
+        self._failures = int(noted.get("failures", 0))
         logger.info("loading what an earlier run left behind")
         try:
             self.run()
+        except PackageRefused as error:
+            logger.warning("what an earlier run left behind cannot be loaded and is read again: %s", error.message)
+            return False
         except DestinationError as error:
-            step = error.__cause__
-            if not isinstance(step, PipelineStepFailed) or step.step != "normalize":
+            if self._failures < MOST_RUNS:
                 raise
-            drop_extracted_packages(self._pipeline)
-            logger.warning("what an earlier run left behind cannot be loaded and is read again: %s", _cause(step))
-            if self._pipeline.has_pending_data:
-                self.run()
+            self._set_aside(None, error.message)
+            logger.warning("what an earlier run left behind failed in %d runs and is read again", self._failures)
+            return False
         return True
 
-    def _origin(self, source: str) -> str:
-        """A hash of what is read, and of where it is loaded to."""
-        destination, dataset = describe_destination(self._pipeline), self._pipeline.dataset_name
-        return hashlib.sha256(f"{destination}\n{dataset}\n{source}".encode()).hexdigest()
+    def _follows(self, noted: Any, pending: list[str]) -> bool:
+        """Whether no load but those of the pending packages came after the noted one."""
+        if noted == self._loads:
+            return True
+        # A kill after dlt has written its record of the load, and before it has put the package away.
+        return self._loads is not None and any(_after(noted, load_id) == self._loads for load_id in pending)
+
+    def _note_loads(self, info: Any) -> None:
+        for load_id in getattr(info, "loads_ids", None) or ():
+            self._loads = _after(self._loads, load_id)
+        self._remember(0)
+
+    def _remember(self, failures: int) -> None:
+        self._failures = failures
+        noted = {"origin": self._origin, "loads": self._loads, "failures": failures}
+        file = Path(self._pipeline.working_dir) / _ORIGIN_FILE
+        file.with_suffix(".new").write_text(json.dumps(noted))
+        file.with_suffix(".new").replace(file)
+
+    def _noted(self) -> dict[str, Any]:
+        try:
+            noted = json.loads((Path(self._pipeline.working_dir) / _ORIGIN_FILE).read_text())
+        except (OSError, ValueError):
+            return {}
+        return noted if isinstance(noted, dict) else {}
+
+    def _refused(self, error: PipelineStepFailed) -> PackageRefused:
+        """Set the pending packages aside and drop what dlt knows; a new schema may be what the destination takes."""
+        job = failed_job(_cause_of(error)) or failed_job(error.__cause__)
+        table = job[1] if job else None
+        files = self._set_aside(table, _words(error))
+        reset_working_folder(self._pipeline)
+        drop_staging(self._pipeline)
+        self._remember(0)
+        return PackageRefused(error.step, table, _words(error), [str(one) for one in files])
+
+    def _set_aside(self, table: str | None, reason: str) -> list[Path]:
+        now = self._clock.time()
+        files = (
+            set_aside(self._pipeline, load_id, at=now, table=table, reason=reason, origin=self._origin)
+            for load_id in pending_packages(self._pipeline)
+        )
+        return [one for one in files if one]
+
+    def _describe(self, source: str, schemas: Mapping[str, pa.Schema]) -> str:
+        """A hash of what is read, of where it is loaded to, and of the columns."""
+        place = locate_destination(self._pipeline.destination), self._pipeline.dataset_name
+        columns = [f"{name} {schema.to_string()}" for name, schema in sorted(schemas.items())]
+        return hashlib.sha256("\n".join((*place, source, dlt.__version__, *columns)).encode()).hexdigest()
+
+
+def _after(loads: Any, load_id: str) -> str | None:
+    """What `loads_so_far` returns after one more load."""
+    if not isinstance(loads, str):
+        return None
+    count, _, last = loads.partition(" ")
+    return f"{int(count) + 1} {max(last, load_id)}"
+
+
+def _is_terminal(error: PipelineStepFailed) -> bool:
+    """Whether a step fails again however often it is tried."""
+    cause = _cause_of(error)
+    if isinstance(cause, (OSError, MemoryError, KeyboardInterrupt)):
+        return False
+    return error.step in ("extract", "normalize") or isinstance(cause, TerminalException)
+
+
+def _out_of_memory(cause: BaseException) -> bool:
+    return "Out of Memory Error" in str(cause)
 
 
 def _failed(error: PipelineStepFailed) -> DestinationError:
     return DestinationError(
-        f"The {error.step} step failed: {_cause(error)}",
+        f"The {error.step} step failed: {_words(error)}",
         "What was read is kept in dlt's working folder and loaded by the next run; --debug shows the whole error.",
     )
 
 
-def _cause(error: PipelineStepFailed) -> str:
-    cause = error.__context__ or error.__cause__ or error
-    return f"{type(cause).__name__}: {redact(str(cause))[:500]}"
+def _cause_of(error: PipelineStepFailed) -> BaseException:
+    return error.__context__ or error.__cause__ or error
+
+
+def _words(error: PipelineStepFailed) -> str:
+    cause = _cause_of(error)
+    origin = getattr(cause, "client_exception", None) or cause
+    return f"{type(origin).__name__}: {redact(str(origin)).strip()[:500]}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import hashlib
+import re
+import shutil
+from pathlib import Path
+from typing import Any
 
 import dlt
+from dlt.common.exceptions import DltException
 
-if TYPE_CHECKING:
-    pass
-
+from ..core.errors import ConfigurationError
+from .dlt_internals import default_pipelines_dir, locate_destination, without_memory
 
 PIPELINE = "automatum"
 
@@ -16,22 +20,73 @@ PIPELINE = "automatum"
 def open_pipeline(
     destination: Any, dataset: str, pipelines_dir: str | None = None, name: str = PIPELINE
 ) -> dlt.Pipeline:
-    """The dlt pipeline of a sync.
+    """The dlt pipeline of a sync, which neither restores schemas and state from its destination nor stores them (I9).
 
     Args:
         destination: dlt destination, or its name.
         dataset: Dataset (schema) that the tables are in.
         pipelines_dir: dlt's working folder; None for its default.
         name: Name of the pipeline.
+
+    Raises:
+        ConfigurationError: The working folder cannot be used.
     """
-    return dlt.pipeline(
-        name,
-        destination=destination,
-        dataset_name=dataset,
-        pipelines_dir=pipelines_dir,  # type: ignore[arg-type]
-    )
+    folder = Path(pipelines_dir or default_pipelines_dir())
+
+    def opened() -> dlt.Pipeline:
+        return dlt.pipeline(
+            name,
+            destination=destination,
+            dataset_name=dataset,
+            pipelines_dir=pipelines_dir,  # type: ignore[arg-type]
+        )
+
+    try:
+        _forget_state(folder / name)
+        try:
+            pipeline = opened()
+        except (ValueError, KeyError, TypeError, DltException):
+            # The folder is damaged, or another version of dlt has written it. Nothing in it is needed.
+            shutil.rmtree(folder / name, ignore_errors=True)
+            pipeline = opened()
+        without_memory(pipeline)
+        # It holds customers' data while a load is under way.
+        Path(pipeline.working_dir).chmod(0o700)
+    except OSError as error:
+        raise ConfigurationError(
+            "--pipelines-dir", f"{folder} cannot be used: {error.strerror}.", "Name a folder that is writable."
+        ) from None
+    return pipeline
 
 
-def name_pipeline(organization: str | None) -> str:
-    """Name of the dlt pipeline of an organization."""
+def _forget_state(working: Path) -> None:
+    """Let dlt forget its last run, unless a load package may need it.
+
+    dlt would resolve relative paths of the destination against the folder of the first run, and it refuses a state that
+    a newer version has written.
+    """
+    pending = (working / "normalize" / "extracted", working / "load" / "normalized")
+    if not any(folder.is_dir() and any(folder.iterdir()) for folder in pending):
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def label_pipeline(organization: str | None) -> str:
+    """What names the staging dataset of an organization; the name of its pipeline begins with it."""
     return PIPELINE if organization is None else f"{PIPELINE}_{organization}"
+
+
+def name_pipeline(label: str, destination: Any, dataset: str, database: Path | None) -> str:
+    """Name of a pipeline that no other destination or dataset has, such as `automatum_marketplace_1f3a9c2e`.
+
+    It is the same in every project and for every user, so that runs that load to one dataset meet in one lock.
+
+    Args:
+        label: See `label_pipeline`.
+        destination: dlt destination.
+        dataset: Dataset (schema) that the tables are in.
+        database: DuckDB file; None for another destination.
+    """
+    place = locate_destination(destination) if database is None else f"duckdb {database}"
+    readable = re.sub(r"[^a-z0-9]+", "_", (database.stem if database else destination.destination_name).lower())
+    digest = hashlib.sha256(f"{place}\n{dataset}".encode()).hexdigest()[:8]
+    return f"{label}_{readable.strip('_')[:24] or 'x'}_{digest}"

@@ -49,7 +49,13 @@ PARTS = (
     ("dlt.destinations.sql_client", "SqlClientBase.execute_query", ("query",)),
     ("dlt.destinations.sql_client", "SqlClientBase.native_connection", ()),
     ("dlt.pipeline.exceptions", "PipelineStepFailed", ()),
-    ("dlt.pipeline.pipeline", "Pipeline._delete_pending_packages", ()),
+    ("dlt.common.storages.load_package", "ParsedLoadJobFileName.parse", ("file_name",)),
+    ("dlt.destinations.job_client_impl", "SqlJobClientBase.get_storage_tables", ("table_names",)),
+    ("dlt.destinations.job_client_impl", "SqlJobClientBase.drop_storage", ()),
+    ("dlt.common.destination.client", "WithStagingDataset.with_staging_dataset", ()),
+    ("dlt.pipeline.configuration", "PipelineConfiguration.restore_from_destination", ()),
+    ("dlt.pipeline.pipeline", "Pipeline.drop", ()),
+    ("dlt.pipeline.pipeline", "Pipeline._get_load_storage", ()),
     ("dlt.pipeline.pipeline", "Pipeline._get_normalize_storage", ()),
     ("dlt.pipeline.pipeline", "Pipeline.destination_client", ()),
     ("dlt.pipeline.pipeline", "Pipeline.has_pending_data", ()),
@@ -118,16 +124,17 @@ def test_the_first_merge_strategy(destination, table_format, strategies):
         assert table_format in dlt_internals.supported_table_formats(pipeline)
 
 
-def test_pending_packages_can_be_dropped(tmp_path):
+def test_pending_packages_can_be_listed_and_dropped(tmp_path):
     pipeline = dlt.pipeline("automatum", destination=dlt.destinations.duckdb("x.duckdb"), pipelines_dir=str(tmp_path))
     pipeline.extract([{"id": 1}], table_name="rows")
-    assert pipeline.has_pending_data
+    (load_id,) = dlt_internals.pending_packages(pipeline)
+    assert dlt_internals.package_folder(pipeline, load_id).is_dir()
     dlt_internals.drop_extracted_packages(pipeline, among=set())
     assert pipeline.has_pending_data
-    dlt_internals.drop_extracted_packages(pipeline)
+    dlt_internals.drop_extracted_packages(pipeline, among={load_id})
     assert not pipeline.has_pending_data
     pipeline.extract([{"id": 1}], table_name="rows")
-    dlt_internals.drop_pending_packages(pipeline)
+    dlt_internals.reset_working_folder(pipeline)
     assert not pipeline.has_pending_data
 
 

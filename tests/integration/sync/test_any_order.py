@@ -1,0 +1,85 @@
+"""I9, I1: any order of syncs over databases that come and go; each complete one is right, and none gets stuck.
+
+SEQUENCES sets the number of sequences of the long form.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.many_databases import Machine
+
+SEQUENCES = int(os.environ.get("SEQUENCES", "6"))
+
+names = st.sampled_from("ab")
+tables = st.sampled_from([(), ("customers",), ("customers", "private_offers"), ("entitlements",)])
+syncs = st.fixed_dictionaries(
+    {
+        "name": names,
+        "tables": tables,
+        "history": st.booleans(),
+        "rows": st.sampled_from([100, 25_000]),
+        "requests": st.sampled_from([None, None, 1, 2]),
+        "key": st.sampled_from([None, None, None, "uuid"]),
+        "kill": st.sampled_from([None, None, "extract", "normalize", "load"]),
+        "after": st.booleans(),
+    }
+)
+DROPS = (
+    "DROP TABLE automatum.customers",
+    "DROP TABLE automatum.entitlement_dimensions",
+    "DROP TABLE automatum._automatum_sweeps",
+    "DROP TABLE automatum._automatum_pages",
+    "DROP TABLE automatum._dlt_loads",
+    "DROP SCHEMA automatum CASCADE",
+    "DROP SCHEMA automatum_staging CASCADE",
+    "ALTER TABLE automatum.customers DROP COLUMN vendor",
+    "DELETE FROM automatum.customers",
+)
+steps = st.one_of(
+    st.tuples(st.just("sync"), syncs),
+    st.tuples(st.just("sync"), syncs),
+    st.tuples(st.just("delete"), names),
+    st.tuples(st.just("swap"), st.none()),
+    st.tuples(st.just("copy"), st.sampled_from([("a", "b"), ("b", "a")])),
+    st.tuples(st.just("change"), st.none()),
+    st.tuples(st.just("execute"), st.tuples(names, st.sampled_from(DROPS))),
+)
+
+
+def follow(shared, sequence):
+    with tempfile.TemporaryDirectory() as folder, Machine(Path(folder), shared) as machine:
+        for step, argument in sequence:
+            if step == "sync":
+                machine.sync(**argument)
+            else:
+                machine.log.append(f"{step} {argument}")
+                arguments = () if argument is None else argument if isinstance(argument, tuple) else (argument,)
+                getattr(machine, step)(*arguments)
+        for name in "ab":
+            # A resumed sync may leave out a table that it has read before; the next one reads all of them.
+            codes = [machine.sync(name), machine.sync(name)]
+            assert codes == [0, 0], machine.log
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shared", [True, False])
+@settings(
+    max_examples=SEQUENCES, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck), derandomize=False
+)
+@given(sequence=st.lists(steps, min_size=3, max_size=7))
+def test_any_order_of_syncs_ends_well_and_is_right_i9(shared, sequence):
+    follow(shared, sequence)
+
+
+def test_two_databases_a_kill_and_a_file_that_is_made_again_i9():
+    """The short form."""
+    with tempfile.TemporaryDirectory() as folder, Machine(Path(folder), True) as machine:
+        assert machine.sync("a", ("customers",), rows=100) == 0
+        assert machine.sync("b", ("customers",), kill="load") is None
+        machine.delete("b")
+        assert machine.sync("b", ("customers",)) == 0
