@@ -15,6 +15,8 @@ from automatum.core.clock import SystemClock, instant
 from automatum.core.errors import BudgetSpent, Busy, ConfigurationError, DestinationError
 from automatum.core.file_lock import exclusive_lock
 from automatum.warehouse.duckdb_file import wait_for_file
+from automatum.warehouse.pipeline import name_pipeline
+from automatum.warehouse.target import Target
 from tests.support.clocks import FakeClock
 from tests.support.desk import SMALL, await_
 
@@ -229,14 +231,32 @@ def test_a_file_has_one_lock_by_whatever_name_it_is_called_i7(desk, start, tmp_p
         assert ran.code == 75, ran
 
 
-def test_two_runs_of_one_pipeline_meet_whatever_they_load_to_i7(desk, start, tmp_path):
+def run_beside(desk, held):
+    """A sync while another run holds the lock of its pipeline: `automatum_filesystem_<hash of the bucket>`."""
+    target = Target("filesystem", "automatum")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(held))
+        name = name_pipeline("automatum", target.open(), "automatum", None)
+    with Other(HOLD, desk.folder / "pipelines" / f"{name}.lock"):
+        return name, desk.run(
+            "sync", "--lock-wait", "0.1", "--pipelines-dir", desk.folder / "pipelines", "--destination", "filesystem"
+        )
+
+
+def test_two_runs_that_load_to_one_dataset_meet_i7(desk, start, monkeypatch):
     served = start(**SMALL)
     desk.use(served)
-    with Other(HOLD, tmp_path / "pipelines" / "automatum.lock"):
-        arguments = ("sync", "--lock-wait", "0.1", "--pipelines-dir", tmp_path / "pipelines")
-        ran = desk.run(*arguments, "--destination", "filesystem")
-        assert ran.code == 75 and "The pipeline automatum is in use by a test" in ran.says, ran
+    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(desk.folder / "lake"))
+    name, ran = run_beside(desk, desk.folder / "lake")
+    assert ran.code == 75 and f"The pipeline {name} is in use by a test" in ran.says, ran
     assert served.sandbox.requests() == []
+
+
+def test_two_runs_that_share_nothing_do_not_wait_for_each_other_i7(desk, start, monkeypatch):
+    desk.use(start(**SMALL))
+    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", "unknown://bucket")
+    _, ran = run_beside(desk, desk.folder / "another lake")
+    assert ran.code != 75 and "in use" not in ran.says, ran
 
 
 @pytest.mark.slow
