@@ -40,6 +40,7 @@ class Front:
                 ws="none",
                 log_config=None,
                 access_log=False,
+                date_header=False,
                 timeout_graceful_shutdown=1,
             )
         )

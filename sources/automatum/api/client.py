@@ -210,7 +210,7 @@ class ApiClient:
             finally:
                 self.limiter.record_response(ticket)
             if isinstance(outcome, HttpResponse):
-                self.limiter.observe(outcome.headers, outcome.date)
+                call.retry.observe(outcome)
                 if call.succeeded(outcome):
                     return ApiResponse(outcome.body or {}, outcome.http_status, outcome.received_at, outcome.date)
                 self._retry_or_raise(call, outcome)

@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from ..core.clock import Clock
 from ..core.redaction import redact
 from .exact_json import parse_json
-from .rate_limit import reset_in
+from .rate_limit import exhausted_until, read_response
 
 logger = logging.getLogger("automatum")
 
@@ -59,23 +59,27 @@ class HttpResponse:
         """Whether the response is a success with a JSON object."""
         return 200 <= self.status < 300 and self.body is not None
 
-    def retry_after(self) -> float | None:
-        """Seconds that the server asks to wait; None if it names no time.
-
-        The longer of the header `Retry-After` and the field `retryAfter`. Without both, a 429 with no requests left
-        lasts until `X-RateLimit-Reset`.
-        """
+    def named_wait(self) -> float | None:
+        """Seconds that the server asks to wait, in the header `Retry-After` or the field `retryAfter`; the longer."""
         named = self.headers.get("Retry-After")
         moment = None if named is None else _http_date(named)
-        now = self.received_at if self.date is None else self.date
+        body = self.body or {}
         waits = (
-            _number(named) if moment is None else moment - now,
-            _number((self.body or {}).get("retryAfter")),
+            _number(named) if moment is None else moment - self._now(),
+            _number(body.get("retryAfter", body.get("retry_after"))),
         )
         given = [wait for wait in waits if wait is not None]
-        if not given and self.status == 429 and self.headers.get("X-RateLimit-Remaining", "0").strip() == "0":
-            given = [wait for wait in [reset_in(self.headers, now)] if wait is not None]
         return min(max(0.0, max(given)), MAX_RETRY_AFTER) if given else None
+
+    def retry_after(self) -> float | None:
+        """Seconds to wait: `named_wait`, or until an exhausted window of a 429 is reset; None if no time is named."""
+        named = self.named_wait()
+        if named is None and self.status == 429:
+            named = exhausted_until(read_response(self.headers, self._now(), self.body))
+        return None if named is None else min(named, MAX_RETRY_AFTER)
+
+    def _now(self) -> float:
+        return self.received_at if self.date is None else self.date
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ class TokenSource:
             if isinstance(outcome, HttpFailure):
                 status, detail, retry_after = None, outcome.detail, None
             else:
-                self._limiter.observe(outcome.headers, outcome.date)
+                retry.observe(outcome)
                 if outcome.usable:
                     return _grant(outcome, started)
                 if outcome.status == 429:

@@ -70,6 +70,20 @@ class RetryPolicy:
         self._budget.pause(pause)
         return True
 
+    def observe(self, response: HttpResponse) -> None:
+        """Tell the rate limiter what a response says about limits.
+
+        The first 429 is believed if it asks for a shorter wait than its reset, which may be an hour away. After the
+        next one in a row, the request waits for the reset.
+        """
+        refused = response.status == 429
+        self._limiter.observe(
+            response.headers,
+            response.date,
+            response.body if refused else None,
+            response.named_wait() if refused and not self._throttled else None,
+        )
+
     def wait_after_429(self, what: str, response: HttpResponse) -> None:
         """Block the rate limiter for the time that a 429 asks for. The next attempt waits there.
 
@@ -85,7 +99,13 @@ class RetryPolicy:
         wait = DEFAULT_429_WAIT * 2 ** (self._throttled - 1) if retry_after is None else retry_after
         wait = min(MAX_RETRY_AFTER, max(wait, self._backoff(self._throttled)))
         wait += min(3.0, 0.05 * wait) * self._rng.random()
-        self._limiter.block(wait, f"{what} answered 429: {response.detail}", headers=response.headers)
+        self._limiter.block(
+            wait,
+            f"{what} answered 429: {response.detail}",
+            headers=response.headers,
+            body=response.body,
+            retry_after=retry_after,
+        )
         logger.warning("%s answered 429: %s; no request for %.1f s", what, response.detail, wait)
         if self._throttled >= MAX_429:
             resume_at = self._clock.time() + wait

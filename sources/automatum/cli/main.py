@@ -13,6 +13,7 @@ from .. import __version__
 from ..api.endpoint_overrides import resolve_endpoints
 from ..api.session import open_session
 from ..config.settings import resolve_settings
+from ..core.clock import SystemClock
 from ..core.errors import ConfigurationError
 from ..core.extras import install_command, is_installed
 from ..core.file_lock import WAIT
@@ -20,6 +21,7 @@ from ..operations.check import check as check_connection
 from ..operations.discover import describe
 from ..operations.plan import plan as plan_sync
 from ..operations.plan import read_duration
+from ..operations.status import limits_learned
 from ..operations.status import status as read_status
 from ..operations.verify import verify as verify_destination
 from ..sync.options import SyncOptions
@@ -217,7 +219,7 @@ def status(
 
     def work() -> int:
         pipeline = open_existing(Target(destination, dataset, database), lock_wait, stop_on_signals(), True)
-        figures = read_status(pipeline, time.time())
+        figures = read_status(pipeline, time.time()) | {"limits": limits_learned(SystemClock())}
         say(figures, as_json, lambda: render.show_status(figures))
         return 0
 

@@ -19,6 +19,7 @@ from ..warehouse.dlt_internals import normalize_identifier
 from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, Target
 from .console import out, say_command, say_text
 from .progress import format_duration
+from .render_limits import limit_lines
 from .tables import TextTable
 
 if TYPE_CHECKING:
@@ -76,12 +77,18 @@ def show_check(report: CheckReport) -> None:
 
 
 def show_status(figures: Mapping[str, Any]) -> None:
-    """The last sweep of each table, and those under way; one organization after the other, where there are several."""
+    """The last sweep of each table, and those under way; one organization after the other; and the API's limits."""
     if "organizations" in figures:
         for name, one in figures["organizations"].items():
             say_text(str(name), style="bold")
-            show_status(one)
-        return
+            _show_sweeps(one)
+    else:
+        _show_sweeps(figures)
+    for line in limit_lines(figures["limits"]):
+        say_text(line)
+
+
+def _show_sweeps(figures: Mapping[str, Any]) -> None:
     table = TextTable("table", "verdict", "age", "requests", "rows", "changed", "deleted", words=("verdict",))
     for name, row in figures["tables"].items():
         changed = (row["inserted"] or 0) + (row["updated"] or 0)
@@ -140,6 +147,8 @@ def show_plan(plan: Plan) -> None:
         shortest = _span(schedule.shortest)
         verdict = "fits" if schedule.fits else f"does not fit. The shortest interval that does is {shortest}"
         say_text(f"A sync every {_span(schedule.every)} {verdict}.")
+    for line in limit_lines(plan.limits):
+        say_text(line)
 
 
 def show_discovery(described: Mapping[str, Any]) -> None:

@@ -1,12 +1,17 @@
-"""What the last syncs did, asked of the destination alone."""
+"""What the last syncs did, asked of the destination alone; and what this machine learned about the rate limits."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from dlt.common.pipeline import SupportsPipeline
 
-from ..core.clock import utc
+from ..api.rate_limit import learned_limits
+from ..config.organizations import organization_names
+from ..config.settings import resolve_settings
+from ..core.clock import Clock, utc
+from ..core.errors import ConfigurationError, QuotaUnreachable
 from ..endpoints import ORGANIZATION
 from ..schema.columns import EXTRA
 from ..sync.facts import SweepFacts
@@ -42,6 +47,23 @@ def status(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
         names = dict.fromkeys(name for (name,) in read_columns(pipeline, SWEEPS_TABLE, (ORGANIZATION,)))
         return {"organizations": {name: _status(pipeline, now, name) for name in sorted(names)}}
     return _status(pipeline, now, None)
+
+
+def limits_learned(clock: Clock) -> list[dict[str, Any]]:
+    """What earlier runs on this machine learned about the API's rate limits (see `api.rate_limit.learned`).
+
+    It is found by the client id, so it is empty if that is in a vault, which is not asked. Each row has `organization`:
+    its name, or null if only one is configured.
+    """
+    rows: list[dict[str, Any]] = []
+    with suppress(ConfigurationError):
+        for name in organization_names() or (None,):
+            # What cannot be found is no error: status answers from the destination.
+            with suppress(ConfigurationError, QuotaUnreachable):
+                if resolve_settings(with_credentials=False, organization=name).secrets_from is None:
+                    settings = resolve_settings(organization=name)
+                    rows += [{"organization": name, **row} for row in learned_limits(settings, clock)]
+    return rows
 
 
 def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None) -> dict[str, Any]:

@@ -3,8 +3,17 @@
 May import `config` and `core`. Start with `limiter`; `windows` holds the rules.
 """
 
-from .headers import reset_in
+from .headers import exhausted_until, read_response
 from .limiter import NO_WAIT, RateLimiter, Ticket
-from .open import open_rate_limiter, state_name
+from .open import learned_limits, open_rate_limiter, state_name
 
-__all__ = ["NO_WAIT", "RateLimiter", "Ticket", "open_rate_limiter", "reset_in", "state_name"]
+__all__ = [
+    "NO_WAIT",
+    "RateLimiter",
+    "Ticket",
+    "exhausted_until",
+    "learned_limits",
+    "open_rate_limiter",
+    "read_response",
+    "state_name",
+]

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count as numbers
 from typing import Any
 from uuid import uuid4
@@ -15,7 +15,9 @@ from ...config.settings import Limits
 from ...core.budget import Budget, wait_slice
 from ...core.clock import Clock, instant
 from ...core.errors import AutomatumError, QuotaExhausted
-from .headers import exhausted, read_headers
+from .headers import read_response
+from .learned import learned_rows
+from .server_limit import GUESS_HOLD
 from .state import LimiterState
 from .stores import MemoryStore, Store, T
 from .windows import IN_FLIGHT, Windows
@@ -122,41 +124,74 @@ class RateLimiter:
 
         self._best_effort(work)
 
-    def block(self, seconds: float, reason: str, *, headers: Mapping[str, str] | None = None) -> None:
+    def block(
+        self,
+        seconds: float,
+        reason: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         """Block all requests for a time, such as after a 429.
 
         Args:
             seconds: Length of the block.
             reason: Reason, for the message of a wait.
-            headers: Headers of the 429, if there was one. If they do not report an exhausted limit, the server refused
-                a burst that the windows allow. Then requests are spread evenly for a while.
+            headers: Headers of the 429, if there was one. If they do not report an exhausted limit, a limit is lower
+                than configured, or the server refused a burst that the windows allow (`Windows.explain_refusal`).
+            body: JSON body of the 429.
+            retry_after: Seconds that the 429 asks to wait; None if it names no time.
         """
         if not math.isfinite(seconds) or seconds <= 0:
             return
+        wall = self._clock.time()
+        refused = headers is not None
+        explained = refused and any(one.left == 0 for one in read_response(headers or {}, wall, body))
 
         def work(state: LimiterState, now: float) -> None:
-            if headers is not None and not exhausted(headers):
-                self._windows.smooth_bursts(state, now)
+            if refused and not explained:
+                self._windows.explain_refusal(state, now, wall, retry_after)
             self._windows.block(state, now + seconds, reason)
 
         self._best_effort(work)
 
-    def observe(self, headers: Mapping[str, str], server_date: float | None) -> None:
-        """Apply the rate limit headers of a response. They can only lower the number of requests that are left.
+    def observe(
+        self,
+        headers: Mapping[str, str],
+        server_date: float | None,
+        refusal: Mapping[str, Any] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Apply what a response says about rate limits. It can only lower the number of requests that are left.
 
         Args:
             headers: Headers of the response.
             server_date: Its `Date`, in epoch seconds.
+            refusal: JSON body of a 429; None for another response.
+            retry_after: Seconds that a 429 asks to wait. They replace a reset that is more than a minute away: it may
+                be that of another window, or of a whole sliding window.
         """
-        reference = self._clock.time() if server_date is None else server_date
-        values = read_headers(headers, reference, (self._windows.application, self._windows.organization))
+        wall = self._clock.time()
+        reported = read_response(headers, wall if server_date is None else server_date, refusal)
+        if retry_after is not None:
+            reported = [
+                replace(one, resets=retry_after)
+                if one.left in (0, None) and (one.resets is None or one.resets > max(GUESS_HOLD, retry_after))
+                else one
+                for one in reported
+            ]
 
         def work(state: LimiterState, now: float) -> None:
-            for one in values:
-                self._windows.apply_headers(state, now, one.window, one.limit, one.left, one.resets)
+            for one in reported:
+                self._windows.apply_report(state, now, wall, one)
 
-        if values:
+        if reported:
             self._best_effort(work)
+
+    def learned(self) -> list[dict[str, Any]]:
+        """The limits of the server: see `learned_rows`."""
+        return self._on_state(lambda state, now: learned_rows(state, now, self._windows.configured))
 
     def wait_for(self, count: int, each: float = 0.0) -> float:
         """Forecast the seconds until a number of further requests, one after the other, have their responses.
@@ -180,6 +215,10 @@ class RateLimiter:
     def window_usage(self) -> list[dict[str, Any]]:
         """For each window: `window` (name), `scope`, `limit`, `seconds`, `used`, `reserved` and `free_in` (seconds)."""
         return self._on_state(lambda state, now: self._windows.usage(state, now, self.reserve))
+
+    def has_state(self) -> bool:
+        """Whether there may be a stored state. A new file is made by the first request only."""
+        return self._store.exists()
 
     def close(self) -> None:
         """Close files and connections."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -36,6 +37,24 @@ def open_rate_limiter(settings: AutomatumSettings, clock: Clock) -> RateLimiter:
     store = _store(settings, clock)
     # After a crash, a request counts as pending for as long as its response could take.
     return RateLimiter(settings.app_limits(), settings.org_limits(), clock, store, 2 * settings.request_timeout)
+
+
+def learned_limits(settings: AutomatumSettings, clock: Clock) -> list[dict[str, Any]]:
+    """What was learned about the server's limits (see `learned.learned_rows`), without making a file.
+
+    Args:
+        settings: Resolved settings, with the client id.
+        clock: Time.
+
+    Raises:
+        ConfigurationError: `quota_url` is not valid.
+        QuotaUnreachable: The server that keeps the state does not answer.
+    """
+    limiter = open_rate_limiter(settings, clock)
+    try:
+        return limiter.learned() if limiter.has_state() else []
+    finally:
+        limiter.close()
 
 
 def state_name(settings: AutomatumSettings) -> str:

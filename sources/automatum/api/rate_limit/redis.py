@@ -93,6 +93,10 @@ class RedisStore(ForkSafe):
                 if not self._state.changed or self._save():
                     return result
 
+    def exists(self) -> bool:
+        """See `Store.exists`."""
+        return True
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()

@@ -80,6 +80,10 @@ class SqliteStore(ForkSafe):
         with suppress(AttributeError, sqlite3.Error):
             self.close()
 
+    def exists(self) -> bool:
+        """See `Store.exists`."""
+        return self.path.is_file()
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:

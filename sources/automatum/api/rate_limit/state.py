@@ -15,6 +15,8 @@ from typing import Any
 
 import orjson
 
+from .server_limit import ServerLimit, newest
+
 FORMAT = 1
 
 
@@ -57,7 +59,7 @@ class LimiterState:
         generation: Random number that changes when the state was lost and began anew.
         waiting: The queue, by the name of the caller.
         others: Window key to requests of other programs that the server counts: expiry and number.
-        server_limits: Window key to a limit that the server reported, lower than the configured limit.
+        server_limits: Rate limits of the server, by `ServerLimit.key`.
         blocked_until: Time until which no request may be sent.
         block_reason: Reason of the block.
         smooth: Number of windows whose requests are spread evenly instead of sent in bursts.
@@ -74,7 +76,7 @@ class LimiterState:
     generation: int = field(default_factory=lambda: randbits(53))
     waiting: dict[str, Waiter] = field(default_factory=dict)
     others: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
-    server_limits: dict[str, int] = field(default_factory=dict)
+    server_limits: dict[str, ServerLimit] = field(default_factory=dict)
     blocked_until: float = 0.0
     block_reason: str = ""
     smooth: int = 0
@@ -116,8 +118,7 @@ class LimiterState:
             times = Counter(getattr(self, name)) | Counter(getattr(other, name))
             setattr(self, name, array("d", sorted(times.elements())))
         self.pending |= other.pending
-        for key, limit in other.server_limits.items():
-            self.server_limits[key] = min(limit, self.server_limits.get(key, limit))
+        self.server_limits = newest(self.server_limits.items(), other.server_limits.items())
         for key, entries in other.others.items():
             self.others[key] = sorted({*self.others.get(key, ()), *entries})
         if other.blocked_until > self.blocked_until:
@@ -158,7 +159,11 @@ class LimiterState:
                 del self.others[key]
 
     def dumps(self) -> bytes:
-        """Serialize. The keys are part of the stored format."""
+        """Serialize. The keys are part of the stored format.
+
+        Earlier versions need `adopted`, the lower limits by window, which they took for the longest window. This
+        version neither trusts nor writes any, and keeps its own in `limits`, which earlier versions ignore.
+        """
         rest = {
             "format": FORMAT,
             "sizes": [len(self.general), len(self.reserved)],
@@ -166,7 +171,8 @@ class LimiterState:
             "born": self.generation,
             "waiting": [[name, one.from_reserve, one.since, one.seen] for name, one in self.waiting.items()],
             "others": self.others,
-            "adopted": self.server_limits,
+            "adopted": {},
+            "limits": [one.as_stored() for one in self.server_limits.values()],
             "gate": [self.blocked_until, self.block_reason],
             "smooth": [self.smooth, self.smooth_until],
             "clock": [self.longest, self.last, self.shift],
@@ -195,8 +201,9 @@ class LimiterState:
                 rest["born"],
                 {name: Waiter(reserve, since, seen) for name, reserve, since, seen in rest["waiting"]},
                 {key: [(leave, count) for leave, count in entries] for key, entries in rest["others"].items()},
-                rest["adopted"],
             )
+            limits = (ServerLimit.from_stored(one) for one in rest.get("limits", ()))
+            state.server_limits = {one.key: one for one in limits}
             state.blocked_until, state.block_reason = rest["gate"]
             state.smooth, state.smooth_until = rest["smooth"]
             state.longest, state.last, state.shift = rest["clock"]

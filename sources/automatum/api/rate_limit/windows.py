@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from typing import Any
 
 from ...config.settings import Limits
 from .forecast import Lane, finish, keeps_up
+from .headers import Reported
+from .server_limit import GUESS_HOLD, ServerLimit
+from .server_limits import applied_limits, forget, learn, learn_from_refusal
 from .state import LimiterState, Waiter
 
 IN_FLIGHT = 60.0
@@ -27,9 +31,11 @@ BURST_MEMORY = 24
 """Lengths of the longest window (for the vendor's, a day) for which requests are spread after a refused burst."""
 ORGANIZATION_HOLD = 60.0
 """Seconds for which the headers about the organization apply, because no header reports the reset of its window."""
+LONGEST_KNOWN = 3600.0
+"""Seconds; a reset of a longer window is not waited for at once, because the vendor documents no such window."""
 _PERIODS = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}
 
-Entries = list[tuple[float, int]]
+Entries = Iterator[tuple[float, int]]
 """Times at which requests stop counting in a window, ascending, and the number of requests for each."""
 
 
@@ -99,14 +105,27 @@ class Windows:
         self._configured = (*self.application, *self.organization)
         self._longest = max((window.span for window in self._configured), default=0.0)
 
+    @property
+    def memory(self) -> float:
+        """Seconds for which what the server said or refused is remembered."""
+        return BURST_MEMORY * self._longest
+
     def refresh(self, state: LimiterState, now: float) -> None:
-        """Drop expired requests from the state, before any other method reads it."""
+        """Drop expired requests and limits from the state, before any other method reads it."""
         state.longest = max(state.longest, self._longest)
         state.prune(now, self.in_flight)
+        forget(state, now, self.memory)
 
     def active(self, state: LimiterState, now: float) -> list[Window]:
-        """The windows that apply now: with limits that the server reported, spread evenly after a refused burst."""
-        windows = [window.capped(state.server_limits.get(window.key)) for window in self._configured]
+        """The windows that apply now.
+
+        They are the configured ones with lower limits of the server, its windows of other lengths, and even ones after
+        a refused burst.
+        """
+        limits = applied_limits(state, now) if state.server_limits else {}
+        windows = [window.capped(limits.pop((window.scope, window.seconds), None)) for window in self._configured]
+        # The log does not reach further back than the longest window.
+        windows += [Window(key[0], limit, key[1]) for key, limit in limits.items() if key[1] <= self._longest]
         if state.smooth and now < state.smooth_until:
             shortest = sorted(windows[: len(self.application)], key=lambda window: window.seconds)
             windows += [window.even() for window in shortest[: state.smooth]]
@@ -151,15 +170,20 @@ class Windows:
             share: The share that is reserved for metering.
             each: Seconds that a response takes.
         """
-        lanes = []
-        for window in self.active(state, now):
-            everything = _expanded(self._entries(state, window, now, reserved=True))
-            lanes.append(Lane(window.limit, window.span, everything))
-            if share:
-                general = _expanded(self._entries(state, window, now, reserved=False))
-                lanes.append(Lane(window.unreserved(share), window.span, general))
+        if count <= 0:
+            return 0.0
         start = max(now, state.blocked_until)
-        return finish(lanes, start, count, each) - now if count > 0 else 0.0
+        counted = [(window, window.limit, True) for window in self.active(state, now)]
+        if share:
+            counted += [(window, window.unreserved(share), False) for window, _, _ in counted]
+        if all(self._used(state, window, now, reserved) + count <= limit for window, limit, reserved in counted):
+            # No window is full before the last request, so there is no need to read the log. It is asked for each page.
+            return start - now + count * each
+        lanes = [
+            Lane(limit, window.span, _expanded(self._entries(state, window, now, reserved)))
+            for window, limit, reserved in counted
+        ]
+        return finish(lanes, start, count, each) - now
 
     def keep_up(self, state: LimiterState, now: float, count: int, share: float, each: float, every: float) -> bool:
         """Whether each run of a schedule ends before the next run starts.
@@ -180,60 +204,97 @@ class Windows:
         block = max(0.0, state.blocked_until - now)
         rows = []
         for window in self.active(state, now)[: len(self._configured)]:
-            entries = self._entries(state, window, now, reserved=True)
             rows.append(
                 {
                     "window": str(window),
                     "scope": window.scope,
                     "limit": window.limit,
                     "seconds": window.seconds,
-                    "used": sum(count for _, count in entries),
+                    "used": self._used(state, window, now, reserved=True),
                     "reserved": window.limit - window.unreserved(share),
-                    "free_in": max(block, _wait_until_free(entries, window, window.limit, 1, now)),
+                    "free_in": max(block, self._wait_for_window(state, window, now, window.limit, 1, reserved=True)),
                 }
             )
         return rows
 
-    def apply_headers(
-        self, state: LimiterState, now: float, window: Window, limit: int | None, left: int | None, resets: float | None
-    ) -> None:
-        """Apply the headers of a response that report fewer requests left than this side counted.
+    def configured(self, scope: str) -> dict[float, int]:
+        """Length to limit of the configured windows of a scope."""
+        return {window.seconds: window.limit for window in self._configured if window.scope == scope}
 
-        The difference are requests of other programs. They count from now on, or until the reported reset. The headers
-        about the organization apply for a short time only, because every response reports them again.
+    def apply_report(self, state: LimiterState, now: float, wall: float, one: Reported) -> None:
+        """Apply what a response says about a rate limit: its limit, and fewer requests left than this side counted.
+
+        The difference are requests of other programs. They count from now on, or until the reported reset. Without a
+        reset, the organization's count for a short time only, because every response reports them again. So do those
+        in a window that is a guess, and twice as long each time that no request is left.
 
         Args:
             state: The refreshed state.
             now: Time of the state.
-            window: The window that the headers describe, as configured.
-            limit: Its limit according to the server.
-            left: Requests left in it according to the server.
-            resets: Seconds until the server resets it.
+            wall: Epoch seconds.
+            one: The report.
         """
-        if limit:
-            lower = limit if limit < window.limit else None
-            if state.server_limits.get(window.key) != lower:
-                state.changed = True
-                if lower is None:
-                    del state.server_limits[window.key]
-                else:
-                    state.server_limits[window.key] = lower
-        window = window.capped(state.server_limits.get(window.key))
-        if left is None:
+        configured = self.configured(one.scope)
+        if not configured:
             return
-        guard = window.span - window.seconds
-        if window.scope == "organization":
-            expires_in = min(ORGANIZATION_HOLD, window.seconds)
+        learned = learn(state, now, wall, one, configured, self.memory)
+        if one.left is None:
+            return
+        length = learned.seconds if learned else self._length_of(one.resets, configured)
+        window = Window(one.scope, learned.limit if learned else configured.get(length, 1), length)
+        if learned and state.blocked_until <= now:
+            learned.holds = learned.holds + 1 if one.left == 0 else 0
+        expires_in, doubtful = self._expiry(one, window, learned)
+        self._count_others(state, now, window, one.left, expires_in)
+        if one.left == 0 and (one.resets is not None or one.scope == "organization" or doubtful):
+            self.block(state, now + expires_in, f"the API says that the quota of the {window} is used up")
+
+    def _expiry(self, one: Reported, window: Window, learned: ServerLimit | None) -> tuple[float, bool]:
+        """Seconds for which a report applies, and whether that rests on a guess."""
+        if one.resets is None and one.scope == "organization":
+            return min(ORGANIZATION_HOLD, window.span), False
+        if one.resets is None:
+            expires_in = window.span
+            doubtful = not (learned and learned.certain) or window.seconds not in self.configured(one.scope)
         else:
-            expires_in = min(window.span, math.inf if resets is None else resets + guard)
-        used = sum(count for _, count in self._entries(state, window, now, reserved=True))
+            expires_in = min(window.span, one.resets + max(1.0, window.span - window.seconds))
+            doubtful = window.seconds > max(self._longest, LONGEST_KNOWN)
+        hold = GUESS_HOLD * 2.0 ** min(20, max(0, learned.holds - 1 if learned else 0))
+        return (min(expires_in, hold) if doubtful else expires_in), doubtful
+
+    def _length_of(self, resets: float | None, configured: dict[float, int]) -> float:
+        """Length of the window of a report without a limit: the shortest that the reset allows, or the longest."""
+        possible = [length for length in configured if resets is None or resets <= 1.05 * length]
+        return max(configured) if resets is None or not possible else min(possible)
+
+    def _count_others(self, state: LimiterState, now: float, window: Window, left: int, expires_in: float) -> None:
+        configured = self.configured(window.scope).get(window.seconds)
+        if configured is None:
+            return
+        window = Window(window.scope, min(window.limit, configured), window.seconds)
+        used = self._used(state, window, now, reserved=True)
         foreign = window.limit - used - left
         if foreign > 0:
             state.others[window.key] = sorted([*state.others.get(window.key, ()), (now + expires_in, foreign)])
             state.changed = True
-        if left == 0 and (resets is not None or window.scope == "organization"):
-            seconds = ORGANIZATION_HOLD if resets is None else resets + guard
-            self.block(state, now + seconds, f"the API says that the quota of the {window} is used up")
+
+    def explain_refusal(self, state: LimiterState, now: float, wall: float, retry_after: float | None) -> None:
+        """Learn from a 429 although no window was exhausted: a lower limit, or that the server refuses bursts.
+
+        A 429 during a block has no effect: its request was sent before the block.
+
+        Args:
+            state: The refreshed state.
+            now: Time of the state.
+            wall: Epoch seconds.
+            retry_after: Seconds that the 429 asks to wait; None if it names no time.
+        """
+        if state.blocked_until > now:
+            return
+        if retry_after is None or not learn_from_refusal(
+            state, now, wall, retry_after, self.configured("application"), self.memory
+        ):
+            self.smooth_bursts(state, now)
 
     def block(self, state: LimiterState, until: float, reason: str) -> None:
         """Block all requests until a time."""
@@ -248,7 +309,7 @@ class Windows:
         if state.blocked_until <= now:
             level = state.smooth if now < state.smooth_until else 0
             state.smooth = min(level + 1, len(self.application))
-            state.smooth_until, state.changed = now + BURST_MEMORY * self._longest, True
+            state.smooth_until, state.changed = now + self.memory, True
 
     def _wait_time(
         self, state: LimiterState, now: float, from_reserve: bool, share: float, ahead: list[Waiter]
@@ -273,39 +334,44 @@ class Windows:
     def _wait_for_window(
         self, state: LimiterState, window: Window, now: float, limit: int, places: int, reserved: bool
     ) -> float:
+        """Seconds until a window has `places` free requests."""
+        surplus = self._used(state, window, now, reserved) + places - limit
+        if surplus <= 0:
+            return 0.0
+        last = now
+        for expiry, count in self._entries(state, window, now, reserved):
+            surplus, last = surplus - count, expiry
+            if surplus <= 0:
+                return expiry - now
+        # The queue is longer than the limit, so whole windows pass first.
+        return window.span * math.ceil(surplus / limit) + last - now
+
+    def _used(self, state: LimiterState, window: Window, now: float, reserved: bool) -> int:
+        """The number of requests that count in a window. It does not read the log."""
         since = now - window.span
         used = len(state.general) - bisect_right(state.general, since)
         if reserved:
             used += len(state.reserved) - bisect_right(state.reserved, since)
             used += sum(count for expiry, count in state.others.get(window.key, ()) if expiry > now)
-        used += sum(time > since for time in state.pending_since(now, self.in_flight, reserved=reserved))
-        if used + places <= limit:
-            return 0.0
-        return _wait_until_free(self._entries(state, window, now, reserved), window, limit, places, now)
+        return used + sum(time > since for time in state.pending_since(now, self.in_flight, reserved=reserved))
 
     def _entries(self, state: LimiterState, window: Window, now: float, reserved: bool) -> Entries:
-        """The requests that count in a window. `reserved` includes metering requests and those of other programs."""
+        """The requests that count in a window, next to expire first; read from the log one by one.
+
+        `reserved` includes metering requests and those of other programs.
+        """
         span, since = window.span, now - window.span
         pending = sorted(time for time in state.pending_since(now, self.in_flight, reserved=reserved) if time > since)
-        logs: list[Iterable[float]] = [state.general[bisect_right(state.general, since) :], pending]
+        logs: list[Iterable[float]] = [_after(state.general, since), pending]
         if reserved:
-            logs.append(state.reserved[bisect_right(state.reserved, since) :])
+            logs.append(_after(state.reserved, since))
         times: Iterator[tuple[float, int]] = ((time + span, 1) for time in heapq.merge(*logs))
         others = [entry for entry in state.others.get(window.key, ()) if entry[0] > now] if reserved else []
-        return [*heapq.merge(times, others)]
+        return heapq.merge(times, others)
 
 
-def _wait_until_free(entries: Entries, window: Window, limit: int, places: int, now: float) -> float:
-    """Seconds until a window has `places` free requests."""
-    surplus = sum(count for _, count in entries) + places - limit
-    if surplus <= 0:
-        return 0.0
-    for expiry, count in entries:
-        surplus -= count
-        if surplus <= 0:
-            return expiry - now
-    # The queue is longer than the limit, so whole windows pass first.
-    return window.span * math.ceil(surplus / limit) + (entries[-1][0] - now if entries else 0.0)
+def _after(times: array[float], since: float) -> Iterator[float]:
+    return (times[place] for place in range(bisect_right(times, since), len(times)))
 
 
 def _expanded(entries: Entries) -> list[float]:

@@ -116,9 +116,9 @@ def test_a_gate_is_seen_by_all(shop, budget, clock):
 
 def test_an_adopted_limit_is_seen_by_all_and_given_up_by_all(shop, clock):
     one, other = shop.limiter(((50, 60.0), (1000, 3600.0))), shop.limiter(((50, 60.0), (1000, 3600.0)))
-    one.observe({"X-RateLimit-Limit": "200"}, clock.time())
+    one.observe({"X-RateLimit-Limit": "200", "X-RateLimit-Reset": str(clock.time() + 1800)}, clock.time())
     assert [window["limit"] for window in other.window_usage()][:2] == [50, 200]
-    other.observe({"X-RateLimit-Limit": "1000"}, clock.time())
+    other.observe({"X-RateLimit-Limit": "1000", "X-RateLimit-Reset": str(clock.time() + 1800)}, clock.time())
     assert [window["limit"] for window in one.window_usage()][:2] == [50, 1000]
 
 
