@@ -17,7 +17,7 @@ from ..core.errors import ConfigurationError, NotThere, ScopeMissing
 from ..endpoints import METERING_SCOPE, PAGE_SIZE, Endpoint
 from ..schema.arrow_tables import Table
 from ..sync.prior_state import PriorState, read_prior_state
-from ..sync.report import first_day, windows
+from ..sync.report import first_day, windows_to_ask
 from ..sync.results import KnownRows
 from ..sync.resume import GO_ON_WITHIN, resume_session
 from ..sync.selection import Selection, select_rows
@@ -223,7 +223,8 @@ def _plan_list(session: ApiSession, endpoint: Endpoint, prior_state: PriorState,
 def _plan_report(session: ApiSession, endpoint: Endpoint, prior_state: PriorState, selection: Selection) -> TablePlan:
     settings, today = session.settings, utc(session.clock.time()).date()
     start = selection.since or first_day(prior_state, Table(endpoint, settings.owner), settings, today)
-    spans = windows(start, min(selection.until or today, today), selection.window_days or settings.report_window_days)
+    days = selection.window_days or settings.report_window_days
+    spans = windows_to_ask(start, min(selection.until or today, today), days, prior_state.known)
     read_report(session.client, endpoint, today, today)
     return TablePlan(endpoint.table, len(spans), None, f"from {start.isoformat()}")
 

@@ -1,14 +1,16 @@
 """A dated report, read window by window.
 
 The last loaded date is the cursor. A stretch before it is read again each time, because revenue is restated. A row
-counts as gone only if its day was read and neither this reading nor a second one reports it.
+counts as gone only if neither this reading nor a second one reports it, and if they report an earlier and a later day:
+an API may leave out the last day of a range, or return less than it was asked for, and cut an answer within a day.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import orjson
 
@@ -17,27 +19,46 @@ from ..config.settings import AutomatumSettings
 from ..core.clock import utc
 from ..schema.arrow_tables import Table
 from ..schema.records import Row
-from .delete_policy import AT_LEAST, SHARE
-from .prior_state import PriorState
+from .delete_policy import missing_long_enough, too_many
+from .prior_state import PastSweep, PriorState
 from .results import DELETED, Counts, KnownRows, Verdict
 
 Window = tuple[date, date]
 
 
 def windows(start: date, end: date, days: int | None) -> list[Window]:
-    """Consecutive windows of whole days, both ends included.
+    """Windows of whole days, both ends included. Each begins with the last day of the one before.
+
+    It is not documented whether the API takes the last day of a range as part of it. Windows of one day do not overlap.
 
     Args:
         start: First day.
         end: Last day.
         days: Length of each; None for a single window.
     """
-    step = timedelta(days=days or (end - start).days + 1)
-    found: list[Window] = []
-    while start <= end:
-        found.append((start, min(end, start + step - timedelta(days=1))))
-        start += step
+    if start > end:
+        return []
+    last = timedelta(days=(days or (end - start).days + 1) - 1)
+    found = [(start, min(end, start + last))]
+    while found[-1][1] < end:
+        start = max(found[-1][1], found[-1][0] + timedelta(days=1))
+        found.append((start, min(end, start + last)))
     return found
+
+
+def windows_to_ask(first: date, last: date, days: int | None, known: KnownRows) -> list[Window]:
+    """The windows of a reading. They begin a day early where rows are known already.
+
+    A row of the first day counts as gone only if the answer reports an earlier day, too.
+
+    Args:
+        first: First day whose rows are loaded.
+        last: Last day.
+        days: Length of each window; None for a single window.
+        known: What the destination has.
+    """
+    early = timedelta(days=1 if known.hashes and days != 1 else 0)
+    return windows(first - early, last, days)
 
 
 def day_of(key: str, table: Table) -> date | None:
@@ -76,83 +97,127 @@ class Report:
         fetch: Reads the report of a first and a last day.
         known: What the destination has.
         todo: Windows to read.
+        first: First day whose rows are compared and loaded. The windows may begin earlier, for the sake of `gone`.
 
     Attributes:
-        gone: Keys that are not reported any more.
-        compared: Rows of the destination that lie within the days that were read.
+        missing: Keys that are not reported any more, and whether the days around them are.
+        replaced: Number of those for which their day has a new row instead.
+        compared: Number of rows of the destination that lie within the days that were read.
         ambiguous: Records that have no key of their own.
+        refused: Why rows were not deleted though many are missing; empty if nothing was refused.
     """
 
     table: Table
     fetch: Callable[[date, date], Page]
     known: KnownRows
     todo: list[Window]
+    first: date | None = None
     counts: Counts = field(default_factory=Counts)
     distinct: int = 0
     pages: int = 0
     ambiguous: int = 0
-    gone: list[str] = field(default_factory=list)
+    missing: dict[str, bool] = field(default_factory=dict)
+    replaced: int = 0
     compared: int = 0
+    refused: str = ""
+    _seen: dict[str, str] = field(default_factory=dict)
 
     def step(self) -> list[Row]:
         """Read the next window; returns rows to load."""
         start, end = self.todo[0]
-        page = self._read(start, end)
-        rows, seen = self._rows(page)
-        within = [key for key in self.known.live if (day := day_of(key, self.table)) and start <= day <= end]
-        self.compared += len(within)
-        missing = [key for key in within if key not in seen]
-        if missing:
-            again, seen_again = self._rows(self._read(start, end))
+        rows, seen, days = self._rows(self._read(start, end))
+        begin = max(start, self.first or start)
+        within = {key: day for key in self.known.live if (day := day_of(key, self.table)) and begin <= day <= end}
+        lost = {key: day for key, day in within.items() if key not in seen}
+        # Days that the answer does not reach are another window's, or cannot be decided. An empty answer reaches none.
+        if lost and (not days or _reached(days, lost)):
+            again, seen_again, days_again = self._rows(self._read(start, end))
             rows.update(again)
-            self.gone += [key for key in missing if key not in seen_again]
-            seen |= seen_again
+            seen.update(seen_again)
+            days |= days_again
+        reached = _reached(days, lost)
+        self.compared += len(within.keys() - self.missing.keys())
+        self.missing.update({key: key in reached for key in lost if not self.missing.get(key)})
+        self._count_replaced(seen.keys() - self._seen.keys(), {key: lost[key] for key in reached - seen.keys()})
         for key in seen:
+            self.missing.pop(key, None)
+            if key in self._seen:
+                continue  # The window before ended with the same day.
             new = self.known.hashes.pop(key, None) in (None, DELETED)
             self.counts.unchanged += key not in rows
             self.counts.inserted += key in rows and new
             self.counts.updated += key in rows and not new
-        self.distinct += len(seen)
+        self._seen.update(seen)
+        self.distinct = len(self._seen)
         self.todo.pop(0)
         return list(rows.values())
 
-    def why_not(self, deletes: bool, allow_deletes: bool) -> str:
-        """Why it is not complete; empty if it is.
+    def gone(self, past: Sequence[PastSweep], now: datetime, allow_deletes: bool) -> list[str]:
+        """Keys of the rows to delete. If many are missing and were not replaced, only those that stayed missing.
 
         Args:
-            deletes: Rows that are gone are to be deleted.
-            allow_deletes: Delete however many they are.
+            past: Earlier readings of the report, the latest first.
+            now: The present.
+            allow_deletes: Delete however many they are, and whatever days are reported.
         """
-        endpoint, count = self.table.endpoint, len(self.gone)
+        if allow_deletes:
+            return list(self.missing)
+        gone = [key for key, reached in self.missing.items() if reached]
+        if too_many(len(self.missing) - self.replaced, self.compared):
+            agreed = missing_long_enough(gone, past, now)
+            left = len(self.missing) - len(agreed)
+            if too_many(left, self.compared):
+                self.refused = (
+                    f"{left} of {self.compared} rows are not reported any more; they were not deleted. If they are "
+                    "really gone, run with --allow-deletes, or sync again in an hour or later: a second reading that "
+                    "agrees deletes those whose days are reported"
+                )
+            return [key for key in gone if key in agreed]
+        return gone
+
+    def why_not(self) -> str:
+        """Why it is not complete; empty if it is."""
+        endpoint = self.table.endpoint
         if self.ambiguous:
             return (
                 f"{self.ambiguous} records share or lack their key ({', '.join(endpoint.key)}); set a unique key in "
                 f"sources.automatum.endpoints.{endpoint.table}.key"
             )
-        if deletes and count > AT_LEAST and count > SHARE * self.compared and not allow_deletes:
-            return (
-                f"{count} of {self.compared} rows are not reported any more; nothing was deleted. If they "
-                "are really gone, run with --allow-deletes"
-            )
-        return ""
+        return self.refused
+
+    def _count_replaced(self, seen: Iterable[str], lost: Mapping[str, date]) -> None:
+        """Count the lost rows for which their day has a new row: a restated report changes the parts of its keys."""
+        hashes = self.known.hashes
+        new = Counter(day_of(key, self.table) for key in seen if hashes.get(key, DELETED) == DELETED)
+        self.replaced += sum(min(count, new[day]) for day, count in Counter(lost.values()).items())
 
     def _read(self, start: date, end: date) -> Page:
         page = self.fetch(start, end)
         self.pages += 1
         return page
 
-    def _rows(self, page: Page) -> tuple[dict[str, Row], set[str]]:
+    def _rows(self, page: Page) -> tuple[dict[str, Row], dict[str, str], set[date]]:
+        """The rows to load, key to hash of all rows, and their days."""
         rows: dict[str, Row] = {}
-        seen: set[str] = set()
+        seen: dict[str, str] = {}
+        days: set[date] = set()
         ambiguous = 0
         for key, record in zip(self.table.keys(page.records), page.records, strict=True):
             if key is None or key in seen:
                 ambiguous += 1
                 continue
-            seen.add(key)
-            hash_ = self.table.hash(record)
-            known = self.known.hashes.get(key)
+            if day := day_of(key, self.table):
+                days.add(day)
+                if self.first and day < self.first:
+                    continue
+            seen[key] = hash_ = self.table.hash(record)
+            known = self.known.hashes.get(key, self._seen.get(key))
             if known != hash_:
                 rows[key] = Row(key, hash_, record, utc(page.read_at), known is not None or not self.known.readable)
         self.ambiguous = max(self.ambiguous, ambiguous)
-        return rows, seen
+        return rows, seen, days
+
+
+def _reached(days: set[date], lost: Mapping[str, date]) -> set[str]:
+    """The lost rows whose day lies between the first and the last of the reported days."""
+    return {key for key, day in lost.items() if days and min(days) < day < max(days)}
