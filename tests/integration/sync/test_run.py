@@ -108,7 +108,7 @@ def test_a_backfill_of_some_days_leaves_none_out_for_ever_i1(desk, start):
     served.sandbox.clear_requests()
     assert run_sync(SyncOptions(tables=REPORTS)).exit_code == 0
     (entry,) = served.sandbox.requests("/api/v1/analytics")
-    assert entry.query["startDate"] == (last - timedelta(days=35)).isoformat()
+    assert entry.query["startDate"] == (last - timedelta(days=36)).isoformat(), "with a day before the stretch"
 
 
 @pytest.mark.slow
