@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .core.process import disable_telemetry, limit_memory
+from .core.process import disable_telemetry, limit_memory, open_standard_streams
 
 
 def main() -> None:
     """Run the command line."""
+    open_standard_streams()
     # Before dlt and Arrow are imported, which the commands do.
     disable_telemetry()
     limit_memory()

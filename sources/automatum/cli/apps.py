@@ -15,6 +15,7 @@ from ..core.clock import SystemClock
 from ..core.errors import ConfigurationError
 from ..operations.oauth_apps import Application, list_applications, show_application
 from ..operations.rotate_secret import Rotation, rotate
+from .commands import examples
 from .console import say, say_text, show_error, show_warning
 from .options import Debug, Json, MaxWait, NoWait, OrganizationName, guarded, longest_wait, stop_on_signals
 from .tables import TextTable
@@ -26,7 +27,7 @@ apps_app = typer.Typer(
 )
 
 
-@apps_app.command("list")
+@apps_app.command("list", epilog=examples("automatum apps list"))
 def list_(
     organization: OrganizationName = None,
     no_wait: NoWait = False,
@@ -44,7 +45,7 @@ def list_(
     guarded(work, as_json, debug)
 
 
-@apps_app.command()
+@apps_app.command(epilog=examples("automatum apps show app_..."))
 def show(
     id_: Annotated[str, typer.Argument(metavar="ID")],
     organization: OrganizationName = None,
@@ -63,7 +64,10 @@ def show(
     guarded(work, as_json, debug)
 
 
-@apps_app.command("rotate")
+@apps_app.command(
+    "rotate",
+    epilog=examples("automatum apps rotate", "automatum apps rotate app_... --store-in aws-sm://automatum/api"),
+)
 def rotate_(
     id_: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="Default: the application of this configuration.")
@@ -81,12 +85,7 @@ def rotate_(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Regenerate a secret and store the new one; it is never shown. The old one and its tokens are dead at once.
-
-    Exit codes: 0 stored and tried, 69 API or vault unreachable, or the new secret could not be stored (the message says
-    where it is), 75 come back later, 77 refused, 78 configuration; with 75, 77 and 78 the message says whether anything
-    was changed.
-    """
+    """Regenerate a secret and store the new one; it is never shown. The old one and its tokens stop working at once."""
 
     def confirm(application: Application, where: str) -> bool:
         if yes:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import IO, Any
 
 import orjson
 from rich.console import Console
 from rich.logging import RichHandler
 
 from ..core.clock import instant
-from ..core.errors import AutomatumError
+from ..core.errors import AutomatumError, ConfigurationError
 from ..core.redaction import redact
 from ..core.text import printable
 from ..metering.model import format_decimal
 
+
+class _Console(Console):
+    """A console whose reader may leave, as `| head` does. The command goes on, and keeps its exit code."""
+
+    def on_broken_pipe(self) -> None:
+        _discard(self.file)
+
+
 # No markup, no emoji codes: what comes from outside, such as `[/gcp]` or `:100:`, is printed as it is.
-out = Console(markup=False, highlight=False, emoji=False)
-err = Console(stderr=True, markup=False, highlight=False, emoji=False)
+out = _Console(markup=False, highlight=False, emoji=False)
+err = _Console(stderr=True, markup=False, highlight=False, emoji=False)
 
 
 def log_to_stderr(debug: bool, quiet: bool = False) -> None:
@@ -51,12 +61,35 @@ class _Lines(logging.Formatter):
 
 
 def say(figures: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
-    """Print one JSON object, or call `show`."""
-    if as_json:
-        option = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-        sys.stdout.write(orjson.dumps(figures, default=_exact_number, option=option).decode() + "\n")
-    else:
-        show()
+    """Print one JSON object, or call `show`.
+
+    Raises:
+        ConfigurationError: stdout cannot be written to, such as a file on a full disk.
+    """
+    try:
+        if as_json:
+            option = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+            sys.stdout.write(orjson.dumps(figures, default=_exact_number, option=option).decode() + "\n")
+        else:
+            show()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard(sys.stdout)
+    except OSError as error:
+        _discard(sys.stdout)
+        raise ConfigurationError(
+            "stdout",
+            f"the result cannot be written: {error.strerror}.",
+            "What the command did stays done. Write the output to another place and run it again.",
+        ) from None
+
+
+def _discard(stream: IO[str]) -> None:
+    """Let a stream lead nowhere, so that what it still buffers raises no further error at the end of the process."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _exact_number(value: Any) -> Any:

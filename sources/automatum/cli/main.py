@@ -31,6 +31,7 @@ from ..warehouse.dataset import has_organizations
 from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
 from . import render
 from .apps import apps_app
+from .commands import EXIT_CODES, LOOK, PUSH, SET_UP, SYNC, TRY, Commands, examples, lines
 from .console import say, show_error
 from .options import (
     AllowDeletes,
@@ -81,16 +82,32 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="automatum",
-    help="Sync Automatum's customers, entitlements, private offers and analytics to DuckDB or a warehouse.",
+    cls=Commands,
+    help="Sync Automatum's customers, entitlements, private offers and analytics to DuckDB or a warehouse, and push "
+    "usage to the marketplaces.",
+    epilog=lines(
+        "First steps: automatum demo needs no account. With credentials: automatum check, automatum sync, automatum "
+        "status.",
+        EXIT_CODES,
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.add_typer(push_app, name="push")
-app.add_typer(apps_app, name="apps")
+app.add_typer(push_app, name="push", rich_help_panel=PUSH)
+app.add_typer(apps_app, name="apps", rich_help_panel=SET_UP)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=SYNC,
+    epilog=examples(
+        "automatum sync",
+        "automatum sync customers entitlements",
+        "automatum sync --destination postgres",
+        "automatum sync analytics --since 2026-01-01 --until 2026-03-31",
+        "automatum sync --quiet --max-minutes 50    (from cron)",
+    ),
+)
 def sync(
     tables: SyncTables = None,
     organization: OrganizationNames = None,
@@ -114,11 +131,7 @@ def sync(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Bring the destination up to date.
-
-    Exit codes: 0 complete, 65 incomplete, 69 API or destination unreachable, 75 more to do, or another run is at work
-    (run again), 77 credentials or scope, 78 configuration.
-    """
+    """Bring the destination up to date."""
     options = SyncOptions(
         tables=tuple(tables or ()),
         organizations=tuple(organization or ()),
@@ -145,7 +158,13 @@ def sync(
     guarded(work, as_json, debug, reporter)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=SET_UP,
+    epilog=examples(
+        "automatum check",
+        "automatum check --json",
+    ),
+)
 def check(organization: OrganizationName = None, as_json: Json = False, debug: Debug = False) -> None:
     """Check credentials, scopes and limits; at most one request per table."""
 
@@ -160,7 +179,13 @@ def check(organization: OrganizationName = None, as_json: Json = False, debug: D
     guarded(work, as_json, debug)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=SYNC,
+    epilog=examples(
+        "automatum plan",
+        "automatum plan customers --every 15min",
+    ),
+)
 def plan(
     tables: PlanTables = None,
     every: Every = None,
@@ -176,7 +201,7 @@ def plan(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say what a sync will ask for, and how long the quota makes it take; spends one request per table."""
+    """Say how many requests a sync takes, and how long the rate limits make it; sends one request per table."""
 
     def work() -> int:
         seconds = None if every is None else read_duration(every, "--every")
@@ -192,7 +217,13 @@ def plan(
     guarded(work, as_json, debug)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=LOOK,
+    epilog=examples(
+        "automatum discover",
+        "automatum discover --json",
+    ),
+)
 def discover(as_json: Json = False, debug: Debug = False) -> None:
     """List tables, columns, types, keys and scopes, and whether they are documented or assumed; sends no request."""
 
@@ -206,7 +237,9 @@ def discover(as_json: Json = False, debug: Debug = False) -> None:
     guarded(work, as_json, debug)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=LOOK, epilog=examples("automatum status", "automatum status --destination postgres --json")
+)
 def status(
     destination: DestinationName = DUCKDB,
     dataset: Dataset = DEFAULT_DATASET,
@@ -218,7 +251,7 @@ def status(
     """Show the last sweep of each table: verdict, age and cost; sends no request."""
 
     def work() -> int:
-        pipeline = open_existing(Target(destination, dataset, database), lock_wait, stop_on_signals(), True)
+        pipeline = open_existing(Target(destination, dataset, database), lock_wait, must_exist=True)
         figures = read_status(pipeline, time.time()) | {"limits": limits_learned(SystemClock())}
         say(figures, as_json, lambda: render.show_status(figures))
         return 0
@@ -226,7 +259,12 @@ def status(
     guarded(work, as_json, debug)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=LOOK,
+    epilog=examples(
+        "automatum verify",
+    ),
+)
 def verify(
     destination: DestinationName = DUCKDB,
     dataset: Dataset = DEFAULT_DATASET,
@@ -238,7 +276,7 @@ def verify(
     """Check the destination: one row a key, no orphans, a history without gaps and overlaps; sends no request."""
 
     def work() -> int:
-        pipeline = open_existing(Target(destination, dataset, database), lock_wait, stop_on_signals(), True)
+        pipeline = open_existing(Target(destination, dataset, database), lock_wait, must_exist=True)
         settings = resolve_settings(with_credentials=False)
         found = verify_destination(pipeline, resolve_endpoints(settings, bool(has_organizations(pipeline))))
         say(found.as_json(), as_json, lambda: render.show_verification(found))
@@ -247,7 +285,13 @@ def verify(
     guarded(work, as_json, debug)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=TRY,
+    epilog=examples(
+        "automatum sandbox",
+        "automatum sandbox --port 0 --customers 5000",
+    ),
+)
 def sandbox(
     port: Port = 8321,
     seed: Seed = 7,
@@ -263,7 +307,7 @@ def sandbox(
     """Serve the sandbox, a local server that behaves like the API, until Ctrl-C. Needs the extra `sandbox`."""
 
     def work() -> int:
-        stop = stop_on_signals()
+        stop = stop_on_signals(announce=False)
         rows = {"customers": customers, "entitlements": entitlements, "private_offers": private_offers, "days": days}
         module = _demo_module()
         with module.serve_sandbox(port, limit or (), seed=seed, traps=traps, latency=latency, **rows) as served:
@@ -274,7 +318,12 @@ def sandbox(
     guarded(work, False, debug)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=TRY,
+    epilog=examples(
+        "automatum demo",
+    ),
+)
 def demo(
     database: DemoDatabase = Path("automatum_demo.duckdb"),
     as_json: Json = False,

@@ -18,7 +18,7 @@ from ..api.rate_limit import NO_WAIT
 from ..config.settings import check_configuration
 from ..core.budget import Budget
 from ..core.clock import SystemClock
-from ..core.errors import EXIT_SOFTWARE, AutomatumError
+from ..core.errors import EXIT_INTERRUPTED, EXIT_SOFTWARE, AutomatumError
 from ..core.redaction import redact_logging
 from ..warehouse.existing import check_dataset
 from ..warehouse.target import Target
@@ -29,42 +29,70 @@ if TYPE_CHECKING:
 
     from .reporter import Reporter
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
-DestinationName = Annotated[
-    str, typer.Option(help="Name of a dlt destination; its credentials come from dlt's configuration.")
+Json = Annotated[
+    bool,
+    typer.Option("--json", rich_help_panel="Output", help="Print one JSON object on stdout, and nothing else there."),
 ]
-Dataset = Annotated[str, typer.Option(help="Dataset (schema) of the tables.")]
-Database = Annotated[Path, typer.Option(help="DuckDB file; for --destination duckdb.")]
-PipelinesDir = Annotated[str | None, typer.Option(help="dlt's working folder.")]
+DestinationName = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel="Where the data is",
+        help="Name of a dlt destination; its credentials come from dlt's configuration.",
+    ),
+]
+Dataset = Annotated[str, typer.Option(rich_help_panel="Where the data is", help="Dataset (schema) of the tables.")]
+Database = Annotated[
+    Path, typer.Option(rich_help_panel="Where the data is", help="DuckDB file; for --destination duckdb.")
+]
+PipelinesDir = Annotated[str | None, typer.Option(rich_help_panel="Where the data is", help="dlt's working folder.")]
 OrganizationName = Annotated[
-    str | None, typer.Option("--organization", help="One of the configured organizations, by its name.")
+    str | None,
+    typer.Option(
+        "--organization", rich_help_panel="Where the data is", help="One of the configured organizations, by its name."
+    ),
 ]
 LockWait = Annotated[
     float,
-    typer.Option(min=0.0, help="Seconds to wait for another run, or for a program that has the DuckDB file open."),
+    typer.Option(
+        min=0.0,
+        rich_help_panel="Limits and waits",
+        help="Seconds to wait for another run, or for a program that has the DuckDB file open.",
+    ),
 ]
 NoWait = Annotated[
     bool,
-    typer.Option("--no-wait", help="Do not wait for the rate limit: exit 75 with the time to run again."),
+    typer.Option(
+        "--no-wait",
+        rich_help_panel="Limits and waits",
+        help="Do not wait for the rate limit: exit 75 with the time to run again.",
+    ),
 ]
 MaxWait = Annotated[
-    float | None, typer.Option(min=0.0, help="Do not wait longer than so many seconds for the rate limit.")
+    float | None,
+    typer.Option(
+        min=0.0, rich_help_panel="Limits and waits", help="Do not wait longer than so many seconds for the rate limit."
+    ),
 ]
 Quiet = Annotated[
     bool,
     typer.Option(
-        "--quiet", help="Print nothing if nothing has changed; else one line, on stderr in trouble. For cron."
+        "--quiet",
+        rich_help_panel="Output",
+        help="Print nothing if nothing has changed; else one line, on stderr in trouble. For cron.",
     ),
 ]
 Notify = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
+        rich_help_panel="Output",
         help="Post the result to this webhook. `ps` shows it to other users: prefer the setting notify_url.",
     ),
 ]
-NotifyOn = Annotated[str, typer.Option(metavar="OCCASION", help="trouble; change, which includes it; always.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Log each request; show tracebacks.")]
+NotifyOn = Annotated[
+    str, typer.Option(metavar="OCCASION", rich_help_panel="Output", help="trouble; change, which includes it; always.")
+]
+Debug = Annotated[bool, typer.Option("--debug", rich_help_panel="Output", help="Log each request; show tracebacks.")]
 
 # sync
 SyncTables = Annotated[
@@ -77,13 +105,20 @@ SyncTables = Annotated[
 OrganizationNames = Annotated[
     list[str] | None,
     typer.Option(
-        "--organization", help="One of the configured organizations, by its name. Repeatable. Default: all of them."
+        "--organization",
+        rich_help_panel="Where the data is",
+        help="One of the configured organizations, by its name. Repeatable. Default: all of them.",
     ),
 ]
 MaxRequests = Annotated[
-    int | None, typer.Option(min=1, help="End cleanly after so many API requests (of each organization).")
+    int | None,
+    typer.Option(
+        min=1, rich_help_panel="Limits and waits", help="End cleanly after so many API requests (of each organization)."
+    ),
 ]
-MaxMinutes = Annotated[float | None, typer.Option(min=0.0, help="End cleanly after so many minutes.")]
+MaxMinutes = Annotated[
+    float | None, typer.Option(min=0.0, rich_help_panel="Limits and waits", help="End cleanly after so many minutes.")
+]
 Since = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Read the reports from this day on (a backfill).")
 ]
@@ -98,7 +133,11 @@ Metering = Annotated[
     bool, typer.Option("--metering", help="Load the metering ledger, too: metering_lines, metering_attempts.")
 ]
 ReadCopy = Annotated[
-    Path | None, typer.Option(help="DuckDB file to replace by a copy of the database, for notebooks to read.")
+    Path | None,
+    typer.Option(
+        rich_help_panel="Where the data is",
+        help="DuckDB file to replace by a copy of the database, for notebooks to read.",
+    ),
 ]
 
 # plan
@@ -136,14 +175,14 @@ def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:
 
 
 def open_existing(
-    target: Target, lock_wait: float, stop: threading.Event, must_exist: bool = False
+    target: Target, lock_wait: float, stop: threading.Event | None = None, must_exist: bool = False
 ) -> SupportsPipeline:
     """A pipeline for queries on the destination; see `Target.existing`.
 
     Args:
         target: The destination.
         lock_wait: Seconds to wait for a program that has the DuckDB file open.
-        stop: Ends the wait.
+        stop: Ends the wait; None for a command that a signal interrupts at once.
         must_exist: Refuse a dataset that does not exist.
 
     Raises:
@@ -156,10 +195,21 @@ def open_existing(
     return pipeline
 
 
-def stop_on_signals() -> threading.Event:
-    """An event that the first SIGTERM or SIGINT sets: the run ends at the next page, loads its rows and exits 75."""
+def stop_on_signals(announce: bool = True) -> threading.Event:
+    """An event that the first SIGTERM or SIGINT sets: the run ends at the next page, loads its rows and exits 75.
+
+    Use it only where something looks at the event. The second signal interrupts at once.
+
+    Args:
+        announce: Say so in a terminal, where somebody has pressed Ctrl-C.
+    """
     stop = threading.Event()
     received = False
+
+    def end() -> None:
+        stop.set()
+        if announce and console.err.is_terminal:
+            console.say_line("Ending cleanly, and keeping what was done. Ctrl-C again ends at once.", trouble=True)
 
     def receive(number: int, frame: FrameType | None) -> None:
         nonlocal received
@@ -168,7 +218,7 @@ def stop_on_signals() -> threading.Event:
         received = True
         # The signal may have interrupted `stop.wait()` in this thread while it had the lock of the event. To set the
         # event here would then wait for that lock forever.
-        _thread.start_new_thread(stop.set, ())
+        _thread.start_new_thread(end, ())
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, receive)
@@ -198,8 +248,9 @@ def guarded(work: Callable[[], int], as_json: bool, debug: bool, reporter: Repor
             logging.getLogger("automatum").exception("%s", type(error).__name__)
         reporter.failed(error)
         code = error.exit_code
-    except (KeyboardInterrupt, BrokenPipeError):
-        code = 130
+    except KeyboardInterrupt:
+        reporter.interrupted()
+        code = EXIT_INTERRUPTED
     except Exception as error:
         if debug:
             logging.getLogger("automatum").exception("unexpected")

@@ -30,6 +30,7 @@ from ..warehouse.dlt_internals import reset_working_folder
 from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
 from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, exclusive_pipeline
 from . import render_push as display
+from .commands import examples
 from .console import say, show_error
 from .options import (
     Database,
@@ -54,6 +55,11 @@ from .reporter import Reporter
 
 push_app = typer.Typer(
     help="Report usage to the marketplaces, each line once. Dry unless --confirm is given.",
+    epilog=examples(
+        "automatum push --usage usage.csv                         (a dry run)",
+        "automatum push --usage usage.csv --confirm               (sends)",
+        "automatum push --usage usage_by_hour --map units=quantity",
+    ),
     invoke_without_command=True,
     pretty_exceptions_enable=False,
 )
@@ -122,11 +128,7 @@ def push_usage(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Report usage to the marketplaces, each line once. Dry unless --confirm is given.
-
-    Exit codes: 0 all settled, 65 a line is invalid, too late, rejected, in conflict or unknown, 69 API or ledger
-    unreachable, 75 more to do (run again), 77 credentials or scope, 78 configuration.
-    """
+    """Report usage to the marketplaces, each line once. Dry unless --confirm is given."""
     if context.invoked_subcommand:
         return
 
@@ -152,7 +154,12 @@ def push_usage(
     guarded(work, as_json, debug, reporter)
 
 
-@push_app.command("status")
+@push_app.command(
+    "status",
+    epilog=examples(
+        "automatum push status",
+    ),
+)
 def push_status(
     ledger_url: LedgerUrl = None, organization: OrganizationName = None, as_json: Json = False, debug: Debug = False
 ) -> None:
@@ -169,7 +176,13 @@ def push_status(
     guarded(work, as_json, debug)
 
 
-@push_app.command("retry")
+@push_app.command(
+    "retry",
+    epilog=examples(
+        "automatum push retry",
+        "automatum push retry --confirm",
+    ),
+)
 def push_retry(
     lines: LineIds = None,
     expired: Expired = False,
@@ -205,7 +218,12 @@ def push_retry(
     guarded(work, as_json, debug)
 
 
-@push_app.command("resolve")
+@push_app.command(
+    "resolve",
+    epilog=examples(
+        "automatum push resolve --events events.jsonl", "automatum push resolve --accepted LINE_ID --not-sent LINE_ID"
+    ),
+)
 def push_resolve(
     events: Events = None,
     accepted: Accepted = None,
@@ -253,7 +271,12 @@ def push_resolve(
     guarded(work, as_json, debug)
 
 
-@push_app.command("export")
+@push_app.command(
+    "export",
+    epilog=examples(
+        "automatum push export",
+    ),
+)
 def push_export(
     destination: DestinationName = DUCKDB,
     database: Database = DEFAULT_DATABASE,
@@ -305,7 +328,7 @@ def _events(source: str, target: Target, lock_wait: float) -> Any:
     path = Path(source)
     if source.lower().endswith((".json", ".jsonl", ".ndjson")) or path.is_file():
         return read_events(path)
-    return read_dicts(open_existing(target, lock_wait, stop_on_signals()), source)
+    return read_dicts(open_existing(target, lock_wait), source)
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:

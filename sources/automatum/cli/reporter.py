@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..config.settings import find_notify_url
-from ..core.errors import EXIT_COMPLETE, EXIT_SOFTWARE, AutomatumError, ConfigurationError
+from ..core.errors import EXIT_COMPLETE, EXIT_SOFTWARE, AutomatumError, ConfigurationError, Interrupted
 from ..core.redaction import redact
 from ..core.result_line import result_line, verdict_for
 from . import console
@@ -80,6 +81,9 @@ class Reporter:
         """
         code = result.exit_code
         trouble = code != EXIT_COMPLETE
+        errors = [error for _, error in result.named_errors]
+        # Before anything is printed, which may fail.
+        self._note(trouble, result.changed, code, result.line(brief=True), figures, errors)
         if self._as_json or not self.quiet:
             console.say(dict(figures), self._as_json, show)
         elif result.changed and not trouble:
@@ -90,15 +94,13 @@ class Reporter:
         else:
             for name, error in result.named_errors:
                 console.show_error(error, name)
-        errors = [error for _, error in result.named_errors]
-        self._note(trouble, result.changed, code, result.line(brief=True), figures, errors)
         return code
 
     def failed(self, error: AutomatumError) -> None:
         """Report an error that ended the run before it had a summary."""
         figures = {"verdict": verdict_for(error), "resume_at": error.as_json().get("resume_at")}
         if self._as_json:
-            console.say({**figures, "errors": [error.as_json()]}, True, lambda: None)
+            self._say_errors(figures, error.as_json())
         if self.quiet:
             console.say_line(self._line(error), trouble=True)
         else:
@@ -110,10 +112,22 @@ class Reporter:
         figures = {"verdict": "incomplete"}
         if self._as_json:
             fault = {"type": type(error).__name__, "message": redact(str(error)), "exit_code": EXIT_SOFTWARE}
-            console.say({**figures, "errors": [fault]}, True, lambda: None)
+            self._say_errors(figures, fault)
         console.show_fault(error)
         text = result_line(self._command, "incomplete", EXIT_SOFTWARE, changes=[f"fault: {type(error).__name__}"])
         self._note(True, False, EXIT_SOFTWARE, text, figures, [])
+
+    def interrupted(self) -> None:
+        """Report that the run was interrupted at once, by a second signal or before it could end cleanly."""
+        error = Interrupted("Interrupted.", "Run the command again.")
+        if self._as_json:
+            self._say_errors({"verdict": "incomplete", "resume_at": None}, error.as_json())
+        console.show_error(error)
+        self._note(True, False, error.exit_code, self._line(error, brief=True), {"verdict": "incomplete"}, [error])
+
+    def _say_errors(self, figures: Mapping[str, Any], error: Mapping[str, Any]) -> None:
+        with contextlib.suppress(ConfigurationError):  # stdout cannot be written to; stderr gets the error, too.
+            console.say({**figures, "errors": [error]}, True, lambda: None)
 
     def notify(self) -> None:
         """Send the notification, if there is one. If it does not arrive, print one line on stderr."""

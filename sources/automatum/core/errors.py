@@ -14,6 +14,7 @@
     │   ├── BudgetSpent                   --max-requests, --max-minutes, SIGTERM or SIGINT
     │   ├── QuotaExhausted                the rate limit requires a longer wait than the run allows
     │   └── Busy                          another process holds the pipeline or the DuckDB file
+    ├── Interrupted                  130  a second signal ended the run at once
     ├── Fault                         70  a defect of the connector in the sync of one table or organization
     ├── QuotaUnreachable              69  the Redis server that counts the requests does not answer
     ├── VaultUnreachable              69  the vault does not answer, or is sealed
@@ -24,7 +25,7 @@
 Every error has a `message`, a `next_step` and an `exit_code`. No error carries a request, a response, a header or a
 body, because those hold secrets and customers' data (I6).
 The exit codes are those of BSD's sysexits.h: 65 EX_DATAERR, 69 EX_UNAVAILABLE, 70 EX_SOFTWARE, 75 EX_TEMPFAIL,
-77 EX_NOPERM, 78 EX_CONFIG.
+77 EX_NOPERM, 78 EX_CONFIG. 130 is what shells report for a program that Ctrl-C ended.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ EXIT_SOFTWARE = 70
 EXIT_MORE_TO_DO = 75
 EXIT_ACCESS = 77
 EXIT_CONFIGURATION = 78
+EXIT_INTERRUPTED = 130
 _WORST_FIRST = (EXIT_CONFIGURATION, EXIT_ACCESS, EXIT_SOFTWARE, EXIT_UNREACHABLE, EXIT_INCOMPLETE, EXIT_MORE_TO_DO)
 
 
@@ -254,6 +256,15 @@ class Busy(MoreToDo):
 
     Close the program that the message names, or wait longer (`--lock-wait`).
     """
+
+
+class Interrupted(AutomatumError):
+    """A signal ended the run at once: Ctrl-C twice, or once in a command that only reads.
+
+    Run again. A sync continues from its last loaded chunk; a push may leave the lines of one request unknown.
+    """
+
+    exit_code = EXIT_INTERRUPTED
 
 
 class Fault(AutomatumError):

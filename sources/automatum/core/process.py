@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import sys
 
 DUCKDB_MEMORY = "64MB"
 """Memory limit of DuckDB. Without a limit it keeps the whole file in memory; beyond the limit it works on disk."""
@@ -15,6 +16,7 @@ MOST_DUCKDB_MEMORY = 1_024_000_000
 """Bytes up to which the limit is raised when a load needs more: rows of 100 kB need about 256 MB."""
 _M_ARENA_MAX = -8
 _UNITS = {"KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_STDERR = 2
 
 
 def limit_memory() -> None:
@@ -43,3 +45,17 @@ def parse_memory(text: str) -> int | None:
     """Bytes of an amount such as `64MB`, in DuckDB's notation; None if it is none."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]i?B)\s*", text, re.IGNORECASE)
     return None if found is None else int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def open_standard_streams() -> None:
+    """Let stdin, stdout and stderr lead nowhere if they are closed.
+
+    Otherwise the next file that is opened, such as the database, would take their place and get what is printed.
+    """
+    opened = os.open(os.devnull, os.O_RDWR)
+    while opened <= _STDERR:  # The lowest free number is one of the three.
+        opened = os.open(os.devnull, os.O_RDWR)
+    os.close(opened)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
