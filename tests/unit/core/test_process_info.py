@@ -44,7 +44,10 @@ def test_a_process_that_is_not_there_is_named_by_its_number(tmp_path):
 
 
 def test_a_real_process():
-    with subprocess.Popen(["sleep", "60"]) as other:
+    with subprocess.Popen(["cat", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdin.write(b"x\n")
+        other.stdin.flush()
+        other.stdout.readline()  # Before its program runs, it has no command line.
         said = describe_process(other.pid, "x")
-        other.kill()
-    assert said.startswith(f"process {other.pid} (sleep 60, since 20")
+        other.stdin.close()
+    assert said.startswith(f"process {other.pid} (cat, since 20")
