@@ -16,6 +16,7 @@ from ..core.clock import instant, utc
 from ..core.errors import ConfigurationError, NotThere, ScopeMissing
 from ..endpoints import METERING_SCOPE, PAGE_SIZE, Endpoint
 from ..schema.arrow_tables import Table
+from ..sync.key_check import check_keys
 from ..sync.prior_state import PriorState, read_prior_state
 from ..sync.report import first_day, windows_to_ask
 from ..sync.results import KnownRows
@@ -145,6 +146,8 @@ def plan(
     selection = selection or select_rows(session.settings)
     named = tuple(names) or tuple(session.settings.tables or ())
     chosen = session.select(named, "argument TABLE" if names else "sources.automatum.tables")
+    if pipeline:
+        check_keys(pipeline, chosen)
     if named:
         session.require_scopes(chosen)
     missing = session.missing_scopes(chosen)

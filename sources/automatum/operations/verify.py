@@ -12,6 +12,7 @@ from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..endpoints import ORGANIZATION, Endpoint
 from ..schema.columns import DELETED_AT, ROW_HASH
 from ..sync.history import IS_DELETED, VERSION, history_table
+from ..sync.key_check import check_keys
 from ..warehouse.sql import count_rows
 
 Rule = tuple[str, str, str, tuple[str, ...]]
@@ -62,9 +63,10 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verific
         endpoints: The endpoints whose tables to check.
 
     Raises:
-        ConfigurationError: The dataset has none of the tables.
+        ConfigurationError: The dataset has none of the tables, or a table was loaded by another key.
         DestinationError: The destination cannot be reached or read.
     """
+    check_keys(pipeline, endpoints)
     found = Verification()
     for endpoint in endpoints:
         table, key = endpoint.table, endpoint.row_key

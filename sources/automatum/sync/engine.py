@@ -15,6 +15,7 @@ from ..endpoints import Endpoint
 from ..warehouse.dataset import delete_page_records, prepare_dataset
 from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
+from .key_check import check_keys
 from .resources import chunk_source
 from .results import Chunk, Verdict
 from .resume import SyncSession, resume_session
@@ -48,7 +49,7 @@ def sync(
         What was done. Errors of single tables are in it; the other tables are synced nevertheless.
 
     Raises:
-        ConfigurationError: A name is unknown.
+        ConfigurationError: A name is unknown, or the rows of a table were loaded by another key.
         AccessError: The credentials are refused.
         ApiUnreachable: The token endpoint does not answer.
         Busy: Another program has the destination open. The next run loads what was read.
@@ -63,6 +64,7 @@ def sync(
     missing = session.missing_scopes(endpoints)
     prepare_dataset(pipeline, bool(settings.organization))
     check_table_format(pipeline, settings, [endpoint.table for endpoint in endpoints])
+    check_keys(pipeline, endpoints)
     granted = [endpoint for endpoint in endpoints if endpoint.group not in missing]
     loader = Loader(pipeline, session.clock, free)
     left_behind = loader.start(_describe(session), _schemas(granted, session))

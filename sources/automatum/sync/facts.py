@@ -24,6 +24,7 @@ class SweepFacts:
         off_list: Keys of live rows that the API is known to keep off the list.
         own_urls: Rows are known to have URLs of their own.
         session: The sync that it belongs to: `id`, and `tables`.
+        key: Columns that identified a record. Empty: an earlier version wrote it.
     """
 
     full: bool = False
@@ -34,6 +35,7 @@ class SweepFacts:
     off_list: tuple[str, ...] = ()
     own_urls: bool = False
     session: dict[str, Any] | None = None
+    key: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The facts that differ from their defaults, with a bounded number of keys and events.

@@ -19,6 +19,7 @@ from ..warehouse.dataset import check_organization_kind
 from ..warehouse.dlt_internals import current_load_id, loading_pipeline
 from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE
 from .history import VALID_FROM, history_table
+from .key_check import check_keys
 from .results import Chunk, Verdict
 from .selection import Selection, select_rows
 from .table_sync import TableSync
@@ -88,6 +89,7 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
         pipeline = loading_pipeline()
         if pipeline:
             check_organization_kind(pipeline, bool(settings.organization))
+            check_keys(pipeline, (run.endpoint,))
         yield from run.extract(pipeline, Chunk(), current_load_id())
         result = run.result
         if result.error:

@@ -101,7 +101,7 @@ class SweepLog:
             finished_at: The present.
             load_id: The load package that the row goes into.
         """
-        stored = replace(facts, session=self._session.session).as_json()
+        stored = replace(facts, session=self._session.session, key=self._table.endpoint.key).as_json()
         counts = result.counts
         values = [
             # A failed sweep may be resumed: its id must stay free for its verdict.
@@ -137,7 +137,7 @@ class SweepLog:
             [dumps(state).decode() if i == last else None for i in range(count)],
             [self._started_at] * count,
             [self._earlier_requests + requests] * count,
-            [dumps(self._session.as_json()).decode()] * count,
+            [dumps(replace(self._session, key=self._table.endpoint.key).as_json()).decode()] * count,
             [one.read_at for one in records],
         ]
         arrays = [pa.array(values, one.type) for values, one in zip(columns, PAGES_SCHEMA, strict=True)]

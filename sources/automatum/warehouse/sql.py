@@ -146,6 +146,26 @@ def select_latest(
     return [row[1:] for row in rows[:most]]
 
 
+def column_names(client: Any, table: str) -> set[str]:
+    """Names of a table's columns, in lower case; empty if it does not exist."""
+    text = f"SELECT * FROM {client.make_qualified_table_name(table)} WHERE 1 = 0"
+    try:
+        with client.execute_query(text) as cursor:
+            return {str(one[0]).lower() for one in cursor.description}
+    except TABLE_MISSING:
+        return set()
+
+
+def count_table(client: Any, table: str) -> int:
+    """Number of a table's rows; 0 if it does not exist."""
+    text = f"SELECT COUNT(*) FROM {client.make_qualified_table_name(table)}"
+    try:
+        with client.execute_query(text) as cursor:
+            return int(cursor.fetchone()[0])
+    except TABLE_MISSING:
+        return 0
+
+
 def read_columns(
     pipeline: SupportsPipeline,
     table: str,

@@ -1,0 +1,78 @@
+"""I1, I9: a table is not synced by another key than the one that its rows were loaded by; the destination knows it."""
+
+import duckdb
+import pytest
+
+from tests.support.desk import SMALL, api_requests
+
+pytestmark = pytest.mark.slow
+
+CHANGED = {"customers": {"key": ["vendor", "id"]}}
+
+
+@pytest.fixture
+def loaded(small, desk):
+    """The customers are in the destination; the log of the sandbox is empty."""
+    assert desk.sync("customers").code == 0
+    return small
+
+
+def refused(made, *words):
+    assert made.code == 78, made
+    for word in ("sources.automatum.endpoints.customers.key", *words):
+        assert word in made.says, made
+
+
+def execute(desk, *statements):
+    with duckdb.connect(str(desk.database)) as connection:
+        connection.execute("USE automatum")
+        for statement in statements:
+            connection.execute(statement)
+
+
+def test_a_changed_key_is_refused_before_a_request(loaded, desk):
+    before, requests = desk.dump(), api_requests(loaded)
+    desk.set(endpoints=CHANGED)
+    for command in (("sync", "customers"), ("sync",), ("plan", "customers"), ("verify",)):
+        refused(desk.run(*command), "is vendor, id", "loaded by the key id", "another dataset")
+    assert api_requests(loaded) == requests
+    assert desk.dump() == before
+    desk.set(endpoints=None)
+    assert desk.sync("customers").json["tables"]["customers"]["unchanged"] == SMALL["customers"]
+
+
+def test_another_dataset_and_another_table_are_free(loaded, desk, tmp_path):
+    """Another dataset is the way out that the message names."""
+    desk.set(endpoints=CHANGED)
+    assert desk.sync("customers", "--dataset", "by_vendor", "--pipelines-dir", tmp_path / "other").code == 0
+    assert desk.sync("entitlements").code == 0
+
+
+@pytest.mark.parametrize("key", ["email", "number"])
+def test_a_dataset_that_does_not_remember(loaded, desk, key):
+    """An earlier version stored no key: a column that is not there gives it away, and else the key is accepted."""
+    execute(desk, "UPDATE _automatum_sweeps SET extra = NULL")
+    assert desk.sync("customers").code == 0, "the same key"
+    execute(desk, "UPDATE _automatum_sweeps SET extra = NULL")
+    desk.set(endpoints={"customers": {"key": key}})
+    made = desk.sync("customers")
+    if key == "number":
+        refused(made, "lack one of its columns")
+    else:
+        assert made.code != 78, made
+
+
+def test_a_key_that_failed_can_be_set_back(small, desk):
+    """No record has the field, so no row is loaded by it."""
+    desk.set(endpoints={"customers": {"key": "uuid"}})
+    assert desk.sync("customers").code != 0
+    desk.set(endpoints=None)
+    made = desk.sync("customers")
+    assert made.code != 78, made
+
+
+def test_an_unfinished_first_sweep_remembers_its_key(large, desk):
+    """I9: its pages do, on any machine."""
+    assert desk.sync("customers", "--max-requests", "1").code == 75
+    desk.set(endpoints=CHANGED)
+    refused(desk.sync("customers"), "loaded by the key id")
