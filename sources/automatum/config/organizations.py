@@ -26,11 +26,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlt.common.configuration.const import TYPE_EXAMPLES
+from dlt.common.configuration.providers.environ import EnvironProvider
+from dlt.common.configuration.providers.provider import ConfigProvider
+from dlt.common.configuration.providers.toml import SettingsTomlProvider
 from dlt.common.typing import TSecretStrValue
 
 from ..core.errors import ConfigurationError
 from ..core.suggest import suggestion
 from .lookup import SECTIONS, describe_places, look_up
+from .toml_files import settings_providers
 
 KEY = "sources.automatum.organizations"
 PLACEHOLDER = "{organization}"
@@ -113,7 +117,7 @@ def credentials_of(one: Organization) -> tuple[str, str]:
     """The client id and secret of an organization, from its own section only.
 
     Raises:
-        ConfigurationError: One of them is not set.
+        ConfigurationError: One of them is not set, or another organization has the same application.
     """
     found = []
     for key in ("client_id", "client_secret"):
@@ -129,7 +133,39 @@ def credentials_of(one: Organization) -> tuple[str, str]:
                 f"Set {path.replace('.', '__').upper()}, or write it to .dlt/secrets.toml under [{one.credentials}].",
             )
         found.append(value.strip())
+    _refuse_shared_application(one, found[0])
     return found[0], found[1]
+
+
+def _refuse_shared_application(one: Organization, client_id: str) -> None:
+    """Refuse an OAuth application that another organization has, too.
+
+    Its token reads the data of one organization, which would be loaded, and billed, under two names (I5). Vaults are
+    not asked: one organization must not need access to the secrets of another.
+    """
+    for other in configured_organizations():
+        if other.name == one.name or _host_of(other) != _host_of(one):
+            continue
+        for provider in settings_providers():
+            if not isinstance(provider, (EnvironProvider, SettingsTomlProvider)):
+                continue
+            # mypy: these classes declare the argument as text, and take None.
+            found: ConfigProvider = provider
+            value, _ = found.get_value("client_id", str, None, *other.credentials.split("."))
+            if not value:
+                continue
+            if str(value).strip() == client_id:
+                raise ConfigurationError(
+                    f"{one.credentials}.client_id",
+                    f"{client_id} is the OAuth application of the organization {other.name}, too.",
+                    "Create an OAuth application in each organization, or remove one of the two entries.",
+                )
+            break
+
+
+def _host_of(one: Organization) -> str:
+    url = one.base_url or look_up("base_url", str, (*SECTIONS, one.name), SECTIONS) or ""
+    return str(url).strip().rstrip("/").lower()
 
 
 def insert_organization(key: str, url: str, organization: str | None) -> str:

@@ -352,6 +352,19 @@ class TestCredentials:
         made = desk.run("check", "--json")
         assert made.code == 0, made
 
+    @pytest.mark.parametrize("elsewhere", [False, True])
+    def test_one_application_of_two_organizations(self, desk, elsewhere):
+        """I5: one application reads and bills one organization; at another host it is another application."""
+        other = {"name": "globex", **({"base_url": "https://eu.example.com"} if elsewhere else {})}
+        desk.set(organizations=[{"name": "acme"}, other])
+        for name in ("acme", "globex"):
+            desk.set(**{f"{name}__client_id": "app_1", f"{name}__client_secret": CANARY})
+        if elsewhere:
+            assert resolve_settings(organization="globex").client_id == "app_1"
+            return
+        for command in (("sync",), ("check", "--organization", "globex")):
+            refused(desk.run(*command), "app_1 is the OAuth application of the organization")
+
     def test_of_an_organization(self, desk):
         desk.set(organizations=[{"name": "acme"}])
         refused(

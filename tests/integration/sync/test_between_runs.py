@@ -44,7 +44,7 @@ def test_a_placeholder_is_not_replaced_by_anothers_credentials_i1(monkeypatch, d
     monkeypatch.setenv("AUTOMATUM_CLIENT_ID", "app_vendor")
     monkeypatch.setenv("AUTOMATUM_CLIENT_SECRET", "secret_vendor_vendor")
     desk.set(acme__client_id=blank, acme__client_secret=blank)
-    with pytest.raises(ConfigurationError, match=r"sources.automatum.acme.client_id: not set"):
+    with pytest.raises(ConfigurationError, match=r"sources.automatum.acme.client_id: is not set"):
         resolve_settings(organization="acme")
 
 
