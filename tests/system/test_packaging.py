@@ -103,7 +103,7 @@ def test_a_placeholder_is_not_a_credential(desk, key):
     desk.set(**{key: "<configure me>"})
     made = desk.sync()
     assert made.code == 78
-    assert f"sources.automatum.{key}: not set." in made.says
+    assert f"sources.automatum.{key}: is not set." in made.says
 
 
 def test_the_requirements_of_dlt_init_are_those_of_the_package():
