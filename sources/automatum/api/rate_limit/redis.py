@@ -125,8 +125,9 @@ class RedisStore(ForkSafe):
 
     def _save(self) -> bool:
         following, body = uuid4().hex, self._state.dumps()
-        # A block and the spreading of requests may outlast the longest window.
-        ahead = max(self._state.smooth_until, self._state.blocked_until) - self._now
+        # A block, the spreading of requests and a limit of the server may outlast the longest window.
+        limits = (one.until for one in self._state.server_limits.values())
+        ahead = max(self._state.smooth_until, self._state.blocked_until, *limits) - self._now
         expiry = int(1000 * max(120.0, 2 * self._state.longest, ahead))
         try:
             answer = self._call(self._version, following, body, expiry)

@@ -101,7 +101,7 @@ class Client:
             if not wait:
                 return
             self.refused.append(self.clock.monotonic())
-            self.limiter.block(wait, "answered 429", headers={})
+            self.limiter.block(wait, "answered 429", headers={}, retry_after=wait)
 
 
 @pytest.mark.slow
