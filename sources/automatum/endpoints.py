@@ -30,6 +30,8 @@ REGENERATE = "regenerate-secret"
 METERING_PATH = "metering"
 ORGANIZATION = "organization_id"
 """Column of the organization that a row belongs to."""
+WHOLE = "$"
+"""Path of the records in a body that is an array itself; the root in dlt's `data_selector`, too."""
 METERING_SCOPE = "write:metering"
 
 

@@ -17,14 +17,16 @@ from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import ApiUnreachable, CredentialsRefused, MoreToDo
-from ..endpoints import API_PREFIX
+from ..endpoints import API_PREFIX, WHOLE
 from .http import HttpFailure, HttpResponse, prepare_session, send
 from .oauth import TokenSource, redirect_host
 from .rate_limit import RateLimiter, Ticket
-from .response_errors import DASHBOARD, error_for
+from .response_errors import DASHBOARD, error_for, unknown_code
 from .retry import RetryPolicy
 
 MAX_REDIRECTS = 3
+MAX_EXPIRED_TOKENS = 5
+"""Tokens in a row that may expire while a request waits for the rate limit."""
 _LATEST_WEIGHT = 0.1
 """Weight of the latest request in the moving average of the duration."""
 _EMPTY_SUCCESS = (201, 202, 204)
@@ -35,7 +37,8 @@ class ApiResponse:
     """A successful response.
 
     Attributes:
-        body: The whole JSON object, envelope included. Numbers that a float cannot hold are `int` or `Decimal`.
+        body: The whole JSON object, envelope included. Numbers that a float cannot hold are `int` or `Decimal`. The
+            array of a GET without an envelope is at `WHOLE`.
         status: HTTP status, 2xx.
         received_at: Epoch seconds of our clock.
         date: The server's `Date` in epoch seconds; None without one.
@@ -61,6 +64,7 @@ class _Call:
     retry: RetryPolicy
     params: Mapping[str, str] | None = None
     payload: bytes | None = None
+    scope: str = ""
     redirects: int = 0
     reauthenticated: bool = False
     before: Callable[[], None] = _do_nothing
@@ -79,7 +83,9 @@ class _Call:
 
     def succeeded(self, response: HttpResponse) -> bool:
         """Whether the response is a success. For a POST, 201, 202 and 204 need no body."""
-        return response.usable or (not self.repeatable and response.empty and response.http_status in _EMPTY_SUCCESS)
+        if self.repeatable:
+            return response.usable or (200 <= response.status < 300 and response.array is not None)
+        return response.usable or (response.empty and response.http_status in _EMPTY_SUCCESS)
 
 
 class ApiClient:
@@ -112,6 +118,7 @@ class ApiClient:
         self._settings, self._clock = settings, clock
         self.limiter, self.budget = limiter, budget
         self.seconds_per_request = 0.0
+        self._success_codes = tuple(settings.success_codes or ())
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._session = prepare_session(session or requests.Session())
         self.tokens = TokenSource(
@@ -128,6 +135,7 @@ class ApiClient:
             rng=self._rng,
             reserve=settings.metering_reserve,
             reload_credentials=partial(reload_credentials, settings),
+            success_codes=self._success_codes,
         )
 
     @property
@@ -139,12 +147,13 @@ class ApiClient:
     def max_wait(self, seconds: float | None) -> None:
         self.tokens.max_wait = seconds
 
-    def get(self, path: str, params: Mapping[str, str] | None = None) -> ApiResponse:
+    def get(self, path: str, params: Mapping[str, str] | None = None, scope: str = "") -> ApiResponse:
         """Send a GET request and retry it until it succeeds, is refused, or the attempts or the deadline are over.
 
         Args:
             path: Path below `/api/v1/`, or a path that starts with `/oauth/`.
             params: Query.
+            scope: OAuth scope that the path needs, for the message of a 403.
 
         Raises:
             NotThere: 404.
@@ -154,7 +163,9 @@ class ApiClient:
             QuotaExhausted: The rate limit requires a longer wait than `max_wait`, or than the run has left.
             BudgetSpent: A limit of the run is reached.
         """
-        return self._run(self._call("GET", path, params=params))
+        call = self._call("GET", path, params=params)
+        call.scope = scope
+        return self._run(call)
 
     def post(
         self,
@@ -164,6 +175,7 @@ class ApiClient:
         before: Callable[[], None] = _do_nothing,
         not_taken: Callable[[], None] = _do_nothing,
         inspect: Callable[[bytes], None] = _do_nothing,
+        scope: str = "",
     ) -> ApiResponse:
         """Send a POST request. It is not repeated if the server may have accepted it.
 
@@ -177,6 +189,7 @@ class ApiClient:
             before: Called right before each attempt, after the rate limit and the token. If it raises, nothing is sent.
             not_taken: Called right after an attempt that the server certainly did not accept, before any wait.
             inspect: Called with the bytes of each response, before they are parsed.
+            scope: OAuth scope that the path needs, for the message of a 403.
 
         Raises:
             NotThere: 404.
@@ -188,7 +201,7 @@ class ApiClient:
             BudgetSpent: A limit of the run is reached.
         """
         call = self._call("POST", path, payload=payload)
-        call.before, call.not_taken, call.inspect = before, not_taken, inspect
+        call.before, call.not_taken, call.inspect, call.scope = before, not_taken, inspect, scope
         return self._run(call)
 
     def _call(
@@ -212,7 +225,8 @@ class ApiClient:
             if isinstance(outcome, HttpResponse):
                 call.retry.observe(outcome)
                 if call.succeeded(outcome):
-                    return ApiResponse(outcome.body or {}, outcome.http_status, outcome.received_at, outcome.date)
+                    body = outcome.body or ({} if outcome.array is None else {WHOLE: outcome.array})
+                    return ApiResponse(body, outcome.http_status, outcome.received_at, outcome.date)
                 self._retry_or_raise(call, outcome)
             elif call.repeatable or not outcome.sent:
                 call.not_taken()
@@ -222,7 +236,7 @@ class ApiClient:
 
     def _acquire(self, call: _Call) -> tuple[Ticket, str]:
         """Wait for the rate limit and get a token. If the token expires during the wait, start again."""
-        while True:
+        for _ in range(MAX_EXPIRED_TOKENS):
             self.budget.check_request()
             self.tokens.token()
             # A POST is metering; only metering may use the reserve.
@@ -243,6 +257,14 @@ class ApiClient:
             finally:
                 if not sendable:
                     self.limiter.release(ticket)
+        raise ApiUnreachable(
+            call.method,
+            call.path,
+            None,
+            f"{MAX_EXPIRED_TOKENS} tokens in a row expired before the rate limit allowed the request",
+            "A token must be valid for longer than the wait. Check whether sources.automatum.application_limits are "
+            "lower than those of your plan, and expires_in of the token.",
+        )
 
     def _send(self, call: _Call) -> HttpResponse | HttpFailure:
         started = self._clock.monotonic()
@@ -262,14 +284,14 @@ class ApiClient:
         if call.repeatable:
             return send(
                 self._session, call.method, call.url, clock=self._clock, timeout=min(timeout, left), within=left,
-                headers=headers, params=call.params,
+                headers=headers, params=call.params, success_codes=self._success_codes,
             )  # fmt: skip
         headers["Content-Type"] = "application/json"
         within = max(timeout, self._settings.retry_deadline)
         with self._fresh_session() as session:
             return send(
                 session, call.method, call.url, clock=self._clock, timeout=timeout, within=within,
-                headers=headers, data=call.payload, inspect=call.inspect,
+                headers=headers, data=call.payload, inspect=call.inspect, success_codes=self._success_codes,
             )  # fmt: skip
 
     def _fresh_session(self) -> requests.Session:
@@ -290,7 +312,9 @@ class ApiClient:
         elif 300 <= response.http_status < 400:
             self._follow(call, response)
         elif 400 <= status < 500 and status != 408:
-            raise error_for(call.method, call.path, response)
+            raise error_for(call.method, call.path, response, call.scope, self.tokens.cached_scopes())
+        elif call.repeatable and response.code is not None:
+            raise unknown_code(call.method, call.path, response)
         elif call.repeatable:
             self._wait_or_raise(call, status, detail, response.retry_after())
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -39,6 +39,8 @@ class HttpResponse:
         status: The HTTP status, or the envelope's `code` if that is not 2xx although the HTTP status is.
         headers: The headers, case-insensitive.
         body: The JSON object; None if the body is anything else.
+        array: The JSON array, if the body is one.
+        code: The envelope's `code` if that is no HTTP status, such as 0; otherwise None.
         detail: The server's message, shortened and redacted.
         received_at: Epoch seconds of our clock.
         date: The server's `Date` in epoch seconds; None without one.
@@ -53,6 +55,8 @@ class HttpResponse:
     received_at: float
     date: float | None
     empty: bool = False
+    array: list[Any] | None = None
+    code: float | None = None
 
     @property
     def usable(self) -> bool:
@@ -127,6 +131,7 @@ def send(
     params: Mapping[str, str] | None = None,
     data: bytes | Mapping[str, str] | None = None,
     inspect: Callable[[bytes], None] | None = None,
+    success_codes: Sequence[int] = (),
 ) -> HttpResponse | HttpFailure:
     """Send one request and read the response. It follows no redirect, and returns network errors as `HttpFailure`.
 
@@ -141,6 +146,7 @@ def send(
         params: Query.
         data: Body: bytes, or a form.
         inspect: Called with the bytes of the response before they are parsed.
+        success_codes: Values of the envelope's `code` that mean success, besides 2xx.
     """
     started = clock.monotonic()
     outcome: HttpResponse | HttpFailure
@@ -155,7 +161,7 @@ def send(
         outcome = (
             HttpFailure("the answer did not end", True)
             if content is None
-            else _parse_response(response, content, clock)
+            else _parse_response(response, content, clock, success_codes)
         )
     except (requests.RequestException, HTTPError, OSError) as error:
         # The exception holds the request with its secrets, so return only its text.
@@ -192,17 +198,20 @@ def _read(response: requests.Response, clock: Clock, until: float) -> bytes | No
     return b"".join(pieces)
 
 
-def _parse_response(response: requests.Response, content: bytes, clock: Clock) -> HttpResponse:
+def _parse_response(
+    response: requests.Response, content: bytes, clock: Clock, success_codes: Sequence[int]
+) -> HttpResponse:
     status = response.status_code
     try:
         parsed = parse_json(content)
     except ValueError:
         parsed = None
     body = parsed if isinstance(parsed, dict) else None
-    effective = status
+    effective, unknown = status, None
     if body is not None and 200 <= status < 300:
         code = _number(body.get("code"))
-        effective = status if code is None or 200 <= code < 300 else int(code)
+        if code is not None and not 200 <= code < 300 and code not in success_codes:
+            effective, unknown = int(code), None if 100 <= code < 600 else code
     date = response.headers.get("Date")
     return HttpResponse(
         http_status=status,
@@ -213,6 +222,8 @@ def _parse_response(response: requests.Response, content: bytes, clock: Clock) -
         received_at=clock.time(),
         date=None if date is None else _http_date(date),
         empty=not content.strip(),
+        array=parsed if isinstance(parsed, list) else None,
+        code=unknown,
     )
 
 

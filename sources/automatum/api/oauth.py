@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import random
+import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ from ..core.redaction import register_secret
 from ..endpoints import METERING_SCOPE, TOKEN_PATH
 from .http import HttpFailure, HttpResponse, prepare_session, send
 from .rate_limit import RateLimiter
+from .response_errors import unknown_code
 from .retry import RetryPolicy
 
 logger = logging.getLogger("automatum")
@@ -28,6 +31,8 @@ DEFAULT_LIFETIME = 3600.0
 """Seconds; the documented lifetime, used if `expires_in` is missing or invalid."""
 MIN_LIFETIME = 60.0
 """Seconds; used for an `expires_in` of 0 or less, which would need a token for every request."""
+REFUSED_FOR = 60.0
+"""Seconds for which refused credentials are not tried again."""
 MAX_LIFETIME = 86400.0
 """Seconds; a larger `expires_in` is probably in milliseconds."""
 
@@ -67,6 +72,7 @@ class TokenSource:
         reserve: Share of the rate limit that is reserved for metering, if the token grants metering.
         reload_credentials: Returns the client id and secret that are configured now, or None. Called once for each
             secret that is refused, so that a rotated secret needs no restart.
+        success_codes: Values of the envelope's `code` that mean success, besides 2xx.
 
     Attributes:
         max_wait: Seconds that a token request may wait for the rate limit; None for no limit.
@@ -88,6 +94,7 @@ class TokenSource:
         rng: random.Random | None = None,
         reserve: float = 0.0,
         reload_credentials: Callable[[], tuple[str, str] | None] | None = None,
+        success_codes: Sequence[int] = (),
     ) -> None:
         register_secret(client_secret)
         self.max_wait: float | None = None
@@ -98,7 +105,9 @@ class TokenSource:
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._reserve = reserve
         self._ask_again = reload_credentials
+        self._success_codes = success_codes
         self._grant: _Grant | None = None
+        self._refusal: tuple[CredentialsRefused, str, float] | None = None
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -133,6 +142,11 @@ class TokenSource:
         with self._lock:
             return self._current_grant().scopes
 
+    def cached_scopes(self) -> frozenset[str] | None:
+        """The scopes of the cached token; None without a token, or if the response did not list them."""
+        grant = self._grant
+        return grant.scopes if grant else None
+
     def invalidate(self, token: str) -> None:
         """Drop this token if it is still cached. Two threads that got a 401 thus fetch one new token."""
         with self._lock:
@@ -143,10 +157,29 @@ class TokenSource:
         grant = self._grant
         if grant is None or self._clock.monotonic() >= grant.refresh_at:
             self._grant = None
-            self._grant = grant = self._fetch()
+            self._raise_known_refusal()
+            try:
+                self._grant = grant = self._fetch()
+            except CredentialsRefused as error:
+                self._refusal = error, self._client_secret, self._clock.monotonic()
+                raise
             # An application without the scope for metering needs no reserve.
             self._limiter.reserve = self._reserve if METERING_SCOPE in (grant.scopes or ()) else 0.0
         return grant
+
+    def _raise_known_refusal(self) -> None:
+        """Raise the last refusal again if nothing has changed since, so that each table of a sync does not ask anew."""
+        refusal, self._refusal = self._refusal, None
+        if refusal is None or self._clock.monotonic() - refusal[2] > REFUSED_FOR:
+            return
+        found = None
+        with suppress(AutomatumError):
+            found = self._ask_again() if self._ask_again else None
+        if found is None or found == (self._client_id, refusal[1]):
+            self._refusal = refusal
+            raise refusal[0]
+        register_secret(found[1])
+        self._client_id, self._client_secret = found
 
     def _fetch(self) -> _Grant:
         retry = RetryPolicy(self._clock, self._limiter, self._budget, self._attempts, self._deadline, self._rng)
@@ -167,7 +200,7 @@ class TokenSource:
             else:
                 retry.observe(outcome)
                 if outcome.usable:
-                    return _grant(outcome, started)
+                    return _grant(outcome, started, self._clock.monotonic(), self._base_url)
                 if outcome.status == 429:
                     retry.wait_after_429(f"POST {TOKEN_PATH}", outcome)
                     continue
@@ -175,6 +208,8 @@ class TokenSource:
                     with retry.exclude_time():
                         self._reload_secret(outcome, refused)
                     continue
+                if outcome.code is not None:
+                    raise unknown_code("POST", TOKEN_PATH, outcome)
                 _raise_for_status(outcome, self._base_url)
                 status, detail, retry_after = outcome.status, outcome.detail, outcome.retry_after()
             if not retry.wait_after_failure(f"POST {TOKEN_PATH}: {detail}", retry_after):
@@ -223,6 +258,7 @@ class TokenSource:
             within=within,
             headers={"Accept": "application/json"},
             data=form,
+            success_codes=self._success_codes,
         )
 
 
@@ -258,7 +294,7 @@ def redirect_host(url: str) -> str:
         return "an invalid address"
 
 
-def _grant(response: HttpResponse, started: float) -> _Grant:
+def _grant(response: HttpResponse, started: float, now: float, base_url: str) -> _Grant:
     body: Mapping[str, Any] = response.body or {}
     if "access_token" not in body and isinstance(body.get("data"), dict):
         body = body["data"]
@@ -275,8 +311,20 @@ def _grant(response: HttpResponse, started: float) -> _Grant:
     scope = body.get("scope")
     if isinstance(scope, list):
         scope = " ".join(map(str, scope))
+    # Spaces are documented; some servers write commas.
+    scopes = frozenset(re.split(r"[\s,]+", scope)) - {""} if isinstance(scope, str) else None
     # The lifetime starts after the request was sent, so counting from the sending is safe.
-    return _Grant(token, frozenset(scope.split()) if isinstance(scope, str) else None, started + lifetime - margin)
+    left = started + lifetime - now
+    if left <= 0:
+        raise ApiUnreachable(
+            "POST",
+            TOKEN_PATH,
+            response.status,
+            f"its token is valid for {lifetime:g} s, and the answer took {now - started:.0f} s",
+            f"Run again later. If it persists, check the network and a proxy before {base_url}.",
+        )
+    # A slow answer leaves less than the margin; then half of the rest is used.
+    return _Grant(token, scopes, max(started + lifetime - margin, now + left / 2))
 
 
 def _lifetime(value: object) -> float:

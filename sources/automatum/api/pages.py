@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..core.errors import ApiUnreachable, ConfigurationError, NotThere
-from ..endpoints import PAGE_SIZE, Endpoint
+from ..endpoints import PAGE_SIZE, WHOLE, Endpoint
 from ..schema.records import Record, dig
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def read_one(client: ApiClient, endpoint: Endpoint, key: str) -> Record | None:
         RequestError: See `ApiClient.get`. Only a 404 means that the row does not exist.
     """
     try:
-        response = client.get(f"{endpoint.path}/{quote(key, safe='')}")
+        response = client.get(f"{endpoint.path}/{quote(key, safe='')}", scope=endpoint.scope)
     except NotThere:
         return None
     record = response.body.get("data")
@@ -90,8 +90,19 @@ def read_one(client: ApiClient, endpoint: Endpoint, key: str) -> Record | None:
 
 def _get(client: ApiClient, endpoint: Endpoint, parameters: Mapping[str, str]) -> ApiResponse:
     try:
-        return client.get(endpoint.path, parameters)
+        return client.get(endpoint.path, parameters, endpoint.scope)
     except NotThere as error:
+        number = parameters.get(endpoint.parameters.get("page", ""), "1")
+        if number != "1":
+            raise NotThere(
+                error.method,
+                error.path,
+                error.status,
+                f"{error.detail} (page {number})",
+                "The pages before it were there, so the list ends earlier than announced, or it announces no total. "
+                f"Set sources.automatum.endpoints.{endpoint.table}.total or .pages to the dotted path of the announced "
+                "number; then no page after the last is asked for.",
+            ) from None
         origin = "documented" if endpoint.documented else "assumed, not documented"
         raise NotThere(
             error.method,
@@ -113,6 +124,12 @@ def _records(response: ApiResponse, endpoint: Endpoint) -> list[Record]:
                     "GET", endpoint.path, response.status, f"{invalid} of {len(found)} records are not JSON objects"
                 )
             return found
+    if isinstance(response.body.get(WHOLE), list):
+        raise ConfigurationError(
+            f"sources.automatum.endpoints.{endpoint.table}.records",
+            f"GET {endpoint.path} answered a JSON array, and not an object with the records.",
+            f'If the array holds the records, set it to "{WHOLE}".',
+        )
     raise ConfigurationError(
         f"sources.automatum.endpoints.{endpoint.table}.records",
         f"GET {endpoint.path} has no list at {' or '.join(endpoint.records)}; "

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from ..core.errors import AccessError, AutomatumError, NotThere, RequestRefused
+from ..core.errors import AccessError, AutomatumError, ConfigurationError, NotThere, RequestRefused
 from .http import HttpResponse, shorten
 
 DASHBOARD = "Settings > Integrations > API Access in the Automatum dashboard"
 
 
-def error_for(method: str, path: str, response: HttpResponse) -> AutomatumError:
+def error_for(
+    method: str, path: str, response: HttpResponse, scope: str = "", granted: frozenset[str] | None = None
+) -> AutomatumError:
     """The error for a 4xx response that no retry can change.
 
     Args:
         method: HTTP method.
         path: Path below the host, without the query.
         response: The response.
+        scope: OAuth scope that the path needs; empty if it is not known.
+        granted: Scopes of the token; None if they are not known.
     """
     status, detail = response.status, response.detail
     if status == 403:
-        return AccessError(
-            f"{method} {path} answered 403: {detail}.",
-            f"Add the scope under {DASHBOARD}; the next run takes a new token, which carries it. API access belongs "
-            "to the Professional plan and above.",
-        )
+        return AccessError(f"{method} {path} answered 403: {detail}.", _access_hint(scope, granted))
     fields = _fields(response)
     if fields:
         details = "; ".join(f"{name}: {message}" for name, message in fields)
@@ -38,6 +38,31 @@ def error_for(method: str, path: str, response: HttpResponse) -> AutomatumError:
             fields,
         )
     return RequestRefused(method, path, status, detail, "", fields)
+
+
+def unknown_code(method: str, path: str, response: HttpResponse) -> ConfigurationError:
+    """The error for an envelope whose `code` is no HTTP status. What is not known to be a success is not taken for one.
+
+    Args:
+        method: HTTP method.
+        path: Path below the host, without the query.
+        response: The response.
+    """
+    code = f"{response.code:g}"
+    return ConfigurationError(
+        "sources.automatum.success_codes",
+        f'{method} {path} answered {response.http_status} with "code": {code} in its body ({response.detail}). That is '
+        "no HTTP status.",
+        f"If {code} means success, set success_codes = [{code}].",
+    )
+
+
+def _access_hint(scope: str, granted: frozenset[str] | None) -> str:
+    plan = "API access belongs to the Professional plan and above."
+    if scope and granted is not None and scope in granted:
+        return f"The token grants {scope}, which this path needs, so the plan or the path is the cause. {plan}"
+    named = f"the scope {scope}" if scope else "the scope"
+    return f"Add {named} under {DASHBOARD}; the next run takes a new token, which carries it. {plan}"
 
 
 def _fields(response: HttpResponse) -> tuple[tuple[str, str], ...]:

@@ -92,6 +92,7 @@ class AutomatumSettings(BaseConfiguration):
         chunk_rows: Rows in one load package. It bounds the memory, and 100,000 rows need only a few loads.
         chunk_seconds: Age in seconds at which a load package is closed. A kill then costs a minute of requests at most.
         request_timeout: Seconds to wait for a connection, and for each part of a response.
+        success_codes: Values of the envelope's `code` that mean success, besides 2xx.
         retry_deadline: Seconds after which a failing request is no longer retried.
         retry_attempts: Attempts after which a failing request is no longer retried.
     """
@@ -128,6 +129,7 @@ class AutomatumSettings(BaseConfiguration):
     chunk_rows: int = 25_000
     chunk_seconds: float = 60.0
     request_timeout: float = 30.0
+    success_codes: Optional[List[int]] = None
     retry_deadline: float = 120.0
     retry_attempts: int = 6
 

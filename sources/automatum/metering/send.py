@@ -17,7 +17,7 @@ from typing import Any
 
 from ..api.client import ApiClient, ApiResponse
 from ..core.errors import AccessError, ApiUnreachable, AutomatumError, MoreToDo, RequestRefused
-from ..endpoints import METERING_PATH
+from ..endpoints import METERING_PATH, METERING_SCOPE
 from .ledger.attempts import Attempt
 from .ledger.runs import CallState, Run
 from .model import Line, exact
@@ -103,7 +103,11 @@ class Sender:
         self._attempt = None
         try:
             answer = self._client.post(
-                METERING_PATH, body.payload(), before=lambda: self._claim(body), not_taken=self._give_back
+                METERING_PATH,
+                body.payload(),
+                before=lambda: self._claim(body),
+                not_taken=self._give_back,
+                scope=METERING_SCOPE,
             )
         except _NotClaimed:
             return

@@ -172,7 +172,8 @@ def _conclude(session: ApiSession, summary: OrganizationSummary, started: float)
             # A group that was skipped as a whole is named once.
             partly = run.endpoint.group in groups
             summary.skipped[run.endpoint.table if partly else run.endpoint.group] = run.result.skipped
-        elif run.result.error:
+        elif run.result.error and not any(run.result.error is known for known in summary.errors):
+            # Tables whose requests need the same refused token share one error.
             summary.errors.append(run.result.error)
     verdicts = {run.result.verdict for run in ran}
     if Verdict.MORE_TO_DO in verdicts and not summary.errors:

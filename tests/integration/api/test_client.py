@@ -20,6 +20,7 @@ from automatum.core.errors import (
     ApiUnreachable,
     AutomatumError,
     BudgetSpent,
+    ConfigurationError,
     CredentialsRefused,
     NotThere,
     QuotaExhausted,
@@ -127,9 +128,9 @@ def test_netrc_never_replaces_the_token(server, build, tmp_path, monkeypatch):
     [
         error(500, "oops"), error(502, "oops"), error(599, "oops"), error(408, "slow"),
         Say(reset=True), Say(cut=0), Say(cut=20), Say(cut=20, chunked=True), Say(cut=0, chunked=True),
-        Say(200, b"<html><h1>Sign in</h1></html>"), Say(200, b""), Say(200, b'{"data": [1,'), Say(200, b"[1]"),
+        Say(200, b"<html><h1>Sign in</h1></html>"), Say(200, b""), Say(200, b'{"data": [1,'), Say(200, b"1"),
         Say(200, b"null"), Say(200, b'{"data": NaN}'), Say(200, b"\xff\xfe{}"), Say(204, b""),
-        Say(200, {"code": 500, "message": "inner"}), Say(200, {"code": "503"}), Say(200, {"code": 0}),
+        Say(200, {"code": 500, "message": "inner"}), Say(200, {"code": "503"}),
     ],
 )  # fmt: skip
 def test_passing_trouble_is_survived(server, client, clock, bad):
@@ -175,6 +176,69 @@ def test_broken_records_are_not_shown(server, client, body):
     with pytest.raises(ApiUnreachable, match=f"{len(body)} bytes that are not a JSON object") as caught:
         client.get("customers")
     assert "ada" not in str(caught.value)
+
+
+def test_an_array_is_an_answer_to_a_get_alone(server, client):
+    """I8, I5: whether an array means that usage was taken is not known."""
+    server.say(LIST, Say(body=[{"id": "cust_1"}]))
+    assert client.get("customers").body == {"$": [{"id": "cust_1"}]}
+    server.say(METERING, Say(body=[]))
+    with pytest.raises(ApiUnreachable, match="not known"):
+        client.post("metering", b"{}")
+
+
+@pytest.mark.parametrize("code", [0, 1, -1, 20000, "0"])
+def test_a_code_that_is_no_http_status_is_refused_at_once_with_the_setting(server, client, code):
+    server.say(LIST, Say(body={"code": code, "data": [], "message": "fine"}))
+    with pytest.raises(ConfigurationError, match=rf'"code": {int(code)} in its body \(fine\)') as caught:
+        client.get("customers")
+    assert caught.value.key == "sources.automatum.success_codes"
+    assert f"success_codes = [{int(code)}]" in caught.value.next_step
+    assert len(server.to(LIST)) == 1
+
+
+def test_a_configured_code_is_a_success_and_others_are_not(server, build):
+    client = build(success_codes=[0])
+    server.say("/oauth/token", token(code=0))
+    server.say(LIST, Say(body={"code": 0, "data": []}), Say(body={"code": 1, "data": []}))
+    assert client.get("customers").body["code"] == 0
+    with pytest.raises(ConfigurationError):
+        client.get("customers")
+
+
+def test_a_code_that_is_no_http_status_leaves_a_post_unknown(server, client):
+    """I5."""
+    server.say(METERING, Say(body={"code": 0}))
+    with pytest.raises(ApiUnreachable, match="not known"):
+        client.post("metering", b"{}")
+    assert len(server.to(METERING)) == 1
+
+
+@pytest.mark.parametrize(
+    ("scopes", "expected"),
+    [
+        ("read:entitlements", "Add the scope read:customers under Settings"),
+        ("read:customers", "The token grants read:customers, which this path needs, so the plan or the path"),
+        (None, "Add the scope read:customers under Settings"),
+    ],
+)
+def test_a_403_names_the_scope_that_the_path_needs(server, client, scopes, expected):
+    server.say("/oauth/token", token(scope=scopes))
+    server.say(LIST, error(403, "Insufficient scope for this endpoint"))
+    with pytest.raises(AccessError) as caught:
+        client.get("customers", scope="read:customers")
+    assert expected in caught.value.next_step
+
+
+def test_tokens_that_expire_in_every_wait_end_the_request(server, build):
+    """Each token takes the one request of the window, and is no longer valid when the next may go."""
+    client = build(limits=((1, 60.0),))
+    server.say("/oauth/token", token(expires_in=60))
+    with pytest.raises(ApiUnreachable, match="5 tokens in a row expired") as caught:
+        client.get("customers")
+    assert len(server.to("/oauth/token")) == 5
+    assert server.to(LIST) == []
+    assert "application_limits" in caught.value.next_step
 
 
 def test_nobody_listens(build):
@@ -335,7 +399,9 @@ def test_a_token_that_expires_during_a_wait_is_not_sent(server, build, clock):
 @pytest.mark.slow
 def test_a_long_wait_for_a_token_does_not_make_the_request_uncounted(server, build, clock):
     server.say(LIST, FINE)
-    server.say("/oauth/token", token("one"), error(429, "Rate limit exceeded", retryAfter=7200), token("two"))
+    used_up = {"X-RateLimit-Remaining": "0"}
+    refusal = error(429, "Rate limit exceeded", retryAfter=7200, headers=used_up)
+    server.say("/oauth/token", token("one"), refusal, token("two"))
     client = build(limits=((2, 3600.0),))
     client.get("customers")
     clock.advance(60)

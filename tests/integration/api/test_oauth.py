@@ -102,6 +102,59 @@ def test_its_life_begins_when_it_was_asked_for(server, source, clock):
     assert source.cached_token() is None
 
 
+@pytest.mark.parametrize(("seconds", "usable"), [(12, 4.0), (19, 0.5)])
+def test_a_token_that_is_slower_than_half_its_life_is_used_for_half_of_the_rest(server, source, clock, seconds, usable):
+    """It was asked for again and again: 49 tokens, and no request."""
+    server.say(URL, Say(body=token(expires_in=20).body, then=lambda: clock.advance(seconds)))
+    source.token()
+    clock.advance(usable - 0.1)
+    assert source.cached_token()
+    clock.advance(0.2)
+    assert source.cached_token() is None
+
+
+def test_a_token_that_has_expired_on_its_way_is_an_error(server, source, clock):
+    server.say(URL, Say(body=token(expires_in=20).body, then=lambda: clock.advance(21)))
+    with pytest.raises(ApiUnreachable, match="valid for 20 s, and the answer took 21 s"):
+        source.token()
+    assert len(server.seen) == 1
+
+
+def test_refused_credentials_are_not_tried_again_for_a_minute(server, source, clock):
+    """A sync of four tables reports one refusal, and sends one request."""
+    server.say(URL, error(401, "Invalid client credentials"))
+    raised = []
+    for _ in range(4):
+        with pytest.raises(CredentialsRefused) as caught:
+            source.token()
+        raised.append(caught.value)
+    assert len(server.seen) == 1
+    assert all(one is raised[0] for one in raised)
+    clock.advance(61)
+    server.say(URL, token("one"))
+    assert source.token() == "one"
+
+
+def test_a_new_secret_ends_a_refusal(server, clock):
+    found = [("app_1a2b", SECRET)]
+    with requests.Session() as session:
+        source = build(server.url, session, clock, reload_credentials=lambda: found[0])
+        server.say(URL, error(401, "Invalid client credentials"), token("one"))
+        for _ in range(2):
+            with pytest.raises(CredentialsRefused):
+                source.token()
+        found[0] = ("app_1a2b", "secret_new")
+        assert source.token() == "one"
+    assert len(server.seen) == 2
+    assert b"secret_new" in server.seen[-1].body
+
+
+@pytest.mark.parametrize("scope", ["a b", "a,b", "a, b", " a  b ", ["a", "b"]])
+def test_scopes_may_be_separated_by_commas(server, source, scope):
+    server.say(URL, token(scope=scope))
+    assert source.scopes() == {"a", "b"}
+
+
 def test_setting_the_machines_clock_neither_ends_nor_prolongs_it(server, source, clock):
     source.token()
     clock.set_wall(100_000)

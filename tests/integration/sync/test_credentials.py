@@ -1,0 +1,81 @@
+"""Credentials, answers and scopes that are not as expected in the middle of a sync, by the public command line."""
+
+import json
+
+import pytest
+
+from automatum_sandbox.config import AppConfig
+from tests.support.desk import SMALL
+from tests.support.loopback import Loopback, Say, error, token
+
+
+@pytest.fixture
+def vendor(desk):
+    """A server that says what a test tells it to, and the desk set up for it."""
+    with Loopback() as server:
+        desk.set(base_url=server.url, client_id="app_one", client_secret="secret_one", retry_attempts=2)
+        desk.set(retry_deadline=2)
+        yield server
+
+
+@pytest.mark.slow
+def test_a_secret_that_is_regenerated_during_a_sync_is_reported_once(small, desk):
+    """One error and one refused token, and not one for each of the tables that are left."""
+    app = small.apps[0]
+
+    def regenerate():
+        app.secret = "secret_regenerated"
+        small.revoke_tokens()
+
+    small.after(1, regenerate)
+    ran = desk.sync()
+    assert ran.code == 77, ran
+    assert [one["type"] for one in ran.json["errors"]] == ["CredentialsRefused"]
+    assert ran.err.count("Invalid client credentials") == 1, ran.err
+    assert [entry.status for entry in small.requests("/oauth/token")] == [200, 401]
+
+
+@pytest.mark.slow
+def test_a_403_names_the_scope(start, desk):
+    served = start(**SMALL, apps=(AppConfig(scopes=("read:customers", "read:entitlements")),))
+    desk.use(served)
+    served.sandbox.fault("status", "/api/v1/customers", status=403, message="Insufficient scope", count=None)
+    (one,) = desk.sync("customers").json["errors"]
+    assert "The token grants read:customers, which this path needs" in one["next_step"]
+
+
+@pytest.mark.slow
+def test_a_list_without_an_envelope_names_the_setting_and_is_read_with_it(vendor, desk):
+    vendor.say("/oauth/token", token(scope="read:customers"))
+    vendor.say("/api/v1/customers", Say(body=[{"id": "cust_1", "companyName": "Ada"}]))
+    (one,) = desk.sync("customers").json["errors"]
+    assert "sources.automatum.endpoints.customers.records: GET customers answered a JSON array" in one["message"]
+    assert 'set it to "$"' in one["next_step"]
+    desk.set(endpoints={"customers": {"records": "$"}})
+    desk.sync("customers")
+    assert desk.query("SELECT id, company_name FROM customers") == [("cust_1", "Ada")]
+
+
+@pytest.mark.slow
+def test_a_code_0_names_the_setting_and_is_a_success_with_it(vendor, desk):
+    page = {"page": 1, "limit": 100, "total": 1, "pages": 1}
+    vendor.say("/oauth/token", token(scope="read:customers,read:entitlements"))
+    vendor.say("/api/v1/customers", Say(body={"code": 0, "data": [{"id": "cust_1"}], "pagination": page}))
+    ran = desk.sync("customers")
+    assert ran.code == 78, ran
+    (one,) = ran.json["errors"]
+    assert "If 0 means success, set success_codes = [0]." in one["next_step"]
+    desk.set(success_codes=json.dumps([0]))
+    assert desk.sync("customers").json["verdict"] == "complete"
+
+
+@pytest.mark.slow
+def test_a_404_past_the_end_says_which_page_and_what_to_set(vendor, desk):
+    rows = [{"id": f"cust_{number}"} for number in range(100)]
+    vendor.say("/oauth/token", token(scope="read:customers"))
+    vendor.say("/api/v1/customers", Say(body={"code": 200, "data": rows}), error(404, "No such page"))
+    ran = desk.sync("customers")
+    assert ran.code != 0
+    (one,) = ran.json["errors"]
+    assert "No such page (page 2)" in one["message"]
+    assert "sources.automatum.endpoints.customers.total" in one["next_step"]
