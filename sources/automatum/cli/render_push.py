@@ -26,7 +26,7 @@ def show_push(summary: PushSummary) -> None:
     if len(counts):
         counts.show()
     else:
-        say_text("The usage has no line to send.")
+        say_text("There is no line to send.")
     if found.invalid:
         say_text(f"Invalid: {plural(found.invalid, 'row')}. They are not sent:")
     _list(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich import box
+from rich.console import Console
 from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
@@ -56,7 +57,8 @@ class TextTable:
         if self._title:
             out.print(Text(printable(self._title), style="bold"), soft_wrap=not out.is_terminal)
         if not out.is_terminal:
-            out.print(grid, width=max(width, out.width), crop=False, soft_wrap=True)
+            # Only a console of this width prints so wide.
+            Console(file=out.file, width=width, markup=False, highlight=False, emoji=False).print(grid)
         elif width <= out.width:
             out.print(grid)
         else:

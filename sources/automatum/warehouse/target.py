@@ -157,7 +157,9 @@ class Target:
 def _staging(pipeline_name: str) -> dict[str, Any]:
     if pipeline_name == PIPELINE:
         return {}
-    return {"staging_dataset_name_layout": f"%s_staging_{pipeline_name.removeprefix(PIPELINE + '_')}"}
+    # In the form that dlt gives it anyway: otherwise dlt warns of the change at each load.
+    own = normalize_identifier(pipeline_name.removeprefix(f"{PIPELINE}_")).strip("_")
+    return {"staging_dataset_name_layout": f"%s_staging_{own}"}
 
 
 @contextlib.contextmanager
