@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS := true
 export UV_COMPILE_BYTECODE := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
 
-.PHONY: demo test test-all lint types layers quick all kills drift quota push package notebooks strip memory destinations benchmarks airflow airflow-tests setup lock clean
+.PHONY: demo test test-all lint types layers quick all kills drift quota push package notebooks strip memory destinations environments benchmarks airflow airflow-tests setup lock clean
 
 demo: .venv/.demo
 	$(BIN)/automatum demo
@@ -69,6 +69,12 @@ package: setup
 		$(UV) pip install --quiet --python .cache/bare/bin/python "dlt-source-automatum[sandbox] @ file://$(CURDIR)/$$built"; \
 		(cd .cache/bare && bin/automatum --version && bin/automatum demo >/dev/null && bin/automatum discover >/dev/null); \
 	done
+
+# Environments of users: dlt with DuckDB or Postgres and then `dlt init`; the lowest versions on the oldest Python; the
+# newest versions on the newest Python (3.14, which Debian's packages provide where it is missing). Asks the package index.
+environments: setup
+	-.ci/newest_python
+	ENVIRONMENTS=all $(BIN)/python -m pytest -s tests/system/environments
 
 # Run the notebooks and keep their pictures, to be looked at.
 notebooks: setup

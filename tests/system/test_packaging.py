@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -16,6 +15,7 @@ from automatum import automatum_source
 from automatum_sandbox import AppConfig
 from tests.support import ROOT
 from tests.support.desk import SMALL
+from tests.support.environments import copy_as_repository
 
 SECRET = "canary_of_the_client_secret"
 PACKAGES = ("automatum", "automatum_sandbox")
@@ -45,15 +45,7 @@ def run_dlt(*arguments, **more):
 
 @pytest.fixture(scope="module")
 def location(tmp_path_factory):
-    """What is in the work tree now, as the git repository that `--location` asks for."""
-    repository = tmp_path_factory.mktemp("repository")
-    unwanted = shutil.ignore_patterns("__pycache__", "*.pyc")
-    shutil.copytree(ROOT / "sources", repository / "sources", ignore=unwanted)
-    shutil.copy(ROOT / "README.md", repository)
-    identity = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.com", "-c", "commit.gpgsign=false")
-    for arguments in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-qm", "All")):
-        subprocess.run(["git", "-C", str(repository), *arguments], check=True)
-    return repository
+    return copy_as_repository(tmp_path_factory.mktemp("repository"))
 
 
 def test_dlt_init_gives_a_running_pipeline(location, start, desk):
