@@ -72,11 +72,7 @@ class Target:
         Raises:
             ConfigurationError: The destination, the file or the dataset cannot be used.
         """
-        driver = _DRIVERS.get(self.destination)
-        if driver and not is_installed(driver):
-            raise ConfigurationError(
-                "--destination", f"{self.destination} needs the package {driver}.", install_command(driver)
-            )
+        self._require_driver()
         if self.destination == DUCKDB:
             if normalize_identifier(self.database.stem).lower() == normalize_identifier(self.dataset).lower():
                 raise ConfigurationError(
@@ -101,6 +97,13 @@ class Target:
                 "--destination", f"{self.destination!r}: {redact(str(error)).splitlines()[0]}"
             ) from error
 
+    def _require_driver(self) -> None:
+        driver = _DRIVERS.get(self.destination)
+        if driver and not is_installed(driver):
+            raise ConfigurationError(
+                "--destination", f"{self.destination} needs the package {driver}.", install_command(driver)
+            )
+
     def existing(self, clock: Clock, budget: Budget, wait: float) -> SupportsPipeline:
         """A pipeline for queries; it does not create a DuckDB file.
 
@@ -110,9 +113,10 @@ class Target:
             wait: Seconds to wait for a DuckDB file that another program has open.
 
         Raises:
-            ConfigurationError: The file does not exist.
+            ConfigurationError: The file does not exist, or the destination's driver is not installed.
             Busy: Another program has it open.
         """
+        self._require_driver()
         if self.missing:
             raise missing_file_error(self.database)
         if self.file:
@@ -136,8 +140,9 @@ class Target:
 
         Raises:
             Busy: Another run or program keeps it for longer than that.
-            ConfigurationError: The folder does not exist, or cannot be written to.
+            ConfigurationError: The folder does not exist or cannot be written to, or the driver is not installed.
         """
+        self._require_driver()
         file = self.file
         if file is None:
             yield lambda: None

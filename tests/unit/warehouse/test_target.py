@@ -1,0 +1,40 @@
+"""What a run loads to, before anything is opened."""
+
+import sys
+
+import pytest
+
+from automatum.core.budget import Budget
+from automatum.core.errors import ConfigurationError
+from automatum.warehouse.target import Target
+from tests.support.clocks import FakeClock
+
+
+def write(target, clock):
+    with target.exclusive_writer("sync", clock, Budget(clock), 0):
+        pass
+
+
+def query(target, clock):
+    if target.file:
+        target.file.touch()
+    target.existing(clock, Budget(clock), 0)
+
+
+@pytest.mark.parametrize("use", [write, query, lambda target, _: target.open()], ids=["write", "query", "open"])
+@pytest.mark.parametrize(
+    "destination, module, package",
+    [
+        ("duckdb", "duckdb", "duckdb>=1.4"),
+        ("filesystem", "duckdb", "duckdb>=1.4"),
+        ("postgres", "psycopg2", "psycopg2-binary>=2.9.9"),
+    ],
+)
+def test_a_destination_whose_package_is_missing_is_refused_with_the_command(
+    isolated, monkeypatch, destination, module, package, use
+):
+    """After `dlt init` for another destination: the message says what to install, and it is no defect."""
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigurationError, match=f"{destination} needs the package {module}") as caught:
+        use(Target(destination), FakeClock())
+    assert caught.value.next_step == f"pip install '{package}'"
