@@ -73,6 +73,7 @@ package: setup
 # Environments of users: dlt with DuckDB or Postgres and then `dlt init`; the lowest versions on the oldest Python; the
 # newest versions on the newest Python (3.14, which Debian's packages provide where it is missing). Asks the package index.
 # CORE="tests/unit/core" is a short form.
+environments: export CORE ?= tests/unit tests/integration
 environments: setup
 	-.ci/newest_python
 	ENVIRONMENTS=all $(BIN)/python -m pytest -s tests/system/environments

@@ -72,7 +72,7 @@ class Environment:
         listed = uv("pip", "freeze", "--python", self.python)
         return {re.split(r"==| @ ", line)[0] for line in listed.splitlines()}
 
-    def run(self, *arguments, cwd, code=0, timeout=120, **variables):
+    def run(self, *arguments, cwd, code=0, timeout=600, **variables):
         """Run this environment's Python to its end, which must have this exit code.
 
         Returns:
