@@ -10,6 +10,7 @@ from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock
 from ..core.errors import ConfigurationError, ScopeMissing
 from ..core.redaction import redact_logging
+from ..core.suggest import suggestion
 from ..endpoints import Endpoint
 from .client import ApiClient
 from .endpoint_overrides import resolve_endpoints
@@ -55,7 +56,8 @@ class ApiSession:
         known = {name for endpoint in self.endpoints for name in (endpoint.group, endpoint.table)}
         for name in names:
             if name not in known:
-                raise ConfigurationError(key, f"no table {name!r}.", f"Tables are {', '.join(self.groups())}.")
+                step = f"{suggestion(name, sorted(known))} Tables are {', '.join(self.groups())}.".lstrip()
+                raise ConfigurationError(key, f"no table {name!r}.", step)
         return tuple(one for one in self.endpoints if not names or one.group in names or one.table in names)
 
     def missing_scopes(self, endpoints: tuple[Endpoint, ...]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import date, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from .. import __version__
 from ..api.endpoint_overrides import resolve_endpoints
 from ..api.session import open_session
 from ..config.settings import resolve_settings
+from ..config.toml_files import readable_secrets
 from ..core.clock import SystemClock
 from ..core.errors import ConfigurationError
 from ..core.extras import install_command, is_installed
@@ -79,6 +81,8 @@ from .reporter import Reporter
 
 if TYPE_CHECKING:
     from ..operations.demo import Demo
+
+logger = logging.getLogger("automatum")
 
 app = typer.Typer(
     name="automatum",
@@ -174,6 +178,8 @@ def check(organization: OrganizationName = None, as_json: Json = False, debug: D
         say(report.as_json(), as_json, lambda: render.show_check(report))
         for error in report.errors:
             show_error(error)
+        for file in readable_secrets():
+            logger.warning("other users of this machine can read the secrets in %s; run: chmod 600 %s", file, file)
         return report.exit_code
 
     guarded(work, as_json, debug)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,6 +114,19 @@ def _line_of_duplicate(text: str) -> int:
         except TOMLKitError:
             continue
     return len(lines)
+
+
+def readable_secrets() -> list[Path]:
+    """The files of secrets that other users of this machine can read; empty on Windows, which has no such mode."""
+    if os.name == "nt":
+        return []
+    files = {
+        Path(location).absolute()
+        for provider in settings_providers()
+        if isinstance(provider, SettingsTomlProvider) and provider.supports_secrets
+        for location in provider.present_locations
+    }
+    return sorted(file for file in files if file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 def find_line(text: str, path: Sequence[str]) -> int | None:

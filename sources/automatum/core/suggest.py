@@ -19,6 +19,11 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return plain[found[0]] if found else None
 
 
+def spelt_otherwise(name: str, known: Iterable[str]) -> str | None:
+    """The known name that differs only in case, `-`, `_` and spaces, such as `client_id` for `clientId`; or None."""
+    return next((one for one in known if one != name and _plain(one) == _plain(name)), None)
+
+
 def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """The question "Did you mean ...?", or another text if no known name is similar."""
     found = nearest(name, known)

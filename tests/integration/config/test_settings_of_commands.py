@@ -365,6 +365,24 @@ class TestCredentials:
         for command in (("sync",), ("check", "--organization", "globex")):
             refused(desk.run(*command), "app_1 is the OAuth application of the organization")
 
+    def test_a_file_that_others_can_read(self, desk, start):
+        """I6: `check` says how to close it."""
+        served = start(**SMALL)
+        desk.use(served)
+        path = write(desk, "[sources.automatum]\n", "secrets.toml")
+        path.chmod(0o640)
+        assert f"chmod 600 {path}" in desk.run("check").says
+        path.chmod(0o600)
+        assert "chmod" not in desk.run("check").says
+
+    def test_a_misspelt_table(self, desk, start):
+        served = start(**SMALL)
+        desk.use(served)
+        for command in ("sync", "plan"):
+            refused(desk.run(command, "custommers"), "argument TABLE", "Did you mean customers?")
+        desk.set(tables=["entitlement"])
+        refused(desk.run("check"), "sources.automatum.tables", "Did you mean entitlements?")
+
     def test_of_an_organization(self, desk):
         desk.set(organizations=[{"name": "acme"}])
         refused(

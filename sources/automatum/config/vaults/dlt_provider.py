@@ -11,6 +11,7 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 
 from ...core.errors import ConfigurationError
 from ...core.redaction import register_secret
+from ...core.suggest import spelt_otherwise
 from ..lookup import SECTIONS
 from ..organizations import configured_organizations
 from ..toml_files import settings_providers
@@ -123,10 +124,20 @@ class VaultProvider(ConfigProvider):
                 f"there is no secret {address}.",
                 "Store client_id and client_secret there, or correct the address (docs/secrets.md).",
             )
+        _check_names(address, found)
         for key, value in found.items():
             if key != "client_id" and isinstance(value, str):
                 register_secret(value.strip())
         return found
+
+
+def _check_names(address: VaultUri, found: dict[str, Any]) -> None:
+    """Refuse a misspelt key, such as `clientSecret`. Other keys are other programs'."""
+    known = CREDENTIALS + OPTIONAL_KEYS
+    for name in found:
+        meant = spelt_otherwise(name, known)
+        if meant and meant not in found:
+            raise ConfigurationError(KEY, f"{address} has the key {name!r}.", f"Did you mean {meant}? Rename it there.")
 
 
 def register_vault_provider() -> VaultProvider:

@@ -76,6 +76,16 @@ def test_the_placeholders_of_dlt_init_do_not_hide_the_vault(secret, desk):
     assert (settings.client_id, settings.client_secret) == ("app_vaulted", CANARY)
 
 
+def test_a_key_in_another_spelling_is_named_without_its_value(secret, desk):
+    """I6: other keys of the secret are other programs' and stay."""
+    secret.put({"client_id": "app_1", "clientSecret": CANARY, "owner": "someone"})
+    desk.set(secrets_from=secret.address)
+    with pytest.raises(ConfigurationError, match="Did you mean client_secret") as caught:
+        resolve_settings()
+    assert "clientSecret" in str(caught.value)
+    assert CANARY not in str(caught.value)
+
+
 def test_a_plain_dlt_script_gets_them_too(secret, desk, start):
     served = start(customers=3, entitlements=0, private_offers=0, days=1)
     secret.put({"client_id": served.client_id, "client_secret": served.client_secret})
