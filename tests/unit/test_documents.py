@@ -1,10 +1,14 @@
 """The documents name files, headings and options that exist."""
 
+import itertools
 import re
+import shlex
 from importlib import import_module
 
 import pytest
+import typer
 
+from automatum.cli.main import app
 from automatum.warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET
 from tests.support import ROOT
 
@@ -80,3 +84,33 @@ def test_pipelines_load_to_the_file_and_dataset_of_the_command_line(page):
 
 def test_the_examples_have_pipelines():
     assert sum(len(pipelines_in(page.read_text(encoding="utf-8"))) for page in EXAMPLES) >= 5
+
+
+def typed_commands(page):
+    """The `automatum` commands in the shell blocks of a page, as words."""
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines if line.startswith("automatum ")]
+    ends = {"|", ">", ">>", "&&", ";", "2>&1"}
+    return [list(itertools.takewhile(lambda word: word not in ends, one)) for one in words]
+
+
+def parse(group, words, parent=None):
+    """Parse arguments as the command line does, without running the command."""
+    command = group.commands[words[0]]
+    if words[1:] and words[1] in getattr(command, "commands", {}):
+        parse(command, words[1:], parent)
+    else:
+        command.make_context(words[0], words[1:], parent=parent)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_have_options_that_exist(page):
+    group = typer.main.get_command(app)
+    for _, *words in typed_commands(page):
+        if words != ["--version"]:
+            parse(group, words)
+
+
+def test_the_pages_have_commands():
+    assert sum(len(typed_commands(page)) for page in PAGES) > 40
