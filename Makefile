@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS := true
 export UV_COMPILE_BYTECODE := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
 
-.PHONY: demo test test-all lint types layers quick all kills drift quota push package notebooks strip memory destinations environments benchmarks airflow airflow-tests setup lock clean
+.PHONY: demo test test-all lint types layers quick all kills drift sequences quota push package notebooks strip memory destinations environments benchmarks airflow airflow-tests setup lock clean
 
 demo: .venv/.demo
 	$(BIN)/automatum demo
@@ -48,6 +48,9 @@ WORKERS ?= 3
 # The long forms of what `make test` runs in short.
 kills: setup
 	KILLS=35 $(BIN)/python -m pytest -s tests/system/test_resume.py
+
+sequences: setup
+	SEQUENCES=100 $(BIN)/python -m pytest -s tests/integration/sync/test_any_order.py
 
 drift: setup
 	SCHEDULES=400 $(BIN)/python -m pytest -s tests/integration/sync/test_drift.py

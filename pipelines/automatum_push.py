@@ -3,16 +3,16 @@
     python pipelines/automatum_push.py              # dry: says what it would send
     python pipelines/automatum_push.py --confirm    # sends
 
-Usage is read from the table or view `usage_by_hour` of the dataset `automatum`; docs/metering.md lists its columns.
+Usage is read from the table or view `usage_by_hour` of the dataset `automatum` in `marketplace.duckdb` of the current
+folder; docs/metering.md lists its columns.
 `automatum push` does the same from the command line, with an exit code for cron.
 """
 
 import logging
 import sys
+from pathlib import Path
 
-import dlt
-
-from automatum import PushOptions, metering_usage
+from automatum import PushOptions, Target, metering_usage
 
 USAGE = "usage_by_hour"
 
@@ -20,9 +20,7 @@ USAGE = "usage_by_hour"
 def main(confirm: bool) -> None:
     """Push the usage that is there; what was accepted before is not sent again."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    pipeline = dlt.pipeline(
-        "automatum", destination=dlt.destinations.duckdb("marketplace.duckdb"), dataset_name="automatum"
-    )
+    pipeline = Target(database=Path("marketplace.duckdb")).pipeline()
     print(pipeline.run(metering_usage(USAGE, PushOptions(confirm=confirm))))
 
 

@@ -23,7 +23,7 @@ def main() -> int:
     except AutomatumError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    print(summary.line())
+    print(summary.line(), TARGET.file)
     if summary.exit_code == 0:
         with duckdb.connect(str(TARGET.database), read_only=True) as connection:
             query = "SELECT vendor, status, count(*) FROM automatum.customers GROUP BY ALL ORDER BY ALL"

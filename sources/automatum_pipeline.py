@@ -3,6 +3,8 @@
 Fill in `.dlt/secrets.toml` and run it: it loads everything that the credentials allow.
 """
 
+import os
+
 import dlt
 
 from automatum import automatum_source
@@ -11,7 +13,13 @@ from automatum import automatum_source
 def load_everything() -> None:
     """Sync all tables that the OAuth application's scopes allow."""
     # The pipeline names the DuckDB file: marketplace.duckdb, with the dataset automatum, as for the command line.
-    pipeline = dlt.pipeline(pipeline_name="marketplace", destination="duckdb", dataset_name="automatum")
+    # Without pipelines_dir, dlt would load to the file in the folder where a pipeline of this name ran first.
+    pipeline = dlt.pipeline(
+        pipeline_name="marketplace",
+        destination="duckdb",
+        dataset_name="automatum",
+        pipelines_dir=os.path.abspath(".dlt/pipelines"),
+    )
     print(pipeline.run(automatum_source()))
 
 

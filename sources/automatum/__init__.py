@@ -1,9 +1,10 @@
 """A dlt source and metering push for Automatum, the platform through which software vendors sell on cloud marketplaces.
 
-    import dlt
-    from automatum import automatum_source
+    from pathlib import Path
 
-    pipeline = dlt.pipeline("marketplace", destination="duckdb", dataset_name="automatum")
+    from automatum import Target, automatum_source
+
+    pipeline = Target(database=Path("marketplace.duckdb")).pipeline()
     pipeline.run(automatum_source())
 
 `run_sync` and `run_push` do what `automatum sync` and `automatum push` do, with locks and a summary:

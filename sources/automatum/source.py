@@ -1,6 +1,6 @@
 """The dlt source, with one resource for each list and each report.
 
-    pipeline = dlt.pipeline("automatum", destination="duckdb", dataset_name="marketplace")
+    pipeline = Target(database=Path("marketplace.duckdb")).pipeline()
     pipeline.run(automatum_source())
     pipeline.run(automatum_source().with_resources("customers"))
     tables = list(automatum_source().customers)     # pyarrow tables, without a pipeline

@@ -75,6 +75,7 @@ from .options import (
     open_existing,
     stop_on_signals,
 )
+from .packages import packages_app
 from .progress import Progress
 from .push import push_app
 from .reporter import Reporter
@@ -100,6 +101,7 @@ app = typer.Typer(
 )
 app.add_typer(push_app, name="push", rich_help_panel=PUSH)
 app.add_typer(apps_app, name="apps", rich_help_panel=SET_UP)
+app.add_typer(packages_app, name="packages", rich_help_panel=SYNC)
 
 
 @app.command(

@@ -3,7 +3,7 @@
     pipeline = dlt.pipeline("usage", destination=metering_destination(PushOptions(confirm=True)))
     pipeline.run(my_usage)                                     # rows with the columns of `automatum push --usage`
 
-    pipeline = dlt.pipeline("automatum", destination="duckdb", dataset_name="marketplace")
+    pipeline = Target(database=Path("marketplace.duckdb")).pipeline()
     pipeline.run(metering_usage("sql:SELECT * FROM usage_by_hour", PushOptions(confirm=True)))
 
 Both push like `automatum push`. Accepted lines are not sent again, so a load job can be repeated. A refused row is

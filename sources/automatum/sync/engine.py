@@ -107,15 +107,17 @@ def _load_chunks(
         try:
             loader.run(chunk_source(several, chunk))
         except PackageRefused as refusal:
+            if any(run.result.error for run in several):
+                raise  # Not even the record of the refusal can be loaded.
+            if not apart:
+                logger.warning("%s %s", refusal.message, refusal.next_step)
             for run in several:
-                if apart:
-                    run.result.error = refusal
-                elif run.started:
+                if run.started or apart:
                     again = begin(run.endpoint)
                     again.result.requests, again.siblings = run.result.requests, runs
                     runs[runs.index(run)] = again
-            if not apart:
-                logger.warning("%s %s", refusal.message, refusal.next_step)
+                    if apart:
+                        again.refuse(refusal)
             apart = True
 
 

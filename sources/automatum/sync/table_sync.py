@@ -82,12 +82,14 @@ class TableSync:
             self._table, utc(session.clock.time()), sync_session.facts if sync_session else SweepFacts()
         )
         self._reader: Reader | None = None
+        self._refused = False
 
     @property
     def done(self) -> bool:
         """Whether another chunk would find nothing to do."""
         result = self.result
-        return bool(result.skipped or result.error or result.verdict) and not self._batcher.waiting
+        over = bool(result.skipped or result.error or result.verdict)
+        return over and not self._batcher.waiting and not self._refused
 
     @property
     def started(self) -> bool:
@@ -102,6 +104,10 @@ class TableSync:
         at = earlier.finished_at.isoformat(timespec="seconds")
         result.reason = f"read earlier in this sync, at {at}" + (f": {earlier.reason}" if earlier.reason else "")
         result.announced, result.distinct = earlier.announced, earlier.distinct
+
+    def refuse(self, error: AutomatumError) -> None:
+        """End with an error of the destination. The next chunk has the record of it, and no rows."""
+        self.result.error, self._refused = error, True
 
     def forget(self) -> None:
         """Free everything but the result: a summary of many organizations would keep it all in memory."""
@@ -123,6 +129,10 @@ class TableSync:
             load_id: The load package that they go into.
         """
         if self.done:
+            return
+        if self._refused:
+            self._refused = False
+            yield from self._write_log(load_id)
             return
         self._batcher.start(load_id)
         concluded = self.result.verdict is not None

@@ -93,13 +93,6 @@ def package_folder(pipeline: SupportsPipeline, load_id: str) -> Path | None:
     return None
 
 
-def normalized_folder(pipeline: SupportsPipeline, load_id: str) -> Path:
-    """Where dlt looks for a normalized package of this id."""
-    packages = pipeline._get_load_storage().normalized_packages  # type: ignore[attr-defined]
-    folder: Path = Path(packages.storage.storage_path) / packages.get_package_path(load_id)
-    return folder
-
-
 def drop_extracted_packages(pipeline: SupportsPipeline, among: set[str]) -> None:
     """Delete those of these load packages that are extracted and not normalized."""
     extracted = set(pipeline.list_extracted_load_packages())  # type: ignore[attr-defined]
@@ -108,14 +101,11 @@ def drop_extracted_packages(pipeline: SupportsPipeline, among: set[str]) -> None
         storage.extracted_packages.delete_package(load_id)
 
 
-def failed_job(error: BaseException | None) -> tuple[str, str] | None:
-    """Id of the load package and name of the table of the job that failed; None if the error names none."""
-    from dlt.common.storages.load_package import ParsedLoadJobFileName
-
-    job_id, load_id = getattr(error, "job_id", None), getattr(error, "load_id", None)
-    if not job_id or not load_id:
-        return None
-    return str(load_id), str(ParsedLoadJobFileName.parse(job_id).table_name)
+def failed_table(error: BaseException | None) -> str | None:
+    """The table of the job that failed; None if the error names none."""
+    # The id of a job is `table.file.format`; that of a normalize job has the retry count before the format.
+    job_id = str(getattr(error, "job_id", None) or "")
+    return job_id.split(".")[0] or None
 
 
 def create_storage(pipeline: SupportsPipeline) -> bool:

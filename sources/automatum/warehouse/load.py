@@ -27,7 +27,7 @@ from .dataset import forget_broken_promises, loads_so_far
 from .dlt_internals import (
     drop_extracted_packages,
     drop_staging,
-    failed_job,
+    failed_table,
     grow_duckdb_memory,
     locate_destination,
     pending_packages,
@@ -192,8 +192,7 @@ class Loader:
 
     def _refused(self, error: PipelineStepFailed) -> PackageRefused:
         """Set the pending packages aside and drop what dlt knows; a new schema may be what the destination takes."""
-        job = failed_job(_cause_of(error)) or failed_job(error.__cause__)
-        table = job[1] if job else None
+        table = failed_table(_cause_of(error))
         files = self._set_aside(table, _words(error))
         reset_working_folder(self._pipeline)
         drop_staging(self._pipeline)
@@ -203,7 +202,7 @@ class Loader:
     def _set_aside(self, table: str | None, reason: str) -> list[Path]:
         now = self._clock.time()
         files = (
-            set_aside(self._pipeline, load_id, at=now, table=table, reason=reason, origin=self._origin)
+            set_aside(self._pipeline, load_id, at=now, table=table, reason=reason)
             for load_id in pending_packages(self._pipeline)
         )
         return [one for one in files if one]

@@ -26,7 +26,7 @@ from .dlt_internals import (
 )
 from .duckdb_file import wait_for_file
 from .existing import missing_file_error
-from .pipeline import PIPELINE, open_pipeline
+from .pipeline import PIPELINE, name_pipeline, open_pipeline
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 DEFAULT_DATABASE = Path("marketplace.duckdb")
 DEFAULT_DATASET = "automatum"
 DUCKDB = "duckdb"
+_SCRIPT = f"{PIPELINE}_script"
 _DRIVERS = {DUCKDB: "duckdb", "filesystem": "duckdb", "postgres": "psycopg2"}
 """Destination to the package that it needs besides dlt. Of other destinations dlt says what is missing."""
 
@@ -96,6 +97,21 @@ class Target:
             raise ConfigurationError(
                 "--destination", f"{self.destination!r}: {redact(str(error)).splitlines()[0]}"
             ) from error
+
+    def pipeline(self) -> Any:
+        """A dlt pipeline of your own that loads to this target, for `pipeline.run(automatum_source())`.
+
+        dlt remembers the folder of the first run of a pipeline name, and resolves the relative path of a DuckDB file
+        against it in every later run. This pipeline has a name of its own for each target, and an absolute path.
+
+        Raises:
+            ConfigurationError: The destination, the file or the dataset cannot be used.
+        """
+        import dlt
+
+        destination = self.open(_SCRIPT)
+        name = name_pipeline(_SCRIPT, destination, self.dataset, self.file)
+        return dlt.pipeline(name, destination=destination, dataset_name=self.dataset)
 
     def _require_driver(self) -> None:
         driver = _DRIVERS.get(self.destination)

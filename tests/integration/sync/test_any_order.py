@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.many_databases import Machine
 
-SEQUENCES = int(os.environ.get("SEQUENCES", "6"))
+SEQUENCES = int(os.environ.get("SEQUENCES", "4"))
 
 names = st.sampled_from("ab")
 tables = st.sampled_from([(), ("customers",), ("customers", "private_offers"), ("entitlements",)])

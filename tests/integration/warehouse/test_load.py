@@ -1,10 +1,13 @@
 """What an interrupted run has left in dlt's working folder goes where it belongs, or nowhere (I1, I9)."""
 
 import shutil
+from pathlib import Path
 
 import duckdb
 import pytest
 
+from automatum import Target
+from tests.support.desk import forget_run
 from tests.support.many_databases import Killed, killed_at
 from tests.support.syncing import Site
 
@@ -102,3 +105,16 @@ def test_a_damaged_working_folder_is_emptied_i9(site, damage):
         path.write_text("{")
     assert site.sync("customers").code == 0
     assert strange_rows(site) == 1
+
+
+@pytest.mark.slow
+def test_a_script_that_runs_in_two_folders_fills_a_file_in_each(tmp_path, monkeypatch):
+    """dlt resolves a relative path against the folder of the first run."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        forget_run()
+        Target(database=Path("marketplace.duckdb")).pipeline().run([{"folder": folder}], table_name="ran")
+    for folder in ("a", "b"):
+        with duckdb.connect(str(tmp_path / folder / "marketplace.duckdb")) as connection:
+            assert connection.execute("SELECT folder FROM automatum.ran").fetchall() == [(folder,)]

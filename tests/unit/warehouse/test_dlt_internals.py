@@ -49,7 +49,6 @@ PARTS = (
     ("dlt.destinations.sql_client", "SqlClientBase.execute_query", ("query",)),
     ("dlt.destinations.sql_client", "SqlClientBase.native_connection", ()),
     ("dlt.pipeline.exceptions", "PipelineStepFailed", ()),
-    ("dlt.common.storages.load_package", "ParsedLoadJobFileName.parse", ("file_name",)),
     ("dlt.destinations.job_client_impl", "SqlJobClientBase.get_storage_tables", ("table_names",)),
     ("dlt.destinations.job_client_impl", "SqlJobClientBase.drop_storage", ()),
     ("dlt.common.destination.client", "WithStagingDataset.with_staging_dataset", ()),
