@@ -3,7 +3,7 @@
 Fill in `.dlt/secrets.toml` and run it: it loads everything that the credentials allow.
 """
 
-import os
+from pathlib import Path
 
 import dlt
 
@@ -18,7 +18,7 @@ def load_everything() -> None:
         pipeline_name="marketplace",
         destination="duckdb",
         dataset_name="automatum",
-        pipelines_dir=os.path.abspath(".dlt/pipelines"),
+        pipelines_dir=str(Path(".dlt/pipelines").resolve()),
     )
     print(pipeline.run(automatum_source()))
 

@@ -71,19 +71,28 @@ def pipelines_in(text):
     return [arguments for arguments in found if "metering_destination" not in arguments]
 
 
+def targets_in(text):
+    """The DuckDB file of each `Target(...).pipeline()`."""
+    return re.findall(r'Target\(database=Path\("([^"]+)"\)\)\.pipeline\(\)', text.replace('\\"', '"'))
+
+
 @pytest.mark.parametrize("page", EXAMPLES, ids=lambda page: page.name)
 def test_pipelines_load_to_the_file_and_dataset_of_the_command_line(page):
-    """With the destination "duckdb", dlt names the file after the pipeline."""
-    for arguments in pipelines_in(page.read_text(encoding="utf-8")):
+    """With the destination "duckdb", dlt names the file after the pipeline, in the folder of its first run."""
+    text = page.read_text(encoding="utf-8")
+    for arguments in pipelines_in(text):
         assert f'dataset_name="{DEFAULT_DATASET}"' in arguments, arguments
+        assert "duckdb(" not in arguments, f"{arguments}: dlt resolves the path against the folder of the first run"
         if 'destination="duckdb"' in arguments:
             assert f'"{DEFAULT_DATABASE.stem}"' in arguments.partition(",")[0], arguments
-        elif "duckdb(" in arguments:
-            assert DEFAULT_DATABASE.name in arguments, arguments
+            assert "pipelines_dir" in arguments, arguments
+    assert set(targets_in(text)) <= {DEFAULT_DATABASE.name}
 
 
 def test_the_examples_have_pipelines():
-    assert sum(len(pipelines_in(page.read_text(encoding="utf-8"))) for page in EXAMPLES) >= 5
+    texts = [page.read_text(encoding="utf-8") for page in EXAMPLES]
+    assert sum(len(pipelines_in(text)) for text in texts) >= 2
+    assert sum(len(targets_in(text)) for text in texts) >= 4
 
 
 def typed_commands(page):
