@@ -13,13 +13,9 @@ from automatum import automatum_source
 def load_everything() -> None:
     """Sync all tables that the OAuth application's scopes allow."""
     # The pipeline names the DuckDB file: marketplace.duckdb, with the dataset automatum, as for the command line.
-    # Without pipelines_dir, dlt would load to the file in the folder where a pipeline of this name ran first.
-    pipeline = dlt.pipeline(
-        pipeline_name="marketplace",
-        destination="duckdb",
-        dataset_name="automatum",
-        pipelines_dir=str(Path(".dlt/pipelines").resolve()),
-    )
+    # Otherwise dlt would load to the file in the folder where a pipeline of this name ran first.
+    folder = str(Path(".dlt/pipelines").resolve())
+    pipeline = dlt.pipeline("marketplace", destination="duckdb", dataset_name="automatum", pipelines_dir=folder)
     print(pipeline.run(automatum_source()))
 
 
