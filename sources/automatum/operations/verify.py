@@ -154,7 +154,10 @@ def _history_rules(endpoint: Endpoint) -> list[Rule]:
             f"SELECT t.{{key}} FROM {{{table}}} t LEFT JOIN (SELECT h.{{key}}{by}, h.{{version}}, h.{{deleted}} "
             f"{open_versions}) o ON o.{{key}} = t.{{key}} {_same_organization(endpoint, 'o', 't')}"
             "WHERE (o.{key} IS NULL AND t.{deleted_at} IS NULL) OR (t.{deleted_at} IS NULL AND "
-            "o.{version} <> t.{row_hash}) OR (t.{deleted_at} IS NOT NULL AND NOT o.{deleted})",
+            "o.{version} <> t.{row_hash}) OR (t.{deleted_at} IS NOT NULL AND NOT o.{deleted}) UNION ALL "
+            f"SELECT h.{{key}} FROM {{{history}}} h LEFT JOIN {{{table}}} t ON t.{{key}} = h.{{key}} "
+            f"{_same_organization(endpoint, 't', 'h')}"
+            "WHERE h.{valid_to} IS NULL AND NOT h.{deleted} AND t.{key} IS NULL",
             (table, history),
         ),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from ..schema.child_tables import child_schema
 from ..schema.records import Row
 from ..schema.tombstones import marked_deleted
 from ..warehouse.sql import read_rows_by_key
-from .batcher import Batcher, Tables
+from .batcher import BATCH_ROWS, Batcher, Tables
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -44,3 +44,31 @@ def delete_rows(
     yield endpoint.table, marked
     if history and (versions := history.versions(marked, deleted=True)):
         yield history.name, versions
+
+
+def end_versions(pipeline: SupportsPipeline, batcher: Batcher, keys: Sequence[str], now: datetime) -> Tables:
+    """Versions that say of rows that they are deleted, for rows that were deleted without one.
+
+    Args:
+        pipeline: The pipeline that loads the table; its destination is asked for the rows.
+        batcher: The load package of the table, with a history.
+        keys: Keys of the rows. Those that this run has loaded are left out.
+        now: When it was found out.
+    """
+    table, history = batcher.table, batcher.history
+    key = table.endpoint.row_key
+    if history is None:
+        return
+    for some in _batches(keys):
+        rows = {row[key]: row for row in history.open_versions(some)}
+        # A row that is marked deleted may have changed since the version that is open.
+        found = read_rows_by_key(pipeline, table.endpoint.table, key, list(rows), table.organization_id)
+        rows.update({row[key]: row for row in found})
+        if rows and (
+            versions := history.versions(marked_deleted(table.schema, list(rows.values()), now), deleted=True)
+        ):
+            yield history.name, versions
+
+
+def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    yield from (keys[start : start + BATCH_ROWS] for start in range(0, len(keys), BATCH_ROWS))

@@ -78,10 +78,14 @@ def sync(
         run.siblings = summary.runs
     _skip_missing(missing, session, summary, named=bool(named))
     for run in summary.runs:
-        if resumable and run.endpoint.table in resumable.finished:
-            run.finish_as(resumable.finished[run.endpoint.table])
+        earlier = resumable.finished.get(run.endpoint.table) if resumable else None
+        # A table that an earlier run left incomplete may be the one whose rows the user now allows to delete.
+        if earlier and (earlier.verdict == Verdict.COMPLETE or not selection.allow_deletes):
+            run.finish_as(earlier)
     _load_chunks(session, loader, summary.runs, begin)
-    over = [run.endpoint.table for run in summary.runs if run.left_pages and run.result.verdict != Verdict.MORE_TO_DO]
+    # The pages of a table that failed are what the next run goes on from.
+    judged = (Verdict.COMPLETE, Verdict.INCOMPLETE)
+    over = [run.endpoint.table for run in summary.runs if run.left_pages and run.result.verdict in judged]
     if over:
         delete_page_records(pipeline, over, settings.owner)
     _conclude(session, summary, started)

@@ -91,6 +91,10 @@ class History:
         made = pa.concat_tables([from_destination(self.schema, ended), begun])
         return made if made.num_rows else None
 
+    def open_versions(self, keys: Sequence[str]) -> list[dict[str, Any]]:
+        """The open versions of keys that this run has written nothing of, as the destination returns them."""
+        return list(self._running([key for key in keys if key not in self._written]).values())
+
     def _running(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The open version of each key. If the history was empty, only keys that this run has written are queried."""
         asked = [key for key in keys if key in self._written] if self._empty else list(keys)

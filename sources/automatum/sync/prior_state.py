@@ -88,12 +88,15 @@ class PriorState:
         past: Sweeps that reached their verdict, the latest first.
         unfinished: The interrupted sweep that can be resumed, if there is one.
         versioned: The history is not empty.
+        unclosed: Keys whose open version in the history is live, but whose row is marked deleted or not there. It was
+            deleted while no history was kept, or a kill kept the version out.
     """
 
     known: KnownRows
     past: list[PastSweep] = field(default_factory=list)
     unfinished: Unfinished | None = None
     versioned: bool = False
+    unclosed: tuple[str, ...] = ()
 
     def in_order(self, now: datetime, within: timedelta) -> bool:
         """Whether a recent full sweep, and all since, came newest first: then the next may end early.
@@ -145,7 +148,7 @@ def read_prior_state(
             if endpoint.children:
                 _forget_half_loaded(client, endpoint, prior.known, loaded, own)
             if history:
-                prior.versioned = _forget_without_version(client, endpoint, history, prior.known, own)
+                _compare_with_versions(client, endpoint, history, prior, own)
             of_table = {**own, "table_name": endpoint.table}
             present = now + CLOCK_SKEW
             prior.past = _read_past(client, of_table, loaded, present)
@@ -216,20 +219,22 @@ def _forget_half_loaded(
         logger.debug("%s has no %s yet: %s", endpoint.table, LOAD_ID, redact(str(error)))
 
 
-def _forget_without_version(
-    client: Any, endpoint: Endpoint, history: str, known: KnownRows, own: Mapping[str, Any]
-) -> bool:
-    """Let rows count as changed if their open version is not their row; returns whether the history has versions."""
-    columns = (endpoint.row_key, "_version", "valid_to")
-    versions, any_version = {}, False
-    for key, version, valid_to in select(client, history, columns, own):
-        any_version = True
+def _compare_with_versions(
+    client: Any, endpoint: Endpoint, history: str, prior: PriorState, own: Mapping[str, Any]
+) -> None:
+    """Let rows count as changed if their open version is not their row, and find versions that should have ended."""
+    columns = (endpoint.row_key, "_version", "valid_to", "deleted")
+    hashes, versions, live = prior.known.hashes, {}, []
+    for key, version, valid_to, deleted in select(client, history, columns, own):
+        prior.versioned = True
         if valid_to is None:
             versions[key] = version
-    for key in known.live:
-        if versions.get(key) != known.hashes[key]:
-            known.hashes[key] = LOAD_AGAIN
-    return any_version
+            if not deleted:
+                live.append(key)
+    prior.unclosed = tuple(key for key in live if hashes.get(key, DELETED) == DELETED)
+    for key in prior.known.live:
+        if versions.get(key) != hashes[key]:
+            hashes[key] = LOAD_AGAIN
 
 
 def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str], present: datetime) -> list[PastSweep]:

@@ -20,8 +20,8 @@ from .facts import SweepFacts
 from .prior_state import CLOCK_SKEW
 from .results import Verdict
 
-GO_ON_WITHIN = timedelta(hours=24)
-"""Age of its last record up to which an interrupted sync is resumed. Later, too much has moved."""
+GO_ON_WITHIN = timedelta(hours=72)
+"""Age of its last record up to which an interrupted sync is resumed: a daily run that missed a day still goes on."""
 JUST_NOW = timedelta(minutes=30)
 """Age up to which the pages of an interrupted run are not read again once they are loaded."""
 

@@ -23,7 +23,7 @@ from ..warehouse.dataset import add_missing_columns
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
 from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, unreadable_error
 from .batcher import Batcher, Tables
-from .delete_rows import delete_rows
+from .delete_rows import delete_rows, end_versions
 from .facts import SweepFacts
 from .history import History, history_table
 from .list_reader import ListReader
@@ -83,6 +83,7 @@ class TableSync:
         )
         self._reader: Reader | None = None
         self._refused = False
+        self._unclosed: tuple[str, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -177,6 +178,9 @@ class TableSync:
             self.result.counts.deleted += len(gone)
             now = utc(self.api_session.clock.time())
             yield from delete_rows(pipeline, self._batcher, gone, now, hard=self.settings.deletes == "hard")
+        if pipeline and self._unclosed and reader.facts().full:
+            yield from self._batcher.flush()
+            yield from end_versions(pipeline, self._batcher, self._unclosed, utc(self.api_session.clock.time()))
 
     def _prepare(self, pipeline: SupportsPipeline | None) -> Reader:
         """Read what the destination has, and make the reader."""
@@ -194,6 +198,7 @@ class TableSync:
                 "History needs a destination that can be read; set sources.automatum.history to false.",
             )
         self._batcher.history = History(self._table, pipeline, not prior.versioned) if name else None
+        self._unclosed = prior.unclosed
         if pipeline and merging.one_row_per_key:
             self._batcher.lists = ChildLists(read_children(pipeline, self.endpoint, owner), merging.can_delete)
             add_missing_columns(pipeline, self.schemas())

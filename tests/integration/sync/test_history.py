@@ -109,6 +109,47 @@ def test_verify_accepts_a_row_that_was_deleted_before_history_was_switched_on(si
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("deletes", ["soft", "hard"])
+def test_rows_that_died_while_history_was_off_get_their_end(site, deletes):
+    """I1: the history says of each row what the table says, one sync after it is switched on again."""
+    site.settings["deletes"] = deletes
+    sandbox = site.serve(customers=12)
+    site.sync("customers")
+    dead, changed = sandbox.ids("customers")[3:5]
+    sandbox.change("customers", changed, {"companyName": "Beta"})
+    site.sync("customers", history=False)
+    for id_ in (dead, changed):
+        sandbox.delete("customers", id_)
+    site.sync("customers", history=False)
+    rule = ("customers_history", "the open version is what the table holds")
+    assert site.broken() == {rule: 2}
+    for _ in range(2):
+        assert site.sync("customers").code == 0
+        assert site.broken() == {}
+        assert [one[1] for one in told(versions(site)[dead])] == [False, True]
+    name = "Beta" if deletes == "soft" else versions(site)[changed][0][0]
+    assert told(versions(site)[changed])[-1] == (name, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deletes", ["soft", "hard"])
+def test_a_deletion_whose_version_a_kill_kept_out_gets_it_at_the_next_sync(site, deletes, tmp_path):
+    """I1, I9: a package is loaded table by table; on a fresh machine nothing loads the rest of it."""
+    site.settings["deletes"] = deletes
+    sandbox = site.serve(customers=12)
+    site.sync("customers")
+    dead = sandbox.ids("customers")[3]
+    sandbox.delete("customers", dead)
+    site.sync("customers")
+    site.execute("DELETE FROM customers_history WHERE deleted")
+    site.execute("UPDATE customers_history SET valid_to = NULL")
+    assert list(site.broken().values()) == [1]
+    assert site.sync("customers").code == 0
+    assert site.broken() == {}
+    assert [one[1] for one in told(versions(site)[dead])] == [False, True]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_rows", [50, 50_000])
 def test_a_row_that_changes_while_it_is_read_has_one_open_version_the_latest(site, chunk_rows):
     """I1: met twice in one sweep, in one load package or in two."""

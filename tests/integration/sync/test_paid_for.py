@@ -1,0 +1,72 @@
+"""What an interrupted or refused sync has read counts in the next one (I3)."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.sync.test_report import asked
+from tests.support.syncing import HOUR, Site
+
+
+@pytest.fixture
+def site(tmp_path):
+    with Site(tmp_path) as made:
+        yield made
+
+
+@pytest.mark.slow
+def test_the_pages_before_an_error_are_not_read_again(site):
+    """I3: a sweep that failed at page 3 goes on there, also a day later."""
+    sandbox = site.serve(customers=450)
+    sandbox.fault("status", "/api/v1/customers", page=3, status=500, count=None)
+    assert site.sync("customers").code == 69
+    sandbox.clear_faults()
+    site.clock.advance(25 * HOUR)
+    again = site.sync("customers")
+    assert again.code == 0
+    assert sorted(set(again.pages)) == [2, 3, 4, 5], "page 2 is the look back after a pause"
+
+
+@pytest.mark.slow
+def test_allow_deletes_holds_for_a_table_that_an_earlier_run_settled(site):
+    """I2: the sync is still open because of another table, and the refused table was finished before."""
+    sandbox = site.serve(customers=60, entitlements=250)
+    site.sync()
+    for id_ in sandbox.ids("customers")[:30]:
+        sandbox.delete("customers", id_)
+    first = site.sync(max_requests=2)
+    assert (first.code, first.tables["customers"]["verdict"]) == (75, "incomplete")
+    rest = site.sync(allow_deletes=True)
+    assert rest.code == 0
+    assert len(site.dead("customers")) == 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backfill", [False, True])
+def test_the_windows_of_a_report_that_were_read_are_not_read_again(site, backfill):
+    """I3: a run that ends after some of the windows goes on with the others; I1: nothing is missing in the end."""
+    site.serve(days=300)
+    site.settings["report_window_days"] = 90
+    how = {"since": site.today - timedelta(days=350)} if backfill else {}
+    whole = [asked(one) for one in (site.sync("analytics", max_requests=2, **how), site.sync("analytics", **how))]
+    days = [day for windows in whole for window in windows for day in window]
+    assert days == sorted(days)
+    assert [len(windows) for windows in whole] == [2, 2 if backfill else 3]
+    assert site.sweeps("analytics_revenue")[-1][0] == "complete"
+    assert site.query("SELECT count(*) FROM analytics_revenue") == [(600,)]
+    assert site.query("SELECT count(*) FROM _automatum_pages") == [(0,)]
+
+
+@pytest.mark.slow
+def test_rows_that_were_found_missing_before_an_interruption_are_deleted_after_it(site):
+    """I1: what the first windows found out belongs to the verdict of the whole reading."""
+    sandbox = site.serve(days=300)
+    site.sync("analytics")
+    lost = site.today - timedelta(days=250)
+    sandbox.restate(lost.isoformat(), "aws", {"vendor": "gcp"})
+    how = {"since": site.today - timedelta(days=299)}
+    assert site.sync("analytics", max_requests=2, **how).code == 75
+    made = site.sync("analytics", **how)
+    assert (made.code, made.counts("analytics")[2]) == (0, 1)
+    sql = 'SELECT vendor FROM analytics_revenue WHERE "date" = ? AND _deleted_at IS NOT NULL'
+    assert site.query(sql, lost) == [("aws",)]
