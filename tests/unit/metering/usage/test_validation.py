@@ -212,8 +212,8 @@ def test_moments(value):
     [
         ("24.11.2026", "usage_at: '24.11.2026' is not a date"),
         ("11/24/2026 10:00", "usage_at: '11/24/2026 10:00' is not a date"),
-        ("2026-02-31T10:00:00Z", "usage_at: '2026-02-31T10:00:00Z' is not a date: day is out of range for month"),
-        ("2026-11-24T25:00:00Z", "usage_at: '2026-11-24T25:00:00Z' is not a date: hour must be in 0..23"),
+        ("2026-02-31T10:00:00Z", "usage_at: '2026-02-31T10:00:00Z' is not a date: day"),
+        ("2026-11-24T25:00:00Z", "usage_at: '2026-11-24T25:00:00Z' is not a date: hour"),
         ("2026-11-24T10:00:00+99:00", "usage_at: '2026-11-24T10:00:00+99:00' is not a date"),
         ("0001-01-01T00:00:00+10:00", "usage_at: '0001-01-01T00:00:00+10:00' is not a date"),
         ("1795516500", "usage_at: '1795516500' is a number, not a date"),
