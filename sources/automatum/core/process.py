@@ -10,6 +10,8 @@ import os
 import re
 import sys
 
+from .errors import ConfigurationError
+
 DUCKDB_MEMORY = "64MB"
 """Memory limit of DuckDB. Without a limit it keeps the whole file in memory; beyond the limit it works on disk."""
 MOST_DUCKDB_MEMORY = 1_024_000_000
@@ -39,6 +41,20 @@ def disable_telemetry() -> None:
 def use_one_loader() -> None:
     """Load one file at a time, because DuckDB has one writer."""
     os.environ.setdefault("LOAD__WORKERS", "1")
+
+
+def duckdb_memory() -> str:
+    """DuckDB's memory limit: the environment variable `AUTOMATUM_DUCKDB_MEMORY`, or the default.
+
+    Raises:
+        ConfigurationError: The variable holds no amount of memory.
+    """
+    limit = os.environ.get("AUTOMATUM_DUCKDB_MEMORY") or DUCKDB_MEMORY
+    if parse_memory(limit) is None:
+        raise ConfigurationError(
+            "AUTOMATUM_DUCKDB_MEMORY", "is no amount of memory.", "Write it like 512MB, or leave it out for 64MB."
+        )
+    return limit
 
 
 def parse_memory(text: str) -> int | None:

@@ -17,7 +17,7 @@ from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
 from .key_check import check_keys
 from .resources import chunk_source
-from .results import Chunk, Verdict
+from .results import CHUNK_BYTES, Chunk, Verdict
 from .resume import SyncSession, resume_session
 from .selection import Selection, select_rows
 from .summary import OrganizationSummary
@@ -107,7 +107,7 @@ def _load_chunks(
     apart = loader.refused_lately
     while unfinished := [run for run in runs if not run.done]:
         several = unfinished[:1] if apart else unfinished
-        chunk = Chunk(settings.chunk_rows, session.clock.monotonic() + settings.chunk_seconds)
+        chunk = Chunk(settings.chunk_rows, session.clock.monotonic() + settings.chunk_seconds, max_bytes=CHUNK_BYTES)
         try:
             loader.run(chunk_source(several, chunk))
         except PackageRefused as refusal:

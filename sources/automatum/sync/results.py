@@ -79,6 +79,12 @@ WORTH_LOADING = 5.0
 """Seconds of waiting for the rate limit from which a load package is loaded before the wait."""
 
 
+CHUNK_BYTES = 32_000_000
+"""Bytes of rows, as JSON, in one load package: 300 rows of 100 kB, or 25,000 of 1.2 kB."""
+BATCH_BYTES = 8_000_000
+"""Bytes of rows, as JSON, in one Arrow table."""
+
+
 @dataclass
 class Chunk:
     """Bounds and size of one load package.
@@ -86,6 +92,8 @@ class Chunk:
     Attributes:
         max_rows: Rows after which the chunk ends, which bounds memory. None for no bound.
         ends_at: Reading of the monotonic clock at which the chunk ends. None for no bound.
+        max_bytes: Bytes of the rows as JSON after which the chunk ends: few wide rows need as much memory as many
+            narrow ones. None for no bound.
         rows: Rows in the chunk.
         pages: Pages that the rows were read from.
     """
@@ -94,6 +102,8 @@ class Chunk:
     ends_at: float | None = None
     rows: int = 0
     pages: int = 0
+    max_bytes: int | None = None
+    bytes: int = 0
 
     @property
     def bounded(self) -> bool:
@@ -102,8 +112,10 @@ class Chunk:
 
     def full(self, now: float) -> bool:
         """Whether the chunk takes no further page."""
-        return (self.max_rows is not None and self.rows >= self.max_rows) or (
-            self.ends_at is not None and now >= self.ends_at
+        return (
+            (self.max_rows is not None and self.rows >= self.max_rows)
+            or (self.max_bytes is not None and self.bytes >= self.max_bytes)
+            or (self.ends_at is not None and now >= self.ends_at)
         )
 
     def to_load_before(self, wait: float, longest: float) -> bool:

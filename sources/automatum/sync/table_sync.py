@@ -19,6 +19,7 @@ from ..core.errors import AutomatumError, DestinationError, MoreToDo, NotThere, 
 from ..endpoints import Endpoint, Kind
 from ..schema.arrow_tables import Table
 from ..schema.child_tables import ChildLists, child_schema
+from ..schema.json_text import dumps
 from ..warehouse.dataset import add_missing_columns
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
 from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, unreadable_error
@@ -30,7 +31,7 @@ from .list_reader import ListReader
 from .prior_state import PriorState, read_children, read_prior_state
 from .reader import Reader, Reading
 from .report_reader import ReportReader
-from .results import Chunk, KnownRows, TableResult, Verdict
+from .results import BATCH_BYTES, Chunk, KnownRows, TableResult, Verdict
 from .resume import FinishedTable, SyncSession
 from .selection import Selection
 from .sync_log import PAGES_SCHEMA, SWEEPS_SCHEMA, SweepLog
@@ -38,6 +39,8 @@ from .sync_log import PAGES_SCHEMA, SWEEPS_SCHEMA, SweepLog
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
+_DELETE_BATCH = 500
+"""Rows that are read from the destination and marked deleted at a time."""
 _READERS: dict[Kind, type[Reader]] = {"list": ListReader, "report": ReportReader}
 
 
@@ -158,6 +161,7 @@ class TableSync:
 
     def _read(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         reader = self._reader = self._reader or self._prepare(pipeline)
+        unflushed = 0
         while not reader.finished:
             if self._over(chunk):
                 return
@@ -169,15 +173,23 @@ class TableSync:
                 return
             if self._on_page and self.result.pages != pages:
                 self._on_page(self)
+            size = sum(len(dumps(row.record)) for row in rows)
             chunk.rows += len(rows)
+            chunk.bytes += size
             chunk.pages += 1
             yield from self._batcher.give(rows)
+            unflushed += size
+            if unflushed >= BATCH_BYTES:
+                yield from self._batcher.flush()
+                unflushed = 0
         gone = reader.conclude()
         if gone and pipeline:
             yield from self._batcher.flush()  # the rows that were read before must not follow their deletion
             self.result.counts.deleted += len(gone)
             now = utc(self.api_session.clock.time())
-            yield from delete_rows(pipeline, self._batcher, gone, now, hard=self.settings.deletes == "hard")
+            for start in range(0, len(gone), _DELETE_BATCH):
+                some = gone[start : start + _DELETE_BATCH]
+                yield from delete_rows(pipeline, self._batcher, some, now, hard=self.settings.deletes == "hard")
         if pipeline and self._unclosed and reader.facts().full:
             yield from self._batcher.flush()
             yield from end_versions(pipeline, self._batcher, self._unclosed, utc(self.api_session.clock.time()))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ..core.process import DUCKDB_MEMORY
+from ..core.process import duckdb_memory
 from .dlt_internals import (
     LOADS_TABLE,
     as_database_error,
@@ -66,7 +66,7 @@ def open_lake_files(pipeline: SupportsPipeline) -> Iterator[LakeFiles]:
     """
     import duckdb  # Not needed, and perhaps not installed, where the destination is a database.
 
-    with duckdb.connect(":memory:", config={"memory_limit": DUCKDB_MEMORY}) as connection:
+    with duckdb.connect(":memory:", config={"memory_limit": duckdb_memory()}) as connection:
         yield LakeFiles(filesystem_client(pipeline), connection)
 
 

@@ -16,7 +16,7 @@ from ..core.clock import Clock
 from ..core.errors import ConfigurationError
 from ..core.extras import install_command, is_installed
 from ..core.file_lock import exclusive_lock
-from ..core.process import DUCKDB_MEMORY, use_one_loader
+from ..core.process import duckdb_memory, use_one_loader
 from ..core.redaction import redact
 from .dlt_internals import (
     credentials_without_password,
@@ -87,7 +87,7 @@ class Target:
                     "--database", f"there is no folder {self.database.parent}.", "Create it first."
                 )
             use_one_loader()
-            return duckdb_destination(self.database.resolve(), DUCKDB_MEMORY, **_staging(pipeline_name))
+            return duckdb_destination(self.database.resolve(), duckdb_memory(), **_staging(pipeline_name))
         try:
             import dlt
 
