@@ -20,8 +20,9 @@ class SyncOptions:
         organizations: Names of configured organizations. Empty for all of them.
         target: Destination, dataset and DuckDB file.
         pipelines_dir: Working folder of dlt. None for dlt's default.
-        pipeline_name: Name of the dlt pipeline. None for `automatum`, or `automatum_<organization>`. Runs with
-            different names can load into one dataset at the same time if they load different tables or organizations.
+        pipeline_name: Name of the dlt pipeline. None for a name of its own for each destination, dataset and
+            organization, such as `automatum_marketplace_1f3a9c2e`. Runs with different names can load into one dataset
+            at the same time if they load different tables or organizations.
         since: First day of the reports. None to go on where the last sync ended.
         until: Last day of the reports. None for today. A sync with `since` or `until` is a backfill.
         allow_deletes: Mark rows deleted even if a large share of a table is gone from the API.
