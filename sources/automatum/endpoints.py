@@ -101,6 +101,7 @@ class Endpoint:
         parameters: Our name to the vendor's query parameter: `page`, `limit` for lists; `start`, `end` for reports.
         filters: Query parameters that filter a list. The rows are filtered again on this side.
         newest_first: Set by the user: the list is ordered by `updatedAt`, newest first. Used once it is proven.
+        exact_total: The announced total is the number of rows that are listed. If not, two equal readings prove a list.
         only_in_detail: Keys that a record has at its own URL and not in the list.
         documented: True where the vendor's reference shows path, parameters and fields; False where they are assumed.
         by_organization: The table holds the rows of several organizations, and `organization_id` is part of all keys.
@@ -120,6 +121,7 @@ class Endpoint:
     parameters: Mapping[str, str] = field(default_factory=lambda: {"page": "page", "limit": "limit"})
     filters: tuple[str, ...] = ("status", "vendor")
     newest_first: bool = False
+    exact_total: bool = True
     only_in_detail: tuple[str, ...] = ()
     documented: bool = False
     by_organization: bool = False

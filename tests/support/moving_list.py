@@ -9,7 +9,13 @@ Event = Callable[["MovingList"], None]
 
 
 class MovingList:
-    """Rows in the server's order; events happen before the n-th read (0-based)."""
+    """Rows in the server's order; events happen before the n-th read (0-based).
+
+    Attributes:
+        cap: The announced total is at most this, and further pages have rows all the same; None for no cap.
+        offset: What the announced total has too much.
+        late: Seconds of all pauses so far.
+    """
 
     def __init__(self, rows: int, page_size: int = 100, events: dict[int, list[Event]] | None = None) -> None:
         self.rows: list[tuple[str, int]] = [(f"row_{i:05d}", 0) for i in range(rows)]
@@ -19,6 +25,9 @@ class MovingList:
         self.born = rows
         self.stable = {key for key, _ in self.rows}
         self.odd_answers: dict[int, int] = {}
+        self.cap: int | None = None
+        self.offset = 0
+        self.late = 0.0
 
     def fetch(self, number: int) -> Page:
         for event in self.events.get(len(self.reads), []):
@@ -28,7 +37,9 @@ class MovingList:
         start = (number - 1) * self.page_size
         found = self.rows[start : start + min(length, self.page_size)]
         records = [{"id": key, "version": version} for key, version in found]
-        return Page(number, records, len(self.rows), ceil(len(self.rows) / self.page_size), float(len(self.reads)))
+        total = max(0, len(self.rows) + self.offset)
+        total = total if self.cap is None else min(total, self.cap)
+        return Page(number, records, total, ceil(total / self.page_size), self.late + len(self.reads))
 
 
 def insert(at: float) -> Event:
@@ -63,5 +74,50 @@ def change(at: float, to: float | None = None) -> Event:
         else:
             del target.rows[place]
             target.rows.insert(round(to * len(target.rows)), (key, version + 1))
+
+    return event
+
+
+def purge(first: int, count: int) -> Event:
+    """Rows that follow each other are deleted at once.
+
+    Args:
+        first: Place of the first of them, from 0.
+        count: How many.
+    """
+
+    def event(target: MovingList) -> None:
+        target.stable -= {key for key, _ in target.rows[first : first + count]}
+        del target.rows[first : first + count]
+
+    return event
+
+
+def put_in(place: int) -> Event:
+    """A new row at a place, from 0."""
+
+    def event(target: MovingList) -> None:
+        target.rows.insert(place, (f"row_{target.born:05d}", 0))
+        target.born += 1
+
+    return event
+
+
+def move(place: int, to: int) -> Event:
+    """A row changes, and moves."""
+
+    def event(target: MovingList) -> None:
+        if place < len(target.rows):
+            key, version = target.rows.pop(place)
+            target.rows.insert(to, (key, version + 1))
+
+    return event
+
+
+def wait(seconds: float) -> Event:
+    """Time passes."""
+
+    def event(target: MovingList) -> None:
+        target.late += seconds
 
     return event

@@ -95,11 +95,13 @@ def _override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
             endpoint = _with_key(at, endpoint, _texts(at, value))
         elif key == "order" and endpoint.kind == "list":
             endpoint = replace(endpoint, newest_first=_order(at, value))
+        elif key == "exact_total" and endpoint.kind == "list":
+            endpoint = replace(endpoint, exact_total=_flag(at, value))
         elif key == "columns" and endpoint.kind == "report":
             endpoint = _with_columns(at, endpoint, value)
         else:
             known = ["path", "records", "parameters", "key"]
-            known += ["total", "pages", "order"] if endpoint.kind == "list" else ["columns"]
+            known += ["total", "pages", "exact_total", "order"] if endpoint.kind == "list" else ["columns"]
             raise ConfigurationError(at, "no such setting.", _known(key, "Settings", known))
     return endpoint
 
@@ -165,6 +167,12 @@ def _order(at: str, value: Any) -> bool:
     if value not in ("unknown", "updated_desc"):
         raise ConfigurationError(at, f"{value!r} is not an order.", "Orders are unknown (the default), updated_desc.")
     return bool(value == "updated_desc")
+
+
+def _flag(at: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(at, f"{value!r} is not true or false.")
+    return value
 
 
 def _text(at: str, value: Any) -> str:

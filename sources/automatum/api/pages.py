@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from math import ceil
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -33,6 +34,16 @@ class Page:
     total: int | None
     pages: int | None
     read_at: float
+
+
+def announced_pages(page: Page, size: int = PAGE_SIZE) -> int:
+    """Number of pages that a list announces, at least 1.
+
+    Args:
+        page: Any page of the list.
+        size: Rows of a full page, where the response names no number of pages.
+    """
+    return page.pages or ceil((page.total or 0) / size) or 1
 
 
 def read_page(client: ApiClient, endpoint: Endpoint, number: int, filters: Mapping[str, str]) -> Page:

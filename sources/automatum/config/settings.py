@@ -88,6 +88,7 @@ class AutomatumSettings(BaseConfiguration):
         table_format: `delta` or `iceberg`, for a destination of files. None: the destination's own format.
         lookback_days: Days of each report that every sync reads again, because revenue is restated.
         report_window_days: Days that one request for a report spans. None: all days in one request.
+        reread_pages: Pages that a sweep of a list may read again to prove that it saw every row.
         full_sweep_every: Hours after which a list is read completely, whatever its order.
         chunk_rows: Rows in one load package. It bounds the memory, and 100,000 rows need only a few loads.
         chunk_seconds: Age in seconds at which a load package is closed. A kill then costs a minute of requests at most.
@@ -125,6 +126,7 @@ class AutomatumSettings(BaseConfiguration):
     table_format: Optional[str] = None
     lookback_days: int = 35
     report_window_days: Optional[int] = None
+    reread_pages: int = 25
     full_sweep_every: float = 24.0
     chunk_rows: int = 25_000
     chunk_seconds: float = 60.0
@@ -165,6 +167,7 @@ class AutomatumSettings(BaseConfiguration):
             self._check(self.table_format in TABLE_FORMATS, "table_format", f"is none of {', '.join(TABLE_FORMATS)}")
         self._check(0 <= self.metering_reserve < 1, "metering_reserve", "is not a share from 0 to below 1")
         self._check(self.lookback_days >= 0, "lookback_days", "is below 0")
+        self._check(self.reread_pages >= 0, "reread_pages", "is below 0")
         for name in _POSITIVE:
             value = getattr(self, name)
             self._check(value is None or value > 0, name, "is not above 0")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from dlt.common.pipeline import SupportsPipeline
 
-from ..api.pages import read_page, read_report
+from ..api.pages import announced_pages, read_page, read_report
 from ..api.session import ApiSession
 from ..core.clock import instant, utc
 from ..core.errors import ConfigurationError, NotThere, ScopeMissing
@@ -18,7 +18,8 @@ from ..endpoints import METERING_SCOPE, PAGE_SIZE, Endpoint
 from ..schema.arrow_tables import Table
 from ..sync.key_check import check_keys
 from ..sync.prior_state import PriorState, read_prior_state
-from ..sync.report import first_day, windows_to_ask
+from ..sync.report import days_to_read, windows_to_ask
+from ..sync.report_reader import check_days
 from ..sync.results import KnownRows
 from ..sync.resume import GO_ON_WITHIN, resume_session
 from ..sync.selection import Selection, select_rows
@@ -148,6 +149,7 @@ def plan(
     chosen = session.select(named, "argument TABLE" if names else "sources.automatum.tables")
     if pipeline:
         check_keys(pipeline, chosen)
+    check_days(session, pipeline, chosen, selection)
     if named:
         session.require_scopes(chosen)
     missing = session.missing_scopes(chosen)
@@ -212,10 +214,15 @@ def _plan_table(
 
 def _plan_list(session: ApiSession, endpoint: Endpoint, prior_state: PriorState, selection: Selection) -> TablePlan:
     page = read_page(session.client, endpoint, 1, selection.filters)
-    pages = max(1, page.pages or 1) if page.total is None else max(1, math.ceil(page.total / PAGE_SIZE))
+    now, settings = utc(session.clock.time()), session.settings
+    pages = announced_pages(page)
+    if page.total == pages * PAGE_SIZE and page.total not in prior_state.ends(
+        now, timedelta(hours=settings.full_sweep_every)
+    ):
+        pages += 1  # shows that the list ends with its full last page
     found = TablePlan(endpoint.table, pages, page.total)
     unfinished = prior_state.unfinished
-    if unfinished and selection.everything and utc(session.clock.time()) - unfinished.read_at < GO_ON_WITHIN:
+    if unfinished and selection.everything and now - unfinished.read_at < GO_ON_WITHIN:
         done = min(len({one.page for one in unfinished.pages}), pages - 1)
         found.requests, found.note = pages - done, f"goes on at page {done + 1}"
     elif endpoint.newest_first and prior_state.past:
@@ -225,9 +232,9 @@ def _plan_list(session: ApiSession, endpoint: Endpoint, prior_state: PriorState,
 
 def _plan_report(session: ApiSession, endpoint: Endpoint, prior_state: PriorState, selection: Selection) -> TablePlan:
     settings, today = session.settings, utc(session.clock.time()).date()
-    start = selection.since or first_day(prior_state, Table(endpoint, settings.owner), settings, today)
+    start, last = days_to_read(prior_state, Table(endpoint, settings.owner), settings, selection, today)
     days = selection.window_days or settings.report_window_days
-    spans = windows_to_ask(start, min(selection.until or today, today), days, prior_state.known)
+    spans = windows_to_ask(start, last, days, prior_state.known)
     read_report(session.client, endpoint, today, today)
     return TablePlan(endpoint.table, len(spans), None, f"from {start.isoformat()}")
 

@@ -16,6 +16,7 @@ from ..warehouse.dataset import delete_page_records, prepare_dataset
 from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
 from .key_check import check_keys
+from .report_reader import check_days
 from .resources import chunk_source
 from .results import CHUNK_BYTES, Chunk, Verdict
 from .resume import SyncSession, resume_session
@@ -60,6 +61,7 @@ def sync(
     selection = selection or select_rows(settings)
     named = tuple(names) or tuple(settings.tables or ())
     endpoints = session.select(named, "argument TABLE" if names else "sources.automatum.tables")
+    check_days(session, pipeline, endpoints, selection)
     merge_strategy_of(pipeline, settings)  # raises before a request is spent if the destination cannot merge
     missing = session.missing_scopes(endpoints)
     prepare_dataset(pipeline, bool(settings.organization))

@@ -22,7 +22,12 @@ class SweepFacts:
         drift: What moved while it read, in words.
         candidates: Keys of rows that it did not find. The next proven sweep decides about them.
         off_list: Keys of live rows that the API is known to keep off the list.
+        hidden: Keys of live rows that were on no page, if the list could not be read a second time.
+        mixed: Live rows were among many candidates, so that only a 404 confirms that one of them is gone.
         own_urls: Rows are known to have URLs of their own.
+        digest: What the list was like, if its rows did not add up to the announced total (`ListDigest`).
+        since: First day of a report from which on all days have been read, as an ISO date.
+        end_at: The announced total, if the last page was full and the page after it was empty.
         session: The sync that it belongs to: `id`, and `tables`.
         key: Columns that identified a record. Empty: an earlier version wrote it.
     """
@@ -33,7 +38,12 @@ class SweepFacts:
     drift: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ()
     off_list: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    mixed: bool = False
     own_urls: bool = False
+    digest: dict[str, Any] | None = None
+    since: str | None = None
+    end_at: int | None = None
     session: dict[str, Any] | None = None
     key: tuple[str, ...] = ()
 
@@ -43,9 +53,8 @@ class SweepFacts:
         The first keys in their order are kept. So two sweeps that miss the same rows name the same keys.
         """
         stored = {name: value for name, value in asdict(self).items() if value != _DEFAULTS[name]}
-        for name, most in (("candidates", MOST_KEYS), ("off_list", MOST_KEYS)):
-            if name in stored:
-                stored[name] = sorted(stored[name])[:most]
+        if self.candidates:
+            stored["candidates"] = sorted(self.candidates)[:MOST_KEYS]
         if len(self.drift) > MOST_EVENTS:
             stored["drift"] = [*self.drift[:MOST_EVENTS], f"{len(self.drift) - MOST_EVENTS} more events"]
         return stored
@@ -61,8 +70,8 @@ class SweepFacts:
         return cls(**known)
 
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    one.name: (dict,) if one.name == "session" else (tuple,) if one.default == () else (bool,)
-    for one in fields(SweepFacts)
+_OTHER_TYPES = {"session": dict, "digest": dict, "since": str, "end_at": int}
+_TYPES: dict[str, type] = {
+    one.name: _OTHER_TYPES.get(one.name, tuple if one.default == () else bool) for one in fields(SweepFacts)
 }
 _DEFAULTS = {one.name: one.default for one in fields(SweepFacts)}

@@ -9,11 +9,12 @@ from typing import Any
 
 from ..api.pages import Page, read_one, read_page
 from ..core.clock import utc
-from ..core.errors import NotThere
+from ..core.errors import AccessError, ApiUnreachable, NotThere, RequestRefused
 from ..schema.records import Record, Row
-from .delete_policy import Decision, decide
+from .delete_policy import MOST_OFF_LIST, Answer, Decision, Missing, decide, last_full
 from .facts import SweepFacts
 from .reader import Reader, Reading
+from .readings import Earlier, ListDigest
 from .results import PageRecord, Verdict
 from .resume import GO_ON_WITHIN
 from .sweep import Sweep
@@ -33,12 +34,16 @@ class ListReader(Reader):
             self._prior.known,
             newest_first=self._may_end_early(),
             wanted=self._selection.wanted(self._table),
+            earlier=self._earlier(),
+            extra_requests=self._settings.reread_pages,
         )
         self._resume(reading.log)
         self._result.counts = self._sweep.state.counts
         self._decision: Decision | None = None
-        self._answers: dict[str, Record | None] = {}
+        self._answers: dict[str, Record | Answer] = {}
         self._hidden: set[str] = set()
+        self._found: set[str] = set()
+        self._unclear = ""
 
     @property
     def finished(self) -> bool:
@@ -64,16 +69,27 @@ class ListReader(Reader):
             result.verdict, result.reason = Verdict.INCOMPLETE, decision.refused
         elif decision.waiting:
             result.reason = f"{decision.waiting} rows are not listed any more; the next sync decides"
+            if decision.unclear:
+                result.reason += f" ({self._unclear})"
+        elif new := self._off_list(decision):
+            result.reason = f"{len(new)} rows are not on the list but at their own URLs; they count as live"
         return decision.confirmed
 
     def facts(self) -> SweepFacts:
         """What the next sweep has to know of this one."""
         sweep, everything = self._sweep, self._selection.everything
+        read = everything and sweep.verdict is not None and not sweep.cut
+        digest, before = sweep.digest if read else None, last_full(self._prior.past)
         facts = SweepFacts(
-            full=sweep.verdict is Verdict.COMPLETE and not sweep.cut and everything,
+            full=read and sweep.verdict is Verdict.COMPLETE,
             partial=not everything,
             ordered=sweep.state.ordered if self._endpoint.newest_first else None,
             drift=tuple(sweep.state.drift),
+            off_list=before.off_list,
+            own_urls=before.own_urls,
+            hidden=tuple(sorted(self._hidden)[:MOST_OFF_LIST]),
+            digest=digest.as_json() if digest else None,
+            end_at=sweep.end_at if read else None,
         )
         return self._decision.add_to(facts) if self._decision else facts
 
@@ -108,33 +124,81 @@ class ListReader(Reader):
         complete = self._sweep.verdict is Verdict.COMPLETE and not self._sweep.cut
         return self._deletes and complete and self._selection.everything
 
+    def _earlier(self) -> Earlier:
+        """What earlier sweeps know of the list; nothing about a part of it."""
+        if not self._selection.everything:
+            return Earlier()
+        now, within = utc(self._session.clock.time()), timedelta(hours=self._settings.full_sweep_every)
+        past = self._prior.past
+        unlisted = set(last_full(past).off_list) & self._prior.known.hashes.keys()
+        digest = ListDigest.from_json(self._last_whole().digest)
+        return Earlier(digest, self._prior.ends(now, within), len(unlisted))
+
+    def _last_whole(self) -> SweepFacts:
+        """What the last sweep left that read the whole list, proven or not."""
+        verdicts = (Verdict.COMPLETE, Verdict.INCOMPLETE)
+        whole = (one for one in self._prior.past if one.verdict in verdicts and not one.facts.partial)
+        return next((one.facts for one in whole if one.facts.full or one.verdict == Verdict.INCOMPLETE), SweepFacts())
+
     def _look_for_the_missing(self) -> list[Row]:
         """Decide about rows that were not listed; returns the rows that turn out to be live."""
         sweep, now = self._sweep, self._session.clock.time()
         decision = decide(
-            sweep.known,
-            sweep.some_key,
-            sweep.distinct,
-            self._prior.past,
-            self._ask,
-            utc(now),
-            self._selection.allow_deletes,
-            self._endpoint.documented,
+            Missing(
+                sweep.known,
+                sweep.some_key,
+                sweep.distinct,
+                self._prior.past,
+                self._ask,
+                utc(now),
+                self._selection.allow_deletes,
+                self._endpoint.documented,
+                bool(self._hidden),
+            )
         )
+        self._found |= decision.alive.keys()
         found = [sweep.take_one(key, record, now) for key, record in decision.alive.items()]
-        hidden = set(decision.alive) - decision.off_list
-        if hidden and not sweep.reread:
+        hidden = set(decision.alive) - set(decision.off_list)
+        if hidden - set(self._last_whole().hidden) and not sweep.reread:
             # A live row was on no page: rows moved unnoticed. A second reading of the list shows what else was missed,
-            # if the extra requests allow it.
+            # if the extra requests allow it. If not, the next sweep is the second reading.
             self._hidden = hidden
             sweep.distrust(f"{len(hidden)} live rows were on no page of the list")
         else:
             # Two readings agree that the list does not have these rows: the API keeps them off the list.
-            off_list = {key for key in hidden | self._hidden if not sweep.listed_again(key)}
-            self._decision = replace(decision, off_list=decision.off_list | off_list)
+            known = [key for key in last_full(self._prior.past).off_list if key in self._found]
+            new = sorted(hidden | self._hidden)
+            off_list = [key for key in dict.fromkeys([*decision.off_list, *known, *new]) if not sweep.listed_again(key)]
+            self._decision, self._hidden = replace(decision, off_list=off_list), set()
         return [row for row in found if row]
 
-    def _ask(self, key: str) -> Record | None:
+    def _off_list(self, decision: Decision) -> set[str]:
+        """Rows that turned out in this sweep to be off the list."""
+        return set(decision.off_list) - set(last_full(self._prior.past).off_list)
+
+    def _ask(self, key: str) -> Record | Answer:
+        """What the own URL of a row says. It is assumed that rows have one, so only a 404 and a record say something.
+
+        Raises:
+            AccessError: The credentials are refused.
+            MoreToDo: A limit of the run, or the rate limit.
+        """
         if key not in self._answers:
-            self._answers[key] = self._charged(lambda: read_one(self._session.client, self._endpoint, key))
+            self._answers[key] = self._requested(key)
         return self._answers[key]
+
+    def _requested(self, key: str) -> Record | Answer:
+        try:
+            record = self._charged(lambda: read_one(self._session.client, self._endpoint, key))
+        except (RequestRefused, ApiUnreachable, AccessError) as error:
+            if isinstance(error, AccessError) and type(error) is not AccessError:
+                raise
+            self._unclear = f"a row at its own URL: {error.message}"
+            logger.warning("%s: %s", self._endpoint.table, self._unclear)
+            return Answer.UNCLEAR
+        if record is None:
+            return Answer.GONE
+        if self._table.keys([record]) != [key]:
+            self._unclear = "what answers at a row's own URL is another record"
+            return Answer.UNCLEAR
+        return record

@@ -115,6 +115,16 @@ class PriorState:
                 return now - one.finished_at < within
         return False
 
+    def ends(self, now: datetime, within: timedelta) -> frozenset[int]:
+        """Announced totals after whose full last page the list ended lately.
+
+        Args:
+            now: The present.
+            within: Age up to which a sweep counts.
+        """
+        recent = (one.facts.end_at for one in self.past if now - one.finished_at < within)
+        return frozenset(total for total in recent if total is not None)
+
 
 def read_prior_state(
     pipeline: SupportsPipeline,

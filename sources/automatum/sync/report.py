@@ -17,11 +17,13 @@ import orjson
 from ..api.pages import Page
 from ..config.settings import AutomatumSettings
 from ..core.clock import utc
+from ..core.errors import ConfigurationError
 from ..schema.arrow_tables import Table
 from ..schema.records import Row
 from .delete_policy import missing_long_enough, too_many
 from .prior_state import PastSweep, PriorState
 from .results import DELETED, Counts, KnownRows, Verdict
+from .selection import Selection
 
 Window = tuple[date, date]
 
@@ -85,7 +87,41 @@ def first_day(prior: PriorState, table: Table, settings: AutomatumSettings, toda
     days = [day for key in prior.known.hashes if (day := day_of(key, table))]
     if not days or not whole:
         return since
+    if settings.since is not None and since < (read_since(prior) or min(days)):
+        return since  # the setting was moved back: the days before were never read
     return max(since, min(max(days), max(whole)) - timedelta(days=settings.lookback_days))
+
+
+def read_since(prior: PriorState) -> date | None:
+    """First day from which on all days have been read; None if no sweep of this version says so."""
+    stored = (one.facts.since for one in prior.past if one.verdict == Verdict.COMPLETE and not one.facts.partial)
+    return next((date.fromisoformat(day) for day in stored if day), None)
+
+
+def days_to_read(
+    prior: PriorState, table: Table, settings: AutomatumSettings, selection: Selection, today: date
+) -> Window:
+    """First and last day to read of a report.
+
+    Args:
+        prior: What the destination has.
+        table: The table of the report.
+        settings: The settings.
+        selection: The days that the user has chosen.
+        today: The present day (UTC).
+
+    Raises:
+        ConfigurationError: The user has chosen days between which there is none.
+    """
+    last = min(selection.until or today, today)
+    start = selection.since or first_day(prior, table, settings, today)
+    if start > last and selection.ranged:
+        raise ConfigurationError(
+            "--until" if selection.until else "--since",
+            f"there is no day from {start} to {last} to read of {table.endpoint.table}.",
+            "Give both --since and --until, in the past.",
+        )
+    return start, last
 
 
 @dataclass

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import date
+from typing import TYPE_CHECKING
 
 from ..api.pages import Page, read_report
+from ..api.session import ApiSession
 from ..core.clock import utc
-from ..core.errors import ConfigurationError, NotThere
+from ..core.errors import NotThere
+from ..endpoints import Endpoint
+from ..schema.arrow_tables import Table
 from ..schema.records import Row
 from .facts import SweepFacts
+from .prior_state import PriorState, read_prior_state
 from .reader import Reader, Reading
-from .report import Report, Window, first_day, windows_to_ask
-from .results import Verdict
+from .report import Report, Window, days_to_read, read_since, windows_to_ask
+from .results import KnownRows, Verdict
+from .selection import Selection
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
 
 logger = logging.getLogger("automatum")
 
@@ -51,11 +61,11 @@ class ReportReader(Reader):
 
     def facts(self) -> SweepFacts:
         """What the next sync has to know of this reading."""
-        report = self._report
+        report, since = self._report, self._since.isoformat()
         if self._selection.ranged or report.todo or report.ambiguous or not self._deletes:
-            return SweepFacts(partial=self._selection.ranged)
+            return SweepFacts(partial=self._selection.ranged, since=None if self._selection.ranged else since)
         left = sorted(report.missing.keys() - set(self._gone))
-        return SweepFacts(full=True, candidates=tuple(left))
+        return SweepFacts(full=True, candidates=tuple(left), since=since)
 
     def not_found(self, error: NotThere) -> None:
         """The API does not know the report: it is skipped, because its path is an assumption."""
@@ -78,12 +88,32 @@ class ReportReader(Reader):
 
     def _days(self) -> Window:
         today, selection, settings = utc(self._session.clock.time()).date(), self._selection, self._settings
-        last = min(selection.until or today, today)
-        start = selection.since or first_day(self._prior, self._table, settings, today)
-        if start > last and selection.ranged:
-            raise ConfigurationError(
-                "--until" if selection.until else "--since",
-                f"there is no day from {start} to {last} to read of {self._endpoint.table}.",
-                "Give both --since and --until, in the past.",
-            )
+        start, last = days_to_read(self._prior, self._table, settings, selection, today)
+        self._since = min(start, read_since(self._prior) or start)
         return start, last
+
+
+def check_days(
+    session: ApiSession, pipeline: SupportsPipeline | None, endpoints: Sequence[Endpoint], selection: Selection
+) -> None:
+    """Refuse days that leave nothing to read of a report, before a request is spent.
+
+    Args:
+        session: The API session. Nothing is sent.
+        pipeline: The pipeline that loads; None if nothing is loaded yet.
+        endpoints: What would be read.
+        selection: The days that the user has chosen.
+
+    Raises:
+        ConfigurationError: There is no such day.
+        DestinationError: The destination cannot be reached.
+    """
+    if not selection.ranged:
+        return
+    settings, now = session.settings, utc(session.clock.time())
+    for endpoint in endpoints:
+        if endpoint.kind == "report":
+            prior = PriorState(KnownRows())
+            if pipeline is not None and selection.since is None:
+                prior = read_prior_state(pipeline, endpoint, now, organization_id=settings.owner)
+            days_to_read(prior, Table(endpoint, settings.owner), settings, selection, now.date())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
@@ -15,6 +16,7 @@ from ..endpoints import Endpoint
 from ..schema.arrow_tables import Table
 from ..schema.records import Record
 
+_DAY_FIRST = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)")
 BACKFILL_DAYS = 90
 """Days that one request of a backfill spans. A quarter keeps the response small enough for a server."""
 
@@ -116,14 +118,17 @@ def _parse_bound(name: str, value: Any) -> datetime | None:
     parsed: Any = value
     try:
         if isinstance(value, str):
-            parsed = pendulum.parse(value, tz="UTC")
+            # pendulum also reads "now", and takes "12:30" for a moment of today.
+            parsed = pendulum.parse(value, tz="UTC") if _DAY_FIRST.match(value) else None
         elif isinstance(value, date) and not isinstance(value, datetime):
             parsed = datetime(value.year, value.month, value.day, tzinfo=timezone.utc)
     except ValueError:
         parsed = None
     if not isinstance(parsed, datetime):
         raise ConfigurationError(
-            f"updated_at.{name}", f"{value!r} is not a date or time.", "Pass a datetime or ISO 8601 text."
+            f"updated_at.{name}",
+            f"{value!r} is not a date or time.",
+            "Pass a datetime, or ISO 8601 text such as 2026-01-31 or 2026-01-31T12:30:00Z.",
         )
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
 

@@ -4,15 +4,16 @@ The API numbers its pages over rows that move while they are read, has no cursor
 records what it saw and compares it with what the list announces:
 
 * `seen`: the distinct keys. On a quiet list they equal the announced total after the last page: the list is proven, at
-  no extra request.
+  no extra request. A full last page is followed by one request more, unless the end was seen lately: a total can be
+  capped.
 * A total that falls between two pages, or a long pause between them, may have pulled rows over the border to a page
-  that was read already. The sweep looks back: it reads the page before the border again. Rows that went from there are
-  `ghosts`, seen but deleted, and the sum becomes keys = total + ghosts.
+  that was read already. The sweep looks back (`look_back.py`). Rows that went from there are `ghosts`, seen but
+  deleted, and the sum becomes keys = total + ghosts.
 * A repeated key says that rows moved back over the border: somewhere before, rows came in. If the sum does not add up
   at the end, the sweep reads its suspects again: the first page (new rows first), the last one (new rows last) and the
-  pages at the borders. If that does not explain the sum, it reads the whole list a second time, as long as the extra
-  requests allow.
-* An empty or short page in the middle is read again.
+  pages at the borders. If that does not explain the sum, it reads the whole list a second time.
+* Two readings that list the same rows on the same pages prove the list, whatever it announces (`readings.py`).
+* What the sweep cannot look at, because the extra requests are spent, is doubt: the list is not proven.
 
 `docs/completeness.md` describes what a single sweep cannot see (a row deleted on a page that was read while another is
 appended), and what finds it later.
@@ -23,7 +24,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from math import ceil
 from typing import Any
 
 from ..api.pages import Page
@@ -31,8 +31,11 @@ from ..core.clock import utc
 from ..endpoints import PAGE_SIZE
 from ..schema.arrow_tables import Table
 from ..schema.records import Record, Row
+from .list_shape import ListShape
+from .look_back import LookBack
+from .readings import Earlier, ListDigest, SecondReading
 from .results import DELETED, LOAD_AGAIN, KnownRows, PageRecord, Verdict
-from .sweep_state import SecondReading, SweepState
+from .sweep_state import FIRST_SUSPECTS, SweepState, why_unproven
 
 EXTRA_REQUESTS = 25
 """How many pages a sweep may read beyond one each, to make its sum add up."""
@@ -53,6 +56,8 @@ class Sweep:
         newest_first: End at the first page without changes, as long as the pages come newest first. Only for a list
             whose order an earlier sweep has proven, and never when its rows do not add up to the announced total.
         wanted: Tells which rows are to be loaded; the others count as seen all the same. None to load all.
+        earlier: What earlier sweeps know of the list.
+        page_size: Rows of a full page.
 
     Attributes:
         state: What it knows so far.
@@ -69,21 +74,26 @@ class Sweep:
         extra_requests: int = EXTRA_REQUESTS,
         newest_first: bool = False,
         wanted: Callable[[Record], bool] | None = None,
+        earlier: Earlier | None = None,
+        page_size: int = PAGE_SIZE,
     ) -> None:
         self.state = SweepState()
         self.known = known
         self.verdict: Verdict | None = None
         self.reason = ""
         self.cut = False
+        self._earlier = earlier or Earlier()
         self._newest_first = newest_first
-        self._live = len(known.live) if newest_first else 0
+        self._live = len(known.live) - self._earlier.unlisted if newest_first else 0
         self._table = table
         self._fetch = fetch
         self._extra_requests = extra_requests
         self._wanted = wanted
+        self._page_size = page_size
         self._seen: dict[str, str] = {}
-        self._contents: dict[int, list[str]] = {}
         self._records: dict[int, PageRecord] = {}
+        self._shape = ListShape(page_size, table.endpoint.exact_total, self._earlier.digest)
+        self._look_back: LookBack | None = None
         self._second: SecondReading | None = None
         self._read_at = utc(0)
 
@@ -149,7 +159,24 @@ class Sweep:
     @property
     def saved_state(self) -> dict[str, Any]:
         """The state as JSON. A second reading is not saved: it starts again after the sweep has been resumed."""
-        return (replace(self.state, again=[]) if self._second else self.state).as_json()
+        state = replace(self.state, again=[]) if self._second else self.state
+        # The first readings of the pages of a long look-back are not saved either.
+        unexplained = self._look_back is not None and self._look_back.pages
+        return (replace(state, again=[], looking_back={}, doubt=True) if unexplained else state).as_json()
+
+    @property
+    def digest(self) -> ListDigest | None:
+        """What the list is like, if it stood still and its rows do not add up to the announced total."""
+        proven = self.verdict is Verdict.COMPLETE
+        contents = self._second.contents if self._second else self._shape.contents
+        return None if self.state.moved else self._shape.digest(contents, proven)
+
+    @property
+    def end_at(self) -> int | None:
+        """The announced total, if its last page was full and the page after it was empty."""
+        number = self.state.next - 1
+        shape = self._shape
+        return shape.total if number > shape.pages and shape.contents.get(number) == [] else None
 
     def resume(self, records: Sequence[PageRecord], saved_state: dict[str, Any]) -> bool:
         """Go on where an earlier run stopped.
@@ -175,7 +202,7 @@ class Sweep:
         gone = any(hashes.get(key, DELETED) in (DELETED, LOAD_AGAIN) for key in keys)
         if gone or list(contents) != list(range(1, state.next)):
             return False
-        self.state, self._contents = state, contents
+        self.state, self._shape.contents, self._shape.total = state, contents, state.total
         self._seen = {key: hashes[key] for key in keys}
         for key in self._seen:
             del hashes[key]
@@ -184,35 +211,29 @@ class Sweep:
 
     def _read(self, number: int) -> Page:
         """A page, read again if it is shorter than announced."""
-        state = self.state
+        state, shape = self.state, self._shape
         page = self._fetch(number)
         for _ in range(_SHORT_PAGE_READS):
-            missing = self._missing(page)
-            if not missing or state.extra >= self._extra_requests:
+            missing = shape.missing(page)
+            if not missing or shape.as_short_before(page) or state.extra + len(state.again) >= self._extra_requests:
                 break
             self._note(f"page {number} came {missing} rows short")
             state.extra += 1
             state.pages_read += 1
             page = self._fetch(number)
         state.pages_read += 1
+        if shape.behind_the_end(page) and all(key in self._seen for key in self._table.keys(page.records)):
+            # Some servers answer a number behind the last page with a page that they have.
+            return replace(page, records=[])
         return page
-
-    def _missing(self, page: Page) -> int:
-        if page.total is None:
-            return 0
-        announced = page.pages or ceil(page.total / PAGE_SIZE)
-        exact = announced == ceil(page.total / PAGE_SIZE)
-        # A server with smaller pages than asked for announces more of them.
-        size = PAGE_SIZE if exact else ceil(page.total / announced)
-        if page.number < announced:
-            return max(0, size - len(page.records))
-        return max(0, page.total - (page.number - 1) * size - len(page.records)) if exact else 0
 
     def _take(self, page: Page) -> list[Row]:
         state = self.state
-        before = self._contents.get(page.number)
+        before = self._shape.contents.get(page.number)
         keys = self._table.keys(page.records)
-        paused = page.read_at - self._read_at.timestamp() > LONG_PAUSE and page.number > 1 and bool(self._seen)
+        present = [key for key in keys if key is not None]
+        fresh = {key for key in present if key not in self._seen}
+        paused = bool(self._shape.contents) and page.read_at - self._read_at.timestamp() > LONG_PAUSE
         # Strictly later than what was read before: the destination keeps the latest of two readings of one row.
         self._read_at = max(utc(page.read_at), self._read_at + timedelta(microseconds=1))
         rows: dict[str, Row] = {}
@@ -222,12 +243,11 @@ class Sweep:
                 state.keyless += before is None
                 continue
             hash_ = self._table.hash(record)
+            repeated += before is None and key in self._seen
             if self._wanted and not self._wanted(record):
-                repeated += before is None and key in self._seen
                 self.known.hashes.pop(key, None)
                 changed, existed = False, True
             elif key in self._seen:
-                repeated += before is None
                 changed, existed = self._seen[key] != hash_, True
                 state.counts.updated += changed
             else:
@@ -238,12 +258,11 @@ class Sweep:
         if repeated:
             self._note(f"page {page.number} repeats {repeated} rows")
             state.suspects += [page.number - 1, page.number]
-        present = [key for key in keys if key is not None]
-        self._contents[page.number] = present
+        self._shape.take(page, present)
         self._records[page.number] = PageRecord(page.number, present, page.total, self._read_at)
         if self._second:
-            self._second.take(page, present)
-        self._watch(page, before, present, paused)
+            self._second.take(page.number, -1 if paused else page.total, present, before)
+        self._watch(page, before, fresh, paused)
         self._watch_order(page, before is None, bool(rows))
         return list(rows.values())
 
@@ -260,51 +279,68 @@ class Sweep:
         state.counts.updated += 1
         return True, True
 
-    def _watch(self, page: Page, before: list[str] | None, present: list[str], paused: bool) -> None:
+    def _watch(self, page: Page, before: list[str] | None, fresh: set[str], paused: bool) -> None:
         """Compare the announced total with the last one, and a page that is read again with its first reading."""
         state = self.state
-        if before is not None and page.number in state.looking_back:
-            self._explain(page.number, before, present, state.looking_back.pop(page.number))
         if page.total is None:
             # Nothing is announced: read on until a page brings nothing new.
-            state.last = page.number + 1 if present and present != self._contents.get(page.number - 1) else page.number
+            if before is None:
+                state.last = page.number + 1 if fresh else page.number
             return
         fallen = 0
         if state.total is not None and page.total != state.total:
             self._note(f"the total went from {state.total} to {page.total} at page {page.number}")
-            fallen = max(0, state.total - page.total)
+            fallen, state.moved = max(0, state.total - page.total), True
+        if before is not None:
             # The list moved while the sweep looked back: the page does not explain any more what happened before.
-            state.doubt = state.doubt or before is not None
-        if before is None and (fallen or paused) and self._read_again(page.number - 1):
-            state.looking_back[page.number - 1] = fallen
+            state.doubt = state.doubt or paused or (state.total is not None and page.total != state.total)
+            if state.looking_back.pop(page.number, None) is not None:
+                self._explain(page, before, fresh)
+        elif (fallen or paused) and page.number > 1:
+            self._look_back = LookBack()
+            self._look_at(page.number - 1, fallen)
         state.total = page.total
-        state.last = page.pages or ceil(page.total / PAGE_SIZE) or 1
+        if self._shape.ends_with(page):
+            state.ends_at = page.number
+        elif page.records and page.number >= state.ends_at - 1:
+            state.ends_at = 0
+        last = self._shape.last(page)
+        state.last = min(last, state.ends_at) if state.ends_at else last
 
-    def _explain(self, number: int, before: list[str], present: list[str], fallen: int) -> None:
-        """What happened to the page before the border while the page after it was read."""
-        state = self.state
-        pulled = _pulled_over(before, present)
-        if pulled is not None:
-            state.ghosts += pulled
-        elif fallen and not set(before) & set(present):
-            # More rows went than a page has: the rows that were pulled over the border reach further back.
-            state.ghosts += fallen
-            self._read_again(number - 1)
+    def _look_at(self, number: int, fallen: int = 0) -> None:
+        """Read a page again to see what happened to it. If that is not possible, nothing explains it."""
+        if self._read_again(number):
+            self.state.looking_back[number] = fallen
         else:
+            self.state.doubt = True
+
+    def _explain(self, page: Page, before: list[str], fresh: set[str]) -> None:
+        """What happened to the pages before the border while the page after it was read."""
+        state, number = self.state, page.number
+        look_back = self._look_back = self._look_back or LookBack()
+        look_back.add(before, self._shape.contents[number], fresh)
+        behind = set(self._shape.contents.get(state.next - 1, ()))
+        if number > 1 and not look_back.reaches(behind):
+            # More rows went than a page has: the rows that were pulled over the border reach further to the front.
+            self._look_at(number - 1)
+            return
+        pulled = look_back.pulled_over(behind, whole=number == 1)
+        self._look_back = None
+        if pulled is None or self._shape.missing(page):
             state.doubt = True
+        else:
+            state.ghosts += pulled
 
     def _watch_order(self, page: Page, first_time: bool, changes: bool) -> None:
         """Whether the pages come newest first; and the early end, where that is known."""
         state = self.state
         if not self._table.endpoint.newest_first or not first_time:
             return
-        for moment in self._table.updated_at(page.records):
-            if moment is None or (state.oldest is not None and moment > state.oldest):
-                state.ordered = self._newest_first = False
-                return
-            state.oldest = moment
+        if not state.keeps_order(self._table.updated_at(page.records)):
+            self._newest_first = False
+            return
         at_rest = not (state.drift or state.doubt or state.again or state.keyless)
-        whole = self.distinct == sum(len(keys) for keys in self._contents.values()) == PAGE_SIZE * (state.next - 1)
+        whole = self.distinct == self._shape.rows == self._page_size * (state.next - 1)
         adds_up = state.total == self._live + state.counts.inserted
         if self._newest_first and not changes and at_rest and adds_up and (whole or state.next > state.last):
             self.cut, state.last = True, state.next - 1
@@ -319,43 +355,48 @@ class Sweep:
         return True
 
     def _conclude(self) -> None:
-        """After the last page: the verdict, or what to read again."""
-        state = self.state
-        if state.total is None:
+        """After the last page: the verdict, or what to read next."""
+        state, shape, second = self.state, self._shape, self._second
+        if state.total is None and self._table.endpoint.exact_total:
             self._end(Verdict.INCOMPLETE, "the API announced no total, so nothing proves that this was all")
         elif state.keyless:
             self._end(Verdict.INCOMPLETE, f"{state.keyless} rows have no {'/'.join(self._table.endpoint.key)}")
-        elif self._second and self._second.proves(state.total):
+        elif self._end_unseen():
+            state.last = state.next
+        elif second and state.total is not None and second.proves(state.total):
             self._end(Verdict.COMPLETE, "proven by reading the list again")
-        elif not state.doubt and len(self._seen) == state.total + state.ghosts:
+        elif second and second.repeats(state.total) and shape.proven_by_two(second.contents):
+            self._end(Verdict.COMPLETE, f"{shape.difference(second.contents)}; two readings list the same rows")
+        elif not state.doubt and state.total is not None and self.distinct == state.total + state.ghosts:
             self._end(Verdict.COMPLETE, "")
-        elif not state.doubt and state.suspects:
+        elif not (state.doubt or state.moved or second) and shape.like_the_last_sweep():
+            known = self._earlier.digest and self._earlier.digest.proven
+            self._end(Verdict.COMPLETE, "" if known else f"{shape.difference(shape.contents)}, as at the last sync")
+        elif not state.doubt and state.suspects and (state.moved or len(state.suspects) != len(FIRST_SUSPECTS)):
             self._read_again(min(state.suspects.pop(0), state.last))
-        elif self._read_again(*range(1, state.last + 1)):
+        elif not (second and second.repeats(state.total)) and self._read_again(*self._whole()):
             self._second, state.doubt = SecondReading(), True
         else:
-            self._end(
-                Verdict.INCOMPLETE, f"{len(self._seen)} distinct rows do not add up to the announced {state.total}"
-            )
+            too_long = second is None and len(self._whole()) > self._extra_requests
+            self._end(Verdict.INCOMPLETE, why_unproven(state, self.distinct, too_long=too_long))
+
+    def _end_unseen(self) -> bool:
+        """Whether a further page may follow: a full last page ends the list only if the total is not capped."""
+        state, earlier = self.state, self._earlier
+        number = state.next - 1
+        if number != state.last or not self._shape.full_at(number):
+            return False
+        return bool(state.total not in earlier.end_at or state.counts.inserted or self.known.live)
+
+    def _whole(self) -> range:
+        """The pages of the whole list, with the empty page behind a full last page."""
+        number = self.state.last
+        if not self.state.moved:
+            number = max(number, self.state.next - 1)
+        return range(1, number + 1)
 
     def _end(self, verdict: Verdict, reason: str) -> None:
         self.verdict, self.reason = verdict, reason
 
     def _note(self, event: str) -> None:
         self.state.drift.append(event)
-
-
-def _pulled_over(before: list[str], present: list[str]) -> int | None:
-    """How many rows went over the front border of a page, or from it; None if the two readings do not show it.
-
-    Rows that came in at the page's end took the place of as many that went. Rows that came in at its front pushed
-    others back: none went.
-    """
-    old, new = set(before), set(present)
-    gone = len(old - new)
-    came = [key for key in present if key not in old]
-    if not came:
-        return gone
-    if old & new and present[-len(came) :] == came:
-        return gone
-    return 0 if old & new and present[: len(came)] == came else None

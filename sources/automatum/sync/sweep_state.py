@@ -7,11 +7,15 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from ..api.pages import Page
 from .results import Counts
 
 LAST_PAGE = 1 << 31
 """Among the suspects, stands for the last page, whichever that is when its turn comes."""
+
+FIRST_SUSPECTS = (1, LAST_PAGE)
+"""Pages at which rows come in: the first, and the last."""
+_LATER = ("moved", "ends_at")
+"""Fields that the first versions did not save. Their default values are not saved either."""
 
 
 @dataclass
@@ -34,6 +38,8 @@ class SweepState:
         doubt: Something moved that the counts do not explain: only a second reading of the whole list can prove it.
         ordered: Whether all pages came newest first.
         oldest: The earliest `updated_at` so far, as long as they did.
+        moved: The announced total changed.
+        ends_at: Page behind which nothing is read, because it and the page before it are empty; 0 for no such page.
     """
 
     next: int = 1
@@ -47,48 +53,57 @@ class SweepState:
     counts: Counts = field(default_factory=Counts)
     again: list[int] = field(default_factory=list)
     looking_back: dict[int, int] = field(default_factory=dict)
-    suspects: list[int] = field(default_factory=lambda: [1, LAST_PAGE])
+    suspects: list[int] = field(default_factory=lambda: list(FIRST_SUSPECTS))
     doubt: bool = False
     ordered: bool = True
     oldest: datetime | None = None
+    moved: bool = False
+    ends_at: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The state as a JSON object."""
         oldest = self.oldest.isoformat() if self.oldest else None
-        return {**asdict(self), "looking_back": list(self.looking_back.items()), "oldest": oldest}
+        saved = {**asdict(self), "looking_back": list(self.looking_back.items()), "oldest": oldest}
+        return {name: value for name, value in saved.items() if name not in _LATER or value}
+
+    def keeps_order(self, moments: Iterable[datetime | None]) -> bool:
+        """Whether the next rows come newest first, after those before.
+
+        Args:
+            moments: Their `updated_at`.
+        """
+        for moment in moments:
+            if moment is None or (self.oldest is not None and moment > self.oldest):
+                self.ordered = False
+                break
+            self.oldest = moment
+        return self.ordered
 
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> SweepState:
         """The state that `as_json` gave."""
-        state = cls(**{one.name: saved[one.name] for one in fields(cls)})
+        state = cls(**{one.name: saved[one.name] for one in fields(cls) if one.name not in _LATER})
+        state.moved, state.ends_at = bool(saved.get("moved")), int(saved.get("ends_at", 0))
         state.counts = Counts(**saved["counts"])
         state.looking_back = dict(saved["looking_back"])
         state.oldest = datetime.fromisoformat(saved["oldest"]) if saved["oldest"] else None
         return state
 
 
-class SecondReading:
-    """A second reading of the whole list. It proves the list by itself, whatever the first reading saw."""
+def why_unproven(state: SweepState, distinct: int, *, too_long: bool) -> str:
+    """Why a sweep could not prove the list.
 
-    def __init__(self) -> None:
-        self._keys: set[str] = set()
-        self._totals: set[int | None] = set()
-        self._rows = 0
-
-    def take(self, page: Page, keys: Iterable[str]) -> None:
-        """Add a page.
-
-        Args:
-            page: The page.
-            keys: Keys of its rows.
-        """
-        self._keys.update(keys)
-        self._rows += len(page.records)
-        self._totals.add(page.total)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._keys
-
-    def proves(self, total: int) -> bool:
-        """Whether the list stood still: each page announced this total, and as many distinct rows were read."""
-        return self._totals == {total} and len(self._keys) == self._rows == total
+    Args:
+        state: What it knows.
+        distinct: Number of different rows that it read.
+        too_long: The list has more pages than a sweep may read again.
+    """
+    why = f"{distinct} distinct rows do not add up to the announced {state.total}"
+    if state.doubt and distinct >= (state.total or 0) + state.ghosts:
+        why = "rows moved while the list was read, and some of them may be missing"
+        why += f" ({state.drift[-1]})" if state.drift else ""
+    if state.ends_at:
+        why += f"; page {state.ends_at} and the page before it are empty"
+    if too_long:
+        why += f". To let it read its {state.last} pages a second time, raise sources.automatum.reread_pages"
+    return why

@@ -104,6 +104,9 @@ class TableSync:
         """Take over the result of an earlier run of the same sync, which has finished this table."""
         result = self.result
         result.finished_earlier = True
+        if earlier.verdict == Verdict.SKIPPED:
+            self.skip(earlier.reason)
+            return
         result.verdict = Verdict.COMPLETE if earlier.verdict == Verdict.COMPLETE else Verdict.INCOMPLETE
         at = earlier.finished_at.isoformat(timespec="seconds")
         result.reason = f"read earlier in this sync, at {at}" + (f": {earlier.reason}" if earlier.reason else "")

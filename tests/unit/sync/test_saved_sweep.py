@@ -46,7 +46,7 @@ def test_a_saved_state_is_read_back_as_it_was():
 
 
 def test_a_resumed_sweep_reads_each_page_once():
-    source = MovingList(600)
+    source = MovingList(590)
     first = Sweep(Table(CUSTOMERS), source.fetch, KnownRows())
     known = KnownRows(read_pages(first, 2))
     records, saved = first.take_records(), orjson.loads(orjson.dumps(first.saved_state))
@@ -67,7 +67,7 @@ def test_a_sweep_whose_rows_are_not_in_the_destination_starts_again():
 
 
 def test_a_second_reading_starts_again_after_a_resume():
-    source = MovingList(300)
+    source = MovingList(290)
     first = Sweep(Table(CUSTOMERS), source.fetch, KnownRows())
     known = KnownRows(read_pages(first, 4))
     first.distrust("a row is there though no page listed it")

@@ -1,5 +1,7 @@
 """I1 (nothing lost) and I3 (nothing paid twice) of one sweep over a list that moves while it is read."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,15 +10,16 @@ from automatum.api.pages import Page
 from automatum.core.errors import ApiUnreachable
 from automatum.endpoints import CUSTOMERS
 from automatum.schema.arrow_tables import Table
+from automatum.sync.readings import Earlier
 from automatum.sync.results import DELETED, KnownRows
 from automatum.sync.sweep import Sweep
-from tests.support.moving_list import MovingList, change, delete, insert
+from tests.support.moving_list import MovingList, change, delete, insert, purge, wait
 
 
-def swept(source, known=None, extra_requests=25, limit=500):
-    table = Table(CUSTOMERS)
+def swept(source, known=None, extra_requests=25, limit=500, endpoint=CUSTOMERS, **options):
+    table = Table(endpoint)
     fetch = source.fetch if isinstance(source, MovingList) else source
-    sweep = Sweep(table, fetch, known if known is not None else KnownRows(), extra_requests)
+    sweep = Sweep(table, fetch, known if known is not None else KnownRows(), extra_requests, **options)
     loaded = {}
     for _ in range(limit):
         for row in sweep.step():
@@ -28,10 +31,11 @@ def swept(source, known=None, extra_requests=25, limit=500):
 
 @pytest.mark.parametrize("rows", [0, 1, 99, 100, 101, 250, 1000])
 def test_a_quiet_list_costs_one_request_a_page(rows):
+    """I3. And one more where the last page is full: only that shows that the total is not capped."""
     source = MovingList(rows)
     sweep, loaded = swept(source)
     assert (sweep.verdict, sweep.state.extra, sweep.state.drift) == ("complete", 0, [])
-    assert source.reads == list(range(1, max(1, -(-rows // 100)) + 1))
+    assert source.reads == list(range(1, rows // 100 + 2))
     assert len(loaded) == rows == sweep.distinct
 
 
@@ -91,6 +95,22 @@ def test_many_deletions_at_once_are_followed_back_over_several_pages():
     assert source.stable <= set(loaded)
 
 
+def test_a_look_back_that_the_bound_refuses_is_doubt():
+    """I1: 60 pages. A row of a page that was read goes before each of 25 pages, and one more when 25 are spent."""
+    source = MovingList(6000, events={n: [delete(0)] for n in (*range(1, 50, 2), 52)})
+    sweep, loaded = swept(source)
+    assert sweep.verdict == "incomplete" or source.stable <= set(loaded)
+    assert (sweep.verdict, sweep.state.extra) == ("incomplete", 25)
+
+
+def test_a_purge_of_more_than_a_page_during_a_pause_hides_nothing():
+    """I1: the page before the pause comes empty afterwards, because the list ends before it now."""
+    source = MovingList(1050, events={10: [wait(3600), purge(0, 150)]})
+    sweep, loaded = swept(source)
+    assert sweep.verdict == "complete"
+    assert source.stable <= set(loaded)
+
+
 @pytest.mark.parametrize("length", [0, 40])
 @pytest.mark.parametrize("read", [0, 3, 9])
 def test_an_empty_or_short_page_is_asked_for_again(length, read):
@@ -121,6 +141,121 @@ def test_a_server_with_smaller_pages_is_followed():
     assert (sweep.verdict, source.reads, len(loaded)) == ("complete", [1, 2, 3, 4, 5], 230)
 
 
+# Lists that do not add up
+
+
+def later(source, sweep, **options):
+    """The next sweep: it knows what the last one saw, and the destination has what that one loaded."""
+    known = KnownRows({key: Table(CUSTOMERS).hash({"id": key, "version": 0}) for key, _ in source.rows})
+    end_at = frozenset() if sweep.end_at is None else frozenset([sweep.end_at])
+    source.reads.clear()
+    return swept(source, known, earlier=Earlier(sweep.digest, end_at), **options)
+
+
+def twice(source):
+    source.rows.append(source.rows[7])
+
+
+@pytest.mark.parametrize(
+    ("make_odd", "says"),
+    [
+        (lambda source: setattr(source, "offset", 5), "announces 255 rows and lists 250"),
+        (lambda source: setattr(source, "offset", -5), "announces 245 rows and lists 250"),
+        (lambda source: setattr(source, "cap", 200), "announces 200 rows and lists 250"),
+        (twice, "announces 251 rows and lists 251, 1 of them again"),
+    ],
+)
+def test_a_list_that_does_not_add_up_is_learned_and_said_once(make_odd, says):
+    """I1, I3: two readings of the same rows prove the list; after that, it costs one request a page, and no word."""
+    source = MovingList(250)
+    make_odd(source)
+    sweep, loaded = swept(source)
+    assert (sweep.verdict, len(loaded)) == ("complete", 250)
+    assert says in sweep.reason
+    assert len(source.reads) <= 12
+    sweep, _ = later(source, sweep)
+    assert (sweep.verdict, sweep.reason, source.reads) == ("complete", "", [1, 2, 3])
+    sweep, _ = later(source, sweep)
+    assert (sweep.verdict, sweep.reason, source.reads) == ("complete", "", [1, 2, 3])
+
+
+def test_a_long_list_that_does_not_add_up_is_proven_by_the_next_sweep():
+    """There is no second reading within 25 pages: that of the next sync is the second one."""
+    source = MovingList(3050)
+    source.offset = 5
+    sweep, _ = swept(source)
+    assert sweep.verdict == "incomplete"
+    assert "sources.automatum.reread_pages" in sweep.reason
+    sweep, _ = later(source, sweep)
+    assert (sweep.verdict, len(source.reads)) == ("complete", 31)
+    assert "3055 rows and lists 3050, as at the last sync" in sweep.reason
+    sweep, _ = later(source, sweep)
+    assert (sweep.verdict, sweep.reason, len(source.reads)) == ("complete", "", 31)
+
+
+def test_a_learned_difference_is_not_believed_for_other_rows():
+    """I1: a row less and a total as before: only a second reading proves that this is the list now."""
+    source = MovingList(250)
+    source.offset = 5
+    sweep, _ = swept(source)
+    source.rows.pop()
+    source.offset = 6
+    sweep, _ = later(source, sweep)
+    assert (sweep.verdict, len(source.reads)) == ("complete", 6)
+    assert "lists 249" in sweep.reason
+
+
+def test_a_total_far_too_high_is_not_read_to_its_end():
+    """I3: 20,000 rows announced, none there: two empty pages end it. It is no proof that the list is empty."""
+    source = MovingList(0)
+    source.offset = 20_000
+    sweep, _ = swept(source)
+    assert sweep.verdict == "incomplete"
+    assert "page 2 and the page before it are empty" in sweep.reason
+    assert len(source.reads) <= 12
+    sweep, _ = later(source, sweep)
+    assert sweep.verdict == "incomplete"
+    assert len(source.reads) <= 12
+
+
+def test_a_total_far_too_high_is_believed_if_the_user_says_that_it_is_not_exact():
+    """The way out is a setting: `exact_total = false`."""
+    source = MovingList(250)
+    source.offset = 20_000
+    endpoint = replace(CUSTOMERS, exact_total=False)
+    sweep, loaded = swept(source, endpoint=endpoint)
+    assert (sweep.verdict, len(loaded)) == ("complete", 250)
+    sweep, _ = later(source, sweep, endpoint=endpoint)
+    assert (sweep.verdict, sweep.reason, source.reads) == ("complete", "", [1, 2, 3, 4])
+
+
+def test_a_total_that_is_capped_at_a_full_page_hides_no_row():
+    source = MovingList(300)
+    source.cap = 200
+    sweep, loaded = swept(source)
+    assert (sweep.verdict, len(loaded)) == ("complete", 300)
+
+
+def test_the_end_behind_a_full_page_is_looked_at_once_while_nothing_changes():
+    """I3: the request that shows that the total is not capped."""
+    source = MovingList(200)
+    sweep, _ = swept(source)
+    assert (sweep.verdict, source.reads) == ("complete", [1, 2, 3])
+    sweep, _ = later(source, sweep)
+    assert (sweep.verdict, source.reads) == ("complete", [1, 2])
+    source.rows[7] = ("row_of_another_key", 0)
+    known = KnownRows({key: "" for key, _ in source.rows[:7]})
+    source.reads.clear()
+    swept(source, known, earlier=Earlier(None, frozenset([200])))
+    assert source.reads == [1, 2, 3]
+
+
+def test_a_server_that_answers_behind_the_end_with_its_last_page_is_no_cap():
+    source = MovingList(200)
+    sweep, loaded = swept(lambda number: replace(source.fetch(min(number, 2)), number=number))
+    assert (sweep.verdict, len(loaded), source.reads) == ("complete", 200, [1, 2, 2])
+
+
 def test_without_a_total_nothing_is_proven():
     source = MovingList(250)
 
@@ -137,6 +272,28 @@ def test_a_server_that_ignores_the_page_number_does_not_trap_the_sweep():
     records = [{"id": str(i)} for i in range(50)]
     sweep, loaded = swept(lambda number: Page(number, records, None, None, 0.0))
     assert (sweep.verdict, len(loaded), sweep.state.pages_read) == ("incomplete", 50, 2)
+
+
+def test_a_server_without_a_total_that_begins_again_is_not_read_for_ever():
+    source = MovingList(250)
+
+    def fetch(number):
+        page = source.fetch((number - 1) % 3 + 1)
+        return Page(number, page.records, None, None, page.read_at)
+
+    sweep, loaded = swept(fetch)
+    assert (sweep.verdict, len(loaded), source.reads) == ("incomplete", 250, [1, 2, 3, 1])
+
+
+def test_without_a_total_two_readings_prove_the_list_if_the_user_says_that_it_has_none():
+    source = MovingList(250)
+
+    def fetch(number):
+        page = source.fetch(number)
+        return Page(number, page.records, None, None, page.read_at)
+
+    sweep, loaded = swept(fetch, endpoint=replace(CUSTOMERS, exact_total=False))
+    assert (sweep.verdict, len(loaded), len(source.reads)) == ("complete", 250, 8)
 
 
 def test_rows_without_a_key_make_it_incomplete():

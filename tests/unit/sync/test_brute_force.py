@@ -1,0 +1,89 @@
+"""I1: every schedule of small lists, with pauses, purges, kills and all bounds: none ends with a false `complete`.
+
+This is the short form. `make drift` (BRUTE=long) puts two batches of changes before any two reads, and prints counts.
+"""
+
+import os
+from collections import Counter
+from itertools import chain
+
+import pytest
+
+from tests.support.brute_force import (
+    births_and_moves,
+    killed,
+    mixed,
+    one_kind,
+    paused,
+    schedules,
+    swept,
+)
+from tests.support.moving_list import MovingList
+
+LONG = os.environ.get("BRUTE") == "long"
+MOST = 2 if LONG else 1
+ROWS = range(1, 6)
+PAGE_SIZE = 2
+BOUNDS = (0, 1, 25)
+
+
+def with_pauses(rows):
+    """Rows come in or go; in a pause, or while no run is there, both."""
+    return chain(one_kind(rows), (paused(batch, kill=kill) for batch in mixed(rows) for kill in (False, True)))
+
+
+def with_kills(rows):
+    return chain((killed(batch) for batch in one_kind(rows)), (paused(batch, kill=True) for batch in one_kind(rows)))
+
+
+def moving_with_kills(rows):
+    return chain(births_and_moves(rows), (killed(batch) for batch in births_and_moves(rows)))
+
+
+@pytest.mark.parametrize("kinds", [with_pauses, with_kills, births_and_moves, moving_with_kills])
+def test_no_schedule_ends_with_a_false_complete_i1(kinds):
+    """And the sweep ends within its bound, whatever happens."""
+    found = Counter()
+    for rows in ROWS:
+        reads = -(-rows // PAGE_SIZE) + 2
+        for schedule in schedules(kinds, rows, reads, MOST):
+            for bound in BOUNDS:
+                source = MovingList(rows, page_size=PAGE_SIZE)
+                outcome = swept(source, schedule, bound)
+                found[outcome.verdict.value] += 1
+                says = rows, bound, {at: batch.says for at, batch in schedule.items()}, source.reads
+                assert outcome.sweep.state.extra <= bound, says
+                if outcome.verdict == "complete":
+                    assert source.stable <= outcome.loaded, (*says, outcome.sweep.state.drift)
+    print(f"\n{kinds.__name__}: {sum(found.values())} schedules, {found['complete']} complete, 0 of them false", end="")
+    assert found["complete"] > found["incomplete"] > 0
+
+
+def odd_lists(rows):
+    """Lists that do not add up: the total counts rows too much or too few, or is capped; a row is listed twice."""
+    for offset in (-1, 1):
+        yield f"offset {offset}", lambda source, offset=offset: setattr(source, "offset", offset)
+    for cap in range(PAGE_SIZE, rows + 1, PAGE_SIZE):
+        yield f"cap {cap}", lambda source, cap=cap: setattr(source, "cap", cap)
+    for place in range(rows):
+        yield f"row {place} twice", lambda source, place=place: source.rows.append(source.rows[place])
+
+
+@pytest.mark.parametrize("bound", [2, 25])
+def test_a_list_that_does_not_add_up_is_learned_and_hides_nothing_i1(bound):
+    """Two syncs, changes in the second, which knows what the first one saw."""
+    found = Counter()
+    for rows in ROWS:
+        for name, make_odd in odd_lists(rows):
+            for schedule in schedules(with_pauses, rows, -(-rows // PAGE_SIZE) + 2, 1):
+                source = MovingList(rows, page_size=PAGE_SIZE)
+                make_odd(source)
+                outcome = swept(source, {}, bound)
+                at = len(source.reads)
+                outcome = swept(source, {at + place: batch for place, batch in schedule.items()}, bound, outcome)
+                says = name, rows, bound, {place: batch.says for place, batch in schedule.items()}, source.reads
+                found[outcome.verdict.value] += 1
+                if outcome.verdict == "complete":
+                    assert source.stable <= outcome.loaded, says
+    print(f"\nodd lists: {sum(found.values())} schedules, {found['complete']} complete, 0 of them false", end="")
+    assert found["complete"] > 0 < found["incomplete"]
