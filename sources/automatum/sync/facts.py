@@ -53,8 +53,10 @@ class SweepFacts:
         The first keys in their order are kept. So two sweeps that miss the same rows name the same keys.
         """
         stored = {name: value for name, value in asdict(self).items() if value != _DEFAULTS[name]}
-        if self.candidates:
-            stored["candidates"] = sorted(self.candidates)[:MOST_KEYS]
+        for name in ("candidates", "off_list", "hidden"):
+            if name in stored:
+                # The order of the rows off the list is that in which they are requested.
+                stored[name] = (list if name == "off_list" else sorted)(stored[name])[:MOST_KEYS]
         if len(self.drift) > MOST_EVENTS:
             stored["drift"] = [*self.drift[:MOST_EVENTS], f"{len(self.drift) - MOST_EVENTS} more events"]
         return stored

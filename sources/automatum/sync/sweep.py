@@ -13,7 +13,7 @@ records what it saw and compares it with what the list announces:
   at the end, the sweep reads its suspects again: the first page (new rows first), the last one (new rows last) and the
   pages at the borders. If that does not explain the sum, it reads the whole list a second time.
 * Two readings that list the same rows on the same pages prove the list, whatever it announces (`readings.py`).
-* What the sweep cannot look at, because the extra requests are spent, is doubt: the list is not proven.
+* What the sweep cannot look at, because the extra requests are spent, is doubt.
 
 `docs/completeness.md` describes what a single sweep cannot see (a row deleted on a page that was read while another is
 appended), and what finds it later.
@@ -134,7 +134,7 @@ class Sweep:
 
     def distrust(self, event: str) -> None:
         """Take the verdict back: the list was read, but something shows that rows were missed."""
-        self._note(event)
+        self.state.drift.append(event)
         self.verdict, self.reason, self.state.doubt = None, "", True
 
     @property
@@ -160,9 +160,9 @@ class Sweep:
     def saved_state(self) -> dict[str, Any]:
         """The state as JSON. A second reading is not saved: it starts again after the sweep has been resumed."""
         state = replace(self.state, again=[]) if self._second else self.state
-        # The first readings of the pages of a long look-back are not saved either.
-        unexplained = self._look_back is not None and self._look_back.pages
-        return (replace(state, again=[], looking_back={}, doubt=True) if unexplained else state).as_json()
+        if self._look_back and self._look_back.pages:  # The pages before it are not saved either.
+            state = replace(state, again=[], looking_back={}, doubt=True)
+        return state.as_json()
 
     @property
     def digest(self) -> ListDigest | None:
@@ -217,7 +217,7 @@ class Sweep:
             missing = shape.missing(page)
             if not missing or shape.as_short_before(page) or state.extra + len(state.again) >= self._extra_requests:
                 break
-            self._note(f"page {number} came {missing} rows short")
+            self.state.drift.append(f"page {number} came {missing} rows short")
             state.extra += 1
             state.pages_read += 1
             page = self._fetch(number)
@@ -256,7 +256,7 @@ class Sweep:
             if changed:
                 rows[key] = Row(key, hash_, record, self._read_at, existed)
         if repeated:
-            self._note(f"page {page.number} repeats {repeated} rows")
+            self.state.drift.append(f"page {page.number} repeats {repeated} rows")
             state.suspects += [page.number - 1, page.number]
         self._shape.take(page, present)
         self._records[page.number] = PageRecord(page.number, present, page.total, self._read_at)
@@ -289,7 +289,7 @@ class Sweep:
             return
         fallen = 0
         if state.total is not None and page.total != state.total:
-            self._note(f"the total went from {state.total} to {page.total} at page {page.number}")
+            self.state.drift.append(f"the total went from {state.total} to {page.total} at page {page.number}")
             fallen, state.moved = max(0, state.total - page.total), True
         if before is not None:
             # The list moved while the sweep looked back: the page does not explain any more what happened before.
@@ -397,6 +397,3 @@ class Sweep:
 
     def _end(self, verdict: Verdict, reason: str) -> None:
         self.verdict, self.reason = verdict, reason
-
-    def _note(self, event: str) -> None:
-        self.state.drift.append(event)
