@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from automatum.schema.json_text import dumps
-from automatum.sync.delete_policy import AGREES_AFTER, decide
+from automatum.sync.delete_policy import AGREES_AFTER, Answer, Missing, decide
 from automatum.sync.facts import MOST_EVENTS, MOST_KEYS, SweepFacts
 from automatum.sync.prior_state import PastSweep
 from automatum.sync.results import KnownRows
@@ -38,7 +38,7 @@ def test_rows_that_the_bound_left_out_are_confirmed_later_and_not_deleted_at_onc
     past, deleted = [], []
     for hour in range(5):
         now = NOW + hour * AGREES_AFTER
-        left = decide(known, "x", 40_000, past, lambda key: None, now, False, False)
+        left = decide(Missing(known, "x", 40_000, past, lambda key: Answer.GONE, now))
         named = stored(left.add_to(SweepFacts(full=True)))
         assert set(left.confirmed) <= {key for one in past for key in one.facts.candidates}
         deleted.append(len(left.confirmed))
@@ -59,4 +59,4 @@ def test_an_hour_of_sweeps_is_needed_for_a_large_share_however_few_are_read_i2()
     known = KnownRows({f"cust_{i}": "hash" for i in range(50)})
     facts = SweepFacts(full=True, candidates=tuple(known.hashes))
     past = [PastSweep(str(i), NOW - timedelta(seconds=i), "incomplete", facts) for i in range(100)]
-    assert decide(known, "x", 10, past, lambda key: None, NOW, False, False).confirmed == []
+    assert decide(Missing(known, "x", 10, past, lambda key: Answer.GONE, NOW)).confirmed == []
