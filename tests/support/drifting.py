@@ -3,6 +3,7 @@
 import random
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 
 import dlt
@@ -10,10 +11,11 @@ import duckdb
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from automatum.api.client import ApiResponse
+from automatum.api.endpoint_overrides import resolve_endpoints
 from automatum.api.rate_limit import RateLimiter
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
-from automatum.core.errors import NotThere
+from automatum.core.errors import BudgetSpent, NotThere, RequestRefused
 from automatum.endpoints import CUSTOMERS
 from automatum.sync.results import Chunk
 from automatum.sync.table_sync import TableSync
@@ -21,16 +23,32 @@ from tests.support.clocks import FakeClock
 
 
 class Vendor:
-    """A list of rows, in an order of its own, that changes between requests; stands where the client does."""
+    """A list of rows, in an order of its own, that changes between requests; stands where the client does.
+
+    Attributes:
+        hidden: Keys of live rows that are at their own URLs and on no page.
+        offset: What the announced total has too much.
+        cap: The announced total is at most this, and further pages have rows all the same; None for no cap.
+        detail_status: What the own URLs of rows answer; None for the row, or 404.
+        settings: Settings of all syncs.
+        runs: Request after which a run ends, because its budget is spent.
+    """
 
     def __init__(self, rows: int, order: str, rng: random.Random, page_size: int = 100) -> None:
         self.rng, self.order, self.page_size = rng, order, page_size
+        self.hidden: set[str] = set()
+        self.offset = 0
+        self.cap: int | None = None
+        self.detail_status: int | None = None
+        self.runs: set[int] = set()
+        self.settings: dict[str, object] = {}
+        self.clock = FakeClock()
         self.now = self.born = 0
         self.rows: dict[str, dict] = {}
         self.requests = 0
         self.events: dict[int, list[str]] = {}
-        self.budget = Budget(FakeClock())
-        self.limiter = RateLimiter((), (), FakeClock())  # nothing is asked of it but whether there is a wait
+        self.budget = Budget(self.clock)
+        self.limiter = RateLimiter((), (), self.clock)  # nothing is asked of it but whether there is a wait
         self.shuffled: dict[str, float] = {}
         for _ in range(rows):
             self.insert()
@@ -50,6 +68,16 @@ class Vendor:
         if self.rows:
             del self.rows[self.rng.choice(sorted(self.rows))]
 
+    def purge(self) -> None:
+        """Many rows that follow each other go at once."""
+        listed = self.listed()
+        first = self.rng.randrange(len(listed)) if listed else 0
+        for row in listed[first : first + self.rng.randint(1, max(1, min(250, len(listed) // 2)))]:
+            del self.rows[row["id"]]
+
+    def pause(self) -> None:
+        self.clock.advance(3600)
+
     def update(self, lie: bool = False) -> None:
         if self.rows:
             row = self.rows[self.rng.choice(sorted(self.rows))]
@@ -62,31 +90,36 @@ class Vendor:
             self.shuffled[key] = self.rng.random()
 
     def listed(self) -> list[dict]:
-        rows = list(self.rows.values())
+        rows = [row for key, row in self.rows.items() if key not in self.hidden]
         if self.order == "random":
             return sorted(rows, key=lambda row: self.shuffled[row["id"]])
         field, direction = self.order.split("_")
         return sorted(rows, key=lambda row: (row[f"{field}At"], row["id"]), reverse=direction == "desc")
 
     def get(self, path: str, params: dict | None = None) -> ApiResponse:
+        if self.requests in self.runs:
+            self.runs.discard(self.requests)
+            raise BudgetSpent("The run's budget is spent.")
         for event in self.events.pop(self.requests, []):
-            {"insert": self.insert, "delete": self.delete, "update": self.update, "reorder": self.reorder}.get(
-                event, lambda: self.update(lie=True)
-            )()
+            (partial(self.update, lie=True) if event == "lie" else getattr(self, event))()
         self.requests += 1
+        self.clock.advance(1)
         self.budget.charge_request()
+        if params is None and self.detail_status:
+            raise RequestRefused("GET", path, self.detail_status, "no")
         if params is None:
             row = self.rows.get(path.rsplit("/", 1)[1])
             if row is None:
                 raise NotThere("GET", path, 404, "not found")
-            return ApiResponse({"code": 200, "data": dict(row)}, 200, float(self.requests), None)
+            return ApiResponse({"code": 200, "data": dict(row)}, 200, self.clock.time(), None)
         number, rows = int(params["page"]), [dict(row) for row in self.listed()]
         start = (number - 1) * self.page_size
+        total = max(0, min(len(rows) + self.offset, len(rows) + self.offset if self.cap is None else self.cap))
         body = {
             "data": rows[start : start + self.page_size],
-            "pagination": {"total": len(rows), "pages": -(-len(rows) // self.page_size)},
+            "pagination": {"total": total, "pages": -(-total // self.page_size)},
         }
-        return ApiResponse(body, 200, float(self.requests), None)
+        return ApiResponse(body, 200, self.clock.time(), None)
 
 
 KEYS = {"customers": "id", "_automatum_sweeps": "sweep_id", "_automatum_pages": "page"}
@@ -142,7 +175,7 @@ class Warehouse:
 
 def sweep_once(vendor: Vendor, warehouse: Warehouse, **settings):
     """One sync of one table; returns its result."""
-    explicit = {"client_id": "app_x", "client_secret": "secret_x", **settings}
+    explicit = {"client_id": "app_x", "client_secret": "secret_x", **vendor.settings, **settings}
     connection = SimpleNamespace(
         settings=resolve_settings(explicit),
         clock=vendor.budget._clock,
@@ -150,7 +183,8 @@ def sweep_once(vendor: Vendor, warehouse: Warehouse, **settings):
         client=vendor,
         endpoints=(CUSTOMERS,),
     )
-    run = TableSync(CUSTOMERS, connection)
+    (customers,) = (one for one in resolve_endpoints(connection.settings) if one.table == "customers")
+    run = TableSync(customers, connection)
     while not run.done:
         warehouse.load(lambda load_id: run.extract(warehouse, Chunk(max_rows=300), load_id))
     assert run.result.error is None, run.result.error

@@ -16,7 +16,7 @@ from ..endpoints import Endpoint
 from ..schema.arrow_tables import Table
 from ..schema.records import Record
 
-_DAY_FIRST = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)")
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}([Tt ][\d:.,]+ ?([Zz]|[+-][\d:]+)?)?")
 BACKFILL_DAYS = 90
 """Days that one request of a backfill spans. A quarter keeps the response small enough for a server."""
 
@@ -118,8 +118,8 @@ def _parse_bound(name: str, value: Any) -> datetime | None:
     parsed: Any = value
     try:
         if isinstance(value, str):
-            # pendulum also reads "now", and takes "12:30" for a moment of today.
-            parsed = pendulum.parse(value, tz="UTC") if _DAY_FIRST.match(value) else None
+            # pendulum also reads "now" and intervals, and takes "12:30" for a moment of today.
+            parsed = pendulum.parse(value, tz="UTC") if _MOMENT.fullmatch(value) else None
         elif isinstance(value, date) and not isinstance(value, datetime):
             parsed = datetime(value.year, value.month, value.day, tzinfo=timezone.utc)
     except ValueError:

@@ -378,7 +378,9 @@ class Sweep:
             self._second, state.doubt = SecondReading(), True
         else:
             too_long = second is None and len(self._whole()) > self._extra_requests
-            self._end(Verdict.INCOMPLETE, why_unproven(state, self.distinct, too_long=too_long))
+            self._end(
+                Verdict.INCOMPLETE, why_unproven(state, self.distinct, self._table.endpoint.table, too_long=too_long)
+            )
 
     def _end_unseen(self) -> bool:
         """Whether a further page may follow: a full last page ends the list only if the total is not capped."""

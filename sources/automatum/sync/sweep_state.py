@@ -90,12 +90,13 @@ class SweepState:
         return state
 
 
-def why_unproven(state: SweepState, distinct: int, *, too_long: bool) -> str:
+def why_unproven(state: SweepState, distinct: int, table: str, *, too_long: bool) -> str:
     """Why a sweep could not prove the list.
 
     Args:
         state: What it knows.
         distinct: Number of different rows that it read.
+        table: Name of the table.
         too_long: The list has more pages than a sweep may read again.
     """
     why = f"{distinct} distinct rows do not add up to the announced {state.total}"
@@ -106,4 +107,8 @@ def why_unproven(state: SweepState, distinct: int, *, too_long: bool) -> str:
         why += f"; page {state.ends_at} and the page before it are empty"
     if too_long:
         why += f". To let it read its {state.last} pages a second time, raise sources.automatum.reread_pages"
+    if not state.moved and not state.ghosts and distinct < (state.total or 0):
+        why += (
+            f". If the API counts more rows than it lists, set sources.automatum.endpoints.{table}.exact_total to false"
+        )
     return why

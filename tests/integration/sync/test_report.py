@@ -5,6 +5,16 @@ from itertools import pairwise
 
 import pytest
 
+from automatum.api.session import connect
+from automatum.core.budget import Budget
+from automatum.core.clock import utc
+from automatum.core.errors import ConfigurationError
+from automatum.endpoints import REVENUE
+from automatum.operations.plan import plan
+from automatum.sync.engine import sync
+from automatum.sync.resume import resume_session
+from automatum.sync.selection import Selection
+from automatum.sync.table_sync import TableSync
 from tests.support.syncing import Site
 
 PATH = "/api/v1/analytics/revenue"
@@ -186,3 +196,45 @@ def test_a_key_that_is_not_unique_is_reported_and_can_be_configured(tmp_path):
             site.serve(days=4)
             made = site.sync("analytics", endpoints={"analytics_revenue": {"key": key}})
             assert (made.code, made.tables["analytics"]["distinct"]) == (code, 4 if code else 8)
+
+
+def test_a_report_that_is_skipped_stays_skipped_when_its_sync_goes_on(site):
+    """I8: the run was killed while its last package was loading. The next run finishes it, and reports no error."""
+    sandbox = site.serve(customers=5, days=3)
+    sandbox.fault("status", "/api/v1/analytics", status=404, count=None)
+    site.sync("customers", "analytics")
+    session, tables = connect(site.resolved(), clock=site.clock), ("customers", "analytics_revenue")
+    left = resume_session(site.pipeline(), tables, utc(site.clock.time()), left_behind=True)
+    run = TableSync(REVENUE, session)
+    run.finish_as(left.finished["analytics_revenue"])
+    assert run.done
+    assert (run.result.verdict, run.result.error) == (None, None)
+    assert "404" in run.result.skipped
+
+
+@pytest.mark.slow
+def test_days_that_do_not_exist_are_refused_before_a_request(site):
+    """I3: `--until` alone ends a range that begins where the last sync ended."""
+    sandbox = site.serve(customers=5, days=10)
+    site.sync()
+    for pipeline in (None, site.pipeline()):
+        selection = Selection().backfill(None, False, site.today - timedelta(days=500))
+        sandbox.clear_requests()
+        session = connect(site.resolved(), clock=site.clock, budget=Budget(site.clock))
+        with pytest.raises(ConfigurationError, match="--until"):
+            sync(session, pipeline, selection=selection) if pipeline else plan(session, None, selection=selection)
+        assert sandbox.requests() == []
+
+
+@pytest.mark.slow
+def test_an_earlier_first_day_is_read_once(site):
+    """I1: `since` was moved back: the days before the old one were never read."""
+    site.serve(days=100)
+    site.settings["since"] = (site.today - timedelta(days=50)).isoformat()
+    site.sync("analytics")
+    tail = asked(site.sync("analytics"))
+    site.settings["since"] = (site.today - timedelta(days=90)).isoformat()
+    earlier = site.sync("analytics")
+    assert asked(earlier)[0][0] <= site.today - timedelta(days=90)
+    assert counted(site, site.today - timedelta(days=90))
+    assert asked(site.sync("analytics")) == tail

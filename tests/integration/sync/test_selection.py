@@ -133,7 +133,11 @@ def test_a_range_deletes_nothing_and_leaves_the_rest_alone(site):
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("created_at", datetime(2024, 1, 1, tzinfo=UTC)), ("updated_at", "soon"), ("updated_at", 7)]
+    ("column", "value"),
+    [
+        ("created_at", datetime(2024, 1, 1, tzinfo=UTC)),
+        *(("updated_at", value) for value in ("soon", 7, "now", "12:30", "12:30:00Z", "2024", "P1D", "2024-01-01/P1D")),
+    ],
 )
 def test_bounds_that_make_no_sense_are_refused(column, value):
     """The key is named, and no request is sent."""
