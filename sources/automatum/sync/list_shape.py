@@ -76,6 +76,14 @@ class ListShape:
             return False
         return page.number > announced_pages(page, self._page_size)
 
+    def unannounced(self, number: int) -> bool:
+        """Whether the list was read, and announces no page of this number."""
+        return bool(self.contents) and (self.total is None or number > self.pages)
+
+    def empty_page(self, number: int, read_at: float) -> Page:
+        """A page behind the end of the list."""
+        return Page(number, [], self.total, self.pages, read_at)
+
     def last(self, page: Page) -> int:
         """The last page to read, as far as the page tells that was taken last."""
         if page.records and page.number > self.pages:

@@ -28,6 +28,7 @@ from typing import Any
 
 from ..api.pages import Page
 from ..core.clock import utc
+from ..core.errors import RequestRefused
 from ..endpoints import PAGE_SIZE
 from ..schema.arrow_tables import Table
 from ..schema.records import Record, Row
@@ -62,8 +63,8 @@ class Sweep:
     Attributes:
         state: What it knows so far.
         verdict: None until it is reached.
-        reason: Why it is what it is.
-        cut: True if it ended early, at a page without changes.
+        reason: Why.
+        cut: It ended early, at a page without changes.
     """
 
     def __init__(
@@ -80,16 +81,13 @@ class Sweep:
         self.state = SweepState()
         self.known = known
         self.verdict: Verdict | None = None
-        self.reason = ""
-        self.cut = False
+        self.reason, self.cut = "", False
         self._earlier = earlier or Earlier()
         self._newest_first = newest_first
         self._live = len(known.live) - self._earlier.unlisted if newest_first else 0
-        self._table = table
-        self._fetch = fetch
+        self._table, self._fetch = table, fetch
         self._extra_requests = extra_requests
-        self._wanted = wanted
-        self._page_size = page_size
+        self._wanted, self._page_size = wanted, page_size
         self._seen: dict[str, str] = {}
         self._records: dict[int, PageRecord] = {}
         self._shape = ListShape(page_size, table.endpoint.exact_total, self._earlier.digest)
@@ -212,7 +210,7 @@ class Sweep:
     def _read(self, number: int) -> Page:
         """A page, read again if it is shorter than announced."""
         state, shape = self.state, self._shape
-        page = self._fetch(number)
+        page = self._fetch_page(number)
         for _ in range(_SHORT_PAGE_READS):
             missing = shape.missing(page)
             if not missing or shape.as_short_before(page) or state.extra + len(state.again) >= self._extra_requests:
@@ -220,12 +218,21 @@ class Sweep:
             self.state.drift.append(f"page {number} came {missing} rows short")
             state.extra += 1
             state.pages_read += 1
-            page = self._fetch(number)
+            page = self._fetch_page(number)
         state.pages_read += 1
         if shape.behind_the_end(page) and all(key in self._seen for key in self._table.keys(page.records)):
             # Some servers answer a number behind the last page with a page that they have.
             return replace(page, records=[])
         return page
+
+    def _fetch_page(self, number: int) -> Page:
+        try:
+            return self._fetch(number)
+        except RequestRefused:
+            if not self._shape.unannounced(number):
+                raise
+            # Some servers refuse a number behind the last page.
+            return self._shape.empty_page(number, self._read_at.timestamp())
 
     def _take(self, page: Page) -> list[Row]:
         state = self.state
@@ -374,28 +381,18 @@ class Sweep:
             self._end(Verdict.COMPLETE, "" if known else f"{shape.difference(shape.contents)}, as at the last sync")
         elif not state.doubt and state.suspects and (state.moved or len(state.suspects) != len(FIRST_SUSPECTS)):
             self._read_again(min(state.suspects.pop(0), state.last))
-        elif not (second and second.repeats(state.total)) and self._read_again(*self._whole()):
+        elif not (second and second.repeats(state.total)) and self._read_again(*range(1, state.whole + 1)):
             self._second, state.doubt = SecondReading(), True
         else:
-            too_long = second is None and len(self._whole()) > self._extra_requests
-            self._end(
-                Verdict.INCOMPLETE, why_unproven(state, self.distinct, self._table.endpoint.table, too_long=too_long)
-            )
+            long = second is None and state.whole > self._extra_requests
+            self._end(Verdict.INCOMPLETE, why_unproven(state, self.distinct, self._table.endpoint.table, too_long=long))
 
     def _end_unseen(self) -> bool:
         """Whether a further page may follow: a full last page ends the list only if the total is not capped."""
-        state, earlier = self.state, self._earlier
-        number = state.next - 1
+        state, number = self.state, self.state.next - 1
         if number != state.last or not self._shape.full_at(number):
             return False
-        return bool(state.total not in earlier.end_at or state.counts.inserted or self.known.live)
-
-    def _whole(self) -> range:
-        """The pages of the whole list, with the empty page behind a full last page."""
-        number = self.state.last
-        if not self.state.moved:
-            number = max(number, self.state.next - 1)
-        return range(1, number + 1)
+        return bool(state.total not in self._earlier.end_at or state.counts.inserted or self.known.live)
 
     def _end(self, verdict: Verdict, reason: str) -> None:
         self.verdict, self.reason = verdict, reason

@@ -60,6 +60,11 @@ class SweepState:
     moved: bool = False
     ends_at: int = 0
 
+    @property
+    def whole(self) -> int:
+        """Number of pages of the whole list, with the empty page behind a full last page."""
+        return self.last if self.moved else max(self.last, self.next - 1)
+
     def as_json(self) -> dict[str, Any]:
         """The state as a JSON object."""
         oldest = self.oldest.isoformat() if self.oldest else None

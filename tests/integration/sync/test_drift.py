@@ -25,11 +25,8 @@ def report():
     """Prints what drift costs, if pytest runs with -s."""
     yield
     if soaked["syncs"]:
-        print(
-        print(f"\n{soaked['syncs']} syncs in {soaked['runs']} runs, {soaked['complete']} complete, none of them", end="")
-        print(" false, no live row deleted", end="")
-            end="",
-        )
+        print(f"\n{soaked['syncs']} syncs in {soaked['runs']} runs, {soaked['complete']} complete:", end="")
+        print(" 0 of them false, 0 live rows deleted", end="")
     for order, extra in sorted(costs.items()):
         print(
             f"\n{order}: {len(extra)} schedules, extra requests: mean {sum(extra) / len(extra):.1f}, most {max(extra)}",

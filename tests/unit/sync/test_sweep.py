@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automatum.api.pages import Page
-from automatum.core.errors import ApiUnreachable
+from automatum.core.errors import ApiUnreachable, RequestRefused
 from automatum.endpoints import CUSTOMERS
 from automatum.schema.arrow_tables import Table
 from automatum.sync.readings import Earlier
@@ -254,6 +254,21 @@ def test_a_server_that_answers_behind_the_end_with_its_last_page_is_no_cap():
     source = MovingList(200)
     sweep, loaded = swept(lambda number: replace(source.fetch(min(number, 2)), number=number))
     assert (sweep.verdict, len(loaded), source.reads) == ("complete", 200, [1, 2, 2])
+
+
+@pytest.mark.parametrize(("rows", "announced", "reads"), [(200, True, 3), (250, True, 3), (250, False, 4)])
+def test_a_server_that_refuses_a_page_behind_the_end_has_ended_the_list(rows, announced, reads):
+    """A 404 or a 400 there is no error: the page was not announced."""
+    source = MovingList(rows)
+
+    def fetch(number):
+        page = source.fetch(number)
+        if not page.records:
+            raise RequestRefused("GET", "customers", 400, "no such page")
+        return page if announced else replace(page, total=None, pages=None)
+
+    sweep, loaded = swept(fetch)
+    assert (sweep.verdict, len(loaded), len(source.reads)) == ("complete" if announced else "incomplete", rows, reads)
 
 
 def test_without_a_total_nothing_is_proven():
