@@ -2,6 +2,7 @@
 
     python pipelines/automatum_push.py              # dry: says what it would send
     python pipelines/automatum_push.py --confirm    # sends
+    python pipelines/automatum_push.py --confirm --new-ledger    # the first push of all, which begins the ledger
 
 Usage is read from the table or view `usage_by_hour` of the dataset `automatum` in `marketplace.duckdb` of the current
 folder; docs/metering.md lists its columns.
@@ -17,12 +18,12 @@ from automatum import PushOptions, Target, metering_usage
 USAGE = "usage_by_hour"
 
 
-def main(confirm: bool) -> None:
+def main(confirm: bool, new_ledger: bool) -> None:
     """Push the usage that is there; what was accepted before is not sent again."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     pipeline = Target(database=Path("marketplace.duckdb")).pipeline()
-    print(pipeline.run(metering_usage(USAGE, PushOptions(confirm=confirm))))
+    print(pipeline.run(metering_usage(USAGE, PushOptions(confirm=confirm, new_ledger=new_ledger))))
 
 
 if __name__ == "__main__":
-    main("--confirm" in sys.argv[1:])
+    main("--confirm" in sys.argv[1:], "--new-ledger" in sys.argv[1:])

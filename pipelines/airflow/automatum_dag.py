@@ -46,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
     "usage": None,  # usage to push: table, view, file or "sql:SELECT ..."; {organization} becomes the name
     "grain": "hour",
     "confirm": False,  # False: a dry run
+    "new_ledger": False,  # True for the very first push only, by `airflow dags trigger --conf`; never here
     # Seconds. A task that returns sooner meets a race in Airflow's scheduler, see docs/airflow.md.
     "earliest_return": 30.0,
 }
@@ -62,6 +63,7 @@ PARAMS = {
     "usage": Param(None, type=["null", "string"], description="Usage to push: table, view, file or sql:SELECT ..."),
     "grain": Param(None, enum=[None, "hour", "day"]),
     "confirm": Param(None, type=["null", "boolean"], description="Really push"),
+    "new_ledger": Param(None, type=["null", "boolean"], description="Begin the ledger: the very first push only"),
 }
 ARGUMENTS = {
     "pool": POOL,
@@ -223,6 +225,7 @@ def push_usage(organization: str | None) -> dict[str, Any]:
             push_options = PushOptions(
                 organization=organization,
                 confirm=options["confirm"],
+                new_ledger=options["new_ledger"],
                 grain=options["grain"],
                 target=target_of(options, warehouse),
                 max_wait=NO_WAIT,

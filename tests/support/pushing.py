@@ -228,7 +228,7 @@ class Books:
 
     def push(self, rows, *, dry=False, max_wait=None, **options):
         session = None if dry else self.connect(max_wait=max_wait)
-        return push(session, read_usage(rows), self.url, self.clock, **options)
+        return push(session, read_usage(rows), self.url, self.clock, new_ledger=not dry, **options)
 
     def open(self):
         return closing(Ledger.open(self.url, SystemClock(), create=False))
@@ -270,9 +270,20 @@ class Teller:
     def url(self):
         return self._url or default_ledger_url(resolve_settings(with_credentials=False))
 
+    @property
+    def has_ledger(self):
+        with closing(Ledger.open(self.url, SystemClock(), create=False)) as ledger:
+            return ledger.exists
+
+    def begin(self):
+        """Begin the ledger, before processes push to it."""
+        Ledger.open(self.url, SystemClock(), create=True).close()
+
     def push(self, usage, *arguments, code=0):
-        """Push rows, or a source by its name; the JSON, with exact decimals."""
+        """Push rows, or a source by its name; the JSON, with exact decimals. The first push begins the ledger."""
         source = usage if isinstance(usage, str) else write_csv(usage)
+        if "--confirm" in arguments and not self.has_ledger:
+            arguments = (*arguments, "--new-ledger")
         ran = self.desk.run("push", "--usage", source, "--json", *self.ledger, *arguments)
         assert ran.code == code, ran
         return exact(ran.out)

@@ -19,7 +19,7 @@ from tests.support.pushing import (
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def ledger_url(request, tmp_path):
-    """URL of a ledger that is not there yet: making it is part of the race."""
+    """URL of a ledger that is not there yet."""
     return request.getfixturevalue("postgres") if request.param == "postgres" else f"sqlite:///{tmp_path}/ledger.sqlite"
 
 
@@ -28,6 +28,7 @@ def test_two_pushes_of_the_same_usage_send_each_line_once(start, desk, ledger_ur
     desk.use(served)
     rows = rows_of(served.sandbox, back=(1,))
     usage, go = write_csv(rows), CONTEXT.Event()
+    Teller(desk, ledger_url).begin()
     arguments = ("push", "--usage", usage, "--ledger-url", ledger_url, "--confirm", "--json")
     both = [Process(desk.folder, *arguments, go=go) for _ in range(2)]
     # Each waits for a token after it has looked into the ledger, so that both find it empty.

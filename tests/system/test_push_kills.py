@@ -47,6 +47,7 @@ def serve(start, desk):
 
 def duration_of(teller, rows):
     """Seconds that a push of these rows takes on this machine now."""
+    teller.begin()
     begun = time.monotonic()
     run = Process(teller.desk.folder, "push", "--usage", write_csv(rows), *teller.ledger, "--confirm", "--json")
     assert run.code == 0, run.err
@@ -57,6 +58,7 @@ def killed_until_done(sandbox, teller, rows, rng, kills, longest):
     """Kill pushes of one usage until one of them ends; returns how many were killed, and of those with a call open."""
     arguments = ("push", "--usage", write_csv(rows), *teller.ledger, "--confirm", "--json")
     killed = hit = 0
+    teller.begin()
     while True:
         run = Process(teller.desk.folder, *arguments)
         if killed == kills or not run.kill(rng.uniform(0, longest)):
@@ -149,6 +151,7 @@ def test_a_push_that_is_told_to_stop_ends_between_two_calls(start, desk, tmp_pat
     sandbox, rows = serve(start, desk)
     sandbox.fault("slow", METERING, seconds=SLOW, count=None)
     teller = Teller(desk, f"sqlite:///{tmp_path}/ledger.sqlite")
+    teller.begin()
     run = Process(desk.folder, "push", "--usage", write_csv(rows), *teller.ledger, "--confirm", "--json")
     await_(lambda: len(taken_by(sandbox)) >= 5)
     run.terminate()

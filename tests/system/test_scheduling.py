@@ -99,7 +99,7 @@ def test_a_quiet_push_tells_what_it_has_sent(small, desk):
     arguments = ("push", "--usage", usage, "--quiet", "--unchecked")
     dry = desk.run(*arguments)
     assert re.fullmatch(STAMPED + r"push: dry run; would send 2; [12] requests? needed\n", dry.out)
-    sent, again = desk.run(*arguments, "--confirm"), desk.run(*arguments, "--confirm")
+    sent, again = desk.run(*arguments, "--confirm", "--new-ledger"), desk.run(*arguments, "--confirm")
     assert re.fullmatch(STAMPED + r"push: complete; accepted 2; \d requests?\n", sent.out)
     assert (again.code, again.out, again.err) == (0, "", "")
 

@@ -58,6 +58,7 @@ push_app = typer.Typer(
     epilog=examples(
         "automatum push --usage usage.csv                         (a dry run)",
         "automatum push --usage usage.csv --confirm               (sends)",
+        "automatum push --usage usage.csv --confirm --new-ledger  (the first push of all)",
         "automatum push --usage usage_by_hour --map units=quantity",
     ),
     invoke_without_command=True,
@@ -86,6 +87,9 @@ Unchecked = Annotated[
     bool, typer.Option("--unchecked", help="Do not check against the synced customers and entitlements.")
 ]
 Confirm = Annotated[bool, typer.Option("--confirm", help="Send. Without it nothing is sent and nothing is written.")]
+NewLedger = Annotated[
+    bool, typer.Option("--new-ledger", help="Begin a ledger: for the very first push only. Refused if one is there.")
+]
 LineIds = Annotated[list[str] | None, typer.Argument(metavar="[LINE_ID]...", help="Default: all rejected lines.")]
 Expired = Annotated[bool, typer.Option("--expired", help="Also retry lines that were too late.")]
 Events = Annotated[
@@ -118,6 +122,7 @@ def push_usage(
     late_ok: LateOk = False,
     unchecked: Unchecked = False,
     confirm: Confirm = False,
+    new_ledger: NewLedger = False,
     organization: OrganizationName = None,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
@@ -140,6 +145,7 @@ def push_usage(
             confirm=confirm,
             target=Target(destination, dataset, database),
             ledger_url=ledger_url,
+            new_ledger=new_ledger,
             mapping=_mapping(mapping or []),
             grain=cast(Grain, grain),
             late_ok=late_ok,
@@ -198,7 +204,7 @@ def push_retry(
 
     def work() -> int:
         stop = stop_on_signals()
-        with _ledger(ledger_url, organization) as ledger:
+        with _ledger(ledger_url, organization, needed=confirm) as ledger:
             if not confirm:
                 states: tuple[State, ...] = ("rejected", "expired", "planned") if expired else ("rejected", "planned")
                 found = [entry for entry in ledger.lines(states) if not lines or entry.line_id in lines]
@@ -244,7 +250,7 @@ def push_resolve(
             raise ConfigurationError(
                 "--events", "nothing to resolve lines by.", "Give --events, --accepted or --not-sent."
             )
-        with _ledger(ledger_url, organization, create=True) as ledger:
+        with _ledger(ledger_url, organization, needed=True) as ledger:
             with ledger.run() as run:
                 run.recover()
             result = Reconciled()
@@ -313,11 +319,11 @@ def push_export(
     guarded(work, as_json, debug)
 
 
-def _ledger(url: str | None, organization: str | None, create: bool = False) -> Ledger:
+def _ledger(url: str | None, organization: str | None, needed: bool = False) -> Ledger:
     url = find_ledger(resolve_settings(with_credentials=False, organization=organization), url)
     refuse_network(url)
     ledger = Ledger.open(url, SystemClock(), create=False)
-    if create and not ledger.exists:
+    if needed and not ledger.exists:
         raise ConfigurationError(
             "--ledger-url", f"there is no ledger at {ledger.location}.", "Push first, or name another ledger."
         )

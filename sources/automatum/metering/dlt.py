@@ -13,7 +13,9 @@ recorded and logged; it does not fail the job.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -30,6 +32,7 @@ from .eligibility import read_eligibility
 from .export import LINES_KEY, entries_table, owner_of
 from .ledger.ledger import Ledger
 from .ledger.location import find_ledger
+from .ledger.opening import require_ledger
 from .options import PushOptions
 from .push import push
 from .summary import PushSummary
@@ -60,11 +63,12 @@ def metering_destination(
     Returns:
         A destination for `dlt.pipeline`.
     """
+    first = _Once(options)
 
     @dlt.destination(batch_size=0, loader_file_format="parquet", name="automatum_metering")
     def report(items: Any, table: TTableSchema) -> None:
         try:
-            summary = _push(items, options, settings, clock)
+            summary = _push(items, first.options(settings, clock), settings, clock)
         except (ApiUnreachable, MoreToDo) as error:
             raise DestinationTransientException(str(error)) from None
         except AutomatumError as error:
@@ -125,6 +129,26 @@ def metering_usage(
     )
 
 
+class _Once:
+    """Begins the ledger in the first job of a destination; the other jobs need it, and so do repeated ones."""
+
+    def __init__(self, options: PushOptions) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+
+    def options(self, settings: AutomatumSettings | None, clock: Clock | None) -> PushOptions:
+        """The options of a job, without `new_ledger`."""
+        with self._lock:
+            options = self._options
+            if options.confirm and options.new_ledger:
+                settings = settings or resolve_settings(organization=options.organization)
+                url, clock = find_ledger(settings, options.ledger_url), clock or SystemClock()
+                require_ledger(settings, url, clock, new=True)
+                Ledger.open(url, clock, create=True).close()
+            self._options = replace(options, new_ledger=False)
+            return self._options
+
+
 def _push(
     usage: Any,
     options: PushOptions,
@@ -137,6 +161,7 @@ def _push(
     session = None
     if options.confirm:
         session = open_session(settings, clock, max_minutes=options.max_minutes, max_wait=options.max_wait)
+        require_ledger(settings, find_ledger(settings, options.ledger_url), clock, new=options.new_ledger)
     eligibility = None
     if pipeline is not None and not options.unchecked:
         eligibility = read_eligibility(pipeline, settings.owner)
@@ -149,6 +174,7 @@ def _push(
         late_ok=options.late_ok,
         eligibility=eligibility,
         unchecked=options.unchecked,
+        new_ledger=options.new_ledger,
     )
 
 

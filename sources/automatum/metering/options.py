@@ -24,6 +24,8 @@ class PushOptions:
         target: Destination of tables, views and SQL queries, and of the synced tables that the usage is checked
             against. `metering_usage` and `metering_destination` use the destination of their pipeline instead.
         ledger_url: Database of the ledger; None for the one in the settings.
+        new_ledger: Begin a ledger; for the first push only. Otherwise `confirm` needs a ledger that exists, because
+            an empty one would bill everything again.
         mapping: Our column name to the column name in the usage, where they differ.
         late_ok: Also send what is past the strictest known deadline.
         unchecked: Do not check against the synced customers and entitlements.
@@ -40,6 +42,7 @@ class PushOptions:
     grain: Grain = "hour"
     target: Target = _TARGET
     ledger_url: str | None = None
+    new_ledger: bool = False
     mapping: Mapping[str, str] | None = None
     late_ok: bool = False
     unchecked: bool = False

@@ -37,17 +37,19 @@ def push(
     late_ok: bool = False,
     eligibility: Eligibility | None = None,
     unchecked: bool = False,
+    new_ledger: bool = False,
 ) -> PushSummary:
     """Report usage to the marketplaces, or compute what would be reported.
 
     Args:
         session: The API; None for a dry run, which sends nothing and writes nothing.
         rows: Numbered rows, from `read_usage`.
-        ledger_url: Database of the ledger.
+        ledger_url: Database of the ledger. Only a dry run may do without one; see `require_ledger`.
         clock: Time.
         grain: Sum by the hour or by the day.
         late_ok: Also send what is past the strictest known deadline.
         eligibility: Content of the synced tables; None to check nothing against them.
+        new_ledger: Create the ledger; `require_ledger` has checked that none is lost.
         unchecked: Whether the caller asked not to check. Otherwise the summary warns of each check that was skipped.
 
     Returns:
@@ -69,8 +71,9 @@ def push(
             left_over, too_late = _left_over(ledger, lines, now, late_ok, eligibility)
             summary = PushSummary("dry_run", classification, ledger.location, left_over=left_over, too_late=too_late)
             summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
+            summary.ledger_exists = ledger.exists
             return summary
-    with Ledger.open(ledger_url, clock, create=True) as ledger, ledger.run() as run:
+    with Ledger.open(ledger_url, clock, create=new_ledger) as ledger, ledger.run() as run:
         recovered = run.recover()
         if recovered:
             logger.warning(

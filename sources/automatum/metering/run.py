@@ -11,6 +11,7 @@ from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock
 from .eligibility import read_eligibility
 from .ledger.location import find_ledger
+from .ledger.opening import require_ledger
 from .options import PushOptions
 from .push import push
 from .summary import PushSummary
@@ -52,6 +53,8 @@ def run_push(
     if options.confirm:
         session = open_session(settings, clock, stop, None, options.max_minutes, options.max_wait)
     clock = session.clock if session else clock or SystemClock(stop)
+    if options.confirm:
+        require_ledger(settings, ledger_url, clock, new=options.new_ledger)
     pipeline: SupportsPipeline | None = None
     if not options.target.missing:
         budget = session.budget if session else Budget(clock, stop=stop)
@@ -68,4 +71,5 @@ def run_push(
         late_ok=options.late_ok,
         eligibility=eligibility,
         unchecked=options.unchecked,
+        new_ledger=options.new_ledger,
     )

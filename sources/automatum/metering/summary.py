@@ -30,6 +30,7 @@ class PushSummary:
         verdict: `dry_run`; or `complete`, `incomplete` (a line is not billed, or its state is unknown), `more_to_do`.
         classification: Lines by what the push decided about them.
         ledger: Location of the ledger.
+        ledger_exists: Whether it was there. Only a dry run does without one.
         send_result: Results of the calls; None in a dry run.
         left_over: Lines that an earlier push planned and did not send, and that are not in this usage.
         too_late: Such lines that are past their deadline.
@@ -51,6 +52,7 @@ class PushSummary:
     errors: list[AutomatumError] = field(default_factory=list)
     eligibility: Eligibility = field(default=UNCHECKED, repr=False)
     unchecked: bool = False
+    ledger_exists: bool = True
 
     @property
     def to_send(self) -> list[Line]:
@@ -186,6 +188,7 @@ class PushSummary:
             "checks_skipped": self.eligibility.missing,
             "warnings": self.warnings,
             "ledger": self.ledger,
+            "ledger_exists": self.ledger_exists,
             "resume_at": None if self.resume_at is None else instant(self.resume_at),
             "errors": [error.as_json() for error in self.errors],
         }
@@ -226,4 +229,9 @@ class PushSummary:
         if self.too_late:
             lines, money = plural(len(self.too_late), "line"), format_decimal(total(self.too_late))
             notes.append(f"planned by an earlier push, and too late now: {lines}, {money} in all")
+        if not self.ledger_exists:
+            notes.append(
+                f"there is no ledger at {self.ledger}, so all lines count as new; if usage was pushed before, find its "
+                "ledger; for the first push of all, add --new-ledger to --confirm"
+            )
         return notes

@@ -30,7 +30,7 @@ def test_every_command_works_behind_a_gateway(gateway, desk):
     assert desk.run("plan", "--json").code == 0
     assert desk.run("verify", "--json").code == 0
     assert desk.run("apps", "list", "--json").code == 0
-    pushed = desk.run("push", "--usage", write_csv(rows_of(sandbox)), "--confirm", "--json")
+    pushed = desk.run("push", "--usage", write_csv(rows_of(sandbox)), "--confirm", "--new-ledger", "--json")
     assert pushed.code == 0, pushed
     assert pushed.json["lines"]["accepted"] > 0
     assert gateway.elsewhere == []

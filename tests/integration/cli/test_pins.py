@@ -226,7 +226,7 @@ def test_json_of_pushes(desk, one, record):
     record.run("push, dry", 0, "push", "--usage", pushed)
     sandbox.fault("lost_answer", METERING)
     sandbox.fault("status", METERING, status=400, message="Not for sale")
-    record.run("push in trouble", 65, "push", "--usage", pushed, "--confirm")
+    record.run("push in trouble", 65, "push", "--usage", pushed, "--confirm", "--new-ledger")
     record.run("push status in trouble", 65, "push", "status")
     record.run("push retry, dry", 0, "push", "retry")
     record.run("push retry", 0, "push", "retry", "--confirm")
@@ -271,7 +271,7 @@ def test_json_of_several_organizations(desk, start, record):
     record.run("verify", 0, "verify")
     owner = served.sandbox.apps[0].organization_id
     pushed = usage(served.sandbox, organization=owner)
-    record.run("push", 0, "push", "--usage", pushed, "--organization", "acme", "--confirm")
+    record.run("push", 0, "push", "--usage", pushed, "--organization", "acme", "--confirm", "--new-ledger")
     record.run("push status", 0, "push", "status", "--organization", "acme")
     desk.set(globex__client_secret="wrong")
     record.run("sync with a wrong secret of one", 77, "sync", "customers")

@@ -336,7 +336,7 @@ def test_a_push_posts_its_lines(small, desk, posted):
     """Lines by what became of them; rows that are not billed stay here, and so does money."""
     rows = rows_of(small, back=(1,), most=3)
     usage = write_csv([*rows, {**rows[0], "customer_id": "cust_canary", "units": "-1"}])
-    made = desk.run("push", "--usage", usage, "--json", "--unchecked", "--confirm")
+    made = desk.run("push", "--usage", usage, "--json", "--unchecked", "--confirm", "--new-ledger")
     (body,) = posted()
     assert made.code == body["exit_code"] == 65
     assert (body["lines"]["accepted"], body["lines"]["invalid"]) == (3, 1) == (3, made.json["lines"]["invalid"])

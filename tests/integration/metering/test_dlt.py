@@ -52,10 +52,10 @@ def wanted(rows):
 def test_a_destination_pushes_the_rows_of_any_resource_once(small, desk, usage, caplog):
     bad = {**usage[0], "units": Decimal(-1)}
 
+    destination = metering_destination(PushOptions(confirm=True, new_ledger=True))
+
     def load():
-        pipeline = dlt.pipeline(
-            "usage", destination=metering_destination(PushOptions(confirm=True)), pipelines_dir=str(desk.folder)
-        )
+        pipeline = dlt.pipeline("usage", destination=destination, pipelines_dir=str(desk.folder))
         return pipeline.run([*usage, bad], table_name="usage")
 
     with caplog.at_level(logging.WARNING, "automatum"):
@@ -76,8 +76,8 @@ def test_a_resource_pushes_and_tells_what_came_of_it(small, desk, usage):
     pipeline = dlt.pipeline(
         "automatum", destination=dlt.destinations.duckdb(str(desk.database)), dataset_name="automatum"
     )
-    for _ in range(2):
-        pipeline.run(metering_usage(usage, PushOptions(confirm=True)))
+    for new in (True, False):
+        pipeline.run(metering_usage(usage, PushOptions(confirm=True, new_ledger=new)))
         told = desk.query("SELECT customer_id, dimension, units, state FROM metering_lines ORDER BY ALL")
         assert told == [(*line, "accepted") for line in wanted(usage)]
     assert pushed(small) == wanted(usage)
@@ -89,7 +89,7 @@ def test_a_resource_reads_a_relation_of_the_pipeline_that_runs_it(small, desk, u
         "automatum", destination=dlt.destinations.duckdb(str(desk.database)), dataset_name="automatum"
     )
     pipeline.run(usage, table_name="usage_by_hour")
-    pipeline.run(metering_usage("usage_by_hour", PushOptions(confirm=True)))
+    pipeline.run(metering_usage("usage_by_hour", PushOptions(confirm=True, new_ledger=True)))
     assert pushed(small) == wanted(usage)
 
 
@@ -99,7 +99,7 @@ def test_an_api_that_is_away_fails_the_job_and_loses_nothing(small, desk, usage)
         "automatum", destination=dlt.destinations.duckdb(str(desk.database)), dataset_name="automatum"
     )
     with pytest.raises(PipelineStepFailed, match=r"127\.0\.0\.1"):
-        pipeline.run(metering_usage(usage, PushOptions(confirm=True)))
+        pipeline.run(metering_usage(usage, PushOptions(confirm=True, new_ledger=True)))
     assert small.metering.accepted == []
 
 
@@ -116,6 +116,6 @@ def test_the_script_is_dry_without_confirm(small, desk, usage, monkeypatch, capl
     monkeypatch.setattr(sys, "argv", [str(script)])
     runpy.run_path(str(script), run_name="__main__")
     assert small.metering.accepted == []
-    monkeypatch.setattr(sys, "argv", [str(script), "--confirm"])
+    monkeypatch.setattr(sys, "argv", [str(script), "--confirm", "--new-ledger"])
     runpy.run_path(str(script), run_name="__main__")
     assert pushed(small) == wanted(usage)

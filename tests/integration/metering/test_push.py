@@ -601,7 +601,7 @@ def test_unknown_customers_listings_and_dimensions_are_refused_by_the_synced_tab
 @pytest.mark.parametrize("column", ["units", "price", "customer_id", "usage_at"])
 def test_a_source_without_a_column_is_refused_as_a_whole(column, small, desk):
     rows = [{name: value for name, value in row.items() if name != column} for row in rows_of(small)]
-    ran = desk.run("push", "--usage", write_csv(rows), "--confirm", "--json")
+    ran = desk.run("push", "--usage", write_csv(rows), "--confirm", "--new-ledger", "--json")
     assert ran.code == 78
     assert column in ran.says
     assert "It has: " in ran.says
@@ -665,7 +665,7 @@ def test_usage_from_a_parquet_file_with_other_names(small, desk, teller):
         ([], "--usage"),
     ],
 )
-@pytest.mark.parametrize("confirm", [[], ["--confirm"]])
+@pytest.mark.parametrize("confirm", [[], ["--confirm", "--new-ledger"]])
 def test_what_makes_no_sense_is_said_with_78(arguments, words, confirm, small, desk):
     write_csv(rows_of(small))
     ran = desk.run("push", *arguments, *confirm, "--json")
@@ -741,16 +741,16 @@ def test_a_backfill_leaves_the_push_its_reserve(reserve, code, start, desk, tell
 def test_wrong_credentials_and_a_missing_scope_exit_77(small, desk, teller):
     write_csv(rows_of(small))
     desk.set(client_secret="secret_that_is_wrong")
-    ran = desk.run("push", "--usage", "usage.csv", "--confirm", "--json")
+    ran = desk.run("push", "--usage", "usage.csv", "--confirm", "--new-ledger", "--json")
     assert ran.code == 77
     assert "secret_that_is_wrong" not in ran.says
     with Api(scope="read:customers") as api:
         desk.set(base_url=api.url)
-        ran = desk.run("push", "--usage", "usage.csv", "--confirm", "--json")
+        ran = desk.run("push", "--usage", "usage.csv", "--confirm", "--new-ledger", "--json")
         assert (ran.code, api.bodies) == (77, [])
         assert "write:metering" in ran.says
     desk.set(client_secret=None)
-    assert desk.run("push", "--usage", "usage.csv", "--confirm").code == 78
+    assert desk.run("push", "--usage", "usage.csv", "--confirm", "--new-ledger").code == 78
     assert taken_by(small) == []
 
 
@@ -772,7 +772,7 @@ def test_no_secret_is_shown_or_written(desk, tmp_path):
         desk.set(base_url=api.url, client_id="app_1", client_secret=secret)
         usage = write_csv(rows)
         told = [
-            desk.run("push", "--usage", usage, "--confirm", "--debug"),
+            desk.run("push", "--usage", usage, "--confirm", "--new-ledger", "--debug"),
             desk.run("push", "--usage", usage, "--confirm", "--debug", "--json"),
             desk.run("push", "status", "--json", "--debug"),
             desk.run("push", "status"),
@@ -794,7 +794,7 @@ def test_exit_69_when_the_api_cannot_be_reached(small, desk, teller):
     from tests.support.loopback import closed_port
 
     desk.set(base_url=f"http://127.0.0.1:{closed_port()}", retry_attempts=1)
-    ran = desk.run("push", "--usage", write_csv(rows_of(small)), "--confirm", "--json")
+    ran = desk.run("push", "--usage", write_csv(rows_of(small)), "--confirm", "--new-ledger", "--json")
     assert ran.code == 69, ran
     assert json.loads(ran.out)["errors"]
 

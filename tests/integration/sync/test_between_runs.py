@@ -92,7 +92,7 @@ def test_from_one_to_several_nothing_is_billed_again_i5(desk, start):
     app, acme = served.sandbox.apps[0], ids_of(served)[0]
     usage = write_csv(rows_of(served.sandbox, organization=acme, most=2))
     desk.set(organizations=None, client_id=app.client_id, client_secret=app.secret)
-    assert desk.run("push", "--usage", usage, "--confirm").code == 0
+    assert desk.run("push", "--usage", usage, "--confirm", "--new-ledger").code == 0
     sent = len(served.sandbox.requests("/api/v1/metering"))
     desk.set(organizations=[{"name": name} for name in TWO])
     again = desk.run("push", "--organization", "acme", "--usage", usage, "--confirm")
@@ -107,7 +107,7 @@ def test_a_ledger_without_a_name_does_not_go_where_several_are_i2(desk, start):
     assert desk.sync("customers").code == 0
     desk.set(organizations=None, client_id=app.client_id, client_secret=app.secret)
     usage = write_csv(rows_of(served.sandbox, organization=acme, most=2))
-    assert desk.run("push", "--unchecked", "--usage", usage, "--confirm").code == 0
+    assert desk.run("push", "--unchecked", "--usage", usage, "--confirm", "--new-ledger").code == 0
     ran = desk.run("push", "export")
     assert ran.code == 78 and "several organizations" in ran.says, ran
 
@@ -119,7 +119,7 @@ def test_an_export_loads_the_ledger_and_not_what_a_killed_sync_has_left_i1(desk,
     assert desk.sync("entitlements", "--dataset", "another").code == 0
     assert desk.sync().code == 0
     usage = write_csv(rows_of(served.sandbox, most=3))
-    assert desk.run("push", "--usage", usage, "--confirm").code == 0
+    assert desk.run("push", "--usage", usage, "--confirm", "--new-ledger").code == 0
     served.sandbox.insert("customers", {"companyName": "Strange"})
     # Read and not loaded, as after a kill.
     pipeline = open_pipeline(dlt.destinations.duckdb(str(desk.database.resolve())), "automatum")

@@ -361,10 +361,14 @@ def test_what_one_organization_has_planned_never_goes_out_with_anothers_credenti
         usage[name] = write_csv(rows_of(two.sandbox, organization=owner), f"{name}.csv")
     # Planned, and not sent: the first body is refused for the moment.
     two.sandbox.fault("status", "/api/v1/metering", status=429, count=None, headers={"Retry-After": "7200"})
-    stopped = desk.run("push", "--organization", "acme", "--usage", usage["acme"], "--confirm", "--no-wait", "--json")
+    stopped = desk.run(
+        "push", "--organization", "acme", "--usage", usage["acme"], "--confirm", "--new-ledger", "--no-wait", "--json"
+    )
     assert stopped.code == 75 and stopped.json["lines"]["new"], stopped
     two.sandbox.clear_faults()
-    pushed = desk.run("push", "--organization", "globex", "--usage", usage["globex"], "--confirm", "--json")
+    pushed = desk.run(
+        "push", "--organization", "globex", "--usage", usage["globex"], "--confirm", "--new-ledger", "--json"
+    )
     assert pushed.code == 0 and not [said for said in pushed.json["warnings"] if "planned" in said], pushed
     sent = [entry for entry in two.sandbox.requests("/api/v1/metering") if entry.status < 300]
     assert {entry.app for entry in sent} == {two.sandbox.apps[1].client_id}
@@ -383,7 +387,7 @@ def test_an_organization_that_was_never_synced_bills_nobody_elses_customers_i5(d
     _, globex = ids_of(two)
     assert desk.sync("--organization", "globex").code == 0
     usage = write_csv(rows_of(two.sandbox, organization=globex), "usage.csv")
-    for more in ([], ["--confirm"]):
+    for more in ([], ["--confirm", "--new-ledger"]):
         ran = desk.run("push", "--organization", "acme", "--usage", usage, "--json", *more)
         assert ran.code == 65 and ran.json["lines"]["invalid"] > 0, ran
     assert not two.sandbox.requests("/api/v1/metering")

@@ -27,7 +27,7 @@ def test_a_sync_in_one_call_then_a_dry_push_and_a_real_one(desk, start):
     dry = automatum.run_push(rows)
     assert dry.verdict == "dry_run" and dry.lines["new"] == len(rows)
     assert not served.sandbox.requests("/api/v1/metering")
-    sent = automatum.run_push(rows, automatum.PushOptions(confirm=True))
+    sent = automatum.run_push(rows, automatum.PushOptions(confirm=True, new_ledger=True))
     assert sent.verdict == "complete" and sent.lines["accepted"] == len(rows)
     again = automatum.run_push(rows, automatum.PushOptions(confirm=True))
     assert again.as_json()["already_accepted"] == len(rows) and again.lines["accepted"] == 0

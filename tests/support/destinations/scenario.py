@@ -363,7 +363,8 @@ def _push(life):
 
     def report(source):
         found = read_usage(source, pipeline=life.pipeline)
-        return push(life.connect(), found, url, site.clock, eligibility=read_eligibility(life.pipeline))
+        known = read_eligibility(life.pipeline)
+        return push(life.connect(), found, url, site.clock, eligibility=known, new_ledger=True)
 
     summary = report("usage_rows")
     assert (summary.exit_code, summary.classification.refused, summary.errors) == (0, [], [])

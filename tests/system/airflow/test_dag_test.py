@@ -128,8 +128,9 @@ def test_a_confirmed_push_needs_a_ledger_that_outlives_the_worker_and_then_sends
     assert seen.of(NAMES[0])["entitlements"] == "success" and seen.of(NAMES[0])["push"] == "failed"
     assert not served.sandbox.accepted_metering
     ledger = {"automatum_ledger": {"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}}
-    for _ in range(2):
-        assert tried(ledger, single=True, tables=["customers"], **options).of(NAMES[0])["push"] == "success"
+    for new in (True, False):
+        begun = {**options, "new_ledger": new}
+        assert tried(ledger, single=True, tables=["customers"], **begun).of(NAMES[0])["push"] == "success"
     assert sum(len(one.body["details"]["usages"]) for one in served.sandbox.accepted_metering) == 4
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -50,11 +53,37 @@ def default_ledger_url(settings: AutomatumSettings) -> str:
     """
     if settings.ledger_url:
         return insert_organization("sources.automatum.ledger_url", settings.ledger_url, settings.organization)
-    host = file_key(settings.base_url)
-    if settings.organization:
-        host += f"-{settings.organization}"
+    suffix = f"-{settings.organization}" if settings.organization else ""
     folder = platformdirs.user_data_path("automatum", appauthor=False)
-    return f"sqlite:///{folder / f'metering-{host}.sqlite'}"
+    own, earlier = (
+        folder / f"metering-{key}{suffix}.sqlite"
+        for key in (ledger_key(settings.base_url), file_key(settings.base_url))
+    )
+    # Earlier versions told API.example.com:443 from api.example.com.
+    return f"sqlite:///{earlier if earlier.is_file() and not own.is_file() else own}"
+
+
+def ledger_key(base_url: str) -> str:
+    """Name of the API in the name of its ledger: however the host is written, with or without its usual port."""
+    parts = urlsplit(base_url)
+    host = parts.netloc.lower().removesuffix(":443" if parts.scheme == "https" else ":80")
+    return file_key(parts._replace(netloc=host).geturl())
+
+
+def data_folders() -> list[Path]:
+    """This user's data folder, and those of the users who probably pushed before: root, and who called sudo."""
+    folders = [platformdirs.user_data_path("automatum", appauthor=False)]
+    if os.name == "posix":
+        import pwd
+
+        homes = []
+        for name in dict.fromkeys((os.environ.get("SUDO_USER"), os.environ.get("DOAS_USER"), "root")):
+            with contextlib.suppress(KeyError):
+                homes += [pwd.getpwnam(name).pw_dir] if name else []
+        with contextlib.suppress(KeyError):  # a user of a container without a name
+            homes.append(pwd.getpwuid(os.getuid()).pw_dir)
+        folders += [Path(home) / ".local" / "share" / "automatum" for home in homes]
+    return list(dict.fromkeys(folders))
 
 
 def refuse_network(ledger_url: str) -> None:

@@ -1,0 +1,162 @@
+"""I5: mistakes of the operator with the ledger: each is refused, or bills nothing twice (table in docs/metering.md)."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.desk import SMALL
+from tests.support.postgres import postgres  # noqa: F401  fixture
+from tests.support.pushing import Teller, counts, keys_of, keys_of_bodies, rows_of, taken_by, write_csv
+
+
+@pytest.fixture
+def served(start, desk):
+    served = start(**SMALL)
+    desk.use(served)
+    return served
+
+
+@pytest.fixture
+def small(served):
+    return served.sandbox
+
+
+@pytest.fixture
+def teller(desk):
+    return Teller(desk)
+
+
+def refused(desk, sandbox, *arguments):
+    """A push that ends with exit 78 and sends nothing; what it says."""
+    before = len(taken_by(sandbox))
+    ran = desk.run("push", "--usage", "usage.csv", "--confirm", "--json", *arguments)
+    assert (ran.code, len(taken_by(sandbox))) == (78, before), ran
+    assert ran.json["errors"][0]["next_step"]
+    return ran.says
+
+
+def ledger_file():
+    (found,) = Path.home().rglob("metering-*.sqlite")
+    return found
+
+
+# No ledger
+
+
+def test_a_push_without_a_ledger_is_refused_and_names_what_it_looked_for(small, desk, teller):
+    write_csv(rows_of(small))
+    said = refused(desk, small)
+    assert "there is no ledger at" in said and "metering-127.0.0.1" in said and "--new-ledger" in said
+    assert sorted(Path.home().rglob("metering*")) == []
+    dry = desk.run("push", "--usage", "usage.csv", "--json")
+    assert (dry.code, dry.json["ledger_exists"]) == (0, False)
+    assert "there is no ledger" in " ".join(dry.json["warnings"])
+    assert "there is no ledger" in desk.run("push", "--usage", "usage.csv").says
+
+
+def test_a_retry_without_a_ledger_is_refused(small, desk):
+    ran = desk.run("push", "retry", "--confirm", "--json")
+    assert (ran.code, small.requests()) == (78, []), ran
+    assert "there is no ledger at" in ran.says
+
+
+def test_a_removed_ledger_bills_nothing_again(small, desk, teller):
+    rows = rows_of(small)
+    teller.push(rows, "--confirm")
+    ledger_file().unlink()
+    assert "there is no ledger" in refused(desk, small)
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows)
+
+
+def test_a_new_ledger_is_begun_once(small, desk, teller):
+    rows = rows_of(small)
+    counts(teller.push(rows, "--confirm"), accepted=len(rows))
+    assert "there is a ledger at" in refused(desk, small, "--new-ledger")
+    dry = desk.run("push", "--usage", "usage.csv", "--json")
+    assert (dry.json["ledger_exists"], dry.json["lines"]["new"]) == (True, 0)
+
+
+def test_a_first_push_that_failed_may_be_repeated(small, desk):
+    write_csv(rows_of(small))
+    desk.set(client_secret="secret_that_is_wrong")
+    assert desk.run("push", "--usage", "usage.csv", "--confirm", "--new-ledger").code == 77
+    desk.set(client_secret=small.apps[0].secret)
+    assert desk.run("push", "--usage", "usage.csv", "--confirm", "--new-ledger").code == 0
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows_of(small))
+
+
+@pytest.mark.parametrize("where", ["file", "postgres"])
+def test_another_place_is_no_new_ledger_while_one_of_this_api_is_in_the_data_folder(
+    where, small, desk, teller, request
+):
+    teller.push(rows_of(small), "--confirm")
+    url = f"sqlite:///{desk.folder}/other.sqlite" if where == "file" else request.getfixturevalue("postgres")
+    assert str(ledger_file()) in refused(desk, small, "--ledger-url", url)
+    assert str(ledger_file()) in refused(desk, small, "--ledger-url", url, "--new-ledger")
+
+
+@pytest.mark.parametrize("after", [[], ["globex"]], ids=["removed", "renamed"])
+def test_an_organization_that_was_renamed_or_removed_keeps_its_ledger(after, small, desk):
+    app = small.apps[0]
+
+    def configure(*names):
+        desk.set(organizations=[{"name": name} for name in names] or None, client_id=app.client_id)
+        for name in names:
+            desk.set(**{f"{name}__client_id": app.client_id, f"{name}__client_secret": app.secret})
+
+    usage = write_csv(rows_of(small))
+    configure("acme")
+    begun = desk.run("push", "--usage", usage, "--organization", "acme", "--confirm", "--new-ledger", "--json")
+    assert begun.code == 0, begun
+    configure(*after)
+    chosen = ["--organization", after[0]] if after else []
+    for more in ([], ["--new-ledger"]):
+        assert "-acme.sqlite" in refused(desk, small, *chosen, *more)
+
+
+def test_a_second_organization_begins_its_own_ledger(start, desk):
+    served = start(**SMALL)
+    desk.use(served)
+    app = served.sandbox.apps[0]
+    desk.set(organizations=[{"name": "acme"}, {"name": "globex"}])
+    desk.set(acme__client_id="app_other", acme__client_secret="x")
+    desk.set(globex__client_id=app.client_id, globex__client_secret=app.secret)
+    usage = write_csv(rows_of(served.sandbox))
+    host = served.base_url.removeprefix("http://").replace(":", "-")
+    theirs = Path.home() / f".local/share/automatum/metering-{host}-acme.sqlite"
+    Teller(desk, f"sqlite:///{theirs}").begin()
+    ran = desk.run("push", "--usage", usage, "--organization", "globex", "--confirm", "--new-ledger", "--json")
+    assert ran.code == 0, ran
+
+
+def test_another_home_finds_the_ledger_of_the_user_who_pushed(small, desk, teller, tmp_path, monkeypatch):
+    teller.push(rows_of(small), "--confirm")
+    theirs = ledger_file()
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "other"))
+    assert "check ledger_url, --organization, base_url, the user and HOME" in refused(desk, small)
+    # The system knows where the users are at home.
+    pwd = pytest.importorskip("pwd")
+    entry = list(pwd.getpwuid(os.getuid()))
+    entry[5] = str(tmp_path / "home")
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.struct_passwd(entry))
+    for more in ([], ["--new-ledger"]):
+        assert str(theirs) in refused(desk, small, *more)
+
+
+def test_one_api_has_one_ledger_however_its_host_is_written(small, desk, teller):
+    from automatum.config.settings import resolve_settings
+    from automatum.metering.ledger.location import default_ledger_url
+
+    def url(base_url):
+        return default_ledger_url(resolve_settings({"base_url": base_url}, with_credentials=False))
+
+    assert url("https://API.example.com:443/") == url("https://api.example.com")
+    assert url("https://api.example.com:8443") != url("https://api.example.com")
+    assert url("https://api.example.com/a") != url("https://api.example.com")
+    # The name that earlier versions gave is still found.
+    folder = Path(url("https://api.example.com").removeprefix("sqlite:///")).parent
+    folder.mkdir(parents=True)
+    (folder / "metering-API.example.com-443.sqlite").touch()
+    assert url("https://API.example.com:443").endswith("metering-API.example.com-443.sqlite")
