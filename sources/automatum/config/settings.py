@@ -76,6 +76,7 @@ class AutomatumSettings(BaseConfiguration):
         ledger_url: The ledger of the metering push: `sqlite:////path` or `postgresql://...`. None: a file in the user's
             data folder, one for each API host.
         metering_reserve: Share of the rate limit that only a push may use, if the token grants `write:metering`.
+        metering_yes_words: Words of a metering answer that mean that the usage was taken, besides those that are known.
         tables: Tables to sync; the token must grant each. None: all tables that the token grants.
         since: First day of the reports, as an ISO date. None: 365 days ago.
         endpoints: Table name to its overrides: `path`, `records`, `total`, `pages`, `parameters`, `key`.
@@ -115,6 +116,7 @@ class AutomatumSettings(BaseConfiguration):
     quota_url: Optional[TSecretStrValue] = None
     ledger_url: Optional[TSecretStrValue] = None
     metering_reserve: float = 0.1
+    metering_yes_words: Optional[List[str]] = None
     tables: Optional[List[str]] = None
     since: Optional[str] = None
     endpoints: Optional[Dict[str, Any]] = None
@@ -172,7 +174,8 @@ class AutomatumSettings(BaseConfiguration):
             value = getattr(self, name)
             self._check(value is None or value > 0, name, "is not above 0")
             self._check(value is None or math.isfinite(value), name, "is not a finite number")
-        self._check(all(isinstance(one, str) for one in self.tables or ()), "tables", "is not a list of texts")
+        for name in ("tables", "metering_yes_words"):
+            self._check(all(isinstance(one, str) for one in getattr(self, name) or ()), name, "is not a list of texts")
 
     @property
     def owner(self) -> str | None:

@@ -84,7 +84,7 @@ def push(
         if classification.to_send or left_over:
             require_metering(session)
         _record(ledger, run, classification, too_late)
-        sender = Sender(session.client, run)
+        sender = Sender(session.client, run, session.settings.metering_yes_words or ())
         result = sender.send(bodies([*classification.to_send, *left_over], utc(clock.time())))
         for line, message in result.rejected:
             refuse(classification, line, f"the API refused it: {message}")
@@ -115,7 +115,8 @@ def send_planned(
         # Late lines are sent too: the caller has decided to retry them.
         left_over, _ = _left_over(ledger, [], utc(clock.time()), late_ok=True)
         left_over = [line for line in left_over if line_ids is None or line.id in line_ids]
-        result = Sender(session.client, run).send(bodies(left_over, utc(clock.time())))
+        sender = Sender(session.client, run, session.settings.metering_yes_words or ())
+        result = sender.send(bodies(left_over, utc(clock.time())))
         summary = _summarize(session, Classification(), ledger, result, left_over, [])
         # The push that planned the lines has checked them.
         summary.unchecked = True

@@ -17,7 +17,10 @@ from typing import Any
 
 from ..api.client import ApiClient, ApiResponse
 from ..core.errors import AccessError, ApiUnreachable, AutomatumError, MoreToDo, RequestRefused
+from ..core.redaction import redact
+from ..core.text import printable
 from ..endpoints import METERING_PATH, METERING_SCOPE
+from .answers import judge, says_yes
 from .ledger.attempts import Attempt
 from .ledger.runs import CallState, Run
 from .model import Line, exact
@@ -29,8 +32,9 @@ MOST_UNKNOWN = 3
 """The push stops after so many unknown outcomes in a row, because a person has to look at each."""
 _ABOUT_THE_BODY = frozenset({400, 409, 413, 422})
 """Statuses that refuse this body only. Any other refusal would meet every body."""
-_REFUSED_STATUSES = frozenset({"failed", "rejected", "error", "invalid", "expired", "duplicate"})
 _TEXT = 500
+_LONGEST_CONTENT = 20_000
+"""Bytes of an answer that are redacted; the ledger stores fewer characters."""
 
 
 @dataclass
@@ -74,15 +78,18 @@ class Sender:
     Args:
         client: Client of the API.
         run: The ledger's run.
+        yes_words: Further words of an answer that mean that the usage was taken.
     """
 
-    def __init__(self, client: ApiClient, run: Run) -> None:
+    def __init__(self, client: ApiClient, run: Run, yes_words: Sequence[str] = ()) -> None:
         self._result = SendResult()
         self._client = client
         self._run = run
         self._queue: deque[Body] = deque()
         self._unknown_in_a_row = 0
         self._attempt: Attempt | None = None
+        self._yes_words = tuple(yes_words)
+        self._content = b""
 
     def send(self, bodies: Iterable[Body]) -> SendResult:
         """Send the bodies in order. Lines that are not sent, because an error ended the push, stay planned."""
@@ -100,13 +107,14 @@ class Sender:
         return self._result
 
     def _send(self, body: Body) -> None:
-        self._attempt = None
+        self._attempt, self._content = None, b""
         try:
             answer = self._client.post(
                 METERING_PATH,
                 body.payload(),
                 before=lambda: self._claim(body),
                 not_taken=self._give_back,
+                inspect=self._keep,
                 scope=METERING_SCOPE,
             )
         except _NotClaimed:
@@ -142,27 +150,15 @@ class Sender:
 
     def _settle_answer(self, body: Body, answer: ApiResponse) -> None:
         self._result.bodies += 1
-        reference, status = _reference(answer.body), _status(answer.body)
-        facts: dict[str, Any] = {"status_code": answer.status, "reference": reference, "response": _text(answer.body)}
-        errors = answer.body.get("errors")
-        if status in _REFUSED_STATUSES:
-            message = f"the API answered {answer.status} with the status {status!r}"
-            self._settle("rejected", body.lines, message, **facts)
-        elif answer.body.get("success") is False:
-            message = f"the API answered {answer.status} with success: false"
-            self._settle("unknown", body.lines, message, **facts)
-        elif isinstance(errors, list) and errors:
-            # The usages that the errors name were refused. If they name none, the outcome is not known.
-            at_fault = body.usages_at_fault(_fields(errors))
-            if at_fault is None:
-                message = f"the API answered {answer.status} with errors that name no usage"
-                self._settle("unknown", body.lines, message, **facts)
-                return
-            for position, problem in at_fault.items():
-                self._settle("rejected", [body.lines[position]], problem, **facts)
-            self._settle("accepted", _without(body.lines, at_fault), "", **facts)
-        else:
-            self._settle("accepted", body.lines, "", **facts)
+        empty = not self._content.strip()
+        found = judge(answer.body, answer.status, body, empty=empty, words=self._yes_words)
+        facts: dict[str, Any] = {"status_code": answer.status, "reference": _reference(answer.body)}
+        groups: dict[tuple[CallState, str], list[Line]] = {}
+        for position, line in enumerate(body.lines):
+            groups.setdefault(found.lines.get(position, (found.state, found.reason)), []).append(line)
+        for (state, reason), lines in groups.items():
+            kept = _text(answer.body) if state == "accepted" else self._kept_content()
+            self._settle(state, lines, reason, response=kept, **facts)
 
     def _settle_refusal(self, body: Body, error: RequestRefused) -> None:
         if error.status not in _ABOUT_THE_BODY:
@@ -197,9 +193,21 @@ class Sender:
             return False
         self._result.bodies += 1
         message = f"{error.status or 'no answer'}: {error.detail}"
-        self._settle("unknown", attempt.lines, message, status_code=error.status)
+        kept = self._kept_content()
+        if error.status in (200, 201, 202) and says_yes(kept or "", self._yes_words):
+            self._settle("accepted", attempt.lines, "", status_code=error.status, response=kept)
+            return True
+        self._settle("unknown", attempt.lines, message, status_code=error.status, response=kept)
         logger.warning("%s", error)
         return True
+
+    def _kept_content(self) -> str | None:
+        """The answer as the ledger keeps it: redacted and shortened; None if there was none."""
+        text = self._content[:_LONGEST_CONTENT].decode("utf-8", "replace").strip()
+        return redact(printable(text)) or None
+
+    def _keep(self, content: bytes) -> None:
+        self._content = content
 
     def _settle(
         self,
@@ -259,15 +267,6 @@ def _reference(body: Mapping[str, Any]) -> str | None:
     data = _data(body)
     found = next((data[name] for name in ("id", "meteringId", "metering_id", "requestId") if data.get(name)), None)
     return str(found)[:100] if isinstance(found, (str, int)) else None
-
-
-def _status(body: Mapping[str, Any]) -> str:
-    status = _data(body).get("status")
-    return status.strip().lower() if isinstance(status, str) else ""
-
-
-def _fields(errors: Sequence[Any]) -> list[tuple[str, str]]:
-    return [(str(one.get("field", "")), str(one.get("message", ""))) for one in errors if isinstance(one, Mapping)]
 
 
 def _text(body: Mapping[str, Any]) -> str | None:

@@ -114,6 +114,21 @@ CASES = [
     Case("202 with status failed", False, Say(202, {"code": 202, "data": {"status": "failed"}}), "rejected", 202),
     Case("202 with status Rejected", False, Say(202, {"code": 202, "data": {"status": "Rejected "}}), "rejected", 202),
     Case("202 and no success", True, Say(202, {"code": 202, "success": False}), "unknown", 202),
+    Case("202 with a message that refuses", False, Say(202, {**YES, "message": "Rejected by AWS"}), "unknown", 202),
+    Case("202 with UnprocessedRecords", False, Say(202, {**YES, "UnprocessedRecords": [{}, {"a": 1}]}), "unknown", 202),
+    Case("202 with nested errors", False, Say(202, {"code": 202, "data": {"errors": [fault("what")]}}), "unknown", 202),
+    Case("200 with JSend's fail", False, Say(200, {"status": "fail", "data": {}}), "rejected", 200),
+    Case("200 with a result for each usage", True, Say(200, {"results": [
+        {"apiKey": "dim_00", "status": "Accepted"}, {"apiKey": "dim_01", "status": "Accepted"}]}), "accepted", 200),
+    Case("200 with duplicates", True, Say(200, {"status": "Duplicate"}), "conflict", 200),
+    Case("207 without results", False, Say(207, {**YES, "code": 207}), "unknown", 207),
+    Case("202 with the text queued", True, Say(202, b"queued"), "unknown", 202),
+    Case("200 with an empty object", True, Say(200, {}), "unknown", 200),
+    Case("200 with an unknown status", True, Say(200, {"code": 200, "data": {"status": "in review"}}), "unknown", 200),
+    Case("200 with a status of the setting", True, Say(200, {"code": 200, "data": {"status": "in review"}}),
+         "accepted", 200, {"metering_yes_words": ["In review"]}),
+    Case("202 with text of the setting", True, Say(202, b"queued"), "accepted", 202,
+         {"metering_yes_words": ["queued"]}),
     Case("202 with errors of no usage", True, Say(202, {**YES, "errors": [fault("what")]}), "unknown", 202),
     Case("answer dropped after acceptance", True, Say(reset=True), "unknown"),
     Case("reset before acceptance", False, Say(reset=True), "unknown"),
@@ -178,6 +193,17 @@ def test_the_api_id_of_a_call_is_kept(tmp_path):
         books.push(usage(1))
         assert {one.reference for one in books.attempts()} == {"meter_7"}
         assert "meter_7" in next(iter(books.entries().values())).response
+
+
+def test_the_whole_answer_is_kept_where_the_outcome_is_not_known(tmp_path):
+    """The person who has to decide sees what the API answered."""
+    says = [Say(200, {"verdict": "maybe", "trace": "t-17"}), Say(200, b"<html>Soon\x00back</html>")]
+    with Api(lambda number, body: (True, says[number - 1])) as api:
+        books = Books(api.url, tmp_path)
+        rows = usage(2, 1)
+        assert books.push(rows).lines["unknown"] == 2
+        kept = [books.entries()[Decimal(row["units"])].response for row in rows]
+        assert "t-17" in kept[0] and "Soon" in kept[1] and "\x00" not in kept[1]
 
 
 @pytest.mark.parametrize("status", [400, 422])
