@@ -96,7 +96,13 @@ def read_one(client: ApiClient, endpoint: Endpoint, key: str) -> Record | None:
     record = response.body.get("data")
     if not isinstance(record, dict):
         raise ApiUnreachable("GET", f"{endpoint.path}/{key}", response.status, "the record is not a JSON object")
-    return {name: value for name, value in record.items() if name not in endpoint.only_in_detail}
+    found = {name: value for name, value in record.items() if name not in endpoint.only_in_detail}
+    path = next(column for column in endpoint.columns if column.name == endpoint.key[0]).places[0].path
+    if found.setdefault(path, key) is None:
+        found[path] = key  # The row is known by its URL.
+    if str(found[path]) != key:
+        raise ApiUnreachable("GET", f"{endpoint.path}/{key}", response.status, f"the record has another {path}")
+    return found
 
 
 def _get(client: ApiClient, endpoint: Endpoint, parameters: Mapping[str, str]) -> ApiResponse:
@@ -129,12 +135,8 @@ def _records(response: ApiResponse, endpoint: Endpoint) -> list[Record]:
     for path in endpoint.records:
         found = dig(response.body, path)
         if isinstance(found, list):
-            invalid = sum(1 for record in found if not isinstance(record, dict))
-            if invalid:
-                raise ApiUnreachable(
-                    "GET", endpoint.path, response.status, f"{invalid} of {len(found)} records are not JSON objects"
-                )
-            return found
+            # What is not an object has no key. It is rejected like any other record without one, and not the page.
+            return [one if isinstance(one, dict) else {"value": one} for one in found]
     if isinstance(response.body.get(WHOLE), list):
         raise ConfigurationError(
             f"sources.automatum.endpoints.{endpoint.table}.records",

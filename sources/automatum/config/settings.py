@@ -85,6 +85,7 @@ class AutomatumSettings(BaseConfiguration):
         vendor: Sync only rows of this marketplace (`aws`, `azure`). A filtered sync deletes nothing.
         status: Sync only rows of this status. A filtered sync deletes nothing.
         deletes: What happens to deleted rows: `soft` sets `_deleted_at`, `hard` removes them, `ignore` keeps them.
+        accept_rejected: A sync is complete although records could not be loaded. False: it is incomplete (exit 65).
         history: Keep every version of every row in `<table>_history`.
         table_format: `delta` or `iceberg`, for a destination of files. None: the destination's own format.
         lookback_days: Days of each report that every sync reads again, because revenue is restated.
@@ -124,6 +125,7 @@ class AutomatumSettings(BaseConfiguration):
     vendor: Optional[str] = None
     status: Optional[str] = None
     deletes: str = "soft"
+    accept_rejected: bool = False
     history: bool = False
     table_format: Optional[str] = None
     lookback_days: int = 35

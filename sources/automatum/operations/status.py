@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..sync.prior_state import MOST_SWEEPS, PastSweep, last_verdict
 from ..warehouse.dataset import has_organizations
 from ..warehouse.sql import (
     PAGES_TABLE,
+    REJECTED_TABLE,
     SWEEPS_TABLE,
     as_utc,
     json_object,
@@ -87,6 +89,10 @@ def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None)
         if table not in tables:
             age = round((present - finished).total_seconds())
             tables[table] = {**facts, "reason": facts["reason"] or "", "finished_at": finished, "age_seconds": age}
+    rejections = read_columns(pipeline, REJECTED_TABLE, ("table_name", "resolved_at"), organization_id=organization_id)
+    rejected = Counter(name for name, resolved_at in rejections if resolved_at is None)
+    for name, one in tables.items():
+        one["rejected"] = rejected[name]
     under_way: dict[str, Any] = {}
     columns = ("table_name", "page", "total", "read_at")
     for table, page, total, read_at in read_columns(pipeline, PAGES_TABLE, columns, organization_id=organization_id):

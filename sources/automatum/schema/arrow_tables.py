@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import orjson
 import pyarrow as pa
 
-from ..endpoints import ORGANIZATION, Column, Endpoint
+from ..endpoints import ORGANIZATION, Column, ColumnType, Endpoint
 from .child_tables import ChildLists, child_table, entries_of
 from .coerce import ARROW_TYPES, TIMESTAMP, convert
 from .columns import DELETED_AT, EXTRA, LOAD_ID, ROW_HASH, SYNCED_AT
-from .json_text import dumps
+from .json_text import column_text, dumps
 from .records import Paths, Record, Row, arrays_of, json_array, pick
 
 _SYSTEM = (
@@ -37,14 +39,34 @@ class Table:
         self.endpoint = endpoint
         self.organization_id = organization_id if endpoint.by_organization else None
         self._paths = Paths(endpoint.columns, (path for child in endpoint.children for path in child.places))
-        self._salt = hashlib.blake2b(_layout(endpoint).encode(), digest_size=16).digest()
+        self._columns = endpoint.columns
+        self._salt = _salt(endpoint)
         self._fixed = {} if self.organization_id is None else {ORGANIZATION: self.organization_id}
         self._key_columns = [_named(endpoint.columns, name) for name in endpoint.key]
+
+    def store_as(self, types: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+        """Convert values to the types that the destination has, because it cannot change the type of a column.
+
+        The hash covers these types. So each row is loaded again once the destination has the other type.
+
+        Args:
+            types: Column to the type that is stored; columns that do not exist yet are not in it.
+
+        Returns:
+            Column to its type here and its type in the destination, where they differ.
+        """
+        known: dict[str, ColumnType] = {name: name for name in ARROW_TYPES}
+        stored = {name: known[type_] for name, type_ in types.items() if type_ in known}
+        columns = self.endpoint.columns
+        self._columns = tuple(replace(one, type=stored.get(one.name, one.type)) for one in columns)
+        self._salt = _salt(replace(self.endpoint, columns=self._columns))
+        pairs = zip(columns, self._columns, strict=True)
+        return {one.name: (one.type, other.type) for one, other in pairs if one.type != other.type}
 
     @property
     def schema(self) -> pa.Schema:
         """Arrow schema of the table itself."""
-        columns = self.endpoint.columns
+        columns = self._columns
         single = self.endpoint.key[0] if len(self.endpoint.key) == 1 else None
         keys = self.endpoint.key_with(single or "")
         fields = [pa.field(one.name, ARROW_TYPES[one.type], nullable=one.name not in keys) for one in columns]
@@ -58,17 +80,23 @@ class Table:
         Args:
             records: Records of one page.
         """
-        columns = [pick(records, column)[0] for column in self._key_columns]
-        arrays = [
-            convert(values, column.type)[0].to_pylist()
-            for values, column in zip(columns, self._key_columns, strict=True)
-        ]
-        if len(arrays) == 1:
-            return [None if value is None or value == "" else str(value) for value in arrays[0]]
+        columns = [self._key_values(records, column) for column in self._key_columns]
+        if len(columns) == 1:
+            return [None if value is None or value == "" else str(value) for value in columns[0]]
         return [
             None if all(value is None for value in values) else orjson.dumps(values, default=str).decode()
-            for values in zip(*arrays, strict=True)
+            for values in zip(*columns, strict=True)
         ]
+
+    def _key_values(self, records: Sequence[Record], column: Column) -> list[Any]:
+        """The column's values. Of several that make a key, one that has no value of the column's type is its JSON."""
+        found = pick(records, column)[0]
+        array, misfits = convert(found, column.type)
+        values: list[Any] = array.to_pylist()
+        if len(self._key_columns) > 1:
+            for i in misfits:
+                values[i] = column_text(found[i]) if values[i] is None else values[i]
+        return values
 
     def hash(self, record: Record) -> str:
         """16 hexadecimal digits that differ when anything in the record differs."""
@@ -101,7 +129,7 @@ class Table:
         records = [row.record for row in rows]
         children = {child: [entries_of(record, child) for record in records] for child in self.endpoint.children}
         taken = [{at for entries in children.values() if (at := entries[i][0])} for i in range(len(rows))]
-        arrays, rests = arrays_of(records, self.endpoint.columns, self._paths, taken, self._fixed)
+        arrays, rests = arrays_of(records, self._columns, self._paths, taken, self._fixed)
         if len(self.endpoint.key) > 1:
             arrays.insert(0, pa.array([row.key for row in rows], pa.string()))
         for child, entries in children.items():
@@ -119,12 +147,13 @@ class Table:
         yield self.endpoint.table, pa.Table.from_arrays(arrays, schema=self.schema)
 
 
-def _layout(endpoint: Endpoint) -> str:
-    """The columns as text. Every row's hash covers it, so that unchanged rows get the columns of a later version.
+def _salt(endpoint: Endpoint) -> bytes:
+    """A digest of the columns. Every row's hash covers it, so that unchanged rows get the columns of a later version.
 
     The hashes are in destinations, so the text keeps the class name `Place` that `FieldPath` had at first.
     """
-    return repr((endpoint.columns, endpoint.children)).replace("FieldPath(", "Place(")
+    layout = repr((endpoint.columns, endpoint.children)).replace("FieldPath(", "Place(")
+    return hashlib.blake2b(layout.encode(), digest_size=16).digest()
 
 
 def _named(columns: Iterable[Column], name: str) -> Column:

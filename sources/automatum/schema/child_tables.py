@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,16 +26,31 @@ class ChildLists:
     def __init__(self, stored: dict[str, dict[str, int]] | None = None, removes: bool = True) -> None:
         self.removes = removes
         self._replaces_lists = stored is None
-        self._lengths: dict[str, dict[str, int]] = stored or {}
+        self._lengths: dict[str, dict[str, int]] = defaultdict(dict, stored or {})
 
     def start_package(self) -> None:
         """Begin the next load package."""
         if self._replaces_lists:
-            self._lengths = {}
+            self._lengths.clear()
+
+    def lengths_of(self, rows: Sequence[Row]) -> dict[str, dict[str, int | None]]:
+        """The lengths of these parents' lists, for `restore`; None for a list that is not known."""
+        return {table: {row.key: known.get(row.key) for row in rows} for table, known in self._lengths.items()}
+
+    def restore(self, lengths: dict[str, dict[str, int | None]]) -> None:
+        """Take back what `replace` has changed since `lengths_of`."""
+        for table, known in self._lengths.items():
+            if table not in lengths:
+                known.clear()  # It had no list.
+            for key, length in lengths.get(table, {}).items():
+                if length is None:
+                    known.pop(key, None)
+                else:
+                    known[key] = length
 
     def replace(self, child: Child, row: Row, length: int) -> int:
         """Set the length of a parent's list; returns the length before."""
-        lengths = self._lengths.setdefault(child.table, {})
+        lengths = self._lengths[child.table]
         # A merge replaces a list only if the package has an entry of it. So a parent that is in the destination and has
         # no entries needs an entry that says so.
         unknown = 1 if self._replaces_lists and row.existed else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -11,6 +12,9 @@ from ..schema.child_tables import ChildLists
 from ..schema.columns import LOAD_ID
 from ..schema.records import Row
 from .history import History
+from .rejections import Rejections, reject
+
+logger = logging.getLogger("automatum")
 
 BATCH_ROWS = 10_000
 """Rows of one Arrow table."""
@@ -24,6 +28,7 @@ class Batcher:
 
     Args:
         table: Turns them into Arrow tables.
+        rejections: Takes the rows that cannot be converted.
 
     Attributes:
         table: The same.
@@ -32,8 +37,9 @@ class Batcher:
         once: A package takes each key once even without a history: destinations that upsert need that.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, rejections: Rejections | None = None) -> None:
         self.table = table
+        self._rejections = rejections or Rejections()
         self.history: History | None = None
         self.lists = ChildLists()
         self.once = False
@@ -80,12 +86,31 @@ class Batcher:
             return
         if self.history or self.once:
             self._given.update(row.key for row in rows)
-        for name, table in self.table.arrow(rows, self.lists, self._load_id):
+        for name, table in self._convert(rows):
             yield name, table
             own = self.history and name == self.table.endpoint.table
             versions = self.history.versions(table, deleted=False) if self.history and own else None
             if self.history and versions:
                 yield self.history.name, versions
+
+    def _convert(self, rows: Sequence[Row]) -> list[tuple[str, pa.Table]]:
+        """The Arrow tables of these rows. A row that cannot be converted is rejected; it takes no other row with it."""
+        lengths = self.lists.lengths_of(rows)
+        try:
+            made = list(self.table.arrow(rows, self.lists, self._load_id))
+        except Exception as error:
+            self.lists.restore(lengths)
+            if len(rows) > 1:
+                middle = len(rows) // 2
+                return self._convert(rows[:middle]) + self._convert(rows[middle:])
+            (row,) = rows
+            # The text of the error may hold the value, and so a customer's data.
+            reason = f"the record cannot be converted ({type(error).__name__})"
+            logger.warning("a row of %s cannot be loaded: %s", self.table.endpoint.table, reason)
+            self._rejections.add(reject(row.key, row.key, row.hash, row.record, reason, row.read_at))
+            return []
+        self._rejections.resolve([row.key for row in rows], max(row.read_at for row in rows))
+        return made
 
     def children(self, rows: Sequence[Row]) -> Tables:
         """The child tables of these rows alone."""

@@ -15,6 +15,7 @@ from .delete_policy import MOST_OFF_LIST, Answer, Decision, Missing, decide, las
 from .facts import SweepFacts
 from .reader import Reader, Reading
 from .readings import Earlier, ListDigest
+from .rejections import is_unkeyed
 from .results import PageRecord, Verdict
 from .resume import GO_ON_WITHIN
 from .sweep import Sweep
@@ -36,6 +37,7 @@ class ListReader(Reader):
             wanted=self._selection.wanted(self._table),
             earlier=self._earlier(),
             extra_requests=self._settings.reread_pages,
+            rejections=self._rejections,
         )
         self._resume(reading.log)
         self._result.counts = self._sweep.state.counts
@@ -56,11 +58,22 @@ class ListReader(Reader):
         if sweep.verdict is not None:
             return self._look_for_the_missing()
         rows = sweep.step()
-        result.pages, result.announced, result.distinct = sweep.state.pages_read, sweep.state.total, sweep.distinct
+        result.pages, result.announced, result.distinct = sweep.state.pages_read, sweep.state.total, len(sweep.listed)
         return rows
 
+    @property
+    def rejected(self) -> int:
+        """Number of records that were listed and have no key."""
+        return sum(map(is_unkeyed, self._sweep.listed))
+
     def conclude(self) -> list[str]:
-        """Take the sweep's verdict over, unless too many rows are missing; returns the keys of rows that are gone."""
+        """Take the sweep's verdict over, unless rows are missing; returns the keys of rows that are gone."""
+        gone = self._conclude()
+        if self._sweep.verdict is Verdict.COMPLETE and not self._sweep.cut and self._selection.everything:
+            self._rejections.resolve_all_but(self._sweep.listed, utc(self._session.clock.time()))
+        return gone
+
+    def _conclude(self) -> list[str]:
         result, decision = self._result, self._decision
         result.verdict, result.reason = self._sweep.verdict, self._sweep.reason or self._unread()
         if decision is None:
@@ -147,7 +160,7 @@ class ListReader(Reader):
             Missing(
                 sweep.known,
                 sweep.some_key,
-                sweep.distinct,
+                len(sweep.listed),
                 self._prior.past,
                 self._ask,
                 utc(now),

@@ -16,6 +16,7 @@ from ..endpoints import Endpoint
 from ..schema.columns import DELETED_AT, LOAD_ID, POSITION, ROW_HASH, SYNCED_AT
 from ..warehouse.sql import (
     PAGES_TABLE,
+    REJECTED_TABLE,
     SQL_UNSUPPORTED,
     SWEEPS_TABLE,
     as_utc,
@@ -28,6 +29,7 @@ from ..warehouse.sql import (
     unreadable_error,
 )
 from .facts import SweepFacts
+from .rejections import Rejection, internal_id
 from .results import DELETED, LOAD_AGAIN, KnownRows, PageRecord, Verdict
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ class PriorState:
         versioned: The history is not empty.
         unclosed: Keys whose open version in the history is live, but whose row is marked deleted or not there. It was
             deleted while no history was kept, or a kill kept the version out.
+        rejected: Rejections that are not resolved, by id.
     """
 
     known: KnownRows
@@ -97,6 +100,7 @@ class PriorState:
     unfinished: Unfinished | None = None
     versioned: bool = False
     unclosed: tuple[str, ...] = ()
+    rejected: dict[str, Rejection] = field(default_factory=dict)
 
     def in_order(self, now: datetime, within: timedelta) -> bool:
         """Whether a recent full sweep, and all since, came newest first: then the next may end early.
@@ -161,6 +165,7 @@ def read_prior_state(
                 _compare_with_versions(client, endpoint, history, prior, own)
             of_table = {**own, "table_name": endpoint.table}
             present = now + CLOCK_SKEW
+            prior.rejected = _read_rejected(client, of_table)
             prior.past = _read_past(client, of_table, loaded, present)
             prior.unfinished = _read_unfinished(client, of_table, prior.past, loaded, present)
             return prior
@@ -245,6 +250,20 @@ def _compare_with_versions(
     for key in prior.known.live:
         if versions.get(key) != hashes[key]:
             hashes[key] = LOAD_AGAIN
+
+
+def _read_rejected(client: Any, where: Mapping[str, Any]) -> dict[str, Rejection]:
+    columns = ("rejection_id", "key", "row_hash", "reason", "fields", "rejected_at", "resolved_at")
+    try:
+        found = [row for row in select(client, REJECTED_TABLE, columns, where) if row[6] is None]
+    except SQL_UNSUPPORTED as error:
+        logger.debug("rejections are not known: %s", redact(str(error)))
+        return {}
+    made = [
+        Rejection(internal_id(id_, key), key, row_hash, reason, fields, as_utc(rejected_at))
+        for id_, key, row_hash, reason, fields, rejected_at, _ in found
+    ]
+    return {one.id: one for one in made}
 
 
 def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str], present: datetime) -> list[PastSweep]:

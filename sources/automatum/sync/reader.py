@@ -14,6 +14,7 @@ from ..schema.arrow_tables import Table
 from ..schema.records import Row
 from .facts import SweepFacts
 from .prior_state import PriorState
+from .rejections import Rejections
 from .results import PageRecord, TableResult
 from .selection import Selection
 from .sync_log import SweepLog
@@ -32,6 +33,7 @@ class Reading:
         prior: What the destination has.
         result: What came of the table; the reader fills it in.
         log: The log of this sweep.
+        rejections: Takes the records that cannot be loaded.
         compares: A pipeline loads the rows, so that rows can be found missing.
     """
 
@@ -41,6 +43,7 @@ class Reading:
     prior: PriorState
     result: TableResult
     log: SweepLog
+    rejections: Rejections
     compares: bool
 
 
@@ -51,6 +54,7 @@ class Reader(ABC):
         self._table, self._endpoint = reading.table, reading.table.endpoint
         self._session, self._settings = reading.session, reading.session.settings
         self._selection, self._prior, self._result = reading.selection, reading.prior, reading.result
+        self._rejections = reading.rejections
         self._deletes = reading.compares and self._prior.known.readable and self._settings.deletes != "ignore"
 
     @property
@@ -66,6 +70,11 @@ class Reader(ABC):
             RequestError: From the API; `step` can be called again.
             MoreToDo: The same.
         """
+
+    @property
+    def rejected(self) -> int:
+        """Number of records that were read and have no key."""
+        return 0
 
     @abstractmethod
     def conclude(self) -> list[str]:

@@ -17,7 +17,7 @@ from ..endpoints import Child, Endpoint
 from ..schema.columns import DELETED_AT, EXTRA, POSITION, REMOVED, SYNCED_AT
 from ..warehouse.dataset import check_organization_kind
 from ..warehouse.dlt_internals import current_load_id, loading_pipeline
-from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE
+from ..warehouse.sql import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE
 from .history import VALID_FROM, history_table
 from .key_check import check_keys
 from .results import Chunk, Verdict
@@ -127,6 +127,7 @@ def declare_resource(endpoint: Endpoint, settings: AutomatumSettings, read: Read
     """
     logging.getLogger("dlt").addFilter(_drop_expected_warnings)
     hints = {child.table: _child_hints(endpoint, child) for child in endpoint.children}
+    hints[REJECTED_TABLE] = _hints(REJECTED_TABLE, endpoint.key_with("table_name", "rejection_id"))
     hints[SWEEPS_TABLE] = _hints(SWEEPS_TABLE, endpoint.key_with("sweep_id"))
     hints[PAGES_TABLE] = _hints(PAGES_TABLE, endpoint.key_with("sweep_id", "page"))
     hints[history_table(endpoint)] = _history_hints(endpoint)

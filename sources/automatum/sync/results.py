@@ -140,6 +140,7 @@ class TableResult:
         announced: Number of rows that the API announced. None if it announced none.
         distinct: Distinct keys read.
         counts: Numbers of rows by what changed.
+        rejected: Number of records that could not be loaded.
         skipped: Why the table was skipped. Empty if it was not.
         stopped: The bound that cut the sync of the table short.
         error: The error that ended the sync of the table.
@@ -153,6 +154,7 @@ class TableResult:
     announced: int | None = None
     distinct: int = 0
     counts: Counts = field(default_factory=Counts)
+    rejected: int = 0
     skipped: str = ""
     stopped: MoreToDo | None = None
     error: AutomatumError | None = None

@@ -318,4 +318,5 @@ def _figures(runs: Sequence[TableSync]) -> dict[str, Any]:
         "updated": counts.updated,
         "deleted": counts.deleted,
         "unchanged": counts.unchanged,
+        "rejected": sum(result.rejected for result in results),
     }

@@ -21,7 +21,7 @@ appended), and what finds it later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -35,6 +35,7 @@ from ..schema.records import Record, Row
 from .list_shape import ListShape
 from .look_back import LookBack
 from .readings import Earlier, ListDigest, SecondReading
+from .rejections import Rejections, identify, is_unkeyed
 from .results import DELETED, LOAD_AGAIN, KnownRows, PageRecord, Verdict
 from .sweep_state import FIRST_SUSPECTS, SweepState, why_unproven
 
@@ -59,6 +60,7 @@ class Sweep:
         wanted: Tells which rows are to be loaded; the others count as seen all the same. None to load all.
         earlier: What earlier sweeps know of the list.
         page_size: Rows of a full page.
+        rejections: Takes the records that have no key. They count as listed.
 
     Attributes:
         state: What it knows so far.
@@ -77,6 +79,7 @@ class Sweep:
         wanted: Callable[[Record], bool] | None = None,
         earlier: Earlier | None = None,
         page_size: int = PAGE_SIZE,
+        rejections: Rejections | None = None,
     ) -> None:
         self.state = SweepState()
         self.known = known
@@ -87,7 +90,7 @@ class Sweep:
         self._live = len(known.live) - self._earlier.unlisted if newest_first else 0
         self._table, self._fetch = table, fetch
         self._extra_requests = extra_requests
-        self._wanted, self._page_size = wanted, page_size
+        self._wanted, self._page_size, self._rejections = wanted, page_size, rejections or Rejections()
         self._seen: dict[str, str] = {}
         self._records: dict[int, PageRecord] = {}
         self._shape = ListShape(page_size, table.endpoint.exact_total, self._earlier.digest)
@@ -96,9 +99,9 @@ class Sweep:
         self._read_at = utc(0)
 
     @property
-    def distinct(self) -> int:
-        """Number of distinct keys seen."""
-        return len(self._seen)
+    def listed(self) -> Collection[str]:
+        """Keys that were listed, and ids of records without a key."""
+        return self._seen.keys()
 
     def step(self) -> list[Row]:
         """Read one more page, or reach the verdict.
@@ -147,7 +150,7 @@ class Sweep:
     @property
     def some_key(self) -> str | None:
         """A key that was listed a moment ago; None if there is none."""
-        return next(reversed(self._seen), None)
+        return next((key for key in reversed(self._seen) if not is_unkeyed(key)), None)
 
     def take_records(self) -> list[PageRecord]:
         """Pages read since the last call. A later run resumes from them, and from `saved_state`."""
@@ -195,15 +198,14 @@ class Sweep:
         except (KeyError, TypeError, ValueError):
             return False  # Another version of the connector saved it.
         contents = {record.page: record.keys for record in sorted(records, key=lambda one: one.page)}
-        keys = [key for page in contents.values() for key in page]
+        listed = [key for page in contents.values() for key in page]
+        keys = [key for key in listed if not is_unkeyed(key)]
         # A row that has to be loaded again takes another look at its page.
         gone = any(hashes.get(key, DELETED) in (DELETED, LOAD_AGAIN) for key in keys)
         if gone or list(contents) != list(range(1, state.next)):
             return False
         self.state, self._shape.contents, self._shape.total = state, contents, state.total
-        self._seen = {key: hashes[key] for key in keys}
-        for key in self._seen:
-            del hashes[key]
+        self._seen = {key: hashes.pop(key, key) for key in dict.fromkeys(listed)}  # without a key: in no table
         self._read_at = max((record.read_at for record in records), default=self._read_at)
         return True
 
@@ -237,21 +239,20 @@ class Sweep:
     def _take(self, page: Page) -> list[Row]:
         state = self.state
         before = self._shape.contents.get(page.number)
-        keys = self._table.keys(page.records)
-        present = [key for key in keys if key is not None]
-        fresh = {key for key in present if key not in self._seen}
+        keys = identify(self._table, page.records)
+        fresh = {key for key in keys if key not in self._seen}
         paused = bool(self._shape.contents) and page.read_at - self._read_at.timestamp() > LONG_PAUSE
         # Strictly later than what was read before: the destination keeps the latest of two readings of one row.
         self._read_at = max(utc(page.read_at), self._read_at + timedelta(microseconds=1))
         rows: dict[str, Row] = {}
         repeated = 0
         for key, record in zip(keys, page.records, strict=True):
-            if key is None:
-                state.keyless += before is None
-                continue
             hash_ = self._table.hash(record)
             repeated += before is None and key in self._seen
-            if self._wanted and not self._wanted(record):
+            if is_unkeyed(key):
+                changed, existed = False, False
+                self._rejections.add_unkeyed(self._table, key, hash_, record, self._read_at)
+            elif self._wanted and not self._wanted(record):
                 self.known.hashes.pop(key, None)
                 changed, existed = False, True
             elif key in self._seen:
@@ -265,10 +266,10 @@ class Sweep:
         if repeated:
             self.state.drift.append(f"page {page.number} repeats {repeated} rows")
             state.suspects += [page.number - 1, page.number]
-        self._shape.take(page, present)
-        self._records[page.number] = PageRecord(page.number, present, page.total, self._read_at)
+        self._shape.take(page, keys)
+        self._records[page.number] = PageRecord(page.number, keys, page.total, self._read_at)
         if self._second:
-            self._second.take(page.number, -1 if paused else page.total, present, before)
+            self._second.take(page.number, -1 if paused else page.total, keys, before)
         self._watch(page, before, fresh, paused)
         self._watch_order(page, before is None, bool(rows))
         return list(rows.values())
@@ -346,8 +347,8 @@ class Sweep:
         if not state.keeps_order(self._table.updated_at(page.records)):
             self._newest_first = False
             return
-        at_rest = not (state.drift or state.doubt or state.again or state.keyless)
-        whole = self.distinct == self._shape.rows == self._page_size * (state.next - 1)
+        at_rest = not (state.drift or state.doubt or state.again)
+        whole = len(self._seen) == self._shape.rows == self._page_size * (state.next - 1)
         adds_up = state.total == self._live + state.counts.inserted
         if self._newest_first and not changes and at_rest and adds_up and (whole or state.next > state.last):
             self.cut, state.last = True, state.next - 1
@@ -366,15 +367,13 @@ class Sweep:
         state, shape, second = self.state, self._shape, self._second
         if state.total is None and self._table.endpoint.exact_total:
             self._end(Verdict.INCOMPLETE, "the API announced no total, so nothing proves that this was all")
-        elif state.keyless:
-            self._end(Verdict.INCOMPLETE, f"{state.keyless} rows have no {'/'.join(self._table.endpoint.key)}")
         elif self._end_unseen():
             state.last = state.next
         elif second and state.total is not None and second.proves(state.total):
             self._end(Verdict.COMPLETE, "proven by reading the list again")
         elif second and second.repeats(state.total) and shape.proven_by_two(second.contents):
             self._end(Verdict.COMPLETE, f"{shape.difference(second.contents)}; two readings list the same rows")
-        elif not state.doubt and state.total is not None and self.distinct == state.total + state.ghosts:
+        elif not state.doubt and state.total is not None and len(self._seen) == state.total + state.ghosts:
             self._end(Verdict.COMPLETE, "")
         elif not (state.doubt or state.moved or second) and shape.like_the_last_sweep():
             known = self._earlier.digest and self._earlier.digest.proven
@@ -385,7 +384,9 @@ class Sweep:
             self._second, state.doubt = SecondReading(), True
         else:
             long = second is None and state.whole > self._extra_requests
-            self._end(Verdict.INCOMPLETE, why_unproven(state, self.distinct, self._table.endpoint.table, too_long=long))
+            self._end(
+                Verdict.INCOMPLETE, why_unproven(state, len(self._seen), self._table.endpoint.table, too_long=long)
+            )
 
     def _end_unseen(self) -> bool:
         """Whether a further page may follow: a full last page ends the list only if the total is not capped."""

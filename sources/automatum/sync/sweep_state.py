@@ -29,7 +29,6 @@ class SweepState:
         pages_read: Pages read, repetitions included.
         extra: Pages read beyond one each.
         ghosts: Rows that were seen and then deleted.
-        keyless: Rows without a key.
         drift: What moved while the sweep read, in words.
         counts: What became of the rows.
         again: Pages to read again before the sweep goes on.
@@ -48,7 +47,6 @@ class SweepState:
     pages_read: int = 0
     extra: int = 0
     ghosts: int = 0
-    keyless: int = 0
     drift: list[str] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     again: list[int] = field(default_factory=list)

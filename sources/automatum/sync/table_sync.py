@@ -7,6 +7,7 @@ reports.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,14 @@ from dlt.common.destination.exceptions import DestinationException
 from ..api.session import ApiSession
 from ..core.clock import utc
 from ..core.errors import AutomatumError, DestinationError, MoreToDo, NotThere, defect
+from ..core.text import plural
 from ..endpoints import Endpoint, Kind
 from ..schema.arrow_tables import Table
 from ..schema.child_tables import ChildLists, child_schema
 from ..schema.json_text import dumps
-from ..warehouse.dataset import add_missing_columns
+from ..warehouse.dataset import add_missing_columns, column_types
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
-from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, unreadable_error
+from ..warehouse.sql import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, unreadable_error
 from .batcher import Batcher, Tables
 from .delete_rows import delete_rows, end_versions
 from .facts import SweepFacts
@@ -30,6 +32,7 @@ from .history import History, history_table
 from .list_reader import ListReader
 from .prior_state import PriorState, read_children, read_prior_state
 from .reader import Reader, Reading
+from .rejections import REJECTED_SCHEMA, Rejections
 from .report_reader import ReportReader
 from .results import BATCH_BYTES, Chunk, KnownRows, TableResult, Verdict
 from .resume import FinishedTable, SyncSession
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 
 _DELETE_BATCH = 500
 """Rows that are read from the destination and marked deleted at a time."""
+logger = logging.getLogger("automatum")
+
 _READERS: dict[Kind, type[Reader]] = {"list": ListReader, "report": ReportReader}
 
 
@@ -80,7 +85,8 @@ class TableSync:
         self._selection = (selection or Selection()).of(endpoint)
         self._on_page = on_page
         self._table = Table(endpoint, self.settings.owner)
-        self._batcher = Batcher(self._table)
+        self._rejections = Rejections()
+        self._batcher = Batcher(self._table, self._rejections)
         self._log = SweepLog(
             self._table, utc(session.clock.time()), sync_session.facts if sync_session else SweepFacts()
         )
@@ -156,6 +162,10 @@ class TableSync:
             # A defect in the sync of one table costs that table, not the pages of the others.
             self.result.error = defect(error, self.endpoint.table)
         yield from self._batcher.flush()
+        self._refuse_rejected()
+        rejected = self._rejections.take(self._table, utc(self.api_session.clock.time()))
+        if pipeline and rejected:
+            yield REJECTED_TABLE, rejected
         if not chunk.bounded:
             # No chunk follows. The waiting rows differ from the loaded ones in their hash, so the next sync loads them.
             self._batcher.forget()
@@ -206,12 +216,14 @@ class TableSync:
             merging = merge_strategy_of(pipeline, self.settings)
             check_table_format(pipeline, self.settings, [self.endpoint.table])
             self._batcher.once = merging.one_row_per_key
+            self._keep_stored_types(pipeline)
             prior = read_prior_state(pipeline, self.endpoint, utc(self.api_session.clock.time()), name, owner)
         if name and not prior.known.readable:
             raise DestinationError(
                 f"The history of {self.endpoint.table} cannot be kept: {prior.known.why}",
                 "History needs a destination that can be read; set sources.automatum.history to false.",
             )
+        self._rejections.start(prior.rejected)
         self._batcher.history = History(self._table, pipeline, not prior.versioned) if name else None
         self._unclosed = prior.unclosed
         if pipeline and merging.one_row_per_key:
@@ -220,12 +232,38 @@ class TableSync:
         # Resumed or not: the page records of an interrupted sweep are useless once this one has its verdict.
         self.left_pages = prior.unfinished is not None and self._selection.everything
         compares = pipeline is not None
-        reading = Reading(self._table, self.api_session, self._selection, prior, self.result, self._log, compares)
+        reading = Reading(
+            self._table, self.api_session, self._selection, prior, self.result, self._log, self._rejections, compares
+        )
         return _READERS[self.endpoint.kind](reading)
+
+    def _refuse_rejected(self) -> None:
+        """Say how many records could not be loaded; a table with such is complete only if the user accepts it."""
+        result, reader = self.result, self._reader
+        result.rejected = (reader.rejected if reader else 0) + self._rejections.failed
+        words = f"{plural(result.rejected, 'record')} could not be loaded; see the table {REJECTED_TABLE}"
+        over = result.verdict in (Verdict.COMPLETE, Verdict.INCOMPLETE)
+        if over and result.rejected and words not in result.reason:
+            result.reason = f"{words}; {result.reason}" if result.reason else words
+            result.verdict = result.verdict if self.settings.accept_rejected else Verdict.INCOMPLETE
+
+    def _keep_stored_types(self, pipeline: SupportsPipeline) -> None:
+        """Let a report, whose columns the settings name, keep the types that its columns have in the destination."""
+        if self.endpoint.kind != "report":
+            return
+        table = self.endpoint.table
+        for name, (wanted, stored) in self._table.store_as(column_types(pipeline, table)).items():
+            logger.warning(
+                "%s.%s is %s in the destination and %s in the settings. It stays %s; values that do not fit are in the "
+                "column extra. To change the type, change it in the destination, in its staging dataset too. The next "
+                "sync then loads all rows again.",
+                *(table, name, stored, wanted, stored),
+            )
 
     def schemas(self) -> dict[str, pa.Schema]:
         """What this run may load: table to schema."""
         made = {self.endpoint.table: self._table.schema, SWEEPS_TABLE: SWEEPS_SCHEMA, PAGES_TABLE: PAGES_SCHEMA}
+        made[REJECTED_TABLE] = REJECTED_SCHEMA
         made.update(
             {child.table: child_schema(child, self.endpoint.by_organization) for child in self.endpoint.children}
         )

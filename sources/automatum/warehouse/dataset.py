@@ -19,6 +19,7 @@ from .dlt_internals import (
     create_storage,
     missing_in_storage,
     promised_columns,
+    stored_column_types,
 )
 from .lake_files import writes_lake_files
 from .sql import (
@@ -204,6 +205,22 @@ def add_missing_columns(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Sch
         with checked_sql_client(pipeline) as files:
             for name, schema in schemas.items():
                 files.add_missing_columns(name, schema)
+
+
+def column_types(pipeline: SupportsPipeline, table: str) -> dict[str, str]:
+    """The columns that a table has in the destination, each with dlt's name of its type; empty if it does not exist.
+
+    Raises:
+        DestinationError: The destination cannot be reached.
+    """
+    try:
+        if writes_lake_files(pipeline):
+            with checked_sql_client(pipeline) as files:
+                return dict(files.column_types(table))
+        return stored_column_types(pipeline, table)
+    except (*TABLE_MISSING, *SQL_UNSUPPORTED) as error:
+        logger.debug("the columns of %s are not known: %s", table, redact(str(error)))
+        return {}
 
 
 def delete_page_records(pipeline: SupportsPipeline, tables: Sequence[str], organization_id: str | None = None) -> None:

@@ -125,6 +125,22 @@ def create_storage(pipeline: SupportsPipeline) -> bool:
 # The destination
 
 
+def stored_column_types(pipeline: SupportsPipeline, table: str) -> dict[str, str]:
+    """The columns that a table has in a database, each with dlt's name of its type; empty if it does not exist.
+
+    Rows go through the staging dataset, where there is one. So the type of a column there counts first.
+    """
+    with pipeline.destination_client() as opened:
+        client: Any = opened
+        if not hasattr(client, "get_storage_table"):
+            return {}
+        columns = dict(client.get_storage_table(table)[1])
+        if columns and hasattr(client, "with_staging_dataset"):
+            with client.with_staging_dataset():
+                columns.update(client.get_storage_table(table)[1])
+        return {name: str(column.get("data_type")) for name, column in columns.items()}
+
+
 def locate_destination(destination: Any) -> str:
     """Name and location of a destination, without user and secrets; its name alone if it is not configured."""
     name = str(destination.destination_name)

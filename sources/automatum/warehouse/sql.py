@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SWEEPS_TABLE = "_automatum_sweeps"
 PAGES_TABLE = "_automatum_pages"
+REJECTED_TABLE = "_automatum_rejected"
 _BATCH = 10_000
 """Rows that are fetched at a time."""
 _KEYS_A_QUERY = 500
@@ -40,15 +41,15 @@ def sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
             yield files
         return
     with pipeline.sql_client() as client:  # type: ignore[attr-defined]
-        _keep_json_as_text(client)
+        _read_as_stored(client)
         yield client
 
 
-def _keep_json_as_text(client: Any) -> None:
-    """Let JSON columns come as text.
+def _read_as_stored(client: Any) -> None:
+    """Let JSON columns come as text, and moments in UTC.
 
-    psycopg2 would parse their numbers as floats, and a row that is marked deleted would be written back with fewer
-    digits.
+    psycopg2 would parse numbers of JSON as floats, and a row that is marked deleted would be written back with fewer
+    digits. In another time zone the last hours of the year 9999 are in the year 10000, which Python cannot represent.
     """
     connection = client.native_connection
     if type(connection).__module__.startswith("psycopg2"):
@@ -56,6 +57,7 @@ def _keep_json_as_text(client: Any) -> None:
 
         for register in (extras.register_default_json, extras.register_default_jsonb):
             register(connection, loads=lambda text: text)
+        client.execute_sql("SET TIME ZONE 'UTC'")
 
 
 @contextmanager

@@ -195,6 +195,7 @@ class DuckLake(Place):
 
 
 KEYS = {
+    "analytics_usage": ("_row_key",),
     "entitlement_dimensions": ("entitlement_id",),
     "private_offer_payments": ("private_offer_id",),
     "analytics_revenue": ("_row_key",),

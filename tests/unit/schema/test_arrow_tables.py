@@ -128,6 +128,8 @@ def test_keys():
     )
     assert first == same != other
     assert none is None
+    odd = Table(REVENUE).keys([{"date": "0000-01-01"}, {"date": "0000-01-02"}, {"date": {"day": 1}}])
+    assert len({*odd, None}) == 4
 
 
 json_values = st.recursive(

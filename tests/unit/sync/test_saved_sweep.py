@@ -19,7 +19,6 @@ SAVED_BEFORE = {
     "pages_read": 2,
     "extra": 0,
     "ghosts": 0,
-    "keyless": 0,
     "drift": ["page 2 repeats 1 rows"],
     "counts": {"inserted": 200, "updated": 0, "unchanged": 0, "deleted": 0},
     "again": [],

@@ -11,6 +11,7 @@ from automatum.core.errors import ApiUnreachable, RequestRefused
 from automatum.endpoints import CUSTOMERS
 from automatum.schema.arrow_tables import Table
 from automatum.sync.readings import Earlier
+from automatum.sync.rejections import is_unkeyed
 from automatum.sync.results import DELETED, KnownRows
 from automatum.sync.sweep import Sweep
 from tests.support.moving_list import MovingList, change, delete, insert, purge, wait
@@ -36,7 +37,7 @@ def test_a_quiet_list_costs_one_request_a_page(rows):
     sweep, loaded = swept(source)
     assert (sweep.verdict, sweep.state.extra, sweep.state.drift) == ("complete", 0, [])
     assert source.reads == list(range(1, rows // 100 + 2))
-    assert len(loaded) == rows == sweep.distinct
+    assert len(loaded) == rows == len(sweep.listed)
 
 
 def test_only_new_and_changed_rows_are_loaded():
@@ -311,9 +312,15 @@ def test_without_a_total_two_readings_prove_the_list_if_the_user_says_that_it_ha
     assert (sweep.verdict, len(loaded), len(source.reads)) == ("complete", 250, 8)
 
 
-def test_rows_without_a_key_make_it_incomplete():
-    sweep, _ = swept(lambda number: Page(number, [{"id": "a"}, {"id": None}], 2, 1, 0.0))
-    assert (sweep.verdict, sweep.reason) == ("incomplete", "1 rows have no id")
+def test_rows_without_a_key_are_rejected_and_the_others_are_proven_i1():
+    records = [{"id": "a"}, {"id": None}, {"id": None}, {}]
+    sweep, _ = swept(lambda number: Page(number, records, 4, 1, 0.0))
+    assert (sweep.verdict, len(sweep.listed), sum(map(is_unkeyed, sweep.listed)), sweep.some_key) == (
+        "complete",
+        4,
+        3,
+        "a",
+    )
 
 
 def test_extra_requests_are_bounded_when_the_list_never_rests():

@@ -31,6 +31,8 @@ PARTS = (
     ("dlt.common.libs.deltalake", "deltalake_storage_options", ("credentials", "storage_options")),
     ("dlt.common.libs.pyiceberg", "evolve_table", ("catalog", "fs_client", "config", "table_id", "table_location")),
     ("dlt.destinations.exceptions", "DatabaseException", ()),
+    ("dlt.destinations.job_client_impl", "SqlJobClientBase.get_storage_table", ("table_name",)),
+    ("dlt.destinations.job_client_impl", "SqlJobClientWithStagingDataset.with_staging_dataset", ()),
     ("dlt.destinations.exceptions", "DatabaseUndefinedRelation", ()),
     ("dlt.destinations.exceptions", "DestinationConnectionError", ()),
     ("dlt.destinations.impl.duckdb.configuration", "DuckDbCredentials", ()),

@@ -1,0 +1,176 @@
+"""Records that cannot be loaded: the table `_automatum_rejected`.
+
+A record without a key is in no table, so it is named here, with the reason and a hash, until the API lists it no longer
+or lists it well. Its values are not stored: they may be personal data, and the names of its fields are enough to find
+it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from ..core.text import printable
+from ..endpoints import ORGANIZATION
+from ..schema.arrow_tables import Table
+from ..schema.coerce import TIMESTAMP
+from ..schema.columns import EXTRA, SYNCED_AT
+from ..schema.records import Record
+
+REJECTED_SCHEMA = pa.schema(
+    [
+        pa.field("rejection_id", pa.string(), nullable=False),
+        pa.field("table_name", pa.string(), nullable=False),
+        pa.field("key", pa.string()),
+        pa.field("row_hash", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("fields", pa.string()),
+        pa.field("rejected_at", TIMESTAMP),
+        pa.field("resolved_at", TIMESTAMP),
+        pa.field(EXTRA, pa.string()),
+        pa.field(SYNCED_AT, TIMESTAMP, nullable=False),
+    ]
+)
+UNKEYED = "\x00"
+"""Begins the id of a record without a key among the keys of a sweep. No key holds it: `api.exact_json` replaces it."""
+_HASH = "hash:"
+_LONGEST = 500
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A record that was not loaded.
+
+    Attributes:
+        id: Identifies it in its table: its key, or its hash and its place among equal records of its page.
+        key: Its key; None if it has none.
+        row_hash: Hash of its content.
+        reason: Why it was not loaded.
+        fields: Names of its fields, without their values.
+        rejected_at: When it was first read.
+        resolved_at: When a sync no longer found it, or loaded it.
+    """
+
+    id: str
+    key: str | None
+    row_hash: str
+    reason: str
+    fields: str
+    rejected_at: datetime
+    resolved_at: datetime | None = None
+
+
+def identify(table: Table, records: Sequence[Record]) -> list[str]:
+    """The key of each record of a page; for a record without one, its hash and its place among equal records.
+
+    Args:
+        table: Whose records.
+        records: Records of one page.
+    """
+    found: list[str] = []
+    equal: Counter[str] = Counter()
+    for key, record in zip(table.keys(records), records, strict=True):
+        if key is None:
+            key = UNKEYED + table.hash(record)
+            equal[key] += 1
+            key = f"{key}:{equal[key]}"
+        found.append(key)
+    return found
+
+
+def is_unkeyed(id_: str) -> bool:
+    """Whether this is the id of a record without a key."""
+    return id_.startswith(UNKEYED)
+
+
+def reject(id_: str, key: str | None, row_hash: str, record: Record, reason: str, at: datetime) -> Rejection:
+    """The rejection of a record."""
+    names = printable(", ".join(sorted(record)))[:_LONGEST]
+    return Rejection(id_, key, row_hash, printable(reason)[:_LONGEST], names, at)
+
+
+class Rejections:
+    """The rejections of one table: those that are stored, and those of this sync.
+
+    Attributes:
+        failed: Number of records of this sync that have a key and could not be converted.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, Rejection] = {}
+        self._new: dict[str, Rejection] = {}
+        self.failed = 0
+
+    def start(self, stored: Mapping[str, Rejection]) -> None:
+        """Take over what the destination has.
+
+        Args:
+            stored: Rejections that are not resolved, by id.
+        """
+        self._open = dict(stored)
+
+    def add(self, rejection: Rejection) -> None:
+        """Note a record that is not loaded; one that is stored with the same content is not stored again."""
+        self.failed += rejection.key is not None
+        known = self._open.get(rejection.id)
+        if known is None or known.row_hash != rejection.row_hash:
+            self._new[rejection.id] = self._open[rejection.id] = rejection
+
+    def add_unkeyed(self, table: Table, id_: str, row_hash: str, record: Record, at: datetime) -> None:
+        """Note a record without a key; see `add` and `identify`."""
+        self.add(reject(id_, None, row_hash, record, f"the record has no {'/'.join(table.endpoint.key)}", at))
+
+    def resolve(self, ids: Collection[str], at: datetime) -> None:
+        """Mark rejections resolved: their records were loaded, or are not listed any more."""
+        for id_ in ids:
+            if id_ in self._open:
+                self._new[id_] = replace(self._open.pop(id_), resolved_at=at)
+
+    def resolve_all_but(self, listed: Collection[str], at: datetime) -> None:
+        """Mark the rejections resolved whose records a proven sweep did not list.
+
+        Args:
+            listed: What the sweep listed.
+            at: The present.
+        """
+        self.resolve([id_ for id_ in self._open if id_ not in listed], at)
+
+    def take(self, table: Table, at: datetime) -> pa.Table | None:
+        """The rows that are new since the last call; None if there are none."""
+        rows, self._new = list(self._new.values()), {}
+        if not rows:
+            return None
+        columns: dict[str, list[Any]] = {
+            "rejection_id": [stored_id(one.id) for one in rows],
+            "table_name": [table.endpoint.table] * len(rows),
+            EXTRA: [None] * len(rows),
+            SYNCED_AT: [at] * len(rows),
+        }
+        for name in ("key", "row_hash", "reason", "fields", "rejected_at", "resolved_at"):
+            columns[name] = [getattr(one, name) for one in rows]
+        arrays = [pa.array(columns[one.name], one.type) for one in REJECTED_SCHEMA]
+        made = pa.Table.from_arrays(arrays, schema=REJECTED_SCHEMA)
+        if table.organization_id is None:
+            return made
+        owner = pa.array([table.organization_id] * len(rows), pa.string())
+        return made.add_column(0, pa.field(ORGANIZATION, pa.string(), nullable=False), owner)
+
+
+def stored_id(id_: str) -> str:
+    """An id as the table has it."""
+    return id_.replace(UNKEYED, _HASH, 1)
+
+
+def internal_id(id_: str, key: str | None) -> str:
+    """An id of the table as a sweep has it.
+
+    Args:
+        id_: The id.
+        key: The key of the record; None if it has none.
+    """
+    return id_ if key is not None else UNKEYED + id_.removeprefix(_HASH)

@@ -1,0 +1,144 @@
+"""I1 and I8: an odd value costs neither a row nor a table, on any destination; the next sync is quiet.
+
+Each record is JSON text as a hostile or a careless server sends it.
+"""
+
+import json
+from datetime import date, datetime, timezone
+from decimal import Decimal
+
+import pytest
+
+from tests.support.destinations.places import DuckDb, Parquet, Postgres
+from tests.support.raw_api import serve_raw
+from tests.support.syncing import Site
+
+PLACES = [DuckDb("duckdb", ""), Postgres("postgres", ""), Parquet("parquet", "")]
+
+
+def nested(levels):
+    return '{"a":[' * levels + "1" + "]}" * levels
+
+
+FIELDS = {
+    "integers": '"seats":100000000000000000000,"more":123456789012345678901234567890',
+    "deep": f'"x":{nested(150)}',
+    "deeper": f'"x":{nested(450)}',
+    "deepest": f'"x":{nested(2000)}',
+    "huge": '"x":1e99999999999999999999,"y":1e400,"z":' + "7" * 5000,
+    "late": '"createdAt":"9999-12-31T23:59:59-05:00"',
+    "naive": '"createdAt":"2026-01-01T00:00:00","updatedAt":"0000-01-01"',
+    "empty": '"email":"","note":""',
+    "nul": '"companyName":"a\\u0000b","x":"\\ud83d"',
+    "csv": '"companyName":"a,\\"b\\"\\r\\n\\\\N;\\\\.","x":"\\u2028\\t"',
+    "type": '"companyName":{"name":["A"]},"email":["a"],"status":12.50',
+    "dotted": '"details.company.name":"B","details":{"company":{"name":"A"}}',
+}
+ODD = [f'{{"id":"{name}",{fields}}}' for name, fields in FIELDS.items()]
+PLAIN = [f'{{"id":"c{i}","createdAt":"2026-01-01T00:00:00Z"}}' for i in range(105)]
+
+
+@pytest.fixture(params=PLACES, ids=lambda place: place.name)
+def place(request, tmp_path):
+    request.param.open(tmp_path)
+    yield request.param
+    request.param.close()
+
+
+@pytest.fixture
+def site(tmp_path):
+    with serve_raw() as api, Site(tmp_path) as open_site:
+        open_site.served = api
+        yield open_site
+
+
+def by_id(place, table="customers"):
+    return {row["id"]: row for row in place.rows(table)}
+
+
+@pytest.mark.slow
+def test_every_row_loads_whatever_is_beside_it_i1(site, place):
+    site.served.lists = {"customers": [*PLAIN, *ODD], "entitlements": ['{"id":"e","dimensions":[{"price":1e999},7]}']}
+    site.served.lists["analytics/revenue"] = ['{"date":"0000-01-01","revenue":"1e40"}', '{"date":"2026-01-01"}']
+    tables = "customers", "entitlements", "analytics"
+    assert site.sync(*tables, destination=place.destination()).code == 0
+    rows = by_id(place)
+    assert len(rows) == len(PLAIN) + len(ODD)
+    extra = {
+        name: json.loads(rows[name]["extra"] or "{}", parse_float=Decimal) for name in FIELDS if "deep" not in name
+    }
+    assert extra["integers"] == {"seats": 10**20, "more": 123456789012345678901234567890}
+    assert (extra["huge"]["x"], extra["huge"]["y"]) == ("1e99999999999999999999", "1E+400")
+    assert (rows["late"]["created_at"], extra["late"]) == (None, {"createdAt": "9999-12-31T23:59:59-05:00"})
+    assert rows["naive"]["created_at"] == datetime(2026, 1, 1, tzinfo=timezone.utc)
+    assert extra["naive"] == {"updatedAt": "0000-01-01"}
+    assert rows["empty"]["email"] == (None if place.name == "postgres" else "")
+    assert extra["empty"] == {"note": ""}
+    assert rows["csv"]["company_name"] == 'a,"b"\r\n\\N;\\.'
+    assert (rows["type"]["status"], extra["type"]) == ("12.5", {"companyName": {"name": ["A"]}, "email": ["a"]})
+    assert (rows["dotted"]["company_name"], extra["dotted"]) == ("A", {"details.company.name": "B"})
+    assert len(place.rows("entitlement_dimensions")) == 2
+    assert len(place.rows("analytics_revenue")) == 2
+
+    quiet = site.sync(*tables, destination=place.destination())
+    assert (quiet.code, quiet.summary.changed) == (0, False)
+    site.served.lists["customers"] = [*PLAIN, *(f'{{"id":"{name}"}}' for name in FIELDS)]
+    assert site.sync("customers", destination=place.destination()).counts("customers")[1] == len(ODD)
+    assert {row["extra"] for row in place.rows("customers")} == {None}
+
+
+@pytest.mark.slow
+def test_a_row_of_the_year_9999_is_deleted_in_another_time_zone_i2(site, tmp_path):
+    """psycopg2 cannot read such a moment in a zone that is ahead of UTC."""
+    place = Postgres("postgres", "")
+    place.open(tmp_path)
+    place._server.execute(f"ALTER DATABASE {place._database} SET timezone TO 'Asia/Kolkata'")
+    site.served.lists = {"customers": [*PLAIN, '{"id":"end","createdAt":"9999-12-31T23:59:59Z"}']}
+    site.sync("customers", destination=place.destination(), history=True)
+    site.served.lists = {"customers": PLAIN}
+    gone = site.sync("customers", destination=place.destination(), history=True)
+    assert (gone.code, gone.counts("customers")[2]) == (0, 1)
+    found = place._server.execute(
+        "SELECT created_at AT TIME ZONE 'UTC' FROM automatum.customers WHERE _deleted_at IS NOT NULL", place._database
+    )
+    assert found == [(datetime(9999, 12, 31, 23, 59, 59),)]
+    place.close()
+
+
+def report(units):
+    return {"reports": [{"name": "usage", "key": ["date", "vendor"], "columns": {"units": units}}]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("before", "after", "sent", "column", "extra"),
+    [
+        ("bigint", "decimal", "5.55", None, {"units": 5.55}),
+        ("decimal", "text", '"many"', None, {"units": "many"}),
+        ("text", "bigint", "7", "7", None),
+        ("date", "timestamp", '"2026-01-01T10:00:00Z"', date(2026, 1, 1), {"units": "2026-01-01T10:00:00Z"}),
+    ],
+)
+def test_a_column_that_changes_its_type_keeps_the_stored_one_and_loses_no_value_i8(
+    site, place, before, after, sent, column, extra, caplog
+):
+    site.served.lists = {"analytics/usage": ['{"date":"2026-01-01","units":null}', '{"date":"2026-01-02","units":3}']}
+    site.sync("analytics_usage", destination=place.destination(), **report(before))
+    site.served.lists = {"analytics/usage": [f'{{"date":"2026-01-01","units":{sent}}}', '{"date":"2026-01-02"}']}
+    for _ in range(2):
+        assert site.sync("analytics_usage", destination=place.destination(), **report(after)).code == 0
+        assert f"analytics_usage.units is {before} in the destination and {after} in the settings" in caplog.text
+    row = next(one for one in place.rows("analytics_usage") if one["date"] == date(2026, 1, 1))
+    assert (row["units"], json.loads(row["extra"] or "null")) == (column, extra)
+
+
+@pytest.mark.slow
+def test_rows_are_loaded_again_once_the_destination_has_the_new_type_i1(site):
+    site.served.lists = {"analytics/usage": ['{"date":"2026-01-01","units":5.55}']}
+    site.sync("analytics_usage", **report("bigint"))
+    site.sync("analytics_usage", **report("decimal"))
+    assert site.query("SELECT units FROM analytics_usage") == [(None,)]
+    for dataset in ("automatum", "automatum_staging"):
+        site.execute(f"ALTER TABLE {dataset}.analytics_usage ALTER units TYPE DECIMAL(38, 9)")
+    site.sync("analytics_usage", **report("decimal"))
+    assert site.query("SELECT units, extra FROM analytics_usage") == [(Decimal("5.55"), None)]
