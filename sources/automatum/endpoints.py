@@ -104,6 +104,8 @@ class Endpoint:
         exact_total: The announced total is the number of rows that are listed. If not, two equal readings prove a list.
         only_in_detail: Keys that a record has at its own URL and not in the list.
         documented: True where the vendor's reference shows path, parameters and fields; False where they are assumed.
+        volatile: Dotted paths whose values change all the time and do not matter: neither the row hash nor the history
+            sees their changes. They are loaded when anything else changes.
         by_organization: The table holds the rows of several organizations, and `organization_id` is part of all keys.
     """
 
@@ -124,6 +126,7 @@ class Endpoint:
     exact_total: bool = True
     only_in_detail: tuple[str, ...] = ()
     documented: bool = False
+    volatile: tuple[str, ...] = ()
     by_organization: bool = False
 
     @property

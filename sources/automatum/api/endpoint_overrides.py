@@ -93,6 +93,8 @@ def _override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
             endpoint = replace(endpoint, parameters={**endpoint.parameters, **_parameters(at, value, words)})
         elif key == "key":
             endpoint = _with_key(at, endpoint, _texts(at, value))
+        elif key == "volatile":
+            endpoint = replace(endpoint, volatile=_texts(at, value))
         elif key == "order" and endpoint.kind == "list":
             endpoint = replace(endpoint, newest_first=_order(at, value))
         elif key == "exact_total" and endpoint.kind == "list":
@@ -100,7 +102,7 @@ def _override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
         elif key == "columns" and endpoint.kind == "report":
             endpoint = _with_columns(at, endpoint, value)
         else:
-            known = ["path", "records", "parameters", "key"]
+            known = ["path", "records", "parameters", "key", "volatile"]
             known += ["total", "pages", "exact_total", "order"] if endpoint.kind == "list" else ["columns"]
             raise ConfigurationError(at, "no such setting.", _known(key, "Settings", known))
     return endpoint

@@ -16,7 +16,7 @@ from .child_tables import ChildLists, child_table, entries_of
 from .coerce import ARROW_TYPES, TIMESTAMP, convert
 from .columns import DELETED_AT, EXTRA, LOAD_ID, ROW_HASH, SYNCED_AT
 from .json_text import column_text, dumps
-from .records import Paths, Record, Row, arrays_of, json_array, pick
+from .records import Paths, Record, Row, arrays_of, json_array, pick, without
 
 _SYSTEM = (
     pa.field(EXTRA, pa.string()),
@@ -99,7 +99,9 @@ class Table:
         return values
 
     def hash(self, record: Record) -> str:
-        """16 hexadecimal digits that differ when anything in the record differs."""
+        """16 hexadecimal digits that differ when anything in the record differs, but for what the endpoint ignores."""
+        if self.endpoint.volatile:
+            record = without(record, self.endpoint.volatile)
         return hashlib.blake2b(dumps(record), digest_size=8, key=self._salt).hexdigest()
 
     def updated_at(self, records: Sequence[Record]) -> list[datetime | None]:

@@ -54,6 +54,19 @@ def json_array(rests: Sequence[Any]) -> pa.Array:
     return pa.array([column_text(rest) if rest else None for rest in rests], pa.string())
 
 
+def without(record: Record, paths: Iterable[str]) -> Record:
+    """A copy of a record without the values at these dotted paths."""
+    for path in paths:
+        step, _, rest = path.partition(".")
+        if step not in record:
+            continue
+        inside = record[step]
+        record = {name: value for name, value in record.items() if name != step}
+        if rest:
+            record[step] = without(inside, (rest,)) if isinstance(inside, dict) else inside
+    return record
+
+
 def pick(records: Sequence[Record], column: Column) -> tuple[list[Any], list[str]]:
     """The column's value in each record, and the path at which it was found."""
     if len(column.places) == 1 and "." not in (path := column.places[0].path) and column.places[0].vendor is None:

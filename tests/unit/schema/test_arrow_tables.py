@@ -192,3 +192,15 @@ def test_the_hashes_of_earlier_versions_are_kept():
         "private_offers": "add0531792222d52",
         "analytics_revenue": "f3d69d17381f1621",
     }
+
+
+def test_the_hash_does_not_see_volatile_fields_and_changes_for_nothing_else():
+    from dataclasses import replace
+
+    table = Table(replace(CUSTOMERS, volatile=("seen", "details.login")))
+    record = {"id": "a", "seen": 1, "details": {"login": 1, "plan": "x"}}
+    assert table.hash(record) == table.hash({"id": "a", "seen": 2, "details": {"login": {}, "plan": "x"}})
+    assert table.hash(record) != table.hash({**record, "details": {"login": 1, "plan": "y"}})
+    assert table.hash({"id": "a"}) == Table(CUSTOMERS).hash({"id": "a"})
+    assert table.hash({"id": "a", "details": None}) == Table(CUSTOMERS).hash({"id": "a", "details": None})
+    assert record == {"id": "a", "seen": 1, "details": {"login": 1, "plan": "x"}}
