@@ -142,7 +142,7 @@ def test_a_thousand_pages_in_several_runs_under_the_vendors_windows(desk):
     """I3: each run ends with 75, the last with 0, and every page is brought once. An hour is made 18 s."""
     scale = 0.005
     config = SandboxConfig(
-        customers=100_000, entitlements=0, private_offers=0, days=0, limits=Limits(), window_scale=scale
+        customers=99_990, entitlements=0, private_offers=0, days=0, limits=Limits(), window_scale=scale
     )
     with serve(config) as served:
         desk.use(served)

@@ -1,0 +1,20 @@
+"""The table of verdicts in `docs/completeness.md`: each row names a test that exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAMED = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs" / "completeness.md").read_text())
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED)
+def test_each_row_of_the_table_is_tested(file, name):
+    assert any(f"def {name}(" in path.read_text() for path in (ROOT / "tests").rglob(file))
+
+
+def test_each_row_names_a_test():
+    table = (ROOT / "docs" / "completeness.md").read_text().split("## Verdicts")[1].split("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) == len(NAMED) > 20
