@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -53,11 +53,29 @@ def _read_as_stored(client: Any) -> None:
     """
     connection = client.native_connection
     if type(connection).__module__.startswith("psycopg2"):
-        from psycopg2 import extras  # type: ignore[import-untyped]
+        from psycopg2 import extensions, extras  # type: ignore[import-untyped]
 
         for register in (extras.register_default_json, extras.register_default_jsonb):
             register(connection, loads=lambda text: text)
+        for oid, name in _MOMENTS.items():
+            extensions.register_type(extensions.new_type((oid,), name, _or_text(getattr(extensions, name))), connection)
         client.execute_sql("SET TIME ZONE 'UTC'")
+
+
+_MOMENTS = {1082: "PYDATE", 1184: "PYDATETIMETZ"}
+"""Postgres's ids of the types of dates and of moments, and psycopg2's names of what parses them."""
+
+
+def _or_text(parse: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The same parser, but what Python cannot represent (the year 10000, a year before Christ) stays text."""
+
+    def parse_or_keep(value: Any, cursor: Any) -> Any:
+        try:
+            return parse(value, cursor)
+        except (ValueError, OverflowError):
+            return value
+
+    return parse_or_keep
 
 
 @contextmanager
