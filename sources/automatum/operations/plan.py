@@ -192,10 +192,11 @@ def read_duration(text: str, key: str) -> float:
 def _finished_tables(
     session: ApiSession, pipeline: SupportsPipeline | None, granted: Sequence[Endpoint], selection: Selection
 ) -> set[str]:
-    if pipeline is None or not granted or not selection.everything or selection.ranged:
+    if pipeline is None or not granted:
         return set()
     now, owner = utc(session.clock.time()), session.settings.owner
-    return set(resume_session(pipeline, [one.table for one in granted], now, organization_id=owner).finished)
+    tables = [one.table for one in granted]
+    return set(resume_session(pipeline, tables, now, False, owner, selection.name).finished)
 
 
 def _plan_table(

@@ -94,9 +94,10 @@ def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None)
     for name, one in tables.items():
         one["rejected"] = rejected[name]
     under_way: dict[str, Any] = {}
-    columns = ("table_name", "page", "total", "read_at")
-    for table, page, total, read_at in read_columns(pipeline, PAGES_TABLE, columns, organization_id=organization_id):
-        over = last_verdict(sweeps.get(table, ()))
+    columns = ("table_name", "page", "total", "read_at", EXTRA)
+    for row in read_columns(pipeline, PAGES_TABLE, columns, organization_id=organization_id):
+        table, page, total, read_at, extra = row
+        over = last_verdict(sweeps.get(table, ()), SweepFacts.from_json(json_object(extra)).part)
         if over and as_utc(read_at) < over:
             continue
         so_far = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": as_utc(read_at)})

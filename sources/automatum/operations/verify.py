@@ -10,7 +10,7 @@ from dlt.common.pipeline import SupportsPipeline
 
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..endpoints import ORGANIZATION, Endpoint
-from ..schema.columns import DELETED_AT, ROW_HASH
+from ..schema.columns import DELETED_AT, POSITION, ROW_HASH
 from ..sync.history import IS_DELETED, VERSION, history_table
 from ..sync.key_check import check_keys
 from ..warehouse.sql import count_rows
@@ -91,6 +91,15 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verific
                     (table, child.table),
                 )
             )
+            rules.append(
+                (
+                    child.table,
+                    "no gap in a list",
+                    f"SELECT {own}{{parent}} FROM {{{child.table}}} WHERE {{deleted_at}} IS NULL "
+                    f"GROUP BY {own}{{parent}} HAVING MAX({{position}}) + 1 <> COUNT(*)",
+                    (child.table,),
+                )
+            )
         rules += _history_rules(endpoint)
         names = {"key": key, "parent": endpoint.children[0].parent_key if endpoint.children else key}
         for about, rule, text, tables in rules:
@@ -114,6 +123,7 @@ _NAMES = {
     "deleted": IS_DELETED,
     "row_hash": ROW_HASH,
     "deleted_at": DELETED_AT,
+    "position": POSITION,
 }
 
 

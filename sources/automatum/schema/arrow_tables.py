@@ -98,6 +98,10 @@ class Table:
                 values[i] = column_text(found[i]) if values[i] is None else values[i]
         return values
 
+    def count_children(self, record: Record) -> int:
+        """Number of rows that the record has in all child tables together."""
+        return sum(len(entries_of(record, child)[1]) for child in self.endpoint.children)
+
     def hash(self, record: Record) -> str:
         """16 hexadecimal digits that differ when anything in the record differs, but for what the endpoint ignores."""
         if self.endpoint.volatile:

@@ -87,7 +87,7 @@ def sync(
     _load_chunks(session, loader, summary.runs, begin)
     # The pages of a table that failed are what the next run goes on from.
     judged = (Verdict.COMPLETE, Verdict.INCOMPLETE)
-    over = [run.endpoint.table for run in summary.runs if run.left_pages and run.result.verdict in judged]
+    over = [id_ for run in summary.runs if run.result.verdict in judged for id_ in run.left_pages]
     if over:
         delete_page_records(pipeline, over, settings.owner)
     _conclude(session, summary, started)
@@ -134,11 +134,11 @@ def _resumable(
     selection: Selection,
     left_behind: bool,
 ) -> SyncSession | None:
-    """The interrupted sync to resume, or a new one. None if only a part is read, which no later run can resume."""
-    if not tables or not selection.everything or selection.ranged:
+    """The interrupted sync to resume, or a new one. None if no table is read."""
+    if not tables:
         return None
     now, owner = utc(session.clock.time()), session.settings.owner
-    resumable = resume_session(pipeline, tables, now, left_behind, owner)
+    resumable = resume_session(pipeline, tables, now, left_behind, owner, selection.name)
     if resumable.finished:
         logger.info("resuming an interrupted sync; already finished: %s", ", ".join(sorted(resumable.finished)))
     return resumable

@@ -28,7 +28,8 @@ class SweepFacts:
         digest: What the list was like, if its rows did not add up to the announced total (`ListDigest`).
         since: First day of a report from which on all days have been read, as an ISO date.
         end_at: The announced total, if the last page was full and the page after it was empty.
-        session: The sync that it belongs to: `id`, and `tables`.
+        part: What names the part of the table that it read (`Selection.part_of`); empty for the whole table.
+        session: The sync that it belongs to: `id`, `tables`, and `selection` if that is not everything.
         key: Columns that identified a record. Empty: an earlier version wrote it.
     """
 
@@ -44,6 +45,7 @@ class SweepFacts:
     digest: dict[str, Any] | None = None
     since: str | None = None
     end_at: int | None = None
+    part: str = ""
     session: dict[str, Any] | None = None
     key: tuple[str, ...] = ()
 
@@ -72,7 +74,7 @@ class SweepFacts:
         return cls(**known)
 
 
-_OTHER_TYPES = {"session": dict, "digest": dict, "since": str, "end_at": int}
+_OTHER_TYPES = {"session": dict, "digest": dict, "since": str, "part": str, "end_at": int}
 _TYPES: dict[str, type] = {
     one.name: _OTHER_TYPES.get(one.name, tuple if one.default == () else bool) for one in fields(SweepFacts)
 }

@@ -16,7 +16,7 @@ from .facts import SweepFacts
 from .reader import Reader, Reading
 from .readings import Earlier, ListDigest
 from .rejections import is_unkeyed
-from .results import PageRecord, Verdict
+from .results import LOAD_AGAIN, PageRecord, Verdict
 from .resume import GO_ON_WITHIN
 from .sweep import Sweep
 from .sync_log import SweepLog
@@ -111,9 +111,7 @@ class ListReader(Reader):
         self._result.error = error
 
     def unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
-        """Pages since the last call, and the sweep's state after them; no pages if it reads a part of the list only."""
-        if not self._selection.everything:
-            return [], {}
+        """Pages since the last call, and the sweep's state after them."""
         return self._sweep.take_records(), self._sweep.saved_state
 
     def _page(self, number: int) -> Page:
@@ -122,7 +120,7 @@ class ListReader(Reader):
 
     def _resume(self, log: SweepLog) -> None:
         unfinished = self._prior.unfinished
-        if unfinished is None or not self._selection.everything:
+        if unfinished is None:
             return
         recent = utc(self._session.clock.time()) - unfinished.read_at < GO_ON_WITHIN
         if recent and self._sweep.resume(unfinished.pages, unfinished.state):
@@ -131,7 +129,9 @@ class ListReader(Reader):
 
     def _may_end_early(self) -> bool:
         now, within = utc(self._session.clock.time()), timedelta(hours=self._settings.full_sweep_every)
-        return self._endpoint.newest_first and self._selection.everything and self._prior.in_order(now, within)
+        in_order = self._selection.everything and self._prior.in_order(now, within)
+        # A row that has to be loaded again may be behind the page at which the sweep would end.
+        return self._endpoint.newest_first and in_order and LOAD_AGAIN not in self._prior.known.hashes.values()
 
     def _may_delete(self) -> bool:
         complete = self._sweep.verdict is Verdict.COMPLETE and not self._sweep.cut

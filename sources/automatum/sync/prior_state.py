@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from dlt.destinations.exceptions import DatabaseException
 
 from ..core.redaction import redact
 from ..endpoints import Endpoint
-from ..schema.columns import DELETED_AT, LOAD_ID, POSITION, ROW_HASH, SYNCED_AT
+from ..schema.columns import DELETED_AT, EXTRA, LOAD_ID, POSITION, ROW_HASH, SYNCED_AT
 from ..warehouse.sql import (
     PAGES_TABLE,
     REJECTED_TABLE,
@@ -39,6 +39,8 @@ logger = logging.getLogger("automatum")
 
 MOST_SWEEPS = 100
 """Sweeps of a table that are read. Where an hour has more, a deletion that needs an older one waits."""
+KEPT_FOR = timedelta(days=7)
+"""Age of page records from which any sweep of their table deletes them."""
 CLOCK_SKEW = timedelta(minutes=10)
 """How far ahead of this machine's clock a record may be. A later time comes from a clock that was wrong once."""
 
@@ -89,6 +91,7 @@ class PriorState:
         known: Keys and hashes.
         past: Sweeps that reached their verdict, the latest first.
         unfinished: The interrupted sweep that can be resumed, if there is one.
+        left_pages: Ids of sweeps that have page records, of the same part of the table or too old to be resumed.
         versioned: The history is not empty.
         unclosed: Keys whose open version in the history is live, but whose row is marked deleted or not there. It was
             deleted while no history was kept, or a kill kept the version out.
@@ -98,6 +101,7 @@ class PriorState:
     known: KnownRows
     past: list[PastSweep] = field(default_factory=list)
     unfinished: Unfinished | None = None
+    left_pages: tuple[str, ...] = ()
     versioned: bool = False
     unclosed: tuple[str, ...] = ()
     rejected: dict[str, Rejection] = field(default_factory=dict)
@@ -136,6 +140,8 @@ def read_prior_state(
     now: datetime,
     history: str | None = None,
     organization_id: str | None = None,
+    part: str = "",
+    count_children: bool = False,
 ) -> PriorState:
     """Everything that a sweep has to know of the destination; read once.
 
@@ -146,6 +152,8 @@ def read_prior_state(
             the latest for as long as it was.
         history: Name of its history table. Rows that have no open version there count as changed.
         organization_id: Whose rows, where the table holds those of several organizations.
+        part: What names the part of the table that is swept; only a sweep of the same part can be resumed.
+        count_children: Count the child rows, so that rows count as changed that have lost some.
 
     Returns:
         The prior state. Its known rows are not readable, with the reason, where the destination has no SQL or the table
@@ -161,13 +169,15 @@ def read_prior_state(
             prior = PriorState(_read_known(client, endpoint, own))
             if endpoint.children:
                 _forget_half_loaded(client, endpoint, prior.known, loaded, own)
+            if endpoint.children and count_children:
+                prior.known.children = _count_children(client, endpoint, own)
             if history:
                 _compare_with_versions(client, endpoint, history, prior, own)
             of_table = {**own, "table_name": endpoint.table}
             present = now + CLOCK_SKEW
             prior.rejected = _read_rejected(client, of_table)
             prior.past = _read_past(client, of_table, loaded, present)
-            prior.unfinished = _read_unfinished(client, of_table, prior.past, loaded, present)
+            _read_unfinished(client, of_table, prior, loaded, now, part)
             return prior
     except SQL_UNSUPPORTED as error:
         why = f"{type(error).__name__}: {redact(str(error)).splitlines()[0][:200]}"
@@ -234,6 +244,15 @@ def _forget_half_loaded(
         logger.debug("%s has no %s yet: %s", endpoint.table, LOAD_ID, redact(str(error)))
 
 
+def _count_children(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for child in endpoint.children:
+        for key, deleted_at in select(client, child.table, (child.parent_key, DELETED_AT), own):
+            if deleted_at is None:
+                counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
 def _compare_with_versions(
     client: Any, endpoint: Endpoint, history: str, prior: PriorState, own: Mapping[str, Any]
 ) -> None:
@@ -277,37 +296,42 @@ def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str], present:
 
 
 def _read_unfinished(
-    client: Any, where: Mapping[str, Any], past: Sequence[PastSweep], loaded: set[str], present: datetime
-) -> Unfinished | None:
-    finished = {one.id for one in past if one.verdict != Verdict.FAILED}
-    over = last_verdict(past)
-    columns = ("sweep_id", "page", "keys", "total", "read_at", "load_id", "state", "started_at", "requests")
-    found = select(client, PAGES_TABLE, columns, where)
+    client: Any, where: Mapping[str, Any], prior: PriorState, loaded: set[str], now: datetime, part: str
+) -> None:
+    """Find the interrupted sweep of this part, and the sweeps whose page records have had their time."""
+    finished = {one.id for one in prior.past if one.verdict != Verdict.FAILED}
+    over = last_verdict(prior.past, part)
+    columns = ("sweep_id", "page", "keys", "total", "read_at", "load_id", "state", "started_at", "requests", EXTRA)
+    every = list(select(client, PAGES_TABLE, columns, where))
+    same = [row for row in every if SweepFacts.from_json(json_object(row[9])).part == part]
+    old = [row for row in every if as_utc(row[4]) < now - KEPT_FOR]
+    prior.left_pages = tuple({row[0] for row in [*same, *old]})
     rows = [
         row
-        for row in found
+        for row in same
         if row[0] not in finished and row[5] in loaded and (not over or as_utc(row[4]) >= over)
-        if as_utc(row[4]) <= present
+        if as_utc(row[4]) <= now + CLOCK_SKEW
     ]
     latest = max((row for row in rows if row[6]), key=lambda row: as_utc(row[4]), default=None)
     if latest is None:
-        return None  # No record has the state of the sweep, so it starts again.
+        return  # No record has the state of the sweep, so it starts again.
     pages = [
         PageRecord(int(page), orjson.loads(keys), total, as_utc(read_at))
         for id_, page, keys, total, read_at, *_ in rows
         if id_ == latest[0]
     ]
     state = json_object(latest[6])
-    return Unfinished(latest[0], as_utc(latest[7]), as_utc(latest[4]), pages, state, int(latest[8]))
+    prior.unfinished = Unfinished(latest[0], as_utc(latest[7]), as_utc(latest[4]), pages, state, int(latest[8]))
 
 
-def last_verdict(sweeps: Iterable[PastSweep]) -> datetime | None:
-    """When the whole of a table last got a verdict. Page records from before that are not needed any more.
+def last_verdict(sweeps: Iterable[PastSweep], part: str = "") -> datetime | None:
+    """When a part of a table last got a verdict. Page records from before that are not needed any more.
 
     They are deleted then, but not in a destination that only appends.
 
     Args:
         sweeps: The sweeps of one table.
+        part: What names the part; empty for the whole table.
     """
-    whole = (one for one in sweeps if one.verdict != Verdict.FAILED and not one.facts.partial)
-    return max((one.finished_at for one in whole), default=None)
+    same = (one for one in sweeps if one.facts.part == part and (part or not one.facts.partial))
+    return max((one.finished_at for one in same if one.verdict != Verdict.FAILED), default=None)

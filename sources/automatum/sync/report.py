@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import orjson
 
@@ -138,6 +139,7 @@ class Report:
     Attributes:
         missing: Keys that are not reported any more, and whether the days around them are.
         replaced: Number of those for which their day has a new row instead.
+        windows_read: Number of windows that were read, those of earlier runs included.
         compared: Number of rows of the destination that lie within the days that were read.
         ambiguous: Records that have no key of their own.
         refused: Why rows were not deleted though many are missing; empty if nothing was refused.
@@ -151,12 +153,59 @@ class Report:
     counts: Counts = field(default_factory=Counts)
     distinct: int = 0
     pages: int = 0
+    windows_read: int = 0
     ambiguous: int = 0
     missing: dict[str, bool] = field(default_factory=dict)
     replaced: int = 0
     compared: int = 0
     refused: str = ""
     _seen: dict[str, str] = field(default_factory=dict)
+    _doubtful: dict[Window, int] = field(default_factory=dict)
+
+    @classmethod
+    def resumed(
+        cls,
+        table: Table,
+        fetch: Callable[[date, date], Page],
+        known: KnownRows,
+        state: dict[str, Any],
+        last: date,
+        days: int | None,
+    ) -> Report | None:
+        """The reading that an earlier run was interrupted in.
+
+        Args:
+            table: Keys and hashes of its records.
+            fetch: Reads the report of a first and a last day.
+            known: What the destination has.
+            state: What the reading knew, as `saved_state` gave it.
+            last: Last day to read.
+            days: Length of each window; None for a single window.
+
+        Returns:
+            The reading; it reads windows in which rows were missing again, as the rows may have come back. None if the
+            state is none of a report, or if nothing was left to read.
+        """
+        try:
+            first, start = (date.fromisoformat(state[name]) for name in ("first", "next"))
+            again = [(date.fromisoformat(one), date.fromisoformat(two)) for one, two in state["again"]]
+            read, compared, ambiguous = (int(state[name]) for name in ("windows_read", "compared", "ambiguous"))
+        except (KeyError, TypeError, ValueError):
+            return None  # Another version of the connector saved it, or nothing was left to read.
+        todo = [*again, *windows(start, last, days)]
+        return cls(table, fetch, known, todo, first, windows_read=read, compared=compared, ambiguous=ambiguous)
+
+    @property
+    def saved_state(self) -> dict[str, Any]:
+        """What a later run has to know to go on with the next window."""
+        return {
+            "first": self.first.isoformat() if self.first else None,
+            "next": self.todo[0][0].isoformat() if self.todo else None,
+            "again": [[one.isoformat() for one in window] for window in self._doubtful],
+            "windows_read": self.windows_read,
+            "compared": self.compared - sum(self._doubtful.values()),
+            "ambiguous": self.ambiguous,
+        }
 
     def step(self) -> list[Row]:
         """Read the next window; returns rows to load."""
@@ -172,7 +221,8 @@ class Report:
             seen.update(seen_again)
             days |= days_again
         reached = _reached(days, lost)
-        self.compared += len(within.keys() - self.missing.keys())
+        compared = len(within.keys() - self.missing.keys())
+        self.compared += compared
         self.missing.update({key: key in reached for key in lost if not self.missing.get(key)})
         self._count_replaced(seen.keys() - self._seen.keys(), {key: lost[key] for key in reached - seen.keys()})
         for key in seen:
@@ -185,7 +235,10 @@ class Report:
             self.counts.updated += key in rows and not new
         self._seen.update(seen)
         self.distinct = len(self._seen)
+        if lost.keys() - seen.keys():
+            self._doubtful[start, end] = compared
         self.todo.pop(0)
+        self.windows_read += 1
         return list(rows.values())
 
     def gone(self, past: Sequence[PastSweep], now: datetime, allow_deletes: bool) -> list[str]:

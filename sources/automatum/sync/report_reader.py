@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..api.pages import Page, read_report
 from ..api.session import ApiSession
@@ -18,8 +18,10 @@ from .facts import SweepFacts
 from .prior_state import PriorState, read_prior_state
 from .reader import Reader, Reading
 from .report import Report, Window, days_to_read, read_since, windows_to_ask
-from .results import KnownRows, Verdict
+from .results import KnownRows, PageRecord, Verdict
+from .resume import GO_ON_WITHIN
 from .selection import Selection
+from .sync_log import SweepLog
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -35,9 +37,12 @@ class ReportReader(Reader):
         first, last = self._days()
         days = self._selection.window_days or self._settings.report_window_days
         asked = windows_to_ask(first, last, days, self._prior.known)
-        self._report = Report(self._table, self._page, self._prior.known, asked, first)
+        self._report = self._resumed(reading.log, last, days) or Report(
+            self._table, self._page, self._prior.known, asked, first
+        )
         self._result.counts = self._report.counts
         self._gone: list[str] = []
+        self._records: list[PageRecord] = []
 
     @property
     def finished(self) -> bool:
@@ -47,6 +52,8 @@ class ReportReader(Reader):
     def step(self) -> list[Row]:
         """Read the next window."""
         rows = self._report.step()
+        number, read_at = self._report.windows_read, utc(self._session.clock.time())
+        self._records.append(PageRecord(number, [], None, read_at))
         self._result.pages, self._result.distinct = self._report.pages, self._report.distinct
         return rows
 
@@ -71,6 +78,22 @@ class ReportReader(Reader):
         """The API does not know the report: it is skipped, because its path is an assumption."""
         self._result.skipped = f"{error} Set its path, or leave it out of the tables."
         logger.warning("%s is skipped: %s", self._endpoint.table, self._result.skipped)
+
+    def unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
+        """A record for each window since the last call, and what the reading knows after the last of them."""
+        records, self._records = self._records, []
+        return records, self._report.saved_state if records else {}
+
+    def _resumed(self, log: SweepLog, last: date, days: int | None) -> Report | None:
+        """The interrupted reading of the same days, with its remaining windows; None if there is none."""
+        unfinished = self._prior.unfinished
+        if unfinished is None or utc(self._session.clock.time()) - unfinished.read_at >= GO_ON_WITHIN:
+            return None
+        report = Report.resumed(self._table, self._page, self._prior.known, unfinished.state, last, days)
+        if report:
+            log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
+            logger.info("%s goes on at %s", self._endpoint.table, report.todo[0][0])
+        return report
 
     def _waiting(self) -> str:
         """What is not reported any more and was not deleted."""

@@ -7,7 +7,7 @@ and does not read the finished tables again: a list that takes the whole hour wo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -52,17 +52,24 @@ class SyncSession:
     Attributes:
         id: Its id.
         tables: The tables that it reads.
+        selection: What names the rows that it reads (`Selection.name`); empty for all rows.
         finished: The tables that earlier runs have finished.
     """
 
     id: str
     tables: tuple[str, ...]
+    selection: str = ""
     finished: dict[str, FinishedTable] = field(default_factory=dict)
 
     @property
     def facts(self) -> SweepFacts:
         """What the records of its sweeps say about it."""
-        return SweepFacts(session={"id": self.id, "tables": list(self.tables)})
+        selection = {"selection": self.selection} if self.selection else {}
+        return SweepFacts(session={"id": self.id, "tables": list(self.tables), **selection})
+
+    def same_rows(self, stored: dict[str, Any]) -> bool:
+        """Whether the session of a stored record reads the same rows of the same tables."""
+        return stored.get("tables") == list(self.tables) and stored.get("selection", "") == self.selection
 
 
 def resume_session(
@@ -71,8 +78,9 @@ def resume_session(
     now: datetime,
     left_behind: bool = False,
     organization_id: str | None = None,
+    selection: str = "",
 ) -> SyncSession:
-    """The interrupted sync over the same tables, if there is one; else a new one.
+    """The interrupted sync over the same rows of the same tables, if there is one; else a new one.
 
     Args:
         pipeline: The pipeline whose destination is asked.
@@ -80,8 +88,9 @@ def resume_session(
         now: The present.
         left_behind: The present run has just loaded what the interrupted one had read.
         organization_id: Whose sync, where the dataset holds several organizations.
+        selection: What names the rows of this run; empty for all rows.
     """
-    new = SyncSession(uuid4().hex, tuple(sorted(tables)))
+    new = SyncSession(uuid4().hex, tuple(sorted(tables)), selection)
     try:
         most = len(tables) * 4
         present = now + CLOCK_SKEW
@@ -93,7 +102,7 @@ def resume_session(
         return new
     signs = [(as_utc(row[1]), _session_of(row[2])) for row in sweeps[:1]]
     signs += [(as_utc(read_at), _session_of(extra)) for read_at, extra in pages]
-    recent = [(at, one) for at, one in signs if one and now - at < GO_ON_WITHIN and one["tables"] == list(new.tables)]
+    recent = [(at, one) for at, one in signs if one and now - at < GO_ON_WITHIN and new.same_rows(one)]
     if not recent:
         return new
     latest = max(recent, key=lambda sign: sign[0])[1]
@@ -107,9 +116,8 @@ def resume_session(
     if set(done) >= set(new.tables) and not just_finished:
         return new
     # A failed table does not keep the sync open. While another table does, the failed table is read again.
-    return SyncSession(
-        latest["id"], new.tables, {table: one for table, one in done.items() if one.verdict != Verdict.FAILED}
-    )
+    finished = {table: one for table, one in done.items() if one.verdict != Verdict.FAILED}
+    return replace(new, id=latest["id"], finished=finished)
 
 
 def _session_of(extra: Any) -> dict[str, Any]:

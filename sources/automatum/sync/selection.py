@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -47,6 +48,23 @@ class Selection:
     def of(self, endpoint: Endpoint) -> Selection:
         """The selection with only the filters that the endpoint has."""
         return replace(self, filters={name: self.filters[name] for name in endpoint.filters if name in self.filters})
+
+    def part_of(self, endpoint: Endpoint) -> str:
+        """What names the part of a table that is read; empty for the whole table. Only the same part can be resumed.
+
+        Args:
+            endpoint: Endpoint of the table.
+        """
+        if endpoint.kind == "report":
+            return _name_of({"since": self.since, "until": self.until})
+        updated = {"from": self.updated_from, "before": self.updated_before}
+        return _name_of({**self.of(endpoint).filters, **updated})
+
+    @property
+    def name(self) -> str:
+        """What names the selection as a whole; empty for everything."""
+        updated = {"from": self.updated_from, "before": self.updated_before}
+        return _name_of({**self.filters, **updated, "since": self.since, "until": self.until})
 
     @property
     def everything(self) -> bool:
@@ -110,6 +128,11 @@ class Selection:
             updated_from=_parse_bound("initial_value", incremental.initial_value),
             updated_before=_parse_bound("end_value", incremental.end_value),
         )
+
+
+def _name_of(bounds: Mapping[str, Any]) -> str:
+    given = {name: str(value) for name, value in sorted(bounds.items()) if value}
+    return json.dumps(given) if given else ""
 
 
 def _parse_bound(name: str, value: Any) -> datetime | None:

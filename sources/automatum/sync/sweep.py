@@ -47,6 +47,10 @@ _SHORT_PAGE_READS = 2
 """How often a page that is shorter than announced is read again."""
 
 
+_NOT_WANTED = "not wanted"
+"""Takes the place of the hash of a row that the selection leaves out."""
+
+
 class Sweep:
     """One reading of one list.
 
@@ -201,11 +205,14 @@ class Sweep:
         listed = [key for page in contents.values() for key in page]
         keys = [key for key in listed if not is_unkeyed(key)]
         # A row that has to be loaded again takes another look at its page.
-        gone = any(hashes.get(key, DELETED) in (DELETED, LOAD_AGAIN) for key in keys)
+        # Rows that are not wanted are on the pages, but not in the destination.
+        absent = DELETED if self._wanted is None else _NOT_WANTED
+        gone = any(hashes.get(key, absent) in (DELETED, LOAD_AGAIN) for key in keys)
         if gone or list(contents) != list(range(1, state.next)):
             return False
         self.state, self._shape.contents, self._shape.total = state, contents, state.total
-        self._seen = {key: hashes.pop(key, key) for key in dict.fromkeys(listed)}  # without a key: in no table
+        # A row without a key is in no table.
+        self._seen = {key: hashes.pop(key, absent) for key in dict.fromkeys(listed)}
         self._read_at = max((record.read_at for record in records), default=self._read_at)
         return True
 
@@ -259,7 +266,7 @@ class Sweep:
                 changed, existed = self._seen[key] != hash_, True
                 state.counts.updated += changed
             else:
-                changed, existed = self._first_seen(key, hash_)
+                changed, existed = self._first_seen(key, hash_, record)
             self._seen[key] = hash_
             if changed:
                 rows[key] = Row(key, hash_, record, self._read_at, existed)
@@ -274,11 +281,12 @@ class Sweep:
         self._watch_order(page, before is None, bool(rows))
         return list(rows.values())
 
-    def _first_seen(self, key: str, hash_: str) -> tuple[bool, bool]:
+    def _first_seen(self, key: str, hash_: str, record: Record) -> tuple[bool, bool]:
         """Whether the row has to be loaded, and whether the destination may have it already."""
         state = self.state
         known = self.known.hashes.pop(key, None)
-        if known == hash_:
+        children = self.known.children
+        if known == hash_ and (children is None or children.get(key, 0) == self._table.count_children(record)):
             state.counts.unchanged += 1
             return False, True
         if known is None or known == DELETED:

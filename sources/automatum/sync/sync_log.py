@@ -69,13 +69,16 @@ class SweepLog:
     Args:
         table: The table that is swept.
         started_at: When the sweep started.
-        session: What the records say about the sync that it belongs to.
+        session: What the records say about the sync that it belongs to, and about the part of the table.
+
+    Attributes:
+        sweep_id: Id of the sweep.
     """
 
     def __init__(self, table: Table, started_at: datetime, session: SweepFacts) -> None:
         self._table = table
         self._session = session
-        self._id = uuid4().hex
+        self.sweep_id = uuid4().hex
         self._started_at = started_at
         self._earlier_requests = 0
 
@@ -87,7 +90,7 @@ class SweepLog:
             started_at: When it started.
             requests: What it had cost.
         """
-        self._id, self._started_at, self._earlier_requests = sweep_id, started_at, requests
+        self.sweep_id, self._started_at, self._earlier_requests = sweep_id, started_at, requests
 
     def finished(
         self, result: TableResult, verdict: Verdict, facts: SweepFacts, finished_at: datetime, load_id: str
@@ -101,11 +104,13 @@ class SweepLog:
             finished_at: The present.
             load_id: The load package that the row goes into.
         """
-        stored = replace(facts, session=self._session.session, key=self._table.endpoint.key).as_json()
+        stored = replace(
+            facts, session=self._session.session, part=self._session.part, key=self._table.endpoint.key
+        ).as_json()
         counts = result.counts
         values = [
             # A failed sweep may be resumed: its id must stay free for its verdict.
-            f"{self._id}:{uuid4().hex}" if verdict is Verdict.FAILED else self._id,
+            f"{self.sweep_id}:{uuid4().hex}" if verdict is Verdict.FAILED else self.sweep_id,
             self._table.endpoint.table, self._started_at, finished_at,
             result.pages, self._earlier_requests + result.requests, result.announced, result.distinct,
             counts.inserted, counts.updated, counts.deleted, counts.unchanged,
@@ -127,7 +132,7 @@ class SweepLog:
         last = max(range(len(records)), key=lambda i: records[i].read_at)
         count = len(records)
         columns: list[list[Any]] = [
-            [self._id] * count,
+            [self.sweep_id] * count,
             [one.page for one in records],
             [self._table.endpoint.table] * count,
             [dumps(one.keys).decode() for one in records],

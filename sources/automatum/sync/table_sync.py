@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -23,7 +24,7 @@ from ..schema.arrow_tables import Table
 from ..schema.child_tables import ChildLists, child_schema
 from ..schema.json_text import dumps
 from ..warehouse.dataset import add_missing_columns, column_types
-from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
+from ..warehouse.merge_strategy import Merge, check_table_format, merge_strategy_of
 from ..warehouse.sql import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, unreadable_error
 from .batcher import Batcher, Tables
 from .delete_rows import delete_rows, end_versions
@@ -64,7 +65,7 @@ class TableSync:
         settings: Settings of the API session.
         api_session: The API session that reads it.
         result: What came of it so far.
-        left_pages: The destination has page records of the table that its verdict makes useless.
+        left_pages: Ids of sweeps whose page records are useless once this one has its verdict.
         siblings: All table runs of the same sync, this one included; for progress bars.
     """
 
@@ -79,7 +80,7 @@ class TableSync:
         self.endpoint = endpoint
         self.settings = session.settings
         self.result = TableResult()
-        self.left_pages = False
+        self.left_pages: set[str] = set()
         self.siblings: Sequence[TableSync] = (self,)
         self.api_session = session
         self._selection = (selection or Selection()).of(endpoint)
@@ -87,9 +88,9 @@ class TableSync:
         self._table = Table(endpoint, self.settings.owner)
         self._rejections = Rejections()
         self._batcher = Batcher(self._table, self._rejections)
-        self._log = SweepLog(
-            self._table, utc(session.clock.time()), sync_session.facts if sync_session else SweepFacts()
-        )
+        facts = sync_session.facts if sync_session else SweepFacts()
+        part = self._selection.part_of(endpoint)
+        self._log = SweepLog(self._table, utc(session.clock.time()), replace(facts, part=part))
         self._reader: Reader | None = None
         self._refused = False
         self._unclosed: tuple[str, ...] = ()
@@ -217,7 +218,9 @@ class TableSync:
             check_table_format(pipeline, self.settings, [self.endpoint.table])
             self._batcher.once = merging.one_row_per_key
             self._keep_stored_types(pipeline)
-            prior = read_prior_state(pipeline, self.endpoint, utc(self.api_session.clock.time()), name, owner)
+            part = self._selection.part_of(self.endpoint)
+            now, count = utc(self.api_session.clock.time()), merging.merge is not Merge.APPEND
+            prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count_children=count)
         if name and not prior.known.readable:
             raise DestinationError(
                 f"The history of {self.endpoint.table} cannot be kept: {prior.known.why}",
@@ -230,7 +233,7 @@ class TableSync:
             self._batcher.lists = ChildLists(read_children(pipeline, self.endpoint, owner), merging.can_delete)
             add_missing_columns(pipeline, self.schemas())
         # Resumed or not: the page records of an interrupted sweep are useless once this one has its verdict.
-        self.left_pages = prior.unfinished is not None and self._selection.everything
+        self.left_pages = set(prior.left_pages)
         compares = pipeline is not None
         reading = Reading(
             self._table, self.api_session, self._selection, prior, self.result, self._log, self._rejections, compares
@@ -289,5 +292,5 @@ class TableSync:
         if reader and verdict in (None, Verdict.FAILED, Verdict.MORE_TO_DO):
             records, state = reader.unfinished_pages()
             if records:
-                self.left_pages = True
+                self.left_pages.add(self._log.sweep_id)
                 yield PAGES_TABLE, self._log.pages(result.requests, records, state, load_id)

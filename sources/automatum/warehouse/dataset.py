@@ -223,15 +223,21 @@ def column_types(pipeline: SupportsPipeline, table: str) -> dict[str, str]:
         return {}
 
 
-def delete_page_records(pipeline: SupportsPipeline, tables: Sequence[str], organization_id: str | None = None) -> None:
-    """Delete the page records of tables whose sweeps have a verdict; only an unfinished sweep needs them."""
+def delete_page_records(pipeline: SupportsPipeline, sweeps: Sequence[str], organization_id: str | None = None) -> None:
+    """Delete the page records of sweeps; only an unfinished sweep needs them.
+
+    Args:
+        pipeline: The pipeline whose destination holds them.
+        sweeps: Ids of the sweeps.
+        organization_id: Whose, where the dataset holds several organizations.
+    """
     try:
         if writes_lake_files(pipeline):
             return  # Files are only added. Page records older than the last verdict of their table are ignored.
         with checked_sql_client(pipeline) as client:
             name = client.make_qualified_table_name(PAGES_TABLE)
-            for table in tables:
-                where = {"table_name": table, **organization_filter(organization_id)}
+            for sweep in sweeps:
+                where = {"sweep_id": sweep, **organization_filter(organization_id)}
                 client.execute_sql(f"DELETE FROM {name}{where_clause(client, where)}", *where.values())
     except TABLE_MISSING:
         return

@@ -238,6 +238,25 @@ def test_a_gap_that_grows_every_hour_is_deleted_up_to_what_was_missing_an_hour_a
     assert (site.sync("customers").code, site.dead("customers")) == (65, set(ids[:43]))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("table", CHILDREN)
+def test_child_rows_that_are_lost_in_the_destination_come_back(site, table):
+    """I1: the parent is there and unchanged; a gap is seen by `verify`, a lost end by the next sync."""
+    sandbox = site.serve(entitlements=30, private_offers=30, traps=True)
+    site.sync(table)
+    child, parent, _ = CHILDREN[table]
+    before = children(site, table, sandbox.ids(table), False)
+    (long,) = site.query(f"SELECT {parent} FROM {child} GROUP BY ALL ORDER BY count(*) DESC LIMIT 1")[0]
+    for lost in (f"{parent} = '{long}' AND _position = 0", f"{parent} <> '{long}'"):
+        site.execute(f"DELETE FROM {child} WHERE {lost}")
+        gap = {(child, "no gap in a list"): 1} if "_position" in lost else {}
+        assert site.broken() == gap
+        assert site.sync(table).code == 0
+        assert children(site, table, sandbox.ids(table), False) == before
+    made = site.sync(table)
+    assert (made.counts(table)[:3], site.broken()) == ((0, 0, 0), {})
+
+
 # Never
 
 

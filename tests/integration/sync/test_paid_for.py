@@ -48,10 +48,10 @@ def test_the_windows_of_a_report_that_were_read_are_not_read_again(site, backfil
     site.serve(days=300)
     site.settings["report_window_days"] = 90
     how = {"since": site.today - timedelta(days=350)} if backfill else {}
-    whole = [asked(one) for one in (site.sync("analytics", max_requests=2, **how), site.sync("analytics", **how))]
-    days = [day for windows in whole for window in windows for day in window]
+    first, rest = (asked(site.sync("analytics", **bound, **how)) for bound in ({"max_requests": 2}, {}))
+    days = [day for window in [*first, *rest] for day in window]
     assert days == sorted(days)
-    assert [len(windows) for windows in whole] == [2, 2 if backfill else 3]
+    assert (len(first), len(rest)) == (2, 2 if backfill else 3)
     assert site.sweeps("analytics_revenue")[-1][0] == "complete"
     assert site.query("SELECT count(*) FROM analytics_revenue") == [(600,)]
     assert site.query("SELECT count(*) FROM _automatum_pages") == [(0,)]
@@ -70,3 +70,37 @@ def test_rows_that_were_found_missing_before_an_interruption_are_deleted_after_i
     assert (made.code, made.counts("analytics")[2]) == (0, 1)
     sql = 'SELECT vendor FROM analytics_revenue WHERE "date" = ? AND _deleted_at IS NOT NULL'
     assert site.query(sql, lost) == [("aws",)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "how", [{"vendor": "aws"}, {"since": True}], ids=["a filtered sync", "a backfill, which reads the lists, too"]
+)
+def test_a_sync_of_a_part_goes_on_as_one_of_everything_does(site, how):
+    """I3: each page once; and what another sync reads meanwhile does not count for it."""
+    sandbox = site.serve(customers=590, entitlements=250, days=30)
+    how = {name: site.today - timedelta(days=20) if value is True else value for name, value in how.items()}
+    first = site.sync("customers", "entitlements", max_requests=2, **how)
+    assert (first.code, first.pages) == (75, [1, 2])
+    assert site.sync("private_offers").code == 0
+    rest = site.sync("customers", "entitlements", **how)
+    assert rest.code == 0
+    pages = [entry.page for entry in rest.entries if entry.path == "/api/v1/customers"]
+    assert pages == list(range(3, max(pages) + 1))
+    wanted = {one["id"] for one in sandbox.rows("customers") if how.get("vendor", one["vendor"]) == one["vendor"]}
+    assert site.live("customers") == wanted
+    assert site.query("SELECT count(*) FROM _automatum_pages") == [(0,)]
+
+
+@pytest.mark.slow
+def test_a_whole_sync_neither_takes_over_nor_ends_what_a_filtered_one_has_read(site):
+    """I1: the pages of a part are not those of the whole."""
+    sandbox = site.serve(customers=590)
+    part = site.sync("customers", vendor="aws", max_requests=2)
+    assert part.code == 75
+    whole = site.sync("customers")
+    assert (whole.code, whole.pages) == (0, [1, 2, 3, 4, 5, 6])
+    assert site.live("customers") == set(sandbox.ids("customers"))
+    rest = site.sync("customers", vendor="aws")
+    assert (rest.code, rest.pages[0]) == (0, 3)
+    assert site.query("SELECT count(*) FROM _automatum_pages") == [(0,)]
