@@ -77,7 +77,7 @@ def test_a_sweep_that_nobody_goes_on_with_is_not_under_way_for_ever(site):
     """An interrupted sweep that got too old gives way to a new one, and its page records with it."""
     site.serve(customers=350)
     site.sync("customers", max_requests=2)
-    site.clock.advance(48 * 3600)
+    site.clock.advance(80 * 3600)
     assert site.sync("customers").pages == [1, 2, 3, 4]
     assert asked(site)["under_way"] == {}
     assert site.query("SELECT count(*) FROM _automatum_pages") == [(0,)]
