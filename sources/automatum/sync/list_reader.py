@@ -23,6 +23,9 @@ from .sync_log import SweepLog
 
 logger = logging.getLogger("automatum")
 
+_GONE = "gone"
+"""Key in the saved state of a sweep: keys of rows whose own URL answered 404."""
+
 
 class ListReader(Reader):
     """Sweeps a list."""
@@ -39,10 +42,11 @@ class ListReader(Reader):
             extra_requests=self._settings.reread_pages,
             rejections=self._rejections,
         )
+        self._answers: dict[str, Record | Answer] = {}
+        self._saved = 0
         self._resume(reading.log)
         self._result.counts = self._sweep.state.counts
         self._decision: Decision | None = None
-        self._answers: dict[str, Record | Answer] = {}
         self._hidden: set[str] = set()
         self._found: set[str] = set()
         self._unclear = ""
@@ -112,7 +116,9 @@ class ListReader(Reader):
 
     def unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
         """Pages since the last call, and the sweep's state after them."""
-        return self._sweep.take_records(), self._sweep.saved_state
+        gone = [key for key, answer in self._answers.items() if answer is Answer.GONE]
+        new, self._saved = len(gone) > self._saved, len(gone)
+        return self._sweep.take_records(at_least_one=new), {**self._sweep.saved_state, _GONE: gone}
 
     def _page(self, number: int) -> Page:
         client, endpoint, filters = self._session.client, self._endpoint, self._selection.filters
@@ -124,6 +130,9 @@ class ListReader(Reader):
             return
         recent = utc(self._session.clock.time()) - unfinished.read_at < GO_ON_WITHIN
         if recent and self._sweep.resume(unfinished.pages, unfinished.state):
+            gone = unfinished.state.get(_GONE)
+            self._answers = {str(key): Answer.GONE for key in (gone if isinstance(gone, list) else ())}
+            self._saved = len(self._answers)
             log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
             logger.info("%s goes on at page %d", self._endpoint.table, self._sweep.state.next)
 

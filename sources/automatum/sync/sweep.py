@@ -133,7 +133,7 @@ class Sweep:
     def take_one(self, key: str, record: Record, read_at: float) -> Row | None:
         """Take a live row that was met outside the list; returns it if it has to be loaded."""
         hash_ = self._table.hash(record)
-        changed, existed = self._first_seen(key, hash_) if key not in self._seen else (False, True)
+        changed, existed = self._first_seen(key, hash_, record) if key not in self._seen else (False, True)
         self._seen[key] = hash_
         return Row(key, hash_, record, utc(read_at), existed) if changed else None
 
@@ -156,9 +156,18 @@ class Sweep:
         """A key that was listed a moment ago; None if there is none."""
         return next((key for key in reversed(self._seen) if not is_unkeyed(key)), None)
 
-    def take_records(self) -> list[PageRecord]:
-        """Pages read since the last call. A later run resumes from them, and from `saved_state`."""
+    def take_records(self, at_least_one: bool = False) -> list[PageRecord]:
+        """Pages read since the last call. A later run resumes from them, and from `saved_state`.
+
+        Args:
+            at_least_one: If no page was read, return the last one again, to save a state with it.
+        """
         records, self._records = list(self._records.values()), {}
+        if at_least_one and not records and self._shape.contents:
+            last = max(self._shape.contents)
+            # The latest record of a page counts. Its time stays, but for that: a pause is measured from it.
+            self._read_at += timedelta(microseconds=1)
+            records = [PageRecord(last, self._shape.contents[last], self.state.total, self._read_at)]
         return records
 
     @property

@@ -182,3 +182,16 @@ def test_rows_that_a_filtered_sweep_left_out_are_not_lost(site, sandbox, how):
     assert named(site) == set(wanted)
     assert site.sync("customers").code == 0
     assert named(site) == set(wanted) | set(left_out)
+
+
+@pytest.mark.slow
+def test_a_row_that_was_loaded_by_half_is_found_behind_the_early_end(site, sandbox):
+    """I1, I9: on a fresh machine nothing loads the rest of a package that a kill has interrupted."""
+    old = sandbox.ids("customers")[-1]
+    site.settings["history"] = True
+    assert site.sync("customers").pages == ALL, "no row has a version yet"
+    assert site.sync("customers").pages == [1]
+    site.execute("DELETE FROM customers_history WHERE id = ?", old)
+    assert site.sync("customers").pages == ALL
+    assert site.query("SELECT count(*) FROM customers_history WHERE id = ?", old) == [(1,)]
+    assert site.sync("customers").pages == [1]

@@ -104,3 +104,20 @@ def test_a_whole_sync_neither_takes_over_nor_ends_what_a_filtered_one_has_read(s
     rest = site.sync("customers", vendor="aws")
     assert (rest.code, rest.pages[0]) == (0, 3)
     assert site.query("SELECT count(*) FROM _automatum_pages") == [(0,)]
+
+
+@pytest.mark.slow
+def test_more_candidates_than_requests_are_decided_in_several_runs(site):
+    """I3: what a run has learned of rows at their own URLs is not asked again."""
+    sandbox = site.serve(customers=150)
+    site.sync("customers")
+    gone = sandbox.ids("customers")[:15]
+    sandbox.delete("customers", gone)
+    runs = [site.sync("customers", max_requests=6)]
+    while runs[-1].code == 75 and len(runs) < 6:
+        runs.append(site.sync("customers", max_requests=6))
+    assert [one.code for one in runs] == [75, 75, 0]
+    details = [key for one in runs for key in one.details]
+    assert sorted(details) == sorted(gone)
+    assert site.dead("customers") == set(gone)
+    assert site.query("SELECT count(*) FROM _automatum_pages") == [(0,)]
