@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .client import ApiClient, ApiResponse
 
 
+_REPEATED, _REREAD = 2, 4
+"""Pages, and readings of one page, with the records of the first page, after which no further page is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page of records.
@@ -44,6 +48,49 @@ def announced_pages(page: Page, size: int = PAGE_SIZE) -> int:
         size: Rows of a full page, where the response names no number of pages.
     """
     return page.pages or ceil((page.total or 0) / size) or 1
+
+
+class RepeatedPages:
+    """Notices that an API ignores the number of the page: three pages with the same records.
+
+    A list whose rows move may show the same rows on two pages, but not all rows of a page on three.
+
+    Args:
+        endpoint: Endpoint of a list.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._first: Page | None = None
+        self._same: list[int] = []
+
+    def check(self, page: Page) -> Page:
+        """Return the page.
+
+        Raises:
+            ConfigurationError: It and another page have the records of the first page that was read; or it is the only
+                other page, and had them at each of several readings.
+        """
+        first = self._first
+        if first is None or page.number == first.number:
+            self._first = page
+        elif page.records and page.records == first.records:
+            self._same.append(page.number)
+        else:
+            self._same.clear()
+        if len(set(self._same)) >= _REPEATED or len(self._same) >= _REREAD:
+            raise self._error(page)
+        return page
+
+    def _error(self, page: Page) -> ConfigurationError:
+        numbers = ", ".join(map(str, sorted({self._first.number if self._first else 1, *self._same})))
+        endpoint, word = self._endpoint, self._endpoint.parameters["page"]
+        return ConfigurationError(
+            f"sources.automatum.endpoints.{endpoint.table}.parameters",
+            f"GET {endpoint.path} answered the pages {numbers} with the same {len(page.records)} records, so the API "
+            f"ignores the parameter {word!r}.",
+            'Set the vendor\'s name of it, such as parameters = { page = "pageNumber" }.',
+        )
 
 
 def read_page(client: ApiClient, endpoint: Endpoint, number: int, filters: Mapping[str, str]) -> Page:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from ..api.pages import Page, read_one, read_page
+from ..api.pages import Page, RepeatedPages, read_one, read_page
 from ..core.clock import utc
 from ..core.errors import AccessError, ApiUnreachable, NotThere, RequestRefused
 from ..schema.records import Record, Row
@@ -32,6 +32,7 @@ class ListReader(Reader):
 
     def __init__(self, reading: Reading) -> None:
         super().__init__(reading)
+        self._repeats = RepeatedPages(self._endpoint)
         self._sweep = Sweep(
             self._table,
             self._page,
@@ -122,7 +123,7 @@ class ListReader(Reader):
 
     def _page(self, number: int) -> Page:
         client, endpoint, filters = self._session.client, self._endpoint, self._selection.filters
-        return self._own(self._charged(lambda: read_page(client, endpoint, number, filters)))
+        return self._own(self._repeats.check(self._charged(lambda: read_page(client, endpoint, number, filters))))
 
     def _resume(self, log: SweepLog) -> None:
         unfinished = self._prior.unfinished

@@ -1,4 +1,4 @@
-"""Credentials, answers and scopes that are not as expected in the middle of a sync, by the public command line."""
+"""Credentials, scopes and answers that are not as expected in a sync, by the public command line."""
 
 import json
 
@@ -79,3 +79,19 @@ def test_a_404_past_the_end_says_which_page_and_what_to_set(vendor, desk):
     (one,) = ran.json["errors"]
     assert "No such page (page 2)" in one["message"]
     assert "sources.automatum.endpoints.customers.total" in one["next_step"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("total", "most"), [(5000, 3), (150, 12)])
+def test_an_api_that_ignores_the_page_ends_soon_and_names_the_setting(vendor, desk, total, most):
+    """It was asked for each of the pages, three times."""
+    rows = [{"id": f"cust_{number}"} for number in range(100)]
+    announced = {"page": 1, "limit": 100, "total": total, "pages": -(-total // 100)}
+    vendor.say("/oauth/token", token(scope="read:customers"))
+    vendor.say("/api/v1/customers", Say(body={"code": 200, "data": rows, "pagination": announced}))
+    ran = desk.sync("customers")
+    assert ran.code == 78, ran
+    assert len(vendor.to("/api/v1/customers")) <= most
+    (one,) = ran.json["errors"]
+    assert "with the same 100 records, so the API ignores the parameter 'page'" in one["message"]
+    assert "sources.automatum.endpoints.customers.parameters" in one["message"]
