@@ -70,10 +70,12 @@ def test_a_code_0_names_the_setting_and_is_a_success_with_it(vendor, desk):
 
 
 @pytest.mark.slow
-def test_a_404_past_the_end_says_which_page_and_what_to_set(vendor, desk):
+def test_a_404_within_a_list_says_which_page_and_what_to_set(vendor, desk):
     rows = [{"id": f"cust_{number}"} for number in range(100)]
     vendor.say("/oauth/token", token(scope="read:customers"))
-    vendor.say("/api/v1/customers", Say(body={"code": 200, "data": rows}), error(404, "No such page"))
+    announced = {"page": 1, "limit": 100, "total": 250, "pages": 3}
+    page = Say(body={"code": 200, "data": rows, "pagination": announced})
+    vendor.say("/api/v1/customers", page, error(404, "No such page"))
     ran = desk.sync("customers")
     assert ran.code != 0
     (one,) = ran.json["errors"]
