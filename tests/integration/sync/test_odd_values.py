@@ -33,6 +33,7 @@ FIELDS = {
     "nul": '"companyName":"a\\u0000b","x":"\\ud83d"',
     "csv": '"companyName":"a,\\"b\\"\\r\\n\\\\N;\\\\.","x":"\\u2028\\t"',
     "type": '"companyName":{"name":["A"]},"email":["a"],"status":12.50',
+    "fat": f'"notes":"{"x" * 10_000_000}"',
     "dotted": '"details.company.name":"B","details":{"company":{"name":"A"}}',
 }
 ODD = [f'{{"id":"{name}",{fields}}}' for name, fields in FIELDS.items()]
@@ -78,6 +79,7 @@ def test_every_row_loads_whatever_is_beside_it_i1(site, place):
     assert rows["csv"]["company_name"] == 'a,"b"\r\n\\N;\\.'
     assert (rows["type"]["status"], extra["type"]) == ("12.5", {"companyName": {"name": ["A"]}, "email": ["a"]})
     assert (rows["dotted"]["company_name"], extra["dotted"]) == ("A", {"details.company.name": "B"})
+    assert len(extra["fat"]["notes"]) == 10_000_000
     assert len(place.rows("entitlement_dimensions")) == 2
     assert len(place.rows("analytics_revenue")) == 2
 
