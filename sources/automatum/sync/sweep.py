@@ -395,7 +395,7 @@ class Sweep:
         elif not (state.doubt or state.moved or second) and shape.like_the_last_sweep():
             known = self._earlier.digest and self._earlier.digest.proven
             self._end(Verdict.COMPLETE, "" if known else f"{shape.difference(shape.contents)}, as at the last sync")
-        elif not state.doubt and state.suspects and (state.moved or len(state.suspects) != len(FIRST_SUSPECTS)):
+        elif not state.doubt and state.suspects and (state.moved or state.suspects != list(FIRST_SUSPECTS)):
             self._read_again(min(state.suspects.pop(0), state.last))
         elif not (second and second.repeats(state.total)) and self._read_again(*range(1, state.whole + 1)):
             self._second, state.doubt = SecondReading(), True

@@ -89,6 +89,14 @@ def test_a_row_that_jumps_to_the_front_is_found_there():
     assert loaded["row_00950"]["version"] == 1
 
 
+def test_each_suspect_is_looked_at_before_the_whole_list_is_read_again():
+    """I3: a row of page 6 jumps to the end while page 7 is read: the row that took its place is on page 6."""
+    source = MovingList(692, events={6: [change(0.85, to=1)]})
+    sweep, loaded = swept(source)
+    assert (sweep.verdict, source.reads) == ("complete", [1, 2, 3, 4, 5, 6, 7, 1, 7, 6])
+    assert source.stable <= set(loaded)
+
+
 def test_many_deletions_at_once_are_followed_back_over_several_pages():
     source = MovingList(1000, events={6: [delete(0) for _ in range(250)]})
     sweep, loaded = swept(source)
