@@ -81,7 +81,8 @@ LedgerUrl = Annotated[
     ),
 ]
 LateOk = Annotated[
-    bool, typer.Option("--late-ok", help="Also send what is past the strictest known deadline of the marketplace.")
+    bool,
+    typer.Option("--late-ok", help="Also send what is past the strictest deadline, up to the documented one."),
 ]
 Unchecked = Annotated[
     bool, typer.Option("--unchecked", help="Do not check against the synced customers and entitlements.")

@@ -11,7 +11,7 @@ from typing import Any
 from .eligibility import Eligibility
 from .ledger.entries import Comparison, LedgerMatch
 from .model import Grain, Line, Refusal, UsageRow, exact, format_decimal
-from .rules import deadline, known_vendors, lateness, rules_of
+from .rules import deadline, documented_deadline, known_vendors, last_moment, lateness, rules_of
 from .usage.aggregation import aggregate
 from .usage.validation import validate
 
@@ -136,6 +136,15 @@ def refuse(found: Classification, line: Line, reason: str) -> None:
     found.refused += [Refusal(row, reason) for row in line.rows]
 
 
+def too_late_reason(line: Line, now: datetime) -> str:
+    """Why a line is too late, and whether `--late-ok` sends it all the same."""
+    end = documented_deadline(line)
+    if now >= end:
+        return f"too late: {line.vendor} takes it until {end:%Y-%m-%d %H:%M} UTC, also with --late-ok"
+    due = f"{deadline(line):%Y-%m-%d %H:%M} UTC"
+    return f"too late: {line.vendor} takes it until {due} by the strictest known rule (--late-ok)"
+
+
 def refuse_grain(found: Classification, match: LedgerMatch) -> None:
     """Refuse a line because lines of the other grain with the same key and date are in the ledger."""
     refuse(found, match.line, f"its date was sent, or is planned, by the {match.entry.grain} already")
@@ -170,11 +179,9 @@ def _admit(found: Classification, line: Line, target: list[Line], now: datetime,
         found.zero.append(line)
         return
     how_late = lateness(line, now)
-    if how_late == "too late" and not late_ok:
+    if now >= last_moment(line, late_ok):
         found.expired.append(line)
-        due = deadline(line).strftime("%Y-%m-%d %H:%M")
-        reason = f"too late: {line.vendor} takes it until {due} UTC by the strictest known rule (--late-ok)"
-        refuse(found, line, reason)
+        refuse(found, line, too_late_reason(line, now))
         return
     target.append(line)
     if how_late != "in time":

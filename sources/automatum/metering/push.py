@@ -13,14 +13,14 @@ from ..api.session import ApiSession
 from ..core.clock import Clock, utc
 from ..core.errors import EXIT_COMPLETE, MoreToDo, ScopeMissing
 from ..endpoints import METERING_SCOPE
-from .classify import Classification, classify, classify_by_ledger, refuse, refuse_grain
+from .classify import Classification, classify, classify_by_ledger, refuse, refuse_grain, too_late_reason
 from .eligibility import UNCHECKED, Eligibility
 from .ledger.ledger import Ledger
 from .ledger.location import refuse_network
 from .ledger.runs import Run
 from .model import Grain, Line
 from .payloads import bodies
-from .rules import lateness
+from .rules import last_moment
 from .send import Sender, SendResult
 from .summary import PushSummary
 
@@ -84,10 +84,12 @@ def push(
         if classification.to_send or left_over:
             require_metering(session)
         _record(ledger, run, classification, too_late)
-        sender = Sender(session.client, run, session.settings.metering_yes_words or ())
+        sender = Sender(session, run, clock, late_ok)
         result = sender.send(bodies([*classification.to_send, *left_over], utc(clock.time())))
         for line, message in result.rejected:
             refuse(classification, line, f"the API refused it: {message}")
+        for line in result.expired:
+            refuse(classification, line, too_late_reason(line, utc(clock.time())))
         summary = _summarize(session, classification, ledger, result, left_over, too_late)
         summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
         return summary
@@ -112,12 +114,14 @@ def send_planned(
     require_metering(session)
     with ledger.run() as run:
         run.recover()
-        # Late lines are sent too: the caller has decided to retry them.
-        left_over, _ = _left_over(ledger, [], utc(clock.time()), late_ok=True)
-        left_over = [line for line in left_over if line_ids is None or line.id in line_ids]
-        sender = Sender(session.client, run, session.settings.metering_yes_words or ())
-        result = sender.send(bodies(left_over, utc(clock.time())))
-        summary = _summarize(session, Classification(), ledger, result, left_over, [])
+        # Late lines are sent too: the caller has decided to retry them. The documented deadline holds all the same.
+        left_over, too_late = (
+            [line for line in lines if line_ids is None or line.id in line_ids]
+            for lines in _left_over(ledger, [], utc(clock.time()), late_ok=True)
+        )
+        run.expire(too_late, "Too late by the documented rule.")
+        result = Sender(session, run, clock, late_ok=True).send(bodies(left_over, utc(clock.time())))
+        summary = _summarize(session, Classification(), ledger, result, left_over, too_late)
         # The push that planned the lines has checked them.
         summary.unchecked = True
         return summary
@@ -143,8 +147,8 @@ def _left_over(
     ids = {line.id for line in lines}
     planned = [entry.line for entry in ledger.lines(["planned"]) if entry.line_id not in ids]
     planned = [line for line in planned if eligibility is None or eligibility.problem(line) is None]
-    late = [line for line in planned if not late_ok and lateness(line, now) == "too late"]
-    return [line for line in planned if line not in late], late
+    late = {line.id for line in planned if now >= last_moment(line, late_ok)}
+    return [line for line in planned if line.id not in late], [line for line in planned if line.id in late]
 
 
 def _record(ledger: Ledger, run: Run, classification: Classification, too_late: list[Line]) -> None:

@@ -190,9 +190,14 @@ def deadline(line: Line) -> datetime:
 def documented_deadline(line: Line) -> datetime:
     """Moment at which a line becomes too late by the marketplace's latest documents.
 
-    Between `deadline` and this moment `--late-ok` may help; later it hardly does.
+    Between `deadline` and this moment `--late-ok` may help. Later nothing does.
     """
     return _earliest(line, rules_of(line.vendor).late_documented)
+
+
+def last_moment(line: Line, late_ok: bool) -> datetime:
+    """Moment from which a line is not sent: `documented_deadline` with `--late-ok`, otherwise `deadline`."""
+    return documented_deadline(line) if late_ok else deadline(line)
 
 
 def lateness(line: Line, now: datetime) -> Lateness:

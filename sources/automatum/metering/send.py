@@ -12,26 +12,37 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ..api.client import ApiClient, ApiResponse
-from ..core.errors import AccessError, ApiUnreachable, AutomatumError, MoreToDo, RequestRefused
+from ..api.client import ApiResponse
+from ..api.session import ApiSession
+from ..core.clock import Clock, utc
+from ..core.errors import AccessError, ApiUnreachable, AutomatumError, CredentialsRefused, MoreToDo, RequestRefused
 from ..core.redaction import redact
 from ..core.text import printable
 from ..endpoints import METERING_PATH, METERING_SCOPE
 from .answers import judge, says_yes
+from .classify import too_late_reason
 from .ledger.attempts import Attempt
 from .ledger.runs import CallState, Run
 from .model import Line, exact
 from .payloads import Body
+from .rules import last_moment
 
 logger = logging.getLogger("automatum")
 
 MOST_UNKNOWN = 3
-"""The push stops after so many unknown outcomes in a row, because a person has to look at each."""
+"""The push stops after so many unknown outcomes in a row, of this push or of earlier ones: a person has to look."""
+UNKNOWN_PAUSE = timedelta(minutes=30)
+"""So long no push sends anything after that. Then one body is tried, so that the push goes on if the API is well."""
+MOST_REFUSED = 3
+"""The push stops after so many customers in a row whose bodies are refused with a status such as 404."""
 _ABOUT_THE_BODY = frozenset({400, 409, 413, 422})
-"""Statuses that refuse this body only. Any other refusal would meet every body."""
+"""Statuses that refuse this body only. Any other refusal may be about the customer, the path or the application."""
+_NO_SCOPE = "insufficient scope"
+"""The documented message of a 403 that meets every body."""
 _TEXT = 500
 _LONGEST_CONTENT = 20_000
 """Bytes of an answer that are redacted; the ledger stores fewer characters."""
@@ -48,6 +59,7 @@ class SendResult:
         rejected: Lines that the API refused, with its message.
         conflict: Lines that the API has already, with its message.
         unknown: Lines that the API may have taken, with what happened.
+        expired: Lines that became too late before they could be sent.
         claimed_elsewhere: Lines that another push has claimed meanwhile.
         stopped: Error that ended the push before all bodies were sent.
     """
@@ -58,14 +70,25 @@ class SendResult:
     rejected: list[tuple[Line, str]] = field(default_factory=list)
     conflict: list[tuple[Line, str]] = field(default_factory=list)
     unknown: list[tuple[Line, str]] = field(default_factory=list)
+    expired: list[Line] = field(default_factory=list)
     claimed_elsewhere: list[Line] = field(default_factory=list)
     stopped: AutomatumError | None = None
 
     @property
     def done(self) -> int:
         """Number of lines that need not be sent any more."""
-        refused = len(self.rejected) + len(self.conflict)
+        refused = len(self.rejected) + len(self.conflict) + len(self.expired)
         return len(self.accepted) + refused + len(self.unknown) + len(self.claimed_elsewhere)
+
+
+@dataclass(frozen=True, slots=True)
+class _SetAside:
+    """A body that the API refused with a status such as 404, and that was given back."""
+
+    attempt: Attempt
+    customer: str
+    message: str
+    error: AutomatumError
 
 
 class _NotClaimed(Exception):
@@ -76,35 +99,59 @@ class Sender:
     """Sends the bodies of a run.
 
     Args:
-        client: Client of the API.
+        session: The API.
         run: The ledger's run.
-        yes_words: Further words of an answer that mean that the usage was taken.
+        clock: Time.
+        late_ok: Also send what is past the strictest known deadline. The documented one holds all the same.
     """
 
-    def __init__(self, client: ApiClient, run: Run, yes_words: Sequence[str] = ()) -> None:
+    def __init__(self, session: ApiSession, run: Run, clock: Clock, late_ok: bool = False) -> None:
         self._result = SendResult()
-        self._client = client
+        self._client = session.client
         self._run = run
+        self._clock = clock
+        self._late_ok = late_ok
         self._queue: deque[Body] = deque()
         self._unknown_in_a_row = 0
         self._attempt: Attempt | None = None
-        self._yes_words = tuple(yes_words)
+        self._refused_before: set[str] = set()
+        self._set_aside: list[_SetAside] = []
+        self._refused_in_a_row: list[_SetAside] = []
+        self._yes_words = tuple(session.settings.metering_yes_words or ())
         self._content = b""
 
     def send(self, bodies: Iterable[Body]) -> SendResult:
-        """Send the bodies in order. Lines that are not sent, because an error ended the push, stay planned."""
-        self._queue.extend(bodies)
-        while self._queue:
+        """Send the bodies in order, those last that were refused before with a status such as 404.
+
+        Lines that are not sent, because an error ended the push, stay planned.
+        """
+        self._refused_before = self._run.refused_before(_ABOUT_THE_BODY)
+        self._queue.extend(sorted(bodies, key=self._was_refused))
+        if self._queue:
+            self._result.stopped = self._brake()
+        while self._queue and not self._result.stopped:
             body = self._queue.popleft()
+            unknown, done = len(self._result.unknown), self._result.done
             try:
                 self._send(body)
             except AutomatumError as error:
                 self._result.stopped = error
                 break
+            now_unknown = len(self._result.unknown) - unknown
+            self._unknown_in_a_row += 0 < now_unknown == self._result.done - done
             if self._unknown_in_a_row >= MOST_UNKNOWN:
-                self._result.stopped = _gave_up(self._result.unknown[-1][1])
-                break
+                self._result.stopped = _gave_up(self._result.unknown[-1][1], utc(self._clock.time()))
+        self._settle_set_aside()
         return self._result
+
+    def _brake(self) -> AutomatumError | None:
+        """The error that keeps this push from sending, because the outcome of the latest calls is not known."""
+        doubt = self._run.doubt()
+        self._unknown_in_a_row = min(doubt.in_a_row, MOST_UNKNOWN - 1)
+        if doubt.latest is None or doubt.in_a_row < MOST_UNKNOWN:
+            return None
+        paused = utc(self._clock.time()) < doubt.latest + UNKNOWN_PAUSE
+        return _gave_up(doubt.error, doubt.latest) if paused else None
 
     def _send(self, body: Body) -> None:
         self._attempt, self._content = None, b""
@@ -122,8 +169,7 @@ class Sender:
         except MoreToDo:
             raise  # before a claim, or after it was given back
         except AccessError as error:
-            self._give_back(error.message)
-            raise
+            self._settle_denial(body, error)
         except RequestRefused as error:
             self._settle_refusal(body, error)
         except ApiUnreachable as error:
@@ -132,7 +178,52 @@ class Sender:
         else:
             self._settle_answer(body, answer)
 
+    def _put_aside(self, body: Body, error: AutomatumError, message: str, status: int | None) -> None:
+        """Go on without a body, unless the API has refused several customers in a row: then it refuses every body."""
+        attempt = self._attempt
+        assert attempt is not None
+        self._give_back(message, status)
+        aside = _SetAside(attempt, body.lines[0].customer_id, message, error)
+        self._set_aside.append(aside)
+        if self._result.accepted and self._was_refused(body):
+            return  # Refused before and after the API has accepted others.
+        self._refused_in_a_row.append(aside)
+        if len({one.customer for one in self._refused_in_a_row}) >= MOST_REFUSED:
+            raise error
+
+    def _was_refused(self, body: Body) -> bool:
+        """Whether an earlier push has set the body aside."""
+        return any(line.id in self._refused_before for line in body.lines)
+
+    def _settle_set_aside(self) -> None:
+        """Reject what was set aside, if the API has accepted other bodies. Otherwise the lines stay planned.
+
+        A push that ended at refusals in a row does not know whether the last of them are about their customers.
+        """
+        stopped, accepted = self._result.stopped, bool(self._result.accepted)
+        in_doubt = self._refused_in_a_row if stopped else []
+        for aside in self._set_aside:
+            if accepted and aside not in in_doubt:
+                rejected = set(self._run.refuse(aside.attempt, aside.message))
+                lines = [line for line in aside.attempt.lines if line.id in rejected]
+                self._result.rejected += [(line, aside.message) for line in lines]
+                self._result.bodies += 1
+            elif self._result.stopped is None:
+                self._result.stopped = aside.error
+
+    def _expire(self, body: Body) -> bool:
+        """Expire a body whose time has passed, also while the push waited for the rate limit; False if it has not."""
+        now = utc(self._clock.time())
+        if now < last_moment(body.lines[0], self._late_ok):
+            return False
+        expired = set(self._run.expire(body.lines, too_late_reason(body.lines[0], now)))
+        self._result.expired += [line for line in body.lines if line.id in expired]
+        self._result.claimed_elsewhere += [line for line in body.lines if line.id not in expired]
+        return True
+
     def _claim(self, body: Body) -> None:
+        if self._expire(body):
+            raise _NotClaimed
         attempt = self._attempt = self._run.claim(body.id, body.lines)
         if attempt is not None and len(attempt.lines) == len(body.lines):
             return
@@ -143,10 +234,12 @@ class Sender:
             self._queue.appendleft(Body(attempt.lines))
         raise _NotClaimed
 
-    def _give_back(self, error: str = "The API took nothing: refused connection, 401 or 429.") -> None:
+    def _give_back(
+        self, error: str = "The API took nothing: refused connection, 401 or 429.", status: int | None = None
+    ) -> None:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
-            self._run.give_back(attempt, error=error)
+            self._run.give_back(attempt, error=error, status_code=status)
 
     def _settle_answer(self, body: Body, answer: ApiResponse) -> None:
         self._result.bodies += 1
@@ -160,12 +253,20 @@ class Sender:
             kept = _text(answer.body) if state == "accepted" else self._kept_content()
             self._settle(state, lines, reason, response=kept, **facts)
 
-    def _settle_refusal(self, body: Body, error: RequestRefused) -> None:
-        if error.status not in _ABOUT_THE_BODY:
-            self._give_back(f"{error.status}: {error.detail}")
+    def _settle_denial(self, body: Body, error: AccessError) -> None:
+        # Without a claim, it is about the token.
+        about_all = isinstance(error, CredentialsRefused) or _NO_SCOPE in error.message.lower()
+        if about_all or self._attempt is None:
+            self._give_back(error.message)
             raise error
-        self._result.bodies += 1
+        self._put_aside(body, error, error.message, 403)
+
+    def _settle_refusal(self, body: Body, error: RequestRefused) -> None:
         message = f"{error.status}: {error.detail}"
+        if error.status not in _ABOUT_THE_BODY:
+            self._put_aside(body, error, message, error.status)
+            return
+        self._result.bodies += 1
         state: CallState = "conflict" if error.status == 409 else "rejected"
         at_fault = body.usages_at_fault(error.fields)
         if at_fault is not None:
@@ -232,7 +333,9 @@ class Sender:
             response=response,
             error=message or None,
         )
-        self._unknown_in_a_row = self._unknown_in_a_row + 1 if state == "unknown" else 0
+        if state != "unknown":
+            self._unknown_in_a_row = 0
+            self._refused_in_a_row.clear()
         if state == "accepted":
             result.accepted += lines
             for line in lines:
@@ -246,14 +349,15 @@ def _without(lines: Sequence[Line], positions: Mapping[int, str]) -> list[Line]:
     return [line for position, line in enumerate(lines) if position not in positions]
 
 
-def _gave_up(message: str) -> ApiUnreachable:
+def _gave_up(message: str, latest: datetime) -> ApiUnreachable:
     return ApiUnreachable(
         "POST",
         METERING_PATH,
         None,
         f"the outcome of {MOST_UNKNOWN} calls in a row is not known (the last: {message})",
-        "The push stopped. Lines that were not sent are still planned. Find out what is wrong with the API, resolve "
-        "the unknown lines (automatum push resolve), and push again.",
+        "Lines that were not sent are still planned. Find out what is wrong with the API, resolve the unknown lines "
+        f"(automatum push resolve), and push again. From {latest + UNKNOWN_PAUSE:%Y-%m-%d %H:%M} UTC on, a push tries "
+        "one body all the same.",
     )
 
 

@@ -96,7 +96,7 @@ class PushSummary:
             "new": to_send - sent.done,
             "accepted": len(sent.accepted),
             "rejected": len(sent.rejected) + len(found.rejected),
-            "expired": len(found.expired) + len(self.too_late),
+            "expired": len(found.expired) + len(self.too_late) + len(sent.expired),
             "conflict": len(sent.conflict) + len(found.changed) + len(found.conflict),
             "unknown": len(sent.unknown) + len(found.unknown),
             "invalid": found.invalid,

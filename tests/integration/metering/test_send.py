@@ -7,6 +7,8 @@ from fractions import Fraction
 
 import pytest
 
+from automatum.metering.ledger.reconcile import resolve_by_hand
+from automatum.metering.send import UNKNOWN_PAUSE
 from tests.support.loopback import Loopback, Say, error
 from tests.support.postgres import postgres, running  # noqa: F401  the fixture
 from tests.support.pushing import (
@@ -344,8 +346,14 @@ def test_one_401_costs_a_new_token(tmp_path):
 
 @pytest.mark.parametrize(
     ("answer", "code", "requests"),
-    [(error(401, "No"), 77, 2), (error(403, "Insufficient scope"), 77, 1), (error(404, "Not found"), 78, 1)],
-    ids=["401", "403", "404"],
+    [
+        (error(401, "No"), 77, 2),
+        (error(403, "Insufficient scope"), 77, 1),
+        (error(404, "Not found"), 78, 3),
+        (error(403, "Forbidden"), 77, 3),
+        (error(405, "Method not allowed"), 69, 3),
+    ],
+    ids=["401", "403", "404", "403 without the scope's name", "405"],
 )
 def test_a_refusal_that_would_meet_every_body_ends_the_push_and_all_stays_planned(answer, code, requests, tmp_path):
     rows = usage()
@@ -449,6 +457,7 @@ def test_three_unknown_calls_in_a_row_stop_the_push(answer, tmp_path):
         assert "3 calls in a row" in summary.errors[0].message
         assert states_of(books, rows) == ["unknown"] * 6 + ["planned"] * 6
         assert (summary.lines["unknown"], summary.lines["new"]) == (6, 6)
+        books.clock.advance(UNKNOWN_PAUSE.total_seconds())
         again = push_again(api, books, rows)
         assert (again.lines["accepted"], again.lines["unknown"], again.exit_code) == (6, 6, 65)
 
@@ -465,6 +474,129 @@ def test_a_yes_between_two_unknown_calls_starts_the_count_anew(tmp_path):
         assert len(api.bodies) == 8
         assert summary.exit_code == 65
         assert books.states() == {"accepted": 4, "unknown": 12}
+
+
+def test_i5_the_brake_holds_for_the_next_pushes_until_half_an_hour_is_over(tmp_path):
+    """A scheduler repeats a push at once: each repetition would add three unknown bodies."""
+    rows = usage(8)
+    with Api(first(True, Say(reset=True), times=10**6)) as api:
+        books = Books(api.url, tmp_path)
+        books.push(rows)
+        for _ in range(3):
+            summary = books.push(rows)
+            assert (summary.exit_code, summary.requests, len(api.bodies)) == (69, 0, 3)
+            assert "push resolve" in summary.errors[0].next_step
+        books.clock.advance(UNKNOWN_PAUSE.total_seconds())
+        assert (books.push(rows).exit_code, len(api.bodies)) == (69, 4), "one body is tried"
+        books.clock.advance(UNKNOWN_PAUSE.total_seconds() - 1)
+        assert (books.push(rows).exit_code, len(api.bodies)) == (69, 4)
+
+
+def test_i5_unknown_bodies_of_several_pushes_add_up(tmp_path):
+    """A dlt pipeline pushes file by file."""
+    rows = usage(8)
+    with Api(first(True, Say(reset=True), times=10**6)) as api:
+        books = Books(api.url, tmp_path)
+        for customer in range(3):
+            summary = books.push(rows[2 * customer : 2 * customer + 2])
+        assert len(api.bodies) == 3
+        assert "3 calls in a row" in summary.errors[0].message
+        assert (books.push(rows).requests, len(api.bodies)) == (0, 3)
+
+
+def test_i5_a_person_who_resolves_the_unknown_lines_releases_the_brake(tmp_path):
+    rows = usage(5)
+    with Api(first(True, Say(reset=True), times=3)) as api:
+        books = Books(api.url, tmp_path)
+        books.push(rows)
+        assert books.push(rows).requests == 0
+        with books.open() as ledger:
+            resolve_by_hand(ledger, accepted=[entry.line_id for entry in ledger.lines(["unknown"])])
+        assert books.push(rows).lines["accepted"] == 4
+        check_once(api, rows)
+
+
+CUSTOMER_REFUSALS = [error(404, "No such customer"), error(403, "Not your customer"), error(410, "Gone")]
+
+
+def only_for(refused, answer):
+    """An API that refuses these customers."""
+
+    def decide(number, body):
+        bad = body["details"]["customer"]["id"] in refused
+        return (False, answer) if bad else (True, Say(202, YES))
+
+    return decide
+
+
+@pytest.mark.parametrize("answer", CUSTOMER_REFUSALS, ids=["404", "403", "410"])
+@pytest.mark.parametrize("customer", ["cust_1", "cust_3", "cust_5"])
+def test_i5_a_refusal_of_one_customer_does_not_stop_the_others(answer, customer, tmp_path):
+    rows = usage()
+    with Api(only_for([customer], answer)) as api:
+        books = Books(api.url, tmp_path)
+        summary = books.push(rows)
+        refused = [row for row in rows if row["customer_id"] == customer]
+        assert (summary.exit_code, summary.verdict, len(api.bodies)) == (65, "incomplete", CUSTOMERS)
+        assert set(states_of(books, refused)) == {"rejected"}
+        assert books.states() == {"accepted": len(rows) - 2, "rejected": 2}
+        assert all("the API refused it" in one.reason for one in summary.classification.refused)
+        check_money(books, summary)
+        assert push_again(api, books, rows).requests == 0
+
+
+def test_i5_a_404_of_the_only_customer_marks_nothing(tmp_path):
+    """Nothing tells whether the path or the customer is wrong."""
+    rows = usage(1)
+    with Api(only_for(["cust_1"], error(404, "Not found"))) as api:
+        books = Books(api.url, tmp_path)
+        assert (books.push(rows).exit_code, books.states()) == (78, {"planned": 2})
+        more = usage(2)
+        summary = books.push(more)
+        assert [body["details"]["customer"]["id"] for body in api.bodies[1:]] == ["cust_2", "cust_1"]
+        assert (summary.exit_code, books.states()) == (65, {"accepted": 2, "rejected": 2})
+
+
+def test_i5_several_dead_customers_stop_no_push_but_the_first(tmp_path):
+    rows, dead = usage(7), ["cust_1", "cust_2", "cust_3", "cust_4"]
+    with Api(only_for(dead, error(404, "Not found"))) as api:
+        books = Books(api.url, tmp_path)
+        summary = books.push(rows)
+        assert (summary.exit_code, len(api.bodies), books.states()) == (78, 3, {"planned": 14})
+        summary = books.push(rows)
+        assert (summary.exit_code, books.states()) == (65, {"accepted": 6, "rejected": 8})
+        assert [body["details"]["customer"]["id"] for body in api.bodies[3:]] == [
+            *("cust_4", "cust_5", "cust_6", "cust_7"),
+            *("cust_1", "cust_2", "cust_3"),
+        ]
+        check_money(books, summary)
+
+
+def test_i5_lines_that_become_too_late_during_a_wait_are_not_sent(tmp_path):
+    """Six hours after the hour began, a marketplace drops what it is sent: the line would count as accepted."""
+    rows = [{**row, "usage_at": hour_of(NOON, 5).isoformat()} for row in usage(2)]
+    wait = error(429, "Rate limit exceeded", headers={"Retry-After": "90"})
+    with Api(lambda number, body: (False, wait) if number == 1 else (True, Say(202, YES))) as api:
+        books = Books(api.url, tmp_path)
+        books.clock.advance(29 * 60)  # 12:59: the deadline is at 13:00
+        summary = books.push(rows)
+        assert (len(api.bodies), books.states()) == (1, {"expired": 4})
+        assert (summary.lines["expired"], summary.lines["new"], summary.exit_code) == (4, 0, 65)
+        assert all("too late" in one.reason for one in summary.classification.refused)
+
+
+@pytest.mark.parametrize(("vendor", "hours", "sent"), [("aws", 20, True), ("aws", 25, False), ("azure", 25, False)])
+def test_i5_late_ok_ends_at_the_documented_deadline(vendor, hours, sent, tmp_path):
+    rows = [{**row, "vendor": vendor, "usage_at": hour_of(NOON, hours).isoformat()} for row in usage(1)]
+    with Api() as api:
+        books = Books(api.url, tmp_path)
+        dry = books.push(rows, dry=True, late_ok=True)
+        assert dry.lines["new" if sent else "expired"] == 2
+        summary = books.push(rows, late_ok=True)
+        assert books.states() == ({"accepted": 2} if sent else {"expired": 2})
+        assert summary.requests == len(api.bodies) == int(sent)
+        if not sent:
+            assert all("also with --late-ok" in one.reason for one in summary.classification.refused)
 
 
 def test_nothing_is_kept_of_an_answer_but_its_words(tmp_path, caplog):

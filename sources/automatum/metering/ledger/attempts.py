@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, and_, insert, select, update
 
 from ..model import Line
 from .states import Transition, chunks, move
 from .tables import ATTEMPTS, LINES
 
+PROCESS_ENDED = "The process ended before it received the API's answer."
+RUN_ENDED = "The run ended before it received the API's answer."
+_ANSWERED = ("accepted", "rejected", "conflict", "unknown")
+_MOST_ROWS = 400
+"""Rows of attempts that are read to find the latest ones: each has at most 25."""
+_OF_LAST_CALL = and_(LINES.c.line_id == ATTEMPTS.c.line_id, LINES.c.attempt_id == ATTEMPTS.c.attempt_id)
 _NUMBERS = itertools.count()
 
 
@@ -35,6 +41,21 @@ class Attempt:
     run_id: str
     started_at: datetime
     lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """The latest calls whose outcome is not known, and that nobody has resolved.
+
+    Attributes:
+        in_a_row: Number of such calls without another outcome between or after them.
+        latest: Time at which the latest of them ended; None if there is none.
+        error: What happened to it, for people.
+    """
+
+    in_a_row: int = 0
+    latest: datetime | None = None
+    error: str = ""
 
 
 def new_attempt_id(now: datetime) -> str:
@@ -71,6 +92,39 @@ def end_attempt(connection: Connection, attempt_id: str, line_ids: Sequence[str]
             .where(ATTEMPTS.c.attempt_id == attempt_id, ATTEMPTS.c.line_id.in_(chunk))
             .values(dict(values))
         )
+
+
+def latest_doubt(connection: Connection) -> Doubt:
+    """Count the unknown calls in a row, of all runs. Calls of processes that died do not count: they blame no API."""
+    columns = (ATTEMPTS.c.attempt_id, ATTEMPTS.c.state, ATTEMPTS.c.ended_at, ATTEMPTS.c.error)
+    latest = connection.execute(
+        select(*columns, LINES.c.state.label("now"))
+        .join(LINES, _OF_LAST_CALL)
+        .where(ATTEMPTS.c.state.in_(_ANSWERED))
+        .order_by(ATTEMPTS.c.attempt_id.desc())
+        .limit(_MOST_ROWS)
+    )
+    found = Doubt()
+    for _, lines in itertools.groupby(latest, key=lambda one: one.attempt_id):
+        rows = list(lines)
+        if rows[0].error in (PROCESS_ENDED, RUN_ENDED):
+            continue
+        if any(one.state != "unknown" or one.now != "unknown" for one in rows):
+            break
+        found = Doubt(found.in_a_row + 1, found.latest or rows[0].ended_at, found.error or rows[0].error or "")
+    return found
+
+
+def refused_before(connection: Connection, statuses: Collection[int]) -> set[str]:
+    """Ids of planned lines whose last call was refused with a status that is none of these."""
+    return set(
+        connection.scalars(
+            select(LINES.c.line_id)
+            .join(ATTEMPTS, _OF_LAST_CALL)
+            .where(LINES.c.state == "planned", ATTEMPTS.c.state == "not_taken", ATTEMPTS.c.status_code >= 400)
+            .where(ATTEMPTS.c.status_code.not_in(list(statuses)))
+        )
+    )
 
 
 def accepted_as_sent() -> dict[str, Any]:

@@ -10,7 +10,19 @@ from sqlalchemy import select
 from ...core.redaction import redact
 from ..model import Line
 from . import planning
-from .attempts import Attempt, abandon_attempts, accepted_as_sent, end_attempt, insert_attempt, new_attempt_id
+from .attempts import (
+    PROCESS_ENDED,
+    RUN_ENDED,
+    Attempt,
+    Doubt,
+    abandon_attempts,
+    accepted_as_sent,
+    end_attempt,
+    insert_attempt,
+    latest_doubt,
+    new_attempt_id,
+    refused_before,
+)
 from .database import LedgerDatabase
 from .entries import Planned, lines_by_id
 from .process_lock import ProcessLock
@@ -25,8 +37,6 @@ _TRANSITIONS: dict[CallState, Transition] = {
     "unknown": Transition.LOSE,
     "conflict": Transition.CLASH,
 }
-_PROCESS_ENDED = "The process ended before it received the API's answer."
-_RUN_ENDED = "The run ended before it received the API's answer."
 
 
 class Run:
@@ -59,7 +69,7 @@ class Run:
                 continue
             with self._database.write() as connection:
                 if self._process_lock.is_released(owner, connection):
-                    recovered += abandon_attempts(connection, owner, self._database.now(), _PROCESS_ENDED)
+                    recovered += abandon_attempts(connection, owner, self._database.now(), PROCESS_ENDED)
         return recovered
 
     def plan(self, lines: Iterable[Line], renew: Collection[str] = ()) -> Planned:
@@ -209,10 +219,31 @@ class Run:
         values = {"status_code": status_code}
         return self._end(attempt, Transition.GIVE_BACK, "not_taken", lines, response, error, values)
 
+    def refuse(self, attempt: Attempt, error: str) -> tuple[str, ...]:
+        """Record that the API refused the lines of an attempt for good, after they were given back.
+
+        Returns:
+            Ids of the lines that are `rejected` now. A line that was claimed or replaced meanwhile does not change.
+        """
+        values = {"settled_at": self._database.now(), "settled_by": "api", "error": _shorten(error)}
+        ids = [line.id for line in attempt.lines]
+        with self._database.write() as connection:
+            return tuple(move(connection, Transition.REFUSE, ids, values, LINES.c.attempt_id == attempt.id))
+
+    def doubt(self) -> Doubt:
+        """The unknown calls in a row, of this run and of earlier ones, that nobody has resolved."""
+        with self._database.read() as connection:
+            return latest_doubt(connection)
+
+    def refused_before(self, about_the_body: Collection[int]) -> set[str]:
+        """Ids of planned lines whose last call was refused with a status that is not about the body."""
+        with self._database.read() as connection:
+            return refused_before(connection, about_the_body)
+
     def end(self) -> None:
         """Mark what is still `sending` as `unknown`: nothing waits for its answer any more."""
         with self._database.write() as connection:
-            abandon_attempts(connection, self.id, self._database.now(), _RUN_ENDED)
+            abandon_attempts(connection, self.id, self._database.now(), RUN_ENDED)
 
     def _end(
         self,

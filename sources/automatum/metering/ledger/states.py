@@ -35,6 +35,8 @@ class Transition(Enum):
     CLASH = "clash", ("sending", "unknown"), "conflict"
     GIVE_BACK = "give back", ("sending", "unknown"), "planned"
     LOSE = "lose", ("sending",), "unknown"
+    # The API refused a line with a status such as 404, and has accepted others since: the refusal is about this line.
+    REFUSE = "refuse", ("planned",), "rejected"
     EXPIRE = "expire", ("planned",), "expired"
     DIFFER = "differ", ("accepted",), "conflict"
     RETRY = "retry", ("rejected",), "planned"
