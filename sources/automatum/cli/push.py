@@ -15,7 +15,7 @@ from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..core.file_lock import WAIT
 from ..metering.export import export_ledger
 from ..metering.ledger.ledger import Ledger
-from ..metering.ledger.location import find_ledger, refuse_network
+from ..metering.ledger.location import find_ledger, ledger_owner, refuse_network
 from ..metering.ledger.reconcile import resolve_by_events, resolve_by_hand
 from ..metering.ledger.resolution import Reconciled
 from ..metering.ledger.states import State
@@ -32,6 +32,7 @@ from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
 from . import render_push as display
 from .commands import examples
 from .console import say, show_error
+from .ledger import ledger_app
 from .options import (
     Database,
     Dataset,
@@ -64,6 +65,8 @@ push_app = typer.Typer(
     invoke_without_command=True,
     pretty_exceptions_enable=False,
 )
+
+push_app.add_typer(ledger_app, name="ledger")
 
 Usage = Annotated[
     str | None, typer.Option(help="A .csv or .parquet file, the name of a table or view, or 'sql:SELECT ...'.")
@@ -321,9 +324,10 @@ def push_export(
 
 
 def _ledger(url: str | None, organization: str | None, needed: bool = False) -> Ledger:
-    url = find_ledger(resolve_settings(with_credentials=False, organization=organization), url)
+    settings = resolve_settings(with_credentials=False, organization=organization)
+    url = find_ledger(settings, url)
     refuse_network(url)
-    ledger = Ledger.open(url, SystemClock(), create=False)
+    ledger = Ledger.open(url, SystemClock(), create=False, owner=ledger_owner(settings))
     if needed and not ledger.exists:
         raise ConfigurationError(
             "--ledger-url", f"there is no ledger at {ledger.location}.", "Push first, or name another ledger."

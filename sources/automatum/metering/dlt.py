@@ -31,10 +31,11 @@ from ..warehouse.dlt_internals import loading_pipeline
 from .eligibility import read_eligibility
 from .export import LINES_KEY, entries_table, owner_of
 from .ledger.ledger import Ledger
-from .ledger.location import find_ledger
+from .ledger.location import find_ledger, ledger_owner
 from .ledger.opening import require_ledger
 from .options import PushOptions
 from .push import push
+from .restore import check_exported
 from .summary import PushSummary
 from .usage.usage import read_usage
 
@@ -162,6 +163,9 @@ def _push(
     if options.confirm:
         session = open_session(settings, clock, max_minutes=options.max_minutes, max_wait=options.max_wait)
         require_ledger(settings, find_ledger(settings, options.ledger_url), clock, new=options.new_ledger)
+    if options.confirm and pipeline is not None:
+        url = find_ledger(settings, options.ledger_url)
+        check_exported(url, clock, ledger_owner(settings), pipeline, settings.owner)
     eligibility = None
     if pipeline is not None and not options.unchecked:
         eligibility = read_eligibility(pipeline, settings.owner)
@@ -175,6 +179,7 @@ def _push(
         eligibility=eligibility,
         unchecked=options.unchecked,
         new_ledger=options.new_ledger,
+        owner=ledger_owner(settings),
     )
 
 

@@ -18,7 +18,7 @@ from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
 from ..schema.coerce import TIMESTAMP
 from .ledger.ledger import Ledger
-from .ledger.location import default_ledger_url
+from .ledger.location import default_ledger_url, ledger_owner
 from .model import format_decimal
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ def _check_digits(value: Decimal, kind: pa.Decimal128Type) -> Decimal:
 
 def export(session: ApiSession, pipeline: SupportsPipeline) -> dict[str, int]:
     """Load the ledger of a session's settings, if it exists; returns table to number of rows."""
-    with Ledger.open(default_ledger_url(session.settings), session.clock, create=False) as ledger:
+    with Ledger.open(
+        default_ledger_url(session.settings), session.clock, create=False, owner=ledger_owner(session.settings)
+    ) as ledger:
         settings = session.settings
         return export_ledger(ledger, pipeline, settings.owner, settings.table_format) if ledger.exists else {}

@@ -15,6 +15,7 @@ from ..core.errors import EXIT_COMPLETE, MoreToDo, ScopeMissing
 from ..endpoints import METERING_SCOPE
 from .classify import Classification, classify, classify_by_ledger, refuse, refuse_grain, too_late_reason
 from .eligibility import UNCHECKED, Eligibility
+from .ledger.identity import Owner
 from .ledger.ledger import Ledger
 from .ledger.location import refuse_network
 from .ledger.runs import Run
@@ -38,6 +39,7 @@ def push(
     eligibility: Eligibility | None = None,
     unchecked: bool = False,
     new_ledger: bool = False,
+    owner: Owner | None = None,
 ) -> PushSummary:
     """Report usage to the marketplaces, or compute what would be reported.
 
@@ -50,6 +52,7 @@ def push(
         late_ok: Also send what is past the strictest known deadline.
         eligibility: Content of the synced tables; None to check nothing against them.
         new_ledger: Create the ledger; `require_ledger` has checked that none is lost.
+        owner: Whose ledger it must be; None to check nothing.
         unchecked: Whether the caller asked not to check. Otherwise the summary warns of each check that was skipped.
 
     Returns:
@@ -66,14 +69,14 @@ def push(
     lines, classification = classify(rows, grain, now, eligibility)
     refuse_network(ledger_url)
     if session is None:
-        with Ledger.open(ledger_url, clock, create=False) as ledger:
+        with Ledger.open(ledger_url, clock, create=False, owner=owner) as ledger:
             classify_by_ledger(classification, ledger.compare(lines), now, late_ok)
             left_over, too_late = _left_over(ledger, lines, now, late_ok, eligibility)
             summary = PushSummary("dry_run", classification, ledger.location, left_over=left_over, too_late=too_late)
             summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
             summary.ledger_exists = ledger.exists
             return summary
-    with Ledger.open(ledger_url, clock, create=new_ledger) as ledger, ledger.run() as run:
+    with Ledger.open(ledger_url, clock, create=new_ledger, owner=owner) as ledger, ledger.run() as run:
         recovered = run.recover()
         if recovered:
             logger.warning(

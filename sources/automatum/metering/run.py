@@ -10,10 +10,11 @@ from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock
 from .eligibility import read_eligibility
-from .ledger.location import find_ledger
+from .ledger.location import find_ledger, ledger_owner
 from .ledger.opening import require_ledger
 from .options import PushOptions
 from .push import push
+from .restore import check_exported
 from .summary import PushSummary
 from .usage.usage import read_usage
 
@@ -59,6 +60,8 @@ def run_push(
     if not options.target.missing:
         budget = session.budget if session else Budget(clock, stop=stop)
         pipeline = options.target.existing(clock, budget, options.lock_wait)
+    if options.confirm and pipeline is not None:
+        check_exported(ledger_url, clock, ledger_owner(settings), pipeline, settings.owner)
     eligibility = None
     if pipeline is not None and not options.unchecked:
         eligibility = read_eligibility(pipeline, settings.owner)
@@ -72,4 +75,5 @@ def run_push(
         eligibility=eligibility,
         unchecked=options.unchecked,
         new_ledger=options.new_ledger,
+        owner=ledger_owner(settings),
     )

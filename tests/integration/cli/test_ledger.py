@@ -160,3 +160,121 @@ def test_one_api_has_one_ledger_however_its_host_is_written(small, desk, teller)
     folder.mkdir(parents=True)
     (folder / "metering-API.example.com-443.sqlite").touch()
     assert url("https://API.example.com:443").endswith("metering-API.example.com-443.sqlite")
+
+
+# Commands
+
+
+def ledger(desk, *arguments, code=0):
+    ran = desk.run("push", "ledger", *arguments, "--json")
+    assert ran.code == code, ran
+    return ran.json
+
+
+def test_a_ledger_says_whose_it_is(small, desk, teller):
+    assert ledger(desk, "info") == {"ledger": teller.url, "exists": False}
+    rows = rows_of(small)
+    teller.push(rows, "--confirm")
+    told = ledger(desk, "info")
+    assert told["api"].startswith("127.0.0.1-") and told["ledger_id"] and told["problem"] is None
+    assert told["lines"]["accepted"] == told["rows"]["metering_lines"] == len(rows)
+    assert "metering-127.0.0.1" in desk.run("push", "ledger", "info").says
+
+
+def test_a_ledger_moves_to_postgres_and_back(small, desk, teller, postgres):  # noqa: F811
+    rows = rows_of(small)
+    teller.push(rows, "--confirm")
+    home, elsewhere = teller.url, f"sqlite:///{desk.folder}/back.sqlite"
+    there = ledger(desk, "move", "--to", postgres)
+    said = refused(desk, small)
+    assert "was moved to postgresql://127.0.0.1" in said
+    assert ledger(desk, "info")["moved_to"] == there["to"]
+    assert Teller(desk, postgres).push(rows, "--confirm")["already_accepted"] == len(rows)
+    back = ledger(desk, "move", "--ledger-url", postgres, "--to", elsewhere)
+    assert (back["digest"], back["rows"]) == (there["digest"], there["rows"])
+    assert f"was moved to {elsewhere}" in refused(desk, small, "--ledger-url", postgres)
+    assert Teller(desk, elsewhere).push(rows, "--confirm")["already_accepted"] == len(rows)
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows)
+    assert ledger(desk, "move", "--to", elsewhere, code=78)["errors"], "the old place is no source"
+    assert home != elsewhere
+
+
+def test_a_place_with_lines_is_not_overwritten(small, desk, teller, tmp_path):
+    teller.push(rows_of(small), "--confirm")
+    file = tmp_path / "backup.sqlite"
+    first = ledger(desk, "backup", file)
+    assert "exists" in str(ledger(desk, "backup", file, code=78))
+    assert "with lines" in str(ledger(desk, "copy", "--to", f"sqlite:///{file}", code=78))
+    assert "with lines" in str(ledger(desk, "copy", "--to", teller.url, code=78))
+    assert "relative path" in str(ledger(desk, "copy", "--to", "sqlite:///l.sqlite", code=78))
+    assert ledger(desk, "info", "--ledger-url", f"sqlite:///{file}")["digest"] == first["digest"]
+
+
+def test_a_backup_is_no_second_ledger_and_brings_a_lost_one_back(small, desk, teller, tmp_path):
+    rows, file = rows_of(small), f"sqlite:///{tmp_path}/backup.sqlite"
+    teller.push(rows, "--confirm")
+    made = ledger(desk, "backup", tmp_path / "backup.sqlite")
+    assert "is a copy, or a backup" in refused(desk, small, "--ledger-url", file)
+    ledger_file().unlink()
+    assert ledger(desk, "restore", "--from", file)["digest"] == made["digest"]
+    assert teller.push(rows, "--confirm")["already_accepted"] == len(rows)
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows)
+
+
+def test_a_copy_becomes_the_ledger_only_on_request(small, desk, teller, tmp_path):
+    rows = rows_of(small)
+    teller.push(rows, "--confirm")
+    there = f"sqlite:///{tmp_path}/copy.sqlite"
+    Path(tmp_path / "copy.sqlite").write_bytes(ledger_file().read_bytes())
+    assert "is a copy of the ledger" in refused(desk, small, "--ledger-url", there)
+    looked = ledger(desk, "adopt", "--ledger-url", there)
+    assert not looked["adopted"] and "is a copy" in looked["problem"]
+    assert ledger(desk, "adopt", "--confirm", "--ledger-url", there)["problem"] is None
+    assert Teller(desk, there).push(rows, "--confirm")["already_accepted"] == len(rows)
+
+
+@pytest.mark.slow
+def test_a_lost_disk_is_restored_from_the_warehouse_and_sends_nothing_again(small, desk, teller):
+    """With an unknown and a rejected line; the same content, but for what was planned."""
+    rows = rows_of(small)
+    small.fault("lost_answer", "/api/v1/metering")
+    teller.push(rows, "--confirm", code=65)
+    before = ledger(desk, "info")
+    teller.run("export")
+    ledger_file().unlink()
+    assert "restore" in refused(desk, small)
+    restored = ledger(desk, "restore")
+    assert restored["lines"] == len(rows)
+    after = ledger(desk, "info")
+    assert (after["digest"], after["lines"]) == (before["digest"], before["lines"])
+    sent = len(taken_by(small))
+    again = teller.push(rows, "--confirm", code=65)
+    assert (again["requests"], len(taken_by(small))) == (0, sent)
+    assert ledger(desk, "restore")["lines"] == 0, "it adds only what is missing"
+
+
+@pytest.mark.slow
+def test_a_ledger_that_lacks_exported_lines_is_refused(small, desk, teller):
+    """An empty ledger, begun by mistake, beside an export of the lost one."""
+    rows = rows_of(small)
+    teller.push(rows, "--confirm")
+    teller.run("export")
+    ledger_file().unlink()
+    said = refused(desk, small, "--new-ledger")
+    assert f"holds {len(rows)} lines that were sent ({len(rows)} accepted)" in said and "only 0" in said
+    ledger(desk, "restore")
+    assert teller.push(rows, "--confirm")["already_accepted"] == len(rows)
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows)
+
+
+@pytest.mark.slow
+def test_an_exported_line_that_was_changed_is_not_restored(small, desk, teller):
+    import duckdb
+
+    teller.push(rows_of(small), "--confirm")
+    teller.run("export")
+    ledger_file().unlink()
+    with duckdb.connect("marketplace.duckdb") as connection:
+        connection.execute("UPDATE automatum.metering_lines SET units = units + 1")
+    assert "was changed" in str(ledger(desk, "restore", code=78))
+    assert "holds no metering_lines" in str(ledger(desk, "restore", "--dataset", "other", code=78))

@@ -425,10 +425,11 @@ COMMANDS = [("--usage", "usage.csv"), ("status",), ("retry",), ("resolve", "--ac
         ("mysql://user:hunter2-pass@host/db", 78),
         ("what is this", 78),
         ("postgresql://user:hunter2-pass@127.0.0.1:1/db", 69),
-        ("sqlite:///no/such/folder/ledger.sqlite", None),
+        ("sqlite:///no/such/folder/ledger.sqlite", 78),
+        ("sqlite:////no/such/folder/ledger.sqlite", None),
         ("sqlite:///usage.csv", 78),
     ],
-    ids=["mysql", "nonsense", "nobody listens", "no folder", "a file of something else"],
+    ids=["mysql", "nonsense", "nobody listens", "relative", "no folder", "a file of something else"],
 )
 def test_a_wrong_url_is_said_without_its_password(command, url, code, small, desk):
     write_csv(rows_of(small))

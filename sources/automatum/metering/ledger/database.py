@@ -9,19 +9,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
-from sqlalchemy import Connection, insert, inspect, select, text
+from sqlalchemy import Connection, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from ...core.clock import Clock, utc
 from ...core.errors import AutomatumError, ConfigurationError, DestinationError
 from ...core.redaction import redact
 from .engines import BUSY_SECONDS, KEY, parse_url, postgres_engine, postgres_name, sqlite_engine, sqlite_path
-from .tables import METADATA, SCHEMA, VERSION
+from .identity import (
+    Owner,
+    confirm_identity,
+    insert_identity,
+    problem_of,
+    read_identity,
+    refusal_of_moved,
+    refuse_other_user,
+)
+from .tables import ATTEMPTS, FIRST_TABLES, IDENTITY, METADATA, SCHEMA, VERSION
+from .wal import locks_folder, noted_attempt, refuse_foreign_wal
 
 _WRITE_LOCK = 0x6175746F6D
 """Advisory lock of Postgres that a write transaction holds."""
+_TRANSIENT = ("disk I/O error", "locking protocol", "interrupted", "out of memory")
+"""Errors that say nothing about the content of the file."""
 _KEEP = "Do not start a new ledger in its place: lines in it may have been billed."
 
 
@@ -61,11 +74,14 @@ class LedgerDatabase:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, moved: bool = False) -> Iterator[Connection]:
         """A transaction that is on disk when the block ends; whole, or not at all.
 
         There is one write transaction at a time, in Postgres as in SQLite. The API's rate limit allows few calls per
         second, and serial transactions can neither deadlock nor miss a row that another is about to insert.
+
+        Args:
+            moved: Also write to a ledger that was moved to another place.
         """
         self.require_tables()
         with self.translate_errors(), self.engine.connect() as connection:
@@ -73,7 +89,40 @@ class LedgerDatabase:
             with connection.begin():
                 if connection.dialect.name == "postgresql":
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITE_LOCK})
+                if not moved and (refusal := refusal_of_moved(read_identity(connection), self.location)):
+                    raise refusal
                 yield connection
+
+    def refuse_others(self, owner: Owner) -> dict[str, Any]:
+        """The ledger's identity; raises `ConfigurationError` if it must not be used by this owner."""
+        with self.read() as connection:
+            identity = read_identity(connection)
+        if problem := problem_of(identity, self.location, self.path, owner):
+            raise problem
+        return identity
+
+    def check_identity(self, owner: Owner) -> None:
+        """Check whose ledger this is, and that no older copy is in its place.
+
+        Raises:
+            ConfigurationError: It was moved, or is a copy, or belongs to another API, organization or user.
+        """
+        if not self.exists:
+            return
+        identity = self.refuse_others(owner)
+        noted = noted_attempt(self.path) if self.path else None
+        with self.read() as connection:
+            known = select(ATTEMPTS.c.attempt_id).where(ATTEMPTS.c.attempt_id == noted).limit(1)
+            lacks = noted and connection.scalar(known) is None
+        if lacks:
+            raise ConfigurationError(
+                KEY,
+                f"{self.location} is older than the ledger that was here: it lacks the call {noted}, and maybe others.",
+                "Put the newer file back. If it is lost: `automatum push ledger restore`, then "
+                "`automatum push ledger adopt --confirm`.",
+            )
+        with self.write() as connection:
+            confirm_identity(connection, identity, self.path, owner)
 
     @contextmanager
     def lock_connection(self) -> Iterator[Connection]:
@@ -113,6 +162,11 @@ class LedgerDatabase:
                 f"Another process has locked the ledger {self.location} for more than {BUSY_SECONDS} s.",
                 "Run again later.",
             )
+        if isinstance(error.orig, sqlite3.OperationalError) and any(phrase in message for phrase in _TRANSIENT):
+            return DestinationError(
+                f"The ledger {self.location} cannot be read or written now: {message}.",
+                f"Check its disk, and run again. {_KEEP}",
+            )
         if not isinstance(error.orig, sqlite3.Error):
             return DestinationError(
                 f"The ledger {self.location} cannot be used: {message}.",
@@ -132,6 +186,8 @@ class LedgerDatabase:
 
     def _prepare_file(self, path: Path, create: bool) -> None:
         """Check the file, or create it with all tables at once: a file without tables is never ours."""
+        refuse_other_user(path)
+        refuse_foreign_wal(path)
         if not path.exists() and path.with_name(path.name + "-wal").exists():
             raise ConfigurationError(
                 KEY, f"{path} is missing, but {path.name}-wal exists.", f"Restore the file. {_KEEP}"
@@ -164,6 +220,8 @@ class LedgerDatabase:
             try:
                 with engine.connect().execution_options(automatum_writes=True) as connection, connection.begin():
                     self._create_tables(connection)
+                    insert_identity(connection, self.now(), draft)
+                    connection.execute(update(IDENTITY).values(path=str(path)))
             finally:
                 # The last connection removes the write-ahead log.
                 engine.dispose()
@@ -180,21 +238,23 @@ class LedgerDatabase:
             if self.path:
                 _check_integrity(connection)
             found = set(inspect(connection).get_table_names()) & set(METADATA.tables)
-            if found:
-                self._check_version(connection, found)
+            current = not found or self._is_current(connection, found)
         if not found and self.path:
             raise ConfigurationError(
                 KEY, f"{self.path} is the database of another program.", "Name a separate file for the ledger."
             )
         self.exists = bool(found)
+        if not current:
+            self._upgrade()
         if not found and create:
             self.exists = True
-            with self.write() as connection:
+            with self.write(moved=True) as connection:
                 # Another process may have created them meanwhile.
                 if not inspect(connection).has_table(SCHEMA.name):
                     self._create_tables(connection)
+                    insert_identity(connection, self.now(), None)
 
-    def _check_version(self, connection: Connection, found: set[str]) -> None:
+    def _is_current(self, connection: Connection, found: set[str]) -> bool:
         version = connection.scalar(select(SCHEMA.c.version)) if SCHEMA.name in found else None
         if version is not None and version > VERSION:
             raise ConfigurationError(
@@ -202,22 +262,36 @@ class LedgerDatabase:
                 f"{self.location} was written by a later version (its tables are version {version}, ours {VERSION}).",
                 "Install that version or a later one, as this one was installed.",
             )
-        if version != VERSION or found != set(METADATA.tables):
-            missing = ", ".join(sorted(set(METADATA.tables) - found)) or "none"
+        older = version is not None and version < VERSION
+        needed = FIRST_TABLES if older else set(METADATA.tables)
+        if version is None or not needed <= found:
+            missing = ", ".join(sorted(needed - found)) or "none"
             raise ConfigurationError(
                 KEY,
                 f"{self.location} is an incomplete ledger (version {version}, missing tables: {missing}).",
                 f"Restore its last copy. {_KEEP}",
             )
 
+        return not older
+
+    def _upgrade(self) -> None:
+        """Add the tables and columns that a ledger of an earlier version lacks."""
+        with self.write(moved=True) as connection:
+            METADATA.create_all(connection)
+            for table in METADATA.sorted_tables:
+                present = {column["name"] for column in inspect(connection).get_columns(table.name)}
+                for column in table.columns:
+                    if column.name not in present:
+                        kind = column.type.compile(connection.dialect)
+                        connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+            # Another process may have upgraded it meanwhile.
+            if connection.execute(select(IDENTITY.c.ledger_id)).first() is None:
+                insert_identity(connection, self.now(), self.path)
+            connection.execute(update(SCHEMA).values(version=VERSION))
+
     def _create_tables(self, connection: Connection) -> None:
         METADATA.create_all(connection)
         connection.execute(insert(SCHEMA).values(version=VERSION, created_at=self.now()))
-
-
-def locks_folder(path: Path) -> Path:
-    """Folder of the locks beside a SQLite ledger."""
-    return path.with_name(path.name + ".locks")
 
 
 def _check_integrity(connection: Connection) -> None:

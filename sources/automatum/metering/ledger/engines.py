@@ -54,7 +54,7 @@ def sqlite_path(url: URL) -> Path | None:
     """File of a SQLite URL; None for Postgres.
 
     Raises:
-        ConfigurationError: The database is in memory, or the URL has options.
+        ConfigurationError: The database is in memory, the path is relative, or the URL has options.
     """
     if url.drivername != "sqlite":
         return None
@@ -63,7 +63,15 @@ def sqlite_path(url: URL) -> Path | None:
         raise ConfigurationError(
             KEY, "a SQLite ledger must be a file, without URL options.", "Write sqlite:////path/to/ledger.sqlite."
         )
-    return Path(name).expanduser().absolute()
+    path = Path(name).expanduser()
+    if not path.is_absolute():
+        raise ConfigurationError(
+            KEY,
+            f"{name} is a relative path: from another folder it would be another, empty ledger.",
+            f"Write the whole path, with four slashes: sqlite:///{path.absolute()}.",
+        )
+    # A ledger under two names would have two sets of locks.
+    return path.resolve()
 
 
 def postgres_name(url: URL) -> str:
@@ -88,6 +96,8 @@ def sqlite_engine(path: Path) -> Engine:
         # Each commit waits for the disk, because a lost commit can bill a line twice.
         raw.execute("PRAGMA synchronous = FULL")
         raw.execute("PRAGMA fullfsync = ON")  # macOS
+        # Each commit is in the file itself at once: who moves or copies only the file loses nothing.
+        raw.execute("PRAGMA wal_autocheckpoint = 1")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -21,6 +21,7 @@ from ..model import Line
 from . import planning
 from .database import LedgerDatabase
 from .entries import AttemptEntry, Comparison, Entry, to_attempt, to_entry
+from .identity import Owner
 from .process_lock import lock_process
 from .runs import Run
 from .states import STATES, State, Transition, move
@@ -40,7 +41,7 @@ class Ledger:
         self.database = database
 
     @classmethod
-    def open(cls, url: str, clock: Clock, *, create: bool) -> Ledger:
+    def open(cls, url: str, clock: Clock, *, create: bool, owner: Owner | None = None) -> Ledger:
         """Open a ledger.
 
         Args:
@@ -48,13 +49,21 @@ class Ledger:
             clock: Clock of the times that it records.
             create: Create the file and the tables if they are missing. Without it a missing ledger reads as empty, and
                 nothing is created.
+            owner: Whose ledger it must be; None to check nothing.
 
         Raises:
-            ConfigurationError: The database is of another kind, damaged, not a ledger, or of a later version. It is
-                never replaced by an empty ledger.
+            ConfigurationError: The database is of another kind, damaged, not a ledger, or of a later version; or it was
+                moved, is a copy, or belongs to another owner. It is never replaced by an empty ledger.
             DestinationError: The database cannot be reached.
         """
-        return cls(LedgerDatabase(url, clock, create=create))
+        database = LedgerDatabase(url, clock, create=create)
+        try:
+            if owner:
+                database.check_identity(owner)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
 
     @property
     def location(self) -> str:

@@ -14,6 +14,7 @@ from ...config.organizations import insert_organization
 from ...config.settings import AutomatumSettings
 from ...core.errors import ConfigurationError
 from ...core.file_system import network_file_system
+from .identity import Owner
 
 
 def find_ledger(settings: AutomatumSettings, url: str | None) -> str:
@@ -68,6 +69,11 @@ def ledger_key(base_url: str) -> str:
     parts = urlsplit(base_url)
     host = parts.netloc.lower().removesuffix(":443" if parts.scheme == "https" else ":80")
     return file_key(parts._replace(netloc=host).geturl())
+
+
+def ledger_owner(settings: AutomatumSettings) -> Owner:
+    """Whose ledger a push with these settings needs."""
+    return Owner(ledger_key(settings.base_url), settings.organization)
 
 
 def data_folders() -> list[Path]:

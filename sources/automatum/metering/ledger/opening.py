@@ -11,7 +11,7 @@ from ...core.clock import Clock
 from ...core.errors import ConfigurationError
 from .engines import KEY
 from .ledger import Ledger
-from .location import data_folders, ledger_key, refuse_network
+from .location import data_folders, ledger_key, ledger_owner, refuse_network
 
 OPTION = "--new-ledger"
 _ORGANIZATION = re.compile(r"-([a-z][a-z0-9_]{0,39})")
@@ -33,7 +33,7 @@ def require_ledger(settings: AutomatumSettings, url: str, clock: Clock, *, new: 
         DestinationError: The ledger's database cannot be reached.
     """
     refuse_network(url)
-    with Ledger.open(url, clock, create=False) as ledger:
+    with Ledger.open(url, clock, create=False, owner=ledger_owner(settings)) as ledger:
         exists, location = ledger.exists, ledger.location
         used = any(ledger.counts().values())
     if used and new:

@@ -11,7 +11,8 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, text
 
-from .database import LedgerDatabase, locks_folder
+from .database import LedgerDatabase
+from .wal import locks_folder
 
 
 class ProcessLock(Protocol):

@@ -28,6 +28,7 @@ from .entries import Planned, lines_by_id
 from .process_lock import ProcessLock
 from .states import Transition, move
 from .tables import ATTEMPTS, LINES, LONGEST
+from .wal import note_attempt
 
 CallState = Literal["accepted", "rejected", "unknown", "conflict"]
 """State of a line after a call that the API answered, or may have taken."""
@@ -172,6 +173,8 @@ class Run:
                 return None
             attempt = Attempt(attempt_id, body_id, self.id, now, claimed)
             insert_attempt(connection, attempt)
+        if self._database.path:
+            note_attempt(self._database.path, attempt_id)
         return attempt
 
     def settle(

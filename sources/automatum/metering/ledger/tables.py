@@ -10,8 +10,11 @@ from sqlalchemy import Column, Date, Dialect, Index, Integer, MetaData, String, 
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
-VERSION = 1
-"""Version of the tables."""
+VERSION = 2
+"""Version of the tables. A ledger of an earlier version gets the tables and columns that it lacks when it is opened. A
+new column must be nullable."""
+FIRST_TABLES = frozenset({"metering_schema", "metering_lines", "metering_attempts", "metering_events"})
+"""Tables of version 1."""
 LONGEST = 2000
 """Longest response or error that is stored, in characters."""
 
@@ -62,6 +65,21 @@ SCHEMA = Table(
     METADATA,
     Column("version", Integer, primary_key=True),
     Column("created_at", Moment, nullable=False),
+)
+
+IDENTITY = Table(
+    "metering_identity",
+    METADATA,
+    Column("ledger_id", String(36), primary_key=True),
+    Column("api", Text),
+    Column("organization", Text),
+    Column("machine", Text),
+    # Of a SQLite file: a copy has another inode.
+    Column("inode", Text),
+    Column("path", Text),
+    Column("moved_to", Text),
+    Column("copied_from", Text),
+    Column("begun_at", Moment, nullable=False),
 )
 
 LINES = Table(

@@ -1,0 +1,159 @@
+"""Whose ledger it is: a copy, a moved file, or the ledger of another API, organization or user is refused (I5)."""
+
+from __future__ import annotations
+
+import os
+import platform
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from ...core.errors import ConfigurationError
+from .engines import KEY
+from .tables import IDENTITY
+
+ADOPT = "`automatum push ledger adopt --confirm`"
+_SHARED = 0o022
+"""Write permission of group or others: a file that several users share on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose usage a ledger records.
+
+    Attributes:
+        api: Normalized name of the API host, from `ledger_key`.
+        organization: Name of the configured organization; None if there is only one.
+    """
+
+    api: str
+    organization: str | None = None
+
+
+def new_identity(now: datetime, path: Path | None) -> dict[str, Any]:
+    """Columns of a ledger that has no identity yet."""
+    return {
+        "ledger_id": str(uuid.uuid4()),
+        "machine": platform.node() or None,
+        "inode": _inode(path),
+        "path": str(path) if path else None,
+        "begun_at": now,
+    }
+
+
+def insert_identity(connection: Connection, now: datetime, path: Path | None) -> None:
+    """Give a ledger its id."""
+    connection.execute(insert(IDENTITY).values(new_identity(now, path)))
+
+
+def read_identity(connection: Connection) -> dict[str, Any]:
+    """The identity of an open ledger."""
+    row = connection.execute(select(IDENTITY)).mappings().first()
+    if row is None:
+        raise ConfigurationError(KEY, "the ledger has lost its identity.", "Restore its last copy.")
+    return dict(row)
+
+
+def problem_of(identity: dict[str, Any], location: str, path: Path | None, owner: Owner) -> ConfigurationError | None:
+    """Why this ledger must not be used here; None if it may."""
+    return (
+        refusal_of_moved(identity, location)
+        or (_problem_of_file(identity, path) if path else None)
+        or _problem_of_owner(identity, location, owner)
+    )
+
+
+def refusal_of_moved(identity: dict[str, Any], location: str) -> ConfigurationError | None:
+    """The error for a ledger that has a successor; None if it has none."""
+    if not identity["moved_to"]:
+        return None
+    return ConfigurationError(
+        KEY,
+        f"the ledger {location} was moved to {identity['moved_to']}. What was billed since is recorded only there.",
+        f"Set ledger_url, or --ledger-url, to {identity['moved_to']}.",
+    )
+
+
+def confirm_identity(connection: Connection, identity: dict[str, Any], path: Path | None, owner: Owner) -> None:
+    """Write what is not known yet: the owner of a ledger of an earlier version, and where its file is now."""
+    wanted = {"api": owner.api, "organization": owner.organization or identity["organization"]}
+    if path:
+        wanted |= {"inode": _inode(path), "path": str(path)}
+    if {name: identity[name] for name in wanted} != wanted:
+        connection.execute(update(IDENTITY).values(wanted))
+
+
+def adopt_identity(connection: Connection, path: Path | None, owner: Owner) -> None:
+    """Make this file, or database, the ledger of an owner, whatever it was before."""
+    values = {"api": owner.api, "organization": owner.organization, "moved_to": None, "copied_from": None}
+    values |= {"inode": _inode(path), "path": str(path) if path else None, "machine": platform.node() or None}
+    connection.execute(update(IDENTITY).values(values))
+
+
+def _problem_of_file(identity: dict[str, Any], path: Path) -> ConfigurationError | None:
+    before = Path(identity["path"] or path)
+    log = before.with_name(before.name + "-wal")
+    if before != path and log.exists() and log.stat().st_size:
+        return ConfigurationError(
+            KEY,
+            f"{path} was moved from {before}, and its write-ahead log was left behind: {log}.",
+            f"Move it to {path}-wal. To move a ledger as a whole, use `automatum push ledger move`.",
+        )
+    if identity["inode"] not in (None, _inode(path)):
+        return ConfigurationError(
+            KEY,
+            f"{path} is a copy of the ledger {before} of {identity['machine'] or 'this machine'}. Both would bill what "
+            "the other one has billed.",
+            f"Use the original. If it is gone, and this copy is its latest state: {ADOPT}.",
+        )
+    return None
+
+
+def _problem_of_owner(identity: dict[str, Any], location: str, owner: Owner) -> ConfigurationError | None:
+    if identity["copied_from"]:
+        return ConfigurationError(
+            KEY,
+            f"{location} is a copy, or a backup, of the ledger {identity['copied_from']}.",
+            f"Use that ledger. If it is lost: `automatum push ledger restore`, or here {ADOPT}.",
+        )
+    for word, theirs, ours, setting in (
+        ("API", identity["api"], owner.api, "base_url"),
+        ("organization", identity["organization"], owner.organization, "--organization"),
+    ):
+        if theirs is not None and theirs != ours:
+            return ConfigurationError(
+                KEY,
+                f"{location} is the ledger of the {word} {theirs}, not of {ours or 'a single organization'}.",
+                f"Check {setting} and ledger_url. If the {word} only has another name now: {ADOPT}.",
+            )
+    return None
+
+
+def refuse_other_user(path: Path) -> None:
+    """Raise `ConfigurationError` for a file of another user that is not shared.
+
+    Root could open it, but would leave files that its user cannot open any more.
+    """
+    if os.name != "posix" or not path.exists():
+        return
+    status = path.stat()
+    if status.st_uid != os.geteuid() and not status.st_mode & _SHARED:
+        import pwd
+
+        try:
+            name = pwd.getpwuid(status.st_uid).pw_name
+        except KeyError:
+            name = str(status.st_uid)
+        raise ConfigurationError(
+            KEY,
+            f"{path} belongs to the user {name}.",
+            f"Push as {name} (such as with `sudo -u {name}`). For several users, use Postgres.",
+        )
+
+
+def _inode(path: Path | None) -> str | None:
+    return str(path.stat().st_ino) if path and path.exists() else None

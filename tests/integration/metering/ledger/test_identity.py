@@ -1,0 +1,202 @@
+"""I5: a ledger that was copied, moved by hand, or is another's is refused; one of an earlier version is not."""
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from automatum.core.errors import ConfigurationError, DestinationError
+from automatum.metering.ledger.identity import Owner
+from automatum.metering.ledger.ledger import Ledger
+from tests.support.clocks import FakeClock
+from tests.support.metering_lines import make_line
+
+OURS = Owner("api.example.com", "acme")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "ledgers" / "marketplace.sqlite"
+
+
+def open_(path, owner=OURS, create=False):
+    return Ledger.open(f"sqlite:///{path}", FakeClock(), create=create, owner=owner)
+
+
+def send(ledger, *lines):
+    with ledger.run() as run:
+        run.plan(lines)
+        run.settle(run.claim("body", lines), "accepted")
+
+
+@pytest.fixture
+def made(path):
+    """A closed ledger with an accepted line."""
+    with open_(path, create=True) as ledger:
+        send(ledger, make_line())
+    return path
+
+
+def killed(path, *lines):
+    """The files as a killed push leaves them: with a write-ahead log; copied while a connection is open."""
+    with open_(path, create=True) as ledger:
+        send(ledger, *lines)
+        keeper = sqlite3.connect(path)
+        try:
+            keeper.execute("SELECT count(*) FROM metering_lines").fetchone()
+            left = {file: file.read_bytes() for file in path.parent.glob(path.name + "*") if file.is_file()}
+        finally:
+            keeper.close()
+    for file, content in left.items():
+        file.write_bytes(content)
+    assert path.with_name(path.name + "-wal").stat().st_size
+
+
+def refused(path, owner=OURS):
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError) as caught:
+        open_(path, owner)
+    assert caught.value.next_step
+    assert path.read_bytes() == before
+    return str(caught.value)
+
+
+def test_the_file_alone_holds_every_commit(path, tmp_path):
+    """Who moves the file of a killed push without its write-ahead log loses no line."""
+    killed(path, make_line())
+    there = tmp_path / "alone.sqlite"
+    shutil.copyfile(path, there)
+    with Ledger.open(f"sqlite:///{there}", FakeClock(), create=False) as ledger:
+        assert [entry.state for entry in ledger.lines()] == ["accepted"]
+
+
+def test_a_log_that_was_left_behind_is_named(path, tmp_path):
+    killed(path, make_line())
+    there = tmp_path / "moved.sqlite"
+    path.rename(there)
+    said = refused(there)
+    assert f"left behind: {path}-wal" in said
+    Path(f"{path}-wal").rename(f"{there}-wal")
+    with open_(there) as ledger:
+        assert [entry.state for entry in ledger.lines()] == ["accepted"]
+
+
+def test_a_file_that_was_moved_whole_is_the_ledger(made, tmp_path):
+    there = tmp_path / "moved.sqlite"
+    made.rename(there)
+    for _ in range(2):
+        with open_(there) as ledger:
+            assert ledger.counts()["accepted"] == 1
+
+
+def test_a_copy_is_refused(made, tmp_path):
+    there = tmp_path / "copy.sqlite"
+    shutil.copyfile(made, there)
+    assert "is a copy of the ledger" in refused(there)
+    open_(made).close()
+
+
+def test_a_foreign_log_is_refused_before_it_is_written_into_the_file(path, tmp_path):
+    other = tmp_path / "other" / "other.sqlite"
+    for file, line in ((path, make_line()), (other, make_line(1))):
+        killed(file, line)
+    log = Path(f"{path}-wal")
+    for name in ("-wal", "-shm"):
+        Path(f"{path}{name}").unlink(missing_ok=True)
+    shutil.copyfile(f"{other}-wal", log)
+    content = log.read_bytes()
+    assert "does not belong to" in refused(path)
+    assert log.read_bytes() == content
+    log.unlink()
+    with open_(path) as ledger:
+        assert [entry.line_id for entry in ledger.lines()] == [make_line().id]
+
+
+def test_a_log_beside_another_file_of_the_same_ledger_is_refused(path):
+    """A backup, copied over the file of a killed push, beside its log."""
+    killed(path, make_line())
+    backup = path.with_name("backup")
+    shutil.copyfile(path, backup)
+    path.unlink()
+    backup.rename(path)
+    assert "does not belong to" in refused(path)
+
+
+def test_an_older_copy_in_the_same_place_is_refused(made):
+    old = made.read_bytes()
+    with open_(made) as ledger:
+        send(ledger, make_line(1))
+    made.write_bytes(old)  # the same inode
+    assert "is older than the ledger that was here" in refused(made)
+
+
+@pytest.mark.parametrize(
+    "other, says",
+    [
+        (Owner("api.example.org", "acme"), "of the API api.example.com"),
+        (Owner("api.example.com", "globex"), "of the organization acme"),
+        (Owner("api.example.com"), "of the organization acme"),
+    ],
+)
+def test_the_ledger_of_another_is_refused(made, other, says):
+    assert says in refused(made, other)
+
+
+def test_the_user_of_another_is_named(made, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    assert "belongs to the user" in refused(made)
+    made.chmod(0o660)  # shared on purpose
+    open_(made).close()
+
+
+def test_a_ledger_of_the_first_version_is_upgraded_once(ledger_url, clock):
+    """An upgrade refuses no good ledger, and bills nothing again."""
+    with Ledger.open(ledger_url, clock, create=True) as ledger:
+        send(ledger, make_line())
+        with ledger.database.write() as connection:
+            connection.execute(text("DROP TABLE metering_identity"))
+            connection.execute(text("UPDATE metering_schema SET version = 1"))
+    with Ledger.open(ledger_url, clock, create=False) as ledger:
+        assert ledger.counts()["accepted"] == 1
+    seen = set()
+    for _ in range(2):
+        with Ledger.open(ledger_url, clock, create=False, owner=OURS) as ledger, ledger.database.read() as connection:
+            seen.add(
+                tuple(connection.execute(text("SELECT ledger_id, api, organization FROM metering_identity")).one())
+            )
+    ((_, *owner),) = seen
+    assert owner == ["api.example.com", "acme"]
+
+
+def test_a_failing_disk_is_not_a_damaged_ledger(made):
+    with open_(made) as ledger:
+        error = OperationalError("", None, sqlite3.OperationalError("disk I/O error"))
+        with pytest.raises(DestinationError, match="run again") as caught, ledger.database.translate_errors():
+            raise error
+    assert "damaged" not in str(caught.value)
+
+
+def test_one_ledger_has_one_set_of_locks_under_every_name(made, tmp_path):
+    link = tmp_path / "link.sqlite"
+    link.symlink_to(made)
+    with open_(link) as ledger:
+        assert ledger.location == str(made)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///ledger.sqlite", "sqlite:///./ledger.sqlite", "sqlite:///data/../l.sqlite"])
+def test_a_relative_path_is_refused(url):
+    with pytest.raises(ConfigurationError, match="relative path") as caught:
+        Ledger.open(url, FakeClock(), create=True)
+    assert str(Path.cwd()) in caught.value.next_step and "four slashes" in caught.value.next_step
+    assert list(Path().iterdir()) == []
+
+
+def test_no_connection_is_left_open_by_a_refusal(made):
+    refused(made, Owner("api.example.org"))
+    with closing(sqlite3.connect(made, timeout=0)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
