@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..config.organizations import PLACEHOLDER
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.clock import SystemClock, instant
 from ..core.errors import EXIT_COMPLETE, ConfigurationError
@@ -90,7 +91,7 @@ def move(
 
     def work() -> dict[str, Any]:
         settings, url = _find(ledger_url, organization)
-        target, owner = find_ledger(settings, to), ledger_owner(settings)
+        target, owner = _of_organization(settings, to), ledger_owner(settings)
         refuse_network(target)
         with Ledger.open(url, SystemClock(), create=False, owner=owner) as ledger:
             ledger.database.require_tables()
@@ -169,9 +170,14 @@ def adopt(
 
 def _find(url: str | None, organization: str | None) -> tuple[AutomatumSettings, str]:
     settings = resolve_settings(with_credentials=False, organization=organization)
-    found = find_ledger(settings, url)
+    # Unlike a push, these may name a ledger without {organization}: that of the time before there were several.
+    found = _of_organization(settings, url) if url else find_ledger(settings, None)
     refuse_network(found)
     return settings, found
+
+
+def _of_organization(settings: AutomatumSettings, url: str) -> str:
+    return url.replace(PLACEHOLDER, settings.organization) if settings.organization else url
 
 
 def _info(settings: AutomatumSettings, url: str) -> dict[str, Any]:

@@ -96,20 +96,21 @@ def test_another_place_is_no_new_ledger_while_one_of_this_api_is_in_the_data_fol
     assert str(ledger_file()) in refused(desk, small, "--ledger-url", url, "--new-ledger")
 
 
+def configure(desk, sandbox, *names):
+    """Configure organizations with these names, or none."""
+    app = sandbox.apps[0]
+    desk.set(organizations=[{"name": name} for name in names] or None, client_id=app.client_id)
+    for name in names:
+        desk.set(**{f"{name}__client_id": app.client_id, f"{name}__client_secret": app.secret})
+
+
 @pytest.mark.parametrize("after", [[], ["globex"]], ids=["removed", "renamed"])
 def test_an_organization_that_was_renamed_or_removed_keeps_its_ledger(after, small, desk):
-    app = small.apps[0]
-
-    def configure(*names):
-        desk.set(organizations=[{"name": name} for name in names] or None, client_id=app.client_id)
-        for name in names:
-            desk.set(**{f"{name}__client_id": app.client_id, f"{name}__client_secret": app.secret})
-
     usage = write_csv(rows_of(small))
-    configure("acme")
+    configure(desk, small, "acme")
     begun = desk.run("push", "--usage", usage, "--organization", "acme", "--confirm", "--new-ledger", "--json")
     assert begun.code == 0, begun
-    configure(*after)
+    configure(desk, small, *after)
     chosen = ["--organization", after[0]] if after else []
     for more in ([], ["--new-ledger"]):
         assert "-acme.sqlite" in refused(desk, small, *chosen, *more)
@@ -278,3 +279,24 @@ def test_an_exported_line_that_was_changed_is_not_restored(small, desk, teller):
         connection.execute("UPDATE automatum.metering_lines SET units = units + 1")
     assert "was changed" in str(ledger(desk, "restore", code=78))
     assert "holds no metering_lines" in str(ledger(desk, "restore", "--dataset", "other", code=78))
+
+
+def test_the_ledger_of_a_renamed_organization_is_adopted_and_moved(small, desk):
+    """From one organization without a name to one with a name, and to another name; each bills nothing again."""
+    rows = rows_of(small)
+    usage, old = write_csv(rows), Teller(desk)
+    old.push(rows, "--confirm")
+    url, chosen = old.url, []
+    for name, before in (("acme", None), ("globex", "acme")):
+        configure(desk, small, name)
+        chosen = ["--organization", name]
+        refused(desk, small, *chosen)
+        new = url.replace(f"-{before}.sqlite" if before else ".sqlite", f"-{name}.sqlite")
+        if before:
+            assert "organization acme" in str(ledger(desk, "move", "--ledger-url", url, "--to", new, *chosen, code=78))
+            ledger(desk, "adopt", "--confirm", "--ledger-url", url, *chosen)
+        ledger(desk, "move", "--ledger-url", url, "--to", new, *chosen)
+        again = desk.run("push", "--usage", usage, "--confirm", "--json", *chosen)
+        assert (again.code, again.json["already_accepted"]) == (0, len(rows)), again
+        url = new
+    assert keys_of_bodies(taken_by(small)) == keys_of(rows)
