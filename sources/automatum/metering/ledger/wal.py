@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ...core.errors import ConfigurationError
+from ...core.errors import ConfigurationError, DestinationError
 from .engines import KEY
 
 _NOTE = "last-attempt"
@@ -28,7 +29,14 @@ def refuse_foreign_wal(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
     if not path.is_file() or not log.is_file() or not log.stat().st_size or _has_live_run(path):
         return
-    if not any(_fits(path, log) for _ in range(_TRIES)):
+    try:
+        fits = any(_fits(path, log) for _ in range(_TRIES))
+    except OSError as error:
+        raise DestinationError(
+            f"The write-ahead log {log} cannot be checked on a copy in {path.parent}: {error.strerror}.",
+            "Make room on the disk, check the permissions of the folder, and run again.",
+        ) from None
+    if not fits:
         raise ConfigurationError(
             KEY,
             f"the write-ahead log {log} does not belong to {path}, and would destroy it.",
@@ -41,8 +49,10 @@ def note_attempt(path: Path, attempt_id: str) -> None:
     """Remember a call outside of the ledger, so that an older copy of the file is noticed."""
     note = locks_folder(path) / _NOTE
     draft = note.with_name(f".{attempt_id}")
-    draft.write_text(attempt_id)
-    draft.replace(note)
+    # The ledger itself is on disk. Without the note only an older copy would go unnoticed, and the call may be made.
+    with contextlib.suppress(OSError):
+        draft.write_text(attempt_id)
+        draft.replace(note)
 
 
 def noted_attempt(path: Path) -> str | None:
