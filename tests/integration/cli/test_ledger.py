@@ -1,6 +1,7 @@
 """I5: mistakes of the operator with the ledger: each is refused, or bills nothing twice (table in docs/metering.md)."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,7 @@ def test_a_removed_ledger_bills_nothing_again(small, desk, teller):
     teller.push(rows, "--confirm")
     ledger_file().unlink()
     assert "there is no ledger" in refused(desk, small)
+    assert "there was a ledger at" in refused(desk, small, "--new-ledger")
     assert keys_of_bodies(taken_by(small)) == keys_of(rows)
 
 
@@ -260,7 +262,7 @@ def test_a_ledger_that_lacks_exported_lines_is_refused(small, desk, teller):
     rows = rows_of(small)
     teller.push(rows, "--confirm")
     teller.run("export")
-    ledger_file().unlink()
+    shutil.rmtree(ledger_file().parent)  # a new disk
     said = refused(desk, small, "--new-ledger")
     assert f"holds {len(rows)} lines that were sent ({len(rows)} accepted)" in said and "only 0" in said
     ledger(desk, "restore")

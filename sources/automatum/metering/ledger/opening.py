@@ -12,6 +12,7 @@ from ...core.errors import ConfigurationError
 from .engines import KEY
 from .ledger import Ledger
 from .location import data_folders, ledger_key, ledger_owner, refuse_network
+from .wal import locks_folder, noted_attempt
 
 OPTION = "--new-ledger"
 _ORGANIZATION = re.compile(r"-([a-z][a-z0-9_]{0,39})")
@@ -34,7 +35,7 @@ def require_ledger(settings: AutomatumSettings, url: str, clock: Clock, *, new: 
     """
     refuse_network(url)
     with Ledger.open(url, clock, create=False, owner=ledger_owner(settings)) as ledger:
-        exists, location = ledger.exists, ledger.location
+        exists, location, path = ledger.exists, ledger.location, ledger.database.path
         used = any(ledger.counts().values())
     if used and new:
         raise ConfigurationError(
@@ -45,6 +46,12 @@ def require_ledger(settings: AutomatumSettings, url: str, clock: Clock, *, new: 
         )
     if exists:
         return
+    if new and path and (noted := noted_attempt(path)):
+        raise ConfigurationError(
+            OPTION,
+            f"there was a ledger at {path}: the note in {locks_folder(path)} names the call {noted}.",
+            "Restore it: `automatum push ledger restore`. If certainly nothing was billed, remove that folder.",
+        )
     others = other_ledgers(settings, location)
     found = f" Found instead: {', '.join(map(str, others))}." if others else ""
     if not new:
