@@ -75,7 +75,7 @@ def sync(
     def begin(endpoint: Endpoint) -> TableSync:
         return TableSync(endpoint, session, selection, on_page, resumable)
 
-    summary = OrganizationSummary(runs=[begin(endpoint) for endpoint in endpoints])
+    summary = OrganizationSummary(runs=[begin(endpoint) for endpoint in endpoints], pipeline=pipeline.pipeline_name)
     for run in summary.runs:
         run.siblings = summary.runs
     _skip_missing(missing, session, summary, named=bool(named))

@@ -91,6 +91,7 @@ class OrganizationSummary:
         skipped: Group or table to the reason why it was skipped.
         errors: What went wrong.
         metering: Table of the ledger to the number of rows loaded. None if the ledger was not asked for.
+        pipeline: Name of the dlt pipeline, for `dlt pipeline NAME info`. Empty if it was not opened.
     """
 
     verdict: Verdict = Verdict.COMPLETE
@@ -101,6 +102,7 @@ class OrganizationSummary:
     skipped: dict[str, str] = field(default_factory=dict)
     errors: list[AutomatumError] = field(default_factory=list)
     metering: dict[str, int] | None = None
+    pipeline: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -189,6 +191,7 @@ class OrganizationSummary:
             "requests": self.requests,
             "token_requests": self.token_requests,
             "seconds": round(self.seconds, 3),
+            "pipeline": self.pipeline or None,
             "resume_at": None if self.resume_at is None else instant(self.resume_at),
             "tables": tables,
             "skipped": self.skipped,
