@@ -130,7 +130,7 @@ def test_retry_of_one_line_leaves_the_others(small, teller):
 def test_retry_sends_no_more_than_its_dry_run_has_shown(small, desk, teller):
     rows = rows_of(small)
     small.fault("status", METERING, status=400)
-    small.fault("status", METERING, status=403)
+    small.fault("status", METERING, status=401, count=2)  # the rest stays planned
     teller.push(rows, "--confirm", code=77)
     chosen, planned = teller.entries("rejected")[0], len(teller.entries("planned"))
     shown = teller.run("retry", chosen.line_id)["lines"]
