@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
+from automatum.metering.ledger.reconcile import resolve_by_hand
 from automatum.metering.model import Line
 
 START = datetime(2026, 11, 20, tzinfo=timezone.utc)
@@ -51,7 +52,9 @@ def bring(ledger, line, state):
             run.settle(attempt, "accepted", status_code=202)
             run.conflict([make_like(line, units=line.units + 1)])
         else:
-            run.settle(attempt, state)
+            run.settle(attempt, "rejected" if state == "writeoff" else state)
+        if state == "writeoff":
+            resolve_by_hand(ledger, written_off=[line.id])
         return attempt
 
 

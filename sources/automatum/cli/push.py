@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -16,9 +17,9 @@ from ..core.file_lock import WAIT
 from ..metering.export import export_ledger
 from ..metering.ledger.ledger import Ledger
 from ..metering.ledger.location import find_ledger, ledger_owner, refuse_network
-from ..metering.ledger.reconcile import resolve_by_events, resolve_by_hand
+from ..metering.ledger.reconcile import Decision, find_lines, resolve_by_events, resolve_by_hand
 from ..metering.ledger.resolution import Reconciled
-from ..metering.ledger.states import State
+from ..metering.ledger.states import UNRESOLVED, State
 from ..metering.ledger.webhook_events import read_events
 from ..metering.model import Grain
 from ..metering.options import PushOptions
@@ -103,14 +104,23 @@ Events = Annotated[
 Accepted = Annotated[
     list[str] | None,
     typer.Option(
-        help="Id of an unknown line that was billed, or of a conflict whose accepted units are right. Repeatable."
+        help="An unknown line that was billed, or a conflict whose accepted units are right: id of a line or a body, "
+        "or a filter such as customer_id=cust_1,day=2026-11-24. Repeatable."
     ),
 ]
 NotSent = Annotated[
     list[str] | None,
-    typer.Option(help="Id of an unknown line that was not billed; the next push sends it. Repeatable."),
+    typer.Option(help="An unknown line that was not billed; the next push sends it. As --accepted."),
 ]
-_UNSETTLED: tuple[State, ...] = ("rejected", "conflict", "unknown")
+Rejected = Annotated[
+    list[str] | None,
+    typer.Option(help="An unknown line, a conflict or a written off line that was not billed. As --accepted."),
+]
+WrittenOff = Annotated[
+    list[str] | None,
+    typer.Option(help="A line that need not be billed any more; with --reason. As --accepted."),
+]
+Reason = Annotated[str, typer.Option(help="Why. The ledger keeps it with the line, the user and the time.")]
 
 
 @push_app.callback()
@@ -178,10 +188,10 @@ def push_status(
     def work() -> int:
         with _ledger(ledger_url, organization) as ledger:
             counts = ledger.counts()
-            open_lines = [entry.as_row() for entry in ledger.lines([*_UNSETTLED, "sending"])]
+            open_lines = [entry.as_row() for entry in ledger.lines([*UNRESOLVED, "sending"])]
             figures = {"ledger": ledger.location, "lines": counts, "unsettled": open_lines}
         say(figures, as_json, lambda: display.show_ledger(figures))
-        return EXIT_INCOMPLETE if any(counts[state] for state in _UNSETTLED) else EXIT_COMPLETE
+        return EXIT_INCOMPLETE if any(counts[state] for state in UNRESOLVED) else EXIT_COMPLETE
 
     guarded(work, as_json, debug)
 
@@ -209,6 +219,8 @@ def push_retry(
     def work() -> int:
         stop = stop_on_signals()
         with _ledger(ledger_url, organization, needed=confirm) as ledger:
+            if lines:
+                find_lines(ledger, lines, None, "LINE_ID")
             if not confirm:
                 states: tuple[State, ...] = ("rejected", "expired", "planned") if expired else ("rejected", "planned")
                 found = [entry for entry in ledger.lines(states) if not lines or entry.line_id in lines]
@@ -231,13 +243,18 @@ def push_retry(
 @push_app.command(
     "resolve",
     epilog=examples(
-        "automatum push resolve --events events.jsonl", "automatum push resolve --accepted LINE_ID --not-sent LINE_ID"
+        "automatum push resolve --events events.jsonl",
+        "automatum push resolve --accepted LINE_ID --not-sent LINE_ID",
+        "automatum push resolve --written-off customer_id=cust_1,state=expired --reason 'credited by hand'",
     ),
 )
 def push_resolve(
     events: Events = None,
     accepted: Accepted = None,
     not_sent: NotSent = None,
+    rejected: Rejected = None,
+    written_off: WrittenOff = None,
+    reason: Reason = "",
     destination: DestinationName = DUCKDB,
     database: Database = DEFAULT_DATABASE,
     dataset: Dataset = DEFAULT_DATASET,
@@ -247,27 +264,40 @@ def push_resolve(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Resolve unknown lines, by the vendor's events or by hand. Exit code 0 if no line is left unsettled, else 65."""
+    """Resolve lines, by the vendor's events or by hand. Exit code 0 if no line is left unresolved, else 65."""
 
     def work() -> int:
-        if not (events or accepted or not_sent):
-            raise ConfigurationError(
-                "--events", "nothing to resolve lines by.", "Give --events, --accepted or --not-sent."
-            )
+        asked: dict[Decision, list[str] | None] = {
+            "accepted": accepted,
+            "not_sent": not_sent,
+            "rejected": rejected,
+            "written_off": written_off,
+        }
+        if not (events or any(asked.values())):
+            step = "Give --events, --accepted, --not-sent, --rejected or --written-off."
+            raise ConfigurationError("--events", "nothing to resolve lines by.", step)
+        if written_off and not reason.strip():
+            raise ConfigurationError("--reason", "not given.", "Say why the lines need not be billed.")
         with _ledger(ledger_url, organization, needed=True) as ledger:
             with ledger.run() as run:
                 run.recover()
             result = Reconciled()
+            found = {
+                decision: find_lines(ledger, named, decision, f"--{decision.replace('_', '-')}")
+                for decision, named in asked.items()
+                if named
+            }
             if events:
                 target = Target(destination, dataset, database)
                 result = resolve_by_events(ledger, _events(events, target, lock_wait))
-            if accepted or not_sent:
-                result.add(resolve_by_hand(ledger, accepted=accepted or (), not_sent=not_sent or ()))
+            if found:
+                result.add(resolve_by_hand(ledger, **found, reason=reason.strip(), by=_user()))
             counts = ledger.counts()
         figures = {
             "accepted": result.accepted,
             "rejected": result.rejected,
             "planned": result.planned,
+            "written_off": result.written_off,
             "conflict": result.conflict,
             "left": [{"event": event.position, "reason": event.reason} for event in result.unused],
             "refused": [{"line_id": line_id, "reason": reason} for line_id, reason in result.refused],
@@ -275,7 +305,7 @@ def push_resolve(
             "lines": counts,
         }
         say(figures, as_json, lambda: display.show_resolved(figures))
-        unsettled = result.refused or any(counts[state] for state in _UNSETTLED)
+        unsettled = result.refused or any(counts[state] for state in UNRESOLVED)
         return EXIT_INCOMPLETE if unsettled else EXIT_COMPLETE
 
     guarded(work, as_json, debug)
@@ -321,6 +351,14 @@ def push_export(
         return EXIT_COMPLETE
 
     guarded(work, as_json, debug)
+
+
+def _user() -> str:
+    """Name of the user of this machine; empty if it has none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # A container runs under a number that has no name.
+        return ""
 
 
 def _ledger(url: str | None, organization: str | None, needed: bool = False) -> Ledger:

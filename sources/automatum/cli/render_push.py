@@ -102,6 +102,7 @@ def _counts(summary: PushSummary) -> TextTable:
     count("refused before, unchanged", _lines(found.rejected))
     count("too late", [*found.expired, *summary.too_late])
     count("zero, which the marketplace does not take", found.zero)
+    count("written off", _lines(found.written_off))
     count("being sent by another push", _lines(found.sending))
     return table
 
@@ -134,8 +135,9 @@ def show_resolved(figures: Mapping[str, Any]) -> None:
     """Lines that events, or a person, have settled."""
     for name, words in (
         ("accepted", "confirmed as billed"),
-        ("rejected", "refused by the marketplace"),
+        ("rejected", "refused"),
         ("planned", "not sent; the next push sends them"),
+        ("written_off", "written off"),
         ("conflict", "both confirmed and failed, by their events"),
     ):
         if figures[name]:

@@ -35,6 +35,7 @@ class Classification:
         rejected: Refused by the API, and not changed since.
         conflict: In conflict since an earlier push.
         sending: Another push is sending the line.
+        written_off: A person has decided that the line need not be billed.
         invalid: Number of rows that cannot be sent as they are.
         refused: Rows that are not billed, with the reason: invalid rows, and the rows of lines that are too late or
             that the API refused.
@@ -53,6 +54,7 @@ class Classification:
     rejected: list[LedgerMatch] = field(default_factory=list)
     conflict: list[LedgerMatch] = field(default_factory=list)
     sending: list[LedgerMatch] = field(default_factory=list)
+    written_off: list[LedgerMatch] = field(default_factory=list)
     invalid: int = 0
     refused: list[Refusal] = field(default_factory=list)
     open_rows: int = 0
@@ -119,7 +121,7 @@ def classify_by_ledger(found: Classification, comparison: Comparison, now: datet
     for line in comparison.new:
         _admit(found, line, found.new, now, late_ok)
     not_sent = {"rejected": found.rejected, "conflict": found.conflict}
-    not_sent |= {"unknown": found.unknown, "sending": found.sending}
+    not_sent |= {"unknown": found.unknown, "sending": found.sending, "writeoff": found.written_off}
     for match in comparison.unsettled:
         line, entry = match.line, match.entry
         changed = entry.payload_hash != line.payload_hash

@@ -74,7 +74,7 @@ def push(
             left_over, too_late = _left_over(ledger, lines, now, late_ok, eligibility)
             summary = PushSummary("dry_run", classification, ledger.location, left_over=left_over, too_late=too_late)
             summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
-            summary.ledger_exists = ledger.exists
+            summary.ledger_exists, summary.unresolved = ledger.exists, ledger.unresolved()
             return summary
     with Ledger.open(ledger_url, clock, create=new_ledger, owner=owner) as ledger, ledger.run() as run:
         recovered = run.recover()
@@ -183,6 +183,7 @@ def _summarize(
 ) -> PushSummary:
     summary = PushSummary("complete", classification, ledger.location, result, left_over, too_late)
     summary.requests, summary.token_requests = session.budget.requests, session.budget.token_requests
+    summary.unresolved = ledger.unresolved()
     if result.stopped:
         summary.errors.append(result.stopped)
     if isinstance(result.stopped, MoreToDo):

@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from ..core.clock import instant
-from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, EXIT_MORE_TO_DO, AutomatumError, MoreToDo
+from ..core.errors import EXIT_INCOMPLETE, EXIT_MORE_TO_DO, AutomatumError, MoreToDo, worst_exit_code
 from ..core.result_line import result_line
 from ..core.text import plural
 from .classify import Classification, difference, total
 from .eligibility import UNCHECKED, Eligibility
+from .ledger.states import UNRESOLVED
 from .model import Line, format_decimal
 from .payloads import Body, bodies
 from .send import SendResult
@@ -38,6 +39,7 @@ class PushSummary:
         token_requests: Number of requests for a token.
         errors: Errors that ended the push early.
         eligibility: The synced tables that the lines were checked against.
+        unresolved: Number of lines in the ledger by state, of this push and of earlier ones, that wait for a decision.
         unchecked: Whether the caller asked not to check.
     """
 
@@ -51,6 +53,7 @@ class PushSummary:
     token_requests: int = 0
     errors: list[AutomatumError] = field(default_factory=list)
     eligibility: Eligibility = field(default=UNCHECKED, repr=False)
+    unresolved: dict[str, int] = field(default_factory=dict)
     unchecked: bool = False
     ledger_exists: bool = True
 
@@ -106,24 +109,36 @@ class PushSummary:
     def line_ids(self) -> list[str]:
         """Ids of all lines of this push."""
         found = self.classification
-        matches = (*found.same, *found.changed, *found.unknown, *found.rejected, *found.conflict, *found.sending)
+        matches = (
+            *found.same,
+            *found.changed,
+            *found.unknown,
+            *found.rejected,
+            *found.conflict,
+            *found.sending,
+            *found.written_off,
+        )
         lines = [*found.to_send, *self.left_over, *found.expired, *found.zero, *(match.line for match in matches)]
         return list(dict.fromkeys(line.id for line in lines))
 
     @property
     def exit_code(self) -> int:
-        """0 if all lines are settled; 65 if a line needs a person's decision; otherwise that of the error."""
-        for error in self.errors:
-            if not isinstance(error, MoreToDo):
-                return error.exit_code
+        """The worst of: that of the errors; 65 if a line of the ledger, or a row, needs a person's decision; 75 if the
+        push is not finished; 0.
+
+        75 ranks below 65: a scheduler repeats the push in either case, and a person learns of the money at once.
+        """
+        codes = [error.exit_code for error in self.errors]
+        if self._unsettled:
+            codes.append(EXIT_INCOMPLETE)
         if self.verdict == "more_to_do":
-            return EXIT_MORE_TO_DO
-        return EXIT_INCOMPLETE if self._unsettled else EXIT_COMPLETE
+            codes.append(EXIT_MORE_TO_DO)
+        return worst_exit_code(codes)
 
     @property
     def _unsettled(self) -> bool:
         counted = self.lines
-        return any(counted[name] for name in ("rejected", "expired", "conflict", "unknown", "invalid"))
+        return any(counted[name] for name in (*UNRESOLVED, "invalid")) or any(self.unresolved.values())
 
     @property
     def named_errors(self) -> list[tuple[str, AutomatumError]]:
@@ -179,7 +194,9 @@ class PushSummary:
             "to_send": [self._line_as_json(line) for line in self.to_send],
             "refused": [refusal.as_json() for refusal in sorted(found.refused, key=lambda refusal: refusal.row)],
             "conflicts": [difference(match) for match in (*found.changed, *found.conflict)],
+            "unresolved": self.unresolved,
             "already_accepted": len(found.same),
+            "written_off": len(found.written_off),
             "late": len(found.late),
             "zero": len(found.zero),
             "open_rows": found.open_rows,

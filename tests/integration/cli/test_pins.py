@@ -229,7 +229,7 @@ def test_json_of_pushes(desk, one, record):
     record.run("push in trouble", 65, "push", "--usage", pushed, "--confirm", "--new-ledger")
     record.run("push status in trouble", 65, "push", "status")
     record.run("push retry, dry", 0, "push", "retry")
-    record.run("push retry", 0, "push", "retry", "--confirm")
+    record.run("push retry", 65, "push", "retry", "--confirm")
     record.run("push resolve", 0, "push", "resolve", "--events", write_events(sandbox))
     record.run("push in conflict", 65, "push", "--usage", usage(sandbox, units="3.5"), "--confirm")
     Path("bad.csv").write_text(Path(pushed).read_text().replace("3.5", "many"))

@@ -24,7 +24,7 @@ from .entries import AttemptEntry, Comparison, Entry, to_attempt, to_entry
 from .identity import Owner
 from .process_lock import lock_process
 from .runs import Run
-from .states import STATES, State, Transition, move
+from .states import STATES, UNRESOLVED, State, Transition, move
 from .tables import ATTEMPTS, LINES
 
 _PAGE = 1000
@@ -165,6 +165,11 @@ class Ledger:
                 found = connection.execute(select(LINES.c.state, func.count()).group_by(LINES.c.state)).all()
             counted |= {state: number for state, number in found}  # noqa: C416  a Row is no pair to mypy
         return counted
+
+    def unresolved(self) -> dict[str, int]:
+        """Number of lines in each state that waits for a decision, without states that have none."""
+        counted = self.counts()
+        return {state: counted[state] for state in UNRESOLVED if counted[state]}
 
     def close(self) -> None:
         """Close the database."""

@@ -2,22 +2,97 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from datetime import date, datetime
+from typing import Any, Literal
 
+from sqlalchemy import ColumnElement, Connection, select
+
+from ...core.errors import ConfigurationError
+from ...core.redaction import redact
 from . import planning
 from .attempts import accepted_as_sent, end_attempt
+from .entries import Entry
 from .event_matching import EventMatcher
 from .ledger import Ledger
 from .resolution import Reconciled, UnusedEvent
 from .states import Transition, move
+from .tables import LINES, LONGEST
 from .webhook_events import Event, Unreadable, parse
 
-_BY_HAND = "Resolved by hand."
+Decision = Literal["accepted", "not_sent", "rejected", "written_off"]
+"""What a person may decide about a line."""
+DECISIONS: Mapping[Decision, Transition] = {
+    "accepted": Transition.ACCEPT_BY_HAND,
+    "not_sent": Transition.NOT_SENT_BY_HAND,
+    "rejected": Transition.REJECT_BY_HAND,
+    "written_off": Transition.WRITE_OFF,
+}
+_ATTEMPT_STATES: Mapping[Decision, str] = {"accepted": "accepted", "not_sent": "not_taken", "rejected": "rejected"}
+_FILTERS = ("vendor", "listing_id", "customer_id", "dimension", "day", "state")
 
 
-def resolve_by_hand(ledger: Ledger, *, accepted: Collection[str] = (), not_sent: Collection[str] = ()) -> Reconciled:
+def find_lines(ledger: Ledger, selectors: Collection[str], decision: Decision | None, key: str) -> list[str]:
+    """Ids of the lines that a person names.
+
+    Args:
+        ledger: The ledger of the lines.
+        selectors: Ids of lines, ids of bodies, or filters such as `customer_id=cust_1,state=expired`.
+        decision: What will be decided. Bodies and filters name only lines that it can be decided about; None for all.
+        key: Option that an error names.
+
+    Raises:
+        ConfigurationError: An id is not in the ledger, or a filter is wrong or matches no line.
+    """
+    before = DECISIONS[decision].before if decision else None
+    found: dict[str, None] = {}
+    known = ledger.fetch([one for one in selectors if "=" not in one])
+    for selector in selectors:
+        if selector in known:
+            found[selector] = None
+            continue
+        matches = _filter(selector, key) if "=" in selector else (LINES.c.body_id == selector,)
+        with ledger.database.read() as connection:
+            rows = connection.execute(select(LINES.c.line_id, LINES.c.state).where(*matches).order_by(LINES.c.line_id))
+            lines = rows.all()
+        ids = [row.line_id for row in lines if before is None or row.state in before]
+        if not ids:
+            states = sorted({row.state for row in lines})
+            problem = f"{selector!r} names lines that are {', '.join(states)}" if lines else f"no line {selector!r}"
+            raise ConfigurationError(
+                key, f"{problem} in {ledger.location}.", "`automatum push status` shows the ids of lines and bodies."
+            )
+        found |= dict.fromkeys(ids)
+    return list(found)
+
+
+def _filter(text: str, key: str) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    for part in text.split(","):
+        name, _, value = part.strip().partition("=")
+        if name not in _FILTERS:
+            raise ConfigurationError(key, f"{part!r} is no filter.", f"Filters are {', '.join(_FILTERS)}.")
+        if name == "day":
+            try:
+                conditions.append(LINES.c.day == date.fromisoformat(value))
+            except ValueError:
+                raise ConfigurationError(key, f"{value!r} is not a date.", "Write it as YYYY-MM-DD.") from None
+        else:
+            conditions.append(LINES.c[name] == value)
+    return conditions
+
+
+def resolve_by_hand(
+    ledger: Ledger,
+    *,
+    accepted: Collection[str] = (),
+    not_sent: Collection[str] = (),
+    rejected: Collection[str] = (),
+    written_off: Collection[str] = (),
+    reason: str = "",
+    by: str = "",
+) -> Reconciled:
     """Settle lines as a person says, in one transaction.
 
     Args:
@@ -25,6 +100,11 @@ def resolve_by_hand(ledger: Ledger, *, accepted: Collection[str] = (), not_sent:
         accepted: Ids of `unknown` lines that were billed, or of `conflict` lines whose accepted units are right. The
             difference that a conflict is about counts as settled too and is not reported again.
         not_sent: Ids of `unknown` lines that were not billed; the next push sends them.
+        rejected: Ids of `unknown` or `conflict` lines that were not billed, and of lines that were written off. They
+            can be retried.
+        written_off: Ids of lines that need not be billed any more.
+        reason: Why, for people. The ledger keeps it with the line.
+        by: Who decides.
 
     Returns:
         The settled lines. Lines that are in another state, or not in the ledger, are in `refused`.
@@ -33,35 +113,56 @@ def resolve_by_hand(ledger: Ledger, *, accepted: Collection[str] = (), not_sent:
         ConfigurationError: There is no ledger.
     """
     result = Reconciled()
-    both = set(accepted) & set(not_sent)
-    result.refused += [(line_id, "named as both accepted and not sent") for line_id in sorted(both)]
-    now = ledger.database.now()
+    asked: dict[Decision, Collection[str]] = {
+        "accepted": accepted,
+        "not_sent": not_sent,
+        "rejected": rejected,
+        "written_off": written_off,
+    }
+    named = Counter(line_id for ids in asked.values() for line_id in set(ids))
+    twice = {line_id for line_id, number in named.items() if number > 1}
+    result.refused += [(line_id, "named in two decisions") for line_id in sorted(twice)]
     with ledger.database.write() as connection:
-        entries = planning.fetch(connection, sorted({*accepted, *not_sent} - both))
-        for transition, ids, moved in (
-            (Transition.ACCEPT_BY_HAND, accepted, result.accepted),
-            (Transition.NOT_SENT_BY_HAND, not_sent, result.planned),
-        ):
+        entries = planning.fetch(connection, sorted(set(named) - twice))
+        for decision, ids in asked.items():
+            note = _note(decision, reason, by)
             for line_id in dict.fromkeys(ids):
-                if line_id in both:
+                if line_id in twice:
                     continue
-                entry = entries.get(line_id)
-                if entry is None or entry.state not in transition.before:
+                entry, before = entries.get(line_id), DECISIONS[decision].before
+                if entry is None or entry.state not in before:
                     state = "not in the ledger" if entry is None else f"it is {entry.state}"
-                    result.refused.append((line_id, f"{state}; only {' or '.join(transition.before)} lines can be"))
+                    result.refused.append((line_id, f"{state}; only {' or '.join(before)} lines can be"))
                     continue
-                values: dict[str, Any] = {"settled_at": now, "settled_by": "hand"}
-                attempt_state = "accepted"
-                if transition is Transition.NOT_SENT_BY_HAND:
-                    values = {"settled_at": None, "settled_by": None, "planned_at": now}
-                    attempt_state = "not_taken"
-                elif entry.accepted_hash is None:
-                    values |= accepted_as_sent()
-                moved += move(connection, transition, [line_id], values)
-                if line_id in moved and entry.state == "unknown":
-                    outcome = {"state": attempt_state, "ended_at": now, "error": _BY_HAND}
-                    end_attempt(connection, entry.attempt_id or "", [line_id], outcome)
+                _decide(connection, decision, entry, note, ledger.database.now(), result)
     return result
+
+
+def _note(decision: Decision, reason: str, by: str) -> str:
+    note = f"Resolved by hand: {decision.replace('_', ' ')}"
+    return redact(f"{note}{f', by {by}' if by else ''}{f': {reason}' if reason else ''}.")[:LONGEST]
+
+
+def _decide(
+    connection: Connection, decision: Decision, entry: Entry, note: str, now: datetime, result: Reconciled
+) -> None:
+    values: dict[str, Any] = {"settled_at": now, "settled_by": "hand", "error": note}
+    if decision == "not_sent":
+        values |= {"settled_at": None, "settled_by": None, "planned_at": now}
+    elif decision == "accepted" and entry.accepted_hash is None:
+        values |= accepted_as_sent()
+    moved = move(connection, DECISIONS[decision], [entry.line_id], values)
+    settled = {
+        "accepted": result.accepted,
+        "not_sent": result.planned,
+        "rejected": result.rejected,
+        "written_off": result.written_off,
+    }
+    settled[decision] += moved
+    # A line that is written off may have been billed: its attempt stays unknown.
+    if moved and entry.state == "unknown" and decision in _ATTEMPT_STATES:
+        outcome = {"state": _ATTEMPT_STATES[decision], "ended_at": now, "error": note}
+        end_attempt(connection, entry.attempt_id or "", moved, outcome)
 
 
 def resolve_by_events(ledger: Ledger, events: Iterable[Mapping[str, Any]]) -> Reconciled:

@@ -26,6 +26,7 @@ class Reconciled:
         accepted: Billed.
         rejected: Refused by the marketplace; they can be retried.
         planned: Not sent; the next push sends them.
+        written_off: Not billed, and not to be billed any more.
         conflict: Events say both confirmed and failed.
         unused: Events that should settle a line but do not.
         refused: Lines that cannot be settled by hand, with the reason.
@@ -35,6 +36,7 @@ class Reconciled:
     accepted: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     planned: list[str] = field(default_factory=list)
+    written_off: list[str] = field(default_factory=list)
     conflict: list[str] = field(default_factory=list)
     unused: list[UnusedEvent] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
@@ -45,6 +47,7 @@ class Reconciled:
         self.accepted += other.accepted
         self.rejected += other.rejected
         self.planned += other.planned
+        self.written_off += other.written_off
         self.conflict += other.conflict
         self.unused += other.unused
         self.refused += other.refused

@@ -12,9 +12,11 @@ from sqlalchemy import ColumnElement, Connection, select, update
 
 from .tables import LINES
 
-State = Literal["planned", "sending", "accepted", "rejected", "expired", "conflict", "unknown"]
-STATES: tuple[State, ...] = ("planned", "sending", "accepted", "rejected", "expired", "conflict", "unknown")
-BLOCKING: frozenset[State] = frozenset({"planned", "sending", "accepted", "conflict", "unknown"})
+State = Literal["planned", "sending", "accepted", "rejected", "expired", "conflict", "unknown", "writeoff"]
+STATES: tuple[State, ...] = ("planned", "sending", "accepted", "rejected", "expired", "conflict", "unknown", "writeoff")
+UNRESOLVED: tuple[State, ...] = ("rejected", "expired", "conflict", "unknown")
+"""States of lines that are not billed, or may not be, until a person or an event decides."""
+BLOCKING: frozenset[State] = frozenset({"planned", "sending", "accepted", "conflict", "unknown", "writeoff"})
 """States in which an hour, or a day, blocks lines of the other grain with the same key and date."""
 
 
@@ -43,6 +45,8 @@ class Transition(Enum):
     RETRY_EXPIRED = "retry expired", ("expired",), "planned"
     ACCEPT_BY_HAND = "accepted, by hand", ("unknown", "conflict"), "accepted"
     NOT_SENT_BY_HAND = "not sent, by hand", ("unknown",), "planned"
+    REJECT_BY_HAND = "rejected, by hand", ("unknown", "conflict", "writeoff"), "rejected"
+    WRITE_OFF = "written off, by hand", ("rejected", "expired", "conflict", "unknown"), "writeoff"
     ACCEPT_BY_EVENT = "accepted, by event", ("unknown",), "accepted"
     # 2xx means queued: the marketplace may still refuse. If it does, a conflict about the line is not billed either.
     FAIL_BY_EVENT = "failed, by event", ("unknown", "accepted", "conflict"), "rejected"

@@ -190,6 +190,9 @@ DOINGS = {
     "retry expired": lambda run, ledger, line, attempt: ledger.retry([line.id], expired=True),
     "accepted by hand": lambda run, ledger, line, attempt: resolve_by_hand(ledger, accepted=[line.id]),
     "not sent by hand": lambda run, ledger, line, attempt: resolve_by_hand(ledger, not_sent=[line.id]),
+    "rejected by hand": lambda run, ledger, line, attempt: resolve_by_hand(ledger, rejected=[line.id]),
+    "written off by hand": lambda run, ledger, line, attempt: resolve_by_hand(ledger, written_off=[line.id]),
+    "refuse": lambda run, ledger, line, attempt: attempt and run.refuse(attempt, "404: No such customer"),
     "recover": lambda run, ledger, line, attempt: run.recover(),
 }
 ALLOWED = {
@@ -212,6 +215,13 @@ ALLOWED = {
     ("unknown", "accepted by hand"): "accepted",
     ("unknown", "not sent by hand"): "planned",
     ("conflict", "accepted by hand"): "accepted",
+    ("unknown", "rejected by hand"): "rejected",
+    ("conflict", "rejected by hand"): "rejected",
+    ("writeoff", "rejected by hand"): "rejected",
+    ("rejected", "written off by hand"): "writeoff",
+    ("expired", "written off by hand"): "writeoff",
+    ("conflict", "written off by hand"): "writeoff",
+    ("unknown", "written off by hand"): "writeoff",
 }
 """Written down a second time on purpose; whatever is not here changes nothing."""
 
@@ -316,7 +326,7 @@ def test_comparing_sorts_lines_by_what_is_held(ledger):
     kept = {held.entry.state: held.line for held in found.unsettled}
     # The run that brought it to `sending` is over.
     assert kept.pop("unknown") in (lines["unknown"], lines["sending"])
-    assert kept == {state: lines[state] for state in ("planned", "rejected", "expired", "conflict")}
+    assert kept == {state: lines[state] for state in ("planned", "rejected", "expired", "conflict", "writeoff")}
     assert found.other_grain == ()
     same = ledger.compare([make_like(lines["accepted"], units=Decimal("5.00"), title="another")])
     assert len(same.same) == 1, "5 and 5.00 are the same, and a title is not billed"
