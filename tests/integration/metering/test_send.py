@@ -424,6 +424,19 @@ def test_a_429_beyond_the_longest_wait_ends_the_push_with_75(tmp_path):
         assert push_again(api, books, rows).lines["accepted"] == 4
 
 
+def test_i5_a_push_that_is_not_finished_says_first_what_needs_a_person(tmp_path):
+    """75 means "run again", which nobody reads; 65 means that money waits for a decision."""
+    says = [error(400, "Bad"), error(429, "Rate limit exceeded", headers={"Retry-After": "170"})]
+    with Api(lambda number, body: (number > 2, says[number - 1] if number <= 2 else Say(202, YES))) as api:
+        books = Books(api.url, tmp_path)
+        summary = books.push(usage(3), max_wait=10)
+        assert (summary.exit_code, summary.verdict) == (65, "more_to_do")
+        assert summary.as_json()["resume_at"]
+        books.clock.advance(400)
+        last = books.push([])
+        assert (last.lines["accepted"], last.exit_code, last.unresolved) == (4, 65, {"rejected": 2}), "left by another"
+
+
 def test_a_refused_connection_takes_nothing_and_all_stays_planned(tmp_path):
     """Nobody listens any more once the token has been given."""
     rows = usage(2)
