@@ -55,14 +55,20 @@ def test_a_database_without_history_after_a_database_with_history_i9(desk, small
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fresh", [True, False])
-def test_a_wrong_key_that_is_taken_back_i9(desk, small, fresh):
+def test_a_wrong_key_that_is_taken_back_i9(desk, start, fresh):
+    """The column that was the key stayed required in dlt's schema, so that no new file could be loaded."""
+    desk.use(start(**{**SMALL, "customers": 250}))
+    desk.set(chunk_rows=100)
+    complete(desk)
     desk.set(endpoints={"customers": {"key": "uuid"}})
-    assert desk.sync("customers").code != 0
+    other, third = desk.folder / "b.duckdb", desk.folder / "c.duckdb"
+    assert desk.sync("customers", "--database", other).code != 0
     desk.set(endpoints=None)
     if fresh:
-        desk.database.unlink(missing_ok=True)
-    complete(desk, "customers")
-    assert count(desk, "customers") == SMALL["customers"]
+        other.unlink(missing_ok=True)
+    for database in (other, third):
+        complete(desk, "customers", "--database", database)
+        assert count(desk, "customers", database) == 250
 
 
 @pytest.mark.slow
