@@ -52,7 +52,7 @@ def test_dlt_init_duckdb(tmp_path, location, variables):
     assert "client_id" in user.run("automatum_pipeline.py", cwd=project, code=1)
 
     user.run("automatum_pipeline.py", cwd=project, **variables)
-    code = "import duckdb; print(duckdb.connect('automatum.duckdb').sql('FROM marketplace.customers').count('*'))"
+    code = "import duckdb; print(duckdb.connect('marketplace.duckdb').sql('FROM automatum.customers').count('*'))"
     assert str(SMALL["customers"]) in user.run("-c", code, cwd=project)
 
     # The copied package is the command line too.
