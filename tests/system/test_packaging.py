@@ -77,7 +77,7 @@ def test_dlt_init_gives_a_running_pipeline(location, start, desk):
     said = run("-c", code, cwd=desk.folder, **variables)
     assert str(desk.folder / "automatum/__init__.py") in said
     assert SECRET not in said
-    desk.database = desk.folder / "automatum.duckdb"
+    desk.database = desk.folder / "marketplace.duckdb"
     assert count(desk, "customers") == SMALL["customers"]
 
 
@@ -85,7 +85,7 @@ def count(desk, table):
     import duckdb
 
     with duckdb.connect(str(desk.database), read_only=True) as connection:
-        return connection.execute(f"SELECT count(*) FROM marketplace.{table}").fetchone()[0]
+        return connection.execute(f"SELECT count(*) FROM automatum.{table}").fetchone()[0]
 
 
 @pytest.mark.parametrize("key", ["client_id", "client_secret"])
