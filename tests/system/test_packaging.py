@@ -191,11 +191,12 @@ def modules():
 
 
 def test_dlt_knows_the_pipeline_of_a_sync(start, desk):
-    """`dlt pipeline automatum info|trace`: tables, rows, load ids; and I6: no secret."""
+    """`dlt pipeline NAME info|trace`, with the name that the sync prints: tables, rows, load ids; and I6: no secret."""
     served = start(**SMALL, apps=(AppConfig(client_secret=SECRET),))
     desk.use(served)
-    assert desk.sync().code == 0
-    said = {step: run_dlt("pipeline", "-v", "automatum", step) for step in ("info", "trace")}
+    ran = desk.sync()
+    assert ran.code == 0
+    said = {step: run_dlt("pipeline", "-v", ran.json["pipeline"], step) for step in ("info", "trace")}
     for resource in ("customers", "entitlements", "private_offers", "analytics_revenue"):
         assert f"{resource} with" in said["info"]
     assert "Has 1 completed load packages" in said["info"]
