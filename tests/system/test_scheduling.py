@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,10 +140,11 @@ def job(table, command):
     return found
 
 
-def run_job(table, command):
-    """Run a line to its end: exit code and what cron would mail."""
+def run_job(table, command, option=""):
+    """Run a line to its end, with an option more: exit code and what cron would mail."""
     home = table.work.parent / "home"
-    process = table.start(job(table, command), home)
+    line = job(table, command)
+    process = table.start(replace(line, command=line.command.replace(command, f"{command} {option}")), home)
     out, err = process.communicate(timeout=60)
     return process.returncode, out + err
 
@@ -157,6 +159,10 @@ def test_the_lines_of_the_example_run_as_cron_runs_them(cron, small, desk):
     assert desk.counts()["customers"] == 12
 
     fill_usage(desk.database, rows_of(small, back=(1,), most=3))
+    code, mailed = run_job(cron, "automatum push")
+    assert (code, small.accepted_metering) == (78, [])
+    assert "--new-ledger" in mailed
+    assert run_job(cron, "automatum push", "--new-ledger") == (0, "")  # once, by hand
     assert run_job(cron, "automatum push") == (0, "")
     assert re.fullmatch(STAMPED + r"push: complete; accepted 3; .*\n", (cron.work / "push.log").read_text())
     assert len(small.accepted_metering) > 0

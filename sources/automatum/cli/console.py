@@ -22,7 +22,7 @@ from ..core.text import printable
 from ..metering.model import format_decimal
 
 
-class _Console(Console):
+class PipeConsole(Console):
     """A console whose reader may leave, as `| head` does. The command goes on, and keeps its exit code."""
 
     def on_broken_pipe(self) -> None:
@@ -30,8 +30,8 @@ class _Console(Console):
 
 
 # No markup, no emoji codes: what comes from outside, such as `[/gcp]` or `:100:`, is printed as it is.
-out = _Console(markup=False, highlight=False, emoji=False)
-err = _Console(stderr=True, markup=False, highlight=False, emoji=False)
+out = PipeConsole(markup=False, highlight=False, emoji=False)
+err = PipeConsole(stderr=True, markup=False, highlight=False, emoji=False)
 
 
 def log_to_stderr(debug: bool, quiet: bool = False) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich import box
-from rich.console import Console
 from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from ..core.text import printable
-from .console import out
+from .console import PipeConsole, out
 
 Cell = str | Text
 """A text from anywhere, which is no markup; or one with a style."""
@@ -58,7 +57,7 @@ class TextTable:
             out.print(Text(printable(self._title), style="bold"), soft_wrap=not out.is_terminal)
         if not out.is_terminal:
             # Only a console of this width prints so wide.
-            Console(file=out.file, width=width, markup=False, highlight=False, emoji=False).print(grid)
+            PipeConsole(file=out.file, width=width, markup=False, highlight=False, emoji=False).print(grid)
         elif width <= out.width:
             out.print(grid)
         else:

@@ -49,12 +49,9 @@ def writes_lake_files(pipeline: SupportsPipeline) -> bool:
 
 
 def table_formats(pipeline: SupportsPipeline) -> dict[str, str | None]:
-    """Table to format, of all tables in a pipeline's working folder or its files."""
+    """Table to format, of all tables in the files of a pipeline's dataset."""
     with open_lake_files(pipeline) as files:
-        found = files.formats()
-    for schema in pipeline.schemas.values():
-        found.update({str(table["name"]): table.get("table_format") for table in schema.data_tables()})
-    return found
+        return files.formats()
 
 
 @contextmanager

@@ -100,6 +100,6 @@ def check_table_format(pipeline: SupportsPipeline, settings: AutomatumSettings, 
         if table in known and known[table] != settings.table_format:
             raise ConfigurationError(
                 "sources.automatum.table_format",
-                f"{table} has the format {known[table] or 'Parquet'} already, in the files or in dlt's working folder.",
-                "Set it as it was; or name another dataset and another --pipelines-dir.",
+                f"{table} has the format {known[table] or 'Parquet'} already.",
+                "Set it as it was, or name another dataset.",
             )

@@ -24,7 +24,7 @@ PLANTED = {
     "a child without its parent": (
         "UPDATE entitlement_dimensions SET entitlement_id = 'ent_nobody' WHERE position = 0 AND entitlement_id = "
         "(SELECT min(entitlement_id) FROM entitlement_dimensions)",
-        {("entitlement_dimensions", "its parent is there"): 1},
+        {("entitlement_dimensions", "its parent is there"): 1, ("entitlement_dimensions", "no gap in a list"): 1},
     ),
     "a second open version": (
         f"UPDATE {HISTORY} SET valid_to = NULL WHERE {CLOSED}",

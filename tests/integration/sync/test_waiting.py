@@ -60,13 +60,13 @@ def test_a_run_that_must_not_wait_loads_and_says_when_to_come_back(start, desk, 
 
 
 @pytest.mark.slow
-def test_a_wait_shows_beside_the_progress_bar(site, monkeypatch):
+def test_a_wait_shows_beside_the_progress_bar(site):
     screen = io.StringIO()
-    monkeypatch.setattr(progress_bars, "err", Console(file=screen, force_terminal=True, width=200))
+    console = Console(file=screen, force_terminal=True, width=200)
     clock = FakeClock(epoch=1_700_000_000.0)
     settings = site.resolved(application_limits=[[3, 60]], metering_reserve=0)
     session = connect(settings, clock=clock, budget=Budget(clock))
-    with progress_bars.Progress() as progress:
+    with progress_bars.Progress(console=console) as progress:
         sync(session, site.pipeline(), ("customers",), on_page=progress.on_page)
         progress.on_wait(60.0, "quota of the application: 3 requests per minute is used up")
         progress._bars.refresh()
