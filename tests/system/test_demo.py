@@ -18,26 +18,26 @@ def test_the_demo_syncs_changes_and_asks(desk):
     figures = json.loads(out)
     assert "Traceback" not in err
     rows = figures["rows"]
-    assert {name: rows[name] for name in ("customers", "entitlements", "private_offers", "analytics_revenue")} == {
-        "customers": 253,
-        "entitlements": 410,
-        "private_offers": 130,
-        "analytics_revenue": 80,
-    }
+    # 250, 410 and 130 are served; 3 customers and the entitlements of accepted offers come with the changes.
+    assert (rows["customers"], rows["private_offers"]) == (253, 130)
+    assert rows["entitlements"] > 410
+    assert rows["analytics_revenue"] > 1_000
     assert rows["entitlement_dimensions"] > 0
     assert rows["private_offer_payments"] > 0
     first, second = figures["first_sync"], figures["second_sync"]
     assert first["verdict"] == second["verdict"] == "complete"
     assert figures["requests"] == first["requests"] + second["requests"] == 22
     counted = {name: (one["inserted"], one["updated"], one["unchanged"]) for name, one in second["tables"].items()}
-    assert counted == {
-        "customers": (3, 5, 245),
-        "entitlements": (0, 4, 406),
-        "private_offers": (0, 2, 128),
-        # Today and the 35 days whose revenue may be restated.
-        "analytics": (0, 0, 72),
+    assert {name: one[0] for name, one in counted.items()} == {
+        "customers": 3,
+        "entitlements": rows["entitlements"] - 410,
+        "private_offers": 0,
+        "analytics": 0,
     }
-    assert len(figures["answers"]) == 3
+    assert min(counted[name][1] for name in ("customers", "entitlements", "private_offers")) > 0
+    # Of the report, today and the 35 days whose revenue may be restated are read.
+    assert 0 < counted["analytics"][2] < rows["analytics_revenue"]
+    assert len(figures["answers"]) == 4
     assert all(answer["rows"] for answer in figures["answers"])
     with duckdb.connect(str(desk.folder / "automatum_demo.duckdb"), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM automatum.customers").fetchall() == [(253,)]
@@ -56,5 +56,5 @@ def test_the_demo_is_the_same_for_those_who_have_configured_the_real_api(desk):
     )
     made = desk.run("demo", "--json")
     assert made.code == 0, made
-    assert made.json["rows"]["entitlements"] == 410
+    assert made.json["rows"]["entitlements"] > 410
     assert made.json["requests"] == 22

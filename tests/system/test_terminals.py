@@ -178,7 +178,7 @@ def test_successful_commands_have_nothing_on_stderr(desk, start):
         "verify",
         "discover",
         "push --usage usage.csv",
-        "push --usage usage.csv --confirm",
+        "push --usage usage.csv --confirm --new-ledger",
         "push status",
         "push retry",
         "push retry --confirm",

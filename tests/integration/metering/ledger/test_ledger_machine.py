@@ -55,7 +55,7 @@ class Billing:
         if "postgresql" in url:
             with self.ledgers[0].database.write() as connection:
                 for name in METADATA.tables:
-                    if name != "metering_schema":
+                    if name not in ("metering_schema", "metering_identity"):
                         connection.execute(text(f"DELETE FROM {name}"))
         self.managers, self.runs = [None, None], [None, None]
         self.flying, self.calls, self.events, self.tried = [], [], [], set()
