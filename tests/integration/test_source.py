@@ -37,6 +37,7 @@ def all_rows(resource):
     return {name: pa.concat_tables(tables).to_pylist() for name, tables in found.items()}
 
 
+@pytest.mark.slow
 def test_a_script_loads_everything(large, desk, pipeline):
     """I1, I3: `pipeline.run(automatum_source())`, as often as one likes."""
     pipeline.run(automatum_source())

@@ -147,6 +147,7 @@ def test_few_missing_rows_are_requested_and_deleted_with_their_children(site, de
     assert site.broken() == {}
 
 
+@pytest.mark.slow
 def test_many_missing_rows_wait_for_a_second_sweep_to_agree(site):
     """I2: more than can be asked for; a row that reappears in between is never deleted, one that joins them waits. A
     sample of those that two sweeps missed is requested before they are deleted."""

@@ -206,6 +206,7 @@ def test_a_failing_organization_does_not_stop_the_others(desk, start):
     assert "broken: " in shown.says and "acme" in shown.out, shown
 
 
+@pytest.mark.slow
 def test_one_organization_can_be_chosen(desk, two):
     ran = desk.sync("--organization", "globex", "customers")
     assert ran.code == 0 and set(ran.json["organizations"]) == {"globex"}

@@ -11,6 +11,7 @@ def site(tmp_path):
         yield open_site
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     ["state = NULL", "state = '{}'", "state = '{'", "state = '[1]'", 'state = \'{"next": "two"}\''],
@@ -30,6 +31,7 @@ def test_a_sweep_row_that_holds_no_facts_stops_no_sync_i9(site):
     assert site.sync("customers").code == 0
 
 
+@pytest.mark.slow
 def test_a_defect_in_one_table_does_not_take_the_pages_of_another_i1(site):
     site.serve(customers=5, entitlements=5)
 

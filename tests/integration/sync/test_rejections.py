@@ -50,6 +50,7 @@ def test_the_next_sync_is_quiet_and_a_setting_accepts_what_is_rejected_i1(site):
     assert site.query("SELECT * FROM _automatum_rejected ORDER BY ALL") == before
 
 
+@pytest.mark.slow
 def test_a_rejected_record_that_comes_well_is_loaded_and_its_rejection_resolved_i1(site):
     site.served.lists = {"customers": [*GOOD, *BAD]}
     site.sync("customers")
@@ -70,6 +71,7 @@ def test_rows_are_deleted_though_others_are_rejected_i2(site):
     assert len(site.live("customers")) == len(GOOD) - 3
 
 
+@pytest.mark.slow
 def test_a_sweep_with_rejected_records_is_resumed_i3(site):
     site.served.lists = {"customers": [*BAD, *GOOD, *(f'{{"id":"d{i}"}}' for i in range(200))]}
     assert site.sync("customers", max_requests=2, chunk_rows=50).code == 75
@@ -90,6 +92,7 @@ def test_a_detail_without_an_id_is_the_row_of_its_url_i2(site, record):
     assert site.query("SELECT email, _deleted_at FROM customers WHERE id = 'c000'") == [("here", None)]
 
 
+@pytest.mark.slow
 def test_a_volatile_field_alone_loads_no_row_and_starts_no_version_i3(site):
     settings = {"history": True, "endpoints": {"customers": {"volatile": ["lastSeenAt", "details.login"]}}}
     record = '{{"id":"a","status":"{}","lastSeenAt":{},"details":{{"login":{},"plan":"x"}}}}'

@@ -46,6 +46,7 @@ def restate(sandbox, day, **fields):
     sandbox.restate(day.isoformat(), "aws", fields)
 
 
+@pytest.mark.slow
 def test_the_first_sync_reads_a_year_and_the_next_what_may_be_restated(site):
     """I3: one request a sync; I1: restated rows are replaced within the days that are read again, the others stay."""
     sandbox = site.serve(days=100)

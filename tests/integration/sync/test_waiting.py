@@ -23,6 +23,7 @@ def site(tmp_path):
         yield made
 
 
+@pytest.mark.slow
 def test_what_was_read_is_loaded_before_a_long_wait_and_not_after_it(site):
     """I3: a kill in the middle of a wait costs nothing."""
     session = connect(site.resolved(application_limits=[[3, 240]], metering_reserve=0), clock=site.clock)

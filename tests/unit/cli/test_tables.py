@@ -6,7 +6,7 @@ import pytest
 from rich.text import Text
 
 from automatum.cli import console, tables
-from automatum.cli.console import _Console
+from automatum.cli.console import PipeConsole
 from automatum.cli.tables import TextTable
 
 LONG = "x" * 300
@@ -18,7 +18,7 @@ def terminal(monkeypatch):
     """A terminal of some width; returns what was printed."""
 
     def open_(width):
-        made = _Console(
+        made = PipeConsole(
             file=io.StringIO(), width=width, force_terminal=True, color_system=None, markup=False, highlight=False,
             emoji=False,
         )  # fmt: skip
