@@ -184,6 +184,7 @@ def test_a_ledger_says_whose_it_is(small, desk, teller):
     assert "metering-127.0.0.1" in desk.run("push", "ledger", "info").says
 
 
+@pytest.mark.slow
 def test_a_ledger_moves_to_postgres_and_back(small, desk, teller, postgres):  # noqa: F811
     rows = rows_of(small)
     teller.push(rows, "--confirm")
@@ -283,6 +284,7 @@ def test_an_exported_line_that_was_changed_is_not_restored(small, desk, teller):
     assert "holds no metering_lines" in str(ledger(desk, "restore", "--dataset", "other", code=78))
 
 
+@pytest.mark.slow
 def test_the_ledger_of_a_renamed_organization_is_adopted_and_moved(small, desk):
     """From one organization without a name to one with a name, and to another name; each bills nothing again."""
     rows = rows_of(small)

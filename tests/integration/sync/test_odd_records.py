@@ -24,6 +24,7 @@ def test_a_page_record_without_a_state_starts_the_sweep_again_i9(site, change):
     assert (again.code, len(site.live("customers"))) == (0, 450)
 
 
+@pytest.mark.slow
 def test_a_sweep_row_that_holds_no_facts_stops_no_sync_i9(site):
     site.serve(customers=5)
     site.sync("customers")

@@ -41,6 +41,7 @@ def test_records_without_a_key_are_rejected_and_every_other_row_is_proven_i1(sit
     assert "secret@" not in str(site.query("SELECT * FROM _automatum_rejected"))
 
 
+@pytest.mark.slow
 def test_the_next_sync_is_quiet_and_a_setting_accepts_what_is_rejected_i1(site):
     site.served.lists = {"customers": [*GOOD, *BAD]}
     site.sync("customers")
@@ -63,6 +64,7 @@ def test_a_rejected_record_that_comes_well_is_loaded_and_its_rejection_resolved_
     assert {resolved for *_, resolved in rejected(site)} == {True}
 
 
+@pytest.mark.slow
 def test_rows_are_deleted_though_others_are_rejected_i2(site):
     site.served.lists = {"customers": [*GOOD, *BAD]}
     site.sync("customers")
@@ -81,6 +83,7 @@ def test_a_sweep_with_rejected_records_is_resumed_i3(site):
     assert {resolved for *_, resolved in rejected(site)} == {False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record", ['{"email":"here"}', '{"id":null,"email":"here"}'])
 def test_a_detail_without_an_id_is_the_row_of_its_url_i2(site, record):
     """The route is assumed. Without the id, the row was loaded with none, and its package failed for ever."""

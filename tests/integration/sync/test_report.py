@@ -199,6 +199,7 @@ def test_a_key_that_is_not_unique_is_reported_and_can_be_configured(tmp_path):
             assert (made.code, made.tables["analytics"]["distinct"]) == (code, 4 if code else 8)
 
 
+@pytest.mark.slow
 def test_a_report_that_is_skipped_stays_skipped_when_its_sync_goes_on(site):
     """I8: the run was killed while its last package was loading. The next run finishes it, and reports no error."""
     sandbox = site.serve(customers=5, days=3)

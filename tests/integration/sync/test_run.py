@@ -152,6 +152,7 @@ def test_one_pipeline_for_several_organizations_is_refused_i7(desk, start):
     assert served.sandbox.requests() == []
 
 
+@pytest.mark.slow
 def test_an_error_of_one_organization_is_in_the_summary_and_an_error_of_the_only_one_is_raised(desk, start):
     served = several(desk, start)
     desk.set(globex__client_id=None)
