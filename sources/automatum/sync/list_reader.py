@@ -23,9 +23,6 @@ from .sync_log import SweepLog
 
 logger = logging.getLogger("automatum")
 
-_GONE = "gone"
-"""Key in the saved state of a sweep: keys of rows whose own URL answered 404."""
-
 
 class ListReader(Reader):
     """Sweeps a list."""
@@ -44,7 +41,6 @@ class ListReader(Reader):
             rejections=self._rejections,
         )
         self._answers: dict[str, Record | Answer] = {}
-        self._saved = 0
         self._resume(reading.log)
         self._result.counts = self._sweep.state.counts
         self._decision: Decision | None = None
@@ -117,9 +113,16 @@ class ListReader(Reader):
 
     def unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
         """Pages since the last call, and the sweep's state after them."""
-        gone = [key for key, answer in self._answers.items() if answer is Answer.GONE]
-        new, self._saved = len(gone) > self._saved, len(gone)
-        return self._sweep.take_records(at_least_one=new), {**self._sweep.saved_state, _GONE: gone}
+        return self._sweep.take_records(), self._sweep.saved_state
+
+    def settled(self) -> list[str]:
+        """Rows whose own URL answered 404. Each is confirmed by itself, where rows are known to have such URLs.
+
+        They are not kept for a later run: a row may come back before that, on a page that is not read again.
+        """
+        if not (self._endpoint.documented or last_full(self._prior.past).own_urls):
+            return []
+        return [key for key, answer in self._answers.items() if answer is Answer.GONE]
 
     def _page(self, number: int) -> Page:
         client, endpoint, filters = self._session.client, self._endpoint, self._selection.filters
@@ -131,9 +134,6 @@ class ListReader(Reader):
             return
         recent = utc(self._session.clock.time()) - unfinished.read_at < GO_ON_WITHIN
         if recent and self._sweep.resume(unfinished.pages, unfinished.state):
-            gone = unfinished.state.get(_GONE)
-            self._answers = {str(key): Answer.GONE for key in (gone if isinstance(gone, list) else ())}
-            self._saved = len(self._answers)
             log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
             logger.info("%s goes on at page %d", self._endpoint.table, self._sweep.state.next)
 

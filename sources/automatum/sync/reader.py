@@ -80,6 +80,10 @@ class Reader(ABC):
     def conclude(self) -> list[str]:
         """Set verdict and reason of a finished table; returns the keys of its rows that are gone."""
 
+    def settled(self) -> list[str]:
+        """Keys of rows that are known to be gone, though a bound of the run ends the reading before its conclusion."""
+        return []
+
     @abstractmethod
     def facts(self) -> SweepFacts:
         """What the next sweep has to know of this one."""

@@ -156,18 +156,9 @@ class Sweep:
         """A key that was listed a moment ago; None if there is none."""
         return next((key for key in reversed(self._seen) if not is_unkeyed(key)), None)
 
-    def take_records(self, at_least_one: bool = False) -> list[PageRecord]:
-        """Pages read since the last call. A later run resumes from them, and from `saved_state`.
-
-        Args:
-            at_least_one: If no page was read, return the last one again, to save a state with it.
-        """
+    def take_records(self) -> list[PageRecord]:
+        """Pages read since the last call. A later run resumes from them, and from `saved_state`."""
         records, self._records = list(self._records.values()), {}
-        if at_least_one and not records and self._shape.contents:
-            last = max(self._shape.contents)
-            # The latest record of a page counts. Its time stays, but for that: a pause is measured from it.
-            self._read_at += timedelta(microseconds=1)
-            records = [PageRecord(last, self._shape.contents[last], self.state.total, self._read_at)]
         return records
 
     @property

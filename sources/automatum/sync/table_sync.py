@@ -185,6 +185,10 @@ class TableSync:
             except NotThere as error:
                 reader.not_found(error)
                 return
+            except MoreToDo:
+                # With fewer requests than missing rows, each run would ask for the same rows again.
+                yield from self._delete(pipeline, reader.settled())
+                raise
             if self._on_page and self.result.pages != pages:
                 self._on_page(self)
             size = sum(len(dumps(row.record)) for row in rows)
@@ -196,17 +200,21 @@ class TableSync:
             if unflushed >= BATCH_BYTES:
                 yield from self._batcher.flush()
                 unflushed = 0
-        gone = reader.conclude()
-        if gone and pipeline:
-            yield from self._batcher.flush()  # the rows that were read before must not follow their deletion
-            self.result.counts.deleted += len(gone)
-            now = utc(self.api_session.clock.time())
-            for start in range(0, len(gone), _DELETE_BATCH):
-                some = gone[start : start + _DELETE_BATCH]
-                yield from delete_rows(pipeline, self._batcher, some, now, hard=self.settings.deletes == "hard")
+        yield from self._delete(pipeline, reader.conclude())
         if pipeline and self._unclosed and reader.facts().full:
             yield from self._batcher.flush()
             yield from end_versions(pipeline, self._batcher, self._unclosed, utc(self.api_session.clock.time()))
+
+    def _delete(self, pipeline: SupportsPipeline | None, gone: Sequence[str]) -> Tables:
+        """Mark rows deleted, or remove them, in batches."""
+        if not gone or pipeline is None:
+            return
+        yield from self._batcher.flush()  # the rows that were read before must not follow their deletion
+        self.result.counts.deleted += len(gone)
+        now = utc(self.api_session.clock.time())
+        for start in range(0, len(gone), _DELETE_BATCH):
+            some = gone[start : start + _DELETE_BATCH]
+            yield from delete_rows(pipeline, self._batcher, some, now, hard=self.settings.deletes == "hard")
 
     def _prepare(self, pipeline: SupportsPipeline | None) -> Reader:
         """Read what the destination has, and make the reader."""

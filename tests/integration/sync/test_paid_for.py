@@ -120,4 +120,22 @@ def test_more_candidates_than_requests_are_decided_in_several_runs(site):
     details = [key for one in runs for key in one.details]
     assert sorted(details) == sorted(gone)
     assert site.dead("customers") == set(gone)
+    assert site.broken() == {}
     assert site.query("SELECT count(*) FROM _automatum_pages") == [(0,)]
+
+
+@pytest.mark.slow
+def test_a_row_that_comes_back_between_two_runs_is_live_after_the_next_sync(site):
+    """I2: a 404 of an earlier run is no evidence of later; nor is the place on a page that is not read again."""
+    sandbox = site.serve(customers=150)
+    site.sync("customers")
+    gone = sandbox.ids("customers")[:15]
+    records = [sandbox.row("customers", id_) for id_ in gone]
+    sandbox.delete("customers", gone)
+    assert site.sync("customers", max_requests=6).code == 75
+    for record in records:
+        sandbox.put("customers", record)
+    site.clock.advance(HOUR)
+    for _ in range(2):
+        site.sync("customers")
+    assert site.live("customers") == set(sandbox.ids("customers"))
