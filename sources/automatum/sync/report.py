@@ -161,6 +161,8 @@ class Report:
     refused: str = ""
     _seen: dict[str, str] = field(default_factory=dict)
     _doubtful: dict[Window, int] = field(default_factory=dict)
+    _again: set[Window] = field(default_factory=set)
+    _read_to: date = date.min
 
     @classmethod
     def resumed(
@@ -183,25 +185,35 @@ class Report:
             days: Length of each window; None for a single window.
 
         Returns:
-            The reading; it reads windows in which rows were missing again, as the rows may have come back. None if the
-            state is none of a report, or if nothing was left to read.
+            The reading. At its end it reads each window in which rows were missing once more, as they may have come
+            back. None if the state is none of a report.
         """
         try:
             first, start = (date.fromisoformat(state[name]) for name in ("first", "next"))
+            missing = {str(key): bool(reached) for key, reached in dict(state["missing"]).items()}
             again = [(date.fromisoformat(one), date.fromisoformat(two)) for one, two in state["again"]]
             read, compared, ambiguous = (int(state[name]) for name in ("windows_read", "compared", "ambiguous"))
         except (KeyError, TypeError, ValueError):
-            return None  # Another version of the connector saved it, or nothing was left to read.
-        todo = [*again, *windows(start, last, days)]
-        return cls(table, fetch, known, todo, first, windows_read=read, compared=compared, ambiguous=ambiguous)
+            return None  # Another version of the connector saved it.
+        main = [] if state.get("main_read") and start >= last else windows(start, last, days)
+        return cls(
+            table, fetch, known, [*main, *again], first,
+            windows_read=read, compared=compared, ambiguous=ambiguous, missing=missing,
+            _again=set(again), _read_to=start,
+        )  # fmt: skip
 
     @property
     def saved_state(self) -> dict[str, Any]:
         """What a later run has to know to go on with the next window."""
+        main = [window for window in self.todo if window not in self._again]
+        again = [*(window for window in self.todo if window in self._again), *self._doubtful]
+        doubtful = {key for key in self.missing if any(self._lies_in(key, window) for window in self._doubtful)}
         return {
             "first": self.first.isoformat() if self.first else None,
-            "next": self.todo[0][0].isoformat() if self.todo else None,
-            "again": [[one.isoformat() for one in window] for window in self._doubtful],
+            "next": (main[0][0] if main else self._read_to).isoformat(),
+            "main_read": not main,
+            "again": [[one.isoformat() for one in window] for window in again],
+            "missing": {key: reached for key, reached in self.missing.items() if key not in doubtful},
             "windows_read": self.windows_read,
             "compared": self.compared - sum(self._doubtful.values()),
             "ambiguous": self.ambiguous,
@@ -215,7 +227,8 @@ class Report:
         within = {key: day for key in self.known.live if (day := day_of(key, self.table)) and begin <= day <= end}
         lost = {key: day for key, day in within.items() if key not in seen}
         # Days that the answer does not reach are another window's, or cannot be decided. An empty answer reaches none.
-        if lost and (not days or _reached(days, lost)):
+        # A window that an earlier run has read twice is read once more, and only once.
+        if lost and (start, end) not in self._again and (not days or _reached(days, lost)):
             again, seen_again, days_again = self._rows(self._read(start, end))
             rows.update(again)
             seen.update(seen_again)
@@ -235,8 +248,9 @@ class Report:
             self.counts.updated += key in rows and not new
         self._seen.update(seen)
         self.distinct = len(self._seen)
-        if lost.keys() - seen.keys():
+        if lost.keys() - seen.keys() and (start, end) not in self._again:
             self._doubtful[start, end] = compared
+        self._read_to = max(self._read_to, end)
         self.todo.pop(0)
         self.windows_read += 1
         return list(rows.values())
@@ -273,6 +287,10 @@ class Report:
                 f"sources.automatum.endpoints.{endpoint.table}.key"
             )
         return self.refused
+
+    def _lies_in(self, key: str, window: Window) -> bool:
+        day = day_of(key, self.table)
+        return day is not None and window[0] <= day <= window[1]
 
     def _count_replaced(self, seen: Iterable[str], lost: Mapping[str, date]) -> None:
         """Count the lost rows for which their day has a new row: a restated report changes the parts of its keys."""

@@ -107,6 +107,24 @@ def test_a_whole_sync_neither_takes_over_nor_ends_what_a_filtered_one_has_read(s
 
 
 @pytest.mark.slow
+def test_windows_with_missing_rows_do_not_keep_a_report_from_ending(site):
+    """I3, and a way out: each run has requests for one such window, and there are several."""
+    sandbox = site.serve(days=300)
+    site.sync("analytics")
+    site.settings["report_window_days"] = 60
+    lost = [site.today - timedelta(days=back) for back in (280, 200, 150, 90)]
+    for day in lost:
+        sandbox.restate(day.isoformat(), "aws", {"vendor": "gcp"})
+    how = {"since": site.today - timedelta(days=299), "max_requests": 2}
+    codes = [site.sync("analytics", **how).code]
+    while codes[-1] == 75 and len(codes) < 12:
+        codes.append(site.sync("analytics", **how).code)
+    assert codes[-1] == 0, codes
+    sql = "SELECT \"date\" FROM analytics_revenue WHERE vendor = 'aws' AND _deleted_at IS NOT NULL ORDER BY 1"
+    assert [day for (day,) in site.query(sql)] == lost
+
+
+@pytest.mark.slow
 def test_more_candidates_than_requests_are_decided_in_several_runs(site):
     """I3: what a run has learned of rows at their own URLs is not asked again."""
     sandbox = site.serve(customers=150)
@@ -136,6 +154,8 @@ def test_a_row_that_comes_back_between_two_runs_is_live_after_the_next_sync(site
     for record in records:
         sandbox.put("customers", record)
     site.clock.advance(HOUR)
+    # As many others go, so that the total does not tell.
+    sandbox.delete("customers", sandbox.ids("customers")[60:75])
     for _ in range(2):
         site.sync("customers")
     assert site.live("customers") == set(sandbox.ids("customers"))
