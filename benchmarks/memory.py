@@ -56,7 +56,9 @@ def measure(rows: int) -> dict[str, object]:
                 [sys.executable, "-c", SYNC, *arguments], env=environment, capture_output=True, text=True, cwd=folder
             )
             summary = json.loads(made.stdout)
-            assert (made.returncode, summary["requests"]) == (0, -(-rows // 100)), made.stderr
+            # The first sync asks for the page past a full last page once, and remembers that it was empty.
+            past_end = int(name == "first" and rows % 100 == 0)
+            assert (made.returncode, summary["requests"]) == (0, -(-rows // 100) + past_end), made.stderr
             assert summary["tables"]["customers"]["inserted"] == (rows if name == "first" else 0)
             peak = int(made.stderr.split()[-1])
             figures[name] = {"peak_mb": peak, "seconds": round(time.monotonic() - started, 1)}
