@@ -11,7 +11,7 @@ same test checks them:
 - `config` asks dlt's configuration providers (`Container()[PluggableRunContext].providers`, `deserialize_value`,
   `BaseDocProvider._config_doc`) and adds its own (`ConfigProvider`, `BaseDocProvider`, `VaultDocProvider`,
   `SettingsTomlProvider`).
-- `api.endpoint_overrides` names columns as dlt does (`snake_case.NamingConvention`).
+- `api.endpoint_overrides.columns` names columns as dlt does (`snake_case.NamingConvention`).
 """
 
 from __future__ import annotations

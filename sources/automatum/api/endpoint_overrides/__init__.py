@@ -1,0 +1,9 @@
+"""The overrides of the configuration, applied to the table of endpoints.
+
+May import `config`, `schema`, `endpoints` and `core`. Start with `resolve`. A further key of an endpoint is an entry of
+`keys.KEYS`.
+"""
+
+from .resolve import resolve_endpoints
+
+__all__ = ["resolve_endpoints"]

@@ -1,0 +1,37 @@
+"""Keys of the pages of a list: parameters, announced numbers, order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ...core.errors import ConfigurationError
+from ...endpoints import Endpoint
+from .values import OverrideKey, attribute, flag, next_step, text
+
+_WORDS = {"list": ("limit", "page"), "report": ("end", "start")}
+
+
+def _parameters(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+    words = _WORDS[endpoint.kind]
+    if not isinstance(value, Mapping) or not set(value) <= set(words):
+        unknown = next((str(key) for key in value if key not in words), "") if isinstance(value, Mapping) else ""
+        raise ConfigurationError(at, "not a table of parameter names.", next_step(unknown, "Keys", words))
+    named = {key: text(f"{at}.{key}", name) for key, name in value.items()}
+    return replace(endpoint, parameters={**endpoint.parameters, **named})
+
+
+def _order(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+    if value not in ("unknown", "updated_desc"):
+        raise ConfigurationError(at, f"{value!r} is not an order.", "Orders are unknown (the default), updated_desc.")
+    return replace(endpoint, newest_first=value == "updated_desc")
+
+
+PAGING_KEYS = (
+    OverrideKey("parameters", _parameters),
+    attribute("total", text, ("list",)),
+    attribute("pages", text, ("list",)),
+    attribute("exact_total", flag, ("list",)),
+    OverrideKey("order", _order, ("list",)),
+)
