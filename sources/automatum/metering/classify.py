@@ -135,7 +135,7 @@ def classify_by_ledger(found: Classification, comparison: Comparison, now: datet
 
 def refuse(found: Classification, line: Line, reason: str) -> None:
     """Refuse each row of a line."""
-    found.refused += [Refusal(row, reason) for row in line.rows]
+    found.refused += [Refusal(row, reason, line.refused_usage) for row in line.rows]
 
 
 def too_late_reason(line: Line, now: datetime) -> str:

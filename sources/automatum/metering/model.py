@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from typing import Literal
@@ -74,16 +74,51 @@ class UsageRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedUsage:
+    """What a refused row is about, as far as it can be read.
+
+    Attributes:
+        vendor: Marketplace, in lower case; "" if it is missing, as with the other texts.
+        listing_id: Automatum's id of the listing.
+        customer_id: Automatum's id of the customer.
+        dimension: Key of the dimension in the listing.
+        grain: Hour or day.
+        starts_at: Start of that hour or day, in UTC; None if the time of use cannot be read.
+        units: Quantity as the source has it, or the sum of a line.
+        price: Price as the source has it.
+    """
+
+    vendor: str = ""
+    listing_id: str = ""
+    customer_id: str = ""
+    dimension: str = ""
+    grain: Grain = "hour"
+    starts_at: datetime | None = None
+    units: str = ""
+    price: str = ""
+
+    @property
+    def line_id(self) -> str | None:
+        """Id of the line that the row belongs to; None if its key cannot be read."""
+        key = (self.vendor, self.listing_id, self.customer_id, self.dimension)
+        if self.starts_at is None or not all(key):
+            return None
+        return Line(*key, self.grain, self.starts_at, Decimal(0), Decimal(0)).id
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A row that is not sent.
 
     Attributes:
         row: Position in the source, from 1.
         reason: What is wrong with it, for people.
+        usage: What it is about.
     """
 
     row: int
     reason: str
+    usage: RefusedUsage = field(default=RefusedUsage(), compare=False, repr=False)
 
     def as_json(self) -> dict[str, object]:
         """For `automatum push --json`."""
@@ -142,6 +177,12 @@ class Line:
     def charged(self) -> Decimal:
         """Units times price, exact."""
         return exact().multiply(self.units, self.price)
+
+    @property
+    def refused_usage(self) -> RefusedUsage:
+        """The line as the usage of a refusal."""
+        key = (self.vendor, self.listing_id, self.customer_id, self.dimension, self.grain, self.starts_at)
+        return RefusedUsage(*key, format_decimal(self.units), format_decimal(self.price))
 
     @property
     def payload_hash(self) -> str:

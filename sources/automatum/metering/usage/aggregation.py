@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timezone
 from decimal import Decimal
 
-from ..model import LENGTHS, Grain, Line, Refusal, UsageRow, bucket_start, exact, format_decimal
+from ..model import LENGTHS, Grain, Line, Refusal, RefusedUsage, UsageRow, bucket_start, exact, format_decimal
 from ..rules import rules_of
 
 _Key = tuple[datetime, str, str, str, str]
@@ -57,7 +57,7 @@ def aggregate(rows: Iterable[UsageRow], grain: Grain, now: datetime) -> Aggregat
     for row in rows:
         start = _start(row, grain)
         if start is None:
-            refusals.append(Refusal(row.row, "has a date only; use --grain day"))
+            refusals.append(Refusal(row.row, "has a date only; use --grain day", _refused(row, grain)))
         elif start + LENGTHS[grain] > now:
             open_rows += 1
         else:
@@ -80,6 +80,11 @@ def _start(row: UsageRow, grain: Grain) -> datetime | None:
     return datetime.combine(row.day, time(0), timezone.utc) if grain == "day" else None
 
 
+def _refused(row: UsageRow, grain: Grain) -> RefusedUsage:
+    key = (row.vendor, row.listing_id, row.customer_id, row.dimension, grain)
+    return RefusedUsage(*key, None, format_decimal(row.units), format_decimal(row.price))
+
+
 def _note(one: _Sum, row: UsageRow) -> None:
     # Equal decimals have equal hashes: 0.1 and 0.10 are one price.
     one.positions.setdefault(row.price, []).append(row.row)
@@ -95,23 +100,25 @@ def _finish(key: _Key, one: _Sum, grain: Grain) -> tuple[Line | None, list[Refus
     start, vendor, listing_id, customer_id, dimension = key
     when = f"{start:%Y-%m-%d}" if grain == "day" else f"{start:%Y-%m-%d %H:%M} UTC"
     what = f"{dimension} of {customer_id} on {when}"
+    usage = RefusedUsage(vendor, listing_id, customer_id, dimension, grain, start, format_decimal(one.units))
     if len(one.positions) > 1:
-        return None, _two_prices(one, what)
+        return None, _two_prices(one, what, usage)
     rows = tuple(sorted(position for some in one.positions.values() for position in some))
     problem = rules_of(vendor).units_problem(one.units)
     if problem:
-        return None, [Refusal(row, f"units: the sum of {len(rows)} rows for {what}: {problem}") for row in rows]
+        reason = f"units: the sum of {len(rows)} rows for {what}: {problem}"
+        return None, [Refusal(row, reason, usage) for row in rows]
     assert one.price is not None  # Each key has a row.
     texts = {name: text for name, (_, text) in one.texts.items()}
     line = Line(vendor, listing_id, customer_id, dimension, grain, start, one.units, one.price[1], rows=rows, **texts)
     return line, []
 
 
-def _two_prices(one: _Sum, what: str) -> list[Refusal]:
+def _two_prices(one: _Sum, what: str, usage: RefusedUsage) -> list[Refusal]:
     firsts = sorted((min(some), price) for price, some in one.positions.items())
     refusals = []
     for price, some in one.positions.items():
         other_row, other = next(first for first in firsts if first[1] != price)
         reason = f"price: {format_decimal(price)} here and {format_decimal(other)} in row {other_row}, both for {what}"
-        refusals += [Refusal(row, reason) for row in some]
+        refusals += [Refusal(row, reason, usage) for row in some]
     return refusals

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from ..model import Grain, Refusal, UsageRow
+from ...core.text import printable
+from ..model import Grain, Refusal, RefusedUsage, UsageRow, bucket_start
 from ..rules import VendorRules, rules_of
 from .parse import ParseError, describe, read_amount, read_day, read_moment
 from .usage import FAULT
 
 _IDS = ("vendor", "listing_id", "customer_id", "dimension")
+_AMOUNTS = ("units", "price")
+_LONGEST_AMOUNT = 60
 _TEXTS = ("title", "description", "per")
 
 
@@ -56,10 +59,23 @@ class _Check:
         title, description, per = map(self._text, _TEXTS)
         used_at, day = self._use(rules)
         if self._wrong or units is None or price is None or day is None:
-            return Refusal(position, "; ".join(self._wrong))
+            usage = self._usage((vendor, listing_id, customer_id, dimension), used_at, day)
+            return Refusal(position, "; ".join(self._wrong), usage)
         return UsageRow(
             position, vendor, listing_id, customer_id, dimension, units, price, used_at, day, title, description, per
         )
+
+    def _usage(self, key: tuple[str, str, str, str], used_at: datetime | None, day: date | None) -> RefusedUsage:
+        """What the row is about. A text that cannot be a part of a key counts as missing."""
+        start = None
+        if used_at is not None:
+            start = bucket_start(used_at, self._grain)
+        elif self._grain == "day" and day is not None:
+            start = datetime.combine(day, time(0), timezone.utc)
+        vendor, listing_id, customer_id, dimension = (text if text.isprintable() else "" for text in key)
+        amounts = (self._values.get(name) for name in _AMOUNTS)
+        units, price = ("" if is_missing(value) else printable(str(value))[:_LONGEST_AMOUNT] for value in amounts)
+        return RefusedUsage(vendor, listing_id, customer_id, dimension, self._grain, start, units, price)
 
     def _id(self, name: str) -> str:
         value = self._values.get(name)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automatum.metering.model import Refusal, UsageRow
+from automatum.metering.model import Line, Refusal, UsageRow
 from automatum.metering.usage.usage import FAULT
 from automatum.metering.usage.validation import validate
 from tests.support.metering_rows import NOW, UTC, usage
@@ -290,3 +290,32 @@ def test_whatever_a_row_holds_it_is_judged(values):
             assert all((one.vendor, one.listing_id, one.customer_id, one.dimension))
             assert one.used_at is None or one.used_at <= NOW
             assert grain == "day" or one.used_at is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_known"),
+    [
+        ({"units": "abc"}, True),
+        ({"price": ...}, True),
+        ({"units": "abc", "title": 1.5}, True),
+        ({"customer_id": ...}, False),
+        ({"dimension": "a\x1b[2Jb"}, False),
+        ({"usage_at": "yesterday"}, False),
+        ({"usage_at": "2026-11-24"}, False),
+    ],
+)
+def test_a_refusal_knows_the_line_that_its_row_belongs_to(changes, is_known):
+    """I5. A line with a refused row is found, whatever is wrong with the row, if its key can be read."""
+    refusal = check(**{"units": "-1", **changes})
+    assert isinstance(refusal, Refusal)
+    line = Line(
+        "aws",
+        "lst_1",
+        "cust_1a2b3c4d",
+        "api_calls",
+        "hour",
+        datetime(2026, 11, 24, 10, tzinfo=UTC),
+        Decimal(5),
+        Decimal(1),
+    )
+    assert refusal.usage.line_id == (line.id if is_known else None)
