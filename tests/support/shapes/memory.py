@@ -1,0 +1,118 @@
+"""A destination in memory, and a sync into it: all of the connector but dlt, in milliseconds."""
+
+from datetime import timedelta
+
+from automatum.api.session import connect
+from automatum.config.settings import resolve_settings
+from automatum.core.budget import Budget
+from automatum.core.clock import utc
+from automatum.core.errors import AutomatumError
+from automatum.sync.prior_state import PastSweep, PriorState
+from automatum.sync.reader import Reading
+from automatum.sync.results import DELETED, Chunk, KnownRows
+from automatum.sync.selection import select_rows
+from automatum.sync.table_sync import _READERS, TableSync
+from tests.support.clocks import FakeClock
+from tests.support.shapes.cell import Outcome
+
+
+class MemorySite:
+    """One table in memory, filled by syncs.
+
+    Args:
+        api: What is synced, served.
+        settings: Further settings.
+
+    Attributes:
+        clock: The connector's time.
+        rows: Key to the columns of its row.
+        deleted: Keys of rows that are marked deleted.
+    """
+
+    def __init__(self, api, **settings):
+        self.clock = FakeClock()
+        self.rows, self.deleted = {}, set()
+        self._api, self._hashes, self._past = api, {}, []
+        self._children = {}
+        self._settings = {
+            "base_url": api.base_url,
+            "client_id": api.client_id,
+            "client_secret": api.client_secret,
+            "application_limits": [[100_000, 60]],
+            "organization_limits": [[100_000, 60]],
+            "quota_url": "memory://",
+            "retry_attempts": 2,
+            **settings,
+        }
+
+    def sync(self):
+        """Sync the table, an hour after the last time."""
+        self.clock.advance(timedelta(hours=1).total_seconds())
+        self._api.calls.clear()
+        try:
+            settings = resolve_settings(self._settings)
+            session = connect(settings, clock=self.clock, budget=Budget(self.clock, self._api.most_requests))
+            (endpoint,) = session.select((self._api.table,))
+            session.require_scopes((endpoint,))
+        except AutomatumError as error:
+            return Outcome.failed(error)
+        run = _Run(self, endpoint, session)
+        for name, table in run.extract(None, Chunk()):
+            self._load(endpoint, name, table)
+        verdict = run.result.verdict
+        if run.started and not (run.result.error or run.result.skipped):
+            facts = run._reader.facts()
+            self._past.insert(0, PastSweep(str(len(self._past)), utc(self.clock.time()), verdict.value, facts))
+        return Outcome.of(run.result)
+
+    @property
+    def live(self):
+        """Key to the columns of the rows that are not marked deleted."""
+        return {key: row for key, row in self.rows.items() if key not in self.deleted}
+
+    def prior(self):
+        hashes = {**self._hashes, **dict.fromkeys(self.deleted, DELETED)}
+        return PriorState(KnownRows(hashes), list(self._past))
+
+    def mark_deleted(self, keys):
+        self.deleted.update(keys)
+
+    def _load(self, endpoint, name, table):
+        if name != endpoint.table:
+            child = next(one for one in endpoint.children if one.table == name)
+            for row in table.to_pylist():
+                self._children.setdefault(name, {})[row[child.parent_key], row["position"]] = row
+            return
+        for row in table.to_pylist():
+            key = row[endpoint.row_key]
+            self.rows[key], self._hashes[key] = row, row["_row_hash"]
+            self.deleted.discard(key)
+
+    def children(self, table):
+        """The rows of a child table."""
+        return list(self._children.get(table, {}).values())
+
+
+class _Run(TableSync):
+    """A table run that compares with the memory instead of a pipeline."""
+
+    def __init__(self, site, endpoint, session):
+        super().__init__(endpoint, session, select_rows(session.settings))
+        self._site = site
+
+    def _prepare(self, pipeline):
+        reading = Reading(
+            self._table,
+            self.api_session,
+            self._selection,
+            self._site.prior(),
+            self.result,
+            self._log,
+            self._rejections,
+            compares=True,
+        )
+        return _READERS[self.endpoint.kind](reading)
+
+    def _delete(self, pipeline, gone):
+        self._site.mark_deleted(gone)
+        return iter(())
