@@ -13,7 +13,7 @@
 
     summary = run_sync(SyncOptions(tables=("customers",), max_minutes=10))
 
-`metering_usage` and `metering_destination` push usage by way of dlt.
+`metering_usage` pushes usage by way of dlt.
 
 Credentials come from dlt's configuration (`[sources.automatum]` in `.dlt/secrets.toml`) or from the environment
 (`AUTOMATUM_CLIENT_ID`, `AUTOMATUM_CLIENT_SECRET`).
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .config.organizations import organization_names
     from .config.settings import resolve_settings
     from .core.errors import AutomatumError, Busy, ConfigurationError, MoreToDo, ScopeMissing
-    from .metering.dlt import metering_destination, metering_usage
+    from .metering.dlt import metering_usage
     from .metering.options import PushOptions
     from .metering.run import run_push
     from .operations.plan import plan
@@ -55,7 +55,6 @@ _MODULES = {
     "airflow_settings": ".config.airflow",
     "automatum_source": ".source",
     "connect": ".api.session",
-    "metering_destination": ".metering.dlt",
     "metering_usage": ".metering.dlt",
     "organization_names": ".config.organizations",
     "plan": ".operations.plan",
@@ -63,6 +62,12 @@ _MODULES = {
     "run_push": ".metering.run",
     "run_sync": ".sync.run",
 }
+_REMOVED = {
+    "metering_destination": "metering_destination was removed: it lost usage of the current hour, and of hours that "
+    "came in several loads. Load the usage to a table of your warehouse, and push the table: "
+    'pipeline.run(metering_usage("usage", PushOptions(confirm=True))).',
+}
+"""Former public names, and what to use in their place."""
 __all__ = [
     "NO_WAIT",
     "AutomatumError",
@@ -76,7 +81,6 @@ __all__ = [
     "airflow_settings",
     "automatum_source",
     "connect",
-    "metering_destination",
     "metering_usage",
     "organization_names",
     "plan",
@@ -88,6 +92,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use, because dlt alone takes half a second to import."""
+    if name in _REMOVED:
+        raise ImportError(_REMOVED[name])
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_MODULES[name], __name__), name)

@@ -67,8 +67,7 @@ EXAMPLES = [
 
 def pipelines_in(text):
     """The arguments of each `dlt.pipeline` call that names a dataset."""
-    found = re.findall(r"dlt\.pipeline\(\s*(.*?dataset_name.*?)\s*\)(?:\n|\.run)", text.replace('\\"', '"'))
-    return [arguments for arguments in found if "metering_destination" not in arguments]
+    return re.findall(r"dlt\.pipeline\(\s*(.*?dataset_name.*?)\s*\)(?:\n|\.run)", text.replace('\\"', '"'))
 
 
 def targets_in(text):

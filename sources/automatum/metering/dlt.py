@@ -1,32 +1,25 @@
-"""The push for dlt users: a destination for the rows of any resource, and a resource that yields the results.
-
-    pipeline = dlt.pipeline("usage", destination=metering_destination(PushOptions(confirm=True)))
-    pipeline.run(my_usage)                                     # rows with the columns of `automatum push --usage`
+"""The push for dlt users: a resource that pushes usage of the warehouse and yields the results.
 
     pipeline = Target(database=Path("marketplace.duckdb")).pipeline()
-    pipeline.run(metering_usage("sql:SELECT * FROM usage_by_hour", PushOptions(confirm=True)))
+    pipeline.run(my_usage, table_name="usage")                          # any resource, also an incremental one
+    pipeline.run(metering_usage("usage", PushOptions(confirm=True)))    # the whole table, each line once
 
-Both push like `automatum push`. Accepted lines are not sent again, so a load job can be repeated. A refused row is
-recorded and logged; it does not fail the job.
+It pushes like `automatum push`. Accepted lines are not sent again, so a run can be repeated. A refused row is recorded
+and logged; it does not fail the load. There is no destination that pushes: see `docs/decisions.md`.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dlt
-from dlt.common.destination.exceptions import DestinationTerminalException, DestinationTransientException
-from dlt.common.schema import TTableSchema
 from dlt.extract import DltResource
 
 from ..api.session import open_session
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.clock import Clock, SystemClock
-from ..core.errors import ApiUnreachable, AutomatumError, MoreToDo
 from ..warehouse.dlt_internals import loading_pipeline
 from .eligibility import read_eligibility
 from .export import LINES_KEY, entries_table, owner_of
@@ -45,43 +38,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("automatum")
 
 _DEFAULTS = PushOptions()
-
-
-def metering_destination(
-    options: PushOptions = _DEFAULTS, *, settings: AutomatumSettings | None = None, clock: Clock | None = None
-) -> Any:
-    """A dlt destination that reports the rows of its tables to the marketplaces.
-
-    A line is summed from the rows of one load file. dlt writes one file per table and load, unless it is configured to
-    rotate files (`data_writer.file_max_items`). Rows of an hour that was sent from an earlier file become a conflict.
-
-    Args:
-        options: What to do. Without `confirm` each file is only checked, and the log says what would be sent. The rows
-            are not checked against synced tables, so `target` and `unchecked` have no effect.
-        settings: Resolved settings; None to read them from dlt's configuration.
-        clock: Time; None for the machine's clock.
-
-    Returns:
-        A destination for `dlt.pipeline`.
-    """
-    first = _Once(options)
-
-    @dlt.destination(batch_size=0, loader_file_format="parquet", name="automatum_metering")
-    def report(items: Any, table: TTableSchema) -> None:
-        try:
-            summary = _push(items, first.options(settings, clock), settings, clock)
-        except (ApiUnreachable, MoreToDo) as error:
-            raise DestinationTransientException(str(error)) from None
-        except AutomatumError as error:
-            raise DestinationTerminalException(str(error)) from None
-        _log(summary, str(table.get("name")))
-        for stopped in summary.errors:
-            # What was not sent is planned in the ledger: the repeated job, or the next push, goes on with it.
-            if isinstance(stopped, (ApiUnreachable, MoreToDo)):
-                raise DestinationTransientException(str(stopped))
-            raise DestinationTerminalException(str(stopped))
-
-    return report
 
 
 def metering_usage(
@@ -128,26 +84,6 @@ def metering_usage(
         write_disposition="merge",
         primary_key=[*owner, "line_id"],
     )
-
-
-class _Once:
-    """Begins the ledger in the first job of a destination; the other jobs need it, and so do repeated ones."""
-
-    def __init__(self, options: PushOptions) -> None:
-        self._options = options
-        self._lock = threading.Lock()
-
-    def options(self, settings: AutomatumSettings | None, clock: Clock | None) -> PushOptions:
-        """The options of a job, without `new_ledger`."""
-        with self._lock:
-            options = self._options
-            if options.confirm and options.new_ledger:
-                settings = settings or resolve_settings(organization=options.organization)
-                url, clock = find_ledger(settings, options.ledger_url), clock or SystemClock()
-                require_ledger(settings, url, clock, new=True)
-                Ledger.open(url, clock, create=True).close()
-            self._options = replace(options, new_ledger=False)
-            return self._options
 
 
 def _push(

@@ -22,7 +22,7 @@ class PushOptions:
         confirm: Send. Without it nothing is sent and nothing is written.
         grain: Sum by the `hour` or by the `day`.
         target: Destination of tables, views and SQL queries, and of the synced tables that the usage is checked
-            against. `metering_usage` and `metering_destination` use the destination of their pipeline instead.
+            against. `metering_usage` uses the destination of its pipeline instead.
         ledger_url: Database of the ledger; None for the one in the settings.
         new_ledger: Begin a ledger; for the first push only. Otherwise `confirm` needs a ledger that exists, because
             an empty one would bill everything again.

@@ -1,6 +1,5 @@
-"""I5 for dlt users: the destination and the resource are the push, and a row-level refusal poisons no load package."""
+"""I5 for dlt users: the resource is the push, and usage that comes in several loads is billed whole."""
 
-import logging
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -8,8 +7,9 @@ import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from automatum import PushOptions, metering_destination, metering_usage
+from automatum import ConfigurationError, PushOptions, metering_usage, resolve_settings, run_push
 from tests.support import ROOT
+from tests.support.clocks import FakeClock
 
 HOUR = (datetime.now(timezone.utc) - timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
 
@@ -49,26 +49,48 @@ def wanted(rows):
     return [(*key, sum(row["units"] for row in rows if (row["customer_id"], row["dimension"]) == key)) for key in keys]
 
 
-def test_a_destination_pushes_the_rows_of_any_resource_once(small, desk, usage, caplog):
-    bad = {**usage[0], "units": Decimal(-1)}
+@pytest.mark.slow
+def test_usage_of_an_incremental_resource_is_billed_whole_after_it_was_loaded_to_a_table_i5(small, desk, usage):
+    """The destination that this replaces billed 118 of 180 units: it lost the rows of each hour that was open."""
+    start = HOUR - timedelta(hours=3)
+    every = [
+        {**usage[0], "units": Decimal(1), "usage_at": start + timedelta(minutes=minute), "number": minute}
+        for minute in range(180)
+    ]
 
-    destination = metering_destination(PushOptions(confirm=True, new_ledger=True))
+    def load(until):
+        cursor = dlt.sources.incremental("number", initial_value=-1)
 
-    def load():
-        pipeline = dlt.pipeline("usage", destination=destination, pipelines_dir=str(desk.folder))
-        return pipeline.run([*usage, bad], table_name="usage")
+        @dlt.resource(name="usage", write_disposition="append")
+        def new_rows(number=cursor):
+            yield [row for row in every if number.last_value < row["number"] < until]
 
-    with caplog.at_level(logging.WARNING, "automatum"):
-        load().raise_on_failed_jobs()
-    assert pushed(small) == wanted(usage)
-    assert "row 7 is not billed" in caplog.text or f"row {len(usage) + 1} is not billed" in caplog.text
-    load().raise_on_failed_jobs()
-    assert pushed(small) == wanted(usage), "the same rows again bill nothing"
+        pipeline = dlt.pipeline(
+            "usage", destination=dlt.destinations.duckdb(str(desk.database)), dataset_name="automatum"
+        )
+        pipeline.run(new_rows())
+        clock = FakeClock(epoch=(start + timedelta(minutes=until)).timestamp())
+        options = PushOptions(confirm=True, new_ledger=until == 59)
+        pipeline.run(metering_usage("usage", options, clock=clock))
+        return sum(units for *_, units in pushed(small))
+
+    # Loads end within hours, and an hour's rows come in several loads.
+    assert [load(until) for until in (59, 80, 118, 140, 179, 200)] == [0, 60, 60, 120, 120, 180]
+    assert small.metering.accepted and all(
+        one["units"] == 60 for call in small.metering.accepted for one in call.body["details"]["usages"]
+    )
 
 
-def test_a_destination_is_dry_unless_told_otherwise(small, desk, usage):
-    dlt.pipeline("usage", destination=metering_destination(), pipelines_dir=str(desk.folder)).run(usage, table_name="u")
-    assert small.metering.accepted == []
+def test_a_dlt_resource_is_refused_as_usage(desk, usage):
+    """I5. A resource may give each row only once, and the rows of an open hour would be lost."""
+    resource = dlt.resource(usage, name="my_usage")
+    with pytest.raises(ConfigurationError, match="my_usage is a dlt resource, which may give each row only once"):
+        run_push(resource, settings=resolve_settings(with_credentials=False))
+
+
+def test_the_destination_that_lost_open_hours_says_what_to_use_in_its_place():
+    with pytest.raises(ImportError, match=r"push the table: pipeline\.run\(metering_usage\("):
+        from automatum import metering_destination  # noqa: F401
 
 
 @pytest.mark.slow

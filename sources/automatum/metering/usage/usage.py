@@ -94,6 +94,14 @@ def _open(source: Any, pipeline: SupportsPipeline | None, choose: Choose) -> Ite
         if source[: len(_SQL)].lower() == _SQL:
             return read_query(pipeline, source[len(_SQL) :], choose)
         return read_relation(pipeline, source.strip(), _FORMS, choose)
+    extract = sys.modules.get("dlt.extract")
+    if extract is not None and isinstance(source, (extract.DltResource, extract.DltSource)):
+        raise ConfigurationError(
+            "usage",
+            f"{source.name} is a dlt {'resource' if isinstance(source, extract.DltResource) else 'source'}, which may "
+            "give each row only once. A push needs all rows of an hour at once, again and again until they are sent.",
+            "Load it to a table of the warehouse, and push the table.",
+        )
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(source, pandas.DataFrame):
         return read_frame(source, pandas, choose)
