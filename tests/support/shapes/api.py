@@ -1,6 +1,6 @@
 """The vendor's API as it is documented, in parts that a shape changes one by one."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
 from urllib.parse import unquote
 
@@ -38,6 +38,9 @@ class Api:
         table: Table that the shape is about.
         largest: The most rows of a page.
         count: Number of rows at first.
+        pause: Time between two syncs.
+        configured: The connector has the settings that the shape needs.
+        deletes: Rows that are gone are to be marked deleted in the end.
         most_requests: Requests of one sync that are more than enough.
     """
 
@@ -46,6 +49,9 @@ class Api:
     table = "customers"
     largest = 100
     count = 230
+    pause = timedelta(hours=1)
+    configured = False
+    deletes = True
     most_requests = 60
 
     def __init__(self):

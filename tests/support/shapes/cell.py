@@ -15,7 +15,8 @@ class Shape:
         api: Makes the API.
         settings: The settings that it needs; empty if it needs none.
         names: What a sync without them names in its message, if it is not complete.
-        group: Part of the table in the documentation.
+        group: Part of the battery.
+        always: Settings of the syncs without and with `settings`.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Shape:
     settings: dict = field(default_factory=dict)
     names: str = ""
     group: str = ""
+    always: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def live_through(api, site):
         cell.outcomes.append(outcome)
         cell.faults += faults(api, site, outcome)
     cell.elsewhere = elsewhere(api, site.live)
-    cell.left = sorted(site.live.keys() - api.truth(unlisted=True).keys())
+    if api.deletes:
+        cell.left = sorted(site.live.keys() - api.truth(unlisted=True).keys())
     return cell
 
 
@@ -132,7 +135,7 @@ def unlike(api, loaded, row):
     wrong = {name for name, value in expected.items() if loaded[name] != value}
     if values := sorted(name for name in wrong if loaded[name] is not None):
         return ", ".join(f"{name} is {loaded[name]!r} and not {expected[name]!r}" for name in values)
-    right = sum(loaded[name] is not None for name in expected)
+    right = 1 + sum(loaded[name] is not None for name in expected)  # the key is a column, too
     lost = set(leaves(api.record(row))) - set(leaves(json.loads(loaded["extra"] or "{}")))
     return f"a value is lost, of {sorted(lost)}" if wrong and len(lost) > right else ""
 

@@ -1,33 +1,15 @@
-"""Lists of other shapes: how they are paged, and where records and numbers are."""
+"""Lists that are paged in other ways, and that announce other numbers."""
 
+import gzip
+import random
+from dataclasses import replace
 from math import ceil
 
-from tests.support.shapes.api import Api
-from tests.support.shapes.cell import Shape
+from tests.support.shapes.api import Api, customer
+from tests.support.shapes.registry import registry
 from tests.support.shapes.server import Answer
 
-SHAPES = []
-
-
-def shape(name, names="", connection=None, **endpoint):
-    """Add an API to the battery.
-
-    Args:
-        name: What differs from the vendor's documentation.
-        names: What a sync names that is not complete; by default the first of the settings.
-        connection: Settings of the connection that it needs.
-        endpoint: Settings of the endpoint that it needs.
-    """
-
-    def add(api):
-        settings = dict(connection or {})
-        if endpoint:
-            settings["endpoints"] = {api.table: endpoint}
-        names_ = names or next(iter(endpoint or connection or ()), "")
-        SHAPES.append(Shape(name, api, settings, names_, group="lists"))
-        return api
-
-    return add
+SHAPES, shape = registry("lists", "customers")
 
 
 @shape("as documented")
@@ -88,6 +70,73 @@ class FromZero(Api):
         return self.body(rows[number * size : (number + 1) * size], counts)
 
 
+@shape("cursor in a header", paginator={"type": "header_cursor", "cursor_key": "X-Next", "cursor_param": "cursor"})
+class HeaderCursor(Api):
+    def list(self, call):
+        rows, start, size = self.listed(call), int(call.query.get("cursor", 0)), self.size(call)
+        more = {"X-Next": str(start + size)} if start + size < len(rows) else {}
+        answer = self.body(rows[start : start + size], {"total": len(rows)})
+        return Answer(answer.body, headers=more)
+
+
+class Links(Api):
+    """Pages that name the next one; the parameter is not documented."""
+
+    def list(self, call):
+        rows, start, size = self.listed(call), int(call.query.get("after", 0)), self.size(call)
+        more = f"{self.path}?limit={size}&after={start + size}" if start + size < len(rows) else None
+        return self.linked(self.body(rows[start : start + size], {"total": len(rows)}), more)
+
+
+@shape("next link in the body", paginator={"type": "json_link", "next_url_path": "pagination.next"})
+class BodyLink(Links):
+    def linked(self, answer, more):
+        answer.body["pagination"]["next"] = more and self.base_url + more
+        return answer
+
+
+@shape("next link in the body, without the host", paginator={"type": "json_link", "next_url_path": "links.next"})
+class RelativeLink(Links):
+    def linked(self, answer, more):
+        return Answer({**answer.body, "links": {"next": more} if more else {}})
+
+
+@shape("Link header", paginator="header_link")
+class LinkHeader(Links):
+    def linked(self, answer, more):
+        return Answer(answer.body, headers={"Link": f'<{self.base_url}{more}>; rel="next"'} if more else {})
+
+
+@shape("Link header, no total", paginator="header_link", exact_total=False)
+class LinkHeaderAlone(Links):
+    def linked(self, answer, more):
+        link = {"Link": f'<{self.base_url}{more}>; rel="next"'} if more else {}
+        return Answer({"code": 200, "data": answer.body["data"]}, headers=link)
+
+
+@shape("limit is ignored: 20 rows a page", page_size=20)
+class IgnoredLimit(Api):
+    def size(self, call):
+        return 20
+
+
+@shape("limit is ignored: 20 rows a page, no total", page_size=20, exact_total=False)
+class IgnoredLimitNoTotal(Api):
+    def size(self, call):
+        return 20
+
+    def body(self, rows, counts):
+        return super().body(rows, {})
+
+
+@shape("parameters pageNumber and pageSize", parameters={"page": "pageNumber", "limit": "pageSize"})
+class OtherParameters(Api):
+    def list(self, call):
+        words = {"pageNumber": "page", "pageSize": "limit"}
+        query = {words[name]: value for name, value in call.query.items() if name in words}
+        return super().list(replace(call, query=query))
+
+
 # Numbers
 
 
@@ -124,16 +173,112 @@ class PageTotal(Api):
         return super().body(rows, {"page": counts["page"], "total": len(rows)})
 
 
-# Envelopes
-
-
-@shape("records at data.items, total beside them", names="records", records="data.items", total="data.total")
-class DataItems(Api):
+@shape("total in a header", total="header:X-Total-Count")
+class HeaderTotal(Api):
     def body(self, rows, counts):
-        return Answer({"code": 200, "data": {"items": [self.record(row) for row in rows], "total": counts["total"]}})
+        answer = super().body(rows, {})
+        return Answer({"code": 200, "data": answer.body["data"]}, headers={"X-Total-Count": str(counts["total"])})
 
 
-@shape("a top-level array", names="records", records="$", exact_total=False)
-class TopArray(Api):
+@shape("no total, and another order at each request", exact_total=False)
+class Shuffled(Api):
+    def listed(self, call):
+        rows = super().listed(call)
+        random.Random(len(self.calls)).shuffle(rows)
+        return rows
+
     def body(self, rows, counts):
-        return Answer([self.record(row) for row in rows])
+        return super().body(rows, {})
+
+
+@shape("another order at each request")
+class ShuffledWithTotal(Api):
+    def listed(self, call):
+        rows = super().listed(call)
+        random.Random(len(self.calls)).shuffle(rows)
+        return rows
+
+
+# The end of the list
+
+
+class Ended(Api):
+    """No total, and an answer of its own behind the last page."""
+
+    def list(self, call):
+        size, number = self.size(call), int(call.query.get("page", 1))
+        behind = number > 1 and (number - 1) * size >= len(self.listed(call))
+        return self.end(call) if behind else super().list(call)
+
+    def body(self, rows, counts):
+        return super().body(rows, {})
+
+
+@shape("no total, 404 behind the last page", names="total", exact_total=False)
+class NotFoundAtEnd(Ended):
+    def end(self, call):
+        return self.not_found()
+
+
+@shape("no total, 204 behind the last page", exact_total=False)
+class NoContentAtEnd(Ended):
+    def end(self, call):
+        return Answer(status=204)
+
+
+@shape("no total, the last page again behind it", exact_total=False)
+class LastAgain(Ended):
+    def end(self, call):
+        rows, size = self.listed(call), self.size(call)
+        return self.body(rows[(len(rows) - 1) // size * size :], {})
+
+
+class Empty(Api):
+    """No rows at first."""
+
+    count = 0
+
+    def change(self):
+        self.rows = {row["id"]: row for row in map(customer, range(3))}
+
+    def settle(self):
+        self.rows = {}
+
+
+@shape("an empty list")
+class EmptyList(Empty):
+    pass
+
+
+@shape("an empty list is a 404", names="path")
+class EmptyIsNotFound(Empty):
+    def list(self, call):
+        return super().list(call) if self.rows else self.not_found()
+
+
+@shape("an empty list is a 204", names="records")
+class EmptyIsNoContent(Empty):
+    def list(self, call):
+        return super().list(call) if self.rows else Answer(status=204)
+
+
+@shape("an empty list is null", names="records")
+class EmptyIsNull(Empty):
+    def body(self, rows, counts):
+        return super().body(rows, counts) if rows else Answer({"code": 200, "data": None, "pagination": counts})
+
+
+# Transport
+
+
+@shape("compressed answers")
+class Compressed(Api):
+    def receive(self, call):
+        answer = super().receive(call)
+        return Answer(gzip.compress(answer.bytes), answer.status, {"Content-Encoding": "gzip"})
+
+
+@shape("answers in chunks")
+class Chunked(Api):
+    def receive(self, call):
+        return replace(super().receive(call), chunked=True)

@@ -1,7 +1,5 @@
 """A destination in memory, and a sync into it: all of the connector but dlt, in milliseconds."""
 
-from datetime import timedelta
-
 from automatum.api.session import connect
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
@@ -46,8 +44,13 @@ class MemorySite:
         }
 
     def sync(self):
-        """Sync the table, an hour after the last time."""
-        self.clock.advance(timedelta(hours=1).total_seconds())
+        """Sync the table; the next sync is later."""
+        try:
+            return self._sync()
+        finally:
+            self.clock.advance(self._api.pause.total_seconds())
+
+    def _sync(self):
         self._api.calls.clear()
         try:
             settings = resolve_settings(self._settings)

@@ -1,0 +1,349 @@
+"""Records that are elsewhere in the answer, and that have other names, keys and formats."""
+
+import re
+from datetime import datetime, timezone
+
+from tests.support.shapes.api import Api
+from tests.support.shapes.registry import registry
+from tests.support.shapes.server import Answer
+
+SHAPES, shape = registry("records", "customers")
+
+
+# Envelopes
+
+
+@shape("records at data.items, total beside them", records="data.items", total="data.total")
+class DataItems(Api):
+    def body(self, rows, counts):
+        return Answer({"code": 200, "data": {"items": [self.record(row) for row in rows], "total": counts["total"]}})
+
+
+@shape("records at items, no code", records="items", total="total")
+class Items(Api):
+    def body(self, rows, counts):
+        return Answer({"items": [self.record(row) for row in rows], "total": counts["total"]})
+
+
+@shape("records at results, count beside them", records="results", total="count")
+class Results(Api):
+    def body(self, rows, counts):
+        return Answer({"count": counts["total"], "results": [self.record(row) for row in rows]})
+
+
+@shape("records in an object by their id", records="data.list")
+class DataList(Api):
+    def body(self, rows, counts):
+        return Answer({"code": 200, "data": {"list": [self.record(row) for row in rows]}, "pagination": counts})
+
+
+@shape("a top-level array", names="records", records="$", exact_total=False)
+class TopArray(Api):
+    def body(self, rows, counts):
+        return Answer([self.record(row) for row in rows])
+
+
+class Coded(Api):
+    """Answers with another code of success."""
+
+    code = None
+
+    def body(self, rows, counts):
+        return self.coded(super().body(rows, counts))
+
+    def detail(self, row):
+        return self.coded(super().detail(row))
+
+    def coded(self, answer):
+        return Answer({**answer.body, "code": self.code})
+
+
+@shape("code 0 is success", connection={"success_codes": [0]})
+class CodeZero(Coded):
+    code = 0
+
+
+@shape("code as text")
+class CodeText(Coded):
+    code = "200"
+
+
+@shape("code SUCCESS", connection={"success_codes": ["SUCCESS"]})
+class CodeWord(Coded):
+    code = "SUCCESS"
+
+
+@shape("status ok instead of a code")
+class StatusOk(Coded):
+    def coded(self, answer):
+        return Answer({"status": "ok", **{name: value for name, value in answer.body.items() if name != "code"}})
+
+
+@shape("no envelope in token and errors")
+class BareErrors(Api):
+    def not_found(self):
+        return Answer(b"Not found", 404, {"Content-Type": "text/plain"})
+
+
+# The own URLs of rows
+
+
+@shape("own URLs answer without an envelope", detail="$")
+class BareDetail(Api):
+    def detail(self, row):
+        return Answer(self.record(row))
+
+
+@shape("own URLs answer the record at data.customer", detail="data.customer")
+class NestedDetail(Api):
+    def detail(self, row):
+        return Answer({"code": 200, "data": {"customer": self.record(row)}})
+
+
+@shape("own URLs answer 404 for all rows")
+class NoDetail(Api):
+    def one(self, key):
+        return self.not_found()
+
+
+@shape("own URLs answer 403 for all rows")
+class ForbiddenDetail(Api):
+    def one(self, key):
+        return Answer({"code": 403, "message": "Forbidden"}, 403)
+
+
+@shape("own URLs answer 500 for all rows")
+class BrokenDetail(Api):
+    def one(self, key):
+        return Answer({"code": 500, "message": "Internal error"}, 500)
+
+
+@shape("own URLs answer an empty object for rows that are gone")
+class EmptyDetail(Api):
+    def one(self, key):
+        answer = super().one(key)
+        return Answer({"code": 200, "data": {}}) if answer.status == 404 else answer
+
+
+@shape("own URLs answer a list of one")
+class ListDetail(Api):
+    def detail(self, row):
+        return Answer({"code": 200, "data": [self.record(row)]})
+
+
+# Keys
+
+
+class Keyed(Api):
+    """The id has another name."""
+
+    name = ""
+
+    def record(self, row):
+        return {self.name: row["id"], **{name: value for name, value in row.items() if name != "id"}}
+
+
+@shape("the id is _id", names="key", columns={"id": "_id"})
+class UnderscoreId(Keyed):
+    name = "_id"
+
+
+@shape("the id is customerId", names="key", columns={"id": "customerId"})
+class CustomerId(Keyed):
+    name = "customerId"
+
+
+@shape("the id is in another object", names="key", columns={"id": "meta.id"})
+class NestedId(Api):
+    def record(self, row):
+        return {"meta": {"id": row["id"]}, **{name: value for name, value in row.items() if name != "id"}}
+
+
+@shape("the ids are numbers")
+class NumericId(Api):
+    def record(self, row):
+        return {**row, "id": int(row["id"][5:])}
+
+    def key_of(self, row):
+        return str(int(row["id"][5:]))
+
+    own = key_of
+
+
+@shape("an id counts for one marketplace", names="key", key=["vendor", "id"])
+class CompositeKey(Api):
+    def record(self, row):
+        number = int(row["id"][5:])
+        return {**row, "id": f"{number // 2}", "vendor": ("aws", "azure")[number % 2]}
+
+    def key_of(self, row):
+        record = self.record(row)
+        return f'["{record["vendor"]}","{record["id"]}"]'
+
+    def own(self, row):
+        return "no URL"
+
+    def expected(self, row):
+        return super().expected({**row, "vendor": self.record(row)["vendor"]})
+
+
+@shape("own URLs by another field", key="awsAccountId")
+class OtherKey(Api):
+    """Rows are identified by the account; their own URLs take the id."""
+
+    def key_of(self, row):
+        return row["awsAccountId"] if self.configured else row["id"]
+
+
+# Names, places and formats
+
+
+def snake(name):
+    return re.sub(r"([A-Z])", lambda found: "_" + found[1].lower(), name)
+
+
+@shape("snake_case names", naming="snake_case")
+class SnakeCase(Api):
+    def record(self, row):
+        return {snake(name): value for name, value in row.items()}
+
+
+_ATTRIBUTES = {
+    snake(name): f"attributes.{name}"
+    for name in ("organizationId", "vendor", "awsAccountId", "email", "companyName", "status", "createdAt", "updatedAt")
+}
+
+
+@shape("fields in attributes (JSON:API)", columns=_ATTRIBUTES)
+class Attributes(Api):
+    def record(self, row):
+        fields = {name: value for name, value in row.items() if name != "id"}
+        return {"type": "customers", "id": row["id"], "attributes": fields}
+
+
+@shape("the company in another place", columns={"company_name": "account.name"})
+class OtherPlace(Api):
+    def record(self, row):
+        fields = {name: value for name, value in row.items() if name != "companyName"}
+        return {**fields, "account": {"name": row["companyName"]}}
+
+
+@shape("fields that nobody knows")
+class UnknownFields(Api):
+    def record(self, row):
+        return {**row, "loyalty": {"tier": "gold", "points": [1, 2]}, "_internal": True, "$ref": None}
+
+
+class Timed(Api):
+    """Timestamps of another format."""
+
+    def record(self, row):
+        return {**row, **{name: self.time(row[name]) for name in ("createdAt", "updatedAt")}}
+
+    def time(self, text):
+        return self.form(datetime.fromisoformat(text.replace("Z", "+00:00")))
+
+
+@shape("times in seconds since 1970", timestamps="epoch_s")
+class EpochSeconds(Timed):
+    def form(self, moment):
+        return int(moment.timestamp())
+
+
+@shape("times in milliseconds since 1970", timestamps="epoch_ms")
+class EpochMilliseconds(Timed):
+    def form(self, moment):
+        return int(moment.timestamp() * 1000)
+
+
+@shape("times in seconds since 1970, as text", timestamps="epoch_s")
+class EpochText(Timed):
+    def form(self, moment):
+        return str(int(moment.timestamp()))
+
+
+@shape("times as 11/01/2023 10:20:30", timestamps="%d/%m/%Y %H:%M:%S")
+class DayFirst(Timed):
+    def form(self, moment):
+        return moment.strftime("%d/%m/%Y %H:%M:%S")
+
+
+@shape("times without a zone")
+class NoZone(Timed):
+    def form(self, moment):
+        return moment.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+@shape("times with an offset and fractions")
+class Offset(Timed):
+    def form(self, moment):
+        return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000+00:00")
+
+
+# Filters
+
+
+class Filtered(Api):
+    """Values in upper case; syncs ask for one marketplace."""
+
+    deletes = False
+
+    def record(self, row):
+        return {**row, "vendor": row["vendor"].upper()}
+
+    def truth(self, unlisted=False):
+        return {key: row for key, row in super().truth(unlisted).items() if row["vendor"] == "aws"}
+
+    def expected(self, row):
+        return {**super().expected(row), "vendor": row["vendor"].upper()}
+
+
+@shape("values in upper case, filters without regard to case", names="vendor", always={"vendor": "aws"})
+class UpperCase(Filtered):
+    pass
+
+
+@shape("values in upper case, filters ignored", names="vendor", always={"vendor": "aws"})
+class FilterIgnored(Filtered):
+    def listed(self, call):
+        return [row for key, row in self.rows.items() if key not in self.unlisted]
+
+
+@shape(
+    "values in upper case, filters with regard to case",
+    names="vendor",
+    always={"vendor": "aws"},
+    connection={"vendor": "AWS"},
+)
+class CaseMatters(Filtered):
+    def listed(self, call):
+        wanted = call.query.get("vendor")
+        rows = [row for key, row in self.rows.items() if key not in self.unlisted]
+        return [row for row in rows if wanted in (None, row["vendor"].upper())]
+
+
+@shape("filters that the API does not know are refused", names="vendor", always={"vendor": "aws"})
+class FilterRefused(Filtered):
+    def record(self, row):
+        return row
+
+    def expected(self, row):
+        return Api.expected(self, row)
+
+    def list(self, call):
+        if "vendor" in call.query:
+            return Answer({"code": 400, "message": "Unknown parameter", "errors": []}, 400)
+        return super().list(call)
+
+
+# Addresses
+
+
+@shape("below a path of its host")
+class BelowPath(Api):
+    prefix = "/gateway/automatum"
+
+
+@shape("another path", path="accounts")
+class OtherPath(Api):
+    path = "/api/v1/accounts"

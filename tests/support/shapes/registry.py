@@ -1,0 +1,36 @@
+"""Adds APIs to the battery."""
+
+from tests.support.shapes.cell import Shape
+
+
+def registry(group, default_table):
+    """A list of shapes, and the decorator that adds to it.
+
+    Args:
+        group: Part of the battery.
+        default_table: Table whose settings the decorator takes.
+    """
+    shapes = []
+
+    def shape(name, names="", connection=None, always=None, **endpoint):
+        """Add an API.
+
+        Args:
+            name: What differs from the documentation.
+            names: What a sync names that is not complete; by default the first of the settings.
+            connection: Settings of the connector that it needs.
+            always: Settings of both halves.
+            endpoint: Settings of the table that it needs.
+        """
+
+        def add(api):
+            settings = dict(connection or {})
+            if endpoint:
+                settings["endpoints"] = {default_table: endpoint}
+            named = names or next(iter(endpoint or connection or ()), "")
+            shapes.append(Shape(name, api, settings, named, group, always or {}))
+            return api
+
+        return add
+
+    return shapes, shape
