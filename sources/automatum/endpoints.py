@@ -33,6 +33,8 @@ ORGANIZATION = "organization_id"
 WHOLE = "$"
 """Path of the records in a body that is an array itself; the root in dlt's `data_selector`, too."""
 METERING_SCOPE = "write:metering"
+NO_DETAIL = "none"
+"""The `detail_path` of records that have no URLs of their own."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,10 @@ class Endpoint:
         newest_first: Set by the user: the list is ordered by `updatedAt`, newest first. Used once it is proven.
         exact_total: The announced total is the number of rows that are listed. If not, two equal readings prove a list.
         only_in_detail: Keys that a record has at its own URL and not in the list.
-        documented: True where the vendor's reference shows path, parameters and fields; False where they are assumed.
+        detail_path: Path of a record's own URL, below `/api/v1/`, with a column in braces, such as `customers/{id}`.
+            Empty: `path` and the column `id` (see `own_column`). `none`: records have no URLs of their own.
+        documented: True where the vendor's reference shows path, parameters and fields; False where they are assumed,
+            or set by the user.
         volatile: Dotted paths whose values change all the time and do not matter: neither the row hash nor the history
             sees their changes. They are loaded when anything else changes.
         by_organization: The table holds the rows of several organizations, and `organization_id` is part of all keys.
@@ -125,6 +130,7 @@ class Endpoint:
     newest_first: bool = False
     exact_total: bool = True
     only_in_detail: tuple[str, ...] = ()
+    detail_path: str = ""
     documented: bool = False
     volatile: tuple[str, ...] = ()
     by_organization: bool = False
@@ -133,6 +139,20 @@ class Endpoint:
     def row_key(self) -> str:
         """Name of the one column that identifies a row of an organization in the destination."""
         return self.key[0] if len(self.key) == 1 else "_row_key"
+
+    @property
+    def own_path(self) -> str:
+        """Path of a record's own URL, with a column in braces; empty if records have no URLs of their own."""
+        if self.detail_path:
+            return "" if self.detail_path == NO_DETAIL else self.detail_path
+        names = [column.name for column in self.columns]
+        name = "id" if "id" in names else self.key[0]
+        return f"{self.path}/{{{name}}}" if name == "id" or len(self.key) == 1 else ""
+
+    @property
+    def own_column(self) -> str:
+        """Column whose value is in a record's own URL; empty if records have no URLs of their own."""
+        return self.own_path.partition("{")[2].partition("}")[0]
 
     def key_with(self, *names: str) -> tuple[str, ...]:
         """These columns, and `organization_id` before them where the table holds several organizations."""

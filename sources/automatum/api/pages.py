@@ -130,25 +130,32 @@ def read_report(client: ApiClient, endpoint: Endpoint, start: date, end: date) -
     return Page(1, _records(response, endpoint), None, None, response.received_at)
 
 
-def read_one(client: ApiClient, endpoint: Endpoint, key: str) -> Record | None:
-    """Read a row at its own URL, in the form of the list; None if the API answers 404.
+def read_one(client: ApiClient, endpoint: Endpoint, own_id: str) -> Record | None:
+    """Read a record at its own URL, in the form of the list; None if the API answers 404.
+
+    Args:
+        client: Sends the request.
+        endpoint: Endpoint of a list whose records have URLs of their own.
+        own_id: The record's value of `endpoint.own_column`.
 
     Raises:
-        RequestError: See `ApiClient.get`. Only a 404 means that the row does not exist.
+        RequestError: See `ApiClient.get`. Only a 404 means that the record does not exist.
     """
+    name = endpoint.own_column
+    path = endpoint.own_path.replace(f"{{{name}}}", quote(own_id, safe=""))
     try:
-        response = client.get(f"{endpoint.path}/{quote(key, safe='')}", scope=endpoint.scope)
+        response = client.get(path, scope=endpoint.scope)
     except NotThere:
         return None
     record = response.body.get("data")
     if not isinstance(record, dict):
-        raise ApiUnreachable("GET", f"{endpoint.path}/{key}", response.status, "the record is not a JSON object")
+        raise ApiUnreachable("GET", path, response.status, "the record is not a JSON object")
     found = {name: value for name, value in record.items() if name not in endpoint.only_in_detail}
-    path = next(column for column in endpoint.columns if column.name == endpoint.key[0]).places[0].path
-    if found.setdefault(path, key) is None:
-        found[path] = key  # The row is known by its URL.
-    if str(found[path]) != key:
-        raise ApiUnreachable("GET", f"{endpoint.path}/{key}", response.status, f"the record has another {path}")
+    place = next(column for column in endpoint.columns if column.name == name).places[0].path
+    if name in endpoint.key and "." not in place and found.get(place) is None:
+        found[place] = own_id  # The record is known by its URL.
+    if dig(found, place) is not None and str(dig(found, place)) != own_id:
+        raise ApiUnreachable("GET", path, response.status, f"the record has another {place}")
     return found
 
 

@@ -10,7 +10,7 @@ requested at each sweep, in turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -60,6 +60,7 @@ class Missing:
         allow: The user has said that a large share may go (`--allow-deletes`).
         own_urls: It is documented that rows have URLs of their own.
         mixed: This sweep has found a live row among its candidates already.
+        own_path: Where these URLs are.
     """
 
     known: KnownRows
@@ -71,6 +72,7 @@ class Missing:
     allow: bool = False
     own_urls: bool = False
     mixed: bool = False
+    own_path: str = "{id}"
 
 
 @dataclass
@@ -85,7 +87,7 @@ class Decision:
         refused: Why nothing was deleted though much is missing; empty if nothing was refused.
         waiting: Number of candidates that the next proven sweep decides about.
         unclear: Number of them whose own URLs do not tell.
-        own_urls: Whether rows are known to have URLs of their own: without them a 404 says nothing.
+        own_urls: Path at which rows are known to have URLs of their own; empty if they are not: a 404 says nothing.
         mixed: Live rows are among the candidates, so only a 404 confirms that one of them is gone.
     """
 
@@ -96,7 +98,7 @@ class Decision:
     refused: str = ""
     waiting: int = 0
     unclear: int = 0
-    own_urls: bool = False
+    own_urls: str = ""
     mixed: bool = False
 
     def add_to(self, facts: SweepFacts) -> SweepFacts:
@@ -120,7 +122,8 @@ def decide(missing: Missing) -> Decision:
     off_list = [key for key in last.off_list if key in present]
     apart = set(off_list)
     decision = Decision([key for key in live if key not in apart], off_list=off_list)
-    decision.own_urls, decision.mixed = missing.own_urls or last.own_urls, missing.mixed or last.mixed
+    decision.own_urls = missing.own_path if missing.own_urls or last.own_urls == missing.own_path else ""
+    decision.mixed = missing.mixed or last.mixed
     _recheck(missing, decision)
     ready = _ready(missing, decision, set(last.candidates))
     _confirm(missing, decision, ready, set(last.candidates))
@@ -136,11 +139,13 @@ def last_full(past: Sequence[PastSweep]) -> SweepFacts:
 
 
 def _recheck(missing: Missing, decision: Decision) -> None:
-    """Request some of the rows off the list: a 404 tells that one is gone, as it was there before."""
+    """Request some of the rows off the list: a 404 tells that one is gone, if rows have URLs there."""
     turn = decision.off_list[: min(FEW, ceil(len(decision.off_list) / _TURNS))]
-    for key, answer in _ask(missing, turn).items():
+    answers = _ask(missing, turn)
+    _prove_urls(missing, decision, answers)
+    for key, answer in answers.items():
         decision.off_list.remove(key)
-        if answer is Answer.GONE:
+        if answer is Answer.GONE and decision.own_urls:
             decision.confirmed.append(key)
             continue
         decision.off_list.append(key)
@@ -178,15 +183,25 @@ def _confirm(missing: Missing, decision: Decision, ready: list[str], earlier: se
     decision.alive.update(alive)
     decision.mixed = decision.mixed or bool(alive)
     decision.unclear = sum(answer is Answer.UNCLEAR for answer in answers.values())
-    if gone and not decision.own_urls:
-        # Only for customers it is documented that rows have URLs. A row that was just listed must be at its URL.
-        listed = Answer.UNCLEAR if missing.listed is None else missing.ask(missing.listed)
-        decision.own_urls = bool(alive) or not isinstance(listed, Answer)
+    _prove_urls(missing, decision, answers)
     believed = set(gone) if decision.own_urls else set()
     if not decision.mixed:
         # Two proven sweeps agree about rows that were not requested, or whose URLs do not tell.
         believed |= {key for key in ready if key in earlier}
     decision.confirmed += [key for key in ready if key in believed]
+
+
+def _prove_urls(missing: Missing, decision: Decision, answers: Mapping[str, Record | Answer]) -> None:
+    """Find out whether rows have URLs, if a 404 would count.
+
+    It is documented for customers alone, at their documented path. Elsewhere a row that was just listed must be there.
+    """
+    if decision.own_urls:
+        return
+    found = any(not isinstance(answer, Answer) for answer in answers.values())
+    if not found and Answer.GONE in answers.values() and missing.listed is not None:
+        found = not isinstance(missing.ask(missing.listed), Answer)
+    decision.own_urls = missing.own_path if found else ""
 
 
 def _ask(missing: Missing, keys: Sequence[str]) -> dict[str, Record | Answer]:

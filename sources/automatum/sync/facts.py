@@ -24,7 +24,8 @@ class SweepFacts:
         off_list: Keys of live rows that the API is known to keep off the list.
         hidden: Keys of live rows that were on no page, if the list could not be read a second time.
         mixed: Live rows were among many candidates, so that only a 404 confirms that one of them is gone.
-        own_urls: Rows are known to have URLs of their own.
+        own_urls: Path at which rows are known to have URLs of their own; empty if they are not. An earlier version
+            stored `true`, which does not say where.
         digest: What the list was like, if its rows did not add up to the announced total (`ListDigest`).
         since: First day of a report from which on all days have been read, as an ISO date.
         end_at: The announced total, if the last page was full and the page after it was empty.
@@ -41,7 +42,7 @@ class SweepFacts:
     off_list: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     mixed: bool = False
-    own_urls: bool = False
+    own_urls: str = ""
     digest: dict[str, Any] | None = None
     since: str | None = None
     end_at: int | None = None
@@ -74,7 +75,7 @@ class SweepFacts:
         return cls(**known)
 
 
-_OTHER_TYPES = {"session": dict, "digest": dict, "since": str, "part": str, "end_at": int}
+_OTHER_TYPES = {"session": dict, "digest": dict, "since": str, "part": str, "own_urls": str, "end_at": int}
 _TYPES: dict[str, type] = {
     one.name: _OTHER_TYPES.get(one.name, tuple if one.default == () else bool) for one in fields(SweepFacts)
 }

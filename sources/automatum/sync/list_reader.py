@@ -13,6 +13,7 @@ from ..core.errors import AccessError, ApiUnreachable, NotThere, RequestRefused
 from ..schema.records import Record, Row
 from .delete_policy import MOST_OFF_LIST, Answer, Decision, Missing, decide, last_full
 from .facts import SweepFacts
+from .own_urls import OwnUrls
 from .reader import Reader, Reading
 from .readings import Earlier, ListDigest
 from .rejections import is_unkeyed
@@ -41,6 +42,7 @@ class ListReader(Reader):
             rejections=self._rejections,
         )
         self._answers: dict[str, Record | Answer] = {}
+        self._own_urls = OwnUrls(self._table, reading.stored)
         self._resume(reading.log)
         self._result.counts = self._sweep.state.counts
         self._decision: Decision | None = None
@@ -120,13 +122,16 @@ class ListReader(Reader):
 
         They are not kept for a later run: a row may come back before that, on a page that is not read again.
         """
-        if not (self._endpoint.documented or last_full(self._prior.past).own_urls):
+        own_path, known = self._endpoint.own_path, last_full(self._prior.past).own_urls
+        if not own_path or not (self._endpoint.documented or known == own_path):
             return []
         return [key for key, answer in self._answers.items() if answer is Answer.GONE]
 
     def _page(self, number: int) -> Page:
         client, endpoint, filters = self._session.client, self._endpoint, self._selection.filters
-        return self._own(self._repeats.check(self._charged(lambda: read_page(client, endpoint, number, filters))))
+        page = self._own(self._repeats.check(self._charged(lambda: read_page(client, endpoint, number, filters))))
+        self._own_urls.note(page.records)
+        return page
 
     def _resume(self, log: SweepLog) -> None:
         unfinished = self._prior.unfinished
@@ -169,7 +174,7 @@ class ListReader(Reader):
         decision = decide(
             Missing(
                 sweep.known,
-                sweep.some_key,
+                self._own_urls.listed or sweep.some_key,
                 len(sweep.listed),
                 self._prior.past,
                 self._ask,
@@ -177,6 +182,7 @@ class ListReader(Reader):
                 self._selection.allow_deletes,
                 self._endpoint.documented,
                 bool(self._hidden),
+                self._endpoint.own_path,
             )
         )
         self._found |= decision.alive.keys()
@@ -211,8 +217,12 @@ class ListReader(Reader):
         return self._answers[key]
 
     def _requested(self, key: str) -> Record | Answer:
+        own_id = self._own_urls.id_of(key)
+        if own_id is None:
+            self._unclear = "rows have no URL of their own that is known; see detail_path in docs/configuration.md"
+            return Answer.UNCLEAR
         try:
-            record = self._charged(lambda: read_one(self._session.client, self._endpoint, key))
+            record = self._charged(lambda: read_one(self._session.client, self._endpoint, own_id))
         except (RequestRefused, ApiUnreachable, AccessError) as error:
             if isinstance(error, AccessError) and type(error) is not AccessError:
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -35,6 +35,7 @@ class Reading:
         log: The log of this sweep.
         rejections: Takes the records that cannot be loaded.
         compares: A pipeline loads the rows, so that rows can be found missing.
+        stored: Rows of the destination by their keys.
     """
 
     table: Table
@@ -45,6 +46,7 @@ class Reading:
     log: SweepLog
     rejections: Rejections
     compares: bool
+    stored: Callable[[Sequence[str]], list[dict[str, Any]]]
 
 
 class Reader(ABC):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationException
@@ -25,7 +25,7 @@ from ..schema.child_tables import ChildLists, child_schema
 from ..schema.json_text import dumps
 from ..warehouse.dataset import add_missing_columns, column_types
 from ..warehouse.merge_strategy import Merge, check_table_format, merge_strategy_of
-from ..warehouse.sql import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, unreadable_error
+from ..warehouse.sql import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, read_rows_by_key, unreadable_error
 from .batcher import Batcher, Tables
 from .delete_rows import delete_rows, end_versions
 from .facts import SweepFacts
@@ -242,11 +242,23 @@ class TableSync:
             add_missing_columns(pipeline, self.schemas())
         # Resumed or not: the page records of an interrupted sweep are useless once this one has its verdict.
         self.left_pages = set(prior.left_pages)
-        compares = pipeline is not None
         reading = Reading(
-            self._table, self.api_session, self._selection, prior, self.result, self._log, self._rejections, compares
+            self._table,
+            self.api_session,
+            self._selection,
+            prior,
+            self.result,
+            self._log,
+            self._rejections,
+            compares=pipeline is not None,
+            stored=lambda keys: self._stored(pipeline, keys),
         )
         return _READERS[self.endpoint.kind](reading)
+
+    def _stored(self, pipeline: SupportsPipeline | None, keys: Sequence[str]) -> list[dict[str, Any]]:
+        if pipeline is None:
+            return []
+        return read_rows_by_key(pipeline, self.endpoint.table, self.endpoint.row_key, keys, self._table.organization_id)
 
     def _refuse_rejected(self) -> None:
         """Say how many records could not be loaded; a table with such is complete only if the user accepts it."""

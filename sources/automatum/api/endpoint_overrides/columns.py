@@ -20,7 +20,7 @@ _snake_case = NamingConvention().normalize_identifier
 
 def _key(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
     names = texts(at, value)
-    key = tuple(_column_name(at, name) for name in names)
+    key = tuple(column_name(at, name) for name in names)
     if len(set(key)) < len(key):
         raise ConfigurationError(at, "names a field twice.")
     have = {column.name for column in endpoint.columns}
@@ -37,11 +37,11 @@ def _columns(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
         raise ConfigurationError(at, "not a table of field to type.", f"Types are {', '.join(_TYPES)}.")
     columns = {column.name: column for column in endpoint.columns}
     for name, kind in value.items():
-        columns[_column_name(at, name)] = Column(_column_name(at, name), kind, (FieldPath(name),))
+        columns[column_name(at, name)] = Column(column_name(at, name), kind, (FieldPath(name),))
     return replace(endpoint, columns=tuple(columns.values()))
 
 
-def _column_name(at: str, name: Any) -> str:
+def column_name(at: str, name: Any) -> str:
     """The column name of a field, unless it is reserved."""
     column = _snake_case(text(at, name))
     if column in RESERVED or column.startswith("_"):
