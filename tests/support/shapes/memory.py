@@ -113,6 +113,7 @@ class _Run(TableSync):
             self._log,
             self._rejections,
             compares=True,
+            stored=lambda keys: [self._site.rows[key] for key in keys if key in self._site.rows],
         )
         return _READERS[self.endpoint.kind](reading)
 
