@@ -77,6 +77,7 @@ class AutomatumSettings(BaseConfiguration):
             data folder, one for each API host.
         metering_reserve: Share of the rate limit that only a push may use, if the token grants `write:metering`.
         metering_yes_words: Words of a metering answer that mean that the usage was taken, besides those that are known.
+        metering_grace_minutes: Minutes after the end of an hour or day before a push counts it as closed.
         tables: Tables to sync; the token must grant each. None: all tables that the token grants.
         since: First day of the reports, as an ISO date. None: 365 days ago.
         endpoints: Table name to its overrides: `path`, `records`, `total`, `pages`, `parameters`, `key`.
@@ -118,6 +119,7 @@ class AutomatumSettings(BaseConfiguration):
     ledger_url: Optional[TSecretStrValue] = None
     metering_reserve: float = 0.1
     metering_yes_words: Optional[List[str]] = None
+    metering_grace_minutes: float = 5.0
     tables: Optional[List[str]] = None
     since: Optional[str] = None
     endpoints: Optional[Dict[str, Any]] = None
@@ -170,6 +172,8 @@ class AutomatumSettings(BaseConfiguration):
         if self.table_format is not None:
             self._check(self.table_format in TABLE_FORMATS, "table_format", f"is none of {', '.join(TABLE_FORMATS)}")
         self._check(0 <= self.metering_reserve < 1, "metering_reserve", "is not a share from 0 to below 1")
+        grace = self.metering_grace_minutes
+        self._check(0 <= grace < math.inf, "metering_grace_minutes", "is not a number of minutes")
         self._check(self.lookback_days >= 0, "lookback_days", "is below 0")
         self._check(self.reread_pages >= 0, "reread_pages", "is below 0")
         for name in _POSITIVE:

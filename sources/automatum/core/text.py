@@ -19,6 +19,17 @@ def printable(text: str) -> str:
     return "".join(one if one in "\n\t" or unicodedata.category(one) not in _UNSAFE else _escape(one) for one in text)
 
 
+def without_controls(text: str) -> str:
+    r"""Return the text with a space for each control character but `\n` and `\t`.
+
+    Args:
+        text: Any text.
+    """
+    if text.isprintable():
+        return text
+    return "".join(" " if one not in "\n\t" and unicodedata.category(one) == "Cc" else one for one in text)
+
+
 def plural(count: int, noun: str, plural_noun: str = "") -> str:
     """A number with its noun: `1 row`, `2 rows`, `1,000 rows`.
 

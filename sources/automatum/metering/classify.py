@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -67,15 +67,20 @@ class Classification:
 
 
 def classify(
-    rows: Iterable[tuple[int, dict[str, Any]]], grain: Grain, now: datetime, eligibility: Eligibility | None
+    rows: Iterable[tuple[int, dict[str, Any]]],
+    grain: Grain,
+    until: datetime,
+    eligibility: Eligibility | None,
+    now: Callable[[], datetime],
 ) -> tuple[list[Line], Classification]:
     """Validate rows, sum them to lines, and check the lines against the synced tables.
 
     Args:
         rows: Numbered rows, from `read_usage`.
         grain: Hour or day.
-        now: The current time, aware.
+        until: Moment up to which the usage is complete, aware. Later hours and days are open.
         eligibility: Content of the synced tables; None to check nothing against them.
+        now: Gives the current time. Usage may arrive while it is read, and is not in the future then.
 
     Returns:
         The lines that may be sent, and a classification that holds only what was refused.
@@ -83,13 +88,13 @@ def classify(
     found = Classification()
 
     def valid_rows() -> Iterator[UsageRow]:
-        for row in validate(rows, grain, now):
+        for row in (row for one in rows for row in validate([one], grain, now())):
             if isinstance(row, Refusal):
                 found.refused.append(row)
             else:
                 yield row
 
-    aggregation = aggregate(valid_rows(), grain, now)
+    aggregation = aggregate(valid_rows(), grain, until)
     found.refused += aggregation.refusals
     found.open_rows = aggregation.open_rows
     lines = []

@@ -19,8 +19,9 @@ from dlt.extract import DltResource
 
 from ..api.session import open_session
 from ..config.settings import AutomatumSettings, resolve_settings
-from ..core.clock import Clock, SystemClock
+from ..core.clock import Clock, SystemClock, utc
 from ..warehouse.dlt_internals import loading_pipeline
+from .checks import checks_of
 from .eligibility import read_eligibility
 from .export import LINES_KEY, entries_table, owner_of
 from .ledger.ledger import Ledger
@@ -105,6 +106,8 @@ def _push(
     eligibility = None
     if pipeline is not None and not options.unchecked:
         eligibility = read_eligibility(pipeline, settings.owner)
+    # Before the usage is read: what arrives meanwhile must not be missing in an hour that counts as closed.
+    checks = checks_of(settings, utc(clock.time()))
     return push(
         session,
         read_usage(usage, pipeline=pipeline, mapping=options.mapping),
@@ -116,6 +119,7 @@ def _push(
         unchecked=options.unchecked,
         new_ledger=options.new_ledger,
         owner=ledger_owner(settings),
+        checks=checks,
     )
 
 

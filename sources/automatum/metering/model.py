@@ -86,6 +86,7 @@ class RefusedUsage:
         starts_at: Start of that hour or day, in UTC; None if the time of use cannot be read.
         units: Quantity as the source has it, or the sum of a line.
         price: Price as the source has it.
+        day: UTC date of use; None if it cannot be read.
     """
 
     vendor: str = ""
@@ -96,6 +97,7 @@ class RefusedUsage:
     starts_at: datetime | None = None
     units: str = ""
     price: str = ""
+    day: date | None = None
 
     @property
     def line_id(self) -> str | None:
@@ -182,7 +184,7 @@ class Line:
     def refused_usage(self) -> RefusedUsage:
         """The line as the usage of a refusal."""
         key = (self.vendor, self.listing_id, self.customer_id, self.dimension, self.grain, self.starts_at)
-        return RefusedUsage(*key, format_decimal(self.units), format_decimal(self.price))
+        return RefusedUsage(*key, format_decimal(self.units), format_decimal(self.price), self.day)
 
     @property
     def payload_hash(self) -> str:

@@ -13,6 +13,7 @@ from ..api.session import ApiSession
 from ..core.clock import Clock, utc
 from ..core.errors import EXIT_COMPLETE, MoreToDo, ScopeMissing
 from ..endpoints import METERING_SCOPE
+from .checks import Checks
 from .classify import Classification, classify, classify_by_ledger, refuse, refuse_grain, too_late_reason
 from .eligibility import UNCHECKED, Eligibility
 from .ledger.identity import Owner
@@ -27,6 +28,8 @@ from .summary import PushSummary
 
 logger = logging.getLogger("automatum")
 
+_NO_CHECKS = Checks()
+
 
 def push(
     session: ApiSession | None,
@@ -40,6 +43,7 @@ def push(
     unchecked: bool = False,
     new_ledger: bool = False,
     owner: Owner | None = None,
+    checks: Checks = _NO_CHECKS,
 ) -> PushSummary:
     """Report usage to the marketplaces, or compute what would be reported.
 
@@ -53,6 +57,7 @@ def push(
         eligibility: Content of the synced tables; None to check nothing against them.
         new_ledger: Create the ledger; `require_ledger` has checked that none is lost.
         owner: Whose ledger it must be; None to check nothing.
+        checks: What else is checked.
         unchecked: Whether the caller asked not to check. Otherwise the summary warns of each check that was skipped.
 
     Returns:
@@ -65,8 +70,9 @@ def push(
         ApiUnreachable: The token endpoint does not answer.
         DestinationError: The ledger's database, or the warehouse, cannot be reached.
     """
+    until = (checks.as_of or utc(clock.time())) - checks.grace
+    lines, classification = classify(rows, grain, until, eligibility, lambda: utc(clock.time()))
     now = utc(clock.time())
-    lines, classification = classify(rows, grain, now, eligibility)
     refuse_network(ledger_url)
     if session is None:
         with Ledger.open(ledger_url, clock, create=False, owner=owner) as ledger:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ..api.session import open_session
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.budget import Budget
-from ..core.clock import Clock, SystemClock
+from ..core.clock import Clock, SystemClock, utc
+from .checks import checks_of
 from .eligibility import read_eligibility
 from .ledger.location import find_ledger, ledger_owner
 from .ledger.opening import require_ledger
@@ -65,6 +66,8 @@ def run_push(
     eligibility = None
     if pipeline is not None and not options.unchecked:
         eligibility = read_eligibility(pipeline, settings.owner)
+    # Before the usage is read: what arrives meanwhile must not be missing in an hour that counts as closed.
+    checks = checks_of(settings, utc(clock.time()))
     return push(
         session,
         read_usage(usage, pipeline=pipeline, mapping=options.mapping),
@@ -76,4 +79,5 @@ def run_push(
         unchecked=options.unchecked,
         new_ledger=options.new_ledger,
         owner=ledger_owner(settings),
+        checks=checks,
     )

@@ -151,7 +151,7 @@ class Recorder:
 
 def usage(sandbox, path="usage.csv", organization=None, units="2.5"):
     """A file of usage: four rows that can be billed, in the last closed hour."""
-    hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    hour = (datetime.now(timezone.utc) - timedelta(minutes=66)).replace(minute=0, second=0, microsecond=0)
     rows, seen = [], set()
     for one in sandbox.billable(organization):
         for dimension, price in one.prices.items():

@@ -1,7 +1,7 @@
 """I5: what is left of a push is shown, sent again, settled or exported by commands, each line visibly in one state."""
 
 import json
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -396,7 +396,7 @@ def test_a_second_export_changes_nothing_and_a_later_one_is_up_to_date(troubled,
 
 @pytest.mark.slow
 def test_the_export_takes_every_amount_that_the_rules_admit(desk):
-    at = hour_of(datetime.now(timezone.utc), 1).isoformat()
+    at = hour_of(datetime.now(timezone.utc) - timedelta(minutes=6), 1).isoformat()
     one = {"customer_id": "c", "listing_id": "l", "vendor": "aws", "usage_at": at}
     amounts = [
         ("0.000001", "0.000000000001"),

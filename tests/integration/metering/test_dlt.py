@@ -11,7 +11,7 @@ from automatum import ConfigurationError, PushOptions, metering_usage, resolve_s
 from tests.support import ROOT
 from tests.support.clocks import FakeClock
 
-HOUR = (datetime.now(timezone.utc) - timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
+HOUR = (datetime.now(timezone.utc) - timedelta(minutes=66)).replace(minute=0, second=0, microsecond=0)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from sqlalchemy import Column, Date, Dialect, Index, Integer, MetaData, String, 
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
+from ...core.text import printable
+
 VERSION = 2
 """Version of the tables. A ledger of an earlier version gets the tables and columns that it lacks when it is opened. A
 new column must be nullable."""
@@ -58,6 +60,21 @@ class Moment(TypeDecorator[datetime]):
         return (value if isinstance(value, datetime) else datetime.fromisoformat(value)).astimezone(timezone.utc)
 
 
+class Printable(TypeDecorator[str]):
+    r"""Text without control characters, which are stored as escapes such as `\x1b`: Postgres takes no NUL."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Text to text that every database takes."""
+        return None if value is None else printable(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        """Text as it is."""
+        return None if value is None else str(value)
+
+
 METADATA = MetaData()
 
 SCHEMA = Table(
@@ -85,11 +102,11 @@ IDENTITY = Table(
 LINES = Table(
     "metering_lines",
     METADATA,
-    Column("line_id", String(36), primary_key=True),
-    Column("vendor", Text, nullable=False),
-    Column("listing_id", Text, nullable=False),
-    Column("customer_id", Text, nullable=False),
-    Column("dimension", Text, nullable=False),
+    Column("line_id", Printable(36), primary_key=True),
+    Column("vendor", Printable, nullable=False),
+    Column("listing_id", Printable, nullable=False),
+    Column("customer_id", Printable, nullable=False),
+    Column("dimension", Printable, nullable=False),
     Column("grain", String(4), nullable=False),
     Column("starts_at", Moment, nullable=False),
     Column("day", Date, nullable=False),
@@ -104,7 +121,7 @@ LINES = Table(
     Column("per", Text),
     Column("payload_hash", String(64), nullable=False),
     Column("state", String(8), nullable=False),
-    Column("body_id", Text),
+    Column("body_id", Printable),
     Column("attempt_id", String(36)),  # the last one
     Column("attempts", Integer, nullable=False),
     Column("first_seen_at", Moment, nullable=False),
@@ -112,8 +129,8 @@ LINES = Table(
     Column("sending_at", Moment),
     Column("settled_at", Moment),
     Column("settled_by", String(5)),  # api, event, hand
-    Column("response", Text),
-    Column("error", Text),
+    Column("response", Printable),
+    Column("error", Printable),
     Column("accepted_units", Exact),
     Column("accepted_price", Exact),
     Column("accepted_hash", String(64)),
@@ -130,16 +147,16 @@ ATTEMPTS = Table(
     "metering_attempts",
     METADATA,
     Column("attempt_id", String(36), primary_key=True),
-    Column("line_id", String(36), primary_key=True),
-    Column("body_id", Text, nullable=False),
+    Column("line_id", Printable(36), primary_key=True),
+    Column("body_id", Printable, nullable=False),
     Column("run_id", String(36), nullable=False),
     Column("started_at", Moment, nullable=False),
     Column("ended_at", Moment),
     Column("state", String(9), nullable=False),  # sending, accepted, rejected, unknown, not_taken, conflict
     Column("status_code", Integer),
-    Column("reference", Text),  # the id that the API gave
-    Column("response", Text),
-    Column("error", Text),
+    Column("reference", Printable),  # the id that the API gave
+    Column("response", Printable),
+    Column("error", Printable),
     Column("units", Exact, nullable=False),
     Column("price", Exact, nullable=False),
     Column("charged", Exact, nullable=False),
@@ -152,12 +169,12 @@ EVENTS = Table(
     "metering_events",
     METADATA,
     # The event's id or hash; one row for each line that it settles.
-    Column("event_key", String(128), primary_key=True),
+    Column("event_key", Printable(128), primary_key=True),
     Column("attempt_id", String(36), primary_key=True),
-    Column("line_id", String(36), primary_key=True),
+    Column("line_id", Printable(36), primary_key=True),
     # The API's id of the call, or the event's key.
-    Column("call_key", Text, nullable=False),
-    Column("event", Text, nullable=False),
+    Column("call_key", Printable, nullable=False),
+    Column("event", Printable, nullable=False),
     Column("taken_at", Moment, nullable=False),
     Index("metering_events_call", "call_key"),
     Index("metering_events_attempt", "attempt_id"),

@@ -199,7 +199,7 @@ def _reason(data: Mapping[str, Any]) -> str | None:
 
 def _key(raw: Mapping[str, Any]) -> str:
     event_id = raw.get("id") or raw.get("eventId")
-    if event_id and len(str(event_id)) <= 100:
+    if event_id and len(str(event_id)) <= 100 and str(event_id).isprintable():
         return f"id:{event_id}"
     text = json.dumps(raw, sort_keys=True, default=_canonical, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

@@ -39,13 +39,13 @@ class _Sum:
     texts: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
-def aggregate(rows: Iterable[UsageRow], grain: Grain, now: datetime) -> Aggregation:
+def aggregate(rows: Iterable[UsageRow], grain: Grain, until: datetime) -> Aggregation:
     """Sum the units of each key, exactly. The result does not depend on the order of the rows.
 
     Args:
         rows: Valid rows.
         grain: Whether lines stand for hours or for days.
-        now: The current time, aware; an hour or day that ends after it is open.
+        until: Moment up to which the usage is complete, aware; an hour or day that ends after it is open.
 
     Raises:
         ArithmeticError: A sum would be rounded. This does not happen with rows that passed `validate`.
@@ -58,7 +58,7 @@ def aggregate(rows: Iterable[UsageRow], grain: Grain, now: datetime) -> Aggregat
         start = _start(row, grain)
         if start is None:
             refusals.append(Refusal(row.row, "has a date only; use --grain day", _refused(row, grain)))
-        elif start + LENGTHS[grain] > now:
+        elif start + LENGTHS[grain] > until:
             open_rows += 1
         else:
             key = (start, row.vendor, row.listing_id, row.customer_id, row.dimension)
@@ -82,7 +82,7 @@ def _start(row: UsageRow, grain: Grain) -> datetime | None:
 
 def _refused(row: UsageRow, grain: Grain) -> RefusedUsage:
     key = (row.vendor, row.listing_id, row.customer_id, row.dimension, grain)
-    return RefusedUsage(*key, None, format_decimal(row.units), format_decimal(row.price))
+    return RefusedUsage(*key, None, format_decimal(row.units), format_decimal(row.price), row.day)
 
 
 def _note(one: _Sum, row: UsageRow) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from ...core.text import printable
+from ...core.text import printable, without_controls
 from ..model import Grain, Refusal, RefusedUsage, UsageRow, bucket_start
 from ..rules import VendorRules, rules_of
 from .parse import ParseError, describe, read_amount, read_day, read_moment
@@ -75,7 +75,7 @@ class _Check:
         vendor, listing_id, customer_id, dimension = (text if text.isprintable() else "" for text in key)
         amounts = (self._values.get(name) for name in _AMOUNTS)
         units, price = ("" if is_missing(value) else printable(str(value))[:_LONGEST_AMOUNT] for value in amounts)
-        return RefusedUsage(vendor, listing_id, customer_id, dimension, self._grain, start, units, price)
+        return RefusedUsage(vendor, listing_id, customer_id, dimension, self._grain, start, units, price, day)
 
     def _id(self, name: str) -> str:
         value = self._values.get(name)
@@ -100,7 +100,8 @@ class _Check:
         value = self._values.get(name)
         if is_missing(value):
             return None
-        text = str(value).strip()
+        # They are of no use on an invoice, Postgres takes no NUL, and a terminal obeys an escape.
+        text = without_controls(str(value)).strip()
         if not isinstance(value, (str, int, Decimal)) or isinstance(value, bool) or not _can_be_sent(text):
             self._wrong.append(f"{name}: {_shown(value)} is not text")
         return text
