@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS := true
 export UV_COMPILE_BYTECODE := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
 
-.PHONY: demo test test-all lint types layers quick all kills drift sequences quota push package notebooks strip memory destinations environments benchmarks airflow airflow-tests setup lock clean
+.PHONY: demo test test-all lint types layers quick all kills drift sequences quota push package notebooks strip memory destinations openapi environments benchmarks airflow airflow-tests setup lock clean
 
 demo: .venv/.demo
 	$(BIN)/automatum demo
@@ -99,6 +99,10 @@ destinations: setup .venv-lake/.ready
 .venv-lake/.ready: pyproject.toml uv.lock $(UV)
 	UV_PROJECT_ENVIRONMENT=.venv-lake $(UV) sync --frozen --no-group dev --group lake --python "$(PYTHON)"
 	touch $@
+
+# docs/openapi.yaml: what is documented and what is assumed of the API.
+openapi: setup
+	OPENAPI=write $(BIN)/python -m pytest -q tests/unit/operations/test_openapi.py
 
 benchmarks: setup
 	$(BIN)/python benchmarks/quota.py

@@ -338,3 +338,10 @@ SCOPES: tuple[str, ...] = (
     "write:private-offers",
 )
 """All scopes of the vendor's table (`api/authentication`)."""
+
+FILTER_VALUES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "customers": {"status": ("active", "inactive"), "vendor": ("aws", "azure")}
+}
+"""Documented values of the filters of a list, by table (`api/reference`)."""
+UNSENT_PARAMETERS: Mapping[str, tuple[str, ...]] = {"customers": ("search",)}
+"""Documented query parameters that the connector does not send, by table (`api/reference`)."""

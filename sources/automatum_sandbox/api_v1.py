@@ -26,6 +26,7 @@ from .tokens import Token
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 """Documented in `api/reference`."""
+_MAX_DIGITS = 15
 
 _LISTS = {endpoint.path: endpoint for endpoint in (CUSTOMERS, ENTITLEMENTS, PRIVATE_OFFERS)}
 _FILTERS = {
@@ -55,9 +56,12 @@ class ApiCall:
 
 
 def page_of(query: Mapping[str, str]) -> int | None:
-    """The page that a query requests, None if it is not a number."""
-    text = query.get("page", "1")
-    return int(text) if text.isascii() and text.isdigit() else None
+    """The page that a query requests, None if it is not a number, or one of more digits than JSON numbers keep."""
+    return _whole(query.get("page", "1"))
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
 
 
 def respond_to_call(call: ApiCall) -> ApiResponse:
@@ -90,8 +94,7 @@ def _list(call: ApiCall) -> ApiResponse:
     page, errors = page_of(call.query), []
     if page is None or page < 1:
         errors.append(("page", "Must be an integer of at least 1"))
-    limit_text = call.query.get("limit", str(DEFAULT_LIMIT))
-    limit = int(limit_text) if limit_text.isascii() and limit_text.isdigit() else 0
+    limit = _whole(call.query.get("limit", str(DEFAULT_LIMIT))) or 0
     if not 1 <= limit <= MAX_LIMIT:
         errors.append(("limit", f"Must be an integer between 1 and {MAX_LIMIT}"))
     if errors or page is None:

@@ -21,6 +21,7 @@ from ..core.extras import install_command, is_installed
 from ..core.file_lock import WAIT
 from ..operations.check import check as check_connection
 from ..operations.discover import describe
+from ..operations.openapi import describe_openapi
 from ..operations.plan import plan as plan_sync
 from ..operations.plan import read_duration
 from ..operations.status import limits_learned
@@ -34,7 +35,7 @@ from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
 from . import render
 from .apps import apps_app
 from .commands import EXIT_CODES, LOOK, PUSH, SET_UP, SYNC, TRY, Commands, examples, lines
-from .console import say, show_error
+from .console import say, show_error, write_yaml
 from .options import (
     AllowDeletes,
     Database,
@@ -54,6 +55,7 @@ from .options import (
     Notify,
     NotifyOn,
     NoWait,
+    OpenApi,
     OrganizationName,
     OrganizationNames,
     PipelinesDir,
@@ -230,14 +232,19 @@ def plan(
     epilog=examples(
         "automatum discover",
         "automatum discover --json",
+        "automatum discover --openapi > openapi.yaml",
     ),
 )
-def discover(as_json: Json = False, debug: Debug = False) -> None:
+def discover(openapi: OpenApi = False, as_json: Json = False, debug: Debug = False) -> None:
     """List tables, columns, types, keys and scopes, and whether they are documented or assumed; sends no request."""
 
     def work() -> int:
         settings = resolve_settings(with_credentials=False)
         endpoints = resolve_endpoints(settings, bool(settings.organizations))
+        if openapi:
+            document = describe_openapi(endpoints, settings.base_url)
+            say(document, as_json, lambda: write_yaml(document))
+            return 0
         described = describe(endpoints)
         say(described, as_json, lambda: render.show_discovery(described))
         return 0

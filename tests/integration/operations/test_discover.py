@@ -1,6 +1,9 @@
 """`automatum discover`: everything that can be had, without credentials, without a request."""
 
+import json
+
 import pytest
+import yaml
 
 from automatum.endpoints import ENDPOINTS
 from tests.support.desk import SMALL
@@ -74,3 +77,16 @@ def test_for_people_it_lists_every_table(desk):
     made = desk.run("discover")
     assert made.code == 0
     assert all(one.table in made.out for one in ENDPOINTS)
+
+
+def test_openapi_as_yaml_and_as_json_with_the_overrides(small, desk):
+    """One document in both forms, for the configured host, without credentials and without a request."""
+    desk.set(client_id=None, client_secret=None, base_url="https://nowhere.invalid/automatum")
+    desk.set(endpoints={"entitlements": {"path": "contracts"}})
+    made = desk.run("discover", "--openapi")
+    assert (made.code, made.err) == (0, "")
+    document = yaml.safe_load(made.out)
+    assert document["servers"] == [{"url": "https://nowhere.invalid/automatum"}]
+    assert "/api/v1/contracts" in document["paths"]
+    assert json.loads(desk.run("discover", "--openapi", "--json").out) == document
+    assert small.requests() == []

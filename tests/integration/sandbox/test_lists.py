@@ -36,7 +36,8 @@ def test_past_the_last_page_is_empty(client: Client) -> None:
 @pytest.mark.parametrize(
     ("query", "field"),
     [({"limit": 101}, "limit"), ({"limit": 0}, "limit"), ({"limit": "x"}, "limit"), ({"page": 0}, "page")]
-    + [({"page": text}, "page") for text in ("-1", "two", "1.5", "²")],
+    + [({"page": text}, "page") for text in ("-1", "two", "1.5", "²", "9" * 40, "9" * 5000)]
+    + [({"limit": "9" * 5000}, "limit")],
 )
 def test_bad_paging_names_the_field(client: Client, query: dict[str, object], field: str) -> None:
     response = client.get("/api/v1/customers", **query)

@@ -1,0 +1,144 @@
+"""Describes the API as an OpenAPI 3.1 document: what the vendor documents, and what the connector assumes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..endpoints import (
+    API_PREFIX,
+    ENDPOINTS,
+    FILTER_VALUES,
+    METERING_PATH,
+    PAGE_SIZE,
+    SCOPES,
+    TOKEN_PATH,
+    UNSENT_PARAMETERS,
+    Endpoint,
+)
+from .openapi_fixed import (
+    application_paths,
+    components,
+    errors,
+    metering_operation,
+    path_id,
+    success,
+    token_operation,
+    unused_operation,
+)
+from .openapi_marks import (
+    AUTHENTICATION,
+    CONFIGURED,
+    DOCUMENTED,
+    REFERENCE,
+    SOURCE,
+    TABLE,
+    USED,
+    Json,
+    assumed,
+    configured,
+    documented,
+    origin,
+)
+from .openapi_records import answer_schema, detail_schema, record_schema, schema_name
+
+_DESCRIPTION = f"""\
+What dlt-source-automatum knows of the API. This is not the vendor's document.
+
+- `{DOCUMENTED}: true`: a page of the vendor shows it; `{SOURCE}` names the page.
+- `{DOCUMENTED}: false`: the connector assumes it. With `{CONFIGURED}: true`, the configuration sets it.
+- `{USED}: false`: the vendor documents it, and the connector does not use it.
+
+Fields that are not named here are allowed everywhere.
+"""
+_DEFAULTS = {endpoint.table: endpoint for endpoint in ENDPOINTS}
+_SCOPE_TABLE = f"{AUTHENTICATION} names the scope and the path; parameters and fields are assumed"
+_DEFAULT_LIMIT = 20
+
+
+def describe_openapi(endpoints: Sequence[Endpoint], base_url: str) -> Json:
+    """The OpenAPI document.
+
+    Args:
+        endpoints: Endpoints to describe, with overrides applied.
+        base_url: Root of the API.
+    """
+    paths: Json = {TOKEN_PATH: {"post": token_operation()}, **application_paths()}
+    parts = components()
+    for endpoint in endpoints:
+        default = _DEFAULTS.get(endpoint.table)
+        parts["schemas"][schema_name(endpoint.table)] = record_schema(endpoint, default)
+        for path, operations in _paths(endpoint, default):
+            paths.setdefault(path, {}).update(operations)
+    paths[f"{API_PREFIX}{METERING_PATH}"] = {"post": metering_operation()}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Automatum API: documented and assumed", "version": "v1", "description": _DESCRIPTION},
+        "servers": [{"url": base_url}],
+        "security": [{"oauth2": []}],
+        "paths": paths,
+        "components": parts,
+    }
+
+
+def _paths(endpoint: Endpoint, default: Endpoint | None) -> Iterator[tuple[str, Json]]:
+    path = API_PREFIX + endpoint.path
+    write = endpoint.scope.replace("read:", "write:", 1)
+    if write not in SCOPES or default is None or endpoint.path != default.path:
+        write = ""
+    get = _operation(endpoint, default, f"list_{endpoint.table}", f"List {_words(endpoint)}.")
+    get["parameters"] = _parameters(endpoint, default)
+    get["responses"] = {"200": success(answer_schema(endpoint), "One page of records."), **errors(400, 401, 403, 429)}
+    yield path, {"get": get, **({"post": unused_operation(write, "post", endpoint.table)} if write else {})}
+    if endpoint.kind == "list" and len(endpoint.key) == 1:
+        get = _operation(endpoint, default, f"read_{endpoint.table}", f"Read one of the {_words(endpoint)} by its id.")
+        get["responses"] = {"200": success(detail_schema(endpoint), "The record."), **errors(401, 403, 404, 429)}
+        operations: Json = {"parameters": [path_id(_mark(endpoint, default))], "get": get}
+        if write:
+            operations["put"] = unused_operation(write, "put", endpoint.table)
+        yield f"{path}/{{id}}", operations
+
+
+def _operation(endpoint: Endpoint, default: Endpoint | None, name: str, summary: str) -> Json:
+    return {
+        "operationId": name,
+        "summary": summary,
+        TABLE: endpoint.table,
+        **_mark(endpoint, default),
+        "security": [{"oauth2": [endpoint.scope]}],
+    }
+
+
+def _mark(endpoint: Endpoint, default: Endpoint | None) -> Json:
+    if default is None or endpoint.path != default.path:
+        return configured()
+    return documented(REFERENCE) if endpoint.documented else assumed(_SCOPE_TABLE)
+
+
+def _parameters(endpoint: Endpoint, default: Endpoint | None) -> list[Json]:
+    """The query parameters, by the vendor's names."""
+    schemas: dict[str, Json] = {
+        "page": {"type": "integer", "minimum": 1, "default": 1},
+        "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_SIZE, "default": _DEFAULT_LIMIT},
+        "start": {"type": "string", "format": "date"},
+        "end": {"type": "string", "format": "date"},
+    }
+    usual = default.parameters if default else {}
+    found = [
+        _parameter(name, schemas[word], origin(endpoint.documented, REFERENCE, name != usual.get(word)))
+        for word, name in endpoint.parameters.items()
+    ]
+    mark = origin(endpoint.documented, REFERENCE)
+    for name in endpoint.filters:
+        values = FILTER_VALUES.get(endpoint.table, {}).get(name)
+        found.append(_parameter(name, {"type": "string", **({"enum": list(values)} if values else {})}, mark))
+    for name in UNSENT_PARAMETERS.get(endpoint.table, ()):
+        found.append(_parameter(name, {"type": "string"}, {**mark, USED: False}))
+    return found
+
+
+def _parameter(name: str, schema: Json, mark: Json) -> Json:
+    return {"name": name, "in": "query", "schema": schema, **mark}
+
+
+def _words(endpoint: Endpoint) -> str:
+    return endpoint.table.replace("_", " ")
