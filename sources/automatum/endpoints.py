@@ -30,6 +30,8 @@ REGENERATE = "regenerate-secret"
 METERING_PATH = "metering"
 ORGANIZATION = "organization_id"
 """Column of the organization that a row belongs to."""
+VENDOR = "vendor"
+"""Column, and field of a record, of the marketplace: `aws`, `azure`."""
 WHOLE = "$"
 """Path of the records in a body that is an array itself; the root in dlt's `data_selector`, too."""
 METERING_SCOPE = "write:metering"
@@ -44,10 +46,12 @@ class FieldPath:
     Attributes:
         path: Dotted JSON path, such as `details.company.name`.
         vendor: The path counts only for records of this marketplace; None for all.
+        vendor_at: Where the record names its marketplace.
     """
 
     path: str
     vendor: str | None = None
+    vendor_at: str = field(default=VENDOR, repr=False)  # The row hash covers the other fields as they are printed.
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,17 @@ class Column:
         type: `text`, `timestamp` (UTC, microseconds), `date`, `decimal` (38, 9), `bigint`, `bool`.
         places: Where its value may be found; the first that is present and not null wins.
         documented: True where the vendor's reference shows the field.
+        formats: Formats of its times, in the order in which they are tried (`automatum.schema.moments`). Empty: ISO
+            8601, and epoch numbers that are safe to guess.
     """
 
     name: str
     type: ColumnType
     places: tuple[FieldPath, ...]
     documented: bool = False
+    formats: tuple[str, ...] = field(
+        default=(), repr=False
+    )  # The row hash covers the other fields as they are printed.
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,8 @@ class Endpoint:
             or set by the user.
         volatile: Dotted paths whose values change all the time and do not matter: neither the row hash nor the history
             sees their changes. They are loaded when anything else changes.
+        detail: Dotted path of the record in the answer of its own URL (lists only); `$` for the answer itself.
+        naming: How the vendor writes names: `camelCase` as documented, or `snake_case`.
         by_organization: The table holds the rows of several organizations, and `organization_id` is part of all keys.
     """
 
@@ -133,6 +144,8 @@ class Endpoint:
     detail_path: str = ""
     documented: bool = False
     volatile: tuple[str, ...] = ()
+    detail: str = "data"
+    naming: str = "camelCase"
     by_organization: bool = False
 
     @property

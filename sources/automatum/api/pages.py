@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from ..core.errors import ApiUnreachable, ConfigurationError, NotThere
 from ..endpoints import PAGE_SIZE, WHOLE, Endpoint
-from ..schema.records import Record, dig
+from ..schema.records import Record, dig, pick, with_value
 
 if TYPE_CHECKING:
     from .client import ApiClient, ApiResponse
@@ -147,14 +147,21 @@ def read_one(client: ApiClient, endpoint: Endpoint, own_id: str) -> Record | Non
         response = client.get(path, scope=endpoint.scope)
     except NotThere:
         return None
-    record = response.body.get("data")
+    record = response.body if endpoint.detail == WHOLE else dig(response.body, endpoint.detail)
     if not isinstance(record, dict):
-        raise ApiUnreachable("GET", path, response.status, "the record is not a JSON object")
+        raise ApiUnreachable(
+            "GET",
+            path,
+            response.status,
+            f"the record is not a JSON object at {endpoint.detail}",
+            f"Set sources.automatum.endpoints.{endpoint.table}.detail to the dotted path of the record in the answer.",
+        )
     found = {name: value for name, value in record.items() if name not in endpoint.only_in_detail}
-    place = next(column for column in endpoint.columns if column.name == name).places[0].path
-    if name in endpoint.key and "." not in place and found.get(place) is None:
-        found[place] = own_id  # The record is known by its URL.
-    if dig(found, place) is not None and str(dig(found, place)) != own_id:
+    column = next(column for column in endpoint.columns if column.name == name)
+    (value,), (place,) = pick([found], column)
+    if value is None:
+        return with_value(found, place, own_id) if name in endpoint.key else found  # The record is known by its URL.
+    if str(value) != own_id:
         raise ApiUnreachable("GET", path, response.status, f"the record has another {place}")
     return found
 

@@ -80,9 +80,13 @@ class AutomatumSettings(BaseConfiguration):
         metering_grace_minutes: Minutes after the end of an hour or day before a push counts it as closed.
         tables: Tables to sync; the token must grant each. None: all tables that the token grants.
         since: First day of the reports, as an ISO date. None: 365 days ago.
-        endpoints: Table name to its overrides: `path`, `records`, `total`, `pages`, `parameters`, `key`.
+        endpoints: Table name to its overrides: `path`, `records`, `parameters`, `key`, `columns`, and others (see
+            `api.endpoint_overrides.keys`).
         reports: Additional analytics reports: `name`, and `path`, `parameters`, `records`, `key`, `columns` where they
             differ from the default.
+        naming: How the API writes the names of its fields: `camelCase` or `snake_case`. None: `camelCase`.
+        timestamps: Format of the API's times and dates: `iso`, `epoch_s`, `epoch_ms`, `epoch_us`, or a format of
+            `datetime.strptime`. None: ISO 8601, and epoch numbers that are safe to guess.
         vendor: Sync only rows of this marketplace (`aws`, `azure`). A filtered sync deletes nothing.
         status: Sync only rows of this status. A filtered sync deletes nothing.
         deletes: What happens to deleted rows: `soft` sets `_deleted_at`, `hard` removes them, `ignore` keeps them.
@@ -124,6 +128,8 @@ class AutomatumSettings(BaseConfiguration):
     since: Optional[str] = None
     endpoints: Optional[Dict[str, Any]] = None
     reports: Optional[List[Any]] = None
+    naming: Optional[str] = None
+    timestamps: Optional[str] = None
     vendor: Optional[str] = None
     status: Optional[str] = None
     deletes: str = "soft"

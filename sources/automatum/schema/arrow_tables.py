@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from ..endpoints import ORGANIZATION, Column, ColumnType, Endpoint
+from ..endpoints import ORGANIZATION, VENDOR, Column, ColumnType, Endpoint
 from .child_tables import ChildLists, child_table, entries_of
 from .coerce import ARROW_TYPES, TIMESTAMP, convert
 from .columns import DELETED_AT, EXTRA, LOAD_ID, ROW_HASH, SYNCED_AT
@@ -91,7 +91,7 @@ class Table:
     def _key_values(self, records: Sequence[Record], column: Column) -> list[Any]:
         """The column's values. Of several that make a key, one that has no value of the column's type is its JSON."""
         found = pick(records, column)[0]
-        array, misfits = convert(found, column.type)
+        array, misfits = convert(found, column.type, column.formats)
         values: list[Any] = array.to_pylist()
         if len(self._key_columns) > 1:
             for i in misfits:
@@ -111,7 +111,7 @@ class Table:
     def updated_at(self, records: Sequence[Record]) -> list[datetime | None]:
         """When each record was last changed, as it says itself."""
         column = _named(self.endpoint.columns, "updated_at")
-        moments: list[datetime | None] = convert(pick(records, column)[0], column.type)[0].to_pylist()
+        moments: list[datetime | None] = convert(pick(records, column)[0], column.type, column.formats)[0].to_pylist()
         return moments
 
     def foreign(self, records: Sequence[Record]) -> str | None:
@@ -156,9 +156,15 @@ class Table:
 def _salt(endpoint: Endpoint) -> bytes:
     """A digest of the columns. Every row's hash covers it, so that unchanged rows get the columns of a later version.
 
-    The hashes are in destinations, so the text keeps the class name `Place` that `FieldPath` had at first.
+    The hashes are in destinations, so the text keeps the class name `Place` that `FieldPath` had at first, and has what
+    later versions added to columns only where it is configured.
     """
     layout = repr((endpoint.columns, endpoint.children)).replace("FieldPath(", "Place(")
+    lists = (endpoint.columns, *(child.columns for child in endpoint.children))
+    formats = [(i, one.name, one.formats) for i, columns in enumerate(lists) for one in columns if one.formats]
+    places = {place.vendor_at for columns in lists for one in columns for place in one.places if place.vendor}
+    if formats or places - {VENDOR}:
+        layout += repr((formats, sorted(places)))
     return hashlib.blake2b(layout.encode(), digest_size=16).digest()
 
 

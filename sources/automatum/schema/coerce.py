@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+from functools import partial
 from typing import Any
 
-import pendulum
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..endpoints import ColumnType
+from .moments import DAYS, ISO, MICROSECONDS, Converted, to_date, to_timestamp
 from .numbers import plain_text
 
 DECIMAL = pa.decimal128(38, 9)
@@ -33,33 +33,25 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
 _QUANTUM = Decimal(1).scaleb(-9)
 _LARGEST = Decimal(10) ** 29
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_MOMENT = re.compile(r"\d{4}-|\d{4}/|\d{8}(?:T|$)")
-_SUB_MICROSECONDS = re.compile(r"[.,]\d{6}0*[1-9]")
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_DAYS = (date.min.toordinal() - _EPOCH.toordinal(), date.max.toordinal() - _EPOCH.toordinal())
-"""First and last day that every destination stores and that Python can read again: years 1 to 9999."""
-_MICROSECONDS = (_DAYS[0] * 86_400_000_000, (_DAYS[1] + 1) * 86_400_000_000 - 1)
-_MILLISECONDS_FROM = 100_000_000_000
-"""Epoch numbers from here on are milliseconds: as seconds they would lie beyond the year 5000."""
-
-Converted = tuple[Any, bool]
 
 
-def convert(values: Sequence[Any], type_: ColumnType) -> tuple[pa.Array, frozenset[int]]:
+def convert(values: Sequence[Any], type_: ColumnType, formats: Sequence[str] = ()) -> tuple[pa.Array, frozenset[int]]:
     """One column.
 
     Args:
         values: JSON values, None for absent or null.
         type_: Type of the column.
+        formats: Formats of a `timestamp` or a `date`; see `moments`.
 
     Returns:
         The array, and the positions of the misfits.
     """
-    fast = _fast(values, type_)
+    fast = _fast(values, type_) if not formats or formats[0] == ISO else None
     if fast is not None:
         return fast, frozenset()
     one = _ONE[type_]
+    if formats and type_ in ("timestamp", "date"):
+        one = partial(one, formats=formats)
     kept: list[Any] = []
     misfits: set[int] = set()
     for position, value in enumerate(values):
@@ -90,8 +82,8 @@ def _fast(values: Sequence[Any], type_: ColumnType) -> pa.Array | None:
         if type_ == "date":
             days = pc.utf8_length(text)
             whole = not pc.any(pc.not_equal(days, 10)).as_py()
-            return _within(text.cast(pa.date32()), pa.int32(), *_DAYS) if whole else None
-        return _within(text.cast(TIMESTAMP), pa.int64(), *_MICROSECONDS)
+            return _within(text.cast(pa.date32()), pa.int32(), *DAYS) if whole else None
+        return _within(text.cast(TIMESTAMP), pa.int64(), *MICROSECONDS)
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError):
         return None
 
@@ -135,49 +127,6 @@ def _decimal(value: Any) -> Converted:
         return None, False
 
 
-def _timestamp(value: Any) -> Converted:
-    if isinstance(value, bool):
-        return None, False
-    if isinstance(value, (int, float, Decimal)):
-        return _epoch(Decimal(repr(value)) if isinstance(value, float) else Decimal(value))
-    # pendulum parses "now" and times of day too, and takes them for today.
-    if not isinstance(value, str) or not _MOMENT.match(value):
-        return None, False
-    try:
-        parsed: Any = pendulum.parse(value, tz="UTC")
-        # Durations and intervals parse too, and "2026-01" is not a full date.
-        if not isinstance(parsed, datetime):
-            return None, False
-        return parsed.astimezone(timezone.utc), len(value) >= 8 and not _SUB_MICROSECONDS.search(value)
-    except (ValueError, OverflowError):
-        return None, False
-
-
-def _epoch(number: Decimal) -> Converted:
-    """Seconds or milliseconds since 1970."""
-    if not number.is_finite() or number.adjusted() > 20:
-        return None, False
-    exact = number * (1000 if abs(number) >= _MILLISECONDS_FROM else 1_000_000)
-    micros = int(exact)
-    if not _MICROSECONDS[0] <= micros <= _MICROSECONDS[1]:
-        return None, False
-    return _EPOCH + timedelta(microseconds=micros), micros == exact
-
-
-def _date(value: Any) -> Converted:
-    if isinstance(value, str) and _DAY.fullmatch(value):
-        try:
-            return date.fromisoformat(value), True
-        except ValueError:
-            return None, False
-    moment, exact = _timestamp(value)
-    if moment is None:
-        return None, False
-    # A date has no time of day, so only midnight UTC is exact.
-    midnight = (moment.hour, moment.minute, moment.second, moment.microsecond) == (0, 0, 0, 0)
-    return moment.date(), exact and midnight
-
-
 def _bigint(value: Any) -> Converted:
     number, _ = _decimal(value)
     if number is None or number != number.to_integral_value() or not -(2**63) <= number < 2**63:
@@ -193,10 +142,10 @@ def _bool(value: Any) -> Converted:
     return None, False
 
 
-_ONE: dict[ColumnType, Callable[[Any], Converted]] = {
+_ONE: dict[ColumnType, Callable[..., Converted]] = {
     "text": _text,
-    "timestamp": _timestamp,
-    "date": _date,
+    "timestamp": to_timestamp,
+    "date": to_date,
     "decimal": _decimal,
     "bigint": _bigint,
     "bool": _bool,

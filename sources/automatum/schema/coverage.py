@@ -122,7 +122,7 @@ def _of(
     misfits: dict[str, int] = {}
     for column in columns:
         values, paths = pick(records, column)
-        unfit = convert(values, column.type)[1]
+        unfit = convert(values, column.type, column.formats)[1]
         if all(value is None for value in values):
             null_columns.append(column.name)
         if unfit:

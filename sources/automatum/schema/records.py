@@ -67,6 +67,15 @@ def without(record: Record, paths: Iterable[str]) -> Record:
     return record
 
 
+def with_value(record: Record, path: str, value: Any) -> Record:
+    """A copy of a record with this value at a dotted path."""
+    step, _, rest = path.partition(".")
+    if not rest:
+        return {**record, step: value}
+    inside = record.get(step)
+    return {**record, step: with_value(inside if isinstance(inside, dict) else {}, rest, value)}
+
+
 def pick(records: Sequence[Record], column: Column) -> tuple[list[Any], list[str]]:
     """The column's value in each record, and the path at which it was found."""
     if len(column.places) == 1 and "." not in (path := column.places[0].path) and column.places[0].vendor is None:
@@ -76,7 +85,7 @@ def pick(records: Sequence[Record], column: Column) -> tuple[list[Any], list[str
     for record in records:
         found, at = None, column.places[0].path
         for place in column.places:
-            if place.vendor is not None and place.vendor != record.get("vendor"):
+            if place.vendor is not None and place.vendor != dig(record, place.vendor_at):
                 continue
             value = dig(record, place.path) if "." in place.path else record.get(place.path)
             if value is not None:
@@ -133,7 +142,7 @@ def arrays_of(
     arrays: list[pa.Array] = []
     for column in columns:
         values, places = pick(records, column)
-        array, misfits = convert(values, column.type)
+        array, misfits = convert(values, column.type, column.formats)
         if fixed and column.name in fixed:
             misfits = frozenset(i for i, value in enumerate(values) if value != fixed[column.name])
             array = pa.array([fixed[column.name]] * len(records), ARROW_TYPES[column.type])

@@ -5,7 +5,9 @@ import pytest
 from automatum.api.endpoint_overrides import resolve_endpoints
 from automatum.config.settings import resolve_settings
 from automatum.core.errors import ConfigurationError
-from automatum.endpoints import ENDPOINTS
+from automatum.endpoints import ENDPOINTS, FieldPath
+from automatum.schema.arrow_tables import Table
+from automatum.schema.records import pick
 
 pytestmark = pytest.mark.usefixtures("fresh_settings")
 
@@ -61,7 +63,48 @@ def test_each_setting_changes_one_thing(table, changes, attribute, value):
         ({"endpoints": {"customers": {"parameters": {"page": 1}}}}, "endpoints.customers.parameters.page"),
         ({"endpoints": {"customers": {"parameters": "p"}}}, "endpoints.customers.parameters"),
         ({"endpoints": {"customers": {"key": []}}}, "endpoints.customers.key"),
-        ({"endpoints": {"customers": {"columns": {"a": "text"}}}}, "endpoints.customers.columns"),
+        ({"endpoints": {"customers": {"columns": {"a": "money"}}}}, "endpoints.customers.columns"),
+        ({"endpoints": {"customers": {"columns": "email"}}}, "endpoints.customers.columns"),
+        ({"endpoints": {"customers": {"columns": {"email": False}}}}, "endpoints.customers.columns.email"),
+        ({"endpoints": {"customers": {"columns": {"email": "a..b"}}}}, "endpoints.customers.columns.email"),
+        ({"endpoints": {"customers": {"columns": {"email": []}}}}, "endpoints.customers.columns.email"),
+        ({"endpoints": {"customers": {"columns": {"email": {"pth": "x"}}}}}, "endpoints.customers.columns.email.pth"),
+        ({"endpoints": {"customers": {"columns": {"email": {"path": 1}}}}}, "endpoints.customers.columns.email.path"),
+        ({"endpoints": {"customers": {"columns": {"email": {"type": "x"}}}}}, "endpoints.customers.columns.email.type"),
+        (
+            {"endpoints": {"customers": {"columns": {"created_at": {"format": "epoch"}}}}},
+            "endpoints.customers.columns.created_at.format",
+        ),
+        ({"endpoints": {"customers": {"timestamps": "%H:%M"}}}, "endpoints.customers.timestamps"),
+        ({"endpoints": {"customers": {"naming": "kebab"}}}, "endpoints.customers.naming"),
+        ({"endpoints": {"customers": {"detail": "data[0]"}}}, "endpoints.customers.detail"),
+        ({"endpoints": {"customers": {"key": "_id"}}}, "endpoints.customers.key"),
+        ({"endpoints": {"customers": {"children": "x"}}}, "endpoints.customers.children"),
+        ({"endpoints": {"customers": {"children": {"notes": {}}}}}, "endpoints.customers.children.notes"),
+        ({"endpoints": {"customers": {"children": {"Notes": {"path": "x"}}}}}, "endpoints.customers.children.Notes"),
+        (
+            {"endpoints": {"customers": {"children": {"entitlements": {"path": "entitlements"}}}}},
+            "endpoints.customers.children.entitlements",
+        ),
+        (
+            {"endpoints": {"entitlements": {"children": {"entitlement_dimensions": {"places": "x"}}}}},
+            "endpoints.entitlements.children.entitlement_dimensions.places",
+        ),
+        (
+            {
+                "endpoints": {
+                    "entitlements": {"children": {"entitlement_dimensions": {"columns": {"position": "text"}}}}
+                }
+            },
+            "endpoints.entitlements.children.entitlement_dimensions.columns",
+        ),
+        (
+            {"endpoints": {"analytics_revenue": {"children": {"a": {"path": "b"}}}}},
+            "endpoints.analytics_revenue.children",
+        ),
+        ({"endpoints": {"analytics_revenue": {"detail": "x"}}}, "endpoints.analytics_revenue.detail"),
+        ({"naming": "snakecase"}, "naming"),
+        ({"timestamps": "epoch"}, "timestamps"),
         ({"endpoints": {"analytics_revenue": {"total": "x"}}}, "endpoints.analytics_revenue.total"),
         ({"endpoints": {"analytics_revenue": {"parameters": {"page": "x"}}}}, "endpoints.analytics_revenue.parameters"),
         ({"endpoints": {"analytics_revenue": {"columns": {"a": "money"}}}}, "endpoints.analytics_revenue.columns"),
@@ -105,3 +148,140 @@ def test_a_further_report():
     assert "revenue" not in kinds
     assert found["analytics_revenue"].path == "analytics/income"
     assert [column.name for column in found["analytics_revenue"].columns] == [c.name for c in ENDPOINTS[3].columns]
+
+
+def column(endpoint, name):
+    return next(one for one in endpoint.columns if one.name == name)
+
+
+def places(endpoint, name):
+    return [place.path for place in column(endpoint, name).places]
+
+
+def test_columns_of_a_list_have_other_places_types_and_formats():
+    """Each in one setting, by the name of the column or of the field; all other columns stay."""
+    changes = {
+        "company_name": "account.name",
+        "awsAccountId": ["$.account.aws", "aws"],
+        "created_at": {"format": "epoch_ms"},
+        "status": "bigint",
+        "tier": {"path": "plan.tier"},
+        "seats": "bigint",
+    }
+    found = resolved(endpoints={"customers": {"columns": changes}})["customers"]
+    plain = ENDPOINTS[0]
+    assert [one.name for one in found.columns] == [*(one.name for one in plain.columns), "tier", "seats"]
+    assert places(found, "company_name") == ["account.name"]
+    assert places(found, "aws_account_id") == ["account.aws", "aws"]
+    assert (column(found, "created_at").formats, places(found, "created_at")) == (("epoch_ms",), ["createdAt"])
+    assert (column(found, "status").type, places(found, "status")) == ("bigint", ["status"])
+    assert (column(found, "tier").type, places(found, "tier")) == ("text", ["plan.tier"])
+    assert (column(found, "seats").type, places(found, "seats")) == ("bigint", ["seats"])
+    changed = {"company_name", "aws_account_id", "created_at", "status", "tier", "seats"}
+    assert {one for one in found.columns if one.name not in changed} <= set(plain.columns)
+
+
+def test_a_place_for_one_marketplace_follows_the_column_of_the_marketplace():
+    found = resolved(endpoints={"customers": {"columns": {"vendor": "marketplace.name"}}})["customers"]
+    record = {"id": "a", "marketplace": {"name": "azure"}, "cloudIdentifier": "t-1"}
+    assert pick([record], column(found, "azure_tenant_id"))[0] == ["t-1"]
+    assert pick([record], column(found, "aws_account_id"))[0] == [None]
+
+
+def test_an_id_with_an_underscore_is_read_into_the_column_id_and_the_message_about_the_key_says_how():
+    found = resolved(endpoints={"customers": {"columns": {"id": "_id"}}})["customers"]
+    assert (found.key, places(found, "id")) == (("id",), ["_id"])
+    with pytest.raises(ConfigurationError) as caught:
+        resolved(endpoints={"customers": {"key": "_id"}})
+    assert 'columns = { id = "_id" }' in caught.value.next_step
+
+
+def test_children_have_other_places_and_columns_and_there_can_be_further_ones():
+    changes = {
+        "entitlement_dimensions": {"path": ["meters", "plan.meters"], "columns": {"key": "code", "tier": "text"}},
+        "entitlement_contacts": {"path": "contacts", "columns": {"email": "text"}},
+    }
+    found = resolved(
+        endpoints={
+            "entitlements": {"children": changes},
+            "customers": {"children": {"customer_notes": {"path": "notes"}}},
+        }
+    )
+    meters, contacts = found["entitlements"].children
+    assert (meters.table, meters.parent_key) == ("entitlement_dimensions", "entitlement_id")
+    assert meters.places == ("meters", "plan.meters")
+    assert [one.name for one in meters.columns] == ["key", "name", "quantity", "price", "unit", "tier"]
+    assert meters.columns[0].places == (FieldPath("code"),)
+    assert (contacts.parent_key, contacts.places) == ("entitlement_id", ("contacts",))
+    (notes,) = found["customers"].children
+    assert (notes.table, notes.parent_key, notes.columns) == ("customer_notes", "customer_id", ())
+
+
+@pytest.mark.parametrize("where", ["api", "endpoint"])
+def test_one_setting_makes_all_names_snake_case(where):
+    """Records, nested records, child lists, parameters; what a user writes is taken as it is."""
+    own = {"columns": {"email": "eMail"}, "children": {"private_offer_payments": {"columns": {"date": "dueDate"}}}}
+    settings = {
+        "endpoints": {"private_offers": own},
+        "reports": [{"name": "usage", "columns": {"usedUnits": "decimal"}}],
+    }
+    if where == "api":
+        settings["naming"] = "snake_case"
+    else:
+        settings["endpoints"]["private_offers"] = {**own, "naming": "snake_case"}
+        settings["endpoints"]["analytics_revenue"] = {"naming": "snake_case"}
+        settings["reports"][0]["naming"] = "snake_case"
+    found = resolved(**settings)
+    offers, revenue, usage = found["private_offers"], found["analytics_revenue"], found["analytics_usage"]
+    assert places(offers, "total_contract_value") == ["pricing.total_contract_value", "total_contract_value"]
+    assert places(offers, "azure_tenant_id") == ["azure_tenant_id", "tenant_id", "cloud_identifier"]
+    assert places(offers, "email") == ["eMail"]
+    assert offers.children[0].places == ("pricing.payment_schedule", "payment_schedule")
+    assert offers.children[0].columns[0].places == (FieldPath("dueDate"),)
+    assert revenue.parameters == {"start": "start_date", "end": "end_date"}
+    assert places(usage, "listing_id") == ["listing_id"]
+    assert places(usage, "used_units") == ["usedUnits"]
+    assert places(found["customers"], "company_name")[0] == ("company_name" if where == "api" else "companyName")
+
+
+def test_an_endpoint_may_be_written_in_another_way_than_the_rest_of_the_api():
+    found = resolved(naming="snake_case", endpoints={"customers": {"naming": "camelCase"}})
+    assert found["customers"] == ENDPOINTS[0]
+    assert places(found["entitlements"], "listing_id") == ["listing_id"]
+
+
+def test_formats_of_times_hold_for_the_whole_api_a_table_or_a_column():
+    found = resolved(
+        timestamps="epoch_s",
+        endpoints={"private_offers": {"timestamps": ["%d/%m/%Y", "iso"], "columns": {"sent_at": {"format": "iso"}}}},
+    )
+    assert column(found["customers"], "created_at").formats == ("epoch_s",)
+    assert column(found["customers"], "email").formats == ()
+    offers = found["private_offers"]
+    assert column(offers, "end_date").formats == ("%d/%m/%Y", "iso")
+    assert column(offers, "sent_at").formats == ("iso",)
+    assert offers.children[0].columns[0].formats == ("%d/%m/%Y", "iso")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"columns": {"created_at": {"format": "epoch_ms"}}},
+        {"columns": {"vendor": "marketplace"}},
+        {"columns": {"product_name": "product.name"}},
+        {"timestamps": "iso"},
+        {"naming": "snake_case"},
+        {"children": {"entitlement_dimensions": {"columns": {"key": {"type": "timestamp", "format": "iso"}}}}},
+    ],
+)
+def test_what_changes_the_columns_changes_the_hash_of_each_row_i1(changes):
+    """I1: unchanged records are loaded again, once, so that all rows have what the setting says."""
+    table = "entitlements"
+    plain, changed = resolved()[table], resolved(endpoints={table: changes})[table]
+    assert Table(changed).hash({"id": "a"}) != Table(plain).hash({"id": "a"})
+
+
+@pytest.mark.parametrize("changes", [{"detail": "data.entitlement"}, {"path": "contracts"}, {"records": "items"}])
+def test_what_leaves_the_columns_leaves_the_hashes_i3(changes):
+    plain, changed = resolved()["entitlements"], resolved(endpoints={"entitlements": changes})["entitlements"]
+    assert Table(changed).hash({"id": "a"}) == Table(plain).hash({"id": "a"})

@@ -1,7 +1,7 @@
 """All keys of `[sources.automatum.endpoints.<table>]`, and of an entry of `[[sources.automatum.reports]]`.
 
-To add a key, add an `OverrideKey` to the table of its topic: `PAGING_KEYS`, `COLUMN_KEYS`, `DETAIL_KEYS`, or
-`_PLACE_KEYS` here.
+To add a key, add an `OverrideKey` to the table of its topic: `PAGING_KEYS`, `COLUMN_KEYS`, `CHILD_KEYS`, `DETAIL_KEYS`,
+or `_PLACE_KEYS` here.
 """
 
 from __future__ import annotations
@@ -10,23 +10,27 @@ from dataclasses import replace
 from typing import Any
 
 from ...core.errors import ConfigurationError
-from ...endpoints import Endpoint
+from ...endpoints import Endpoint, FieldPath
+from .children import CHILD_KEYS
 from .columns import COLUMN_KEYS
 from .details import DETAIL_KEYS, DETAIL_PATH
+from .naming import NAMING_KEYS
 from .paging import PAGING_KEYS
-from .values import OverrideKey, attribute, next_step, table, text, texts
+from .values import OverrideKey, attribute, next_step, path, paths, table, text
 
 _PLACE_KEYS = (
     attribute("path", lambda at, value: text(at, value).strip("/")),
-    attribute("records", texts),
+    attribute("records", paths),
+    attribute("detail", path, ("list",)),
 )
 _IDENTITY = ("path", "key", DETAIL_PATH)
 """Attributes that decide which record answers at which URL."""
-KEYS: dict[str, OverrideKey] = {key.name: key for key in (*_PLACE_KEYS, *PAGING_KEYS, *COLUMN_KEYS, *DETAIL_KEYS)}
+_ALL = (*_PLACE_KEYS, *PAGING_KEYS, *COLUMN_KEYS, *CHILD_KEYS, *DETAIL_KEYS, *NAMING_KEYS)
+KEYS: dict[str, OverrideKey] = {key.name: key for key in _ALL}
 
 
 def override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
-    """The endpoint with the overrides of its table of settings.
+    """The endpoint with the overrides of its table of settings, but for `naming`, which is applied before.
 
     Args:
         where: Dotted name of that table.
@@ -44,5 +48,11 @@ def override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
             raise ConfigurationError(f"{where}.{name}", "no such setting.", next_step(name, "Settings", known))
         endpoint = key.apply(f"{where}.{name}", endpoint, value)
     same = all(getattr(endpoint, name) == getattr(before, name) for name in _IDENTITY)
+    same = same and _own_places(endpoint) == _own_places(before)
     # What a documented path and key allow to conclude is not known of others.
     return replace(endpoint, documented=endpoint.documented and same)
+
+
+def _own_places(endpoint: Endpoint) -> list[tuple[FieldPath, ...]]:
+    """Where a record has the value that its own URL is made of."""
+    return [column.places for column in endpoint.columns if column.name == endpoint.own_column]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import ConfigurationError
 from ...core.suggest import suggestion
-from ...endpoints import Endpoint, Kind
+from ...endpoints import WHOLE, Endpoint, Kind
 
 Apply = Callable[[str, Endpoint, Any], Endpoint]
 """Applies the value of a key: dotted name of the setting, endpoint, value."""
+_NOT_IN_PATHS = re.compile(r"[\[\]*$\s]")
 BOTH: tuple[Kind, ...] = ("list", "report")
 
 
@@ -48,6 +50,20 @@ def texts(at: str, value: Any) -> tuple[str, ...]:
     if not isinstance(values, Sequence) or not values:
         raise ConfigurationError(at, f"{value!r} is not a text or a list of texts.")
     return tuple(text(at, each) for each in values)
+
+
+def path(at: str, value: Any) -> str:
+    """A dotted path, such as `data.items`; also as `$.data.items`, as `dlt` writes it. `$` alone is the whole."""
+    found = text(at, value)
+    found = found.removeprefix("$.") if found != WHOLE else found
+    if found != WHOLE and (_NOT_IN_PATHS.search(found) or not all(found.split("."))):
+        raise ConfigurationError(at, f"{value!r} is not a dotted path.", "Write it as data.items.")
+    return found
+
+
+def paths(at: str, value: Any) -> tuple[str, ...]:
+    """A dotted path or a list of them, in the order in which they are tried."""
+    return tuple(path(at, each) for each in texts(at, value))
 
 
 def flag(at: str, value: Any) -> bool:
