@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
-from automatum.metering.ledger.reconcile import resolve_by_hand
+from automatum.metering.ledger.reconcile import resolve_by_events, resolve_by_hand
 from automatum.metering.model import Line
 
 START = datetime(2026, 11, 20, tzinfo=timezone.utc)
@@ -52,9 +52,12 @@ def bring(ledger, line, state):
             run.settle(attempt, "accepted", status_code=202)
             run.conflict([make_like(line, units=line.units + 1)])
         else:
-            run.settle(attempt, "rejected" if state == "writeoff" else state)
+            settled = {"writeoff": "rejected", "confirmed": "accepted"}.get(state, state)
+            run.settle(attempt, settled, reference=attempt.id if state == "confirmed" else None)
         if state == "writeoff":
             resolve_by_hand(ledger, written_off=[line.id])
+        if state == "confirmed":
+            resolve_by_events(ledger, [event([line], call=attempt.id, number=attempt.id)])
         return attempt
 
 

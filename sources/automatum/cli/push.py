@@ -295,6 +295,7 @@ def push_resolve(
             counts = ledger.counts()
         figures = {
             "accepted": result.accepted,
+            "confirmed": result.confirmed,
             "rejected": result.rejected,
             "planned": result.planned,
             "written_off": result.written_off,

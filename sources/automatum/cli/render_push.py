@@ -134,7 +134,8 @@ def show_entries(entries: Sequence[Mapping[str, Any]], what: str) -> None:
 def show_resolved(figures: Mapping[str, Any]) -> None:
     """Lines that events, or a person, have settled."""
     for name, words in (
-        ("accepted", "confirmed as billed"),
+        ("accepted", "taken by the API"),
+        ("confirmed", "billed by the marketplace"),
         ("rejected", "refused"),
         ("planned", "not sent; the next push sends them"),
         ("written_off", "written off"),

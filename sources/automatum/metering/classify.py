@@ -129,7 +129,8 @@ def classify_by_ledger(found: Classification, comparison: Comparison, now: datet
     not_sent |= {"unknown": found.unknown, "sending": found.sending, "writeoff": found.written_off}
     for match in comparison.unsettled:
         line, entry = match.line, match.entry
-        changed = entry.payload_hash != line.payload_hash
+        # What the API had accepted is sent again only by `push retry` with its id.
+        changed = entry.payload_hash != line.payload_hash and line.id not in comparison.accepted_once
         if entry.state in ("planned", "expired") or (entry.state == "rejected" and changed):
             _admit(found, line, found.again, now, late_ok)
             continue

@@ -20,6 +20,7 @@ from .ledger.identity import Owner
 from .ledger.ledger import Ledger
 from .ledger.location import refuse_network
 from .ledger.runs import Run
+from .ledger.states import TAKEN
 from .model import Grain, Line
 from .payloads import bodies
 from .rules import last_moment
@@ -173,7 +174,7 @@ def _record(ledger: Ledger, run: Run, classification: Classification, too_late: 
     for match in planned.other_grain:
         refuse_grain(classification, match)
     other = planned.other_state
-    classification.sending += [match for match in other if match.entry.state in ("sending", "accepted")]
+    classification.sending += [match for match in other if match.entry.state in ("sending", *TAKEN)]
     classification.unknown += [match for match in other if match.entry.state == "unknown"]
     classification.new = [line for line in classification.new if line.id in kept]
     classification.again = [line for line in classification.again if line.id in kept]

@@ -15,7 +15,7 @@ from ..warehouse.sql import as_utc, read_columns
 from .ledger.engines import KEY
 from .ledger.entries import AttemptEntry, Entry, date_key_of
 from .ledger.ledger import Ledger
-from .ledger.states import chunks
+from .ledger.states import TAKEN, chunks
 from .ledger.tables import ATTEMPTS, LINES, Exact, Moment
 from .model import format_decimal
 
@@ -61,7 +61,7 @@ def check_exported(
     rows = read_columns(pipeline, LINES.name, ("attempts", "state"), organization_id=organization_id)
     for attempts, state in rows:
         sent += bool(attempts)
-        accepted += state == "accepted"
+        accepted += state in TAKEN
     if not sent:
         return
     with Ledger.open(url, clock, create=False, owner=owner) as ledger:
@@ -69,7 +69,8 @@ def check_exported(
         if ledger.exists:
             with ledger.database.read() as connection:
                 here = connection.scalar(select(func.count()).select_from(LINES).where(LINES.c.attempts > 0)) or 0
-        location, accepted_here = ledger.location, ledger.counts()["accepted"]
+        counts = ledger.counts()
+        location, accepted_here = ledger.location, sum(counts[state] for state in TAKEN)
     if sent > here:
         raise ConfigurationError(
             KEY,

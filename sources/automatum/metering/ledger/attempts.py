@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from ..model import Line
+from .entries import Entry
 from .states import Transition, chunks, move
-from .tables import ATTEMPTS, LINES
+from .tables import ATTEMPTS, EVENTS, LINES
 
 PROCESS_ENDED = "The process ended before it received the API's answer."
 RUN_ENDED = "The run ended before it received the API's answer."
@@ -125,6 +126,28 @@ def refused_before(connection: Connection, statuses: Collection[int]) -> set[str
             .where(ATTEMPTS.c.status_code.not_in(list(statuses)))
         )
     )
+
+
+def accepted_once(connection: Connection, line_ids: Sequence[str]) -> set[str]:
+    """Ids of the lines that the API has, or had, accepted: by its answer, by an event, or by a person's word."""
+    found: set[str] = set()
+    for chunk in chunks(sorted(line_ids)):
+        accepted = or_(LINES.c.accepted_hash.is_not(None), LINES.c.settled_by == "event")
+        queries = (
+            select(LINES.c.line_id).where(LINES.c.line_id.in_(chunk), accepted),
+            select(ATTEMPTS.c.line_id).where(ATTEMPTS.c.line_id.in_(chunk), ATTEMPTS.c.state == "accepted"),
+            select(EVENTS.c.line_id).where(EVENTS.c.line_id.in_(chunk)),
+        )
+        for query in queries:
+            found |= set(connection.scalars(query))
+    return found
+
+
+def was_confirmed(connection: Connection, entry: Entry) -> bool:
+    """Whether the events about the last call of a line say that it was billed, and none that it was not."""
+    of_call = (EVENTS.c.line_id == entry.line_id, EVENTS.c.attempt_id == entry.attempt_id)
+    kinds = set(connection.scalars(select(EVENTS.c.event).where(*of_call)))
+    return "confirmed" in kinds and "failed" not in kinds
 
 
 def accepted_as_sent() -> dict[str, Any]:

@@ -139,7 +139,7 @@ class LedgerDatabase:
         """Raise `ConfigurationError` if the ledger has not been created."""
         if not self.exists:
             raise ConfigurationError(
-                KEY, f"there is no ledger at {self.location}.", "`automatum push --confirm` creates it."
+                KEY, f"there is no ledger at {self.location}.", "The first push of all begins it, with --new-ledger."
             )
 
     def close(self) -> None:
@@ -279,11 +279,13 @@ class LedgerDatabase:
         with self.write(moved=True) as connection:
             METADATA.create_all(connection)
             for table in METADATA.sorted_tables:
-                present = {column["name"] for column in inspect(connection).get_columns(table.name)}
+                present = {column["name"]: column["type"] for column in inspect(connection).get_columns(table.name)}
                 for column in table.columns:
+                    kind = column.type.compile(connection.dialect)
                     if column.name not in present:
-                        kind = column.type.compile(connection.dialect)
                         connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+                    elif self.path is None and _is_longer(column.type, present[column.name]):
+                        connection.execute(text(f"ALTER TABLE {table.name} ALTER COLUMN {column.name} TYPE {kind}"))
             # Another process may have upgraded it meanwhile.
             if connection.execute(select(IDENTITY.c.ledger_id)).first() is None:
                 insert_identity(connection, self.now(), self.path)
@@ -292,6 +294,12 @@ class LedgerDatabase:
     def _create_tables(self, connection: Connection) -> None:
         METADATA.create_all(connection)
         connection.execute(insert(SCHEMA).values(version=VERSION, created_at=self.now()))
+
+
+def _is_longer(kind: Any, present: Any) -> bool:
+    """Whether a text column has become longer. SQLite does not mind."""
+    length, now = getattr(kind, "length", None), getattr(present, "length", None)
+    return length is not None and now is not None and length > now
 
 
 def _check_integrity(connection: Connection) -> None:

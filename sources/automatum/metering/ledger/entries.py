@@ -141,10 +141,12 @@ class Comparison:
 
     Attributes:
         new: Not in the ledger.
-        same: Accepted with these units and this price; or with others, and a person has accepted the difference.
-        changed: Accepted with other units or another price.
+        same: Accepted (or confirmed) with these units and this price; or with others, and a person has accepted the
+            difference.
+        changed: Accepted (or confirmed) with other units or another price.
         unsettled: In any other state.
         other_grain: Blocked: lines of the other grain with the same key and date were sent, or are about to be.
+        accepted_once: Ids of those in `unsettled` that are rejected now, and that the API had accepted before.
     """
 
     new: tuple[Line, ...] = ()
@@ -152,6 +154,7 @@ class Comparison:
     changed: tuple[LedgerMatch, ...] = ()
     unsettled: tuple[LedgerMatch, ...] = ()
     other_grain: tuple[LedgerMatch, ...] = ()
+    accepted_once: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,15 +220,22 @@ class EventMatcher:
             self._result.rejected += moved
             state = "rejected"
         else:
-            accepted = {**values, **accepted_as_sent()}
-            moved = move(self._connection, Transition.ACCEPT_BY_EVENT, [line.line_id], accepted, of_attempt)
-            self._result.accepted += moved
+            moved = self._settle_taken(call, line, "confirmed" in kinds, values)
             state = "accepted"
             if not moved and line.state not in ("accepted", "conflict"):
                 self._skip(events, f"the event says that the API took it, but in the ledger the line is {line.state}")
-        if moved:
+        if moved and state != line.state:
             outcome = {"state": state, "ended_at": self._now, "error": values["error"]}
             end_attempt(self._connection, call.attempt_id, moved, outcome)
+
+    def _settle_taken(self, call: _Call, line: _CallLine, confirmed: bool, values: Mapping[str, Any]) -> list[str]:
+        """Settle a line that the API took, by its events; `confirmed` if the marketplace did, too."""
+        transition = Transition.CONFIRM_BY_EVENT if confirmed else Transition.ACCEPT_BY_EVENT
+        columns = {**values, **accepted_as_sent()}
+        of_attempt = LINES.c.attempt_id == call.attempt_id
+        moved = move(self._connection, transition, [line.line_id], columns, of_attempt)
+        (self._result.confirmed if confirmed else self._result.accepted).extend(moved)
+        return moved
 
     def _skip(self, events: Sequence[Event], reason: str) -> None:
         self._result.unused += [UnusedEvent(event.position, reason) for event in events]

@@ -19,7 +19,9 @@ from ...core.clock import Clock
 from ...core.errors import AutomatumError
 from ..model import Line
 from . import planning
+from .attempts import accepted_once
 from .database import LedgerDatabase
+from .decision_log import NOBODY, Author, DecisionLog
 from .entries import AttemptEntry, Comparison, Entry, to_attempt, to_entry
 from .identity import Owner
 from .process_lock import lock_process
@@ -108,14 +110,17 @@ class Ledger:
                 raise
             run.end()
 
-    def retry(self, line_ids: Collection[str] | None = None, *, expired: bool = False) -> tuple[str, ...]:
+    def retry(
+        self, line_ids: Collection[str] | None = None, *, expired: bool = False, author: Author = NOBODY
+    ) -> tuple[str, ...]:
         """Plan rejected lines again, with the units in the ledger; never lines that may have been billed.
 
         A line stays as it is if lines of the other grain with the same key and date were sent meanwhile.
 
         Args:
-            line_ids: Ids of the lines; None for all.
+            line_ids: Ids of the lines; None for all that the API never accepted.
             expired: Also plan expired lines.
+            author: Who decides, and why.
 
         Returns:
             Ids of the lines that are `planned` now.
@@ -126,13 +131,18 @@ class Ledger:
         if expired:
             transitions.append(("expired", Transition.RETRY_EXPIRED))
         with self.database.write() as connection:
+            log = DecisionLog(connection, self.database.now(), author)
             moved: list[str] = []
             for state, transition in transitions:
                 wanted = list(connection.scalars(_ids_in(state)) if line_ids is None else line_ids)
-                entries = planning.fetch(connection, wanted).values()
+                once = accepted_once(connection, wanted) if line_ids is None else set()
+                entries = planning.fetch(connection, [id_ for id_ in wanted if id_ not in once]).values()
                 free = planning.free_of_other_grain(connection, [entry for entry in entries if entry.state == state])
                 values = {"planned_at": self.database.now(), "settled_at": None, "settled_by": None, "error": None}
-                moved += move(connection, transition, free, values)
+                before = {line_id: log.snapshot(line_id) for line_id in free}
+                for line_id in move(connection, transition, free, values):
+                    log.record_line(before[line_id], "retry", transition.after)
+                    moved.append(line_id)
         return tuple(moved)
 
     def lines(self, states: Collection[State] | None = None) -> Iterator[Entry]:

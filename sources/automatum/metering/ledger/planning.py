@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from ..model import Line
+from .attempts import accepted_once
 from .entries import Comparison, Entry, LedgerMatch, Planned, date_key_of, lines_by_id, to_entry
-from .states import BLOCKING, State, chunks
+from .states import BLOCKING, TAKEN, State, chunks
 from .tables import LINES
 
 
@@ -27,13 +28,15 @@ def compare(connection: Connection, lines: Iterable[Line]) -> Comparison:
             groups["other_grain"].append(LedgerMatch(line, other))
         elif entry is None:
             groups["new"].append(line)
-        elif entry.state != "accepted":
+        elif entry.state not in TAKEN:
             groups["unsettled"].append(LedgerMatch(line, entry))
         elif entry.is_settled_for(line.payload_hash):
             groups["same"].append(LedgerMatch(line, entry))
         else:
             groups["changed"].append(LedgerMatch(line, entry))
-    return Comparison(**{name: tuple(found) for name, found in groups.items()})
+    rejected = [match.line.id for match in groups["unsettled"] if match.entry.state == "rejected"]
+    once = frozenset(accepted_once(connection, rejected))
+    return Comparison(**{name: tuple(found) for name, found in groups.items()}, accepted_once=once)
 
 
 def plan(connection: Connection, lines: Iterable[Line], now: datetime) -> Planned:

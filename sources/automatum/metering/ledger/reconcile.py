@@ -10,15 +10,15 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, select
 
 from ...core.errors import ConfigurationError
-from ...core.redaction import redact
 from . import planning
-from .attempts import accepted_as_sent, end_attempt
+from .attempts import accepted_as_sent, end_attempt, was_confirmed
+from .decision_log import Author, DecisionLog
 from .entries import Entry
 from .event_matching import EventMatcher
 from .ledger import Ledger
 from .resolution import Reconciled, UnusedEvent
-from .states import Transition, move
-from .tables import LINES, LONGEST
+from .states import State, Transition, move
+from .tables import LINES
 from .webhook_events import Event, Unreadable, parse
 
 Decision = Literal["accepted", "not_sent", "rejected", "written_off"]
@@ -122,10 +122,11 @@ def resolve_by_hand(
     named = Counter(line_id for ids in asked.values() for line_id in set(ids))
     twice = {line_id for line_id, number in named.items() if number > 1}
     result.refused += [(line_id, "named in two decisions") for line_id in sorted(twice)]
+    author = Author(by, reason)
     with ledger.database.write() as connection:
+        log = DecisionLog(connection, ledger.database.now(), author)
         entries = planning.fetch(connection, sorted(set(named) - twice))
         for decision, ids in asked.items():
-            note = _note(decision, reason, by)
             for line_id in dict.fromkeys(ids):
                 if line_id in twice:
                     continue
@@ -134,18 +135,17 @@ def resolve_by_hand(
                     state = "not in the ledger" if entry is None else f"it is {entry.state}"
                     result.refused.append((line_id, f"{state}; only {' or '.join(before)} lines can be"))
                     continue
-                _decide(connection, decision, entry, note, ledger.database.now(), result)
+                snapshot = log.snapshot(line_id)
+                if after := _decide(connection, decision, entry, author, ledger.database.now(), result):
+                    log.record_line(snapshot, decision, after)
     return result
 
 
-def _note(decision: Decision, reason: str, by: str) -> str:
-    note = f"Resolved by hand: {decision.replace('_', ' ')}"
-    return redact(f"{note}{f', by {by}' if by else ''}{f': {reason}' if reason else ''}.")[:LONGEST]
-
-
 def _decide(
-    connection: Connection, decision: Decision, entry: Entry, note: str, now: datetime, result: Reconciled
-) -> None:
+    connection: Connection, decision: Decision, entry: Entry, author: Author, now: datetime, result: Reconciled
+) -> State | None:
+    """Apply a decision to a line; returns its state, or None if another process has changed it meanwhile."""
+    note = author.note(decision)
     values: dict[str, Any] = {"settled_at": now, "settled_by": "hand", "error": note}
     if decision == "not_sent":
         values |= {"settled_at": None, "settled_by": None, "planned_at": now}
@@ -159,10 +159,16 @@ def _decide(
         "written_off": result.written_off,
     }
     settled[decision] += moved
+    if not moved:
+        return None
     # A line that is written off may have been billed: its attempt stays unknown.
-    if moved and entry.state == "unknown" and decision in _ATTEMPT_STATES:
+    if entry.state == "unknown" and decision in _ATTEMPT_STATES:
         outcome = {"state": _ATTEMPT_STATES[decision], "ended_at": now, "error": note}
         end_attempt(connection, entry.attempt_id or "", moved, outcome)
+    if decision == "accepted" and was_confirmed(connection, entry):
+        move(connection, Transition.CONFIRM_BY_EVENT, moved, {})
+        return Transition.CONFIRM_BY_EVENT.after
+    return DECISIONS[decision].after
 
 
 def resolve_by_events(ledger: Ledger, events: Iterable[Mapping[str, Any]]) -> Reconciled:

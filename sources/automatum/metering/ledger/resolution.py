@@ -23,7 +23,8 @@ class Reconciled:
     """Lines that events, or a person, have settled, by id.
 
     Attributes:
-        accepted: Billed.
+        accepted: Taken by the API.
+        confirmed: Billed by the marketplace.
         rejected: Refused by the marketplace; they can be retried.
         planned: Not sent; the next push sends them.
         written_off: Not billed, and not to be billed any more.
@@ -34,6 +35,7 @@ class Reconciled:
     """
 
     accepted: list[str] = field(default_factory=list)
+    confirmed: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     planned: list[str] = field(default_factory=list)
     written_off: list[str] = field(default_factory=list)
@@ -45,6 +47,7 @@ class Reconciled:
     def add(self, other: Reconciled) -> None:
         """Add the lines and events of another result."""
         self.accepted += other.accepted
+        self.confirmed += other.confirmed
         self.rejected += other.rejected
         self.planned += other.planned
         self.written_off += other.written_off

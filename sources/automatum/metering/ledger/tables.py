@@ -12,9 +12,9 @@ from sqlalchemy.types import TypeEngine
 
 from ...core.text import printable
 
-VERSION = 2
+VERSION = 3
 """Version of the tables. A ledger of an earlier version gets the tables and columns that it lacks when it is opened. A
-new column must be nullable."""
+new column must be nullable. On Postgres a text column that has become longer is widened."""
 FIRST_TABLES = frozenset({"metering_schema", "metering_lines", "metering_attempts", "metering_events"})
 """Tables of version 1."""
 LONGEST = 2000
@@ -120,7 +120,7 @@ LINES = Table(
     Column("description", Text),
     Column("per", Text),
     Column("payload_hash", String(64), nullable=False),
-    Column("state", String(8), nullable=False),
+    Column("state", String(16), nullable=False),
     Column("body_id", Printable),
     Column("attempt_id", String(36)),  # the last one
     Column("attempts", Integer, nullable=False),
@@ -178,4 +178,51 @@ EVENTS = Table(
     Column("taken_at", Moment, nullable=False),
     Index("metering_events_call", "call_key"),
     Index("metering_events_attempt", "attempt_id"),
+)
+
+DECISIONS = Table(
+    "metering_decisions",
+    METADATA,
+    # One id for all subjects of one command; the ids sort by time.
+    Column("decision_id", String(36), primary_key=True),
+    # Id of the line, of the refusal, or of the silent key.
+    Column("subject_id", Printable(36), primary_key=True),
+    Column("subject", String(16), nullable=False),  # line, refusal, silence
+    Column("decision", String(16), nullable=False),
+    Column("before", String(16), nullable=False),
+    Column("after", String(16), nullable=False),
+    Column("reason", Printable),
+    Column("decided_by", Printable),
+    Column("decided_at", Moment, nullable=False),
+    # Number of attempts of the line at that time: more of them mean that it was sent since.
+    Column("attempts", Integer),
+    # The line, and its last attempt, as they were before, as JSON.
+    Column("snapshot", Text),
+    Column("undone_at", Moment),
+    Column("undone_by", Printable),
+    Index("metering_decisions_subject", "subject_id"),
+)
+
+REFUSALS = Table(
+    "metering_refusals",
+    METADATA,
+    # The id of the line that the refused rows belong to; where their key cannot be read, a hash of what can be.
+    Column("refusal_id", String(36), primary_key=True),
+    Column("line_id", Printable(36)),
+    Column("vendor", Printable),
+    Column("listing_id", Printable),
+    Column("customer_id", Printable),
+    Column("dimension", Printable),
+    Column("grain", String(4)),
+    Column("starts_at", Moment),
+    # As the source had them, so they may be no numbers.
+    Column("units", Printable),
+    Column("price", Printable),
+    Column("reason", Printable, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("first_seen_at", Moment, nullable=False),
+    Column("last_seen_at", Moment, nullable=False),
+    Column("closed_at", Moment),
+    Column("closed_by", String(5)),  # push, hand
+    Index("metering_refusals_closed", "closed_at"),
 )

@@ -204,6 +204,7 @@ ALLOWED = {
     ("sending", "clash"): "conflict",
     ("sending", "give back"): "planned",
     ("accepted", "differ"): "conflict",
+    ("confirmed", "differ"): "conflict",
     ("rejected", "retry"): "planned",
     ("rejected", "retry expired"): "planned",
     ("expired", "retry expired"): "planned",
@@ -247,12 +248,14 @@ def test_only_the_allowed_steps_change_anything(ledger):
 
 
 def test_accepted_is_left_only_for_a_conflict_or_by_events():
-    """I5: `unknown` and `accepted` are never claimed."""
+    """I5: `unknown`, `accepted` and `confirmed` are never claimed."""
     assert {one for one in Transition if "accepted" in one.before} == {
         Transition.DIFFER,
+        Transition.CONFIRM_BY_EVENT,
         Transition.FAIL_BY_EVENT,
         Transition.CONTRADICT,
     }
+    assert {one for one in Transition if "confirmed" in one.before} == {Transition.DIFFER, Transition.CONTRADICT}
     assert [one.before for one in Transition if one.after == "sending"] == [("planned",)]
 
 
@@ -321,7 +324,7 @@ def test_comparing_sorts_lines_by_what_is_held(ledger):
     asked = [*lines.values(), fresh, make_like(changed, units=Decimal("5.5"))]
     found = ledger.compare(asked)
     assert found.new == (fresh,)
-    assert [held.line for held in found.same] == [lines["accepted"]]
+    assert [held.line for held in found.same] == [lines["accepted"], lines["confirmed"]]
     assert [(held.line.units, held.entry.accepted_units) for held in found.changed] == [(Decimal("5.5"), Decimal(5))]
     kept = {held.entry.state: held.line for held in found.unsettled}
     # The run that brought it to `sending` is over.

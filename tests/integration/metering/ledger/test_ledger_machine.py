@@ -10,8 +10,11 @@ from collections import Counter
 import pytest
 from sqlalchemy import text
 
+from automatum.metering.ledger.decision_log import NOBODY
+from automatum.metering.ledger.decisions import undo
 from automatum.metering.ledger.ledger import Ledger
-from automatum.metering.ledger.reconcile import resolve_by_events, resolve_by_hand
+from automatum.metering.ledger.reconcile import DECISIONS, resolve_by_events, resolve_by_hand
+from automatum.metering.ledger.states import TAKEN
 from automatum.metering.ledger.tables import METADATA
 from tests.support.clocks import FakeClock
 from tests.support.metering_lines import make_line
@@ -70,7 +73,15 @@ class Billing:
 
     def step(self):
         """One thing that happens, and what must hold after it."""
-        doings = [self.push] * 5 + [self.take] * 4 + [self.answer] * 3 + [self.kill] + [self.recover] + [self.retry]
+        doings = (
+            [self.push] * 5
+            + [self.take] * 4
+            + [self.answer] * 3
+            + [self.kill]
+            + [self.recover]
+            + [self.retry]
+            + [self.err_and_undo]
+        )
         doings += [self.judge] * 2 + [self.resolve_by_events] if self.way == "events" else [self.resolve_by_hand]
         self.chance.choice(doings)()
         self.nothing_is_billed_twice()
@@ -153,10 +164,11 @@ class Billing:
         self.chance.shuffle(events)
         told = resolve_by_events(self.ledgers[0], events)
         SEEN["accepted by event"] += len(told.accepted)
+        SEEN["confirmed by event"] += len(told.confirmed)
         SEEN["failed by event"] += len(told.rejected)
         held = self.held()
         again = resolve_by_events(self.ledgers[0], events)
-        assert not (again.accepted or again.rejected or again.conflict)
+        assert not (again.accepted or again.confirmed or again.rejected or again.conflict)
         assert self.held() == held
 
     def resolve_by_hand(self):
@@ -170,7 +182,19 @@ class Billing:
         )
 
     def retry(self):
-        SEEN["retried"] += len(self.ledgers[1].retry())
+        # A line that was accepted once, and that the marketplace refused, is retried by its id alone.
+        rejected = [entry.line_id for entry in self.ledgers[1].lines(["rejected"])]
+        SEEN["retried"] += len(self.ledgers[1].retry(rejected))
+
+    def err_and_undo(self):
+        """A person decides wrongly, about lines that nobody sends meanwhile, and takes it back."""
+        ledger, held = self.ledgers[0], self.held()
+        decision = self.chance.choice(sorted(DECISIONS))
+        ids = [one.line_id for one in held.values() if one.state in DECISIONS[decision].before]
+        resolve_by_hand(ledger, **{decision: ids})
+        assert undo(ledger, ids, NOBODY).refused == ()
+        assert self.held() == held
+        SEEN["undone"] += len(ids)
 
     def held(self):
         return {entry.line_id: entry for entry in self.ledgers[0].lines()}
@@ -213,7 +237,7 @@ class Billing:
                         self.say("confirmed", call)
                 told = resolve_by_events(self.ledgers[0], self.events)
                 assert all("proves nothing" in one.reason for one in told.unused), told.unused
-            accepted = Counter(content(entry.line) for entry in self.held().values() if entry.state == "accepted")
+            accepted = Counter(content(entry.line) for entry in self.held().values() if entry.state in TAKEN)
             assert accepted == self.billed(None, "confirmed"), "billed is what is held as accepted"
             assert "conflict" not in {entry.state for entry in self.held().values()}
         finally:
@@ -239,6 +263,6 @@ def test_whatever_happens_nothing_is_billed_twice_or_lost(kind, walks, tmp_path)
         finally:
             billing.end()
     print(dict(SEEN))
-    assert len(SEEN) == 9 and min(SEEN.values()) >= 5, "too little happened"
+    assert len(SEEN) == 11 and min(SEEN.values()) >= 5, "too little happened"
     if database:
         running().drop(database)

@@ -9,6 +9,7 @@ import pytest
 
 from automatum.core.errors import ConfigurationError
 from automatum.metering.ledger.reconcile import resolve_by_events, resolve_by_hand
+from automatum.metering.ledger.resolution import Reconciled
 from automatum.metering.ledger.webhook_events import Unreadable, parse
 from tests.support.metering_lines import event, ids, make_line, states
 
@@ -30,7 +31,11 @@ OTHER = [make_line(3, dimension="api", units="5"), make_line(3, dimension="gb", 
 
 @pytest.mark.parametrize(
     "kind, state, group",
-    [("confirmed", "accepted", "accepted"), ("submitted", "accepted", "accepted"), ("failed", "rejected", "rejected")],
+    [
+        ("confirmed", "confirmed", "confirmed"),
+        ("submitted", "accepted", "accepted"),
+        ("failed", "rejected", "rejected"),
+    ],
 )
 def test_an_event_settles_what_was_unknown(ledger, kind, state, group):
     send(ledger, BODY)
@@ -38,12 +43,13 @@ def test_an_event_settles_what_was_unknown(ledger, kind, state, group):
     assert set(getattr(result, group)) == ids(BODY) and result.unused == []
     for entry in ledger.lines():
         assert (entry.state, entry.settled_by) == (state, "event")
-        billed = state == "accepted"
+        billed = state != "rejected"
         assert (entry.accepted_units, entry.accepted_hash) == (
             (entry.units, entry.payload_hash) if billed else (None, None)
         )
         assert entry.error == (None if billed else "Customer not subscribed")
-    assert {(row.state, row.reference) for row in ledger.attempts()} == {(state, "meter_1")}
+    of_call = "accepted" if state == "confirmed" else state
+    assert {(row.state, row.reference) for row in ledger.attempts()} == {(of_call, "meter_1")}
 
 
 def test_the_same_events_twice_change_nothing(ledger):
@@ -51,15 +57,15 @@ def test_the_same_events_twice_change_nothing(ledger):
     send(ledger, SAME)
     events = [event(BODY), {"event": "customer.created", "data": {}}, event(BODY)]
     result = resolve_by_events(ledger, events)
-    assert (set(result.accepted), result.ignored) == (ids(BODY), 2)
+    assert (set(result.confirmed), result.ignored) == (ids(BODY), 2)
     before = list(ledger.lines())
     result = resolve_by_events(ledger, events)
-    assert (result.accepted, result.rejected, result.conflict, result.unused, result.ignored) == ([], [], [], [], 3)
+    assert result == Reconciled(ignored=3)
     # Nor do other events about the same call.
     result = resolve_by_events(ledger, [event(BODY, "submitted", number=2), event(BODY, "confirmed", number=3)])
-    assert (result.accepted, result.unused) == ([], [])
+    assert (result.accepted, result.confirmed, result.unused) == ([], [], [])
     assert list(ledger.lines()) == before
-    assert set(states(ledger).values()) == {"accepted", "unknown"}
+    assert set(states(ledger).values()) == {"confirmed", "unknown"}
 
 
 @pytest.mark.parametrize("with_call", [True, False])
@@ -67,8 +73,8 @@ def test_one_event_settles_one_call_of_two_that_are_alike(ledger, with_call):
     send(ledger, BODY)
     send(ledger, SAME)
     first, second = (event(BODY, call=f"meter_{number}" if with_call else None, number=number) for number in (1, 2))
-    assert set(resolve_by_events(ledger, [first]).accepted) == ids(BODY), "the older one"
-    assert set(resolve_by_events(ledger, [second, first]).accepted) == ids(SAME)
+    assert set(resolve_by_events(ledger, [first]).confirmed) == ids(BODY), "the older one"
+    assert set(resolve_by_events(ledger, [second, first]).confirmed) == ids(SAME)
     (event_,) = resolve_by_events(ledger, [event(BODY, call="meter_3", number=3)]).unused
     assert "no call of this ledger is left" in event_.reason
 
@@ -79,9 +85,9 @@ def test_an_accepted_line_takes_its_own_event_first(ledger, reference):
     send(ledger, SAME)
     send(ledger, BODY, "accepted", status_code=202, reference=reference)
     result = resolve_by_events(ledger, [event(BODY)])
-    assert (result.accepted, result.unused) == ([], [])
+    assert (set(result.confirmed), result.unused) == (ids(BODY), [])
     assert {states(ledger)[line.id] for line in SAME} == {"unknown"}
-    assert set(resolve_by_events(ledger, [event(BODY, call="meter_2", number=2)]).accepted) == ids(SAME)
+    assert set(resolve_by_events(ledger, [event(BODY, call="meter_2", number=2)]).confirmed) == ids(SAME)
 
 
 def test_ids_that_may_not_be_the_same_ids_settle_nothing(ledger):
@@ -92,7 +98,7 @@ def test_ids_that_may_not_be_the_same_ids_settle_nothing(ledger):
     assert "no event yet had an id that the API gave" in event_.reason
     assert {states(ledger)[line.id] for line in SAME} == {"unknown"}
     result = resolve_by_events(ledger, [event(BODY, call="event-1"), event(BODY, call="answer-1", number=2)])
-    assert set(result.accepted) == ids(SAME)
+    assert set(result.confirmed) == ids(SAME) | ids(BODY)
 
 
 def test_a_failure_takes_an_acceptance_back(ledger):
@@ -103,7 +109,8 @@ def test_a_failure_takes_an_acceptance_back(ledger):
     for entry in ledger.lines():
         assert (entry.state, entry.accepted_units, entry.accepted_hash) == ("rejected", None, None)
     # Sent again and accepted: the old events, and new ones about the old call, are about the old call.
-    assert set(ledger.retry()) == ids(BODY)
+    assert ledger.retry() == (), "only by its id"
+    assert set(ledger.retry(ids(BODY))) == ids(BODY)
     send(ledger, BODY, "accepted", status_code=202, reference="meter_2")
     resolve_by_events(ledger, [event(BODY, "failed"), event(BODY, "failed", number=7)])
     assert set(states(ledger).values()) == {"accepted"}
@@ -130,7 +137,7 @@ def test_confirmed_and_failed_is_for_a_human(ledger, at_once, first, second):
         result = resolve_by_events(ledger, events)
     else:
         resolve_by_events(ledger, events[:1])
-        ledger.retry()
+        ledger.retry(ids(BODY))
         result = resolve_by_events(ledger, events[1:])
     assert set(result.conflict) == ids(BODY)
     assert set(states(ledger).values()) == {"conflict"}
@@ -152,7 +159,7 @@ def test_submitted_and_failed_is_failed_in_any_order(ledger, at_once, first, sec
 def test_a_whole_call_is_found_among_its_likes(ledger):
     send(ledger, OTHER)
     send(ledger, BODY)
-    assert set(resolve_by_events(ledger, [event(BODY)]).accepted) == ids(BODY)
+    assert set(resolve_by_events(ledger, [event(BODY)]).confirmed) == ids(BODY)
 
 
 def test_a_whole_call_is_found_before_a_part_of_another(ledger):
@@ -162,20 +169,20 @@ def test_a_whole_call_is_found_before_a_part_of_another(ledger):
         [make_line(4, dimension=one.dimension, units=one.units, price=one.price) for one in BODY] + [make_line(4)],
     )
     send(ledger, BODY)
-    assert set(resolve_by_events(ledger, [event(BODY)]).accepted) == ids(BODY)
+    assert set(resolve_by_events(ledger, [event(BODY)]).confirmed) == ids(BODY)
 
 
 def test_an_event_for_each_usage_settles_them_one_by_one(ledger):
     send(ledger, BODY)
-    assert resolve_by_events(ledger, [event(BODY[1:], number=1)]).accepted == [BODY[1].id]
-    assert resolve_by_events(ledger, [event(BODY[:1], number=2)]).accepted == [BODY[0].id]
+    assert resolve_by_events(ledger, [event(BODY[1:], number=1)]).confirmed == [BODY[1].id]
+    assert resolve_by_events(ledger, [event(BODY[:1], number=2)]).confirmed == [BODY[0].id]
 
 
 def test_what_could_be_either_stays_unknown(ledger):
     send(ledger, BODY)
     send(ledger, OTHER)
     result = resolve_by_events(ledger, [event(BODY[:1])])
-    assert result.accepted == [] and "2 different calls" in result.unused[0].reason
+    assert result.confirmed == [] and "2 different calls" in result.unused[0].reason
     assert set(states(ledger).values()) == {"unknown"}
 
 
@@ -196,7 +203,7 @@ def test_what_could_be_either_stays_unknown(ledger):
 def test_what_differs_in_anything_is_another_call(ledger, changes):
     send(ledger, BODY)
     result = resolve_by_events(ledger, [event(BODY, **changes)])
-    assert result.accepted == [] and len(result.unused) == 1
+    assert result.confirmed == [] and len(result.unused) == 1
     assert set(states(ledger).values()) == {"unknown"}
 
 
@@ -215,7 +222,7 @@ def test_what_differs_in_anything_is_another_call(ledger, changes):
 )
 def test_events_are_read_in_every_likely_form(ledger, shape):
     send(ledger, BODY)
-    assert set(resolve_by_events(ledger, [shape(event(BODY))]).accepted) == ids(BODY)
+    assert set(resolve_by_events(ledger, [shape(event(BODY))]).confirmed) == ids(BODY)
 
 
 def nested(data):
@@ -252,7 +259,7 @@ def test_submitted_without_an_id_proves_nothing(ledger):
     send(ledger, BODY)
     send(ledger, SAME)
     result = resolve_by_events(ledger, [event(BODY, "submitted", call=None), event(BODY, call=None, number=2)])
-    assert len(result.unused) == 1 and set(result.accepted) == ids(BODY)
+    assert len(result.unused) == 1 and set(result.confirmed) == ids(BODY)
 
 
 def test_a_call_that_is_under_way_keeps_events_about_its_likes_waiting(ledger, open_ledger):
@@ -264,7 +271,7 @@ def test_a_call_that_is_under_way_keeps_events_about_its_likes_waiting(ledger, o
         (event_,) = resolve_by_events(ledger, [event(BODY)]).unused
         assert "under way" in event_.reason
         run.settle(attempt, "accepted", status_code=202, reference="meter_1")
-    assert resolve_by_events(ledger, [event(BODY)]).accepted == []
+    assert set(resolve_by_events(ledger, [event(BODY)]).confirmed) == ids(SAME)
     assert {states(ledger)[line.id] for line in BODY} == {"unknown"}
 
 
@@ -283,7 +290,7 @@ def test_a_failure_waits_while_its_line_goes_out_again(ledger, open_ledger):
 def test_what_the_api_refused_and_is_said_to_have_taken_is_told(ledger):
     send(ledger, BODY, "rejected", status_code=400, reference="meter_1")
     result = resolve_by_events(ledger, [event(BODY)])
-    assert result.accepted == [] and "the line is rejected" in result.unused[0].reason
+    assert result.confirmed == [] and "the line is rejected" in result.unused[0].reason
 
 
 @pytest.mark.slow
@@ -300,7 +307,8 @@ def test_the_order_of_events_does_not_matter(ledger):
     for start in range(0, len(events), 5):
         resolve_by_events(ledger, events[start : start + 5])
     for number, lines in enumerate(bodies):
-        expected = "rejected" if number % 3 == 0 and number % 4 else "accepted"
+        taken = "confirmed" if number % 4 else "accepted"
+        expected = "rejected" if number % 3 == 0 and number % 4 else taken
         assert states(ledger)[lines[0].id] == expected
 
 
@@ -308,7 +316,7 @@ def test_what_a_hand_has_accepted_takes_its_event(ledger):
     send(ledger, BODY)
     send(ledger, SAME)
     resolve_by_hand(ledger, accepted=ids(BODY))
-    assert resolve_by_events(ledger, [event(BODY)]).accepted == []
+    assert set(resolve_by_events(ledger, [event(BODY)]).confirmed) == ids(BODY)
     assert {states(ledger)[line.id] for line in SAME} == {"unknown"}
 
 
@@ -322,3 +330,36 @@ def test_what_a_hand_calls_not_sent_takes_no_event(ledger):
 def test_a_ledger_that_was_never_made_has_nothing_to_settle(open_ledger):
     with pytest.raises(ConfigurationError, match="no ledger"):
         resolve_by_events(open_ledger(create=False), [event(BODY)])
+
+
+def test_a_confirmed_line_in_conflict_is_confirmed_again_once_a_person_accepts_it(ledger):
+    """I5. Queued and billed are two states, and a conflict about later usage forgets neither."""
+    line = make_line(units="5")
+    send(ledger, [line], "accepted", status_code=202, reference="meter_1")
+    assert resolve_by_events(ledger, [event([line])]).confirmed == [line.id]
+    with ledger.run() as run:
+        run.conflict([make_line(units="6")])
+    assert states(ledger) == {line.id: "conflict"}
+    resolve_by_hand(ledger, accepted=[line.id])
+    (entry,) = ledger.lines()
+    assert (entry.state, entry.accepted_units) == ("confirmed", line.units)
+
+
+def test_a_confirmation_keeps_the_time_of_the_answer(ledger, clock):
+    send(ledger, BODY, "accepted", status_code=202, reference="meter_1")
+    (answered,) = {attempt.ended_at for attempt in ledger.attempts()}
+    clock.sleep(3600)
+    resolve_by_events(ledger, [event(BODY)])
+    assert {attempt.ended_at for attempt in ledger.attempts()} == {answered}
+
+
+def test_a_line_that_was_accepted_once_is_planned_again_only_by_its_id(ledger):
+    """I5. Neither a failed event, nor changed usage, nor a retry of all lines sends it again."""
+    once, never = make_line(1), make_line(2)
+    send(ledger, [once], "accepted", status_code=202, reference="meter_1")
+    send(ledger, [never], "rejected", status_code=400)
+    resolve_by_events(ledger, [event([once], "failed")])
+    comparison = ledger.compare([make_line(1, units="6"), make_line(2, units="6")])
+    assert comparison.accepted_once == {once.id}
+    assert ledger.retry() == (never.id,)
+    assert ledger.retry([once.id]) == (once.id,)
