@@ -313,8 +313,12 @@ class ApiClient:
             self._follow(call, response)
         elif 400 <= status < 500 and status != 408:
             raise error_for(call.method, call.path, response, call.scope, self.tokens.cached_scopes())
-        elif call.repeatable and response.code is not None:
-            raise unknown_code(call.method, call.path, response)
+        elif response.code is not None:
+            unknown = unknown_code(call.method, call.path, response)
+            if call.repeatable:
+                raise unknown
+            hint = f"{response.code_in_words} {unknown.next_step}"
+            raise ApiUnreachable(call.method, call.path, response.http_status, hint, _unknown_outcome(call))
         elif call.repeatable:
             self._wait_or_raise(call, status, detail, response.retry_after())
         else:

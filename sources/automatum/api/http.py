@@ -63,6 +63,11 @@ class HttpResponse:
         """Whether the response is a success with a JSON object."""
         return 200 <= self.status < 300 and self.body is not None
 
+    @property
+    def code_in_words(self) -> str:
+        """The envelope's `code` that is no HTTP status, in a sentence."""
+        return f'"code": {self.code:g} in its body ({self.detail}). That is no HTTP status.'
+
     def named_wait(self) -> float | None:
         """Seconds that the server asks to wait, in the header `Retry-After` or the field `retryAfter`; the longer."""
         named = self.headers.get("Retry-After")

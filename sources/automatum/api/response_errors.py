@@ -51,8 +51,7 @@ def unknown_code(method: str, path: str, response: HttpResponse) -> Configuratio
     code = f"{response.code:g}"
     return ConfigurationError(
         "sources.automatum.success_codes",
-        f'{method} {path} answered {response.http_status} with "code": {code} in its body ({response.detail}). That is '
-        "no HTTP status.",
+        f"{method} {path} answered {response.http_status} with {response.code_in_words}",
         f"If {code} means success, set success_codes = [{code}].",
     )
 

@@ -33,6 +33,7 @@ NO_WORDS = frozenset(
 """Values of a status that say no."""
 TAKEN_WORDS = frozenset({"alreadyexists", "conflict", "duplicate", "duplicaterecord", "duplicaterequest"})
 """Values of a status that say that the marketplace has another record of the same key."""
+WORD_HINT = "if that says that the usage was taken, add the word to sources.automatum.metering_yes_words"
 _PARTLY = frozenset({"partial", "partialsuccess", "partiallyaccepted", "partiallyprocessed", "multistatus"})
 _PLAIN_STATUSES = (200, 201, 202, 204)
 """Statuses that speak of the whole body. 207 does not, and the others do not belong to a POST."""
@@ -108,7 +109,8 @@ def judge(
         refused = {place: one for place, one in named.items() if one[0] != "accepted"}
         # Where the answer contradicts itself, also a line that it names as accepted is in doubt.
         state = found.state if len(refused) == len(named) else "unknown"
-        return Judgement(state, f"{said} with {found.reason}", refused)
+        hint = f"; {WORD_HINT}" if found.new_words and not found.refusals else ""
+        return Judgement(state, f"{said} with {found.reason}{hint}", refused)
     if complete:
         return Judgement("unknown", f"{said} with results that do not name the line", named)
     if status not in _PLAIN_STATUSES:
@@ -140,6 +142,7 @@ class _Evidence:
         partly: Whether a word says that a part was accepted.
         refusals: Parts that say no.
         doubts: Parts whose meaning is not known.
+        new_words: Whether one of the doubts is a word that is not known.
     """
 
     words: frozenset[str]
@@ -151,6 +154,7 @@ class _Evidence:
     partly: bool = False
     refusals: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    new_words: bool = False
 
     @property
     def state(self) -> CallState:
@@ -214,6 +218,7 @@ class _Evidence:
             if shallow:
                 self.whole = "conflict" if word in TAKEN_WORDS else "rejected"
         else:
+            self.new_words = True
             self.doubts.append(f"{name} {value.strip()[:60]!r}")
 
     def _read_flag(self, name: str, value: Any, shallow: bool) -> None:

@@ -23,7 +23,7 @@ from ..core.errors import AccessError, ApiUnreachable, AutomatumError, Credentia
 from ..core.redaction import redact
 from ..core.text import printable
 from ..endpoints import METERING_PATH, METERING_SCOPE
-from .answers import judge, says_yes
+from .answers import WORD_HINT, judge, says_yes
 from .classify import too_late_reason
 from .ledger.attempts import Attempt
 from .ledger.runs import CallState, Run
@@ -44,6 +44,7 @@ _ABOUT_THE_BODY = frozenset({400, 409, 413, 422})
 _NO_SCOPE = "insufficient scope"
 """The documented message of a 403 that meets every body."""
 _TEXT = 500
+_LONGEST_WORD = 60
 _LONGEST_CONTENT = 20_000
 """Bytes of an answer that are redacted; the ledger stores fewer characters."""
 
@@ -298,6 +299,8 @@ class Sender:
         if error.status in (200, 201, 202) and says_yes(kept or "", self._yes_words):
             self._settle("accepted", attempt.lines, "", status_code=error.status, response=kept)
             return True
+        if error.status in (200, 201, 202) and kept and len(kept) <= _LONGEST_WORD and kept[0] not in "{[<":
+            message += f"; {WORD_HINT}"
         self._settle("unknown", attempt.lines, message, status_code=error.status, response=kept)
         logger.warning("%s", error)
         return True

@@ -133,11 +133,13 @@ def unlike(api, loaded, row):
     """What a loaded row has otherwise than the API; empty if only the places of values differ."""
     expected = api.expected(row)
     wrong = {name for name, value in expected.items() if loaded[name] != value}
+    if not wrong:
+        return ""
     if values := sorted(name for name in wrong if loaded[name] is not None):
         return ", ".join(f"{name} is {loaded[name]!r} and not {expected[name]!r}" for name in values)
     right = 1 + sum(loaded[name] is not None for name in expected)  # the key is a column, too
     lost = set(leaves(api.record(row))) - set(leaves(json.loads(loaded["extra"] or "{}")))
-    return f"a value is lost, of {sorted(lost)}" if wrong and len(lost) > right else ""
+    return f"a value is lost, of {sorted(lost)}" if len(lost) > right else ""
 
 
 def elsewhere(api, live):

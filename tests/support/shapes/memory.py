@@ -32,6 +32,7 @@ class MemorySite:
         self.rows, self.deleted = {}, set()
         self._api, self._hashes, self._past = api, {}, []
         self._children = {}
+        self._resolved = None
         self._settings = {
             "base_url": api.base_url,
             "client_id": api.client_id,
@@ -53,8 +54,8 @@ class MemorySite:
     def _sync(self):
         self._api.calls.clear()
         try:
-            settings = resolve_settings(self._settings)
-            session = connect(settings, clock=self.clock, budget=Budget(self.clock, self._api.most_requests))
+            self._resolved = self._resolved or resolve_settings(self._settings)
+            session = connect(self._resolved, clock=self.clock, budget=Budget(self.clock, self._api.most_requests))
             (endpoint,) = session.select((self._api.table,))
             session.require_scopes((endpoint,))
         except AutomatumError as error:
