@@ -64,21 +64,6 @@ _SET = {
     "no total, and another order at each request",
     "no total, 204 behind the last page",
     "no total, the last page again behind it",
-    "own URLs answer without an envelope",
-    "own URLs answer the record at data.customer",
-    "the id is _id",
-    "the id is customerId",
-    "the id is in another object",
-    "an id counts for one marketplace",
-    "own URLs by another field",
-    "snake_case names",
-    "fields in attributes (JSON:API)",
-    "the company in another place",
-    "times in seconds since 1970",
-    "times in milliseconds since 1970",
-    "times in seconds since 1970, as text",
-    "times as 11/01/2023 10:20:30",
-    "a report whose days are in another column",
 }
 
 
