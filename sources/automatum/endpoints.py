@@ -172,6 +172,41 @@ class Endpoint:
         return (ORGANIZATION, *names) if self.by_organization else names
 
 
+@dataclass(frozen=True)
+class MeteringForm:
+    """How the API takes usage: `POST /api/v1/metering`, as documented in `guide/api-integration`.
+
+    Attributes:
+        path: Below `/api/v1/`, without a leading slash.
+        fields: Our name of a field of the body to its dotted path there. A field that is not in it is not sent.
+        usage_fields: The same for the fields of one usage, in the order in which they are sent.
+        texts: Names of the numbers that are sent as text.
+        day_format: Format of the date, as `strftime` writes it.
+    """
+
+    path: str
+    fields: Mapping[str, str]
+    usage_fields: Mapping[str, str]
+    texts: frozenset[str]
+    day_format: str
+
+
+METERING = MeteringForm(
+    path=METERING_PATH,
+    fields={
+        "vendor": "vendor",
+        "listing_id": "listingId",
+        "customer_id": "details.customer.id",
+        "reporting_date": "details.reportingDate",
+        "charged": "details.charged",
+        "usages": "details.usages",
+    },
+    usage_fields={"dimension": "apiKey"} | {name: name for name in ("units", "title", "description", "per", "price")},
+    texts=frozenset({"price"}),
+    day_format="%Y-%m-%d",
+)
+
+
 def _column(name: str, type_: ColumnType, *places: str | FieldPath, documented: bool = False) -> Column:
     found = tuple(place if isinstance(place, FieldPath) else FieldPath(place) for place in places)
     return Column(name, type_, found, documented)

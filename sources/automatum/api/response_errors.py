@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..core.errors import AccessError, AutomatumError, ConfigurationError, NotThere, RequestRefused
+from ..endpoints import API_PREFIX
 from .http import HttpResponse, shorten
 
 DASHBOARD = "Settings > Integrations > API Access in the Automatum dashboard"
@@ -28,15 +29,14 @@ def error_for(
         details = "; ".join(f"{name}: {message}" for name, message in fields)
         detail = shorten(f"{detail} ({details})")
     if status == 404:
-        return NotThere(
-            method,
-            path,
-            status,
-            detail,
-            f"The path is {path}; if assumed, override sources.automatum.endpoints.<table>.path (for a further "
-            "report: its path in sources.automatum.reports).",
-            fields,
+        usage = method == "POST" and path.startswith(API_PREFIX)
+        step = (
+            "If the API takes usage at another path, set sources.automatum.metering.path."
+            if usage
+            else f"The path is {path}; if assumed, override sources.automatum.endpoints.<table>.path (for a further "
+            "report: its path in sources.automatum.reports)."
         )
+        return NotThere(method, path, status, detail, step, fields)
     return RequestRefused(method, path, status, detail, "", fields)
 
 

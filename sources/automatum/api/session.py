@@ -11,9 +11,9 @@ from ..core.clock import Clock, SystemClock
 from ..core.errors import ConfigurationError, ScopeMissing
 from ..core.redaction import redact_logging
 from ..core.suggest import suggestion
-from ..endpoints import Endpoint
+from ..endpoints import METERING, Endpoint, MeteringForm
 from .client import ApiClient
-from .endpoint_overrides import resolve_endpoints
+from .endpoint_overrides import resolve_endpoints, resolve_metering
 from .rate_limit import open_rate_limiter
 
 
@@ -27,6 +27,7 @@ class ApiSession:
         clock: Time.
         budget: Limits of the run, and its request counts.
         client: Sends the requests.
+        metering: How the API takes usage, with overrides applied.
     """
 
     settings: AutomatumSettings
@@ -34,6 +35,7 @@ class ApiSession:
     clock: Clock
     budget: Budget
     client: ApiClient
+    metering: MeteringForm = METERING
 
     def set_max_wait(self, seconds: float | None) -> None:
         """Limit how long a request may wait for the rate limit, in seconds; None for no limit."""
@@ -102,7 +104,7 @@ def connect(
     budget = budget or Budget(clock)
     client = ApiClient(settings, clock, open_rate_limiter(settings, clock), budget)
     client.max_wait = max_wait
-    return ApiSession(settings, resolve_endpoints(settings), clock, budget, client)
+    return ApiSession(settings, resolve_endpoints(settings), clock, budget, client, resolve_metering(settings))
 
 
 def open_session(

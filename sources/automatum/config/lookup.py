@@ -34,6 +34,7 @@ _EXAMPLES = {
         '{"entitlements": {"path": "contracts"}}',
         '[sources.automatum.endpoints.entitlements] with path = "contracts" below it',
     ),
+    "metering": ('{"path": "usage"}', '[sources.automatum.metering] with path = "usage" below it'),
     "reports": ('[{"name": "usage"}]', '[[sources.automatum.reports]] with name = "usage" below it'),
 }
 """Examples of lists and tables: for a variable, which holds JSON, and for a TOML file."""

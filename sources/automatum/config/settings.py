@@ -76,6 +76,7 @@ class AutomatumSettings(BaseConfiguration):
         ledger_url: The ledger of the metering push: `sqlite:////path` or `postgresql://...`. None: a file in the user's
             data folder, one for each API host.
         metering_reserve: Share of the rate limit that only a push may use, if the token grants `write:metering`.
+        metering: Overrides of the metering body: `path`, `fields`, `numbers`, `reporting_date`, `naming`.
         metering_yes_words: Words of a metering answer that mean that the usage was taken, besides those that are known.
         metering_grace_minutes: Minutes after the end of an hour or day before a push counts it as closed.
         tables: Tables to sync; the token must grant each. None: all tables that the token grants.
@@ -122,6 +123,7 @@ class AutomatumSettings(BaseConfiguration):
     quota_url: Optional[TSecretStrValue] = None
     ledger_url: Optional[TSecretStrValue] = None
     metering_reserve: float = 0.1
+    metering: Optional[Dict[str, Any]] = None
     metering_yes_words: Optional[List[str]] = None
     metering_grace_minutes: float = 5.0
     tables: Optional[List[str]] = None

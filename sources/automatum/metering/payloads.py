@@ -6,18 +6,19 @@ import json
 import re
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from ..endpoints import METERING, MeteringForm
 from .model import NAMESPACE, Line, exact, format_decimal
 from .rules import deadline, rules_of
 
 _Json = str | Decimal | dict[str, "_Json"] | list["_Json"]
 
-_USAGE = re.compile(r"(?:^|[./\[\"'])usages(?:\[[\"']?([0-9]{1,6})[\"']?\]|[./]([0-9]{1,6}))", re.IGNORECASE)
-_SUM = re.compile(r"(?:^|[./\[\"'])charged\b", re.IGNORECASE)
+_POSITION = r"(?:\[[\"']?([0-9]{1,6})[\"']?\]|[./]([0-9]{1,6}))"
+_BEGIN = r"(?:^|[./\[\"'])"
 _CENTS = 2
 
 
@@ -28,9 +29,11 @@ class Body:
     Attributes:
         lines: Its lines, in the order of `usages`; at least one, all of the same vendor, listing, customer, grain and
             start.
+        form: How the API takes it. Neither the id nor any amount depends on it (I5).
     """
 
     lines: tuple[Line, ...]
+    form: MeteringForm = METERING
 
     @property
     def id(self) -> str:
@@ -46,19 +49,34 @@ class Body:
         return total
 
     def payload(self) -> bytes:
-        """The JSON to send: `charged` and `units` are numbers with exactly their digits, `price` is text."""
-        first = self.lines[0]
-        body: _Json = {
+        """The JSON to send: amounts with exactly their digits, as numbers or as text."""
+        first, form = self.lines[0], self.form
+        values: dict[str, _Json] = {
             "vendor": first.vendor,
-            "listingId": first.listing_id,
-            "details": {
-                "customer": {"id": first.customer_id},
-                "reportingDate": first.day.isoformat(),
-                "charged": self.charged,
-                "usages": [_usage(line) for line in self.lines],
-            },
+            "listing_id": first.listing_id,
+            "customer_id": first.customer_id,
+            "reporting_date": first.day.strftime(form.day_format),
+            "charged": self._number("charged", self.charged),
+            "usages": [self._usage(line) for line in self.lines],
         }
-        return _dumps(body).encode()
+        return _dumps(_placed(form.fields, values)).encode()
+
+    def _usage(self, line: Line) -> _Json:
+        values: dict[str, _Json] = {
+            "dimension": line.dimension,
+            "units": self._number("units", line.units),
+            "title": line.title or line.dimension,
+            "description": line.description or "",
+            "per": line.per or "",
+            "price": self._number("price", line.price),
+        }
+        return _placed(self.form.usage_fields, {name: value for name, value in values.items() if value != ""})
+
+    def _number(self, name: str, number: Decimal) -> _Json:
+        """A number in the form that the API takes; as text, a price has at least the digits of cents."""
+        if name not in self.form.texts:
+            return number
+        return price_text(number) if name == "price" else format_decimal(number)
 
     def usages_at_fault(self, errors: Sequence[tuple[str, str]]) -> dict[int, str] | None:
         """The lines that a refusal names.
@@ -72,12 +90,13 @@ class Body:
         """
         found: dict[int, list[str]] = defaultdict(list)
         beside: list[str] = []
+        usages, charged = _names(self.form, "usages"), _names(self.form, "charged")
         for field, message in errors:
-            match = _USAGE.search(field)
+            match = re.search(_BEGIN + usages + _POSITION, field, re.IGNORECASE)
             position = int(match[1] or match[2]) if match else None
             if position is not None and position < len(self.lines):
                 found[position].append(f"{field}: {message}")
-            elif not _SUM.search(field):
+            elif not re.search(_BEGIN + charged + r"\b", field, re.IGNORECASE):
                 beside.append(field)
         if beside or not found:
             return None
@@ -121,16 +140,23 @@ def _cut(lines: list[Line]) -> Iterator[Body]:
         yield Body(tuple(ordered[start : start + size]))
 
 
-def _usage(line: Line) -> _Json:
-    usage: dict[str, _Json] = {
-        "apiKey": line.dimension,
-        "units": line.units,
-        "title": line.title or line.dimension,
-        "description": line.description or "",
-        "per": line.per or "",
-        "price": price_text(line.price),
-    }
-    return {name: value for name, value in usage.items() if value != ""}
+def _names(form: MeteringForm, name: str) -> str:
+    """A pattern of the names that the API may give to a field: as it is set, and as it is documented."""
+    names = {fields[name].rpartition(".")[2] for fields in (form.fields, METERING.fields) if name in fields}
+    return f"(?:{'|'.join(map(re.escape, sorted(names)))})"
+
+
+def _placed(places: Mapping[str, str], values: Mapping[str, _Json]) -> _Json:
+    """The values in nested objects, each at its dotted path, in the order of the places."""
+    placed: dict[str, _Json] = {}
+    for name, place in places.items():
+        if name in values:
+            inside = placed
+            *above, last = place.split(".")
+            for step in above:
+                inside = inside.setdefault(step, {})  # type: ignore[assignment]
+            inside[last] = values[name]
+    return placed
 
 
 def _dumps(value: _Json) -> str:

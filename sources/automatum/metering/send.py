@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,7 +22,7 @@ from ..core.clock import Clock, utc
 from ..core.errors import AccessError, ApiUnreachable, AutomatumError, CredentialsRefused, MoreToDo, RequestRefused
 from ..core.redaction import redact
 from ..core.text import printable
-from ..endpoints import METERING_PATH, METERING_SCOPE
+from ..endpoints import METERING_SCOPE
 from .answers import WORD_HINT, judge, says_yes
 from .classify import too_late_reason
 from .ledger.attempts import Attempt
@@ -108,7 +108,7 @@ class Sender:
 
     def __init__(self, session: ApiSession, run: Run, clock: Clock, late_ok: bool = False) -> None:
         self._result = SendResult()
-        self._client = session.client
+        self._client, self._form = session.client, session.metering
         self._run = run
         self._clock = clock
         self._late_ok = late_ok
@@ -127,7 +127,7 @@ class Sender:
         Lines that are not sent, because an error ended the push, stay planned.
         """
         self._refused_before = self._run.refused_before(_ABOUT_THE_BODY)
-        self._queue.extend(sorted(bodies, key=self._was_refused))
+        self._queue.extend(sorted((replace(body, form=self._form) for body in bodies), key=self._was_refused))
         if self._queue:
             self._result.stopped = self._brake()
         while self._queue and not self._result.stopped:
@@ -141,7 +141,7 @@ class Sender:
             now_unknown = len(self._result.unknown) - unknown
             self._unknown_in_a_row += 0 < now_unknown == self._result.done - done
             if self._unknown_in_a_row >= MOST_UNKNOWN:
-                self._result.stopped = _gave_up(self._result.unknown[-1][1], utc(self._clock.time()))
+                self._result.stopped = _gave_up(self._form.path, self._result.unknown[-1][1], utc(self._clock.time()))
         self._settle_set_aside()
         return self._result
 
@@ -152,13 +152,13 @@ class Sender:
         if doubt.latest is None or doubt.in_a_row < MOST_UNKNOWN:
             return None
         paused = utc(self._clock.time()) < doubt.latest + UNKNOWN_PAUSE
-        return _gave_up(doubt.error, doubt.latest) if paused else None
+        return _gave_up(self._form.path, doubt.error, doubt.latest) if paused else None
 
     def _send(self, body: Body) -> None:
         self._attempt, self._content = None, b""
         try:
             answer = self._client.post(
-                METERING_PATH,
+                self._form.path,
                 body.payload(),
                 before=lambda: self._claim(body),
                 not_taken=self._give_back,
@@ -232,7 +232,7 @@ class Sender:
         self._result.claimed_elsewhere += [line for line in body.lines if line not in claimed]
         if attempt is not None:
             self._give_back("Only some lines could be claimed; they are sent in a smaller body.")
-            self._queue.appendleft(Body(attempt.lines))
+            self._queue.appendleft(Body(attempt.lines, self._form))
         raise _NotClaimed
 
     def _give_back(
@@ -286,7 +286,7 @@ class Sender:
         rest = [line for part in parts for line in part]
         if attempt is not None and rest:
             self._run.give_back(attempt, rest, status_code=status, error=f"Sent in a new body after {message}")
-        self._queue.extendleft(Body(tuple(part)) for part in reversed(parts) if part)
+        self._queue.extendleft(Body(tuple(part), self._form) for part in reversed(parts) if part)
 
     def _settle_lost(self, error: ApiUnreachable) -> bool:
         """Settle an attempt without an answer as unknown; False if it was given back, because nothing was sent."""
@@ -352,10 +352,10 @@ def _without(lines: Sequence[Line], positions: Mapping[int, str]) -> list[Line]:
     return [line for position, line in enumerate(lines) if position not in positions]
 
 
-def _gave_up(message: str, latest: datetime) -> ApiUnreachable:
+def _gave_up(path: str, message: str, latest: datetime) -> ApiUnreachable:
     return ApiUnreachable(
         "POST",
-        METERING_PATH,
+        path,
         None,
         f"the outcome of {MOST_UNKNOWN} calls in a row is not known (the last: {message})",
         "Lines that were not sent are still planned. Find out what is wrong with the API, resolve the unknown lines "

@@ -12,6 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import automatum.metering
+from automatum.api.endpoint_overrides import resolve_metering
+from automatum.config.settings import resolve_settings
+from automatum.core.errors import ConfigurationError
+from automatum.endpoints import METERING
+from automatum.metering.model import format_decimal
 from automatum.metering.payloads import Body, bodies, price_text
 from automatum.metering.usage.aggregation import aggregate
 from automatum.metering.usage.validation import validate
@@ -235,3 +240,101 @@ def test_what_points_at_no_usage_means_the_body(errors):
 def test_a_wrong_sum_follows_from_a_wrong_usage():
     errors = [("details.usages[1].units", "x"), ("details.charged", "Must equal the sum")]
     assert BODY.usages_at_fault(errors) == {1: "details.usages[1].units: x"}
+
+
+# Another form of the body
+
+
+FORM = {
+    "path": "usage/report",
+    "fields": {
+        "listing_id": "product.id",
+        "customer_id": "product.buyer",
+        "usages": "records",
+        "charged": False,
+        "per": False,
+        "dimension": "meter.code",
+    },
+    "numbers": {"price": "number", "units": "text"},
+    "reporting_date": "%d.%m.%Y",
+}
+
+
+@pytest.fixture
+def resolved(fresh_settings):
+    def resolve(**settings):
+        return resolve_metering(resolve_settings({"client_id": "app_1", "client_secret": "secret_123456", **settings}))
+
+    return resolve
+
+
+def test_nothing_set_is_the_documented_form(resolved):
+    assert resolved() == resolved(metering={}) == METERING
+
+
+def test_path_names_and_forms_of_values_are_settings(resolved):
+    form = resolved(metering=FORM)
+    assert form.path == "usage/report"
+    assert read(replace(BODY, lines=BODY.lines[:1], form=form)) == {
+        "vendor": BODY.lines[0].vendor,
+        "product": {"id": BODY.lines[0].listing_id, "buyer": BODY.lines[0].customer_id},
+        "details": {"reportingDate": f"{BODY.lines[0].day:%d.%m.%Y}"},
+        "records": [
+            {
+                "meter": {"code": BODY.lines[0].dimension},
+                "units": format_decimal(BODY.lines[0].units),
+                "title": BODY.lines[0].dimension,
+                "price": BODY.lines[0].price,
+            }
+        ],
+    }
+
+
+def test_snake_case_names_all_fields_of_the_body(resolved):
+    for where in ({"naming": "snake_case"}, {"metering": {"naming": "snake_case"}}):
+        body = read(replace(BODY, form=resolved(**where)))
+        assert set(body) == {"vendor", "listing_id", "details"}
+        assert set(body["details"]) == {"customer", "reporting_date", "charged", "usages"}
+        assert set(body["details"]["usages"][0]) == {"api_key", "units", "title", "price"}
+    assert resolved(naming="snake_case", metering={"naming": "camelCase"}) == METERING
+
+
+@pytest.mark.parametrize("settings", [{"naming": "snake_case"}, {"metering": FORM}])
+def test_i5_no_id_and_no_amount_depends_on_the_form(resolved, settings):
+    """The ledger knows lines and bodies by ids, and their content by a hash of units and price."""
+    other = replace(BODY, form=resolved(**settings))
+    assert other.payload() != BODY.payload()
+    assert (other.id, other.charged, other.lines) == (BODY.id, BODY.charged, BODY.lines)
+
+
+@pytest.mark.parametrize("field", ["records[1].meter.code", "/records/1/units", "usages[1].units"])
+def test_a_refusal_names_usages_by_the_configured_name_or_the_documented_one(resolved, field):
+    body = replace(BODY, form=resolved(metering=FORM))
+    assert body.usages_at_fault([(field, "x"), ("details.charged", "y")]) == {1: f"{field}: x"}
+
+
+@pytest.mark.parametrize(
+    ("metering", "key"),
+    [
+        ("usage", "metering"),
+        ({"pth": "x"}, "metering.pth"),
+        ({"path": ""}, "metering.path"),
+        ({"fields": {"listing": "x"}}, "metering.fields.listing"),
+        ({"fields": {"listing_id": False}}, "metering.fields.listing_id"),
+        ({"fields": {"units": False}}, "metering.fields.units"),
+        ({"fields": {"listing_id": 5}}, "metering.fields.listing_id"),
+        ({"fields": {"listing_id": "$"}}, "metering.fields.listing_id"),
+        ({"fields": {"listing_id": "vendor"}}, "metering.fields.vendor"),
+        ({"fields": {"units": "price"}}, "metering.fields.units"),
+        ({"fields": {"listing_id": "details"}}, "metering.fields.listing_id"),
+        ({"numbers": {"price": "decimal"}}, "metering.numbers.price"),
+        ({"numbers": {"rows": "text"}}, "metering.numbers.rows"),
+        ({"reporting_date": "iso"}, "metering.reporting_date"),
+        ({"reporting_date": "%d.%m."}, "metering.reporting_date"),
+        ({"naming": "kebab"}, "metering.naming"),
+    ],
+)
+def test_a_wrong_form_is_named(resolved, metering, key):
+    with pytest.raises(ConfigurationError) as caught:
+        resolved(metering=metering)
+    assert caught.value.key == f"sources.automatum.{key}"

@@ -4,6 +4,7 @@ May import `config`, `schema`, `endpoints` and `core`. Start with `resolve`. A f
 `keys.KEYS`.
 """
 
+from .metering import resolve_metering
 from .resolve import resolve_endpoints
 
-__all__ = ["resolve_endpoints"]
+__all__ = ["resolve_endpoints", "resolve_metering"]
