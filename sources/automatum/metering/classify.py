@@ -39,6 +39,8 @@ class Classification:
         invalid: Number of rows that cannot be sent as they are.
         refused: Rows that are not billed, with the reason: invalid rows, and the rows of lines that are too late or
             that the API refused.
+        without_line: Those of `refused` that belong to no line of this push, so that only the ledger's refusals know
+            of them.
         open_rows: Number of rows of the current hour or day; a later push sends them.
         unknown_vendors: Marketplaces without rules in `rules`.
     """
@@ -57,6 +59,7 @@ class Classification:
     written_off: list[LedgerMatch] = field(default_factory=list)
     invalid: int = 0
     refused: list[Refusal] = field(default_factory=list)
+    without_line: list[Refusal] = field(default_factory=list)
     open_rows: int = 0
     unknown_vendors: set[str] = field(default_factory=set)
 
@@ -107,6 +110,7 @@ def classify(
             found.unknown_vendors.add(line.vendor)
         lines.append(line)
     found.invalid = len(found.refused)
+    found.without_line = list(found.refused)
     return lines, found
 
 
@@ -155,7 +159,9 @@ def too_late_reason(line: Line, now: datetime) -> str:
 
 def refuse_grain(found: Classification, match: LedgerMatch) -> None:
     """Refuse a line because lines of the other grain with the same key and date are in the ledger."""
-    refuse(found, match.line, f"its date was sent, or is planned, by the {match.entry.grain} already")
+    reason = f"its date was sent, or is planned, by the {match.entry.grain} already"
+    refuse(found, match.line, reason)
+    found.without_line += [Refusal(row, reason, match.line.refused_usage) for row in match.line.rows]
     found.invalid += len(match.line.rows)
 
 

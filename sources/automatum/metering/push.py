@@ -19,6 +19,7 @@ from .eligibility import UNCHECKED, Eligibility
 from .ledger.identity import Owner
 from .ledger.ledger import Ledger
 from .ledger.location import refuse_network
+from .ledger.refusals import record_refusals
 from .ledger.runs import Run
 from .ledger.states import TAKEN
 from .model import Grain, Line
@@ -94,6 +95,7 @@ def push(
         if classification.to_send or left_over:
             require_metering(session)
         _record(ledger, run, classification, too_late)
+        record_refusals(ledger, classification.without_line, [line.id for line in lines])
         sender = Sender(session, run, clock, late_ok)
         result = sender.send(bodies([*classification.to_send, *left_over], utc(clock.time())))
         for line, message in result.rejected:

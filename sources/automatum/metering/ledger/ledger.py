@@ -27,7 +27,7 @@ from .identity import Owner
 from .process_lock import lock_process
 from .runs import Run
 from .states import STATES, UNRESOLVED, State, Transition, move
-from .tables import ATTEMPTS, LINES
+from .tables import ATTEMPTS, LINES, REFUSALS
 
 _PAGE = 1000
 
@@ -177,9 +177,17 @@ class Ledger:
         return counted
 
     def unresolved(self) -> dict[str, int]:
-        """Number of lines in each state that waits for a decision, without states that have none."""
+        """Number of lines in each state that waits for a decision, and of open refusals; without what there is none of.
+
+        As long as this is not empty, money may be missing on an invoice, or be there twice.
+        """
         counted = self.counts()
-        return {state: counted[state] for state in UNRESOLVED if counted[state]}
+        found: dict[str, int] = {state: counted[state] for state in UNRESOLVED}
+        if self.exists:
+            with self.database.read() as connection:
+                open_ = select(func.count()).select_from(REFUSALS).where(REFUSALS.c.closed_at.is_(None))
+                found["refused"] = connection.scalar(open_) or 0
+        return {name: number for name, number in found.items() if number}
 
     def close(self) -> None:
         """Close the database."""
