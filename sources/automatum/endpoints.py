@@ -17,6 +17,7 @@ from typing import Literal
 
 ColumnType = Literal["text", "timestamp", "date", "decimal", "bigint", "bool"]
 Kind = Literal["list", "report"]
+PagingKind = Literal["page_number", "offset", "cursor", "header_cursor", "json_link", "header_link", "single_page"]
 
 API_PREFIX = "/api/v1/"
 TOKEN_PATH = "/oauth/token"
@@ -94,6 +95,32 @@ class Child:
 
 
 @dataclass(frozen=True)
+class Paging:
+    """How the pages of a list are asked for. The kinds have the names of dlt's paginators (`rest_api`).
+
+    Attributes:
+        kind: `page_number` and `offset` ask for any page; a cursor or a link leads from each page to the next one;
+            `single_page` has all rows.
+        first: Number of the first page: 1 is documented (`api/reference`), 0 is possible.
+        size: Rows to ask for with each page.
+        next_at: Where an answer has what leads to the next page: the dotted path of a cursor or a link in the body, the
+            name of a header, or the relation in the header `Link`.
+        sized: The user has set the size.
+    """
+
+    kind: PagingKind = "page_number"
+    first: int = 1
+    size: int = PAGE_SIZE
+    next_at: str = ""
+    sized: bool = False
+
+    @property
+    def any_page(self) -> bool:
+        """Whether each page can be asked for by itself, in any order."""
+        return self.kind in ("page_number", "offset")
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """A list or a report of the API.
 
@@ -107,9 +134,11 @@ class Endpoint:
         columns: Columns of the table.
         children: Tables made of lists inside its records.
         records: Dotted paths at which the list of records may be found in the answer; the first that holds a list wins.
-        total: Dotted path of the announced number of records (lists only).
-        pages: Dotted path of the announced number of pages (lists only).
-        parameters: Our name to the vendor's query parameter: `page`, `limit` for lists; `start`, `end` for reports.
+        total: Where the number of records is announced (lists only): a dotted path, or `header:` and a header's name.
+        pages: Where the number of pages is announced (lists only), in the same way.
+        parameters: Our name to the vendor's query parameter: `limit`, and `page`, `offset` or `cursor`, for lists;
+            `start`, `end` for reports.
+        paging: How pages are asked for.
         filters: Query parameters that filter a list. The rows are filtered again on this side.
         newest_first: Set by the user: the list is ordered by `updatedAt`, newest first. Used once it is proven.
         exact_total: The announced total is the number of rows that are listed. If not, two equal readings prove a list.
@@ -137,6 +166,7 @@ class Endpoint:
     total: str = "pagination.total"
     pages: str = "pagination.pages"
     parameters: Mapping[str, str] = field(default_factory=lambda: {"page": "page", "limit": "limit"})
+    paging: Paging = Paging()
     filters: tuple[str, ...] = ("status", "vendor")
     newest_first: bool = False
     exact_total: bool = True

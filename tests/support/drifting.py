@@ -96,7 +96,9 @@ class Vendor:
         field, direction = self.order.split("_")
         return sorted(rows, key=lambda row: (row[f"{field}At"], row["id"]), reverse=direction == "desc")
 
-    def get(self, path: str, params: dict | None = None, scope: str = "") -> ApiResponse:
+    base_url = "https://api.example.com"
+
+    def get(self, path: str, params: dict | None = None, scope: str = "", url: str | None = None) -> ApiResponse:
         if self.requests in self.runs:
             self.runs.discard(self.requests)
             raise BudgetSpent("The run's budget is spent.")

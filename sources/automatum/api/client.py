@@ -42,12 +42,14 @@ class ApiResponse:
         status: HTTP status, 2xx.
         received_at: Epoch seconds of our clock.
         date: The server's `Date` in epoch seconds; None without one.
+        headers: Its headers, case-insensitive.
     """
 
     body: dict[str, Any]
     status: int
     received_at: float
     date: float | None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def _do_nothing(*_: object) -> None:
@@ -147,13 +149,21 @@ class ApiClient:
     def max_wait(self, seconds: float | None) -> None:
         self.tokens.max_wait = seconds
 
-    def get(self, path: str, params: Mapping[str, str] | None = None, scope: str = "") -> ApiResponse:
+    @property
+    def base_url(self) -> str:
+        """Root of the API. The token is sent nowhere else."""
+        return self._settings.base_url
+
+    def get(
+        self, path: str, params: Mapping[str, str] | None = None, scope: str = "", url: str | None = None
+    ) -> ApiResponse:
         """Send a GET request and retry it until it succeeds, is refused, or the attempts or the deadline are over.
 
         Args:
             path: Path below `/api/v1/`, or a path that starts with `/oauth/`.
             params: Query.
             scope: OAuth scope that the path needs, for the message of a 403.
+            url: Where to send it instead: a link of the API, below `base_url`.
 
         Raises:
             NotThere: 404.
@@ -165,6 +175,10 @@ class ApiClient:
         """
         call = self._call("GET", path, params=params)
         call.scope = scope
+        if url is not None:
+            if not is_below(url, self.base_url):
+                raise ValueError("a link that is not below base_url would be given the token")
+            call.url = url
         return self._run(call)
 
     def post(
@@ -226,7 +240,7 @@ class ApiClient:
                 call.retry.observe(outcome)
                 if call.succeeded(outcome):
                     body = outcome.body or ({} if outcome.array is None else {WHOLE: outcome.array})
-                    return ApiResponse(body, outcome.http_status, outcome.received_at, outcome.date)
+                    return ApiResponse(body, outcome.http_status, outcome.received_at, outcome.date, outcome.headers)
                 self._retry_or_raise(call, outcome)
             elif call.repeatable or not outcome.sent:
                 call.not_taken()

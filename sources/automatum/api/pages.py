@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ..core.errors import ApiUnreachable, ConfigurationError, NotThere
 from ..endpoints import PAGE_SIZE, WHOLE, Endpoint
 from ..schema.records import Record, dig, pick, with_value
+from .page_signs import Sign, announced_size, more_rows, total_elsewhere
+from .paging import announced_number, list_url, next_place, page_parameters
 
 if TYPE_CHECKING:
     from .client import ApiClient, ApiResponse
-
-
-_REPEATED, _REREAD = 2, 4
-"""Pages, and readings of one page, with the records of the first page, after which no further page is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +29,11 @@ class Page:
         total: Total number of records that the response announces; None if it announces none.
         pages: Number of pages that the response announces; None if it announces none.
         read_at: Epoch seconds at which the response arrived.
+        next_at: The cursor or the link that leads to the next page, where the endpoint has such; empty if none follows;
+            None if the response does not say.
+        sign: What says that rows follow, apart from what the settings name.
+        size: Rows of a full page, where the response announces it.
+        total_at: Where the response seems to announce the total, if it does not where the settings say.
     """
 
     number: int
@@ -38,6 +41,10 @@ class Page:
     total: int | None
     pages: int | None
     read_at: float
+    next_at: str | None = None
+    sign: Sign | None = None
+    size: int | None = None
+    total_at: str = ""
 
 
 def announced_pages(page: Page, size: int = PAGE_SIZE) -> int:
@@ -50,71 +57,40 @@ def announced_pages(page: Page, size: int = PAGE_SIZE) -> int:
     return page.pages or ceil((page.total or 0) / size) or 1
 
 
-class RepeatedPages:
-    """Notices that an API ignores the number of the page: three pages with the same records.
-
-    A list whose rows move may show the same rows on two pages, but not all rows of a page on three.
-
-    Args:
-        endpoint: Endpoint of a list.
-    """
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self._first: Page | None = None
-        self._same: list[int] = []
-
-    def check(self, page: Page) -> Page:
-        """Return the page.
-
-        Raises:
-            ConfigurationError: It and another page have the records of the first page that was read; or it is the only
-                other page, and had them at each of several readings.
-        """
-        first = self._first
-        if first is None or page.number == first.number:
-            self._first = page
-        elif page.records and page.records == first.records:
-            self._same.append(page.number)
-        else:
-            self._same.clear()
-        if len(set(self._same)) >= _REPEATED or len(self._same) >= _REREAD:
-            raise self._error(page)
-        return page
-
-    def _error(self, page: Page) -> ConfigurationError:
-        numbers = ", ".join(map(str, sorted({self._first.number if self._first else 1, *self._same})))
-        endpoint, word = self._endpoint, self._endpoint.parameters["page"]
-        return ConfigurationError(
-            f"sources.automatum.endpoints.{endpoint.table}.parameters",
-            f"GET {endpoint.path} answered the pages {numbers} with the same {len(page.records)} records, so the API "
-            f"ignores the parameter {word!r}.",
-            'Set the vendor\'s name of it, such as parameters = { page = "pageNumber" }.',
-        )
-
-
-def read_page(client: ApiClient, endpoint: Endpoint, number: int, filters: Mapping[str, str]) -> Page:
+def read_page(
+    client: ApiClient, endpoint: Endpoint, number: int, filters: Mapping[str, str], after: str = "", size: int = 0
+) -> Page:
     """Read one page of a list.
 
     Args:
         client: Sends the request.
         endpoint: Endpoint of a list.
-        number: 1-based page number.
+        number: Number of the page, from 1 whatever the API counts from.
         filters: Values for the endpoint's filters.
+        after: The cursor or the link that leads to the page, where it cannot be asked for by its number.
+        size: Rows to ask for; 0 for as many as the endpoint says.
 
     Raises:
         RequestError: See `ApiClient.get`.
-        ConfigurationError: The response has no list at the configured path.
+        ConfigurationError: The response has no list at the configured path, or its next page is on another host.
     """
-    words = endpoint.parameters
-    parameters = {words["page"]: str(number), words["limit"]: str(PAGE_SIZE), **filters}
-    response = _get(client, endpoint, parameters)
+    if size:
+        endpoint = replace(endpoint, paging=replace(endpoint.paging, size=size))
+    url = after if after and "link" in endpoint.paging.kind else None
+    parameters = {} if url else {**page_parameters(endpoint, number, after), **filters}
+    response = _get(client, endpoint, parameters, number, url)
+    total = announced_number(response, endpoint.total)
+    asked = url or list_url(endpoint, client.base_url)
     return Page(
         number=number,
         records=_records(response, endpoint),
-        total=_count(dig(response.body, endpoint.total)),
-        pages=_count(dig(response.body, endpoint.pages)),
+        total=total,
+        pages=announced_number(response, endpoint.pages),
         read_at=response.received_at,
+        next_at=None if endpoint.paging.any_page else next_place(response, endpoint, asked, client.base_url),
+        sign=more_rows(response.headers, response.body),
+        size=announced_size(response.body, endpoint.total),
+        total_at="" if total is not None else total_elsewhere(response.headers, response.body),
     )
 
 
@@ -166,12 +142,13 @@ def read_one(client: ApiClient, endpoint: Endpoint, own_id: str) -> Record | Non
     return found
 
 
-def _get(client: ApiClient, endpoint: Endpoint, parameters: Mapping[str, str]) -> ApiResponse:
+def _get(
+    client: ApiClient, endpoint: Endpoint, parameters: Mapping[str, str], number: int = 1, url: str | None = None
+) -> ApiResponse:
     try:
-        return client.get(endpoint.path, parameters, endpoint.scope)
+        return client.get(endpoint.path, parameters, endpoint.scope, *([url] if url else []))
     except NotThere as error:
-        number = parameters.get(endpoint.parameters.get("page", ""), "1")
-        if number != "1":
+        if number > 1:
             raise NotThere(
                 error.method,
                 error.path,
@@ -210,10 +187,3 @@ def _records(response: ApiResponse, endpoint: Endpoint) -> list[Record]:
         f"its top level has {', '.join(sorted(response.body)) or 'nothing'}.",
         "Set it to the dotted path of the records in the response.",
     )
-
-
-def _count(value: Any) -> int | None:
-    """A count, also from a text; None for any other value."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

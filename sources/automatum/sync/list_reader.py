@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from ..api.pages import Page, RepeatedPages, read_one, read_page
+from ..api.pages import Page, read_one
 from ..core.clock import utc
 from ..core.errors import AccessError, ApiUnreachable, NotThere, RequestRefused
 from ..schema.records import Record, Row
 from .delete_policy import MOST_OFF_LIST, Answer, Decision, Missing, decide, last_full
 from .facts import SweepFacts
 from .own_urls import OwnUrls
+from .page_source import PageSource
 from .reader import Reader, Reading
 from .readings import Earlier, ListDigest
-from .rejections import is_unkeyed
+from .rejections import identify, is_unkeyed
 from .results import LOAD_AGAIN, PageRecord, Verdict
 from .resume import GO_ON_WITHIN
 from .sweep import Sweep
@@ -30,7 +33,8 @@ class ListReader(Reader):
 
     def __init__(self, reading: Reading) -> None:
         super().__init__(reading)
-        self._repeats = RepeatedPages(self._endpoint)
+        client, filters = self._session.client, self._selection.filters
+        self._pages = PageSource(client, self._endpoint, filters, partial(identify, self._table))
         self._sweep = Sweep(
             self._table,
             self._page,
@@ -39,6 +43,7 @@ class ListReader(Reader):
             wanted=self._selection.wanted(self._table),
             earlier=self._earlier(),
             extra_requests=self._settings.reread_pages,
+            page_size=self._endpoint.paging.size,
             rejections=self._rejections,
         )
         self._answers: dict[str, Record | Answer] = {}
@@ -115,7 +120,8 @@ class ListReader(Reader):
 
     def unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
         """Pages since the last call, and the sweep's state after them."""
-        return self._sweep.take_records(), self._sweep.saved_state
+        sweep = self._sweep
+        return sweep.take_records(), {**sweep.saved_state, **self._pages.saved(sweep.state.next)}
 
     def settled(self) -> list[str]:
         """Rows whose own URL answered 404. Each is confirmed by itself, where rows are known to have such URLs.
@@ -128,8 +134,7 @@ class ListReader(Reader):
         return [key for key, answer in self._answers.items() if answer is Answer.GONE]
 
     def _page(self, number: int) -> Page:
-        client, endpoint, filters = self._session.client, self._endpoint, self._selection.filters
-        page = self._own(self._repeats.check(self._charged(lambda: read_page(client, endpoint, number, filters))))
+        page = self._own(self._charged(lambda: self._pages.fetch(number)))
         self._own_urls.note(page.records)
         return page
 
@@ -138,9 +143,16 @@ class ListReader(Reader):
         if unfinished is None:
             return
         recent = utc(self._session.clock.time()) - unfinished.read_at < GO_ON_WITHIN
-        if recent and self._sweep.resume(unfinished.pages, unfinished.state):
+        if not recent or not self._restored(unfinished.state):
+            return
+        if self._sweep.resume(unfinished.pages, unfinished.state):
             log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
             logger.info("%s goes on at page %d", self._endpoint.table, self._sweep.state.next)
+
+    def _restored(self, state: Mapping[str, Any]) -> bool:
+        """Whether the next page can be read as the interrupted run would have read it."""
+        number, last = int(state.get("next", 1)), int(state.get("last", 1))
+        return self._charged(lambda: self._pages.restore(state, number, last))
 
     def _may_end_early(self) -> bool:
         now, within = utc(self._session.clock.time()), timedelta(hours=self._settings.full_sweep_every)

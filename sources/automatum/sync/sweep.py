@@ -32,7 +32,8 @@ from ..core.errors import RequestRefused
 from ..endpoints import PAGE_SIZE
 from ..schema.arrow_tables import Table
 from ..schema.records import Record, Row
-from .list_shape import ListShape
+from .chain_shape import shape_of
+from .changes import Changes
 from .look_back import LookBack
 from .readings import Earlier, ListDigest, SecondReading
 from .rejections import Rejections, identify, is_unkeyed
@@ -45,10 +46,6 @@ LONG_PAUSE = 300.0
 """Seconds between two pages after which the sweep looks back, as if the total had fallen."""
 _SHORT_PAGE_READS = 2
 """How often a page that is shorter than announced is read again."""
-
-
-_NOT_WANTED = "not wanted"
-"""Takes the place of the hash of a row that the selection leaves out."""
 
 
 class Sweep:
@@ -94,10 +91,13 @@ class Sweep:
         self._live = len(known.live) - self._earlier.unlisted if newest_first else 0
         self._table, self._fetch = table, fetch
         self._extra_requests = extra_requests
-        self._wanted, self._page_size, self._rejections = wanted, page_size, rejections or Rejections()
-        self._seen: dict[str, str] = {}
+        self._page_size = page_size
+        self._changes = Changes(table, known, wanted, rejections or Rejections())
+        self._seen = self._changes.seen
         self._records: dict[int, PageRecord] = {}
-        self._shape = ListShape(page_size, table.endpoint.exact_total, self._earlier.digest)
+        self._shape = shape_of(table.endpoint, page_size, self._earlier.digest)
+        if not self._shape.any_page:
+            self.state.suspects = []
         self._look_back: LookBack | None = None
         self._second: SecondReading | None = None
         self._read_at = utc(0)
@@ -132,10 +132,7 @@ class Sweep:
 
     def take_one(self, key: str, record: Record, read_at: float) -> Row | None:
         """Take a live row that was met outside the list; returns it if it has to be loaded."""
-        hash_ = self._table.hash(record)
-        changed, existed = self._first_seen(key, hash_, record) if key not in self._seen else (False, True)
-        self._seen[key] = hash_
-        return Row(key, hash_, record, utc(read_at), existed) if changed else None
+        return self._changes.take_one(key, record, read_at, self.state.counts)
 
     def distrust(self, event: str) -> None:
         """Take the verdict back: the list was read, but something shows that rows were missed."""
@@ -174,7 +171,7 @@ class Sweep:
         """What the list is like, if it stood still and its rows do not add up to the announced total."""
         proven = self.verdict is Verdict.COMPLETE
         contents = self._second.contents if self._second else self._shape.contents
-        return None if self.state.moved else self._shape.digest(contents, proven)
+        return None if self.state.moved else self._shape.digest(contents, proven, self.state.doubt and not proven)
 
     @property
     def end_at(self) -> int | None:
@@ -206,13 +203,13 @@ class Sweep:
         keys = [key for key in listed if not is_unkeyed(key)]
         # A row that has to be loaded again takes another look at its page.
         # Rows that are not wanted are on the pages, but not in the destination.
-        absent = DELETED if self._wanted is None else _NOT_WANTED
+        absent = self._changes.absent
         gone = any(hashes.get(key, absent) in (DELETED, LOAD_AGAIN) for key in keys)
         if gone or list(contents) != list(range(1, state.next)):
             return False
         self.state, self._shape.contents, self._shape.total = state, contents, state.total
         # A row without a key is in no table.
-        self._seen = {key: hashes.pop(key, absent) for key in dict.fromkeys(listed)}
+        self._seen.update((key, hashes.pop(key, absent)) for key in dict.fromkeys(listed))
         self._read_at = max((record.read_at for record in records), default=self._read_at)
         return True
 
@@ -251,53 +248,25 @@ class Sweep:
         paused = bool(self._shape.contents) and page.read_at - self._read_at.timestamp() > LONG_PAUSE
         # Strictly later than what was read before: the destination keeps the latest of two readings of one row.
         self._read_at = max(utc(page.read_at), self._read_at + timedelta(microseconds=1))
-        rows: dict[str, Row] = {}
-        repeated = 0
-        for key, record in zip(keys, page.records, strict=True):
-            hash_ = self._table.hash(record)
-            repeated += before is None and key in self._seen
-            if is_unkeyed(key):
-                changed, existed = False, False
-                self._rejections.add_unkeyed(self._table, key, hash_, record, self._read_at)
-            elif self._wanted and not self._wanted(record):
-                self.known.hashes.pop(key, None)
-                changed, existed = False, True
-            elif key in self._seen:
-                changed, existed = self._seen[key] != hash_, True
-                state.counts.updated += changed
-            else:
-                changed, existed = self._first_seen(key, hash_, record)
-            self._seen[key] = hash_
-            if changed:
-                rows[key] = Row(key, hash_, record, self._read_at, existed)
+        repeated = 0 if before is not None else len(keys) - len(fresh)
+        rows = self._changes.take(keys, page.records, self._read_at, state.counts)
         if repeated:
             self.state.drift.append(f"page {page.number} repeats {repeated} rows")
-            state.suspects += [page.number - 1, page.number]
+            state.suspects += [page.number - 1, page.number] if self._shape.any_page else []
         self._shape.take(page, keys)
         self._records[page.number] = PageRecord(page.number, keys, page.total, self._read_at)
         if self._second:
             self._second.take(page.number, -1 if paused else page.total, keys, before)
         self._watch(page, before, fresh, paused)
         self._watch_order(page, before is None, bool(rows))
-        return list(rows.values())
-
-    def _first_seen(self, key: str, hash_: str, record: Record) -> tuple[bool, bool]:
-        """Whether the row has to be loaded, and whether the destination may have it already."""
-        state = self.state
-        known = self.known.hashes.pop(key, None)
-        children = self.known.children
-        if known == hash_ and (children is None or children.get(key, 0) == self._table.count_children(record)):
-            state.counts.unchanged += 1
-            return False, True
-        if known is None or known == DELETED:
-            state.counts.inserted += 1
-            return True, known is not None or not self.known.readable
-        state.counts.updated += 1
-        return True, True
+        return rows
 
     def _watch(self, page: Page, before: list[str] | None, fresh: set[str], paused: bool) -> None:
         """Compare the announced total with the last one, and a page that is read again with its first reading."""
         state = self.state
+        if not self._shape.any_page:
+            self._watch_chain(page, before is None, paused)
+            return
         if page.total is None:
             # Nothing is announced: read on until a page brings nothing new.
             if before is None:
@@ -322,6 +291,16 @@ class Sweep:
             state.ends_at = 0
         last = self._shape.last(page)
         state.last = min(last, state.ends_at) if state.ends_at else last
+
+    def _watch_chain(self, page: Page, first_time: bool, paused: bool) -> None:
+        """The same where pages lead on: no page tells what happened before it, only a second reading of the list."""
+        state, total = self.state, page.total
+        changed = bool(self._records) and state.total is not None and total != state.total
+        if changed:
+            state.drift.append(f"the total went from {state.total} to {total} at page {page.number}")
+            state.moved = True
+        state.doubt = state.doubt or (changed and (total or 0) < (state.total or 0)) or (paused and first_time)
+        state.total, state.last = total, self._shape.last(page)
 
     def _look_at(self, number: int, fallen: int = 0) -> None:
         """Read a page again to see what happened to it. If that is not possible, nothing explains it."""
@@ -373,33 +352,43 @@ class Sweep:
     def _conclude(self) -> None:
         """After the last page: the verdict, or what to read next."""
         state, shape, second = self.state, self._shape, self._second
-        if state.total is None and self._table.endpoint.exact_total:
-            self._end(Verdict.INCOMPLETE, "the API announced no total, so nothing proves that this was all")
+        if why := shape.unproven():
+            self._end(Verdict.INCOMPLETE, why)
         elif self._end_unseen():
             state.last = state.next
+        elif shape.proven_alone():
+            self._end(Verdict.COMPLETE, "")
         elif second and state.total is not None and second.proves(state.total):
             self._end(Verdict.COMPLETE, "proven by reading the list again")
         elif second and second.repeats(state.total) and shape.proven_by_two(second.contents):
-            self._end(Verdict.COMPLETE, f"{shape.difference(second.contents)}; two readings list the same rows")
+            self._end_by_two(f"{shape.difference(second.contents)}; two readings list the same rows")
         elif not state.doubt and state.total is not None and len(self._seen) == state.total + state.ghosts:
             self._end(Verdict.COMPLETE, "")
-        elif not (state.doubt or state.moved or second) and shape.like_the_last_sweep():
+        elif not ((state.doubt and shape.any_page) or state.moved or second) and shape.like_the_last_sweep():
             known = self._earlier.digest and self._earlier.digest.proven
-            self._end(Verdict.COMPLETE, "" if known else f"{shape.difference(shape.contents)}, as at the last sync")
+            self._end_by_two("" if known else f"{shape.difference(shape.contents)}, as at the last sync")
         elif not state.doubt and state.suspects and (state.moved or state.suspects != list(FIRST_SUSPECTS)):
             self._read_again(min(state.suspects.pop(0), state.last))
         elif not (second and second.repeats(state.total)) and self._read_again(*range(1, state.whole + 1)):
             self._second, state.doubt = SecondReading(), True
         else:
             long = second is None and state.whole > self._extra_requests
-            self._end(
-                Verdict.INCOMPLETE, why_unproven(state, len(self._seen), self._table.endpoint.table, too_long=long)
-            )
+            why = why_unproven(state, len(self._seen), self._table.endpoint.table, too_long=long)
+            self._end(Verdict.INCOMPLETE, why + shape.hint())
+
+    def _end_by_two(self, reason: str) -> None:
+        """The end of a list that two equal readings prove, unless both began with the second page."""
+        shape = self._shape
+        if shape.counts_from_zero(self._fetch, lambda page: identify(self._table, page.records)):
+            why = f"page 0 has other rows than the pages from 1 on: {shape.first_page_setting()}"
+            self._end(Verdict.INCOMPLETE, why)
+        else:
+            self._end(Verdict.COMPLETE, reason)
 
     def _end_unseen(self) -> bool:
         """Whether a further page may follow: a full last page ends the list only if the total is not capped."""
         state, number = self.state, self.state.next - 1
-        if number != state.last or not self._shape.full_at(number):
+        if number != state.last or not self._shape.may_go_on_at(number):
             return False
         return bool(state.total not in self._earlier.end_at or state.counts.inserted or self.known.live)
 

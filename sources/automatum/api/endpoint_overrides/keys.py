@@ -15,6 +15,7 @@ from .children import CHILD_KEYS
 from .columns import COLUMN_KEYS
 from .details import DETAIL_KEYS, DETAIL_PATH
 from .naming import NAMING_KEYS
+from .paginator import check_twice
 from .paging import PAGING_KEYS
 from .values import OverrideKey, attribute, next_step, path, paths, table, text
 
@@ -29,6 +30,15 @@ _ALL = (*_PLACE_KEYS, *PAGING_KEYS, *COLUMN_KEYS, *CHILD_KEYS, *DETAIL_KEYS, *NA
 KEYS: dict[str, OverrideKey] = {key.name: key for key in _ALL}
 
 
+_PAGING = [key.name for key in PAGING_KEYS]
+
+
+def _turn(entry: tuple[str, Any]) -> int:
+    """When a key is applied: paging in its order, then the others as they come, and at last what names a column."""
+    name = entry[0]
+    return _PAGING.index(name) if name in _PAGING else len(_PAGING) + (name == DETAIL_PATH)
+
+
 def override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
     """The endpoint with the overrides of its table of settings, but for `naming`, which is applied before.
 
@@ -41,7 +51,8 @@ def override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
         ConfigurationError: A key is not known for this kind of endpoint, or its value is wrong.
     """
     given, before = table(where, changes), endpoint
-    for name, value in sorted(given.items(), key=lambda entry: entry[0] == DETAIL_PATH):  # It names a column.
+    check_twice(where, given)
+    for name, value in sorted(given.items(), key=_turn):
         key = KEYS.get(name)
         if key is None or endpoint.kind not in key.kinds:
             known = [each.name for each in KEYS.values() if endpoint.kind in each.kinds]

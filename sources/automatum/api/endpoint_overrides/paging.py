@@ -8,13 +8,12 @@ from typing import Any
 
 from ...core.errors import ConfigurationError
 from ...endpoints import Endpoint
+from .paginator import apply_first_page, apply_page_size, apply_paginator, place_of_number
 from .values import OverrideKey, attribute, flag, next_step, text
-
-_WORDS = {"list": ("limit", "page"), "report": ("end", "start")}
 
 
 def _parameters(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
-    words = _WORDS[endpoint.kind]
+    words = sorted(endpoint.parameters)
     if not isinstance(value, Mapping) or not set(value) <= set(words):
         unknown = next((str(key) for key in value if key not in words), "") if isinstance(value, Mapping) else ""
         raise ConfigurationError(at, "not a table of parameter names.", next_step(unknown, "Keys", words))
@@ -28,10 +27,14 @@ def _order(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
     return replace(endpoint, newest_first=value == "updated_desc")
 
 
+# In the order in which they are applied: the paginator says which parameters there are.
 PAGING_KEYS = (
+    OverrideKey("paginator", apply_paginator, ("list",)),
+    OverrideKey("page_size", apply_page_size, ("list",)),
+    OverrideKey("first_page", apply_first_page, ("list",)),
     OverrideKey("parameters", _parameters),
-    attribute("total", text, ("list",)),
-    attribute("pages", text, ("list",)),
+    attribute("total", place_of_number, ("list",)),
+    attribute("pages", place_of_number, ("list",)),
     attribute("exact_total", flag, ("list",)),
     OverrideKey("order", _order, ("list",)),
 )

@@ -1,0 +1,125 @@
+"""What an answer says about its list in other places than the configured ones: that rows follow, how many there are.
+
+The names are those that common APIs use. A sign proves nothing. It keeps a list from counting as complete where rows
+may follow, and it lets a message name the setting that is missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from requests.utils import parse_header_links
+
+_DEPTH = 3
+_CURSORS = frozenset(("next", "nextcursor", "nextpagecursor", "nexttoken", "nextpagetoken", "continuationtoken"))
+_LINKS = frozenset(("next", "nextlink", "nexturl", "nextpage", "nextpageurl", "nexthref"))
+_NUMBERS = frozenset(("next", "nextpage", "nextoffset"))
+_MORE = frozenset(("more", "hasmore", "hasnext", "hasnextpage", "hasmorepages", "morepages", "morerecords"))
+_CURSOR_HEADERS = ("X-Next-Cursor", "X-Next-Token", "X-Continuation-Token")
+_TOTALS = frozenset(
+    ("total", "totalcount", "totalrecords", "totalitems", "totalresults", "totalrows", "totalelements", "count")
+)
+_TOTAL_HEADERS = ("X-Total-Count", "X-Total", "Total-Count", "X-Pagination-Total-Count")
+_SIZES = ("limit", "pageSize", "page_size", "perPage", "per_page", "size")
+_LIKE_URL = re.compile(r"(https?://|/|\?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """A place in an answer that says that rows follow.
+
+    Attributes:
+        at: Dotted path in the body, or name of a header.
+        paginator: The setting `paginator` that follows it, as TOML; empty if it only says that rows follow.
+    """
+
+    at: str
+    paginator: str = ""
+
+
+def more_rows(headers: Mapping[str, str], body: Mapping[str, Any]) -> Sign | None:
+    """The sign that rows follow; None if there is none.
+
+    Args:
+        headers: Headers of the answer.
+        body: The answer. Lists in it are not looked at: they hold records.
+    """
+    if link_in(headers, "next"):
+        return Sign("the header Link", '"header_link"')
+    for name in _CURSOR_HEADERS:
+        if headers.get(name):
+            paginator = f'{{ type = "header_cursor", cursor_key = "{name}", cursor_param = "cursor" }}'
+            return Sign(f"the header {name}", paginator)
+    signs = [sign for path, value in _leaves(body) if (sign := _sign(path, value))]
+    if any(value is False for path, value in _leaves(body) if _plain(path) in _MORE):
+        signs = [sign for sign in signs if "json_link" in sign.paginator]
+    return max(signs, key=lambda sign: len(sign.paginator), default=None)
+
+
+def total_elsewhere(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
+    """Where an answer seems to announce the number of rows, as a value of the setting `total`; empty if nowhere."""
+    for name in _TOTAL_HEADERS:
+        if headers.get(name, "").strip().isdigit():
+            return f"header:{name}"
+    found = (path for path, value in _leaves(body) if _plain(path) in _TOTALS and type(value) is int and value >= 0)
+    return next(found, "")
+
+
+def announced_size(body: Mapping[str, Any], total: str) -> int | None:
+    """Rows of a full page, where an answer repeats the limit beside the total; None if it does not.
+
+    Args:
+        body: The answer.
+        total: Dotted path of the announced number of rows.
+    """
+    beside: Any = body
+    for step in total.split(".")[:-1]:
+        beside = beside.get(step) if isinstance(beside, dict) else None
+    if not isinstance(beside, dict):
+        return None
+    sizes = (beside.get(name) for name in _SIZES)
+    return next((size for size in sizes if type(size) is int and size > 0), None)
+
+
+def link_in(headers: Mapping[str, str], relation: str) -> str:
+    """The URL of a relation in the header `Link` (RFC 8288); empty if there is none."""
+    for link in parse_header_links(headers.get("Link", "")):
+        if relation in str(link.get("rel", "")).split():
+            return str(link.get("url", ""))
+    return ""
+
+
+def _sign(path: str, value: Any) -> Sign | None:
+    name = _plain(path)
+    if isinstance(value, str) and value.strip():
+        if name in _LINKS and _LIKE_URL.match(value):
+            return Sign(path, f'{{ type = "json_link", next_url_path = "{path}" }}')
+        if name in _CURSORS:
+            return Sign(path, f'{{ type = "cursor", cursor_path = "{path}", cursor_param = "cursor" }}')
+    if value is True and name in _MORE:
+        return Sign(path)
+    if type(value) is int and value > 0:
+        if name in _NUMBERS:
+            return Sign(path)
+        if name in _CURSORS:
+            return Sign(path, f'{{ type = "cursor", cursor_path = "{path}", cursor_param = "cursor" }}')
+    return None
+
+
+def _plain(path: str) -> str:
+    """The last step of a path in lower case, without separators; `links.next.href` counts as its relation."""
+    steps = path.split(".")
+    last = steps[-2] if steps[-1] == "href" and len(steps) > 1 else steps[-1]
+    return re.sub(r"[^a-z]", "", last.lower())
+
+
+def _leaves(body: Mapping[str, Any], above: str = "", depth: int = _DEPTH) -> Iterator[tuple[str, Any]]:
+    for name, value in body.items():
+        if isinstance(value, dict):
+            if depth:
+                yield from _leaves(value, f"{above}{name}.", depth - 1)
+        elif not isinstance(value, list):
+            yield above + name, value

@@ -1,0 +1,130 @@
+"""The pages of a list by their numbers, also where the API leads from each page to the next one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..api.client import ApiClient
+from ..api.page_repeats import RepeatedCursors, RepeatedPages
+from ..api.pages import Page, read_page
+from ..core.errors import RequestRefused
+from ..core.redaction import redact
+from ..endpoints import Endpoint, Paging
+from ..schema.records import Record
+
+logger = logging.getLogger("automatum")
+
+
+class PageSource:
+    """Reads the pages of one list.
+
+    Where a cursor or a link leads from each page to the next one, page n + 1 can be asked for only after page n. A
+    second reading begins with page 1, and follows what it finds.
+
+    Args:
+        client: Sends the requests.
+        endpoint: Endpoint of a list.
+        filters: Values for the endpoint's filters.
+        keys: Tells the keys of records.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        endpoint: Endpoint,
+        filters: Mapping[str, str],
+        keys: Callable[[Sequence[Record]], list[str]],
+    ) -> None:
+        self._client, self._endpoint, self._filters, self._keys = client, endpoint, filters, keys
+        self._repeats, self._cursors = RepeatedPages(endpoint), RepeatedCursors(endpoint)
+        self._places: dict[int, str] = {1: ""}
+        self._ready: Page | None = None
+        self._last: Page | None = None
+
+    def fetch(self, number: int) -> Page:
+        """Read a page.
+
+        Args:
+            number: Number of the page, from 1.
+
+        Raises:
+            RequestError: See `ApiClient.get`.
+            ConfigurationError: The API does not page as the settings say.
+        """
+        return self._by_number(number) if self._endpoint.paging.any_page else self._in_order(number)
+
+    def saved(self, number: int) -> dict[str, Any]:
+        """What a later run needs to go on with a page, as JSON.
+
+        Args:
+            number: The next page.
+        """
+        if self._endpoint.paging == Paging():
+            return {}
+        place = self._places.get(number, "")
+        # A link with a secret in its query stays out of the destination: the sweep then starts anew.
+        return {"paging": self._described, "next_at": place if redact(place) == place else None}
+
+    def restore(self, saved: Mapping[str, Any], number: int, last: int) -> bool:
+        """Go on where an earlier run stopped. Where a cursor leads on, the page is read, to see whether it still does.
+
+        Args:
+            saved: What `saved` gave.
+            number: The next page.
+            last: The last page, as far as it was known.
+
+        Returns:
+            False if the pages of the earlier run were others, or its cursor is not accepted any more.
+
+        Raises:
+            RequestError: Other than a refusal of the cursor.
+        """
+        if saved.get("paging", _described(Paging())) != self._described:
+            return False
+        if self._endpoint.paging.any_page or number > last:
+            return True
+        if not saved.get("next_at"):
+            return False
+        self._places[number] = str(saved["next_at"])
+        try:
+            self._ready = self._in_order(number)
+        except RequestRefused as error:
+            logger.info("%s starts anew: %s", self._endpoint.table, error.message)
+            self._places = {1: ""}
+            return False
+        return True
+
+    @property
+    def _described(self) -> str:
+        return _described(self._endpoint.paging)
+
+    def _by_number(self, number: int) -> Page:
+        client, endpoint, filters = self._client, self._endpoint, self._filters
+        page = self._repeats.check(read_page(client, endpoint, number, filters))
+        if self._repeats.doubtful(page):
+            half = read_page(client, endpoint, 2, filters, size=len(page.records) // 2)
+            if self._repeats.ignores_number(half):
+                raise self._repeats.error(page)
+        return page
+
+    def _in_order(self, number: int) -> Page:
+        ready, self._ready = self._ready, None
+        if ready and ready.number == number:
+            return ready
+        if number not in self._places:
+            # An earlier reading found more pages: the list has become shorter.
+            total, read_at = (self._last.total, self._last.read_at) if self._last else (None, 0.0)
+            return Page(number, [], total, None, read_at, next_at="")
+        page = read_page(self._client, self._endpoint, number, self._filters, self._places[number])
+        self._cursors.check(page, self._keys(page.records))
+        self._last = page
+        self._places = {place: at for place, at in self._places.items() if place <= number}
+        if page.next_at:
+            self._places[number + 1] = page.next_at
+        return page
+
+
+def _described(paging: Paging) -> str:
+    return f"{paging.kind} {paging.first} {paging.size} {paging.next_at}".strip()
