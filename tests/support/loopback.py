@@ -133,7 +133,7 @@ class Loopback:
                 seen = Seen(self.command, parts.path, parse_qs(parts.query), dict(self.headers.items()), body)
                 self.answer(server._next(seen))
 
-            do_POST = do_GET  # noqa: N815  the name that http.server calls
+            do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815  the names that http.server calls
 
             def log_message(self, *args):
                 pass

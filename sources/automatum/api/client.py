@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urljoin
 
 import requests
@@ -21,6 +21,7 @@ from ..endpoints import API_PREFIX, WHOLE
 from .http import HttpFailure, HttpResponse, prepare_session, send
 from .oauth import TokenSource, redirect_host
 from .rate_limit import RateLimiter, Ticket
+from .request_stats import Attempt, RequestStats
 from .response_errors import DASHBOARD, error_for, unknown_code
 from .retry import RetryPolicy
 
@@ -67,6 +68,7 @@ class _Call:
     params: Mapping[str, str] | None = None
     payload: bytes | None = None
     scope: str = ""
+    attempts: int = 0
     redirects: int = 0
     reauthenticated: bool = False
     before: Callable[[], None] = _do_nothing
@@ -106,6 +108,7 @@ class ApiClient:
         budget: See `budget` above.
         tokens: Fetches and caches the access token.
         seconds_per_request: Duration of a request as a moving average; 0 before the first.
+        stats: What was answered, and how long it took.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class ApiClient:
         self._settings, self._clock = settings, clock
         self.limiter, self.budget = limiter, budget
         self.seconds_per_request = 0.0
+        self.stats = RequestStats()
         self._success_codes = tuple(settings.success_codes or ())
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._session = prepare_session(session or requests.Session())
@@ -218,6 +222,19 @@ class ApiClient:
         call.before, call.not_taken, call.inspect, call.scope = before, not_taken, inspect, scope
         return self._run(call)
 
+    def change(self, method: Literal["PUT", "DELETE"], path: str, payload: bytes | None = None) -> ApiResponse:
+        """Send a PUT or DELETE request. It is not repeated if the server may have accepted it.
+
+        Args:
+            method: `PUT` or `DELETE`.
+            path: Path below `/api/v1/`, or a path that starts with `/oauth/`.
+            payload: JSON; None for no body.
+
+        Raises:
+            AutomatumError: As in `post`.
+        """
+        return self._run(self._call(method, path, payload=payload))
+
     def _call(
         self, method: str, path: str, params: Mapping[str, str] | None = None, payload: bytes | None = None
     ) -> _Call:
@@ -254,7 +271,7 @@ class ApiClient:
             self.budget.check_request()
             self.tokens.token()
             # A POST is metering; only metering may use the reserve.
-            ticket = self.limiter.acquire(self.max_wait, self.budget, from_reserve=not call.repeatable)
+            ticket = self.limiter.acquire(self.max_wait, self.budget, from_reserve=call.method == "POST")
             sendable = False
             try:
                 token = self.tokens.cached_token()
@@ -282,10 +299,16 @@ class ApiClient:
 
     def _send(self, call: _Call) -> HttpResponse | HttpFailure:
         started = self._clock.monotonic()
+        status = None
         try:
-            return self._exchange(call)
+            outcome = self._exchange(call)
+            status = outcome.status if isinstance(outcome, HttpResponse) else None
+            return outcome
         finally:
-            self._measure(self._clock.monotonic() - started)
+            seconds = self._clock.monotonic() - started
+            self.stats.attempts.append(Attempt(status, seconds, call.attempts > 0))
+            call.attempts += 1
+            self._measure(seconds)
 
     def _measure(self, seconds: float) -> None:
         self.seconds_per_request += (seconds - self.seconds_per_request) * (

@@ -1,4 +1,4 @@
-"""`automatum apps`: list, show, rotate."""
+"""`automatum apps`: list, show, update, delete, rotate."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ..config.settings import resolve_settings
 from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.errors import ConfigurationError
+from ..core.text import printable
+from ..operations.app_changes import AppChange, AppUse, delete_application, update_application
 from ..operations.oauth_apps import Application, list_applications, show_application
 from ..operations.rotate_secret import Rotation, rotate
 from .commands import examples
@@ -21,7 +23,7 @@ from .options import Debug, Json, MaxWait, NoWait, OrganizationName, guarded, lo
 from .tables import TextTable
 
 apps_app = typer.Typer(
-    help="The organization's OAuth applications, and a new secret for one of them.",
+    help="The organization's OAuth applications: their scopes, a new secret, a deletion.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -65,6 +67,85 @@ def show(
 
 
 @apps_app.command(
+    epilog=examples(
+        "automatum apps update --remove-scope write:customers",
+        "automatum apps update app_... --name 'Warehouse sync' --scope read:customers --scope read:entitlements",
+    ),
+)
+def update(
+    id_: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Default: the application of this configuration.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Its new name.")] = None,
+    description: Annotated[str | None, typer.Option(help="Its new description.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="One of all its scopes from now on; may be repeated.")] = None,
+    add_scope: Annotated[list[str] | None, typer.Option(help="A scope that it gets; may be repeated.")] = None,
+    remove_scope: Annotated[list[str] | None, typer.Option(help="A scope that it loses; may be repeated.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    organization: OrganizationName = None,
+    no_wait: NoWait = False,
+    max_wait: MaxWait = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Change name, description or scopes of an application. Shows the change and asks before it is made."""
+
+    def confirm(change: AppChange) -> bool:
+        if change.lost:
+            lost = ", ".join(f"{table} ({scope})" for table, scope in change.lost.items())
+            show_warning(f"This configuration reads tables that the application may not read any longer: {lost}.")
+        return _ask(yes, f"Change {_named(change.application)}: {_difference(change)}?")
+
+    def work() -> int:
+        if name is None and description is None and not (scope or add_scope or remove_scope):
+            raise ConfigurationError("automatum apps update", "nothing to change was named.", "See --help.")
+        done = update_application(
+            _open(organization, longest_wait(no_wait, max_wait)),
+            id_,
+            name=name,
+            description=description,
+            scopes=scope,
+            add=add_scope or (),
+            remove=remove_scope or (),
+            confirm=confirm,
+        )
+        named = _named(done.application)
+        changed = done.before != done.after
+        text = f"Changed {named}: {_difference(done)}." if changed else f"{named} is that already; nothing was changed."
+        say(done.as_json(), as_json, lambda: say_text(text))
+        return 0
+
+    guarded(work, as_json, debug)
+
+
+@apps_app.command(epilog=examples("automatum apps delete app_..."))
+def delete(
+    id_: Annotated[str, typer.Argument(metavar="ID")],
+    in_use: Annotated[bool, typer.Option("--in-use", help="Although this configuration uses it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    organization: OrganizationName = None,
+    no_wait: NoWait = False,
+    max_wait: MaxWait = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Delete an application for good. Its tokens stop working at once; there is no way back."""
+
+    def confirm(use: AppUse) -> bool:
+        used = use.application.record.get("lastUsedAt")
+        last = f"It was last used at {used}." if used else "The API does not say when it was last used."
+        return _ask(yes, f"Delete {_named(use.application)} for good? {last}")
+
+    def work() -> int:
+        session = _open(organization, longest_wait(no_wait, max_wait))
+        done = delete_application(session, id_, in_use=in_use, confirm=confirm)
+        say(done.as_json(), as_json, lambda: say_text(f"Deleted {_named(done.application)}."))
+        return 0
+
+    guarded(work, as_json, debug)
+
+
+@apps_app.command(
     "rotate",
     epilog=examples("automatum apps rotate", "automatum apps rotate app_... --store-in aws-sm://automatum/api"),
 )
@@ -88,12 +169,7 @@ def rotate_(
     """Regenerate a secret and store the new one; it is never shown. The old one and its tokens stop working at once."""
 
     def confirm(application: Application, where: str) -> bool:
-        if yes:
-            return True
-        if not sys.stdin.isatty():
-            raise ConfigurationError("--yes", "not given, and there is nobody to ask. Nothing was changed.")
-        named = f"{application.client_id} {application.name}".strip()
-        return typer.confirm(f"Regenerate the secret of {named}, and store the new one in {where}?", err=True)
+        return _ask(yes, f"Regenerate the secret of {_named(application)}, and store the new one in {where}?")
 
     def work() -> int:
         session = _open(organization, longest_wait(no_wait, max_wait))
@@ -109,6 +185,37 @@ def rotate_(
         return done.exit_code
 
     guarded(work, as_json, debug)
+
+
+def _ask(yes: bool, question: str) -> bool:
+    """Whether it is to be done; asks in a terminal unless `--yes` is given.
+
+    Raises:
+        ConfigurationError: There is nobody to ask.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise ConfigurationError("--yes", "not given, and there is nobody to ask. Nothing was changed.")
+    return typer.confirm(printable(question), err=True)
+
+
+def _named(application: Application) -> str:
+    return f"{application.client_id} {application.name}".strip()
+
+
+def _difference(change: AppChange) -> str:
+    parts = []
+    for key, value in change.after.items():
+        before = change.before.get(key)
+        if value == before:
+            continue
+        if key == "scopes":
+            gained = [f"+{one}" for one in value if one not in (before or ())]
+            parts.append("scopes " + " ".join([*gained, *(f"-{one}" for one in before or () if one not in value)]))
+        else:
+            parts.append(f"{key} {before or 'none'} -> {value}")
+    return "; ".join(parts)
 
 
 def _open(organization: str | None, max_wait: float | None) -> ApiSession:

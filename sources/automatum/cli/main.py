@@ -267,7 +267,8 @@ def status(
 
     def work() -> int:
         pipeline = open_existing(Target(destination, dataset, database), lock_wait, must_exist=True)
-        figures = read_status(pipeline, time.time()) | {"limits": limits_learned(SystemClock())}
+        days = resolve_settings(with_credentials=False).secret_max_age_days
+        figures = read_status(pipeline, time.time(), days) | {"limits": limits_learned(SystemClock())}
         say(figures, as_json, lambda: render.show_status(figures))
         return 0
 

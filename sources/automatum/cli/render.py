@@ -19,7 +19,7 @@ from ..warehouse.dlt_internals import normalize_identifier
 from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, Target
 from .console import out, say_command, say_text
 from .progress import format_duration
-from .render_limits import limit_lines
+from .render_api import limit_lines, request_errors
 from .tables import TextTable
 
 if TYPE_CHECKING:
@@ -101,6 +101,11 @@ def _show_sweeps(figures: Mapping[str, Any]) -> None:
     for name, row in figures["tables"].items():
         if row["reason"]:
             say_text(f"{name}: {row['reason']}")
+        if trouble := request_errors(row["recent"]):
+            say_text(f"{name}: {trouble}")
+    if secret := figures["secret"]:
+        since = f"{secret['in_use_since']:%Y-%m-%d}"
+        say_text(secret["advice"] or f"The client secret has been in use since {since} or longer.")
     for name, row in figures["under_way"].items():
         announced = "" if row["announced"] is None else f"; {plural(row['announced'], 'row')} announced"
         say_text(f"{name}: under way, {plural(row['pages'], 'page')} read{announced}")

@@ -92,6 +92,7 @@ class AutomatumSettings(BaseConfiguration):
         status: Sync only rows of this status. A filtered sync deletes nothing.
         deletes: What happens to deleted rows: `soft` sets `_deleted_at`, `hard` removes them, `ignore` keeps them.
         accept_rejected: A sync is complete although records could not be loaded. False: it is incomplete (exit 65).
+        secret_max_age_days: Days in use after which a client secret is warned of. 0: never.
         history: Keep every version of every row in `<table>_history`.
         table_format: `delta` or `iceberg`, for a destination of files. None: the destination's own format.
         lookback_days: Days of each report that every sync reads again, because revenue is restated.
@@ -136,6 +137,7 @@ class AutomatumSettings(BaseConfiguration):
     status: Optional[str] = None
     deletes: str = "soft"
     accept_rejected: bool = False
+    secret_max_age_days: int = 30
     history: bool = False
     table_format: Optional[str] = None
     lookback_days: int = 35
@@ -183,6 +185,7 @@ class AutomatumSettings(BaseConfiguration):
         grace = self.metering_grace_minutes
         self._check(0 <= grace < math.inf, "metering_grace_minutes", "is not a number of minutes")
         self._check(self.lookback_days >= 0, "lookback_days", "is below 0")
+        self._check(self.secret_max_age_days >= 0, "secret_max_age_days", "is below 0")
         self._check(self.reread_pages >= 0, "reread_pages", "is below 0")
         for name in _POSITIVE:
             value = getattr(self, name)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from dlt.common.pipeline import SupportsPipeline
 
 from ..api.rate_limit import learned_limits
+from ..api.request_stats import STATS_COLUMNS
 from ..config.organizations import organization_names
 from ..config.settings import resolve_settings
 from ..core.clock import Clock, utc
@@ -17,12 +19,14 @@ from ..endpoints import ORGANIZATION
 from ..schema.columns import EXTRA
 from ..sync.facts import SweepFacts
 from ..sync.prior_state import MOST_SWEEPS, PastSweep, last_verdict
+from ..sync.secret_age import latest_use, too_old
 from ..warehouse.dataset import has_organizations
 from ..warehouse.sql import (
     PAGES_TABLE,
     REJECTED_TABLE,
     SWEEPS_TABLE,
     as_utc,
+    has_columns,
     json_object,
     organization_filter,
     read_columns,
@@ -33,22 +37,28 @@ _COLUMNS = (
     "sweep_id", "table_name", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",
     "inserted", "updated", "deleted", "unchanged", EXTRA,
 )  # fmt: skip
+RECENT = 20
+"""Sweeps of a table over which errors and durations are reported."""
 
 
-def status(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
+def status(pipeline: SupportsPipeline, now: float, secret_max_age_days: int = 0) -> dict[str, Any]:
     """The last sweep of each table, its verdict, age and cost; and sweeps that are under way; by organization, if any.
+
+    `recent` of a table: what the API answered in its latest sweeps, errors and durations, by the columns of
+    `_automatum_sweeps`; None if an earlier version has loaded them. `secret`: since when the client secret is in use.
 
     Args:
         pipeline: The pipeline whose destination is asked.
         now: Epoch seconds.
+        secret_max_age_days: Days in use after which a client secret is warned of; 0 for never.
 
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
     if has_organizations(pipeline):
         names = dict.fromkeys(name for (name,) in read_columns(pipeline, SWEEPS_TABLE, (ORGANIZATION,)))
-        return {"organizations": {name: _status(pipeline, now, name) for name in sorted(names)}}
-    return _status(pipeline, now, None)
+        return {"organizations": {name: _status(pipeline, now, secret_max_age_days, name) for name in sorted(names)}}
+    return _status(pipeline, now, secret_max_age_days, None)
 
 
 def limits_learned(clock: Clock) -> list[dict[str, Any]]:
@@ -68,7 +78,7 @@ def limits_learned(clock: Clock) -> list[dict[str, Any]]:
     return rows
 
 
-def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None) -> dict[str, Any]:
+def _status(pipeline: SupportsPipeline, now: float, most_days: int, organization_id: str | None) -> dict[str, Any]:
     present = utc(now)
     tables: dict[str, Any] = {}
     sweeps: dict[str, list[PastSweep]] = {}
@@ -91,8 +101,10 @@ def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None)
             tables[table] = {**facts, "reason": facts["reason"] or "", "finished_at": finished, "age_seconds": age}
     rejections = read_columns(pipeline, REJECTED_TABLE, ("table_name", "resolved_at"), organization_id=organization_id)
     rejected = Counter(name for name, resolved_at in rejections if resolved_at is None)
+    counted = has_columns(pipeline, SWEEPS_TABLE, STATS_COLUMNS)  # Not where an earlier version has loaded them.
     for name, one in tables.items():
         one["rejected"] = rejected[name]
+        one["recent"] = _recent_requests(pipeline, name, own) if counted else None
     under_way: dict[str, Any] = {}
     columns = ("table_name", "page", "total", "read_at", EXTRA)
     for row in read_columns(pipeline, PAGES_TABLE, columns, organization_id=organization_id):
@@ -103,4 +115,21 @@ def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None)
         so_far = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": as_utc(read_at)})
         so_far["pages"] = max(so_far["pages"], page)
         so_far["last_read_at"] = max(so_far["last_read_at"], as_utc(read_at))
-    return {"tables": tables, "under_way": under_way}
+    since = latest_use([one for past in sweeps.values() for one in past])
+    secret = since and {
+        "in_use_since": since,
+        "age_days": (present - since).days,
+        "advice": too_old(since, present, most_days),
+    }
+    return {"tables": tables, "under_way": under_way, "secret": secret}
+
+
+def _recent_requests(pipeline: SupportsPipeline, table: str, own: Mapping[str, Any]) -> dict[str, int | None]:
+    """Sums of what the API answered in the latest sweeps of a table, and its slowest answers in milliseconds."""
+    columns = ("requests", *STATS_COLUMNS)
+    rows = read_latest(pipeline, SWEEPS_TABLE, columns, {"table_name": table, **own}, "finished_at", RECENT)
+    figures: dict[str, int | None] = {"sweeps": len(rows)}
+    for name, values in zip(columns, zip(*rows, strict=True), strict=True):
+        known = [value for value in values if value is not None]
+        figures[name] = max(known, default=None) if name.startswith("latency") else sum(known)
+    return figures

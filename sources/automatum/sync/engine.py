@@ -20,6 +20,7 @@ from .report_reader import check_days
 from .resources import chunk_source
 from .results import CHUNK_BYTES, Chunk, Verdict
 from .resume import SyncSession, resume_session
+from .secret_age import too_old
 from .selection import Selection, select_rows
 from .summary import OrganizationSummary
 from .table_sync import TableSync
@@ -172,7 +173,12 @@ def _conclude(session: ApiSession, summary: OrganizationSummary, started: float)
     """Fill in the summary from the results of the tables."""
     budget = session.budget
     summary.requests, summary.token_requests = budget.requests, budget.token_requests
+    summary.stats = session.client.stats
     summary.seconds = session.clock.monotonic() - started
+    in_use = [run.result.secret_since for run in summary.runs if run.result.secret_since]
+    most = session.settings.secret_max_age_days
+    if advice := too_old(min(in_use, default=None), utc(session.clock.time()), most):
+        logger.warning("%s", advice)
     ran = [run for run in summary.runs if not run.result.skipped]
     groups = {run.endpoint.group for run in ran}
     for run in summary.runs:

@@ -31,6 +31,7 @@ class SweepFacts:
         end_at: The announced total, if the last page was full and the page after it was empty.
         part: What names the part of the table that it read (`Selection.part_of`); empty for the whole table.
         session: The sync that it belongs to: `id`, `tables`, and `selection` if that is not everything.
+        secret: The client secret that it was read with: `mark`, and `since` when it is in use (`secret_age`).
         key: Columns that identified a record. Empty: an earlier version wrote it.
     """
 
@@ -48,6 +49,7 @@ class SweepFacts:
     end_at: int | None = None
     part: str = ""
     session: dict[str, Any] | None = None
+    secret: dict[str, Any] | None = None
     key: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -75,7 +77,9 @@ class SweepFacts:
         return cls(**known)
 
 
-_OTHER_TYPES = {"session": dict, "digest": dict, "since": str, "part": str, "own_urls": str, "end_at": int}
+_OTHER_TYPES = {
+    "session": dict, "secret": dict, "digest": dict, "since": str, "part": str, "own_urls": str, "end_at": int,
+}  # fmt: skip
 _TYPES: dict[str, type] = {
     one.name: _OTHER_TYPES.get(one.name, tuple if one.default == () else bool) for one in fields(SweepFacts)
 }

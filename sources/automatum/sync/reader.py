@@ -100,11 +100,13 @@ class Reader(ABC):
 
     def _charged(self, request: Callable[[], Answered]) -> Answered:
         """Count the requests that a call costs, retries included, also when it fails."""
-        before = self._session.budget.requests
+        budget, stats = self._session.budget, self._session.client.stats
+        before, sent = budget.requests, len(stats.attempts)
         try:
             return request()
         finally:
-            self._result.requests += self._session.budget.requests - before
+            self._result.requests += budget.requests - before
+            self._result.stats.add(stats.since(sent))
 
     def _own(self, page: Page) -> Page:
         """The page, if its rows are this organization's: the credentials may be another's."""

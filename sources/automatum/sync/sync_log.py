@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
+from ..api.request_stats import STATS_COLUMNS
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
 from ..schema.arrow_tables import Table
@@ -40,6 +41,7 @@ SWEEPS_SCHEMA = pa.schema(
         pa.field("verdict", pa.string()),
         pa.field("reason", pa.string()),
         pa.field("load_id", pa.string()),
+        *(pa.field(name, pa.int64()) for name in STATS_COLUMNS),
         pa.field(EXTRA, pa.string()),
         pa.field(SYNCED_AT, TIMESTAMP, nullable=False),
     ]
@@ -115,7 +117,7 @@ class SweepLog:
             result.pages, self._earlier_requests + result.requests, result.announced, result.distinct,
             counts.inserted, counts.updated, counts.deleted, counts.unchanged,
             verdict.value, (redact(str(result.error or "")) or result.skipped or result.reason) or None,
-            load_id, dumps(stored).decode() if stored else None, finished_at,
+            load_id, *result.stats.as_json().values(), dumps(stored).decode() if stored else None, finished_at,
         ]  # fmt: skip
         arrays = [pa.array([value], one.type) for value, one in zip(values, SWEEPS_SCHEMA, strict=True)]
         return _owned(pa.Table.from_arrays(arrays, schema=SWEEPS_SCHEMA), self._table.organization_id)

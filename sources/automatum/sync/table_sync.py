@@ -37,6 +37,7 @@ from .rejections import REJECTED_SCHEMA, Rejections
 from .report_reader import ReportReader
 from .results import BATCH_BYTES, Chunk, KnownRows, TableResult, Verdict
 from .resume import FinishedTable, SyncSession
+from .secret_age import first_use, in_use_since
 from .selection import Selection
 from .sync_log import PAGES_SCHEMA, SWEEPS_SCHEMA, SweepLog
 
@@ -94,6 +95,7 @@ class TableSync:
         self._reader: Reader | None = None
         self._refused = False
         self._unclosed: tuple[str, ...] = ()
+        self._secret: dict[str, Any] | None = None
 
     @property
     def done(self) -> bool:
@@ -234,6 +236,10 @@ class TableSync:
                 f"The history of {self.endpoint.table} cannot be kept: {prior.known.why}",
                 "History needs a destination that can be read; set sources.automatum.history to false.",
             )
+        now = utc(self.api_session.clock.time())
+        self._secret = in_use_since(self.settings, prior.past, now)
+        if not prior.past or prior.past[0].finished_at.date() < now.date():
+            self.result.secret_since = first_use(self._secret)
         self._rejections.start(prior.rejected)
         self._batcher.history = History(self._table, pipeline, not prior.versioned) if name else None
         self._unclosed = prior.unclosed
@@ -308,7 +314,7 @@ class TableSync:
         if verdict and verdict is not Verdict.MORE_TO_DO:
             facts = reader.facts() if reader else SweepFacts(partial=self._selection.ranged)
             now = utc(self.api_session.clock.time())
-            yield SWEEPS_TABLE, self._log.finished(result, verdict, facts, now, load_id)
+            yield SWEEPS_TABLE, self._log.finished(result, verdict, replace(facts, secret=self._secret), now, load_id)
         if reader and verdict in (None, Verdict.FAILED, Verdict.MORE_TO_DO):
             records, state = reader.unfinished_pages()
             if records:

@@ -176,6 +176,19 @@ def column_names(client: Any, table: str) -> set[str]:
         return set()
 
 
+def has_columns(pipeline: SupportsPipeline, table: str, columns: Sequence[str]) -> bool:
+    """Whether a table has these columns; not if it does not exist.
+
+    Raises:
+        DestinationError: The destination cannot be reached or read.
+    """
+    try:
+        with checked_sql_client(pipeline) as client:
+            return set(columns) <= column_names(client, table)
+    except SQL_UNSUPPORTED as error:
+        raise unreadable_error(error) from None
+
+
 def count_table(client: Any, table: str) -> int:
     """Number of a table's rows; 0 if it does not exist."""
     text = f"SELECT COUNT(*) FROM {client.make_qualified_table_name(table)}"

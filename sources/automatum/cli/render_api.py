@@ -1,9 +1,13 @@
-"""What was learned about the API's rate limits, as lines for people."""
+"""What was learned about the API: its rate limits, and what it answered lately; as lines for people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from ..core.text import plural
+
+_ANSWERS = {"http_401": "401", "http_403": "403", "http_429": "429", "http_5xx": "5xx", "network_errors": "no answer"}
 
 
 def limit_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -31,3 +35,20 @@ def _line(row: Mapping[str, Any]) -> str:
     if row["set"]:
         line += f" Set {row['setting']} = {row['set']}."
     return line
+
+
+def request_errors(recent: Mapping[str, Any] | None) -> str:
+    """What the API refused in the latest sweeps of a table, in one line; empty if there was nothing.
+
+    Args:
+        recent: See `operations.status.status`.
+    """
+    if not recent:
+        return ""
+    answers = [f"{recent[name]:,} × {text}" for name, text in _ANSWERS.items() if recent[name]]
+    if not answers:
+        return ""
+    return (
+        f"of {plural(recent['requests'], 'request')} in {plural(recent['sweeps'], 'sweep')}, {', '.join(answers)}; "
+        f"{plural(recent['retries'], 'retry', 'retries')}; slowest answer {recent['latency_max_ms'] or 0:,} ms"
+    )

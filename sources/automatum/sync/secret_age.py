@@ -1,0 +1,74 @@
+"""Since when the client secret is in use, as the destination knows it: sweep after sweep carries it on (I9).
+
+The API is not known to tell. The vendor asks to rotate a secret every 30 days in production, and every 90 in
+development (`api/authentication`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from ..config.settings import AutomatumSettings
+from ..core.text import plural
+from .prior_state import PastSweep
+
+
+def in_use_since(settings: AutomatumSettings, past: Sequence[PastSweep], now: datetime) -> dict[str, Any]:
+    """What a sweep stores: `mark`, which tells one secret from another, and `since`, an ISO time.
+
+    Args:
+        settings: Resolved settings.
+        past: Earlier sweeps, the latest first.
+        now: The present.
+    """
+    mark = _mark(settings)
+    known = (one.facts.secret for one in past if one.facts.secret)
+    return next((one for one in known if one.get("mark") == mark and first_use(one)), None) or {
+        "mark": mark,
+        "since": now.isoformat(timespec="seconds"),
+    }
+
+
+def first_use(secret: dict[str, Any] | None) -> datetime | None:
+    """When a secret was first seen in use, by what a sweep has stored; None if that does not say."""
+    try:
+        return datetime.fromisoformat(str((secret or {})["since"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def too_old(since: datetime | None, now: datetime, most: int) -> str:
+    """What to tell of a secret that is too old; empty if it is not.
+
+    Args:
+        since: Since when it is in use, if that is known.
+        now: The present.
+        most: Days after which it is too old (`secret_max_age_days`); 0 for never.
+    """
+    days = (now - since).days if since else 0
+    if not most or days < most:
+        return ""
+    return (
+        f"The client secret has been in use for {plural(days, 'day')} or more. Automatum asks to rotate it every 30 "
+        "days in production and every 90 in development. Run `automatum apps rotate`, or set "
+        f"sources.automatum.secret_max_age_days (now {most}; 0 for no warning)."
+    )
+
+
+def latest_use(past: Sequence[PastSweep]) -> datetime | None:
+    """Since when the secret of the latest of these sweeps is in use; None if no sweep says."""
+    latest = max((one for one in past if one.facts.secret), key=lambda one: one.finished_at, default=None)
+    if latest is None:
+        return None
+    # A table that was not synced for a time has seen the secret later than others.
+    mark = (latest.facts.secret or {}).get("mark")
+    used = (first_use(one.facts.secret) for one in past if one.facts.secret and one.facts.secret.get("mark") == mark)
+    return min((one for one in used if one), default=None)
+
+
+def _mark(settings: AutomatumSettings) -> str:
+    """Eight hex digits of a hash: enough to tell two secrets apart, and far too few to find one of 20 characters."""
+    return hashlib.sha256(f"automatum {settings.client_id} {settings.client_secret}".encode()).hexdigest()[:8]
