@@ -24,7 +24,7 @@ from ..operations.discover import describe
 from ..operations.openapi import describe_openapi
 from ..operations.plan import plan as plan_sync
 from ..operations.plan import read_duration
-from ..operations.status import limits_learned
+from ..operations.status import limits_learned, secret_in_use
 from ..operations.status import status as read_status
 from ..operations.verify import verify as verify_destination
 from ..sync.options import SyncOptions
@@ -173,12 +173,24 @@ def sync(
         "automatum check --json",
     ),
 )
-def check(organization: OrganizationName = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Check credentials, scopes and limits; at most one request per table."""
+def check(
+    organization: OrganizationName = None,
+    destination: DestinationName = DUCKDB,
+    dataset: Dataset = DEFAULT_DATASET,
+    database: Database = DEFAULT_DATABASE,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Check credentials, scopes and limits; at most one request per table.
+
+    The destination, if there is one, knows since when the client secret is in use.
+    """
 
     def work() -> int:
         stop = stop_on_signals()
-        report = check_connection(open_session(resolve_settings(organization=organization), stop=stop))
+        settings = resolve_settings(organization=organization)
+        report = check_connection(open_session(settings, stop=stop))
+        report.secret = secret_in_use(Target(destination, dataset, database), settings, SystemClock(stop))
         say(report.as_json(), as_json, lambda: render.show_check(report))
         for error in report.errors:
             show_error(error)

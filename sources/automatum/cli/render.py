@@ -70,6 +70,13 @@ def show_check(report: CheckReport) -> None:
     table.show()
     granted = figures["granted_scopes"]
     say_text(f"Granted scopes: {'the token does not say' if granted is None else ' '.join(granted) or 'none'}")
+    if report.excess:
+        say_text(
+            f"Scopes that this configuration does not use: {' '.join(report.excess)}. To take them from the "
+            "application: automatum apps update --remove-scope SCOPE"
+        )
+    if report.secret:
+        say_text(_secret_age(report.secret))
     say_text(f"Push usage: {'yes' if figures['can_push'] else 'no, it needs the scope write:metering'}")
     _show_windows(figures["windows"])
     if report.exit_code == 0:
@@ -104,11 +111,15 @@ def _show_sweeps(figures: Mapping[str, Any]) -> None:
         if trouble := request_errors(row["recent"]):
             say_text(f"{name}: {trouble}")
     if secret := figures["secret"]:
-        since = f"{secret['in_use_since']:%Y-%m-%d}"
-        say_text(secret["advice"] or f"The client secret has been in use since {since} or longer.")
+        say_text(_secret_age(secret))
     for name, row in figures["under_way"].items():
         announced = "" if row["announced"] is None else f"; {plural(row['announced'], 'row')} announced"
         say_text(f"{name}: under way, {plural(row['pages'], 'page')} read{announced}")
+
+
+def _secret_age(secret: Mapping[str, Any]) -> str:
+    since = f"{secret['in_use_since']:%Y-%m-%d}"
+    return secret["advice"] or f"The client secret has been in use since {since} or longer."
 
 
 def show_verification(found: Verification) -> None:

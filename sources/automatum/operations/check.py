@@ -11,6 +11,7 @@ from ..api.session import ApiSession
 from ..core.clock import utc
 from ..core.errors import EXIT_ACCESS, EXIT_COMPLETE, AutomatumError, MoreToDo, ScopeMissing, worst_exit_code
 from ..endpoints import METERING_SCOPE, Endpoint
+from .scopes import excess_scopes
 
 State = Literal["ok", "no scope", "failed"]
 
@@ -42,6 +43,8 @@ class CheckReport:
         granted: Scopes of the token; None if the token does not say.
         tables: The result for each table.
         can_push: Whether usage may be pushed.
+        secret: Since when the client secret is in use (`operations.status.secret_in_use`); None if it is not known.
+        excess: Scopes of the token that this configuration does not use.
         windows: The quota's windows after the check.
         errors: All errors. Missing scopes of named tables are one error.
         requests: API requests that the check sent.
@@ -51,6 +54,8 @@ class CheckReport:
     granted: frozenset[str] | None
     tables: list[TableCheck]
     can_push: bool
+    excess: tuple[str, ...] = ()
+    secret: dict[str, Any] | None = None
     windows: list[dict[str, Any]] = field(default_factory=list)
     errors: list[AutomatumError] = field(default_factory=list)
     requests: int = 0
@@ -69,6 +74,8 @@ class CheckReport:
             "ok": self.exit_code == EXIT_COMPLETE,
             "granted_scopes": None if self.granted is None else sorted(self.granted),
             "can_push": self.can_push,
+            "excess_scopes": list(self.excess),
+            "secret": self.secret,
             "requests": self.requests,
             "token_requests": self.token_requests,
             "tables": {
@@ -98,6 +105,7 @@ def check(session: ApiSession) -> CheckReport:
     missing = session.missing_scopes(chosen)
     granted = session.client.tokens.scopes()
     report = CheckReport(granted, [], can_push=granted is None or METERING_SCOPE in granted)
+    report.excess = excess_scopes(granted, chosen, session.settings)
     if missing and named:
         report.errors.append(ScopeMissing(missing, granted or frozenset()))
     for endpoint in chosen:

@@ -12,14 +12,15 @@ from dlt.common.pipeline import SupportsPipeline
 from ..api.rate_limit import learned_limits
 from ..api.request_stats import STATS_COLUMNS
 from ..config.organizations import organization_names
-from ..config.settings import resolve_settings
+from ..config.settings import AutomatumSettings, resolve_settings
+from ..core.budget import Budget
 from ..core.clock import Clock, utc
-from ..core.errors import ConfigurationError, QuotaUnreachable
+from ..core.errors import AutomatumError, ConfigurationError, QuotaUnreachable
 from ..endpoints import ORGANIZATION
 from ..schema.columns import EXTRA
 from ..sync.facts import SweepFacts
 from ..sync.prior_state import MOST_SWEEPS, PastSweep, last_verdict
-from ..sync.secret_age import latest_use, too_old
+from ..sync.secret_age import first_use, latest_use, mark_of, too_old
 from ..warehouse.dataset import has_organizations
 from ..warehouse.sql import (
     PAGES_TABLE,
@@ -32,6 +33,7 @@ from ..warehouse.sql import (
     read_columns,
     read_latest,
 )
+from ..warehouse.target import Target
 
 _COLUMNS = (
     "sweep_id", "table_name", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",
@@ -59,6 +61,24 @@ def status(pipeline: SupportsPipeline, now: float, secret_max_age_days: int = 0)
         names = dict.fromkeys(name for (name,) in read_columns(pipeline, SWEEPS_TABLE, (ORGANIZATION,)))
         return {"organizations": {name: _status(pipeline, now, secret_max_age_days, name) for name in sorted(names)}}
     return _status(pipeline, now, secret_max_age_days, None)
+
+
+def secret_in_use(target: Target, settings: AutomatumSettings, clock: Clock) -> dict[str, Any] | None:
+    """Since when the client secret of these settings is in use, as far as a destination knows; as `secret` in `status`.
+
+    Args:
+        target: The destination. It is no error if it cannot be read.
+        settings: Resolved settings.
+        clock: Time.
+    """
+    if target.missing:
+        return None
+    with suppress(AutomatumError):
+        figures = status(target.existing(clock, Budget(clock), 0.0), clock.time(), settings.secret_max_age_days)
+        own = figures["organizations"].get(settings.owner, {}) if "organizations" in figures else figures
+        secret: dict[str, Any] | None = own.get("secret")
+        return secret if secret and secret["mark"] == mark_of(settings) else None
+    return None
 
 
 def limits_learned(clock: Clock) -> list[dict[str, Any]]:
@@ -115,8 +135,10 @@ def _status(pipeline: SupportsPipeline, now: float, most_days: int, organization
         so_far = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": as_utc(read_at)})
         so_far["pages"] = max(so_far["pages"], page)
         so_far["last_read_at"] = max(so_far["last_read_at"], as_utc(read_at))
-    since = latest_use([one for past in sweeps.values() for one in past])
+    used = latest_use([one for past in sweeps.values() for one in past])
+    since = first_use(used)
     secret = since and {
+        "mark": (used or {}).get("mark"),
         "in_use_since": since,
         "age_days": (present - since).days,
         "advice": too_old(since, present, most_days),

@@ -24,7 +24,7 @@ def in_use_since(settings: AutomatumSettings, past: Sequence[PastSweep], now: da
         past: Earlier sweeps, the latest first.
         now: The present.
     """
-    mark = _mark(settings)
+    mark = mark_of(settings)
     known = (one.facts.secret for one in past if one.facts.secret)
     return next((one for one in known if one.get("mark") == mark and first_use(one)), None) or {
         "mark": mark,
@@ -58,17 +58,17 @@ def too_old(since: datetime | None, now: datetime, most: int) -> str:
     )
 
 
-def latest_use(past: Sequence[PastSweep]) -> datetime | None:
-    """Since when the secret of the latest of these sweeps is in use; None if no sweep says."""
+def latest_use(past: Sequence[PastSweep]) -> dict[str, Any] | None:
+    """What sweeps of all tables say of the secret of the latest of them: `mark` and `since`; None if none says."""
     latest = max((one for one in past if one.facts.secret), key=lambda one: one.finished_at, default=None)
     if latest is None:
         return None
     # A table that was not synced for a time has seen the secret later than others.
     mark = (latest.facts.secret or {}).get("mark")
-    used = (first_use(one.facts.secret) for one in past if one.facts.secret and one.facts.secret.get("mark") == mark)
-    return min((one for one in used if one), default=None)
+    same = [one.facts.secret for one in past if one.facts.secret and one.facts.secret.get("mark") == mark]
+    return min((one for one in same if first_use(one)), key=lambda one: str(one["since"]), default=None)
 
 
-def _mark(settings: AutomatumSettings) -> str:
-    """Eight hex digits of a hash: enough to tell two secrets apart, and far too few to find one of 20 characters."""
+def mark_of(settings: AutomatumSettings) -> str:
+    """Eight hex digits of a hash, which tell one secret from another, and are far too few to find a secret by."""
     return hashlib.sha256(f"automatum {settings.client_id} {settings.client_secret}".encode()).hexdigest()[:8]

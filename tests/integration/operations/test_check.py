@@ -26,6 +26,33 @@ def test_all_is_well(large, desk):
     assert not [one for one in desk.folder.glob("*.duckdb*") if one.suffix != ".lock"]
 
 
+def test_scopes_that_nothing_uses_are_named(start, desk):
+    """The page asks to request only the scopes that are needed (`api/authentication`)."""
+    scopes = ("read:customers", "read:analytics", "write:customers", "write:metering")
+    desk.use(start(**SMALL, apps=(AppConfig(scopes=scopes),)))
+    desk.set(tables=["customers"])
+    made = desk.run("check", "--json")
+    assert made.code == 0
+    assert made.json["excess_scopes"] == ["read:analytics", "write:customers", "write:metering"]
+    desk.set(tables=["customers", "analytics"], ledger_url=f"sqlite:///{desk.folder}/ledger.sqlite")
+    assert desk.run("check", "--json").json["excess_scopes"] == ["write:customers"]
+    assert "automatum apps update --remove-scope" in desk.run("check").says
+
+
+@pytest.mark.slow
+def test_the_age_of_the_secret_comes_from_the_destination(start, desk):
+    """I9. A secret that no sync has used has no age."""
+    served = start(**SMALL)
+    desk.use(served)
+    assert desk.run("check", "--json").json["secret"] is None
+    assert desk.run("sync", "customers").code == 0
+    secret = desk.run("check", "--json").json["secret"]
+    assert (secret["age_days"], secret["advice"]) == (0, "")
+    app = served.sandbox.tokens.apps[served.client_id]
+    desk.set(client_secret=served.sandbox.tokens.new_secret(app, 0.0))
+    assert desk.run("check", "--json").json["secret"] is None
+
+
 @pytest.mark.parametrize(
     ("scopes", "named", "code"),
     [

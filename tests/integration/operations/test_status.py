@@ -86,7 +86,7 @@ def test_a_sweep_that_nobody_goes_on_with_is_not_under_way_for_ever(site):
 def test_a_destination_that_was_never_synced_has_nothing_to_show(site):
     """No table, no error."""
     site.served = None
-    assert asked(site) == {"tables": {}, "under_way": {}}
+    assert asked(site) == {"tables": {}, "under_way": {}, "secret": None}
 
 
 def test_the_command(small, desk):

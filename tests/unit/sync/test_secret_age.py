@@ -38,7 +38,7 @@ def test_each_secret_counts_from_its_first_sweep_since_it_is_known(steps):
         past.insert(0, PastSweep("x", now, "complete", facts))
     everything = [one for past in tables.values() for one in past]
     latest = steps[-1][1]
-    assert latest_use(everything) == min(at for (_, secret), at in first.items() if secret == latest)
+    assert first_use(latest_use(everything)) == min(at for (_, secret), at in first.items() if secret == latest)
 
 
 def test_an_age_is_told_from_the_day_that_is_set():
