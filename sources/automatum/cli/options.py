@@ -19,6 +19,7 @@ from ..config.settings import check_configuration
 from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.errors import EXIT_INTERRUPTED, EXIT_SOFTWARE, AutomatumError
+from ..core.private_files import private_files
 from ..core.redaction import redact_logging
 from ..warehouse.existing import check_dataset
 from ..warehouse.target import Target
@@ -251,7 +252,8 @@ def guarded(work: Callable[[], int], as_json: bool, debug: bool, reporter: Repor
     try:
         reporter.open()
         check_configuration()
-        code = work()
+        with private_files():
+            code = work()
     except AutomatumError as error:
         if debug:
             logging.getLogger("automatum").exception("%s", type(error).__name__)

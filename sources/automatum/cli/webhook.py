@@ -18,7 +18,7 @@ from ..api.http import HttpFailure, prepare_session, send
 from ..core.clock import Clock, SystemClock
 from ..core.errors import AutomatumError, ConfigurationError
 from ..core.network import is_loopback
-from ..core.redaction import redact, register_secret
+from ..core.redaction import redact, register_url
 from ..core.result_line import without_server_text
 from ..core.text import printable
 
@@ -34,7 +34,6 @@ PAUSE = 1.0
 """Seconds before the second attempt; twice that before the third."""
 _SLACK = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
 _WORTH_ANOTHER = frozenset({408, 425, 429})
-_SHORTEST_PATH = 12
 _WORDS = ("verdict", "resume_at")
 
 
@@ -42,8 +41,8 @@ class Webhook:
     """A webhook that receives notifications.
 
     Args:
-        url: https; http only on loopback. A path or query of 12 characters or more is taken for a secret, as it is with
-            Slack, and redacted in all logs.
+        url: https; http only on loopback. Its path and query are taken for a secret, as they are with Slack, and
+            redacted in all logs.
         key: The setting or option that the URL comes from.
         clock: Time.
         timeout: Seconds to wait for a connection, and for each part of a response.
@@ -56,7 +55,7 @@ class Webhook:
         self._clock = clock or SystemClock()
         self._timeout = timeout
         self._url = url
-        register_secret(url)
+        register_url(url, webhook=True)
         try:
             parts = urlsplit(url)
             host, _ = parts.hostname or "", parts.port
@@ -70,10 +69,6 @@ class Webhook:
             )
         if parts.scheme == "http" and not is_loopback(host):
             raise ConfigurationError(key, "http:// would send it in the clear.", "Use https:// (loopback excepted).")
-        secret = parts.path + (f"?{parts.query}" if parts.query else "")
-        if len(secret) >= _SHORTEST_PATH:
-            register_secret(secret)
-            register_secret(parts.path if len(parts.path) >= _SHORTEST_PATH else None)
         self.host = host
 
     def __repr__(self) -> str:

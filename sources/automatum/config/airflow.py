@@ -24,11 +24,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers.doc import BaseDocProvider
@@ -36,6 +35,7 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 
 from ..core.errors import ConfigurationError
 from ..core.redaction import register_secret
+from ..core.secret_values import secrets_in
 
 PROVIDER = "Airflow connections and variables"
 CONFIG, SECRETS = "automatum_config", "dlt_secrets_toml"
@@ -43,8 +43,6 @@ API, WAREHOUSE, LEDGER = "automatum", "automatum_warehouse", "automatum_ledger"
 _DLTS_OWN = "Airflow Secrets TOML Provider"
 _POSTGRES = frozenset({"postgres", "postgresql"})
 _FILES = frozenset({"duckdb", "sqlite", "fs", "file"})
-_SECRET = re.compile(r"secret|password|passwd|token|credentials|_key$|_url$", re.IGNORECASE)
-"""Keys whose values are secret, in every section."""
 
 Document = dict[str, Any]
 
@@ -171,7 +169,7 @@ def _read(
         ours["ledger_url"] = _ledger_url(found)
     if found := connection(WAREHOUSE):
         airflow.warehouse = _warehouse(airflow, found)
-    airflow.secrets.update(_secrets(airflow.document))
+    airflow.secrets.update(secrets_in(airflow.document))
     return airflow
 
 
@@ -296,24 +294,6 @@ def _section(document: Document, *path: str) -> Document:
         if not isinstance(document, dict):
             raise ConfigurationError(f"variable {CONFIG}", f"{'.'.join(path)} is not a table.")
     return document
-
-
-def _secrets(value: Any, key: str = "") -> Iterator[str]:
-    """The values of secret keys. Of a URL only the password is secret, so that the rest stays readable."""
-    if isinstance(value, Mapping):
-        for name, one in value.items():
-            yield from _secrets(one, str(name))
-    elif isinstance(value, list):
-        for one in value:
-            yield from _secrets(one, key)
-    elif isinstance(value, str) and _SECRET.search(key):
-        if "://" not in value:
-            yield value
-            return
-        with contextlib.suppress(ValueError):
-            password = urlsplit(value).password
-            if password:
-                yield from (password, unquote(password))
 
 
 def _mask(secrets: set[str]) -> None:

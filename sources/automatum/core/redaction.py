@@ -7,15 +7,23 @@ dimension (`guide/api-integration`), not a credential.
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import logging
 import re
+from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
+from .secret_values import secrets_in_url, webhook_secrets
 from .text import printable
 
 REDACTED = "***"
 _SHORTEST = 6
 """Characters. A shorter secret would match ordinary words."""
+
+_SHORTEST_BASE64 = 8
+"""Characters of base64 that stand for nothing but the secret."""
 
 _secrets: set[str] = set()
 _PATTERNS = (
@@ -23,16 +31,44 @@ _PATTERNS = (
     re.compile(r"()\beyJ[\w-]{6,}\.[\w-]*(?:\.[\w-]*)?"),
     re.compile(r"()\bsecret_\w{6,}"),
     re.compile(
-        r"(?i)([\"']?(?:client_?secret|access_?token|refresh_?token|webhook_?secret|authorization)[\"']?\s*[:=]\s*"
-        r"[\"']?(?:bearer\s+)?)[^\s\"'&,}]{3,}"
+        r"(?i)([\"']?(?:client_?secret|access_?token|refresh_?token|webhook_?secret|authorization|password|passwd|"
+        r"motherduck_?token|secret_?access_?key)[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic)\s+)?)[^\s\"'&,;}]{3,}"
     ),
+    # A password in a URL, up to the last @: one that was not encoded may hold others.
+    re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@?#\"']*:)(?!\d+[/?#])[^\s\"']+(?=@)"),
 )
 
 
 def register_secret(secret: str | None) -> None:
-    """Redact this text from now on, plain and URL-encoded. Ignores None and texts of fewer than 6 characters."""
+    """Redact this text from now on: plain, and encoded for URLs, JSON, HTML, Python or base64.
+
+    Ignores None and texts of fewer than 6 characters.
+    """
     if secret and len(secret) >= _SHORTEST:
-        _secrets.update({secret, quote(secret, safe=""), quote_plus(secret)})
+        _secrets.update(_forms(secret))
+
+
+def register_url(url: str, *, webhook: bool = False) -> None:
+    """Redact the password and the secret parameters of a URL from now on.
+
+    Args:
+        url: The URL; it need not be valid.
+        webhook: Its path and query are secret, too.
+    """
+    for secret in (*secrets_in_url(url), *(webhook_secrets(url) if webhook else ())):
+        register_secret(secret)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    yield from (secret, quote(secret), quote(secret, safe=""), quote_plus(secret), html.escape(secret))
+    yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1])
+    content = secret.encode("utf-8", "surrogatepass")
+    for before in range(3):
+        # Three characters stand for two bytes and more; those at the ends depend on what is beside the secret.
+        first, bits = -(-8 * before // 6), 8 * (before + len(content))
+        coded = base64.b64encode(b"\0" * before + content).decode()[first : bits // 6]
+        if len(coded) >= _SHORTEST_BASE64:
+            yield from (coded, coded.replace("+", "-").replace("/", "_"))
 
 
 def redact(text: str) -> str:

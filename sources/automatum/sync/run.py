@@ -19,6 +19,7 @@ from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock
 from ..core.errors import ConfigurationError
+from ..core.private_files import private_files
 from ..metering.export import export
 from ..warehouse.dataset import last_sweeps
 from ..warehouse.duckdb_file import refresh_copy
@@ -80,7 +81,7 @@ def run_sync(
         return open_session(chosen, clock, stop, options.max_requests, minutes, options.max_wait)
 
     session = None if names else connect(None)
-    with target.exclusive_writer("automatum sync", clock, budget, options.lock_wait) as free:
+    with private_files(), target.exclusive_writer("automatum sync", clock, budget, options.lock_wait) as free:
         sync_one = partial(_sync_one, options=options, free=free, on_page=on_page)
         summary: SyncSummary = (
             sync_one(session) if session else _sync_several(names, connect, sync_one, options, clock, budget)

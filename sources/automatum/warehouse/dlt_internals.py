@@ -17,6 +17,7 @@ same test checks them:
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,12 @@ def without_memory(pipeline: SupportsPipeline) -> None:
 def reset_working_folder(pipeline: SupportsPipeline) -> None:
     """Delete schemas, state, traces and load packages from the working folder of a pipeline."""
     pipeline.drop()  # type: ignore[attr-defined]
+
+
+def delete_loaded_rows(pipeline: SupportsPipeline) -> None:
+    """Delete the rows of loaded packages from the working folder; what dlt shows of a package stays."""
+    for jobs in Path(pipeline.working_dir).glob("load/loaded/*/completed_jobs"):
+        shutil.rmtree(jobs, ignore_errors=True)
 
 
 def pending_packages(pipeline: SupportsPipeline) -> list[str]:

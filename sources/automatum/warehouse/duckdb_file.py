@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 from ..core.budget import Budget
@@ -17,7 +19,7 @@ from ..core.redaction import redact
 
 
 def refresh_copy(database: Path, copy: Path) -> None:
-    """Replace the copy, at once: who has the old one open goes on reading that.
+    """Replace the copy, at once: who has the old one open goes on reading that. The copy has the mode of the file.
 
     Args:
         database: The file; nobody else writes to it.
@@ -29,13 +31,20 @@ def refresh_copy(database: Path, copy: Path) -> None:
     """
     import duckdb  # Not needed, and perhaps not installed, where the destination is another.
 
-    made = copy.with_name(f".{copy.name}.{os.getpid()}")
+    made: Path | None = None
     try:
+        for left in copy.parent.glob(f".{glob.escape(copy.name)}.{_NEW}*"):
+            left.unlink(missing_ok=True)  # A run that was killed has left it; only one run makes copies.
+        # A name that nobody can foresee: in a shared folder, a link of another user may wait at any other.
+        number, name = tempfile.mkstemp(dir=copy.parent, prefix=f".{copy.name}.{_NEW}")
+        made = Path(name)
         # Everything that was committed goes from the log into the file; the connection keeps others out meanwhile.
-        with duckdb.connect(str(database)) as connection:
+        with os.fdopen(number, "wb") as written, duckdb.connect(str(database)) as connection:
             connection.execute("CHECKPOINT")
-            shutil.copyfile(database, made)
-        with made.open("rb+") as written:
+            with database.open("rb") as original:
+                shutil.copyfileobj(original, written, _BLOCK)
+            made.chmod(database.stat().st_mode & 0o777)
+            written.flush()
             os.fsync(written.fileno())
         # What a program that wrote to the old copy and died has left beside it would make the new one unreadable.
         copy.with_name(copy.name + ".wal").unlink(missing_ok=True)
@@ -46,9 +55,11 @@ def refresh_copy(database: Path, copy: Path) -> None:
         raise ConfigurationError("--read-copy", f"{copy}: {error.strerror}.", "Name another file.") from None
     finally:
         with contextlib.suppress(OSError):
-            made.unlink(missing_ok=True)
+            if made:
+                made.unlink(missing_ok=True)
 
 
+_NEW, _BLOCK = "new-", 1 << 20
 _READ_A_COPY = (
     "Close it there: a notebook holds the file for as long as its connection is open, be it read-only. To read beside "
     "a sync, let the sync make a copy (--read-copy FILE) and open that. --lock-wait SECONDS waits longer."

@@ -25,6 +25,7 @@ from ..core.errors import AutomatumError, DestinationError, PackageRefused
 from ..core.redaction import redact
 from .dataset import forget_broken_promises, loads_so_far
 from .dlt_internals import (
+    delete_loaded_rows,
     drop_extracted_packages,
     drop_staging,
     failed_table,
@@ -80,6 +81,7 @@ class Loader:
             try:
                 info = self._pipeline.run(source) if source is not None else self._pipeline.run()
                 self._note_loads(info)
+                delete_loaded_rows(self._pipeline)
                 return
             except PipelineStepFailed as error:
                 cause = _cause_of(error)

@@ -79,7 +79,7 @@ def set_aside(pipeline: SupportsPipeline, load_id: str, *, at: float, table: str
     file = working.with_name(f"{working.name}{_MARK}{load_id}.zip")
     made = file.with_suffix(".new")
     made.unlink(missing_ok=True)
-    made.touch(mode=0o600)
+    made.touch(mode=0o600, exist_ok=False)
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_WHY, json.dumps({"at": at, "table": table, "reason": reason}))
         for path in sorted(folder.rglob("*")):

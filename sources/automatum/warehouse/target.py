@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config.destination_secrets import register_destination_secrets
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import ConfigurationError
@@ -88,6 +89,7 @@ class Target:
                 )
             use_one_loader()
             return duckdb_destination(self.database.resolve(), duckdb_memory(), **_staging(pipeline_name))
+        register_destination_secrets()
         try:
             import dlt
 

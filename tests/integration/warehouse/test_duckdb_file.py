@@ -1,5 +1,8 @@
 """Reading beside a sync: a copy that is always whole, and never in anybody's way (I7)."""
 
+import os
+import stat
+
 import duckdb
 import pytest
 
@@ -41,6 +44,44 @@ def test_what_is_in_the_log_alone_is_in_the_copy_i1(database, tmp_path):
     assert database.with_name("x.duckdb.wal").stat().st_size > 0
     refresh_copy(database, tmp_path / "copy.duckdb")
     assert numbers(tmp_path / "copy.duckdb") == 1001
+
+
+def test_a_copy_has_the_mode_of_the_file_and_what_a_kill_left_goes(database, tmp_path):
+    """I6: who may not read the file may not read its copy either."""
+    copy, left = tmp_path / "copy.duckdb", tmp_path / ".copy.duckdb.new-left"
+    left.write_bytes(b"half a copy")
+    for mode in (0o600, 0o640):
+        database.chmod(mode)
+        refresh_copy(database, copy)
+        assert stat.S_IMODE(copy.stat().st_mode) == mode
+    assert not left.exists()
+    assert numbers(copy) == 1000
+
+
+def test_a_link_in_the_place_of_the_copy_is_replaced_and_not_followed(database, tmp_path):
+    victim, copy = tmp_path / "victim", tmp_path / "copy.duckdb"
+    victim.write_text("precious")
+    copy.symlink_to(victim)
+    refresh_copy(database, copy)
+    assert victim.read_text() == "precious"
+    assert numbers(copy) == 1000
+
+
+@pytest.mark.slow
+def test_nothing_that_a_sync_makes_can_be_read_by_others(desk, start, tmp_path):
+    """I6: with the most open umask, the database, dlt's folder, locks and the copy are for their owner alone."""
+    desk.use(start(**SMALL))
+    before, pipelines = os.umask(0), tmp_path / "pipelines"
+    try:
+        made = desk.sync("--read-copy", tmp_path / "read.duckdb", "--pipelines-dir", pipelines)
+        assert os.umask(0) == 0
+    finally:
+        os.umask(before)
+    assert made.code == 0, made
+    found = [tmp_path / "read.duckdb", *desk.folder.rglob("*.duckdb*"), *pipelines.rglob("*")]
+    assert len(found) > 5
+    assert [str(path) for path in found if path.stat().st_mode & 0o077] == []
+    assert list(pipelines.rglob("completed_jobs/*")) == []  # The rows that were loaded are gone.
 
 
 def test_a_copy_that_cannot_be_made_leaves_the_old_one(database, tmp_path):

@@ -1,11 +1,17 @@
 """I6: no secret leaves, whatever it is wrapped in; and nothing else is blotted out."""
 
+import base64
+import html
+import json
 import logging
-from urllib.parse import quote
+import re
+from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from automatum.core.redaction import REDACTED, RedactingFilter, redact, redact_logging, register_secret
+from automatum.core.redaction import REDACTED, RedactingFilter, redact, redact_logging, register_secret, register_url
 
 SECRET = "secret_c4n4ry+with/odd=chars"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhcHAifQ.c2lnbmF0dXJl"
@@ -133,3 +139,57 @@ def test_guarding_twice_does_no_harm():
     for name in ("automatum", "dlt", "urllib3", "urllib3.connectionpool"):
         filters = logging.getLogger(name).filters
         assert sum(isinstance(one, RedactingFilter) for one in filters) == 1
+
+
+AWKWARD = ["c4nary-p@ss/w?rd#1", "c4nary\"quo'te", "c4nary\nline-two", "c4nary&<html>", "c4nary-ünï-密码"]
+
+
+@given(
+    secret=st.sampled_from(AWKWARD) | st.text(st.characters(codec="utf-8"), min_size=9, max_size=30),
+    before=st.binary(max_size=5),
+    after=st.binary(max_size=5),
+)
+def test_no_form_of_a_secret_is_left(secret, before, after):
+    """I6: plain, in a URL, in JSON, in HTML, as Python shows it, and in base64, whatever is beside it there."""
+    register_secret(secret)
+    forms = {quote(secret), quote_plus(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1], html.escape(secret)}
+    for form in forms:
+        assert redact(f"x {form} y") == f"x {REDACTED} y"
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        shown = redact(encode(before + secret.encode() + after).decode())
+        assert REDACTED in shown
+        left = shown.replace(REDACTED, "")
+        assert len(left) <= len(encode(before + after)) + 8  # The ends, whose characters hold its neighbours, too.
+
+
+@pytest.mark.parametrize(
+    "password", ["c4nary@ss-rest", "c4nary/path-rest", "c4nary?query-rest", "c4nary#mark-rest", "123456"]
+)
+@pytest.mark.parametrize("form", ["{}", "{}?sslmode=require", "{}/x?password=qu3ry-canary"])
+def test_of_a_url_no_piece_of_the_password_is_left(password, form):
+    """Drivers take a piece of a password that was not encoded for host, port or path, and name that."""
+    url = form.format(f"postgresql://loader:{password}@db.example.com:5432/warehouse")
+    register_url(url)
+    pieces = [one for one in re.split("[@/?#]", password) if len(one) > 5]
+    for shown in (url, *(f'could not translate host name "{one}@db.example.com"' for one in pieces), *pieces):
+        said = redact(shown)
+        assert not [one for one in (*pieces, "qu3ry-canary") if one in said], said
+    assert "db.example.com:5432" in redact(url)
+
+
+@pytest.mark.parametrize(
+    "text", ["https://host:8080/people?of=a@b.example", "postgresql://loader@db/x", "see http://a:80/b"]
+)
+def test_an_address_without_a_password_stays_readable(text):
+    register_url(text)
+    assert redact(text) == text
+
+
+def test_a_password_in_a_url_is_recognized_unasked():
+    said = redact('cannot parse "postgresql://loader:p@ss:w/rd@db.example.com/x" at 3')
+    assert said == f'cannot parse "postgresql://loader:{REDACTED}@db.example.com/x" at 3'
+
+
+def test_the_path_of_a_webhook_is_secret_however_short():
+    register_url("https://hooks.example.com/T1", webhook=True)
+    assert redact("POST https://hooks.example.com/T1: 404") == "POST ***: 404"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 from uuid import uuid4
 
 from ...core.clock import Clock
 from ...core.errors import ConfigurationError, QuotaUnreachable
 from ...core.extras import install_command
-from ...core.redaction import redact, register_secret
+from ...core.redaction import redact, register_url
 from .state import LimiterState
 from .stores import ForkSafe, T, Work
 
@@ -63,10 +63,8 @@ class RedisStore(ForkSafe):
                 "sources.automatum.quota_url", "names a Redis server, and the package redis is not installed.",
                 install_command("redis"),
             ) from None  # fmt: skip
+        register_url(url)
         parts = _parts(url)
-        for secret in (parts.password, *parse_qs(parts.query).get("password", ())):
-            register_secret(secret)
-            register_secret(unquote(secret or ""))
         self._where = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
         self._errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
         self._key = f"automatum:quota:{name}"

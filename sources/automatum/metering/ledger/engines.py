@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ...core.errors import ConfigurationError
 from ...core.extras import install_command
-from ...core.redaction import register_secret
+from ...core.redaction import register_url
 
 KEY = "sources.automatum.ledger_url"
 BUSY_SECONDS = 60
@@ -30,6 +30,7 @@ def parse_url(text: str) -> URL:
     Raises:
         ConfigurationError: It is not a URL, or is for a database that is not supported.
     """
+    register_url(text)
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -39,8 +40,6 @@ def parse_url(text: str) -> URL:
             "is not a database URL.",
             "Write sqlite:////path/to/ledger.sqlite or postgresql://user@host/name.",
         ) from None
-    for secret in (url.password, *(url.query.get(name) for name in ("password", "sslpassword"))):
-        register_secret(secret if isinstance(secret, str) else None)
     if url.drivername not in _DRIVERS:
         raise ConfigurationError(
             KEY,
