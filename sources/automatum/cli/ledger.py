@@ -30,7 +30,11 @@ ledger_app = typer.Typer(
 )
 
 LedgerUrl = Annotated[
-    str | None, typer.Option(help="The ledger: sqlite:////path or postgresql://... Default: that of the settings.")
+    str | None,
+    typer.Option(
+        help="The ledger: sqlite:////path or postgresql://... Default: that of the settings. `ps` shows its password "
+        "to other users: prefer the setting ledger_url."
+    ),
 ]
 To = Annotated[str, typer.Option("--to", help="Database of the new place: sqlite:////path or postgresql://...")]
 From = Annotated[

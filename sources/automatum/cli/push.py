@@ -81,7 +81,7 @@ LedgerUrl = Annotated[
     str | None,
     typer.Option(
         help="Database of the ledger, which records what was sent: sqlite:////path or postgresql://... "
-        "Default: a file in your data folder."
+        "Default: a file in your data folder. `ps` shows its password to other users: prefer the setting ledger_url."
     ),
 ]
 LateOk = Annotated[

@@ -1,25 +1,21 @@
 """Rotate a client secret: regenerate it, store the new one, read it back, and take a token with it.
 
 The old secret and its tokens are invalid at once (`api/authentication`), and the API shows the new secret only once. So
-a write that changes nothing proves first that the store is writable. If storing fails all the same, the new secret goes
-to a file that only its owner can read.
+a write that changes nothing proves first that the store is writable. The answer with the new secret goes to a file that
+only its owner can read before anything looks into it. The file is removed once the secret is stored and read back, so
+whatever ends the rotation in between leaves it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import platformdirs
 import requests
 
 from ..api.oauth import TokenSource
@@ -29,12 +25,12 @@ from ..config.reload import reload_credentials
 from ..config.secret_source import SECRET, STORE_IN, find_secret_source, open_store
 from ..config.settings import AutomatumSettings
 from ..config.vaults.base import CredentialStore
-from ..core.clock import instant
 from ..core.errors import EXIT_COMPLETE, ApiUnreachable, AutomatumError, ConfigurationError, SecretNotKept
 from ..core.file_lock import exclusive_lock
 from ..core.redaction import register_secret
 from ..endpoints import APPLICATIONS_PATH, REGENERATE
 from .oauth_apps import Application, find_application, find_secrets, shape_of
+from .rescue_file import RescueFile, left_behind, state_folder
 
 logger = logging.getLogger("automatum")
 
@@ -89,6 +85,7 @@ class _Response:
     """The response to the request, and the secrets in it."""
 
     known: str = field(repr=False)
+    rescue: RescueFile
     found: list[str] = field(default_factory=list, repr=False)
     content: bytes = field(default=b"", repr=False)
     under_way: bool = False
@@ -100,6 +97,7 @@ class _Response:
         self.under_way = False
 
     def inspect(self, content: bytes) -> None:
+        self.rescue.save({"answer": content.decode("utf-8", "backslashreplace")})
         self.content = content
         self.found = find_secrets(content, self.known)
         for secret in self.found:
@@ -138,13 +136,29 @@ def _rotate(
     store = _choose_store(settings, store_in)
     application = find_application(session, wanted or settings.client_id)
     own = application.client_id == settings.client_id
+    for path in left_behind(application.client_id):
+        logger.warning("an earlier rotation was interrupted; the answer with its secret is in %s", path)
     changes = _check_store(store, application, settings, own, store_in)
     if not confirm(application, store.description):
         raise ConfigurationError("--yes", "not confirmed; nothing was changed.")
     store.check_writable()
-    found = _regenerate(session, application, settings.client_secret if own else "")
-    secret = found[0] if len(found) == 1 else _find_accepted_secret(session, application, found)
-    _store_secret(session, store, {**changes, SECRET: secret}, application)
+    rescue = RescueFile(application.client_id, session.clock.time())
+    try:
+        found = _regenerate(session, application, settings.client_secret if own else "", rescue)
+        secret = found[0] if len(found) == 1 else _find_accepted_secret(session, application, found, rescue)
+        _store_secret(session, store, {**changes, SECRET: secret}, application, rescue)
+    except AutomatumError:
+        raise
+    except BaseException as error:  # Also Ctrl-C: the secret must not be lost with the process.
+        if rescue.path is None:
+            raise
+        raise SecretNotKept(
+            f"The rotation of {application.client_id} was interrupted ({type(error).__name__}), and the old secret may "
+            f"be dead. {rescue.describe('The answer with the new one is')}",
+            f"`automatum check` tells: if it ends with 77, store the secret of the file. {_BY_HAND}",
+            rescue.path,
+        ) from None
+    rescue.discard()
     rotation = Rotation(application, store.description)
     try:
         _take_token(session, application, secret)
@@ -160,7 +174,7 @@ def _rotate(
 def _rotation_lock(session: ApiSession) -> Iterator[None]:
     """Allow one rotation at a time: the second of two would invalidate the secret that the first one stores."""
     name = hashlib.sha256(f"{session.settings.base_url} {session.settings.client_id}".encode()).hexdigest()[:16]
-    path = _state_folder() / f"rotate-{name}.lock"
+    path = state_folder() / f"rotate-{name}.lock"
     with exclusive_lock(
         path,
         "The secret of this application",
@@ -194,18 +208,18 @@ def _take_token(session: ApiSession, application: Application, secret: str) -> N
         tokens.token()
 
 
-def _find_accepted_secret(session: ApiSession, application: Application, found: list[str]) -> str:
+def _find_accepted_secret(session: ApiSession, application: Application, found: list[str], rescue: RescueFile) -> str:
     """The one of several possible secrets that the token endpoint accepts."""
     for secret in found:
         with suppress(AutomatumError):
             _take_token(session, application, secret)
             return secret
-    kept_at = _save_to_file({"one_of": found}, application, session.clock.time())
+    rescue.save({"one_of": found})
     raise SecretNotKept(
         f"The secret of {application.client_id} was regenerated; the answer holds several that may be it, and none is "
-        f"taken. The old one is dead. {_where_saved(kept_at, 'They are')}",
+        f"taken. The old one is dead. {rescue.describe('They are')}",
         _BY_HAND,
-        kept_at,
+        rescue.path,
     )
 
 
@@ -257,9 +271,9 @@ def _check_store(
     return {} if there or store_in is None else {"client_id": application.client_id}
 
 
-def _regenerate(session: ApiSession, application: Application, known: str) -> list[str]:
+def _regenerate(session: ApiSession, application: Application, known: str, rescue: RescueFile) -> list[str]:
     """Regenerate the secret; returns the possible new secrets in the response."""
-    answer = _Response(known)
+    answer = _Response(known, rescue)
     path = f"{APPLICATIONS_PATH}/{quote(application.id, safe='')}/{REGENERATE}"
     failed: AutomatumError | None = None
     try:
@@ -268,21 +282,19 @@ def _regenerate(session: ApiSession, application: Application, known: str) -> li
         failed = error
     unknown = answer.under_way and isinstance(failed, ApiUnreachable)
     if failed is not None and not unknown:
+        rescue.discard()
         raise failed
     if answer.found:
         return answer.found
     status = failed.status if isinstance(failed, ApiUnreachable) else 200
-    kept_at = None
-    if status is not None and 200 <= status < 300:
-        kept_at = _save_to_file(
-            {"answer": answer.content.decode("utf-8", "replace")}, application, session.clock.time()
-        )
-    if failed is None or kept_at:
+    if status is None or not 200 <= status < 300:
+        rescue.discard()
+    if failed is None or rescue.path:
         raise SecretNotKept(
             f"The secret of {application.client_id} was regenerated, and none was found in the answer "
-            f"({shape_of(answer.content)}). The old one is dead. {_where_saved(kept_at, 'The answer is')}",
+            f"({shape_of(answer.content)}). The old one is dead. {rescue.describe('The answer is')}",
             _BY_HAND,
-            kept_at,
+            rescue.path,
         )
     raise SecretNotKept(
         f"Whether the secret of {application.client_id} was regenerated is not known: {failed.message}",
@@ -291,7 +303,11 @@ def _regenerate(session: ApiSession, application: Application, known: str) -> li
 
 
 def _store_secret(
-    session: ApiSession, store: CredentialStore, changes: dict[str, str], application: Application
+    session: ApiSession,
+    store: CredentialStore,
+    changes: dict[str, str],
+    application: Application,
+    rescue: RescueFile,
 ) -> None:
     """Store the secret and read it back; if that fails, save it to a file."""
     problem, broken = "", None
@@ -311,42 +327,12 @@ def _store_secret(
             # Also what ends this process: the secret must not be lost with it.
             problem, broken = type(error).__name__, error
             break
-    kept_at = _save_to_file({"client_id": application.client_id, **changes}, application, session.clock.time())
+    rescue.save({"client_id": application.client_id, **changes})
     if broken is not None:
         logger.error("the new secret is not stored: %s", problem)
     raise SecretNotKept(
         f"The secret of {application.client_id} was regenerated, and could not be stored in {store.description}: "
-        f"{problem.rstrip('.')}. The old one is dead. {_where_saved(kept_at, 'The new one is')}",
-        "Store it where it belongs, then remove the file." if kept_at else _BY_HAND,
-        kept_at,
+        f"{problem.rstrip('.')}. The old one is dead. {rescue.describe('The new one is')}",
+        "Store it where it belongs, then remove the file." if rescue.path else _BY_HAND,
+        rescue.path,
     )
-
-
-def _where_saved(kept_at: str | None, what: str) -> str:
-    return f"{what} in {kept_at}, which only you can read." if kept_at else "No file could be written to keep it."
-
-
-def _state_folder() -> Path:
-    return platformdirs.user_state_path("automatum", appauthor=False)
-
-
-def _save_to_file(document: dict[str, Any], application: Application, now: float) -> str | None:
-    """Write a file that only its owner can read; returns its path, None if no file can be written."""
-    stamp = instant(now).replace(":", "")
-    name = "".join(one if one.isalnum() or one in "_-" else "_" for one in application.client_id)
-    text = json.dumps({**document, "kept_at": instant(now)}, indent=2) + "\n"
-    for folder in (_state_folder(), Path(tempfile.gettempdir())):
-        for number in range(100):
-            path = folder / f"rotated-{name}-{stamp}{f'-{number}' if number else ''}.json"
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-            except FileExistsError:
-                continue
-            except OSError:
-                break
-            return str(path)
-    return None

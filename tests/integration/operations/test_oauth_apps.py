@@ -477,6 +477,52 @@ def test_a_secret_that_cannot_be_stored_is_kept_in_a_private_file(rotating, monk
     assert caught.value.__context__ is None
 
 
+def rescued(tmp_path):
+    return list((tmp_path / "home").rglob("rotated-*.json"))
+
+
+def test_a_kill_at_any_step_after_the_answer_leaves_a_file_with_it(rotating, monkeypatch, tmp_path):
+    """I6: the answer is on disk, for its owner alone, before it is parsed; it goes once the secret is stored."""
+    seen = []
+
+    def look():
+        (file,) = rescued(tmp_path)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert OPAQUE in file.read_text()
+        seen.append(file)
+
+    write = TomlSection.write
+    monkeypatch.setattr(
+        TomlSection, "write", lambda self, changes: (OPAQUE in str(changes) and look(), write(self, changes))[1]
+    )
+    monkeypatch.setattr(
+        "automatum.operations.rotate_secret.find_secrets", lambda *given: (look(), find_secrets(*given))[1]
+    )
+    assert rotating(Say(body={"data": {"clientSecret": OPAQUE}})).tried
+    assert len(seen) == 2
+    assert rescued(tmp_path) == []
+
+
+@pytest.mark.parametrize("problem", [KeyboardInterrupt(), SystemExit(1), RecursionError()])
+def test_an_interruption_before_the_secret_is_known_says_where_the_answer_is(
+    rotating, monkeypatch, tmp_path, caplog, problem
+):
+    def interrupted(*given):
+        raise problem
+
+    with monkeypatch.context() as patched:
+        patched.setattr("automatum.operations.rotate_secret.find_secrets", interrupted)
+        with pytest.raises(SecretNotKept, match="was interrupted") as caught:
+            rotating(Say(body={"data": {"clientSecret": OPAQUE}}))
+    (file,) = rescued(tmp_path)
+    assert caught.value.kept_at == str(file)
+    assert OPAQUE in file.read_text()
+    assert OPAQUE not in str(caught.value)
+    rotating(Say(body={"data": {"clientSecret": NEW}}))
+    assert str(file) in caplog.text  # The next rotation tells of it.
+    assert rescued(tmp_path) == [file]
+
+
 def test_what_reads_back_differently_is_not_stored(rotating, monkeypatch):
     monkeypatch.setattr(TomlSection, "write", lambda self, changes: None)
     with pytest.raises(SecretNotKept, match="does not read back"):
