@@ -11,11 +11,13 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from ..core.clock import Clock
+from ..core.network import is_loopback
 from ..core.redaction import redact
 from .exact_json import parse_json
 from .rate_limit import exhausted_until, read_response
@@ -28,6 +30,8 @@ MAX_BYTES = 256 * 2**20
 MAX_RETRY_AFTER = 7200.0
 """Seconds, twice the longest window. A longer `Retry-After` is treated as an error of the server."""
 MAX_DETAIL = 200
+_DIRECT = {"http": "", "https": ""}
+"""No proxy, whatever the environment says: a proxy's loopback is another machine, which would get the secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +158,12 @@ def send(
         success_codes: Values of the envelope's `code` that mean success, besides 2xx.
     """
     started = clock.monotonic()
+    host = urlsplit(url).hostname or ""
     outcome: HttpResponse | HttpFailure
     try:
         with session.request(
             method, url, params=params, data=data, headers=dict(headers), allow_redirects=False, stream=True,
-            timeout=(min(timeout, CONNECT_TIMEOUT), timeout),
+            timeout=(min(timeout, CONNECT_TIMEOUT), timeout), proxies=_DIRECT if is_loopback(host) else None,
         ) as response:  # fmt: skip
             content = _read(response, clock, started + within)
         if inspect and content is not None:

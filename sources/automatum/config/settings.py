@@ -73,6 +73,7 @@ class AutomatumSettings(BaseConfiguration):
         named_id: Whether the configuration sets `organization_id`. Then records of another organization are refused.
         quota_url: Where requests are counted: `sqlite:////path`, `redis://host:6379/0` or `memory://`. None: a file in
             the user's state folder, which all processes of the machine share.
+        plaintext_hosts: Servers of Postgres or Redis that may be reached without TLS.
         ledger_url: The ledger of the metering push: `sqlite:////path` or `postgresql://...`. None: a file in the user's
             data folder, one for each API host.
         metering_reserve: Share of the rate limit that only a push may use, if the token grants `write:metering`.
@@ -122,6 +123,7 @@ class AutomatumSettings(BaseConfiguration):
     named_id: bool = False
     # Both URLs may hold a password. dlt keeps a value out of its traces only if its type is secret.
     quota_url: Optional[TSecretStrValue] = None
+    plaintext_hosts: Optional[List[Any]] = None
     ledger_url: Optional[TSecretStrValue] = None
     metering_reserve: float = 0.1
     metering: Optional[Dict[str, Any]] = None

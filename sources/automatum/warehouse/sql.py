@@ -11,6 +11,7 @@ import orjson
 from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
 from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation, DestinationConnectionError
 
+from ..config.plaintext import refuse_plaintext_postgres
 from ..core.errors import DestinationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
@@ -54,6 +55,8 @@ def _read_as_stored(client: Any) -> None:
     connection = client.native_connection
     if type(connection).__module__.startswith("psycopg2"):
         from psycopg2 import extensions, extras  # type: ignore[import-untyped]
+
+        refuse_plaintext_postgres(connection, "destination.postgres.credentials")
 
         for register in (extras.register_default_json, extras.register_default_jsonb):
             register(connection, loads=lambda text: text)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 from uuid import uuid4
 
+from ...config.plaintext import refuse_plaintext
 from ...core.clock import Clock
 from ...core.errors import ConfigurationError, QuotaUnreachable
 from ...core.extras import install_command
@@ -65,6 +66,8 @@ class RedisStore(ForkSafe):
             ) from None  # fmt: skip
         register_url(url)
         parts = _parts(url)
+        if parts.scheme in ("redis", "valkey"):
+            refuse_plaintext(parts.hostname, "sources.automatum.quota_url", "Use rediss:// (or valkeys://).")
         self._where = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
         self._errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
         self._key = f"automatum:quota:{name}"

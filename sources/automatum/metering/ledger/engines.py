@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
+from ...config.plaintext import refuse_plaintext_postgres
 from ...core.errors import ConfigurationError
 from ...core.extras import install_command
 from ...core.redaction import register_url
@@ -122,6 +123,7 @@ def postgres_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(raw: Any, record: object) -> None:
+        refuse_plaintext_postgres(raw, KEY)
         with raw.cursor() as cursor:
             cursor.execute("SHOW synchronous_commit")
             # A server that answers before its disk has written could lose what was sent.
