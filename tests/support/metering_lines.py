@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
+from automatum.metering.ledger.planned import cancel
 from automatum.metering.ledger.reconcile import resolve_by_events, resolve_by_hand
 from automatum.metering.model import Line
 
@@ -44,6 +45,9 @@ def bring(ledger, line, state):
             return None
         run.plan([line])
         if state == "planned":
+            return None
+        if state == "canceled":
+            cancel(ledger, [line.id])
             return None
         attempt = run.claim("body", [line])
         if state == "sending":

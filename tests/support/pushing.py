@@ -26,7 +26,7 @@ from tests.support.loopback import Loopback, Say, token
 
 COLUMNS = ("customer_id", "listing_id", "vendor", "dimension", "units", "price", "usage_at")
 METERING = "/api/v1/metering"
-LINES = ("new", "accepted", "rejected", "expired", "conflict", "unknown", "invalid")
+LINES = ("new", "on_hold", "accepted", "rejected", "expired", "conflict", "unknown", "invalid")
 UTC = timezone.utc
 NOON = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 """A moment far from the end of any day or month."""

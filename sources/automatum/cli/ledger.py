@@ -229,6 +229,28 @@ def _restore_copy(settings: AutomatumSettings, source: str, url: str) -> dict[st
     }
 
 
+def open_ledger(url: str | None, organization: str | None, needed: bool = False) -> Ledger:
+    """Open the ledger of the options and the settings.
+
+    Args:
+        url: `--ledger-url`; None for that of the settings.
+        organization: `--organization`.
+        needed: Whether a ledger that does not exist is an error.
+
+    Raises:
+        ConfigurationError: The ledger must not be used, or is needed and does not exist.
+    """
+    settings = resolve_settings(with_credentials=False, organization=organization)
+    url = find_ledger(settings, url)
+    refuse_network(url)
+    ledger = Ledger.open(url, SystemClock(), create=False, owner=ledger_owner(settings))
+    if needed and not ledger.exists:
+        raise ConfigurationError(
+            "--ledger-url", f"there is no ledger at {ledger.location}.", "Push first, or name another ledger."
+        )
+    return ledger
+
+
 def _run(work: Callable[[], dict[str, Any]], as_json: bool, debug: bool) -> None:
     def run() -> int:
         figures = work()

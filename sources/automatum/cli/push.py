@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -14,9 +13,9 @@ from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..core.file_lock import WAIT
+from ..core.process_info import user_name
 from ..metering.export import export_ledger
-from ..metering.ledger.ledger import Ledger
-from ..metering.ledger.location import find_ledger, ledger_owner, refuse_network
+from ..metering.ledger.planned import lines_on_hold
 from ..metering.ledger.reconcile import Decision, find_lines, resolve_by_events, resolve_by_hand
 from ..metering.ledger.resolution import Reconciled
 from ..metering.ledger.states import UNRESOLVED, State
@@ -33,7 +32,7 @@ from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
 from . import render_push as display
 from .commands import examples
 from .console import say, show_error
-from .ledger import ledger_app
+from .ledger import ledger_app, open_ledger
 from .options import (
     Database,
     Dataset,
@@ -53,6 +52,24 @@ from .options import (
     open_existing,
     stop_on_signals,
 )
+from .push_options import (
+    Allow,
+    Confirm,
+    GrainName,
+    LateOk,
+    Mapping,
+    MaxAmount,
+    MaxLines,
+    NewLedger,
+    PlanDigest,
+    SendPartial,
+    Source,
+    Unchecked,
+    Usage,
+    parse_amount,
+    parse_mapping,
+)
+from .push_plan import CANCEL_EXAMPLES, plan_app, plan_cancel
 from .reporter import Reporter
 
 push_app = typer.Typer(
@@ -68,32 +85,15 @@ push_app = typer.Typer(
 )
 
 push_app.add_typer(ledger_app, name="ledger")
+push_app.add_typer(plan_app, name="plan")
+push_app.command("cancel", epilog=CANCEL_EXAMPLES)(plan_cancel)
 
-Usage = Annotated[
-    str | None, typer.Option(help="A .csv or .parquet file, the name of a table or view, or 'sql:SELECT ...'.")
-]
-GrainName = Annotated[str, typer.Option("--grain", help="Sum by the hour or by the day: hour, day.")]
-Mapping = Annotated[
-    list[str] | None,
-    typer.Option("--map", help="Name of a column in the usage, where it differs: --map units=quantity. Repeatable."),
-]
 LedgerUrl = Annotated[
     str | None,
     typer.Option(
         help="Database of the ledger, which records what was sent: sqlite:////path or postgresql://... "
         "Default: a file in your data folder. `ps` shows its password to other users: prefer the setting ledger_url."
     ),
-]
-LateOk = Annotated[
-    bool,
-    typer.Option("--late-ok", help="Also send what is past the strictest deadline, up to the documented one."),
-]
-Unchecked = Annotated[
-    bool, typer.Option("--unchecked", help="Do not check against the synced customers and entitlements.")
-]
-Confirm = Annotated[bool, typer.Option("--confirm", help="Send. Without it nothing is sent and nothing is written.")]
-NewLedger = Annotated[
-    bool, typer.Option("--new-ledger", help="Begin a ledger: for the very first push only. Refused if one is there.")
 ]
 LineIds = Annotated[list[str] | None, typer.Argument(metavar="[LINE_ID]...", help="Default: all rejected lines.")]
 Expired = Annotated[bool, typer.Option("--expired", help="Also retry lines that were too late.")]
@@ -135,6 +135,12 @@ def push_usage(
     ledger_url: LedgerUrl = None,
     late_ok: LateOk = False,
     unchecked: Unchecked = False,
+    send_partial: SendPartial = False,
+    allow: Allow = None,
+    max_amount: MaxAmount = None,
+    max_lines: MaxLines = None,
+    source: Source = None,
+    plan: PlanDigest = None,
     confirm: Confirm = False,
     new_ledger: NewLedger = False,
     organization: OrganizationName = None,
@@ -160,10 +166,16 @@ def push_usage(
             target=Target(destination, dataset, database),
             ledger_url=ledger_url,
             new_ledger=new_ledger,
-            mapping=_mapping(mapping or []),
+            mapping=parse_mapping(mapping or []),
             grain=cast(Grain, grain),
             late_ok=late_ok,
             unchecked=unchecked,
+            plan=plan,
+            allow=tuple(allow or ()),
+            send_partial=send_partial,
+            max_amount=parse_amount(max_amount),
+            max_lines=max_lines,
+            source=source,
             max_wait=longest_wait(no_wait, max_wait),
             lock_wait=lock_wait,
         )
@@ -186,12 +198,19 @@ def push_status(
     """Show the lines of the ledger by state, and those that need a decision. Sends nothing."""
 
     def work() -> int:
-        with _ledger(ledger_url, organization) as ledger:
+        with open_ledger(ledger_url, organization) as ledger:
             counts = ledger.counts()
             open_lines = [entry.as_row() for entry in ledger.lines([*UNRESOLVED, "sending"])]
-            figures = {"ledger": ledger.location, "lines": counts, "unsettled": open_lines}
+            unresolved = ledger.unresolved()
+            figures = {
+                "ledger": ledger.location,
+                "lines": counts,
+                "unresolved": unresolved,
+                "unsettled": open_lines,
+                "on_hold": [hold.as_json() for _, holds in lines_on_hold(ledger) for hold in holds],
+            }
         say(figures, as_json, lambda: display.show_ledger(figures))
-        return EXIT_INCOMPLETE if any(counts[state] for state in UNRESOLVED) else EXIT_COMPLETE
+        return EXIT_INCOMPLETE if unresolved else EXIT_COMPLETE
 
     guarded(work, as_json, debug)
 
@@ -218,7 +237,7 @@ def push_retry(
 
     def work() -> int:
         stop = stop_on_signals()
-        with _ledger(ledger_url, organization, needed=confirm) as ledger:
+        with open_ledger(ledger_url, organization, needed=confirm) as ledger:
             if lines:
                 find_lines(ledger, lines, None, "LINE_ID")
             if not confirm:
@@ -278,7 +297,7 @@ def push_resolve(
             raise ConfigurationError("--events", "nothing to resolve lines by.", step)
         if written_off and not reason.strip():
             raise ConfigurationError("--reason", "not given.", "Say why the lines need not be billed.")
-        with _ledger(ledger_url, organization, needed=True) as ledger:
+        with open_ledger(ledger_url, organization, needed=True) as ledger:
             with ledger.run() as run:
                 run.recover()
             result = Reconciled()
@@ -291,7 +310,7 @@ def push_resolve(
                 target = Target(destination, dataset, database)
                 result = resolve_by_events(ledger, _events(events, target, lock_wait))
             if found:
-                result.add(resolve_by_hand(ledger, **found, reason=reason.strip(), by=_user()))
+                result.add(resolve_by_hand(ledger, **found, reason=reason.strip(), by=user_name()))
             counts = ledger.counts()
         figures = {
             "accepted": result.accepted,
@@ -339,7 +358,7 @@ def push_export(
         place = warehouse.open(own)
         name, own_name = (name_pipeline(one, place, dataset, warehouse.file) for one in (label, own))
         with (
-            _ledger(ledger_url, organization) as ledger,
+            open_ledger(ledger_url, organization) as ledger,
             warehouse.exclusive_writer("automatum push export", clock, budget, lock_wait),
             exclusive_pipeline(name, pipelines_dir, clock, budget, lock_wait),
         ):
@@ -354,38 +373,8 @@ def push_export(
     guarded(work, as_json, debug)
 
 
-def _user() -> str:
-    """Name of the user of this machine; empty if it has none."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # A container runs under a number that has no name.
-        return ""
-
-
-def _ledger(url: str | None, organization: str | None, needed: bool = False) -> Ledger:
-    settings = resolve_settings(with_credentials=False, organization=organization)
-    url = find_ledger(settings, url)
-    refuse_network(url)
-    ledger = Ledger.open(url, SystemClock(), create=False, owner=ledger_owner(settings))
-    if needed and not ledger.exists:
-        raise ConfigurationError(
-            "--ledger-url", f"there is no ledger at {ledger.location}.", "Push first, or name another ledger."
-        )
-    return ledger
-
-
 def _events(source: str, target: Target, lock_wait: float) -> Any:
     path = Path(source)
     if source.lower().endswith((".json", ".jsonl", ".ndjson")) or path.is_file():
         return read_events(path)
     return read_dicts(open_existing(target, lock_wait), source)
-
-
-def _mapping(pairs: list[str]) -> dict[str, str]:
-    found = {}
-    for pair in pairs:
-        ours, mark, theirs = pair.partition("=")
-        if not mark or not ours.strip() or not theirs.strip():
-            raise ConfigurationError("--map", f"{pair!r} is not ours=theirs.", "Write it like units=quantity.")
-        found[ours.strip()] = theirs.strip()
-    return found

@@ -8,6 +8,7 @@ from typing import Any
 from ..core.text import plural
 from ..metering.classify import difference
 from ..metering.ledger.entries import LedgerMatch
+from ..metering.ledger.holds import Hold
 from ..metering.model import Line, format_decimal
 from ..metering.summary import UNKNOWN_CURRENCY, PushSummary
 from .console import say_text
@@ -42,7 +43,9 @@ def show_push(summary: PushSummary) -> None:
                 for line, message in (*sent.conflict, *sent.unknown)
             ]
         )
-    elif summary.to_send:
+    if summary.plan.on_hold:
+        show_holds(summary.plan.on_hold)
+    if sent is None and summary.to_send:
         say_text(f"To be sent, in {plural(summary.requests_needed, 'request')}:")
         _list([_line(line, summary) for line in summary.to_send])
     for warning in summary.warnings:
@@ -51,7 +54,7 @@ def show_push(summary: PushSummary) -> None:
     if summary.lines["unknown"]:
         say_text("Next: automatum push resolve --events FILE settles unknown lines.")
     elif sent is None and summary.to_send:
-        say_text("Next: the same command with --confirm sends them.")
+        say_text(f"Next: the same command with --confirm sends them; with --plan {summary.plan.digest} only these.")
     elif sent and summary.lines["new"]:
         say_text("Next: run the same command again; it sends the rest.")
 
@@ -85,7 +88,7 @@ def _counts(summary: PushSummary) -> TextTable:
 
     if sent is None:
         count("to be sent", found.new)
-        count("to be sent, planned before", [*found.again, *summary.left_over])
+        count("to be sent, planned before", [*found.again, *summary.plan.left_over])
         count("  of these late", found.late)
     else:
         count("accepted", sent.accepted)
@@ -95,16 +98,34 @@ def _counts(summary: PushSummary) -> TextTable:
         left = summary.lines["new"]
         if left:
             table.add("not sent yet", f"{left:,}", "")
+    count("on hold: not sent until you decide", summary.plan.lines_on_hold)
     count("accepted before", _lines(found.same))
     count("changed since accepted", _lines(found.changed))
     count("in conflict since before", _lines(found.conflict))
     count("unknown since before", _lines(found.unknown))
     count("refused before, unchanged", _lines(found.rejected))
-    count("too late", [*found.expired, *summary.too_late])
+    count("too late", [*found.expired, *summary.plan.too_late])
     count("zero, which the marketplace does not take", found.zero)
     count("written off", _lines(found.written_off))
+    count("canceled", _lines(found.canceled))
     count("being sent by another push", _lines(found.sending))
     return table
+
+
+def show_holds(holds: Sequence[Hold]) -> None:
+    """Lines that are on hold, with the reasons, and the commands that release them."""
+    number = len({hold.line.id for hold in holds})
+    say_text(f"{plural(number, 'line')} on hold:" if holds else "No line is on hold.")
+    _list(
+        [
+            f"{hold.line.id} {hold.line.customer_id} {hold.line.dimension} {hold.line.starts_at:%Y-%m-%d %H:%M}, "
+            f"{format_decimal(hold.line.units)} at {format_decimal(hold.line.price)}: {hold.reason}"
+            for hold in holds
+        ]
+    )
+    if holds:
+        say_text("Correct the usage; or send a line with --allow LINE_ID or `automatum push plan keep LINE_ID`;")
+        say_text("or withdraw it with `automatum push plan cancel LINE_ID`. `all` means all lines on hold.")
 
 
 def show_ledger(figures: Mapping[str, Any]) -> None:
@@ -114,6 +135,8 @@ def show_ledger(figures: Mapping[str, Any]) -> None:
         table.add(state, f"{number:,}")
     table.show()
     show_entries(figures["unsettled"], "unsettled")
+    if number := figures["unresolved"].get("on_hold"):
+        say_text(f"{plural(number, 'line')} on hold: see automatum push plan.")
     say_text(f"Ledger: {figures['ledger']}")
 
 

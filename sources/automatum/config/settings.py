@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Mapping
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any, ClassVar, Dict, List, Optional
 
 from dlt.common.configuration import configspec, resolve_configuration
@@ -79,6 +80,12 @@ class AutomatumSettings(BaseConfiguration):
         metering_reserve: Share of the rate limit that only a push may use, if the token grants `write:metering`.
         metering: Overrides of the metering body: `path`, `fields`, `numbers`, `reporting_date`, `naming`.
         metering_yes_words: Words of a metering answer that mean that the usage was taken, besides those that are known.
+        metering_max_amount: Money, in each currency, above which a push sends nothing until a person allows it.
+        metering_max_lines: Number of lines above which a push sends nothing until a person allows it.
+        metering_unusual_factor: A line or a customer above so many times its trailing median is not sent until a person
+            allows it; 0 to check nothing.
+        metering_check_prices: Lines with a price of zero, or another than that of the synced entitlement, are not sent
+            until a person allows it.
         metering_grace_minutes: Minutes after the end of an hour or day before a push counts it as closed.
         tables: Tables to sync; the token must grant each. None: all tables that the token grants.
         since: First day of the reports, as an ISO date. None: 365 days ago.
@@ -128,6 +135,10 @@ class AutomatumSettings(BaseConfiguration):
     metering_reserve: float = 0.1
     metering: Optional[Dict[str, Any]] = None
     metering_yes_words: Optional[List[str]] = None
+    metering_max_amount: Optional[Decimal] = None
+    metering_max_lines: Optional[int] = None
+    metering_unusual_factor: float = 10.0
+    metering_check_prices: bool = True
     metering_grace_minutes: float = 5.0
     tables: Optional[List[str]] = None
     since: Optional[str] = None
@@ -184,8 +195,9 @@ class AutomatumSettings(BaseConfiguration):
         if self.table_format is not None:
             self._check(self.table_format in TABLE_FORMATS, "table_format", f"is none of {', '.join(TABLE_FORMATS)}")
         self._check(0 <= self.metering_reserve < 1, "metering_reserve", "is not a share from 0 to below 1")
-        grace = self.metering_grace_minutes
-        self._check(0 <= grace < math.inf, "metering_grace_minutes", "is not a number of minutes")
+        for name in ("metering_grace_minutes", "metering_unusual_factor", "metering_max_amount", "metering_max_lines"):
+            number = getattr(self, name)
+            self._check(number is None or 0 <= number < math.inf, name, "is negative or not finite")
         self._check(self.lookback_days >= 0, "lookback_days", "is below 0")
         self._check(self.secret_max_age_days >= 0, "secret_max_age_days", "is below 0")
         self._check(self.reread_pages >= 0, "reread_pages", "is below 0")

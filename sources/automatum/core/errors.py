@@ -10,6 +10,7 @@
     │   ├── ApiUnreachable            69  no usable response: network, timeout, 5xx, HTML, broken JSON
     │   ├── RequestRefused            69  a 4xx response that no retry can change
     │   └── NotThere                  78  404: a wrong path, or a row that no longer exists
+    ├── PlanDiffers                   65  the usage is not that of the approved plan
     ├── MoreToDo                      75  the run ended cleanly before its work was done
     │   ├── BudgetSpent                   --max-requests, --max-minutes, SIGTERM or SIGINT
     │   ├── QuotaExhausted                the rate limit requires a longer wait than the run allows
@@ -213,6 +214,15 @@ class NotThere(RequestRefused):
     """
 
     exit_code = EXIT_CONFIGURATION
+
+
+class PlanDiffers(AutomatumError):
+    """The lines that a push would send are not those of the approved dry run. Nothing was sent.
+
+    Make a new dry run, and have its digest approved.
+    """
+
+    exit_code = EXIT_INCOMPLETE
 
 
 class MoreToDo(AutomatumError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from pathlib import Path
 
@@ -28,6 +29,14 @@ def describe_process(pid: int, program: str, proc: Path = _PROC) -> str:
     except (OSError, ValueError, IndexError, StopIteration):
         pass  # The message then says less.
     return f"process {pid} ({printable(command)}{since})"
+
+
+def user_name() -> str:
+    """Name of the user of this machine; empty if it has none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # A container runs under a number that has no name.
+        return ""
 
 
 def _command(words: list[str]) -> str:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 from ..config.settings import AutomatumSettings
+from ..core.process_info import user_name
+from .options import PushOptions
+
+_FILES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,17 +24,58 @@ class Checks:
         as_of: Moment right before the usage was read, aware. Usage that arrives later may be missing, so hours and days
             that end later are open. None: now.
         grace: Time after the end of an hour or day in which its usage may still arrive.
+        source: Name of the usage; None if it has none.
+        plan: Digest of an approved dry run, whose lines alone are sent; None to send all.
+        allow: Ids of lines whose holds are released; `all` for each line of the usage.
+        send_partial: Also send lines of which a row was refused.
+        max_amount: Most money of a push, in each currency; None for no limit.
+        max_lines: Most lines of a push; None for no limit.
+        unusual_factor: A line or a customer above so many times its trailing median is on hold; 0 to check nothing.
+        prices: Whether lines with a price of zero, or another than that of the entitlement, are on hold.
+        by: User who releases holds.
     """
 
     as_of: datetime | None = None
     grace: timedelta = timedelta(0)
+    source: str | None = None
+    plan: str | None = None
+    allow: frozenset[str] = frozenset()
+    send_partial: bool = False
+    max_amount: Decimal | None = None
+    max_lines: int | None = None
+    unusual_factor: Decimal = Decimal(0)
+    prices: bool = False
+    by: str = ""
 
 
-def checks_of(settings: AutomatumSettings, as_of: datetime) -> Checks:
-    """The checks that the settings ask for.
+def checks_of(settings: AutomatumSettings, options: PushOptions, usage: Any, as_of: datetime) -> Checks:
+    """The checks that the settings and the options ask for.
 
     Args:
         settings: Resolved settings.
-        as_of: The time right before the usage is read.
+        options: Of the push.
+        usage: What will be read.
+        as_of: The time right before it is read.
     """
-    return Checks(as_of=as_of, grace=timedelta(minutes=settings.metering_grace_minutes))
+    amount = settings.metering_max_amount if options.max_amount is None else options.max_amount
+    return Checks(
+        as_of=as_of,
+        grace=timedelta(minutes=settings.metering_grace_minutes),
+        source=options.source or source_name(usage),
+        plan=options.plan,
+        allow=frozenset(options.allow),
+        send_partial=options.send_partial,
+        max_amount=None if amount is None else Decimal(str(amount)),
+        max_lines=settings.metering_max_lines if options.max_lines is None else options.max_lines,
+        unusual_factor=Decimal(str(settings.metering_unusual_factor)),
+        prices=settings.metering_check_prices,
+        by=user_name(),
+    )
+
+
+def source_name(usage: Any) -> str | None:
+    """Name of a file, a table or a query; None for rows in memory, which have none."""
+    if isinstance(usage, (str, os.PathLike)):
+        text = os.fspath(usage)
+        return str(Path(text).absolute()) if str(text).lower().endswith(_FILES) else str(text).strip()
+    return None

@@ -36,6 +36,7 @@ class Classification:
         conflict: In conflict since an earlier push.
         sending: Another push is sending the line.
         written_off: A person has decided that the line need not be billed.
+        canceled: A person has withdrawn the line with these units.
         invalid: Number of rows that cannot be sent as they are.
         refused: Rows that are not billed, with the reason: invalid rows, and the rows of lines that are too late or
             that the API refused.
@@ -57,6 +58,7 @@ class Classification:
     conflict: list[LedgerMatch] = field(default_factory=list)
     sending: list[LedgerMatch] = field(default_factory=list)
     written_off: list[LedgerMatch] = field(default_factory=list)
+    canceled: list[LedgerMatch] = field(default_factory=list)
     invalid: int = 0
     refused: list[Refusal] = field(default_factory=list)
     without_line: list[Refusal] = field(default_factory=list)
@@ -130,12 +132,13 @@ def classify_by_ledger(found: Classification, comparison: Comparison, now: datet
     for line in comparison.new:
         _admit(found, line, found.new, now, late_ok)
     not_sent = {"rejected": found.rejected, "conflict": found.conflict}
-    not_sent |= {"unknown": found.unknown, "sending": found.sending, "writeoff": found.written_off}
+    not_sent |= {"unknown": found.unknown, "sending": found.sending}
+    not_sent |= {"writeoff": found.written_off, "canceled": found.canceled}
     for match in comparison.unsettled:
         line, entry = match.line, match.entry
         # What the API had accepted is sent again only by `push retry` with its id.
         changed = entry.payload_hash != line.payload_hash and line.id not in comparison.accepted_once
-        if entry.state in ("planned", "expired") or (entry.state == "rejected" and changed):
+        if entry.state in ("planned", "expired") or (entry.state in ("rejected", "canceled") and changed):
             _admit(found, line, found.again, now, late_ok)
             continue
         not_sent[entry.state].append(match)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, timezone
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..endpoints import CUSTOMERS, ENTITLEMENTS
 from ..schema.columns import DELETED_AT
-from ..warehouse.sql import as_utc, read_columns
+from ..warehouse.sql import as_utc, has_columns, read_columns
 from .model import Line
 
 if TYPE_CHECKING:
@@ -54,11 +56,13 @@ class Eligibility:
         customers: Customers by id; None if they are not known.
         entitlements: Entitlements by customer id; None if they are not known.
         dimensions: Keys of dimensions by entitlement id. Entitlements whose dimensions are not known have no entry.
+        dimension_prices: Prices by entitlement id and key of the dimension, where the entitlement names them.
     """
 
     customers: dict[str, _Customer] | None
     entitlements: dict[str, list[_Entitlement]] | None
     dimensions: dict[str, set[str]]
+    dimension_prices: Mapping[tuple[str, str], frozenset[Decimal]] = field(default_factory=dict)
 
     def problem(self, line: Line) -> str | None:
         """Why a line cannot be billed; None if it can."""
@@ -72,15 +76,23 @@ class Eligibility:
 
     def currency(self, line: Line) -> str | None:
         """Currency of the entitlements that a line is billed under; None if they name none, or different ones."""
-        own = (self.entitlements or {}).get(line.customer_id, [])
-        named = {
-            entitlement.currency
-            for entitlement in own
+        named = {entitlement.currency for entitlement in self._live(line)}
+        return next(iter(named)) if len(named) == 1 else None
+
+    def prices(self, line: Line) -> frozenset[Decimal]:
+        """Prices of a line's dimension in the entitlements that it is billed under; empty if they name none."""
+        known = (self.dimension_prices.get((one.id, line.dimension), frozenset()) for one in self._live(line))
+        return frozenset().union(*known)
+
+    def _live(self, line: Line) -> list[_Entitlement]:
+        """The entitlements that a line is billed under."""
+        return [
+            entitlement
+            for entitlement in (self.entitlements or {}).get(line.customer_id, [])
             if entitlement.listing_id in (None, line.listing_id)
             and entitlement.vendor in (None, line.vendor)
             and entitlement.active_on(line.day)
-        }
-        return next(iter(named)) if len(named) == 1 else None
+        ]
 
     def _customer_problem(self, line: Line) -> str | None:
         if self.customers is None:
@@ -144,12 +156,19 @@ def read_eligibility(pipeline: SupportsPipeline, organization_id: str | None = N
     if customers is None and entitlements is None:
         return None
     dimensions: dict[str, set[str]] = defaultdict(set)
+    prices: dict[tuple[str, str], set[Decimal]] = defaultdict(set)
     if entitlements is not None:
-        columns = (_DIMENSIONS.parent_key, "key")
-        for parent, key in read_columns(pipeline, _DIMENSIONS.table, columns, organization_id=organization_id):
+        columns = [_DIMENSIONS.parent_key, "key"]
+        if has_columns(pipeline, _DIMENSIONS.table, [*columns, "price"]):
+            columns.append("price")
+        rows = read_columns(pipeline, _DIMENSIONS.table, columns, organization_id=organization_id)
+        for parent, key, price in ((*row, None)[:3] for row in rows):
             if parent and key:
                 dimensions[parent].add(key)
-    return Eligibility(customers, entitlements, dict(dimensions))
+                if price is not None:
+                    prices[parent, key].add(Decimal(str(price)))
+    known = {place: frozenset(some) for place, some in prices.items()}
+    return Eligibility(customers, entitlements, dict(dimensions), known)
 
 
 def _read_customers(pipeline: SupportsPipeline, organization_id: str | None) -> dict[str, _Customer] | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,16 +15,18 @@ from ..core.clock import Clock, utc
 from ..core.errors import EXIT_COMPLETE, MoreToDo, ScopeMissing
 from ..endpoints import METERING_SCOPE
 from .checks import Checks
-from .classify import Classification, classify, classify_by_ledger, refuse, refuse_grain, too_late_reason
+from .classify import Classification, classify, refuse, refuse_grain, too_late_reason
 from .eligibility import UNCHECKED, Eligibility
 from .ledger.identity import Owner
 from .ledger.ledger import Ledger
 from .ledger.location import refuse_network
+from .ledger.planned import lines_on_hold
 from .ledger.refusals import record_refusals
 from .ledger.runs import Run
 from .ledger.states import TAKEN
-from .model import Grain, Line
+from .model import Grain
 from .payloads import bodies
+from .plan import Plan, Planner, approved_at
 from .rules import last_moment
 from .send import Sender, SendResult
 from .summary import PushSummary
@@ -71,16 +74,18 @@ def push(
         AccessError: The credentials are refused, or `write:metering` is not granted.
         ApiUnreachable: The token endpoint does not answer.
         DestinationError: The ledger's database, or the warehouse, cannot be reached.
+        PlanDiffers: The lines are not those of the approved plan.
     """
-    until = (checks.as_of or utc(clock.time())) - checks.grace
-    lines, classification = classify(rows, grain, until, eligibility, lambda: utc(clock.time()))
+    as_of = (checks.as_of or utc(clock.time())).replace(microsecond=0)  # as the digest has it
+    checks = replace(checks, as_of=as_of)
+    until = min(as_of, approved_at(checks.plan)) if checks.plan else as_of
+    lines, classification = classify(rows, grain, until - checks.grace, eligibility, lambda: utc(clock.time()))
     now = utc(clock.time())
     refuse_network(ledger_url)
     if session is None:
         with Ledger.open(ledger_url, clock, create=False, owner=owner) as ledger:
-            classify_by_ledger(classification, ledger.compare(lines), now, late_ok)
-            left_over, too_late = _left_over(ledger, lines, now, late_ok, eligibility)
-            summary = PushSummary("dry_run", classification, ledger.location, left_over=left_over, too_late=too_late)
+            plan = Planner(ledger, checks, eligibility, late_ok).plan(lines, classification, now)
+            summary = PushSummary("dry_run", classification, ledger.location, plan=plan)
             summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
             summary.ledger_exists, summary.unresolved = ledger.exists, ledger.unresolved()
             return summary
@@ -90,19 +95,18 @@ def push(
             logger.warning(
                 "%d lines of a push that died are unknown. Resolve them with `automatum push resolve`.", recovered
             )
-        classify_by_ledger(classification, ledger.compare(lines), now, late_ok)
-        left_over, too_late = _left_over(ledger, lines, now, late_ok, eligibility)
-        if classification.to_send or left_over:
+        plan = Planner(ledger, checks, eligibility, late_ok).plan(lines, classification, now)
+        if plan.sent:
             require_metering(session)
-        _record(ledger, run, classification, too_late)
+        _record(ledger, run, classification, plan, checks)
         record_refusals(ledger, classification.without_line, [line.id for line in lines])
         sender = Sender(session, run, clock, late_ok)
-        result = sender.send(bodies([*classification.to_send, *left_over], utc(clock.time())))
+        result = sender.send(bodies(plan.sent, utc(clock.time())))
         for line, message in result.rejected:
             refuse(classification, line, f"the API refused it: {message}")
         for line in result.expired:
             refuse(classification, line, too_late_reason(line, utc(clock.time())))
-        summary = _summarize(session, classification, ledger, result, left_over, too_late)
+        summary = _summarize(session, classification, ledger, result, plan)
         summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
         return summary
 
@@ -127,13 +131,10 @@ def send_planned(
     with ledger.run() as run:
         run.recover()
         # Late lines are sent too: the caller has decided to retry them. The documented deadline holds all the same.
-        left_over, too_late = (
-            [line for line in lines if line_ids is None or line.id in line_ids]
-            for lines in _left_over(ledger, [], utc(clock.time()), late_ok=True)
-        )
-        run.expire(too_late, "Too late by the documented rule.")
-        result = Sender(session, run, clock, late_ok=True).send(bodies(left_over, utc(clock.time())))
-        summary = _summarize(session, Classification(), ledger, result, left_over, too_late)
+        plan = _left_over(ledger, utc(clock.time()), line_ids)
+        run.expire(plan.too_late, "Too late by the documented rule.")
+        result = Sender(session, run, clock, late_ok=True).send(bodies(plan.sent, utc(clock.time())))
+        summary = _summarize(session, Classification(), ledger, result, plan)
         # The push that planned the lines has checked them.
         summary.unchecked = True
         return summary
@@ -146,28 +147,26 @@ def require_metering(session: ApiSession) -> None:
         raise ScopeMissing({"push": METERING_SCOPE}, granted)
 
 
-def _left_over(
-    ledger: Ledger, lines: list[Line], now: datetime, late_ok: bool, eligibility: Eligibility | None = None
-) -> tuple[list[Line], list[Line]]:
-    """Lines that an earlier push planned and did not send, and that are not in this usage: those to send, and those
-    that are too late.
-
-    Lines that the synced tables now contradict stay planned: a later sync may make them valid, or they become too late.
-    """
-    if not ledger.exists:
-        return [], []
-    ids = {line.id for line in lines}
-    planned = [entry.line for entry in ledger.lines(["planned"]) if entry.line_id not in ids]
-    planned = [line for line in planned if eligibility is None or eligibility.problem(line) is None]
-    late = {line.id for line in planned if now >= last_moment(line, late_ok)}
-    return [line for line in planned if line.id not in late], [line for line in planned if line.id in late]
+def _left_over(ledger: Ledger, now: datetime, line_ids: Collection[str] | None) -> Plan:
+    """Planned lines without any usage: those to send, those that are too late, and those that are on hold."""
+    holds = lines_on_hold(ledger)
+    on_hold = {entry.line_id for entry, _ in holds}
+    entries = (entry for entry in ledger.lines(["planned"]) if line_ids is None or entry.line_id in line_ids)
+    planned = [entry.line for entry in entries if entry.line_id not in on_hold]
+    late = {line.id for line in planned if now >= last_moment(line, late_ok=True)}
+    return Plan(
+        left_over=[line for line in planned if line.id not in late],
+        too_late=[line for line in planned if line.id in late],
+        on_hold=[hold for entry, some in holds for hold in some if line_ids is None or entry.line_id in line_ids],
+    )
 
 
-def _record(ledger: Ledger, run: Run, classification: Classification, too_late: list[Line]) -> None:
-    """Record everything that is known before the first call. Lines that cannot be planned leave `to_send`."""
+def _record(ledger: Ledger, run: Run, classification: Classification, plan: Plan, checks: Checks) -> None:
+    """Record everything that is known before the first call. Lines that cannot be planned are not sent."""
     run.conflict([match.line for match in classification.changed], "Accepted with other units or another price.")
-    planned = run.plan(classification.to_send, renew=[line.id for line in classification.again])
-    run.expire([*classification.expired, *too_late], "Too late by the strictest known rule.")
+    usage = [*plan.to_send, *plan.usage_on_hold]
+    planned = run.plan(usage, renew=plan.renewed, record=plan.record(checks, usage))
+    run.expire([*classification.expired, *plan.too_late], "Too late by the strictest known rule.")
     # They were planned with another quantity, which a later push must not send.
     zero = ledger.fetch([line.id for line in classification.zero])
     reason = "Nothing was used, and the marketplace takes no zero."
@@ -180,17 +179,13 @@ def _record(ledger: Ledger, run: Run, classification: Classification, too_late: 
     classification.unknown += [match for match in other if match.entry.state == "unknown"]
     classification.new = [line for line in classification.new if line.id in kept]
     classification.again = [line for line in classification.again if line.id in kept]
+    plan.to_send = [line for line in plan.to_send if line.id in kept]
 
 
 def _summarize(
-    session: ApiSession,
-    classification: Classification,
-    ledger: Ledger,
-    result: SendResult,
-    left_over: list[Line],
-    too_late: list[Line],
+    session: ApiSession, classification: Classification, ledger: Ledger, result: SendResult, plan: Plan
 ) -> PushSummary:
-    summary = PushSummary("complete", classification, ledger.location, result, left_over, too_late)
+    summary = PushSummary("complete", classification, ledger.location, result, plan)
     summary.requests, summary.token_requests = session.budget.requests, session.budget.token_requests
     summary.unresolved = ledger.unresolved()
     if result.stopped:

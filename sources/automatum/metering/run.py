@@ -67,7 +67,7 @@ def run_push(
     if pipeline is not None and not options.unchecked:
         eligibility = read_eligibility(pipeline, settings.owner)
     # Before the usage is read: what arrives meanwhile must not be missing in an hour that counts as closed.
-    checks = checks_of(settings, utc(clock.time()))
+    checks = checks_of(settings, options, usage, utc(clock.time()))
     return push(
         session,
         read_usage(usage, pipeline=pipeline, mapping=options.mapping),

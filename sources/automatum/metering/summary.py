@@ -16,6 +16,7 @@ from .eligibility import UNCHECKED, Eligibility
 from .ledger.states import UNRESOLVED
 from .model import Line, format_decimal
 from .payloads import Body, bodies
+from .plan import Plan
 from .send import SendResult
 
 UNKNOWN_CURRENCY = "unknown"
@@ -33,8 +34,7 @@ class PushSummary:
         ledger: Location of the ledger.
         ledger_exists: Whether it was there. Only a dry run does without one.
         send_result: Results of the calls; None in a dry run.
-        left_over: Lines that an earlier push planned and did not send, and that are not in this usage.
-        too_late: Such lines that are past their deadline.
+        plan: The lines that it sends, and those that are on hold.
         requests: Number of API requests, retries included.
         token_requests: Number of requests for a token.
         errors: Errors that ended the push early.
@@ -47,8 +47,7 @@ class PushSummary:
     classification: Classification
     ledger: str
     send_result: SendResult | None = None
-    left_over: list[Line] = field(default_factory=list)
-    too_late: list[Line] = field(default_factory=list)
+    plan: Plan = field(default_factory=Plan)
     requests: int = 0
     token_requests: int = 0
     errors: list[AutomatumError] = field(default_factory=list)
@@ -69,7 +68,7 @@ class PushSummary:
 
     @property
     def _bodies(self) -> list[Body]:
-        return bodies([*self.classification.to_send, *self.left_over])
+        return bodies(self.plan.sent)
 
     @property
     def charged_by_currency(self) -> dict[str, Decimal]:
@@ -88,18 +87,18 @@ class PushSummary:
         """Money of the accepted lines; in a dry run, of the lines that would be sent."""
         if self.send_result:
             return self.send_result.charged
-        return total([*self.classification.to_send, *self.left_over])
+        return total(self.plan.sent)
 
     @property
     def lines(self) -> dict[str, int]:
         """Number of lines by outcome; for `invalid`, number of rows."""
         found, sent = self.classification, self.send_result or SendResult()
-        to_send = len(found.to_send) + len(self.left_over)
         return {
-            "new": to_send - sent.done,
+            "new": len(self.plan.sent) - sent.done,
+            "on_hold": len(self.plan.lines_on_hold),
             "accepted": len(sent.accepted),
             "rejected": len(sent.rejected) + len(found.rejected),
-            "expired": len(found.expired) + len(self.too_late) + len(sent.expired),
+            "expired": len(found.expired) + len(self.plan.too_late) + len(sent.expired),
             "conflict": len(sent.conflict) + len(found.changed) + len(found.conflict),
             "unknown": len(sent.unknown) + len(found.unknown),
             "invalid": found.invalid,
@@ -117,8 +116,10 @@ class PushSummary:
             *found.conflict,
             *found.sending,
             *found.written_off,
+            *found.canceled,
         )
-        lines = [*found.to_send, *self.left_over, *found.expired, *found.zero, *(match.line for match in matches)]
+        own = (*self.plan.sent, *self.plan.lines_on_hold, *found.expired, *found.zero)
+        lines = [*own, *(match.line for match in matches)]
         return list(dict.fromkeys(line.id for line in lines))
 
     @property
@@ -138,7 +139,7 @@ class PushSummary:
     @property
     def _unsettled(self) -> bool:
         counted = self.lines
-        return any(counted[name] for name in (*UNRESOLVED, "invalid")) or any(self.unresolved.values())
+        return any(counted[name] for name in (*UNRESOLVED, "invalid", "on_hold")) or any(self.unresolved.values())
 
     @property
     def named_errors(self) -> list[tuple[str, AutomatumError]]:
@@ -191,12 +192,16 @@ class PushSummary:
             "charged": self.charged,
             "charged_by_currency": self.charged_by_currency,
             "lines": self.lines,
+            "plan": self.plan.digest,
             "to_send": [self._line_as_json(line) for line in self.to_send],
+            "on_hold": [hold.as_json() for hold in self.plan.on_hold],
             "refused": [refusal.as_json() for refusal in sorted(found.refused, key=lambda refusal: refusal.row)],
             "conflicts": [difference(match) for match in (*found.changed, *found.conflict)],
             "unresolved": self.unresolved,
             "already_accepted": len(found.same),
             "written_off": len(found.written_off),
+            "canceled": len(found.canceled),
+            "not_in_plan": len(self.plan.not_in_plan),
             "late": len(found.late),
             "zero": len(found.zero),
             "open_rows": found.open_rows,
@@ -241,10 +246,20 @@ class PushSummary:
             f"the rules of the marketplace {vendor!r} are not known; the strictest known rules were applied"
             for vendor in sorted(found.unknown_vendors)
         ]
-        if self.left_over:
-            notes.append(f"planned by an earlier push, and not in this usage: {plural(len(self.left_over), 'line')}")
-        if self.too_late:
-            lines, money = plural(len(self.too_late), "line"), format_decimal(total(self.too_late))
+        if self.plan.left_over:
+            lines = plural(len(self.plan.left_over), "line")
+            notes.append(f"planned by an earlier push, not in this usage, and kept by a person: {lines}")
+        if self.plan.repeated:
+            lines = plural(len(self.plan.repeated), "line")
+            notes.append(
+                f"{lines} were accepted before from another source with exactly these units, and are not sent again; "
+                "if they are further usage, sum both sources into one usage before the push"
+            )
+        if self.plan.not_in_plan:
+            lines = plural(len(self.plan.not_in_plan), "line")
+            notes.append(f"not in the approved plan, and not sent: {lines}; a later push sends them")
+        if self.plan.too_late:
+            lines, money = plural(len(self.plan.too_late), "line"), format_decimal(total(self.plan.too_late))
             notes.append(f"planned by an earlier push, and too late now: {lines}, {money} in all")
         if not self.ledger_exists:
             notes.append(

@@ -539,7 +539,7 @@ def test_each_wrong_row_is_named_and_the_good_lines_go_out(small, teller):
         rows = [row for row in rows if row]
     rows += good[len(NOT_ONE) :]
     for arguments, verdict in (([], "dry_run"), (["--confirm"], "incomplete")):
-        told = teller.push(rows, *arguments, code=65)
+        told = teller.push(rows, "--send-partial", *arguments, code=65)
         assert told["verdict"] == verdict
         assert told["lines"]["invalid"] == len(NOT_ONE)
         assert [one["row"] for one in told["refused"]] == sorted(wrong)

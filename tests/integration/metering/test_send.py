@@ -433,7 +433,7 @@ def test_i5_a_push_that_is_not_finished_says_first_what_needs_a_person(tmp_path)
         assert (summary.exit_code, summary.verdict) == (65, "more_to_do")
         assert summary.as_json()["resume_at"]
         books.clock.advance(400)
-        last = books.push([])
+        last = books.push(usage(3)[2:])
         assert (last.lines["accepted"], last.exit_code, last.unresolved) == (4, 65, {"rejected": 2}), "left by another"
 
 

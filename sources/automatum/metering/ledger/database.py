@@ -286,6 +286,8 @@ class LedgerDatabase:
                         connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
                     elif self.path is None and _is_longer(column.type, present[column.name]):
                         connection.execute(text(f"ALTER TABLE {table.name} ALTER COLUMN {column.name} TYPE {kind}"))
+                for index in table.indexes:
+                    index.create(connection, checkfirst=True)
             # Another process may have upgraded it meanwhile.
             if connection.execute(select(IDENTITY.c.ledger_id)).first() is None:
                 insert_identity(connection, self.now(), self.path)

@@ -14,10 +14,12 @@ from sqlalchemy import Connection, RowMapping, Table, insert, select, update
 from ...core.redaction import redact
 from ..model import format_decimal
 from .attempts import new_attempt_id
-from .tables import ATTEMPTS, DECISIONS, LINES, LONGEST, REFUSALS, Exact, Moment
+from .tables import ATTEMPTS, DECISIONS, HOLDS, LINES, LONGEST, REFUSALS, Exact, Moment
 
 Subject = Literal["line", "refusal", "silence"]
 UNDO = "undo"
+KEPT = "kept"
+"""The decision to send a line that is on hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,9 @@ class DecisionLog:
             return f"it is {now.state} now, no longer {decision['after']}"
         before = json.loads(decision["snapshot"])
         self._connection.execute(update(LINES).where(LINES.c.line_id == line_id).values(_decode(LINES, before["line"])))
+        if decision["decision"] == KEPT:
+            reopened = update(HOLDS).where(HOLDS.c.line_id == line_id, HOLDS.c.released_at == decision["decided_at"])
+            self._connection.execute(reopened.values(released_at=None, released_by=None))
         if attempt := before["attempt"]:
             last = (ATTEMPTS.c.attempt_id == attempt["attempt_id"], ATTEMPTS.c.line_id == line_id)
             self._connection.execute(update(ATTEMPTS).where(*last).values(_decode(ATTEMPTS, attempt)))

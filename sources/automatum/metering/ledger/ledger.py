@@ -23,6 +23,7 @@ from .attempts import accepted_once
 from .database import LedgerDatabase
 from .decision_log import NOBODY, Author, DecisionLog
 from .entries import AttemptEntry, Comparison, Entry, to_attempt, to_entry
+from .holds import BY_DECISION, count_on_hold, release
 from .identity import Owner
 from .process_lock import lock_process
 from .runs import Run
@@ -143,6 +144,9 @@ class Ledger:
                 for line_id in move(connection, transition, free, values):
                     log.record_line(before[line_id], "retry", transition.after)
                     moved.append(line_id)
+            # The usage of the next push need not contain them: a person has decided.
+            entries = planning.fetch(connection, moved).values()
+            release(connection, entries, self.database.now(), author.by, BY_DECISION)
         return tuple(moved)
 
     def lines(self, states: Collection[State] | None = None) -> Iterator[Entry]:
@@ -177,7 +181,7 @@ class Ledger:
         return counted
 
     def unresolved(self) -> dict[str, int]:
-        """Number of lines in each state that waits for a decision, and of open refusals; without what there is none of.
+        """Number of lines in each state that waits for a decision, on hold, and of open refusals; only what there is.
 
         As long as this is not empty, money may be missing on an invoice, or be there twice.
         """
@@ -186,6 +190,7 @@ class Ledger:
         if self.exists:
             with self.database.read() as connection:
                 open_ = select(func.count()).select_from(REFUSALS).where(REFUSALS.c.closed_at.is_(None))
+                found["on_hold"] = count_on_hold(connection)
                 found["refused"] = connection.scalar(open_) or 0
         return {name: number for name, number in found.items() if number}
 

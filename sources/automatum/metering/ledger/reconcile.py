@@ -15,6 +15,7 @@ from .attempts import accepted_as_sent, end_attempt, was_confirmed
 from .decision_log import Author, DecisionLog
 from .entries import Entry
 from .event_matching import EventMatcher
+from .holds import BY_DECISION, release
 from .ledger import Ledger
 from .resolution import Reconciled, UnusedEvent
 from .states import State, Transition, move
@@ -152,6 +153,9 @@ def _decide(
     elif decision == "accepted" and entry.accepted_hash is None:
         values |= accepted_as_sent()
     moved = move(connection, DECISIONS[decision], [entry.line_id], values)
+    if moved and decision == "not_sent":
+        # The usage of the next push need not contain it: a person has decided.
+        release(connection, [entry], now, author.by, BY_DECISION)
     settled = {
         "accepted": result.accepted,
         "not_sent": result.planned,

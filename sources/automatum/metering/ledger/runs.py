@@ -25,6 +25,8 @@ from .attempts import (
 )
 from .database import LedgerDatabase
 from .entries import Planned, lines_by_id
+from .holds import open_ids
+from .plans import PlanRecord
 from .process_lock import ProcessLock
 from .states import Transition, move
 from .tables import ATTEMPTS, LINES, LONGEST
@@ -73,14 +75,15 @@ class Run:
                     recovered += abandon_attempts(connection, owner, self._database.now(), PROCESS_ENDED)
         return recovered
 
-    def plan(self, lines: Iterable[Line], renew: Collection[str] = ()) -> Planned:
+    def plan(self, lines: Iterable[Line], renew: Collection[str] = (), record: PlanRecord | None = None) -> Planned:
         """Record lines that will be sent. A line that is already planned gets the new units, price and texts.
 
         A line is not planned if lines of the other grain with the same key and date were sent, or are about to be.
 
         Args:
             lines: What will be sent.
-            renew: Ids of those among them that will be sent although they were rejected or expired.
+            renew: Ids of those among them that will be sent although they were rejected, expired or canceled.
+            record: Holds, digest and source of the plan; None to write none.
 
         Raises:
             ValueError: Two lines have one id, or lines of both grains have the same key and date.
@@ -90,9 +93,12 @@ class Run:
             renewed = set(renew) & {line.id for line in lines}
             free = planning.free_of_other_grain(connection, planning.fetch(connection, sorted(renewed)).values())
             values = {"planned_at": self._database.now(), "settled_at": None, "settled_by": None, "error": None}
-            for transition in (Transition.RETRY, Transition.RETRY_EXPIRED):
+            for transition in (Transition.RETRY, Transition.RETRY_EXPIRED, Transition.PLAN_AGAIN):
                 move(connection, transition, free, values)
-            return planning.plan(connection, lines, self._database.now())
+            planned = planning.plan(connection, lines, self._database.now())
+            if record is not None:
+                record.write(connection, self._database.now())
+            return planned
 
     def expire(self, lines: Iterable[Line], reason: str = "") -> tuple[str, ...]:
         """Record lines that are too late to be sent: new ones, planned ones, and those that have expired before.
@@ -139,7 +145,7 @@ class Run:
         """Claim lines for one call. They are `sending`, on disk, when this returns.
 
         A line is left out if it is not planned, for instance because another push has claimed it; or if it is planned
-        with other units or another price than given here.
+        with other units or another price than given here; or if it is on hold.
 
         Args:
             body_id: The caller's name for the body.
@@ -156,7 +162,12 @@ class Run:
         attempt_id = new_attempt_id(now)
         with self._database.write() as connection:
             entries = planning.fetch(connection, list(wanted))
-            unchanged = [id_ for id_, entry in entries.items() if wanted[id_].payload_hash == entry.payload_hash]
+            on_hold = open_ids(connection, wanted)
+            unchanged = [
+                id_
+                for id_, entry in entries.items()
+                if wanted[id_].payload_hash == entry.payload_hash and id_ not in on_hold
+            ]
             values = {
                 "body_id": body_id,
                 "attempt_id": attempt_id,

@@ -12,7 +12,9 @@ from sqlalchemy import ColumnElement, Connection, select, update
 
 from .tables import LINES
 
-State = Literal["planned", "sending", "accepted", "confirmed", "rejected", "expired", "conflict", "unknown", "writeoff"]
+State = Literal[
+    "planned", "sending", "accepted", "confirmed", "rejected", "expired", "conflict", "unknown", "writeoff", "canceled"
+]
 STATES: tuple[State, ...] = get_args(State)
 TAKEN: tuple[State, ...] = ("accepted", "confirmed")
 """States of lines that the API took: `accepted` is queued there, `confirmed` is billed by the marketplace's word."""
@@ -45,6 +47,9 @@ class Transition(Enum):
     # The API refused a line with a status such as 404, and has accepted others since: the refusal is about this line.
     REFUSE = "refuse", ("planned",), "rejected", "api"
     EXPIRE = "too late", ("planned",), "expired", "push"
+    # A person withdraws a line that was not sent. Usage with other units, or a person, plans it again.
+    CANCEL = "plan cancel", ("planned",), "canceled", "hand"
+    PLAN_AGAIN = "plan keep", ("canceled",), "planned", "hand"
     DIFFER = "usage differs", TAKEN, "conflict", "push"
     # A push takes it too, if usage has changed since; never for a line that was accepted once.
     RETRY = "retry", ("rejected",), "planned", "hand"

@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 
 from ...core.text import printable
 
-VERSION = 3
+VERSION = 4
 """Version of the tables. A ledger of an earlier version gets the tables and columns that it lacks when it is opened. A
 new column must be nullable. On Postgres a text column that has become longer is widened."""
 FIRST_TABLES = frozenset({"metering_schema", "metering_lines", "metering_attempts", "metering_events"})
@@ -141,6 +141,7 @@ LINES = Table(
     # With the id: without it SQLite would scan all lines of a state for the few of a body.
     Index("metering_lines_state", "state", "line_id"),
     Index("metering_lines_date_key", "date_key"),
+    Index("metering_lines_start", "starts_at"),
 )
 
 ATTEMPTS = Table(
@@ -225,4 +226,40 @@ REFUSALS = Table(
     Column("closed_at", Moment),
     Column("closed_by", String(5)),  # push, hand
     Index("metering_refusals_closed", "closed_at"),
+)
+
+HOLDS = Table(
+    "metering_holds",
+    METADATA,
+    # Why a planned line is not sent; one row for each reason. Without a release it is open.
+    Column("line_id", Printable(36), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    # A release counts for this payload only.
+    Column("payload_hash", String(64), nullable=False),
+    Column("reason", Printable, nullable=False),
+    Column("since_at", Moment, nullable=False),
+    Column("released_at", Moment),
+    Column("released_by", Printable),
+)
+
+SOURCES = Table(
+    "metering_sources",
+    METADATA,
+    # What each source of usage said of a line.
+    Column("line_id", Printable(36), primary_key=True),
+    Column("source", Printable, primary_key=True),
+    Column("units", Exact, nullable=False),
+    Column("price", Exact, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+)
+
+PLANS = Table(
+    "metering_plans",
+    METADATA,
+    # The lines of each push, by the digest that its dry run prints.
+    Column("plan", Printable(64), primary_key=True),
+    Column("line_id", Printable(36), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("planned_at", Moment, nullable=False),
+    Index("metering_plans_line", "line_id"),
 )

@@ -329,7 +329,9 @@ def test_comparing_sorts_lines_by_what_is_held(ledger):
     kept = {held.entry.state: held.line for held in found.unsettled}
     # The run that brought it to `sending` is over.
     assert kept.pop("unknown") in (lines["unknown"], lines["sending"])
-    assert kept == {state: lines[state] for state in ("planned", "rejected", "expired", "conflict", "writeoff")}
+    assert kept == {
+        state: lines[state] for state in ("planned", "rejected", "expired", "conflict", "writeoff", "canceled")
+    }
     assert found.other_grain == ()
     same = ledger.compare([make_like(lines["accepted"], units=Decimal("5.00"), title="another")])
     assert len(same.same) == 1, "5 and 5.00 are the same, and a title is not billed"
@@ -345,7 +347,7 @@ def test_the_two_grains_never_mix_for_one_key_and_date(ledger, first, second, st
             outer.claim("body", [line])
         else:
             bring(ledger, line, state)
-        blocked = state not in ("rejected", "expired")
+        blocked = state not in ("rejected", "expired", "canceled")
         assert blocked == (state in BLOCKING)
         elsewhere = [make_line(9, grain=second, dimension="storage"), make_line(33, grain=second)]
         seen = ledger.compare([other, *elsewhere])

@@ -1,0 +1,80 @@
+"""The options of `automatum push`, and how their texts are read."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Annotated
+
+import typer
+
+from ..core.errors import ConfigurationError
+
+Usage = Annotated[
+    str | None, typer.Option(help="A .csv or .parquet file, the name of a table or view, or 'sql:SELECT ...'.")
+]
+GrainName = Annotated[str, typer.Option("--grain", help="Sum by the hour or by the day: hour, day.")]
+Mapping = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="Name of a column in the usage, where it differs: --map units=quantity. Repeatable."),
+]
+LateOk = Annotated[
+    bool,
+    typer.Option("--late-ok", help="Also send what is past the strictest deadline, up to the documented one."),
+]
+Unchecked = Annotated[
+    bool, typer.Option("--unchecked", help="Do not check against the synced customers and entitlements.")
+]
+Confirm = Annotated[bool, typer.Option("--confirm", help="Send. Without it nothing is sent and nothing is written.")]
+NewLedger = Annotated[
+    bool, typer.Option("--new-ledger", help="Begin a ledger: for the very first push only. Refused if one is there.")
+]
+SendPartial = Annotated[
+    bool,
+    typer.Option("--send-partial", help="Also send lines of which a row was refused. A sum cannot be raised later."),
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(help="Send a line though it is on hold: its id, or 'all' for all of this usage. Repeatable."),
+]
+MaxAmount = Annotated[
+    str | None, typer.Option(help="Send nothing if the lines cost more than this, in each currency. Example: 5000.")
+]
+MaxLines = Annotated[int | None, typer.Option(help="Send nothing if there are more lines.")]
+Source = Annotated[
+    str | None,
+    typer.Option(help="Name of the usage, if its file has another name each time. Default: the file or table."),
+]
+PlanDigest = Annotated[
+    str | None,
+    typer.Option("--plan", help="Digest of an approved dry run: send its lines, and nothing if they have changed."),
+]
+
+
+def parse_amount(text: str | None) -> Decimal | None:
+    """The value of `--max-amount`.
+
+    Raises:
+        ConfigurationError: It is no number.
+    """
+    if text is None:
+        return None
+    try:
+        return Decimal(text.strip())
+    except InvalidOperation:
+        step = "Write it with a decimal point and without separators, such as 5000.50."
+        raise ConfigurationError("--max-amount", f"{text!r} is no number.", step) from None
+
+
+def parse_mapping(pairs: list[str]) -> dict[str, str]:
+    """The values of `--map`: our column name to that of the usage.
+
+    Raises:
+        ConfigurationError: A value is not `ours=theirs`.
+    """
+    found = {}
+    for pair in pairs:
+        ours, mark, theirs = pair.partition("=")
+        if not mark or not ours.strip() or not theirs.strip():
+            raise ConfigurationError("--map", f"{pair!r} is not ours=theirs.", "Write it like units=quantity.")
+        found[ours.strip()] = theirs.strip()
+    return found
