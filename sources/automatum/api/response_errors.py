@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core.errors import AccessError, AutomatumError, ConfigurationError, NotThere, RequestRefused
+from ..core.errors import AccessError, AutomatumError, NotThere, RequestRefused, UnknownCode
 from ..endpoints import API_PREFIX
 from .http import HttpResponse, shorten
 
@@ -40,7 +40,7 @@ def error_for(
     return RequestRefused(method, path, status, detail, "", fields)
 
 
-def unknown_code(method: str, path: str, response: HttpResponse) -> ConfigurationError:
+def unknown_code(method: str, path: str, response: HttpResponse) -> UnknownCode:
     """The error for an envelope whose `code` is no HTTP status. What is not known to be a success is not taken for one.
 
     Args:
@@ -48,12 +48,8 @@ def unknown_code(method: str, path: str, response: HttpResponse) -> Configuratio
         path: Path below the host, without the query.
         response: The response.
     """
-    code = f"{response.code:g}"
-    return ConfigurationError(
-        "sources.automatum.success_codes",
-        f"{method} {path} answered {response.http_status} with {response.code_in_words}",
-        f"If {code} means success, set success_codes = [{code}].",
-    )
+    code = response.code or 0.0
+    return UnknownCode(code, f"{method} {path} answered {response.http_status} with {response.code_in_words}")
 
 
 def _access_hint(scope: str, granted: frozenset[str] | None) -> str:

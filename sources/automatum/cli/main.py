@@ -14,17 +14,13 @@ from .. import __version__
 from ..api.endpoint_overrides import resolve_endpoints
 from ..api.session import open_session
 from ..config.settings import resolve_settings
-from ..config.toml_files import readable_secrets
 from ..core.clock import SystemClock
 from ..core.errors import ConfigurationError
 from ..core.extras import install_command, is_installed
 from ..core.file_lock import WAIT
-from ..operations.check import check as check_connection
-from ..operations.discover import describe
-from ..operations.openapi import describe_openapi
 from ..operations.plan import plan as plan_sync
 from ..operations.plan import read_duration
-from ..operations.status import limits_learned, secret_in_use
+from ..operations.status import limits_learned
 from ..operations.status import status as read_status
 from ..operations.verify import verify as verify_destination
 from ..sync.options import SyncOptions
@@ -34,8 +30,9 @@ from ..warehouse.dataset import has_organizations
 from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
 from . import render
 from .apps import apps_app
+from .check import add_check, add_discover
 from .commands import EXIT_CODES, LOOK, PUSH, SET_UP, SYNC, TRY, Commands, examples, lines
-from .console import say, show_error, write_yaml
+from .console import say
 from .options import (
     AllowDeletes,
     Database,
@@ -55,7 +52,6 @@ from .options import (
     Notify,
     NotifyOn,
     NoWait,
-    OpenApi,
     OrganizationName,
     OrganizationNames,
     PipelinesDir,
@@ -166,39 +162,7 @@ def sync(
     guarded(work, as_json, debug, reporter)
 
 
-@app.command(
-    rich_help_panel=SET_UP,
-    epilog=examples(
-        "automatum check",
-        "automatum check --json",
-    ),
-)
-def check(
-    organization: OrganizationName = None,
-    destination: DestinationName = DUCKDB,
-    dataset: Dataset = DEFAULT_DATASET,
-    database: Database = DEFAULT_DATABASE,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Check credentials, scopes and limits; at most one request per table.
-
-    The destination, if there is one, knows since when the client secret is in use.
-    """
-
-    def work() -> int:
-        stop = stop_on_signals()
-        settings = resolve_settings(organization=organization)
-        report = check_connection(open_session(settings, stop=stop))
-        report.secret = secret_in_use(Target(destination, dataset, database), settings, SystemClock(stop))
-        say(report.as_json(), as_json, lambda: render.show_check(report))
-        for error in report.errors:
-            show_error(error)
-        for file in readable_secrets():
-            logger.warning("other users of this machine can read the secrets in %s; run: chmod 600 %s", file, file)
-        return report.exit_code
-
-    guarded(work, as_json, debug)
+add_check(app)
 
 
 @app.command(
@@ -239,29 +203,7 @@ def plan(
     guarded(work, as_json, debug)
 
 
-@app.command(
-    rich_help_panel=LOOK,
-    epilog=examples(
-        "automatum discover",
-        "automatum discover --json",
-        "automatum discover --openapi > openapi.yaml",
-    ),
-)
-def discover(openapi: OpenApi = False, as_json: Json = False, debug: Debug = False) -> None:
-    """List tables, columns, types, keys and scopes, and whether they are documented or assumed; sends no request."""
-
-    def work() -> int:
-        settings = resolve_settings(with_credentials=False)
-        endpoints = resolve_endpoints(settings, bool(settings.organizations))
-        if openapi:
-            document = describe_openapi(endpoints, settings.base_url)
-            say(document, as_json, lambda: write_yaml(document))
-            return 0
-        described = describe(endpoints)
-        say(described, as_json, lambda: render.show_discovery(described))
-        return 0
-
-    guarded(work, as_json, debug)
+add_discover(app)
 
 
 @app.command(

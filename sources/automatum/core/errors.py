@@ -108,6 +108,23 @@ class ConfigurationError(AutomatumError):
         super().__init__(f"{key}: {message}", next_step)
 
 
+class UnknownCode(ConfigurationError):
+    """A successful response has a `code` in its body that is no HTTP status, so it is not known to be a success.
+
+    Args:
+        code: The code.
+        message: What the API answered.
+    """
+
+    def __init__(self, code: float, message: str) -> None:
+        self.code = int(code) if code == int(code) else code
+        super().__init__(
+            "sources.automatum.success_codes",
+            message,
+            f"If {self.code} means success, set success_codes = [{self.code}].",
+        )
+
+
 class AccessError(AutomatumError):
     """The API refuses access.
 

@@ -1,0 +1,102 @@
+"""The commands that say what the API has: `check`, `check --explain`, `discover`."""
+
+from __future__ import annotations
+
+import logging
+
+import typer
+
+from ..api.endpoint_overrides import resolve_endpoints
+from ..api.session import open_session
+from ..config.settings import resolve_settings
+from ..config.toml_files import readable_secrets
+from ..core.clock import SystemClock
+from ..operations.check import check as check_connection
+from ..operations.discover import describe
+from ..operations.explain import explain as explain_tables
+from ..operations.openapi import describe_openapi
+from ..operations.status import secret_in_use
+from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
+from . import render
+from .commands import LOOK, SET_UP, examples
+from .console import say, show_error, write_yaml
+from .options import (
+    Database,
+    Dataset,
+    Debug,
+    DestinationName,
+    Explain,
+    Json,
+    OpenApi,
+    OrganizationName,
+    Toml,
+    guarded,
+    stop_on_signals,
+)
+from .render_explain import say_explanation
+
+logger = logging.getLogger("automatum")
+
+
+def add_check(app: typer.Typer) -> None:
+    """Add the command `check`."""
+    help_text = examples("automatum check", "automatum check --json", "automatum check --explain")
+    app.command(rich_help_panel=SET_UP, epilog=help_text)(check)
+
+
+def add_discover(app: typer.Typer) -> None:
+    """Add the command `discover`."""
+    help_text = examples(
+        "automatum discover", "automatum discover --json", "automatum discover --openapi > openapi.yaml"
+    )
+    app.command(rich_help_panel=LOOK, epilog=help_text)(discover)
+
+
+def check(
+    explain: Explain = False,
+    toml: Toml = False,
+    organization: OrganizationName = None,
+    destination: DestinationName = DUCKDB,
+    dataset: Dataset = DEFAULT_DATASET,
+    database: Database = DEFAULT_DATABASE,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Check credentials, scopes and limits; at most one request per table, without --explain.
+
+    The destination, if there is one, knows since when the client secret is in use.
+    """
+
+    def work() -> int:
+        stop = stop_on_signals()
+        settings = resolve_settings(organization=organization)
+        session = open_session(settings, stop=stop)
+        if explain or toml:
+            return say_explanation(explain_tables(session), as_json, toml)
+        report = check_connection(session)
+        report.secret = secret_in_use(Target(destination, dataset, database), settings, SystemClock(stop))
+        say(report.as_json(), as_json, lambda: render.show_check(report))
+        for error in report.errors:
+            show_error(error)
+        for file in readable_secrets():
+            logger.warning("other users of this machine can read the secrets in %s; run: chmod 600 %s", file, file)
+        return report.exit_code
+
+    guarded(work, as_json, debug)
+
+
+def discover(openapi: OpenApi = False, as_json: Json = False, debug: Debug = False) -> None:
+    """List tables, columns, types, keys and scopes, and whether they are documented or assumed; sends no request."""
+
+    def work() -> int:
+        settings = resolve_settings(with_credentials=False)
+        endpoints = resolve_endpoints(settings, bool(settings.organizations))
+        if openapi:
+            document = describe_openapi(endpoints, settings.base_url)
+            say(document, as_json, lambda: write_yaml(document))
+            return 0
+        described = describe(endpoints)
+        say(described, as_json, lambda: render.show_discovery(described))
+        return 0
+
+    guarded(work, as_json, debug)

@@ -1,0 +1,183 @@
+"""`automatum check --explain`: reads a page of each table, says what it has, and proposes the settings that it needs.
+
+Nothing is applied and nothing is stored. A table takes two or three requests, or up to ten where the answers are not as
+assumed. What is shown of records are names, types and counts, and the values of `status` and `vendor`.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from urllib.parse import quote
+
+from ..api.client import ApiResponse
+from ..api.paging import page_parameters
+from ..api.session import ApiSession
+from ..config.settings import DEFAULT_DAYS, AutomatumSettings
+from ..core.clock import utc
+from ..core.errors import AccessError, AutomatumError, ConfigurationError, MoreToDo, NotThere, RequestError, UnknownCode
+from ..endpoints import NO_DETAIL, Endpoint
+from ..schema.records import Record, dig, pick
+from .answer_shape import find_lists, find_object, safe_name, shape_of
+from .explain_fields import ENUMERATIONS, explain_fields
+from .explain_paging import PagingQuestion
+from .explain_report import ReportQuestion
+from .explained import Draft, Explanation, TableExplanation
+
+
+def explain(session: ApiSession) -> Explanation:
+    """Read a page of each granted table, and say what it needs.
+
+    Raises:
+        AccessError: The credentials are refused.
+        ApiUnreachable: The token endpoint gives no answer.
+        MoreToDo: The quota allows no further request.
+    """
+    chosen = session.select(tuple(session.settings.tables or ()))
+    missing = session.missing_scopes(chosen)
+    explanation = Explanation()
+    for endpoint in chosen:
+        if endpoint.group in missing:
+            explanation.skipped[endpoint.table] = endpoint.scope
+            continue
+        explanation.tables.append(_TableQuestion(session, endpoint).answer())
+    _propose_for_all(explanation)
+    _propose_filters(session.settings, explanation)
+    explanation.requests, explanation.token_requests = session.budget.requests, session.budget.token_requests
+    return explanation
+
+
+class _TableQuestion:
+    """Reads one table and explains it."""
+
+    def __init__(self, session: ApiSession, endpoint: Endpoint) -> None:
+        self._session, self._client = session, session.client
+        self._draft = Draft(session.settings, endpoint)
+        self._found = TableExplanation(endpoint.table)
+
+    def answer(self) -> TableExplanation:
+        found, before = self._found, self._session.budget.requests
+        try:
+            self._explain_list() if self._draft.endpoint.kind == "list" else self._explain_report()
+        except MoreToDo:
+            raise
+        except AutomatumError as error:
+            found.error = error
+        found.requests = self._session.budget.requests - before
+        found.proposed = list(self._draft.proposal)
+        found.settings = self._draft.complete() if self._draft.proposal else {}
+        return found
+
+    def _explain_list(self) -> None:
+        endpoint = self._draft.endpoint
+        answer = self._client.get(endpoint.path, page_parameters(endpoint, 1), endpoint.scope)
+        records = self._find_records(answer)
+        PagingQuestion(self._client, self._draft, self._found, answer).answer()
+        if records:
+            explain_fields(self._draft, self._found, records)
+            self._explain_own_url(records[0])
+
+    def _explain_report(self) -> None:
+        today = utc(self._session.clock.time()).date()
+        settings = self._session.settings
+        first = date.fromisoformat(settings.since) if settings.since else today - timedelta(days=DEFAULT_DAYS)
+        if settings.report_window_days:
+            first = max(first, today - timedelta(days=settings.report_window_days - 1))
+        question = ReportQuestion(self._client, self._draft, self._found, min(first, today), today)
+        answer = question.ask()
+        records = self._find_records(answer)
+        if records:
+            explain_fields(self._draft, self._found, records)
+        question.explain_range(records, answer)
+
+    def _find_records(self, answer: ApiResponse) -> list[Record]:
+        """The records, where the settings say or where they seem to be."""
+        endpoint, facts = self._draft.endpoint, self._found.facts
+        for path in endpoint.records:
+            if isinstance(dig(answer.body, path), list):
+                facts["records"] = path
+                return _objects(answer, path)
+        lists = find_lists(answer.body)
+        facts["answer"] = shape_of(answer.body)
+        if not lists:
+            wanted = " or ".join(endpoint.records)
+            raise ConfigurationError(
+                f"sources.automatum.endpoints.{endpoint.table}.records",
+                f"GET {endpoint.path} has no list at {wanted}, and no other list of objects. Its answer is "
+                f"{shape_of(answer.body)}.",
+                "If the records are in a list, set it to its dotted path. A list of other shapes cannot be read.",
+            )
+        facts["records"] = lists[0]
+        self._draft.propose(records=lists[0])
+        if len(lists) > 1:
+            others = ", ".join(map(safe_name, lists[1:4]))
+            self._found.doubts.append(f"The answer has other lists, too: {others}. The longest is proposed.")
+        return _objects(answer, lists[0])
+
+    def _explain_own_url(self, record: Record) -> None:
+        """Ask for the first record at its own URL."""
+        endpoint = self._draft.endpoint
+        name = endpoint.own_column
+        column = next((one for one in endpoint.columns if one.name == name), None)
+        if column is None:
+            self._found.facts["own_url"] = "none, as configured"
+            return
+        own_id = pick([record], column)[0][0]
+        if own_id is None:
+            return
+        path = endpoint.own_path.replace(f"{{{name}}}", quote(str(own_id), safe=""))
+        shown = endpoint.own_path
+        try:
+            answer = self._client.get(path, scope=endpoint.scope)
+        except NotThere:
+            self._found.facts["own_url"] = f"{shown} answers 404 for a row that is listed"
+            self._draft.propose(detail_path=NO_DETAIL)
+            return
+        except (RequestError, AccessError, ConfigurationError) as error:
+            self._found.facts["own_url"] = f"{shown} is refused"
+            self._found.doubts.append(
+                f"A row's own URL is refused: {type(error).__name__}. Set detail_path if it is wrong."
+            )
+            return
+        place = column.places[0].path
+        at = find_object(answer.body, own_id, place)
+        self._found.facts["own_url"] = {"path": shown, "record": at or "not found"}
+        if at == endpoint.detail:
+            return
+        if at:
+            self._draft.propose(detail=at)
+        else:
+            self._found.doubts.append(f"{shown} has no object with the row: {shape_of(answer.body)}.")
+            self._draft.propose(detail_path=NO_DETAIL)
+
+
+def _objects(answer: ApiResponse, path: str) -> list[Record]:
+    rows = dig(answer.body, path)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _propose_for_all(explanation: Explanation) -> None:
+    """Propose once for the whole API what a report needs, and the naming if all tables with records have it."""
+    for one in explanation.tables:
+        if isinstance(one.error, UnknownCode):
+            one.connection["success_codes"] = [one.error.code]
+        window = one.connection.get("report_window_days")
+        explanation.connection |= one.connection
+        if window:
+            explanation.connection["report_window_days"] = min(window, explanation.connection["report_window_days"])
+    with_records = [one for one in explanation.tables if "names" in one.facts]
+    if len(with_records) > 1 and all(one.settings.get("naming") == "snake_case" for one in with_records):
+        explanation.connection["naming"] = "snake_case"
+        for one in with_records:
+            del one.settings["naming"]
+            one.proposed.remove("naming")
+
+
+def _propose_filters(settings: AutomatumSettings, explanation: Explanation) -> None:
+    """Propose the case of `vendor` and `status` that the rows have, if it is another than that of the settings."""
+    for name in ENUMERATIONS:
+        wanted = getattr(settings, name)
+        found = [one.facts.get(f"values_of_{name}") for one in explanation.tables]
+        values = {value for each in found if isinstance(each, dict) for value in each}
+        alike = sorted(value for value in values if wanted and value.lower() == wanted.lower())
+        if len(alike) == 1 and wanted not in values:
+            explanation.connection[name] = alike[0]

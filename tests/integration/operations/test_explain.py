@@ -1,0 +1,177 @@
+"""`automatum check --explain`: what it proposes makes the sync complete and equal, and it shows no values of rows."""
+
+import json
+
+import pytest
+import tomlkit
+
+from automatum.api.session import connect
+from automatum.config.settings import resolve_settings
+from automatum.core.budget import Budget
+from automatum.operations.explain import explain
+from automatum_sandbox import AppConfig
+from tests.support.clocks import FakeClock
+from tests.support.desk import SMALL, api_requests
+from tests.support.shapes import lists, records, reports
+from tests.support.shapes.cell import live_through
+from tests.support.shapes.memory import MemorySite
+from tests.support.shapes.server import serve
+
+SHAPES = [*lists.SHAPES, *records.SHAPES, *reports.SHAPES]
+MOST_REQUESTS = 14
+"""Of one run, whatever the API answers."""
+NOT_PROPOSED = {
+    "another path": "a path cannot be seen from a 404",
+    "a report at another path": "a path cannot be seen from a 404",
+    "the company in another place": "nothing says that account.name is the company",
+    "an empty list is a 404": "nothing to see",
+    "an empty list is a 204": "nothing to see",
+    "an empty list is null": "nothing to see",
+    "a report with a line a customer": "the key has all columns, where the test has three",
+}
+"""Shapes that an answer does not show, and why."""
+QUICK = {
+    "as documented",
+    "the id is _id",
+    "records at data.items, total beside them",
+    "snake_case names",
+    "a report with from and to",
+}
+
+
+def explained(api, shape, **settings):
+    """The explanation of a served API."""
+    base = {
+        "base_url": api.base_url,
+        "client_id": api.client_id,
+        "client_secret": api.client_secret,
+        "quota_url": "memory://",
+        "retry_attempts": 2,
+        "tables": [api.table],
+    }
+    clock = FakeClock()
+    limits = {"application_limits": [[100_000, 60]], "organization_limits": [[100_000, 60]]}
+    session = connect(
+        resolve_settings({**base, **limits, **shape.always, **settings}), clock=clock, budget=Budget(clock)
+    )
+    return explain(session)
+
+
+def pasted(shape):
+    """The settings that are proposed, pasted until nothing more is proposed; and the explanations."""
+    settings, made = {}, []
+    with serve(shape.api()) as api:
+        for _ in range(3):
+            made.append(explained(api, shape, **settings))
+            proposed = tomlkit.parse(made[-1].as_toml()).unwrap().get("sources", {}).get("automatum", {})
+            if not proposed:
+                break
+            settings |= proposed
+        values = personal_values(api)
+    return settings, made, values
+
+
+def personal_values(api):
+    """What must not be shown of the rows: addresses, names, accounts, ids."""
+    return {
+        str(row[name])
+        for row in api.rows.values()
+        for name in ("id", "email", "companyName", "awsAccountId")
+        if name in row
+    }
+
+
+def cells(shapes):
+    return [pytest.param(one, id=one.name, marks=[] if one.name in QUICK else [pytest.mark.slow]) for one in shapes]
+
+
+@pytest.mark.parametrize("shape", cells([one for one in SHAPES if one.settings and one.name not in NOT_PROPOSED]))
+def test_the_proposal_is_as_good_as_the_setting_of_the_battery_i1(shape):
+    """A sync with the pasted proposal ends as one with the setting that somebody who knows the API would write."""
+    settings, made, _ = pasted(shape)
+    assert not made[-1].proposes, made[-1].as_toml()
+    assert made[-1].exit_code == 0
+    with serve(shape.api()) as api:
+        known = live_through(api, MemorySite(api, **{**shape.always, **shape.settings}))
+    with serve(shape.api()) as api:
+        cell = live_through(api, MemorySite(api, **{**shape.always, **settings}))
+    assert cell.equal or not known.equal, (settings, cell)
+    assert not cell.faults or known.faults, (settings, cell)
+
+
+@pytest.mark.parametrize("shape", cells(SHAPES))
+def test_an_explanation_is_bounded_and_shows_no_value_of_a_row(shape):
+    _, made, values = pasted(shape)
+    for explanation in made:
+        assert explanation.requests <= MOST_REQUESTS, explanation
+        shown = json.dumps(explanation.as_json())
+        assert not {value for value in values if len(value) > 6 and value in shown}
+
+
+@pytest.mark.parametrize("traps", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_it_proposes_nothing_for_the_sandbox(start, desk, traps):
+    """The documented shape, plausible rows and odd ones; no request beside pages, reports and one row of each list."""
+    served = start(traps=traps, customers=230, entitlements=120, private_offers=12, days=400)
+    desk.use(served)
+    made = desk.run("check", "--explain", "--json")
+    figures = made.json
+    assert made.code == 0, made
+    assert [name for name, one in figures["tables"].items() if one["proposed"]] == []
+    assert figures["proposed"] == {}
+    assert tomlkit.parse(figures["toml"]).unwrap() == {}
+    assert figures["requests"] == sum(api_requests(served.sandbox).values()) <= 14
+    customers = figures["tables"]["customers"]["found"]
+    assert customers["records"] == "data"
+    assert customers["paging"] == "page numbers from 1"
+    assert set(customers["values_of_vendor"]) >= {"aws", "azure"}
+
+
+def test_a_pasted_proposal_is_read_from_the_configuration(desk):
+    """The TOML goes to .dlt/config.toml as it is. Then nothing more is proposed, and the sync is complete."""
+    shape = next(one for one in SHAPES if one.name == "records at data.items, total beside them")
+    with serve(shape.api()) as api:
+        desk.set(base_url=api.base_url, client_id=api.client_id, client_secret=api.client_secret, tables=["customers"])
+        made = desk.run("check", "--explain", "--toml")
+        assert made.code == 0
+        assert "data.items" in made.out
+        (desk.folder / ".dlt").mkdir()
+        (desk.folder / ".dlt/config.toml").write_text(made.out, encoding="utf-8")
+        again = desk.run("check", "--explain", "--json").json
+        assert again["tables"]["customers"]["proposed_keys"] == []
+        assert again["tables"]["customers"]["found"]["records"] == "data.items"
+
+
+def test_for_people_it_shows_what_was_found_and_the_proposal(desk):
+    shape = next(one for one in SHAPES if one.name == "the id is _id")
+    with serve(shape.api()) as api:
+        desk.set(base_url=api.base_url, client_id=api.client_id, client_secret=api.client_secret, tables=["customers"])
+        made = desk.run("check", "--explain")
+    assert made.code == 0
+    assert "columns that are null" in made.out
+    assert '[sources.automatum.endpoints.customers]\ncolumns = {id = "_id"}' in made.out
+
+
+def test_an_answer_without_records_is_shown_as_its_shape(desk, start):
+    """Names and types, and no values; 78 and the key."""
+
+    class Odd(lists.Documented):
+        def list(self, call):
+            return lists.Answer({"code": 200, "result": {"c@example.com": 1, "rows": "none", "cust_00001": {"a": 2}}})
+
+    with serve(Odd()) as api:
+        desk.set(base_url=api.base_url, client_id=api.client_id, client_secret=api.client_secret, tables=["customers"])
+        made = desk.run("check", "--explain")
+    assert made.code == 78
+    assert "sources.automatum.endpoints.customers.records" in made.says
+    assert "result: {<name>: number, rows: text, <name>: object}" in made.says
+    assert "example.com" not in made.says
+
+
+def test_a_scope_that_is_missing_is_said_and_not_asked_for(start, desk):
+    served = start(**SMALL, apps=(AppConfig(scopes=("read:customers",)),))
+    desk.use(served)
+    figures = desk.run("check", "--explain", "--json").json
+    assert figures["skipped"]["entitlements"] == "read:entitlements"
+    assert set(api_requests(served.sandbox)) <= {"customers"} | {
+        one for one in api_requests(served.sandbox) if "customers/" in one
+    }
