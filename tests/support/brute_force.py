@@ -3,17 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations, product
+from typing import Any
 
 import orjson
 
-from automatum.endpoints import CUSTOMERS
-from automatum.schema.arrow_tables import Table
 from automatum.sync.readings import Earlier
 from automatum.sync.results import KnownRows, Verdict
 from automatum.sync.sweep import Sweep
 from tests.support.moving_list import Event, MovingList, move, purge, put_in, wait
 
-TABLE = Table(CUSTOMERS)
 LONG = 3600.0
 MOST_STEPS = 200
 
@@ -71,19 +69,20 @@ def swept(source: MovingList, batches: dict[int, Batch], extra_requests: int, be
     loaded = dict(before.hashes) if before else {}
     earlier = before.earlier if before else None
 
-    def new() -> Sweep:
-        return Sweep(
-            TABLE, source.fetch, KnownRows(dict(loaded)), extra_requests, earlier=earlier, page_size=source.page_size
-        )
+    def new() -> tuple[Any, Sweep]:
+        pages, known = source.pages(), KnownRows(dict(loaded))
+        size = source.page_size
+        return pages, Sweep(source.table, pages.fetch, known, extra_requests, earlier=earlier, page_size=size)
 
-    sweep, pages = new(), {}
+    (reader, sweep), pages = new(), {}
     for _ in range(MOST_STEPS):
         if len(source.reads) in kills:
             kills.discard(len(source.reads))
             pages.update({record.page: record for record in sweep.take_records()})
-            saved = orjson.loads(orjson.dumps(sweep.saved_state))
-            sweep = new()
-            if not sweep.resume(list(pages.values()), saved):
+            saved = orjson.loads(orjson.dumps({**sweep.saved_state, **reader.saved(sweep.state.next)}))
+            reader, sweep = new()
+            restored = reader.restore(saved, saved["next"], saved["last"])
+            if not (restored and sweep.resume(list(pages.values()), saved)):
                 pages = {}
         loaded.update({row.key: row.hash for row in sweep.step()})
         if sweep.verdict:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from math import ceil
 
 from automatum.api.pages import Page
+from automatum.endpoints import CUSTOMERS
+from automatum.schema.arrow_tables import Table
 
 Event = Callable[["MovingList"], None]
 
@@ -28,6 +30,20 @@ class MovingList:
         self.cap: int | None = None
         self.offset = 0
         self.late = 0.0
+
+    table = Table(CUSTOMERS)
+
+    def pages(self) -> "MovingList":
+        """The pages, as a run reads them."""
+        return self
+
+    def saved(self, number: int) -> dict[str, str]:
+        """Nothing: a page is read by its number."""
+        return {}
+
+    def restore(self, saved: dict[str, str], number: int, last: int) -> bool:
+        """A later run can read any page."""
+        return True
 
     def fetch(self, number: int) -> Page:
         for event in self.events.get(len(self.reads), []):

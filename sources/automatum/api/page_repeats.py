@@ -43,8 +43,7 @@ class RepeatedPages:
             self._same.append(page.number)
         else:
             self._same.clear()
-        other = page.sign is not None and page.sign.paginator and page.number in self._same
-        if other or len(set(self._same)) >= _REPEATED or len(self._same) >= _REREAD:
+        if len(set(self._same)) >= _REPEATED or len(self._same) >= _REREAD:
             raise self.error(page)
         return page
 

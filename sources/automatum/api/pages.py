@@ -34,6 +34,7 @@ class Page:
         sign: What says that rows follow, apart from what the settings name.
         size: Rows of a full page, where the response announces it.
         total_at: Where the response seems to announce the total, if it does not where the settings say.
+        blank: The response is a 204: it has no body. As the first page, it says that the list is empty.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Page:
     sign: Sign | None = None
     size: int | None = None
     total_at: str = ""
+    blank: bool = False
 
 
 def announced_pages(page: Page, size: int = PAGE_SIZE) -> int:
@@ -55,6 +57,11 @@ def announced_pages(page: Page, size: int = PAGE_SIZE) -> int:
         size: Rows of a full page, where the response names no number of pages.
     """
     return page.pages or ceil((page.total or 0) / size) or 1
+
+
+def counts_page(page: Page) -> bool:
+    """Whether the announced total counts the rows of the page: behind a page before it, the list has more rows."""
+    return page.number > 1 and bool(page.records) and page.total == len(page.records)
 
 
 def read_page(
@@ -79,6 +86,8 @@ def read_page(
     url = after if after and "link" in endpoint.paging.kind else None
     parameters = {} if url else {**page_parameters(endpoint, number, after), **filters}
     response = _get(client, endpoint, parameters, number, url)
+    if response.status == 204:
+        return Page(number, [], 0 if number == 1 else None, None, response.received_at, next_at="", blank=True)
     total = announced_number(response, endpoint.total)
     asked = url or list_url(endpoint, client.base_url)
     return Page(
@@ -170,6 +179,8 @@ def _get(
 
 
 def _records(response: ApiResponse, endpoint: Endpoint) -> list[Record]:
+    if response.status == 204:
+        return []
     for path in endpoint.records:
         found = dig(response.body, path)
         if isinstance(found, list):

@@ -36,6 +36,10 @@ class ChainShape(ListShape):
         """No page is asked for that the list does not lead to."""
         return False
 
+    def repeats_last(self, page: Page, keys: list[str]) -> bool:
+        """A page is what the list leads to."""
+        return False
+
     def unannounced(self, number: int) -> bool:
         """A page that the list leads to must be there."""
         return False

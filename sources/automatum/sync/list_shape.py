@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import ceil
 
 from ..api.page_signs import Sign
-from ..api.pages import Page, announced_pages
+from ..api.pages import Page, announced_pages, counts_page
 from ..core.errors import RequestRefused
 from ..endpoints import Endpoint
 from .readings import ListDigest, adds_up, digest_of, unlike, well_formed
@@ -44,7 +44,7 @@ class ListShape:
         self._exact = endpoint.exact_total
         self._earlier = earlier
         self._latest: Page | None = None
-        self._sizes_named = False
+        self._sizes_named = self._counts_page = False
 
     @property
     def rows(self) -> int:
@@ -61,6 +61,7 @@ class ListShape:
         self.full, self.pages, self.total = self._size(page), self._announced(page), page.total
         self.contents[page.number] = keys
         self._sizes_named = self._sizes_named or page.size is not None
+        self._counts_page = self._counts_page or counts_page(page)
         if self._latest is None or page.number >= self._latest.number:
             self._latest = replace(page, records=[])
 
@@ -91,6 +92,11 @@ class ListShape:
         if page.total is None or page.number in self.contents:
             return False
         return page.number > self._announced(page)
+
+    def repeats_last(self, page: Page, keys: list[str]) -> bool:
+        """Whether a list without a total answers a number behind its end with its last page."""
+        new = page.number not in self.contents or not self.contents[page.number]
+        return page.total is None and new and bool(keys) and keys == self.contents.get(page.number - 1)
 
     def unannounced(self, number: int) -> bool:
         """Whether the list was read, and announces no page of this number."""
@@ -129,9 +135,12 @@ class ListShape:
 
     def unproven(self) -> str:
         """Why nothing proves the list, if that does not depend on the rows; otherwise empty."""
+        if self._counts_page and self._exact:
+            return f"the announced total counts the rows of the page, and not of the list. {self._total_setting()}"
         if self.total is not None or not self._exact:
             return ""
-        return f"the API announced no total, so nothing proves that this was all. {self._total_setting()}"
+        why = "the API announced no total, so nothing proves that this was all"
+        return f"{why}. {self._total_setting()}{self.hint()}"
 
     def proven_alone(self) -> bool:
         """Whether one reading proves the list, though it announces no total."""
@@ -170,23 +179,24 @@ class ListShape:
 
     def first_page_setting(self) -> str:
         """What to set if the API counts its pages from 0."""
-        return f"set sources.automatum.endpoints.{self._endpoint.table}.first_page to 0"
+        return f"set sources.automatum.endpoints.{self._endpoint.table}.first_page (base_page of a paginator) to 0"
 
     def hint(self) -> str:
         """What to set, where the pages look like those of an API of another shape; otherwise empty."""
-        table, lengths = self._endpoint.table, [len(keys) for _, keys in sorted(self.contents.items())]
+        lengths = [len(keys) for _, keys in sorted(self.contents.items())]
         filled = [length for length in lengths if length]
         if self.sign and self.sign.paginator:
             return f". The answers have {self.sign.at}, which leads on: set paginator = {self.sign.paginator}"
-        if self.total is None or sum(lengths) >= self.total:
+        if self.total is not None and sum(lengths) >= self.total:
             return ""
-        if len(set(filled)) == 1 and filled[0] < self._page_size and filled[0] * len(filled) < self.total:
+        same = set(filled[:-1] or filled)
+        if len(same) == 1 and max(filled) < self._page_size and (len(filled) > 1 or self.total is not None):
             return (
-                f". No page has more than {filled[0]} rows, where {self._page_size} were asked for: set "
-                f"sources.automatum.endpoints.{table}.page_size to {filled[0]}, or parameters to the vendor's name of "
-                "the limit"
+                f". The pages have {max(filled)} rows, where {self._page_size} were asked for: set "
+                f"sources.automatum.endpoints.{self._endpoint.table}.page_size to {max(filled)}, or parameters to the "
+                "vendor's name of the limit"
             )
-        if len(lengths) > len(filled) or not filled:
+        if self.total is not None and (len(lengths) > len(filled) or not filled):
             return f". If the API counts its pages from 0, {self.first_page_setting()}"
         return ""
 

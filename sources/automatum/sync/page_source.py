@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..api.client import ApiClient
 from ..api.page_repeats import RepeatedCursors, RepeatedPages
-from ..api.pages import Page, read_page
+from ..api.pages import Page, counts_page, read_page
+from ..config.base_url import is_below
 from ..core.errors import RequestRefused
 from ..core.redaction import redact
 from ..endpoints import Endpoint, Paging
@@ -42,6 +44,7 @@ class PageSource:
         self._places: dict[int, str] = {1: ""}
         self._ready: Page | None = None
         self._last: Page | None = None
+        self._counts_page = False
 
     def fetch(self, number: int) -> Page:
         """Read a page.
@@ -87,7 +90,10 @@ class PageSource:
             return True
         if not saved.get("next_at"):
             return False
-        self._places[number] = str(saved["next_at"])
+        place = str(saved["next_at"])
+        if "link" in self._endpoint.paging.kind and not is_below(place, self._client.base_url):
+            return False
+        self._places[number] = place
         try:
             self._ready = self._in_order(number)
         except RequestRefused as error:
@@ -107,6 +113,12 @@ class PageSource:
             half = read_page(client, endpoint, 2, filters, size=len(page.records) // 2)
             if self._repeats.ignores_number(half):
                 raise self._repeats.error(page)
+        if page.blank and self._last and number > 1:
+            page = replace(page, total=self._last.total, pages=self._last.pages)
+        self._counts_page = self._counts_page or counts_page(page)
+        if self._counts_page and not endpoint.exact_total:
+            page = replace(page, total=None, pages=None)
+        self._last = page
         return page
 
     def _in_order(self, number: int) -> Page:

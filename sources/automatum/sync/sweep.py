@@ -226,7 +226,9 @@ class Sweep:
             state.pages_read += 1
             page = self._fetch_page(number)
         state.pages_read += 1
-        if shape.behind_the_end(page) and all(key in self._seen for key in self._table.keys(page.records)):
+        keys = identify(self._table, page.records)
+        behind = shape.behind_the_end(page) and all(key in self._seen for key in keys)
+        if behind or shape.repeats_last(page, keys):
             # Some servers answer a number behind the last page with a page that they have.
             return replace(page, records=[])
         return page
@@ -269,6 +271,7 @@ class Sweep:
             return
         if page.total is None:
             # Nothing is announced: read on until a page brings nothing new.
+            state.total = state.total if self._table.endpoint.exact_total else None
             if before is None:
                 state.last = page.number + 1 if fresh else page.number
             return

@@ -1,0 +1,79 @@
+"""I1: every schedule of small lists that are paged by offsets or cursors: none ends with a false `complete`.
+
+`test_brute_force.py` does the same with page numbers. `make drift` (BRUTE=long) runs the long form.
+"""
+
+import os
+from collections import Counter
+from itertools import chain
+
+import pytest
+
+from tests.support.brute_force import births_and_moves, killed, mixed, one_kind, paused, schedules, swept
+from tests.support.paged_list import PagedList
+
+LONG = os.environ.get("BRUTE") == "long"
+ROWS = range(1, 6) if LONG else (3, 5)
+PAGE_SIZE = 2
+BOUNDS = (0, 25)
+LISTS = {
+    "offset": {"kind": "offset"},
+    "cursor that is an offset": {},
+    "cursor after a row": {"keyset": True},
+    "cursor, no total": {"totals": False},
+    "cursor after a row, no total": {"keyset": True, "totals": False},
+    "cursor that ages": {"ages": True},
+}
+
+
+def changes(rows):
+    """Rows come in or go, also while a run pauses or none is there."""
+    yield from one_kind(rows)
+    yield from (paused(batch, kill=kill) for batch in mixed(rows) for kill in (False, True))
+
+
+def moves(rows):
+    return chain(births_and_moves(rows), (killed(batch) for batch in births_and_moves(rows)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kinds", [changes, moves])
+@pytest.mark.parametrize("name", LISTS)
+def test_no_schedule_ends_with_a_false_complete_i1(name, kinds):
+    """And the sweep ends within its bound, and within two readings and what a kill costs."""
+    found = Counter()
+    for rows in ROWS:
+        reads = -(-rows // PAGE_SIZE) + 2
+        for schedule in schedules(kinds, rows, reads, 2 if LONG else 1):
+            for bound in BOUNDS:
+                source = PagedList(rows, PAGE_SIZE, **LISTS[name])
+                outcome = swept(source, schedule, bound)
+                found[outcome.verdict.value] += 1
+                says = name, rows, bound, {at: batch.says for at, batch in schedule.items()}, source.reads
+                assert outcome.sweep.state.extra <= bound, says
+                if outcome.verdict == "complete":
+                    assert source.stable <= outcome.loaded, (*says, outcome.sweep.state.drift)
+    print(f"\n{name}: {sum(found.values())} schedules, {found['complete']} complete, 0 of them false", end="")
+    assert found["complete"] > 0 < found["incomplete"]
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("rows", [0, 1, 2, 5])
+def test_a_quiet_list_costs_one_request_a_page_i3(name, rows):
+    """And as many again where no total proves it; a list of one page is one answer, and needs no proof."""
+    source = PagedList(rows, PAGE_SIZE, **LISTS[name])
+    outcome = swept(source, {}, 25)
+    assert (outcome.verdict, len(outcome.loaded)) == ("complete", rows)
+    pages = max(1, -(-rows // PAGE_SIZE))
+    full = LISTS[name].get("kind") == "offset" and rows == PAGE_SIZE
+    twice = not source.totals and pages > 1
+    assert len(source.reads) == (2 * pages if twice else pages + full)
+
+
+@pytest.mark.parametrize("name", [name for name in LISTS if "no total" in name])
+def test_the_next_sync_of_an_unchanged_list_without_a_total_costs_one_reading_i3(name):
+    source = PagedList(5, PAGE_SIZE, **LISTS[name])
+    first = swept(source, {}, 25)
+    read = len(source.reads)
+    assert swept(source, {}, 25, first).verdict == "complete"
+    assert len(source.reads) - read == 3
