@@ -15,14 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from .core.paging import PAGE_SIZE as PAGE_SIZE
+from .core.paging import Paging as Paging
+
 ColumnType = Literal["text", "timestamp", "date", "decimal", "bigint", "bool"]
 Kind = Literal["list", "report"]
-PagingKind = Literal["page_number", "offset", "cursor", "header_cursor", "json_link", "header_link", "single_page"]
 
 API_PREFIX = "/api/v1/"
 TOKEN_PATH = "/oauth/token"
-PAGE_SIZE = 100
-"""Rows a page: the documented maximum of `limit` (`api/reference`). Fewer rows would cost more requests."""
 
 APPLICATIONS_PATH = "/oauth/applications"
 """The organization's OAuth applications, from the root of the host (`api/authentication`)."""
@@ -95,32 +95,6 @@ class Child:
 
 
 @dataclass(frozen=True)
-class Paging:
-    """How the pages of a list are asked for. The kinds have the names of dlt's paginators (`rest_api`).
-
-    Attributes:
-        kind: `page_number` and `offset` ask for any page; a cursor or a link leads from each page to the next one;
-            `single_page` has all rows.
-        first: Number of the first page: 1 is documented (`api/reference`), 0 is possible.
-        size: Rows to ask for with each page.
-        next_at: Where an answer has what leads to the next page: the dotted path of a cursor or a link in the body, the
-            name of a header, or the relation in the header `Link`.
-        sized: The user has set the size.
-    """
-
-    kind: PagingKind = "page_number"
-    first: int = 1
-    size: int = PAGE_SIZE
-    next_at: str = ""
-    sized: bool = False
-
-    @property
-    def any_page(self) -> bool:
-        """Whether each page can be asked for by itself, in any order."""
-        return self.kind in ("page_number", "offset")
-
-
-@dataclass(frozen=True)
 class Endpoint:
     """A list or a report of the API.
 
@@ -166,7 +140,7 @@ class Endpoint:
     total: str = "pagination.total"
     pages: str = "pagination.pages"
     parameters: Mapping[str, str] = field(default_factory=lambda: {"page": "page", "limit": "limit"})
-    paging: Paging = Paging()
+    paging: Paging = field(default_factory=Paging)
     filters: tuple[str, ...] = ("status", "vendor")
     newest_first: bool = False
     exact_total: bool = True

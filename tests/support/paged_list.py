@@ -5,7 +5,8 @@ from functools import partial
 
 from automatum.api.client import ApiResponse
 from automatum.core.errors import RequestRefused
-from automatum.endpoints import CUSTOMERS, Paging
+from automatum.core.paging import Paging
+from automatum.endpoints import CUSTOMERS
 from automatum.schema.arrow_tables import Table
 from automatum.sync.page_source import PageSource
 from automatum.sync.rejections import identify

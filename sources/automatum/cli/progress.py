@@ -12,7 +12,6 @@ from rich.table import Column
 from ..api.session import ApiSession
 from ..core.clock import instant
 from ..core.text import printable
-from ..endpoints import PAGE_SIZE
 from ..sync.table_sync import TableSync
 from .console import err
 
@@ -48,7 +47,7 @@ class Progress:
             self._start(run)
         table, result = run.endpoint.table, run.result
         announced = result.announced
-        pages = max(result.pages, -(-announced // PAGE_SIZE)) if announced is not None else None
+        pages = max(result.pages, -(-announced // run.endpoint.paging.size)) if announced is not None else None
         if table not in self._tasks:
             self._tasks[table] = self._bars.add_task(table, total=pages, count="", left="")
         left = "" if pages is None else _time_left(run.api_session, pages - result.pages, self._narrow)

@@ -14,7 +14,7 @@ from ..api.pages import announced_pages, read_page, read_report
 from ..api.session import ApiSession
 from ..core.clock import instant, utc
 from ..core.errors import ConfigurationError, NotThere, ScopeMissing
-from ..endpoints import METERING_SCOPE, PAGE_SIZE, Endpoint
+from ..endpoints import METERING_SCOPE, Endpoint
 from ..schema.arrow_tables import Table
 from ..sync.key_check import check_keys
 from ..sync.prior_state import PriorState, read_prior_state
@@ -216,10 +216,11 @@ def _plan_table(
 def _plan_list(session: ApiSession, endpoint: Endpoint, prior_state: PriorState, selection: Selection) -> TablePlan:
     page = read_page(session.client, endpoint, 1, selection.filters)
     now, settings = utc(session.clock.time()), session.settings
-    pages = announced_pages(page)
-    if page.total == pages * PAGE_SIZE and page.total not in prior_state.ends(
-        now, timedelta(hours=settings.full_sweep_every)
-    ):
+    size, rows = endpoint.paging.size, len(page.records)
+    size = rows if 0 < rows < min(size, page.total or 0) else size  # The API has smaller pages.
+    pages = announced_pages(page, size)
+    full_end = endpoint.paging.any_page and page.total == pages * size
+    if full_end and page.total not in prior_state.ends(now, timedelta(hours=settings.full_sweep_every)):
         pages += 1  # shows that the list ends with its full last page
     found = TablePlan(endpoint.table, pages, page.total)
     unfinished = prior_state.unfinished
@@ -228,6 +229,8 @@ def _plan_list(session: ApiSession, endpoint: Endpoint, prior_state: PriorState,
         found.requests, found.note = pages - done, f"goes on at page {done + 1}"
     elif endpoint.newest_first and prior_state.past:
         found.note = "at most: it may end early, at the first page without a change"
+    elif page.total is None and (page.next_at or endpoint.paging.any_page):
+        found.note = "at least: the list does not announce how many rows it has"
     return found
 
 

@@ -12,8 +12,9 @@ from ..api.page_repeats import RepeatedCursors, RepeatedPages
 from ..api.pages import Page, counts_page, read_page
 from ..config.base_url import is_below
 from ..core.errors import RequestRefused
+from ..core.paging import Paging
 from ..core.redaction import redact
-from ..endpoints import Endpoint, Paging
+from ..endpoints import Endpoint
 from ..schema.records import Record
 
 logger = logging.getLogger("automatum")

@@ -7,7 +7,7 @@ from automatum.api.endpoint_overrides import resolve_endpoints
 from automatum.api.paging import page_parameters
 from automatum.config.settings import resolve_settings
 from automatum.core.errors import ConfigurationError
-from automatum.endpoints import Paging, PagingKind
+from automatum.core.paging import Paging, PagingKind
 
 pytestmark = pytest.mark.usefixtures("fresh_settings")
 

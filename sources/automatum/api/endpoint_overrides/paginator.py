@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from ...core.errors import ConfigurationError
-from ...endpoints import Endpoint, Paging, PagingKind
+from ...core.paging import Paging, PagingKind
+from ...endpoints import Endpoint
 from ..paging import HEADER
 from .values import choice, next_step, number, path, table, text
 
