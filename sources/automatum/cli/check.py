@@ -6,7 +6,7 @@ import logging
 
 import typer
 
-from ..api.endpoint_overrides import resolve_endpoints
+from ..api.endpoint_overrides import resolve_endpoints, resolve_metering
 from ..api.session import open_session
 from ..config.settings import resolve_settings
 from ..config.toml_files import readable_secrets
@@ -92,7 +92,7 @@ def discover(openapi: OpenApi = False, as_json: Json = False, debug: Debug = Fal
         settings = resolve_settings(with_credentials=False)
         endpoints = resolve_endpoints(settings, bool(settings.organizations))
         if openapi:
-            document = describe_openapi(endpoints, settings.base_url)
+            document = describe_openapi(endpoints, settings.base_url, resolve_metering(settings))
             say(document, as_json, lambda: write_yaml(document))
             return 0
         described = describe(endpoints)

@@ -8,12 +8,13 @@ from ..endpoints import (
     API_PREFIX,
     ENDPOINTS,
     FILTER_VALUES,
-    METERING_PATH,
+    METERING,
     PAGE_SIZE,
     SCOPES,
     TOKEN_PATH,
     UNSENT_PARAMETERS,
     Endpoint,
+    MeteringForm,
 )
 from .openapi_fixed import (
     application_paths,
@@ -39,7 +40,7 @@ from .openapi_marks import (
     documented,
     origin,
 )
-from .openapi_records import answer_schema, detail_schema, record_schema, schema_name
+from .openapi_records import answer_schema, detail_schema, paging_headers, record_schema, schema_name
 
 _DESCRIPTION = f"""\
 What dlt-source-automatum knows of the API. This is not the vendor's document.
@@ -55,12 +56,13 @@ _SCOPE_TABLE = f"{AUTHENTICATION} names the scope and the path; parameters and f
 _DEFAULT_LIMIT = 20
 
 
-def describe_openapi(endpoints: Sequence[Endpoint], base_url: str) -> Json:
+def describe_openapi(endpoints: Sequence[Endpoint], base_url: str, metering: MeteringForm = METERING) -> Json:
     """The OpenAPI document.
 
     Args:
         endpoints: Endpoints to describe, with overrides applied.
         base_url: Root of the API.
+        metering: How the API takes usage, with overrides applied.
     """
     paths: Json = {TOKEN_PATH: {"post": token_operation()}, **application_paths()}
     parts = components()
@@ -69,7 +71,7 @@ def describe_openapi(endpoints: Sequence[Endpoint], base_url: str) -> Json:
         parts["schemas"][schema_name(endpoint.table)] = record_schema(endpoint, default)
         for path, operations in _paths(endpoint, default):
             paths.setdefault(path, {}).update(operations)
-    paths[f"{API_PREFIX}{METERING_PATH}"] = {"post": metering_operation()}
+    paths[f"{API_PREFIX}{metering.path}"] = {"post": metering_operation(metering)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Automatum API: documented and assumed", "version": "v1", "description": _DESCRIPTION},
@@ -87,15 +89,20 @@ def _paths(endpoint: Endpoint, default: Endpoint | None) -> Iterator[tuple[str, 
         write = ""
     get = _operation(endpoint, default, f"list_{endpoint.table}", f"List {_words(endpoint)}.")
     get["parameters"] = _parameters(endpoint, default)
-    get["responses"] = {"200": success(answer_schema(endpoint), "One page of records."), **errors(400, 401, 403, 429)}
+    get["responses"] = {
+        "200": success(answer_schema(endpoint, default), "One page of records."),
+        **errors(400, 401, 403, 429),
+    }
+    get["responses"]["200"]["headers"].update(paging_headers(endpoint))
     yield path, {"get": get, **({"post": unused_operation(write, "post", endpoint.table)} if write else {})}
-    if endpoint.kind == "list" and len(endpoint.key) == 1:
-        get = _operation(endpoint, default, f"read_{endpoint.table}", f"Read one of the {_words(endpoint)} by its id.")
+    if endpoint.kind == "list" and endpoint.own_path:
+        mark = configured() if endpoint.detail_path else _mark(endpoint, default)
+        get = _operation(endpoint, default, f"read_{endpoint.table}", f"Read one of the {_words(endpoint)} by its URL.")
         get["responses"] = {"200": success(detail_schema(endpoint), "The record."), **errors(401, 403, 404, 429)}
-        operations: Json = {"parameters": [path_id(_mark(endpoint, default))], "get": get}
+        operations: Json = {"parameters": [path_id(mark, endpoint.own_column)], "get": {**get, **mark}}
         if write:
             operations["put"] = unused_operation(write, "put", endpoint.table)
-        yield f"{path}/{{id}}", operations
+        yield f"{API_PREFIX}{endpoint.own_path}", operations
 
 
 def _operation(endpoint: Endpoint, default: Endpoint | None, name: str, summary: str) -> Json:
@@ -116,16 +123,24 @@ def _mark(endpoint: Endpoint, default: Endpoint | None) -> Json:
 
 def _parameters(endpoint: Endpoint, default: Endpoint | None) -> list[Json]:
     """The query parameters, by the vendor's names."""
+    paging, usual = endpoint.paging, default.parameters if default else {}
+    most = max(PAGE_SIZE, paging.size) if paging.sized else PAGE_SIZE
     schemas: dict[str, Json] = {
-        "page": {"type": "integer", "minimum": 1, "default": 1},
-        "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_SIZE, "default": _DEFAULT_LIMIT},
+        "page": {"type": "integer", "minimum": paging.first, "default": paging.first},
+        "offset": {"type": "integer", "minimum": 0, "default": 0},
+        "cursor": {"type": "string"},
+        "limit": {"type": "integer", "minimum": 1, "maximum": most, "default": _DEFAULT_LIMIT},
         "start": {"type": "string", "format": "date"},
         "end": {"type": "string", "format": "date"},
     }
-    usual = default.parameters if default else {}
+    sent = {} if paging.kind == "single_page" and not paging.sized else endpoint.parameters
     found = [
-        _parameter(name, schemas[word], origin(endpoint.documented, REFERENCE, name != usual.get(word)))
-        for word, name in endpoint.parameters.items()
+        _parameter(
+            name,
+            schemas[word],
+            origin(endpoint.documented, REFERENCE, name != usual.get(word) or (word == "page" and paging.first == 0)),
+        )
+        for word, name in sent.items()
     ]
     mark = origin(endpoint.documented, REFERENCE)
     for name in endpoint.filters:

@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
-from ..endpoints import APPLICATIONS_PATH, METERING_SCOPE, REGENERATE, SCOPES, TOKEN_PATH
+from ..endpoints import APPLICATIONS_PATH, METERING, METERING_SCOPE, REGENERATE, SCOPES, TOKEN_PATH, MeteringForm
 from ..metering.model import Line
 from ..metering.payloads import Body
-from .openapi_marks import AUTHENTICATION, INTEGRATION, REFERENCE, USED, Json, assumed, documented, ref
+from .openapi_marks import AUTHENTICATION, INTEGRATION, REFERENCE, USED, Json, assumed, configured, documented, ref
 from .openapi_records import envelope
 
 _TEXT: Json = {"type": "string"}
@@ -118,17 +118,22 @@ def application_paths() -> Json:
     return paths
 
 
-def metering_operation() -> Json:
-    """The operation that takes usage, with the names that a push writes."""
-    full, least = (orjson.loads(Body((line,)).payload()) for line in (_FULL_LINE, _LINE))
+def metering_operation(form: MeteringForm) -> Json:
+    """The operation that takes usage, with the names that a push writes.
+
+    Args:
+        form: Path, names and forms, with overrides applied.
+    """
+    full, least = (orjson.loads(Body((line,), form).payload()) for line in (_FULL_LINE, _LINE))
+    usual = orjson.loads(Body((_FULL_LINE,)).payload())
     answer = {name: {"type": ["string", "null"], **assumed()} for name in ("id", "status", "vendor", "listingId")}
     answer["createdAt"] = {"type": ["string", "null"], "format": "date-time", **assumed()}
     return {
         "operationId": "send_usage",
         "summary": "Report usage of one customer. A success means that it is queued, and not that it is billed.",
-        **documented(INTEGRATION),
+        **(documented(INTEGRATION) if form.path == METERING.path else configured()),
         "security": [{"oauth2": [METERING_SCOPE]}],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _shape(full, least)}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _shape(full, least, usual)}}},
         "responses": {
             "2XX": success(
                 {**envelope({"type": "object", "properties": answer}, False), **assumed()},
@@ -152,9 +157,9 @@ def unused_operation(scope: str, method: str, table: str) -> Json:
     }
 
 
-def path_id(mark: Json) -> Json:
-    """The parameter `id` of a path."""
-    return {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}, **mark}
+def path_id(mark: Json, name: str = "id") -> Json:
+    """The parameter of a path that names a record."""
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}, **mark}
 
 
 def components() -> Json:
@@ -208,19 +213,22 @@ def _application() -> Json:
     return {"type": "object", "properties": {name: {**one, **assumed()} for name, one in fields.items()}}
 
 
-def _shape(full: Any, least: Any) -> Json:
-    """Schema of a value of the documented metering sample.
+def _shape(full: Any, least: Any, usual: Any) -> Json:
+    """Schema of a value of the metering body.
 
     Args:
         full: The value with everything that a push may send.
         least: The value with what it always sends.
+        usual: The value in the documented body; None if it is not there.
     """
-    mark = documented(INTEGRATION)
+    mark = documented(INTEGRATION) if type(full) is type(usual) else configured()
     if isinstance(full, Mapping):
-        fields = {name: _shape(inner, least.get(name)) for name, inner in full.items()}
+        known = usual if isinstance(usual, Mapping) else {}
+        fields = {name: _shape(inner, least.get(name), known.get(name)) for name, inner in full.items()}
         return {"type": "object", "required": list(least), "properties": fields, **mark}
     if isinstance(full, list):
-        return {"type": "array", "minItems": 1, "items": _shape(full[0], least[0]), **mark}
+        known_entry = usual[0] if isinstance(usual, list) else None
+        return {"type": "array", "minItems": 1, "items": _shape(full[0], least[0], known_entry), **mark}
     return {"type": "string" if isinstance(full, str) else "number", "examples": [full], **mark}
 
 

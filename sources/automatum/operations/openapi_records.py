@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
+from ..api.paging import HEADER
 from ..endpoints import WHOLE, Child, Column, ColumnType, Endpoint
-from .openapi_marks import COLUMNS, REFERENCE, TABLE, Json, assumed, documented, origin, ref
+from ..schema.moments import ISO
+from .openapi_marks import COLUMNS, REFERENCE, TABLE, Json, assumed, configured, documented, origin, ref
 
+_ENVELOPE = "data"
 _TYPES: dict[ColumnType, Json] = {
     "text": {"type": ["string", "null"]},
     "timestamp": {"type": ["string", "null"], "format": "date-time"},
@@ -16,6 +19,7 @@ _TYPES: dict[ColumnType, Json] = {
     "bool": {"type": ["boolean", "null"]},
 }
 _COUNT: Json = {"type": "integer", "minimum": 0}
+_NEXT: Json = {"type": ["string", "integer", "null"], "description": "Leads to the next page."}
 
 
 def schema_name(table: str) -> str:
@@ -50,13 +54,30 @@ def detail_schema(endpoint: Endpoint) -> Json:
         mark = origin(endpoint.documented, REFERENCE)
         lists = {name: {"type": "array", "items": {"type": "object"}, **mark} for name in endpoint.only_in_detail}
         record = {"allOf": [record, {"type": "object", "properties": lists}]}
-    return envelope(record, endpoint.documented)
+    if endpoint.detail == _ENVELOPE:
+        return envelope(record, endpoint.documented)
+    if endpoint.detail == WHOLE:
+        return record
+    schema: Json = {"type": "object", "properties": {}}
+    _place(schema, endpoint.detail, {**record, **configured()}, required=True)
+    return schema
 
 
-def answer_schema(endpoint: Endpoint) -> Json:
+def answer_schema(endpoint: Endpoint, default: Endpoint | None) -> Json:
     """Schema of the answer with the records: any of the places at which they may be found."""
-    shapes = [_answer(endpoint, path) for path in endpoint.records]
+    shapes = [_answer(endpoint, default, path) for path in endpoint.records]
     return shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+
+
+def paging_headers(endpoint: Endpoint) -> Json:
+    """Headers of the answer that announce numbers, or lead to the next page."""
+    counts = (endpoint.total, endpoint.pages) if endpoint.kind == "list" else ()
+    names = {place.removeprefix(HEADER).strip(): "integer" for place in counts if place.startswith(HEADER)}
+    if endpoint.paging.kind == "header_cursor":
+        names[endpoint.paging.next_at] = "string"
+    if endpoint.paging.kind == "header_link":
+        names["Link"] = "string"
+    return {name: {"schema": {"type": type_}, **configured()} for name, type_ in names.items()}
 
 
 def envelope(data: Json, is_documented: bool = True) -> Json:
@@ -69,27 +90,34 @@ def envelope(data: Json, is_documented: bool = True) -> Json:
     }
 
 
-def _answer(endpoint: Endpoint, path: str) -> Json:
+def _answer(endpoint: Endpoint, default: Endpoint | None, path: str) -> Json:
     items = {"type": "array", "items": ref("schemas", schema_name(endpoint.table))}
     if path == WHOLE:
         return items
     schema: Json = {"type": "object", "properties": {}}
-    if path.partition(".")[0] == "data":
-        _place(schema, "code", {"type": "integer", **documented(REFERENCE)}, required=path == "data")
+    if path.partition(".")[0] == _ENVELOPE:
+        _place(schema, "code", {"type": "integer", **documented(REFERENCE)}, required=path == _ENVELOPE)
     _place(schema, path, items, required=True)
     if endpoint.kind == "list":
-        mark = origin(endpoint.documented, REFERENCE)
-        for place in _counts(endpoint):
-            _place(schema, place, {**_COUNT, **mark})
+        for place, usual in _counts(endpoint, default):
+            _place(schema, place, {**_COUNT, **origin(endpoint.documented, REFERENCE, not usual)})
+        if endpoint.paging.kind in ("cursor", "json_link"):
+            _place(schema, endpoint.paging.next_at, {**_NEXT, **configured()})
     return schema
 
 
-def _counts(endpoint: Endpoint) -> Iterable[str]:
-    """Places of the announced numbers. Beside them are the number and the size of the page (`api/reference`)."""
-    yield from (endpoint.total, endpoint.pages)
-    above, _, _ = endpoint.total.rpartition(".")
-    if above and endpoint.documented:
-        yield from (f"{above}.{word}" for word in endpoint.parameters.values())
+def _counts(endpoint: Endpoint, default: Endpoint | None) -> Iterator[tuple[str, bool]]:
+    """Places of the announced numbers in the body, and whether they are the usual ones.
+
+    Beside them are the number and the size of the page (`api/reference`).
+    """
+    for name in ("total", "pages"):
+        place = getattr(endpoint, name)
+        if not place.startswith(HEADER):
+            yield place, default is not None and place == getattr(default, name)
+    if endpoint.documented and default is not None and endpoint.total == default.total:
+        above = endpoint.total.rpartition(".")[0]
+        yield from ((f"{above}.{word}", True) for word in default.parameters.values())
 
 
 def _fields(columns: Sequence[Column], known: set[str] | None) -> Json:
@@ -105,8 +133,15 @@ def _fields(columns: Sequence[Column], known: set[str] | None) -> Json:
             is_configured = known is None or place.path not in known
             # The first place of a documented column is what the reference shows.
             mark = origin(column.documented and number == 0, REFERENCE, is_configured)
-            _place(schema, place.path, {**_TYPES[column.type], COLUMNS: [column.name], **mark})
+            _place(schema, place.path, {**_type(column), COLUMNS: [column.name], **mark})
     return schema
+
+
+def _type(column: Column) -> Json:
+    """Schema of the values of a column. A time may have other forms than ISO 8601."""
+    if not column.formats or column.type not in ("timestamp", "date") or column.formats == (ISO,):
+        return _TYPES[column.type]
+    return {"type": ["integer", "number", "string", "null"], "description": f"Format: {', '.join(column.formats)}."}
 
 
 def _child(child: Child) -> Json:
@@ -127,7 +162,8 @@ def _place(schema: Json, path: str, leaf: Json, required: bool = False) -> None:
         _require(inner, last)
     found = inner.setdefault("properties", {}).setdefault(last, leaf)
     if found is not leaf:
-        found["type"] = _widened(found["type"], *_types(leaf["type"]))
+        if "type" in found:
+            found["type"] = _widened(found["type"], *_types(leaf.get("type", ())))
         found[COLUMNS] = [*found.get(COLUMNS, ()), *leaf.get(COLUMNS, ())]
 
 

@@ -8,7 +8,7 @@ import os
 import yaml
 from openapi_spec_validator import validate
 
-from automatum.api.endpoint_overrides import resolve_endpoints
+from automatum.api.endpoint_overrides import resolve_endpoints, resolve_metering
 from automatum.cli.console import write_yaml
 from automatum.config.base_url import DEFAULT_BASE_URL
 from automatum.config.settings import AutomatumSettings
@@ -161,3 +161,18 @@ def test_the_table_of_endpoints_is_not_changed():
     """The parts of the document are its own: two documents are equal."""
     assert describe_openapi(ENDPOINTS, DEFAULT_BASE_URL) == DOCUMENT
     assert CUSTOMERS is ENDPOINTS[0]
+
+
+def test_metering_overrides_show_and_are_marked():
+    settings = AutomatumSettings()
+    settings.metering = {"path": "usage", "fields": {"dimension": "meterId"}, "numbers": {"units": "text"}}
+    document = describe_openapi(ENDPOINTS, DEFAULT_BASE_URL, resolve_metering(settings))
+    validate(document)
+    assert f"{API_PREFIX}metering" not in document["paths"]
+    operation = document["paths"][f"{API_PREFIX}usage"]["post"]
+    assert operation[CONFIGURED] is True
+    body = dict(fields(operation["requestBody"]["content"]["application/json"]["schema"]))
+    assert body["details.usages[].meterId"][CONFIGURED] is True
+    assert body["details.usages[].units"]["type"] == "string"
+    assert body["details.usages[].units"][CONFIGURED] is True
+    assert body["details.usages[].price"][DOCUMENTED] is True
