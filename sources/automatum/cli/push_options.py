@@ -7,7 +7,11 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import ConfigurationError
+from ..config.settings import AutomatumSettings
+from ..core.errors import AutomatumError, ConfigurationError
+from ..metering.eligibility import UNCHECKED, Eligibility, read_eligibility
+from ..warehouse.target import Target
+from .options import open_existing
 
 Usage = Annotated[
     str | None, typer.Option(help="A .csv or .parquet file, the name of a table or view, or 'sql:SELECT ...'.")
@@ -16,6 +20,13 @@ GrainName = Annotated[str, typer.Option("--grain", help="Sum by the hour or by t
 Mapping = Annotated[
     list[str] | None,
     typer.Option("--map", help="Name of a column in the usage, where it differs: --map units=quantity. Repeatable."),
+]
+LedgerUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="Database of the ledger, which records what was sent: sqlite:////path or postgresql://... "
+        "Default: a file in your data folder. `ps` shows its password to other users: prefer the setting ledger_url."
+    ),
 ]
 LateOk = Annotated[
     bool,
@@ -48,6 +59,7 @@ PlanDigest = Annotated[
     str | None,
     typer.Option("--plan", help="Digest of an approved dry run: send its lines, and nothing if they have changed."),
 ]
+Reason = Annotated[str, typer.Option(help="Why. The ledger keeps it with the line, the user and the time.")]
 
 
 def parse_amount(text: str | None) -> Decimal | None:
@@ -78,3 +90,22 @@ def parse_mapping(pairs: list[str]) -> dict[str, str]:
             raise ConfigurationError("--map", f"{pair!r} is not ours=theirs.", "Write it like units=quantity.")
         found[ours.strip()] = theirs.strip()
     return found
+
+
+def read_synced(target: Target, settings: AutomatumSettings, lock_wait: float) -> Eligibility:
+    """The synced customers and entitlements; `UNCHECKED` if the database or the tables are missing.
+
+    Raises:
+        AutomatumError: The destination cannot be read.
+    """
+    if target.missing:
+        return UNCHECKED
+    return read_eligibility(open_existing(target, lock_wait), settings.owner) or UNCHECKED
+
+
+def read_currencies(target: Target, settings: AutomatumSettings) -> tuple[Eligibility, list[str]]:
+    """As `read_synced`, for the currencies alone: what cannot be read is a note, and nothing is waited for."""
+    try:
+        return read_synced(target, settings, 0.0), []
+    except AutomatumError as error:
+        return UNCHECKED, [f"the currencies are unknown, because the database cannot be read: {error.message}"]

@@ -100,7 +100,7 @@ def _show_sweeps(figures: Mapping[str, Any]) -> None:
     for name, row in figures["tables"].items():
         changed = (row["inserted"] or 0) + (row["updated"] or 0)
         numbers = (row["requests"], row["distinct_keys"], changed, row["deleted"])
-        table.add(name, _state(row["verdict"]), _age(row["age_seconds"]), *(_number(one) for one in numbers))
+        table.add(name, _state(row["verdict"]), age(row["age_seconds"]), *(_number(one) for one in numbers))
     if len(table):
         table.show()
     else:
@@ -279,7 +279,8 @@ def _number(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
 
 
-def _age(seconds: int) -> str:
+def age(seconds: int) -> str:
+    """A time span in its largest unit, such as `3 h`."""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds // length} {unit}"

@@ -7,9 +7,10 @@ from typing import Any
 
 from ..core.text import plural
 from ..metering.classify import difference
-from ..metering.ledger.entries import LedgerMatch
+from ..metering.ledger.entries import Entry, LedgerMatch
 from ..metering.ledger.holds import Hold
 from ..metering.model import Line, format_decimal
+from ..metering.retry import RetryPlan
 from ..metering.summary import UNKNOWN_CURRENCY, PushSummary
 from .console import say_text
 from .tables import TextTable
@@ -30,14 +31,14 @@ def show_push(summary: PushSummary) -> None:
         say_text("There is no line to send.")
     if found.invalid:
         say_text(f"Invalid: {plural(found.invalid, 'row')}. They are not sent:")
-    _list(
+    show_list(
         [f"row {refusal.row}: {refusal.reason}" for refusal in sorted(found.refused, key=lambda refusal: refusal.row)]
     )
     if found.open_rows:
         say_text(f"Of the current hour or day: {plural(found.open_rows, 'row')}. A later push sends them.")
-    _list([_difference(match) for match in (*found.changed, *found.conflict)])
+    show_list([_difference(match) for match in (*found.changed, *found.conflict)])
     if sent:
-        _list(
+        show_list(
             [
                 f"{line.id} {line.customer_id} {line.dimension}: {message}"
                 for line, message in (*sent.conflict, *sent.unknown)
@@ -47,7 +48,7 @@ def show_push(summary: PushSummary) -> None:
         show_holds(summary.plan.on_hold)
     if sent is None and summary.to_send:
         say_text(f"To be sent, in {plural(summary.requests_needed, 'request')}:")
-        _list([_line(line, summary) for line in summary.to_send])
+        show_list([_line(line, summary) for line in summary.to_send])
     for warning in summary.warnings:
         say_text(f"Note: {warning}.")
     _show_cost(summary)
@@ -116,7 +117,7 @@ def show_holds(holds: Sequence[Hold]) -> None:
     """Lines that are on hold, with the reasons, and the commands that release them."""
     number = len({hold.line.id for hold in holds})
     say_text(f"{plural(number, 'line')} on hold:" if holds else "No line is on hold.")
-    _list(
+    show_list(
         [
             f"{hold.line.id} {hold.line.customer_id} {hold.line.dimension} {hold.line.starts_at:%Y-%m-%d %H:%M}, "
             f"{format_decimal(hold.line.units)} at {format_decimal(hold.line.price)}: {hold.reason}"
@@ -128,29 +129,29 @@ def show_holds(holds: Sequence[Hold]) -> None:
         say_text("or withdraw it with `automatum push plan cancel LINE_ID`. `all` means all lines on hold.")
 
 
-def show_ledger(figures: Mapping[str, Any]) -> None:
-    """Lines by state, and those that need a decision."""
-    table = TextTable("state", "lines")
-    for state, number in figures["lines"].items():
-        table.add(state, f"{number:,}")
-    table.show()
-    show_entries(figures["unsettled"], "unsettled")
-    if number := figures["unresolved"].get("on_hold"):
-        say_text(f"{plural(number, 'line')} on hold: see automatum push plan.")
-    say_text(f"Ledger: {figures['ledger']}")
+def show_retry(plan: RetryPlan) -> None:
+    """What a retry would send, and what it leaves."""
+    say_text(f"{plural(len(plan.to_send), 'line')} would be sent again.")
+    show_list([_entry(entry) for entry in plan.to_send])
+    _show_left(plan)
 
 
-def show_entries(entries: Sequence[Mapping[str, Any]], what: str) -> None:
-    """Entries of the ledger, one per row."""
-    say_text(f"{plural(len(entries), 'line')} {what}.")
-    _list(
-        [
-            f"{entry['line_id']} {entry['state']}: {entry['customer_id']} {entry['dimension']} "
-            f"{entry['starts_at']:%Y-%m-%d %H:%M}, "
-            f"{format_decimal(entry['units'])} at {format_decimal(entry['price'])}"
-            + (f": {entry['error']}" if entry["error"] else "")
-            for entry in entries
-        ]
+def show_retried(summary: PushSummary, plan: RetryPlan) -> None:
+    """What a retry has sent, and what it left."""
+    show_push(summary)
+    _show_left(plan)
+
+
+def _show_left(plan: RetryPlan) -> None:
+    if plan.left:
+        say_text(f"Left: {plural(len(plan.left), 'line')}.")
+        show_list([f"{entry.line_id} {entry.state}: {reason}" for entry, reason in plan.left])
+
+
+def _entry(entry: Entry) -> str:
+    return (
+        f"{entry.line_id} {entry.state}: {entry.customer_id} {entry.dimension} {entry.starts_at:%Y-%m-%d %H:%M}, "
+        f"{format_decimal(entry.units)} at {format_decimal(entry.price)}" + (f": {entry.error}" if entry.error else "")
     )
 
 
@@ -166,8 +167,8 @@ def show_resolved(figures: Mapping[str, Any]) -> None:
     ):
         if figures[name]:
             say_text(f"{plural(len(figures[name]), 'line')} {words}.")
-    _list([f"event {event['event']}: {event['reason']}" for event in figures["left"]])
-    _list([f"{line['line_id']}: {line['reason']}" for line in figures["refused"]])
+    show_list([f"event {event['event']}: {event['reason']}" for event in figures["left"]])
+    show_list([f"{line['line_id']}: {line['reason']}" for line in figures["refused"]])
     say_text(f"{plural(figures['lines']['unknown'], 'line')} still unknown.")
 
 
@@ -201,7 +202,8 @@ def _difference(match: LedgerMatch) -> str:
     )
 
 
-def _list(rows: Sequence[str]) -> None:
+def show_list(rows: Sequence[str]) -> None:
+    """The first rows, indented, and how many more there are."""
     for row in rows[:MOST_SHOWN]:
         say_text(f"  {row}")
     if len(rows) > MOST_SHOWN:

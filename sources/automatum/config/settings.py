@@ -87,6 +87,8 @@ class AutomatumSettings(BaseConfiguration):
         metering_check_prices: Lines with a price of zero, or another than that of the synced entitlement, are not sent
             until a person allows it.
         metering_grace_minutes: Minutes after the end of an hour or day before a push counts it as closed.
+        metering_silence_hours: Hours without usage after which a customer and dimension that were metered before make
+            exit 65. None: never.
         tables: Tables to sync; the token must grant each. None: all tables that the token grants.
         since: First day of the reports, as an ISO date. None: 365 days ago.
         endpoints: Table name to its overrides: `path`, `records`, `parameters`, `key`, `columns`, and others (see
@@ -140,6 +142,7 @@ class AutomatumSettings(BaseConfiguration):
     metering_unusual_factor: float = 10.0
     metering_check_prices: bool = True
     metering_grace_minutes: float = 5.0
+    metering_silence_hours: Optional[float] = None
     tables: Optional[List[str]] = None
     since: Optional[str] = None
     endpoints: Optional[Dict[str, Any]] = None
@@ -198,6 +201,9 @@ class AutomatumSettings(BaseConfiguration):
         for name in ("metering_grace_minutes", "metering_unusual_factor", "metering_max_amount", "metering_max_lines"):
             number = getattr(self, name)
             self._check(number is None or 0 <= number < math.inf, name, "is negative or not finite")
+        silence = self.metering_silence_hours
+        known = silence is None or 0 < silence < math.inf
+        self._check(known, "metering_silence_hours", "is not a number of hours above 0")
         self._check(self.lookback_days >= 0, "lookback_days", "is below 0")
         self._check(self.secret_max_age_days >= 0, "secret_max_age_days", "is below 0")
         self._check(self.reread_pages >= 0, "reread_pages", "is below 0")

@@ -32,6 +32,7 @@ class Checks:
         max_lines: Most lines of a push; None for no limit.
         unusual_factor: A line or a customer above so many times its trailing median is on hold; 0 to check nothing.
         prices: Whether lines with a price of zero, or another than that of the entitlement, are on hold.
+        silence: So long after its last line, a customer's dimension that was metered before is silent. None: never.
         by: User who releases holds.
     """
 
@@ -45,6 +46,7 @@ class Checks:
     max_lines: int | None = None
     unusual_factor: Decimal = Decimal(0)
     prices: bool = False
+    silence: timedelta | None = None
     by: str = ""
 
 
@@ -57,10 +59,12 @@ def checks_of(settings: AutomatumSettings, options: PushOptions, usage: Any, as_
         usage: What will be read.
         as_of: The time right before it is read.
     """
+    silence = settings.metering_silence_hours
     amount = settings.metering_max_amount if options.max_amount is None else options.max_amount
     return Checks(
         as_of=as_of,
         grace=timedelta(minutes=settings.metering_grace_minutes),
+        silence=None if silence is None else timedelta(hours=silence),
         source=options.source or source_name(usage),
         plan=options.plan,
         allow=frozenset(options.allow),

@@ -23,6 +23,7 @@ from .ledger.location import refuse_network
 from .ledger.planned import lines_on_hold
 from .ledger.refusals import record_refusals
 from .ledger.runs import Run
+from .ledger.silence import silent_keys
 from .ledger.states import TAKEN
 from .model import Grain
 from .payloads import bodies
@@ -87,7 +88,7 @@ def push(
             plan = Planner(ledger, checks, eligibility, late_ok).plan(lines, classification, now)
             summary = PushSummary("dry_run", classification, ledger.location, plan=plan)
             summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
-            summary.ledger_exists, summary.unresolved = ledger.exists, ledger.unresolved()
+            summary.ledger_exists, summary.unresolved = ledger.exists, _unresolved(ledger, checks)
             return summary
     with Ledger.open(ledger_url, clock, create=new_ledger, owner=owner) as ledger, ledger.run() as run:
         recovered = run.recover()
@@ -106,13 +107,18 @@ def push(
             refuse(classification, line, f"the API refused it: {message}")
         for line in result.expired:
             refuse(classification, line, too_late_reason(line, utc(clock.time())))
-        summary = _summarize(session, classification, ledger, result, plan)
+        summary = _summarize(session, classification, ledger, result, plan, checks)
         summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
         return summary
 
 
 def send_planned(
-    session: ApiSession, ledger: Ledger, clock: Clock, line_ids: Collection[str] | None = None
+    session: ApiSession,
+    ledger: Ledger,
+    clock: Clock,
+    line_ids: Collection[str] | None = None,
+    *,
+    late_ok: bool = True,
 ) -> PushSummary:
     """Send lines that are planned in the ledger, such as after `Ledger.retry`.
 
@@ -121,6 +127,7 @@ def send_planned(
         ledger: The ledger of the lines.
         clock: Time.
         line_ids: Ids of the lines; None for all that are planned.
+        late_ok: Also send what is past the strictest known deadline. The documented one holds all the same.
 
     Raises:
         AccessError: The credentials are refused, or `write:metering` is not granted.
@@ -130,10 +137,9 @@ def send_planned(
     require_metering(session)
     with ledger.run() as run:
         run.recover()
-        # Late lines are sent too: the caller has decided to retry them. The documented deadline holds all the same.
-        plan = _left_over(ledger, utc(clock.time()), line_ids)
+        plan = _left_over(ledger, utc(clock.time()), line_ids, late_ok)
         run.expire(plan.too_late, "Too late by the documented rule.")
-        result = Sender(session, run, clock, late_ok=True).send(bodies(plan.sent, utc(clock.time())))
+        result = Sender(session, run, clock, late_ok).send(bodies(plan.sent, utc(clock.time())))
         summary = _summarize(session, Classification(), ledger, result, plan)
         # The push that planned the lines has checked them.
         summary.unchecked = True
@@ -147,13 +153,13 @@ def require_metering(session: ApiSession) -> None:
         raise ScopeMissing({"push": METERING_SCOPE}, granted)
 
 
-def _left_over(ledger: Ledger, now: datetime, line_ids: Collection[str] | None) -> Plan:
+def _left_over(ledger: Ledger, now: datetime, line_ids: Collection[str] | None, late_ok: bool) -> Plan:
     """Planned lines without any usage: those to send, those that are too late, and those that are on hold."""
     holds = lines_on_hold(ledger)
     on_hold = {entry.line_id for entry, _ in holds}
     entries = (entry for entry in ledger.lines(["planned"]) if line_ids is None or entry.line_id in line_ids)
     planned = [entry.line for entry in entries if entry.line_id not in on_hold]
-    late = {line.id for line in planned if now >= last_moment(line, late_ok=True)}
+    late = {line.id for line in planned if now >= last_moment(line, late_ok)}
     return Plan(
         left_over=[line for line in planned if line.id not in late],
         too_late=[line for line in planned if line.id in late],
@@ -182,12 +188,23 @@ def _record(ledger: Ledger, run: Run, classification: Classification, plan: Plan
     plan.to_send = [line for line in plan.to_send if line.id in kept]
 
 
+def _unresolved(ledger: Ledger, checks: Checks) -> dict[str, int]:
+    """What waits for a person in the ledger, whichever push left it; and what is silent."""
+    silent = len(silent_keys(ledger, ledger.database.now(), checks.silence))
+    return ledger.unresolved() | ({"silent": silent} if silent else {})
+
+
 def _summarize(
-    session: ApiSession, classification: Classification, ledger: Ledger, result: SendResult, plan: Plan
+    session: ApiSession,
+    classification: Classification,
+    ledger: Ledger,
+    result: SendResult,
+    plan: Plan,
+    checks: Checks = _NO_CHECKS,
 ) -> PushSummary:
     summary = PushSummary("complete", classification, ledger.location, result, plan)
     summary.requests, summary.token_requests = session.budget.requests, session.budget.token_requests
-    summary.unresolved = ledger.unresolved()
+    summary.unresolved = _unresolved(ledger, checks)
     if result.stopped:
         summary.errors.append(result.stopped)
     if isinstance(result.stopped, MoreToDo):

@@ -144,7 +144,8 @@ def test_retry_sends_no_more_than_its_dry_run_has_shown(small, desk, teller):
 def test_retry_never_sends_what_is_accepted_or_unknown_though_it_is_named(state, troubled, small):
     teller, _ = troubled
     one, sent = teller.entries(state)[0], len(sent_to(small))
-    assert teller.run("retry", one.line_id)["lines"] == []
+    told = teller.run("retry", one.line_id, code=65)
+    assert (told["lines"], [left["reason"] for left in told["left"]]) == ([], [f"it is {state}"])
     teller.run("retry", one.line_id, "--confirm", code=65)
     assert len(sent_to(small)) == sent
     assert one.line_id in {entry.line_id for entry in teller.entries(state)}
@@ -309,6 +310,138 @@ def test_events_that_cannot_be_read_are_said_with_78(arguments, words, troubled)
     assert teller.states() == before
 
 
+# decisions, refusals and silence
+
+
+def test_i5_a_decision_is_undone_and_both_are_shown(troubled, small):
+    teller, _ = troubled
+    unknown = teller.entries("unknown")
+    body = unknown[0].body_id
+    teller.run("resolve", "--accepted", body, "--reason", "seen in the portal", code=65)
+    told = teller.run("undo", "--last", "--reason", "the wrong body", code=65)
+    assert {one["subject_id"] for one in told["undone"]} == {entry.line_id for entry in unknown}
+    assert teller.entries("unknown") == unknown
+    decisions = teller.run("decisions", unknown[0].line_id)["decisions"]
+    assert [(one["decision"], one["reason"], bool(one["undone_at"])) for one in decisions] == [
+        ("accepted", "seen in the portal", True),
+        ("undo", "the wrong body", False),
+    ]
+    said = teller.desk.run("push", "decisions").says
+    assert "seen in the" in said and "accepted (undone)" in said
+    teller.run("undo", code=78)
+    teller.run("undo", "no-such-line", code=78)
+    assert teller.run("undo", unknown[0].line_id, code=65)["refused"], "nothing is left to undo"
+
+
+def test_i5_refused_usage_is_65_until_it_is_pushed_or_dismissed(small, teller):
+    """Whichever push refused it: later pushes of other usage, and both kinds of status, say so, too."""
+    first, second, *rows = rows_of(small)
+    told = teller.push([{**first, "units": "abc"}, {**second, "customer_id": ""}], "--confirm", code=65)
+    assert told["unresolved"] == {"refused": 2}
+    assert teller.push(rows, "--confirm", code=65)["unresolved"] == {"refused": 2}
+    ran = teller.desk.run("push", "--usage", "usage.csv", "--confirm", "--quiet")
+    assert ran.code == 65, ran
+    shown = teller.run("status", code=65)["refusals"]
+    assert {one["reason"] for one in shown} == {"units: 'abc' is not a number", "customer_id is missing"}
+    said = teller.desk.run("push", "status").says
+    assert all(one["refusal_id"] in said for one in shown) and first["customer_id"] in said
+    assert teller.push([first], "--confirm", code=65)["unresolved"] == {"refused": 1}, "corrected and taken"
+    (left,) = teller.run("status", code=65)["refusals"]
+    teller.run("dismiss", left["refusal_id"], code=78)  # without a reason
+    teller.run("dismiss", "no-such-id", "--reason", "x", code=78)
+    teller.run("dismiss", left["refusal_id"], "--reason", "a test row")
+    assert teller.push(rows, "--confirm")["unresolved"] == {}
+    teller.run("status")
+    teller.run("undo", "--last", code=65)
+    assert teller.run("status", code=65)["unresolved"] == {"refused": 1}
+
+
+def test_i5_status_shows_the_money_at_risk_first(troubled, small):
+    teller, _ = troubled
+    told = teller.run("status", code=65)
+    assert [risk["kind"] for risk in told["at_risk"]] == ["unknown", "rejected"]
+    for risk in told["at_risk"]:
+        entries = teller.entries(risk["kind"])
+        assert risk["lines"] == len(entries)
+        assert risk["amounts"] == {"unknown": sum(entry.charged for entry in entries)}
+    assert [one["risk"] for one in told["unsettled"]] == sorted(
+        (one["risk"] for one in told["unsettled"]), reverse=True
+    )
+    ran = teller.desk.run("push", "status", "--quiet")
+    assert (ran.code, ran.out) == (65, "")
+    assert f"unknown {len(teller.entries('unknown'))}" in ran.err
+
+
+def test_a_quiet_status_says_nothing_when_all_is_settled(small, teller):
+    teller.push(rows_of(small), "--confirm")
+    ran = teller.desk.run("push", "status", "--quiet")
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+
+
+def test_i5_a_status_of_a_ledger_that_was_lost_is_78(small, teller):
+    teller.push(rows_of(small), "--confirm")
+    path = Path(teller.url.removeprefix("sqlite:///"))
+    path.unlink()
+    assert "there was a ledger" in teller.desk.run("push", "status").says
+    teller.run("status", code=78)
+    path.with_name("metering-elsewhere.sqlite").write_bytes(b"")
+    teller.desk.set(ledger_url=f"sqlite:///{path.parent}/other.sqlite")
+    assert teller.desk.run("push", "status").code == 78
+
+
+def test_i5_a_customer_without_usage_is_an_alarm_where_that_is_set(small, desk, teller):
+    """An outage of metering looks like no usage."""
+    rows = rows_of(small, back=(4,))
+    teller.push(rows, "--confirm", "--late-ok")
+    teller.run("status")
+    desk.set(metering_silence_hours="2")
+    told = teller.run("status", code=65)
+    assert len(told["silent"]) == len({(row["customer_id"], row["listing_id"], row["dimension"]) for row in rows})
+    assert "last usage" in desk.run("push", "status").says
+    one = rows_of(small)[:1]
+    assert teller.push(one, "--confirm", code=65)["unresolved"] == {"silent": len(told["silent"]) - 1}
+    teller.run("dismiss", "--silent", "all", "--reason", "a holiday")
+    assert teller.push(one, "--confirm")["unresolved"] == {}
+
+
+def test_i5_a_retry_passes_the_checks_of_a_push(small, desk, teller):
+    """A customer that is not synced, or a deadline that has passed, stops a retry as it stops a push."""
+    rows = rows_of(small, back=(8,))
+    aws = [row for row in rows if row["vendor"] == "aws"]
+    small.fault("status", METERING, status=400, count=None)
+    teller.push(aws, "--confirm", "--late-ok", code=65)
+    small.clear_faults()
+    told = teller.run("retry", code=65)
+    assert (told["lines"], len(told["left"])) == ([], len(aws))
+    assert all("--late-ok" in one["reason"] for one in told["left"])
+    assert len(teller.run("retry", "--late-ok")["lines"]) == len(aws)
+    with duckdb.connect(str(desk.database)) as connection:
+        connection.execute(
+            "CREATE SCHEMA automatum; USE automatum; CREATE TABLE customers AS SELECT 'cust_other' AS id, "
+            "NULL::VARCHAR AS vendor, NULL::TIMESTAMP AS _deleted_at"
+        )
+    told = teller.run("retry", "--late-ok", code=65)
+    assert told["lines"] == [] and all("is not among the synced customers" in one["reason"] for one in told["left"])
+    assert teller.run("retry", "--late-ok", "--unchecked", "--confirm")["lines"]["accepted"] == len(aws)
+
+
+def test_i5_what_the_marketplace_refused_is_sent_again_only_by_its_id(small, teller):
+    small.configure(metering_outcome="manual")
+    rows = rows_of(small)
+    teller.push(rows, "--confirm")
+    call = small.accepted_metering[0]
+    small.settle_metering(call.id, "failed")
+    failed = teller.run("resolve", "--events", write_events(small), code=65)["rejected"]
+    sent = len(sent_to(small))
+    for row in rows:
+        row["units"] = "77"
+    teller.push(rows, "--confirm", code=65)
+    told = teller.run("retry", "--confirm", code=65)
+    assert {one["line_id"] for one in told["left"]} == set(failed)
+    assert len(sent_to(small)) == sent
+    assert teller.run("retry", *failed, "--confirm", code=65)["lines"]["accepted"] == len(failed)
+
+
 # export
 
 MONEY = ("units", "price", "charged", "accepted_units", "accepted_price", "asked_units", "asked_price")
@@ -387,7 +520,7 @@ def test_a_second_export_changes_nothing_and_a_later_one_is_up_to_date(troubled,
     teller.run("export")
     lines, attempts = without_loads(dump())
     assert len(lines) == len(rows) + len(more)
-    assert {row["state"] for row in lines.values()} == {"accepted"}
+    assert {row["state"] for row in lines.values()} == {"confirmed"}
     assert sum(Fraction(row["accepted_units"]) * Fraction(row["accepted_price"]) for row in lines.values()) == cost(
         [*rows, *more]
     )
@@ -464,7 +597,8 @@ def test_a_wrong_url_is_said_without_its_password(command, url, code, small, des
     content = Path("usage.csv").read_bytes()
     ran = desk.run("push", *command, "--ledger-url", url, "--json", "--debug")
     if code is None:  # nothing is there, which is no error for who only looks
-        code = 78 if command[0] == "resolve" else 0
+        # A ledger that the user names must be there.
+        code = 78 if command[0] in ("resolve", "status") else 0
     assert ran.code == code, ran
     assert "hunter2" not in ran.says
     assert exact(ran.out)

@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, select
 from .decision_log import UNDO, Author, DecisionLog, Subject
 from .ledger import Ledger
 from .states import chunks
-from .tables import DECISIONS
+from .tables import DECISIONS, LINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,18 @@ def read_decisions(ledger: Ledger, subject_ids: Collection[str] | None = None) -
             some = query if chunk is None else query.where(DECISIONS.c.subject_id.in_(chunk))
             rows += connection.execute(some).mappings().all()
     yield from map(_entry, sorted(rows, key=lambda row: (row["decision_id"], row["subject_id"])))
+
+
+def retried_ids(ledger: Ledger) -> list[str]:
+    """Ids of lines that a person has retried, and that were not sent since, in any state."""
+    query = (
+        select(DECISIONS.c.subject_id)
+        .join(LINES, LINES.c.line_id == DECISIONS.c.subject_id)
+        .where(DECISIONS.c.decision == "retry", DECISIONS.c.undone_at.is_(None))
+        .where(LINES.c.attempts == DECISIONS.c.attempts)
+    )
+    with ledger.database.read() as connection:
+        return sorted(set(connection.scalars(query)))
 
 
 def last_of(ledger: Ledger, decision_id: str | None = None) -> list[str]:

@@ -66,6 +66,29 @@ def require_ledger(settings: AutomatumSettings, url: str, clock: Clock, *, new: 
         )
 
 
+def lost_ledger(settings: AutomatumSettings, ledger: Ledger, *, named: bool) -> ConfigurationError | None:
+    """Why a ledger that does not exist should; None if nothing says that there was one.
+
+    Args:
+        settings: Resolved settings.
+        ledger: A ledger that does not exist.
+        named: Whether the user has named it.
+    """
+    path = ledger.database.path
+    noted = noted_attempt(path) if path else None
+    if noted and path:
+        return ConfigurationError(
+            KEY,
+            f"there was a ledger at {path}: the note in {locks_folder(path)} names the call {noted}.",
+            "Restore it: `automatum push ledger restore`.",
+        )
+    others = other_ledgers(settings, ledger.location)
+    if named or settings.ledger_url or others:
+        found = f" Found instead: {', '.join(map(str, others))}." if others else ""
+        return ConfigurationError(KEY, f"there is no ledger at {ledger.location}.{found}", _use(others))
+    return None
+
+
 def other_ledgers(settings: AutomatumSettings, location: str) -> list[Path]:
     """SQLite ledgers of the same API in the data folders, without those of other configured organizations.
 

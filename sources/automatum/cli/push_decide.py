@@ -1,0 +1,305 @@
+"""`automatum push retry | resolve | dismiss | undo | decisions`: what a person decides about lines and refusals."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..api.session import open_session
+from ..config.settings import resolve_settings
+from ..core.clock import SystemClock, utc
+from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
+from ..core.file_lock import WAIT
+from ..core.process_info import user_name
+from ..metering.eligibility import UNCHECKED
+from ..metering.ledger.decision_log import Author
+from ..metering.ledger.decisions import last_of, read_decisions, undo
+from ..metering.ledger.ledger import Ledger
+from ..metering.ledger.reconcile import Decision, find_lines, resolve_by_events, resolve_by_hand
+from ..metering.ledger.refusals import dismiss, find_refusals
+from ..metering.ledger.resolution import Reconciled
+from ..metering.ledger.silence import dismiss_silence, find_silent, silent_keys
+from ..metering.ledger.webhook_events import read_events
+from ..metering.retry import plan_retry, retry
+from ..metering.usage.sql import read_dicts
+from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
+from . import render_push as display
+from . import render_status
+from .console import say, show_error
+from .ledger import open_ledger
+from .options import (
+    Database,
+    Dataset,
+    Debug,
+    DestinationName,
+    Json,
+    LockWait,
+    MaxWait,
+    NoWait,
+    OrganizationName,
+    guarded,
+    longest_wait,
+    open_existing,
+    stop_on_signals,
+)
+from .push_options import Confirm, LateOk, LedgerUrl, Reason, Unchecked, read_synced
+
+LineIds = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[LINE_ID]...",
+        help="Ids of lines or bodies. Default: all rejected lines that were never accepted.",
+    ),
+]
+Expired = Annotated[bool, typer.Option("--expired", help="Also retry lines that were too late.")]
+Events = Annotated[
+    str | None,
+    typer.Option(help="Bodies of metering.* webhook events: a file of JSON lines, or a table, view or 'sql:...'."),
+]
+Accepted = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="An unknown line that was billed, or a conflict whose accepted units are right: id of a line or a body, "
+        "or a filter such as customer_id=cust_1,day=2026-11-24. Repeatable."
+    ),
+]
+NotSent = Annotated[
+    list[str] | None,
+    typer.Option(help="An unknown line that was not billed; the next push sends it. As --accepted."),
+]
+Rejected = Annotated[
+    list[str] | None,
+    typer.Option(help="An unknown line, a conflict or a written off line that was not billed. As --accepted."),
+]
+WrittenOff = Annotated[
+    list[str] | None,
+    typer.Option(help="A line that need not be billed any more; with --reason. As --accepted."),
+]
+Refusals = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ID]...", help="Ids of refusals, filters such as customer_id=cust_1, or all."),
+]
+Silent = Annotated[
+    list[str] | None,
+    typer.Option(help="What may be silent: an id, a filter such as customer_id=cust_1, or all. Repeatable."),
+]
+Subjects = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of lines, bodies or refusals, or filters of lines.")
+]
+Last = Annotated[bool, typer.Option("--last", help="All that the last command decided.")]
+
+
+def push_retry(
+    lines: LineIds = None,
+    expired: Expired = False,
+    late_ok: LateOk = False,
+    unchecked: Unchecked = False,
+    reason: Reason = "",
+    destination: DestinationName = DUCKDB,
+    database: Database = DEFAULT_DATABASE,
+    dataset: Dataset = DEFAULT_DATASET,
+    ledger_url: LedgerUrl = None,
+    organization: OrganizationName = None,
+    confirm: Confirm = False,
+    no_wait: NoWait = False,
+    max_wait: MaxWait = None,
+    lock_wait: LockWait = WAIT,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Send rejected lines again, by the checks of a push, never unknown ones. Dry unless --confirm is given."""
+
+    def work() -> int:
+        stop = stop_on_signals()
+        with open_ledger(ledger_url, organization, needed=confirm) as ledger:
+            ids = find_lines(ledger, lines, None, "LINE_ID") if lines else None
+            settings = resolve_settings(with_credentials=confirm, organization=organization)
+            synced = (
+                UNCHECKED if unchecked else read_synced(Target(destination, dataset, database), settings, lock_wait)
+            )
+            # An expired line is past the strictest deadline already.
+            allowed = late_ok or expired
+            now = utc(SystemClock().time())
+            plan = plan_retry(ledger, ids, now, expired=expired, late_ok=allowed, eligibility=synced)
+            if not confirm:
+                entries = [entry.as_row() for entry in plan.to_send]
+                figures = {"verdict": "dry_run", "lines": entries, "left": plan.left_as_json}
+                say(figures, as_json, lambda: display.show_retry(plan))
+                return EXIT_INCOMPLETE if plan.left else EXIT_COMPLETE
+            session = open_session(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
+            summary = retry(session, ledger, session.clock, plan, Author(user_name(), reason.strip()), late_ok=allowed)
+            summary.eligibility, summary.unchecked = synced, unchecked
+        figures = summary.as_json() | {"left": plan.left_as_json}
+        say(figures, as_json, lambda: display.show_retried(summary, plan))
+        for error in summary.errors:
+            show_error(error)
+        return summary.exit_code or (EXIT_INCOMPLETE if plan.left else EXIT_COMPLETE)
+
+    guarded(work, as_json, debug)
+
+
+def push_resolve(
+    events: Events = None,
+    accepted: Accepted = None,
+    not_sent: NotSent = None,
+    rejected: Rejected = None,
+    written_off: WrittenOff = None,
+    reason: Reason = "",
+    destination: DestinationName = DUCKDB,
+    database: Database = DEFAULT_DATABASE,
+    dataset: Dataset = DEFAULT_DATASET,
+    ledger_url: LedgerUrl = None,
+    organization: OrganizationName = None,
+    lock_wait: LockWait = WAIT,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Resolve lines, by the vendor's events or by hand. Exit code 0 if no line is left unresolved, else 65."""
+
+    def work() -> int:
+        asked: dict[Decision, list[str] | None] = {
+            "accepted": accepted,
+            "not_sent": not_sent,
+            "rejected": rejected,
+            "written_off": written_off,
+        }
+        if not (events or any(asked.values())):
+            step = "Give --events, --accepted, --not-sent, --rejected or --written-off."
+            raise ConfigurationError("--events", "nothing to resolve lines by.", step)
+        if written_off and not reason.strip():
+            raise ConfigurationError("--reason", "not given.", "Say why the lines need not be billed.")
+        with open_ledger(ledger_url, organization, needed=True) as ledger:
+            with ledger.run() as run:
+                run.recover()
+            result = Reconciled()
+            found = {
+                decision: find_lines(ledger, named, decision, f"--{decision.replace('_', '-')}")
+                for decision, named in asked.items()
+                if named
+            }
+            if events:
+                target = Target(destination, dataset, database)
+                result = resolve_by_events(ledger, _events(events, target, lock_wait))
+            if found:
+                result.add(resolve_by_hand(ledger, **found, reason=reason.strip(), by=user_name()))
+            counts, unresolved = ledger.counts(), ledger.unresolved()
+        figures = _figures(result) | {"lines": counts, "unresolved": unresolved}
+        say(figures, as_json, lambda: display.show_resolved(figures))
+        return EXIT_INCOMPLETE if result.refused or unresolved else EXIT_COMPLETE
+
+    guarded(work, as_json, debug)
+
+
+def push_dismiss(
+    refusals: Refusals = None,
+    silent: Silent = None,
+    reason: Reason = "",
+    ledger_url: LedgerUrl = None,
+    organization: OrganizationName = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Close refused usage that need not be billed, or was billed under another key; or expect no more usage."""
+
+    def work() -> int:
+        if not (refusals or silent):
+            raise ConfigurationError("REFUSAL_ID", "not given.", "`automatum push status` lists what is open.")
+        if not reason.strip():
+            raise ConfigurationError("--reason", "not given.", "Say why nothing is to be billed.")
+        author = Author(user_name(), reason.strip())
+        with open_ledger(ledger_url, organization, needed=True) as ledger:
+            found = find_refusals(ledger, refusals) if refusals else []
+            quiet = find_silent(_silent(ledger, organization), silent) if silent else []
+            figures = {"dismissed": dismiss(ledger, found, author), "silent": dismiss_silence(ledger, quiet, author)}
+            unresolved = ledger.unresolved()
+        say(figures | {"unresolved": unresolved}, as_json, lambda: render_status.show_dismissed(figures))
+        return EXIT_INCOMPLETE if unresolved else EXIT_COMPLETE
+
+    guarded(work, as_json, debug)
+
+
+def push_undo(
+    subjects: Subjects = None,
+    last: Last = False,
+    reason: Reason = "",
+    ledger_url: LedgerUrl = None,
+    organization: OrganizationName = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Undo the last decision about lines or refusals. Possible until the line is sent."""
+
+    def work() -> int:
+        if bool(subjects) == last:
+            raise ConfigurationError("ID", "name what to undo, or --last.", "`automatum push decisions` lists it.")
+        with open_ledger(ledger_url, organization, needed=True) as ledger:
+            ids = last_of(ledger) if last else _subjects(ledger, subjects or [])
+            result = undo(ledger, ids, Author(user_name(), reason.strip()))
+            unresolved = ledger.unresolved()
+        figures = {
+            "undone": [asdict(one) for one in result.undone],
+            "refused": [{"id": id_, "reason": why} for id_, why in result.refused],
+            "unresolved": unresolved,
+        }
+        say(figures, as_json, lambda: render_status.show_undone(figures))
+        return EXIT_INCOMPLETE if result.refused or unresolved else EXIT_COMPLETE
+
+    guarded(work, as_json, debug)
+
+
+def push_decisions(
+    subjects: Subjects = None,
+    ledger_url: LedgerUrl = None,
+    organization: OrganizationName = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what people decided: who, when, why, before and after. Sends nothing."""
+
+    def work() -> int:
+        with open_ledger(ledger_url, organization) as ledger:
+            ids = _subjects(ledger, subjects) if subjects else None
+            decisions = [asdict(one) for one in read_decisions(ledger, ids)]
+        say({"decisions": decisions}, as_json, lambda: render_status.show_decisions(decisions))
+        return EXIT_COMPLETE
+
+    guarded(work, as_json, debug)
+
+
+def _figures(result: Reconciled) -> dict[str, Any]:
+    """The result of `resolve` for `--json`."""
+    return {
+        "accepted": result.accepted,
+        "confirmed": result.confirmed,
+        "rejected": result.rejected,
+        "planned": result.planned,
+        "written_off": result.written_off,
+        "conflict": result.conflict,
+        "left": [{"event": event.position, "reason": event.reason} for event in result.unused],
+        "refused": [{"line_id": line_id, "reason": reason} for line_id, reason in result.refused],
+        "ignored": result.ignored,
+    }
+
+
+def _subjects(ledger: Ledger, selectors: list[str]) -> list[str]:
+    """Ids of decisions' subjects, and of the lines that bodies and filters name."""
+    decided = {one.subject_id for one in read_decisions(ledger)}
+    known = [one for one in selectors if one in decided]
+    return [*known, *find_lines(ledger, [one for one in selectors if one not in decided], None, "ID")]
+
+
+def _silent(ledger: Ledger, organization: str | None) -> Any:
+    hours = resolve_settings(with_credentials=False, organization=organization).metering_silence_hours
+    after = None if hours is None else timedelta(hours=hours)
+    return silent_keys(ledger, ledger.database.now(), after)
+
+
+def _events(source: str, target: Target, lock_wait: float) -> Any:
+    path = Path(source)
+    if source.lower().endswith((".json", ".jsonl", ".ndjson")) or path.is_file():
+        return read_events(path)
+    return read_dicts(open_existing(target, lock_wait), source)
