@@ -237,6 +237,11 @@ def _show_tables(figures: Mapping[str, Any]) -> None:
     for name, row in figures["tables"].items():
         if row["reason"]:
             say_text(f"{name}: {row['reason']}")
+        for column, count in row["unread"].items():
+            say_text(
+                f"{name}: {plural(count, 'value')} of {column} did not fit its type. The column is null there, and the "
+                "values are in extra. If most rows are affected, set timestamps, or columns, for the table."
+            )
     for name, why in figures["skipped"].items():
         say_text(f"{name} skipped: {why}")
 

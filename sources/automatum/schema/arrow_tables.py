@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -33,35 +34,52 @@ class Table:
     Args:
         endpoint: What the records are.
         organization_id: Whose they are, where the table holds those of several organizations.
+
+    Attributes:
+        children: The child tables, with the types that the destination has.
+        unread: Column to the number of values that did not fit it and left it null. They are in `extra`. A column of a
+            child table has the name of its table before it.
     """
 
     def __init__(self, endpoint: Endpoint, organization_id: str | None = None) -> None:
         self.endpoint = endpoint
         self.organization_id = organization_id if endpoint.by_organization else None
         self._paths = Paths(endpoint.columns, (path for child in endpoint.children for path in child.places))
+        self.unread: Counter[str] = Counter()
+        self.children = endpoint.children
         self._columns = endpoint.columns
         self._salt = _salt(endpoint)
         self._fixed = {} if self.organization_id is None else {ORGANIZATION: self.organization_id}
         self._key_columns = [_named(endpoint.columns, name) for name in endpoint.key]
 
-    def store_as(self, types: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    def store_as(self, types: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, str]]:
         """Convert values to the types that the destination has, because it cannot change the type of a column.
 
         The hash covers these types. So each row is loaded again once the destination has the other type.
 
         Args:
-            types: Column to the type that is stored; columns that do not exist yet are not in it.
+            types: This table, and child tables, to column to the type that is stored; columns that do not exist yet are
+                not in it.
 
         Returns:
-            Column to its type here and its type in the destination, where they differ.
+            Column, with its table before it, to its type here and its type in the destination, where they differ.
         """
         known: dict[str, ColumnType] = {name: name for name in ARROW_TYPES}
-        stored = {name: known[type_] for name, type_ in types.items() if type_ in known}
-        columns = self.endpoint.columns
-        self._columns = tuple(replace(one, type=stored.get(one.name, one.type)) for one in columns)
-        self._salt = _salt(replace(self.endpoint, columns=self._columns))
-        pairs = zip(columns, self._columns, strict=True)
-        return {one.name: (one.type, other.type) for one, other in pairs if one.type != other.type}
+        differ: dict[str, tuple[str, str]] = {}
+
+        def stored(table: str, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+            have = {name: known[type_] for name, type_ in types.get(table, {}).items() if type_ in known}
+            found = tuple(replace(one, type=have.get(one.name, one.type)) for one in columns)
+            pairs = zip(columns, found, strict=True)
+            differ.update({f"{table}.{one.name}": (one.type, new.type) for one, new in pairs if one.type != new.type})
+            return found
+
+        self._columns = stored(self.endpoint.table, self.endpoint.columns)
+        self.children = tuple(
+            replace(child, columns=stored(child.table, child.columns)) for child in self.endpoint.children
+        )
+        self._salt = _salt(replace(self.endpoint, columns=self._columns, children=self.children))
+        return differ
 
     @property
     def schema(self) -> pa.Schema:
@@ -133,13 +151,15 @@ class Table:
             load_id: The load package that the tables go into; empty without a pipeline.
         """
         records = [row.record for row in rows]
-        children = {child: [entries_of(record, child) for record in records] for child in self.endpoint.children}
+        children = {child: [entries_of(record, child) for record in records] for child in self.children}
         taken = [{at for entries in children.values() if (at := entries[i][0])} for i in range(len(rows))]
-        arrays, rests = arrays_of(records, self._columns, self._paths, taken, self._fixed)
+        arrays, rests = arrays_of(records, self._columns, self._paths, taken, self.unread, self._fixed)
         if len(self.endpoint.key) > 1:
             arrays.insert(0, pa.array([row.key for row in rows], pa.string()))
         for child, entries in children.items():
-            table = child_table(child, rows, [values for _, values in entries], lists, self.organization_id)
+            unread: Counter[str] = Counter()
+            table = child_table(child, rows, [values for _, values in entries], lists, self.organization_id, unread)
+            self.unread.update({f"{child.table}.{name}": count for name, count in unread.items()})
             if table.num_rows:
                 yield child.table, table
         arrays += [

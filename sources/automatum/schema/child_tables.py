@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,7 +84,12 @@ def entries_of(record: Record, child: Child) -> tuple[str | None, list[Any]]:
 
 
 def child_table(
-    child: Child, rows: Sequence[Row], lists: Sequence[list[Any]], stored: ChildLists, organization_id: str | None
+    child: Child,
+    rows: Sequence[Row],
+    lists: Sequence[list[Any]],
+    stored: ChildLists,
+    organization_id: str | None,
+    unread: Counter[str],
 ) -> pa.Table:
     """The Arrow table of a child table.
 
@@ -94,6 +99,7 @@ def child_table(
         lists: The entries of each parent.
         stored: What the destination has; is brought up to date.
         organization_id: Whose rows, where the table holds those of several organizations.
+        unread: Column to the number of values that leave it null; is added to.
     """
     parents: list[Row] = []
     positions: list[int] = []
@@ -106,7 +112,7 @@ def child_table(
         entries += values + [None] * (count - len(values))
         removed += [False] * len(values) + [True] * (count - len(values))
     records = [entry if isinstance(entry, dict) else {} for entry in entries]
-    arrays, rests = arrays_of(records, child.columns, Paths(child.columns), [set() for _ in records])
+    arrays, rests = arrays_of(records, child.columns, Paths(child.columns), [set() for _ in records], unread)
     for i, entry in enumerate(entries):
         if entry is not None and not isinstance(entry, dict):
             rests[i] = {"value": entry}

@@ -7,6 +7,7 @@ for the JSON column `extra`, at the path that they have in the record.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -133,11 +134,13 @@ def arrays_of(
     columns: Sequence[Column],
     paths: Paths,
     taken: list[set[str]],
+    unread: Counter[str],
     fixed: Mapping[str, str] | None = None,
 ) -> tuple[list[pa.Array], list[Record | None]]:
     """The columns as arrays, and of each record what no column took.
 
-    `taken` are paths that were used already; `fixed` are columns that hold one value, whatever the records say.
+    `taken` are paths that were used already; `fixed` are columns that hold one value, whatever the records say. In
+    `unread`, the values are counted that leave their column null.
     """
     arrays: list[pa.Array] = []
     for column in columns:
@@ -147,6 +150,8 @@ def arrays_of(
             misfits = frozenset(i for i, value in enumerate(values) if value != fixed[column.name])
             array = pa.array([fixed[column.name]] * len(records), ARROW_TYPES[column.type])
         arrays.append(array)
+        if lost := sum(not array[i].is_valid for i in misfits):
+            unread[column.name] += lost
         for i, path in enumerate(places):
             if i not in misfits:
                 taken[i].add(path)

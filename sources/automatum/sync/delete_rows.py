@@ -36,7 +36,7 @@ def delete_rows(
         emptied = [Row(str(row[endpoint.row_key]), "", {key: row[endpoint.row_key]}, now) for row in rows]
         yield from batcher.children(emptied)
     else:
-        for child in endpoint.children:
+        for child in batcher.table.children:
             found = read_rows_by_key(pipeline, child.table, child.parent_key, keys, table.organization_id)
             if found:
                 yield child.table, marked_deleted(child_schema(child, endpoint.by_organization), found, now)

@@ -16,10 +16,11 @@ from typing import Any
 import pyarrow as pa
 
 from ..core.text import printable
-from ..endpoints import ORGANIZATION
+from ..endpoints import ORGANIZATION, Endpoint
 from ..schema.arrow_tables import Table
 from ..schema.coerce import TIMESTAMP
 from ..schema.columns import EXTRA, SYNCED_AT
+from ..schema.coverage import coverage_of, key_candidates
 from ..schema.records import Record
 
 REJECTED_SCHEMA = pa.schema(
@@ -40,6 +41,10 @@ UNKEYED = "\x00"
 """Begins the id of a record without a key among the keys of a sweep. No key holds it: `api.exact_json` replaces it."""
 _HASH = "hash:"
 _LONGEST = 500
+_SAMPLE = 100
+"""Records without a key that are looked at for what could be their key."""
+_MANY = 10
+"""So many records without a key are not a fault of single records."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,24 @@ class Rejections:
         self._open: dict[str, Rejection] = {}
         self._new: dict[str, Rejection] = {}
         self.failed = 0
+        self._unkeyed: list[Record] = []
+
+    def key_hint(self, endpoint: Endpoint, rejected: int) -> str:
+        """The setting that is probably wrong, if many records have no key; else an empty text.
+
+        Args:
+            endpoint: Endpoint of the table.
+            rejected: Number of records that were not loaded.
+        """
+        if rejected < _MANY or not self._unkeyed:
+            return ""
+        name = endpoint.key[0]
+        at = f"[sources.automatum.endpoints.{endpoint.table}]"
+        if len(endpoint.key) > 1:
+            return f". They lack the key ({', '.join(endpoint.key)}). Set key below {at} to columns that identify them"
+        likely = coverage_of(endpoint, self._unkeyed).likely_places().get(name)
+        likely = likely or next(iter(key_candidates(self._unkeyed)), "id")
+        return f'. They lack the key {name}. If it is {likely}, set columns = {{ {name} = "{likely}" }} below {at}'
 
     def start(self, stored: Mapping[str, Rejection]) -> None:
         """Take over what the destination has.
@@ -123,6 +146,7 @@ class Rejections:
 
     def add_unkeyed(self, table: Table, id_: str, row_hash: str, record: Record, at: datetime) -> None:
         """Note a record without a key; see `add` and `identify`."""
+        self._unkeyed += [record] if len(self._unkeyed) < _SAMPLE else []
         self.add(reject(id_, None, row_hash, record, f"the record has no {'/'.join(table.endpoint.key)}", at))
 
     def resolve(self, ids: Collection[str], at: datetime) -> None:

@@ -145,6 +145,8 @@ class TableResult:
         distinct: Distinct keys read.
         counts: Numbers of rows by what changed.
         rejected: Number of records that could not be loaded.
+        unread: Column to the number of values that it could not read, in the rows that were loaded. They are in
+            `extra`, and the column is null.
         skipped: Why the table was skipped. Empty if it was not.
         stopped: The bound that cut the sync of the table short.
         error: The error that ended the sync of the table.
@@ -161,6 +163,7 @@ class TableResult:
     distinct: int = 0
     counts: Counts = field(default_factory=Counts)
     rejected: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
     skipped: str = ""
     stopped: MoreToDo | None = None
     error: AutomatumError | None = None

@@ -326,4 +326,5 @@ def _figures(runs: Sequence[TableSync]) -> dict[str, Any]:
         "deleted": counts.deleted,
         "unchanged": counts.unchanged,
         "rejected": sum(result.rejected for result in results),
+        "unread": {name: count for result in results for name, count in result.unread.items()},
     }

@@ -23,7 +23,7 @@ from ..endpoints import Endpoint, Kind
 from ..schema.arrow_tables import Table
 from ..schema.child_tables import ChildLists, child_schema
 from ..schema.json_text import dumps
-from ..warehouse.dataset import add_missing_columns, column_types
+from ..warehouse.dataset import add_missing_columns
 from ..warehouse.merge_strategy import Merge, check_table_format, merge_strategy_of
 from ..warehouse.sql import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, read_rows_by_key, unreadable_error
 from .batcher import Batcher, Tables
@@ -39,6 +39,7 @@ from .results import BATCH_BYTES, Chunk, KnownRows, TableResult, Verdict
 from .resume import FinishedTable, SyncSession
 from .secret_age import first_use, in_use_since
 from .selection import Selection
+from .stored_types import keep_stored_types
 from .sync_log import PAGES_SCHEMA, SWEEPS_SCHEMA, SweepLog
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ class TableSync:
             # A defect in the sync of one table costs that table, not the pages of the others.
             self.result.error = defect(error, self.endpoint.table)
         yield from self._batcher.flush()
+        self.result.unread = dict(self._table.unread)
         self._refuse_rejected()
         rejected = self._rejections.take(self._table, utc(self.api_session.clock.time()))
         if pipeline and rejected:
@@ -227,7 +229,7 @@ class TableSync:
             merging = merge_strategy_of(pipeline, self.settings)
             check_table_format(pipeline, self.settings, [self.endpoint.table])
             self._batcher.once = merging.one_row_per_key
-            self._keep_stored_types(pipeline)
+            keep_stored_types(pipeline, self._table)
             part = self._selection.part_of(self.endpoint)
             now, count = utc(self.api_session.clock.time()), merging.merge is not Merge.APPEND
             prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count_children=count)
@@ -271,31 +273,17 @@ class TableSync:
         result, reader = self.result, self._reader
         result.rejected = (reader.rejected if reader else 0) + self._rejections.failed
         words = f"{plural(result.rejected, 'record')} could not be loaded; see the table {REJECTED_TABLE}"
+        words += self._rejections.key_hint(self.endpoint, result.rejected)
         over = result.verdict in (Verdict.COMPLETE, Verdict.INCOMPLETE)
         if over and result.rejected and words not in result.reason:
             result.reason = f"{words}; {result.reason}" if result.reason else words
             result.verdict = result.verdict if self.settings.accept_rejected else Verdict.INCOMPLETE
 
-    def _keep_stored_types(self, pipeline: SupportsPipeline) -> None:
-        """Let a report, whose columns the settings name, keep the types that its columns have in the destination."""
-        if self.endpoint.kind != "report":
-            return
-        table = self.endpoint.table
-        for name, (wanted, stored) in self._table.store_as(column_types(pipeline, table)).items():
-            logger.warning(
-                "%s.%s is %s in the destination and %s in the settings. It stays %s; values that do not fit are in the "
-                "column extra. To change the type, change it in the destination, in its staging dataset too. The next "
-                "sync then loads all rows again.",
-                *(table, name, stored, wanted, stored),
-            )
-
     def schemas(self) -> dict[str, pa.Schema]:
         """What this run may load: table to schema."""
         made = {self.endpoint.table: self._table.schema, SWEEPS_TABLE: SWEEPS_SCHEMA, PAGES_TABLE: PAGES_SCHEMA}
         made[REJECTED_TABLE] = REJECTED_SCHEMA
-        made.update(
-            {child.table: child_schema(child, self.endpoint.by_organization) for child in self.endpoint.children}
-        )
+        made.update({child.table: child_schema(child, self.endpoint.by_organization) for child in self._table.children})
         history = History(self._table, None, True) if self.settings.history else None
         return {**made, history.name: history.schema} if history else made
 

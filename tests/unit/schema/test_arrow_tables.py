@@ -204,3 +204,16 @@ def test_the_hash_does_not_see_volatile_fields_and_changes_for_nothing_else():
     assert table.hash({"id": "a"}) == Table(CUSTOMERS).hash({"id": "a"})
     assert table.hash({"id": "a", "details": None}) == Table(CUSTOMERS).hash({"id": "a", "details": None})
     assert record == {"id": "a", "seen": 1, "details": {"login": 1, "plan": "x"}}
+
+
+def test_values_that_leave_their_column_null_are_counted_by_name_i8():
+    """I8: they are in `extra`; what was only rounded, and what is null, does not count."""
+    table = Table(ENTITLEMENTS)
+    records = [
+        {"id": "a", "startDate": "01/02/2026", "value": "0.0000000001", "planId": {"name": "x"}, "expiresAt": None},
+        {"id": "b", "startDate": "2026-02-01T10:00:00Z", "dimensions": [{"price": "free"}, {"price": 1}]},
+    ]
+    rows = [Row(one["id"], table.hash(one), one, NOW, False) for one in records]
+    list(table.arrow(rows, ChildLists()))
+    list(table.arrow(rows[:1], ChildLists()))
+    assert dict(table.unread) == {"start_date": 2, "plan_id": 2, "entitlement_dimensions.price": 1}

@@ -1,0 +1,35 @@
+"""Records without a key: their number, and the setting that is probably wrong."""
+
+from datetime import datetime, timezone
+
+import pytest
+
+from automatum.endpoints import ENTITLEMENTS, REVENUE
+from automatum.schema.arrow_tables import Table
+from automatum.sync.rejections import Rejections, identify
+
+NOW = datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
+
+
+def hint(endpoint, records):
+    table, rejections = Table(endpoint), Rejections()
+    for id_, record in zip(identify(table, records), records, strict=True):
+        rejections.add_unkeyed(table, id_, table.hash(record), record, NOW)
+    return rejections.key_hint(endpoint, len(records))
+
+
+@pytest.mark.parametrize("name", ["_id", "entitlementId", "meta.id"])
+def test_records_without_the_key_name_the_setting_and_the_likely_field(name):
+    values = ({"meta": {"id": n}} if "." in name else {name: n} for n in range(20))
+    found = hint(ENTITLEMENTS, [{"status": "x", **value} for value in values])
+    assert f'columns = {{ id = "{name}" }}' in found
+    assert "[sources.automatum.endpoints.entitlements]" in found
+
+
+def test_a_report_names_its_key():
+    found = hint(REVENUE, [{"amount": 1} for _ in range(20)])
+    assert "They lack the key (date, period, vendor, listing_id, customer_id, currency)" in found
+
+
+def test_a_few_records_without_a_key_are_faults_of_their_own():
+    assert hint(ENTITLEMENTS, [{"_id": 1}] * 3) == ""
