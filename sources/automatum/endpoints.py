@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from .core.metering_form import MeteringForm as MeteringForm
 from .core.paging import PAGE_SIZE as PAGE_SIZE
 from .core.paging import Paging as Paging
 
@@ -113,7 +114,7 @@ class Endpoint:
         parameters: Our name to the vendor's query parameter: `limit`, and `page`, `offset` or `cursor`, for lists;
             `start`, `end` for reports.
         paging: How pages are asked for.
-        filters: Query parameters that filter a list. The rows are filtered again on this side.
+        filters: Column to the query parameter that filters a list by it. The rows are filtered again on this side.
         newest_first: Set by the user: the list is ordered by `updatedAt`, newest first. Used once it is proven.
         exact_total: The announced total is the number of rows that are listed. If not, two equal readings prove a list.
         only_in_detail: Keys that a record has at its own URL and not in the list.
@@ -124,6 +125,7 @@ class Endpoint:
         volatile: Dotted paths whose values change all the time and do not matter: neither the row hash nor the history
             sees their changes. They are loaded when anything else changes.
         detail: Dotted path of the record in the answer of its own URL (lists only); `$` for the answer itself.
+        date_format: Format of the days in a request for a report, as `strftime` writes them.
         naming: How the vendor writes names: `camelCase` as documented, or `snake_case`.
         by_organization: The table holds the rows of several organizations, and `organization_id` is part of all keys.
     """
@@ -141,7 +143,7 @@ class Endpoint:
     pages: str = "pagination.pages"
     parameters: Mapping[str, str] = field(default_factory=lambda: {"page": "page", "limit": "limit"})
     paging: Paging = field(default_factory=Paging)
-    filters: tuple[str, ...] = ("status", "vendor")
+    filters: Mapping[str, str] = field(default_factory=lambda: {"status": "status", "vendor": "vendor"})
     newest_first: bool = False
     exact_total: bool = True
     only_in_detail: tuple[str, ...] = ()
@@ -149,6 +151,7 @@ class Endpoint:
     documented: bool = False
     volatile: tuple[str, ...] = ()
     detail: str = "data"
+    date_format: str = "%Y-%m-%d"
     naming: str = "camelCase"
     by_organization: bool = False
 
@@ -174,25 +177,6 @@ class Endpoint:
     def key_with(self, *names: str) -> tuple[str, ...]:
         """These columns, and `organization_id` before them where the table holds several organizations."""
         return (ORGANIZATION, *names) if self.by_organization else names
-
-
-@dataclass(frozen=True)
-class MeteringForm:
-    """How the API takes usage: `POST /api/v1/metering`, as documented in `guide/api-integration`.
-
-    Attributes:
-        path: Below `/api/v1/`, without a leading slash.
-        fields: Our name of a field of the body to its dotted path there. A field that is not in it is not sent.
-        usage_fields: The same for the fields of one usage, in the order in which they are sent.
-        texts: Names of the numbers that are sent as text.
-        day_format: Format of the date, as `strftime` writes it.
-    """
-
-    path: str
-    fields: Mapping[str, str]
-    usage_fields: Mapping[str, str]
-    texts: frozenset[str]
-    day_format: str
 
 
 METERING = MeteringForm(
@@ -362,7 +346,7 @@ REVENUE = Endpoint(
     # A bare array, or an object of totals with a series in it: neither is documented.
     records=("data", "data.series", "data.records", "data.items", "data.rows", "data.results", "data.data"),
     parameters={"start": "startDate", "end": "endDate"},
-    filters=(),
+    filters={},
     columns=(
         _column("date", "date", "date"),
         _column("period", "text", "period"),

@@ -73,7 +73,7 @@ def read_page(
         client: Sends the request.
         endpoint: Endpoint of a list.
         number: Number of the page, from 1 whatever the API counts from.
-        filters: Values for the endpoint's filters.
+        filters: Column to the value that its rows must have. Filters that the endpoint does not have are not sent.
         after: The cursor or the link that leads to the page, where it cannot be asked for by its number.
         size: Rows to ask for; 0 for as many as the endpoint says.
 
@@ -84,7 +84,8 @@ def read_page(
     if size:
         endpoint = replace(endpoint, paging=replace(endpoint.paging, size=size))
     url = after if after and "link" in endpoint.paging.kind else None
-    parameters = {} if url else {**page_parameters(endpoint, number, after), **filters}
+    asked_for = {endpoint.filters[name]: value for name, value in filters.items() if name in endpoint.filters}
+    parameters = {} if url else {**page_parameters(endpoint, number, after), **asked_for}
     response = _get(client, endpoint, parameters, number, url)
     if response.status == 204:
         return Page(number, [], 0 if number == 1 else None, None, response.received_at, next_at="", blank=True)
@@ -111,7 +112,8 @@ def read_report(client: ApiClient, endpoint: Endpoint, start: date, end: date) -
         ConfigurationError: The response has no list at the configured path.
     """
     words = endpoint.parameters
-    response = _get(client, endpoint, {words["start"]: start.isoformat(), words["end"]: end.isoformat()})
+    days = {words["start"]: start.strftime(endpoint.date_format), words["end"]: end.strftime(endpoint.date_format)}
+    response = _get(client, endpoint, days)
     return Page(1, _records(response, endpoint), None, None, response.received_at)
 
 

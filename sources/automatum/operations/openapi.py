@@ -143,8 +143,8 @@ def _parameters(endpoint: Endpoint, default: Endpoint | None) -> list[Json]:
         for word, name in sent.items()
     ]
     mark = origin(endpoint.documented, REFERENCE)
-    for name in endpoint.filters:
-        values = FILTER_VALUES.get(endpoint.table, {}).get(name)
+    for column, name in endpoint.filters.items():
+        values = FILTER_VALUES.get(endpoint.table, {}).get(column)
         found.append(_parameter(name, {"type": "string", **({"enum": list(values)} if values else {})}, mark))
     for name in UNSENT_PARAMETERS.get(endpoint.table, ()):
         found.append(_parameter(name, {"type": "string"}, {**mark, USED: False}))

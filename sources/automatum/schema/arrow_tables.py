@@ -126,9 +126,13 @@ class Table:
             record = without(record, self.endpoint.volatile)
         return hashlib.blake2b(dumps(record), digest_size=8, key=self._salt).hexdigest()
 
+    def column(self, name: str) -> Column:
+        """The column with this name."""
+        return _named(self.endpoint.columns, name)
+
     def updated_at(self, records: Sequence[Record]) -> list[datetime | None]:
         """When each record was last changed, as it says itself."""
-        column = _named(self.endpoint.columns, "updated_at")
+        column = self.column("updated_at")
         moments: list[datetime | None] = convert(pick(records, column)[0], column.type, column.formats)[0].to_pylist()
         return moments
 

@@ -15,7 +15,7 @@ from ..config.settings import AutomatumSettings
 from ..core.errors import ConfigurationError
 from ..endpoints import Endpoint
 from ..schema.arrow_tables import Table
-from ..schema.records import Record
+from ..schema.records import Record, pick
 
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}([Tt ][\d:.,]+ ?([Zz]|[+-][\d:]+)?)?")
 BACKFILL_DAYS = 90
@@ -46,8 +46,9 @@ class Selection:
     allow_deletes: bool = False
 
     def of(self, endpoint: Endpoint) -> Selection:
-        """The selection with only the filters that the endpoint has."""
-        return replace(self, filters={name: self.filters[name] for name in endpoint.filters if name in self.filters})
+        """The selection with only the filters that apply: those by a column of a list, whatever the API can filter."""
+        columns = {column.name for column in endpoint.columns} if endpoint.kind == "list" else set()
+        return replace(self, filters={name: value for name, value in self.filters.items() if name in columns})
 
     def part_of(self, endpoint: Endpoint) -> str:
         """What names the part of a table that is read; empty for the whole table. Only the same part can be resumed.
@@ -75,10 +76,10 @@ class Selection:
         """A predicate that tells whether a record is selected. None if all records are."""
         if self.everything:
             return None
-        filters = list(self.filters.items())
+        filters = [(table.column(name), value) for name, value in self.filters.items()]
 
         def is_wanted(record: Record) -> bool:
-            if any(record.get(name) not in (None, value) for name, value in filters):
+            if any(pick([record], column)[0][0] not in (None, value) for column, value in filters):
                 return False
             if self.updated_from is None and self.updated_before is None:
                 return True

@@ -1,6 +1,7 @@
 """I8: an API that differs from the assumptions is synced by configuration alone."""
 
 import json
+import re
 
 import pytest
 
@@ -26,6 +27,7 @@ name = "usage"
 path = "analytics/metered"
 records = "data.rows"
 parameters = { start = "from", end = "to" }
+date_format = "%d.%m.%Y"
 key = ["date", "dimension"]
 columns = { units = "decimal" }
 """
@@ -60,7 +62,11 @@ def test_an_api_that_is_different_syncs_by_configuration_alone(desk, way):
             different = {"path": "contracts", "records": "data.items", "total": "data.count", "pages": "data.pages"}
             different |= {"key": "contractNo", "parameters": {"page": "p", "limit": "per_page"}}
             usage = {"name": "usage", "path": "analytics/metered", "records": "data.rows"}
-            usage |= {"parameters": {"start": "from", "end": "to"}, "key": ["date", "dimension"]}
+            usage |= {
+                "parameters": {"start": "from", "end": "to"},
+                "date_format": "%d.%m.%Y",
+                "key": ["date", "dimension"],
+            }
             desk.set(endpoints={"entitlements": different}, reports=[{**usage, "columns": {"units": "decimal"}}])
         for unchanged in (0, 130):
             made = desk.sync()
@@ -72,7 +78,9 @@ def test_an_api_that_is_different_syncs_by_configuration_alone(desk, way):
 
         asked = [one.query for one in server.to("/api/v1/contracts")]
         assert asked == [{"p": [str(number)], "per_page": ["100"]} for number in (1, 2, 1, 2)]
-        assert set(server.to("/api/v1/analytics/metered")[0].query) == {"from", "to"}
+        query = server.to("/api/v1/analytics/metered")[0].query
+        assert set(query) == {"from", "to"}
+        assert all(re.fullmatch(r"\d\d\.\d\d\.\d{4}", days[0]) for days in query.values())
     found = desk.query("SELECT contract_no, value::VARCHAR FROM entitlements ORDER BY ALL")
     assert found == [(f"{n:05d}", "1.100000000") for n in range(130)]
     assert desk.query("SELECT count(*), count(DISTINCT entitlement_id) FROM entitlement_dimensions") == [(130, 130)]

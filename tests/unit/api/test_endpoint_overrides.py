@@ -28,6 +28,7 @@ def test_nothing_said_is_nothing_changed():
         ("entitlements", {"records": "data.items"}, "records", ("data.items",)),
         ("entitlements", {"records": ["a", "b.c"]}, "records", ("a", "b.c")),
         ("customers", {"total": "meta.count"}, "total", "meta.count"),
+        ("analytics_revenue", {"date_format": "%d.%m.%Y"}, "date_format", "%d.%m.%Y"),
         ("customers", {"pages": "meta.pages"}, "pages", "meta.pages"),
         ("customers", {"parameters": {"page": "p"}}, "parameters", {"page": "p", "limit": "limit"}),
         ("analytics_revenue", {"parameters": {"end": "to"}}, "parameters", {"start": "startDate", "end": "to"}),
@@ -103,6 +104,13 @@ def test_each_setting_changes_one_thing(table, changes, attribute, value):
             "endpoints.analytics_revenue.children",
         ),
         ({"endpoints": {"analytics_revenue": {"detail": "x"}}}, "endpoints.analytics_revenue.detail"),
+        ({"endpoints": {"analytics_revenue": {"date_format": "%d.%m."}}}, "endpoints.analytics_revenue.date_format"),
+        ({"endpoints": {"customers": {"date_format": "%Y-%m-%d"}}}, "endpoints.customers.date_format"),
+        ({"endpoints": {"customers": {"filters": "vendor"}}}, "endpoints.customers.filters"),
+        ({"endpoints": {"customers": {"filters": ["email"]}}}, "endpoints.customers.filters"),
+        ({"endpoints": {"customers": {"filters": {"vendors": "x"}}}}, "endpoints.customers.filters.vendors"),
+        ({"endpoints": {"customers": {"filters": {"vendor": 1}}}}, "endpoints.customers.filters.vendor"),
+        ({"endpoints": {"analytics_revenue": {"filters": []}}}, "endpoints.analytics_revenue.filters"),
         ({"naming": "snakecase"}, "naming"),
         ({"timestamps": "epoch"}, "timestamps"),
         ({"endpoints": {"analytics_revenue": {"total": "x"}}}, "endpoints.analytics_revenue.total"),
@@ -285,3 +293,15 @@ def test_what_changes_the_columns_changes_the_hash_of_each_row_i1(changes):
 def test_what_leaves_the_columns_leaves_the_hashes_i3(changes):
     plain, changed = resolved()["entitlements"], resolved(endpoints={"entitlements": changes})["entitlements"]
     assert Table(changed).hash({"id": "a"}) == Table(plain).hash({"id": "a"})
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ([], {}),
+        (["vendor"], {"vendor": "vendor"}),
+        ({"status": "state"}, {"status": "state"}),
+    ],
+)
+def test_filters_have_other_names_or_do_not_exist(filters, expected):
+    assert resolved(endpoints={"customers": {"filters": filters}})["customers"].filters == expected

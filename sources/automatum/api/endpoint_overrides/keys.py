@@ -6,6 +6,7 @@ or `_PLACE_KEYS` here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,13 +18,28 @@ from .details import DETAIL_KEYS, DETAIL_PATH
 from .naming import NAMING_KEYS
 from .paginator import check_twice
 from .paging import PAGING_KEYS
-from .values import OverrideKey, attribute, next_step, path, paths, table, text
+from .values import OverrideKey, attribute, choice, day_format, next_step, path, paths, table, text
+
+
+def _filters(at: str, value: Any) -> dict[str, str]:
+    """Which filters the API has: a list of columns, or a table of columns and the vendor's parameters."""
+    if isinstance(value, Mapping):
+        return {name: text(f"{at}.{name}", parameter) for name, parameter in table(at, value, _FILTERS).items()}
+    if not isinstance(value, (list, tuple)):
+        raise ConfigurationError(
+            at, f"{value!r} is not a list.", 'Write it as [] for none, or as { status = "state", vendor = "cloud" }.'
+        )
+    return {choice(at, name, _FILTERS, "Filters"): str(name) for name in value}
+
 
 _PLACE_KEYS = (
     attribute("path", lambda at, value: text(at, value).strip("/")),
     attribute("records", paths),
     attribute("detail", path, ("list",)),
+    attribute("filters", _filters, ("list",)),
+    attribute("date_format", day_format, ("report",)),
 )
+_FILTERS = ("status", "vendor")
 _IDENTITY = ("path", "key", DETAIL_PATH)
 """Attributes that decide which record answers at which URL."""
 _ALL = (*_PLACE_KEYS, *PAGING_KEYS, *COLUMN_KEYS, *CHILD_KEYS, *DETAIL_KEYS, *NAMING_KEYS)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, datetime
 from typing import Any
 
 from ...config.settings import AutomatumSettings
 from ...core.errors import ConfigurationError
 from ...endpoints import METERING, WHOLE, MeteringForm
 from .naming import NAMINGS, checked_naming
-from .values import choice, path, table, text
+from .values import choice, day_format, path, table, text
 
 _WHERE = "sources.automatum.metering"
 _KEYS = ("path", "fields", "numbers", "reporting_date", "naming")
@@ -42,27 +41,10 @@ def resolve_metering(settings: AutomatumSettings) -> MeteringForm:
     if "path" in given:
         form = replace(form, path=text(f"{_WHERE}.path", given["path"]).strip("/"))
     if "reporting_date" in given:
-        form = replace(form, day_format=_day_format(f"{_WHERE}.reporting_date", given["reporting_date"]))
+        form = replace(form, day_format=day_format(f"{_WHERE}.reporting_date", given["reporting_date"]))
     if "numbers" in given:
         form = replace(form, texts=_texts(f"{_WHERE}.numbers", form.texts, given["numbers"]))
     return _with_fields(f"{_WHERE}.fields", form, given["fields"]) if "fields" in given else form
-
-
-def _day_format(at: str, value: Any) -> str:
-    """A format of `strftime` that has the whole date and no time, for the body has none."""
-    name = text(at, value)
-    day = date(2026, 11, 23)
-    try:
-        same = "%" in name and datetime.strptime(day.strftime(name), name).date() == day
-    except ValueError:
-        same = False
-    if not same:
-        raise ConfigurationError(
-            at,
-            f"{value!r} is not a format of a date.",
-            "Write it as datetime.strftime does: %Y-%m-%d, or %Y-%m-%dT00:00:00Z.",
-        )
-    return name
 
 
 def _texts(at: str, before: frozenset[str], value: Any) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Any
 
 from ...core.errors import ConfigurationError
@@ -64,6 +65,22 @@ def path(at: str, value: Any) -> str:
 def paths(at: str, value: Any) -> tuple[str, ...]:
     """A dotted path or a list of them, in the order in which they are tried."""
     return tuple(path(at, each) for each in texts(at, value))
+
+
+def day_format(at: str, value: Any) -> str:
+    """A format of `strftime` that has the whole date, and no time."""
+    name, day = text(at, value), date(2026, 11, 23)
+    try:
+        same = "%" in name and datetime.strptime(day.strftime(name), name) == datetime(day.year, day.month, day.day)
+    except ValueError:
+        same = False
+    if not same:
+        raise ConfigurationError(
+            at,
+            f"{value!r} is not a format of a date.",
+            "Write it as datetime.strftime does: %Y-%m-%d, or %Y-%m-%dT00:00:00Z.",
+        )
+    return name
 
 
 def flag(at: str, value: Any) -> bool:
