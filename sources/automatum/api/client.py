@@ -18,6 +18,7 @@ from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import ApiUnreachable, CredentialsRefused, MoreToDo
 from ..endpoints import API_PREFIX, WHOLE
+from .call import Call, do_nothing
 from .http import HttpFailure, HttpResponse, prepare_session, send
 from .oauth import TokenSource, redirect_host
 from .rate_limit import RateLimiter, Ticket
@@ -30,7 +31,10 @@ MAX_EXPIRED_TOKENS = 5
 """Tokens in a row that may expire while a request waits for the rate limit."""
 _LATEST_WEIGHT = 0.1
 """Weight of the latest request in the moving average of the duration."""
-_EMPTY_SUCCESS = (201, 202, 204)
+_TOO_LARGE = (
+    "A page of 100 rows has about 100 kB. If this is a report, set sources.automatum.report_window_days, so that each "
+    "answer holds fewer days."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,46 +55,6 @@ class ApiResponse:
     received_at: float
     date: float | None
     headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def _do_nothing(*_: object) -> None:
-    """Do nothing: the default of a callback."""
-
-
-@dataclass
-class _Call:
-    """One request and the state of its attempts."""
-
-    method: str
-    path: str
-    url: str
-    retry: RetryPolicy
-    params: Mapping[str, str] | None = None
-    payload: bytes | None = None
-    scope: str = ""
-    attempts: int = 0
-    redirects: int = 0
-    reauthenticated: bool = False
-    before: Callable[[], None] = _do_nothing
-    not_taken: Callable[[], None] = _do_nothing
-    inspect: Callable[[bytes], None] = _do_nothing
-    token: str = field(default="", repr=False)
-
-    @property
-    def name(self) -> str:
-        return f"{self.method} {self.path}"
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether it may be sent again after an unknown outcome. A POST of usage could be billed twice."""
-        return self.method == "GET"
-
-    def succeeded(self, response: HttpResponse) -> bool:
-        """Whether the response is a success. For a POST, 201, 202 and 204 need no body."""
-        if self.repeatable:
-            no_content = response.empty and response.http_status == 204
-            return response.usable or no_content or (200 <= response.status < 300 and response.array is not None)
-        return response.usable or (response.empty and response.http_status in _EMPTY_SUCCESS)
 
 
 class ApiClient:
@@ -191,9 +155,9 @@ class ApiClient:
         path: str,
         payload: bytes,
         *,
-        before: Callable[[], None] = _do_nothing,
-        not_taken: Callable[[], None] = _do_nothing,
-        inspect: Callable[[bytes], None] = _do_nothing,
+        before: Callable[[], None] = do_nothing,
+        not_taken: Callable[[], None] = do_nothing,
+        inspect: Callable[[bytes], None] = do_nothing,
         scope: str = "",
     ) -> ApiResponse:
         """Send a POST request. It is not repeated if the server may have accepted it.
@@ -238,15 +202,15 @@ class ApiClient:
 
     def _call(
         self, method: str, path: str, params: Mapping[str, str] | None = None, payload: bytes | None = None
-    ) -> _Call:
+    ) -> Call:
         settings = self._settings
         below = path if path.startswith("/oauth/") else API_PREFIX + path.lstrip("/")
         retry = RetryPolicy(
             self._clock, self.limiter, self.budget, settings.retry_attempts, settings.retry_deadline, self._rng
         )
-        return _Call(method, below, settings.base_url + below, retry, params, payload)
+        return Call(method, below, settings.base_url + below, retry, params, payload)
 
-    def _run(self, call: _Call) -> ApiResponse:
+    def _run(self, call: Call) -> ApiResponse:
         while True:
             with call.retry.exclude_time():
                 ticket, call.token = self._acquire(call)
@@ -260,13 +224,15 @@ class ApiClient:
                     body = outcome.body or ({} if outcome.array is None else {WHOLE: outcome.array})
                     return ApiResponse(body, outcome.http_status, outcome.received_at, outcome.date, outcome.headers)
                 self._retry_or_raise(call, outcome)
+            elif outcome.final and call.repeatable:
+                raise ApiUnreachable(call.method, call.path, None, outcome.detail, _TOO_LARGE)
             elif call.repeatable or not outcome.sent:
                 call.not_taken()
                 self._wait_or_raise(call, None, outcome.detail)
             else:
                 raise ApiUnreachable(call.method, call.path, None, outcome.detail, _unknown_outcome(call))
 
-    def _acquire(self, call: _Call) -> tuple[Ticket, str]:
+    def _acquire(self, call: Call) -> tuple[Ticket, str]:
         """Wait for the rate limit and get a token. If the token expires during the wait, start again."""
         for _ in range(MAX_EXPIRED_TOKENS):
             self.budget.check_request()
@@ -298,7 +264,7 @@ class ApiClient:
             "lower than those of your plan, and expires_in of the token.",
         )
 
-    def _send(self, call: _Call) -> HttpResponse | HttpFailure:
+    def _send(self, call: Call) -> HttpResponse | HttpFailure:
         started = self._clock.monotonic()
         status = None
         try:
@@ -316,13 +282,14 @@ class ApiClient:
             _LATEST_WEIGHT if self.seconds_per_request else 1.0
         )
 
-    def _exchange(self, call: _Call) -> HttpResponse | HttpFailure:
+    def _exchange(self, call: Call) -> HttpResponse | HttpFailure:
         headers = {"Authorization": f"Bearer {call.token}", "Accept": "application/json"}
         timeout, left = self._settings.request_timeout, call.retry.remaining_seconds()
         if call.repeatable:
             return send(
                 self._session, call.method, call.url, clock=self._clock, timeout=min(timeout, left), within=left,
                 headers=headers, params=call.params, success_codes=self._success_codes,
+                stopping=self._stopping,
             )  # fmt: skip
         headers["Content-Type"] = "application/json"
         within = max(timeout, self._settings.retry_deadline)
@@ -330,7 +297,11 @@ class ApiClient:
             return send(
                 session, call.method, call.url, clock=self._clock, timeout=timeout, within=within,
                 headers=headers, data=call.payload, inspect=call.inspect, success_codes=self._success_codes,
+                stopping=self._stopping,
             )  # fmt: skip
+
+    def _stopping(self) -> bool:
+        return self.budget.over
 
     def _fresh_session(self) -> requests.Session:
         session, shared = prepare_session(requests.Session()), self._session
@@ -338,7 +309,7 @@ class ApiClient:
         session.proxies = dict(shared.proxies)
         return session
 
-    def _retry_or_raise(self, call: _Call, response: HttpResponse) -> None:
+    def _retry_or_raise(self, call: Call, response: HttpResponse) -> None:
         """Wait and return if the call is to be sent again; raise otherwise."""
         status, detail = response.status, response.detail
         if status == 429:
@@ -362,7 +333,7 @@ class ApiClient:
         else:
             raise ApiUnreachable(call.method, call.path, status, detail, _unknown_outcome(call))
 
-    def _wait_or_raise(self, call: _Call, status: int | None, detail: str, retry_after: float | None = None) -> None:
+    def _wait_or_raise(self, call: Call, status: int | None, detail: str, retry_after: float | None = None) -> None:
         retry = call.retry
         if not retry.wait_after_failure(
             f"{call.name}: {detail if status is None else f'{status} {detail}'}", retry_after
@@ -377,7 +348,7 @@ class ApiClient:
                 f"sources.automatum.base_url ({self._settings.base_url}).",
             )
 
-    def _reauthenticate(self, call: _Call, response: HttpResponse) -> None:
+    def _reauthenticate(self, call: Call, response: HttpResponse) -> None:
         self.tokens.invalidate(call.token)
         if call.reauthenticated:
             raise CredentialsRefused(
@@ -386,7 +357,7 @@ class ApiClient:
             )
         call.reauthenticated = True
 
-    def _follow(self, call: _Call, response: HttpResponse) -> None:
+    def _follow(self, call: Call, response: HttpResponse) -> None:
         """Follow a redirect of a GET below `base_url`. The token is never sent elsewhere: that may be another host."""
         location = response.headers.get("Location", "")
         target = _redirect_target(call.url, location, self._settings.base_url)
@@ -407,7 +378,7 @@ class ApiClient:
         )
 
 
-def _unknown_outcome(call: _Call) -> str:
+def _unknown_outcome(call: Call) -> str:
     return f"Whether the server took this {call.method} is not known, so it is not sent again."
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from ..core.clock import Clock
@@ -21,12 +22,13 @@ from ..core.network import is_loopback
 from ..core.redaction import redact
 from .exact_json import parse_json
 from .rate_limit import exhausted_until, read_response
+from .watchdog import Cut, Watch, WatchedAdapter, watched
 
 logger = logging.getLogger("automatum")
 
 CONNECT_TIMEOUT = 10.0
-MAX_BYTES = 256 * 2**20
-"""A larger body is not a response of this API (100 rows are about 100 kB), and would fill the memory."""
+MAX_BYTES = 16 * 2**20
+"""Bytes after decompression. A larger body is not a response of this API (100 rows are about 100 kB)."""
 MAX_RETRY_AFTER = 7200.0
 """Seconds, twice the longest window. A longer `Retry-After` is treated as an error of the server."""
 MAX_DETAIL = 200
@@ -102,10 +104,12 @@ class HttpFailure:
     Attributes:
         detail: The failure of the network.
         sent: Whether the request may have reached the server.
+        final: Whether another attempt would end the same way.
     """
 
     detail: str
     sent: bool
+    final: bool = False
 
 
 def prepare_session(session: requests.Session) -> requests.Session:
@@ -116,6 +120,9 @@ def prepare_session(session: requests.Session) -> requests.Session:
     """
     session.auth = _unchanged
     session.get_redirect_target = _no_redirect  # type: ignore[method-assign]
+    for scheme in ("http://", "https://"):
+        if type(session.get_adapter(scheme)) is HTTPAdapter:  # Another one was chosen by the user of the session.
+            session.mount(scheme, WatchedAdapter())
     session.headers["User-Agent"] = "dlt-source-automatum"
     return session
 
@@ -141,6 +148,7 @@ def send(
     data: bytes | Mapping[str, str] | None = None,
     inspect: Callable[[bytes], None] | None = None,
     success_codes: Sequence[int] = (),
+    stopping: Callable[[], bool] = lambda: False,
 ) -> HttpResponse | HttpFailure:
     """Send one request and read the response. It follows no redirect, and returns network errors as `HttpFailure`.
 
@@ -156,26 +164,30 @@ def send(
         data: Body: bytes, or a form.
         inspect: Called with the bytes of the response before they are parsed.
         success_codes: Values of the envelope's `code` that mean success, besides 2xx.
+        stopping: Whether the run was told to stop, which ends the request soon.
     """
     started = clock.monotonic()
     host = urlsplit(url).hostname or ""
     outcome: HttpResponse | HttpFailure
+    cut: Watch | None = None
     try:
-        with session.request(
+        with watched(within, stopping) as cut, session.request(
             method, url, params=params, data=data, headers=dict(headers), allow_redirects=False, stream=True,
             timeout=(min(timeout, CONNECT_TIMEOUT), timeout), proxies=_DIRECT if is_loopback(host) else None,
         ) as response:  # fmt: skip
             content = _read(response, clock, started + within)
-        if inspect and content is not None:
-            inspect(content)
-        outcome = (
-            HttpFailure("the answer did not end", True)
-            if content is None
-            else _parse_response(response, content, clock, success_codes)
-        )
+        if cut.cut:
+            # Without a length, an answer that was cut looks whole.
+            outcome = _cut_short(cut, within)
+        elif isinstance(content, HttpFailure):
+            outcome = content
+        else:
+            if inspect:
+                inspect(content)
+            outcome = _parse_response(response, content, clock, success_codes)
     except (requests.RequestException, HTTPError, OSError) as error:
         # The exception holds the request with its secrets, so return only its text.
-        outcome = _failure(error, timeout)
+        outcome = _cut_short(cut, within) if cut and cut.cut else _failure(error, timeout)
     path = "/" + url.split("://", 1)[-1].partition("/")[2].partition("?")[0]
     page = f" page={params['page']}" if params and "page" in params else ""
     result = outcome.detail if isinstance(outcome, HttpFailure) else outcome.status
@@ -190,8 +202,13 @@ def shorten(text: str) -> str:
     return text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1].rstrip() + "…"
 
 
-def _read(response: requests.Response, clock: Clock, until: float) -> bytes | None:
-    """The decoded body; None if it exceeds the time or the size."""
+def _cut_short(watch: Watch, within: float) -> HttpFailure:
+    said = "the run was told to stop" if watch.cut is Cut.STOP else f"the answer did not end within {within:g} s"
+    return HttpFailure(said, sent=watch.connection is not None)
+
+
+def _read(response: requests.Response, clock: Clock, until: float) -> bytes | HttpFailure:
+    """The decoded body, or the failure if it exceeds the time or the size."""
     raw = response.raw
     # Off by default in urllib3 1. Without it, a connection that breaks off looks like a short response.
     raw.enforce_content_length = True
@@ -202,9 +219,12 @@ def _read(response: requests.Response, clock: Clock, until: float) -> bytes | No
     while piece := read(2**16, decode_content=True):
         pieces.append(piece)
         size += len(piece)
-        if size > MAX_BYTES or clock.monotonic() > until:
+        if size > MAX_BYTES:
             raw.close()
-            return None
+            return HttpFailure(f"more than {MAX_BYTES >> 20} MiB came", True, final=True)
+        if clock.monotonic() > until:
+            raw.close()
+            return HttpFailure("the answer did not end", True)
     return b"".join(pieces)
 
 

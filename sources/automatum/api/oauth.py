@@ -259,6 +259,7 @@ class TokenSource:
             headers={"Accept": "application/json"},
             data=form,
             success_codes=self._success_codes,
+            stopping=lambda: self._budget.over,
         )
 
 

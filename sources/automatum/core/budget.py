@@ -49,6 +49,12 @@ class Budget:
         """Token requests sent so far, retries included."""
         return self._token_requests
 
+    @property
+    def over(self) -> bool:
+        """Whether the run was told to stop, or its time is over."""
+        left = self.remaining_seconds()
+        return (self._stop is not None and self._stop.is_set()) or (left is not None and left <= 0)
+
     def check(self) -> None:
         """Raise `BudgetSpent` if the run was told to stop or its time is over."""
         if self._stop is not None and self._stop.is_set():

@@ -34,8 +34,8 @@ _PATTERNS = (
         r"(?i)([\"']?(?:client_?secret|access_?token|refresh_?token|webhook_?secret|authorization|password|passwd|"
         r"motherduck_?token|secret_?access_?key)[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic)\s+)?)[^\s\"'&,;}]{3,}"
     ),
-    # A password in a URL, up to the last @: one that was not encoded may hold others.
-    re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@?#\"']*:)(?!\d+[/?#])[^\s\"']+(?=@)"),
+    # A password in a URL, up to the last @: one that was not encoded may hold others. `user:password@` is an example.
+    re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@?#\"']*:)(?!\d+[/?#]|password@)[^\s\"']+(?=@)"),
 )
 
 

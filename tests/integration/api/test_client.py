@@ -1,5 +1,6 @@
 """Requests over real sockets: what is sent again, what is not, who gets the token, and how long it takes."""
 
+import gzip
 import json
 import logging
 import random
@@ -263,6 +264,18 @@ def test_an_answer_that_trickles_is_given_up_in_time(server, build):
     with pytest.raises(ApiUnreachable, match="did not end"):
         build(clock=clock, request_timeout=5.0, retry_deadline=0.5, retry_attempts=1).get("customers")
     assert 0.9 < clock.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_of_an_absurd_size_is_refused_at_once(server, client, clock, packed):
+    """After decompression; another attempt would bring the same."""
+    body = b'{"data": ["' + b"x" * (17 << 20) + b'"]}'
+    server.say(LIST, Say(200, gzip.compress(body), {"Content-Encoding": "gzip"}) if packed else Say(200, body))
+    with pytest.raises(ApiUnreachable, match="more than 16 MiB came") as caught:
+        client.get("customers")
+    assert "report_window_days" in caught.value.next_step
+    assert len(server.to(LIST)) == 1
+    assert clock.slept == 0
 
 
 def test_a_503_may_name_its_wait(server, client, clock):

@@ -1,0 +1,176 @@
+"""Ends a request that hangs, by closing its connection: at its deadline, or soon after the run was told to stop.
+
+A socket's timeout bounds the silence between two bytes. A server that sends a header, or a `100 Continue`, every few
+seconds would keep a request for ever, and so a run that was told to stop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+GRACE = 2.0
+"""Seconds that a request may go on after the run was told to stop: most answers come in that time."""
+_POLL = 0.2
+
+_local = threading.local()
+
+
+class Cut(Enum):
+    """Why a request was ended."""
+
+    DEADLINE = "deadline"
+    STOP = "stop"
+
+
+@dataclass(eq=False)
+class Watch:
+    """One request under watch.
+
+    Attributes:
+        deadline: Reading of `time.monotonic` at which it ends.
+        stopping: Whether the run was told to stop.
+        connection: The connection that it uses, once there is one.
+        sock: Its socket, which a connection that will be closed leaves to the response.
+        cut: Why it was ended; None if it was not.
+    """
+
+    deadline: float
+    stopping: Callable[[], bool]
+    connection: Any = None
+    sock: Any = None
+    cut: Cut | None = None
+    stop_at: float = field(default=float("inf"))
+
+    def look(self, now: float) -> None:
+        """End the request if it is time; again at each look, because it may have opened another connection."""
+        if self.stop_at == float("inf") and self.stopping():
+            self.stop_at = now + GRACE
+        if now >= min(self.deadline, self.stop_at):
+            self.cut = self.cut or (Cut.DEADLINE if now >= self.deadline else Cut.STOP)
+            self.sock = getattr(self.connection, "sock", None) or self.sock
+            if self.sock is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    self.sock.shutdown(socket.SHUT_RDWR)  # Unlike close(), this wakes the thread that reads.
+
+
+class _Watcher:
+    """The thread that looks at all requests of the process; it sleeps while there are none."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew, without a thread: threads do not survive a fork, and a lock may have been taken in one."""
+        self._watches: set[Watch] = set()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def add(self, watch: Watch) -> None:
+        with self._changed:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="automatum-watchdog", daemon=True)
+                self._thread.start()
+            self._watches.add(watch)
+            self._changed.notify()
+
+    def remove(self, watch: Watch) -> None:
+        with self._changed:
+            self._watches.discard(watch)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._watches:
+                    self._changed.wait()
+                watches = tuple(self._watches)
+            now = time.monotonic()
+            for one in watches:
+                one.look(now)
+            time.sleep(_POLL)
+
+
+_watcher = _Watcher()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_watcher.begin)
+
+
+@contextlib.contextmanager
+def watched(seconds: float, stopping: Callable[[], bool]) -> Iterator[Watch]:
+    """Watch the request that this thread sends in the block.
+
+    Args:
+        seconds: Real seconds after which it is ended.
+        stopping: Whether the run was told to stop.
+    """
+    watch = Watch(time.monotonic() + seconds, stopping)
+    _local.watch = watch
+    _watcher.add(watch)
+    try:
+        yield watch
+    finally:
+        _watcher.remove(watch)
+        _local.watch = None
+
+
+def _note(connection: Any) -> None:
+    watch = getattr(_local, "watch", None)
+    if watch is not None:
+        watch.connection, watch.sock = connection, connection.sock
+
+
+class _PlainConnection(HTTPConnection):
+    def connect(self) -> None:
+        _note(self)
+        super().connect()
+
+    def request(self, *args: Any, **options: Any) -> None:
+        super().request(*args, **options)
+        _note(self)
+
+
+class _SafeConnection(HTTPSConnection):
+    def connect(self) -> None:
+        _note(self)
+        super().connect()
+
+    def request(self, *args: Any, **options: Any) -> None:
+        super().request(*args, **options)
+        _note(self)
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _PlainConnection
+
+
+class _SafePool(HTTPSConnectionPool):
+    ConnectionCls = _SafeConnection
+
+
+_POOLS = {"http": _PlainPool, "https": _SafePool}
+
+
+class WatchedAdapter(HTTPAdapter):
+    """Connections that a `watched` block can end."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """See `HTTPAdapter`."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        """See `HTTPAdapter`."""
+        manager = super().proxy_manager_for(*args, **options)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager

@@ -1,0 +1,130 @@
+"""A server that never ends an answer: each request ends at its deadline, and soon after the run is told to stop."""
+
+import socket
+import threading
+
+import pytest
+
+from automatum.api.http import HttpFailure, prepare_session, send
+from automatum.api.session import connect
+from automatum.api.watchdog import GRACE
+from automatum.config.settings import resolve_settings
+from automatum.core.budget import Budget
+from automatum.core.clock import SystemClock
+from automatum.core.errors import ApiUnreachable, BudgetSpent
+
+LONG = 60.0
+TOKEN = b'{"access_token": "token-one", "token_type": "Bearer", "expires_in": 3600}'
+
+
+class Dripping:
+    """A server that sends these bytes to each request, then one more every 20 ms, until it is closed."""
+
+    def __init__(self, opening, drip):
+        self._opening, self._drip, self._over = opening, drip, threading.Event()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.asked = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self._over.set()
+        self._listening.close()
+
+    def _accept(self):
+        while not self._over.is_set():
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection):
+        with connection:
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += connection.recv(65536) or b"\r\n\r\n"
+            if b"/oauth/token" in request:
+                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(TOKEN)}\r\nConnection: close\r\n\r\n".encode()
+                connection.sendall(head + TOKEN)
+                return
+            self.asked.set()
+            try:
+                connection.sendall(self._opening)
+                while not self._over.wait(0.02):
+                    connection.sendall(self._drip)
+            except OSError:
+                pass
+
+
+HEADERS = (b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a")
+CONTINUE = (b"", b"HTTP/1.1 100 Continue\r\n\r\n")
+BODY = (b'HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{"data": [', b" ")
+NO_LENGTH = (b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"data": []}', b" ")
+SILENCE = (b"", b"")
+KINDS = pytest.mark.parametrize(
+    "server", [HEADERS, CONTINUE, BODY, NO_LENGTH, SILENCE], ids=["headers", "continue", "body", "no length", "silence"]
+)
+
+
+def get(url, within, stopping=lambda: False):
+    import requests
+
+    with prepare_session(requests.Session()) as session:
+        return send(
+            session, "GET", url, clock=SystemClock(), timeout=LONG, within=within, headers={}, stopping=stopping
+        )
+
+
+@KINDS
+def test_an_answer_that_never_ends_is_cut_at_its_deadline(server):
+    """An answer that was cut is a failure, also where it looks whole because it has no length."""
+    with Dripping(*server) as api:
+        outcome = get(api.url, 0.5)
+    assert isinstance(outcome, HttpFailure)
+    assert outcome.sent
+    assert "did not end" in outcome.detail
+
+
+@pytest.mark.slow
+@KINDS
+def test_a_run_that_is_told_to_stop_does_not_wait_for_it(server):
+    with Dripping(*server) as api:
+        outcome = get(api.url, LONG, stopping=api.asked.is_set)
+    assert outcome.detail == "the run was told to stop"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_stop_ends_the_clients_request_in_seconds(desk, method):
+    """A GET ends the run with 75. Of a POST it is not known whether it was taken, so it is not sent again (I5)."""
+    stop = threading.Event()
+    with Dripping(*HEADERS) as api:
+        clock = SystemClock(stop)
+        settings = {"base_url": api.url, "client_id": "app_1", "client_secret": "secret_canary_1"}
+        session = connect(
+            resolve_settings({**settings, "quota_url": "memory://", "request_timeout": LONG}),
+            clock=clock,
+            budget=Budget(clock, stop=stop),
+        )
+        threading.Thread(target=lambda: (api.asked.wait(LONG), stop.set()), daemon=True).start()
+        with pytest.raises(BudgetSpent if method == "get" else ApiUnreachable):
+            session.client.get("customers") if method == "get" else session.client.post("metering", b"{}")
+
+
+def test_an_answer_in_the_grace_is_taken():
+    """Most answers come in that time; of a POST that is cut it would not be known whether it was taken."""
+
+    class Ending(Dripping):
+        def _answer(self, connection):
+            with connection:
+                connection.recv(65536)
+                self.asked.set()
+                self._over.wait(GRACE / 4)
+                connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"data": []}')
+
+    with Ending(b"", b"") as api:
+        assert get(api.url, LONG, stopping=api.asked.is_set).body == {"data": []}
