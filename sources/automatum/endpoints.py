@@ -185,6 +185,8 @@ METERING = MeteringForm(
         "vendor": "vendor",
         "listing_id": "listingId",
         "customer_id": "details.customer.id",
+        # Assumed, and sent only where the usage names an entitlement: the documented sample has none.
+        "entitlement_id": "details.entitlementId",
         "reporting_date": "details.reportingDate",
         "charged": "details.charged",
         "usages": "details.usages",

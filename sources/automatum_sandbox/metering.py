@@ -78,12 +78,14 @@ class Billable:
 
     Attributes:
         prices: Price of one unit (decimal text) by dimension key.
+        entitlement_id: The entitlement under which it does.
     """
 
     vendor: str
     listing_id: str
     customer_id: str
     prices: dict[str, str]
+    entitlement_id: str
 
 
 def find_billable(organization: Organization) -> list[Billable]:
@@ -97,7 +99,7 @@ def find_billable(organization: Organization) -> list[Billable]:
         known = prices.get(str(row.get("listingId")), {})
         own = {str(key): known.get(str(key), "1") for key in keys if key is not None}
         if own and row.get("vendor") in VENDORS and str(row.get("customerId")) in customers:
-            found.append(Billable(row["vendor"], row["listingId"], row["customerId"], own))
+            found.append(Billable(row["vendor"], row["listingId"], row["customerId"], own, row["id"]))
     return found
 
 
@@ -147,16 +149,22 @@ def find_errors(body: dict[str, Any], organization: Organization, today: date, m
     usages = details.get("usages")
     if not isinstance(usages, list) or not 1 <= len(usages) <= max_usages:
         return [*errors, ("details.usages", f"Must hold 1 to {max_usages} entries")]
-    allowed = None if errors else _dimensions(organization, str(customer_id), body["listingId"])
+    allowed = None
+    if not errors:
+        allowed = _dimensions(organization, str(customer_id), body["listingId"], details.get("entitlementId"))
     return errors + _check_usages(usages, allowed) + _check_charged(details.get("charged"), usages)
 
 
-def _dimensions(organization: Organization, customer_id: str, listing_id: object) -> set[object]:
-    """Dimension keys of the customer's active entitlements for a listing."""
+def _dimensions(
+    organization: Organization, customer_id: str, listing_id: object, entitlement_id: object
+) -> set[object]:
+    """Dimension keys of the customer's active entitlements for a listing, or of the one that the call names."""
     return {
         dimension.get("key", dimension.get("apiKey"))
         for entitlement in organization.tables["entitlements"].of_customer(customer_id)
-        if entitlement.get("status") == "active" and entitlement.get("listingId") == listing_id
+        if entitlement.get("status") == "active"
+        and entitlement.get("listingId") == listing_id
+        and entitlement_id in (None, entitlement.get("id"))
         for dimension in entitlement.get("dimensions") or ()
     }
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from automatum.metering.ledger.planned import cancel
 from automatum.metering.ledger.reconcile import resolve_by_events, resolve_by_hand
+from automatum.metering.ledger.states import Transition, move
 from automatum.metering.model import Line
 
 START = datetime(2026, 11, 20, tzinfo=timezone.utc)
@@ -42,6 +43,13 @@ def bring(ledger, line, state):
     with ledger.run() as run:
         if state == "expired":
             run.expire([line])
+            return None
+        if state == "carried":
+            # Without the line that bills its usage, which would be in the way.
+            run.expire([line])
+            late = {"carried_units": line.units, "asked_units": line.units, "asked_price": line.price}
+            with ledger.database.write() as connection:
+                move(connection, Transition.CARRY, [line.id], late | {"asked_hash": line.payload_hash})
             return None
         run.plan([line])
         if state == "planned":

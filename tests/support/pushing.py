@@ -60,15 +60,27 @@ def rows_of(sandbox, back=(1, 2), now=None, most=None, organization=None):
     """
     # Right after the full hour the last hour is still open: `metering_grace_minutes`.
     now, rows, seen = now or datetime.now(UTC) - timedelta(minutes=6), [], set()
+    several = ambiguous(sandbox, organization)
     for hours in back:
         for one in sandbox.billable(organization):
             for dimension in one.prices:
-                key = (one.customer_id, one.listing_id, dimension, hours)
-                if key not in seen:
-                    seen.add(key)
+                key = (one.customer_id, one.listing_id, dimension)
+                if (*key, hours) not in seen:
+                    seen.add((*key, hours))
                     at = hour_of(now, hours) + timedelta(minutes=15)
-                    rows.append(use(one, dimension, at, f"{len(rows) + 1}.{len(rows) % 10}"))
+                    row = use(one, dimension, at, f"{len(rows) + 1}.{len(rows) % 10}")
+                    rows.append({**row, "entitlement_id": one.entitlement_id if key in several else ""})
     return rows[:most]
+
+
+def ambiguous(sandbox, organization=None):
+    """Customers, listings and dimensions of several entitlements: their usage must name one."""
+    found = Counter(
+        (one.customer_id, one.listing_id, dimension)
+        for one in sandbox.billable(organization)
+        for dimension in one.prices
+    )
+    return {key for key, number in found.items() if number > 1}
 
 
 def write_csv(rows, path="usage.csv"):

@@ -41,6 +41,8 @@ from .options import (
     longest_wait,
     stop_on_signals,
 )
+from .push_carry import EXAMPLES as CARRY_EXAMPLES
+from .push_carry import push_carry
 from .push_decide import push_decisions, push_dismiss, push_resolve, push_retry, push_undo
 from .push_options import (
     Allow,
@@ -79,6 +81,7 @@ push_app = typer.Typer(
 push_app.add_typer(ledger_app, name="ledger")
 push_app.add_typer(plan_app, name="plan")
 push_app.command("cancel", epilog=CANCEL_EXAMPLES)(plan_cancel)
+push_app.command("carry", epilog=examples(*CARRY_EXAMPLES))(push_carry)
 
 
 @push_app.callback()

@@ -161,8 +161,15 @@ def too_late_reason(line: Line, now: datetime) -> str:
 
 
 def refuse_grain(found: Classification, match: LedgerMatch) -> None:
-    """Refuse a line because lines of the other grain with the same key and date are in the ledger."""
-    reason = f"its date was sent, or is planned, by the {match.entry.grain} already"
+    """Refuse a line because a line with the same key, by the other grain or use of entitlements, is in the ledger."""
+    if match.entry.grain != match.line.grain:
+        reason = f"its date was sent, or is planned, by the {match.entry.grain} already"
+    else:
+        used = "without" if match.entry.entitlement_id is None else "with"
+        reason = (
+            f"entitlement_id: its {match.line.grain} was sent, or is planned, {used} an entitlement already; name "
+            f"entitlements from a later {match.line.grain} on, the same way in all rows"
+        )
     refuse(found, match.line, reason)
     found.without_line += [Refusal(row, reason, match.line.refused_usage) for row in match.line.rows]
     found.invalid += len(match.line.rows)

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
 _ACTIVE = "active"
+_NOT_BILLABLE = frozenset({"pending", "suspended", "paused", "draft"})
+"""Statuses under which nothing is billed, whatever the dates. Usage of a term that has ended since can still be billed,
+if it is of the days of the term."""
 _DIMENSIONS = ENTITLEMENTS.children[0]
+_MOST_NAMED = 5
+"""Entitlements that a message names."""
 _SYNC = "run `automatum sync` if it is new"
 
 
@@ -40,12 +45,19 @@ class _Entitlement:
     end: date | None
     currency: str | None
 
-    def active_on(self, day: date) -> bool:
+    def inactive_on(self, day: date) -> str | None:
+        """Why nothing of a day can be billed under it; None if it can."""
         if self.start is not None and day < self.start:
-            return False
-        if self.status is None and self.end is None:
-            return True
-        return self.status == _ACTIVE or (self.end is not None and day <= self.end)
+            return f"{self.id} begins on {self.start}"
+        if self.end is not None and day > self.end:
+            return f"{self.id} ended on {self.end}"
+        if self.status in _NOT_BILLABLE or (self.end is None and self.status not in (None, _ACTIVE)):
+            return f"{self.id} is {self.status}"
+        return None
+
+    def active_on(self, day: date) -> bool:
+        """Whether usage of a day can be billed under it."""
+        return self.inactive_on(day) is None
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,7 @@ class Eligibility:
             for entitlement in (self.entitlements or {}).get(line.customer_id, [])
             if entitlement.listing_id in (None, line.listing_id)
             and entitlement.vendor in (None, line.vendor)
+            and line.entitlement_id in (None, entitlement.id)
             and entitlement.active_on(line.day)
         ]
 
@@ -113,17 +126,37 @@ class Eligibility:
         own = [entitlement for entitlement in own if entitlement.listing_id in (None, line.listing_id)]
         if not own:
             return f"listing_id: {line.customer_id} has no entitlement for {line.listing_id}; {_SYNC}"
+        if line.entitlement_id is not None:
+            own = [entitlement for entitlement in own if entitlement.id == line.entitlement_id]
+            if not own:
+                return (
+                    f"entitlement_id: {line.customer_id} has no entitlement {line.entitlement_id} for "
+                    f"{line.listing_id}; {_SYNC}"
+                )
         on_vendor = [entitlement for entitlement in own if entitlement.vendor in (None, line.vendor)]
         if not on_vendor:
             return f"vendor: the entitlement for {line.listing_id} is on {own[0].vendor}, not on {line.vendor}"
         active = [entitlement for entitlement in on_vendor if entitlement.active_on(line.day)]
         if not active:
-            return f"listing_id: no entitlement of {line.customer_id} for {line.listing_id} was active on {line.day}"
+            reasons = ", ".join(str(entitlement.inactive_on(line.day)) for entitlement in on_vendor[:_MOST_NAMED])
+            return (
+                f"listing_id: no entitlement of {line.customer_id} for {line.listing_id} was active on {line.day} "
+                f"({reasons}, as of the last sync)"
+            )
         # An entitlement whose dimensions are not known may have any.
         known = [self.dimensions.get(entitlement.id, set()) for entitlement in active]
         keys = set[str]().union(*known)
         if all(known) and line.dimension not in keys:
             return f"dimension: {line.dimension} is not among those of the entitlement: {', '.join(sorted(keys))}"
+        # One that is known to have the dimension comes before those whose dimensions are not known.
+        having = [one for one, own_keys in zip(active, known, strict=True) if line.dimension in own_keys]
+        fitting = having or [one for one, own_keys in zip(active, known, strict=True) if not own_keys]
+        if line.entitlement_id is None and len(fitting) > 1:
+            ids = ", ".join(sorted(entitlement.id for entitlement in fitting)[:_MOST_NAMED])
+            return (
+                f"entitlement_id is missing: {line.customer_id} has {len(fitting)} active entitlements for "
+                f"{line.listing_id} with {line.dimension} ({ids}); name the one that was used"
+            )
         return None
 
 

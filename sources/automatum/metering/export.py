@@ -31,7 +31,7 @@ _CHARGED = pa.decimal128(38, 18)
 _TYPES = {
     "starts_at": TIMESTAMP, "first_seen_at": TIMESTAMP, "planned_at": TIMESTAMP, "sending_at": TIMESTAMP,
     "settled_at": TIMESTAMP, "started_at": TIMESTAMP, "ended_at": TIMESTAMP, "day": pa.date32(), "attempts": pa.int64(),
-    "status_code": pa.int64(),
+    "status_code": pa.int64(), "carry_number": pa.int64(), "carried_units": _MONEY,
     "units": _MONEY, "price": _MONEY, "charged": _CHARGED, "accepted_units": _MONEY, "accepted_price": _MONEY,
     "asked_units": _MONEY, "asked_price": _MONEY,
 }  # fmt: skip

@@ -57,6 +57,7 @@ class UsageRow:
         title: Display name of the dimension.
         description: Text.
         per: Name of the unit, such as `request`.
+        entitlement_id: Automatum's id of the entitlement that the usage belongs to, if the source names one.
     """
 
     row: int
@@ -71,6 +72,7 @@ class UsageRow:
     title: str | None = None
     description: str | None = None
     per: str | None = None
+    entitlement_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class RefusedUsage:
         units: Quantity as the source has it, or the sum of a line.
         price: Price as the source has it.
         day: UTC date of use; None if it cannot be read.
+        entitlement_id: Automatum's id of the entitlement, if the source names one.
     """
 
     vendor: str = ""
@@ -98,6 +101,7 @@ class RefusedUsage:
     units: str = ""
     price: str = ""
     day: date | None = None
+    entitlement_id: str | None = None
 
     @property
     def line_id(self) -> str | None:
@@ -105,7 +109,8 @@ class RefusedUsage:
         key = (self.vendor, self.listing_id, self.customer_id, self.dimension)
         if self.starts_at is None or not all(key):
             return None
-        return Line(*key, self.grain, self.starts_at, Decimal(0), Decimal(0)).id
+        zero = Decimal(0)
+        return Line(*key, self.grain, self.starts_at, zero, zero, entitlement_id=self.entitlement_id).id
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,9 @@ class Line:
         description: Text.
         per: Name of the unit, such as `request`.
         rows: Positions of its rows, in order.
+        entitlement_id: Automatum's id of the entitlement, if the usage names one. It is a part of the key then.
+        carried_from: Id of the line whose late usage this line bills; None for usage of its own hour or day.
+        carry_number: 1 for the first line that is carried from that line, 2 for the second; 0 for no such line.
     """
 
     vendor: str
@@ -158,11 +166,20 @@ class Line:
     description: str | None = None
     per: str | None = None
     rows: tuple[int, ...] = ()
+    entitlement_id: str | None = None
+    carried_from: str | None = None
+    carry_number: int = 0
 
     @property
     def id(self) -> str:
-        """Id that depends only on vendor, listing, customer, dimension, grain and start."""
-        parts = (self.vendor, self.listing_id, self.customer_id, self.dimension, self.grain, self.starts_at.isoformat())
+        """Id that depends only on vendor, listing, customer, dimension, grain and start; and on the entitlement, and
+        the line that it is carried from, where it has them.
+        """
+        parts = [self.vendor, self.listing_id, self.customer_id, self.dimension, self.grain, self.starts_at.isoformat()]
+        if self.entitlement_id is not None:
+            parts += ["entitlement", self.entitlement_id]
+        if self.carried_from is not None:
+            parts += ["carried from", self.carried_from, str(self.carry_number)]
         return str(uuid.uuid5(NAMESPACE, "\x1f".join(parts)))
 
     @property
@@ -184,7 +201,8 @@ class Line:
     def refused_usage(self) -> RefusedUsage:
         """The line as the usage of a refusal."""
         key = (self.vendor, self.listing_id, self.customer_id, self.dimension, self.grain, self.starts_at)
-        return RefusedUsage(*key, format_decimal(self.units), format_decimal(self.price), self.day)
+        units, price = format_decimal(self.units), format_decimal(self.price)
+        return RefusedUsage(*key, units, price, self.day, self.entitlement_id)
 
     @property
     def payload_hash(self) -> str:

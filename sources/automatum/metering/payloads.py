@@ -27,8 +27,8 @@ class Body:
     """One request: one customer of one listing, one hour or day, a usage for each dimension.
 
     Attributes:
-        lines: Its lines, in the order of `usages`; at least one, all of the same vendor, listing, customer, grain and
-            start.
+        lines: Its lines, in the order of `usages`; at least one, all of the same vendor, listing, customer,
+            entitlement, grain and start.
         form: How the API takes it. Neither the id nor any amount depends on it (I5).
     """
 
@@ -59,6 +59,8 @@ class Body:
             "charged": self._number("charged", self.charged),
             "usages": [self._usage(line) for line in self.lines],
         }
+        if first.entitlement_id is not None:
+            values["entitlement_id"] = first.entitlement_id
         return _dumps(_placed(form.fields, values)).encode()
 
     def _usage(self, line: Line) -> _Json:
@@ -116,7 +118,10 @@ def bodies(lines: Iterable[Line], now: datetime | None = None) -> list[Body]:
     """
     groups: dict[tuple[object, ...], list[Line]] = defaultdict(list)
     for line in lines:
-        groups[line.vendor, line.listing_id, line.customer_id, line.grain, line.starts_at].append(line)
+        # A call names a dimension once, so each entitlement, and each line that carries late usage, has its own.
+        key = (line.vendor, line.listing_id, line.customer_id, line.grain, line.starts_at)
+        own = (line.entitlement_id, line.carried_from, line.carry_number)
+        groups[key + own].append(line)
     return [body for some in sorted(groups.values(), key=lambda some: _order(some[0], now)) for body in _cut(some)]
 
 
@@ -130,7 +135,8 @@ def price_text(price: Decimal) -> str:
 def _order(line: Line, now: datetime | None) -> tuple[object, ...]:
     due = deadline(line)
     passed = now is not None and now >= due
-    return passed, due, line.starts_at, line.vendor, line.listing_id, line.customer_id, line.grain
+    own = (line.entitlement_id or "", line.carried_from or "", line.carry_number)
+    return passed, due, line.starts_at, line.vendor, line.listing_id, line.customer_id, line.grain, *own
 
 
 def _cut(lines: list[Line]) -> Iterator[Body]:

@@ -166,9 +166,11 @@ class Planner:
 
     def _holds_of_others(self, lines: Sequence[Line], refused: RefusedRows) -> Iterator[Hold]:
         """Holds of lines that an earlier push planned, and that the usage does not contain."""
-        yield from refused_row_holds(lines, refused)
+        # No usage contains a line that is carried from another: a person has decided about it.
+        yield from refused_row_holds([line for line in lines if line.carried_from is None], refused)
         for line in lines:
-            yield Hold(line, "not_in_usage", "an earlier push planned it, and this usage does not contain it")
+            if line.carried_from is None:
+                yield Hold(line, "not_in_usage", "an earlier push planned it, and this usage does not contain it")
             if self._eligibility and (problem := self._eligibility.problem(line)):
                 yield Hold(line, "not_eligible", problem)
             # What an earlier push found cannot be judged anew without the usage.

@@ -169,7 +169,8 @@ def _left_over(ledger: Ledger, now: datetime, line_ids: Collection[str] | None, 
 
 def _record(ledger: Ledger, run: Run, classification: Classification, plan: Plan, checks: Checks) -> None:
     """Record everything that is known before the first call. Lines that cannot be planned are not sent."""
-    run.conflict([match.line for match in classification.changed], "Accepted with other units or another price.")
+    differing = [match.line for match in (*classification.changed, *classification.conflict)]
+    run.conflict(differing, "Accepted with other units or another price.")
     usage = [*plan.to_send, *plan.usage_on_hold]
     planned = run.plan(usage, renew=plan.renewed, record=plan.record(checks, usage))
     run.expire([*classification.expired, *plan.too_late], "Too late by the strictest known rule.")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from .model import Line, Refusal
 
-_PARTS = ("vendor", "listing_id", "dimension")
+_PARTS = ("vendor", "listing_id", "dimension", "entitlement_id")
 
 
 class RefusedRows:

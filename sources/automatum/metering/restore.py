@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, insert, select
 
 from ..core.errors import ConfigurationError
-from ..warehouse.sql import as_utc, read_columns
+from ..warehouse.sql import as_utc, read_column_names, read_columns
 from .ledger.engines import KEY
 from .ledger.entries import AttemptEntry, Entry, date_key_of
 from .ledger.ledger import Ledger
@@ -118,8 +118,11 @@ def restore_ledger(ledger: Ledger, pipeline: SupportsPipeline, organization_id: 
 
 def _exported(pipeline: SupportsPipeline, table: Any, organization_id: str | None) -> Iterator[dict[str, Any]]:
     names = tuple(field.name for field in fields(Entry if table is LINES else AttemptEntry))
-    for row in read_columns(pipeline, table.name, names, organization_id=organization_id):
-        values = dict(zip(names, row, strict=True))
+    # The export of an earlier version has fewer columns.
+    there = read_column_names(pipeline, table.name)
+    found = tuple(name for name in names if name in there)
+    for row in read_columns(pipeline, table.name, found, organization_id=organization_id) if found else ():
+        values = dict.fromkeys(names) | dict(zip(found, row, strict=True))
         for name, value in values.items():
             kind = table.c[name].type
             if value is not None and isinstance(kind, Exact):

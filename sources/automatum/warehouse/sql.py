@@ -228,6 +228,19 @@ def read_columns(
         raise unreadable_error(error) from None
 
 
+def read_column_names(pipeline: SupportsPipeline, table: str) -> set[str]:
+    """Names of a table's columns, in lower case; empty if it does not exist.
+
+    Raises:
+        DestinationError: The destination cannot be reached or read.
+    """
+    try:
+        with checked_sql_client(pipeline) as client:
+            return column_names(client, table)
+    except SQL_UNSUPPORTED as error:
+        raise unreadable_error(error) from None
+
+
 def read_latest(
     pipeline: SupportsPipeline, table: str, columns: Sequence[str], where: Mapping[str, Any], by: str, most: int
 ) -> list[tuple[Any, ...]]:

@@ -20,6 +20,7 @@ import typer
 from automatum_sandbox.config import AppConfig, OrganizationConfig
 from tests.support.desk import WIDE_LIMITS
 from tests.support.loopback import closed_port
+from tests.support.pushing import ambiguous
 
 PINS = Path(__file__).with_name("pins.json")
 TINY = {"customers": 16, "entitlements": 10, "private_offers": 5, "days": 3}
@@ -152,7 +153,7 @@ class Recorder:
 def usage(sandbox, path="usage.csv", organization=None, units="2.5"):
     """A file of usage: four rows that can be billed, in the last closed hour."""
     hour = (datetime.now(timezone.utc) - timedelta(minutes=66)).replace(minute=0, second=0, microsecond=0)
-    rows, seen = [], set()
+    rows, seen = [], ambiguous(sandbox, organization)
     for one in sandbox.billable(organization):
         for dimension, price in one.prices.items():
             key = (one.customer_id, one.listing_id, dimension)

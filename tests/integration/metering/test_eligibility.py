@@ -130,7 +130,14 @@ def test_customers(read, customers, says):
             "listing_id: no e",
         ),
         ([entitlement(status="expired", expires=datetime(2026, 11, 20, 0, 30, tzinfo=timezone.utc))], None),
-        ([entitlement(status="ACTIVE", end=date(2025, 1, 1))], None),
+        ([entitlement(status="ACTIVE", end=date(2026, 11, 20))], None),
+        # Active by its status, and over by its dates.
+        ([entitlement(status="ACTIVE", end=date(2025, 1, 1))], "listing_id: no entitlement of cust_1 for lst_1 was a"),
+        # Not active, whatever its dates.
+        ([entitlement(status="suspended", end=date(2027, 1, 1))], "listing_id: no entitlement of cust_1 for lst_1 was"),
+        ([entitlement(status="pending", end=date(2027, 1, 1))], "listing_id: no entitlement of cust_1 for lst_1 was"),
+        # A status that is not known, and dates that are.
+        ([entitlement(status="renewed", end=date(2026, 11, 20))], None),
         ([entitlement(status="expired"), entitlement("ent_2")], None),
         # What the API does not say is not checked.
         ([entitlement(listing=None)], None),
@@ -155,7 +162,9 @@ def test_dimensions_of_what_is_active_count(read):
     )
     # An entitlement whose dimensions are not known may hold any.
     assert read([customer()], two, [("ent_1", "seats"), ("ent_2", None)]).problem(LINE) is None
-    assert read([customer()], two, []).problem(LINE) is None
+    one = [entitlement(), entitlement("ent_3", status="expired")]
+    assert read([customer()], one, []).problem(LINE) is None
+    assert read([customer()], two, []).problem(LINE).startswith("entitlement_id is missing")
 
 
 def test_entitlements_without_customers(read):
@@ -167,3 +176,34 @@ def test_days_are_of_utc_whatever_zone_the_destination_answers_in():
     tokyo = timezone(timedelta(hours=9))
     assert _day(datetime(2026, 11, 20, 8, 30, tzinfo=tokyo)) == date(2026, 11, 19)
     assert _day(date(2026, 11, 20)) == date(2026, 11, 20)
+
+
+TWO = [entitlement(), entitlement("ent_2"), entitlement("ent_3", status="expired", end=date(2026, 11, 1))]
+
+
+def test_i5_a_line_of_several_live_entitlements_must_name_one(read):
+    found = read([customer()], TWO, [("ent_1", "api_calls"), ("ent_2", "api_calls"), ("ent_2", "seats")])
+    assert found.problem(LINE) == (
+        "entitlement_id is missing: cust_1 has 2 active entitlements for lst_1 with api_calls (ent_1, ent_2); name the "
+        "one that was used"
+    )
+    assert found.problem(make_line(entitlement_id="ent_1")) is None
+    assert found.problem(make_line(entitlement_id="ent_2")) is None
+    # Only one of them has this dimension.
+    assert found.problem(make_line(dimension="seats")) is None
+    assert found.problem(make_line(dimension="seats", entitlement_id="ent_1")).startswith("dimension: seats is not")
+
+
+def test_a_named_entitlement_must_exist_and_be_active(read):
+    found = read([customer()], [*TWO, entitlement("ent_4", listing="lst_2")])
+    for id_ in ("ent_4", "ent_9"):
+        assert found.problem(make_line(entitlement_id=id_)).startswith(
+            f"entitlement_id: cust_1 has no entitlement {id_} for lst_1; run `automatum sync`"
+        )
+    assert "(ent_3 ended on 2026-11-01, as of the last sync)" in found.problem(make_line(entitlement_id="ent_3"))
+
+
+def test_the_currency_is_that_of_the_named_entitlement(read):
+    found = read([customer()], [entitlement(currency="EUR"), entitlement("ent_2", currency="USD")])
+    assert found.currency(LINE) is None
+    assert found.currency(make_line(entitlement_id="ent_2")) == "USD"

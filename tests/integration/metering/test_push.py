@@ -55,7 +55,8 @@ def bodies_needed(rows):
     groups = {}
     for row in rows:
         hour = datetime.fromisoformat(row["usage_at"]).replace(minute=0)
-        groups.setdefault((row["vendor"], row["listing_id"], row["customer_id"], hour), set()).add(row["dimension"])
+        key = (row["vendor"], row["listing_id"], row["customer_id"], row.get("entitlement_id") or None, hour)
+        groups.setdefault(key, set()).add(row["dimension"])
     return sum(-(-len(dimensions) // 25) for dimensions in groups.values())
 
 

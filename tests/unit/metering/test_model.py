@@ -101,3 +101,20 @@ def test_a_sum_that_would_round_is_an_error():
 
 def test_a_refusal_as_json():
     assert Refusal(7, "units: 'abc' is not a number").as_json() == {"row": 7, "reason": "units: 'abc' is not a number"}
+
+
+def test_an_entitlement_and_the_line_that_a_line_is_carried_from_are_parts_of_its_id():
+    plain = make_line()
+    lines = [
+        plain,
+        make_line(entitlement_id="ent_1"),
+        make_line(entitlement_id="ent_2"),
+        make_line(carried_from=plain.id, carry_number=1),
+        make_line(carried_from=plain.id, carry_number=2),
+        make_line(carried_from=plain.id, carry_number=1, entitlement_id="ent_1"),
+    ]
+    assert len({line.id for line in lines}) == len(lines)
+    # Pinned: with other ids, lines in the ledgers of users would be billed again.
+    assert plain.id == "0288d5ea-3408-5ddc-8495-277588b30047"
+    assert lines[1].id == "51d69c17-df0f-553b-bea5-c3154f9996f6"
+    assert lines[3].id == "6607e232-ffdc-51ee-8921-d432d1ff2e8f"

@@ -14,7 +14,7 @@ from .values import choice, day_format, path, table, text
 
 _WHERE = "sources.automatum.metering"
 _KEYS = ("path", "fields", "numbers", "reporting_date", "naming")
-_OPTIONAL = ("vendor", "charged", "title", "description", "per")
+_OPTIONAL = ("vendor", "entitlement_id", "charged", "title", "description", "per")
 _NUMBERS = ("units", "price", "charged")
 _FORMS = ("text", "number")
 

@@ -128,13 +128,16 @@ class DecisionLog:
 
     def _undo_line(self, decision: RowMapping) -> str | None:
         line_id = decision["subject_id"]
-        now = self._connection.execute(select(LINES.c.state, LINES.c.attempts).where(LINES.c.line_id == line_id)).one()
+        columns = (LINES.c.state, LINES.c.attempts, LINES.c.carried_units)
+        now = self._connection.execute(select(*columns).where(LINES.c.line_id == line_id)).one()
         if now.attempts != decision["attempts"]:
             return "it was sent since"
         # A planned line that became too late was not sent either.
         if now.state != decision["after"] and (decision["after"], now.state) != ("planned", "expired"):
             return f"it is {now.state} now, no longer {decision['after']}"
         before = json.loads(decision["snapshot"])
+        if now.carried_units != _decode(LINES, before["line"]).get("carried_units"):
+            return "another line bills its late usage since"
         self._connection.execute(update(LINES).where(LINES.c.line_id == line_id).values(_decode(LINES, before["line"])))
         if decision["decision"] == KEPT:
             reopened = update(HOLDS).where(HOLDS.c.line_id == line_id, HOLDS.c.released_at == decision["decided_at"])

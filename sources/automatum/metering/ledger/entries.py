@@ -31,6 +31,9 @@ class Entry:
         settled_by: Source of the line's final state.
         accepted_units: Quantity that the API accepted, with its price and hash; None if it accepted nothing.
         asked_units: Quantity that a later push asked for, with its price and hash, after another one was accepted.
+        entitlement_id: The entitlement that the usage named, if any.
+        carried_from: Id of the line whose late usage this line bills, if it is such a line, with `carry_number`.
+        carried_units: Part of the asked quantity that later lines bill in place of this one; see `carry`.
     """
 
     line_id: str
@@ -65,6 +68,10 @@ class Entry:
     asked_units: Decimal | None
     asked_price: Decimal | None
     asked_hash: str | None
+    entitlement_id: str | None
+    carried_from: str | None
+    carry_number: int | None
+    carried_units: Decimal | None
 
     @property
     def line(self) -> Line:
@@ -81,10 +88,15 @@ class Entry:
             title=self.title,
             description=self.description,
             per=self.per,
+            entitlement_id=self.entitlement_id,
+            carried_from=self.carried_from,
+            carry_number=self.carry_number or 0,
         )
 
     def is_settled_for(self, payload_hash: str) -> bool:
-        """Whether an accepted line was billed with this payload, or a person has accepted the difference."""
+        """Whether a line was billed with this payload, or a person has accepted or carried the difference."""
+        if self.carried_units is not None:
+            return payload_hash == self.asked_hash  # The accepted units are only a part of what is billed.
         return payload_hash in (self.accepted_hash, self.asked_hash)
 
     def as_row(self) -> dict[str, Any]:
@@ -128,7 +140,8 @@ class LedgerMatch:
 
     Attributes:
         line: The line of the push.
-        entry: The entry with its id; or an entry of the other grain that blocks it.
+        entry: The entry with its id; or an entry of the other grain, or with another use of entitlements, that blocks
+            it.
     """
 
     line: Line
@@ -145,7 +158,8 @@ class Comparison:
             difference.
         changed: Accepted (or confirmed) with other units or another price.
         unsettled: In any other state.
-        other_grain: Blocked: lines of the other grain with the same key and date were sent, or are about to be.
+        other_grain: Blocked: lines of the other grain with the same key and date were sent, or are about to be; or
+            the same hour or day with an entitlement where the line has none, or the other way round.
         accepted_once: Ids of those in `unsettled` that are rejected now, and that the API had accepted before.
     """
 

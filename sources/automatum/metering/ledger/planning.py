@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from ..model import Line
 from .attempts import accepted_once
 from .entries import Comparison, Entry, LedgerMatch, Planned, date_key_of, lines_by_id, to_entry
-from .states import BLOCKING, TAKEN, State, chunks
+from .states import BILLED, BLOCKING, State, chunks
 from .tables import LINES
 
 
@@ -28,7 +28,7 @@ def compare(connection: Connection, lines: Iterable[Line]) -> Comparison:
             groups["other_grain"].append(LedgerMatch(line, other))
         elif entry is None:
             groups["new"].append(line)
-        elif entry.state not in TAKEN:
+        elif entry.state not in BILLED:
             groups["unsettled"].append(LedgerMatch(line, entry))
         elif entry.is_settled_for(line.payload_hash):
             groups["same"].append(LedgerMatch(line, entry))
@@ -95,6 +95,9 @@ def write_new(connection: Connection, lines: Sequence[Line], state: State, now: 
                     **_payload(line),
                     "state": state,
                     "attempts": 0,
+                    "entitlement_id": line.entitlement_id,
+                    "carried_from": line.carried_from,
+                    "carry_number": line.carry_number or None,
                     "first_seen_at": now,
                     "planned_at": now if state == "planned" else None,
                     "settled_at": None if state == "planned" else now,
@@ -124,16 +127,23 @@ def _payload(line: Line) -> dict[str, Any]:
 
 
 def _blocking_entries(connection: Connection, lines: Iterable[Line]) -> Mapping[str, Entry]:
-    """Entries of the other grain that block lines, by the lines' ids."""
+    """Entries that block lines, by the lines' ids: of the other grain; or of the same hour or day with an entitlement
+    where the line has none, or the other way round, because they may be of the same usage.
+
+    Lines that are carried from others neither block nor are blocked: they bill usage of other hours.
+    """
     wanted: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
-        wanted[date_key_of(line)].append(line)
+        if line.carried_from is None:
+            wanted[date_key_of(line)].append(line)
     found: dict[str, Entry] = {}
     for chunk in chunks(list(wanted)):
         query = select(LINES).where(LINES.c.date_key.in_(chunk), LINES.c.state.in_(sorted(BLOCKING)))
+        query = query.where(LINES.c.carried_from.is_(None))
         for row in connection.execute(query.order_by(LINES.c.starts_at)).mappings():
             for line in wanted[row["date_key"]]:
-                if row["grain"] != line.grain:
+                without = (row["entitlement_id"] is None) != (line.entitlement_id is None)
+                if row["grain"] != line.grain or (without and row["starts_at"] == line.starts_at):
                     found.setdefault(line.id, to_entry(row))
     return found
 

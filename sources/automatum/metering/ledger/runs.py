@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from ...core.redaction import redact
 from ..model import Line
@@ -119,7 +119,8 @@ class Run:
         return (*(line.id for line in new), *expired)
 
     def conflict(self, lines: Iterable[Line], reason: str = "") -> tuple[str, ...]:
-        """Record lines that were accepted with other units, or another price, than this push asks for.
+        """Record lines that were accepted with other units, or another price, than this push asks for. For lines that
+        are in conflict about this already, record what this push asks for.
 
         Returns:
             Ids of the lines that this call has changed.
@@ -129,15 +130,17 @@ class Run:
         with self._database.write() as connection:
             for line_id, entry in planning.fetch(connection, list(wanted)).items():
                 line = wanted[line_id]
-                if entry.is_settled_for(line.payload_hash):
-                    continue
-                values = {
+                asked = {
                     "asked_units": line.units,
                     "asked_price": line.price,
                     "asked_hash": line.payload_hash,
-                    "settled_at": now,
-                    "error": reason or None,
                 }
+                if entry.state == "conflict" and entry.asked_hash not in (None, line.payload_hash):
+                    connection.execute(update(LINES).where(LINES.c.line_id == line_id).values(asked))
+                    continue
+                if entry.is_settled_for(line.payload_hash):
+                    continue
+                values = {**asked, "settled_at": now, "error": reason or None}
                 moved += move(connection, Transition.DIFFER, [line_id], values)
         return tuple(moved)
 

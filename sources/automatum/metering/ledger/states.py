@@ -13,14 +13,26 @@ from sqlalchemy import ColumnElement, Connection, select, update
 from .tables import LINES
 
 State = Literal[
-    "planned", "sending", "accepted", "confirmed", "rejected", "expired", "conflict", "unknown", "writeoff", "canceled"
+    "planned",
+    "sending",
+    "accepted",
+    "confirmed",
+    "rejected",
+    "expired",
+    "conflict",
+    "unknown",
+    "writeoff",
+    "canceled",
+    "carried",
 ]
 STATES: tuple[State, ...] = get_args(State)
 TAKEN: tuple[State, ...] = ("accepted", "confirmed")
 """States of lines that the API took: `accepted` is queued there, `confirmed` is billed by the marketplace's word."""
+BILLED: tuple[State, ...] = (*TAKEN, "carried")
+"""States of lines whose usage was billed: by the line itself, or by lines that were carried from it."""
 UNRESOLVED: tuple[State, ...] = ("rejected", "expired", "conflict", "unknown")
 """States of lines that are not billed, or may not be, until a person or an event decides."""
-BLOCKING: frozenset[State] = frozenset({"planned", "sending", *TAKEN, "conflict", "unknown", "writeoff"})
+BLOCKING: frozenset[State] = frozenset({"planned", "sending", *BILLED, "conflict", "unknown", "writeoff"})
 """States in which an hour, or a day, blocks lines of the other grain with the same key and date."""
 
 
@@ -28,7 +40,8 @@ class Transition(Enum):
     """An allowed change of state (I5).
 
     No transition leads from `unknown` to `sending`. `accepted` and `confirmed` are left only for a conflict or because
-    of an event. `push undo` reverses the transitions by hand until the line is sent; see `decisions`.
+    of an event. `push undo` reverses the transitions by hand until the line is sent; see `decisions`. Another line
+    bills the late usage of a line that is carried.
 
     Attributes:
         label: Its name, for people.
@@ -50,10 +63,12 @@ class Transition(Enum):
     # A person withdraws a line that was not sent. Usage with other units, or a person, plans it again.
     CANCEL = "plan cancel", ("planned",), "canceled", "hand"
     PLAN_AGAIN = "plan keep", ("canceled",), "planned", "hand"
-    DIFFER = "usage differs", TAKEN, "conflict", "push"
+    DIFFER = "usage differs", BILLED, "conflict", "push"
     # A push takes it too, if usage has changed since; never for a line that was accepted once.
     RETRY = "retry", ("rejected",), "planned", "hand"
     RETRY_EXPIRED = "retry --expired", ("expired",), "planned", "hand"
+    CARRY = "carry", ("expired", "conflict"), "carried", "hand"
+    CARRY_DIFFERENCE = "carry the difference", ("conflict",), "accepted", "hand"
     ACCEPT_BY_HAND = "resolve --accepted", ("unknown", "conflict"), "accepted", "hand"
     NOT_SENT_BY_HAND = "resolve --not-sent", ("unknown",), "planned", "hand"
     REJECT_BY_HAND = "resolve --rejected", ("unknown", "conflict", "writeoff"), "rejected", "hand"

@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 
 from ...core.text import printable
 
-VERSION = 4
+VERSION = 5
 """Version of the tables. A ledger of an earlier version gets the tables and columns that it lacks when it is opened. A
 new column must be nullable. On Postgres a text column that has become longer is widened."""
 FIRST_TABLES = frozenset({"metering_schema", "metering_lines", "metering_attempts", "metering_events"})
@@ -138,6 +138,12 @@ LINES = Table(
     Column("asked_units", Exact),
     Column("asked_price", Exact),
     Column("asked_hash", String(64)),
+    Column("entitlement_id", Printable),
+    # Of a line that bills the late usage of another line: the id of that line, and 1, 2, ...
+    Column("carried_from", String(36)),
+    Column("carry_number", Integer),
+    # Of a line whose late usage other lines bill: how much of it.
+    Column("carried_units", Exact),
     # With the id: without it SQLite would scan all lines of a state for the few of a body.
     Index("metering_lines_state", "state", "line_id"),
     Index("metering_lines_date_key", "date_key"),

@@ -10,7 +10,8 @@ from decimal import Decimal
 from ..model import LENGTHS, Grain, Line, Refusal, RefusedUsage, UsageRow, bucket_start, exact, format_decimal
 from ..rules import rules_of
 
-_Key = tuple[datetime, str, str, str, str]
+_Key = tuple[datetime, str, str, str, str, str]
+"""Start, vendor, listing, customer, dimension, and the entitlement, which is empty where the usage names none."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Aggregation:
     """The lines of a source.
 
     Attributes:
-        lines: Sums of closed hours or days, in order of time, then vendor, listing, customer, dimension. Sums of zero
-            are included: the marketplace's rules decide about them.
+        lines: Sums of closed hours or days, in order of time, then vendor, listing, customer, dimension, entitlement.
+            Sums of zero are included: the marketplace's rules decide about them.
         open_rows: Number of rows of the current hour or day; a later push takes them.
         refusals: Rows that cannot be summed, in order of their position.
     """
@@ -61,12 +62,16 @@ def aggregate(rows: Iterable[UsageRow], grain: Grain, until: datetime) -> Aggreg
         elif start + LENGTHS[grain] > until:
             open_rows += 1
         else:
-            key = (start, row.vendor, row.listing_id, row.customer_id, row.dimension)
+            key = (start, row.vendor, row.listing_id, row.customer_id, row.dimension, row.entitlement_id or "")
             sum_ = sums.setdefault(key, _Sum())
             sum_.units = context.add(sum_.units, row.units)
             _note(sum_, row)
     lines: list[Line] = []
+    named = {key[:-1]: key for key in sums if key[-1]}
     for key in sorted(sums):
+        if not key[-1] and key[:-1] in named:
+            refusals += _without_entitlement(key, sums[key], grain, sums[named[key[:-1]]])
+            continue
         line, refused = _finish(key, sums[key], grain)
         refusals += refused
         if line is not None:
@@ -82,7 +87,8 @@ def _start(row: UsageRow, grain: Grain) -> datetime | None:
 
 def _refused(row: UsageRow, grain: Grain) -> RefusedUsage:
     key = (row.vendor, row.listing_id, row.customer_id, row.dimension, grain)
-    return RefusedUsage(*key, None, format_decimal(row.units), format_decimal(row.price), row.day)
+    units, price = format_decimal(row.units), format_decimal(row.price)
+    return RefusedUsage(*key, None, units, price, row.day, row.entitlement_id)
 
 
 def _note(one: _Sum, row: UsageRow) -> None:
@@ -97,10 +103,11 @@ def _note(one: _Sum, row: UsageRow) -> None:
 
 def _finish(key: _Key, one: _Sum, grain: Grain) -> tuple[Line | None, list[Refusal]]:
     """The line of a key, or the refusals of all its rows."""
-    start, vendor, listing_id, customer_id, dimension = key
+    start, vendor, listing_id, customer_id, dimension, entitlement = key
     when = f"{start:%Y-%m-%d}" if grain == "day" else f"{start:%Y-%m-%d %H:%M} UTC"
-    what = f"{dimension} of {customer_id} on {when}"
-    usage = RefusedUsage(vendor, listing_id, customer_id, dimension, grain, start, format_decimal(one.units))
+    what = f"{dimension} of {customer_id}{f' under {entitlement}' if entitlement else ''} on {when}"
+    ids = (vendor, listing_id, customer_id, dimension, grain, start)
+    usage = RefusedUsage(*ids, format_decimal(one.units), entitlement_id=entitlement or None)
     if len(one.positions) > 1:
         return None, _two_prices(one, what, usage)
     rows = tuple(sorted(position for some in one.positions.values() for position in some))
@@ -110,8 +117,18 @@ def _finish(key: _Key, one: _Sum, grain: Grain) -> tuple[Line | None, list[Refus
         return None, [Refusal(row, reason, usage) for row in rows]
     assert one.price is not None  # Each key has a row.
     texts = {name: text for name, (_, text) in one.texts.items()}
-    line = Line(vendor, listing_id, customer_id, dimension, grain, start, one.units, one.price[1], rows=rows, **texts)
+    title, description, per = (texts.get(name) for name in ("title", "description", "per"))
+    line = Line(*ids, one.units, one.price[1], title, description, per, rows, entitlement or None)
     return line, []
+
+
+def _without_entitlement(key: _Key, one: _Sum, grain: Grain, other: _Sum) -> list[Refusal]:
+    """Refuse rows without an entitlement beside rows with one: which entitlement they belong to is not known."""
+    start, vendor, listing_id, customer_id, dimension, _ = key
+    usage = RefusedUsage(vendor, listing_id, customer_id, dimension, grain, start, format_decimal(one.units))
+    first = min(position for some in other.positions.values() for position in some)
+    reason = f"entitlement_id: is missing here, and given in row {first}, for the same dimension and {grain}"
+    return [Refusal(row, reason, usage) for some in one.positions.values() for row in some]
 
 
 def _two_prices(one: _Sum, what: str, usage: RefusedUsage) -> list[Refusal]:

@@ -1,8 +1,8 @@
 """Reads usage: a table or query of the destination, Arrow, a pandas frame, CSV, Parquet, or dicts.
 
 Columns: `customer_id`, `listing_id`, `vendor`, `dimension`, `units`, `price`, and `usage_at` (a moment) or `usage_date`
-(a UTC day); optional `title`, `description`, `per`. Other columns are ignored. Values are read as the source has them;
-`validation` checks them.
+(a UTC day); optional `entitlement_id`, `title`, `description`, `per`. Other columns are ignored. Values are read as the
+source has them; `validation` checks them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 REQUIRED = ("customer_id", "listing_id", "vendor", "dimension", "units", "price")
 TIMES = ("usage_at", "usage_date")
-OPTIONAL = ("title", "description", "per")
+OPTIONAL = ("entitlement_id", "title", "description", "per")
 COLUMNS = (*REQUIRED, *TIMES, *OPTIONAL)
 
 FAULT = "(fault)"

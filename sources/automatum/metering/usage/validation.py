@@ -15,6 +15,7 @@ from .parse import ParseError, describe, read_amount, read_day, read_moment
 from .usage import FAULT
 
 _IDS = ("vendor", "listing_id", "customer_id", "dimension")
+_ENTITLEMENT = "entitlement_id"
 _AMOUNTS = ("units", "price")
 _LONGEST_AMOUNT = 60
 _TEXTS = ("title", "description", "per")
@@ -56,16 +57,19 @@ class _Check:
             self._wrong.append(f"dimension: has more than {rules.key_length} characters")
         units = self._amount("units", rules)
         price = self._amount("price", rules)
+        # A column of nulls is the same as none, so a blank entitlement is no part of the key.
+        entitlement = None if is_missing(self._values.get(_ENTITLEMENT)) else self._id(_ENTITLEMENT)
         title, description, per = map(self._text, _TEXTS)
         used_at, day = self._use(rules)
         if self._wrong or units is None or price is None or day is None:
-            usage = self._usage((vendor, listing_id, customer_id, dimension), used_at, day)
+            usage = self._usage((vendor, listing_id, customer_id, dimension), used_at, day, entitlement)
             return Refusal(position, "; ".join(self._wrong), usage)
-        return UsageRow(
-            position, vendor, listing_id, customer_id, dimension, units, price, used_at, day, title, description, per
-        )
+        texts = (title, description, per, entitlement)
+        return UsageRow(position, vendor, listing_id, customer_id, dimension, units, price, used_at, day, *texts)
 
-    def _usage(self, key: tuple[str, str, str, str], used_at: datetime | None, day: date | None) -> RefusedUsage:
+    def _usage(
+        self, key: tuple[str, str, str, str], used_at: datetime | None, day: date | None, entitlement: str | None
+    ) -> RefusedUsage:
         """What the row is about. A text that cannot be a part of a key counts as missing."""
         start = None
         if used_at is not None:
@@ -75,7 +79,10 @@ class _Check:
         vendor, listing_id, customer_id, dimension = (text if text.isprintable() else "" for text in key)
         amounts = (self._values.get(name) for name in _AMOUNTS)
         units, price = ("" if is_missing(value) else printable(str(value))[:_LONGEST_AMOUNT] for value in amounts)
-        return RefusedUsage(vendor, listing_id, customer_id, dimension, self._grain, start, units, price, day)
+        if entitlement is not None and not entitlement.isprintable():
+            entitlement, start = None, None
+        key = (vendor, listing_id, customer_id, dimension)
+        return RefusedUsage(*key, self._grain, start, units, price, day, entitlement)
 
     def _id(self, name: str) -> str:
         value = self._values.get(name)

@@ -324,7 +324,7 @@ def test_comparing_sorts_lines_by_what_is_held(ledger):
     asked = [*lines.values(), fresh, make_like(changed, units=Decimal("5.5"))]
     found = ledger.compare(asked)
     assert found.new == (fresh,)
-    assert [held.line for held in found.same] == [lines["accepted"], lines["confirmed"]]
+    assert [held.line for held in found.same] == [lines["accepted"], lines["confirmed"], lines["carried"]]
     assert [(held.line.units, held.entry.accepted_units) for held in found.changed] == [(Decimal("5.5"), Decimal(5))]
     kept = {held.entry.state: held.line for held in found.unsettled}
     # The run that brought it to `sending` is over.
@@ -359,6 +359,21 @@ def test_the_two_grains_never_mix_for_one_key_and_date(ledger, first, second, st
             # And the way back is closed now.
             assert ledger.retry([line.id], expired=True) == ()
             assert states(ledger)[line.id] == state
+
+
+@pytest.mark.parametrize("state", ["planned", "accepted", "unknown", "rejected", "expired"])
+@pytest.mark.parametrize(("first", "second"), [(None, "ent_1"), ("ent_1", None), ("ent_1", "ent_2")])
+def test_i5_usage_with_an_entitlement_is_not_billed_again_without_one(ledger, first, second, state):
+    """A user who adds the column must not bill the hours again that were billed without it; two entitlements may."""
+    line, other = make_line(7, entitlement_id=first), make_line(7, entitlement_id=second)
+    bring(ledger, line, state)
+    blocked = state in BLOCKING and None in (first, second)
+    next_hour = make_line(8, entitlement_id=second)
+    seen = ledger.compare([other, next_hour])
+    assert [match.entry.line_id for match in seen.other_grain] == [line.id] * blocked
+    with ledger.run() as run:
+        assert set(run.plan([other, next_hour]).planned) == {next_hour, *([] if blocked else [other])}
+    assert ledger.fetch([next_hour.id])[next_hour.id].line == next_hour
 
 
 def test_both_grains_at_once_are_a_mistake(ledger):
