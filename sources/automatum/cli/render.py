@@ -68,6 +68,11 @@ def show_check(report: CheckReport) -> None:
     for name, row in figures["tables"].items():
         table.add(name, _state(row["state"]), _number(row["announced"]), row["scope"])
     table.show()
+    signs = [f"{name}: {sign}" for name, row in figures["tables"].items() for sign in row["signs"]]
+    for line in signs:
+        say_text(line)
+    if signs:
+        say_text("Next: automatum check --explain looks closer, and proposes settings.")
     granted = figures["granted_scopes"]
     say_text(f"Granted scopes: {'the token does not say' if granted is None else ' '.join(granted) or 'none'}")
     if report.excess:

@@ -11,6 +11,7 @@ from ..api.session import ApiSession
 from ..core.clock import utc
 from ..core.errors import EXIT_ACCESS, EXIT_COMPLETE, AutomatumError, MoreToDo, ScopeMissing, worst_exit_code
 from ..endpoints import METERING_SCOPE, Endpoint
+from .check_signs import list_signs, report_signs
 from .scopes import excess_scopes
 
 State = Literal["ok", "no scope", "failed"]
@@ -26,6 +27,7 @@ class TableCheck:
         state: `ok`, `no scope` or `failed`.
         announced: Rows that the list announced; None for reports.
         error: What went wrong.
+        signs: What is not as the settings say, although the table could be read; `check --explain` proposes settings.
     """
 
     table: str
@@ -33,6 +35,7 @@ class TableCheck:
     state: State
     announced: int | None = None
     error: AutomatumError | None = None
+    signs: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -83,6 +86,7 @@ class CheckReport:
                     "scope": one.scope,
                     "state": one.state,
                     "announced": one.announced,
+                    "signs": one.signs,
                     "problem": one.error.message if one.error else "",
                     "next_step": one.error.next_step if one.error else "",
                 }
@@ -128,10 +132,13 @@ def _check_table(session: ApiSession, endpoint: Endpoint) -> TableCheck:
     result = TableCheck(endpoint.table, endpoint.scope, "ok")
     try:
         if endpoint.kind == "list":
-            result.announced = read_page(session.client, endpoint, 1, {}).total
+            page = read_page(session.client, endpoint, 1, {})
+            result.announced, result.signs = page.total, list_signs(endpoint, page)
         else:
             today = utc(session.clock.time()).date()
-            read_report(session.client, endpoint, today - timedelta(days=1), today)
+            yesterday = today - timedelta(days=1)
+            page = read_report(session.client, endpoint, yesterday, today)
+            result.signs = report_signs(endpoint, page, yesterday, today)
     except MoreToDo:
         raise
     except AutomatumError as error:

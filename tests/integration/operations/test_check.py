@@ -2,9 +2,16 @@
 
 import pytest
 
+from automatum.api.session import connect
+from automatum.config.settings import resolve_settings
+from automatum.core.budget import Budget
+from automatum.operations.check import check
 from automatum_sandbox import AppConfig
+from tests.support.clocks import FakeClock
 from tests.support.desk import SMALL, VOLUME, api_requests
 from tests.support.loopback import closed_port
+from tests.support.shapes import lists, records
+from tests.support.shapes.server import serve
 
 ONE_EACH = {"customers": 1, "entitlements": 1, "private-offers": 1, "analytics/revenue": 1}
 
@@ -146,3 +153,55 @@ def test_for_people_it_says_the_same(small, desk):
     assert made.code == 0
     for word in ("customers", "entitlements", "private_offers", "analytics_revenue", "ok", "read:customers"):
         assert word in made.out
+
+
+SEEN = [one for one in (*lists.SHAPES, *records.SHAPES) if "endpoints" in one.settings]
+NOT_SEEN = {
+    "offset and limit": "the first page looks as it should",
+    "cursor in a header": "the header X-Next has an unusual name",
+    "total counts the rows of the page": "the list may have exactly one page",
+    "times in seconds since 1970": "they are read without a setting",
+    "times in milliseconds since 1970": "they are read without a setting",
+    "times in seconds since 1970, as text": "they are read without a setting",
+    "the first page is 0": "the first page looks as it should",
+    "total capped at 200": "the first page looks as it should",
+    "the company in another place": "a null column may have no values",
+    "own URLs answer without an envelope": "no row is asked for by its own URL",
+    "own URLs answer the record at data.customer": "no row is asked for by its own URL",
+    "an id counts for one marketplace": "the first page has no key twice",
+    "own URLs by another field": "no row is asked for by its own URL",
+}
+
+
+@pytest.mark.parametrize("shape", [pytest.param(one, id=one.name) for one in SEEN if one.name not in NOT_SEEN])
+def test_one_request_shows_most_of_what_is_not_as_assumed(shape):
+    """A sign or an error; with the setting, neither."""
+    with serve(shape.api()) as api:
+        unset, configured = checked(api), checked(api, **shape.settings)
+    assert unset.signs or unset.error, unset
+    if shape.name not in ("cursor in the body, no total", "Link header, no total"):
+        assert not configured.error, configured
+
+
+def test_an_api_as_documented_shows_no_sign(small, desk):
+    """Not for plausible rows, and not for odd ones."""
+    made = desk.run("check", "--json").json
+    assert [one["signs"] for one in made["tables"].values()] == [[], [], [], []]
+
+
+def checked(api, **settings):
+    """The check of the API's table; one request."""
+    base = {
+        "base_url": api.base_url,
+        "client_id": api.client_id,
+        "client_secret": api.client_secret,
+        "quota_url": "memory://",
+        "retry_attempts": 1,
+        "tables": [api.table],
+        "application_limits": [[100_000, 60]],
+        "organization_limits": [[100_000, 60]],
+    }
+    clock, before = FakeClock(), len(api.calls)
+    (found,) = check(connect(resolve_settings({**base, **settings}), clock=clock, budget=Budget(clock))).tables
+    assert len(api.calls) - before == 1
+    return found
