@@ -64,7 +64,7 @@ class ChainShape(ListShape):
         if paging.kind == "single_page":
             full = paging.sized and self.rows >= paging.size
             return f"the answer has all of the {paging.size} rows that were asked for: raise page_size" if full else ""
-        if self._said or self.rows == self.total:
+        if self._said or len(self.contents) > 1 or self.rows == self.total:
             return ""
         looks_full = self.rows >= self._page_size or (self._exact and self.rows in USUAL_SIZES)
         if self.total is None and not looks_full:

@@ -167,7 +167,8 @@ class ListShape:
             keys: Tells the keys of its rows.
         """
         paging = self._endpoint.paging
-        known = (self._earlier and self._earlier.proven) or (self.total is not None and self.rows <= self.total)
+        whole = self._exact and self.total is not None and self.rows <= self.total
+        known = whole or (self._earlier and self._earlier.proven)
         if paging.kind != "page_number" or paging.first < 1 or known:
             return False
         try:

@@ -298,7 +298,7 @@ class Sweep:
     def _watch_chain(self, page: Page, first_time: bool, paused: bool) -> None:
         """The same where pages lead on: no page tells what happened before it, only a second reading of the list."""
         state, total = self.state, page.total
-        changed = bool(self._records) and state.total is not None and total != state.total
+        changed = state.total is not None and total != state.total
         if changed:
             state.drift.append(f"the total went from {state.total} to {total} at page {page.number}")
             state.moved = True

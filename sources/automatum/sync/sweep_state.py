@@ -103,14 +103,16 @@ def why_unproven(state: SweepState, distinct: int, table: str, *, too_long: bool
         too_long: The list has more pages than a sweep may read again.
     """
     why = f"{distinct} distinct rows do not add up to the announced {state.total}"
-    if state.doubt and distinct >= (state.total or 0) + state.ghosts:
+    if state.total is None:
+        why = "the list announces no total, and no two readings of it found the same rows"
+    elif state.doubt and distinct >= (state.total or 0) + state.ghosts:
         why = "rows moved while the list was read, and some of them may be missing"
         why += f" ({state.drift[-1]})" if state.drift else ""
     if state.ends_at:
         why += f"; page {state.ends_at} and the page before it are empty"
     if too_long:
         why += f". To let it read its {state.last} pages a second time, raise sources.automatum.reread_pages"
-    if not state.moved and not state.ghosts and distinct < (state.total or 0):
+    if not (state.moved or state.ghosts) and distinct < (state.total or 0):
         why += (
             f". If the API counts more rows than it lists, set sources.automatum.endpoints.{table}.exact_total to false"
         )

@@ -169,6 +169,20 @@ def test_a_list_without_a_total_that_counts_its_pages_from_0_is_not_proven_by_tw
     assert (outcome.verdict, len(site.live)) == ("complete", 230)
 
 
+@pytest.mark.parametrize("count", [47, 230])
+def test_pages_from_0_are_noticed_though_the_total_is_said_not_to_be_exact_i1(count):
+    class FromZero(Api):
+        def list(self, call):
+            rows, size, number = self.listed(call), self.size(call), int(call.query["page"])
+            return self.body(rows[number * size : (number + 1) * size], {"total": len(rows)})
+
+    served = FromZero()
+    served.rows = dict(list(served.rows.items())[:count])
+    outcome, _ = synced(served, exact_total=False)
+    assert outcome.verdict == "incomplete"
+    assert "first_page" in outcome.says
+
+
 def test_a_total_and_a_limit_of_another_name_do_not_hide_that_a_cursor_leads_on_i1():
     """20 of 230 rows, and a total that counts them: only the cursor says that rows follow."""
 
@@ -274,15 +288,29 @@ class Linked(Cursors):
         return {"next": more if end < total else None, "total": total}
 
 
+class LinkedByHeader(NoTotal):
+    """The last page has no header `Link`."""
+
+    def list(self, call):
+        answer = super().list(call)
+        after = answer.body.pop("pagination")["nextCursor"]
+        more = {"Link": f'<{self.path}?limit=20&cursor={after}>; rel="next"'} if after else {}
+        return Answer(answer.body, headers=more)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("api", "paginator"), [(Cursors, CURSOR), (Linked, LINK), (NoTotal, CURSOR)])
-def test_a_run_goes_on_at_the_stored_cursor_i3(at_desk, api, paginator):
-    """Each page is asked for once; and once more where no total is announced."""
+@pytest.mark.parametrize("last", [5, 11])
+@pytest.mark.parametrize(
+    ("api", "paginator"), [(Cursors, CURSOR), (Linked, LINK), (NoTotal, CURSOR), (LinkedByHeader, "header_link")]
+)
+def test_a_run_goes_on_at_the_stored_cursor_i3(at_desk, api, paginator, last):
+    """Each page is asked for once; and once more where no total is announced. Also if one page is left."""
     with serve(api()) as served:
         desk = at_desk(served, paginator=paginator)
-        assert sync(desk, "--max-requests", "5").code == 75
+        served.rows = dict(list(served.rows.items())[:230])
+        assert sync(desk, "--max-requests", str(last)).code == 75
         first = len(served.calls)
-        assert 0 < first <= 5
+        assert 0 < first <= last
         ran = sync(desk)
         assert ran.json["verdict"] == "complete", ran
         assert len(served.calls) == 12 * (1 if api.totals else 2)

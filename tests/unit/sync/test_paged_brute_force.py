@@ -29,6 +29,7 @@ LISTS = {
 def changes(rows):
     """Rows come in or go, also while a run pauses or none is there."""
     yield from one_kind(rows)
+    yield from map(killed, one_kind(rows))
     yield from (paused(batch, kill=kill) for batch in mixed(rows) for kill in (False, True))
 
 
