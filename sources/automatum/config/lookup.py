@@ -21,6 +21,7 @@ from dlt.common.configuration.specs.base_configuration import extract_inner_hint
 from dlt.common.configuration.utils import deserialize_value
 
 from ..core.errors import ConfigurationError
+from .systemd_credentials import use_systemd_credentials
 from .toml_files import locate, settings_providers, toml_paths
 
 SECTIONS = ("sources", "automatum")
@@ -78,6 +79,7 @@ def find_all(key: str, hint: Any, *sections: tuple[str, ...]) -> Iterator[Found]
     Raises:
         ConfigurationError: A TOML file cannot be read, or a secret is in a place that is not for secrets.
     """
+    use_systemd_credentials()
     for provider in settings_providers():
         if provider.is_empty:
             continue

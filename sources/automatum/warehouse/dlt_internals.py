@@ -10,7 +10,7 @@ same test checks them:
 
 - `config` asks dlt's configuration providers (`Container()[PluggableRunContext].providers`, `deserialize_value`,
   `BaseDocProvider._config_doc`) and adds its own (`ConfigProvider`, `BaseDocProvider`, `VaultDocProvider`,
-  `SettingsTomlProvider`).
+  `SettingsTomlProvider`), and names the folder of mounted secrets (`providers.environ.SECRET_STORAGE_PATH`).
 - `api.endpoint_overrides.columns` names columns as dlt does (`snake_case.NamingConvention`).
 """
 

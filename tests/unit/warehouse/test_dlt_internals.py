@@ -23,6 +23,7 @@ CHECKED_WITH = "1.31"
 PARTS = (
     # module, name in it, arguments that are passed by name or position
     ("dlt.common.configuration.container", "Container", ()),
+    ("dlt.common.configuration.providers.environ", "SECRET_STORAGE_PATH", ()),
     ("dlt.common.storages.load_package", "LoadPackageStateInjectableContext", ("load_id",)),
     ("dlt.common.pipeline", "get_dlt_pipelines_dir", ()),
     ("dlt.common.destination.exceptions", "DestinationUndefinedEntity", ()),

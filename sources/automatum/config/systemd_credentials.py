@@ -1,0 +1,20 @@
+"""Lets dlt read secrets that systemd mounts (`LoadCredential=`), beside those of Docker and Kubernetes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dlt.common.configuration.providers import environ
+
+_MOUNTED = "/run/secrets/%s"
+
+
+def use_systemd_credentials() -> None:
+    """Read mounted secrets from `$CREDENTIALS_DIRECTORY`, where there is one and no `/run/secrets`.
+
+    The name of a secret is that of dlt, such as `sources--automatum--client-secret`.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder and not Path(_MOUNTED).parent.is_dir():
+        environ.SECRET_STORAGE_PATH = folder.replace("%", "%%") + "/%s"

@@ -1,0 +1,21 @@
+"""A secret that systemd mounts is found, by the name that dlt gives it."""
+
+import pytest
+from dlt.common.configuration.providers import environ
+from dlt.common.typing import TSecretStrValue
+
+from automatum.config.lookup import look_up
+
+pytestmark = pytest.mark.usefixtures("fresh_settings")
+
+
+def test_a_loaded_credential_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(environ, "SECRET_STORAGE_PATH", str(tmp_path / "nowhere") + "/%s")
+    monkeypatch.delenv("SOURCES__AUTOMATUM__CLIENT_SECRET", raising=False)
+    folder = tmp_path / "100%sure"
+    folder.mkdir()
+    (folder / "sources--automatum--client-secret").write_text("secret_canary_9\n")
+    assert look_up("client_secret", TSecretStrValue) is None
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    assert look_up("client_secret", TSecretStrValue).strip() == "secret_canary_9"
+    monkeypatch.delenv("SOURCES__AUTOMATUM__CLIENT_SECRET", raising=False)  # dlt leaves it there.
