@@ -15,9 +15,10 @@ from ..api.endpoint_overrides import resolve_endpoints
 from ..api.session import open_session
 from ..config.settings import resolve_settings
 from ..core.clock import SystemClock
-from ..core.errors import ConfigurationError
+from ..core.errors import EXIT_INCOMPLETE, ConfigurationError
 from ..core.extras import install_command, is_installed
 from ..core.file_lock import WAIT
+from ..operations.metering_status import ledgers_unresolved
 from ..operations.plan import plan as plan_sync
 from ..operations.plan import read_duration
 from ..operations.status import limits_learned
@@ -217,14 +218,16 @@ def status(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show the last sweep of each table: verdict, age and cost; sends no request."""
+    """Show the last sweep of each table, and what is unresolved in the ledger of the push; sends no request."""
 
     def work() -> int:
         pipeline = open_existing(Target(destination, dataset, database), lock_wait, must_exist=True)
         days = resolve_settings(with_credentials=False).secret_max_age_days
-        figures = read_status(pipeline, time.time(), days) | {"limits": limits_learned(SystemClock())}
+        ledgers = ledgers_unresolved(SystemClock())
+        figures = read_status(pipeline, time.time(), days)
+        figures |= {"limits": limits_learned(SystemClock()), "ledgers": ledgers}
         say(figures, as_json, lambda: render.show_status(figures))
-        return 0
+        return EXIT_INCOMPLETE if any(one["unresolved"] or one["error"] for one in ledgers) else 0
 
     guarded(work, as_json, debug)
 

@@ -98,6 +98,20 @@ def show_status(figures: Mapping[str, Any]) -> None:
         _show_sweeps(figures)
     for line in limit_lines(figures["limits"]):
         say_text(line)
+    for ledger in figures["ledgers"]:
+        _show_ledger(ledger)
+
+
+def _show_ledger(ledger: Mapping[str, Any]) -> None:
+    """What is unresolved in the ledger of an organization."""
+    name = f" of {ledger['organization']}" if ledger["organization"] else ""
+    if ledger["error"]:
+        say_text(f"Push{name}: {ledger['error']}")
+    elif ledger["unresolved"]:
+        counted = ", ".join(f"{kind} {number:,}" for kind, number in ledger["unresolved"].items())
+        say_text(f"Push{name}: unresolved: {counted}. Next: automatum push status.")
+    else:
+        say_text(f"Push{name}: nothing is unresolved.")
 
 
 def _show_sweeps(figures: Mapping[str, Any]) -> None:

@@ -356,6 +356,20 @@ def test_i5_refused_usage_is_65_until_it_is_pushed_or_dismissed(small, teller):
     assert teller.run("status", code=65)["unresolved"] == {"refused": 1}
 
 
+def test_i5_the_status_of_syncs_is_65_too_while_a_line_is_unresolved(troubled, desk):
+    """A person on call looks at one status, and must not read 0 while money is unresolved."""
+    teller, _ = troubled
+    assert desk.sync("customers").code == 0
+    ran = desk.run("status", "--json")
+    assert ran.code == 65
+    (ledger,) = ran.json["ledgers"]
+    assert ledger["unresolved"] == teller.run("status", code=65)["unresolved"]
+    assert "automatum push status" in desk.run("status").says
+    Path(teller.url.removeprefix("sqlite:///")).unlink()
+    ran = desk.run("status", "--json")
+    assert (ran.code, "there was a ledger" in ran.json["ledgers"][0]["error"]) == (65, True)
+
+
 def test_i5_status_shows_the_money_at_risk_first(troubled, small):
     teller, _ = troubled
     told = teller.run("status", code=65)

@@ -100,6 +100,7 @@ def test_the_command(small, desk):
     ran = desk.run("status", "--json")
     assert ran.code == 0
     assert ran.json["tables"]["customers"]["verdict"] == "complete"
+    assert ran.json["ledgers"] == [], "nothing was pushed"
     assert 0 <= ran.json["tables"]["customers"]["age_seconds"] < 600
     shown = desk.run("status")
     assert shown.code == 0
