@@ -34,7 +34,12 @@ def test_i5_each_state_is_reached_and_none_is_left_by_magic():
     for _ in STATES:
         reached |= {one.after for one in Transition if set(one.before) & reached}
     assert reached == set(STATES)
-    assert {one.after for one in Transition if "sending" in one.before} >= {"accepted", "rejected", "unknown", "planned"}
+    assert {one.after for one in Transition if "sending" in one.before} >= {
+        "accepted",
+        "rejected",
+        "unknown",
+        "planned",
+    }
 
 
 def test_i5_nothing_is_sent_but_what_is_planned_and_nothing_unknown_is_planned_but_by_a_person_or_the_answer():
