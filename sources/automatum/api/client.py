@@ -322,7 +322,7 @@ class ApiClient:
             self._follow(call, response)
         elif 400 <= status < 500 and status != 408:
             raise error_for(call.method, call.path, response, call.scope, self.tokens.cached_scopes())
-        elif response.code is not None:
+        elif response.code is not None or (call.repeatable and response.word):
             unknown = unknown_code(call.method, call.path, response)
             if call.repeatable:
                 raise unknown

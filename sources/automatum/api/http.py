@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import re
@@ -20,6 +21,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from ..core.clock import Clock
 from ..core.network import is_loopback
 from ..core.redaction import redact
+from .envelope import failure_in, unknown_word
 from .exact_json import parse_json
 from .rate_limit import exhausted_until, read_response
 from .watchdog import Cut, Watch, WatchedAdapter, watched
@@ -47,6 +49,9 @@ class HttpResponse:
         body: The JSON object; None if the body is anything else.
         array: The JSON array, if the body is one.
         code: The envelope's `code` if that is no HTTP status, such as 0; otherwise None.
+        word: The envelope's `code` if that is a word that is not known to mean success; otherwise None. Only a GET
+            minds it: what an answer to usage means is decided in `metering.answers`.
+        failure: What else in the body of a 2xx says that the request failed; otherwise None. The same.
         detail: The server's message, shortened and redacted.
         received_at: Epoch seconds of our clock.
         date: The server's `Date` in epoch seconds; None without one.
@@ -63,6 +68,8 @@ class HttpResponse:
     empty: bool = False
     array: list[Any] | None = None
     code: float | None = None
+    word: str | None = None
+    failure: str | None = None
 
     @property
     def usable(self) -> bool:
@@ -72,7 +79,8 @@ class HttpResponse:
     @property
     def code_in_words(self) -> str:
         """The envelope's `code` that is no HTTP status, in a sentence."""
-        return f'"code": {self.code:g} in its body ({self.detail}). That is no HTTP status.'
+        shown = json.dumps(shorten(self.word)) if self.word else f"{self.code:g}"
+        return f'"code": {shown} in its body ({self.detail}). That is no HTTP status.'
 
     def named_wait(self) -> float | None:
         """Seconds that the server asks to wait, in the header `Retry-After` or the field `retryAfter`; the longer."""
@@ -147,7 +155,7 @@ def send(
     params: Mapping[str, str] | None = None,
     data: bytes | Mapping[str, str] | None = None,
     inspect: Callable[[bytes], None] | None = None,
-    success_codes: Sequence[int] = (),
+    success_codes: Sequence[Any] = (),
     stopping: Callable[[], bool] = lambda: False,
 ) -> HttpResponse | HttpFailure:
     """Send one request and read the response. It follows no redirect, and returns network errors as `HttpFailure`.
@@ -229,7 +237,7 @@ def _read(response: requests.Response, clock: Clock, until: float) -> bytes | Ht
 
 
 def _parse_response(
-    response: requests.Response, content: bytes, clock: Clock, success_codes: Sequence[int]
+    response: requests.Response, content: bytes, clock: Clock, success_codes: Sequence[Any]
 ) -> HttpResponse:
     status = response.status_code
     try:
@@ -237,8 +245,9 @@ def _parse_response(
     except ValueError:
         parsed = None
     body = parsed if isinstance(parsed, dict) else None
-    effective, unknown = status, None
+    effective, unknown, word, failure = status, None, None, None
     if body is not None and 200 <= status < 300:
+        word, failure = unknown_word(body, success_codes), failure_in(body)
         code = _number(body.get("code"))
         if code is not None and not 200 <= code < 300 and code not in success_codes:
             effective, unknown = int(code), None if 100 <= code < 600 else code
@@ -248,17 +257,21 @@ def _parse_response(
         status=effective,
         headers=response.headers,
         body=body,
-        detail=_detail(effective, content, body),
+        detail=_detail(effective, content, body, failure),
         received_at=clock.time(),
         date=None if date is None else _http_date(date),
         empty=not content.strip(),
         array=parsed if isinstance(parsed, list) else None,
         code=unknown,
+        word=word,
+        failure=failure,
     )
 
 
-def _detail(status: int, content: bytes, body: dict[str, Any] | None) -> str:
+def _detail(status: int, content: bytes, body: dict[str, Any] | None, failure: str | None = None) -> str:
     """The message of the server. It never quotes records, because they hold customers' data."""
+    if failure:
+        return f"{failure} in its body ({_detail(0, content, body)})"
     for key in ("message", "error_description", "error"):
         if body and isinstance(body.get(key), str) and body[key].strip():
             return shorten(body[key]).rstrip(".")

@@ -41,14 +41,14 @@ def error_for(
 
 
 def unknown_code(method: str, path: str, response: HttpResponse) -> UnknownCode:
-    """The error for an envelope whose `code` is no HTTP status. What is not known to be a success is not taken for one.
+    """The error for an envelope whose `code` is 0 or a word. What is not known to be a success is not taken for one.
 
     Args:
         method: HTTP method.
         path: Path below the host, without the query.
         response: The response.
     """
-    code = response.code or 0.0
+    code = shorten(response.word) if response.word else response.code or 0.0
     return UnknownCode(code, f"{method} {path} answered {response.http_status} with {response.code_in_words}")
 
 

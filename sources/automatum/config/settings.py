@@ -112,7 +112,7 @@ class AutomatumSettings(BaseConfiguration):
         chunk_rows: Rows in one load package. It bounds the memory, and 100,000 rows need only a few loads.
         chunk_seconds: Age in seconds at which a load package is closed. A kill then costs a minute of requests at most.
         request_timeout: Seconds to wait for a connection, and for each part of a response.
-        success_codes: Values of the envelope's `code` that mean success, besides 2xx.
+        success_codes: Values of the envelope's `code` that mean success, besides 2xx: numbers and words.
         retry_deadline: Seconds after which a failing request is no longer retried.
         retry_attempts: Attempts after which a failing request is no longer retried.
     """
@@ -163,7 +163,7 @@ class AutomatumSettings(BaseConfiguration):
     chunk_rows: int = 25_000
     chunk_seconds: float = 60.0
     request_timeout: float = 30.0
-    success_codes: Optional[List[int]] = None
+    success_codes: Optional[List[Any]] = None
     retry_deadline: float = 120.0
     retry_attempts: int = 6
 
@@ -213,6 +213,9 @@ class AutomatumSettings(BaseConfiguration):
             self._check(value is None or math.isfinite(value), name, "is not a finite number")
         for name in ("tables", "metering_yes_words"):
             self._check(all(isinstance(one, str) for one in getattr(self, name) or ()), name, "is not a list of texts")
+
+        for code in self.success_codes or ():
+            self._check(isinstance(code, (int, str)) and code is not True, "success_codes", "is not numbers and words")
 
     @property
     def owner(self) -> str | None:

@@ -116,12 +116,11 @@ class UnknownCode(ConfigurationError):
         message: What the API answered.
     """
 
-    def __init__(self, code: float, message: str) -> None:
-        self.code = int(code) if code == int(code) else code
+    def __init__(self, code: float | str, message: str) -> None:
+        self.code = int(code) if isinstance(code, float) and code == int(code) else code
+        shown = f'"{self.code}"' if isinstance(self.code, str) else self.code
         super().__init__(
-            "sources.automatum.success_codes",
-            message,
-            f"If {self.code} means success, set success_codes = [{self.code}].",
+            "sources.automatum.success_codes", message, f"If {shown} means success, set success_codes = [{shown}]."
         )
 
 

@@ -198,6 +198,27 @@ def test_a_code_that_is_no_http_status_is_refused_at_once_with_the_setting(serve
     assert len(server.to(LIST)) == 1
 
 
+def test_a_word_in_code_that_is_not_known_is_refused_at_once_with_the_setting_i2(server, client, build):
+    """I2: an empty list beside it is not taken for a list without rows."""
+    body = {"code": "DONE", "data": [], "message": "fine"}
+    server.say(LIST, Say(body=body), Say(body=body), Say(body={**body, "code": "SUCCESS"}))
+    with pytest.raises(ConfigurationError, match=r'"code": "DONE" in its body \(fine\)') as caught:
+        client.get("customers")
+    assert 'success_codes = ["DONE"]' in caught.value.next_step
+    assert build(success_codes=["done"]).get("customers").body["data"] == []
+    assert client.get("customers").body["data"] == []
+
+
+@pytest.mark.parametrize("no", [{"success": False}, {"status": "error"}, {"errors": [{"message": "x"}]}])
+def test_a_body_that_says_no_is_read_again_and_is_never_an_empty_list_i2(server, client, no):
+    """I2: the request is repeated like a failed one."""
+    server.say(LIST, Say(body={**no, "message": "try later", "data": []}), Say(body={"code": 200, "data": [1]}))
+    assert client.get("customers").body["data"] == [1]
+    server.say(LIST, *[Say(body={**no, "message": "try later", "data": []})] * 10)
+    with pytest.raises(ApiUnreachable, match="in its body"):
+        client.get("customers")
+
+
 def test_a_configured_code_is_a_success_and_others_are_not(server, build):
     client = build(success_codes=[0])
     server.say("/oauth/token", token(code=0))
