@@ -114,6 +114,7 @@ class Endpoint:
         parameters: Our name to the vendor's query parameter: `limit`, and `page`, `offset` or `cursor`, for lists;
             `start`, `end` for reports.
         paging: How pages are asked for.
+        params: Further query parameters of each request for a list or a report.
         filters: Column to the query parameter that filters a list by it. The rows are filtered again on this side.
         newest_first: Set by the user: the list is ordered by `updatedAt`, newest first. Used once it is proven.
         exact_total: The announced total is the number of rows that are listed. If not, two equal readings prove a list.
@@ -143,6 +144,7 @@ class Endpoint:
     pages: str = "pagination.pages"
     parameters: Mapping[str, str] = field(default_factory=lambda: {"page": "page", "limit": "limit"})
     paging: Paging = field(default_factory=Paging)
+    params: Mapping[str, str] = field(default_factory=dict)
     filters: Mapping[str, str] = field(default_factory=lambda: {"status": "status", "vendor": "vendor"})
     newest_first: bool = False
     exact_total: bool = True

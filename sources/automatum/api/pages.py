@@ -85,7 +85,7 @@ def read_page(
         endpoint = replace(endpoint, paging=replace(endpoint.paging, size=size))
     url = after if after and "link" in endpoint.paging.kind else None
     asked_for = {endpoint.filters[name]: value for name, value in filters.items() if name in endpoint.filters}
-    parameters = {} if url else {**page_parameters(endpoint, number, after), **asked_for}
+    parameters = {} if url else {**endpoint.params, **page_parameters(endpoint, number, after), **asked_for}
     response = _get(client, endpoint, parameters, number, url)
     if response.status == 204:
         return Page(number, [], 0 if number == 1 else None, None, response.received_at, next_at="", blank=True)
@@ -113,7 +113,7 @@ def read_report(client: ApiClient, endpoint: Endpoint, start: date, end: date) -
     """
     words = endpoint.parameters
     days = {words["start"]: start.strftime(endpoint.date_format), words["end"]: end.strftime(endpoint.date_format)}
-    response = _get(client, endpoint, days)
+    response = _get(client, endpoint, {**endpoint.params, **days})
     return Page(1, _records(response, endpoint), None, None, response.received_at)
 
 

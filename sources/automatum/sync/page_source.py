@@ -65,7 +65,7 @@ class PageSource:
         Args:
             number: The next page.
         """
-        if self._endpoint.paging == Paging():
+        if self._described == _described(Paging(), {}):
             return {}
         place = self._places.get(number, "")
         # A link with a secret in its query stays out of the destination: the sweep then starts anew.
@@ -85,7 +85,7 @@ class PageSource:
         Raises:
             RequestError: Other than a refusal of the cursor.
         """
-        if saved.get("paging", _described(Paging())) != self._described:
+        if saved.get("paging", _described(Paging(), {})) != self._described:
             return False
         if self._endpoint.paging.any_page or number > last:
             return True
@@ -105,7 +105,7 @@ class PageSource:
 
     @property
     def _described(self) -> str:
-        return _described(self._endpoint.paging)
+        return _described(self._endpoint.paging, self._endpoint.params)
 
     def _by_number(self, number: int) -> Page:
         client, endpoint, filters = self._client, self._endpoint, self._filters
@@ -133,11 +133,14 @@ class PageSource:
         page = read_page(self._client, self._endpoint, number, self._filters, self._places[number])
         self._cursors.check(page, self._keys(page.records))
         self._last = page
-        self._places = {place: at for place, at in self._places.items() if place <= number}
         if page.next_at:
             self._places[number + 1] = page.next_at
+        else:
+            self._places = {place: at for place, at in self._places.items() if place <= number}
         return page
 
 
-def _described(paging: Paging) -> str:
-    return f"{paging.kind} {paging.first} {paging.size} {paging.next_at}".strip()
+def _described(paging: Paging, params: Mapping[str, str]) -> str:
+    """What the pages of a list are: pages of another description cannot be gone on with."""
+    words = [paging.kind, str(paging.first), str(paging.size), paging.next_at]
+    return " ".join([*words, *(f"{name}={value}" for name, value in sorted(params.items()))]).strip()

@@ -230,6 +230,23 @@ def test_one_answer_with_as_many_rows_as_asked_for_is_not_the_list_i1():
     assert (outcome.verdict, len(site.live)) == ("complete", 230)
 
 
+def test_a_list_whose_order_changes_at_each_request_is_proven_with_a_parameter_that_orders_it():
+    class Shuffles(Api):
+        def list(self, call):
+            rows, number = self.listed(call), int(call.query["page"])
+            if call.query.get("sort") != "id":
+                rows = rows[-13 * len(self.calls) % len(rows) :] + rows[: -13 * len(self.calls) % len(rows)]
+            return self.body(rows[number * 100 - 100 : number * 100], {})
+
+    outcome, _ = synced(Shuffles(), exact_total=False)
+    assert outcome.verdict == "incomplete"
+    served = Shuffles()
+    outcome, site = synced(served, exact_total=False, params={"sort": "id"})
+    assert (outcome.verdict, len(site.live)) == ("complete", 230)
+    lists = [call for call in served.calls if call.path == served.path]
+    assert all(call.query["sort"] == "id" and call.query["limit"] == "100" for call in lists)
+
+
 # Links
 
 

@@ -69,6 +69,14 @@ def test_the_places_have_the_names_and_defaults_of_dlt(paginator, attribute, val
     assert getattr(customers(paginator=paginator), attribute) == value
 
 
+def test_further_parameters_are_texts():
+    assert customers(params={"sort": "id", "deep": True, "depth": 2}).params == {
+        "sort": "id",
+        "deep": "true",
+        "depth": "2",
+    }
+
+
 @pytest.mark.parametrize(
     ("changes", "key", "says"),
     [
@@ -87,6 +95,10 @@ def test_the_places_have_the_names_and_defaults_of_dlt(paginator, attribute, val
         ({"first_page": 0, "paginator": "offset"}, "first_page", "no page numbers"),
         ({"total": "header:"}, "total", "no name"),
         ({"parameters": {"page": "p"}, "paginator": "cursor"}, "parameters", "cursor, limit"),
+        ({"params": {"limit": 5}}, "params.limit", "page_size"),
+        ({"params": {"p": 5}, "parameters": {"page": "p"}}, "params.p", "with each request"),
+        ({"params": {"sort": ["a"]}}, "params.sort", "not a text"),
+        ({"params": "sort=a"}, "params", "not a table"),
         # Twice the same.
         ({"paginator": {"type": "offset", "limit": 5}, "page_size": 5}, "page_size", "Keep one"),
         ({"paginator": {"type": "page_number", "base_page": 0}, "first_page": 1}, "first_page", "Keep one"),
