@@ -24,7 +24,7 @@ def described(shape, base_url="https://api.example.com"):
         setattr(settings, name, value)
     endpoints = resolve_endpoints(settings)
     (endpoint,) = [one for one in endpoints if one.table == shape.api.table]
-    return endpoint, describe_openapi(endpoints, base_url, resolve_metering(settings))
+    return endpoint, describe_openapi([endpoint], base_url, resolve_metering(settings))
 
 
 @pytest.mark.parametrize(
