@@ -109,10 +109,10 @@ class Endpoint:
         columns: Columns of the table.
         children: Tables made of lists inside its records.
         records: Dotted paths at which the list of records may be found in the answer; the first that holds a list wins.
-        total: Where the number of records is announced (lists only): a dotted path, or `header:` and a header's name.
-        pages: Where the number of pages is announced (lists only), in the same way.
+        total: Where the number of records is announced: a dotted path, or `header:` and a header's name.
+        pages: Where the number of pages is announced, in the same way.
         parameters: Our name to the vendor's query parameter: `limit`, and `page`, `offset` or `cursor`, for lists;
-            `start`, `end` for reports.
+            `start`, `end`, and `page`, `limit` if it has pages, for reports.
         paging: How pages are asked for.
         params: Further query parameters of each request for a list or a report.
         filters: Column to the query parameter that filters a list by it. The rows are filtered again on this side.
@@ -349,7 +349,7 @@ REVENUE = Endpoint(
     key=("date", "period", "vendor", "listing_id", "customer_id", "currency"),
     # A bare array, or an object of totals with a series in it: neither is documented.
     records=("data", "data.series", "data.records", "data.items", "data.rows", "data.results", "data.data"),
-    parameters={"start": "startDate", "end": "endDate"},
+    parameters={"start": "startDate", "end": "endDate", "page": "page", "limit": "limit"},
     filters={},
     columns=(
         _column("date", "date", "date"),

@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 os.environ["COLUMNS"] = "120"
 # More than any test asks for: the vendor's own limits are the matter of tests/test_quota.py.
 WIDE_LIMITS = "[[100000, 60]]"
-VOLUME = {"customers": 250, "entitlements": 410, "private_offers": 130, "days": 40}
-"""The volume that issue 2 names: 3 + 5 + 2 pages and one report."""
+VOLUME = {"customers": 250, "entitlements": 410, "private_offers": 130, "days": 366}
+"""The volume that issue 2 names: 3 + 5 + 2 pages and one report, which has each day of the year that is asked for."""
 SMALL = {"customers": 12, "entitlements": 20, "private_offers": 9, "days": 4}
 """One page each."""
 _AMBIENT = ("AUTOMATUM_", "DLT_", "AWS_", "GOOGLE_", "AIRFLOW_")

@@ -104,17 +104,33 @@ def read_page(
     )
 
 
-def read_report(client: ApiClient, endpoint: Endpoint, start: date, end: date) -> Page:
+def read_report(client: ApiClient, endpoint: Endpoint, start: date, end: date, number: int = 0) -> Page:
     """Read one report over whole days (UTC), both ends included.
+
+    Args:
+        client: Sends the request.
+        endpoint: Endpoint of a report.
+        start: First day.
+        end: Last day.
+        number: Page to ask for; 0 to name none.
 
     Raises:
         RequestError: See `ApiClient.get`.
         ConfigurationError: The response has no list at the configured path.
     """
-    words = endpoint.parameters
-    days = {words["start"]: start.strftime(endpoint.date_format), words["end"]: end.strftime(endpoint.date_format)}
-    response = _get(client, endpoint, {**endpoint.params, **days})
-    return Page(1, _records(response, endpoint), None, None, response.received_at)
+    words, form = endpoint.parameters, endpoint.date_format
+    parameters = {**endpoint.params, words["start"]: start.strftime(form), words["end"]: end.strftime(form)}
+    if number:
+        parameters.update({words["page"]: str(number), words["limit"]: str(PAGE_SIZE)})
+    response = _get(client, endpoint, parameters, number or 1)
+    return Page(
+        number=number or 1,
+        records=_records(response, endpoint),
+        total=announced_number(response, endpoint.total),
+        pages=announced_number(response, endpoint.pages),
+        read_at=response.received_at,
+        sign=more_rows(response.headers, response.body),
+    )
 
 
 def read_one(client: ApiClient, endpoint: Endpoint, own_id: str) -> Record | None:

@@ -18,7 +18,7 @@ from ..endpoints import METERING_SCOPE, Endpoint
 from ..schema.arrow_tables import Table
 from ..sync.key_check import check_keys
 from ..sync.prior_state import PriorState, read_prior_state
-from ..sync.report import days_to_read, windows_to_ask
+from ..sync.report_days import days_to_read, windows_to_ask
 from ..sync.report_reader import check_days
 from ..sync.results import KnownRows
 from ..sync.resume import GO_ON_WITHIN, resume_session

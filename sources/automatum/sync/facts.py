@@ -29,6 +29,8 @@ class SweepFacts:
         digest: What the list was like, if its rows did not add up to the announced total (`ListDigest`).
         since: First day of a report from which on all days have been read, as an ISO date.
         end_at: The announced total, if the last page was full and the page after it was empty.
+        uncut: Days and rows of the longest and of the largest answer of a report that was found not to be cut.
+        paged: The answers of a report come in pages.
         part: What names the part of the table that it read (`Selection.part_of`); empty for the whole table.
         session: The sync that it belongs to: `id`, `tables`, and `selection` if that is not everything.
         secret: The client secret that it was read with: `mark`, and `since` when it is in use (`secret_age`).
@@ -47,6 +49,8 @@ class SweepFacts:
     digest: dict[str, Any] | None = None
     since: str | None = None
     end_at: int | None = None
+    uncut: tuple[int, ...] = ()
+    paged: bool = False
     part: str = ""
     session: dict[str, Any] | None = None
     secret: dict[str, Any] | None = None

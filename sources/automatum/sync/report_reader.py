@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ..api.pages import Page, read_report
+from ..api.pages import Page
+from ..api.report_pages import ReportPages
 from ..api.session import ApiSession
 from ..core.clock import utc
-from ..core.errors import NotThere
+from ..core.errors import NotThere, RequestRefused
 from ..endpoints import Endpoint
 from ..schema.arrow_tables import Table
 from ..schema.records import Row
 from .facts import SweepFacts
 from .prior_state import PriorState, read_prior_state
 from .reader import Reader, Reading
-from .report import Report, Window, days_to_read, read_since, windows_to_ask
+from .report import Report
+from .report_days import Window, days_to_read, read_since, windows_to_ask
+from .report_proof import Uncut
 from .results import KnownRows, PageRecord, Verdict
 from .resume import GO_ON_WITHIN
 from .selection import Selection
@@ -37,24 +41,29 @@ class ReportReader(Reader):
         first, last = self._days()
         days = self._selection.window_days or self._settings.report_window_days
         asked = windows_to_ask(first, last, days, self._prior.known)
+        paged = next((one.facts.paged for one in self._prior.past), False)
+        self._pages = ReportPages(self._session.client, self._endpoint, paged)
         self._report = self._resumed(reading.log, last, days) or Report(
             self._table, self._page, self._prior.known, asked, first
         )
+        now = utc(self._session.clock.time())
+        lately = self._prior.uncut(now, timedelta(hours=self._settings.full_sweep_every))
+        self._report.uncut, self._report.today = Uncut().with_others(lately), now.date()
         self._result.counts = self._report.counts
         self._gone: list[str] = []
         self._records: list[PageRecord] = []
 
     @property
     def finished(self) -> bool:
-        """Whether all windows are read."""
-        return not self._report.todo
+        """Whether all windows are read, and what is doubted in their answers."""
+        return self._report.finished
 
     def step(self) -> list[Row]:
         """Read the next window."""
         rows = self._report.step()
         number, read_at = self._report.windows_read, utc(self._session.clock.time())
         self._records.append(PageRecord(number, [], None, read_at))
-        self._result.pages, self._result.distinct = self._report.pages, self._report.distinct
+        self._result.pages, self._result.distinct = self._pages.requests, self._report.distinct
         return rows
 
     def conclude(self) -> list[str]:
@@ -63,16 +72,25 @@ class ReportReader(Reader):
         self._gone = report.gone(self._prior.past, now, self._selection.allow_deletes) if self._deletes else []
         why_not = report.why_not()
         self._result.verdict = Verdict.INCOMPLETE if why_not else Verdict.COMPLETE
-        self._result.reason = why_not or self._unread() or self._waiting()
-        return [] if report.ambiguous else self._gone
+        self._result.reason = why_not or self._unread() or self._waiting() or self._cut()
+        if report.ambiguous or report.unproven:
+            self._gone = []
+        return self._gone
 
     def facts(self) -> SweepFacts:
         """What the next sync has to know of this reading."""
         report, since = self._report, self._since.isoformat()
-        if self._selection.ranged or report.todo or report.ambiguous or not self._deletes:
-            return SweepFacts(partial=self._selection.ranged, since=None if self._selection.ranged else since)
+        proven = report.proven
+        facts = SweepFacts(
+            partial=self._selection.ranged,
+            since=None if self._selection.ranged else since,
+            uncut=(proven.days, proven.rows) if proven.days else (),
+            paged=self._pages.paged,
+        )
+        if self._selection.ranged or not report.finished or report.ambiguous or report.unproven or not self._deletes:
+            return facts
         left = sorted(report.missing.keys() - set(self._gone))
-        return SweepFacts(full=True, candidates=tuple(left), since=since)
+        return replace(facts, full=True, candidates=tuple(left))
 
     def not_found(self, error: NotThere) -> None:
         """The API does not know the report: it is skipped, because its path is an assumption."""
@@ -92,7 +110,7 @@ class ReportReader(Reader):
         report = Report.resumed(self._table, self._page, self._prior.known, unfinished.state, last, days)
         if report:
             log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
-            logger.info("%s goes on at %s", self._endpoint.table, report.todo[0][0])
+            logger.info("%s goes on where an earlier run ended", self._endpoint.table)
         return report
 
     def _waiting(self) -> str:
@@ -106,8 +124,23 @@ class ReportReader(Reader):
             f"--allow-deletes deletes {them}"
         )
 
+    def _cut(self) -> str:
+        """What is worth knowing about windows that the API cut."""
+        days = self._report.limit
+        return f"the API cuts longer ranges; set report_window_days = {days} to save requests" if days else ""
+
     def _page(self, first: date, last: date) -> Page:
-        return self._own(self._charged(lambda: read_report(self._session.client, self._endpoint, first, last)))
+        try:
+            return self._own(self._charged(lambda: self._pages.read(first, last)))
+        except RequestRefused as error:
+            if isinstance(error, NotThere) or error.next_step or first == last:
+                raise
+            error.next_step = (
+                "If the range is too long, set sources.automatum.report_window_days to the days that the API allows. "
+                "If the names of the parameters are others, set "
+                f"sources.automatum.endpoints.{self._endpoint.table}.parameters."
+            )
+            raise
 
     def _days(self) -> Window:
         today, selection, settings = utc(self._session.clock.time()).date(), self._selection, self._settings

@@ -240,4 +240,4 @@ def test_a_file_that_somebody_else_holds(small, desk):
 
 
 def test_the_volume_is_what_the_issue_says():
-    assert VOLUME == {"customers": 250, "entitlements": 410, "private_offers": 130, "days": 40}
+    assert VOLUME == {"customers": 250, "entitlements": 410, "private_offers": 130, "days": 366}

@@ -5,11 +5,12 @@ import pytest
 from automatum.api.endpoint_overrides import resolve_endpoints
 from automatum.config.settings import resolve_settings
 from automatum.core.errors import ConfigurationError
-from automatum.endpoints import ENDPOINTS, FieldPath
+from automatum.endpoints import ENDPOINTS, REVENUE, FieldPath
 from automatum.schema.arrow_tables import Table
 from automatum.schema.records import pick
 
 pytestmark = pytest.mark.usefixtures("fresh_settings")
+REPORT_WORDS = dict(REVENUE.parameters)
 
 
 def resolved(**settings):
@@ -31,7 +32,8 @@ def test_nothing_said_is_nothing_changed():
         ("analytics_revenue", {"date_format": "%d.%m.%Y"}, "date_format", "%d.%m.%Y"),
         ("customers", {"pages": "meta.pages"}, "pages", "meta.pages"),
         ("customers", {"parameters": {"page": "p"}}, "parameters", {"page": "p", "limit": "limit"}),
-        ("analytics_revenue", {"parameters": {"end": "to"}}, "parameters", {"start": "startDate", "end": "to"}),
+        ("analytics_revenue", {"parameters": {"end": "to"}}, "parameters", {**REPORT_WORDS, "end": "to"}),
+        ("analytics_revenue", {"total": "meta.count"}, "total", "meta.count"),
         ("private_offers", {"key": "offerId"}, "key", ("offer_id",)),
         ("analytics_revenue", {"key": ["date", "customerId"]}, "key", ("date", "customer_id")),
     ],
@@ -113,8 +115,11 @@ def test_each_setting_changes_one_thing(table, changes, attribute, value):
         ({"endpoints": {"analytics_revenue": {"filters": []}}}, "endpoints.analytics_revenue.filters"),
         ({"naming": "snakecase"}, "naming"),
         ({"timestamps": "epoch"}, "timestamps"),
-        ({"endpoints": {"analytics_revenue": {"total": "x"}}}, "endpoints.analytics_revenue.total"),
-        ({"endpoints": {"analytics_revenue": {"parameters": {"page": "x"}}}}, "endpoints.analytics_revenue.parameters"),
+        ({"endpoints": {"analytics_revenue": {"exact_total": True}}}, "endpoints.analytics_revenue.exact_total"),
+        (
+            {"endpoints": {"analytics_revenue": {"parameters": {"offset": "x"}}}},
+            "endpoints.analytics_revenue.parameters",
+        ),
         ({"endpoints": {"analytics_revenue": {"columns": {"a": "money"}}}}, "endpoints.analytics_revenue.columns"),
         ({"reports": [{"path": "x"}]}, "reports[0]"),
         ({"reports": ["usage"]}, "reports[0]"),
@@ -246,7 +251,7 @@ def test_one_setting_makes_all_names_snake_case(where):
     assert places(offers, "email") == ["eMail"]
     assert offers.children[0].places == ("pricing.payment_schedule", "payment_schedule")
     assert offers.children[0].columns[0].places == (FieldPath("dueDate"),)
-    assert revenue.parameters == {"start": "start_date", "end": "end_date"}
+    assert revenue.parameters == {**REPORT_WORDS, "start": "start_date", "end": "end_date"}
     assert places(usage, "listing_id") == ["listing_id"]
     assert places(usage, "used_units") == ["usedUnits"]
     assert places(found["customers"], "company_name")[0] == ("company_name" if where == "api" else "companyName")

@@ -51,8 +51,8 @@ PAGING_KEYS = (
     OverrideKey("first_page", apply_first_page, ("list",)),
     OverrideKey("parameters", _parameters),
     OverrideKey("params", _params),
-    attribute("total", place_of_number, ("list",)),
-    attribute("pages", place_of_number, ("list",)),
+    attribute("total", place_of_number),
+    attribute("pages", place_of_number),
     attribute("exact_total", flag, ("list",)),
     OverrideKey("order", _order, ("list",)),
 )
