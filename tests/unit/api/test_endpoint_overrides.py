@@ -310,3 +310,13 @@ def test_what_leaves_the_columns_leaves_the_hashes_i3(changes):
 )
 def test_filters_have_other_names_or_do_not_exist(filters, expected):
     assert resolved(endpoints={"customers": {"filters": filters}})["customers"].filters == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "ours"),
+    [("data_selector", "records"), ("primary_key", "key"), ("colums", "columns")],
+)
+def test_a_word_of_rest_api_and_a_typo_lead_to_the_setting(word, ours):
+    with pytest.raises(ConfigurationError) as caught:
+        resolved(endpoints={"customers": {word: "x"}})
+    assert ours in caught.value.next_step.partition("Settings are")[0]

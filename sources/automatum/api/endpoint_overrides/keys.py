@@ -39,6 +39,8 @@ _PLACE_KEYS = (
     attribute("filters", _filters, ("list",)),
     attribute("date_format", day_format, ("report",)),
 )
+_WORDS_OF_DLT = {"data_selector": "records", "primary_key": "key", "params": "parameters", "fields": "columns"}
+"""Words of dlt's `rest_api` that users may know, to ours."""
 _FILTERS = ("status", "vendor")
 _IDENTITY = ("path", "key", DETAIL_PATH)
 """Attributes that decide which record answers at which URL."""
@@ -72,7 +74,9 @@ def override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
         key = KEYS.get(name)
         if key is None or endpoint.kind not in key.kinds:
             known = [each.name for each in KEYS.values() if endpoint.kind in each.kinds]
-            raise ConfigurationError(f"{where}.{name}", "no such setting.", next_step(name, "Settings", known))
+            named = _WORDS_OF_DLT.get(name)
+            step = f"It is {named} here. Settings are {', '.join(known)}." if named in known else ""
+            raise ConfigurationError(f"{where}.{name}", "no such setting.", step or next_step(name, "Settings", known))
         endpoint = key.apply(f"{where}.{name}", endpoint, value)
     same = all(getattr(endpoint, name) == getattr(before, name) for name in _IDENTITY)
     same = same and _own_places(endpoint) == _own_places(before)

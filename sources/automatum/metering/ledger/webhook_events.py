@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -21,6 +22,7 @@ from ..model import format_decimal
 Kind = Literal["submitted", "confirmed", "failed"]
 KINDS: tuple[Kind, ...] = ("submitted", "confirmed", "failed")
 _PREFIX = "metering."
+_UNDERSCORE = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,9 @@ def _event(position: int, kind: Kind, raw: Mapping[str, Any]) -> Event:
         data = json.loads(data, parse_float=Decimal)  # a column of a table that keeps events
     if not isinstance(data, Mapping):
         raise ValueError("it has no data")
+    data = _documented_names(data)
     details = data.get("details")
-    both: dict[str, Any] = {**(details if isinstance(details, Mapping) else {}), **data}
+    both: dict[str, Any] = {**(_documented_names(details) if isinstance(details, Mapping) else {}), **data}
     customer = both.get("customer")
     customer_id = both.get("customerId") or (customer.get("id") if isinstance(customer, Mapping) else None)
     usages = both.get("usages")
@@ -155,12 +158,18 @@ def _event(position: int, kind: Kind, raw: Mapping[str, Any]) -> Event:
 def _usage(one: Any) -> Usage:
     if not isinstance(one, Mapping):
         raise ValueError("a usage is no object")
+    one = _documented_names(one)
     price = one.get("price")
     return Usage(
         _required(one.get("apiKey"), "apiKey"),
         _number(one.get("units"), "units"),
         None if price is None else _number(price, "price"),
     )
+
+
+def _documented_names(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with names such as `listingId`, also of an API that writes `listing_id` (the setting `naming`)."""
+    return {_UNDERSCORE.sub(lambda found: found[1].upper(), name): value for name, value in fields.items()}
 
 
 def _required(value: Any, name: str) -> str:

@@ -1,10 +1,12 @@
 """Webhook events are read from files of JSON lines, or of one JSON array, with all their digits."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
+from automatum.api.endpoint_overrides.naming import to_snake_case
 from automatum.core.errors import ConfigurationError
 from automatum.metering.ledger.webhook_events import Event, parse, read_events
 from tests.support.metering_lines import event, make_line
@@ -34,3 +36,18 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, content, says):
         path.write_text(content)
     with pytest.raises(ConfigurationError, match=says):
         list(read_events(path))
+
+
+def test_an_event_in_snake_case_is_the_same_event():
+    """I8: of an API that writes all names so (the setting `naming`)."""
+
+    def snake(value):
+        if isinstance(value, dict):
+            return {to_snake_case(name): snake(one) for name, one in value.items()}
+        return [snake(one) for one in value] if isinstance(value, list) else value
+
+    documented = event(BODY, number=1)
+    (one,), (two,) = parse([documented]), parse([snake(documented)])
+    assert isinstance(two, Event)
+    assert snake(documented) != documented
+    assert replace(two, key=one.key) == one
