@@ -63,6 +63,8 @@ from .push_options import (
     parse_mapping,
 )
 from .push_plan import CANCEL_EXAMPLES, plan_app, plan_cancel
+from .push_statement import EXAMPLES as STATEMENT_EXAMPLES
+from .push_statement import push_statement
 from .push_status import push_status
 from .reporter import Reporter
 
@@ -82,6 +84,7 @@ push_app.add_typer(ledger_app, name="ledger")
 push_app.add_typer(plan_app, name="plan")
 push_app.command("cancel", epilog=CANCEL_EXAMPLES)(plan_cancel)
 push_app.command("carry", epilog=examples(*CARRY_EXAMPLES))(push_carry)
+push_app.command("statement", epilog=examples(*STATEMENT_EXAMPLES))(push_statement)
 
 
 @push_app.callback()

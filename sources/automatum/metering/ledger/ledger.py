@@ -10,10 +10,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Select, Table, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select
 
 from ...core.clock import Clock
 from ...core.errors import AutomatumError
@@ -149,13 +150,18 @@ class Ledger:
             release(connection, entries, self.database.now(), author.by, BY_DECISION)
         return tuple(moved)
 
-    def lines(self, states: Collection[State] | None = None) -> Iterator[Entry]:
+    def lines(
+        self, states: Collection[State] | None = None, starts_in: tuple[datetime, datetime] | None = None
+    ) -> Iterator[Entry]:
         """Entries in the order of their ids, read in pages.
 
         Args:
             states: States to include; None for all.
+            starts_in: Earliest start of an hour or day, and the moment before which it must be; None for all.
         """
-        condition = [] if states is None else [LINES.c.state.in_(list(states))]
+        condition: list[ColumnElement[bool]] = [] if states is None else [LINES.c.state.in_(list(states))]
+        if starts_in is not None:
+            condition += [LINES.c.starts_at >= starts_in[0], LINES.c.starts_at < starts_in[1]]
         for row in self._pages(LINES, ("line_id",), select(LINES).where(*condition)):
             yield to_entry(row)
 

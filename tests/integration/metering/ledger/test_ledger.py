@@ -205,6 +205,7 @@ ALLOWED = {
     ("sending", "give back"): "planned",
     ("accepted", "differ"): "conflict",
     ("confirmed", "differ"): "conflict",
+    ("carried", "differ"): "conflict",
     ("rejected", "retry"): "planned",
     ("rejected", "retry expired"): "planned",
     ("expired", "retry expired"): "planned",

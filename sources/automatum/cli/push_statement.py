@@ -1,0 +1,151 @@
+"""`automatum push statement`: the books of a month, and a comparison with the marketplace's report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..config.settings import resolve_settings
+from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
+from ..core.file_lock import WAIT
+from ..core.text import plural
+from ..metering.eligibility import read_eligibility
+from ..metering.marketplace_report import NAMES, Compared, compare, read_accounts
+from ..metering.model import format_decimal
+from ..metering.statement import COLUMNS, UNKNOWN_CURRENCY, Statement, Sum, month_bounds, read_statement
+from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
+from .console import say, say_text
+from .ledger import LedgerUrl, open_ledger
+from .options import Database, Dataset, Debug, DestinationName, Json, LockWait, OrganizationName, guarded, open_existing
+from .tables import TextTable
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+EXAMPLES = (
+    "automatum push statement --month 2026-11",
+    "automatum push statement --month 2026-11 --csv > 2026-11.csv",
+    "automatum push statement --month 2026-11 --vendor aws --compare daily_usage.csv",
+)
+_MOST_SHOWN = 20
+
+Month = Annotated[str, typer.Option("--month", help="UTC month of the usage: YYYY-MM.")]
+AsCsv = Annotated[bool, typer.Option("--csv", rich_help_panel="Output", help="Print CSV on stdout, with all columns.")]
+CompareFile = Annotated[
+    Path | None,
+    typer.Option("--compare", help="A CSV report of the marketplace. Exit code 65 if its sums differ from the ledger."),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="OURS=THEIRS",
+        help=f"Name of a column of the report, if it is not known: {', '.join(NAMES)}. Repeatable.",
+    ),
+]
+Vendor = Annotated[str | None, typer.Option(help="Marketplace of the report: aws, azure.")]
+
+
+def push_statement(
+    month: Month,
+    as_csv: AsCsv = False,
+    compare_file: CompareFile = None,
+    column: Columns = None,
+    vendor: Vendor = None,
+    destination: DestinationName = DUCKDB,
+    database: Database = DEFAULT_DATABASE,
+    dataset: Dataset = DEFAULT_DATASET,
+    ledger_url: LedgerUrl = None,
+    organization: OrganizationName = None,
+    lock_wait: LockWait = WAIT,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what was measured in a month, and what became of it, by customer, listing and dimension. Sends nothing.
+
+    The columns add up to the ledger to the last digit. The synced entitlements name the currencies.
+    """
+
+    def work() -> int:
+        if as_csv and as_json:
+            raise ConfigurationError("--csv", "cannot be combined with --json.", "Leave out one of them.")
+        month_bounds(month)
+        columns = _columns(column or [])
+        owner = resolve_settings(with_credentials=False, organization=organization).owner
+        pipeline = _existing(Target(destination, dataset, database), lock_wait)
+        eligibility = read_eligibility(pipeline, owner) if pipeline else None
+        with open_ledger(ledger_url, organization, needed=True) as ledger:
+            statement = read_statement(ledger, month, eligibility)
+        compared = None
+        if compare_file:
+            accounts = read_accounts(pipeline, owner) if pipeline else {}
+            compared = compare(statement, compare_file, columns, vendor.lower() if vendor else None, accounts)
+        if as_csv:
+            sys.stdout.write(statement.as_csv())
+        else:
+            figures = {**statement.as_json(), "compared": compared.as_json() if compared else None}
+            say(figures, as_json, lambda: _show(statement, compared))
+        return EXIT_INCOMPLETE if compared and compared.differences else EXIT_COMPLETE
+
+    guarded(work, as_json, debug)
+
+
+def _existing(target: Target, lock_wait: float) -> SupportsPipeline | None:
+    """A pipeline of the destination; None for a DuckDB file that does not exist: then no currency is known."""
+    return None if target.missing else open_existing(target, lock_wait)
+
+
+def _columns(pairs: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        ours, mark, theirs = pair.partition("=")
+        if not mark or not theirs.strip():
+            raise ConfigurationError("--column", f"{pair!r} is not ours=theirs.", "Write it like units=Quantity.")
+        found[ours.strip()] = theirs.strip()
+    return found
+
+
+def _show(statement: Statement, compared: Compared | None) -> None:
+    if not statement.rows:
+        say_text(f"The ledger holds no usage of {statement.month}.")
+    used = [name for name in COLUMNS if any(row.sums[name] != Sum() for row in statement.rows)]
+    headings = [name.replace("_", " ") for name in used]
+    words = ("vendor", "listing", "dimension", "currency")
+    for what in ("units", "amount"):
+        if not used:
+            break
+        table = TextTable("customer", *headings, words=words, title=f"{what.capitalize()} of {statement.month} (UTC)")
+        for row in statement.rows:
+            key = row.named
+            numbers = [format_decimal(getattr(row.sums[name], what)) for name in used]
+            listing = key["listing_id"] + (f" ({key['entitlement_id']})" if key["entitlement_id"] else "")
+            table.add(key["customer_id"], *numbers, key["vendor"], listing, key["dimension"], key["currency"])
+        if what == "amount":
+            for currency, sums in statement.totals.items():
+                numbers = [format_decimal(sums[name].amount) for name in used]
+                table.add("in all", *numbers, "", "", "", currency)
+        table.show()
+    if any(row.named["currency"] == UNKNOWN_CURRENCY for row in statement.rows):
+        say_text("The currency is unknown where the synced entitlements name none, or several.")
+    if compared:
+        _show_compared(compared)
+
+
+def _show_compared(compared: Compared) -> None:
+    for note in compared.notes:
+        say_text(f"Note: {note}.")
+    by = ", ".join(compared.keys) or "the whole month"
+    if not compared.differences:
+        say_text(f"The report agrees with the ledger: {plural(compared.rows, 'row')}, by {by}.")
+        return
+    table = TextTable("key", "our units", "their units", "our amount", "their amount", title=f"Differences, by {by}")
+    for one in compared.differences[:_MOST_SHOWN]:
+        amounts: list[Any] = [one.ours.amount, one.theirs.amount] if one.amounts else []
+        numbers = [format_decimal(number) for number in (one.ours.units, one.theirs.units, *amounts)]
+        table.add(" ".join(one.key.values()) or "all", *numbers, *[""] * (4 - len(numbers)))
+    table.show()
+    if len(compared.differences) > _MOST_SHOWN:
+        say_text(f"  and {len(compared.differences) - _MOST_SHOWN:,} more; --json lists all")
