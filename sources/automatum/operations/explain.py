@@ -69,7 +69,7 @@ class _TableQuestion:
 
     def _explain_list(self) -> None:
         endpoint = self._draft.endpoint
-        answer = self._client.get(endpoint.path, page_parameters(endpoint, 1), endpoint.scope)
+        answer = self._client.get(endpoint.path, {**endpoint.params, **page_parameters(endpoint, 1)}, endpoint.scope)
         records = self._find_records(answer)
         PagingQuestion(self._client, self._draft, self._found, answer).answer()
         if records:

@@ -200,7 +200,8 @@ class PagingQuestion:
             if url:
                 answer = self._client.get(endpoint.path, None, endpoint.scope, url)
             else:
-                answer = self._client.get(endpoint.path, page_parameters(endpoint, number, after), endpoint.scope)
+                query = {**endpoint.params, **page_parameters(endpoint, number, after)}
+                answer = self._client.get(endpoint.path, query, endpoint.scope)
         except RequestError:
             return None
         return _records(endpoint, answer)

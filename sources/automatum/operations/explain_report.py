@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 
 from ..api.client import ApiClient, ApiResponse
@@ -15,6 +16,7 @@ from ..schema.records import Record, dig, pick
 from .explained import Draft, TableExplanation
 
 _OTHER_WORDS = (("from", "to"), ("start_date", "end_date"), ("start", "end"), ("dateFrom", "dateTo"))
+_DAY_FORMATS = ("%Y%m%d", "%Y-%m-%dT00:00:00Z", "%d/%m/%Y", "%m/%d/%Y")
 _WINDOWS = (180, 90, 30, 7, 1)
 _SHORT = 30
 
@@ -35,18 +37,33 @@ class ReportQuestion:
         self._start, self._end = start, end
 
     def ask(self) -> ApiResponse:
-        """The answer for the whole range; for its last month if the API refuses so many days."""
+        """The answer for the whole range; or for its last month, or with another form of days, if that is refused."""
         try:
             return self._get(self._draft.endpoint, self._start, self._end)
         except RequestRefused as error:
-            if error.status == 404 or (self._end - self._start).days <= _SHORT:
+            answer = None if error.status == 404 else self._ask_otherwise()
+            if answer is None:
                 raise
-            days = (self._end - self._start).days + 1
-            self._start = self._end - timedelta(days=_SHORT - 1)
-            answer = self._get(self._draft.endpoint, self._start, self._end)
+            return answer
+
+    def _ask_otherwise(self) -> ApiResponse | None:
+        days, endpoint = (self._end - self._start).days + 1, self._draft.endpoint
+        last_month = max(self._start, self._end - timedelta(days=_SHORT - 1))
+        for format_ in dict.fromkeys((endpoint.date_format, *_DAY_FORMATS)):
+            other = self._draft.tried(date_format=format_)
+            try:
+                answer = self._get(other, last_month, self._end)
+            except RequestRefused:
+                continue
+            if format_ != endpoint.date_format:
+                self._draft.propose(date_format=format_)
+                with suppress(RequestRefused):
+                    return self._get(other, self._start, self._end)
             self._found.facts["largest_range"] = f"less than {days} days"
             self._found.connection["report_window_days"] = _SHORT
+            self._start = last_month
             return answer
+        return None
 
     def explain_range(self, records: Sequence[Record], answer: ApiResponse) -> None:
         """Say whether the records are in the range and cover it, and propose what is needed if not.
@@ -122,8 +139,8 @@ class ReportQuestion:
 
     def _get(self, endpoint: Endpoint, start: date, end: date) -> ApiResponse:
         words = endpoint.parameters
-        days = {words["start"]: start.isoformat(), words["end"]: end.isoformat()}
-        return self._client.get(endpoint.path, days, endpoint.scope)
+        days = {words[name]: day.strftime(endpoint.date_format) for name, day in (("start", start), ("end", end))}
+        return self._client.get(endpoint.path, {**endpoint.params, **days}, endpoint.scope)
 
 
 def _records(endpoint: Endpoint, answer: ApiResponse) -> list[Record]:

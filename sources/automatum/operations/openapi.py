@@ -54,6 +54,7 @@ Fields that are not named here are allowed everywhere.
 _DEFAULTS = {endpoint.table: endpoint for endpoint in ENDPOINTS}
 _SCOPE_TABLE = f"{AUTHENTICATION} names the scope and the path; parameters and fields are assumed"
 _DEFAULT_LIMIT = 20
+_ISO_DAY = "%Y-%m-%d"
 
 
 def describe_openapi(endpoints: Sequence[Endpoint], base_url: str, metering: MeteringForm = METERING) -> Json:
@@ -130,8 +131,8 @@ def _parameters(endpoint: Endpoint, default: Endpoint | None) -> list[Json]:
         "offset": {"type": "integer", "minimum": 0, "default": 0},
         "cursor": {"type": "string"},
         "limit": {"type": "integer", "minimum": 1, "maximum": most, "default": _DEFAULT_LIMIT},
-        "start": {"type": "string", "format": "date"},
-        "end": {"type": "string", "format": "date"},
+        "start": _day(endpoint.date_format),
+        "end": _day(endpoint.date_format),
     }
     sent = {} if paging.kind == "single_page" and not paging.sized else endpoint.parameters
     found = [
@@ -142,10 +143,13 @@ def _parameters(endpoint: Endpoint, default: Endpoint | None) -> list[Json]:
         )
         for word, name in sent.items()
     ]
-    mark = origin(endpoint.documented, REFERENCE)
+    mark, filters = origin(endpoint.documented, REFERENCE), default.filters if default else {}
     for column, name in endpoint.filters.items():
         values = FILTER_VALUES.get(endpoint.table, {}).get(column)
-        found.append(_parameter(name, {"type": "string", **({"enum": list(values)} if values else {})}, mark))
+        schema = {"type": "string", **({"enum": list(values)} if values else {})}
+        found.append(_parameter(name, schema, mark if filters.get(column) == name else configured()))
+    for name, value in endpoint.params.items():
+        found.append(_parameter(name, {"type": "string", "examples": [value]}, configured()))
     for name in UNSENT_PARAMETERS.get(endpoint.table, ()):
         found.append(_parameter(name, {"type": "string"}, {**mark, USED: False}))
     return found
@@ -153,6 +157,11 @@ def _parameters(endpoint: Endpoint, default: Endpoint | None) -> list[Json]:
 
 def _parameter(name: str, schema: Json, mark: Json) -> Json:
     return {"name": name, "in": "query", "schema": schema, **mark}
+
+
+def _day(format_: str) -> Json:
+    """Schema of a day of a range."""
+    return {"type": "string", **({"format": "date"} if format_ == _ISO_DAY else {"description": f"Format: {format_}."})}
 
 
 def _words(endpoint: Endpoint) -> str:

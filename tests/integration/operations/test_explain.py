@@ -2,6 +2,7 @@
 
 import json
 import random
+from datetime import datetime
 
 import pytest
 import tomlkit
@@ -182,6 +183,41 @@ def test_for_people_it_shows_what_was_found_and_the_proposal(desk):
     assert made.code == 0
     assert "columns that are null" in made.out
     assert '[sources.automatum.endpoints.customers]\ncolumns = {id = "_id"}' in made.out
+
+
+def test_further_parameters_of_the_settings_are_sent():
+    """An API that refuses each request for a list without them."""
+
+    class Tenanted(lists.Documented):
+        def list(self, call):
+            return super().list(call) if call.query.get("tenant") == "7" else lists.Answer({"code": 400}, 400)
+
+    with serve(Tenanted()) as api:
+        made = explained(api, Shape("", Tenanted), endpoints={"customers": {"params": {"tenant": 7}}})
+        assert made.exit_code == 0
+        assert made.tables[0].facts["paging"] == "page numbers from 1"
+        assert explained(api, Shape("", Tenanted)).exit_code == 69
+
+
+def test_the_form_of_the_days_of_a_report_is_tried():
+    """I1: with the proposal, the report is complete."""
+
+    class Compact(reports.Report):
+        def asked(self, call):
+            texts = [call.query[name] for name in ("startDate", "endDate")]
+            return [datetime.strptime(text, "%Y%m%d").date() for text in texts]
+
+        def receive(self, call):
+            if "startDate" in call.query and "-" in call.query["startDate"]:
+                return lists.Answer({"code": 400, "message": "Days are YYYYMMDD"}, 400)
+            return super().receive(call)
+
+    shape = Shape("days as YYYYMMDD", Compact)
+    settings, _ = pasted(shape)
+    assert settings == {"endpoints": {"analytics_revenue": {"date_format": "%Y%m%d"}}}
+    with serve(Compact()) as api:
+        cell = live_through(api, MemorySite(api, **settings))
+    assert cell.equal, cell
 
 
 def test_an_answer_without_records_is_shown_as_its_shape(desk, start):

@@ -176,3 +176,16 @@ def test_metering_overrides_show_and_are_marked():
     assert body["details.usages[].units"]["type"] == "string"
     assert body["details.usages[].units"][CONFIGURED] is True
     assert body["details.usages[].price"][DOCUMENTED] is True
+
+
+def test_filters_further_parameters_and_the_form_of_days_show_and_are_marked():
+    document = with_overrides(
+        customers={"filters": {"vendor": "marketplace"}, "params": {"expand": "all"}},
+        analytics_revenue={"date_format": "%Y%m%d"},
+    )
+    validate(document)
+    found = parameters("/api/v1/customers", document)
+    assert {"marketplace", "expand"} <= set(found)
+    assert found["marketplace"][CONFIGURED] is found["expand"][CONFIGURED] is True
+    assert CONFIGURED not in found["page"]
+    assert "format" not in parameters("/api/v1/analytics/revenue", document)["startDate"]["schema"]
