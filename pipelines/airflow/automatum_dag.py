@@ -16,8 +16,9 @@ on any worker.
   Without them no task starts.
 * Connections `automatum` (login: client id, password: client secret) and, for a warehouse, `automatum_warehouse`.
 
-Options come from the form at *Trigger*, else from the variable `automatum_dag` (JSON with the same names), else from
-`DEFAULTS`. `docs/airflow.md` describes them.
+Options come from the variable `automatum_dag` (JSON with the names of `DEFAULTS`), else from `DEFAULTS`. The form at
+*Trigger* offers those that choose what is read. Who may trigger a run can thus neither name files or SQL nor bill
+anybody. `docs/airflow.md` describes the options.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "usage": None,  # usage to push: table, view, file or "sql:SELECT ..."; {organization} becomes the name
     "grain": "hour",
     "confirm": False,  # False: a dry run
-    "new_ledger": False,  # True for the very first push only, by `airflow dags trigger --conf`; never here
+    "new_ledger": False,  # True in the variable for the very first push only; remove it there afterwards
     # Seconds. A task that returns sooner meets a race in Airflow's scheduler, see docs/airflow.md.
     "earliest_return": 30.0,
 }
@@ -57,14 +58,8 @@ PARAMS = {
     ),
     "since": Param(None, **_DAY, description="First day of the reports"),
     "until": Param(None, **_DAY, description="Last day of the reports"),
-    "destination": Param(None, type=["null", "string"], description="A dlt destination"),
-    "dataset": Param(None, type=["null", "string"]),
-    "database": Param(None, type=["null", "string"], description="DuckDB file"),
-    "usage": Param(None, type=["null", "string"], description="Usage to push: table, view, file or sql:SELECT ..."),
-    "grain": Param(None, enum=[None, "hour", "day"]),
-    "confirm": Param(None, type=["null", "boolean"], description="Really push"),
-    "new_ledger": Param(None, type=["null", "boolean"], description="Begin the ledger: the very first push only"),
 }
+"""What the form at *Trigger* offers, and `--conf` may set."""
 ARGUMENTS = {
     "pool": POOL,
     # The first retry comes after [core] default_task_retry_delay, 5 minutes.
@@ -77,7 +72,11 @@ ARGUMENTS = {
 
 
 def read_options(context: Any) -> dict[str, Any]:
-    """The options of this run: parameters take precedence over the variable, and the variable over the defaults."""
+    """The options of this run: parameters take precedence over the variable, and the variable over the defaults.
+
+    An option that only the variable may set fails the run if `--conf` has it: the run would do something else than the
+    person expects who started it.
+    """
     from airflow.sdk import Variable
     from airflow.sdk.exceptions import AirflowFailException
 
@@ -88,6 +87,12 @@ def read_options(context: Any) -> dict[str, Any]:
             f"Variable automatum_dag: no option {', '.join(unknown)}; there are {list(DEFAULTS)}"
         )
     parameters = {name: value for name, value in context["params"].items() if value is not None}
+    refused = sorted(name for name in parameters if name in DEFAULTS and name not in PARAMS)
+    if refused:
+        raise AirflowFailException(
+            f"{', '.join(refused)} cannot be set when a run is triggered. An administrator sets it in the variable "
+            "automatum_dag."
+        )
     return {**DEFAULTS, **variable, **parameters}
 
 
@@ -322,7 +327,6 @@ def automatum() -> None:
     catchup=False,
     max_active_runs=1,
     default_args=ARGUMENTS,
-    params={name: PARAMS[name] for name in ("destination", "dataset", "database")},
     tags=["automatum", "dlt"],
     doc_md=__doc__,
 )

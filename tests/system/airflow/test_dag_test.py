@@ -60,14 +60,17 @@ def served(start):
 
 @pytest.fixture
 def tried(installation, served, tmp_path):
-    """Run the DAG; keyword arguments are its options, `told` changes or replaces the connections."""
+    """Run the DAG; `conf` is what a person gives who triggers it, other keyword arguments are options of the variable,
+    `told` changes or replaces the connections.
+    """
 
-    def run(told=None, single=False, **options):
+    def run(told=None, single=False, conf=None, **options):
         said = {} if single else variables()
-        said["automatum_dag"] = json.dumps({"database": str(tmp_path / "market.duckdb"), "pipelines_dir": "temporary"})
+        own = {"database": str(tmp_path / "market.duckdb"), "pipelines_dir": "temporary", **options}
+        said["automatum_dag"] = json.dumps(own)
         known = one_organization(served) if single else connections(served)
         told = environment({**known, **(told or {})}, said)
-        return Tried(installation.python(RUN, str(DAG_FILE), json.dumps(options), **told))
+        return Tried(installation.python(RUN, str(DAG_FILE), json.dumps(conf or {}), **told))
 
     return run
 
@@ -89,7 +92,7 @@ def test_a_run_is_green_and_a_worker_with_a_fresh_disk_asks_for_nothing_twice(tr
             found = [one for (one,) in rows(tmp_path, f"SELECT id FROM {table} WHERE organization_id = '{name}'")]
             assert Counter(found) == Counter(served.sandbox.ids(table, id_of(served.sandbox, name)))
     before = rows(tmp_path, "SELECT count(*), max(_synced_at) FROM customers")
-    again = tried(tables=["customers"])
+    again = tried(conf={"tables": ["customers"]})
     assert {again.of(name)["customers"] for name in NAMES} == {"success"}
     assert {again.of(name)["analytics"] for name in NAMES} == {"skipped"}
     assert rows(tmp_path, "SELECT count(*), max(_synced_at) FROM customers") == before
@@ -132,6 +135,15 @@ def test_a_confirmed_push_needs_a_ledger_that_outlives_the_worker_and_then_sends
         begun = {**options, "new_ledger": new}
         assert tried(ledger, single=True, tables=["customers"], **begun).of(NAMES[0])["push"] == "success"
     assert sum(len(one.body["details"]["usages"]) for one in served.sandbox.accepted_metering) == 4
+
+
+def test_who_triggers_a_run_names_neither_files_nor_sql_nor_bills_anybody(tried, served, tmp_path):
+    """I5, I6: these options come from the variable, which an administrator sets."""
+    seen = tried(single=True, conf={"usage": "sql:SELECT 1", "confirm": True, "destination": "filesystem"})
+    assert seen.state == "failed"
+    assert "confirm, destination, usage cannot be set when a run is triggered" in seen.said
+    assert served.sandbox.requests("/api/v1/") == []
+    assert not (tmp_path / "market.duckdb").exists()
 
 
 def test_a_duckdb_file_that_a_notebook_holds_reschedules_and_spends_nothing(tried, installation, served, tmp_path):

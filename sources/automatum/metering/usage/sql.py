@@ -11,14 +11,15 @@ from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRela
 
 from ...core.errors import AutomatumError, ConfigurationError, DestinationError
 from ...core.redaction import redact
+from ...warehouse.lake_files import LakeFiles
 from ...warehouse.sql import sql_client
+from .query_check import check_query
 from .readers import BATCH, Choose, Rows
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
 _NAME = re.compile(r"[^\W\d][\w$]*(\.[^\W\d][\w$]*){0,2}")
-_QUERY = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*(SELECT|WITH|FROM|VALUES|\()", re.IGNORECASE | re.DOTALL)
 _ABSENT = (DatabaseUndefinedRelation, DestinationUndefinedEntity)
 
 
@@ -48,16 +49,36 @@ def read_relation(pipeline: SupportsPipeline, name: str, forms: str, choose: Cho
 
 
 def read_query(pipeline: SupportsPipeline, query: str, choose: Choose) -> Iterator[Rows]:
-    """The rows of the user's query. Names without a schema are looked up in the pipeline's dataset, where the
-    destination has a search path.
+    """The rows of the user's query, which can only read. Names without a schema are looked up in the pipeline's
+    dataset, where the destination has a search path.
 
     Raises:
-        ConfigurationError: It is not a query, or the destination refuses it.
+        ConfigurationError: It is not one query that only reads, or the destination refuses it.
         DestinationError: The destination cannot be reached, or the connection is lost.
     """
-    if not _QUERY.match(query):
-        raise ConfigurationError("usage", "only a query can be read: write SELECT or WITH after `sql:`.")
-    return _read(pipeline, lambda client: query.strip().rstrip(";"), None, choose)
+    dialect = pipeline.destination.capabilities().sqlglot_dialect if pipeline.destination else None
+    checked = check_query(query, dialect)
+
+    def text(client: Any) -> str:
+        if isinstance(client, LakeFiles):
+            return check_query(query, dialect, client.formats()).text
+        _read_only(client, checked.files)
+        return checked.text
+
+    return _read(pipeline, text, None, choose)
+
+
+def _read_only(client: Any, files: Sequence[str]) -> None:
+    """Let a connection write nothing and, in DuckDB, reach nothing but the database and these files."""
+    connection = client.native_connection
+    module = type(connection).__module__
+    if module.startswith("psycopg2"):
+        connection.rollback()
+        connection.set_session(readonly=True)
+    elif "duckdb" in module:
+        quoted = ", ".join("'" + one.replace("'", "''") + "'" for one in files)
+        client.execute_sql(f"SET allowed_paths = [{quoted}]")
+        client.execute_sql("SET enable_external_access = false")
 
 
 def read_dicts(pipeline: SupportsPipeline, source: str) -> Iterator[dict[str, Any]]:

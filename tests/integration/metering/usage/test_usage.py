@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dlt
 import duckdb
+import psycopg2
 import pyarrow as pa
 import pytest
 
@@ -60,7 +61,7 @@ def test_relations_and_queries(warehouse, source, customer):
         ("sql:DELETE FROM usage", "only a query can be read"),
         ("sql:SELECT * FROM no_such", "names something that is not there"),
         ("sql:SELECT no_such FROM usage", "no_such"),
-        ("sql:SELECT FROM WHERE", "refuses the query"),
+        ("sql:SELECT FROM WHERE", "cannot be read"),
         (
             "sql:SELECT customer_id, units FROM usage",
             "lacks listing_id, vendor, dimension, price, usage_at or usage_date",
@@ -71,6 +72,77 @@ def test_relations_and_queries_that_fail(warehouse, source, says):
     with pytest.raises(ConfigurationError, match=says):
         read_usage(source, pipeline=warehouse)
     assert len(judge("usage", pipeline=warehouse)) == 1
+
+
+WRITES = [
+    "SELECT 1; DELETE FROM {table}",
+    "DELETE FROM {table} RETURNING *",
+    "WITH gone AS (DELETE FROM {table} RETURNING *) SELECT * FROM gone",
+    "SELECT * INTO copy FROM {table}",
+    "DROP TABLE {table}",
+    "COPY {table} TO '{file}'",
+    "CREATE TABLE mine AS SELECT 1",
+    "EXPLAIN ANALYZE DELETE FROM {table}",
+    "CALL x()",
+    "SET x = 1",
+    "",
+    ";",
+]
+LEAKS = [
+    "SELECT * FROM read_text('{secret}')",
+    "SELECT (SELECT content FROM read_blob('{secret}')) AS customer_id",
+    "SELECT * FROM glob('{folder}/*')",
+    "SELECT * FROM read_csv('{secret}')",
+    "SELECT * FROM 'https://127.0.0.1:9/usage.csv'",
+]
+
+
+@pytest.mark.parametrize("query", WRITES + LEAKS)
+def test_a_query_writes_nothing_and_reads_no_file_but_data_that_it_names(warehouse, tmp_path, query):
+    """I5, I6: exactly one SELECT, on a connection of DuckDB that reaches nothing outside of the database."""
+    secret = tmp_path / "secret"
+    secret.write_text("canary\n")
+    named = {"table": "usage", "file": tmp_path / "out.csv", "secret": secret, "folder": tmp_path}
+    with pytest.raises(ConfigurationError) as caught:
+        list(read_usage(f"sql:{query.format(**named)}", pipeline=warehouse))
+    assert "canary" not in str(caught.value)
+    assert len(judge("usage", pipeline=warehouse)) == 1
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("query", [*WRITES[:6], "SELECT set_config('default_transaction_read_only', 'off', false)"])
+def test_postgres_is_read_in_a_read_only_transaction(postgres, query):
+    """Also where the parser takes a function that writes for harmless."""
+    with psycopg2.connect(postgres) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA automatum; CREATE TABLE automatum.usage AS SELECT 1 AS units")
+        cursor.execute(
+            "CREATE FUNCTION automatum.empty() RETURNS int LANGUAGE sql AS 'DELETE FROM automatum.usage; SELECT 1'"
+        )
+    pipeline = dlt.pipeline("pg_usage", destination=dlt.destinations.postgres(postgres), dataset_name="automatum")
+    for one in (query, "SELECT automatum.empty() AS units"):
+        with pytest.raises((ConfigurationError, DestinationError)):
+            list(read_usage(f"sql:{one.format(table='automatum.usage', file='/tmp/x')}", pipeline=pipeline))
+    with psycopg2.connect(postgres) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM automatum.usage")
+        assert cursor.fetchone() == (1,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("query", [*WRITES, *LEAKS])
+def test_files_of_a_lake_are_read_by_the_names_of_its_tables_alone(tmp_path, query):
+    """I6: there DuckDB needs the file system, so a query may name tables, and functions that read no file."""
+    lake = dlt.pipeline(
+        "usage_lake", destination=dlt.destinations.filesystem((tmp_path / "lake").as_uri()), dataset_name="automatum"
+    )
+    lake.run(pa.table({name: [value] for name, value in ROW.items()}), table_name="usage", loader_file_format="parquet")
+    (tmp_path / "secret").write_text("canary\n")
+    named = {"table": "usage", "file": tmp_path / "o.csv", "secret": tmp_path / "secret", "folder": tmp_path}
+    with pytest.raises(ConfigurationError) as caught:
+        list(read_usage(f"sql:{query.format(**named)}", pipeline=lake))
+    assert "canary" not in str(caught.value)
+    assert not (tmp_path / "o.csv").exists()
+    fine = "sql:WITH a AS (SELECT * FROM usage) SELECT a.* FROM a, unnest([1]) WHERE 1 IN (FROM range(3))"
+    assert len(list(read_usage(fine, pipeline=lake))) == 1
 
 
 def test_a_query_that_breaks_off_is_an_error_not_an_end(warehouse):
