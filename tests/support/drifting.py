@@ -13,6 +13,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from automatum.api.client import ApiResponse
 from automatum.api.endpoint_overrides import resolve_endpoints
 from automatum.api.rate_limit import RateLimiter
+from automatum.api.request_stats import RequestStats
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.errors import BudgetSpent, NotThere, RequestRefused
@@ -48,6 +49,7 @@ class Vendor:
         self.requests = 0
         self.events: dict[int, list[str]] = {}
         self.budget = Budget(self.clock)
+        self.stats = RequestStats()
         self.limiter = RateLimiter((), (), self.clock)  # nothing is asked of it but whether there is a wait
         self.shuffled: dict[str, float] = {}
         for _ in range(rows):
