@@ -9,12 +9,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from ..api.pages import Page, read_one
+from ..api.pages import Page, read_one, read_page
 from ..core.clock import utc
 from ..core.errors import AccessError, ApiUnreachable, NotThere, RequestRefused
 from ..schema.records import Record, Row
 from .delete_policy import MOST_OFF_LIST, Answer, Decision, Missing, decide, last_full
 from .facts import SweepFacts
+from .filter_check import FilterCheck
 from .own_urls import OwnUrls
 from .page_source import PageSource
 from .reader import Reader, Reading
@@ -35,12 +36,14 @@ class ListReader(Reader):
         super().__init__(reading)
         client, filters = self._session.client, self._selection.filters
         self._pages = PageSource(client, self._endpoint, filters, partial(identify, self._table))
+        wanted = self._selection.wanted(self._table)
+        self._filters = FilterCheck(self._table, filters, wanted, self._first_page, self._kept_before())
         self._sweep = Sweep(
             self._table,
             self._page,
             self._prior.known,
             newest_first=self._may_end_early(),
-            wanted=self._selection.wanted(self._table),
+            wanted=self._filters.is_wanted if wanted else None,
             earlier=self._earlier(),
             extra_requests=self._settings.reread_pages,
             page_size=self._endpoint.paging.size,
@@ -58,13 +61,19 @@ class ListReader(Reader):
     @property
     def finished(self) -> bool:
         """Whether the sweep has its verdict, and the missing rows have theirs."""
-        return self._sweep.verdict is not None and (self._decision is not None or not self._may_delete())
+        verdict = self._sweep.verdict
+        if verdict is Verdict.COMPLETE and self._filters.why_not is None:
+            return False
+        return verdict is not None and (self._decision is not None or not self._may_delete())
 
     def step(self) -> list[Row]:
         """Read the next page; after the last one, decide about the missing rows."""
         sweep, result = self._sweep, self._result
         if sweep.verdict is not None:
-            return self._look_for_the_missing()
+            if self._filters.why_not is not None:
+                return self._look_for_the_missing()
+            self._filters.prove()
+            return []
         rows = sweep.step()
         result.pages, result.announced, result.distinct = sweep.state.pages_read, sweep.state.total, len(sweep.listed)
         return rows
@@ -85,6 +94,8 @@ class ListReader(Reader):
         result, decision = self._result, self._decision
         result.verdict, result.reason = self._sweep.verdict, self._sweep.reason or self._unread()
         if decision is None:
+            if self._filters.why_not:
+                result.verdict, result.reason = Verdict.INCOMPLETE, self._filters.why_not
             return []
         if decision.refused:
             result.verdict, result.reason = Verdict.INCOMPLETE, decision.refused
@@ -134,9 +145,27 @@ class ListReader(Reader):
         return [key for key, answer in self._answers.items() if answer is Answer.GONE]
 
     def _page(self, number: int) -> Page:
-        page = self._own(self._charged(lambda: self._pages.fetch(number)))
+        try:
+            page = self._own(self._charged(lambda: self._pages.fetch(number)))
+        except RequestRefused as error:
+            sent = [name for name in self._selection.filters if name in self._endpoint.filters]
+            if number == 1 and sent and not isinstance(error, NotThere):
+                error.next_step = (
+                    f"If the API does not know the filter {' or '.join(sent)}, leave it out of "
+                    f"sources.automatum.endpoints.{self._endpoint.table}.filters: all rows are then read, and filtered "
+                    "by the connector."
+                )
+            raise
         self._own_urls.note(page.records)
         return page
+
+    def _first_page(self, filters: Mapping[str, str]) -> Page:
+        return self._own(self._charged(lambda: read_page(self._session.client, self._endpoint, 1, filters)))
+
+    def _kept_before(self) -> bool:
+        """Whether an interrupted sweep, which this one may go on from, has loaded a row of the selection."""
+        unfinished, hashes = self._prior.unfinished, self._prior.known.hashes
+        return unfinished is not None and any(key in hashes for page in unfinished.pages for key in page.keys)
 
     def _resume(self, log: SweepLog) -> None:
         unfinished = self._prior.unfinished

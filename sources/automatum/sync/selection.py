@@ -79,8 +79,11 @@ class Selection:
         filters = [(table.column(name), value) for name, value in self.filters.items()]
 
         def is_wanted(record: Record) -> bool:
-            if any(pick([record], column)[0][0] not in (None, value) for column, value in filters):
-                return False
+            for column, value in filters:
+                found = pick([record], column)[0][0]
+                # APIs compare filters with or without regard to case. What they list for one has it.
+                if found is not None and str(found).casefold() != value.casefold():
+                    return False
             if self.updated_from is None and self.updated_before is None:
                 return True
             (moment,) = table.updated_at([record])

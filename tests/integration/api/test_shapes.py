@@ -32,10 +32,6 @@ _PLAIN = {
     "the id is customerId",
     "the id is in another object",
     "an id counts for one marketplace",
-    "values in upper case, filters without regard to case",
-    "values in upper case, filters ignored",
-    "values in upper case, filters with regard to case",
-    "filters that the API does not know are refused",
 }
 _SET = {
     "offset and limit",
