@@ -230,9 +230,12 @@ def approved_at(digest: str) -> datetime:
         ConfigurationError: It is no digest.
     """
     match = _DIGEST.fullmatch(digest)
-    if match is None:
-        raise ConfigurationError("--plan", f"{digest!r} is no digest of a plan.", "A dry run prints the digest.")
-    return datetime.strptime(match[1], _TIME).replace(tzinfo=timezone.utc)
+    try:
+        return datetime.strptime(match[1] if match else "", _TIME).replace(tzinfo=timezone.utc)
+    except ValueError:
+        raise ConfigurationError(
+            "--plan", f"{digest!r} is no digest of a plan.", "A dry run prints the digest."
+        ) from None
 
 
 def _differs(approved: str, number: int) -> PlanDiffers:

@@ -146,8 +146,9 @@ LINES = Table(
     Column("carried_units", Exact),
     # With the id: without it SQLite would scan all lines of a state for the few of a body.
     Index("metering_lines_state", "state", "line_id"),
-    Index("metering_lines_date_key", "date_key"),
-    Index("metering_lines_start", "starts_at"),
+    # With the state, too: with the date key alone, SQLite would read all lines of a state instead.
+    Index("metering_lines_date_key_state", "date_key", "state"),
+    Index("metering_lines_state_start", "state", "starts_at"),
 )
 
 ATTEMPTS = Table(
