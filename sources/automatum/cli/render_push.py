@@ -67,10 +67,22 @@ def _show_cost(summary: PushSummary) -> None:
     ]
     money = ", ".join(amounts) or "0"
     if summary.send_result is None:
-        say_text(f"Would charge {money} in {plural(summary.requests_needed, 'request')}. Ledger: {summary.ledger}")
+        say_text(
+            f"Would charge {money} in {plural(summary.requests_needed, 'request')}{_duration(summary)}. "
+            f"Ledger: {summary.ledger}"
+        )
     else:
         tokens = f" and {summary.token_requests:,} for a token" if summary.token_requests else ""
         say_text(f"Charged {money} in {plural(summary.requests, 'request')}{tokens}. Ledger: {summary.ledger}")
+
+
+def _duration(summary: PushSummary) -> str:
+    """How long the rate limits make a push take, if that is worth saying."""
+    minutes = round(summary.forecast.seconds / 60) if summary.forecast else 0
+    if not minutes:
+        return ""
+    time = plural(minutes, "minute") if minutes < 120 else plural(round(minutes / 60), "hour")
+    return f", which takes about {time} at the rate limit"
 
 
 def _counts(summary: PushSummary) -> TextTable:

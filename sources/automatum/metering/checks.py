@@ -33,6 +33,7 @@ class Checks:
         unusual_factor: A line or a customer above so many times its trailing median is on hold; 0 to check nothing.
         prices: Whether lines with a price of zero, or another than that of the entitlement, are on hold.
         silence: So long after its last line, a customer's dimension that was metered before is silent. None: never.
+        limits: Rate limits, for the forecast of a dry run: requests and seconds.
         by: User who releases holds.
     """
 
@@ -47,6 +48,7 @@ class Checks:
     unusual_factor: Decimal = Decimal(0)
     prices: bool = False
     silence: timedelta | None = None
+    limits: tuple[tuple[int, float], ...] = ()
     by: str = ""
 
 
@@ -73,6 +75,7 @@ def checks_of(settings: AutomatumSettings, options: PushOptions, usage: Any, as_
         max_lines=settings.metering_max_lines if options.max_lines is None else options.max_lines,
         unusual_factor=Decimal(str(settings.metering_unusual_factor)),
         prices=settings.metering_check_prices,
+        limits=(*settings.app_limits(), *settings.org_limits()),
         by=user_name(),
     )
 

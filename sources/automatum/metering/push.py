@@ -17,6 +17,7 @@ from ..endpoints import METERING_SCOPE
 from .checks import Checks
 from .classify import Classification, classify, refuse, refuse_grain, too_late_reason
 from .eligibility import UNCHECKED, Eligibility
+from .forecast import forecast
 from .ledger.identity import Owner
 from .ledger.ledger import Ledger
 from .ledger.location import refuse_network
@@ -87,6 +88,7 @@ def push(
         with Ledger.open(ledger_url, clock, create=False, owner=owner) as ledger:
             plan = Planner(ledger, checks, eligibility, late_ok).plan(lines, classification, now)
             summary = PushSummary("dry_run", classification, ledger.location, plan=plan)
+            summary.forecast = forecast(bodies(plan.sent, now), checks.limits, now, late_ok)
             summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
             summary.ledger_exists, summary.unresolved = ledger.exists, _unresolved(ledger, checks)
             return summary

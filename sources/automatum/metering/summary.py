@@ -13,6 +13,7 @@ from ..core.result_line import result_line
 from ..core.text import plural
 from .classify import Classification, difference, total
 from .eligibility import UNCHECKED, Eligibility
+from .forecast import Forecast
 from .ledger.states import UNRESOLVED
 from .model import Line, format_decimal
 from .payloads import Body, bodies
@@ -35,6 +36,7 @@ class PushSummary:
         ledger_exists: Whether it was there. Only a dry run does without one.
         send_result: Results of the calls; None in a dry run.
         plan: The lines that it sends, and those that are on hold.
+        forecast: Of a dry run: how long it would take, and what would become too late.
         requests: Number of API requests, retries included.
         token_requests: Number of requests for a token.
         errors: Errors that ended the push early.
@@ -48,6 +50,7 @@ class PushSummary:
     ledger: str
     send_result: SendResult | None = None
     plan: Plan = field(default_factory=Plan)
+    forecast: Forecast | None = None
     requests: int = 0
     token_requests: int = 0
     errors: list[AutomatumError] = field(default_factory=list)
@@ -189,6 +192,12 @@ class PushSummary:
             "requests": self.requests,
             "token_requests": self.token_requests,
             "requests_needed": self.requests_needed,
+            "forecast": None
+            if self.forecast is None
+            else {
+                "seconds": round(self.forecast.seconds),
+                "too_late": [line.id for line in self.forecast.too_late],
+            },
             "charged": self.charged,
             "charged_by_currency": self.charged_by_currency,
             "lines": self.lines,
@@ -261,6 +270,12 @@ class PushSummary:
         if self.plan.too_late:
             lines, money = plural(len(self.plan.too_late), "line"), format_decimal(total(self.plan.too_late))
             notes.append(f"planned by an earlier push, and too late now: {lines}, {money} in all")
+        if self.forecast and self.forecast.too_late:
+            lines, money = plural(len(self.forecast.too_late), "line"), format_decimal(total(self.forecast.too_late))
+            notes.append(
+                f"the rate limit lets {lines}, {money} in all, become too late before they can be sent; "
+                "send what is urgent first, or ask for a higher limit"
+            )
         if not self.ledger_exists:
             notes.append(
                 f"there is no ledger at {self.ledger}, so all lines count as new; if usage was pushed before, find its "

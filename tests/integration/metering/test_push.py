@@ -682,7 +682,7 @@ def test_what_makes_no_sense_is_said_with_78(arguments, words, confirm, small, d
 
 @pytest.mark.slow
 def test_what_a_push_has_no_quota_for_goes_out_with_the_next(small, desk, teller):
-    """I4: exit 75 and when to come back; the next push sends it, though its own usage does not hold it."""
+    """I4, I5: exit 75 and when to come back. A push of other usage sends the rest only if a person keeps it."""
     rows, needed = rows_of(small), bodies_needed(rows_of(small))
     desk.set(application_limits=[[4, 3600]])
     told = teller.push(rows, "--confirm", "--no-wait", code=75)
@@ -697,11 +697,17 @@ def test_what_a_push_has_no_quota_for_goes_out_with_the_next(small, desk, teller
     other = rows_of(small, back=(3,), most=2)
     for number, row in enumerate(other):
         row["units"] = f"{5000 + number}"
+    waiting = teller.push(other, code=65)
+    assert waiting["lines"]["new"] == 2
+    assert {one["kind"] for one in waiting["on_hold"]} == {"not_in_usage"}
+    assert len(waiting["on_hold"]) == told["lines"]["new"]
+    kept = desk.run("push", "plan", "keep", *(one["line_id"] for one in waiting["on_hold"]))
+    assert f"{told['lines']['new']} lines kept" in kept.says, kept
     dry = teller.push(other)
     assert dry["lines"]["new"] == told["lines"]["new"] + 2
     rest = teller.push(other, "--confirm")
     assert rest["lines"]["accepted"] == dry["lines"]["new"]
-    assert any("earlier push" in one for one in rest["warnings"])
+    assert any("kept by a person" in one for one in rest["warnings"])
     assert Fraction(rest["charged"]) == Fraction(dry["charged"])
     assert keys_of_bodies(taken_by(small)) == keys_of([*rows, *other])
     assert len(sent_to(small)) == needed + bodies_needed(other)
