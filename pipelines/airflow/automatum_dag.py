@@ -24,6 +24,7 @@ anybody. `docs/airflow.md` describes the options.
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ DEFAULTS: dict[str, Any] = {
     "grain": "hour",
     "confirm": False,  # False: a dry run
     "new_ledger": False,  # True in the variable for the very first push only; remove it there afterwards
+    "approval": False,  # True: a run pushes only the plan that it is triggered with; all others are dry runs
+    "plan": None,  # digest that a dry run printed; from the form or `--conf` of one run, not from here
+    "max_amount": None,
+    "max_lines": None,
     # Seconds. A task that returns sooner meets a race in Airflow's scheduler, see docs/airflow.md.
     "earliest_return": 30.0,
 }
@@ -58,6 +63,7 @@ PARAMS = {
     ),
     "since": Param(None, **_DAY, description="First day of the reports"),
     "until": Param(None, **_DAY, description="Last day of the reports"),
+    "plan": Param(None, type=["null", "string"], description="Digest of an approved dry run: push just its lines"),
 }
 """What the form at *Trigger* offers, and `--conf` may set."""
 ARGUMENTS = {
@@ -218,19 +224,23 @@ def push_usage(organization: str | None) -> dict[str, Any]:
     options = begin(organization)
     if not options["usage"]:
         raise AirflowSkipException("No usage to push: set `usage`.")
+    confirm = options["confirm"] and bool(options["plan"] or not options["approval"])
     try:
         with airflow_settings(organization) as warehouse:
-            settings = resolve_settings(organization=organization, with_credentials=options["confirm"])
+            settings = resolve_settings(organization=organization, with_credentials=confirm)
             # A ledger in a worker's home is lost with the worker, and its lines would be billed again.
-            if options["confirm"] and not settings.ledger_url:
+            if confirm and not settings.ledger_url:
                 raise AirflowFailException(
                     "No ledger: every worker needs the same ledger, so that no usage is billed twice. Create a "
                     "connection automatum_ledger (Postgres), or set ledger_url."
                 )
             push_options = PushOptions(
                 organization=organization,
-                confirm=options["confirm"],
+                confirm=confirm,
                 new_ledger=options["new_ledger"],
+                plan=options["plan"],
+                max_amount=None if options["max_amount"] is None else Decimal(str(options["max_amount"])),
+                max_lines=options["max_lines"],
                 grain=options["grain"],
                 target=target_of(options, warehouse),
                 max_wait=NO_WAIT,
@@ -238,6 +248,9 @@ def push_usage(organization: str | None) -> dict[str, Any]:
             )
             summary = run_push(options["usage"].replace("{organization}", organization or ""), push_options)
     except AutomatumError as error:
+        if error.exit_code == 65:
+            # The approved plan has changed. A retry would change nothing.
+            raise AirflowFailException(str(error)) from None
         conclude(error.exit_code, getattr(error, "resume_at", None), str(error), options["earliest_return"])
         raise
     if summary.exit_code == 65:
@@ -245,7 +258,9 @@ def push_usage(organization: str | None) -> dict[str, Any]:
         raise AirflowFailException(summary.line())
     conclude(summary.exit_code, summary.resume_at, summary.line(), options["earliest_return"])
     figures = summary.as_json()
-    return {"organization": organization, "verdict": figures["verdict"], "lines": figures["lines"]}
+    charged = {currency: str(amount) for currency, amount in figures["charged_by_currency"].items()}
+    found = {name: figures[name] for name in ("verdict", "lines", "plan")}
+    return {"organization": organization, **found, "charged": charged}
 
 
 def list_organizations() -> list[str | None]:

@@ -260,3 +260,25 @@ def test_i5_a_release_counts_for_these_units_only(api, books):
         keep(ledger, find_planned(ledger, ["all"]))
     assert kinds(books.push([row(1, units="4"), row(1, units="ten")])) == ["refused_rows"]
     assert api.taken == []
+
+
+# By the settings
+
+
+def test_i5_the_settings_limit_a_push_and_an_option_comes_first(books, monkeypatch):
+    """The text of an environment variable is a decimal, not a float."""
+    monkeypatch.setenv("SOURCES__AUTOMATUM__METERING_MAX_AMOUNT", "2.50")
+    rows = [row(1)]
+    assert dry(books, rows).lines["new"] == 1
+    monkeypatch.setenv("SOURCES__AUTOMATUM__METERING_MAX_AMOUNT", "2.49")
+    assert kinds(dry(books, rows)) == ["limit"]
+    options = PushOptions(ledger_url=books.url, max_amount=Decimal("2.5"))
+    settings = resolve_settings(books.settings, with_credentials=False)
+    assert run_push(rows, options, settings=settings, clock=books.clock).lines["new"] == 1
+    with pytest.raises(ConfigurationError, match="is no limit"):
+        PushOptions(max_lines=-1)
+
+
+def test_i5_the_settings_check_prices(books):
+    assert kinds(dry(books, [row(1, price="0")])) == ["price"]
+    assert dry(books, [row(1, price="0")], metering_check_prices=False).lines["new"] == 1
