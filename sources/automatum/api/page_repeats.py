@@ -79,7 +79,14 @@ class RepeatedPages:
             return ConfigurationError(
                 paginator_key(endpoint),
                 f"{what}. It has what leads to the next page at {page.sign.at}.",
-                f"Set paginator = {page.sign.paginator}, with the vendor's name of the parameter.",
+                f"Set paginator = {page.sign.paginator}"
+                + (", with the vendor's name of the parameter." if "cursor_param" in page.sign.paginator else "."),
+            )
+        if len(page.records) > endpoint.paging.size:
+            return ConfigurationError(
+                paginator_key(endpoint),
+                f"{what}. Those are more than the {endpoint.paging.size} that were asked for.",
+                'If the API answers with all rows at once, set paginator = "single_page".',
             )
         return ConfigurationError(
             f"sources.automatum.endpoints.{endpoint.table}.parameters",

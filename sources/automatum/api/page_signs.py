@@ -18,7 +18,7 @@ _CURSORS = frozenset(("next", "nextcursor", "nextpagecursor", "nexttoken", "next
 _LINKS = frozenset(("next", "nextlink", "nexturl", "nextpage", "nextpageurl", "nexthref"))
 _NUMBERS = frozenset(("next", "nextpage", "nextoffset"))
 _MORE = frozenset(("more", "hasmore", "hasnext", "hasnextpage", "hasmorepages", "morepages", "morerecords"))
-_CURSOR_HEADERS = ("X-Next-Cursor", "X-Next-Token", "X-Continuation-Token")
+_CURSOR_HEADERS = ("X-Next-Cursor", "X-Next-Token", "X-Next-Page-Token", "X-Next", "X-Continuation-Token")
 _TOTALS = frozenset(
     ("total", "totalcount", "totalrecords", "totalitems", "totalresults", "totalrows", "totalelements", "count")
 )

@@ -169,6 +169,16 @@ def test_a_list_without_a_total_that_counts_its_pages_from_0_is_not_proven_by_tw
     assert (outcome.verdict, len(site.live)) == ("complete", 230)
 
 
+def test_an_answer_with_more_rows_than_asked_for_names_single_page():
+    class Whole(Api):
+        def list(self, call):
+            return Answer({"data": self.listed(call)})
+
+    outcome, _ = synced(Whole())
+    assert outcome.code == 78
+    assert 'set paginator = "single_page"' in outcome.says
+
+
 @pytest.mark.parametrize("count", [47, 230])
 def test_pages_from_0_are_noticed_though_the_total_is_said_not_to_be_exact_i1(count):
     class FromZero(Api):
