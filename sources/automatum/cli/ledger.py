@@ -191,7 +191,7 @@ def _info(settings: AutomatumSettings, url: str) -> dict[str, Any]:
         database = ledger.database
         with database.read() as connection:
             identity, content = read_identity(connection), content_of(connection)
-        problem = problem_of(identity, ledger.location, database.path, ledger_owner(settings))
+            problem = problem_of(connection, identity, ledger.location, database.path, ledger_owner(settings))
         return {
             "ledger": url_of(ledger),
             "exists": True,

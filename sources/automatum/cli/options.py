@@ -131,7 +131,7 @@ AllowDeletes = Annotated[
     typer.Option("--allow-deletes", help="Mark rows as deleted even if a large share of them is missing from the API."),
 ]
 Metering = Annotated[
-    bool, typer.Option("--metering", help="Load the metering ledger, too: metering_lines, metering_attempts.")
+    bool, typer.Option("--metering", help="Load the metering ledger, too: metering_lines and two more tables.")
 ]
 ReadCopy = Annotated[
     Path | None,

@@ -192,7 +192,7 @@ def push_export(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Load the ledger to the destination as metering_lines and metering_attempts."""
+    """Load the ledger to the destination as metering_lines, metering_attempts and metering_events."""
 
     def work() -> int:
         clock, warehouse = SystemClock(), Target(destination, dataset, database)

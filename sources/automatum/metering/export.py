@@ -30,20 +30,23 @@ _CHARGED = pa.decimal128(38, 18)
 """The rules allow 6 decimals of units times 12 of a price, and 20 digits before the decimal point."""
 _TYPES = {
     "starts_at": TIMESTAMP, "first_seen_at": TIMESTAMP, "planned_at": TIMESTAMP, "sending_at": TIMESTAMP,
-    "settled_at": TIMESTAMP, "started_at": TIMESTAMP, "ended_at": TIMESTAMP, "day": pa.date32(), "attempts": pa.int64(),
-    "status_code": pa.int64(), "carry_number": pa.int64(), "carried_units": _MONEY,
+    "settled_at": TIMESTAMP, "started_at": TIMESTAMP, "ended_at": TIMESTAMP, "taken_at": TIMESTAMP,
+    "day": pa.date32(), "attempts": pa.int64(), "status_code": pa.int64(), "carry_number": pa.int64(),
     "units": _MONEY, "price": _MONEY, "charged": _CHARGED, "accepted_units": _MONEY, "accepted_price": _MONEY,
-    "asked_units": _MONEY, "asked_price": _MONEY,
+    "asked_units": _MONEY, "asked_price": _MONEY, "carried_units": _MONEY,
 }  # fmt: skip
 LINES_KEY = ("line_id",)
 ATTEMPTS_KEY = ("attempt_id", "line_id")
+EVENTS_KEY = ("event_key", "attempt_id", "line_id")
+EXPORTED = ("metering_lines", "metering_attempts", "metering_events")
+"""Tables of the export."""
 
 
 @dlt.source(name="automatum_metering", section="automatum")
 def metering_ledger(
     ledger: Ledger, organization_id: str | None = None, table_format: Any = None
 ) -> Iterable[DltResource]:
-    """The ledger's lines and attempts, as `metering_lines` and `metering_attempts`.
+    """The ledger's lines, attempts and events, as `metering_lines`, `metering_attempts` and `metering_events`.
 
     Args:
         ledger: An open ledger; it is read while the source is read.
@@ -60,6 +63,9 @@ def metering_ledger(
     def attempts() -> Iterator[pa.Table]:
         yield from _tables((entry.as_row() for entry in ledger.attempts()), owner, ATTEMPTS_KEY)
 
+    def events() -> Iterator[pa.Table]:
+        yield from _tables(ledger.events(), owner, EVENTS_KEY)
+
     owner = owner_of(organization_id)
     return [
         dlt.resource(
@@ -72,6 +78,7 @@ def metering_ledger(
         for read, name, key in (
             (lines, "metering_lines", LINES_KEY),
             (attempts, "metering_attempts", ATTEMPTS_KEY),
+            (events, "metering_events", EVENTS_KEY),
         )
     ]
 
@@ -104,7 +111,7 @@ def export_ledger(
         cause = error.__context__ or error.__cause__ or error
         raise DestinationError(f"The ledger cannot be loaded: {redact(str(cause))[:500]}") from error
     counts = pipeline.last_trace.last_normalize_info.row_counts if pipeline.last_trace else {}  # type: ignore[attr-defined]
-    return {table: counts.get(table, 0) for table in ("metering_lines", "metering_attempts")}
+    return {table: counts.get(table, 0) for table in EXPORTED}
 
 
 def entries_table(rows: Sequence[dict[str, Any]], key: Sequence[str]) -> pa.Table:

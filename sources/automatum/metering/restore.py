@@ -1,22 +1,25 @@
-"""The exported `metering_lines` and `metering_attempts` as proof: of a ledger that lacks lines, and for a lost one."""
+"""The exported `metering_lines`, `metering_attempts` and `metering_events` as proof: of a ledger that lacks lines, and
+for a lost one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 
 from ..core.errors import ConfigurationError
 from ..warehouse.sql import as_utc, read_column_names, read_columns
+from .export import EVENTS_KEY
 from .ledger.engines import KEY
 from .ledger.entries import AttemptEntry, Entry, date_key_of
 from .ledger.ledger import Ledger
 from .ledger.states import TAKEN, chunks
-from .ledger.tables import ATTEMPTS, LINES, Exact, Moment
+from .ledger.tables import ATTEMPTS, EVENTS, LINES, Exact, Moment
 from .model import format_decimal
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from .ledger.identity import Owner
 
 _LOST = "It was planned or being sent when the ledger was exported; nobody knows whether it was sent."
+_LINE = tuple(field.name for field in fields(Entry))
+_ATTEMPT = tuple(field.name for field in fields(AttemptEntry))
 _UNCERTAIN = ("planned", "sending")
 
 
@@ -51,31 +56,30 @@ def check_exported(
 ) -> None:
     """Refuse a ledger that lacks lines which were exported to the destination: it is not the one that sent them.
 
-    Lines are never removed from a ledger, so it has at least as many sent lines as any export of it.
+    Lines are never removed from a ledger, so it has each sent line of any export of it. A copy that was used beside it
+    has not.
 
     Raises:
         ConfigurationError: More lines were sent by the export than by the ledger.
         DestinationError: The destination cannot be read.
     """
-    sent = accepted = 0
-    rows = read_columns(pipeline, LINES.name, ("attempts", "state"), organization_id=organization_id)
-    for attempts, state in rows:
-        sent += bool(attempts)
-        accepted += state in TAKEN
+    rows = read_columns(pipeline, LINES.name, ("line_id", "attempts", "state"), organization_id=organization_id)
+    sent = {line_id for line_id, attempts, _ in rows if attempts}
     if not sent:
         return
+    accepted = sum(state in TAKEN for line_id, _, state in rows if line_id in sent)
     with Ledger.open(url, clock, create=False, owner=owner) as ledger:
-        here = 0
+        here: set[str] = set()
         if ledger.exists:
             with ledger.database.read() as connection:
-                here = connection.scalar(select(func.count()).select_from(LINES).where(LINES.c.attempts > 0)) or 0
-        counts = ledger.counts()
-        location, accepted_here = ledger.location, sum(counts[state] for state in TAKEN)
-    if sent > here:
+                here = set(connection.scalars(select(LINES.c.line_id).where(LINES.c.attempts > 0)))
+        location = ledger.location
+    if missing := len(sent - here):
         raise ConfigurationError(
             KEY,
-            f"{LINES.name} in the destination holds {sent} lines that were sent ({accepted} accepted), and the ledger "
-            f"{location} only {here} ({accepted_here} accepted). Another ledger sent them, or this one is an old copy.",
+            f"{LINES.name} in the destination holds {len(sent)} lines that were sent ({accepted} accepted), and the "
+            f"ledger {location} has only {len(sent) - missing} of them. Another ledger sent the others, or this one is "
+            "an old copy.",
             "Find the ledger that was exported; or add the missing lines with `automatum push ledger restore`.",
         )
 
@@ -92,8 +96,9 @@ def restore_ledger(ledger: Ledger, pipeline: SupportsPipeline, organization_id: 
         ConfigurationError: The destination holds no exported lines; or they were changed.
         DestinationError: The destination or the ledger cannot be reached.
     """
-    lines = list(_exported(pipeline, LINES, organization_id))
-    attempts = list(_exported(pipeline, ATTEMPTS, organization_id))
+    lines = list(_exported(pipeline, LINES, _LINE, organization_id))
+    attempts = list(_exported(pipeline, ATTEMPTS, _ATTEMPT, organization_id))
+    events = list(_exported(pipeline, EVENTS, tuple(EVENTS.c.keys()), organization_id))
     if not lines:
         raise ConfigurationError(
             "--dataset", f"the destination holds no {LINES.name}.", "Name the dataset of `automatum push export`."
@@ -108,7 +113,9 @@ def restore_ledger(ledger: Ledger, pipeline: SupportsPipeline, organization_id: 
         }
         new = [row for row in rows if row["line_id"] not in known]
         new_calls = [row for row in calls if (row["attempt_id"], row["line_id"]) not in sent]
-        for table, found in ((LINES, new), (ATTEMPTS, new_calls)):
+        settled = {tuple(row) for row in connection.execute(select(*(EVENTS.c[name] for name in EVENTS_KEY)))}
+        new_events = [row for row in events if tuple(row[name] for name in EVENTS_KEY) not in settled]
+        for table, found in ((LINES, new), (ATTEMPTS, new_calls), (EVENTS, new_events)):
             for chunk in chunks(found):
                 connection.execute(insert(table), list(chunk))
     unknown = sum(row["error"] == _LOST for row in new)
@@ -116,8 +123,9 @@ def restore_ledger(ledger: Ledger, pipeline: SupportsPipeline, organization_id: 
     return Restored(len(new), len(new_calls), unknown, last)
 
 
-def _exported(pipeline: SupportsPipeline, table: Any, organization_id: str | None) -> Iterator[dict[str, Any]]:
-    names = tuple(field.name for field in fields(Entry if table is LINES else AttemptEntry))
+def _exported(
+    pipeline: SupportsPipeline, table: Any, names: Sequence[str], organization_id: str | None
+) -> Iterator[dict[str, Any]]:
     # The export of an earlier version has fewer columns.
     there = read_column_names(pipeline, table.name)
     found = tuple(name for name in names if name in there)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.desk import SMALL
 from tests.support.postgres import postgres  # noqa: F401  fixture
-from tests.support.pushing import Teller, counts, keys_of, keys_of_bodies, rows_of, taken_by, write_csv
+from tests.support.pushing import Teller, counts, keys_of, keys_of_bodies, rows_of, taken_by, write_csv, write_events
 
 
 @pytest.fixture
@@ -243,18 +243,38 @@ def test_a_lost_disk_is_restored_from_the_warehouse_and_sends_nothing_again(smal
     rows = rows_of(small)
     small.fault("lost_answer", "/api/v1/metering")
     teller.push(rows, "--confirm", code=65)
-    before = ledger(desk, "info")
+    before, lines = ledger(desk, "info"), teller.entries()
     teller.run("export")
     ledger_file().unlink()
     assert "restore" in refused(desk, small)
     restored = ledger(desk, "restore")
     assert restored["lines"] == len(rows)
     after = ledger(desk, "info")
-    assert (after["digest"], after["lines"]) == (before["digest"], before["lines"])
+    assert (after["lines"], teller.entries()) == (before["lines"], lines)
+    assert after["rows"]["metering_attempts"] == before["rows"]["metering_attempts"]
     sent = len(taken_by(small))
     again = teller.push(rows, "--confirm", code=65)
     assert (again["requests"], len(taken_by(small))) == (0, sent)
     assert ledger(desk, "restore")["lines"] == 0, "it adds only what is missing"
+
+
+@pytest.mark.slow
+def test_a_restored_ledger_knows_the_events_that_it_has_taken(small, desk, teller):
+    """Otherwise an event that is delivered again could settle another call."""
+    rows = rows_of(small, most=4)
+    teller.push(rows, "--confirm")
+    events = write_events(small)
+    settled = teller.run("resolve", "--events", events)
+    taken = teller.run("export")["metering_events"]
+    before = ledger(desk, "info")
+    assert taken == before["rows"]["metering_events"] > 0
+    ledger_file().unlink()
+    ledger(desk, "restore")
+    after = ledger(desk, "info")
+    assert (after["rows"]["metering_events"], after["lines"]) == (taken, before["lines"])
+    again = teller.run("resolve", "--events", events)
+    assert (again["confirmed"], again["ignored"]) == ([], settled["ignored"] + len(small.events)), again
+    assert teller.push(rows, "--confirm")["requests"] == 0
 
 
 @pytest.mark.slow

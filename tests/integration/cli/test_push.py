@@ -569,7 +569,7 @@ def test_the_export_of_a_ledger_in_postgres(small, desk, postgres):  # noqa: F81
     teller, rows = Teller(desk, postgres), rows_of(small)
     assert PASSWORD not in str(teller.push(rows, "--confirm"))
     told = teller.run("export")
-    assert told == {"metering_lines": len(rows), "metering_attempts": len(rows)}
+    assert told == {"metering_lines": len(rows), "metering_attempts": len(rows), "metering_events": 0}
     lines = exported(desk, "metering_lines", ["line_id"]).values()
     assert sum(Fraction(row["charged"]) for row in lines) == cost(rows)
     assert PASSWORD.encode() not in b"".join(one.read_bytes() for one in desk.folder.parent.rglob("*") if one.is_file())

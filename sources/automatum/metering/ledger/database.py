@@ -97,7 +97,8 @@ class LedgerDatabase:
         """The ledger's identity; raises `ConfigurationError` if it must not be used by this owner."""
         with self.read() as connection:
             identity = read_identity(connection)
-        if problem := problem_of(identity, self.location, self.path, owner):
+            problem = problem_of(connection, identity, self.location, self.path, owner)
+        if problem:
             raise problem
         return identity
 

@@ -10,13 +10,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, text, update
 
 from ...core.errors import ConfigurationError
 from .engines import KEY
 from .tables import IDENTITY
 
 ADOPT = "`automatum push ledger adopt --confirm`"
+_IDS = text(
+    "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()) AS database, "
+    "CAST(CAST(:name AS regclass) AS oid) AS relation"
+)
+_NO_SERVER = "-"
 _SHARED = 0o022
 """Write permission of group or others: a file that several users share on purpose."""
 
@@ -34,12 +39,12 @@ class Owner:
     organization: str | None = None
 
 
-def new_identity(now: datetime, path: Path | None) -> dict[str, Any]:
+def new_identity(connection: Connection, now: datetime, path: Path | None) -> dict[str, Any]:
     """Columns of a ledger that has no identity yet."""
     return {
         "ledger_id": str(uuid.uuid4()),
         "machine": platform.node() or None,
-        "inode": _inode(path),
+        "inode": place_id(connection, path),
         "path": str(path) if path else None,
         "begun_at": now,
     }
@@ -47,7 +52,7 @@ def new_identity(now: datetime, path: Path | None) -> dict[str, Any]:
 
 def insert_identity(connection: Connection, now: datetime, path: Path | None) -> None:
     """Give a ledger its id."""
-    connection.execute(insert(IDENTITY).values(new_identity(now, path)))
+    connection.execute(insert(IDENTITY).values(new_identity(connection, now, path)))
 
 
 def read_identity(connection: Connection) -> dict[str, Any]:
@@ -58,11 +63,13 @@ def read_identity(connection: Connection) -> dict[str, Any]:
     return dict(row)
 
 
-def problem_of(identity: dict[str, Any], location: str, path: Path | None, owner: Owner) -> ConfigurationError | None:
+def problem_of(
+    connection: Connection, identity: dict[str, Any], location: str, path: Path | None, owner: Owner
+) -> ConfigurationError | None:
     """Why this ledger must not be used here; None if it may."""
     return (
         refusal_of_moved(identity, location)
-        or (_problem_of_file(identity, path) if path else None)
+        or (_problem_of_file(identity, path) if path else _problem_of_database(connection, identity, location))
         or _problem_of_owner(identity, location, owner)
     )
 
@@ -81,8 +88,7 @@ def refusal_of_moved(identity: dict[str, Any], location: str) -> ConfigurationEr
 def confirm_identity(connection: Connection, identity: dict[str, Any], path: Path | None, owner: Owner) -> None:
     """Write what is not known yet: the owner of a ledger of an earlier version, and where its file is now."""
     wanted = {"api": owner.api, "organization": owner.organization or identity["organization"]}
-    if path:
-        wanted |= {"inode": _inode(path), "path": str(path)}
+    wanted |= {"inode": place_id(connection, path), "path": str(path) if path else None}
     if {name: identity[name] for name in wanted} != wanted:
         connection.execute(update(IDENTITY).values(wanted))
 
@@ -90,7 +96,8 @@ def confirm_identity(connection: Connection, identity: dict[str, Any], path: Pat
 def adopt_identity(connection: Connection, path: Path | None, owner: Owner) -> None:
     """Make this file, or database, the ledger of an owner, whatever it was before."""
     values = {"api": owner.api, "organization": owner.organization, "moved_to": None, "copied_from": None}
-    values |= {"inode": _inode(path), "path": str(path) if path else None, "machine": platform.node() or None}
+    values |= {"inode": place_id(connection, path), "path": str(path) if path else None}
+    values |= {"machine": platform.node() or None}
     connection.execute(update(IDENTITY).values(values))
 
 
@@ -111,6 +118,17 @@ def _problem_of_file(identity: dict[str, Any], path: Path) -> ConfigurationError
             f"Use the original. If it is gone, and this copy is its latest state: {ADOPT}.",
         )
     return None
+
+
+def _problem_of_database(connection: Connection, identity: dict[str, Any], location: str) -> ConfigurationError | None:
+    if _is_same_place(identity["inode"], place_id(connection, None)):
+        return None
+    return ConfigurationError(
+        KEY,
+        f"{location} is a copy of a ledger in another database: it was dumped and restored. Both would bill what the "
+        "other one has billed.",
+        f"Use the original. If it is gone, and this copy is its latest state: {ADOPT}.",
+    )
 
 
 def _problem_of_owner(identity: dict[str, Any], location: str, owner: Owner) -> ConfigurationError | None:
@@ -153,6 +171,28 @@ def refuse_other_user(path: Path) -> None:
             f"{path} belongs to the user {name}.",
             f"Push as {name} (such as with `sudo -u {name}`). For several users, use Postgres.",
         )
+
+
+def place_id(connection: Connection, path: Path | None) -> str | None:
+    """What changes when a ledger is copied: the inode of its file; in Postgres the ids of the table and the database.
+
+    A replica, and a server with another name, keep these ids. A dump that is restored gets others.
+    """
+    if path or connection.dialect.name != "postgresql":
+        return _inode(path)
+    ids = connection.execute(_IDS, {"name": IDENTITY.name}).one()
+    # Not every user may ask for the id of the server, and two new servers give the same ids to tables.
+    allowed = connection.scalar(text("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"))
+    server = connection.scalar(text("SELECT system_identifier FROM pg_control_system()")) if allowed else _NO_SERVER
+    return f"postgres:{server}:{ids.database}:{ids.relation}"
+
+
+def _is_same_place(known: str | None, found: str | None) -> bool:
+    """Whether two ids of Postgres databases are of one. The id of the server counts only where both have it."""
+    if known is None or found is None:
+        return True
+    ours, theirs = known.split(":"), found.split(":")
+    return ours[2:] == theirs[2:] and (_NO_SERVER in (ours[1], theirs[1]) or ours[1] == theirs[1])
 
 
 def _inode(path: Path | None) -> str | None:

@@ -29,7 +29,7 @@ from .identity import Owner
 from .process_lock import lock_process
 from .runs import Run
 from .states import STATES, UNRESOLVED, State, Transition, move
-from .tables import ATTEMPTS, LINES, REFUSALS
+from .tables import ATTEMPTS, EVENTS, LINES, REFUSALS
 
 _PAGE = 1000
 
@@ -176,6 +176,11 @@ class Ledger:
         """Each line of each call, in the order of the calls, read in pages."""
         for row in self._pages(ATTEMPTS, ("attempt_id", "line_id"), select(ATTEMPTS)):
             yield to_attempt(row)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The events that have settled lines: one row for each event and line, read in pages."""
+        for row in self._pages(EVENTS, ("event_key", "attempt_id", "line_id"), select(EVENTS)):
+            yield dict(row)
 
     def counts(self) -> dict[State, int]:
         """Number of lines in each state, including states without lines."""
