@@ -26,12 +26,14 @@ class Changes:
 
     Attributes:
         seen: Key to hash of each row that was met.
+        shared: Keys with which a reading has met records that differ.
     """
 
     def __init__(
         self, table: Table, known: KnownRows, wanted: Callable[[Record], bool] | None, rejections: Rejections
     ) -> None:
         self.seen: dict[str, str] = {}
+        self.shared: set[str] = set()
         self._table, self._known, self._wanted, self._rejections = table, known, wanted, rejections
 
     @property
@@ -39,7 +41,9 @@ class Changes:
         """Hash of a row that an earlier run met and that is not in the destination."""
         return DELETED if self._wanted is None else NOT_WANTED
 
-    def take(self, keys: Sequence[str], records: Sequence[Record], read_at: datetime, counts: Counts) -> list[Row]:
+    def take(
+        self, keys: Sequence[str], records: Sequence[Record], read_at: datetime, counts: Counts, again: bool = False
+    ) -> list[Row]:
         """Rows to be loaded, each key at most once.
 
         Args:
@@ -47,6 +51,7 @@ class Changes:
             records: Records of one page.
             read_at: When it was read.
             counts: Counts the rows.
+            again: The page was read before.
         """
         rows: dict[str, Row] = {}
         for key, record in zip(keys, records, strict=True):
@@ -60,6 +65,8 @@ class Changes:
             elif key in self.seen:
                 changed, existed = self.seen[key] != hash_, True
                 counts.updated += changed
+                if changed and not again:
+                    self.shared.add(key)
             else:
                 changed, existed = self._first_seen(key, hash_, record, counts)
             self.seen[key] = hash_

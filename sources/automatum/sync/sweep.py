@@ -38,7 +38,7 @@ from .look_back import LookBack
 from .readings import Earlier, ListDigest, SecondReading
 from .rejections import Rejections, identify, is_unkeyed
 from .results import DELETED, LOAD_AGAIN, KnownRows, PageRecord, Verdict
-from .sweep_state import FIRST_SUSPECTS, SweepState, why_unproven
+from .sweep_state import FIRST_SUSPECTS, SweepState, why_shared, why_unproven
 
 EXTRA_REQUESTS = 25
 """How many pages a sweep may read beyond one each, to make its sum add up."""
@@ -251,7 +251,7 @@ class Sweep:
         # Strictly later than what was read before: the destination keeps the latest of two readings of one row.
         self._read_at = max(utc(page.read_at), self._read_at + timedelta(microseconds=1))
         repeated = 0 if before is not None else len(keys) - len(fresh)
-        rows = self._changes.take(keys, page.records, self._read_at, state.counts)
+        rows = self._changes.take(keys, page.records, self._read_at, state.counts, again=before is not None)
         if repeated:
             self.state.drift.append(f"page {page.number} repeats {repeated} rows")
             state.suspects += [page.number - 1, page.number] if self._shape.any_page else []
@@ -360,7 +360,7 @@ class Sweep:
         elif self._end_unseen():
             state.last = state.next
         elif shape.proven_alone():
-            self._end(Verdict.COMPLETE, "")
+            self._end_by_two("")
         elif second and state.total is not None and second.proves(state.total):
             self._end(Verdict.COMPLETE, "proven by reading the list again")
         elif second and second.repeats(state.total) and shape.proven_by_two(second.contents):
@@ -380,13 +380,12 @@ class Sweep:
             self._end(Verdict.INCOMPLETE, why + shape.hint())
 
     def _end_by_two(self, reason: str) -> None:
-        """The end of a list that two equal readings prove, unless both began with the second page."""
-        shape = self._shape
-        if shape.counts_from_zero(self._fetch, lambda page: identify(self._table, page.records)):
+        """The end of a list that two readings prove, unless both began with the second page, or rows share a key."""
+        shape, shared = self._shape, self._changes.shared
+        why = why_shared(len(shared), self._table.endpoint) if shared else ""
+        if not why and shape.counts_from_zero(self._fetch, lambda page: identify(self._table, page.records)):
             why = f"page 0 has other rows than the pages from 1 on: {shape.first_page_setting()}"
-            self._end(Verdict.INCOMPLETE, why)
-        else:
-            self._end(Verdict.COMPLETE, reason)
+        self._end(Verdict.INCOMPLETE if why else Verdict.COMPLETE, why or reason)
 
     def _end_unseen(self) -> bool:
         """Whether a further page may follow: a full last page ends the list only if the total is not capped."""

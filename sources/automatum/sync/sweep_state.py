@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from ..core.text import plural
+from ..endpoints import Endpoint
 from .results import Counts
 
 LAST_PAGE = 1 << 31
@@ -117,3 +119,16 @@ def why_unproven(state: SweepState, distinct: int, table: str, *, too_long: bool
             f". If the API counts more rows than it lists, set sources.automatum.endpoints.{table}.exact_total to false"
         )
     return why
+
+
+def why_shared(count: int, endpoint: Endpoint) -> str:
+    """Why a list is not proven whose rows do not add up, because several of them have the same key.
+
+    Args:
+        count: Number of keys that differing rows share.
+        endpoint: Endpoint of the list.
+    """
+    return (
+        f"rows that differ share {plural(count, 'key')} ({', '.join(endpoint.key)}), so only one is loaded: set "
+        f"sources.automatum.endpoints.{endpoint.table}.key to the columns that identify a row"
+    )
