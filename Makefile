@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS := true
 export UV_COMPILE_BYTECODE := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
 
-.PHONY: demo test test-all lint types layers quick all kills drift sequences quota push package notebooks strip memory destinations openapi environments benchmarks airflow airflow-tests setup lock clean
+.PHONY: demo test test-all lint types layers quick all kills drift sequences quota push package notebooks strip memory destinations openapi environments benchmarks audit airflow airflow-tests setup lock clean
 
 demo: .venv/.demo
 	$(BIN)/automatum demo
@@ -63,10 +63,17 @@ quota: setup
 push: setup
 	KILLS=100 $(BIN)/python -m pytest -s tests/system/test_push_kills.py
 
-# The wheel and the sdist, each in an environment with what it asks for and nothing else. Asks the package index.
+# Known vulnerabilities of what users install, by the lock file. Asks PyPI's service; fails if it cannot be reached.
+audit: $(UV)
+	$(UV) export --quiet --frozen --no-dev --all-extras --no-emit-project --format requirements-txt -o .cache/audit.txt
+	$(UV) tool run pip-audit --disable-pip --require-hashes -r .cache/audit.txt
+
+# The wheel and the sdist, each in an environment with what it asks for and nothing else; beside them a list of what
+# they ask for (SBOM, CycloneDX). Asks the package index.
 package: setup
 	rm -rf dist
 	$(UV) build --quiet --out-dir dist
+	$(UV) export --quiet --frozen --no-dev --all-extras --format cyclonedx1.5 -o dist/sbom.cdx.json
 	set -e; for built in dist/*.whl dist/*.tar.gz; do \
 		echo "$$built"; \
 		$(UV) venv --quiet --clear --python "$(PYTHON)" .cache/bare; \

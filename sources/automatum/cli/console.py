@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 from ..core.clock import instant
 from ..core.errors import AutomatumError, ConfigurationError
 from ..core.redaction import redact
-from ..core.text import printable
+from ..core.text import escape_json, printable
 from ..metering.model import format_decimal
 
 
@@ -69,7 +69,7 @@ def say(figures: dict[str, Any], as_json: bool, show: Callable[[], None]) -> Non
     try:
         if as_json:
             option = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-            sys.stdout.write(orjson.dumps(figures, default=_exact_number, option=option).decode() + "\n")
+            sys.stdout.write(escape_json(orjson.dumps(figures, default=_exact_number, option=option).decode()) + "\n")
         else:
             show()
         sys.stdout.flush()

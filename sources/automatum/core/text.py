@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -28,6 +29,25 @@ def without_controls(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(" " if one not in "\n\t" and unicodedata.category(one) == "Cc" else one for one in text)
+
+
+def escape_json(text: str) -> str:
+    r"""Return a JSON text whose control and format characters are escaped as JSON does, such as `\u202e`.
+
+    It says the same to a program, and a terminal that shows it obeys none of them.
+
+    Args:
+        text: Any JSON text.
+    """
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(
+        one if one == "\n" or unicodedata.category(one) not in _UNSAFE else _escape_json(one) for one in text
+    )
+
+
+def _escape_json(one: str) -> str:
+    return json.dumps(one)[1:-1]
 
 
 def plural(count: int, noun: str, plural_noun: str = "") -> str:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from ..api.request_stats import STATS_COLUMNS
 from ..core.redaction import redact
+from ..core.text import printable
 from ..endpoints import ORGANIZATION
 from ..schema.arrow_tables import Table
 from ..schema.coerce import TIMESTAMP
@@ -116,7 +117,7 @@ class SweepLog:
             self._table.endpoint.table, self._started_at, finished_at,
             result.pages, self._earlier_requests + result.requests, result.announced, result.distinct,
             counts.inserted, counts.updated, counts.deleted, counts.unchanged,
-            verdict.value, (redact(str(result.error or "")) or result.skipped or result.reason) or None,
+            verdict.value, printable(redact(str(result.error or "")) or result.skipped or result.reason) or None,
             load_id, *result.stats.as_json().values(), dumps(stored).decode() if stored else None, finished_at,
         ]  # fmt: skip
         arrays = [pa.array([value], one.type) for value, one in zip(values, SWEEPS_SCHEMA, strict=True)]

@@ -1,12 +1,14 @@
 """Progress bars keep bar and count on terminals of every width."""
 
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from automatum.cli.progress import Progress
+from automatum.endpoints import CUSTOMERS
 from tests.support.clocks import FakeClock
 
 
@@ -28,7 +30,7 @@ def session(organization=None):
 def run(api, table, pages=0, announced=None, done=False, skipped=""):
     result = SimpleNamespace(pages=pages, announced=announced, skipped=skipped)
     return SimpleNamespace(
-        api_session=api, endpoint=SimpleNamespace(table=table), result=result, done=done, siblings=()
+        api_session=api, endpoint=replace(CUSTOMERS, table=table), result=result, done=done, siblings=()
     )
 
 
