@@ -7,6 +7,7 @@ assumed. What is shown of records are names, types and counts, and the values of
 from __future__ import annotations
 
 from datetime import date, timedelta
+from http import HTTPStatus
 from urllib.parse import quote
 
 from ..api.client import ApiResponse
@@ -30,7 +31,6 @@ def explain(session: ApiSession) -> Explanation:
     Raises:
         AccessError: The credentials are refused.
         ApiUnreachable: The token endpoint gives no answer.
-        MoreToDo: The quota allows no further request.
     """
     chosen = session.select(tuple(session.settings.tables or ()))
     missing = session.missing_scopes(chosen)
@@ -40,6 +40,8 @@ def explain(session: ApiSession) -> Explanation:
             explanation.skipped[endpoint.table] = endpoint.scope
             continue
         explanation.tables.append(_TableQuestion(session, endpoint).answer())
+        if isinstance(explanation.tables[-1].error, MoreToDo):
+            break
     _propose_for_all(explanation)
     _propose_filters(session.settings, explanation)
     explanation.requests, explanation.token_requests = session.budget.requests, session.budget.token_requests
@@ -58,8 +60,6 @@ class _TableQuestion:
         found, before = self._found, self._session.budget.requests
         try:
             self._explain_list() if self._draft.endpoint.kind == "list" else self._explain_report()
-        except MoreToDo:
-            raise
         except AutomatumError as error:
             found.error = error
         found.requests = self._session.budget.requests - before
@@ -92,6 +92,9 @@ class _TableQuestion:
     def _find_records(self, answer: ApiResponse) -> list[Record]:
         """The records, where the settings say or where they seem to be."""
         endpoint, facts = self._draft.endpoint, self._found.facts
+        if answer.status == HTTPStatus.NO_CONTENT:
+            facts["records"] = "none: the answer is empty (204)"
+            return []
         for path in endpoint.records:
             if isinstance(dig(answer.body, path), list):
                 facts["records"] = path

@@ -185,6 +185,19 @@ def test_for_people_it_shows_what_was_found_and_the_proposal(desk):
     assert '[sources.automatum.endpoints.customers]\ncolumns = {id = "_id"}' in made.out
 
 
+def test_what_was_found_before_the_quota_ended_is_shown(start):
+    """75, and the tables until then."""
+    served = start(**SMALL)
+    clock, app = FakeClock(), served.sandbox.apps[0]
+    named = {"base_url": served.base_url, "client_id": app.client_id, "client_secret": app.secret}
+    settings = resolve_settings({**named, "quota_url": "memory://"})
+    made = explain(connect(settings, clock=clock, budget=Budget(clock, 3)))
+    assert made.exit_code == 75
+    assert [one.table for one in made.tables] == ["customers", "entitlements"]
+    assert made.tables[0].facts["records"] == "data"
+    assert made.tables[0].error is None
+
+
 def test_further_parameters_of_the_settings_are_sent():
     """An API that refuses each request for a list without them."""
 
