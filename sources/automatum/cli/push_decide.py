@@ -25,6 +25,7 @@ from ..metering.ledger.resolution import Reconciled
 from ..metering.ledger.silence import dismiss_silence, find_silent, silent_keys
 from ..metering.ledger.webhook_events import read_events
 from ..metering.retry import plan_retry, retry
+from ..metering.rules import late_ok_of
 from ..metering.usage.sql import read_dicts
 from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
 from . import render_push as display
@@ -122,7 +123,7 @@ def push_retry(
                 UNCHECKED if unchecked else read_synced(Target(destination, dataset, database), settings, lock_wait)
             )
             # An expired line is past the strictest deadline already.
-            allowed = late_ok or expired
+            allowed = late_ok_of(settings.metering_documented_window, late_ok or expired)
             now = utc(SystemClock().time())
             plan = plan_retry(ledger, ids, now, expired=expired, late_ok=allowed, eligibility=synced)
             if not confirm:

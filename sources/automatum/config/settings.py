@@ -87,6 +87,8 @@ class AutomatumSettings(BaseConfiguration):
         metering_check_prices: Lines with a price of zero, or another than that of the synced entitlement, are not sent
             until a person allows it.
         metering_grace_minutes: Minutes after the end of an hour or day before a push counts it as closed.
+        metering_documented_window: Marketplaces to which usage is sent up to the documented deadline. To others it is
+            sent by the strictest known rule.
         metering_silence_hours: Hours without usage after which a customer and dimension that were metered before make
             exit 65. None: never.
         tables: Tables to sync; the token must grant each. None: all tables that the token grants.
@@ -142,6 +144,7 @@ class AutomatumSettings(BaseConfiguration):
     metering_unusual_factor: float = 10.0
     metering_check_prices: bool = True
     metering_grace_minutes: float = 5.0
+    metering_documented_window: Optional[List[str]] = None
     metering_silence_hours: Optional[float] = None
     tables: Optional[List[str]] = None
     since: Optional[str] = None
@@ -211,7 +214,7 @@ class AutomatumSettings(BaseConfiguration):
             value = getattr(self, name)
             self._check(value is None or value > 0, name, "is not above 0")
             self._check(value is None or math.isfinite(value), name, "is not a finite number")
-        for name in ("tables", "metering_yes_words"):
+        for name in ("tables", "metering_yes_words", "metering_documented_window"):
             self._check(all(isinstance(one, str) for one in getattr(self, name) or ()), name, "is not a list of texts")
 
         for code in self.success_codes or ():

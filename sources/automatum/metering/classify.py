@@ -11,7 +11,7 @@ from typing import Any
 from .eligibility import Eligibility
 from .ledger.entries import Comparison, LedgerMatch
 from .model import Grain, Line, Refusal, UsageRow, exact, format_decimal
-from .rules import deadline, documented_deadline, known_vendors, last_moment, lateness, rules_of
+from .rules import LateOk, deadline, documented_deadline, known_vendors, last_moment, lateness, rules_of
 from .usage.aggregation import aggregate
 from .usage.validation import validate
 
@@ -116,7 +116,7 @@ def classify(
     return lines, found
 
 
-def classify_by_ledger(found: Classification, comparison: Comparison, now: datetime, late_ok: bool) -> None:
+def classify_by_ledger(found: Classification, comparison: Comparison, now: datetime, late_ok: LateOk) -> None:
     """Decide for each line whether it is sent.
 
     Args:
@@ -198,7 +198,7 @@ def difference(match: LedgerMatch) -> dict[str, str]:
     }
 
 
-def _admit(found: Classification, line: Line, target: list[Line], now: datetime, late_ok: bool) -> None:
+def _admit(found: Classification, line: Line, target: list[Line], now: datetime, late_ok: LateOk) -> None:
     if not line.units and rules_of(line.vendor).zero == "skip":
         found.zero.append(line)
         return

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ..api.rate_limit.forecast import Lane, finish
 from .model import Line
 from .payloads import Body
-from .rules import last_moment
+from .rules import LateOk, last_moment
 
 SECONDS_EACH = 1.0
 """Assumed duration of a call."""
@@ -28,7 +28,7 @@ class Forecast:
     too_late: list[Line] = field(default_factory=list)
 
 
-def forecast(bodies: Iterable[Body], limits: Sequence[tuple[int, float]], now: datetime, late_ok: bool) -> Forecast:
+def forecast(bodies: Iterable[Body], limits: Sequence[tuple[int, float]], now: datetime, late_ok: LateOk) -> Forecast:
     """Forecast when bodies are sent.
 
     Args:

@@ -22,7 +22,7 @@ from .ledger.planned import ALL, Contributions, StoredHolds, contributions, plan
 from .ledger.plans import PlanRecord, fingerprint
 from .model import Line
 from .refused_usage import RefusedRows
-from .rules import last_moment
+from .rules import LateOk, last_moment
 
 _DIGEST = re.compile(r"([0-9]{8}T[0-9]{6}Z)-([0-9]+)-([0-9a-f]{16})")
 _TIME = "%Y%m%dT%H%M%SZ"
@@ -95,7 +95,7 @@ class Planner:
         late_ok: Also send what is past the strictest known deadline.
     """
 
-    def __init__(self, ledger: Ledger, checks: Checks, eligibility: Eligibility | None, late_ok: bool) -> None:
+    def __init__(self, ledger: Ledger, checks: Checks, eligibility: Eligibility | None, late_ok: LateOk) -> None:
         self._ledger = ledger
         self._checks = checks
         self._eligibility = eligibility

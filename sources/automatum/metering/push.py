@@ -29,7 +29,7 @@ from .ledger.states import TAKEN
 from .model import Grain
 from .payloads import bodies
 from .plan import Plan, Planner, approved_at
-from .rules import last_moment
+from .rules import LateOk, last_moment
 from .send import Sender, SendResult
 from .summary import PushSummary
 
@@ -45,7 +45,7 @@ def push(
     clock: Clock,
     *,
     grain: Grain = "hour",
-    late_ok: bool = False,
+    late_ok: LateOk = False,
     eligibility: Eligibility | None = None,
     unchecked: bool = False,
     new_ledger: bool = False,
@@ -120,7 +120,7 @@ def send_planned(
     clock: Clock,
     line_ids: Collection[str] | None = None,
     *,
-    late_ok: bool = True,
+    late_ok: LateOk = True,
 ) -> PushSummary:
     """Send lines that are planned in the ledger, such as after `Ledger.retry`.
 
@@ -155,7 +155,7 @@ def require_metering(session: ApiSession) -> None:
         raise ScopeMissing({"push": METERING_SCOPE}, granted)
 
 
-def _left_over(ledger: Ledger, now: datetime, line_ids: Collection[str] | None, late_ok: bool) -> Plan:
+def _left_over(ledger: Ledger, now: datetime, line_ids: Collection[str] | None, late_ok: LateOk) -> Plan:
     """Planned lines without any usage: those to send, those that are too late, and those that are on hold."""
     holds = lines_on_hold(ledger)
     on_hold = {entry.line_id for entry, _ in holds}

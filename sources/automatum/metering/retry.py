@@ -18,7 +18,7 @@ from .ledger.entries import Entry
 from .ledger.ledger import Ledger
 from .ledger.states import State
 from .push import send_planned
-from .rules import last_moment, rules_of
+from .rules import LateOk, last_moment, rules_of
 from .summary import PushSummary
 
 _ACCEPTED_ONCE = "the API had accepted it; name its id to send it again"
@@ -48,7 +48,7 @@ def plan_retry(
     now: datetime,
     *,
     expired: bool = False,
-    late_ok: bool = False,
+    late_ok: LateOk = False,
     eligibility: Eligibility = UNCHECKED,
 ) -> RetryPlan:
     """Choose the lines to send again, by the checks of a push. Nothing is written.
@@ -88,7 +88,7 @@ def plan_retry(
 
 
 def retry(
-    session: ApiSession, ledger: Ledger, clock: Clock, plan: RetryPlan, author: Author, *, late_ok: bool = False
+    session: ApiSession, ledger: Ledger, clock: Clock, plan: RetryPlan, author: Author, *, late_ok: LateOk = False
 ) -> PushSummary:
     """Send the lines of a plan.
 
@@ -110,7 +110,7 @@ def retry(
     return send_planned(session, ledger, clock, ids, late_ok=late_ok)
 
 
-def _problem(entry: Entry, now: datetime, late_ok: bool, eligibility: Eligibility) -> str | None:
+def _problem(entry: Entry, now: datetime, late_ok: LateOk, eligibility: Eligibility) -> str | None:
     line = entry.line
     if not line.units and rules_of(line.vendor).zero == "skip":
         return f"nothing was used, and {line.vendor} takes no zero"

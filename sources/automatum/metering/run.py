@@ -16,6 +16,7 @@ from .ledger.opening import require_ledger
 from .options import PushOptions
 from .push import push
 from .restore import check_exported
+from .rules import late_ok_of
 from .summary import PushSummary
 from .usage.usage import read_usage
 
@@ -74,7 +75,7 @@ def run_push(
         ledger_url,
         clock,
         grain=options.grain,
-        late_ok=options.late_ok,
+        late_ok=late_ok_of(settings.metering_documented_window, options.late_ok),
         eligibility=eligibility,
         unchecked=options.unchecked,
         new_ledger=options.new_ledger,

@@ -29,7 +29,7 @@ from .ledger.attempts import Attempt
 from .ledger.runs import CallState, Run
 from .model import Line, exact
 from .payloads import Body
-from .rules import last_moment
+from .rules import LateOk, last_moment
 
 logger = logging.getLogger("automatum")
 
@@ -106,7 +106,7 @@ class Sender:
         late_ok: Also send what is past the strictest known deadline. The documented one holds all the same.
     """
 
-    def __init__(self, session: ApiSession, run: Run, clock: Clock, late_ok: bool = False) -> None:
+    def __init__(self, session: ApiSession, run: Run, clock: Clock, late_ok: LateOk = False) -> None:
         self._result = SendResult()
         self._client, self._form = session.client, session.metering
         self._run = run
