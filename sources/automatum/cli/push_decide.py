@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..api.session import open_session
-from ..config.settings import resolve_settings
+from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.clock import SystemClock, utc
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..core.file_lock import WAIT
 from ..core.process_info import user_name
+from ..metering.checks import Checks
 from ..metering.eligibility import UNCHECKED
 from ..metering.ledger.decision_log import Author
 from ..metering.ledger.decisions import last_of, read_decisions, undo
@@ -125,7 +127,15 @@ def push_retry(
             # An expired line is past the strictest deadline already.
             allowed = late_ok_of(settings.metering_documented_window, late_ok or expired)
             now = utc(SystemClock().time())
-            plan = plan_retry(ledger, ids, now, expired=expired, late_ok=allowed, eligibility=synced)
+            plan = plan_retry(
+                ledger,
+                ids,
+                now,
+                expired=expired,
+                late_ok=allowed,
+                eligibility=synced,
+                checks=_checks(settings, unchecked),
+            )
             if not confirm:
                 entries = [entry.as_row() for entry in plan.to_send]
                 figures = {"verdict": "dry_run", "lines": entries, "left": plan.left_as_json}
@@ -269,6 +279,16 @@ def push_decisions(
         return EXIT_COMPLETE
 
     guarded(work, as_json, debug)
+
+
+def _checks(settings: AutomatumSettings, unchecked: bool) -> Checks:
+    """The guards of a push that a retry can apply without the usage."""
+    amount = settings.metering_max_amount
+    return Checks(
+        max_amount=None if amount is None else Decimal(str(amount)),
+        max_lines=settings.metering_max_lines,
+        prices=settings.metering_check_prices and not unchecked,
+    )
 
 
 def _figures(result: Reconciled) -> dict[str, Any]:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from ..api.session import ApiSession
 from ..core.clock import Clock
+from .checks import Checks
 from .classify import too_late_reason
 from .eligibility import UNCHECKED, Eligibility
+from .guards import limit_holds, price_holds
 from .ledger.attempts import accepted_once
 from .ledger.decision_log import Author
 from .ledger.decisions import retried_ids
 from .ledger.entries import Entry
+from .ledger.holds import Hold
 from .ledger.ledger import Ledger
 from .ledger.states import State
 from .push import send_planned
 from .rules import LateOk, last_moment, rules_of
 from .summary import PushSummary
 
+_NO_CHECKS = Checks()
 _ACCEPTED_ONCE = "the API had accepted it; name its id to send it again"
 
 
@@ -36,6 +41,14 @@ class RetryPlan:
     to_send: list[Entry] = field(default_factory=list)
     left: list[tuple[Entry, str]] = field(default_factory=list)
 
+    def leave(self, holds: Iterable[Hold]) -> None:
+        """Leave the lines that a guard would put on hold."""
+        reasons: dict[str, list[str]] = defaultdict(list)
+        for hold in holds:
+            reasons[hold.line.id].append(hold.reason)
+        self.left += [(entry, "; ".join(reasons[entry.line_id])) for entry in self.to_send if entry.line_id in reasons]
+        self.to_send = [entry for entry in self.to_send if entry.line_id not in reasons]
+
     @property
     def left_as_json(self) -> list[dict[str, Any]]:
         """`left` for `--json`."""
@@ -50,6 +63,7 @@ def plan_retry(
     expired: bool = False,
     late_ok: LateOk = False,
     eligibility: Eligibility = UNCHECKED,
+    checks: Checks = _NO_CHECKS,
 ) -> RetryPlan:
     """Choose the lines to send again, by the checks of a push. Nothing is written.
 
@@ -61,6 +75,7 @@ def plan_retry(
         expired: Also expired lines.
         late_ok: Also lines past the strictest known deadline.
         eligibility: Content of the synced tables.
+        checks: The limits, and whether prices are checked. The other guards need the usage of a push.
     """
     plan = RetryPlan()
     if not ledger.exists:
@@ -84,6 +99,9 @@ def plan_retry(
             plan.left.append((entry, problem))
         else:
             plan.to_send.append(entry)
+    if checks.prices:
+        plan.leave(price_holds([entry.line for entry in plan.to_send], eligibility))
+    plan.leave(limit_holds([entry.line for entry in plan.to_send], checks, eligibility))
     return plan
 
 

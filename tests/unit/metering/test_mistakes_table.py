@@ -1,0 +1,20 @@
+"""The table of mistakes in `docs/metering.md`: each row names a test that exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+TABLE = (ROOT / "docs" / "metering.md").read_text(encoding="utf-8").split("## Mistakes of a push")[1].split("\n## ")[0]
+NAMED = sorted(set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", TABLE)))
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED)
+def test_each_row_of_the_table_is_tested(file, name):
+    assert any(f"def {name}(" in path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob(file))
+
+
+def test_each_row_names_a_test():
+    rows = [line for line in TABLE.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 20 and all("::test_" in row for row in rows)
