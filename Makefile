@@ -54,7 +54,7 @@ sequences: setup
 
 drift: setup
 	SCHEDULES=400 $(BIN)/python -m pytest -s tests/integration/sync/test_drift.py
-	BRUTE=long $(BIN)/python -m pytest -s tests/unit/sync/test_brute_force.py
+	BRUTE=long $(BIN)/python -m pytest -s tests/unit/sync/test_brute_force.py tests/unit/sync/test_paged_brute_force.py
 
 quota: setup
 	QUOTA_REQUESTS=2500 KILLS=100 $(BIN)/python -m pytest -s tests/system/test_quota_backfill.py tests/system/test_quota_processes.py
