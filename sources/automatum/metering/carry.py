@@ -19,6 +19,7 @@ from .eligibility import Eligibility
 from .ledger import planning
 from .ledger.decision_log import NOBODY, Author, DecisionLog
 from .ledger.entries import Entry
+from .ledger.holds import BY_DECISION, release
 from .ledger.ledger import Ledger
 from .ledger.states import State, Transition, chunks, move
 from .ledger.tables import LINES, LONGEST
@@ -124,6 +125,9 @@ def record_carries(ledger: Ledger, late: Iterable[Late], author: Author = NOBODY
             _settle(connection, log, one, line, now, author)
             planned.append(line)
         planning.write_new(connection, planned, "planned", now)
+        # No usage contains them, also if their push is interrupted: a person has decided to send them.
+        entries = planning.fetch(connection, [line.id for line in planned])
+        release(connection, entries.values(), now, author.by, BY_DECISION)
     return planned
 
 
