@@ -273,6 +273,7 @@ def test_json_of_several_organizations(desk, start, record):
     record.run("status", 0, "status")
     record.run("verify", 0, "verify")
     owner = served.sandbox.apps[0].organization_id
+    desk.set(metering_grace_minutes=0)
     pushed = usage(served.sandbox, organization=owner)
     record.run("push", 0, "push", "--usage", pushed, "--organization", "acme", "--confirm", "--new-ledger")
     record.run("push status", 0, "push", "status", "--organization", "acme")

@@ -96,6 +96,16 @@ def test_what_came_after_its_hour_is_billed_by_a_line_of_the_current_hour(api, c
     assert total == [5]
 
 
+def test_i5_a_carry_that_is_interrupted_is_sent_by_the_next_push(api, company):
+    """No usage contains the carried line, and a person has decided about it."""
+    company.bill(usage(10))
+    company.bill(usage(12))
+    with Ledger.open(company.url, company.clock, create=False) as ledger:
+        record_carries(ledger, find_late(ledger), ANN)
+    assert company.bill(usage(12)).lines["accepted"] == 1
+    assert billed(api) == 12
+
+
 def test_the_hour_of_the_carried_line_is_billed_as_usual(api, company):
     company.bill(usage(10))
     company.bill(usage(12))
