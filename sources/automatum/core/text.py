@@ -46,6 +46,17 @@ def escape_json(text: str) -> str:
     )
 
 
+def escape_toml(text: str) -> str:
+    r"""Return a TOML text whose control and format characters are escaped as its strings do: `\U0000202e`.
+
+    Args:
+        text: A TOML text, whose odd characters are in basic strings.
+    """
+    return "".join(
+        one if one == "\n" or unicodedata.category(one) not in _UNSAFE else f"\\U{ord(one):08x}" for one in text
+    )
+
+
 def _escape_json(one: str) -> str:
     return json.dumps(one)[1:-1]
 

@@ -12,6 +12,7 @@ import tomlkit
 from ..api.endpoint_overrides import resolve_endpoints
 from ..config.settings import AutomatumSettings
 from ..core.errors import EXIT_ACCESS, EXIT_COMPLETE, AutomatumError, worst_exit_code
+from ..core.text import escape_toml
 from ..endpoints import Endpoint
 
 _SECTION = ("sources", "automatum")
@@ -158,7 +159,8 @@ class Explanation:
                 endpoints[one.table] = _table(one)
         if len(endpoints):
             inner["endpoints"] = endpoints
-        return tomlkit.dumps(document)
+        # Names of fields come from outside, and are shown in a terminal.
+        return escape_toml(tomlkit.dumps(document))
 
 
 def _table(explanation: TableExplanation) -> Any:

@@ -1,6 +1,10 @@
 """The proposal as TOML: read back, it is what was proposed; with what is configured already."""
 
+import unicodedata
+
 import tomlkit
+from hypothesis import given
+from hypothesis import strategies as st
 
 from automatum.api.endpoint_overrides import resolve_endpoints
 from automatum.config.settings import AutomatumSettings
@@ -62,3 +66,13 @@ def test_the_exit_code_is_that_of_the_worst_table():
     assert Explanation([TableExplanation("entitlements")]).exit_code == 0
     assert Explanation([TableExplanation("entitlements"), bad]).exit_code == 78
     assert Explanation([]).exit_code == 77
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_names_from_outside_are_escaped_and_read_back(place, name):
+    """I6: no name of a field moves a terminal's cursor or turns its text around."""
+    proposed = {"columns": {"id": place, name: "x"}}
+    text = Explanation([TableExplanation("customers", settings=proposed, proposed=["columns"])]).as_toml()
+    assert not {unicodedata.category(one) for one in text if one != "\n"} & {"Cc", "Cf"}
+    read = tomlkit.parse(text).unwrap()
+    assert read["sources"]["automatum"]["endpoints"]["customers"] == proposed
