@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS := true
 export UV_COMPILE_BYTECODE := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
 
-.PHONY: demo test test-all lint types layers quick all kills drift sequences quota push package notebooks strip memory destinations openapi environments benchmarks audit airflow airflow-tests setup lock clean
+.PHONY: demo test test-all lint types layers quick all kills drift sequences quota push package notebooks strip memory fidelity destinations openapi environments benchmarks audit airflow airflow-tests setup lock clean
 
 demo: .venv/.demo
 	$(BIN)/automatum demo
@@ -97,6 +97,10 @@ notebooks: setup
 # Before a commit: take out of the notebooks what running them has left.
 strip: setup
 	$(BIN)/python notebooks/strip.py notebooks/*.ipynb
+
+# The servers of other shapes, and the table of docs/fidelity.md with what came of them.
+fidelity: setup
+	FIDELITY=write $(BIN)/python -m pytest -q tests/integration/api/test_shapes.py tests/integration/metering/test_shapes.py
 
 # Every destination, and the table of docs/destinations.md with what came of it; DuckLake in an environment of its own.
 destinations: setup .venv-lake/.ready

@@ -1,17 +1,17 @@
-"""I5: whatever a metering API answers, a line is `accepted` only if the server took it."""
+"""I5: whatever a metering API answers, a line is `accepted` only if the server took it.
+
+`docs/fidelity.md` shows what each comes to; `make fidelity` writes it.
+"""
 
 import pytest
 
+from tests.support.shapes import page
 from tests.support.shapes.metering import SHAPES, push
 from tests.support.shapes.server import serve
 
-# Cells whose setting does not exist yet.
-_SET = {"metering at another path", "metering in snake_case"}
 
-
-def _cells(shapes, waiting=()):
-    later = pytest.mark.xfail(reason="the setting is not there yet", strict=False)
-    return [pytest.param(one, id=one.name, marks=[later] if one.name in waiting else []) for one in shapes]
+def _cells(shapes):
+    return [pytest.param(one, id=one.name) for one in shapes]
 
 
 @pytest.mark.parametrize("shape", _cells(SHAPES))
@@ -24,12 +24,14 @@ def test_without_settings_nothing_is_booked_without_a_known_yes(shape, tmp_path)
     assert not [one for one in api.taken if pushed.states[one] not in ("accepted", "unknown")], pushed
     assert (pushed.code == 0) == (len(booked) == 3), pushed
     assert pushed.code == 0 or shape.names in pushed.says, pushed
+    page.check(shape, page.of_push(shape, pushed), configured=False)
 
 
-@pytest.mark.parametrize("shape", _cells([one for one in SHAPES if one.settings], _SET))
+@pytest.mark.parametrize("shape", _cells([one for one in SHAPES if one.settings]))
 def test_with_its_setting_all_usage_is_accepted_once(shape, tmp_path):
     """I5: each line is sent once, and booked."""
     with serve(shape.api()) as api:
         pushed = push(api, tmp_path, **shape.settings)
     assert set(pushed.states.values()) == {"accepted"}, pushed
     assert sorted(api.taken) == sorted(pushed.states), pushed
+    page.check(shape, page.of_push(shape, pushed), configured=True)

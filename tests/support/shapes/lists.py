@@ -62,7 +62,7 @@ class Fifty(Api):
     largest = 50
 
 
-@shape("the first page is 0", paginator={"type": "page_number", "base_page": 0})
+@shape("the first page is 0", first_page=0)
 class FromZero(Api):
     def list(self, call):
         rows, size, number = self.listed(call), self.size(call), int(call.query.get("page", 0))
@@ -120,7 +120,7 @@ class IgnoredLimit(Api):
         return 20
 
 
-@shape("limit is ignored: 20 rows a page, no total", page_size=20, exact_total=False)
+@shape("limit is ignored: 20 rows a page, no total", names="exact_total", page_size=20, exact_total=False)
 class IgnoredLimitNoTotal(Api):
     def size(self, call):
         return 20
@@ -167,7 +167,7 @@ class Capped(Api):
         return super().body(rows, {**counts, "total": total, "pages": ceil(total / counts["limit"])})
 
 
-@shape("total counts the rows of the page", exact_total=False)
+@shape("total counts the rows of the page", names="exact_total", exact_total=False)
 class PageTotal(Api):
     def body(self, rows, counts):
         return super().body(rows, {"page": counts["page"], "total": len(rows)})
@@ -180,7 +180,7 @@ class HeaderTotal(Api):
         return Answer({"code": 200, "data": answer.body["data"]}, headers={"X-Total-Count": str(counts["total"])})
 
 
-@shape("no total, and another order at each request", exact_total=False)
+@shape("no total, and another order at each request", names="exact_total")
 class Shuffled(Api):
     def listed(self, call):
         rows = super().listed(call)
@@ -250,19 +250,19 @@ class EmptyList(Empty):
     pass
 
 
-@shape("an empty list is a 404", names="path")
+@shape("an empty list is a 404", names="customers.path")
 class EmptyIsNotFound(Empty):
     def list(self, call):
         return super().list(call) if self.rows else self.not_found()
 
 
-@shape("an empty list is a 204", names="records")
+@shape("an empty list is a 204")
 class EmptyIsNoContent(Empty):
     def list(self, call):
         return super().list(call) if self.rows else Answer(status=204)
 
 
-@shape("an empty list is null", names="records")
+@shape("an empty list is null", names="customers.records")
 class EmptyIsNull(Empty):
     def body(self, rows, counts):
         return super().body(rows, counts) if rows else Answer({"code": 200, "data": None, "pagination": counts})

@@ -147,7 +147,7 @@ answers("refused: 422", {"code": 422, "message": "Unprocessable"}, 422, takes=Fa
 # Other paths, names and forms
 
 
-@shape("metering at another path", connection={"metering": {"path": "usage"}}, names="path")
+@shape("metering at another path", connection={"metering": {"path": "usage"}}, names="metering.path")
 class OtherPath(Metering):
     metering_path = "/api/v1/usage"
 

@@ -31,13 +31,13 @@ class Results(Api):
         return Answer({"count": counts["total"], "results": [self.record(row) for row in rows]})
 
 
-@shape("records in an object by their id", records="data.list")
+@shape("records at data.list", records="data.list")
 class DataList(Api):
     def body(self, rows, counts):
         return Answer({"code": 200, "data": {"list": [self.record(row) for row in rows]}, "pagination": counts})
 
 
-@shape("a top-level array", names="records", records="$", exact_total=False)
+@shape("a top-level array", names="customers.records", records="$", exact_total=False)
 class TopArray(Api):
     def body(self, rows, counts):
         return Answer([self.record(row) for row in rows])
@@ -79,7 +79,7 @@ class StatusOk(Coded):
         return Answer({"status": "ok", **{name: value for name, value in answer.body.items() if name != "code"}})
 
 
-@shape("no envelope in token and errors")
+@shape("errors in plain text")
 class BareErrors(Api):
     def not_found(self):
         return Answer(b"Not found", 404, {"Content-Type": "text/plain"})
@@ -100,10 +100,21 @@ class NestedDetail(Api):
         return Answer({"code": 200, "data": {"customer": self.record(row)}})
 
 
-@shape("own URLs answer 404 for all rows")
+@shape("own URLs of entitlements answer 404 for all rows")
 class NoDetail(Api):
+    """That customers have URLs of their own is documented; of other tables, it is not."""
+
+    path = "/api/v1/entitlements"
+    table = "entitlements"
+
     def one(self, key):
         return self.not_found()
+
+    def expected(self, row):
+        return {name: value for name, value in super().expected(row).items() if name not in ("email", "company_name")}
+
+    def record(self, row):
+        return {name: value for name, value in row.items() if name not in ("email", "companyName")}
 
 
 @shape("own URLs answer 403 for all rows")
@@ -143,17 +154,17 @@ class Keyed(Api):
         return {self.name: row["id"], **{name: value for name, value in row.items() if name != "id"}}
 
 
-@shape("the id is _id", names="key", columns={"id": "_id"})
+@shape("the id is _id", names="columns", columns={"id": "_id"})
 class UnderscoreId(Keyed):
     name = "_id"
 
 
-@shape("the id is customerId", names="key", columns={"id": "customerId"})
+@shape("the id is customerId", names="columns", columns={"id": "customerId"})
 class CustomerId(Keyed):
     name = "customerId"
 
 
-@shape("the id is in another object", names="key", columns={"id": "meta.id"})
+@shape("the id is in another object", names="columns", columns={"id": "meta.id"})
 class NestedId(Api):
     def record(self, row):
         return {"meta": {"id": row["id"]}, **{name: value for name, value in row.items() if name != "id"}}
@@ -170,7 +181,7 @@ class NumericId(Api):
     own = key_of
 
 
-@shape("an id counts for one marketplace", names="key", key=["vendor", "id"])
+@shape("an id counts for one marketplace", names="customers.key", key=["vendor", "id"])
 class CompositeKey(Api):
     def record(self, row):
         number = int(row["id"][5:])
@@ -185,6 +196,12 @@ class CompositeKey(Api):
 
     def expected(self, row):
         return super().expected({**row, "vendor": self.record(row)["vendor"]})
+
+
+@shape("an id counts for one marketplace, and these are apart", names="customers.key", key=["vendor", "id"])
+class CompositeKeyApart(CompositeKey):
+    def listed(self, call):
+        return sorted(super().listed(call), key=lambda row: self.record(row)["vendor"])
 
 
 @shape("own URLs by another field", key="awsAccountId")

@@ -27,7 +27,8 @@ def registry(group, default_table):
             settings = dict(connection or {})
             if endpoint:
                 settings["endpoints"] = {default_table: endpoint}
-            named = names or next(iter(endpoint or connection or ()), "")
+            keys = [name if name == "paginator" else f"{default_table}.{name}" for name in endpoint]
+            named = names or next(iter([*keys, *(connection or ())]), "")
             shapes.append(Shape(name, api, settings, named, group, always or {}))
             return api
 

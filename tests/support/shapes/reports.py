@@ -102,7 +102,7 @@ class CutWithTotal(Report):
         return Answer({**answer.body, "pagination": {"page": 1, "limit": 20, "total": len(rows), "pages": 1}})
 
 
-@shape("a report that ignores the range: the last 30 days", names="parameters")
+@shape("a report that ignores the range: the last 30 days", names="analytics_revenue.parameters")
 class LastThirty(Report):
     def asked(self, call):
         return self.last - timedelta(days=29), self.last
@@ -171,7 +171,7 @@ class Exclusive(Report):
         return {key: row for key, row in super().truth(unlisted).items() if row["date"] < last}
 
 
-@shape("a report at another path", names="path", path="analytics/earnings")
+@shape("a report at another path", names="analytics_revenue.path", path="analytics/earnings")
 class OtherPath(Report):
     path = "/api/v1/analytics/earnings"
 
@@ -182,13 +182,13 @@ class OtherPlace(Report):
         return Answer({"code": 200, "result": {"lines": [self.record(row) for row in rows]}})
 
 
-@shape("a report whose days are in another column", names="key", columns={"date": "day"})
+@shape("a report whose days are in another column", names="analytics_revenue.key", columns={"date": "day"})
 class OtherDate(Report):
     def record(self, row):
         return {"day" if name == "date" else name: value for name, value in row.items()}
 
 
-@shape("a report with a line a customer", names="key", key=["date", "vendor", "buyer"])
+@shape("a report with a line a customer", names="analytics_revenue.key", key=["date", "vendor", "buyer"])
 class FinerKey(Report):
     """Two lines of a day and marketplace; their buyers are in a field that nobody knows."""
 
