@@ -11,19 +11,9 @@ from tests.support.shapes.cell import live_through
 from tests.support.shapes.memory import MemorySite
 from tests.support.shapes.server import serve
 
-# Cells whose setting or message does not exist yet.
-_PLAIN = {
-    "values in upper case, filters without regard to case",
-    "values in upper case, filters ignored",
-    "values in upper case, filters with regard to case",
-    "filters that the API does not know are refused",
-}
-_SET: set[str] = set()
 
-
-def _cells(shapes, waiting):
-    later = pytest.mark.xfail(reason="the setting or message is not there yet", strict=False)
-    return [pytest.param(one, id=one.name, marks=[later] if one.name in waiting else []) for one in shapes]
+def _cells(shapes):
+    return [pytest.param(one, id=one.name) for one in shapes]
 
 
 def lived(shape, configured):
@@ -33,7 +23,7 @@ def lived(shape, configured):
         return live_through(api, MemorySite(api, **settings))
 
 
-@pytest.mark.parametrize("shape", _cells(SHAPES, _PLAIN))
+@pytest.mark.parametrize("shape", _cells(SHAPES))
 def test_without_settings_no_row_is_lost_under_complete(shape):
     """I1, I2: the contents are the server's, or the verdict is not `complete` and the message names the key."""
     cell = lived(shape, configured=False)
@@ -42,7 +32,7 @@ def test_without_settings_no_row_is_lost_under_complete(shape):
     page.check(shape, page.of_cell(shape, cell), configured=False)
 
 
-@pytest.mark.parametrize("shape", _cells([one for one in SHAPES if one.settings], _SET))
+@pytest.mark.parametrize("shape", _cells([one for one in SHAPES if one.settings]))
 def test_with_its_setting_the_table_is_the_servers(shape):
     """I1, I2, I8: each value is in its column, and what is gone is marked deleted."""
     cell = lived(shape, configured=True)

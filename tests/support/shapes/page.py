@@ -87,7 +87,7 @@ def _table(rows):
 def _settings_of(shape):
     """The settings of a shape, as they are written in TOML."""
     found = []
-    for name, value in {**shape.always, **shape.settings}.items():
+    for name, value in shape.settings.items():
         if name == "endpoints":
             found += [f"{key} = {_toml(one)}" for keys in value.values() for key, one in keys.items()]
         elif name == "metering":

@@ -315,19 +315,23 @@ class Filtered(Api):
         return {**super().expected(row), "vendor": row["vendor"].upper()}
 
 
-@shape("values in upper case, filters without regard to case", names="vendor", always={"vendor": "aws"})
+@shape(
+    "values in upper case, filters without regard to case; synced with vendor = aws",
+    names="vendor",
+    always={"vendor": "aws"},
+)
 class UpperCase(Filtered):
     pass
 
 
-@shape("values in upper case, filters ignored", names="vendor", always={"vendor": "aws"})
+@shape("values in upper case, filters ignored; synced with vendor = aws", names="vendor", always={"vendor": "aws"})
 class FilterIgnored(Filtered):
     def listed(self, call):
         return [row for key, row in self.rows.items() if key not in self.unlisted]
 
 
 @shape(
-    "values in upper case, filters with regard to case",
+    "values in upper case, filters with regard to case; synced with vendor = aws",
     names="vendor",
     always={"vendor": "aws"},
     connection={"vendor": "AWS"},
@@ -339,7 +343,11 @@ class CaseMatters(Filtered):
         return [row for row in rows if wanted in (None, row["vendor"].upper())]
 
 
-@shape("filters that the API does not know are refused", names="vendor", always={"vendor": "aws"})
+@shape(
+    "filters that the API does not know are refused; synced with vendor = aws",
+    always={"vendor": "aws"},
+    filters=["status"],
+)
 class FilterRefused(Filtered):
     def record(self, row):
         return row
