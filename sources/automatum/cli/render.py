@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ..core.clock import instant
+from ..core.errors import EXIT_CONFIGURATION
 from ..core.result_line import describe_verdict
 from ..core.text import plural
 from ..operations.check import CheckReport
@@ -71,7 +72,7 @@ def show_check(report: CheckReport) -> None:
     signs = [f"{name}: {sign}" for name, row in figures["tables"].items() for sign in row["signs"]]
     for line in signs:
         say_text(line)
-    if signs:
+    if signs or any(one.error and one.error.exit_code == EXIT_CONFIGURATION for one in report.tables):
         say_text("Next: automatum check --explain looks closer, and proposes settings.")
     granted = figures["granted_scopes"]
     say_text(f"Granted scopes: {'the token does not say' if granted is None else ' '.join(granted) or 'none'}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.text import plural
 from ..operations.explained import Explanation
-from .console import say, say_text, show_error
+from .console import out, say, say_text, show_error
 from .tables import TextTable
 
 _LABELS = {
@@ -55,8 +55,10 @@ def _show(explanation: Explanation, toml: str) -> None:
         say_text(f"{name}: the token does not grant {scope}.")
     say_text(f"{plural(explanation.requests, 'request')}. Nothing is applied or stored.")
     if explanation.proposes:
-        say_text("")
-    say_text(toml.rstrip())
+        # Not wrapped: it is to be pasted.
+        out.print(f"\n{toml.rstrip()}", soft_wrap=True)
+    elif explanation.tables and not any(one.error for one in explanation.tables):
+        say_text("Nothing is proposed: the API answers as the settings say.")
 
 
 def _words(value: Any) -> str:

@@ -179,7 +179,10 @@ def test_for_people_it_shows_what_was_found_and_the_proposal(desk):
     shape = next(one for one in SHAPES if one.name == "the id is _id")
     with serve(shape.api()) as api:
         desk.set(base_url=api.base_url, client_id=api.client_id, client_secret=api.client_secret, tables=["customers"])
+        assert "automatum check --explain" in desk.run("check").out
         made = desk.run("check", "--explain")
+        desk.set(endpoints={"customers": {"columns": {"id": "_id"}}})
+        assert "Nothing is proposed" in desk.run("check", "--explain").out
     assert made.code == 0
     assert "columns that are null" in made.out
     assert '[sources.automatum.endpoints.customers]\ncolumns = {id = "_id"}' in made.out
