@@ -63,7 +63,8 @@ def test_every_row_loads_whatever_is_beside_it_i1(site, place):
     site.served.lists = {"customers": [*PLAIN, *ODD], "entitlements": ['{"id":"e","dimensions":[{"price":1e999},7]}']}
     site.served.lists["analytics/revenue"] = ['{"date":"0000-01-01","revenue":"1e40"}', '{"date":"2026-01-01"}']
     tables = "customers", "entitlements", "analytics"
-    assert site.sync(*tables, destination=place.destination()).code == 0
+    # The report is not proven: it has a row of a day that was not asked for.
+    assert site.sync(*tables, destination=place.destination()).code == 65
     rows = by_id(place)
     assert len(rows) == len(PLAIN) + len(ODD)
     extra = {
@@ -84,7 +85,7 @@ def test_every_row_loads_whatever_is_beside_it_i1(site, place):
     assert len(place.rows("analytics_revenue")) == 2
 
     quiet = site.sync(*tables, destination=place.destination())
-    assert (quiet.code, quiet.summary.changed) == (0, False)
+    assert (quiet.code, quiet.summary.changed) == (65, False)
     site.served.lists["customers"] = [*PLAIN, *(f'{{"id":"{name}"}}' for name in FIELDS)]
     assert site.sync("customers", destination=place.destination()).counts("customers")[1] == len(ODD)
     assert {row["extra"] for row in place.rows("customers")} == {None}
