@@ -101,9 +101,13 @@ class RedactingFilter(logging.Filter):
         return True
 
 
-def redact_logging() -> None:
-    """Redact the log records of the connector, dlt and urllib3 for every handler. Safe to call twice."""
-    for name in ("automatum", "dlt", "urllib3", "urllib3.connectionpool"):
+def redact_logging(*names: str) -> None:
+    """Redact the log records of the connector, dlt and urllib3 for every handler. Safe to call twice.
+
+    Args:
+        *names: Further loggers. A filter of a logger does not apply to the loggers below it.
+    """
+    for name in ("automatum", "dlt", "urllib3", "urllib3.connectionpool", "urllib3.util.retry", *names):
         logger = logging.getLogger(name)
         if not any(isinstance(one, RedactingFilter) for one in logger.filters):
             logger.addFilter(RedactingFilter())

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from ...config.plaintext import refuse_plaintext_postgres
 from ...core.errors import ConfigurationError
 from ...core.extras import install_command
-from ...core.redaction import register_url
+from ...core.redaction import redact_logging, register_url
 
 KEY = "sources.automatum.ledger_url"
 BUSY_SECONDS = 60
@@ -120,6 +120,9 @@ def postgres_engine(url: URL) -> Engine:
         raise ConfigurationError(
             KEY, "the driver for Postgres is not installed.", install_command("psycopg2")
         ) from None
+
+    # It logs at DEBUG why a connection fails, and a driver names parts of a URL.
+    redact_logging(*{f"sqlalchemy.{part}" for part in ("engine.Engine", f"pool.impl.{type(engine.pool).__name__}")})
 
     @event.listens_for(engine, "connect")
     def prepare(raw: Any, record: object) -> None:
