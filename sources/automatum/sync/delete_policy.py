@@ -58,7 +58,7 @@ class Missing:
         ask: What the own URL of a row says.
         now: The present.
         allow: The user has said that a large share may go (`--allow-deletes`).
-        own_urls: It is documented that rows have URLs of their own.
+        own_urls: A row was found at its own URL.
         mixed: This sweep has found a live row among its candidates already.
         own_path: Where these URLs are.
     """
@@ -194,7 +194,7 @@ def _confirm(missing: Missing, decision: Decision, ready: list[str], earlier: se
 def _prove_urls(missing: Missing, decision: Decision, answers: Mapping[str, Record | Answer]) -> None:
     """Find out whether rows have URLs, if a 404 would count.
 
-    It is documented for customers alone, at their documented path. Elsewhere a row that was just listed must be there.
+    A row that was just listed must be at its URL. It is documented for customers, but a gateway may not let it through.
     """
     if decision.own_urls:
         return

@@ -139,8 +139,7 @@ class ListReader(Reader):
 
         They are not kept for a later run: a row may come back before that, on a page that is not read again.
         """
-        own_path, known = self._endpoint.own_path, last_full(self._prior.past).own_urls
-        if not own_path or not (self._endpoint.documented or known == own_path):
+        if not self._urls_known():
             return []
         return [key for key, answer in self._answers.items() if answer is Answer.GONE]
 
@@ -221,7 +220,7 @@ class ListReader(Reader):
                 self._ask,
                 utc(now),
                 self._selection.allow_deletes,
-                self._endpoint.documented,
+                self._urls_known(),
                 bool(self._hidden),
                 self._endpoint.own_path,
             )
@@ -255,7 +254,17 @@ class ListReader(Reader):
         """
         if key not in self._answers:
             self._answers[key] = self._requested(key)
+            listed = self._own_urls.listed or self._sweep.some_key
+            if self._answers[key] is Answer.GONE and listed not in (None, key) and not self._urls_known():
+                # Before the other candidates: if a bound ends the run among them, their 404s count.
+                self._ask(listed)
         return self._answers[key]
+
+    def _urls_known(self) -> bool:
+        """Whether a row was found at its own URL, by this sweep or by an earlier one at the same path."""
+        own_path, known = self._endpoint.own_path, last_full(self._prior.past).own_urls
+        found = any(not isinstance(answer, Answer) for answer in self._answers.values())
+        return own_path != "" and (found or known == own_path)
 
     def _requested(self, key: str) -> Record | Answer:
         own_id = self._own_urls.id_of(key)

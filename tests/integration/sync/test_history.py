@@ -64,7 +64,10 @@ def test_versions_are_what_the_api_listed(site, seed, deletes):
         known_dead = {id_ for id_ in missing if not expected[id_] or expected[id_][-1][1]}
         made = site.sync("customers")
         assert made.code == 0
-        assert sorted(made.details) == ([] if deletes == "ignore" else sorted(set(missing) - known_dead))
+        # At the first 404, a row that is listed is asked for, too.
+        asked = sorted(one for one in made.details if one in missing)
+        assert asked == ([] if deletes == "ignore" else sorted(set(missing) - known_dead))
+        assert len(made.details) - len(asked) <= 1
         assert made.pages == [1]
         for id_ in ids:
             row, kept = sandbox.row("customers", id_), expected[id_]

@@ -31,6 +31,7 @@ def dead(site):
 @pytest.mark.parametrize(
     "override",
     [
+        {},
         {"key": "awsAccountId"},
         {"key": ["vendor", "id"]},
         {"path": "clients"},

@@ -126,7 +126,7 @@ def test_windows_with_missing_rows_do_not_keep_a_report_from_ending(site):
 
 @pytest.mark.slow
 def test_more_candidates_than_requests_are_decided_in_several_runs(site):
-    """I3: what a run has learned of rows at their own URLs is not asked again."""
+    """I3: what a run has learned of rows at their own URLs is not asked again, but for a listed row with each run."""
     sandbox = site.serve(customers=150)
     site.sync("customers")
     gone = sandbox.ids("customers")[:15]
@@ -134,9 +134,10 @@ def test_more_candidates_than_requests_are_decided_in_several_runs(site):
     runs = [site.sync("customers", max_requests=6)]
     while runs[-1].code == 75 and len(runs) < 6:
         runs.append(site.sync("customers", max_requests=6))
-    assert [one.code for one in runs] == [75, 75, 0]
+    assert [one.code for one in runs] == [75] * (len(runs) - 1) + [0]
     details = [key for one in runs for key in one.details]
-    assert sorted(details) == sorted(gone)
+    assert sorted(key for key in details if key in gone) == sorted(gone)
+    assert len(details) - len(gone) <= len(runs)
     assert site.dead("customers") == set(gone)
     assert site.broken() == {}
     assert site.query("SELECT count(*) FROM _automatum_pages") == [(0,)]
