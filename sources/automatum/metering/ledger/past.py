@@ -54,7 +54,7 @@ def read_past(ledger: Ledger, lines: Collection[Line]) -> Past:
         return past
     grain = next(iter(lines)).grain
     since = min(line.starts_at for line in lines) - WINDOW[grain]
-    columns = (LINES.c.vendor, LINES.c.listing_id, LINES.c.customer_id, LINES.c.dimension)
+    columns = (LINES.c.vendor, LINES.c.listing_id, LINES.c.customer_id, LINES.c.dimension, LINES.c.entitlement_id)
     accepted = (LINES.c.starts_at, LINES.c.accepted_units, LINES.c.accepted_price)
     query = select(*columns, *accepted).where(
         LINES.c.starts_at >= since, LINES.c.state.in_(TAKEN), LINES.c.grain == grain
@@ -66,17 +66,17 @@ def read_past(ledger: Ledger, lines: Collection[Line]) -> Past:
 
 
 def _add(past: Past, row: Any) -> None:
-    vendor, listing_id, customer_id, dimension, start, units, price = row
+    vendor, listing_id, customer_id, dimension, entitlement_id, start, units, price = row
     if not units or price is None:
         return
-    past.units[vendor, listing_id, customer_id, dimension][start] = units
+    past.units[vendor, listing_id, customer_id, dimension, entitlement_id or ""][start] = units
     by_start = past.amounts[vendor, customer_id]
     context = exact()
     by_start[start] = context.add(by_start.get(start, Decimal(0)), context.multiply(units, price))
 
 
 def _key(line: Line) -> tuple[str, ...]:
-    return line.vendor, line.listing_id, line.customer_id, line.dimension
+    return line.vendor, line.listing_id, line.customer_id, line.dimension, line.entitlement_id or ""
 
 
 def _median(by_start: dict[datetime, Decimal], line: Line) -> Decimal | None:
