@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from ...config.plaintext import refuse_plaintext_postgres
 from ...core.errors import ConfigurationError
 from ...core.extras import install_command
-from ...core.redaction import redact, redact_logging, register_url
+from ...core.redaction import redact_logging, register_url
 
 KEY = "sources.automatum.ledger_url"
 BUSY_SECONDS = 60
@@ -76,8 +76,7 @@ def sqlite_path(url: URL) -> Path | None:
 
 def postgres_name(url: URL) -> str:
     """Host, port and database; without the user and the options, which may be confidential."""
-    # Of a password that was not encoded, a piece may look like the host.
-    return redact(f"{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}")
+    return f"{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
 
 
 def sqlite_engine(path: Path) -> Engine:
