@@ -76,9 +76,9 @@ class AutomatumError(Exception):
     exit_code: ClassVar[int] = EXIT_UNREACHABLE
 
     def __init__(self, message: str, next_step: str = "") -> None:
-        self.message = message
-        self.next_step = next_step
-        super().__init__(f"{message} {next_step}".strip())
+        # Whatever a message quotes: of a password that was not encoded in a URL, a piece may look like the host.
+        self.message, self.next_step = redact(message), redact(next_step)
+        super().__init__(f"{self.message} {self.next_step}".strip())
 
     def as_json(self) -> dict[str, object]:
         """The error as it appears under `errors` of `--json`: `type`, `message`, `next_step`, `exit_code`."""
