@@ -216,7 +216,7 @@ def test_the_second_notebook_shows_what_the_api_holds_and_bills_each_line_once(k
     assert told["dry"] == {**dict.fromkeys(told["dry"], 0), "new": lines}
     assert told["pushed"]["unknown"] > 0
     assert told["pushed"]["accepted"] + told["pushed"]["unknown"] == lines
-    assert told["settled"]["accepted"] == lines
+    assert told["settled"]["confirmed"] == lines
     assert told["settled"]["unknown"] == 0
     assert told["again"]["already_accepted"] == lines
     assert told["again"]["requests"] == 0
@@ -230,7 +230,8 @@ def test_the_second_notebook_shows_what_the_api_holds_and_bills_each_line_once(k
     )
     assert billed == wanted
     assert max(billed.values()) == 1
-    pairs = {(row["customer_id"], row["listing_id"]) for row in told["usage"]}
+    # Usage that names its entitlement has a body of its own.
+    pairs = {(row["customer_id"], row["listing_id"], str(row["entitlement_id"])) for row in told["usage"]}
     assert len(told["sent"]) == len(told["bodies"]) == len(pairs) >= 12
     _shows_outcome(run.picture("usage lines"), lines, told["pushed"])
     # The two answers that were lost are told of, in the cell that pushed, and nothing else is.
@@ -306,11 +307,15 @@ def _shows_outcome(picture, lines, pushed):
     (panel,) = picture["panels"]
     assert panel["names"] == ["dry run", "after the push", "after the events"]
     widths = [bar["width"] for bar in panel["bars"]]
-    states = {name: widths[3 * place : 3 * place + 3] for place, name in enumerate(("new", "accepted", "unknown"))}
+    names = ("new", "accepted", "confirmed", "unknown")
+    states = {name: widths[3 * place : 3 * place + 3] for place, name in enumerate(names)}
     assert states["new"] == [lines, 0, 0]
-    assert states["accepted"] == [0, pushed["accepted"], lines]
+    assert states["accepted"] == [0, pushed["accepted"], 0]
+    assert states["confirmed"] == [0, 0, lines]
     assert states["unknown"] == [0, pushed["unknown"], 0]
-    assert picture["title"].startswith(f"{lines} of {lines} usage lines are accepted; {pushed['unknown']} were unknown")
+    assert picture["title"].startswith(
+        f"{lines} of {lines} usage lines are confirmed; {pushed['unknown']} were unknown"
+    )
 
 
 def test_with_credentials_alone_the_notebooks_run_on_ones_own_account_and_bill_nothing(kernel, start, monkeypatch):
