@@ -15,7 +15,16 @@ from ..api.paging import page_parameters
 from ..api.session import ApiSession
 from ..config.settings import DEFAULT_DAYS, AutomatumSettings
 from ..core.clock import utc
-from ..core.errors import AccessError, AutomatumError, ConfigurationError, MoreToDo, NotThere, RequestError, UnknownCode
+from ..core.errors import (
+    AccessError,
+    AutomatumError,
+    ConfigurationError,
+    MoreToDo,
+    NotThere,
+    RequestError,
+    RequestRefused,
+    UnknownCode,
+)
 from ..endpoints import NO_DETAIL, Endpoint
 from ..schema.records import Record, dig, pick
 from .answer_shape import find_lists, find_object, safe_name, shape_of
@@ -71,9 +80,11 @@ class _TableQuestion:
         endpoint = self._draft.endpoint
         answer = self._client.get(endpoint.path, {**endpoint.params, **page_parameters(endpoint, 1)}, endpoint.scope)
         records = self._find_records(answer)
-        PagingQuestion(self._client, self._draft, self._found, answer).answer()
+        paging = PagingQuestion(self._client, self._draft, self._found, answer)
+        paging.answer()
         if records:
-            explain_fields(self._draft, self._found, records)
+            explain_fields(self._draft, self._found, paging.records)
+            self._explain_filters()
             self._explain_own_url(records[0])
 
     def _explain_report(self) -> None:
@@ -115,6 +126,23 @@ class _TableQuestion:
             others = ", ".join(map(safe_name, lists[1:4]))
             self._found.doubts.append(f"The answer has other lists, too: {others}. The longest is proposed.")
         return _objects(answer, lists[0])
+
+    def _explain_filters(self) -> None:
+        """Ask with the filters of the settings, and propose to leave out those that the API refuses."""
+        endpoint = self._draft.endpoint
+        refused = []
+        for name, parameter in endpoint.filters.items():
+            value = getattr(self._session.settings, name)
+            if not value:
+                continue
+            query = {**endpoint.params, **page_parameters(endpoint, 1), parameter: value}
+            try:
+                self._client.get(endpoint.path, query, endpoint.scope)
+            except RequestRefused:
+                refused.append(name)
+        if refused:
+            self._found.facts["refused_filters"] = refused
+            self._draft.propose(filters={name: at for name, at in endpoint.filters.items() if name not in refused})
 
     def _explain_own_url(self, record: Record) -> None:
         """Ask for the first record at its own URL."""

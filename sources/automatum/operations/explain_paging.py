@@ -40,6 +40,7 @@ class PagingQuestion:
         self._client, self._draft, self._found, self._first = client, draft, found, first
         self._rows = _records(draft.endpoint, first)
         self._tries = 0
+        self._others: dict[str, Record] = {}
 
     def answer(self) -> None:
         """Propose what the list needs, and say how it is paged."""
@@ -204,7 +205,14 @@ class PagingQuestion:
                 answer = self._client.get(endpoint.path, query, endpoint.scope)
         except RequestError:
             return None
-        return _records(endpoint, answer)
+        rows = _records(endpoint, answer)
+        self._others.update({repr(row): row for row in rows})
+        return rows
+
+    @property
+    def records(self) -> list[Record]:
+        """The records of all pages that were read, those of the first page first."""
+        return list(({repr(row): row for row in self._rows} | self._others).values())
 
     def _same(self, rows: Sequence[Record] | None) -> bool:
         """Whether these are the rows of the first page, in any order."""
