@@ -1,24 +1,35 @@
-"""Cost of the ledger: `python benchmarks/ledger.py [LINES]`, default 5000.
+"""Cost of the ledger: `python benchmarks/ledger.py [LINES]`, default 5000; `python benchmarks/ledger.py ages [HOURLY]`.
 
 Plans, claims and settles usage lines in bodies of 25: in SQLite, in Postgres, and for comparison in SQLite without
 disk sync. Prints microseconds a line, and the ratio to SQLite.
+
+With `ages`: fills ledgers of 12 hours and of 30 days with so many lines an hour (default 50), and prints the size of
+the file, and the time of a dry run of the next hour, of the numbers of `push status`, and of `push statement`.
 """
 
 import sys
 import tempfile
 import time
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from sqlalchemy import event
+from sqlalchemy import event, update
+from tests.support.clocks import FakeClock
 from tests.support.postgres import running
 
 from automatum.core.clock import SystemClock
+from automatum.metering.ledger import planning
+from automatum.metering.ledger.attempts import Attempt, accepted_as_sent, insert_attempt
 from automatum.metering.ledger.ledger import Ledger
+from automatum.metering.ledger.tables import LINES
 from automatum.metering.model import Line
+from automatum.metering.push import push
+from automatum.metering.statement import read_statement
+from automatum.metering.usage.usage import read_usage
 
 BODY = 25
 STEPS = ("plan", "claim", "settle", "compare")
@@ -68,8 +79,63 @@ def measure(url: str, lines: list[Line], *, durable: bool = True) -> dict[str, f
     return taken
 
 
+def fill(url: str, hours: int, hourly: int) -> list[Line]:
+    """A ledger of accepted lines, one transaction an hour; returns the lines of the hour after."""
+    start = datetime(2026, 10, 1, tzinfo=timezone.utc)
+    first = [replace(line, starts_at=start) for line in make_lines(50 * BODY)[:hourly]]
+    hour = first
+    with Ledger.open(url, SystemClock(), create=True) as ledger:
+        for number in range(hours):
+            attempts = [
+                Attempt(f"{number:08}-{position:08}", "body", "run", start, tuple(hour[position : position + BODY]))
+                for position in range(0, len(hour), BODY)
+            ]
+            with ledger.database.write() as connection:
+                planning.write_new(connection, hour, "planned", start)
+                for attempt in attempts:
+                    insert_attempt(connection, attempt)
+                sent = {"state": "accepted", "attempts": 1, "settled_at": start, "settled_by": "api"}
+                connection.execute(update(LINES).where(LINES.c.state == "planned").values(sent | accepted_as_sent()))
+            hour = [replace(line, starts_at=start + timedelta(hours=number + 1)) for line in first]
+    return hour
+
+
+def measure_age(folder: str, hours: int, hourly: int) -> dict[str, float]:
+    """MB of the file, and seconds of each command."""
+    path = Path(folder) / f"{hours}.sqlite"
+    url = f"sqlite:///{path}"
+    lines = fill(url, hours, hourly)
+    clock = FakeClock(epoch=(lines[0].starts_at + timedelta(hours=1, minutes=30)).timestamp())
+    rows = [{**row, "usage_at": row["starts_at"], "units": "7"} for row in map(asdict, lines)]
+    found = {"lines": hours * hourly, "MB": path.stat().st_size / 1e6}
+    started = time.perf_counter()
+    summary = push(None, read_usage(rows), url, clock, unchecked=True)
+    found["dry run"] = time.perf_counter() - started
+    assert summary.lines["new"] + summary.lines["on_hold"] == len(lines), summary.lines
+    with Ledger.open(url, clock, create=False) as ledger:
+        started = time.perf_counter()
+        assert ledger.counts()["accepted"] == hours * hourly and not ledger.unresolved()
+        found["status"] = time.perf_counter() - started
+        started = time.perf_counter()
+        read_statement(ledger, "2026-10")
+        found["statement"] = time.perf_counter() - started
+    return found
+
+
+def show_ages(hourly: int) -> None:
+    """Measure ledgers of two ages, and print."""
+    print(f"{hourly} lines an hour; seconds")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, hours in (("12 hours", 12), ("30 days", 720)):
+            found = measure_age(folder, hours, hourly)
+            print(f"{name:10}" + "".join(f"{what} {number:10.2f}   " for what, number in found.items()))
+
+
 def main() -> None:
     """Measure and print."""
+    if sys.argv[1:2] == ["ages"]:
+        show_ages(int(sys.argv[2]) if len(sys.argv) > 2 else 50)
+        return
     lines = make_lines(int(sys.argv[1]) if len(sys.argv) > 1 else 5000)
     server = running()
     with tempfile.TemporaryDirectory() as folder:

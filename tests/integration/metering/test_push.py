@@ -18,6 +18,7 @@ import pytest
 import automatum
 from tests.support.loopback import Say, error
 from tests.support.pushing import (
+    COLUMNS,
     NOON,
     UTC,
     YES,
@@ -623,7 +624,8 @@ def make_relations(desk, rows):
         )
         names = "customer_id, listing_id, vendor, dimension, units, price, usage_at"
         connection.executemany(
-            f"INSERT INTO used ({names}) VALUES (?, ?, ?, ?, ?, ?, ?)", [list(row.values()) for row in rows]
+            f"INSERT INTO used ({names}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [[row[name] for name in COLUMNS] for row in rows],
         )
         connection.execute(f"CREATE VIEW used_now AS SELECT {names} FROM used")
 
