@@ -8,7 +8,8 @@ from tests.support.shapes.memory import Outcome
 from tests.support.shapes.server import serve
 from tests.support.syncing import Site
 
-_CONFIGURED = [pytest.param(shape, id=shape.name) for shape in SHAPES if shape.settings]
+# The lists inside records have tables of their own, which tests/integration/sync/test_other_columns.py reads.
+_CONFIGURED = [pytest.param(one, id=one.name) for one in SHAPES if one.settings and one.api.table != "entitlements"]
 
 
 class _Database:

@@ -2,4 +2,4 @@
 
 from tests.support.shapes import lists, records, reports, tokens
 
-SHAPES = [*lists.SHAPES, *records.SHAPES, *reports.SHAPES, *tokens.SHAPES]
+SHAPES = [*lists.SHAPES, *records.SHAPES, *records.OF_ENTITLEMENTS, *reports.SHAPES, *tokens.SHAPES]

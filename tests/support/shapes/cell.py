@@ -132,12 +132,12 @@ def faults(api, site, outcome):
 def unlike(api, loaded, row):
     """What a loaded row has otherwise than the API; empty if only the places of values differ."""
     expected = api.expected(row)
-    wrong = {name for name, value in expected.items() if loaded[name] != value}
+    wrong = {name for name, value in expected.items() if loaded.get(name) != value}
     if not wrong:
         return ""
-    if values := sorted(name for name in wrong if loaded[name] is not None):
+    if values := sorted(name for name in wrong if loaded.get(name) is not None):
         return ", ".join(f"{name} is {loaded[name]!r} and not {expected[name]!r}" for name in values)
-    right = 1 + sum(loaded[name] is not None for name in expected)  # the key is a column, too
+    right = 1 + sum(loaded.get(name) is not None for name in expected)  # the key is a column, too
     lost = set(leaves(api.record(row))) - set(leaves(json.loads(loaded["extra"] or "{}")))
     return f"a value is lost, of {sorted(lost)}" if len(lost) > right else ""
 
@@ -147,7 +147,7 @@ def elsewhere(api, live):
     found = set()
     for key, row in api.truth().items():
         if key in live:
-            found |= {name for name, value in api.expected(row).items() if live[key][name] != value}
+            found |= {name for name, value in api.expected(row).items() if live[key].get(name) != value}
     return sorted(found)
 
 

@@ -71,8 +71,14 @@ class MemorySite:
 
     @property
     def live(self):
-        """Key to the columns of the rows that are not marked deleted."""
-        return {key: row for key, row in self.rows.items() if key not in self.deleted}
+        """Key to the columns of the rows that are not marked deleted, and their dimensions under the child table."""
+        found = {key: dict(row) for key, row in self.rows.items() if key not in self.deleted}
+        for table, parent, rows in self._children.values():
+            for key, row in found.items():
+                own = [one for one in rows.values() if one[parent] == key and not one["_removed"]]
+                # The key and the quantity of each entry tell the lists of the battery apart.
+                row[table] = [(one["key"], one["quantity"]) for one in own] or None
+        return found
 
     def prior(self):
         hashes = {**self._hashes, **dict.fromkeys(self.deleted, DELETED)}
@@ -84,17 +90,14 @@ class MemorySite:
     def _load(self, endpoint, name, table):
         if name != endpoint.table:
             child = next(one for one in endpoint.children if one.table == name)
+            _, _, rows = self._children.setdefault(name, (name, child.parent_key, {}))
             for row in table.to_pylist():
-                self._children.setdefault(name, {})[row[child.parent_key], row["position"]] = row
+                rows[row[child.parent_key], row["position"]] = row
             return
         for row in table.to_pylist():
             key = row[endpoint.row_key]
             self.rows[key], self._hashes[key] = row, row["_row_hash"]
             self.deleted.discard(key)
-
-    def children(self, table):
-        """The rows of a child table."""
-        return list(self._children.get(table, {}).values())
 
 
 class _Run(TableSync):

@@ -2,12 +2,14 @@
 
 import re
 from datetime import datetime, timezone
+from decimal import Decimal
 
 from tests.support.shapes.api import Api
 from tests.support.shapes.registry import registry
 from tests.support.shapes.server import Answer
 
 SHAPES, shape = registry("records", "customers")
+OF_ENTITLEMENTS, entitlements = registry("records", "entitlements")
 
 
 # Envelopes
@@ -249,6 +251,28 @@ class OtherPlace(Api):
 class UnknownFields(Api):
     def record(self, row):
         return {**row, "loyalty": {"tier": "gold", "points": [1, 2]}, "_internal": True, "$ref": None}
+
+
+_DIMENSIONS = {"entitlement_dimensions": {"path": "plan.meters", "columns": {"key": "code", "quantity": "amount"}}}
+
+
+@entitlements("the dimensions of entitlements in another place, with other names", children=_DIMENSIONS)
+class OtherChildren(Api):
+    """Each entitlement has as many dimensions as its number says, up to three."""
+
+    path = "/api/v1/entitlements"
+    table = "entitlements"
+
+    def record(self, row):
+        meters = [{"code": code, "amount": int(amount)} for code, amount in self.meters(row)]
+        return {"id": row["id"], "vendor": row["vendor"], "updatedAt": row["updatedAt"], "plan": {"meters": meters}}
+
+    def meters(self, row):
+        return [(f"d{place}", Decimal(place + 1)) for place in range(int(row["id"][5:]) % 4)]
+
+    def expected(self, row):
+        kept = {name: value for name, value in super().expected(row).items() if name in ("vendor", "updated_at")}
+        return {**kept, "entitlement_dimensions": self.meters(row) or None}
 
 
 class Timed(Api):
