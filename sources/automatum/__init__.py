@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .metering.dlt import metering_usage
     from .metering.options import PushOptions
     from .metering.run import run_push
+    from .metering.webhook_signature import verify_webhook
     from .operations.plan import plan
     from .source import automatum_source
     from .sync.options import SyncOptions
@@ -61,6 +62,7 @@ _MODULES = {
     "resolve_settings": ".config.settings",
     "run_push": ".metering.run",
     "run_sync": ".sync.run",
+    "verify_webhook": ".metering.webhook_signature",
 }
 _REMOVED = {
     "metering_destination": "metering_destination was removed: it lost usage of the current hour, and of hours that "
@@ -87,6 +89,7 @@ __all__ = [
     "resolve_settings",
     "run_push",
     "run_sync",
+    "verify_webhook",
 ]
 
 

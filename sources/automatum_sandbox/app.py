@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -13,6 +14,7 @@ from automatum.endpoints import API_PREFIX, TOKEN_PATH
 
 from .assumptions import front_page
 from .control_plane import control_routes
+from .local_requests import LocalRequests
 from .request_flow import api_endpoint, token_endpoint
 from .responses import failure
 from .sandbox import Sandbox
@@ -46,7 +48,8 @@ def build_app(sandbox: Sandbox) -> Starlette:
         Route(API_PREFIX + "{rest:path}", api, methods=_METHODS),
         *control_routes(sandbox),
     ]
-    app = Starlette(routes=routes, exception_handlers={404: not_found})
+    guard = [Middleware(LocalRequests)]
+    app = Starlette(routes=routes, middleware=guard, exception_handlers={404: not_found})
     # The vendor documents no redirect to the same path with a slash.
     app.router.redirect_slashes = False
     return app

@@ -12,6 +12,7 @@ import typer
 
 from ..api.session import open_session
 from ..config.settings import AutomatumSettings, resolve_settings
+from ..config.webhook_secret import find_signature_header, find_webhook_secret
 from ..core.clock import SystemClock, utc
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..core.file_lock import WAIT
@@ -29,6 +30,7 @@ from ..metering.ledger.webhook_events import read_events
 from ..metering.retry import plan_retry, retry
 from ..metering.rules import late_ok_of
 from ..metering.usage.sql import read_dicts
+from ..metering.webhook_signature import SIGNATURE_HEADER, verified_events
 from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
 from . import render_push as display
 from . import render_status
@@ -169,7 +171,11 @@ def push_resolve(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Resolve lines, by the vendor's events or by hand. Exit code 0 if no line is left unresolved, else 65."""
+    """Resolve lines, by the vendor's events or by hand. Exit code 0 if no line is left unresolved, else 65.
+
+    Events must come from a webhook whose signature was checked: a forged event makes usage count as billed. With the
+    setting webhook_secret, each event is checked here, too.
+    """
 
     def work() -> int:
         asked: dict[Decision, list[str] | None] = {
@@ -321,6 +327,7 @@ def _silent(ledger: Ledger, organization: str | None) -> Any:
 
 def _events(source: str, target: Target, lock_wait: float) -> Any:
     path = Path(source)
-    if source.lower().endswith((".json", ".jsonl", ".ndjson")) or path.is_file():
-        return read_events(path)
-    return read_dicts(open_existing(target, lock_wait), source)
+    in_file = source.lower().endswith((".json", ".jsonl", ".ndjson")) or path.is_file()
+    stored = read_events(path) if in_file else read_dicts(open_existing(target, lock_wait), source)
+    # All of them before the first is used: one that is forged makes the others suspect.
+    return list(verified_events(stored, find_webhook_secret(), find_signature_header(SIGNATURE_HEADER)))

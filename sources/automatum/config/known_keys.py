@@ -25,7 +25,9 @@ from .toml_files import settings_providers
 PREFIX = "SOURCES__AUTOMATUM__"
 _INTERNAL = ("organization", "organization_id", "named_id")
 _CREDENTIALS = ("client_id", "client_secret")
-_ONLY_TOP = ("organizations", "notify_url", "secrets_from")
+_VENDORS_NAMES = (*_CREDENTIALS, "webhook_secret")
+"""What the vendor's own variables may set: `AUTOMATUM_CLIENT_ID` and the like."""
+_ONLY_TOP = ("organizations", "notify_url", "secrets_from", "webhook_secret", "webhook_signature_header")
 """Settings that are read from `sources.automatum` alone, not from the section of an organization."""
 _OF_DLT = ("data_writer", "destination", "extract", "incremental", "load", "max_table_nesting", "normalize", "schema")
 """Keys that dlt itself reads below the section of a source."""
@@ -156,7 +158,7 @@ def _check_environment(provider: ConfigProvider, names: Sequence[str]) -> None:
             raise ConfigurationError(variable, "this variable is not read.", f"Did you mean {PREFIX}{name.upper()}?")
         # Other variables with this prefix may be the vendor's, or those of a Kubernetes service.
         name = upper.removeprefix(_VENDORS_PREFIX).lstrip("_")
-        if upper.startswith(_VENDORS_PREFIX) and name.lower() in names and name.lower() not in _CREDENTIALS:
+        if upper.startswith(_VENDORS_PREFIX) and name.lower() in names and name.lower() not in _VENDORS_NAMES:
             raise ConfigurationError(variable, "this variable is not read.", f"Did you mean {PREFIX}{name}?")
 
 

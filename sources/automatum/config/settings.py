@@ -31,6 +31,7 @@ from .known_keys import check_keys
 from .lookup import SECTIONS, describe_places, folder_above_with_settings, look_up
 from .vaults.dlt_provider import register_vault_provider
 from .vaults.uri import parse_vault_uri
+from .webhook_secret import KEYS as WEBHOOK_KEYS
 
 APPLICATION_LIMITS = ((50, 60.0), (1000, 3600.0))
 """Requests and seconds, per OAuth application (`api/authentication`)."""
@@ -279,7 +280,7 @@ def check_configuration() -> None:
         ConfigurationError: See `config.known_keys`.
     """
     names = (name for name in AutomatumSettings.get_resolvable_fields() if name not in _INTERNAL)
-    check_keys((*names, "notify_url"))
+    check_keys((*names, "notify_url", *WEBHOOK_KEYS))
 
 
 def _not_set(name: str) -> ConfigurationError:

@@ -9,6 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from automatum.metering.ledger.ledger import Ledger
+from tests.support.clocks import FakeClock
 from tests.support.postgres import PASSWORD, postgres  # noqa: F401  fixture
 from tests.support.pushing import (
     METERING,
@@ -627,3 +629,18 @@ def test_a_ledger_in_the_settings_is_the_one(small, desk, tmp_path):
     assert told["ledger"].endswith("mine.sqlite")
     assert sorted(Path.home().rglob("metering*")) == []
     assert teller.run("status")["lines"]["accepted"] == len(rows)
+
+
+def test_events_need_a_signature_where_the_secret_is_set(desk, tmp_path):
+    """I5: a forged event makes usage count as billed. The vendor's own variable holds the secret, too."""
+    desk.set(base_url="http://127.0.0.1:9", client_id="app_1", client_secret="secret_canary_1")
+    ledger = f"sqlite:///{tmp_path}/ledger.sqlite"
+    with Ledger.open(ledger, FakeClock(), create=True):
+        pass
+    Path("events.jsonl").write_text('{"event": "metering.confirmed"}\n')
+    assert desk.run("push", "resolve", "--events", "events.jsonl", "--ledger-url", ledger).code in (0, 65)
+    desk.set(webhook_secret="whs_canary_1234567890")
+    made = desk.run("push", "resolve", "--events", "events.jsonl", "--ledger-url", ledger)
+    assert made.code == 78
+    assert "event 1 has no headers and no body" in made.says
+    assert "canary" not in made.says

@@ -124,3 +124,22 @@ def _until_up(url: str, form: dict[str, str]) -> dict[str, str]:
             assert time.monotonic() < end
         else:
             return response
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "attacker.example.com"}, 403),
+        ({"Host": "127.attacker.example.com"}, 403),
+        ({"Origin": "https://attacker.example.com"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "localhost:8321"}, 200),
+        ({"Origin": "http://127.0.0.1:8000"}, 200),
+    ],
+)
+def test_a_web_page_of_another_origin_gets_nothing(headers, status):
+    """A page may let its own name resolve to loopback, or post to it: neither shows credentials or changes rows."""
+    with serve(SandboxConfig(customers=1, entitlements=0, private_offers=0, days=0)) as served:
+        answer = requests.get(f"{served.base_url}/_sandbox/credentials", headers=headers, timeout=10)
+        assert answer.status_code == status
+        assert (served.client_secret in answer.text) is (status == 200)
