@@ -4,12 +4,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from automatum_sandbox import SandboxConfig, serve
 from tests.support.desk import SMALL, VOLUME, Desk, forget, forget_run, isolate
 from tests.support.dlt_hints import remember_hints
 
 remember_hints()
+# An example is judged by what it shows, not by its seconds: the machine may be loaded.
+settings.register_profile("automatum", deadline=None, print_blob=True)
+settings.load_profile("automatum")
 
 
 @pytest.fixture(autouse=True)
