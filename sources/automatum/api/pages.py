@@ -13,7 +13,7 @@ from ..core.errors import ApiUnreachable, ConfigurationError, NotThere
 from ..endpoints import PAGE_SIZE, WHOLE, Endpoint
 from ..schema.records import Record, dig, pick, with_value
 from .page_signs import Sign, announced_size, more_rows, total_elsewhere
-from .paging import announced_number, list_url, next_place, page_parameters
+from .paging import MOST_ANNOUNCED, announced_number, list_url, next_place, page_parameters
 
 if TYPE_CHECKING:
     from .client import ApiClient, ApiResponse
@@ -89,13 +89,13 @@ def read_page(
     response = _get(client, endpoint, parameters, number, url)
     if response.status == 204:
         return Page(number, [], 0 if number == 1 else None, None, response.received_at, next_at="", blank=True)
-    total = announced_number(response, endpoint.total)
+    total = _announced(response, endpoint, "total")
     asked = url or list_url(endpoint, client.base_url)
     return Page(
         number=number,
         records=_records(response, endpoint),
         total=total,
-        pages=announced_number(response, endpoint.pages),
+        pages=_announced(response, endpoint, "pages"),
         read_at=response.received_at,
         next_at=None if endpoint.paging.any_page else next_place(response, endpoint, asked, client.base_url),
         sign=more_rows(response.headers, response.body),
@@ -126,8 +126,8 @@ def read_report(client: ApiClient, endpoint: Endpoint, start: date, end: date, n
     return Page(
         number=number or 1,
         records=_records(response, endpoint),
-        total=announced_number(response, endpoint.total),
-        pages=announced_number(response, endpoint.pages),
+        total=_announced(response, endpoint, "total"),
+        pages=_announced(response, endpoint, "pages"),
         read_at=response.received_at,
         sign=more_rows(response.headers, response.body),
     )
@@ -194,6 +194,21 @@ def _get(
             f"The path is {origin}. If the vendor has another, set sources.automatum.endpoints.{endpoint.table}.path "
             "(or, for a further report, its path in sources.automatum.reports).",
         ) from None
+
+
+def _announced(response: ApiResponse, endpoint: Endpoint, name: str) -> int | None:
+    """The announced number of rows (`total`) or of pages (`pages`); one that makes no sense is refused."""
+    where: str = getattr(endpoint, name)
+    number = announced_number(response, where)
+    if number is None or number <= MOST_ANNOUNCED:
+        return number
+    what, further = ("rows", ", and exact_total to false") if name == "total" else ("pages", "")
+    raise ConfigurationError(
+        f"sources.automatum.endpoints.{endpoint.table}.{name}",
+        f"GET {endpoint.path} announces more than {MOST_ANNOUNCED:,} {what} at {where}, which makes no sense.",
+        f"Set it to where the answer announces the number of {what}. If it announces that nowhere, set it to a path "
+        f"that no answer has{further}.",
+    )
 
 
 def _records(response: ApiResponse, endpoint: Endpoint) -> list[Record]:

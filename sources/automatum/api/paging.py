@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 HEADER = "header:"
 """Begins the setting of an announced number that is in a header."""
+MOST_ANNOUNCED = 10**9
+"""Rows, or pages, above which an announced number makes no sense: they would take more than 40 days to read."""
+_LONGEST_COUNT = 20
 _PATHS = {"cursor": "cursor_path", "header_cursor": "cursor_key", "json_link": "next_url_path"}
 _LONGEST_CURSOR = 8192
 
@@ -46,6 +50,9 @@ def announced_number(response: ApiResponse, where: str) -> int | None:
     Args:
         response: The answer.
         where: Dotted path in the body, or `header:` and the name of a header.
+
+    Returns:
+        The number; `MOST_ANNOUNCED + 1` for any that is larger.
     """
     if where.startswith(HEADER):
         return _count(response.headers.get(where.removeprefix(HEADER).strip(), "").strip())
@@ -132,7 +139,12 @@ def _checked(link: str, endpoint: Endpoint, asked: str, base_url: str) -> str:
 
 
 def _count(value: Any) -> int | None:
-    """A count, also from a text; None for any other value."""
+    """A count, also from a text; None for any other value. What exceeds the bound counts as one more than that."""
     if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+        # Python refuses to parse 5,000 digits.
+        value = int(value) if len(value) <= _LONGEST_COUNT else MOST_ANNOUNCED + 1
+    elif isinstance(value, (float, Decimal)) and value > MOST_ANNOUNCED:  # An integer beyond 64 bits is parsed so.
+        return MOST_ANNOUNCED + 1
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        return None
+    return min(value, MOST_ANNOUNCED + 1)

@@ -307,7 +307,7 @@ class Sweep:
 
     def _look_at(self, number: int, fallen: int = 0) -> None:
         """Read a page again to see what happened to it. If that is not possible, nothing explains it."""
-        if self._read_again(number):
+        if self._read_again([number]):
             self.state.looking_back[number] = fallen
         else:
             self.state.doubt = True
@@ -344,10 +344,10 @@ class Sweep:
             self.cut, state.last = True, state.next - 1
             self._end(Verdict.COMPLETE, f"ended at page {page.number}: newest first, and nothing on it had changed")
 
-    def _read_again(self, *numbers: int) -> bool:
+    def _read_again(self, numbers: Sequence[int]) -> bool:
         """Queue pages to be read again, if there are such pages and the extra requests allow it."""
         state = self.state
-        if min(numbers) < 1 or state.extra + len(state.again) + len(numbers) > self._extra_requests:
+        if state.extra + len(state.again) + len(numbers) > self._extra_requests or min(numbers) < 1:
             return False
         state.again += numbers
         return True
@@ -371,8 +371,8 @@ class Sweep:
             known = self._earlier.digest and self._earlier.digest.proven
             self._end_by_two("" if known else f"{shape.difference(shape.contents)}, as at the last sync")
         elif not state.doubt and state.suspects and (state.moved or state.suspects != list(FIRST_SUSPECTS)):
-            self._read_again(min(state.suspects.pop(0), state.last))
-        elif not (second and second.repeats(state.total)) and self._read_again(*range(1, state.whole + 1)):
+            self._read_again([min(state.suspects.pop(0), state.last)])
+        elif not (second and second.repeats(state.total)) and self._read_again(range(1, state.whole + 1)):
             self._second, state.doubt = SecondReading(), True
         else:
             long = second is None and state.whole > self._extra_requests
