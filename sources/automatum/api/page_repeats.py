@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from ..core.errors import ConfigurationError
 from ..endpoints import Endpoint
+from ..schema.json_text import dumps
 from .pages import Page, announced_pages
 from .paging import paginator_key
 
@@ -39,7 +40,7 @@ class RepeatedPages:
         first = self._first
         if first is None or page.number == first.number:
             self._first = page
-        elif page.records and page.records == first.records:
+        elif page.records and _equal(page.records, first.records):
             self._same.append(page.number)
         else:
             self._same.clear()
@@ -59,7 +60,7 @@ class RepeatedPages:
     def ignores_number(self, half: Page) -> bool:
         """Whether the second page, asked for with half as many rows, begins with the first rows of the list."""
         first = self._first.records if self._first else []
-        return bool(half.records) and half.records[0] == first[0]
+        return bool(half.records) and _equal(half.records[0], first[0])
 
     def error(self, page: Page) -> ConfigurationError:
         """The error that names the setting.
@@ -145,3 +146,10 @@ class RepeatedCursors:
                 "Check what leads to the next page. If it is right, report this to the vendor.",
             )
         return page
+
+
+def _equal(one: object, other: object) -> bool:
+    try:
+        return one == other
+    except RecursionError:  # Python compares no more than about 1,000 levels.
+        return dumps(one) == dumps(other)

@@ -18,6 +18,9 @@ from .paging import MOST_ANNOUNCED, announced_number, list_url, next_place, page
 if TYPE_CHECKING:
     from .client import ApiClient, ApiResponse
 
+MOST_RECORDS = 100_000
+"""Records in one answer. A page has 100, but an API may answer with all rows at once, and a report with many days."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -217,6 +220,16 @@ def _records(response: ApiResponse, endpoint: Endpoint) -> list[Record]:
     for path in endpoint.records:
         found = dig(response.body, path)
         if isinstance(found, list):
+            if len(found) > MOST_RECORDS:
+                raise ApiUnreachable(
+                    "GET",
+                    endpoint.path,
+                    response.status,
+                    f"{len(found):,} records in one answer, of which {MOST_RECORDS:,} are read at most",
+                    "Set the vendor's name of the limit, or a paginator, in "
+                    f"sources.automatum.endpoints.{endpoint.table}; for a report, set "
+                    "sources.automatum.report_window_days, so that each answer holds fewer days.",
+                )
             # What is not an object has no key. It is rejected like any other record without one, and not the page.
             return [one if isinstance(one, dict) else {"value": one} for one in found]
     if isinstance(response.body.get(WHOLE), list):

@@ -14,6 +14,7 @@ from ..api.page_signs import announced_size, more_rows, total_elsewhere
 from ..api.paging import announced_number, list_url, next_place, page_parameters
 from ..core.errors import ConfigurationError, RequestError
 from ..endpoints import Endpoint
+from ..schema.json_text import dumps
 from ..schema.records import Record, dig
 from .explained import Draft, TableExplanation
 
@@ -216,8 +217,7 @@ class PagingQuestion:
 
     def _same(self, rows: Sequence[Record] | None) -> bool:
         """Whether these are the rows of the first page, in any order."""
-        first = [repr(row) for row in self._rows]
-        return bool(rows) and (set(map(repr, rows or ())) <= set(first))
+        return bool(rows) and set(map(dumps, rows or ())) <= set(map(dumps, self._rows))
 
     def _doubt(self, what: str) -> None:
         self._found.doubts.append(f"It is not clear how the list is paged: {what}. Set paginator or parameters.")

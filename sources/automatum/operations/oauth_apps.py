@@ -20,6 +20,8 @@ from ..core.suggest import suggestion
 from ..endpoints import APPLICATIONS_PATH
 
 MOST_PAGES = 20
+_DEEPEST = 50
+"""Levels of an answer that are passed on. JSON cannot be written, nor Python recurse, below a few hundred."""
 _SECRET_KEYS = ("client_secret", "clientsecret", "new_client_secret", "newclientsecret", "secret")
 _LOOKS_SECRET = re.compile(r"\bsecret_\w{6,}")
 
@@ -131,22 +133,25 @@ def shape_of(content: bytes) -> str:
     return redact(", ".join(sorted(_names(tree, "")))[:300]) or type(tree).__name__
 
 
-def _texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(node, str):
-        yield key, node
-    elif isinstance(node, Mapping):
-        for name, inner in node.items():
+def _texts(tree: Any) -> Iterator[tuple[str, str]]:
+    """All texts with the names of their fields, in their order. An answer may be nested too deeply for recursion."""
+    ahead: list[tuple[str, Any]] = [("", tree)]
+    while ahead:
+        key, node = ahead.pop()
+        if isinstance(node, str):
+            yield key, node
+        elif isinstance(node, Mapping):
             # `{"secret": {"value": "..."}}` is a secret, too.
-            yield from _texts(inner, key if key.lower() in _SECRET_KEYS else name)
-    elif isinstance(node, list):
-        for inner in node:
-            yield from _texts(inner, key)
+            inside = [(key if key.lower() in _SECRET_KEYS else name, inner) for name, inner in node.items()]
+            ahead += reversed(inside)
+        elif isinstance(node, list):
+            ahead += [(key, inner) for inner in reversed(node)]
 
 
-def _names(node: Any, before: str) -> Iterator[str]:
-    if isinstance(node, Mapping):
+def _names(node: Any, before: str, level: int = 0) -> Iterator[str]:
+    if isinstance(node, Mapping) and level < _DEEPEST:
         for name, inner in node.items():
-            yield from _names(inner, f"{before}.{name}".lstrip("."))
+            yield from _names(inner, f"{before}.{name}".lstrip("."), level + 1)
     elif before:
         yield before
 
@@ -172,11 +177,13 @@ def _application(record: Mapping[str, Any]) -> Application | None:
     return Application(str(id_), client_id or str(id_), _without_secrets(record))
 
 
-def _without_secrets(node: Any, key: str = "") -> Any:
+def _without_secrets(node: Any, key: str = "", level: int = 0) -> Any:
+    if isinstance(node, (Mapping, list)) and level >= _DEEPEST:
+        return "(nested too deeply)"
     if isinstance(node, Mapping):
-        return {name: _without_secrets(inner, name) for name, inner in node.items()}
+        return {name: _without_secrets(inner, name, level + 1) for name, inner in node.items()}
     if isinstance(node, list):
-        return [_without_secrets(inner, key) for inner in node]
+        return [_without_secrets(inner, key, level + 1) for inner in node]
     if isinstance(node, str):
         return REDACTED if key.lower() in _SECRET_KEYS else redact(node)
     return node

@@ -299,6 +299,15 @@ def test_an_answer_of_an_absurd_size_is_refused_at_once(server, client, clock, p
     assert clock.slept == 0
 
 
+@pytest.mark.parametrize("one", [b"{},", b"[],"])
+def test_an_answer_that_would_take_too_much_memory_is_not_parsed(server, client, one):
+    """Three bytes of the body become 100 of memory."""
+    server.say(LIST, Say(200, b'{"data": [' + one * 1_100_000 + b"1]}"))
+    with pytest.raises(ApiUnreachable, match="more than 1,000,000 objects and lists came"):
+        client.get("customers")
+    assert len(server.to(LIST)) == 1
+
+
 def test_a_503_may_name_its_wait(server, client, clock):
     server.say(LIST, Say(503, headers={"Retry-After": "20"}), FINE)
     client.get("customers")

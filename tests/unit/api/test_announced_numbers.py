@@ -1,12 +1,12 @@
-"""I1: the numbers of rows and of pages that an answer announces, and those that make no sense."""
+"""I1: the numbers of rows and of pages that an answer announces or has, and those that make no sense."""
 
 import pytest
 
 from automatum.api.client import ApiResponse
 from automatum.api.exact_json import parse_json
-from automatum.api.pages import read_page
+from automatum.api.pages import MOST_RECORDS, read_page
 from automatum.api.paging import MOST_ANNOUNCED, announced_number
-from automatum.core.errors import ConfigurationError
+from automatum.core.errors import ApiUnreachable, ConfigurationError
 from automatum.endpoints import CUSTOMERS
 
 ABSURD = [str(MOST_ANNOUNCED + 1), "1" + "0" * 18, "9" * 30, "9" * 5000, f'"{"9" * 5000}"', "1e300", "1" + "0" * 400]
@@ -46,3 +46,10 @@ def test_a_number_beyond_all_lists_is_refused(number, name):
     with pytest.raises(ConfigurationError, match="more than 1,000,000,000") as refused:
         read_page(client, CUSTOMERS, 1, {})
     assert refused.value.key == f"sources.automatum.endpoints.customers.{name}"
+
+
+def test_an_answer_with_too_many_records_is_refused():
+    """It would take the memory of a small machine."""
+    many = ",".join(["{}"] * (MOST_RECORDS + 1))
+    with pytest.raises(ApiUnreachable, match="100,001 records in one answer"):
+        read_page(Answering(f'{{"data":[{many}]}}'), CUSTOMERS, 1, {})
