@@ -1,6 +1,5 @@
 """A server that never ends an answer: each request ends at its deadline, and soon after the run is told to stop."""
 
-import socket
 import threading
 
 import pytest
@@ -12,53 +11,9 @@ from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock
 from automatum.core.errors import ApiUnreachable, BudgetSpent
+from tests.support.raw_server import Dripping, RawServer, http
 
 LONG = 60.0
-TOKEN = b'{"access_token": "token-one", "token_type": "Bearer", "expires_in": 3600}'
-
-
-class Dripping:
-    """A server that sends these bytes to each request, then one more every 20 ms, until it is closed."""
-
-    def __init__(self, opening, drip):
-        self._opening, self._drip, self._over = opening, drip, threading.Event()
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        self.asked = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self._over.set()
-        self._listening.close()
-
-    def _accept(self):
-        while not self._over.is_set():
-            try:
-                connection, _ = self._listening.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-
-    def _answer(self, connection):
-        with connection:
-            request = b""
-            while b"\r\n\r\n" not in request:
-                request += connection.recv(65536) or b"\r\n\r\n"
-            if b"/oauth/token" in request:
-                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(TOKEN)}\r\nConnection: close\r\n\r\n".encode()
-                connection.sendall(head + TOKEN)
-                return
-            self.asked.set()
-            try:
-                connection.sendall(self._opening)
-                while not self._over.wait(0.02):
-                    connection.sendall(self._drip)
-            except OSError:
-                pass
-
 
 HEADERS = (b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a")
 CONTINUE = (b"", b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -118,13 +73,9 @@ def test_a_stop_ends_the_clients_request_in_seconds(desk, method):
 def test_an_answer_in_the_grace_is_taken():
     """Most answers come in that time; of a POST that is cut it would not be known whether it was taken."""
 
-    class Ending(Dripping):
-        def _answer(self, connection):
-            with connection:
-                connection.recv(65536)
-                self.asked.set()
-                self._over.wait(GRACE / 4)
-                connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"data": []}')
+    def answer(method, target, number):
+        api.over.wait(GRACE / 4)
+        yield http({"data": []})
 
-    with Ending(b"", b"") as api:
+    with RawServer(answer) as api:
         assert get(api.url, LONG, stopping=api.asked.is_set).body == {"data": []}
