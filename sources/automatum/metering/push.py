@@ -87,10 +87,8 @@ def push(
     if session is None:
         with Ledger.open(ledger_url, clock, create=False, owner=owner) as ledger:
             plan = Planner(ledger, checks, eligibility, late_ok).plan(lines, classification, now)
-            summary = PushSummary("dry_run", classification, ledger.location, plan=plan)
-            summary.forecast = forecast(bodies(plan.sent, now), checks.limits, now, late_ok)
+            summary = _dry_run(ledger, classification, plan, checks, now, late_ok)
             summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
-            summary.ledger_exists, summary.unresolved = ledger.exists, _unresolved(ledger, checks)
             return summary
     with Ledger.open(ledger_url, clock, create=new_ledger, owner=owner) as ledger, ledger.run() as run:
         recovered = run.recover()
@@ -105,10 +103,7 @@ def push(
         record_refusals(ledger, classification.without_line, [line.id for line in lines])
         sender = Sender(session, run, clock, late_ok)
         result = sender.send(bodies(plan.sent, utc(clock.time())))
-        for line, message in result.rejected:
-            refuse(classification, line, f"the API refused it: {message}")
-        for line in result.expired:
-            refuse(classification, line, too_late_reason(line, utc(clock.time())))
+        _refuse_unsent(classification, result, utc(clock.time()))
         summary = _summarize(session, classification, ledger, result, plan, checks)
         summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
         return summary
@@ -195,6 +190,23 @@ def _unresolved(ledger: Ledger, checks: Checks) -> dict[str, int]:
     """What waits for a person in the ledger, whichever push left it; and what is silent."""
     silent = len(silent_keys(ledger, ledger.database.now(), checks.silence))
     return ledger.unresolved() | ({"silent": silent} if silent else {})
+
+
+def _dry_run(
+    ledger: Ledger, classification: Classification, plan: Plan, checks: Checks, now: datetime, late_ok: LateOk
+) -> PushSummary:
+    summary = PushSummary("dry_run", classification, ledger.location, plan=plan)
+    summary.forecast = forecast(bodies(plan.sent, now), checks.limits, now, late_ok)
+    summary.ledger_exists, summary.unresolved = ledger.exists, _unresolved(ledger, checks)
+    return summary
+
+
+def _refuse_unsent(classification: Classification, result: SendResult, now: datetime) -> None:
+    """Refuse the usage of lines that the API refused, or that became too late while others were sent."""
+    for line, message in result.rejected:
+        refuse(classification, line, f"the API refused it: {message}")
+    for line in result.expired:
+        refuse(classification, line, too_late_reason(line, now))
 
 
 def _summarize(
