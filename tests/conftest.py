@@ -1,19 +1,21 @@
 """A place of its own for each test: folder, home, dlt's folders, environment; and sandboxes served on real sockets."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from automatum_sandbox import SandboxConfig, serve
 from tests.support.desk import SMALL, VOLUME, Desk, forget, forget_run, isolate
 from tests.support.dlt_hints import remember_hints
 
 remember_hints()
-# An example is judged by what it shows, not by its seconds: the machine may be loaded.
-settings.register_profile("automatum", deadline=None, print_blob=True)
-settings.load_profile("automatum")
+with suppress(ModuleNotFoundError):  # The environments of Airflow and of users do not have it.
+    from hypothesis import settings
+
+    # An example is judged by what it shows, not by its seconds: the machine may be loaded.
+    settings.register_profile("automatum", deadline=None, print_blob=True)
+    settings.load_profile("automatum")
 
 
 @pytest.fixture(autouse=True)
