@@ -31,8 +31,8 @@ logger = logging.getLogger("automatum")
 CONNECT_TIMEOUT = 10.0
 MAX_BYTES = 16 * 2**20
 """Bytes after decompression. A larger body is not a response of this API (100 rows are about 100 kB)."""
-MAX_VALUES = 10**6
-"""Objects and lists in a body. Each takes about 100 bytes of memory, but only three in the body (`{},`)."""
+MAX_VALUES = 300_000
+"""Objects and lists in a body. Each takes 100 to 300 bytes of memory, but only three in the body (`{},`)."""
 MAX_RETRY_AFTER = 7200.0
 """Seconds, twice the longest window. A longer `Retry-After` is treated as an error of the server."""
 MAX_DETAIL = 200
