@@ -1,7 +1,7 @@
 """I5, I6, I8: a server that means harm. Each command ends within bounds of time and memory, and says why.
 
-The commands of one group of harm run one after the other in one process, which is killed after `LONGEST` seconds. All of
-them meet the first two kinds of the group; the others are met by a sync and the simplest command.
+The commands of one group of harm run one after the other in one process, which is killed after `LONGEST` seconds.
+All commands meet the first two kinds of the group; a sync and the simplest command meet the others.
 """
 
 import csv
