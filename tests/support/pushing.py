@@ -53,10 +53,11 @@ def use(one, dimension, at, units, price=None):
     }
 
 
-def rows_of(sandbox, back=(1, 2), now=None, most=None, organization=None):
+def rows_of(sandbox, back=(1, 2), now=None, most=None, organization=None, named=False):
     """A row for everything billable in each of these hours, counted back; no two have the same units.
 
-    Hours 1 to 4 are in time on every day of the year: the first six hours of a month take what is that young, too.
+    Usage names its entitlement if there are several for it, or always (`named`). Hours 1 to 4 are in time on every day
+    of the year: the first six hours of a month take what is that young, too.
     """
     # Right after the full hour the last hour is still open: `metering_grace_minutes`.
     now, rows, seen = now or datetime.now(UTC) - timedelta(minutes=6), [], set()
@@ -69,7 +70,7 @@ def rows_of(sandbox, back=(1, 2), now=None, most=None, organization=None):
                     seen.add((*key, hours))
                     at = hour_of(now, hours) + timedelta(minutes=15)
                     row = use(one, dimension, at, f"{len(rows) + 1}.{len(rows) % 10}")
-                    rows.append({**row, "entitlement_id": one.entitlement_id if key in several else ""})
+                    rows.append({**row, "entitlement_id": one.entitlement_id if named or key in several else ""})
     return rows[:most]
 
 

@@ -359,7 +359,8 @@ def test_what_one_organization_has_planned_never_goes_out_with_anothers_credenti
     assert desk.sync().code == 0
     usage = {}
     for name, owner in zip(TWO, (acme, globex), strict=True):
-        usage[name] = write_csv(rows_of(two.sandbox, organization=owner), f"{name}.csv")
+        # Of some entitlements the odd rows do not say whether they are active.
+        usage[name] = write_csv(rows_of(two.sandbox, organization=owner, named=True), f"{name}.csv")
     # Planned, and not sent: the first body is refused for the moment.
     two.sandbox.fault("status", "/api/v1/metering", status=429, count=None, headers={"Retry-After": "7200"})
     stopped = desk.run(
