@@ -153,8 +153,8 @@ def test_the_quickstart_shows_what_the_api_holds_and_what_a_second_sync_changed(
     assert told["forecast"] == told["first"]["requests"] == 3 + 5 + 2 + 1
     assert told["first"]["verdict"] == told["second"]["verdict"] == "complete"
     assert told["read"] == 240
-    # A forecast, a sync, the customers alone, a sync, and the URL of the one that is gone.
-    assert len(told["asked"]) == 4 + 11 + 3 + 11 + 1
+    # A forecast, a sync, the customers alone, a sync, and the URL of the one that is gone, after that of a listed one.
+    assert len(told["asked"]) == 4 + 11 + 3 + 11 + 2
     for table, rows in told["rows"].items():
         assert sorted(told["held"][table]) == sorted(row["id"] for row in rows)
     counted = Counter((one["before"] == "absent", one["now"]) for one in told["changed"])
