@@ -212,7 +212,9 @@ def _begin(life):
     assert [entry.page for entry in made.entries if entry.path.endswith("customers")] == [3], (
         "a page was paid for twice"
     )
-    assert len(made.entries) == REQUESTS - 2
+    # A report that lacks days asks for a part of its window once more, to prove that there are no rows.
+    reports = sum("/analytics/" in entry.path for entry in made.entries)
+    assert (len(made.entries) - reports, reports > 0) == (REQUESTS - 3, True)
     assert life.wrong() == []
     assert len(life.place.rows("analytics_revenue")) == 2 * VOLUME["days"]
     yield "first sync"
