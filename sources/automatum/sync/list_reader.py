@@ -179,7 +179,10 @@ class ListReader(Reader):
 
     def _restored(self, state: Mapping[str, Any]) -> bool:
         """Whether the next page can be read as the interrupted run would have read it."""
-        number, last = int(state.get("next", 1)), int(state.get("last", 1))
+        try:
+            number, last = int(state.get("next", 1)), int(state.get("last", 1))
+        except (TypeError, ValueError):
+            return False  # Another version of the connector saved it.
         return self._charged(lambda: self._pages.restore(state, number, last))
 
     def _may_end_early(self) -> bool:

@@ -34,7 +34,8 @@ def test_it_shows_the_last_sweep_of_each_table_its_age_and_cost(site):
     one, figures = shown["tables"]["customers"], made.tables["customers"]
     assert one["age_seconds"] == 90
     assert one["finished_at"] == datetime.fromtimestamp(at, timezone.utc)
-    assert (one["verdict"], one["reason"], one["requests"], one["pages"]) == ("complete", "", 3, 2)
+    # Two pages, the URL of the row that is gone, and that of a listed one, which proves that rows have URLs.
+    assert (one["verdict"], one["reason"], one["requests"], one["pages"]) == ("complete", "", 4, 2)
     assert (one["announced"], one["distinct_keys"]) == (120, 120)
     assert {name: one[name] for name in ("inserted", "updated", "deleted", "unchanged")} == {
         name: figures[name] for name in ("inserted", "updated", "deleted", "unchanged")

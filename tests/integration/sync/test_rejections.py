@@ -69,7 +69,8 @@ def test_rows_are_deleted_though_others_are_rejected_i2(site):
     site.served.lists = {"customers": [*GOOD, *BAD]}
     site.sync("customers")
     site.served.lists = {"customers": [*GOOD[3:], *BAD]}
-    assert site.sync("customers").counts("customers")[2] == 3
+    # No row has a URL of its own here, so a second sweep confirms what the first one missed.
+    assert [site.sync("customers").counts("customers")[2] for _ in range(2)] == [0, 3]
     assert len(site.live("customers")) == len(GOOD) - 3
 
 
