@@ -76,7 +76,7 @@ def pyrate():
     """One acquisition of pyrate-limiter with the same windows."""
     from pyrate_limiter import Duration, Limiter, Rate
 
-    limiter = Limiter([Rate(10**8, Duration.MINUTE), Rate(10**8, Duration.HOUR)])
+    limiter = Limiter([Rate(10**8, Duration.MINUTE), Rate(10**9, Duration.HOUR)])
     return lambda: limiter.try_acquire("one"), lambda: None
 
 
