@@ -335,6 +335,7 @@ def test_i5_a_decision_is_undone_and_both_are_shown(troubled, small):
     assert teller.run("undo", unknown[0].line_id, code=65)["refused"], "nothing is left to undo"
 
 
+@pytest.mark.slow
 def test_i5_refused_usage_is_65_until_it_is_pushed_or_dismissed(small, teller):
     """Whichever push refused it: later pushes of other usage, and both kinds of status, say so, too."""
     first, second, *rows = rows_of(small)
@@ -358,6 +359,7 @@ def test_i5_refused_usage_is_65_until_it_is_pushed_or_dismissed(small, teller):
     assert teller.run("status", code=65)["unresolved"] == {"refused": 1}
 
 
+@pytest.mark.slow
 def test_i5_the_status_of_syncs_is_65_too_while_a_line_is_unresolved(troubled, desk):
     """A person on call looks at one status, and must not read 0 while money is unresolved."""
     teller, _ = troubled
@@ -441,6 +443,7 @@ def test_i5_a_retry_passes_the_checks_of_a_push(small, desk, teller):
     assert teller.run("retry", "--late-ok", "--unchecked", "--confirm")["lines"]["accepted"] == len(aws)
 
 
+@pytest.mark.slow
 def test_i5_what_the_marketplace_refused_is_sent_again_only_by_its_id(small, teller):
     small.configure(metering_outcome="manual")
     rows = rows_of(small)
