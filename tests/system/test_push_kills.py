@@ -87,7 +87,8 @@ def settle(sandbox, teller, rows):
     if left:
         teller.run("resolve", *[part for one in left for part in ("--not-sent", one)])
         teller.push(rows, "--confirm")
-    assert teller.states() == {"accepted": len(rows)}
+    states = teller.states()  # Some were confirmed by an event that settled what a kill had left unknown.
+    assert set(states) <= {"accepted", "confirmed"} and sum(states.values()) == len(rows), states
     assert keys_of_bodies(taken_by(sandbox)) == keys_of(rows)
     assert cost_of_bodies(taken_by(sandbox)) == cost(rows)
     again = teller.push(rows, "--confirm")

@@ -19,6 +19,8 @@ CHUNK_PAGES = 2
 NOW = datetime(2026, 11, 20, tzinfo=timezone.utc)
 CONFIG = SandboxConfig(customers=730, entitlements=410, private_offers=130, days=20, traps=True, limits=None, now=NOW)
 NEEDED = ceil(730 / 100) + ceil(410 / 100) + ceil(130 / 100) + 1
+PROOFS = 5
+"""Further requests of a first report at most, which prove that days without rows have none (docs/completeness.md)."""
 KILLS = int(os.environ.get("KILLS", "4"))
 
 
@@ -78,7 +80,7 @@ def uninterrupted(tmp_path_factory):
         with serve(CONFIG) as served:
             environment = settings_of(served, SOURCES__AUTOMATUM__HISTORY="true")
             summary = KillableSync(environment, folder / f"{name}.duckdb", folder / name).finish(60)
-            assert (summary["exit_code"], summary["requests"]) == (0, NEEDED)
+            assert summary["exit_code"] == 0 and NEEDED <= summary["requests"] <= NEEDED + PROOFS
         seconds = time.monotonic() - began
     return dump(folder / "second.duckdb"), seconds
 
@@ -118,8 +120,8 @@ def test_a_sync_that_is_killed_at_any_moment_ends_like_an_uninterrupted_one(unin
         # What is read behind the last loaded chunk is asked for again, and no more. A chunk is two pages of new rows.
         # Rows whose package was killed after they were merged are not new when they are read again, so the chunk
         # that reads them holds more pages than two; and the one report may be asked for again too.
-        assert asked <= NEEDED + of_this * (2 * CHUNK_PAGES + 1), (asked, NEEDED, of_this)
-        worst = max(worst, (asked - NEEDED) / of_this if of_this else 0.0)
+        assert asked <= NEEDED + PROOFS + of_this * (2 * CHUNK_PAGES + 1), (asked, NEEDED, of_this)
+        worst = max(worst, (asked - NEEDED - PROOFS) / of_this if of_this else 0.0)
         kills += of_this
     print(f"{kills} kills in {scenario} syncs; at most {worst:.1f} requests a kill were asked for again")
 
@@ -134,8 +136,10 @@ def test_a_spent_budget_ends_the_run_and_the_next_runs_finish_it(tmp_path):
             if codes[-1] != 75:
                 break
         pages = [(one.path, one.page) for one in served.sandbox.requests("/api/v1/")]
-    assert codes == [75] * (ceil(NEEDED / 5) - 1) + [0]
-    assert len(pages) == len(set(pages)) == NEEDED
+    assert codes == [75] * (ceil(len(pages) / 5) - 1) + [0]
+    lists = [one for one in pages if "analytics" not in one[0]]
+    assert len(lists) == len(set(lists)) == NEEDED - 1
+    assert 1 <= len(pages) - len(lists) <= 1 + PROOFS
 
 
 def test_a_thousand_pages_in_several_runs_under_the_vendors_windows(desk):

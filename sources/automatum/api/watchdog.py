@@ -6,6 +6,7 @@ seconds would keep a request for ever, and so a run that was told to stop.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import socket
@@ -76,10 +77,21 @@ class _Watcher:
         self._watches: set[Watch] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._over = False
+
+    def end(self) -> None:
+        """End the thread: one that is alive at the end of the process keeps DuckDB from freeing what it holds."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+        if self._thread:
+            self._thread.join(1.0)
+        self._thread = None
 
     def add(self, watch: Watch) -> None:
         with self._changed:
             if self._thread is None:
+                self._over = False
                 self._thread = threading.Thread(target=self._run, name="automatum-watchdog", daemon=True)
                 self._thread.start()
             self._watches.add(watch)
@@ -92,16 +104,21 @@ class _Watcher:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._watches:
+                while not self._watches and not self._over:
                     self._changed.wait()
+                if self._over:
+                    return
                 watches = tuple(self._watches)
             now = time.monotonic()
             for one in watches:
                 one.look(now)
-            time.sleep(_POLL)
+            with self._changed:
+                if not self._over:
+                    self._changed.wait(_POLL)
 
 
 _watcher = _Watcher()
+atexit.register(_watcher.end)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_watcher.begin)
 
