@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ..core.process import duckdb_memory
+from ..core.process import duckdb_memory, parse_memory
 from .dlt_internals import (
     LOADS_TABLE,
     as_database_error,
@@ -54,6 +54,10 @@ def table_formats(pipeline: SupportsPipeline) -> dict[str, str | None]:
         return files.formats()
 
 
+LEAST_MEMORY = 256_000_000
+"""Bytes. A query that compares the versions of all rows of files does not fit into what a DuckDB file needs."""
+
+
 @contextmanager
 def open_lake_files(pipeline: SupportsPipeline) -> Iterator[LakeFiles]:
     """The files of a pipeline's dataset, ready for queries.
@@ -63,7 +67,8 @@ def open_lake_files(pipeline: SupportsPipeline) -> Iterator[LakeFiles]:
     """
     import duckdb  # Not needed, and perhaps not installed, where the destination is a database.
 
-    with duckdb.connect(":memory:", config={"memory_limit": duckdb_memory()}) as connection:
+    memory = max(parse_memory(duckdb_memory()) or 0, LEAST_MEMORY)
+    with duckdb.connect(":memory:", config={"memory_limit": f"{memory // 1_000_000}MB"}) as connection:
         yield LakeFiles(filesystem_client(pipeline), connection)
 
 
