@@ -186,14 +186,14 @@ def send(
             timeout=(min(timeout, CONNECT_TIMEOUT), timeout), proxies=_DIRECT if is_loopback(host) else None,
         ) as response:  # fmt: skip
             content = _read(response, clock, started + within)
+        if inspect and isinstance(content, bytes):
+            inspect(content)
         if cut.cut:
             # Without a length, an answer that was cut looks whole.
             outcome = _cut_short(cut, within)
         elif isinstance(content, HttpFailure):
             outcome = content
         else:
-            if inspect:
-                inspect(content)
             outcome = _parse_response(response, content, clock, success_codes)
     except (requests.RequestException, HTTPError, OSError) as error:
         # The exception holds the request with its secrets, so return only its text.
