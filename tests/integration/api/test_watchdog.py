@@ -79,3 +79,26 @@ def test_an_answer_in_the_grace_is_taken():
 
     with RawServer(answer) as api:
         assert get(api.url, LONG, stopping=api.asked.is_set).body == {"data": []}
+
+
+@pytest.mark.slow
+def test_the_answer_to_a_new_secret_is_waited_for_though_the_run_is_to_stop(desk):
+    """I6: it comes only once, and the old secret is dead."""
+    stop, seen = threading.Event(), []
+
+    def answer(method, target, number):
+        if target.startswith("/oauth/token"):
+            yield http({"access_token": "token-one", "token_type": "Bearer", "expires_in": 3600})
+            return
+        stop.set()
+        api.over.wait(GRACE + 1)
+        yield http({"data": {"clientSecret": "secret_canary_2"}})
+
+    with RawServer(answer) as api:
+        clock = SystemClock(stop)
+        settings = {"base_url": api.url, "client_id": "app_1", "client_secret": "secret_canary_1"}
+        session = connect(
+            resolve_settings({**settings, "quota_url": "memory://"}), clock=clock, budget=Budget(clock, stop=stop)
+        )
+        session.client.post("/oauth/applications/app_1/regenerate-secret", b"{}", inspect=seen.append)
+    assert b"secret_canary_2" in seen[0]
