@@ -15,7 +15,9 @@ from tests.support import ROOT
 
 EXAMPLE = ROOT / "pipelines" / "crontab.example"
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.support.crontab", "automatum.cli.main", "dlt.destinations.impl.duckdb.duckdb"])
+_CONTEXT.set_forkserver_preload(
+    ["tests.support.crontab", "automatum.cli.main", "automatum.sync.run", "dlt.destinations.impl.duckdb.duckdb"]
+)
 
 
 @dataclass

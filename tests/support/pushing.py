@@ -324,7 +324,7 @@ def counts(summary, **expected):
 # Pushes in processes of their own
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.support.pushing", "automatum.cli.main", "psycopg2"])
+CONTEXT.set_forkserver_preload(["tests.support.pushing", "automatum.cli.main", "automatum.metering.run", "psycopg2"])
 
 
 def _command(environment, folder, out, arguments, started, go):

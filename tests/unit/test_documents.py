@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from automatum.cli.main import app
-from automatum.warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET
+from automatum.core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET
 from tests.support import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..api.session import ApiSession, connect
-from ..config.settings import resolve_settings
 from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.errors import ConfigurationError
 from ..core.text import printable
-from ..operations.app_changes import AppChange, AppUse, delete_application, update_application
-from ..operations.oauth_apps import Application, list_applications, show_application
-from ..operations.rotate_secret import Rotation, rotate
 from .commands import examples
 from .console import say, say_text, show_error, show_warning
 from .options import Debug, Json, MaxWait, NoWait, OrganizationName, guarded, longest_wait, stop_on_signals
 from .tables import TextTable
+
+if TYPE_CHECKING:
+    from ..api.session import ApiSession
+    from ..operations.app_changes import AppChange, AppUse
+    from ..operations.oauth_apps import Application
+    from ..operations.rotate_secret import Rotation
 
 apps_app = typer.Typer(
     help="The organization's OAuth applications: their scopes, a new secret, a deletion.",
@@ -40,6 +41,8 @@ def list_(
     """List the applications; one request."""
 
     def work() -> int:
+        from ..operations.oauth_apps import list_applications
+
         found = list_applications(_open(organization, longest_wait(no_wait, max_wait)))
         say({"applications": [one.record for one in found]}, as_json, lambda: _show(found))
         return 0
@@ -59,6 +62,8 @@ def show(
     """Show one application; one request."""
 
     def work() -> int:
+        from ..operations.oauth_apps import show_application
+
         found = show_application(_open(organization, longest_wait(no_wait, max_wait)), id_)
         say({"application": found.record}, as_json, lambda: _show_one(found))
         return 0
@@ -97,6 +102,8 @@ def update(
         return _ask(yes, f"Change {_named(change.application)}: {_difference(change)}?")
 
     def work() -> int:
+        from ..operations.app_changes import update_application
+
         if name is None and description is None and not (scope or add_scope or remove_scope):
             raise ConfigurationError("automatum apps update", "nothing to change was named.", "See --help.")
         done = update_application(
@@ -137,6 +144,8 @@ def delete(
         return _ask(yes, f"Delete {_named(use.application)} for good? {last}")
 
     def work() -> int:
+        from ..operations.app_changes import delete_application
+
         session = _open(organization, longest_wait(no_wait, max_wait))
         done = delete_application(session, id_, in_use=in_use, confirm=confirm)
         say(done.as_json(), as_json, lambda: say_text(f"Deleted {_named(done.application)}."))
@@ -172,6 +181,8 @@ def rotate_(
         return _ask(yes, f"Regenerate the secret of {_named(application)}, and store the new one in {where}?")
 
     def work() -> int:
+        from ..operations.rotate_secret import rotate
+
         session = _open(organization, longest_wait(no_wait, max_wait))
         done = rotate(session, id_, store_in=store_in, confirm=confirm)
         say(done.as_json(), as_json, lambda: _show_rotation(done))
@@ -219,6 +230,9 @@ def _difference(change: AppChange) -> str:
 
 
 def _open(organization: str | None, max_wait: float | None) -> ApiSession:
+    from ..api.session import connect
+    from ..config.settings import resolve_settings
+
     stop = stop_on_signals()
     clock = SystemClock(stop)
     settings = resolve_settings(organization=organization)

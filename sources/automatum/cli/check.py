@@ -6,18 +6,8 @@ import logging
 
 import typer
 
-from ..api.endpoint_overrides import resolve_endpoints, resolve_metering
-from ..api.session import open_session
-from ..config.settings import resolve_settings
-from ..config.toml_files import readable_secrets
 from ..core.clock import SystemClock
-from ..operations.check import check as check_connection
-from ..operations.discover import describe
-from ..operations.explain import explain as explain_tables
-from ..operations.openapi import describe_openapi
-from ..operations.status import secret_in_use
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
-from . import render
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB
 from .commands import LOOK, SET_UP, examples
 from .console import say, show_error, write_yaml
 from .options import (
@@ -33,7 +23,6 @@ from .options import (
     guarded,
     stop_on_signals,
 )
-from .render_explain import say_explanation
 
 logger = logging.getLogger("automatum")
 
@@ -68,10 +57,21 @@ def check(
     """
 
     def work() -> int:
+        from ..api.session import open_session
+        from ..config.settings import resolve_settings
+        from ..config.toml_files import readable_secrets
+        from ..operations.check import check as check_connection
+        from ..operations.status import secret_in_use
+        from ..warehouse.target import Target
+        from . import render
+
         stop = stop_on_signals()
         settings = resolve_settings(organization=organization)
         session = open_session(settings, stop=stop)
         if explain or toml:
+            from ..operations.explain import explain as explain_tables
+            from .render_explain import say_explanation
+
             return say_explanation(explain_tables(session), as_json, toml)
         report = check_connection(session)
         report.secret = secret_in_use(Target(destination, dataset, database), settings, SystemClock(stop))
@@ -89,9 +89,16 @@ def discover(openapi: OpenApi = False, as_json: Json = False, debug: Debug = Fal
     """List tables, columns, types, keys and scopes, and whether they are documented or assumed; sends no request."""
 
     def work() -> int:
+        from ..api.endpoint_overrides import resolve_endpoints, resolve_metering
+        from ..config.settings import resolve_settings
+        from ..operations.discover import describe
+        from . import render
+
         settings = resolve_settings(with_credentials=False)
         endpoints = resolve_endpoints(settings, bool(settings.organizations))
         if openapi:
+            from ..operations.openapi import describe_openapi
+
             document = describe_openapi(endpoints, settings.base_url, resolve_metering(settings))
             say(document, as_json, lambda: write_yaml(document))
             return 0

@@ -19,7 +19,6 @@ from ..core.clock import instant
 from ..core.errors import AutomatumError, ConfigurationError
 from ..core.redaction import redact
 from ..core.text import escape_json, printable
-from ..metering.model import format_decimal
 
 
 class PipeConsole(Console):
@@ -109,6 +108,8 @@ def _discard(stream: IO[str]) -> None:
 
 def _exact_number(value: Any) -> Any:
     """A decimal as a JSON number with all its digits, which a float would lose."""
+    from ..metering.model import format_decimal
+
     if isinstance(value, Decimal):
         return orjson.Fragment(format_decimal(value))
     raise TypeError(type(value).__name__)

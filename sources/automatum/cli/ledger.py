@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..config.organizations import PLACEHOLDER
-from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.clock import SystemClock, instant
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
 from ..core.errors import EXIT_COMPLETE, ConfigurationError
-from ..core.file_lock import WAIT
-from ..metering.ledger.identity import problem_of, read_identity
-from ..metering.ledger.ledger import Ledger
-from ..metering.ledger.location import find_ledger, ledger_owner, refuse_network
-from ..metering.ledger.transfer import adopt_ledger, content_of, copy_ledger, move_ledger, url_of
-from ..metering.restore import restore_ledger
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
 from .commands import examples
 from .console import say, say_text
 from .options import Database, Dataset, Debug, DestinationName, Json, LockWait, OrganizationName, guarded, open_existing
+
+if TYPE_CHECKING:
+    from ..config.settings import AutomatumSettings
+    from ..metering.ledger.ledger import Ledger
 
 ledger_app = typer.Typer(
     help="Show, copy, move, back up and restore the ledger of the push. Sends nothing.",
@@ -94,6 +90,10 @@ def move(
     """Move the ledger to another database. The old one stays, refuses each push, and says where the new one is."""
 
     def work() -> dict[str, Any]:
+        from ..metering.ledger.ledger import Ledger
+        from ..metering.ledger.location import ledger_owner, refuse_network
+        from ..metering.ledger.transfer import move_ledger, url_of
+
         settings, url = _find(ledger_url, organization)
         target, owner = _of_organization(settings, to), ledger_owner(settings)
         refuse_network(target)
@@ -131,6 +131,12 @@ def restore(
     """Restore a lost ledger from a backup, or from the exported metering_lines and metering_attempts."""
 
     def work() -> dict[str, Any]:
+        from ..metering.ledger.ledger import Ledger
+        from ..metering.ledger.location import ledger_owner
+        from ..metering.ledger.transfer import url_of
+        from ..metering.restore import restore_ledger
+        from ..warehouse.target import Target
+
         settings, url = _find(ledger_url, organization)
         if from_:
             return _restore_copy(settings, from_, url)
@@ -164,6 +170,9 @@ def adopt(
     """Use a copy, or the ledger of an organization or API that has another name now, as the ledger of the settings."""
 
     def work() -> dict[str, Any]:
+        from ..metering.ledger.location import ledger_owner
+        from ..metering.ledger.transfer import adopt_ledger
+
         settings, url = _find(ledger_url, organization)
         if confirm:
             adopt_ledger(url, SystemClock(), ledger_owner(settings))
@@ -173,6 +182,9 @@ def adopt(
 
 
 def _find(url: str | None, organization: str | None) -> tuple[AutomatumSettings, str]:
+    from ..config.settings import resolve_settings
+    from ..metering.ledger.location import find_ledger, refuse_network
+
     settings = resolve_settings(with_credentials=False, organization=organization)
     # Unlike a push, these may name a ledger without {organization}: that of the time before there were several.
     found = _of_organization(settings, url) if url else find_ledger(settings, None)
@@ -181,10 +193,17 @@ def _find(url: str | None, organization: str | None) -> tuple[AutomatumSettings,
 
 
 def _of_organization(settings: AutomatumSettings, url: str) -> str:
+    from ..config.organizations import PLACEHOLDER
+
     return url.replace(PLACEHOLDER, settings.organization) if settings.organization else url
 
 
 def _info(settings: AutomatumSettings, url: str) -> dict[str, Any]:
+    from ..metering.ledger.identity import problem_of, read_identity
+    from ..metering.ledger.ledger import Ledger
+    from ..metering.ledger.location import ledger_owner
+    from ..metering.ledger.transfer import content_of, url_of
+
     with Ledger.open(url, SystemClock(), create=False) as ledger:
         if not ledger.exists:
             return {"ledger": url_of(ledger), "exists": False}
@@ -206,6 +225,10 @@ def _info(settings: AutomatumSettings, url: str) -> dict[str, Any]:
 
 
 def _copy(to: str, settings: AutomatumSettings, url: str) -> dict[str, Any]:
+    from ..metering.ledger.ledger import Ledger
+    from ..metering.ledger.location import ledger_owner, refuse_network
+    from ..metering.ledger.transfer import copy_ledger, url_of
+
     refuse_network(to)
     with Ledger.open(url, SystemClock(), create=False, owner=ledger_owner(settings)) as ledger:
         ledger.database.require_tables()
@@ -215,6 +238,10 @@ def _copy(to: str, settings: AutomatumSettings, url: str) -> dict[str, Any]:
 
 
 def _restore_copy(settings: AutomatumSettings, source: str, url: str) -> dict[str, Any]:
+    from ..metering.ledger.ledger import Ledger
+    from ..metering.ledger.location import ledger_owner
+    from ..metering.ledger.transfer import adopt_ledger, copy_ledger, url_of
+
     clock = SystemClock()
     with Ledger.open(source, clock, create=False) as ledger:
         ledger.database.require_tables()
@@ -240,6 +267,10 @@ def open_ledger(url: str | None, organization: str | None, needed: bool = False)
     Raises:
         ConfigurationError: The ledger must not be used, or is needed and does not exist.
     """
+    from ..config.settings import resolve_settings
+    from ..metering.ledger.ledger import Ledger
+    from ..metering.ledger.location import find_ledger, ledger_owner, refuse_network
+
     settings = resolve_settings(with_credentials=False, organization=organization)
     url = find_ledger(settings, url)
     refuse_network(url)

@@ -11,25 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import __version__
-from ..api.endpoint_overrides import resolve_endpoints
-from ..api.session import open_session
-from ..config.settings import resolve_settings
 from ..core.clock import SystemClock
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
 from ..core.errors import EXIT_INCOMPLETE, ConfigurationError
 from ..core.extras import install_command, is_installed
-from ..core.file_lock import WAIT
-from ..operations.metering_status import ledgers_unresolved
-from ..operations.plan import plan as plan_sync
-from ..operations.plan import read_duration
-from ..operations.status import limits_learned
-from ..operations.status import status as read_status
-from ..operations.verify import verify as verify_destination
-from ..sync.options import SyncOptions
-from ..sync.run import run_sync
-from ..sync.selection import select_rows
-from ..warehouse.dataset import has_organizations
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
-from . import render
 from .apps import apps_app
 from .check import add_check, add_discover
 from .commands import EXIT_CODES, LOOK, PUSH, SET_UP, SYNC, TRY, Commands, examples, lines
@@ -75,7 +60,6 @@ from .options import (
     stop_on_signals,
 )
 from .packages import packages_app
-from .progress import Progress
 from .push import push_app
 from .reporter import Reporter
 
@@ -137,23 +121,29 @@ def sync(
     debug: Debug = False,
 ) -> None:
     """Bring the destination up to date."""
-    options = SyncOptions(
-        tables=tuple(tables or ()),
-        organizations=tuple(organization or ()),
-        target=Target(destination, dataset, database),
-        pipelines_dir=pipelines_dir,
-        since=_day(since),
-        until=_day(until),
-        allow_deletes=allow_deletes,
-        max_requests=max_requests,
-        max_minutes=max_minutes,
-        max_wait=longest_wait(no_wait, max_wait),
-        lock_wait=lock_wait,
-        read_copy=read_copy,
-        metering=metering,
-    )
 
     def work() -> int:
+        from ..sync.options import SyncOptions
+        from ..sync.run import run_sync
+        from ..warehouse.target import Target
+        from . import render
+        from .progress import Progress
+
+        options = SyncOptions(
+            tables=tuple(tables or ()),
+            organizations=tuple(organization or ()),
+            target=Target(destination, dataset, database),
+            pipelines_dir=pipelines_dir,
+            since=_day(since),
+            until=_day(until),
+            allow_deletes=allow_deletes,
+            max_requests=max_requests,
+            max_minutes=max_minutes,
+            max_wait=longest_wait(no_wait, max_wait),
+            lock_wait=lock_wait,
+            read_copy=read_copy,
+            metering=metering,
+        )
         with Progress(quiet) as progress:
             summary = run_sync(options, stop=stop_on_signals(), on_page=progress.on_page)
         figures = {**summary.as_json(), "target": render.describe_target(options.target)}
@@ -191,6 +181,14 @@ def plan(
     """Say how many requests a sync takes, and how long the rate limits make it; sends one request per table."""
 
     def work() -> int:
+        from ..api.session import open_session
+        from ..config.settings import resolve_settings
+        from ..operations.plan import plan as plan_sync
+        from ..operations.plan import read_duration
+        from ..sync.selection import select_rows
+        from ..warehouse.target import Target
+        from . import render
+
         seconds = None if every is None else read_duration(every, "--every")
         settings, stop = resolve_settings(organization=organization), stop_on_signals()
         session = open_session(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
@@ -221,6 +219,13 @@ def status(
     """Show the last sweep of each table, and what is unresolved in the ledger of the push; sends no request."""
 
     def work() -> int:
+        from ..config.settings import resolve_settings
+        from ..operations.metering_status import ledgers_unresolved
+        from ..operations.status import limits_learned
+        from ..operations.status import status as read_status
+        from ..warehouse.target import Target
+        from . import render
+
         pipeline = open_existing(Target(destination, dataset, database), lock_wait, must_exist=True)
         days = resolve_settings(with_credentials=False).secret_max_age_days
         ledgers = ledgers_unresolved(SystemClock())
@@ -249,6 +254,13 @@ def verify(
     """Check the destination: one row a key, no orphans, a history without gaps and overlaps; sends no request."""
 
     def work() -> int:
+        from ..api.endpoint_overrides import resolve_endpoints
+        from ..config.settings import resolve_settings
+        from ..operations.verify import verify as verify_destination
+        from ..warehouse.dataset import has_organizations
+        from ..warehouse.target import Target
+        from . import render
+
         pipeline = open_existing(Target(destination, dataset, database), lock_wait, must_exist=True)
         settings = resolve_settings(with_credentials=False)
         found = verify_destination(pipeline, resolve_endpoints(settings, bool(has_organizations(pipeline))))
@@ -280,6 +292,8 @@ def sandbox(
     """Serve the sandbox, a local server that behaves like the API, until Ctrl-C. Needs the extra `sandbox`."""
 
     def work() -> int:
+        from . import render
+
         stop = stop_on_signals(announce=False)
         rows = {"customers": customers, "entitlements": entitlements, "private_offers": private_offers, "days": days}
         module = _demo_module()
@@ -305,6 +319,8 @@ def demo(
     """Sync the sandbox, change it, sync again, and ask four questions. Needs the extra `sandbox`."""
 
     def work() -> int:
+        from . import render
+
         shown: Demo = _demo_module().run_demo(database)
         say(shown.as_json(), as_json, lambda: render.show_demo(shown))
         return shown.exit_code

@@ -14,20 +14,17 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ..api.rate_limit import NO_WAIT
-from ..config.settings import check_configuration
 from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.errors import EXIT_INTERRUPTED, EXIT_SOFTWARE, AutomatumError
 from ..core.private_files import private_files
 from ..core.redaction import redact_logging
-from ..warehouse.existing import check_dataset
-from ..warehouse.target import Target
 from . import console
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
+    from ..warehouse.target import Target
     from .reporter import Reporter
 
 Json = Annotated[
@@ -193,6 +190,8 @@ DemoDatabase = Annotated[Path, typer.Option(help="DuckDB file; replaced.")]
 
 def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:
     """Seconds that a run may wait for quota; None for as long as it takes."""
+    from ..api.rate_limit import NO_WAIT
+
     return NO_WAIT if no_wait else max_wait
 
 
@@ -210,6 +209,8 @@ def open_existing(
     Raises:
         ConfigurationError: The file does not exist, or the dataset must and does not.
     """
+    from ..warehouse.existing import check_dataset
+
     clock = SystemClock(stop)
     pipeline = target.existing(clock, Budget(clock, stop=stop), lock_wait)
     if must_exist:
@@ -262,6 +263,8 @@ def guarded(work: Callable[[], int], as_json: bool, debug: bool, reporter: Repor
     redact_logging()
     console.log_to_stderr(debug, quiet=reporter.quiet)
     try:
+        from ..config.settings import check_configuration
+
         reporter.open()
         check_configuration()
         with private_files():

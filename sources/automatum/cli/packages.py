@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..operations.packages import WorkingFolders, drop_packages, list_packages
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB
 from .console import say, say_text
 from .options import (
     Database,
@@ -46,6 +45,9 @@ def list_(
     """List the load packages of a destination and dataset; sends no request."""
 
     def work() -> int:
+        from ..operations.packages import WorkingFolders, list_packages
+        from ..warehouse.target import Target
+
         target = Target(destination, dataset, database)
         found = list_packages(WorkingFolders(target, pipelines_dir, organization, pipeline_name))
         say(found, as_json, lambda: _show(found))
@@ -69,6 +71,9 @@ def drop(
     """Delete packages that are set aside. The next sync reads their rows again in any case."""
 
     def work() -> int:
+        from ..operations.packages import WorkingFolders, drop_packages
+        from ..warehouse.target import Target
+
         target = Target(destination, dataset, database)
         dropped = drop_packages(WorkingFolders(target, pipelines_dir, organization, pipeline_name), load_id)
         say(dropped, as_json, lambda: say_text(f"Deleted: {', '.join(dropped['dropped']) or 'nothing'}."))

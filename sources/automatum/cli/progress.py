@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Column
 
-from ..api.session import ApiSession
 from ..core.clock import instant
 from ..core.text import printable
-from ..sync.table_sync import TableSync
 from .console import err
+
+if TYPE_CHECKING:
+    from ..api.session import ApiSession
+    from ..sync.table_sync import TableSync
 
 _NARROW = 60
 """Columns. A narrower terminal shows short words beside the bars."""

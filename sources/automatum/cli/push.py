@@ -6,20 +6,10 @@ from typing import cast
 
 import typer
 
-from ..config.settings import resolve_settings
 from ..core.budget import Budget
 from ..core.clock import SystemClock
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
 from ..core.errors import EXIT_COMPLETE, ConfigurationError
-from ..core.file_lock import WAIT
-from ..metering.export import export_ledger
-from ..metering.model import Grain
-from ..metering.options import PushOptions
-from ..metering.run import run_push
-from ..warehouse.dataset import prepare_dataset
-from ..warehouse.dlt_internals import reset_working_folder
-from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target, exclusive_pipeline
-from . import render_push as display
 from .commands import examples
 from .console import say
 from .ledger import ledger_app, open_ledger
@@ -122,6 +112,12 @@ def push_usage(
         return
 
     def work() -> int:
+        from ..metering.model import Grain
+        from ..metering.options import PushOptions
+        from ..metering.run import run_push
+        from ..warehouse.target import Target
+        from . import render_push as display
+
         if usage is None:
             raise ConfigurationError("--usage", "not given.", "Name a file, a table or view, or 'sql:SELECT ...'.")
         options = PushOptions(
@@ -195,6 +191,14 @@ def push_export(
     """Load the ledger to the destination as metering_lines, metering_attempts and metering_events."""
 
     def work() -> int:
+        from ..config.settings import resolve_settings
+        from ..metering.export import export_ledger
+        from ..warehouse.dataset import prepare_dataset
+        from ..warehouse.dlt_internals import reset_working_folder
+        from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
+        from ..warehouse.target import Target, exclusive_pipeline
+        from . import render_push as display
+
         clock, warehouse = SystemClock(), Target(destination, dataset, database)
         budget, label = Budget(clock), label_pipeline(organization)
         # A separate working folder and staging dataset: what a killed sync has left stays for the next sync.

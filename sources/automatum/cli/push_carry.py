@@ -7,20 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..api.session import open_session
-from ..config.settings import resolve_settings
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
-from ..core.file_lock import WAIT
 from ..core.process_info import user_name
 from ..core.text import plural
-from ..metering.carry import Late, find_late, record_carries
-from ..metering.eligibility import Eligibility, read_eligibility
-from ..metering.ledger.decision_log import Author
-from ..metering.ledger.reconcile import find_lines
-from ..metering.model import format_decimal
-from ..metering.push import require_metering, send_planned
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
-from . import render_push as display
 from .console import say, say_text, show_error
 from .ledger import LedgerUrl, open_ledger
 from .options import (
@@ -43,7 +33,10 @@ from .push_plan import Reason
 from .tables import TextTable
 
 if TYPE_CHECKING:
+    from ..metering.carry import Late
+    from ..metering.eligibility import Eligibility
     from ..metering.summary import PushSummary
+    from ..warehouse.target import Target
 
 EXAMPLES = (
     "automatum push carry",
@@ -78,6 +71,14 @@ def push_carry(
     """
 
     def work() -> int:
+        from ..api.session import open_session
+        from ..config.settings import resolve_settings
+        from ..metering.carry import find_late, record_carries
+        from ..metering.ledger.decision_log import Author
+        from ..metering.ledger.reconcile import find_lines
+        from ..metering.push import require_metering, send_planned
+        from ..warehouse.target import Target
+
         stop = stop_on_signals()
         target = Target(destination, dataset, database)
         with open_ledger(ledger_url, organization, needed=confirm) as ledger:
@@ -105,6 +106,9 @@ def push_carry(
 
 def _eligibility(target: Target, organization: str | None, lock_wait: float) -> Eligibility | None:
     """The synced tables; None if there are none to check against."""
+    from ..config.settings import resolve_settings
+    from ..metering.eligibility import read_eligibility
+
     settings = resolve_settings(with_credentials=False, organization=organization)
     try:
         pipeline = open_existing(target, lock_wait)
@@ -130,6 +134,9 @@ def _figures(
 
 
 def _show(late: Sequence[Late], summary: PushSummary | None, skipped: Sequence[str]) -> None:
+    from ..metering.model import format_decimal
+    from . import render_push as display
+
     headings = {
         "carry": ("carried to the current hour" if summary else "would be carried to the current hour"),
         "credit": "billed too high: credit it in the marketplace's portal",

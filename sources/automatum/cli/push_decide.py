@@ -6,34 +6,14 @@ from dataclasses import asdict
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..api.session import open_session
-from ..config.settings import AutomatumSettings, resolve_settings
-from ..config.webhook_secret import find_signature_header, find_webhook_secret
 from ..core.clock import SystemClock, utc
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
-from ..core.file_lock import WAIT
 from ..core.process_info import user_name
-from ..metering.checks import Checks
-from ..metering.eligibility import UNCHECKED
-from ..metering.ledger.decision_log import Author
-from ..metering.ledger.decisions import last_of, read_decisions, undo
-from ..metering.ledger.ledger import Ledger
-from ..metering.ledger.reconcile import Decision, find_lines, resolve_by_events, resolve_by_hand
-from ..metering.ledger.refusals import dismiss, find_refusals
-from ..metering.ledger.resolution import Reconciled
-from ..metering.ledger.silence import dismiss_silence, find_silent, silent_keys
-from ..metering.ledger.webhook_events import read_events
-from ..metering.retry import plan_retry, retry
-from ..metering.rules import late_ok_of
-from ..metering.usage.sql import read_dicts
-from ..metering.webhook_signature import SIGNATURE_HEADER, verified_events
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
-from . import render_push as display
-from . import render_status
 from .console import say, show_error
 from .ledger import open_ledger
 from .options import (
@@ -52,6 +32,14 @@ from .options import (
     stop_on_signals,
 )
 from .push_options import Confirm, LateOk, LedgerUrl, Reason, Unchecked, read_synced
+
+if TYPE_CHECKING:
+    from ..config.settings import AutomatumSettings
+    from ..metering.checks import Checks
+    from ..metering.ledger.ledger import Ledger
+    from ..metering.ledger.reconcile import Decision
+    from ..metering.ledger.resolution import Reconciled
+    from ..warehouse.target import Target
 
 LineIds = Annotated[
     list[str] | None,
@@ -119,6 +107,16 @@ def push_retry(
     """Send rejected lines again, by the checks of a push, never unknown ones. Dry unless --confirm is given."""
 
     def work() -> int:
+        from ..api.session import open_session
+        from ..config.settings import resolve_settings
+        from ..metering.eligibility import UNCHECKED
+        from ..metering.ledger.decision_log import Author
+        from ..metering.ledger.reconcile import find_lines
+        from ..metering.retry import plan_retry, retry
+        from ..metering.rules import late_ok_of
+        from ..warehouse.target import Target
+        from . import render_push as display
+
         stop = stop_on_signals()
         with open_ledger(ledger_url, organization, needed=confirm) as ledger:
             ids = find_lines(ledger, lines, None, "LINE_ID") if lines else None
@@ -178,6 +176,11 @@ def push_resolve(
     """
 
     def work() -> int:
+        from ..metering.ledger.reconcile import find_lines, resolve_by_events, resolve_by_hand
+        from ..metering.ledger.resolution import Reconciled
+        from ..warehouse.target import Target
+        from . import render_push as display
+
         asked: dict[Decision, list[str] | None] = {
             "accepted": accepted,
             "not_sent": not_sent,
@@ -223,6 +226,11 @@ def push_dismiss(
     """Close refused usage that need not be billed, or was billed under another key; or expect no more usage."""
 
     def work() -> int:
+        from ..metering.ledger.decision_log import Author
+        from ..metering.ledger.refusals import dismiss, find_refusals
+        from ..metering.ledger.silence import dismiss_silence, find_silent
+        from . import render_status
+
         if not (refusals or silent):
             raise ConfigurationError("REFUSAL_ID", "not given.", "`automatum push status` lists what is open.")
         if not reason.strip():
@@ -251,6 +259,10 @@ def push_undo(
     """Undo the last decision about lines or refusals. Possible until the line is sent."""
 
     def work() -> int:
+        from ..metering.ledger.decision_log import Author
+        from ..metering.ledger.decisions import last_of, undo
+        from . import render_status
+
         if bool(subjects) == last:
             raise ConfigurationError("ID", "name what to undo, or --last.", "`automatum push decisions` lists it.")
         with open_ledger(ledger_url, organization, needed=True) as ledger:
@@ -278,6 +290,9 @@ def push_decisions(
     """Show what people decided: who, when, why, before and after. Sends nothing."""
 
     def work() -> int:
+        from ..metering.ledger.decisions import read_decisions
+        from . import render_status
+
         with open_ledger(ledger_url, organization) as ledger:
             ids = _subjects(ledger, subjects) if subjects else None
             decisions = [asdict(one) for one in read_decisions(ledger, ids)]
@@ -289,6 +304,8 @@ def push_decisions(
 
 def _checks(settings: AutomatumSettings, unchecked: bool) -> Checks:
     """The guards of a push that a retry can apply without the usage."""
+    from ..metering.checks import Checks
+
     amount = settings.metering_max_amount
     return Checks(
         max_amount=None if amount is None else Decimal(str(amount)),
@@ -314,18 +331,29 @@ def _figures(result: Reconciled) -> dict[str, Any]:
 
 def _subjects(ledger: Ledger, selectors: list[str]) -> list[str]:
     """Ids of decisions' subjects, and of the lines that bodies and filters name."""
+    from ..metering.ledger.decisions import read_decisions
+    from ..metering.ledger.reconcile import find_lines
+
     decided = {one.subject_id for one in read_decisions(ledger)}
     known = [one for one in selectors if one in decided]
     return [*known, *find_lines(ledger, [one for one in selectors if one not in decided], None, "ID")]
 
 
 def _silent(ledger: Ledger, organization: str | None) -> Any:
+    from ..config.settings import resolve_settings
+    from ..metering.ledger.silence import silent_keys
+
     hours = resolve_settings(with_credentials=False, organization=organization).metering_silence_hours
     after = None if hours is None else timedelta(hours=hours)
     return silent_keys(ledger, ledger.database.now(), after)
 
 
 def _events(source: str, target: Target, lock_wait: float) -> Any:
+    from ..config.webhook_secret import find_signature_header, find_webhook_secret
+    from ..metering.ledger.webhook_events import read_events
+    from ..metering.usage.sql import read_dicts
+    from ..metering.webhook_signature import SIGNATURE_HEADER, verified_events
+
     path = Path(source)
     in_file = source.lower().endswith((".json", ".jsonl", ".ndjson")) or path.is_file()
     stored = read_events(path) if in_file else read_dicts(open_existing(target, lock_wait), source)

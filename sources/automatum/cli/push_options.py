@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..config.settings import AutomatumSettings
 from ..core.errors import AutomatumError, ConfigurationError
-from ..metering.eligibility import UNCHECKED, Eligibility, read_eligibility
-from ..warehouse.target import Target
 from .options import open_existing
+
+if TYPE_CHECKING:
+    from ..config.settings import AutomatumSettings
+    from ..metering.eligibility import Eligibility
+    from ..warehouse.target import Target
 
 Usage = Annotated[
     str | None, typer.Option(help="A .csv or .parquet file, the name of a table or view, or 'sql:SELECT ...'.")
@@ -98,6 +100,8 @@ def read_synced(target: Target, settings: AutomatumSettings, lock_wait: float) -
     Raises:
         AutomatumError: The destination cannot be read.
     """
+    from ..metering.eligibility import UNCHECKED, read_eligibility
+
     if target.missing:
         return UNCHECKED
     return read_eligibility(open_existing(target, lock_wait), settings.owner) or UNCHECKED
@@ -105,6 +109,8 @@ def read_synced(target: Target, settings: AutomatumSettings, lock_wait: float) -
 
 def read_currencies(target: Target, settings: AutomatumSettings) -> tuple[Eligibility, list[str]]:
     """As `read_synced`, for the currencies alone: what cannot be read is a note, and nothing is waited for."""
+    from ..metering.eligibility import UNCHECKED
+
     try:
         return read_synced(target, settings, 0.0), []
     except AutomatumError as error:

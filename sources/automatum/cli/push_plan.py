@@ -9,14 +9,10 @@ import typer
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..core.process_info import user_name
 from ..core.text import plural
-from ..metering.ledger.decision_log import Author
-from ..metering.ledger.planned import ALL, cancel, find_planned, keep, lines_on_hold
-from ..metering.model import format_decimal
 from .commands import examples
 from .console import say, say_text
 from .ledger import LedgerUrl, open_ledger
 from .options import Debug, Json, OrganizationName, guarded
-from .render_push import show_holds
 
 plan_app = typer.Typer(
     help="Show the planned lines that are on hold; keep or cancel them. Sends nothing.",
@@ -54,6 +50,9 @@ def plan(
         return
 
     def work() -> int:
+        from ..metering.ledger.planned import lines_on_hold
+        from .render_push import show_holds
+
         with open_ledger(ledger_url, organization) as ledger:
             found = lines_on_hold(ledger)
             figures: dict[str, Any] = {
@@ -78,6 +77,9 @@ def plan_keep(
     """Release lines that are on hold, or plan canceled lines again. The next push sends them."""
 
     def work() -> int:
+        from ..metering.ledger.decision_log import Author
+        from ..metering.ledger.planned import find_planned, keep
+
         with open_ledger(ledger_url, organization, needed=True) as ledger:
             kept = keep(ledger, find_planned(ledger, lines, canceled=True), Author(user_name(), reason.strip()))
         text = f"{plural(len(kept), 'line')} kept: the next push sends {'it' if len(kept) == 1 else 'them'}."
@@ -100,6 +102,10 @@ def plan_cancel(
     """Withdraw planned lines: they are not sent, unless usage with other units plans them again."""
 
     def work() -> int:
+        from ..metering.ledger.decision_log import Author
+        from ..metering.ledger.planned import ALL, cancel, find_planned
+        from ..metering.model import format_decimal
+
         if not (lines or digest):
             raise ConfigurationError("LINE_ID", "not given.", f"Give ids of lines, {ALL!r}, or --plan DIGEST.")
         with open_ledger(ledger_url, organization, needed=True) as ledger:

@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..config.settings import resolve_settings
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
-from ..core.file_lock import WAIT
 from ..core.text import plural
-from ..metering.eligibility import read_eligibility
-from ..metering.marketplace_report import NAMES, Compared, compare, read_accounts
-from ..metering.model import format_decimal
-from ..metering.statement import COLUMNS, UNKNOWN_CURRENCY, Statement, Sum, month_bounds, read_statement
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
+from ..metering.report_columns import NAMES
 from .console import say, say_text
 from .ledger import LedgerUrl, open_ledger
 from .options import Database, Dataset, Debug, DestinationName, Json, LockWait, OrganizationName, guarded, open_existing
@@ -24,6 +19,10 @@ from .tables import TextTable
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
+
+    from ..metering.marketplace_report import Compared
+    from ..metering.statement import Statement
+    from ..warehouse.target import Target
 
 EXAMPLES = (
     "automatum push statement --month 2026-11",
@@ -70,6 +69,12 @@ def push_statement(
     """
 
     def work() -> int:
+        from ..config.settings import resolve_settings
+        from ..metering.eligibility import read_eligibility
+        from ..metering.marketplace_report import compare, read_accounts
+        from ..metering.statement import month_bounds, read_statement
+        from ..warehouse.target import Target
+
         if as_csv and as_json:
             raise ConfigurationError("--csv", "cannot be combined with --json.", "Leave out one of them.")
         month_bounds(month)
@@ -109,6 +114,9 @@ def _columns(pairs: list[str]) -> dict[str, str]:
 
 
 def _show(statement: Statement, compared: Compared | None) -> None:
+    from ..metering.model import format_decimal
+    from ..metering.statement import COLUMNS, UNKNOWN_CURRENCY, Sum
+
     if not statement.rows:
         say_text(f"The ledger holds no usage of {statement.month}.")
     used = [name for name in COLUMNS if any(row.sums[name] != Sum() for row in statement.rows)]
@@ -135,6 +143,8 @@ def _show(statement: Statement, compared: Compared | None) -> None:
 
 
 def _show_compared(compared: Compared) -> None:
+    from ..metering.model import format_decimal
+
     for note in compared.notes:
         say_text(f"Note: {note}.")
     by = ", ".join(compared.keys) or "the whole month"

@@ -7,14 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..config.settings import resolve_settings
 from ..core.clock import SystemClock, utc
-from ..metering.ledger.ledger import Ledger
-from ..metering.ledger.location import find_ledger, ledger_owner, refuse_network
-from ..metering.ledger.opening import lost_ledger
-from ..metering.ledger_status import EXPIRING, read_status
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, Target
-from . import render_status
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, EXPIRING
 from .options import (
     Database,
     Dataset,
@@ -52,6 +46,14 @@ def push_status(
     """Show what waits for a person, with its money, and the lines of the ledger by state. Sends nothing."""
 
     def work() -> int:
+        from ..config.settings import resolve_settings
+        from ..metering.ledger.ledger import Ledger
+        from ..metering.ledger.location import find_ledger, ledger_owner, refuse_network
+        from ..metering.ledger.opening import lost_ledger
+        from ..metering.ledger_status import read_status
+        from ..warehouse.target import Target
+        from . import render_status
+
         settings = resolve_settings(with_credentials=False, organization=organization)
         url, clock = find_ledger(settings, ledger_url), SystemClock()
         refuse_network(url)

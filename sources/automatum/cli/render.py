@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ..core.clock import instant
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET
 from ..core.errors import EXIT_CONFIGURATION
 from ..core.result_line import describe_verdict
 from ..core.text import plural
-from ..operations.check import CheckReport
-from ..operations.plan import Plan
-from ..operations.verify import Verification
-from ..sync.summary import MultiOrgSummary, SyncSummary
-from ..warehouse.dlt_internals import normalize_identifier
-from ..warehouse.target import DEFAULT_DATABASE, DEFAULT_DATASET, Target
 from .console import out, say_command, say_text
 from .progress import format_duration
 from .render_api import limit_lines, request_errors
 from .tables import TextTable
 
 if TYPE_CHECKING:
+    from ..operations.check import CheckReport
     from ..operations.demo import Demo
+    from ..operations.plan import Plan
+    from ..operations.verify import Verification
+    from ..sync.summary import MultiOrgSummary, SyncSummary
+    from ..warehouse.target import Target
 
 _STATE_STYLE = {"ok": "green", "complete": "green", "no scope": "yellow", "more_to_do": "yellow"}
 _FIGURES = ("requests", "distinct", "inserted", "updated", "deleted", "unchanged")
@@ -37,6 +37,8 @@ def show_sync(summary: SyncSummary, target: Target) -> None:
         summary: The summary.
         target: Where it was loaded to.
     """
+    from ..sync.summary import MultiOrgSummary
+
     figures = summary.as_json()
     if isinstance(summary, MultiOrgSummary):
         _show_organizations(summary)
@@ -201,6 +203,8 @@ def show_discovery(described: Mapping[str, Any]) -> None:
 
 def show_demo(demo: Demo) -> None:
     """What the demo did and found."""
+    from ..warehouse.target import Target
+
     figures = demo.as_json()
     table = TextTable("table", "rows")
     for name, rows in figures["rows"].items():
@@ -279,6 +283,8 @@ def _place(target: Target) -> str:
 
 def _query_command(target: Target, figures: Mapping[str, Any]) -> str:
     """A command to look at the data: rows of the first synced table, if it is a DuckDB file; else its status."""
+    from ..warehouse.dlt_internals import normalize_identifier
+
     if not target.file:
         dataset = "" if target.dataset == DEFAULT_DATASET else f" --dataset {shlex.quote(target.dataset)}"
         return f"automatum status --destination {shlex.quote(target.destination)}{dataset}"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..config.settings import find_notify_url
 from ..core.errors import EXIT_COMPLETE, EXIT_SOFTWARE, AutomatumError, ConfigurationError, Interrupted
 from ..core.redaction import redact
 from ..core.result_line import result_line, verdict_for
 from . import console
-from .webhook import KEY, OCCASIONS, Webhook, notice
+
+if TYPE_CHECKING:
+    from .webhook import Webhook
 
 
 class Result(Protocol):
@@ -65,6 +66,9 @@ class Reporter:
         """
         if self._notify_on is None:
             return
+        from ..config.settings import find_notify_url
+        from .webhook import KEY, OCCASIONS, Webhook
+
         if self._notify_on not in OCCASIONS:
             raise ConfigurationError("--notify-on", f"{self._notify_on!r} is none of {', '.join(OCCASIONS)}.")
         url = self._notify or find_notify_url()
@@ -149,5 +153,9 @@ class Reporter:
         figures: Mapping[str, Any],
         errors: Sequence[AutomatumError],
     ) -> None:
+        if self._webhook is None:
+            return
+        from .webhook import notice
+
         if trouble or self._notify_on == "always" or (changed and self._notify_on == "change"):
             self._notice = notice(self._command, text, code, figures, errors)

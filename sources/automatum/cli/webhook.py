@@ -12,9 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-import requests
 
-from ..api.http import HttpFailure, prepare_session, send
 from ..core.clock import Clock, SystemClock
 from ..core.errors import AutomatumError, ConfigurationError
 from ..core.network import is_loopback
@@ -104,6 +102,10 @@ class Webhook:
             return type(error).__name__
 
     def _deliver(self, data: bytes) -> str | None:
+        import requests
+
+        from ..api.http import HttpFailure, prepare_session, send
+
         problem = ""
         until = self._clock.monotonic() + LONGEST
         with prepare_session(requests.Session()) as session:

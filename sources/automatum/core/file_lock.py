@@ -23,8 +23,6 @@ from .errors import Busy, ConfigurationError
 
 logger = logging.getLogger("automatum")
 
-WAIT = 60.0
-"""Seconds that a run waits for a lock by default: longer than a query of a notebook, shorter than a cron interval."""
 POLL = 0.25
 _WAIT_LONGER = "Run again when it has ended, or wait longer (--lock-wait SECONDS)."
 

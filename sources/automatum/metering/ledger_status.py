@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from ..core.defaults import EXPIRING
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, AutomatumError
 from ..core.result_line import result_line
 from .eligibility import UNCHECKED, Eligibility
@@ -23,8 +24,6 @@ from .model import exact
 from .rules import deadline, documented_deadline
 from .summary import UNKNOWN_CURRENCY
 
-EXPIRING = timedelta(hours=3)
-"""Planned lines count as expiring so long before their deadline."""
 _RISKS = ("unknown", "on_hold", "conflict", "overdue", "expiring", "rejected", "expired")
 """What money is at risk of, the most urgent first. `on_hold`: planned, but not sent until a person decides; `overdue`:
 planned, and past the strictest known deadline."""

@@ -18,6 +18,7 @@ from ..core.errors import ConfigurationError
 from ..endpoints import CUSTOMERS
 from ..warehouse.sql import read_column_names, read_columns
 from .model import exact
+from .report_columns import NAMES
 from .statement import Row, Statement, Sum
 
 if TYPE_CHECKING:
@@ -25,23 +26,6 @@ if TYPE_CHECKING:
 
 OPTION = "--compare"
 KEYS = ("vendor", "customer_id", "listing_id", "dimension", "entitlement_id")
-NAMES: Mapping[str, tuple[str, ...]] = {
-    # Ours first; then AWS's daily usage feed and reports, and Azure's usage download of Partner Center.
-    "vendor": ("vendor", "marketplace"),
-    "customer_id": (
-        "customer_id", "customer aws account id", "customer aws account number", "subscriber aws account id",
-        "end user account id", "buyer account id", "payer account id", "customer identifier",
-        "marketplace subscription id", "customer id",
-    ),
-    "listing_id": ("listing_id", "product id", "product code", "offer id"),
-    "dimension": ("dimension", "dimension key", "custom dimension", "meter dimension", "usage dimension", "meter id"),
-    "entitlement_id": ("entitlement_id", "agreement id", "license id"),
-    "units": ("units", "usage quantity", "usage units", "quantity", "metered usage", "normalized usage", "raw usage"),
-    "amount": ("amount", "charged", "estimated usage revenue", "estimated revenue", "gross revenue",
-               "estimated extended charge"),
-    "day": ("day", "usage date", "reporting date", "date"),
-}  # fmt: skip
-"""Our column to the names that reports give it, in the order of preference; case and punctuation do not matter."""
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?")
 _ACCOUNTS = ("cloud_identifier", "aws_account_id", "azure_tenant_id")
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from ..core.defaults import WAIT
 from ..core.errors import ConfigurationError
-from ..core.file_lock import WAIT
 from ..warehouse.target import Target
 from .model import Grain
 

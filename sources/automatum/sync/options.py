@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from ..core.file_lock import WAIT
+from ..core.defaults import WAIT
 from ..warehouse.target import Target
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..config.destination_secrets import register_destination_secrets
 from ..core.budget import Budget
 from ..core.clock import Clock
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB
 from ..core.errors import ConfigurationError
 from ..core.extras import install_command, is_installed
 from ..core.file_lock import exclusive_lock
@@ -32,9 +33,6 @@ from .pipeline import PIPELINE, name_pipeline, open_pipeline
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
-DEFAULT_DATABASE = Path("marketplace.duckdb")
-DEFAULT_DATASET = "automatum"
-DUCKDB = "duckdb"
 _SCRIPT = f"{PIPELINE}_script"
 _DRIVERS = {DUCKDB: "duckdb", "filesystem": "duckdb", "postgres": "psycopg2"}
 """Destination to the package that it needs besides dlt. Of other destinations dlt says what is missing."""

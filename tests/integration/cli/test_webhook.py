@@ -141,7 +141,7 @@ def test_everything_together_is_bounded(hook, monkeypatch):
 
 def test_no_exception_leaves(hook, monkeypatch):
     """A defect in here is no reason for a traceback at the end of a run."""
-    monkeypatch.setattr(webhook, "send", lambda *arguments, **named: 1 / 0)
+    monkeypatch.setattr("automatum.api.http.send", lambda *arguments, **named: 1 / 0)
     assert Webhook(hook.url + PATH).post(BODY) == "ZeroDivisionError"
 
 
@@ -377,7 +377,7 @@ def test_a_defect_is_told_by_its_name_alone(small, desk, posted, monkeypatch):
     def broken(*arguments, **named):
         raise RuntimeError("canary of a row")
 
-    monkeypatch.setattr("automatum.cli.main.run_sync", broken)
+    monkeypatch.setattr("automatum.sync.run.run_sync", broken)
     made = desk.sync()
     (body,) = posted()
     assert made.code == body["exit_code"] == 70
