@@ -99,9 +99,8 @@ class PlanServer:
     def respond(self):
         """The same as the connector parses it."""
         status, headers, body = self.answer()
-        return HttpResponse(
-            status, status, headers, body, body.get("message", ""), self.clock.time(), float(int(self.clock.time()))
-        )
+        content, now = json.dumps(body).encode(), self.clock.time()
+        return HttpResponse(status, status, headers, body, content, now, float(int(now)))
 
 
 class ServedPlan(Front):

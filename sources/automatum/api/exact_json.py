@@ -12,12 +12,15 @@ import orjson
 from ..schema.numbers import parse_integer, parse_real
 from .deep_json import parse_deep_json
 
-# A float keeps 15 significant digits. Longer numbers are found in two steps: first any run of 16 digits and points,
-# which costs a tenth of the parsing, then one outside of a string, which costs ten times as much.
-_TO_ZEROS, _RUN = bytes.maketrans(b"123456789.", b"0" * 10), b"0" * 16
-_EXACT = re.compile(rb"(?:^|[:\[,])\s*-?\d[\d.]{15}")
-_TINY = re.compile(rb"\d[eE]-0*[3-9]\d\d")
-"""A number that is smaller than a float's smallest, which would be read as 0."""
+# A float keeps 15 significant digits, and no number near 0. Numbers that it might not keep are looked for in a copy in
+# which each digit and each point is a 0, so that the patterns begin with fixed text: that is ten times as fast as a
+# pattern for digits, and takes half of the time of the parsing. A false alarm costs time only.
+_TO_ZEROS, _RUN = bytes.maketrans(b"123456789.E", b"0" * 10 + b"e"), b"0" * 16
+_LONG = re.compile(rb"0000000000000000(?:(?<=[\s:\[,]0{16})|(?<=[\s:\[,]-0{16}))")
+"""At least 16 digits that begin like a number, not like a part of a text."""
+_TINY = re.compile(rb"e-000(?<=0e-000)0*(?:[\s,}\]]|\Z)")
+"""A number with an exponent that may be smaller than a float's smallest. A UUID does not end like one."""
+_ESCAPED = re.compile(rb"\\u(?:0000|[dD])")
 _UNSTORABLE = re.compile(
     rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\u0000"
 )
@@ -32,12 +35,11 @@ def parse_json(content: bytes) -> Any:
         ValueError: The content is not JSON. NaN and Infinity are not JSON.
     """
     content = content.removeprefix(b"\xef\xbb\xbf")
-    if b"\\ud" in content or b"\\uD" in content or b"\\u0000" in content:
+    if b"\\" in content and _ESCAPED.search(content):
         # Half an emoji, as JavaScript cuts them, or a NUL. Not every database accepts them, so replace them rather than
         # lose the page.
         content = _UNSTORABLE.sub(lambda found: found[0] if len(found[0]) != 6 else b"\\ufffd", content)
-    long = _RUN in content.translate(_TO_ZEROS) and _EXACT.search(content)
-    if not long and not ((b"e-" in content or b"E-" in content) and _TINY.search(content)):
+    if not _may_lose_digits(content):
         with suppress(orjson.JSONDecodeError):
             return orjson.loads(content)
         # Not JSON, or a number such as 1e400 that exceeds a float. The exact parser decides.
@@ -47,6 +49,12 @@ def parse_json(content: bytes) -> Any:
         return json.loads(text, parse_float=parse_real, parse_int=parse_integer, parse_constant=_no_number)
     except RecursionError:
         return parse_deep_json(text)
+
+
+def _may_lose_digits(content: bytes) -> bool:
+    zeros = content.translate(_TO_ZEROS)
+    long = _RUN in zeros and (zeros.startswith((_RUN, b"-" + _RUN)) or _LONG.search(zeros))
+    return bool(long or _TINY.search(zeros))
 
 
 def _no_number(text: str) -> None:

@@ -7,7 +7,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from html import unescape
@@ -54,20 +54,18 @@ class HttpResponse:
         word: The envelope's `code` if that is a word that is not known to mean success; otherwise None. Only a GET
             minds it: what an answer to usage means is decided in `metering.answers`.
         failure: What else in the body of a 2xx says that the request failed; otherwise None. The same.
-        detail: The server's message, shortened and redacted.
+        content: The body as it came.
         received_at: Epoch seconds of our clock.
         date: The server's `Date` in epoch seconds; None without one.
-        empty: Whether the body is empty.
     """
 
     http_status: int
     status: int
     headers: Mapping[str, str]
     body: dict[str, Any] | None
-    detail: str
+    content: bytes = field(repr=False)
     received_at: float
     date: float | None
-    empty: bool = False
     array: list[Any] | None = None
     code: float | None = None
     word: str | None = None
@@ -77,6 +75,18 @@ class HttpResponse:
     def usable(self) -> bool:
         """Whether the response is a success with a JSON object."""
         return 200 <= self.status < 300 and self.body is not None
+
+    @property
+    def empty(self) -> bool:
+        """Whether the body is empty."""
+        return not self.content.strip()
+
+    @property
+    def detail(self) -> str:
+        """The server's message, shortened and redacted. It never quotes records, because they hold customers' data."""
+        if self.failure:
+            return f"{self.failure} in its body ({_message(0, self.content, self.body)})"
+        return _message(self.status, self.content, self.body)
 
     @property
     def code_in_words(self) -> str:
@@ -236,7 +246,7 @@ def _read(response: requests.Response, clock: Clock, until: float) -> bytes | Ht
             raw.close()
             return HttpFailure("the answer did not end", True)
     content = b"".join(pieces)
-    if content.count(b"{") + content.count(b"[") > MAX_VALUES:
+    if size > MAX_VALUES and content.count(b"{") + content.count(b"[") > MAX_VALUES:
         return HttpFailure(f"more than {MAX_VALUES:,} objects and lists came", True, final=True)
     return content
 
@@ -262,10 +272,9 @@ def _parse_response(
         status=effective,
         headers=response.headers,
         body=body,
-        detail=_detail(effective, content, body, failure),
+        content=content,
         received_at=clock.time(),
         date=None if date is None else _http_date(date),
-        empty=not content.strip(),
         array=parsed if isinstance(parsed, list) else None,
         code=unknown,
         word=word,
@@ -273,10 +282,7 @@ def _parse_response(
     )
 
 
-def _detail(status: int, content: bytes, body: dict[str, Any] | None, failure: str | None = None) -> str:
-    """The message of the server. It never quotes records, because they hold customers' data."""
-    if failure:
-        return f"{failure} in its body ({_detail(0, content, body)})"
+def _message(status: int, content: bytes, body: dict[str, Any] | None) -> str:
     for key in ("message", "error_description", "error"):
         if body and isinstance(body.get(key), str) and body[key].strip():
             return shorten(body[key]).rstrip(".")

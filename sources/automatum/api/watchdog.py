@@ -66,7 +66,7 @@ class Watch:
                     self.sock.shutdown(socket.SHUT_RDWR)  # Unlike close(), this wakes the thread that reads.
 
 
-class _Watcher:
+class Watcher:
     """The thread that looks at all requests of the process; it sleeps while there are none."""
 
     def __init__(self) -> None:
@@ -77,6 +77,7 @@ class _Watcher:
         self._watches: set[Watch] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._idle = False
         self._over = False
 
     def end(self) -> None:
@@ -95,7 +96,10 @@ class _Watcher:
                 self._thread = threading.Thread(target=self._run, name="automatum-watchdog", daemon=True)
                 self._thread.start()
             self._watches.add(watch)
-            self._changed.notify()
+            # While there are requests, the thread looks for new ones by itself. To wake it for each one would cost
+            # more than the rest of a request: it takes the interpreter's lock.
+            if self._idle:
+                self._changed.notify()
 
     def remove(self, watch: Watch) -> None:
         with self._changed:
@@ -105,7 +109,9 @@ class _Watcher:
         while True:
             with self._changed:
                 while not self._watches and not self._over:
+                    self._idle = True
                     self._changed.wait()
+                self._idle = False
                 if self._over:
                     return
                 watches = tuple(self._watches)
@@ -117,7 +123,7 @@ class _Watcher:
                     self._changed.wait(_POLL)
 
 
-_watcher = _Watcher()
+_watcher = Watcher()
 atexit.register(_watcher.end)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_watcher.begin)

@@ -1,10 +1,14 @@
 """I8: no digit of a number is lost, and no page for a broken emoji."""
 
+import json
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from automatum.api.exact_json import parse_json
+from automatum.schema.numbers import parse_integer, parse_real
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,31 @@ def test_no_digit_and_no_page_is_lost(text, value):
 def test_long_numbers_are_found_wherever_they_stand():
     assert parse_json(b"[1,0.12345678901234567890]") == [1, Decimal("0.12345678901234567890")]
     assert parse_json(b"1234567890.12345678901") == Decimal("1234567890.12345678901")
+    assert parse_json(b"-1234567890.12345678901") == Decimal("-1234567890.12345678901")
+
+
+DIGITS = st.text("0123456789", min_size=1, max_size=20)
+NUMBERS = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(["", "-"]),
+        st.one_of(st.just("0"), DIGITS.map(lambda text: "7" + text)),
+        st.one_of(st.just(""), DIGITS.map(lambda text: "." + text)),
+        st.one_of(
+            st.just(""), st.builds("{}{}{}".format, st.sampled_from("eE"), st.sampled_from(["", "+", "-"]), DIGITS)
+        ),
+    ),
+)
+VALUES = st.one_of(NUMBERS, st.text("0123456789abcdef-.eE :,[", max_size=40).map(json.dumps))
+
+
+@given(st.lists(VALUES, min_size=1, max_size=4), st.sampled_from(["", " ", "\n", "\t "]))
+def test_each_number_becomes_what_the_exact_parser_says_i8(values, space):
+    """The quick parser may only read what it reads exactly."""
+    row = (space + "," + space).join(f'"{place}"{space}:{space}{value}' for place, value in enumerate(values))
+    for text in (space + values[0] + space, f"[{(space + ',' + space).join(values)}]", f"{{{row}{space}}}"):
+        exact = json.loads(text, parse_float=parse_real, parse_int=parse_integer)
+        assert repr(parse_json(text.encode())) == repr(exact)
 
 
 def nested(levels, inside="1"):
