@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import pyarrow as pa
 from dlt.common.pipeline import SupportsPipeline
@@ -13,6 +14,7 @@ from ..core.clock import utc
 from ..core.errors import PackageRefused, ScopeMissing
 from ..endpoints import Endpoint
 from ..warehouse.dataset import delete_page_records, prepare_dataset
+from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
 from .key_check import check_keys
@@ -35,7 +37,7 @@ def sync(
     *,
     selection: Selection | None = None,
     on_page: Callable[[TableSync], None] | None = None,
-    free: Callable[[], None] = lambda: None,
+    keep_open: KeepOpen = nullcontext,
 ) -> OrganizationSummary:
     """Bring the tables of one organization up to date.
 
@@ -45,7 +47,7 @@ def sync(
         names: Tables or groups. Empty for the configured tables, or else for all that the scopes allow.
         selection: Which rows to read, and whether many may be deleted. None for what the settings say.
         on_page: Called after each page, with the table run that read it.
-        free: Waits until no other program has the destination open, or raises; see `Target.exclusive_writer`.
+        keep_open: Keeps the destination open during a block; see `Target.exclusive_writer`.
 
     Returns:
         What was done. Errors of single tables are in it; the other tables are synced nevertheless.
@@ -65,13 +67,14 @@ def sync(
     check_days(session, pipeline, endpoints, selection)
     merge_strategy_of(pipeline, settings)  # raises before a request is spent if the destination cannot merge
     missing = session.missing_scopes(endpoints)
-    prepare_dataset(pipeline, bool(settings.organization))
-    check_table_format(pipeline, settings, [endpoint.table for endpoint in endpoints])
-    check_keys(pipeline, endpoints)
     granted = [endpoint for endpoint in endpoints if endpoint.group not in missing]
-    loader = Loader(pipeline, session.clock, free)
-    left_behind = loader.start(_describe(session), _schemas(granted, session))
-    resumable = _resumable(session, pipeline, [one.table for one in granted], selection, left_behind)
+    loader = Loader(pipeline, session.clock, keep_open)
+    with keep_open():
+        prepare_dataset(pipeline, bool(settings.organization))
+        check_table_format(pipeline, settings, [endpoint.table for endpoint in endpoints])
+        check_keys(pipeline, endpoints)
+        left_behind = loader.start(_describe(session), _schemas(granted, session))
+        resumable = _resumable(session, pipeline, [one.table for one in granted], selection, left_behind)
 
     def begin(endpoint: Endpoint) -> TableSync:
         return TableSync(endpoint, session, selection, on_page, resumable)

@@ -22,7 +22,7 @@ from ..core.errors import ConfigurationError
 from ..core.private_files import private_files
 from ..metering.export import export
 from ..warehouse.dataset import last_sweeps
-from ..warehouse.duckdb_file import refresh_copy
+from ..warehouse.duckdb_file import KeepOpen, refresh_copy
 from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
 from ..warehouse.target import check_copy_path, exclusive_pipeline
 from .engine import sync
@@ -81,14 +81,14 @@ def run_sync(
         return open_session(chosen, clock, stop, options.max_requests, minutes, options.max_wait)
 
     session = None if names else connect(None)
-    with private_files(), target.exclusive_writer("automatum sync", clock, budget, options.lock_wait) as free:
-        sync_one = partial(_sync_one, options=options, free=free, on_page=on_page)
+    with private_files(), target.exclusive_writer("automatum sync", clock, budget, options.lock_wait) as keep_open:
+        sync_one = partial(_sync_one, options=options, keep_open=keep_open, on_page=on_page)
         summary: SyncSummary = (
             sync_one(session) if session else _sync_several(names, connect, sync_one, options, clock, budget)
         )
         if copy and not target.missing:
-            free()
-            refresh_copy(target.database, copy)
+            with keep_open():
+                refresh_copy(target.database, copy)
     return summary
 
 
@@ -96,7 +96,7 @@ def _sync_one(
     session: ApiSession,
     *,
     options: SyncOptions,
-    free: Callable[[], None],
+    keep_open: KeepOpen,
     on_page: Callable[[TableSync], None] | None,
 ) -> OrganizationSummary:
     """Sync one organization; the caller holds the lock of the destination."""
@@ -106,10 +106,10 @@ def _sync_one(
     selection = select_rows(session.settings).backfill(options.since, options.allow_deletes, options.until)
     with exclusive_pipeline(name, options.pipelines_dir, session.clock, session.budget, options.lock_wait):
         pipeline = open_pipeline(destination, target.dataset, options.pipelines_dir, name)
-        summary = sync(session, pipeline, options.tables, selection=selection, on_page=on_page, free=free)
+        summary = sync(session, pipeline, options.tables, selection=selection, on_page=on_page, keep_open=keep_open)
         if options.metering:
-            free()
-            summary.metering = export(session, pipeline)
+            with keep_open():
+                summary.metering = export(session, pipeline)
         return summary
 
 

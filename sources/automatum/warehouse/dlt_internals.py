@@ -209,18 +209,21 @@ def grow_duckdb_memory(pipeline: SupportsPipeline, most_bytes: int = MOST_DUCKDB
     return str(limits["memory_limit"])
 
 
-def duckdb_destination(database: Path, memory_limit: str, **options: Any) -> Any:
+def duckdb_destination(database: Path, memory_limit: str, user_agent: str | None = None, **options: Any) -> Any:
     """Dlt's destination for a DuckDB file.
 
     Args:
         database: Absolute path. dlt resolves a relative one against the folder of the pipeline's first run.
         memory_limit: As DuckDB's setting, such as `64MB`.
+        user_agent: Name of the program that connects; None for DuckDB's default.
         **options: Further options of the destination.
     """
     from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
     credentials = DuckDbCredentials(str(database))
     credentials.global_config = {"memory_limit": memory_limit}
+    if user_agent:
+        credentials.global_config["custom_user_agent"] = user_agent
     return dlt.destinations.duckdb(credentials, **options)
 
 

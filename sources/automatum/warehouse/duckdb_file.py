@@ -1,4 +1,4 @@
-"""A copy of the DuckDB file for those who read while a sync writes: DuckDB admits one process, or readers only."""
+"""The DuckDB file, which admits one process or readers only: open it, keep it open, and copy it for readers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core.budget import Budget
 from ..core.clock import Clock
@@ -16,6 +19,15 @@ from ..core.errors import Busy, ConfigurationError, DestinationError
 from ..core.file_lock import Waiting
 from ..core.process_info import describe_process
 from ..core.redaction import redact
+
+if TYPE_CHECKING:
+    import duckdb
+
+KeepOpen = Callable[[], AbstractContextManager[None]]
+"""Keeps the destination open during a block, as `keep_open` does for a DuckDB file."""
+USER_AGENT = "automatum"
+"""DuckDB takes another connection of the same process only if it is configured alike. So this name tells the
+connector's connections from those of a notebook that runs in the same process."""
 
 
 def refresh_copy(database: Path, copy: Path) -> None:
@@ -39,7 +51,7 @@ def refresh_copy(database: Path, copy: Path) -> None:
         number, name = tempfile.mkstemp(dir=copy.parent, prefix=f".{copy.name}.{_NEW}")
         made = Path(name)
         # Everything that was committed goes from the log into the file; the connection keeps others out meanwhile.
-        with os.fdopen(number, "wb") as written, duckdb.connect(str(database)) as connection:
+        with os.fdopen(number, "wb") as written, _open(database) as connection:
             connection.execute("CHECKPOINT")
             with database.open("rb") as original:
                 shutil.copyfileobj(original, written, _BLOCK)
@@ -81,23 +93,40 @@ def wait_for_file(database: Path, *, wait: float, clock: Clock, budget: Budget) 
         BudgetSpent: The run was told to stop, or its time is over.
         DestinationError: It cannot be opened for another reason.
     """
+    if database.is_file():
+        with keep_open(database, wait=wait, clock=clock, budget=budget):
+            return
+
+
+@contextmanager
+def keep_open(database: Path, *, wait: float, clock: Clock, budget: Budget) -> Iterator[None]:
+    """Keep a DuckDB file open during a block, once no other program has it open; see `wait_for_file`.
+
+    dlt opens the file for each query and for each file that it loads, and closes it again, which writes a checkpoint.
+    While this connection is open, dlt's connections share its database, and only the last one writes a checkpoint.
+    """
     what = f"The DuckDB file {database}"
     waiting = Waiting(what, wait, clock, budget)
-    while (holder := _open_elsewhere(database)) is not None:
+    while isinstance(opened := _connect(database), str):
         if waiting.over:
-            raise Busy(f"{what} is open in {holder}.", _READ_A_COPY)
-        waiting.pause(f"is open in {holder}")
+            raise Busy(f"{what} is open in {opened}.", _READ_A_COPY)
+        waiting.pause(f"is open in {opened}")
+    with opened:
+        yield
 
 
-def _open_elsewhere(database: Path) -> str | None:
-    """Who has the file open; None if nobody has."""
+def _open(database: Path) -> duckdb.DuckDBPyConnection:
+    import duckdb  # Not needed, and perhaps not installed, where the destination is another.
+
+    return duckdb.connect(str(database), config={"custom_user_agent": USER_AGENT})
+
+
+def _connect(database: Path) -> duckdb.DuckDBPyConnection | str:
+    """A connection, or who else has the file open."""
     import duckdb
 
-    if not database.is_file():
-        return None
     try:
-        # As dlt does: DuckDB takes a second connection of the same process only if it is configured like the first.
-        duckdb.connect(str(database), config={"custom_user_agent": "automatum"}).close()
+        return _open(database)
     except duckdb.ConnectionException as error:
         if "different configuration" in str(error):
             raise Busy(f"The DuckDB file {database} is open in this very process.", _READ_A_COPY) from None
@@ -111,7 +140,6 @@ def _open_elsewhere(database: Path) -> str | None:
         raise _broken(database, error) from None
     except duckdb.Error as error:
         raise _broken(database, error) from None
-    return None
 
 
 def _broken(database: Path, error: Exception) -> DestinationError:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from .dlt_internals import (
     reset_working_folder,
     without_memory,
 )
+from .duckdb_file import KeepOpen
 from .packages import list_set_aside, set_aside
 
 logger = logging.getLogger("automatum")
@@ -54,14 +56,14 @@ class Loader:
     Args:
         pipeline: Which.
         clock: Time.
-        free: Waits until no other program has the destination open, or raises.
+        keep_open: Keeps the destination open while a package is loaded.
     """
 
-    def __init__(self, pipeline: SupportsPipeline, clock: Clock, free: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, pipeline: SupportsPipeline, clock: Clock, keep_open: KeepOpen = nullcontext) -> None:
         without_memory(pipeline)
         self._pipeline: Any = pipeline
         self._clock = clock
-        self._free = free
+        self._keep_open = keep_open
         self._origin = ""
         self._loads: str | None = None
         self._failures = 0
@@ -77,19 +79,19 @@ class Loader:
         """
         attempt = 0
         while True:
-            self._free()
             try:
-                info = self._pipeline.run(source) if source is not None else self._pipeline.run()
-                self._note_loads(info)
+                if source is not None:
+                    # The destination stays closed meanwhile: what the source reads from the API may take an hour.
+                    self._pipeline.extract(source)
+                    source = None
+                with self._keep_open():
+                    self._note_loads(self._pipeline.run())
                 delete_loaded_rows(self._pipeline)
                 return
             except PipelineStepFailed as error:
                 cause = _cause_of(error)
                 if isinstance(cause, AutomatumError):
                     raise cause from None
-                if error.step == "load":
-                    # The rows are in a package, which must be loaded before anything else is read.
-                    source = None
                 if _out_of_memory(cause) and error.step == "load" and (limit := grow_duckdb_memory(self._pipeline)):
                     logger.info("DuckDB needs more memory; the load is tried again with %s", limit)
                     continue

@@ -6,7 +6,7 @@ import atexit
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from .dlt_internals import (
     duckdb_destination,
     normalize_identifier,
 )
-from .duckdb_file import wait_for_file
+from .duckdb_file import USER_AGENT, KeepOpen, keep_open, wait_for_file
 from .existing import missing_file_error
 from .pipeline import PIPELINE, name_pipeline, open_pipeline
 
@@ -86,7 +86,9 @@ class Target:
                     "--database", f"there is no folder {self.database.parent}.", "Create it first."
                 )
             use_one_loader()
-            return duckdb_destination(self.database.resolve(), duckdb_memory(), **_staging(pipeline_name))
+            # A script may have the file open in its own process.
+            agent = None if pipeline_name == _SCRIPT else USER_AGENT
+            return duckdb_destination(self.database.resolve(), duckdb_memory(), agent, **_staging(pipeline_name))
         register_destination_secrets()
         try:
             import dlt
@@ -142,7 +144,7 @@ class Target:
         return open_pipeline(self.open(), self.dataset, folder)
 
     @contextlib.contextmanager
-    def exclusive_writer(self, role: str, clock: Clock, budget: Budget, wait: float) -> Iterator[Callable[[], None]]:
+    def exclusive_writer(self, role: str, clock: Clock, budget: Budget, wait: float) -> Iterator[KeepOpen]:
         """Be the only writer of a DuckDB file while the block runs; other destinations need no lock.
 
         Args:
@@ -152,7 +154,8 @@ class Target:
             wait: Seconds to wait for another writer, and for a program that has the file open.
 
         Yields:
-            A function that waits until no other program has the file open; call it before each use.
+            A function that makes a context manager: it waits until no other program has the file open, and keeps it
+            open. Use it around each use of the file, and let the file be closed while the run waits for the API.
 
         Raises:
             Busy: Another run or program keeps it for longer than that.
@@ -161,18 +164,18 @@ class Target:
         self._require_driver()
         file = self.file
         if file is None:
-            yield lambda: None
+            yield contextlib.nullcontext
             return
         if not file.parent.is_dir():
             raise ConfigurationError("--database", f"there is no folder {file.parent}.", "Create it first.")
 
-        def free() -> None:
-            wait_for_file(file, wait=wait, clock=clock, budget=budget)
+        def kept_open() -> contextlib.AbstractContextManager[None]:
+            return keep_open(file, wait=wait, clock=clock, budget=budget)
 
         lock = file.with_name(file.name + ".lock")
         with exclusive_lock(lock, f"The DuckDB file {self.database}", role, wait=wait, clock=clock, budget=budget):
-            free()
-            yield free
+            wait_for_file(file, wait=wait, clock=clock, budget=budget)
+            yield kept_open
 
 
 def _staging(pipeline_name: str) -> dict[str, Any]:
