@@ -17,6 +17,7 @@ from ..warehouse.dataset import delete_page_records, prepare_dataset
 from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
+from ..warehouse.sql import one_client
 from .key_check import check_keys
 from .report_reader import check_days
 from .resources import chunk_source
@@ -69,7 +70,7 @@ def sync(
     missing = session.missing_scopes(endpoints)
     granted = [endpoint for endpoint in endpoints if endpoint.group not in missing]
     loader = Loader(pipeline, session.clock, keep_open)
-    with keep_open():
+    with keep_open(), one_client(pipeline):
         prepare_dataset(pipeline, bool(settings.organization))
         check_table_format(pipeline, settings, [endpoint.table for endpoint in endpoints])
         check_keys(pipeline, endpoints)

@@ -19,8 +19,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import dlt
 from dlt.common.configuration.container import Container
@@ -117,7 +119,7 @@ def failed_table(error: BaseException | None) -> str | None:
 
 def create_storage(pipeline: SupportsPipeline) -> bool:
     """Create the dataset if it does not exist; returns whether it existed."""
-    with pipeline.destination_client() as client:
+    with destination_client(pipeline) as client:
         if client.is_storage_initialized():
             return True
         try:
@@ -132,12 +134,41 @@ def create_storage(pipeline: SupportsPipeline) -> bool:
 # The destination
 
 
+@contextmanager
+def destination_client(pipeline: SupportsPipeline) -> Iterator[Any]:
+    """Dlt's client of a pipeline's destination, connected: the shared one, or else a new one."""
+    shared = _shared.get(pipeline)
+    if shared is not None:
+        yield shared
+        return
+    with pipeline.destination_client() as client:
+        yield client
+
+
+@contextmanager
+def share_client(pipeline: SupportsPipeline, client: Any) -> Iterator[None]:
+    """Let `destination_client` return this client during a block."""
+    _shared[pipeline] = client
+    try:
+        yield
+    finally:
+        del _shared[pipeline]
+
+
+def shared_sql_client(pipeline: SupportsPipeline) -> Any:
+    """The SQL client of the shared client; None if none is shared, or it has none."""
+    return getattr(_shared.get(pipeline), "sql_client", None)
+
+
+_shared: WeakKeyDictionary[SupportsPipeline, Any] = WeakKeyDictionary()
+
+
 def stored_column_types(pipeline: SupportsPipeline, table: str) -> dict[str, str]:
     """The columns that a table has in a database, each with dlt's name of its type; empty if it does not exist.
 
     Rows go through the staging dataset, where there is one. So the type of a column there counts first.
     """
-    with pipeline.destination_client() as opened:
+    with destination_client(pipeline) as opened:
         client: Any = opened
         if not hasattr(client, "get_storage_table"):
             return {}
@@ -169,7 +200,7 @@ def missing_in_storage(pipeline: SupportsPipeline, tables: Mapping[str, Collecti
     Returns:
         Table name to missing columns: all of them if the table does not exist. Empty for destinations without SQL.
     """
-    with pipeline.destination_client() as client:
+    with destination_client(pipeline) as client:
         if not isinstance(client, SqlJobClientBase):
             return {}
         found = {name: set(columns) for name, columns in client.get_storage_tables(tables)}
@@ -189,7 +220,7 @@ def promised_columns(schema: str) -> dict[str, set[str]]:
 def drop_staging(pipeline: SupportsPipeline) -> None:
     """Delete the staging dataset, which the next load makes again; its tables may be of another schema."""
     try:
-        with pipeline.destination_client() as client:
+        with destination_client(pipeline) as client:
             if isinstance(client, SqlJobClientBase) and isinstance(client, WithStagingDataset):
                 with client.with_staging_dataset():
                     if client.is_storage_initialized():

@@ -16,7 +16,7 @@ from ..core.errors import DestinationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
 from .connection_errors import unreachable_error
-from .dlt_internals import LOADS_TABLE
+from .dlt_internals import LOADS_TABLE, destination_client, share_client, shared_sql_client
 from .lake_files import open_lake_files, writes_lake_files
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ def sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
     if writes_lake_files(pipeline):
         with open_lake_files(pipeline) as files:
             yield files
+        return
+    shared = shared_sql_client(pipeline)
+    if shared is not None:
+        yield shared
         return
     with pipeline.sql_client() as client:  # type: ignore[attr-defined]
         _read_as_stored(client)
@@ -96,6 +100,26 @@ def checked_sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
             yield client
         except DestinationConnectionError as error:
             raise unreachable_error(error) from None
+
+
+@contextmanager
+def one_client(pipeline: SupportsPipeline) -> Iterator[None]:
+    """Let all queries of a block use one client and its connection; otherwise each query opens its own.
+
+    dlt resolves its configuration for each client, which takes longer than most queries.
+
+    Raises:
+        DestinationError: The destination cannot be reached.
+    """
+    with ExitStack() as stack:
+        try:
+            client = stack.enter_context(destination_client(pipeline))
+            if hasattr(client, "sql_client"):
+                _read_as_stored(client.sql_client)
+            stack.enter_context(share_client(pipeline, client))
+        except Exception as error:
+            raise unreachable_error(error) from None
+        yield
 
 
 def unreadable_error(error: Exception) -> DestinationError:
