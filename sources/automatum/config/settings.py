@@ -104,6 +104,7 @@ class AutomatumSettings(BaseConfiguration):
         vendor: Sync only rows of this marketplace (`aws`, `azure`). A filtered sync deletes nothing.
         status: Sync only rows of this status. A filtered sync deletes nothing.
         deletes: What happens to deleted rows: `soft` sets `_deleted_at`, `hard` removes them, `ignore` keeps them.
+        accept_organization: Id to which the vendor has changed that of the organization whose rows a dataset has.
         accept_rejected: A sync is complete although records could not be loaded. False: it is incomplete (exit 65).
         secret_max_age_days: Days in use after which a client secret is warned of. 0: never.
         history: Keep every version of every row in `<table>_history`.
@@ -156,6 +157,7 @@ class AutomatumSettings(BaseConfiguration):
     vendor: Optional[str] = None
     status: Optional[str] = None
     deletes: str = "soft"
+    accept_organization: Optional[str] = None
     accept_rejected: bool = False
     secret_max_age_days: int = 30
     history: bool = False
@@ -217,7 +219,6 @@ class AutomatumSettings(BaseConfiguration):
             self._check(value is None or math.isfinite(value), name, "is not a finite number")
         for name in ("tables", "metering_yes_words", "metering_documented_window"):
             self._check(all(isinstance(one, str) for one in getattr(self, name) or ()), name, "is not a list of texts")
-
         for code in self.success_codes or ():
             self._check(isinstance(code, (int, str)) and code is not True, "success_codes", "is not numbers and words")
 

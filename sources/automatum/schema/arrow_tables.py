@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from ..endpoints import ORGANIZATION, VENDOR, Column, ColumnType, Endpoint
+from ..endpoints import ORGANIZATION, VENDOR, Column, ColumnType, Endpoint, FieldPath
 from .child_tables import ChildLists, child_table, entries_of
 from .coerce import ARROW_TYPES, TIMESTAMP, convert
 from .columns import DELETED_AT, EXTRA, LOAD_ID, ROW_HASH, SYNCED_AT
@@ -26,6 +26,8 @@ _SYSTEM = (
     pa.field(DELETED_AT, TIMESTAMP),
 )
 _LOADED = pa.field(LOAD_ID, pa.string())
+_ORGANIZATION = Column(ORGANIZATION, "text", (FieldPath("organizationId"), FieldPath(ORGANIZATION)))
+"""Where a record may name its organization, if its table has no column for it."""
 
 
 class Table:
@@ -136,12 +138,14 @@ class Table:
         moments: list[datetime | None] = convert(pick(records, column)[0], column.type, column.formats)[0].to_pylist()
         return moments
 
-    def foreign(self, records: Sequence[Record]) -> str | None:
-        """The organization that a record names, if it is another than this table's; None if no record does."""
-        if self.organization_id is None:
-            return None
-        named = pick(records, _named(self.endpoint.columns, ORGANIZATION))[0]
-        return next((str(one) for one in named if one not in (None, "", self.organization_id)), None)
+    def organizations(self, records: Sequence[Record]) -> set[str]:
+        """The organizations that the records name, whatever the column holds; empty if they name none.
+
+        Args:
+            records: Records of one answer.
+        """
+        column = next((one for one in self.endpoint.columns if one.name == ORGANIZATION), _ORGANIZATION)
+        return {str(one) for one in pick(records, column)[0] if type(one) in (str, int) and one != ""}
 
     def arrow(self, rows: Sequence[Row], lists: ChildLists, load_id: str = "") -> Iterator[tuple[str, pa.Table]]:
         """Arrow tables of these rows, each with its table's name.

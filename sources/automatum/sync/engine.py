@@ -19,6 +19,7 @@ from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
 from ..warehouse.sql import one_client
 from .key_check import check_keys
+from .organization_check import OrganizationCheck
 from .report_reader import check_days
 from .resources import chunk_source
 from .results import CHUNK_BYTES, Chunk, Verdict
@@ -77,8 +78,10 @@ def sync(
         left_behind = loader.start(_describe(session), _schemas(granted, session))
         resumable = _resumable(session, pipeline, [one.table for one in granted], selection, left_behind)
 
+    organization = OrganizationCheck(session)
+
     def begin(endpoint: Endpoint) -> TableSync:
-        return TableSync(endpoint, session, selection, on_page, resumable)
+        return TableSync(endpoint, session, selection, on_page, resumable, organization)
 
     summary = OrganizationSummary(runs=[begin(endpoint) for endpoint in endpoints], pipeline=pipeline.pipeline_name)
     for run in summary.runs:

@@ -34,6 +34,7 @@ class SweepFacts:
         part: What names the part of the table that it read (`Selection.part_of`); empty for the whole table.
         session: The sync that it belongs to: `id`, `tables`, and `selection` if that is not everything.
         secret: The client secret that it was read with: `mark`, and `since` when it is in use (`secret_age`).
+        organization: Whose rows the dataset has: `id`, and the `application` that read them (`organization_check`).
         key: Columns that identified a record. Empty: an earlier version wrote it.
     """
 
@@ -54,6 +55,7 @@ class SweepFacts:
     part: str = ""
     session: dict[str, Any] | None = None
     secret: dict[str, Any] | None = None
+    organization: dict[str, Any] | None = None
     key: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -82,7 +84,8 @@ class SweepFacts:
 
 
 _OTHER_TYPES = {
-    "session": dict, "secret": dict, "digest": dict, "since": str, "part": str, "own_urls": str, "end_at": int,
+    "session": dict, "secret": dict, "organization": dict, "digest": dict, "since": str, "part": str, "own_urls": str,
+    "end_at": int,
 }  # fmt: skip
 _TYPES: dict[str, type] = {
     one.name: _OTHER_TYPES.get(one.name, tuple if one.default == () else bool) for one in fields(SweepFacts)

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from ..api.pages import Page
 from ..api.session import ApiSession
-from ..core.errors import ConfigurationError, NotThere
+from ..core.errors import NotThere
 from ..schema.arrow_tables import Table
 from ..schema.records import Row
 from .facts import SweepFacts
+from .organization_check import OrganizationCheck
 from .prior_state import PriorState
 from .rejections import Rejections
 from .results import PageRecord, TableResult
@@ -34,6 +35,7 @@ class Reading:
         result: What came of the table; the reader fills it in.
         log: The log of this sweep.
         rejections: Takes the records that cannot be loaded.
+        organization: Knows whose rows the dataset has.
         compares: A pipeline loads the rows, so that rows can be found missing.
         stored: Rows of the destination by their keys.
     """
@@ -45,6 +47,7 @@ class Reading:
     result: TableResult
     log: SweepLog
     rejections: Rejections
+    organization: OrganizationCheck
     compares: bool
     stored: Callable[[Sequence[str]], list[dict[str, Any]]]
 
@@ -56,7 +59,7 @@ class Reader(ABC):
         self._table, self._endpoint = reading.table, reading.table.endpoint
         self._session, self._settings = reading.session, reading.session.settings
         self._selection, self._prior, self._result = reading.selection, reading.prior, reading.result
-        self._rejections = reading.rejections
+        self._rejections, self._organization = reading.rejections, reading.organization
         self._deletes = reading.compares and self._prior.known.readable and self._settings.deletes != "ignore"
 
     @property
@@ -110,14 +113,7 @@ class Reader(ABC):
 
     def _own(self, page: Page) -> Page:
         """The page, if its rows are this organization's: the credentials may be another's."""
-        foreign = self._table.foreign(page.records) if self._settings.named_id else None
-        if foreign:
-            raise ConfigurationError(
-                "sources.automatum.organizations",
-                f"{self._settings.organization} is said to be {self._settings.organization_id}, but its "
-                f"{self._endpoint.table} belong to {foreign}.",
-                "Check its organization_id, and whose credentials it was given.",
-            )
+        self._charged(lambda: self._organization.check(self._table, page.records))
         return page
 
     def _unread(self) -> str:

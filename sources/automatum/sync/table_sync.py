@@ -31,6 +31,7 @@ from .delete_rows import delete_rows, end_versions
 from .facts import SweepFacts
 from .history import History, history_table
 from .list_reader import ListReader
+from .organization_check import OrganizationCheck
 from .prior_state import PriorState, read_children, read_prior_state
 from .reader import Reader, Reading
 from .rejections import REJECTED_SCHEMA, Rejections
@@ -61,6 +62,7 @@ class TableSync:
         selection: Which rows, and what may be done about missing ones.
         on_page: Called after each page.
         sync_session: The sync that it belongs to; None if it stands alone.
+        organization: Knows whose rows the dataset has; shared by the tables of a run. None if it stands alone.
 
     Attributes:
         endpoint: What it reads.
@@ -78,6 +80,7 @@ class TableSync:
         selection: Selection | None = None,
         on_page: Callable[[TableSync], None] | None = None,
         sync_session: SyncSession | None = None,
+        organization: OrganizationCheck | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.settings = session.settings
@@ -88,6 +91,7 @@ class TableSync:
         self._selection = (selection or Selection()).of(endpoint)
         self._on_page = on_page
         self._table = Table(endpoint, self.settings.owner)
+        self._organization = organization or OrganizationCheck(session)
         self._rejections = Rejections()
         self._batcher = Batcher(self._table, self._rejections)
         facts = sync_session.facts if sync_session else SweepFacts()
@@ -160,6 +164,8 @@ class TableSync:
             self.result.stopped, self.result.verdict = error, Verdict.MORE_TO_DO
         except AutomatumError as error:
             self.result.error = error
+            if error is self._organization.refusal:
+                self._batcher.forget()
         except DestinationException as error:
             self.result.error = unreadable_error(error)
         except Exception as error:
@@ -178,6 +184,8 @@ class TableSync:
             yield from self._write_log(load_id)
 
     def _read(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
+        if self._organization.refusal:
+            raise self._organization.refusal
         reader = self._reader = self._reader or self._prepare(pipeline)
         unflushed = 0
         while not reader.finished:
@@ -232,6 +240,7 @@ class TableSync:
             keep_stored_types(pipeline, self._table)
             part = self._selection.part_of(self.endpoint)
             now, count = utc(self.api_session.clock.time()), merging.merge is not Merge.APPEND
+            self._organization.start(pipeline)
             prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count_children=count)
         if name and not prior.known.readable:
             raise DestinationError(
@@ -258,6 +267,7 @@ class TableSync:
             self.result,
             self._log,
             self._rejections,
+            self._organization,
             compares=pipeline is not None,
             stored=lambda keys: self._stored(pipeline, keys),
         )
@@ -302,7 +312,8 @@ class TableSync:
         if verdict and verdict is not Verdict.MORE_TO_DO:
             facts = reader.facts() if reader else SweepFacts(partial=self._selection.ranged)
             now = utc(self.api_session.clock.time())
-            yield SWEEPS_TABLE, self._log.finished(result, verdict, replace(facts, secret=self._secret), now, load_id)
+            facts = replace(facts, secret=self._secret, organization=self._organization.fact)
+            yield SWEEPS_TABLE, self._log.finished(result, verdict, facts, now, load_id)
         if reader and verdict in (None, Verdict.FAILED, Verdict.MORE_TO_DO):
             records, state = reader.unfinished_pages()
             if records:

@@ -142,11 +142,17 @@ def where_clause(client: Any, values: Mapping[str, Any], word: str = "WHERE") ->
 
 
 def select(
-    client: Any, table: str, columns: Sequence[str], where: Mapping[str, Any] | None = None, order_by: str = ""
+    client: Any,
+    table: str,
+    columns: Sequence[str],
+    where: Mapping[str, Any] | None = None,
+    order_by: str = "",
+    distinct: bool = False,
 ) -> Iterator[Any]:
-    """Rows of a table by the values of columns; none if the table does not exist."""
+    """Rows of a table by the values of columns, or the distinct ones; none if the table does not exist."""
     names, where = ", ".join(client.escape_column_name(name) for name in columns), where or {}
-    text = f"SELECT {names} FROM {client.make_qualified_table_name(table)}{where_clause(client, where)}"
+    what = f"DISTINCT {names}" if distinct else names
+    text = f"SELECT {what} FROM {client.make_qualified_table_name(table)}{where_clause(client, where)}"
     if order_by:
         text += f" ORDER BY {client.escape_column_name(order_by)} DESC"
     try:
