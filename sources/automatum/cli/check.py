@@ -17,14 +17,20 @@ from .options import (
     DestinationName,
     Explain,
     Json,
+    MaxWait,
+    NoWait,
     OpenApi,
     OrganizationName,
     Toml,
     guarded,
+    longest_wait,
     stop_on_signals,
 )
 
 logger = logging.getLogger("automatum")
+
+_LONGEST_WAIT = 90.0
+"""Seconds that a check waits for the rate limit by itself: its minute may be full, and a person looks on."""
 
 
 def add_check(app: typer.Typer) -> None:
@@ -48,12 +54,15 @@ def check(
     destination: DestinationName = DUCKDB,
     dataset: Dataset = DEFAULT_DATASET,
     database: Database = DEFAULT_DATABASE,
+    no_wait: NoWait = False,
+    max_wait: MaxWait = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Check credentials, scopes and limits; at most one request per table, without --explain.
 
-    The destination, if there is one, knows since when the client secret is in use.
+    The destination, if there is one, knows since when the client secret is in use. A wait of more than 90 seconds for
+    the rate limit ends the check with exit 75, if --max-wait does not allow it.
     """
 
     def work() -> int:
@@ -67,7 +76,8 @@ def check(
 
         stop = stop_on_signals()
         settings = resolve_settings(organization=organization)
-        session = open_session(settings, stop=stop)
+        patience = longest_wait(no_wait, _LONGEST_WAIT if max_wait is None else max_wait)
+        session = open_session(settings, stop=stop, max_wait=patience)
         if explain or toml:
             from ..operations.explain import explain as explain_tables
             from .render_explain import say_explanation

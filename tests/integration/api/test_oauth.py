@@ -75,6 +75,7 @@ def test_a_token_is_kept_until_shortly_before_its_end(server, source, clock):
     [
         (3600, 3240), ("3600", 3240), ("3600.0", 3240), (None, 3240), ("soon", 3240), ([], 3240), (True, 3240),
         ("nan", 3240), ("inf", 3240), (100, 50), (300, 240), (0, 30), (-5, 30), (3_600_000, 77_760),
+        (10**18, 77_760), ("1e18", 77_760), (-(10**18), 30), ("9" * 5000, 3240), ("1h", 3240), ({"s": 3600}, 3240),
     ],
 )  # fmt: skip
 def test_its_life_is_read_with_leniency(server, source, clock, expires_in, usable):

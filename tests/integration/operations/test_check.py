@@ -9,7 +9,7 @@ from automatum.operations.check import check
 from automatum_sandbox import AppConfig
 from tests.support.clocks import FakeClock
 from tests.support.desk import SMALL, VOLUME, api_requests
-from tests.support.loopback import closed_port
+from tests.support.loopback import Loopback, Say, closed_port, token
 from tests.support.shapes import lists, records
 from tests.support.shapes.server import serve
 
@@ -207,3 +207,17 @@ def checked(api, **settings):
     (found,) = check(connect(resolve_settings({**base, **settings}), clock=clock, budget=Budget(clock))).tables
     assert len(api.calls) - before == 1
     return found
+
+
+@pytest.mark.parametrize("command", ["check", "check --explain"])
+@pytest.mark.parametrize("at", ["/oauth/token", "/api/v1/customers"])
+def test_a_check_does_not_wait_for_hours(desk, command, at):
+    """An absurd Retry-After ends it at once, with what it would wait for, and until when."""
+    with Loopback() as api:
+        api.say("/oauth/token", token(scope="read:customers"))
+        api.say(at, Say(429, {"code": 429, "message": "slow down"}, {"Retry-After": "999999999999"}))
+        desk.set(base_url=api.url, client_id="app_1", client_secret="secret_wait_1", quota_url="memory://")
+        made = desk.run(*command.split(), "--json")
+    assert made.code == 75, made
+    (error,) = made.json["errors"]
+    assert "slow down" in error["message"] and error["resume_at"] and "--max-wait" in error["message"]

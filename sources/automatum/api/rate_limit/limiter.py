@@ -246,7 +246,9 @@ class RateLimiter:
     ) -> None:
         left = budget.remaining_seconds()
         if max_wait is not None and waited + wait > max_wait:
-            bound = "this run must not wait" if max_wait <= NO_WAIT else f"this run may wait {max_wait:g} s"
+            bound = (
+                "this run must not wait" if max_wait <= NO_WAIT else f"this run may wait {max_wait:g} s (--max-wait)"
+            )
         elif left is not None and wait > left:
             bound = f"this run has {left:.0f} s left"
         else:
