@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS := true
 export UV_COMPILE_BYTECODE := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
 
-.PHONY: demo test test-all lint types layers quick all kills drift sequences quota push package notebooks strip memory fidelity destinations openapi environments benchmarks audit airflow airflow-tests setup lock clean
+.PHONY: demo test test-all lint types layers quick all kills drift sequences quota push package notebooks strip memory fidelity destinations openapi environments bench benchmarks audit airflow airflow-tests setup lock clean
 
 demo: .venv/.demo
 	$(BIN)/automatum demo
@@ -115,6 +115,15 @@ destinations: setup .venv-lake/.ready
 openapi: setup
 	OPENAPI=write $(BIN)/python -m pytest -q tests/unit/operations/test_openapi.py
 
+# The connector against a floor: ratios, docs/performance.md and benchmarks/results.json. The suite has an environment
+# of its own: the connector with what it needs and no more. Asks the package index. In part: BENCH="flat startup".
+bench: .venv-bench/.ready
+	.venv-bench/bin/python benchmarks/bench.py --write $(BENCH)
+
+.venv-bench/.ready: pyproject.toml uv.lock $(UV)
+	UV_PROJECT_ENVIRONMENT=.venv-bench $(UV) sync --frozen --no-default-groups --python "$(PYTHON)"
+	touch $@
+
 benchmarks: setup
 	$(BIN)/python benchmarks/quota.py
 	$(BIN)/python benchmarks/ledger.py
@@ -158,4 +167,4 @@ lock: $(UV)
 	$(UV) lock
 
 clean:
-	rm -rf .venv .venv-airflow .uv .cache
+	rm -rf .venv .venv-* .uv .cache

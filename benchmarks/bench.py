@@ -1,0 +1,134 @@
+"""Measure the connector against a floor and its peers: `python benchmarks/bench.py [SECTION ...]`, or `make bench`.
+
+Sections: flat, nested, second, startup, push, organizations, growth, peers; default: all. Prints tables in Markdown.
+
+    python benchmarks/bench.py flat nested                    # what a change of the sync does to a first load
+    python benchmarks/bench.py startup --before /path/to/python   # against a checkout without the change, in turns
+    python benchmarks/bench.py --quick                        # everything in small, once, without the peers
+
+Every figure is of a whole process, from start to exit. Compare ratios, not seconds: the tasks of a group take turns
+against the same server, and a ratio is the median of the rounds. On a busy machine only CPU seconds mean anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from suite.measure import ProgramFailed
+from suite.plan import QUICK, SECTIONS, Group, Sizes, environments, groups, with_before
+from suite.run import Bench, warm
+from suite.table import document, write_into
+
+ROOT = Path(__file__).parents[1]
+PAGE, RESULTS = ROOT / "docs/performance.md", ROOT / "benchmarks/results.json"
+_VERSIONS = """
+import json, platform
+from importlib.metadata import version
+names = ("dlt", "duckdb", "pyarrow", "orjson")
+print(json.dumps({"Python": platform.python_version(), **{name: version(name) for name in names}}))
+"""
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    assert __doc__
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--quick", action="store_true", help="few rows, one round, no peers")
+    parser.add_argument("--repeats", type=int, help="rounds; default 3, for startup 10, with --quick 1")
+    parser.add_argument("--rows", type=int, help="rows of the lists of flat, nested, second and peers")
+    parser.add_argument("--python", type=Path, help="interpreter of the connector; default: that of .venv-bench")
+    parser.add_argument("--before", type=Path, help="interpreter of another version of the connector, to compare with")
+    parser.add_argument("--output", type=Path, help="file for the figures as JSON")
+    parser.add_argument("--write", action="store_true", help="keep the figures, and write docs/performance.md")
+    parsed = parser.parse_args()
+    unknown = set(parsed.sections) - set(SECTIONS)
+    if unknown:
+        parser.error(f"unknown section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    return parsed
+
+
+def commit() -> str:
+    """The commit that is measured, with a mark if files differ from it."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True, text=True
+    )
+    return described.stdout.strip() or "unknown"
+
+
+def machine() -> str:
+    """Processors, memory and system."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    return f"{os.cpu_count()} processors ({platform.machine()}), {memory} GB, {platform.system()}"
+
+
+def measure(asked: argparse.Namespace, bench: Bench, python: Path) -> dict[str, Any]:
+    """Measure all groups."""
+    sections = set(asked.sections or SECTIONS) - ({"peers"} if asked.quick else set())
+    sizes = QUICK if asked.quick else Sizes()
+    if asked.rows:
+        sizes = Sizes(rows=asked.rows)
+    made = []
+    for planned in groups(sections, sizes):
+        group = with_before(planned) if asked.before else planned
+        repeats = asked.repeats or (1 if asked.quick else 10 if group.section == "startup" else 3)
+        made.append(describe(group, bench.measure(group, repeats)))
+    versions = subprocess.run([str(python), "-c", _VERSIONS], capture_output=True, text=True, check=True)
+    return {"machine": machine(), "versions": json.loads(versions.stdout), "groups": made}
+
+
+def describe(group: Group, rounds: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """A group and its figures, for JSON."""
+    tasks = [{"name": task.name, "against": task.against} for task in group.tasks]
+    kept = {name: value for name, value in asdict(group).items() if name in ("section", "title", "compared", "rows")}
+    return {**kept, "tasks": tasks, "date": time.strftime("%Y-%m-%d"), "commit": commit(), "rounds": rounds}
+
+
+def keep(measured: dict[str, Any]) -> dict[str, Any]:
+    """Replace the sections that were measured in the figures that are kept."""
+    older = json.loads(RESULTS.read_text(encoding="utf-8"))["groups"] if RESULTS.exists() else []
+    again = {group["section"] for group in measured["groups"]}
+    kept = [group for group in older if group["section"] not in again] + measured["groups"]
+    kept.sort(key=lambda group: SECTIONS.index(group["section"]))
+    merged = {**measured, "groups": kept}
+    RESULTS.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
+    return merged
+
+
+def main() -> int:
+    """Measure, print, and keep the figures if asked to."""
+    asked = arguments()
+    homes = environments(ROOT)
+    if asked.python or not homes["bench"].exists():
+        homes["bench"] = asked.python or Path(sys.executable)
+    if asked.before:
+        homes["before"] = asked.before.absolute()
+    homes["bench"] = homes["bench"].absolute()
+    warm(homes["bench"])
+    with tempfile.TemporaryDirectory(prefix="automatum-bench-") as folder:
+        bench = Bench(homes, Path(folder), lambda line: print(line, file=sys.stderr, flush=True))
+        try:
+            measured = measure(asked, bench, homes["bench"])
+        except ProgramFailed as failed:
+            print(f"bench: {failed}", file=sys.stderr)
+            return 1
+    if asked.output:
+        asked.output.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    print(document(measured))
+    if asked.write:
+        write_into(PAGE, keep(measured))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

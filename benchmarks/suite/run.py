@@ -1,0 +1,171 @@
+"""Run the groups of the plan: rounds in which the tasks of a group take turns, each in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from suite.measure import ProgramFailed, Usage, run
+from suite.plan import Group, Program, Task
+
+BENCHMARKS = Path(__file__).parents[1]
+_LIMITS = "[[10000000, 60]]"
+Round = dict[str, dict[str, float]]
+"""What each task of a group took, by its name."""
+
+
+class Server:
+    """The server of a group.
+
+    Args:
+        url: Where it is.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url, self._version = url, 1
+
+    def _get(self, path: str) -> dict[str, object]:
+        with urllib.request.urlopen(f"{self.url}/bench/{path}") as answer:
+            return json.loads(answer.read())  # type: ignore[no-any-return]
+
+    def serve(self, version: int) -> None:
+        """List this version of the records, and forget what was requested."""
+        if version != self._version:
+            self._get(f"version/{version}")
+            self._version = version
+        self.take()
+
+    def take(self) -> dict[str, object]:
+        """The requests by path, and the usages, since the last call."""
+        return self._get("take")
+
+
+@contextmanager
+def serving(served: Mapping[str, int], python: Path) -> Iterator[Server]:
+    """Serve lists of so many records for as long as the context lasts."""
+    command = [str(python), "-m", "suite.server", *(f"{name}={count}" for name, count in served.items())]
+    with subprocess.Popen(command, env={"PYTHONPATH": str(BENCHMARKS)}, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield Server(process.stdout.readline().strip())
+        finally:
+            process.terminate()
+
+
+class Bench:
+    """Runs tasks.
+
+    Args:
+        homes: Interpreter by name of the environment.
+        folder: Where each task gets a folder. Its paths are the same in each round: dlt remembers them.
+        say: Called with a line of progress.
+    """
+
+    def __init__(self, homes: Mapping[str, Path], folder: Path, say: Callable[[str], None]) -> None:
+        self._homes, self._folder, self._say = homes, folder, say
+
+    def measure(self, group: Group, repeats: int) -> list[Round]:
+        """Rounds of a group."""
+        rounds: list[Round] = []
+        with serving(group.served, self._homes["bench"]) as server:
+            for number in range(repeats):
+                taken: Round = {}
+                for task in group.tasks:
+                    measured = self._task(group, task, server)
+                    taken[task.name] = measured
+                    self._say(
+                        f"{group.title} [{number + 1}/{repeats}] {task.name}: {measured['seconds']:.2f} s, "
+                        f"{measured['cpu']:.2f} s CPU, {measured['megabytes']:.0f} MB"
+                    )
+                rounds.append(taken)
+        shutil.rmtree(self._folder / group.section, ignore_errors=True)
+        return rounds
+
+    def _task(self, group: Group, task: Task, server: Server) -> dict[str, float]:
+        """Measure a task in a folder that is as it was right before it in each round."""
+        place = self._folder / group.section / str(group.tasks.index(task))
+        work, seed = place / "work", place / "seed"
+        shutil.rmtree(work, ignore_errors=True)
+        if seed.exists():
+            shutil.copytree(seed, work, symlinks=True)
+        else:
+            (work / "home").mkdir(parents=True)
+            for program, version in task.before:
+                server.serve(version)
+                self._run(program, task, server.url, work)
+            if task.before:
+                shutil.copytree(work, seed, symlinks=True)
+        server.serve(task.version)
+        usage, output = self._run(task.program, task, server.url, work)
+        lost = self._check(task, output, server.take(), work)
+        if not task.before:
+            shutil.rmtree(place)
+        return {**asdict(usage), "lost": lost}
+
+    def _run(self, program: Program, task: Task, url: str, work: Path) -> tuple[Usage, str]:
+        python = self._homes[program.home]
+        values = {
+            "python": str(python),
+            "automatum": str(python.parent / "automatum"),
+            "url": url,
+            "table": next(iter(task.tables), ""),
+            "database": str(work / "marketplace.duckdb"),
+        }
+        commands = [[word.format_map(values) for word in command] for command in program.commands]
+        return run(commands, {**_environment(url, work), **program.environment}, work)
+
+    def _check(self, task: Task, output: str, taken: Mapping[str, object], work: Path) -> int:
+        """Compare what a task left behind with what it should have; return the number of rows that it lost."""
+        said = json.loads(output) if task.summary else {}
+        found = {place: _at(said, place) for place in task.summary}
+        if found != dict(task.summary) or taken["usages"] != task.usages:
+            raise ProgramFailed(f"{task.name}: {found} and {taken['usages']} usages, not {task.summary}, {task.usages}")
+        if not task.tables:
+            return 0
+        counted = subprocess.run(
+            [str(self._homes["bench"]), "-m", "suite.count", str(work / "marketplace.duckdb"), task.program.dataset],
+            env={"PYTHONPATH": str(BENCHMARKS)}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        rows: dict[str, int] = json.loads(counted.stdout)
+        counts = {table: rows.get(table, 0) for table in task.tables}
+        if task.program.exact and counts != dict(task.tables):
+            raise ProgramFailed(f"{task.name}: the database has {counts}, not {dict(task.tables)}")
+        return sum(task.tables.values()) - sum(counts.values())
+
+
+def _at(value: object, place: str) -> object:
+    for name in place.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _environment(url: str, work: Path) -> dict[str, str]:
+    """Nothing of the user's, no telemetry, and the settings of the connector."""
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "LANG": "C.UTF-8",
+        "HOME": str(work / "home"),
+        "PYTHONPATH": str(BENCHMARKS),
+        "DLT_DATA_DIR": str(work / "home/dlt"),
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+        "DO_NOT_TRACK": "1",
+        "SOURCES__AUTOMATUM__BASE_URL": url,
+        "SOURCES__AUTOMATUM__CLIENT_ID": "app_1",
+        "SOURCES__AUTOMATUM__CLIENT_SECRET": "secret_12345678",
+        "SOURCES__AUTOMATUM__APPLICATION_LIMITS": _LIMITS,
+        "SOURCES__AUTOMATUM__ORGANIZATION_LIMITS": _LIMITS,
+    }
+
+
+def warm(python: Path) -> None:
+    """Compile and read once what every program needs, so that the first task is not charged for it."""
+    for code in ("import dlt, duckdb, orjson, pyarrow", "import automatum.cli.main"):
+        subprocess.run([str(python), "-c", code], stderr=sys.stderr, check=True)
