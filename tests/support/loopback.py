@@ -77,20 +77,32 @@ class Loopback:
     Attributes:
         seen: All requests in the order of their arrival.
         connections: TCP connections accepted.
+
+    Args:
+        tls: The server's TLS context; None for plain HTTP.
+        host: Name in `url`.
     """
 
-    def __init__(self):
+    def __init__(self, tls=None, host="127.0.0.1"):
         self.seen = []
         self.connections = 0
         self._scripts = defaultdict(list)
         self._lock = threading.Lock()
         self.closing = threading.Event()
         self._http = _Quiet(("127.0.0.1", 0), self._handler())
+        self._scheme, self._host = "https" if tls else "http", host
+        if tls:
+            # The handshake belongs to the thread of the connection.
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
         self.say("/oauth/token", token())
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self._http.server_port}"
+        return f"{self._scheme}://{self._host}:{self.port}"
+
+    @property
+    def port(self):
+        return self._http.server_port
 
     def say(self, path, *answers):
         """Answer requests to this path in this order; the last answer is given again and again."""

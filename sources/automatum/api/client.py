@@ -9,8 +9,6 @@ from functools import partial
 from typing import Any, Literal
 from urllib.parse import urljoin
 
-import requests
-
 from ..config.base_url import is_below
 from ..config.reload import reload_credentials
 from ..config.settings import AutomatumSettings
@@ -19,7 +17,8 @@ from ..core.clock import Clock
 from ..core.errors import ApiUnreachable, CredentialsRefused, MoreToDo
 from ..endpoints import API_PREFIX, WHOLE
 from .call import Call, do_nothing
-from .http import HttpFailure, HttpResponse, prepare_session, send
+from .connections import Connections
+from .http import HttpFailure, HttpResponse, send
 from .oauth import TokenSource, redirect_host
 from .rate_limit import RateLimiter, Ticket
 from .request_stats import Attempt, RequestStats
@@ -65,7 +64,7 @@ class ApiClient:
         clock: Time.
         limiter: Counts the requests against the API's rate limits.
         budget: Limits of the run.
-        session: HTTP session; None for a new one.
+        connections: Connections; None for new ones.
         rng: Source of jitter; None for a new one.
 
     Attributes:
@@ -82,7 +81,7 @@ class ApiClient:
         clock: Clock,
         limiter: RateLimiter,
         budget: Budget,
-        session: requests.Session | None = None,
+        connections: Connections | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._settings, self._clock = settings, clock
@@ -91,12 +90,12 @@ class ApiClient:
         self.stats = RequestStats()
         self._success_codes = tuple(settings.success_codes or ())
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
-        self._session = prepare_session(session or requests.Session())
+        self._connections = connections or Connections()
         self.tokens = TokenSource(
             settings.base_url,
             settings.client_id,
             settings.client_secret,
-            self._session,
+            self._connections,
             limiter,
             clock,
             budget,
@@ -287,28 +286,22 @@ class ApiClient:
         timeout, left = self._settings.request_timeout, call.retry.remaining_seconds()
         if call.repeatable:
             return send(
-                self._session, call.method, call.url, clock=self._clock, timeout=min(timeout, left), within=left,
+                self._connections, call.method, call.url, clock=self._clock, timeout=min(timeout, left), within=left,
                 headers=headers, params=call.params, success_codes=self._success_codes,
                 stopping=self._stopping,
             )  # fmt: skip
         headers["Content-Type"] = "application/json"
         within = max(timeout, self._settings.retry_deadline)
         # The answer to a new secret comes once, so a run that is told to stop still waits for it.
-        with self._fresh_session() as session:
+        with self._connections.fresh() as connections:
             return send(
-                session, call.method, call.url, clock=self._clock, timeout=timeout, within=within,
+                connections, call.method, call.url, clock=self._clock, timeout=timeout, within=within,
                 headers=headers, data=call.payload, inspect=call.inspect, success_codes=self._success_codes,
                 stopping=self._stopping if call.path.startswith(API_PREFIX) else lambda: False,
             )  # fmt: skip
 
     def _stopping(self) -> bool:
         return self.budget.over
-
-    def _fresh_session(self) -> requests.Session:
-        session, shared = prepare_session(requests.Session()), self._session
-        session.trust_env, session.verify, session.cert = shared.trust_env, shared.verify, shared.cert
-        session.proxies = dict(shared.proxies)
-        return session
 
     def _retry_or_raise(self, call: Call, response: HttpResponse) -> None:
         """Wait and return if the call is to be sent again; raise otherwise."""

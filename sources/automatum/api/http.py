@@ -12,19 +12,19 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.util import Timeout
 
 from ..core.clock import Clock
-from ..core.network import is_loopback
 from ..core.redaction import redact
+from .connections import Connections
 from .envelope import failure_in, unknown_word
 from .exact_json import parse_json
 from .rate_limit import exhausted_until, read_response
-from .watchdog import Cut, Watch, WatchedAdapter, watched
+from .watchdog import Cut, Watch, watched
 
 logger = logging.getLogger("automatum")
 
@@ -36,8 +36,7 @@ MAX_VALUES = 300_000
 MAX_RETRY_AFTER = 7200.0
 """Seconds, twice the longest window. A longer `Retry-After` is treated as an error of the server."""
 MAX_DETAIL = 200
-_DIRECT = {"http": "", "https": ""}
-"""No proxy, whatever the environment says: a proxy's loopback is another machine, which would get the secret."""
+_HEADERS = {"User-Agent": "dlt-source-automatum", "Accept-Encoding": "gzip, deflate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,31 +131,8 @@ class HttpFailure:
     final: bool = False
 
 
-def prepare_session(session: requests.Session) -> requests.Session:
-    """Turn off defaults of a session that interfere with the client; returns the same session.
-
-    An explicit `auth` keeps it from reading `~/.netrc`, whose entry would replace the token. It also no longer parses
-    redirects, because it fails on a broken one even if it does not follow it.
-    """
-    session.auth = _unchanged
-    session.get_redirect_target = _no_redirect  # type: ignore[method-assign]
-    for scheme in ("http://", "https://"):
-        if type(session.get_adapter(scheme)) is HTTPAdapter:  # Another one was chosen by the user of the session.
-            session.mount(scheme, WatchedAdapter())
-    session.headers["User-Agent"] = "dlt-source-automatum"
-    return session
-
-
-def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
-def _no_redirect(resp: requests.Response) -> str | None:
-    return None
-
-
 def send(
-    session: requests.Session,
+    connections: Connections,
     method: str,
     url: str,
     *,
@@ -173,29 +149,35 @@ def send(
     """Send one request and read the response. It follows no redirect, and returns network errors as `HttpFailure`.
 
     Args:
-        session: HTTP session.
+        connections: Connections.
         method: HTTP method.
-        url: URL without a query.
+        url: URL.
         clock: Time.
         timeout: Seconds to wait for each part of the response.
         within: Seconds after which an incomplete response is a failure.
         headers: Headers, such as Authorization.
-        params: Query.
+        params: Query, which follows that of the URL.
         data: Body: bytes, or a form.
         inspect: Called with the bytes of the response before they are parsed.
         success_codes: Values of the envelope's `code` that mean success, besides 2xx.
         stopping: Whether the run was told to stop, which ends the request soon.
     """
     started = clock.monotonic()
-    host = urlsplit(url).hostname or ""
+    allowed = Timeout(connect=min(timeout, CONNECT_TIMEOUT), read=timeout)
+    sent_headers = {**_HEADERS, **headers}
+    if isinstance(data, Mapping):
+        sent_headers["Content-Type"] = "application/x-www-form-urlencoded"
+        data = urlencode(data).encode()
+    target = f"{url}{'&' if '?' in url else '?'}{urlencode(params)}" if params else url
     outcome: HttpResponse | HttpFailure
     cut: Watch | None = None
     try:
-        with watched(within, stopping) as cut, session.request(
-            method, url, params=params, data=data, headers=dict(headers), allow_redirects=False, stream=True,
-            timeout=(min(timeout, CONNECT_TIMEOUT), timeout), proxies=_DIRECT if is_loopback(host) else None,
-        ) as response:  # fmt: skip
-            content = _read(response, clock, started + within)
+        with watched(within, stopping) as cut:
+            response = connections.request(method, target, headers=sent_headers, body=data, timeout=allowed)
+            try:
+                content = _read(response, clock, started + within)
+            finally:
+                response.close()
         if inspect and isinstance(content, bytes):
             inspect(content)
         if cut.cut:
@@ -205,14 +187,22 @@ def send(
             outcome = content
         else:
             outcome = _parse_response(response, content, clock, success_codes)
-    except (requests.RequestException, HTTPError, OSError) as error:
-        # The exception holds the request with its secrets, so return only its text.
-        outcome = _cut_short(cut, within) if cut and cut.cut else _failure(error, timeout)
+    except (HTTPError, OSError) as error:
+        # The exception may hold the URL with its secrets, so return only its text.
+        sent = cut is not None and cut.connected
+        outcome = _cut_short(cut, within) if cut and cut.cut else _failure(error, timeout, sent)
+    if logger.isEnabledFor(logging.DEBUG):
+        _log(method, url, params, outcome, clock.monotonic() - started)
+    return outcome
+
+
+def _log(
+    method: str, url: str, params: Mapping[str, str] | None, outcome: HttpResponse | HttpFailure, seconds: float
+) -> None:
     path = "/" + url.split("://", 1)[-1].partition("/")[2].partition("?")[0]
     page = f" page={params['page']}" if params and "page" in params else ""
     result = outcome.detail if isinstance(outcome, HttpFailure) else outcome.status
-    logger.debug("%s %s%s: %s, %d ms", method, path, page, result, 1000 * (clock.monotonic() - started))
-    return outcome
+    logger.debug("%s %s%s: %s, %d ms", method, path, page, result, 1000 * seconds)
 
 
 def shorten(text: str) -> str:
@@ -224,26 +214,21 @@ def shorten(text: str) -> str:
 
 def _cut_short(watch: Watch, within: float) -> HttpFailure:
     said = "the run was told to stop" if watch.cut is Cut.STOP else f"the answer did not end within {within:g} s"
-    return HttpFailure(said, sent=watch.connection is not None)
+    return HttpFailure(said, sent=watch.connected)
 
 
-def _read(response: requests.Response, clock: Clock, until: float) -> bytes | HttpFailure:
+def _read(response: BaseHTTPResponse, clock: Clock, until: float) -> bytes | HttpFailure:
     """The decoded body, or the failure if it exceeds the time or the size."""
-    raw = response.raw
-    # Off by default in urllib3 1. Without it, a connection that breaks off looks like a short response.
-    raw.enforce_content_length = True
     # `read1` returns the bytes that have arrived, so the time limit also applies to a slow body. `read` blocks.
-    read = getattr(raw, "read1", raw.read)
+    read = getattr(response, "read1", response.read)
     pieces: list[bytes] = []
     size = 0
     while piece := read(2**16, decode_content=True):
         pieces.append(piece)
         size += len(piece)
         if size > MAX_BYTES:
-            raw.close()
             return HttpFailure(f"more than {MAX_BYTES >> 20} MiB came", True, final=True)
         if clock.monotonic() > until:
-            raw.close()
             return HttpFailure("the answer did not end", True)
     content = b"".join(pieces)
     if size > MAX_VALUES and content.count(b"{") + content.count(b"[") > MAX_VALUES:
@@ -252,9 +237,9 @@ def _read(response: requests.Response, clock: Clock, until: float) -> bytes | Ht
 
 
 def _parse_response(
-    response: requests.Response, content: bytes, clock: Clock, success_codes: Sequence[Any]
+    response: BaseHTTPResponse, content: bytes, clock: Clock, success_codes: Sequence[Any]
 ) -> HttpResponse:
-    status = response.status_code
+    status = response.status
     try:
         parsed = parse_json(content)
     except ValueError:
@@ -296,9 +281,7 @@ def _message(status: int, content: bytes, body: dict[str, Any] | None) -> str:
     return shorten(text).rstrip(".") or "no message"
 
 
-def _failure(error: Exception, timeout: float) -> HttpFailure:
-    if isinstance(error, requests.ConnectTimeout):
-        return HttpFailure(f"no connection within {min(timeout, CONNECT_TIMEOUT):g} s", False)
+def _failure(error: Exception, timeout: float, sent: bool) -> HttpFailure:
     root: BaseException = error
     for _ in range(8):
         inner = [getattr(root, "reason", None), getattr(root, "original_error", None), *root.args]
@@ -306,10 +289,12 @@ def _failure(error: Exception, timeout: float) -> HttpFailure:
         if found is None:
             break
         root = found
-    if isinstance(error, requests.Timeout) or "timed out" in str(root).lower():
-        return HttpFailure(f"no answer within {timeout:g} s", True)
+    if isinstance(root, ConnectTimeoutError) and not isinstance(root, NewConnectionError):
+        return HttpFailure(f"no connection within {min(timeout, CONNECT_TIMEOUT):g} s", sent)
+    if "timed out" in str(root).lower():
+        return HttpFailure(f"no answer within {timeout:g} s", sent)
     words = str(root).split(": ", 1)[-1] if isinstance(root, NewConnectionError) else str(root)
-    return HttpFailure(shorten(f"{type(root).__name__}: {words}"), not isinstance(root, NewConnectionError))
+    return HttpFailure(shorten(f"{type(root).__name__}: {words}"), sent)
 
 
 def _http_date(text: str) -> float | None:

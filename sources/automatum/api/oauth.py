@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-import requests
-
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import ApiUnreachable, AutomatumError, CredentialsRefused, NotThere, RequestRefused
 from ..core.redaction import register_secret
 from ..endpoints import METERING_SCOPE, TOKEN_PATH
-from .http import HttpFailure, HttpResponse, prepare_session, send
+from .connections import Connections
+from .http import HttpFailure, HttpResponse, send
 from .rate_limit import RateLimiter
 from .response_errors import unknown_code
 from .retry import RetryPolicy
@@ -61,7 +60,7 @@ class TokenSource:
         base_url: Root of the API.
         client_id: OAuth client id.
         client_secret: OAuth client secret.
-        session: HTTP session.
+        connections: Connections.
         limiter: Counts token requests too, because the vendor does not document whether they count.
         clock: Time.
         budget: Limits of the run.
@@ -83,7 +82,7 @@ class TokenSource:
         base_url: str,
         client_id: str,
         client_secret: str,
-        session: requests.Session,
+        connections: Connections,
         limiter: RateLimiter,
         clock: Clock,
         budget: Budget,
@@ -100,7 +99,7 @@ class TokenSource:
         self.max_wait: float | None = None
         self._base_url = base_url
         self._client_id, self._client_secret = client_id, client_secret
-        self._session, self._limiter, self._clock, self._budget = prepare_session(session), limiter, clock, budget
+        self._connections, self._limiter, self._clock, self._budget = connections, limiter, clock, budget
         self._timeout, self._attempts, self._deadline = timeout, attempts, deadline
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._reserve = reserve
@@ -250,7 +249,7 @@ class TokenSource:
             "client_secret": self._client_secret,
         }
         return send(
-            self._session,
+            self._connections,
             "POST",
             self._base_url + TOKEN_PATH,
             clock=self._clock,

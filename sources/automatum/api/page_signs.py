@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from requests.utils import parse_header_links
-
 _DEPTH = 3
 _CURSORS = frozenset(("next", "nextcursor", "nextpagecursor", "nexttoken", "nextpagetoken", "continuationtoken"))
 _LINKS = frozenset(("next", "nextlink", "nexturl", "nextpage", "nextpageurl", "nexthref"))
@@ -86,9 +84,13 @@ def announced_size(body: Mapping[str, Any], total: str) -> int | None:
 
 def link_in(headers: Mapping[str, str], relation: str) -> str:
     """The URL of a relation in the header `Link` (RFC 8288); empty if there is none."""
-    for link in parse_header_links(headers.get("Link", "")):
-        if relation in str(link.get("rel", "")).split():
-            return str(link.get("url", ""))
+    for link in re.split(r",\s*<", headers.get("Link") or ""):
+        # A URL may hold a semicolon. Some servers leave the angle brackets out.
+        url, _, parameters = link.partition(">" if ">" in link else ";")
+        for parameter in parameters.split(";"):
+            name, _, value = parameter.partition("=")
+            if name.strip().lower() == "rel" and relation in value.strip(" ,'\"").split():
+                return url.strip("<> '\"")
     return ""
 
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -44,6 +43,8 @@ class Watch:
         stopping: Whether the run was told to stop.
         connection: The connection that it uses, once there is one.
         sock: Its socket, which a connection that will be closed leaves to the response.
+        connected: Whether the connection was ready to send the request: to the server and not just to a proxy, and
+            after the handshake of TLS. If not, no byte of the request was sent.
         cut: Why it was ended; None if it was not.
     """
 
@@ -51,6 +52,7 @@ class Watch:
     stopping: Callable[[], bool]
     connection: Any = None
     sock: Any = None
+    connected: bool = False
     cut: Cut | None = None
     stop_at: float = field(default=float("inf"))
 
@@ -147,30 +149,34 @@ def watched(seconds: float, stopping: Callable[[], bool]) -> Iterator[Watch]:
         _local.watch = None
 
 
-def _note(connection: Any) -> None:
+def _note(connection: Any, connected: bool) -> None:
     watch = getattr(_local, "watch", None)
     if watch is not None:
-        watch.connection, watch.sock = connection, connection.sock
+        watch.connection, watch.sock, watch.connected = connection, connection.sock, connected
 
 
 class _PlainConnection(HTTPConnection):
     def connect(self) -> None:
-        _note(self)
+        _note(self, connected=False)
         super().connect()
+        _note(self, connected=True)
 
     def request(self, *args: Any, **options: Any) -> None:
+        _note(self, connected=self.sock is not None)
         super().request(*args, **options)
-        _note(self)
+        _note(self, connected=True)
 
 
 class _SafeConnection(HTTPSConnection):
     def connect(self) -> None:
-        _note(self)
+        _note(self, connected=False)
         super().connect()
+        _note(self, connected=True)
 
     def request(self, *args: Any, **options: Any) -> None:
+        _note(self, connected=self.sock is not None)
         super().request(*args, **options)
-        _note(self)
+        _note(self, connected=True)
 
 
 class _PlainPool(HTTPConnectionPool):
@@ -181,19 +187,5 @@ class _SafePool(HTTPSConnectionPool):
     ConnectionCls = _SafeConnection
 
 
-_POOLS = {"http": _PlainPool, "https": _SafePool}
-
-
-class WatchedAdapter(HTTPAdapter):
-    """Connections that a `watched` block can end."""
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """See `HTTPAdapter`."""
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
-        """See `HTTPAdapter`."""
-        manager = super().proxy_manager_for(*args, **options)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
+WATCHED_POOLS = {"http": _PlainPool, "https": _SafePool}
+"""Classes of urllib3's pools, by scheme, whose connections a `watched` block can end."""

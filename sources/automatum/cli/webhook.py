@@ -102,18 +102,17 @@ class Webhook:
             return type(error).__name__
 
     def _deliver(self, data: bytes) -> str | None:
-        import requests
-
-        from ..api.http import HttpFailure, prepare_session, send
+        from ..api.connections import Connections
+        from ..api.http import HttpFailure, send
 
         problem = ""
         until = self._clock.monotonic() + LONGEST
-        with prepare_session(requests.Session()) as session:
+        with Connections() as connections:
             for attempt in range(ATTEMPTS):
                 if attempt:
                     self._clock.sleep(PAUSE * 2 ** (attempt - 1))
                 answer = send(
-                    session, "POST", self._url, clock=self._clock, timeout=self._timeout, within=self._timeout,
+                    connections, "POST", self._url, clock=self._clock, timeout=self._timeout, within=self._timeout,
                     headers={"Content-Type": "application/json"}, data=data,
                 )  # fmt: skip
                 if isinstance(answer, HttpFailure):

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-import requests
-
+from ..api.connections import Connections
 from ..api.oauth import TokenSource
 from ..api.rate_limit import open_rate_limiter
 from ..api.session import ApiSession
@@ -191,12 +190,12 @@ def _take_token(session: ApiSession, application: Application, secret: str) -> N
     """Take a token with this secret, and not with another one of the configuration."""
     settings = session.settings.copy()
     settings.client_id, settings.client_secret = application.client_id, secret
-    with requests.Session() as http:
+    with Connections() as connections:
         tokens = TokenSource(
             settings.base_url,
             settings.client_id,
             secret,
-            http,
+            connections,
             open_rate_limiter(settings, session.clock),
             session.clock,
             session.budget,

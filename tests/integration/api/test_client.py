@@ -8,9 +8,11 @@ import threading
 from email.utils import formatdate
 
 import pytest
-import requests
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
 from automatum.api.client import ApiClient
+from automatum.api.connections import Connections
+from automatum.api.http import HttpResponse
 from automatum.api.rate_limit import RateLimiter
 from automatum.config.settings import AutomatumSettings
 from automatum.core.budget import Budget
@@ -52,8 +54,8 @@ def clock():
 
 @pytest.fixture
 def build(server, clock):
-    """Builds transports; closes their sessions."""
-    sessions = []
+    """Builds transports; closes their connections."""
+    opened = []
 
     def one(url=None, clock=clock, limits=((1000, 60.0),), budget=None, **more):
         settings = AutomatumSettings()
@@ -61,13 +63,13 @@ def build(server, clock):
         for name, value in more.items():
             setattr(settings, name, value)
         settings.resolve()
-        sessions.append(requests.Session())
+        opened.append(Connections())
         limiter = RateLimiter(limits, ((1000, 60.0),), clock)
-        return ApiClient(settings, clock, limiter, budget or Budget(clock), sessions[-1], random.Random(1))
+        return ApiClient(settings, clock, limiter, budget or Budget(clock), opened[-1], random.Random(1))
 
     yield one
-    for session in sessions:
-        session.close()
+    for connections in opened:
+        connections.close()
 
 
 @pytest.fixture
@@ -755,7 +757,7 @@ def everything_in(error, seen=None):
     seen.add(id(error))
     yield from (repr(error), str(error), repr(error.args), repr(vars(error)))
     for value in (*error.args, *vars(error).values()):
-        assert not isinstance(value, (requests.Request, requests.PreparedRequest, requests.Response)), value
+        assert not isinstance(value, (HttpResponse, BaseHTTPResponse, HTTPConnectionPool)), value
     yield from everything_in(error.__context__, seen)
     yield from everything_in(error.__cause__, seen)
 

@@ -5,8 +5,8 @@ import threading
 from email.utils import formatdate
 
 import pytest
-import requests
 
+from automatum.api.connections import Connections
 from automatum.api.oauth import TokenSource
 from automatum.api.rate_limit import RateLimiter
 from automatum.core.budget import Budget
@@ -39,14 +39,16 @@ def clock():
 
 @pytest.fixture
 def source(server, clock):
-    with requests.Session() as session:
-        yield build(server.url, session, clock)
+    with Connections() as connections:
+        yield build(server.url, connections, clock)
 
 
-def build(url, session, clock, limits=((1000, 60.0),), budget=None, timeout=5.0, **more):
+def build(url, connections, clock, limits=((1000, 60.0),), budget=None, timeout=5.0, **more):
     budget = budget or Budget(clock)
     limiter = RateLimiter(limits, ((1000, 60.0),), clock)
-    one = TokenSource(url, "app_1a2b", SECRET, session, limiter, clock, budget, timeout, rng=random.Random(1), **more)
+    one = TokenSource(
+        url, "app_1a2b", SECRET, connections, limiter, clock, budget, timeout, rng=random.Random(1), **more
+    )
     one.limiter, one.budget = limiter, budget
     return one
 
@@ -138,8 +140,8 @@ def test_refused_credentials_are_not_tried_again_for_a_minute(server, source, cl
 
 def test_a_new_secret_ends_a_refusal(server, clock):
     found = [("app_1a2b", SECRET)]
-    with requests.Session() as session:
-        source = build(server.url, session, clock, reload_credentials=lambda: found[0])
+    with Connections() as connections:
+        source = build(server.url, connections, clock, reload_credentials=lambda: found[0])
         server.say(URL, error(401, "Invalid client credentials"), token("one"))
         for _ in range(2):
             with pytest.raises(CredentialsRefused):
@@ -284,8 +286,8 @@ def test_trouble_that_stays_ends_after_the_attempts(server, source):
 
 def test_trouble_that_stays_ends_before_the_deadline(server, clock):
     server.say(URL, Say(500, then=lambda: clock.advance(40)))
-    with requests.Session() as session:
-        source = build(server.url, session, clock, attempts=50, deadline=100)
+    with Connections() as connections:
+        source = build(server.url, connections, clock, attempts=50, deadline=100)
         started = clock.monotonic()
         with pytest.raises(ApiUnreachable):
             source.token()
@@ -295,14 +297,14 @@ def test_trouble_that_stays_ends_before_the_deadline(server, clock):
 
 def test_waiting_for_quota_does_not_use_up_the_deadline(server, clock):
     server.say(URL, error(500, "oops"), error(500, "oops"), token())
-    with requests.Session() as session:
-        assert build(server.url, session, clock, limits=((1, 600.0),)).token() == "token-one"
+    with Connections() as connections:
+        assert build(server.url, connections, clock, limits=((1, 600.0),)).token() == "token-one"
     assert clock.slept > 1200
 
 
 def test_nobody_listens(clock):
-    with requests.Session() as session, pytest.raises(ApiUnreachable, match=r"gave no answer: .*refused"):
-        build(f"http://127.0.0.1:{closed_port()}", session, clock).token()
+    with Connections() as connections, pytest.raises(ApiUnreachable, match=r"gave no answer: .*refused"):
+        build(f"http://127.0.0.1:{closed_port()}", connections, clock).token()
 
 
 def test_a_429_is_waited_out_by_all(server, source, clock):
@@ -338,8 +340,8 @@ def test_a_redirect_within_the_host_is_not_followed_either(server, source):
 
 def test_each_token_request_is_charged_to_the_quota_and_counted(server, clock):
     server.say(URL, error(500, "oops"), token())
-    with requests.Session() as session:
-        source = build(server.url, session, clock, limits=((1, 60.0),))
+    with Connections() as connections:
+        source = build(server.url, connections, clock, limits=((1, 60.0),))
         source.token()
         assert clock.slept > 60
         assert source.budget.token_requests == 2
@@ -350,8 +352,8 @@ def test_each_token_request_is_charged_to_the_quota_and_counted(server, clock):
 def test_a_stop_keeps_a_token_from_being_fetched(server, clock):
     stop = threading.Event()
     stop.set()
-    with requests.Session() as session, pytest.raises(BudgetSpent):
-        build(server.url, session, clock, budget=Budget(clock, stop=stop)).token()
+    with Connections() as connections, pytest.raises(BudgetSpent):
+        build(server.url, connections, clock, budget=Budget(clock, stop=stop)).token()
     assert server.seen == []
 
 

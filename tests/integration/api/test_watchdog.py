@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from automatum.api.http import HttpFailure, prepare_session, send
+from automatum.api.connections import Connections
+from automatum.api.http import HttpFailure, send
 from automatum.api.session import connect
 from automatum.api.watchdog import GRACE
 from automatum.config.settings import resolve_settings
@@ -26,11 +27,9 @@ KINDS = pytest.mark.parametrize(
 
 
 def get(url, within, stopping=lambda: False):
-    import requests
-
-    with prepare_session(requests.Session()) as session:
+    with Connections() as connections:
         return send(
-            session, "GET", url, clock=SystemClock(), timeout=LONG, within=within, headers={}, stopping=stopping
+            connections, "GET", url, clock=SystemClock(), timeout=LONG, within=within, headers={}, stopping=stopping
         )
 
 

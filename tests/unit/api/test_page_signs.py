@@ -49,6 +49,8 @@ def test_what_is_no_sign(body):
         ('<https://api.example.com/x?page=2>; rel="next"', "https://api.example.com/x?page=2"),
         ('<https://api.example.com/x?a=1,2>; rel="prev", </x?page=3>; rel="last next"', "/x?page=3"),
         ('<https://api.example.com/x>; rel="prev"', ""),
+        ('</x;v=1?page=2>; title="a=b"; Rel=next', "/x;v=1?page=2"),
+        ("/x?page=2; rel='next'", "/x?page=2"),
         ("", ""),
         ("nonsense", ""),
     ],

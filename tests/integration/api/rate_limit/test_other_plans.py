@@ -32,7 +32,7 @@ def test_40_a_minute_where_50_are_configured(style):
         client = ApiClient(settings, clock, limiter, Budget(clock), rng=random.Random(1))
         for _ in range(COUNT):
             client.get("customers")
-        client._session.close()
+        client._connections.close()
     best = optimum([(40, 60.0), (1000, 3600.0)], [0.0] * (COUNT + 1))
     assert len(server.taken) == COUNT + 1, "a token and the requests"
     assert len(server.refused) <= 1

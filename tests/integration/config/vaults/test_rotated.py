@@ -7,10 +7,10 @@ import threading
 
 import dlt
 import pytest
-import requests
 from dlt.common.runtime.run_context import active
 
 from automatum import automatum_source
+from automatum.api.connections import Connections
 from automatum.api.oauth import TokenSource
 from automatum.api.rate_limit import NO_WAIT, RateLimiter
 from automatum.config.settings import resolve_settings
@@ -48,7 +48,7 @@ class Asked:
 
 @pytest.fixture
 def source(server):
-    with requests.Session() as session:
+    with Connections() as connections:
 
         def build(*answers, limits=((1000, 60.0),)):
             clock = FakeClock()
@@ -58,7 +58,7 @@ def source(server):
                 server.url,
                 "app_1",
                 OLD,
-                session,
+                connections,
                 limiter,
                 clock,
                 budget,

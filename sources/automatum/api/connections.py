@@ -1,0 +1,198 @@
+"""Connections to servers, kept open for the next request, through the proxies and with the certificates of the user.
+
+It is a thin layer on urllib3. `requests` takes three times as long for a request on an open connection, because it
+reads the environment and looks for the certificates each time (`docs/decisions.md`).
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import unquote
+from urllib.request import getproxies, proxy_bypass
+
+import certifi
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager
+from urllib3.util import Retry, Timeout, Url, make_headers, parse_url
+from urllib3.util.ssl_ import create_urllib3_context
+
+from ..core.errors import ConfigurationError
+from ..core.network import is_loopback
+from ..core.redaction import register_url
+from .watchdog import WATCHED_POOLS
+
+BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables that name trusted certificates: a file or a folder. The first that is set counts; else those of certifi."""
+_NO_RETRY = Retry(False)
+_KEPT = 10
+"""Connections to a host that are kept: one for each thread that reads at the same time."""
+
+
+class Connections:
+    """Sends requests on connections that it keeps open. Thread-safe.
+
+    The environment names proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) and trusted certificates
+    (`BUNDLES`). Certificates are always verified. It reads no `.netrc`, keeps no cookies, follows no redirect and
+    repeats nothing.
+    """
+
+    def __init__(self) -> None:
+        self._tls = TrustedCertificates()
+        self._managers: dict[tuple[str, str | None, int | None], PoolManager] = {}
+
+    def __enter__(self) -> Connections:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def fresh(self) -> Connections:
+        """Others, of which none is open yet, with the same certificates."""
+        others = Connections()
+        others._tls = self._tls
+        return others
+
+    def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeout: Timeout
+    ) -> BaseHTTPResponse:
+        """Send a request and return the response when its headers are here. The caller reads and closes it.
+
+        Args:
+            method: HTTP method.
+            url: URL.
+            headers: Headers.
+            body: Body; None for none.
+            timeout: Seconds to wait for a connection, and for each part of the response.
+
+        Raises:
+            ConfigurationError: The environment names a proxy or certificates that cannot be used.
+            urllib3.exceptions.HTTPError: There is no connection, or no response.
+        """
+        target = parse_url(url)
+        origin = target.scheme or "", target.host, target.port
+        manager = self._managers.get(origin)
+        if manager is None:
+            manager = self._managers[origin] = self._manager(target)
+        return manager.urlopen(
+            method, url, headers=headers, body=body, timeout=timeout, retries=_NO_RETRY, redirect=False,
+            preload_content=False,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Close the open connections."""
+        for manager in self._managers.values():
+            manager.clear()
+
+    def _manager(self, target: Url) -> PoolManager:
+        proxy = proxy_for(target.scheme or "", (target.host or "").strip("[]"), target.port)
+        secure = target.scheme == "https" or (proxy is not None and proxy.scheme == "https")
+        context = self._tls.context() if secure else None
+        manager: PoolManager
+        if proxy is None:
+            manager = PoolManager(maxsize=_KEPT, ssl_context=context)
+        else:
+            manager = ProxyManager(
+                proxy._replace(auth=None).url, proxy_headers=_authorization(proxy), proxy_ssl_context=context,
+                maxsize=_KEPT, ssl_context=context,
+            )  # fmt: skip
+        manager.pool_classes_by_scheme = WATCHED_POOLS
+        return manager
+
+
+class TrustedCertificates:
+    """The certificates that a server's certificate is checked with, loaded when they are first needed. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._context: ssl.SSLContext | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """The context of TLS connections.
+
+        Raises:
+            ConfigurationError: A variable names a file or folder that cannot be used.
+        """
+        with self._lock:
+            if self._context is None:
+                self._context = _load_certificates()
+            return self._context
+
+
+def proxy_for(scheme: str, host: str, port: int | None) -> Url | None:
+    """The proxy of a host; None to connect to the host itself.
+
+    A host on loopback has no proxy, whatever the environment says: a proxy's loopback is another machine, which would
+    get the secret.
+
+    Args:
+        scheme: `http` or `https`.
+        host: Host name or address, without brackets.
+        port: Port; None for that of the scheme.
+
+    Raises:
+        ConfigurationError: A variable names a proxy that cannot be used.
+    """
+    proxies = getproxies()
+    name = scheme if proxies.get(scheme) else "all"
+    named = proxies.get(name)
+    if not named or is_loopback(host) or _bypassed(host, port, proxies.get("no", "")):
+        return None
+    url = named if "://" in named else f"http://{named}"
+    register_url(url)
+    try:
+        proxy = parse_url(url)
+    except ValueError:
+        proxy = Url()
+    if proxy.scheme not in ("http", "https") or not proxy.host:
+        raise ConfigurationError(
+            f"{name}_proxy".upper(),
+            f"names a proxy that cannot be used: {proxy.scheme or 'it is not a URL'}.",
+            f"Name an HTTP proxy (http://proxy.example.com:3128), or list {host} in NO_PROXY.",
+        )
+    return proxy
+
+
+def _bypassed(host: str, port: int | None, listed: str) -> bool:
+    """Whether a host is in `NO_PROXY`: by name, domain, `*`, or as an address in a network (10.0.0.0/8)."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return bool(proxy_bypass(f"{host}:{port}" if port else host))
+    for entry in listed.replace(" ", "").split(","):
+        try:
+            if address in ip_network(entry, strict=False):
+                return True
+        except ValueError:
+            continue
+    return bool(proxy_bypass(host))
+
+
+def _authorization(proxy: Url) -> dict[str, str] | None:
+    if not proxy.auth:
+        return None
+    user, _, password = proxy.auth.partition(":")
+    return make_headers(proxy_basic_auth=f"{unquote(user)}:{unquote(password)}")
+
+
+def _load_certificates() -> ssl.SSLContext:
+    context = create_urllib3_context()
+    name = next((name for name in BUNDLES if os.environ.get(name)), "")
+    path = Path(os.environ[name] if name else certifi.where())
+    try:
+        if path.is_dir():
+            context.load_verify_locations(capath=str(path))
+        else:
+            context.load_verify_locations(cafile=str(path))
+    except OSError as error:
+        reason = "it holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigurationError(
+            name or "certifi",
+            f"trusted certificates cannot be read from {path}: {reason}.",
+            "Name a file with certificates in PEM form, or unset the variable.",
+        ) from None
+    return context
