@@ -3,9 +3,10 @@
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
+from automatum.metering.ledger.moves import move
 from automatum.metering.ledger.planned import cancel
 from automatum.metering.ledger.reconcile import resolve_by_events, resolve_by_hand
-from automatum.metering.ledger.states import Transition, move
+from automatum.metering.ledger.states import Transition
 from automatum.metering.model import Line
 
 START = datetime(2026, 11, 20, tzinfo=timezone.utc)

@@ -114,8 +114,8 @@ def _columns(pairs: list[str]) -> dict[str, str]:
 
 
 def _show(statement: Statement, compared: Compared | None) -> None:
-    from ..metering.model import format_decimal
-    from ..metering.statement import COLUMNS, UNKNOWN_CURRENCY, Sum
+    from ..metering.model import UNKNOWN_CURRENCY, format_decimal
+    from ..metering.statement import COLUMNS, Sum
 
     if not statement.rows:
         say_text(f"The ledger holds no usage of {statement.month}.")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +24,11 @@ from .options import (
 )
 from .push_options import LedgerUrl, read_currencies
 from .reporter import Reporter
+
+if TYPE_CHECKING:
+    from ..config.settings import AutomatumSettings
+    from ..metering.ledger_status import LedgerStatus
+    from ..warehouse.target import Target
 
 Within = Annotated[
     float, typer.Option(min=0.0, help="Hours before its deadline from which a planned line counts as expiring.")
@@ -47,30 +53,49 @@ def push_status(
 
     def work() -> int:
         from ..config.settings import resolve_settings
-        from ..metering.ledger.ledger import Ledger
-        from ..metering.ledger.location import find_ledger, ledger_owner, refuse_network
-        from ..metering.ledger.opening import lost_ledger
-        from ..metering.ledger_status import read_status
         from ..warehouse.target import Target
         from . import render_status
 
         settings = resolve_settings(with_credentials=False, organization=organization)
-        url, clock = find_ledger(settings, ledger_url), SystemClock()
-        refuse_network(url)
-        with Ledger.open(url, clock, create=False, owner=ledger_owner(settings)) as ledger:
-            if not ledger.exists and (problem := lost_ledger(settings, ledger, named=bool(ledger_url))):
-                raise problem
-            synced, notes = read_currencies(Target(destination, dataset, database), settings)
-            hours = settings.metering_silence_hours
-            status = read_status(
-                ledger,
-                utc(clock.time()),
-                eligibility=synced,
-                expiring=timedelta(hours=within),
-                silence=None if hours is None else timedelta(hours=hours),
-            )
-        status.notes += notes
+        status = _read(settings, ledger_url, Target(destination, dataset, database), timedelta(hours=within))
         return reporter.finished(status, status.as_json(), lambda: render_status.show_status(status))
 
     reporter = Reporter("push status", as_json, quiet, notify, notify_on)
     guarded(work, as_json, debug, reporter)
+
+
+def _read(settings: AutomatumSettings, ledger_url: str | None, target: Target, expiring: timedelta) -> LedgerStatus:
+    from ..metering.ledger.location import find_ledger, ledger_owner, refuse_network
+    from ..metering.ledger.missing import missing_file
+
+    url, clock = find_ledger(settings, ledger_url), SystemClock()
+    refuse_network(url)
+    if path := missing_file(url):
+        return _without_ledger(settings, str(path), path, bool(ledger_url))
+    from ..metering.ledger.ledger import Ledger  # SQLAlchemy, only where there is a ledger.
+    from ..metering.ledger_status import read_status
+
+    hours = settings.metering_silence_hours
+    with Ledger.open(url, clock, create=False, owner=ledger_owner(settings)) as ledger:
+        if not ledger.exists:
+            return _without_ledger(settings, ledger.location, ledger.database.path, bool(ledger_url))
+        synced, notes = read_currencies(target, settings)
+        status = read_status(
+            ledger,
+            utc(clock.time()),
+            eligibility=synced,
+            expiring=expiring,
+            silence=None if hours is None else timedelta(hours=hours),
+        )
+    status.notes += notes
+    return status
+
+
+def _without_ledger(settings: AutomatumSettings, location: str, path: Path | None, named: bool) -> LedgerStatus:
+    """The status if nothing was ever pushed; raises `ConfigurationError` for a ledger that is lost."""
+    from ..metering.ledger.missing import lost_ledger
+    from ..metering.ledger_status import LedgerStatus
+
+    if problem := lost_ledger(settings, location, path, named=named):
+        raise problem
+    return LedgerStatus(location, False, utc(SystemClock().time()))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.text import plural
-from ..metering.classify import difference
-from ..metering.ledger.entries import Entry, LedgerMatch
-from ..metering.ledger.holds import Hold
-from ..metering.model import Line, format_decimal
-from ..metering.retry import RetryPlan
-from ..metering.summary import UNKNOWN_CURRENCY, PushSummary
+from ..metering.model import UNKNOWN_CURRENCY, format_decimal
 from .console import say_text
 from .tables import TextTable
+
+if TYPE_CHECKING:
+    from ..metering.ledger.entries import Entry, LedgerMatch
+    from ..metering.ledger.holds import Hold
+    from ..metering.model import Line
+    from ..metering.retry import RetryPlan
+    from ..metering.summary import PushSummary
 
 MOST_SHOWN = 20
 """Longest list that is shown in full; --json has all rows."""
@@ -207,6 +209,8 @@ def _lines(matches: Iterable[LedgerMatch]) -> list[Line]:
 
 
 def _difference(match: LedgerMatch) -> str:
+    from ..metering.classify import difference
+
     row = difference(match)
     return (
         f"{row['line_id']} {row['customer_id']} {row['dimension']} {row['starts_at']}: "

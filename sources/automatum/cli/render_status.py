@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.text import plural
-from ..metering.ledger.entries import Entry
-from ..metering.ledger_status import LedgerStatus
-from ..metering.model import format_decimal
-from ..metering.summary import UNKNOWN_CURRENCY
+from ..metering.model import UNKNOWN_CURRENCY, format_decimal
 from .console import say_text
 from .render import age
 from .render_push import show_list
 from .tables import TextTable
+
+if TYPE_CHECKING:
+    from ..metering.ledger.entries import Entry
+    from ..metering.ledger_status import LedgerStatus
 
 _NEXT = {
     "unknown": "push resolve --events FILE, or by hand",

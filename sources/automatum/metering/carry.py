@@ -21,7 +21,8 @@ from .ledger.decision_log import NOBODY, Author, DecisionLog
 from .ledger.entries import Entry
 from .ledger.holds import BY_DECISION, release
 from .ledger.ledger import Ledger
-from .ledger.states import State, Transition, chunks, move
+from .ledger.moves import move
+from .ledger.states import State, Transition, chunks
 from .ledger.tables import LINES, LONGEST
 from .model import Line, bucket_start, exact, format_decimal
 from .rules import documented_deadline, rules_of

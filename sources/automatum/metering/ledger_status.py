@@ -7,22 +7,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.defaults import EXPIRING
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, AutomatumError
 from ..core.result_line import result_line
 from .eligibility import UNCHECKED, Eligibility
-from .ledger.entries import Entry
-from .ledger.holds import Hold
-from .ledger.ledger import Ledger
-from .ledger.planned import lines_on_hold
-from .ledger.refusals import RefusalEntry, open_refusals
-from .ledger.silence import SilentKey, silent_keys
 from .ledger.states import STATES
-from .model import exact
+from .model import UNKNOWN_CURRENCY, exact
 from .rules import deadline, documented_deadline
-from .summary import UNKNOWN_CURRENCY
+
+if TYPE_CHECKING:
+    from .ledger.entries import Entry
+    from .ledger.holds import Hold
+    from .ledger.ledger import Ledger
+    from .ledger.refusals import RefusalEntry
+    from .ledger.silence import SilentKey
 
 _RISKS = ("unknown", "on_hold", "conflict", "overdue", "expiring", "rejected", "expired")
 """What money is at risk of, the most urgent first. `on_hold`: planned, but not sent until a person decides; `overdue`:
@@ -196,6 +196,10 @@ def read_status(
         expiring: Planned lines count as expiring so long before their deadline.
         silence: A customer and dimension are silent so long after their last line; None to look for none.
     """
+    from .ledger.planned import lines_on_hold
+    from .ledger.refusals import open_refusals
+    from .ledger.silence import silent_keys
+
     status = LedgerStatus(ledger.location, ledger.exists, now, eligibility=eligibility)
     status.lines = {str(state): number for state, number in ledger.counts().items()}
     status.refusals, status.silent = open_refusals(ledger), silent_keys(ledger, now, silence)

@@ -14,6 +14,9 @@ Grain = Literal["hour", "day"]
 NAMESPACE = uuid.UUID("a439eeb9-fc0f-4765-8284-456ffd47814a")
 """Namespace of the ids of lines. Never change it: with new ids, lines in the ledger would be billed again."""
 
+UNKNOWN_CURRENCY = "unknown"
+"""Currency of amounts for which no synced entitlement names one."""
+
 LENGTHS: dict[Grain, timedelta] = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 
 

@@ -18,9 +18,8 @@ from .checks import Checks
 from .classify import Classification, classify, refuse, refuse_grain, too_late_reason
 from .eligibility import UNCHECKED, Eligibility
 from .forecast import forecast
-from .ledger.identity import Owner
 from .ledger.ledger import Ledger
-from .ledger.location import refuse_network
+from .ledger.location import Owner, refuse_network
 from .ledger.planned import lines_on_hold
 from .ledger.refusals import record_refusals
 from .ledger.runs import Run

@@ -15,9 +15,9 @@ from sqlalchemy import insert, select
 from ..core.errors import ConfigurationError
 from ..warehouse.sql import as_utc, read_column_names, read_columns
 from .export import EVENTS_KEY
-from .ledger.engines import KEY
 from .ledger.entries import AttemptEntry, Entry, date_key_of
 from .ledger.ledger import Ledger
+from .ledger.location import KEY
 from .ledger.states import TAKEN, chunks
 from .ledger.tables import ATTEMPTS, EVENTS, LINES, Exact, Moment
 from .model import format_decimal
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
     from ..core.clock import Clock
-    from .ledger.identity import Owner
+    from .ledger.location import Owner
 
 _LOST = "It was planned or being sent when the ledger was exported; nobody knows whether it was sent."
 _LINE = tuple(field.name for field in fields(Entry))

@@ -25,10 +25,9 @@ from .eligibility import Eligibility
 from .ledger.entries import Entry
 from .ledger.ledger import Ledger
 from .ledger.states import State
-from .model import exact, format_decimal
+from .model import UNKNOWN_CURRENCY, exact, format_decimal
 
 KEY = ("vendor", "customer_id", "listing_id", "dimension", "entitlement_id", "currency")
-UNKNOWN_CURRENCY = "unknown"
 _OF_STATE: Mapping[State, str] = {
     "accepted": "difference",
     "confirmed": "difference",

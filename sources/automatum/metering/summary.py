@@ -15,12 +15,11 @@ from .classify import Classification, difference, total
 from .eligibility import UNCHECKED, Eligibility
 from .forecast import Forecast
 from .ledger.states import UNRESOLVED
-from .model import Line, format_decimal
+from .model import UNKNOWN_CURRENCY, Line, format_decimal
 from .payloads import Body, bodies
 from .plan import Plan
 from .send import SendResult
 
-UNKNOWN_CURRENCY = "unknown"
 """Key of amounts whose currency no synced entitlement names. The API takes amounts without a currency."""
 Verdict = Literal["dry_run", "complete", "incomplete", "more_to_do"]
 

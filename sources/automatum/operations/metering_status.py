@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from ..config.organizations import organization_names
-from ..config.settings import resolve_settings
+from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.clock import Clock, utc
 from ..core.errors import AutomatumError
-from ..metering.ledger.ledger import Ledger
 from ..metering.ledger.location import find_ledger, ledger_owner
-from ..metering.ledger.opening import lost_ledger
-from ..metering.ledger_status import read_status
+from ..metering.ledger.missing import lost_ledger, missing_file
 
 
 def ledgers_unresolved(clock: Clock) -> list[dict[str, Any]]:
@@ -39,11 +38,20 @@ def ledgers_unresolved(clock: Clock) -> list[dict[str, Any]]:
 def _unresolved(organization: str | None, clock: Clock) -> dict[str, Any]:
     settings = resolve_settings(with_credentials=False, organization=organization)
     url, hours = find_ledger(settings, None), settings.metering_silence_hours
+    if path := missing_file(url):
+        return _without_ledger(settings, str(path), path)
+    from ..metering.ledger.ledger import Ledger  # SQLAlchemy, only where there is a ledger.
+    from ..metering.ledger_status import read_status
+
     silence = None if hours is None else timedelta(hours=hours)
     with Ledger.open(url, clock, create=False, owner=ledger_owner(settings)) as ledger:
         if not ledger.exists:
-            # A setting that names a ledger before the first push is no trouble here: `push status` says so.
-            problem = lost_ledger(settings, ledger, named=False) if not settings.ledger_url else None
-            return {"error": problem.message if problem else None}
+            return _without_ledger(settings, ledger.location, ledger.database.path)
         status = read_status(ledger, utc(clock.time()), silence=silence)
         return {"ledger": ledger.location, "unresolved": status.unresolved}
+
+
+def _without_ledger(settings: AutomatumSettings, location: str, path: Path | None) -> dict[str, Any]:
+    # A setting that names a ledger before the first push is no trouble here: `push status` says so.
+    problem = lost_ledger(settings, location, path, named=False) if not settings.ledger_url else None
+    return {"error": problem.message if problem else None}

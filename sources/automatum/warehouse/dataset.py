@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from ..core.errors import ConfigurationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
@@ -34,6 +32,7 @@ from .sql import (
 )
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from dlt.common.pipeline import SupportsPipeline
 
 logger = logging.getLogger("automatum")

@@ -251,7 +251,9 @@ def duckdb_destination(database: Path, memory_limit: str, user_agent: str | None
     """
     from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
-    credentials = DuckDbCredentials(str(database))
+    # Not as its argument: dlt would first try to read the path as a URL, for which it imports all of SQLAlchemy.
+    credentials = DuckDbCredentials()
+    credentials.database = str(database)
     credentials.global_config = {"memory_limit": memory_limit}
     if user_agent:
         credentials.global_config["custom_user_agent"] = user_agent

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from ..core.process import duckdb_memory, parse_memory
 from .dlt_internals import (
     LOADS_TABLE,
@@ -37,6 +35,7 @@ from .lake_readers import (
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
     from dlt.common.pipeline import SupportsPipeline
 
 _WORD = re.compile(r"\w+")
@@ -176,6 +175,8 @@ def _stored_tables(client: Any) -> dict[str, StoredTable]:
 
 
 def _load_rows(client: Any) -> pa.Table:
+    import pyarrow as pa
+
     loads = list_complete_loads(client)
     return pa.table(
         {

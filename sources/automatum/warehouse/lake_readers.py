@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as parquet
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigurationError
 from .dlt_internals import file_stem, list_table_files, open_delta_table, open_iceberg_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _FILES_AT_A_TIME = 64
 """Files that are in memory at once while they are downloaded."""
@@ -64,6 +64,9 @@ def list_parquet_files(client: Any, table: StoredTable) -> list[str]:
 
 def download_parquet(client: Any, table: StoredTable, paths: Sequence[str]) -> pa.Table:
     """The registered columns of remote files, with one request a file; DuckDB would send a dozen for each."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
     hints = ("primary_key", "merge_key", "dedup_sort", "hard_delete")
     wanted = table.registered.union(*map(table.having, hints))
     tables = []
@@ -78,6 +81,8 @@ def download_parquet(client: Any, table: StoredTable, paths: Sequence[str]) -> p
 
 def read_delta(client: Any, table: StoredTable) -> pa.Table | None:
     """The registered columns of a Delta table; None if it does not exist."""
+    import pyarrow as pa
+
     delta = open_delta_table(client, table.name, table.schema)
     if delta is None:
         return None
@@ -88,6 +93,8 @@ def read_delta(client: Any, table: StoredTable) -> pa.Table | None:
 
 def _comparable(column: pa.Field) -> pa.Field:
     """A column that DuckDB can filter: Arrow cannot compare views of strings with strings."""
+    import pyarrow as pa
+
     return column.with_type(pa.string()) if pa.types.is_string_view(column.type) else column
 
 

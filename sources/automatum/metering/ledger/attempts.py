@@ -13,7 +13,8 @@ from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from ..model import Line
 from .entries import Entry
-from .states import Transition, chunks, move
+from .moves import move
+from .states import Transition, chunks
 from .tables import ATTEMPTS, EVENTS, LINES
 
 PROCESS_ENDED = "The process ended before it received the API's answer."

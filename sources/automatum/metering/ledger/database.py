@@ -18,9 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from ...core.clock import Clock, utc
 from ...core.errors import AutomatumError, ConfigurationError, DestinationError
 from ...core.redaction import redact
-from .engines import BUSY_SECONDS, KEY, parse_url, postgres_engine, postgres_name, sqlite_engine, sqlite_path
+from .engines import BUSY_SECONDS, parse_url, postgres_engine, postgres_name, sqlite_engine, sqlite_path
 from .identity import (
-    Owner,
     confirm_identity,
     insert_identity,
     problem_of,
@@ -28,6 +27,7 @@ from .identity import (
     refusal_of_moved,
     refuse_other_user,
 )
+from .location import KEY, Owner
 from .tables import ATTEMPTS, FIRST_TABLES, IDENTITY, METADATA, SCHEMA, VERSION
 from .wal import locks_folder, noted_attempt, refuse_foreign_wal
 

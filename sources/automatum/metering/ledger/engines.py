@@ -12,8 +12,8 @@ from ...config.plaintext import refuse_plaintext_postgres
 from ...core.errors import ConfigurationError
 from ...core.extras import install_command
 from ...core.redaction import redact_logging, register_url
+from .location import KEY
 
-KEY = "sources.automatum.ledger_url"
 BUSY_SECONDS = 60
 """Seconds to wait for the write of another process. Each write takes milliseconds."""
 _DRIVERS = {

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
-
-from sqlalchemy import RowMapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..model import NAMESPACE, Grain, Line
 from .states import State
+
+if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
 
 SettledBy = Literal["api", "event", "hand"]
 

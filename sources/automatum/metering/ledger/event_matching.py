@@ -21,8 +21,9 @@ from sqlalchemy import Connection, insert, select, update
 from ...core.redaction import redact
 from .attempts import accepted_as_sent, end_attempt
 from .entries import date_key
+from .moves import move
 from .resolution import Reconciled, UnusedEvent
-from .states import Transition, chunks, move
+from .states import Transition, chunks
 from .tables import ATTEMPTS, EVENTS, LINES, LONGEST
 from .webhook_events import Event
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import uuid
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, text, update
 
 from ...core.errors import ConfigurationError
-from .engines import KEY
+from .location import KEY, Owner
 from .tables import IDENTITY
 
 ADOPT = "`automatum push ledger adopt --confirm`"
@@ -24,19 +23,6 @@ _IDS = text(
 _NO_SERVER = "-"
 _SHARED = 0o022
 """Write permission of group or others: a file that several users share on purpose."""
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Whose usage a ledger records.
-
-    Attributes:
-        api: Normalized name of the API host, from `ledger_key`.
-        organization: Name of the configured organization; None if there is only one.
-    """
-
-    api: str
-    organization: str | None = None
 
 
 def new_identity(connection: Connection, now: datetime, path: Path | None) -> dict[str, Any]:

@@ -25,10 +25,11 @@ from .database import LedgerDatabase
 from .decision_log import NOBODY, Author, DecisionLog
 from .entries import AttemptEntry, Comparison, Entry, to_attempt, to_entry
 from .holds import BY_DECISION, count_on_hold, release
-from .identity import Owner
+from .location import Owner
+from .moves import move
 from .process_lock import lock_process
 from .runs import Run
-from .states import STATES, UNRESOLVED, State, Transition, move
+from .states import STATES, UNRESOLVED, State, Transition
 from .tables import ATTEMPTS, EVENTS, LINES, REFUSALS
 
 _PAGE = 1000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +15,21 @@ from ...config.organizations import insert_organization
 from ...config.settings import AutomatumSettings
 from ...core.errors import ConfigurationError
 from ...core.file_system import network_file_system
-from .identity import Owner
+
+KEY = "sources.automatum.ledger_url"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose usage a ledger records.
+
+    Attributes:
+        api: Normalized name of the API host, from `ledger_key`.
+        organization: Name of the configured organization; None if there is only one.
+    """
+
+    api: str
+    organization: str | None = None
 
 
 def find_ledger(settings: AutomatumSettings, url: str | None) -> str:
@@ -38,7 +53,7 @@ def find_ledger(settings: AutomatumSettings, url: str | None) -> str:
         before = own.with_name(f"{own.stem.removesuffix(f'-{settings.organization}')}{own.suffix}")
         if before.is_file() and not own.is_file():
             raise ConfigurationError(
-                "sources.automatum.ledger_url",
+                KEY,
                 f"{before} was written before organizations were configured; its lines would be billed again.",
                 f"Move it to the place of its organization's ledger, such as {own}.",
             )
@@ -53,7 +68,7 @@ def default_ledger_url(settings: AutomatumSettings) -> str:
     sent with another's credentials.
     """
     if settings.ledger_url:
-        return insert_organization("sources.automatum.ledger_url", settings.ledger_url, settings.organization)
+        return insert_organization(KEY, settings.ledger_url, settings.organization)
     suffix = f"-{settings.organization}" if settings.organization else ""
     folder = platformdirs.user_data_path("automatum", appauthor=False)
     own, earlier = (
@@ -99,7 +114,7 @@ def refuse_network(ledger_url: str) -> None:
         kind = network_file_system(path)
         if kind:
             raise ConfigurationError(
-                "sources.automatum.ledger_url",
+                KEY,
                 f"{path} is on a network file system ({kind}), where SQLite's locks do not work.",
                 "Name a file on a local disk, or a Postgres database (postgresql://user:password@host/database).",
             )

@@ -15,7 +15,8 @@ from .decision_log import KEPT, NOBODY, Author, DecisionLog
 from .entries import Entry, to_entry
 from .holds import Hold, HoldKind, fetch_holds, release
 from .ledger import Ledger
-from .states import Transition, chunks, move
+from .moves import move
+from .states import Transition, chunks
 from .tables import HOLDS, LINES, PLANS, SOURCES
 
 ALL = "all"

@@ -17,8 +17,9 @@ from .entries import Entry
 from .event_matching import EventMatcher
 from .holds import BY_DECISION, release
 from .ledger import Ledger
+from .moves import move
 from .resolution import Reconciled, UnusedEvent
-from .states import State, Transition, move
+from .states import State, Transition
 from .tables import LINES
 from .webhook_events import Event, Unreadable, parse
 

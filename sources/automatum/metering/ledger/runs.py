@@ -26,9 +26,10 @@ from .attempts import (
 from .database import LedgerDatabase
 from .entries import Planned, lines_by_id
 from .holds import open_ids
+from .moves import move
 from .plans import PlanRecord
 from .process_lock import ProcessLock
-from .states import Transition, move
+from .states import Transition
 from .tables import ATTEMPTS, LINES, LONGEST
 from .wal import note_attempt
 

@@ -1,16 +1,10 @@
-"""The states of a line and the transitions between them. Each transition is checked in SQL, so a lost race changes
-nothing.
-"""
+"""The states of a line and the transitions between them. `moves` applies a transition."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
-from typing import Any, Literal, TypeVar, get_args
-
-from sqlalchemy import ColumnElement, Connection, select, update
-
-from .tables import LINES
+from typing import Literal, TypeVar, get_args
 
 State = Literal[
     "planned",
@@ -99,36 +93,3 @@ def chunks(items: Sequence[_Item], size: int = CHUNK) -> Iterator[Sequence[_Item
     """Split items into slices of at most `size`."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def move(
-    connection: Connection,
-    transition: Transition,
-    ids: Sequence[str],
-    values: Mapping[str, Any],
-    *conditions: ColumnElement[bool],
-) -> list[str]:
-    """Apply a transition to the lines that may take it.
-
-    Args:
-        connection: A write transaction; there is only one at a time.
-        transition: What to apply.
-        ids: Ids of the lines.
-        values: Columns to set besides the state.
-        conditions: Further conditions, such as the attempt that sent the lines.
-
-    Returns:
-        Ids of the lines that changed, sorted.
-    """
-    moved: list[str] = []
-    for chunk in chunks(sorted(set(ids))):
-        allowed = (LINES.c.line_id.in_(chunk), LINES.c.state.in_(transition.before), *conditions)
-        # Not RETURNING: SQLite before 3.35 does not have it.
-        found = list(connection.scalars(select(LINES.c.line_id).where(*allowed).order_by(LINES.c.line_id)))
-        if not found:
-            continue
-        changed = connection.execute(update(LINES).where(*allowed).values({**values, "state": transition.after}))
-        if changed.rowcount != len(found):
-            raise AssertionError(f"{transition.name}: {len(found)} lines matched, but {changed.rowcount} changed")
-        moved += found
-    return moved

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, Table, func, insert, select, update
 from ...core.clock import Clock
 from ...core.errors import ConfigurationError, DestinationError
 from ..model import format_decimal
-from .engines import KEY
-from .identity import Owner, adopt_identity, read_identity
+from .identity import adopt_identity, read_identity
 from .ledger import Ledger
+from .location import KEY, Owner
 from .tables import ATTEMPTS, IDENTITY, METADATA, SCHEMA
 from .wal import forget_attempt
 

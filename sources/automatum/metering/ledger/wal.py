@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ...core.errors import ConfigurationError, DestinationError
-from .engines import KEY
+from .location import KEY
 
 _NOTE = "last-attempt"
 _TRIES = 3
