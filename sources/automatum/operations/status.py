@@ -18,8 +18,7 @@ from ..core.clock import Clock, utc
 from ..core.errors import AutomatumError, ConfigurationError, QuotaUnreachable
 from ..endpoints import ORGANIZATION
 from ..schema.columns import EXTRA
-from ..sync.facts import SweepFacts
-from ..sync.prior_state import MOST_SWEEPS, PastSweep, last_verdict
+from ..sync.facts import MOST_SWEEPS, PastSweep, SweepFacts, last_verdict
 from ..sync.secret_age import first_use, latest_use, mark_of, too_old
 from ..warehouse.dataset import has_organizations
 from ..warehouse.sql import (

@@ -17,8 +17,7 @@ from enum import Enum
 from math import ceil
 
 from ..schema.records import Record
-from .facts import SweepFacts
-from .prior_state import PastSweep
+from .facts import PastSweep, SweepFacts
 from .results import KnownRows
 
 FEW = 20

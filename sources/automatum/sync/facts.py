@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from typing import Any
 
+from .results import Verdict
+
+MOST_SWEEPS = 100
+"""Sweeps of a table that are read. Where an hour has more, a deletion that needs an older one waits."""
 MOST_KEYS = 5_000
 """Keys that a sweep's row names. What is left out is confirmed later, as if its sweep had not been."""
 MOST_EVENTS = 50
@@ -91,3 +97,33 @@ _TYPES: dict[str, type] = {
     one.name: _OTHER_TYPES.get(one.name, tuple if one.default == () else bool) for one in fields(SweepFacts)
 }
 _DEFAULTS = {one.name: one.default for one in fields(SweepFacts)}
+
+
+@dataclass
+class PastSweep:
+    """A sweep that reached its verdict.
+
+    Attributes:
+        id: Its id.
+        finished_at: When.
+        verdict: `complete` or `incomplete`.
+        facts: What it left for the next one.
+    """
+
+    id: str
+    finished_at: datetime
+    verdict: str
+    facts: SweepFacts
+
+
+def last_verdict(sweeps: Iterable[PastSweep], part: str = "") -> datetime | None:
+    """When a part of a table last got a verdict. Page records from before that are not needed any more.
+
+    They are deleted then, but not in a destination that only appends.
+
+    Args:
+        sweeps: The sweeps of one table.
+        part: What names the part; empty for the whole table.
+    """
+    same = (one for one in sweeps if one.facts.part == part and (part or not one.facts.partial))
+    return max((one.finished_at for one in same if one.verdict != Verdict.FAILED), default=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from ..warehouse.sql import (
     select_latest,
     unreadable_error,
 )
-from .facts import SweepFacts
+from .facts import MOST_SWEEPS, PastSweep, SweepFacts, last_verdict
 from .rejections import Rejection, internal_id
 from .results import DELETED, LOAD_AGAIN, KnownRows, PageRecord, Verdict
 
@@ -37,29 +37,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("automatum")
 
-MOST_SWEEPS = 100
-"""Sweeps of a table that are read. Where an hour has more, a deletion that needs an older one waits."""
 KEPT_FOR = timedelta(days=7)
 """Age of page records from which any sweep of their table deletes them."""
 CLOCK_SKEW = timedelta(minutes=10)
 """How far ahead of this machine's clock a record may be. A later time comes from a clock that was wrong once."""
-
-
-@dataclass
-class PastSweep:
-    """A sweep that reached its verdict.
-
-    Attributes:
-        id: Its id.
-        finished_at: When.
-        verdict: `complete` or `incomplete`.
-        facts: What it left for the next one.
-    """
-
-    id: str
-    finished_at: datetime
-    verdict: str
-    facts: SweepFacts
 
 
 @dataclass
@@ -331,16 +312,3 @@ def _read_unfinished(
     ]
     state = json_object(latest[6])
     prior.unfinished = Unfinished(latest[0], as_utc(latest[7]), as_utc(latest[4]), pages, state, int(latest[8]))
-
-
-def last_verdict(sweeps: Iterable[PastSweep], part: str = "") -> datetime | None:
-    """When a part of a table last got a verdict. Page records from before that are not needed any more.
-
-    They are deleted then, but not in a destination that only appends.
-
-    Args:
-        sweeps: The sweeps of one table.
-        part: What names the part; empty for the whole table.
-    """
-    same = (one for one in sweeps if one.facts.part == part and (part or not one.facts.partial))
-    return max((one.finished_at for one in same if one.verdict != Verdict.FAILED), default=None)

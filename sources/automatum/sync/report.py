@@ -22,7 +22,7 @@ from ..core.clock import utc
 from ..schema.arrow_tables import Table
 from ..schema.records import Row
 from .delete_policy import missing_long_enough, too_many
-from .prior_state import PastSweep
+from .facts import PastSweep
 from .report_days import Window, day_of, windows
 from .report_proof import Answer, Part, Uncut, in_order, length, parts_to_ask
 from .results import DELETED, Counts, KnownRows

@@ -20,7 +20,6 @@ from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock
 from ..core.errors import ConfigurationError
 from ..core.private_files import private_files
-from ..metering.export import export
 from ..warehouse.dataset import last_sweeps
 from ..warehouse.duckdb_file import KeepOpen, refresh_copy
 from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
@@ -108,6 +107,8 @@ def _sync_one(
         pipeline = open_pipeline(destination, target.dataset, options.pipelines_dir, name)
         summary = sync(session, pipeline, options.tables, selection=selection, on_page=on_page, keep_open=keep_open)
         if options.metering:
+            from ..metering.export import export  # SQLAlchemy, only where the ledger is read.
+
             with keep_open():
                 summary.metering = export(session, pipeline)
         return summary

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..config.settings import AutomatumSettings
 from ..core.text import plural
-from .prior_state import PastSweep
+from .facts import PastSweep
 
 
 def in_use_since(settings: AutomatumSettings, past: Sequence[PastSweep], now: datetime) -> dict[str, Any]:

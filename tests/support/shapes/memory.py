@@ -5,7 +5,8 @@ from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.clock import utc
 from automatum.core.errors import AutomatumError
-from automatum.sync.prior_state import PastSweep, PriorState
+from automatum.sync.facts import PastSweep
+from automatum.sync.prior_state import PriorState
 from automatum.sync.reader import Reading
 from automatum.sync.results import DELETED, Chunk, KnownRows
 from automatum.sync.selection import select_rows

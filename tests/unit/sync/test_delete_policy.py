@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automatum.sync.delete_policy import AT_LEAST, FEW, Answer, Decision, Missing, decide
-from automatum.sync.facts import SweepFacts
-from automatum.sync.prior_state import PastSweep
+from automatum.sync.facts import PastSweep, SweepFacts
 from automatum.sync.results import KnownRows
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)

@@ -7,8 +7,7 @@ import pytest
 
 from automatum.schema.json_text import dumps
 from automatum.sync.delete_policy import AGREES_AFTER, Answer, Missing, decide
-from automatum.sync.facts import MOST_EVENTS, MOST_KEYS, SweepFacts
-from automatum.sync.prior_state import PastSweep
+from automatum.sync.facts import MOST_EVENTS, MOST_KEYS, PastSweep, SweepFacts
 from automatum.sync.results import KnownRows
 from automatum.warehouse.sql import json_object
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from automatum.api.pages import Page
 from automatum.endpoints import REVENUE
 from automatum.schema.arrow_tables import Table
-from automatum.sync.facts import SweepFacts
-from automatum.sync.prior_state import PastSweep
+from automatum.sync.facts import PastSweep, SweepFacts
 from automatum.sync.report import Report
 from automatum.sync.report_days import windows, windows_to_ask
 from automatum.sync.report_proof import Uncut
