@@ -13,11 +13,12 @@ import orjson
 import pyarrow as pa
 
 from ..endpoints import ORGANIZATION, VENDOR, Column, ColumnType, Endpoint, FieldPath
+from .batch import Batch, Leftovers, arrays_of
 from .child_tables import ChildLists, child_table, entries_of
-from .coerce import ARROW_TYPES, TIMESTAMP, convert
+from .coerce import ARROW_TYPES, TIMESTAMP, convert, moments
 from .columns import DELETED_AT, EXTRA, LOAD_ID, ROW_HASH, SYNCED_AT
 from .json_text import column_text, dumps
-from .records import Paths, Record, Row, arrays_of, json_array, pick, without
+from .records import Record, Row, json_array, pick, without
 
 _SYSTEM = (
     pa.field(EXTRA, pa.string()),
@@ -46,11 +47,12 @@ class Table:
     def __init__(self, endpoint: Endpoint, organization_id: str | None = None) -> None:
         self.endpoint = endpoint
         self.organization_id = organization_id if endpoint.by_organization else None
-        self._paths = Paths(endpoint.columns, (path for child in endpoint.children for path in child.places))
+        self._leftovers = Leftovers(endpoint.columns, (path for child in endpoint.children for path in child.places))
+        self._leftovers_of_children = {child.table: Leftovers(child.columns) for child in endpoint.children}
         self.unread: Counter[str] = Counter()
         self.children = endpoint.children
         self._columns = endpoint.columns
-        self._salt = _salt(endpoint)
+        self._digest = _keyed_digest(endpoint)
         self._fixed = {} if self.organization_id is None else {ORGANIZATION: self.organization_id}
         self._key_columns = [_named(endpoint.columns, name) for name in endpoint.key]
 
@@ -80,7 +82,7 @@ class Table:
         self.children = tuple(
             replace(child, columns=stored(child.table, child.columns)) for child in self.endpoint.children
         )
-        self._salt = _salt(replace(self.endpoint, columns=self._columns, children=self.children))
+        self._digest = _keyed_digest(replace(self.endpoint, columns=self._columns, children=self.children))
         return differ
 
     @property
@@ -94,12 +96,14 @@ class Table:
             fields.insert(0, pa.field(self.endpoint.row_key, pa.string(), nullable=False))
         return pa.schema([*fields, *_SYSTEM, *([_LOADED] if self.endpoint.children else [])])
 
-    def keys(self, records: Sequence[Record]) -> list[str | None]:
+    def keys(self, records: Sequence[Record]) -> Sequence[str | None]:
         """What identifies each record; None where its key is missing.
 
         Args:
             records: Records of one page.
         """
+        if len(self._key_columns) == 1 and (texts := _plain_texts(records, self._key_columns[0])):
+            return texts
         columns = [self._key_values(records, column) for column in self._key_columns]
         if len(columns) == 1:
             return [None if value is None or value == "" else str(value) for value in columns[0]]
@@ -124,9 +128,18 @@ class Table:
 
     def hash(self, record: Record) -> str:
         """16 hexadecimal digits that differ when anything in the record differs, but for what the endpoint ignores."""
-        if self.endpoint.volatile:
-            record = without(record, self.endpoint.volatile)
-        return hashlib.blake2b(dumps(record), digest_size=8, key=self._salt).hexdigest()
+        return self.hashes([record])[0][0]
+
+    def hashes(self, records: Sequence[Record]) -> list[tuple[str, int]]:
+        """The hash of each record, and the number of bytes of the record as JSON."""
+        made: list[tuple[str, int]] = []
+        start, volatile = self._digest.copy, self.endpoint.volatile
+        for record in records:
+            text = dumps(record)
+            digest = start()
+            digest.update(dumps(without(record, volatile)) if volatile else text)
+            made.append((digest.hexdigest(), len(text)))
+        return made
 
     def column(self, name: str) -> Column:
         """The column with this name."""
@@ -158,27 +171,46 @@ class Table:
             lists: The child lists in the destination.
             load_id: The load package that the tables go into; empty without a pipeline.
         """
-        records = [row.record for row in rows]
-        children = {child: [entries_of(record, child) for record in records] for child in self.children}
-        taken = [{at for entries in children.values() if (at := entries[i][0])} for i in range(len(rows))]
-        arrays, rests = arrays_of(records, self._columns, self._paths, taken, self.unread, self._fixed)
+        batch = Batch([row.record for row in rows])
+        children = {child: batch.lists(child.places) for child in self.children}
+        arrays = arrays_of(batch, self._columns, self.unread, self._fixed)
         if len(self.endpoint.key) > 1:
             arrays.insert(0, pa.array([row.key for row in rows], pa.string()))
-        for child, entries in children.items():
+        for child, lists_of in children.items():
             unread: Counter[str] = Counter()
-            table = child_table(child, rows, [values for _, values in entries], lists, self.organization_id, unread)
+            leftovers = self._leftovers_of_children[child.table]
+            table = child_table(child, rows, lists_of, lists, self.organization_id, unread, leftovers)
             self.unread.update({f"{child.table}.{name}": count for name, count in unread.items()})
             if table.num_rows:
                 yield child.table, table
         arrays += [
-            json_array(rests),
+            json_array(self._leftovers.of(batch)),
             pa.array([row.hash for row in rows], pa.string()),
-            pa.array([row.read_at for row in rows], TIMESTAMP),
+            moments([row.read_at for row in rows]),
             pa.nulls(len(rows), TIMESTAMP),
         ]
         if self.endpoint.children:
             arrays.append(pa.array([load_id or None] * len(rows), pa.string()))
         yield self.endpoint.table, pa.Table.from_arrays(arrays, schema=self.schema)
+
+
+def _plain_texts(records: Sequence[Record], column: Column) -> list[str] | None:
+    """The column's values, if each is a text that is not empty; None if a value has to be looked at by itself."""
+    place = column.places[0]
+    if column.type != "text" or place.vendor is not None or "." in place.path:
+        return None
+    found: list[Any] = [record.get(place.path) for record in records]
+    try:
+        # Joined, because that looks at all values at once. Half an emoji is not ASCII.
+        plain = "".join(found).isascii()
+    except TypeError:
+        return None
+    return found if plain and all(found) else None
+
+
+def _keyed_digest(endpoint: Endpoint) -> Any:
+    """A digest that covers the columns, to be copied for each row."""
+    return hashlib.blake2b(digest_size=8, key=_salt(endpoint))
 
 
 def _salt(endpoint: Endpoint) -> bytes:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..endpoints import ORGANIZATION, Child
-from .coerce import ARROW_TYPES, TIMESTAMP
+from .batch import Batch, Leftovers, arrays_of
+from .coerce import ARROW_TYPES, TIMESTAMP, moments
 from .columns import DELETED_AT, EXTRA, POSITION, REMOVED, SYNCED_AT
-from .records import Paths, Record, Row, arrays_of, dig, json_array
+from .records import Record, Row, dig, json_array
 
 
 class ChildLists:
@@ -48,13 +51,13 @@ class ChildLists:
                 else:
                     known[key] = length
 
-    def replace(self, child: Child, row: Row, length: int) -> int:
-        """Set the length of a parent's list; returns the length before."""
-        lengths = self._lengths[child.table]
+    def replace(self, child: Child, rows: Sequence[Row], lengths: Sequence[int]) -> list[int]:
+        """Set the lengths of these parents' lists; returns the lengths before."""
+        known = self._lengths[child.table]
         # A merge replaces a list only if the package has an entry of it. So a parent that is in the destination and has
         # no entries needs an entry that says so.
-        unknown = 1 if self._replaces_lists and row.existed else 0
-        before, lengths[row.key] = lengths.get(row.key, unknown), length
+        before = [known.get(row.key, 1 if self._replaces_lists and row.existed else 0) for row in rows]
+        known.update(zip((row.key for row in rows), lengths, strict=True))
         return before
 
 
@@ -90,6 +93,7 @@ def child_table(
     stored: ChildLists,
     organization_id: str | None,
     unread: Counter[str],
+    leftovers: Leftovers,
 ) -> pa.Table:
     """The Arrow table of a child table.
 
@@ -100,34 +104,42 @@ def child_table(
         stored: What the destination has; is brought up to date.
         organization_id: Whose rows, where the table holds those of several organizations.
         unread: Column to the number of values that leave it null; is added to.
+        leftovers: What its columns leave of an entry.
     """
-    parents: list[Row] = []
-    positions: list[int] = []
-    entries: list[Any] = []
-    removed: list[bool] = []
-    for row, values in zip(rows, lists, strict=True):
-        count = max(len(values), stored.replace(child, row, len(values)))
-        parents += [row] * count
-        positions += range(count)
-        entries += values + [None] * (count - len(values))
-        removed += [False] * len(values) + [True] * (count - len(values))
-    records = [entry if isinstance(entry, dict) else {} for entry in entries]
-    arrays, rests = arrays_of(records, child.columns, Paths(child.columns), [set() for _ in records], unread)
+    lengths = [len(values) for values in lists]
+    counts = list(map(max, lengths, stored.replace(child, rows, lengths)))
+    positions = list(chain.from_iterable(map(range, counts)))
+    places = list(chain.from_iterable(map(repeat, range(len(rows)), counts)))
+    removed = None
+    if counts != lengths:
+        lists = [values + [None] * (count - len(values)) for values, count in zip(lists, counts, strict=True)]
+        over = [position >= lengths[place] for position, place in zip(positions, places, strict=True)]
+        removed = pa.array(over, pa.bool_())
+    entries = list(chain.from_iterable(lists))
+    batch = Batch([entry if isinstance(entry, dict) else {} for entry in entries])
+    arrays = arrays_of(batch, child.columns, unread)
+    rests = leftovers.of(batch)
     for i, entry in enumerate(entries):
         if entry is not None and not isinstance(entry, dict):
             rests[i] = {"value": entry}
-    marks = [row.read_at if gone and not stored.removes else None for row, gone in zip(parents, removed, strict=True)]
-    owner = [pa.array([organization_id] * len(parents), pa.string())] if organization_id is not None else []
+    parents = pa.array(places, pa.int64())
+    read_at = moments([row.read_at for row in rows]).take(parents)
+    deleted_at, marks = pa.nulls(len(entries), TIMESTAMP), pa.nulls(len(entries), pa.bool_())
+    if removed is not None and stored.removes:
+        marks = pc.if_else(removed, removed, marks)
+    elif removed is not None:
+        deleted_at = pc.if_else(removed, read_at, deleted_at)
+    owner = [pa.array([organization_id] * len(entries), pa.string())] if organization_id is not None else []
     return pa.Table.from_arrays(
         [
             *owner,
-            pa.array([row.key for row in parents], pa.string()),
+            pa.array([row.key for row in rows], pa.string()).take(parents),
             pa.array(positions, pa.int64()),
             *arrays,
             json_array(rests),
-            pa.array([row.read_at for row in parents], TIMESTAMP),
-            pa.array(marks, TIMESTAMP),
-            pa.array([True if gone and stored.removes else None for gone in removed], pa.bool_()),
+            read_at,
+            deleted_at,
+            marks,
         ],
         schema=child_schema(child, organization_id is not None),
     )

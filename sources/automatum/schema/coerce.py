@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from functools import partial
 from typing import Any
 
@@ -33,6 +34,8 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
 _QUANTUM = Decimal(1).scaleb(-9)
 _LARGEST = Decimal(10) ** 29
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+_LONG_EXPONENT = "[eE][+-]?[0-9]{4}"
+_ROUNDING = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
 def convert(values: Sequence[Any], type_: ColumnType, formats: Sequence[str] = ()) -> tuple[pa.Array, frozenset[int]]:
@@ -65,17 +68,25 @@ def convert(values: Sequence[Any], type_: ColumnType, formats: Sequence[str] = (
     return pa.array(kept, ARROW_TYPES[type_]), frozenset(misfits)
 
 
+def moments(values: Sequence[datetime]) -> pa.Array:
+    """Moments as an array. Rows of one page share theirs, so each is converted once."""
+    places = {moment: i for i, moment in enumerate(dict.fromkeys(values))}
+    return pa.array(list(places), TIMESTAMP).take(pa.array([places[moment] for moment in values], pa.int32()))
+
+
 def _fast(values: Sequence[Any], type_: ColumnType) -> pa.Array | None:
     """The whole column at once, or None if a value has to be converted by itself."""
-    if type_ == "decimal":
-        return None
+    types = set(map(type, values)) - {type(None)}
+    if not types:
+        return pa.nulls(len(values), ARROW_TYPES[type_])
     try:
-        if type_ == "bool":
-            return pa.array(values, pa.bool_())
-        if type_ == "bigint":
+        if type_ == "decimal":
+            return _decimals(values, types)
+        if type_ in ("bool", "bigint"):
             # Arrow would take 2.5 for 2, and True for 1.
-            whole = all(value is None or type(value) is int for value in values)
-            return pa.array(values, pa.int64()) if whole else None
+            return pa.array(values, ARROW_TYPES[type_]) if types == {bool if type_ == "bool" else int} else None
+        if type_ == "text" and types == {int}:
+            return pa.array(values, pa.int64()).cast(pa.string())
         text = pa.array(values, pa.string())
         if type_ == "text":
             return text
@@ -86,6 +97,22 @@ def _fast(values: Sequence[Any], type_: ColumnType) -> pa.Array | None:
         return _within(text.cast(TIMESTAMP), pa.int64(), *MICROSECONDS)
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError):
         return None
+
+
+def _decimals(values: Sequence[Any], types: set[type]) -> pa.Array | None:
+    """The same for decimals. Arrow refuses what it would have to round, and what is too large."""
+    if types == {int}:
+        return pa.array(values, pa.int64()).cast(DECIMAL)
+    if types <= {int, float}:
+        # Arrow refuses an integer that a double does not represent, and writes the shortest number for a double.
+        text = pa.array(values, pa.float64()).cast(pa.string())
+    elif types == {str}:
+        text = pa.array(values, pa.string())
+        if pc.any(pc.match_substring_regex(text, _LONG_EXPONENT)).as_py():
+            return None
+    else:
+        return None
+    return text.cast(DECIMAL)
 
 
 def _within(array: pa.Array, whole: pa.DataType, first: int, last: int) -> pa.Array | None:
@@ -119,10 +146,8 @@ def _decimal(value: Any) -> Converted:
     try:
         # A float is the double nearest to the number that was sent. Its repr is the shortest number for that double.
         number = Decimal(repr(value) if isinstance(value, float) else value)
-        with localcontext() as context:
-            context.prec = 60
-            rounded = number.quantize(_QUANTUM, ROUND_HALF_EVEN)
-            return (rounded, rounded == number) if abs(rounded) < _LARGEST else (None, False)
+        rounded = number.quantize(_QUANTUM, context=_ROUNDING)
+        return (rounded, rounded == number) if abs(rounded) < _LARGEST else (None, False)
     except InvalidOperation:
         return None, False
 

@@ -14,9 +14,10 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from ..core.suggest import nearest
 from ..endpoints import Column, ColumnType, Endpoint
+from .batch import Leftovers
 from .child_tables import entries_of
 from .coerce import convert
-from .records import Paths, Record, pick
+from .records import Record, pick
 
 _DECIMAL_TEXT = re.compile(r"-?\d{1,20}\.\d{1,9}")
 _UNLIKE_TEXT: tuple[ColumnType, ...] = ("date", "timestamp")
@@ -129,8 +130,8 @@ def _of(
             misfits[column.name] = len(unfit)
         for i, path in enumerate(paths):
             taken[i].add(path)
-    paths_of = Paths(columns, lists)
-    rests = (paths_of.rest(record, at) for record, at in zip(records, taken, strict=True))
+    leftovers = Leftovers(columns, lists)
+    rests = (leftovers.rest(record, leftovers.names - at) for record, at in zip(records, taken, strict=True))
     found: dict[str, list[Any]] = {}
     for rest in rests:
         for path, value in _leaves(rest or {}):

@@ -54,8 +54,7 @@ class Changes:
             again: The page was read before.
         """
         rows: dict[str, Row] = {}
-        for key, record in zip(keys, records, strict=True):
-            hash_ = self._table.hash(record)
+        for key, record, (hash_, size) in zip(keys, records, self._table.hashes(records), strict=True):
             if is_unkeyed(key):
                 changed, existed = False, False
                 self._rejections.add_unkeyed(self._table, key, hash_, record, read_at)
@@ -71,15 +70,15 @@ class Changes:
                 changed, existed = self._first_seen(key, hash_, record, counts)
             self.seen[key] = hash_
             if changed:
-                rows[key] = Row(key, hash_, record, read_at, existed)
+                rows[key] = Row(key, hash_, record, read_at, existed, size)
         return list(rows.values())
 
     def take_one(self, key: str, record: Record, read_at: float, counts: Counts) -> Row | None:
         """Take a live row that was met outside the list; returns it if it has to be loaded."""
-        hash_ = self._table.hash(record)
+        ((hash_, size),) = self._table.hashes([record])
         changed, existed = self._first_seen(key, hash_, record, counts) if key not in self.seen else (False, True)
         self.seen[key] = hash_
-        return Row(key, hash_, record, utc(read_at), existed) if changed else None
+        return Row(key, hash_, record, utc(read_at), existed, size) if changed else None
 
     def _first_seen(self, key: str, hash_: str, record: Record, counts: Counts) -> tuple[bool, bool]:
         """Whether the row has to be loaded, and whether the destination may have it already."""

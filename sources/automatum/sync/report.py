@@ -346,7 +346,8 @@ class Report:
         seen: dict[str, str] = {}
         days: set[date] = set()
         ambiguous = 0
-        for key, record in zip(self.table.keys(page.records), page.records, strict=True):
+        keys, hashes = self.table.keys(page.records), self.table.hashes(page.records)
+        for key, record, (hash_, size) in zip(keys, page.records, hashes, strict=True):
             if key is None or key in seen:
                 ambiguous += 1
                 continue
@@ -354,10 +355,11 @@ class Report:
                 days.add(day)
                 if self.first and day < self.first:
                     continue
-            seen[key] = hash_ = self.table.hash(record)
+            seen[key] = hash_
             known = self.known.hashes.get(key, self._seen.get(key))
             if known != hash_:
-                rows[key] = Row(key, hash_, record, utc(page.read_at), known is not None or not self.known.readable)
+                existed = known is not None or not self.known.readable
+                rows[key] = Row(key, hash_, record, utc(page.read_at), existed, size)
         self.ambiguous = max(self.ambiguous, ambiguous)
         return rows, seen, days
 

@@ -22,7 +22,6 @@ from ..core.text import plural
 from ..endpoints import Endpoint, Kind
 from ..schema.arrow_tables import Table
 from ..schema.child_tables import ChildLists, child_schema
-from ..schema.json_text import dumps
 from ..warehouse.dataset import add_missing_columns
 from ..warehouse.merge_strategy import Merge, check_table_format, merge_strategy_of
 from ..warehouse.sql import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, read_rows_by_key, unreadable_error
@@ -203,7 +202,7 @@ class TableSync:
                 raise
             if self._on_page and self.result.pages != pages:
                 self._on_page(self)
-            size = sum(len(dumps(row.record)) for row in rows)
+            size = sum(row.size for row in rows)
             chunk.rows += len(rows)
             chunk.bytes += size
             chunk.pages += 1
