@@ -10,7 +10,7 @@ set of names, and value by value only for the other records.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -168,13 +168,12 @@ class Leftovers:
         self._objects = {".".join(path[:length]) for path in paths for length in range(1, len(path))}
         self._shapes: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
 
-    def of(self, batch: Batch) -> list[Record | None]:
+    def of(self, batch: Batch) -> Iterator[Record | None]:
         """What is left of each record of a batch, after its columns were taken; None for nothing."""
         left = batch.left(self.names, self.lists)
-        rests = [self._rest(record, "") for record in batch.records]
-        for i, paths in left.items():
-            rests[i] = self.rest(batch.records[i], paths)
-        return rests
+        # One at a time: many new objects at once make Python look for garbage among all records.
+        for i, record in enumerate(batch.records):
+            yield self.rest(record, left[i]) if i in left else self._rest(record, "")
 
     def rest(self, record: Record, left: Collection[str], above: str = "") -> Record | None:
         """What is left of one record, without nulls at the places that columns name; None for nothing.

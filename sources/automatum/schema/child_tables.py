@@ -118,10 +118,10 @@ def child_table(
     entries = list(chain.from_iterable(lists))
     batch = Batch([entry if isinstance(entry, dict) else {} for entry in entries])
     arrays = arrays_of(batch, child.columns, unread)
-    rests = leftovers.of(batch)
-    for i, entry in enumerate(entries):
-        if entry is not None and not isinstance(entry, dict):
-            rests[i] = {"value": entry}
+    rests = (
+        rest if entry is None or isinstance(entry, dict) else {"value": entry}
+        for entry, rest in zip(entries, leftovers.of(batch), strict=True)
+    )
     parents = pa.array(places, pa.int64())
     read_at = moments([row.read_at for row in rows]).take(parents)
     deleted_at, marks = pa.nulls(len(entries), TIMESTAMP), pa.nulls(len(entries), pa.bool_())

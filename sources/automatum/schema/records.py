@@ -43,10 +43,8 @@ def dig(record: Any, path: str) -> Any:
     return record
 
 
-def json_array(rests: Sequence[Any]) -> pa.Array:
+def json_array(rests: Iterable[Any]) -> pa.Array:
     """A JSON column; what is empty is null."""
-    if not any(rests):
-        return pa.nulls(len(rests), pa.string())
     return pa.array([column_text(rest) if rest else None for rest in rests], pa.string())
 
 
