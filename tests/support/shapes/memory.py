@@ -117,6 +117,7 @@ class _Run(TableSync):
             self.result,
             self._log,
             self._rejections,
+            self._organization,
             compares=True,
             stored=lambda keys: [self._site.rows[key] for key in keys if key in self._site.rows],
         )
