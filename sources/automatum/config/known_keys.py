@@ -47,15 +47,15 @@ def check_keys(names: Sequence[str]) -> None:
     Raises:
         ConfigurationError: A name is unknown. The message says where it is and which name is the most similar.
     """
-    organization_sections()  # Checks the list of organizations, too.
+    sections = organization_sections()  # Checks the list of organizations, too.
     for provider in settings_providers():
         if isinstance(provider, EnvironProvider):
-            _check_environment(provider, names)
+            _check_environment(provider, names, sections)
         elif isinstance(provider, BaseDocProvider) and not isinstance(provider, VaultDocProvider):
-            _check_document(provider, names)
+            _check_document(provider, names, sections)
 
 
-def _check_document(provider: ConfigProvider, names: Sequence[str]) -> None:
+def _check_document(provider: ConfigProvider, names: Sequence[str], sections: Sequence[str]) -> None:
     def table(*path: str) -> Mapping[str, Any]:
         value, _ = provider.get_value(path[-1], dict, None, *path[:-1])
         return value if isinstance(value, Mapping) else {}
@@ -79,14 +79,13 @@ def _check_document(provider: ConfigProvider, names: Sequence[str]) -> None:
                     "Move it below the line [sources.automatum].",
                 )
     for key, value in table(*SECTIONS).items():
-        _check_key(found(*SECTIONS, key), key, value, names)
+        _check_key(found(*SECTIONS, key), key, value, names, sections)
 
 
-def _check_key(found: Found, key: str, value: Any, names: Sequence[str]) -> None:
+def _check_key(found: Found, key: str, value: Any, names: Sequence[str], sections: Sequence[str]) -> None:
     """Check one key of `sources.automatum`, and the keys of an organization's section."""
     if key in names or key in _OF_DLT:
         return
-    sections = organization_sections()
     if key not in sections:
         # An organization that this project does not list, such as in a file of secrets that projects share.
         if isinstance(value, Mapping) and value and set(value) <= set(_CREDENTIALS):
@@ -146,11 +145,12 @@ def _settings_in(table: Any, names: Sequence[str]) -> list[str]:
     return [key for key in names if key in table] if isinstance(table, Mapping) else []
 
 
-def _check_environment(provider: ConfigProvider, names: Sequence[str]) -> None:
+def _check_environment(provider: ConfigProvider, names: Sequence[str], sections: Sequence[str]) -> None:
     for variable in os.environ:
         upper = variable.upper()
         if variable.startswith(PREFIX):
-            _check_variable(Found(None, provider, (variable,), variable), variable.removeprefix(PREFIX).lower(), names)
+            found = Found(None, provider, (variable,), variable)
+            _check_variable(found, variable.removeprefix(PREFIX).lower(), names, sections)
             continue
         if match := _ALMOST_PREFIX.fullmatch(variable):
             given = match.group(1).rpartition("__")[2]
@@ -162,12 +162,12 @@ def _check_environment(provider: ConfigProvider, names: Sequence[str]) -> None:
             raise ConfigurationError(variable, "this variable is not read.", f"Did you mean {PREFIX}{name}?")
 
 
-def _check_variable(found: Found, rest: str, names: Sequence[str]) -> None:
+def _check_variable(found: Found, rest: str, names: Sequence[str], sections: Sequence[str]) -> None:
     key, _, inner = rest.partition("__")
     if rest in names or key in _OF_DLT:
         return
     known = names
-    for section in sorted(organization_sections(), key=len, reverse=True):
+    for section in sorted(sections, key=len, reverse=True):
         if rest.startswith(f"{section}__"):
             key, inner = section, rest.removeprefix(f"{section}__")
             if inner in names and inner not in _ONLY_TOP:

@@ -28,7 +28,9 @@ from ..core.redaction import register_secret
 from . import organizations as listed
 from .base_url import DEFAULT_BASE_URL, validated_base_url
 from .known_keys import check_keys
+from .limits import Limits, parse_limits
 from .lookup import SECTIONS, describe_places, folder_above_with_settings, look_up
+from .toml_files import providers_read_once
 from .vaults.dlt_provider import register_vault_provider
 from .vaults.uri import parse_vault_uri
 from .webhook_secret import KEYS as WEBHOOK_KEYS
@@ -53,8 +55,6 @@ _PLACEHOLDER = TYPE_EXAMPLES["text"]
 
 _INTERNAL = ("organization", "organization_id", "named_id")
 """Settings that come from the entry of an organization, and are not read by their own names."""
-
-Limits = tuple[tuple[int, float], ...]
 
 
 @configspec
@@ -229,11 +229,11 @@ class AutomatumSettings(BaseConfiguration):
 
     def app_limits(self) -> Limits:
         """Rate limits of the OAuth application: pairs of requests and seconds."""
-        return _limits("application_limits", self.application_limits, APPLICATION_LIMITS)
+        return parse_limits("application_limits", self.application_limits, APPLICATION_LIMITS)
 
     def org_limits(self) -> Limits:
         """Rate limits of the organization: pairs of requests and seconds."""
-        return _limits("organization_limits", self.organization_limits, ORGANIZATION_LIMITS)
+        return parse_limits("organization_limits", self.organization_limits, ORGANIZATION_LIMITS)
 
     def first_day(self, today: date | None = None) -> date:
         """First day (UTC) of the reports.
@@ -310,7 +310,18 @@ def resolve_settings(
     """
     check_configuration()
     register_vault_provider()
-    values = dict(explicit or {})
+    settings = AutomatumSettings()
+    with providers_read_once():
+        values = _look_up_all(settings, dict(explicit or {}), with_credentials, organization)
+    try:
+        return resolve_configuration(settings, sections=SECTIONS[:1], explicit_value=values)
+    except ConfigurationException as error:
+        raise _configuration_error(error) from None
+
+
+def _look_up_all(
+    settings: AutomatumSettings, values: dict[str, Any], with_credentials: bool, organization: str | None
+) -> dict[str, Any]:
     sections: list[tuple[str, ...]] = [SECTIONS]
     if organization is not None:
         values = {**_of_organization(listed.find_organization(organization), with_credentials), **values}
@@ -321,16 +332,12 @@ def resolve_settings(
         )
     if not with_credentials:
         values = {"client_id": "-", "client_secret": "-", **values}
-    settings = AutomatumSettings()
     # dlt would look up each field on its own, under other sections too, and forget where it found it.
     for name, hint in settings.get_resolvable_fields().items():
         if name not in values and name not in _INTERNAL:
             found = look_up(name, hint, *sections)
             values[name] = getattr(settings, name) if found is None else found
-    try:
-        return resolve_configuration(settings, sections=SECTIONS[:1], explicit_value=values)
-    except ConfigurationException as error:
-        raise _configuration_error(error) from None
+    return values
 
 
 def _of_organization(one: listed.Organization, with_credentials: bool) -> dict[str, Any]:
@@ -381,19 +388,3 @@ def _configuration_error(error: ConfigurationException) -> ConfigurationError:
     name = getattr(error, "field_name", None)
     key = f"sources.automatum.{name}" if name else "sources.automatum"
     return ConfigurationError(key, f"{type(error).__name__}.", "See docs/configuration.md for its type.")
-
-
-def _limits(name: str, value: list[Any] | None, default: Limits) -> Limits:
-    if value is None:
-        return default
-    try:
-        limits = tuple((int(requests), float(seconds)) for requests, seconds in value)
-    except (TypeError, ValueError):
-        limits = ()
-    if not limits or any(requests < 1 or seconds <= 0 for requests, seconds in limits):
-        raise ConfigurationError(
-            f"sources.automatum.{name}",
-            "not a list of [requests, seconds].",
-            f"The default is {[list(limit) for limit in default]}.",
-        )
-    return limits

@@ -6,6 +6,8 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,21 @@ from ..core.errors import ConfigurationError
 _NEXT_STEP = "Correct the file. Text stands in quotes, true and false in lower case."
 _HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]")
 _KEY = re.compile(r"\s*([^=#\s][^=]*?)\s*=")
+_providers: ContextVar[list[ConfigProvider] | None] = ContextVar("_providers", default=None)
+
+
+@contextmanager
+def providers_read_once() -> Iterator[None]:
+    """Check the TOML files once while the block runs, and not for each of the settings that it looks up.
+
+    Raises:
+        ConfigurationError: See `settings_providers`.
+    """
+    token = _providers.set(settings_providers())
+    try:
+        yield
+    finally:
+        _providers.reset(token)
 
 
 def settings_providers() -> list[ConfigProvider]:
@@ -30,6 +47,8 @@ def settings_providers() -> list[ConfigProvider]:
         ConfigurationError: A TOML file cannot be read. The message names the file and, for an error of syntax, the line
             and the column. It does not show the content of the file.
     """
+    if known := _providers.get():
+        return known
     try:
         providers = list(Container()[PluggableRunContext].providers.providers)
     except TomlProviderReadException as error:

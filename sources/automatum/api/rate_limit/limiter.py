@@ -11,7 +11,7 @@ from itertools import count as numbers
 from typing import Any
 from uuid import uuid4
 
-from ...config.settings import Limits
+from ...config.limits import Limits
 from ...core.budget import Budget, wait_slice
 from ...core.clock import Clock, instant
 from ...core.errors import AutomatumError, QuotaExhausted

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ...config.settings import Limits
+from ...config.limits import Limits
 from .forecast import Lane, finish, keeps_up
 from .headers import Reported
 from .server_limit import GUESS_HOLD, ServerLimit
