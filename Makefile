@@ -116,12 +116,19 @@ openapi: setup
 	OPENAPI=write $(BIN)/python -m pytest -q tests/unit/operations/test_openapi.py
 
 # The connector against a floor: ratios, docs/performance.md and benchmarks/results.json. The suite has an environment
-# of its own: the connector with what it needs and no more. Asks the package index. In part: BENCH="flat startup".
-bench: .venv-bench/.ready
-	.venv-bench/bin/python benchmarks/bench.py --write $(BENCH)
+# of its own: the connector with what it needs and no more; so has each peer. Asks the package index. About half an hour
+# on two idle cores. In part: BENCH="flat startup". All of it in small, without writing anything: BENCH=--quick.
+BENCH ?= flat nested second startup push organizations growth peers
+bench: .venv-bench/.ready $(if $(filter peers,$(BENCH)),.venv-bench-singer/.ready .venv-bench-airbyte/.ready)
+	.venv-bench/bin/python benchmarks/bench.py $(if $(filter --quick,$(BENCH)),,--write) $(BENCH)
 
 .venv-bench/.ready: pyproject.toml uv.lock $(UV)
 	UV_PROJECT_ENVIRONMENT=.venv-bench $(UV) sync --frozen --no-default-groups --python "$(PYTHON)"
+	touch $@
+
+.venv-bench-%/.ready: benchmarks/requirements-%.txt $(UV)
+	$(UV) venv --quiet --clear --python "$(PYTHON)" .venv-bench-$*
+	$(UV) pip install --quiet --python .venv-bench-$*/bin/python -r $<
 	touch $@
 
 benchmarks: setup

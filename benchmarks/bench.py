@@ -31,12 +31,14 @@ from suite.table import document, write_into
 
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs/performance.md", ROOT / "benchmarks/results.json"
-_VERSIONS = """
-import json, platform
-from importlib.metadata import version
-names = ("dlt", "duckdb", "pyarrow", "orjson")
-print(json.dumps({"Python": platform.python_version(), **{name: version(name) for name in names}}))
-"""
+_PACKAGES = {
+    "bench": ("dlt", "duckdb", "pyarrow", "orjson"),
+    "singer": ("singer-sdk", "target-duckdb"),
+    "airbyte": ("airbyte", "airbyte-cdk"),
+}
+_VERSIONS = (
+    "import json, sys; from importlib.metadata import version; print(json.dumps(list(map(version, sys.argv[1:]))))"
+)
 
 
 def arguments() -> argparse.Namespace:
@@ -72,19 +74,30 @@ def machine() -> str:
     return f"{os.cpu_count()} processors ({platform.machine()}), {memory} GB, {platform.system()}"
 
 
-def measure(asked: argparse.Namespace, bench: Bench, python: Path) -> dict[str, Any]:
+def versions(homes: dict[str, Path], used: set[str]) -> dict[str, str]:
+    """Versions of Python and of what was measured."""
+    found = {"Python": platform.python_version()}
+    for home, packages in _PACKAGES.items():
+        if home in used:
+            command = [str(homes[home]), "-c", _VERSIONS, *packages]
+            printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            found |= dict(zip(packages, json.loads(printed), strict=True))
+    return found
+
+
+def measure(asked: argparse.Namespace, bench: Bench, homes: dict[str, Path]) -> dict[str, Any]:
     """Measure all groups."""
     sections = set(asked.sections or SECTIONS) - ({"peers"} if asked.quick else set())
     sizes = QUICK if asked.quick else Sizes()
     if asked.rows:
         sizes = Sizes(rows=asked.rows)
-    made = []
+    made, used = [], {"bench"}
     for planned in groups(sections, sizes):
         group = with_before(planned) if asked.before else planned
         repeats = asked.repeats or (1 if asked.quick else 10 if group.section == "startup" else 3)
         made.append(describe(group, bench.measure(group, repeats)))
-    versions = subprocess.run([str(python), "-c", _VERSIONS], capture_output=True, text=True, check=True)
-    return {"machine": machine(), "versions": json.loads(versions.stdout), "groups": made}
+        used |= {task.program.home for task in group.tasks}
+    return {"machine": machine(), "versions": versions(homes, used), "groups": made}
 
 
 def describe(group: Group, rounds: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
@@ -96,11 +109,12 @@ def describe(group: Group, rounds: list[dict[str, dict[str, float]]]) -> dict[st
 
 def keep(measured: dict[str, Any]) -> dict[str, Any]:
     """Replace the sections that were measured in the figures that are kept."""
-    older = json.loads(RESULTS.read_text(encoding="utf-8"))["groups"] if RESULTS.exists() else []
+    before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    older, known = before.get("groups", []), before.get("versions", {})
     again = {group["section"] for group in measured["groups"]}
     kept = [group for group in older if group["section"] not in again] + measured["groups"]
     kept.sort(key=lambda group: SECTIONS.index(group["section"]))
-    merged = {**measured, "groups": kept}
+    merged = {**measured, "groups": kept, "versions": {**known, **measured["versions"]}}
     RESULTS.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
     return merged
 
@@ -114,11 +128,16 @@ def main() -> int:
     if asked.before:
         homes["before"] = asked.before.absolute()
     homes["bench"] = homes["bench"].absolute()
+    missing = [home for home in ("singer", "airbyte") if not homes[home].exists()]
+    if missing and not asked.quick and "peers" in (asked.sections or SECTIONS):
+        names = ", ".join(f".venv-bench-{home}" for home in missing)
+        print(f"bench: the peers have no environment yet ({names}); `make bench` makes it", file=sys.stderr)
+        return 1
     warm(homes["bench"])
     with tempfile.TemporaryDirectory(prefix="automatum-bench-") as folder:
         bench = Bench(homes, Path(folder), lambda line: print(line, file=sys.stderr, flush=True))
         try:
-            measured = measure(asked, bench, homes["bench"])
+            measured = measure(asked, bench, homes)
         except ProgramFailed as failed:
             print(f"bench: {failed}", file=sys.stderr)
             return 1

@@ -131,7 +131,21 @@ HISTORY = replace(connector("sync", "{table}", "--json", SOURCES__AUTOMATUM__HIS
 FLOOR_CASE = case(FLOOR, dataset="main", child="entitlement_dimensions")
 ARROW = case("dlt, Arrow tables", "dlt_arrow", child="entitlement_dimensions")
 DICTS = case("dlt, dicts", "dlt_dict", child="entitlements__dimensions")
-PEERS: tuple[Program, ...] = ()
+
+PEERS = (
+    case("dlt, rest_api", "dlt_rest_api", arguments=("default",), child="entitlements__dimensions"),
+    case("dlt, rest_api with parquet", "dlt_rest_api", arguments=("parquet",), child="entitlements__dimensions"),
+    Program(
+        "Singer tap, target-duckdb",
+        (
+            ("{python}", "-m", "suite.cases.singer_tap", "{url}", "{table}", "{database}"),
+            ("{python}", "-m", "suite.cases.singer_target", "{database}"),
+        ),
+        home="singer",
+        exact=False,
+    ),
+    case("PyAirbyte", "pyairbyte", home="airbyte", environment={"AIRBYTE_OFFLINE_MODE": "1"}),
+)
 
 
 def loaded(program: Program, table: str, count: int) -> dict[str, int]:

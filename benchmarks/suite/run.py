@@ -157,6 +157,7 @@ def _environment(url: str, work: Path) -> dict[str, str]:
         "DLT_DATA_DIR": str(work / "home/dlt"),
         "RUNTIME__DLTHUB_TELEMETRY": "false",
         "DO_NOT_TRACK": "1",
+        "AIRBYTE_LOGGING_ROOT": str(work / "logs"),
         "SOURCES__AUTOMATUM__BASE_URL": url,
         "SOURCES__AUTOMATUM__CLIENT_ID": "app_1",
         "SOURCES__AUTOMATUM__CLIENT_SECRET": "secret_12345678",

@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from suite.plan import CONNECTOR
+
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 
 
@@ -27,33 +29,75 @@ def table(group: Mapping[str, Any]) -> str:
     heads = ["", "seconds", "CPU seconds", "peak MB"]
     if rows:
         heads.append("µs a row (CPU)")
+    compared = [base, *(task["name"] for task in group["tasks"] if task["name"] == CONNECTOR)]
     if group["compared"]:
-        heads += ["× seconds", "× CPU"]
+        heads += [f"× {name.partition(',')[0]}: {figure}" for name in compared for figure in ("seconds", "CPU")]
     lines = [heads, ["---", *["--:"] * (len(heads) - 1)]]
     for task in group["tasks"]:
         name = task["name"]
         lost = middle(rounds, name, "lost")
-        cells = [f"{name}" + (f" (loses {lost:,.0f} rows)" if lost > 0 else "")]
+        cells = [name + (f" (rows lost: {lost:,.0f})" if lost > 0 else "")]
         cells += [f"{middle(rounds, name, figure):.2f}" for figure in ("seconds", "cpu")]
         cells.append(f"{middle(rounds, name, 'megabytes'):.0f}")
         if rows:
             cells.append(f"{1e6 * middle(rounds, name, 'cpu') / rows:.1f}")
         if group["compared"]:
-            against = task["against"] or base
-            cells += [f"{ratio(rounds, name, against, figure):.2f}" for figure in ("seconds", "cpu")]
+            others = [task["against"] or base, *compared[1:]]
+            cells += [f"{ratio(rounds, name, other, figure):.2f}" for other in others for figure in ("seconds", "cpu")]
         lines.append(cells)
+    return as_markdown(lines)
+
+
+def growth_table(groups: Sequence[Mapping[str, Any]]) -> str:
+    """The table of lists of several sizes, with what a further row costs: the fixed cost of a start is not in it."""
+    heads = [
+        "",
+        "rows",
+        "seconds",
+        "CPU seconds",
+        "µs a further row (CPU)",
+        "peak MB",
+        "× floor: seconds",
+        "× floor: CPU",
+    ]
+    lines = [heads, ["---", *["--:"] * (len(heads) - 1)]]
+    for what in dict.fromkeys(group["title"].partition(" ")[2] for group in groups):
+        sizes = [group for group in groups if group["title"].partition(" ")[2] == what]
+        base = sizes[0]["tasks"][0]["name"]
+        for task in sizes[0]["tasks"]:
+            name, rows, cpu = task["name"], 0, 0.0
+            for group in sizes:
+                rounds, taken = group["rounds"], middle(group["rounds"], name, "cpu")
+                further = f"{1e6 * (taken - cpu) / (group['rows'] - rows):.1f}" if rows else ""
+                rows, cpu = group["rows"], taken
+                figures = [f"{middle(rounds, name, 'seconds'):.2f}", f"{cpu:.2f}", further]
+                figures.append(f"{middle(rounds, name, 'megabytes'):.0f}")
+                ratios = [f"{ratio(rounds, name, base, figure):.2f}" for figure in ("seconds", "cpu")]
+                lines.append([f"{name}: {what}", f"{rows:,}", *figures, *ratios])
+    return as_markdown(lines)
+
+
+def as_markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells as a table."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def document(measured: Mapping[str, Any]) -> str:
     """All tables, with when and on what they were measured."""
     parts = []
+    sizes = [group for group in measured["groups"] if group["section"] == "growth"]
     for group in measured["groups"]:
-        note = f"{len(group['rounds'])} rounds, {group['date']}, commit {group['commit']}."
-        parts += [f"### {group['title']}", table(group), note]
+        if group not in sizes:
+            parts += [f"### {group['title']}", table(group), _note(group)]
+    if sizes:
+        parts += ["### Growth", growth_table(sizes), _note(sizes[0])]
     versions = ", ".join(f"{name} {version}" for name, version in measured["versions"].items())
     parts.append(f"Machine: {measured['machine']}. Versions: {versions}.")
     return "\n\n".join(parts)
+
+
+def _note(group: Mapping[str, Any]) -> str:
+    return f"Rounds: {len(group['rounds'])}. Measured on {group['date']}, commit {group['commit']}."
 
 
 def write_into(page: Path, measured: Mapping[str, Any]) -> None:
