@@ -1,7 +1,6 @@
 """A list that moves while it is read, behind an API that pages in another way than by page numbers."""
 
 from dataclasses import replace
-from functools import partial
 
 from automatum.api.client import ApiResponse
 from automatum.core.errors import RequestRefused
@@ -9,7 +8,6 @@ from automatum.core.paging import Paging
 from automatum.endpoints import CUSTOMERS
 from automatum.schema.arrow_tables import Table
 from automatum.sync.page_source import PageSource
-from automatum.sync.rejections import identify
 from tests.support.moving_list import MovingList
 
 PARAMETERS = {"offset": {"offset": "offset", "limit": "limit"}, "cursor": {"cursor": "cursor", "limit": "limit"}}
@@ -41,7 +39,7 @@ class PagedList(MovingList):
     def pages(self):
         """The pages, as a run reads them."""
         self._runs += 1
-        return PageSource(self, self.endpoint, {}, partial(identify, self.table))
+        return PageSource(self, self.endpoint, {})
 
     def get(self, path, params, scope="", url=None):
         """The answer to a request."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from ..core.errors import ConfigurationError
 from ..endpoints import Endpoint
 from ..schema.json_text import dumps
@@ -12,8 +10,6 @@ from .paging import paginator_key
 
 _REPEATED, _REREAD = 2, 4
 """Pages, and readings of one page, with the records of the first page, after which no further page is asked for."""
-_NOTHING_NEW = 25
-"""Pages in a row without a new row after which a list that leads from page to page is not read any further."""
 
 
 class RepeatedPages:
@@ -98,7 +94,7 @@ class RepeatedPages:
 
 
 class RepeatedCursors:
-    """Notices that a list whose pages lead from each to the next one does not end.
+    """Notices that a list whose pages lead from each to the next one leads back to a page that it led to before.
 
     Args:
         endpoint: Endpoint of a list.
@@ -107,25 +103,18 @@ class RepeatedCursors:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._cursors: set[str] = set()
-        self._keys: set[int] = set()
-        self._idle = 0
 
-    def check(self, page: Page, keys: Collection[str]) -> Page:
+    def check(self, page: Page) -> Page:
         """Return the page.
 
         Args:
             page: The page after the one of the last call, or the first page.
-            keys: Keys of its rows.
 
         Raises:
-            ConfigurationError: It leads to a page that was read already, or none of many pages had a new row.
+            ConfigurationError: It leads to a page that was read already.
         """
         if page.number == 1:
             self._cursors.clear()
-            self._keys.clear()
-        found = set(map(hash, keys))
-        self._idle = 0 if found - self._keys else self._idle + 1
-        self._keys |= found
         if not page.next_at:
             return page
         path = f"GET {self._endpoint.path}"
@@ -139,12 +128,6 @@ class RepeatedCursors:
                 else "Set the paginator that the API has, or report this to the vendor.",
             )
         self._cursors.add(page.next_at)
-        if self._idle >= _NOTHING_NEW:
-            raise ConfigurationError(
-                paginator_key(self._endpoint),
-                f"{path} answered {self._idle} pages in a row without a new row, and announces further pages.",
-                "Check what leads to the next page. If it is right, report this to the vendor.",
-            )
         return page
 
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from ..api.pages import Page, read_one, read_page
@@ -14,13 +13,14 @@ from ..core.clock import utc
 from ..core.errors import AccessError, ApiUnreachable, NotThere, RequestRefused
 from ..schema.records import Record, Row
 from .delete_policy import MOST_OFF_LIST, Answer, Decision, Missing, decide, last_full
+from .endless import EndlessList
 from .facts import SweepFacts
 from .filter_check import FilterCheck
 from .own_urls import OwnUrls
 from .page_source import PageSource
 from .reader import Reader, Reading
 from .readings import Earlier, ListDigest
-from .rejections import identify, is_unkeyed
+from .rejections import is_unkeyed
 from .results import LOAD_AGAIN, PageRecord, Verdict
 from .resume import GO_ON_WITHIN
 from .sweep import Sweep
@@ -35,7 +35,7 @@ class ListReader(Reader):
     def __init__(self, reading: Reading) -> None:
         super().__init__(reading)
         client, filters = self._session.client, self._selection.filters
-        self._pages = PageSource(client, self._endpoint, filters, partial(identify, self._table))
+        self._pages = PageSource(client, self._endpoint, filters)
         wanted = self._selection.wanted(self._table)
         self._filters = FilterCheck(self._table, filters, wanted, self._first_page, self._kept_before())
         self._sweep = Sweep(
@@ -49,6 +49,7 @@ class ListReader(Reader):
             page_size=self._endpoint.paging.size,
             rejections=self._rejections,
         )
+        self._endless = EndlessList(self._endpoint)
         self._answers: dict[str, Record | Answer] = {}
         self._own_urls = OwnUrls(self._table, reading.stored)
         self._resume(reading.log)
@@ -74,8 +75,11 @@ class ListReader(Reader):
                 return self._look_for_the_missing()
             self._filters.prove()
             return []
+        number, before = sweep.state.next, len(sweep.listed)
         rows = sweep.step()
         result.pages, result.announced, result.distinct = sweep.state.pages_read, sweep.state.total, len(sweep.listed)
+        if sweep.state.next > number:
+            self._endless.check(result.distinct - before, result.distinct, sweep.state.total)
         return rows
 
     @property

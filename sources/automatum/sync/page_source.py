@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,6 @@ from ..core.errors import RequestRefused
 from ..core.paging import Paging
 from ..core.redaction import redact
 from ..endpoints import Endpoint
-from ..schema.records import Record
 
 logger = logging.getLogger("automatum")
 
@@ -30,7 +29,6 @@ class PageSource:
         client: Sends the requests.
         endpoint: Endpoint of a list.
         filters: Values for the endpoint's filters.
-        keys: Tells the keys of records.
     """
 
     def __init__(
@@ -38,9 +36,8 @@ class PageSource:
         client: ApiClient,
         endpoint: Endpoint,
         filters: Mapping[str, str],
-        keys: Callable[[Sequence[Record]], list[str]],
     ) -> None:
-        self._client, self._endpoint, self._filters, self._keys = client, endpoint, filters, keys
+        self._client, self._endpoint, self._filters = client, endpoint, filters
         self._repeats, self._cursors = RepeatedPages(endpoint), RepeatedCursors(endpoint)
         self._places: dict[int, str] = {1: ""}
         self._ready: Page | None = None
@@ -131,7 +128,7 @@ class PageSource:
             total, read_at = (self._last.total, self._last.read_at) if self._last else (None, 0.0)
             return Page(number, [], total, None, read_at, next_at="")
         page = read_page(self._client, self._endpoint, number, self._filters, self._places[number])
-        self._cursors.check(page, self._keys(page.records))
+        self._cursors.check(page)
         self._last = page
         if page.next_at:
             self._places[number + 1] = page.next_at

@@ -3,7 +3,11 @@
 import pytest
 
 from automatum.api.paging import MOST_ANNOUNCED
+from automatum.sync.endless import MOST_IDLE
+from tests.support import hostile
+from tests.support.desk import WIDE_LIMITS
 from tests.support.loopback import Loopback, Say, token
+from tests.support.raw_server import RawServer
 
 
 @pytest.fixture
@@ -31,3 +35,21 @@ def test_a_list_whose_announced_pages_are_empty_ends_soon(desk, api):
     made = desk.sync("customers")
     assert made.code == 65, made
     assert len(api.to("/api/v1/customers")) < 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("named", [False, True])
+def test_pages_of_known_rows_without_end_are_not_read_for_ever(desk, api, named):
+    """I3. Two contents take turns, so no page repeats the one before it or the first one for long."""
+    numbers = {"total": MOST_ANNOUNCED, "pages": MOST_ANNOUNCED} if named else {"total": 10_000, "pages": 100}
+
+    def answer(target, number):
+        return hostile.listed(hostile.customers(3 * (hostile.page_of(target) % 2)), **numbers)
+
+    with RawServer(hostile.by_request(answer)) as endless:
+        desk.set(base_url=endless.url, application_limits=WIDE_LIMITS, organization_limits=WIDE_LIMITS)
+        made = desk.sync("customers", "--max-requests", "60")
+    assert made.code == 78, made
+    extra = 25  # Pages that are shorter than announced are read again.
+    assert made.json["requests"] <= 2 + MOST_IDLE + extra
+    assert "sources.automatum.endpoints.customers.parameters" in made.says
