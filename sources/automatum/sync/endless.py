@@ -7,8 +7,8 @@ from ..core.errors import ConfigurationError
 from ..endpoints import Endpoint
 
 MOST_IDLE = 25
-"""Pages in a row without a new row after which no further page is read. Where pages have numbers, as many more may repeat
-as the rows so far have: rows came in before them, such as while an interrupted sweep waited for its next run."""
+"""Pages in a row without a new row after which no further page is read. Where pages have numbers, as many more may
+repeat as the rows so far have: rows came in before them, such as while an interrupted sweep waited for its next run."""
 MOST_TIMES = 1_000
 """Times the announced total, or the rows of a page, that a list may have. Some APIs announce at most 10,000 rows."""
 
