@@ -114,7 +114,7 @@ def _counts(summary: PushSummary) -> TextTable:
         if left:
             table.add("not sent yet", f"{left:,}", "")
     count("on hold: not sent until you decide", summary.plan.lines_on_hold)
-    count("accepted before", _lines(found.same))
+    count("accepted before", found.same)
     count("changed since accepted", _lines(found.changed))
     count("in conflict since before", _lines(found.conflict))
     count("unknown since before", _lines(found.unknown))

@@ -49,7 +49,7 @@ class Classification:
     new: list[Line] = field(default_factory=list)
     again: list[Line] = field(default_factory=list)
     late: list[Line] = field(default_factory=list)
-    same: list[LedgerMatch] = field(default_factory=list)
+    same: list[Line] = field(default_factory=list)
     changed: list[LedgerMatch] = field(default_factory=list)
     expired: list[Line] = field(default_factory=list)
     zero: list[Line] = field(default_factory=list)

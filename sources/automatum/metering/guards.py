@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -11,7 +11,6 @@ from ..core.text import plural
 from .checks import Checks
 from .classify import total
 from .eligibility import Eligibility
-from .ledger.entries import Entry
 from .ledger.holds import Hold
 from .ledger.past import Past
 from .ledger.planned import Contributions
@@ -64,7 +63,7 @@ def unusual_holds(lines: Sequence[Line], past: Past, factor: Decimal) -> Iterato
 
 
 def source_holds(
-    lines: Sequence[Line], planned: dict[str, Entry], known: Contributions, source: str | None
+    lines: Sequence[Line], planned: Collection[str], known: Contributions, source: str | None
 ) -> Iterator[Hold]:
     """Lines that another source has planned, and that were not sent: a repetition, or a part of a larger quantity?"""
     for line in lines:

@@ -14,7 +14,6 @@ from .checks import Checks
 from .classify import Classification, classify_by_ledger
 from .eligibility import Eligibility
 from .guards import limit_holds, price_holds, refused_row_holds, source_holds, unusual_holds
-from .ledger.entries import Entry
 from .ledger.holds import Hold
 from .ledger.ledger import Ledger
 from .ledger.past import read_past
@@ -118,20 +117,15 @@ class Planner:
         as_of = approved_at(self._checks.plan) if self._checks.plan else now
         comparison = self._ledger.compare(lines)
         classify_by_ledger(found, comparison, as_of, self._late_ok)
-        planned = {entry.line_id: entry for entry in self._ledger.lines(["planned"])}
-        ids = {line.id for line in lines}
-        others = [entry.line for line_id, entry in planned.items() if line_id not in ids]
+        planned = {match.line.id for match in comparison.unsettled if match.entry.state == "planned"}
+        others = self._planned_before({line.id for line in lines})
         late = {line.id for line in others if as_of >= last_moment(line, self._late_ok)}
         plan = Plan(too_late=[line for line in others if line.id in late])
         others = [line for line in others if line.id not in late]
         self._known = stored_holds(self._ledger, [line.id for line in (*found.to_send, *others)])
-        said = contributions(self._ledger, [line.id for line in lines])
         source = self._checks.source
-        plan.repeated = [
-            match.line
-            for match in found.same
-            if source and said.get(match.line.id) and source not in said[match.line.id]
-        ]
+        said = contributions(self._ledger, [line.id for line in lines], source) if source else {}
+        plan.repeated = [line for line in found.same if line.id in said and source not in said[line.id]]
         self._sort(plan, self._holds_of_usage(found.to_send, refused, planned, said), in_usage=True)
         self._sort(plan, self._holds_of_others(others, refused), in_usage=False)
         usage, plan.renewed = found.to_send, [line.id for line in found.again]
@@ -148,12 +142,14 @@ class Planner:
         found.late = [line for line in found.late if line.id in kept]
         return plan
 
+    def _planned_before(self, ids: Collection[str]) -> list[Line]:
+        """Planned lines that are none of these, which are those of the usage, in the order of their ids."""
+        others = sorted(line_id for line_id in self._ledger.line_ids("planned") if line_id not in ids)
+        entries = self._ledger.fetch(others)
+        return [entries[line_id].line for line_id in others]
+
     def _holds_of_usage(
-        self,
-        lines: Sequence[Line],
-        refused: RefusedRows,
-        planned: dict[str, Entry],
-        said: Contributions,
+        self, lines: Sequence[Line], refused: RefusedRows, planned: Collection[str], said: Contributions
     ) -> Iterator[Hold]:
         checks = self._checks
         if not checks.send_partial:

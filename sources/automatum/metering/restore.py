@@ -15,7 +15,7 @@ from sqlalchemy import insert, select
 from ..core.errors import ConfigurationError
 from ..warehouse.sql import as_utc, read_column_names, read_columns
 from .export import EVENTS_KEY
-from .ledger.entries import AttemptEntry, Entry, date_key_of
+from .ledger.entries import AttemptEntry, Entry
 from .ledger.ledger import Ledger
 from .ledger.location import KEY
 from .ledger.states import TAKEN, chunks
@@ -148,7 +148,7 @@ def _line_row(values: dict[str, Any]) -> dict[str, Any]:
             f"the exported line {values['line_id']} was changed: its id or its amount does not fit its key.",
             "Restore the table as it was exported, and try again.",
         )
-    row = {**values, "date_key": date_key_of(line)}
+    row = {**values, "date_key": line.date_key}
     if values["state"] in _UNCERTAIN:
         row |= {"state": "unknown", "error": _LOST}
     return row

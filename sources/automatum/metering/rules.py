@@ -94,6 +94,8 @@ class VendorRules:
         return self._digits_problem(price, self.price_whole, self.price_decimals)
 
     def _digits_problem(self, number: Decimal, whole: int, decimals: int) -> str | None:
+        if number.adjusted() < whole and -int(number.as_tuple().exponent) <= decimals:
+            return None  # The common case, without writing the number out.
         before, _, after = format_decimal(number).partition(".")
         if len(before.lstrip("-0")) > whole:
             return f"{format_decimal(number)} has more than {whole} digits before the decimal point"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Literal
 
 from ..core.clock import instant
@@ -68,7 +69,7 @@ class PushSummary:
         """In a dry run, the requests that `confirm` would take, a token not counted; else 0."""
         return 0 if self.send_result else len(self._bodies)
 
-    @property
+    @cached_property
     def _bodies(self) -> list[Body]:
         return bodies(self.plan.sent)
 
@@ -111,7 +112,6 @@ class PushSummary:
         """Ids of all lines of this push."""
         found = self.classification
         matches = (
-            *found.same,
             *found.changed,
             *found.unknown,
             *found.rejected,
@@ -120,7 +120,7 @@ class PushSummary:
             *found.written_off,
             *found.canceled,
         )
-        own = (*self.plan.sent, *self.plan.lines_on_hold, *found.expired, *found.zero)
+        own = (*self.plan.sent, *self.plan.lines_on_hold, *found.expired, *found.zero, *found.same)
         lines = [*own, *(match.line for match in matches)]
         return list(dict.fromkeys(line.id for line in lines))
 

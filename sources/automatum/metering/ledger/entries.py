@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..model import NAMESPACE, Grain, Line
+from ..model import Grain, Line
 from .states import State
 
 if TYPE_CHECKING:
@@ -95,10 +95,8 @@ class Entry:
         )
 
     def is_settled_for(self, payload_hash: str) -> bool:
-        """Whether a line was billed with this payload, or a person has accepted or carried the difference."""
-        if self.carried_units is not None:
-            return payload_hash == self.asked_hash  # The accepted units are only a part of what is billed.
-        return payload_hash in (self.accepted_hash, self.asked_hash)
+        """`is_settled_for` of its columns."""
+        return is_settled_for(payload_hash, self.accepted_hash, self.asked_hash, self.carried_units)
 
     def as_row(self) -> dict[str, Any]:
         """Columns to values, decimals and timestamps as they are."""
@@ -165,7 +163,7 @@ class Comparison:
     """
 
     new: tuple[Line, ...] = ()
-    same: tuple[LedgerMatch, ...] = ()
+    same: tuple[Line, ...] = ()
     changed: tuple[LedgerMatch, ...] = ()
     unsettled: tuple[LedgerMatch, ...] = ()
     other_grain: tuple[LedgerMatch, ...] = ()
@@ -187,24 +185,23 @@ class Planned:
     other_state: tuple[LedgerMatch, ...] = ()
 
 
+def is_settled_for(
+    payload_hash: str, accepted_hash: str | None, asked_hash: str | None, carried_units: Decimal | None
+) -> bool:
+    """Whether a line was billed with this payload, or a person has accepted or carried the difference."""
+    if carried_units is not None:
+        return payload_hash == asked_hash  # The accepted units are only a part of what is billed.
+    return payload_hash in (accepted_hash, asked_hash)
+
+
 def to_entry(row: RowMapping) -> Entry:
     """A row of `metering_lines`."""
-    return Entry(**{name: row[name] for name in _ENTRY})
+    return Entry(*_ENTRY(row))
 
 
 def to_attempt(row: RowMapping) -> AttemptEntry:
     """A row of `metering_attempts`."""
-    return AttemptEntry(**{name: row[name] for name in _ATTEMPT})
-
-
-def date_key(vendor: str, listing_id: str, customer_id: str, dimension: str, day: date) -> str:
-    """Id of a key and date without the grain: the same for a day and its hours."""
-    return str(uuid.uuid5(NAMESPACE, "\x1f".join((vendor, listing_id, customer_id, dimension, day.isoformat()))))
-
-
-def date_key_of(line: Line) -> str:
-    """`date_key` of a line."""
-    return date_key(line.vendor, line.listing_id, line.customer_id, line.dimension, line.day)
+    return AttemptEntry(*_ATTEMPT(row))
 
 
 def lines_by_id(lines: Iterable[Line]) -> dict[str, Line]:
@@ -220,5 +217,5 @@ def lines_by_id(lines: Iterable[Line]) -> dict[str, Line]:
     return found
 
 
-_ENTRY = tuple(field.name for field in fields(Entry))
-_ATTEMPT = tuple(field.name for field in fields(AttemptEntry))
+_ENTRY = itemgetter(*(field.name for field in fields(Entry)))
+_ATTEMPT = itemgetter(*(field.name for field in fields(AttemptEntry)))

@@ -19,8 +19,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from ...core.redaction import redact
+from ..model import date_key
 from .attempts import accepted_as_sent, end_attempt
-from .entries import date_key
 from .moves import move
 from .resolution import Reconciled, UnusedEvent
 from .states import Transition, chunks

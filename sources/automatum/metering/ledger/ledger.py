@@ -166,6 +166,13 @@ class Ledger:
         for row in self._pages(LINES, ("line_id",), select(LINES).where(*condition)):
             yield to_entry(row)
 
+    def line_ids(self, state: State) -> list[str]:
+        """Ids of all lines in a state."""
+        if not self.exists:
+            return []
+        with self.database.read() as connection:
+            return list(connection.scalars(_ids_in(state)))
+
     def fetch(self, line_ids: Collection[str]) -> dict[str, Entry]:
         """Entries by id, without the ids that are not in the ledger."""
         if not self.exists:

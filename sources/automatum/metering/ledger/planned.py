@@ -82,14 +82,17 @@ def planned_fingerprints(ledger: Ledger, plan: str) -> dict[str, str]:
         return {row.line_id: row.fingerprint for row in connection.execute(query)}
 
 
-def contributions(ledger: Ledger, ids: Sequence[str]) -> Contributions:
-    """What the sources of usage have said of lines."""
+def contributions(ledger: Ledger, ids: Sequence[str], source: str) -> Contributions:
+    """What the sources of usage have said of the lines of which another source than this has said something."""
     found: dict[str, dict[str, tuple[Decimal, Decimal]]] = defaultdict(dict)
     if ledger.exists:
         with ledger.database.read() as connection:
             for chunk in chunks(ids):
-                for row in connection.execute(select(SOURCES).where(SOURCES.c.line_id.in_(chunk))):
-                    found[row.line_id][row.source] = (row.units, row.price)
+                query = select(SOURCES.c.line_id).where(SOURCES.c.line_id.in_(chunk), SOURCES.c.source != source)
+                others = sorted(set(connection.scalars(query)))
+                if others:
+                    for row in connection.execute(select(SOURCES).where(SOURCES.c.line_id.in_(others))):
+                        found[row.line_id][row.source] = (row.units, row.price)
     return found
 
 

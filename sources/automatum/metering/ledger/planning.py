@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from ..model import Line
 from .attempts import accepted_once
-from .entries import Comparison, Entry, LedgerMatch, Planned, date_key_of, lines_by_id, to_entry
+from .entries import Comparison, Entry, LedgerMatch, Planned, is_settled_for, lines_by_id, to_entry
 from .states import BILLED, BLOCKING, State, chunks
 from .tables import LINES
 
@@ -19,21 +19,22 @@ from .tables import LINES
 def compare(connection: Connection, lines: Iterable[Line]) -> Comparison:
     """See `Ledger.compare`."""
     wanted = lines_by_id(lines)
-    entries = fetch(connection, list(wanted))
     blocked = _blocking_entries(connection, wanted.values())
     groups: dict[str, list[Any]] = defaultdict(list)
-    for line_id, line in wanted.items():
-        entry = entries.get(line_id)
-        if other := blocked.get(line_id):
-            groups["other_grain"].append(LedgerMatch(line, other))
-        elif entry is None:
-            groups["new"].append(line)
-        elif entry.state not in BILLED:
-            groups["unsettled"].append(LedgerMatch(line, entry))
-        elif entry.is_settled_for(line.payload_hash):
-            groups["same"].append(LedgerMatch(line, entry))
-        else:
-            groups["changed"].append(LedgerMatch(line, entry))
+    for ids in chunks(list(wanted)):
+        # Most lines of a later push are settled, and of these no other column is needed.
+        known, settled = _read_known(connection, [wanted[line_id] for line_id in ids])
+        entries = fetch(connection, [line_id for line_id in known if line_id not in settled])
+        for line_id in ids:
+            line, entry = wanted[line_id], entries.get(line_id)
+            if other := blocked.get(line_id):
+                groups["other_grain"].append(LedgerMatch(line, other))
+            elif line_id in settled:
+                groups["same"].append(line)
+            elif entry is None:
+                groups["new"].append(line)
+            else:
+                groups["changed" if entry.state in BILLED else "unsettled"].append(LedgerMatch(line, entry))
     rejected = [match.line.id for match in groups["unsettled"] if match.entry.state == "rejected"]
     once = frozenset(accepted_once(connection, rejected))
     return Comparison(**{name: tuple(found) for name, found in groups.items()}, accepted_once=once)
@@ -42,29 +43,44 @@ def compare(connection: Connection, lines: Iterable[Line]) -> Comparison:
 def plan(connection: Connection, lines: Iterable[Line], now: datetime) -> Planned:
     """See `Run.plan`. The caller holds the only write transaction."""
     wanted = lines_by_id(lines)
-    entries = fetch(connection, list(wanted))
+    states = fetch_states(connection, list(wanted))
     blocked = _blocking_entries(connection, wanted.values())
+    entries = fetch(connection, [line_id for line_id, state in states.items() if state != "planned"])
     planned: list[Line] = []
     other_grain: list[LedgerMatch] = []
     other_state: list[LedgerMatch] = []
-    new: list[Line] = []
-    known: list[Line] = []
     grains: dict[str, str] = {}
     for line_id, line in wanted.items():
-        entry = entries.get(line_id)
         if other := blocked.get(line_id):
             other_grain.append(LedgerMatch(line, other))
-            continue
-        if entry is not None and entry.state != "planned":
-            other_state.append(LedgerMatch(line, entry))
-            continue
-        if grains.setdefault(date_key_of(line), line.grain) != line.grain:
+        elif line_id in entries:
+            other_state.append(LedgerMatch(line, entries[line_id]))
+        elif grains.setdefault(line.date_key, line.grain) != line.grain:
             raise ValueError(f"lines of both grains are planned at once for {line.dimension!r} on {line.day}")
-        planned.append(line)
-        (new if entry is None else known).append(line)
-    write_new(connection, new, "planned", now)
-    refresh(connection, known, "planned", now)
+        else:
+            planned.append(line)
+    write_new(connection, [line for line in planned if line.id not in states], "planned", now)
+    refresh(connection, [line for line in planned if line.id in states], "planned", now)
     return Planned(tuple(planned), tuple(other_grain), tuple(other_state))
+
+
+def _read_known(connection: Connection, lines: Sequence[Line]) -> tuple[list[str], set[str]]:
+    """Ids of the lines that are in the ledger, and of those among them that are billed as they are."""
+    hashes = {line.id: line.payload_hash for line in lines}
+    columns = (LINES.c.line_id, LINES.c.state, LINES.c.accepted_hash, LINES.c.asked_hash, LINES.c.carried_units)
+    rows = connection.execute(select(*columns).where(LINES.c.line_id.in_(list(hashes)))).all()
+    billed = (row for row in rows if row[1] in BILLED)
+    return [row[0] for row in rows], {row[0] for row in billed if is_settled_for(hashes[row[0]], *row[2:])}
+
+
+def fetch_states(connection: Connection, ids: Sequence[str]) -> dict[str, State]:
+    """States by id, without the ids that are not in the ledger."""
+    found: dict[str, State] = {}
+    for chunk in chunks(ids):
+        found |= dict(
+            connection.execute(select(LINES.c.line_id, LINES.c.state).where(LINES.c.line_id.in_(chunk))).all()
+        )
+    return found
 
 
 def fetch(connection: Connection, ids: Sequence[str]) -> dict[str, Entry]:
@@ -91,7 +107,7 @@ def write_new(connection: Connection, lines: Sequence[Line], state: State, now: 
                     "grain": line.grain,
                     "starts_at": line.starts_at,
                     "day": line.day,
-                    "date_key": date_key_of(line),
+                    "date_key": line.date_key,
                     **_payload(line),
                     "state": state,
                     "attempts": 0,
@@ -119,6 +135,16 @@ def refresh(connection: Connection, lines: Sequence[Line], state: State, now: da
         connection.execute(statement, [{"id_": line.id, **_payload(line)} for line in chunk])
 
 
+def write_asked(connection: Connection, lines: Sequence[Line]) -> None:
+    """Write what a push asks for, of lines that were accepted with other units or another price."""
+    columns = {"asked_units": "units", "asked_price": "price", "asked_hash": "payload_hash"}
+    statement = update(LINES).where(LINES.c.line_id == bindparam("id_"))
+    statement = statement.values({name: bindparam(name) for name in columns})
+    for chunk in chunks(lines):
+        values = [{name: getattr(line, own) for name, own in columns.items()} for line in chunk]
+        connection.execute(statement, [{"id_": line.id, **one} for line, one in zip(chunk, values, strict=True)])
+
+
 _PAYLOAD = ("units", "price", "charged", "title", "description", "per", "payload_hash")
 
 
@@ -132,19 +158,21 @@ def _blocking_entries(connection: Connection, lines: Iterable[Line]) -> Mapping[
 
     Lines that are carried from others neither block nor are blocked: they bill usage of other hours.
     """
-    wanted: dict[str, list[Line]] = defaultdict(list)
+    groups: dict[tuple[str, bool], dict[str, list[Line]]] = defaultdict(lambda: defaultdict(list))
     for line in lines:
         if line.carried_from is None:
-            wanted[date_key_of(line)].append(line)
+            groups[line.grain, line.entitlement_id is None][line.date_key].append(line)
     found: dict[str, Entry] = {}
-    for chunk in chunks(list(wanted)):
-        query = select(LINES).where(LINES.c.date_key.in_(chunk), LINES.c.state.in_(sorted(BLOCKING)))
-        query = query.where(LINES.c.carried_from.is_(None))
-        for row in connection.execute(query.order_by(LINES.c.starts_at)).mappings():
-            for line in wanted[row["date_key"]]:
-                without = (row["entitlement_id"] is None) != (line.entitlement_id is None)
-                if row["grain"] != line.grain or (without and row["starts_at"] == line.starts_at):
-                    found.setdefault(line.id, to_entry(row))
+    for (grain, without), wanted in groups.items():
+        # The database leaves out the lines of the other hours of the date, which are many.
+        named = LINES.c.entitlement_id.is_not(None) if without else LINES.c.entitlement_id.is_(None)
+        query = select(LINES).where(LINES.c.carried_from.is_(None), or_(LINES.c.grain != grain, named))
+        query = query.where(LINES.c.state.in_(sorted(BLOCKING))).order_by(LINES.c.starts_at)
+        for chunk in chunks(list(wanted)):
+            for row in connection.execute(query.where(LINES.c.date_key.in_(chunk))).mappings():
+                for line in wanted[row["date_key"]]:
+                    if row["grain"] != grain or row["starts_at"] == line.starts_at:
+                        found.setdefault(line.id, to_entry(row))
     return found
 
 

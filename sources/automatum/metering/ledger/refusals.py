@@ -157,7 +157,8 @@ def _write(connection: Connection, refused: Iterable[Refusal], taken: Collection
         # Also a dismissed one, whose dismissal must not be undone any more.
         of_push = or_(REFUSALS.c.closed_by.is_(None), REFUSALS.c.closed_by == "hand")
         closed = {"closed_at": now, "closed_by": "push"}
-        connection.execute(update(REFUSALS).where(REFUSALS.c.line_id.in_(ids), of_push).values(closed))
+        of_lines = (REFUSALS.c.refusal_id.in_(ids), REFUSALS.c.line_id.is_not(None))  # A line's id is the key.
+        connection.execute(update(REFUSALS).where(*of_lines, of_push).values(closed))
 
 
 def _matches(entry: RefusalEntry, selector: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any, Literal
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from ...core.redaction import redact
 from ..model import Line
@@ -91,8 +91,9 @@ class Run:
         """
         with self._database.write() as connection:
             lines = list(lines)
-            renewed = set(renew) & {line.id for line in lines}
-            free = planning.free_of_other_grain(connection, planning.fetch(connection, sorted(renewed)).values())
+            states = planning.fetch_states(connection, sorted(set(renew) & {line.id for line in lines}))
+            renewed = planning.fetch(connection, [line_id for line_id, state in states.items() if state != "planned"])
+            free = planning.free_of_other_grain(connection, renewed.values())
             values = {"planned_at": self._database.now(), "settled_at": None, "settled_by": None, "error": None}
             for transition in (Transition.RETRY, Transition.RETRY_EXPIRED, Transition.PLAN_AGAIN):
                 move(connection, transition, free, values)
@@ -127,22 +128,16 @@ class Run:
             Ids of the lines that this call has changed.
         """
         wanted, now = lines_by_id(lines), self._database.now()
-        moved: list[str] = []
         with self._database.write() as connection:
+            asked, differing = [], []
             for line_id, entry in planning.fetch(connection, list(wanted)).items():
-                line = wanted[line_id]
-                asked = {
-                    "asked_units": line.units,
-                    "asked_price": line.price,
-                    "asked_hash": line.payload_hash,
-                }
-                if entry.state == "conflict" and entry.asked_hash not in (None, line.payload_hash):
-                    connection.execute(update(LINES).where(LINES.c.line_id == line_id).values(asked))
-                    continue
-                if entry.is_settled_for(line.payload_hash):
-                    continue
-                values = {**asked, "settled_at": now, "error": reason or None}
-                moved += move(connection, Transition.DIFFER, [line_id], values)
+                payload_hash = wanted[line_id].payload_hash
+                if entry.state == "conflict" and entry.asked_hash not in (None, payload_hash):
+                    asked.append(line_id)
+                elif not entry.is_settled_for(payload_hash):
+                    differing.append(line_id)
+            moved = move(connection, Transition.DIFFER, differing, {"settled_at": now, "error": reason or None})
+            planning.write_asked(connection, [wanted[line_id] for line_id in (*asked, *moved)])
         return tuple(moved)
 
     def claim(self, body_id: str, lines: Iterable[Line]) -> Attempt | None:

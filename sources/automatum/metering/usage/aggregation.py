@@ -13,6 +13,8 @@ from ..rules import rules_of
 _Key = tuple[datetime, str, str, str, str, str]
 """Start, vendor, listing, customer, dimension, and the entitlement, which is empty where the usage names none."""
 
+_TEXTS = ("title", "description", "per")
+
 
 @dataclass(frozen=True)
 class Aggregation:
@@ -30,7 +32,7 @@ class Aggregation:
     refusals: tuple[Refusal, ...]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Sum:
     """The rows of a key: positions by price, and the price and texts of the first row that has them."""
 
@@ -54,16 +56,16 @@ def aggregate(rows: Iterable[UsageRow], grain: Grain, until: datetime) -> Aggreg
     sums: dict[_Key, _Sum] = {}
     refusals: list[Refusal] = []
     open_rows = 0
-    context = exact()
+    context, last = exact(), until - LENGTHS[grain]
     for row in rows:
         start = _start(row, grain)
         if start is None:
             refusals.append(Refusal(row.row, "has a date only; use --grain day", _refused(row, grain)))
-        elif start + LENGTHS[grain] > until:
+        elif start > last:
             open_rows += 1
         else:
             key = (start, row.vendor, row.listing_id, row.customer_id, row.dimension, row.entitlement_id or "")
-            sum_ = sums.setdefault(key, _Sum())
+            sum_ = sums.get(key) or sums.setdefault(key, _Sum())
             sum_.units = context.add(sum_.units, row.units)
             _note(sum_, row)
     lines: list[Line] = []
@@ -96,7 +98,7 @@ def _note(one: _Sum, row: UsageRow) -> None:
     one.positions.setdefault(row.price, []).append(row.row)
     if one.price is None or row.row < one.price[0]:
         one.price = (row.row, row.price)
-    for name, text in (("title", row.title), ("description", row.description), ("per", row.per)):
+    for name, text in zip(_TEXTS, (row.title, row.description, row.per), strict=True):
         if text and (name not in one.texts or row.row < one.texts[name][0]):
             one.texts[name] = (row.row, text)
 
@@ -104,22 +106,29 @@ def _note(one: _Sum, row: UsageRow) -> None:
 def _finish(key: _Key, one: _Sum, grain: Grain) -> tuple[Line | None, list[Refusal]]:
     """The line of a key, or the refusals of all its rows."""
     start, vendor, listing_id, customer_id, dimension, entitlement = key
+    problem = rules_of(vendor).units_problem(one.units)
+    if problem or len(one.positions) > 1:
+        return None, _refusals(key, one, grain, problem)
+    assert one.price is not None  # Each key has a row.
+    (rows,) = one.positions.values()
+    title, description, per = (one.texts[name][1] if name in one.texts else None for name in _TEXTS)
+    ids = (vendor, listing_id, customer_id, dimension, grain, start)
+    texts = (title, description, per)
+    return Line(*ids, one.units, one.price[1], *texts, tuple(sorted(rows)), entitlement or None), []
+
+
+def _refusals(key: _Key, one: _Sum, grain: Grain, problem: str | None) -> list[Refusal]:
+    """Refuse all rows of a key: they have several prices, or their sum is a problem."""
+    start, vendor, listing_id, customer_id, dimension, entitlement = key
     when = f"{start:%Y-%m-%d}" if grain == "day" else f"{start:%Y-%m-%d %H:%M} UTC"
     what = f"{dimension} of {customer_id}{f' under {entitlement}' if entitlement else ''} on {when}"
     ids = (vendor, listing_id, customer_id, dimension, grain, start)
     usage = RefusedUsage(*ids, format_decimal(one.units), entitlement_id=entitlement or None)
     if len(one.positions) > 1:
-        return None, _two_prices(one, what, usage)
-    rows = tuple(sorted(position for some in one.positions.values() for position in some))
-    problem = rules_of(vendor).units_problem(one.units)
-    if problem:
-        reason = f"units: the sum of {len(rows)} rows for {what}: {problem}"
-        return None, [Refusal(row, reason, usage) for row in rows]
-    assert one.price is not None  # Each key has a row.
-    texts = {name: text for name, (_, text) in one.texts.items()}
-    title, description, per = (texts.get(name) for name in ("title", "description", "per"))
-    line = Line(*ids, one.units, one.price[1], title, description, per, rows, entitlement or None)
-    return line, []
+        return _two_prices(one, what, usage)
+    (rows,) = one.positions.values()
+    reason = f"units: the sum of {len(rows)} rows for {what}: {problem}"
+    return [Refusal(row, reason, usage) for row in sorted(rows)]
 
 
 def _without_entitlement(key: _Key, one: _Sum, grain: Grain, other: _Sum) -> list[Refusal]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 _ISO = re.compile(
@@ -73,6 +74,7 @@ def describe(span: timedelta) -> str:
     return f"{max(seconds, 1)} s"
 
 
+@lru_cache(maxsize=4096)  # Many rows are of one moment.
 def _parse(text: str) -> datetime | date:
     found = _ISO.fullmatch(text.strip())
     if found is None:

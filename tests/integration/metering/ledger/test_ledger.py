@@ -325,7 +325,7 @@ def test_comparing_sorts_lines_by_what_is_held(ledger):
     asked = [*lines.values(), fresh, make_like(changed, units=Decimal("5.5"))]
     found = ledger.compare(asked)
     assert found.new == (fresh,)
-    assert [held.line for held in found.same] == [lines["accepted"], lines["confirmed"], lines["carried"]]
+    assert list(found.same) == [lines["accepted"], lines["confirmed"], lines["carried"]]
     assert [(held.line.units, held.entry.accepted_units) for held in found.changed] == [(Decimal("5.5"), Decimal(5))]
     kept = {held.entry.state: held.line for held in found.unsettled}
     # The run that brought it to `sending` is over.
