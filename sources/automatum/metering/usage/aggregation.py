@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, time, timezone
 from decimal import Decimal
+from sys import intern
 
 from ..model import LENGTHS, Grain, Line, Refusal, RefusedUsage, UsageRow, bucket_start, exact, format_decimal
 from ..rules import rules_of
@@ -34,12 +35,46 @@ class Aggregation:
 
 @dataclass(slots=True)
 class _Sum:
-    """The rows of a key: positions by price, and the price and texts of the first row that has them."""
+    """The rows of a key, by price, and the price and texts of the first row that has them.
 
-    units: Decimal = Decimal(0)
-    positions: dict[Decimal, list[int]] = field(default_factory=dict)
-    price: tuple[int, Decimal] | None = None
-    texts: dict[str, tuple[int, str]] = field(default_factory=dict)
+    There may be as many sums as rows, so one with a single price, the usual case, has no other container than `rows`.
+
+    Attributes:
+        units: Sum.
+        rows: Positions of the rows with the first price that was read.
+        price: This price, as the first of the rows writes it.
+        first: Position of that row.
+        others: Positions of the rows with other prices, by price.
+    """
+
+    units: Decimal
+    rows: list[int]
+    price: Decimal
+    first: int
+    others: dict[Decimal, list[int]] | None = None
+    title: tuple[int, str] | None = None
+    description: tuple[int, str] | None = None
+    per: tuple[int, str] | None = None
+
+    @property
+    def positions(self) -> dict[Decimal, list[int]]:
+        """Positions by price."""
+        return {self.price: self.rows, **(self.others or {})}
+
+    def note(self, row: UsageRow) -> None:
+        """Note the position, the price and the texts of a row."""
+        # Equal decimals are one price: 0.1 and 0.10.
+        if row.price == self.price:
+            self.rows.append(row.row)
+            if row.row <= self.first:
+                self.first, self.price = row.row, row.price
+        else:
+            self.others = self.others or {}
+            self.others.setdefault(row.price, []).append(row.row)
+        for name in _TEXTS:
+            text, known = getattr(row, name), getattr(self, name)
+            if text and (known is None or row.row < known[0]):
+                setattr(self, name, (row.row, intern(text)))
 
 
 def aggregate(rows: Iterable[UsageRow], grain: Grain, until: datetime) -> Aggregation:
@@ -64,17 +99,20 @@ def aggregate(rows: Iterable[UsageRow], grain: Grain, until: datetime) -> Aggreg
         elif start > last:
             open_rows += 1
         else:
-            key = (start, row.vendor, row.listing_id, row.customer_id, row.dimension, row.entitlement_id or "")
-            sum_ = sums.get(key) or sums.setdefault(key, _Sum())
+            vendor, listing, customer = intern(row.vendor), intern(row.listing_id), intern(row.customer_id)
+            key = (start, vendor, listing, customer, intern(row.dimension), intern(row.entitlement_id or ""))
+            sum_ = sums.get(key)
+            if sum_ is None:
+                sum_ = sums[key] = _Sum(Decimal(0), [], row.price, row.row)
             sum_.units = context.add(sum_.units, row.units)
-            _note(sum_, row)
+            sum_.note(row)
     lines: list[Line] = []
     named = {key[:-1]: key for key in sums if key[-1]}
     for key in sorted(sums):
         if not key[-1] and key[:-1] in named:
             refusals += _without_entitlement(key, sums[key], grain, sums[named[key[:-1]]])
             continue
-        line, refused = _finish(key, sums[key], grain)
+        line, refused = _finish(key, sums.pop(key), grain)
         refusals += refused
         if line is not None:
             lines.append(line)
@@ -93,28 +131,16 @@ def _refused(row: UsageRow, grain: Grain) -> RefusedUsage:
     return RefusedUsage(*key, None, units, price, row.day, row.entitlement_id)
 
 
-def _note(one: _Sum, row: UsageRow) -> None:
-    # Equal decimals have equal hashes: 0.1 and 0.10 are one price.
-    one.positions.setdefault(row.price, []).append(row.row)
-    if one.price is None or row.row < one.price[0]:
-        one.price = (row.row, row.price)
-    for name, text in zip(_TEXTS, (row.title, row.description, row.per), strict=True):
-        if text and (name not in one.texts or row.row < one.texts[name][0]):
-            one.texts[name] = (row.row, text)
-
-
 def _finish(key: _Key, one: _Sum, grain: Grain) -> tuple[Line | None, list[Refusal]]:
     """The line of a key, or the refusals of all its rows."""
     start, vendor, listing_id, customer_id, dimension, entitlement = key
     problem = rules_of(vendor).units_problem(one.units)
-    if problem or len(one.positions) > 1:
+    if problem or one.others:
         return None, _refusals(key, one, grain, problem)
-    assert one.price is not None  # Each key has a row.
-    (rows,) = one.positions.values()
-    title, description, per = (one.texts[name][1] if name in one.texts else None for name in _TEXTS)
     ids = (vendor, listing_id, customer_id, dimension, grain, start)
-    texts = (title, description, per)
-    return Line(*ids, one.units, one.price[1], *texts, tuple(sorted(rows)), entitlement or None), []
+    title, description, per = (text[1] if text else None for text in (one.title, one.description, one.per))
+    rows = tuple(sorted(one.rows))
+    return Line(*ids, one.units, one.price, title, description, per, rows, entitlement or None), []
 
 
 def _refusals(key: _Key, one: _Sum, grain: Grain, problem: str | None) -> list[Refusal]:
@@ -124,11 +150,10 @@ def _refusals(key: _Key, one: _Sum, grain: Grain, problem: str | None) -> list[R
     what = f"{dimension} of {customer_id}{f' under {entitlement}' if entitlement else ''} on {when}"
     ids = (vendor, listing_id, customer_id, dimension, grain, start)
     usage = RefusedUsage(*ids, format_decimal(one.units), entitlement_id=entitlement or None)
-    if len(one.positions) > 1:
+    if one.others:
         return _two_prices(one, what, usage)
-    (rows,) = one.positions.values()
-    reason = f"units: the sum of {len(rows)} rows for {what}: {problem}"
-    return [Refusal(row, reason, usage) for row in sorted(rows)]
+    reason = f"units: the sum of {len(one.rows)} rows for {what}: {problem}"
+    return [Refusal(row, reason, usage) for row in sorted(one.rows)]
 
 
 def _without_entitlement(key: _Key, one: _Sum, grain: Grain, other: _Sum) -> list[Refusal]:
