@@ -213,12 +213,12 @@ class ApiClient:
         while True:
             with call.retry.exclude_time():
                 ticket, call.token = self._acquire(call)
+            outcome: HttpResponse | HttpFailure | None = None
             try:
                 outcome = self._send(call)
             finally:
-                self.limiter.record_response(ticket)
+                call.retry.record(ticket, outcome)
             if isinstance(outcome, HttpResponse):
-                call.retry.observe(outcome)
                 if call.succeeded(outcome):
                     body = outcome.body or ({} if outcome.array is None else {WHOLE: outcome.array})
                     return ApiResponse(body, outcome.http_status, outcome.received_at, outcome.date, outcome.headers)

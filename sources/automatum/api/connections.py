@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from urllib.request import getproxies, proxy_bypass
 
 import certifi
-from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager
 from urllib3.util import Retry, Timeout, Url, make_headers, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -29,6 +29,7 @@ from .watchdog import WATCHED_POOLS
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """Variables that name trusted certificates: a file or a folder. The first that is set counts; else those of certifi."""
 _NO_RETRY = Retry(False)
+_Origin = tuple[str | None, str | None, int | None]
 _KEPT = 10
 """Connections to a host that are kept: one for each thread that reads at the same time."""
 
@@ -43,7 +44,8 @@ class Connections:
 
     def __init__(self) -> None:
         self._tls = TrustedCertificates()
-        self._managers: dict[tuple[str, str | None, int | None], PoolManager] = {}
+        self._managers: dict[_Origin, PoolManager] = {}
+        self._pools: dict[_Origin, HTTPConnectionPool] = {}
 
     def __enter__(self) -> Connections:
         return self
@@ -74,17 +76,27 @@ class Connections:
             urllib3.exceptions.HTTPError: There is no connection, or no response.
         """
         target = parse_url(url)
-        origin = target.scheme or "", target.host, target.port
-        manager = self._managers.get(origin)
-        if manager is None:
-            manager = self._managers[origin] = self._manager(target)
-        return manager.urlopen(
-            method, url, headers=headers, body=body, timeout=timeout, retries=_NO_RETRY, redirect=False,
-            preload_content=False,
+        origin = target.scheme, target.host, target.port
+        pool = self._pools.get(origin)
+        if pool is None:
+            manager = self._managers.get(origin)
+            if manager is None:
+                manager = self._managers[origin] = self._manager(target)
+            if manager.proxy is not None and target.scheme == "http":
+                # The proxy gets the whole URL, and the headers that are for it.
+                return manager.urlopen(
+                    method, url, headers=headers, body=body, timeout=timeout, retries=_NO_RETRY, redirect=False,
+                    preload_content=False,
+                )  # fmt: skip
+            pool = self._pools[origin] = manager.connection_from_host(target.host, target.port, target.scheme)
+        return pool.urlopen(
+            method, target.request_uri, headers=headers, body=body, timeout=timeout, retries=_NO_RETRY, redirect=False,
+            assert_same_host=False, preload_content=False,
         )  # fmt: skip
 
     def close(self) -> None:
         """Close the open connections."""
+        self._pools.clear()
         for manager in self._managers.values():
             manager.clear()
 

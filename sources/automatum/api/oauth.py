@@ -187,17 +187,17 @@ class TokenSource:
             with retry.exclude_time():
                 # A push needs a token too, so token requests may use the reserve. There are a few a day.
                 ticket = self._limiter.acquire(self.max_wait, self._budget, from_reserve=True)
+            outcome: HttpResponse | HttpFailure | None = None
             try:
                 self._budget.charge_token_request()
                 started = self._clock.monotonic()
                 outcome = self._post(retry.remaining_seconds())
             finally:
                 # Also if it was not sent: the recorded request then ages.
-                self._limiter.record_response(ticket)
+                retry.record(ticket, outcome)
             if isinstance(outcome, HttpFailure):
                 status, detail, retry_after = None, outcome.detail, None
             else:
-                retry.observe(outcome)
                 if outcome.usable:
                     return _grant(outcome, started, self._clock.monotonic(), self._base_url)
                 if outcome.status == 429:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from ..core.budget import Budget
 from ..core.clock import Clock, instant
 from ..core.errors import QuotaExhausted
-from .http import MAX_RETRY_AFTER, HttpResponse, logger
-from .rate_limit import RateLimiter
+from .http import MAX_RETRY_AFTER, HttpFailure, HttpResponse, logger
+from .rate_limit import RateLimiter, Ticket
 
 MAX_429 = 10
 """Responses 429 in a row after which the run ends with `QuotaExhausted`."""
@@ -70,18 +70,26 @@ class RetryPolicy:
         self._budget.pause(pause)
         return True
 
-    def observe(self, response: HttpResponse) -> None:
-        """Tell the rate limiter what a response says about limits.
+    def record(self, ticket: Ticket, outcome: HttpResponse | HttpFailure | None) -> None:
+        """Tell the rate limiter that a response is here or never will be, and what it says about limits.
 
         The first 429 is believed if it asks for a shorter wait than its reset, which may be an hour away. After the
         next one in a row, the request waits for the reset.
+
+        Args:
+            ticket: The request.
+            outcome: What came of it; None if it was not sent.
         """
-        refused = response.status == 429
+        if not isinstance(outcome, HttpResponse):
+            self._limiter.record_response(ticket)
+            return
+        refused = outcome.status == 429
         self._limiter.observe(
-            response.headers,
-            response.date,
-            response.body if refused else None,
-            response.named_wait() if refused and not self._throttled else None,
+            outcome.headers,
+            outcome.date,
+            outcome.body if refused else None,
+            outcome.named_wait() if refused and not self._throttled else None,
+            ticket,
         )
 
     def wait_after_429(self, what: str, response: HttpResponse) -> None:

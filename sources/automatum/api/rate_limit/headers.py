@@ -85,11 +85,11 @@ def exhausted_until(reported: list[Reported]) -> float | None:
 
 def _from_headers(headers: Mapping[str, str], reference: float) -> Iterator[Reported]:
     groups: dict[tuple[str, str, str], dict[str, tuple[str, str]]] = {}
-    for name, value in headers.items():
+    for name in headers:
         match = _HEADER.fullmatch(name)
         if match:
             style, organization, part, period = (group.lower() for group in match.groups(""))
-            groups.setdefault((style, organization, period), {})[part] = (name, value)
+            groups.setdefault((style, organization, period), {})[part] = (name, headers[name])
     for (_, organization, period), parts in groups.items():
         limit = parts.get("limit", ("", ""))[1]
         window = _WINDOW.search(limit)

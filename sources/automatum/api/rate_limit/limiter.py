@@ -162,6 +162,7 @@ class RateLimiter:
         server_date: float | None,
         refusal: Mapping[str, Any] | None = None,
         retry_after: float | None = None,
+        ticket: Ticket | None = None,
     ) -> None:
         """Apply what a response says about rate limits. It can only lower the number of requests that are left.
 
@@ -171,6 +172,7 @@ class RateLimiter:
             refusal: JSON body of a 429; None for another response.
             retry_after: Seconds that a 429 asks to wait. They replace a reset that is more than a minute away: it may
                 be that of another window, or of a whole sliding window.
+            ticket: The request whose response it is, to record it in the same change of the state.
         """
         wall = self._clock.time()
         reported = read_response(headers, wall if server_date is None else server_date, refusal)
@@ -183,10 +185,12 @@ class RateLimiter:
             ]
 
         def work(state: LimiterState, now: float) -> None:
+            if ticket:
+                state.record_response(ticket.number, now)
             for one in reported:
                 self._windows.apply_report(state, now, wall, one)
 
-        if reported:
+        if reported or ticket:
             self._best_effort(work)
 
     def learned(self) -> list[dict[str, Any]]:

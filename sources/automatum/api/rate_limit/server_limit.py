@@ -58,12 +58,15 @@ class ServerLimit:
 
     def as_stored(self) -> dict[str, Any]:
         """The fields, for the stored state."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: getattr(self, name) for name in _FIELDS}
 
     @classmethod
     def from_stored(cls, stored: dict[str, Any]) -> ServerLimit:
         """Read the fields. Those of a later version are ignored."""
-        return cls(**{one.name: stored[one.name] for one in fields(cls) if one.name in stored})
+        return cls(**{name: stored[name] for name in _FIELDS if name in stored})
+
+
+_FIELDS = tuple(one.name for one in fields(ServerLimit))
 
 
 def newest(one: Iterable[tuple[str, ServerLimit]], other: Iterable[tuple[str, ServerLimit]]) -> dict[str, ServerLimit]:

@@ -14,6 +14,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ...config.limits import Limits
@@ -53,12 +54,12 @@ class Window:
     limit: int
     seconds: float
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Name in the state, independent of the limit."""
         return f"{self.scope} {self.seconds:g}"
 
-    @property
+    @cached_property
     def span(self) -> float:
         """Seconds for which a request counts: the length of the window plus a guard.
 
@@ -122,13 +123,16 @@ class Windows:
         They are the configured ones with lower limits of the server, its windows of other lengths, and even ones after
         a refused burst.
         """
-        limits = applied_limits(state, now) if state.server_limits else {}
+        smooth = state.smooth if now < state.smooth_until else 0
+        if not state.server_limits and not smooth:
+            return [*self._configured]
+        limits = applied_limits(state, now)
         windows = [window.capped(limits.pop((window.scope, window.seconds), None)) for window in self._configured]
         # The log does not reach further back than the longest window.
         windows += [Window(key[0], limit, key[1]) for key, limit in limits.items() if key[1] <= self._longest]
-        if state.smooth and now < state.smooth_until:
+        if smooth:
             shortest = sorted(windows[: len(self.application)], key=lambda window: window.seconds)
-            windows += [window.even() for window in shortest[: state.smooth]]
+            windows += [window.even() for window in shortest[:smooth]]
         return windows
 
     def ask(
@@ -319,16 +323,14 @@ class Windows:
         places = 1 + len(ahead)
         general_places = 1 + sum(not one.from_reserve for one in ahead)
         for window in self.active(state, now):
-            until = self._wait_for_window(state, window, now, window.limit, places, True)
-            why = f"quota of the {window} is used up"
+            until, but = self._wait_for_window(state, window, now, window.limit, places, True), ""
             if share and not from_reserve:
                 kept = window.unreserved(share)
                 below = self._wait_for_window(state, window, now, kept, general_places, False)
                 if below > until:
-                    until = below
-                    why = f"quota of the {window} is used up, but for {window.limit - kept} kept for metering"
+                    until, but = below, f", but for {window.limit - kept} kept for metering"
             if until > max(0.0, wait):
-                wait, reason = until, why
+                wait, reason = until, f"quota of the {window} is used up{but}"
         return wait, reason
 
     def _wait_for_window(
@@ -350,10 +352,13 @@ class Windows:
         """The number of requests that count in a window. It does not read the log."""
         since = now - window.span
         used = len(state.general) - bisect_right(state.general, since)
-        if reserved:
+        if reserved and state.reserved:
             used += len(state.reserved) - bisect_right(state.reserved, since)
+        if reserved and state.others:
             used += sum(count for expiry, count in state.others.get(window.key, ()) if expiry > now)
-        return used + sum(time > since for time in state.pending_since(now, self.in_flight, reserved=reserved))
+        if state.pending:
+            used += sum(time > since for time in state.pending_since(now, self.in_flight, reserved=reserved))
+        return used
 
     def _entries(self, state: LimiterState, window: Window, now: float, reserved: bool) -> Entries:
         """The requests that count in a window, next to expire first; read from the log one by one.

@@ -8,6 +8,7 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from urllib3 import HTTPHeaderDict
 
 from automatum.api.rate_limit import RateLimiter
 from automatum.api.rate_limit.windows import IN_FLIGHT, Window
@@ -358,6 +359,16 @@ def test_an_absurd_remainder_is_passed_over(clock, budget, remaining):
     limiter.observe(headers(None, remaining, clock.time() + 60, None, remaining), clock.time())
     assert used(limiter) == [3, 3, 3, 3]
     assert limiter.window_usage()[HOUR]["free_in"] == 0
+
+
+def test_the_first_of_two_headers_of_one_name_counts(clock, budget):
+    """A gateway adds its own below those of the API."""
+    limiter = vendor(clock)
+    spend(limiter, budget, 1)
+    said = HTTPHeaderDict(headers(1000, 400))
+    said.add("x-ratelimit-remaining", "999")
+    limiter.observe(said, clock.time())
+    assert used(limiter)[HOUR] == 600
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "", "lots", "nan", "12.5", "9" * 40])

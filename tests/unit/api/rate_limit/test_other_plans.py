@@ -43,8 +43,7 @@ class Client:
             self.clock.advance(latency / 2)
             response = self.server.respond()
             self.clock.advance(latency / 2)
-            self.limiter.record_response(ticket)
-            retry.observe(response)
+            retry.record(ticket, response)
             if response.status != 429:
                 return
             retry.wait_after_429("GET /api/v1/customers", response)
