@@ -57,6 +57,7 @@ from .options import (
     guarded,
     longest_wait,
     open_existing,
+    read_existing,
     stop_on_signals,
 )
 from .packages import packages_app
@@ -226,10 +227,10 @@ def status(
         from ..warehouse.target import Target
         from . import render
 
-        pipeline = open_existing(Target(destination, dataset, database), lock_wait, must_exist=True)
-        days = resolve_settings(with_credentials=False).secret_max_age_days
+        with read_existing(Target(destination, dataset, database), lock_wait) as pipeline:
+            days = resolve_settings(with_credentials=False).secret_max_age_days
+            figures = read_status(pipeline, time.time(), days)
         ledgers = ledgers_unresolved(SystemClock())
-        figures = read_status(pipeline, time.time(), days)
         figures |= {"limits": limits_learned(SystemClock()), "ledgers": ledgers}
         say(figures, as_json, lambda: render.show_status(figures))
         return EXIT_INCOMPLETE if any(one["unresolved"] or one["error"] for one in ledgers) else 0
@@ -261,9 +262,9 @@ def verify(
         from ..warehouse.target import Target
         from . import render
 
-        pipeline = open_existing(Target(destination, dataset, database), lock_wait, must_exist=True)
-        settings = resolve_settings(with_credentials=False)
-        found = verify_destination(pipeline, resolve_endpoints(settings, bool(has_organizations(pipeline))))
+        with read_existing(Target(destination, dataset, database), lock_wait) as pipeline:
+            settings = resolve_settings(with_credentials=False)
+            found = verify_destination(pipeline, resolve_endpoints(settings, bool(has_organizations(pipeline))))
         say(found.as_json(), as_json, lambda: render.show_verification(found))
         return found.exit_code
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -195,27 +196,40 @@ def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:
     return NO_WAIT if no_wait else max_wait
 
 
-def open_existing(
-    target: Target, lock_wait: float, stop: threading.Event | None = None, must_exist: bool = False
-) -> SupportsPipeline:
+def open_existing(target: Target, lock_wait: float, stop: threading.Event | None = None) -> SupportsPipeline:
     """A pipeline for queries on the destination; see `Target.existing`.
 
     Args:
         target: The destination.
         lock_wait: Seconds to wait for a program that has the DuckDB file open.
         stop: Ends the wait; None for a command that a signal interrupts at once.
-        must_exist: Refuse a dataset that does not exist.
 
     Raises:
-        ConfigurationError: The file does not exist, or the dataset must and does not.
+        ConfigurationError: The file does not exist.
+    """
+    clock = SystemClock(stop)
+    return target.existing(clock, Budget(clock, stop=stop), lock_wait)
+
+
+@contextlib.contextmanager
+def read_existing(target: Target, lock_wait: float) -> Iterator[SupportsPipeline]:
+    """A pipeline for queries on a dataset that exists, all by one connection.
+
+    Args:
+        target: The destination.
+        lock_wait: Seconds to wait for a program that has the DuckDB file open.
+
+    Raises:
+        ConfigurationError: The file or the dataset does not exist.
+        DestinationError: The destination cannot be reached.
     """
     from ..warehouse.existing import check_dataset
+    from ..warehouse.sql import one_client
 
-    clock = SystemClock(stop)
-    pipeline = target.existing(clock, Budget(clock, stop=stop), lock_wait)
-    if must_exist:
+    pipeline = open_existing(target, lock_wait)
+    with one_client(pipeline):
         check_dataset(pipeline)
-    return pipeline
+        yield pipeline
 
 
 def stop_on_signals(announce: bool = True) -> threading.Event:

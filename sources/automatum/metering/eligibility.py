@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..endpoints import CUSTOMERS, ENTITLEMENTS
 from ..schema.columns import DELETED_AT
-from ..warehouse.sql import as_utc, has_columns, read_columns
+from ..warehouse.sql import as_utc, has_columns, one_client, read_columns
 from .model import Line
 
 if TYPE_CHECKING:
@@ -181,6 +181,11 @@ def read_eligibility(pipeline: SupportsPipeline, organization_id: str | None = N
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
+    with one_client(pipeline):
+        return _read_eligibility(pipeline, organization_id)
+
+
+def _read_eligibility(pipeline: SupportsPipeline, organization_id: str | None) -> Eligibility | None:
     customers = _read_customers(pipeline, organization_id)
     if customers is None and organization_id is not None and _read_customers(pipeline, None):
         # Only other organizations are synced, so this usage may be for their customers.

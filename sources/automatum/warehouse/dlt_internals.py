@@ -147,12 +147,16 @@ def destination_client(pipeline: SupportsPipeline) -> Iterator[Any]:
 
 @contextmanager
 def share_client(pipeline: SupportsPipeline, client: Any) -> Iterator[None]:
-    """Let `destination_client` return this client during a block."""
+    """Let `destination_client` return this client during a block. Blocks can be nested."""
+    outer = _shared.get(pipeline)
     _shared[pipeline] = client
     try:
         yield
     finally:
-        del _shared[pipeline]
+        if outer is None:
+            del _shared[pipeline]
+        else:
+            _shared[pipeline] = outer
 
 
 def shared_sql_client(pipeline: SupportsPipeline) -> Any:
