@@ -18,10 +18,10 @@ from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
 from ..warehouse.sql import one_client
+from .chunk_load import load_chunk
 from .key_check import check_keys
 from .organization_check import OrganizationCheck
 from .report_reader import check_days
-from .resources import chunk_source
 from .results import CHUNK_BYTES, Chunk, Verdict
 from .resume import SyncSession, resume_session
 from .secret_age import too_old
@@ -92,7 +92,7 @@ def sync(
         # A table that an earlier run left incomplete may be the one whose rows the user now allows to delete.
         if earlier and (earlier.verdict == Verdict.COMPLETE or not selection.allow_deletes):
             run.finish_as(earlier)
-    _load_chunks(session, loader, summary.runs, begin)
+    _load_chunks(session, loader, pipeline, summary.runs, begin)
     # The pages of a table that failed are what the next run goes on from.
     judged = (Verdict.COMPLETE, Verdict.INCOMPLETE)
     over = [id_ for run in summary.runs if run.result.verdict in judged for id_ in run.left_pages]
@@ -105,7 +105,11 @@ def sync(
 
 
 def _load_chunks(
-    session: ApiSession, loader: Loader, runs: list[TableSync], begin: Callable[[Endpoint], TableSync]
+    session: ApiSession,
+    loader: Loader,
+    pipeline: SupportsPipeline,
+    runs: list[TableSync],
+    begin: Callable[[Endpoint], TableSync],
 ) -> None:
     """Load chunk after chunk until every table is done.
 
@@ -119,7 +123,7 @@ def _load_chunks(
         several = unfinished[:1] if apart else unfinished
         chunk = Chunk(settings.chunk_rows, session.clock.monotonic() + settings.chunk_seconds, max_bytes=CHUNK_BYTES)
         try:
-            loader.run(chunk_source(several, chunk))
+            load_chunk(loader, pipeline, several, chunk)
         except PackageRefused as refusal:
             if any(run.result.error for run in several):
                 raise  # Not even the record of the refusal can be loaded.

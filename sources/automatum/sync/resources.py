@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import dlt
@@ -14,9 +14,10 @@ from ..api.session import ApiSession, connect
 from ..config.settings import AutomatumSettings
 from ..core.errors import ScopeMissing
 from ..endpoints import Child, Endpoint
-from ..schema.columns import DELETED_AT, EXTRA, POSITION, REMOVED, SYNCED_AT
+from ..schema.columns import DELETED_AT, EXTRA, LOAD_ID, POSITION, REMOVED, SYNCED_AT
 from ..warehouse.dataset import check_organization_kind
 from ..warehouse.dlt_internals import current_load_id, loading_pipeline
+from ..warehouse.records import SCHEMA, stamp
 from ..warehouse.sql import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE
 from .history import VALID_FROM, history_table
 from .key_check import check_keys
@@ -49,17 +50,16 @@ class _ExpectedWarnings(logging.Filter):
 _drop_expected_warnings = _ExpectedWarnings()
 
 
-def chunk_source(runs: Sequence[TableSync], chunk: Chunk) -> Any:
-    """A dlt source that reads one chunk. The results of the runs tell what was read.
+def chunk_source(tables: Mapping[TableSync, Tables]) -> Any:
+    """A dlt source of one chunk, which stamps the tables with the id of their load package.
 
     Args:
-        runs: The table runs, in the order in which they are read.
-        chunk: Bounds of the load package, shared by all tables.
+        tables: The tables of each run, in the order in which they are read.
     """
 
-    @dlt.source(name="automatum", section="automatum")
+    @dlt.source(name=SCHEMA, section="automatum")
     def automatum() -> Iterable[DltResource]:
-        return [_chunk_resource(run, chunk) for run in runs]
+        return [_chunk_resource(run, read) for run, read in tables.items()]
 
     return automatum()
 
@@ -111,10 +111,13 @@ def _fresh_resource(
     )
 
 
-def _chunk_resource(run: TableSync, chunk: Chunk) -> DltResource:
-    return declare_resource(
-        run.endpoint, run.settings, lambda _: run.extract(loading_pipeline(), chunk, current_load_id())
-    )
+def _chunk_resource(run: TableSync, tables: Tables) -> DltResource:
+    def stamped(_: Any) -> Tables:
+        load_id = current_load_id()
+        for name, table in tables:
+            yield name, stamp(stamp(table, load_id), load_id, LOAD_ID)
+
+    return declare_resource(run.endpoint, run.settings, stamped)
 
 
 def declare_resource(endpoint: Endpoint, settings: AutomatumSettings, read: Read) -> DltResource:

@@ -60,6 +60,13 @@ def current_load_id() -> str:
     return str(container[LoadPackageStateInjectableContext].load_id)
 
 
+def create_load_id() -> str:
+    """Id of a new load, larger than those of earlier ones."""
+    from dlt.common.storages.load_package import create_load_id as create
+
+    return create()
+
+
 def default_pipelines_dir() -> Path:
     """The folder in which dlt keeps the working folders of pipelines."""
     from dlt.common.pipeline import get_dlt_pipelines_dir

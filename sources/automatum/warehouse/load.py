@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from .dlt_internals import (
 )
 from .duckdb_file import KeepOpen
 from .packages import list_set_aside, set_aside
+from .records import insert_records
 
 logger = logging.getLogger("automatum")
 
@@ -85,7 +86,8 @@ class Loader:
                     self._pipeline.extract(source)
                     source = None
                 with self._keep_open():
-                    self._note_loads(self._pipeline.run())
+                    info: Any = self._pipeline.run()
+                self._note_loads(info.loads_ids if info else ())
                 delete_loaded_rows(self._pipeline)
                 return
             except PipelineStepFailed as error:
@@ -103,6 +105,30 @@ class Loader:
                     raise _failed(error) from error
                 logger.info("the %s step failed and is tried again: %s", error.step, _words(error))
             self._clock.sleep(float(2 ** (attempt - 1)))
+
+    def write(self, records: Sequence[tuple[str, pa.Table]], source: Any) -> None:
+        """Insert records of sweeps and pages without a load package, or with one if the destination wants it.
+
+        Args:
+            records: Table name and rows.
+            source: A dlt source that yields the same records.
+
+        Raises:
+            AutomatumError: See `run`. The next run loads the records.
+        """
+        load_id = None
+        try:
+            with self._keep_open():
+                load_id = insert_records(self._pipeline, records)
+        except DestinationError as error:
+            logger.debug("records go into a load package: %s", error)
+        except AutomatumError:
+            self._pipeline.extract(source)
+            raise
+        if load_id is None:
+            self.run(source)
+        else:
+            self._note_loads([load_id])
 
     def start(self, source: str, schemas: Mapping[str, pa.Schema]) -> bool:
         """Make the working folder fit the dataset; returns whether packages of an earlier run were loaded.
@@ -175,8 +201,8 @@ class Loader:
         # A kill after dlt has written its record of the load, and before it has put the package away.
         return self._loads is not None and any(_after(noted, load_id) == self._loads for load_id in pending)
 
-    def _note_loads(self, info: Any) -> None:
-        for load_id in getattr(info, "loads_ids", None) or ():
+    def _note_loads(self, load_ids: Iterable[str]) -> None:
+        for load_id in load_ids:
             self._loads = _after(self._loads, load_id)
         self._remember(0)
 

@@ -1,0 +1,37 @@
+"""Counts the work of a sync: load packages, connections to DuckDB, clients of the destination, statements."""
+
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from unittest import mock
+
+import duckdb
+from dlt.common.destination.reference import Destination
+from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
+from dlt.pipeline import Pipeline
+
+COUNTED = {
+    "packages": (Pipeline, "extract"),
+    "pipelines": (Pipeline, "__init__"),
+    "connections": (duckdb, "connect"),
+    "clients": (Destination, "client"),
+    "statements": (DuckDbSqlClient, "execute_query"),
+}
+"""What is counted: the functions of dlt and DuckDB whose calls are."""
+
+
+@contextmanager
+def counted():
+    """Count the calls in a block; the functions do what they do."""
+    counts = Counter(dict.fromkeys(COUNTED, 0))
+
+    def counting(name, real):
+        def function(*arguments, **options):
+            counts[name] += 1
+            return real(*arguments, **options)
+
+        return function
+
+    with ExitStack() as stack:
+        for name, (owner, function) in COUNTED.items():
+            stack.enter_context(mock.patch.object(owner, function, counting(name, getattr(owner, function))))
+        yield counts
