@@ -1,6 +1,7 @@
 """Tables show each cell whole and as it is: in a pipe, in a narrow terminal, and with text that would be markup."""
 
 import io
+from random import Random
 
 import pytest
 from rich.text import Text
@@ -64,3 +65,18 @@ def test_text_from_outside_is_no_markup_and_no_control_sequence(terminal, width)
     shown = printed()
     assert not set(shown) & set("\x1b\x07\x9b\u202e")
     assert "".join(shown.split()).count("[/gcp][red]a[/]:100:\\x1b[31m\\u202eb\\x07\\x9b1m") == 4
+
+
+def test_a_pipe_gets_the_table_that_rich_prints(capsys):
+    """A pipe's lines are written without rich, which is slow; with wide, combining and broken text, too."""
+    pieces = ["a", "bc", "漢字", "[/x]", "e\u0301", "1,234", "", "x\ny", "😀"]
+    random = Random(7)
+    for _ in range(100):
+        made = TextTable("name", *(f"n{number}" * random.randint(1, 3) for number in range(random.randint(0, 3))))
+        columns = len(made._headings)
+        for _ in range(random.randint(0, 4)):
+            made.add(*("".join(random.choices(pieces, k=random.randint(0, 3))) for _ in range(columns)))
+        wide = PipeConsole(file=io.StringIO(), width=1000, markup=False, highlight=False, emoji=False)
+        wide.print(made._grid())
+        made.show()
+        assert capsys.readouterr().out == wide.file.getvalue()
