@@ -237,7 +237,7 @@ class LedgerDatabase:
             return
         with self.read() as connection:
             if self.path:
-                _check_integrity(connection)
+                _check_integrity(connection, self.path)
             found = set(inspect(connection).get_table_names()) & set(METADATA.tables)
             current = not found or self._is_current(connection, found)
         if not found and self.path:
@@ -305,10 +305,20 @@ def _is_longer(kind: Any, present: Any) -> bool:
     return length is not None and now is not None and length > now
 
 
-def _check_integrity(connection: Connection) -> None:
+_SOUND: dict[Path, tuple[int, ...]] = {}
+"""Files that this process has found undamaged, as they were then: one push opens its ledger several times, and the
+check reads all of it."""
+
+
+def _check_integrity(connection: Connection, path: Path) -> None:
+    status = path.stat()
+    state = (status.st_ino, status.st_size, status.st_mtime_ns)
+    if _SOUND.get(path) == state:
+        return
     result = connection.scalar(text("PRAGMA quick_check(1)"))
     if result != "ok":
         raise DBAPIError("", None, sqlite3.DatabaseError(str(result)))
+    _SOUND[path] = state
 
 
 def _sync_folder(folder: Path) -> None:

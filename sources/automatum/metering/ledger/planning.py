@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Column, Connection, bindparam, insert, or_, select, update
 
 from ..model import Line
 from .attempts import accepted_once
@@ -75,11 +75,19 @@ def _read_known(connection: Connection, lines: Sequence[Line]) -> tuple[list[str
 
 def fetch_states(connection: Connection, ids: Sequence[str]) -> dict[str, State]:
     """States by id, without the ids that are not in the ledger."""
-    found: dict[str, State] = {}
+    return _fetch_column(connection, LINES.c.state, ids)
+
+
+def fetch_hashes(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Payload hashes by id, without the ids that are not in the ledger."""
+    return _fetch_column(connection, LINES.c.payload_hash, ids)
+
+
+def _fetch_column(connection: Connection, column: Column[Any], ids: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for chunk in chunks(ids):
-        found |= dict(
-            connection.execute(select(LINES.c.line_id, LINES.c.state).where(LINES.c.line_id.in_(chunk))).all()
-        )
+        query = select(LINES.c.line_id, column).where(LINES.c.line_id.in_(chunk))
+        found |= {row[0]: row[1] for row in connection.execute(query)}
     return found
 
 

@@ -160,12 +160,10 @@ class Run:
         wanted, now = lines_by_id(lines), self._database.now()
         attempt_id = new_attempt_id(now)
         with self._database.write() as connection:
-            entries = planning.fetch(connection, list(wanted))
+            hashes = planning.fetch_hashes(connection, list(wanted))
             on_hold = open_ids(connection, wanted)
             unchanged = [
-                id_
-                for id_, entry in entries.items()
-                if wanted[id_].payload_hash == entry.payload_hash and id_ not in on_hold
+                id_ for id_, hash_ in hashes.items() if wanted[id_].payload_hash == hash_ and id_ not in on_hold
             ]
             values = {
                 "body_id": body_id,
