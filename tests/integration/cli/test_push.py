@@ -91,6 +91,24 @@ def test_nothing_can_be_settled_without_a_ledger(small, desk):
     assert sorted(Path.home().rglob("metering*")) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_vendor_that_is_markup_or_control_characters_is_refused_and_the_others_are_billed(output, small, desk):
+    """I5. After the calls the result is printed, also if a vendor breaks rich's markup or a terminal."""
+    good = rows_of(small, most=4)
+    hostile = [{**good[0], "vendor": vendor} for vendor in ("[/gcp]", "\x1b[31maws", "[bold]\u202eaws", "\x9b2Jaws")]
+    options = ["--send-partial", "--confirm", "--new-ledger", *(["--json"] if output == "json" else [])]
+    ran = desk.run("push", "--usage", write_csv([*hostile, *good], "usage.csv"), *options)
+    assert ran.code == 65, ran.says
+    assert sent_to(small)
+    assert keys_of_bodies(taken_by(small)) == keys_of(good)
+    assert "[/gcp]" in ran.says and "\\x1b[31maws" in ran.says
+    assert not set(ran.says) & set("\x1b\x9b\u202e") and "Traceback" not in ran.says
+    again = desk.run("push", "--usage", "usage.csv", "--send-partial", "--confirm")
+    assert again.code == 65 and keys_of_bodies(taken_by(small)) == keys_of(good), "each of them is billed once"
+    assert desk.run("push", "status").code == 65
+
+
 # retry
 
 

@@ -1,0 +1,146 @@
+"""The work of a push, counted: statements to the ledger, and ids. Both grow with the batches of lines, not faster."""
+
+import uuid
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import event
+
+from automatum.metering import model
+from automatum.metering.checks import Checks
+from automatum.metering.classify import Classification
+from automatum.metering.ledger.ledger import Ledger
+from automatum.metering.ledger.states import CHUNK
+from automatum.metering.model import Line
+from automatum.metering.plan import Planner
+from automatum.metering.statement import read_statement
+from tests.support.clocks import FakeClock
+
+HOUR = datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
+NOW = HOUR + timedelta(hours=1, minutes=30)
+CHECKS = Checks(as_of=NOW, source="/usage.csv", unusual_factor=Decimal(10), prices=True)
+
+
+def lines_of(number):
+    return [
+        Line("azure", "lst_1", f"cust_{one // 25}", f"dim_{one % 25}", "hour", HOUR, Decimal(one + 1), Decimal("0.01"))
+        for one in range(number)
+    ]
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger", FakeClock(epoch=NOW.timestamp()), create=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def statements(ledger):
+    """Number of statements by their first word. One with many rows of values counts once."""
+    counted = Counter()
+
+    def count(connection, cursor, statement, *rest):
+        counted[statement.split()[0]] += 1
+
+    event.listen(ledger.database.engine, "before_cursor_execute", count)
+    return counted
+
+
+def plan_of(ledger, lines):
+    return Planner(ledger, CHECKS, None, False).plan(lines, Classification(), NOW)
+
+
+def record(ledger, lines):
+    plan = plan_of(ledger, lines)
+    with ledger.run() as run:
+        run.plan(plan.to_send, renew=plan.renewed, record=plan.record(CHECKS, plan.to_send))
+    return plan
+
+
+def sent(ledger, lines):
+    """All lines, planned and accepted."""
+    with ledger.run() as run:
+        run.plan(lines)
+        for start in range(0, len(lines), CHUNK):
+            run.settle(run.claim("body", lines[start : start + CHUNK]), "accepted", status_code=202)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", ["empty", "planned", "accepted"])
+def test_planning_takes_a_few_statements_for_each_batch_of_lines(before, ledger, statements):
+    made = {}
+    for batches in (1, 3):
+        lines = [replace(line, listing_id=f"lst_{batches}") for line in lines_of(CHUNK * batches)]
+        if before == "planned":
+            record(ledger, lines)
+        elif before == "accepted":
+            sent(ledger, lines)
+        statements.clear()
+        plan_of(ledger, lines)
+        made[batches] = statements["SELECT"]
+        assert set(statements) <= {"SELECT", "BEGIN"}, "planning changes nothing"
+        if before == "planned":
+            sent(ledger, lines)
+    assert (made[3] - made[1]) / 2 <= 8, made
+
+
+@pytest.mark.slow
+def test_recording_a_plan_takes_a_few_statements_for_each_batch_of_lines(ledger, statements):
+    made = {}
+    for batches in (1, 3):
+        lines = [replace(line, listing_id=f"lst_{batches}") for line in lines_of(CHUNK * batches)]
+        statements.clear()
+        assert len(record(ledger, lines).sent) == len(lines)
+        made[batches] = statements.total()
+        sent(ledger, lines)
+    assert (made[3] - made[1]) / 2 <= 16, made
+
+
+def test_a_call_takes_as_many_statements_for_25_lines_as_for_one(ledger, statements):
+    """I5. One commit before the call, and one after it."""
+    lines, made = lines_of(26), []
+    with ledger.run() as run:
+        run.plan(lines)
+        for body in (lines[:1], lines[1:]):
+            statements.clear()
+            run.settle(run.claim("body", body), "accepted", status_code=202)
+            made.append(dict(statements))
+    assert made[0] == made[1]
+    assert made[0]["BEGIN"] == 2
+    assert sum(made[0].values()) <= 14, made
+
+
+@pytest.mark.slow
+def test_a_conflict_of_many_lines_is_recorded_at_once(ledger, statements):
+    lines = lines_of(CHUNK)
+    sent(ledger, lines)
+    with ledger.run() as run:
+        statements.clear()
+        changed = run.conflict([replace(line, units=line.units + 1) for line in lines], "Other units.")
+    assert len(changed) == CHUNK
+    assert statements["UPDATE"] <= 4
+    asked = {entry.line_id: entry.asked_units for entry in ledger.lines(["conflict"])}
+    assert asked == {line.id: line.units + 1 for line in lines}
+
+
+@pytest.mark.slow
+def test_a_statement_reads_a_page_of_lines_with_each_query(ledger, statements):
+    sent(ledger, lines_of(2500))
+    statements.clear()
+    assert len(read_statement(ledger, "2026-11").rows) == 2500
+    assert statements["SELECT"] == 3
+
+
+def test_the_ids_of_a_line_are_computed_once(ledger, monkeypatch):
+    made, real = Counter(), uuid.uuid5
+
+    def count(namespace, name):
+        made[name] += 1
+        return real(namespace, name)
+
+    monkeypatch.setattr(model.uuid, "uuid5", count)
+    record(ledger, lines_of(30))
+    assert max(made.values()) == 1 and len(made) == 60, "an id, and the key of its date"
