@@ -113,7 +113,7 @@ class AutomatumSettings(BaseConfiguration):
         report_window_days: Days that one request for a report spans. None: all days in one request.
         reread_pages: Pages that a sweep of a list may read again to prove that it saw every row.
         full_sweep_every: Hours after which a list is read completely, whatever its order.
-        chunk_rows: Rows in one load package. It bounds the memory, and 100,000 rows need only a few loads.
+        chunk_rows: Rows in one load package. A package also ends at 32 MB of rows, which bounds the memory.
         chunk_seconds: Age in seconds at which a load package is closed. A kill then costs a minute of requests at most.
         request_timeout: Seconds to wait for a connection, and for each part of a response.
         success_codes: Values of the envelope's `code` that mean success, besides 2xx: numbers and words.
@@ -166,7 +166,7 @@ class AutomatumSettings(BaseConfiguration):
     report_window_days: Optional[int] = None
     reread_pages: int = 25
     full_sweep_every: float = 24.0
-    chunk_rows: int = 25_000
+    chunk_rows: int = 100_000
     chunk_seconds: float = 60.0
     request_timeout: float = 30.0
     success_codes: Optional[List[Any]] = None

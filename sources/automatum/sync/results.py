@@ -83,7 +83,7 @@ WORTH_LOADING = 5.0
 
 
 CHUNK_BYTES = 32_000_000
-"""Bytes of rows, as JSON, in one load package: 300 rows of 100 kB, or 25,000 of 1.2 kB."""
+"""Bytes of rows, as JSON, in one load package: 300 rows of 100 kB, or 100,000 of 320 bytes."""
 BATCH_BYTES = 8_000_000
 """Bytes of rows, as JSON, in one Arrow table."""
 

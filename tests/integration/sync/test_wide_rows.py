@@ -42,7 +42,7 @@ def test_a_chunk_ends_at_its_bytes():
 def test_the_memory_can_be_set(tmp_path, monkeypatch):
     monkeypatch.setenv("AUTOMATUM_DUCKDB_MEMORY", "1 GB")
     target = Target(database=tmp_path / "x.duckdb")
-    assert target.open().config_params["credentials"].global_config == {"memory_limit": "1 GB"}
+    assert target.open().config_params["credentials"].global_config["memory_limit"] == "1 GB"
     monkeypatch.setenv("AUTOMATUM_DUCKDB_MEMORY", "much")
     with pytest.raises(ConfigurationError, match=r"AUTOMATUM_DUCKDB_MEMORY.*512MB"):
         target.open()
