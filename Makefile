@@ -15,6 +15,8 @@ export UV_SYSTEM_CERTS := true
 # Compiled once at installation: each command that the tests start would otherwise compile dlt anew.
 export UV_COMPILE_BYTECODE := 1
 export RUNTIME__DLTHUB_TELEMETRY := false
+# Without stored bytecode, each worker of pytest rewrites the assertions of all tests again, for seven seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all lint types layers quick all kills drift sequences quota push package notebooks strip memory fidelity destinations openapi environments bench benchmarks audit airflow airflow-tests setup lock clean
 
@@ -38,7 +40,7 @@ layers: setup
 	PYTHONPATH=sources $(BIN)/python .ci/layers.py
 
 quick: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" tests/unit tests/integration
+	EXAMPLES=few $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" tests/unit tests/integration
 
 all: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term

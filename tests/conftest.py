@@ -8,13 +8,14 @@ import pytest
 from automatum_sandbox import SandboxConfig, serve
 from tests.support.desk import SMALL, VOLUME, Desk, forget, forget_run, isolate
 from tests.support.dlt_hints import remember_hints
+from tests.support.examples import examples
 
 remember_hints()
 with suppress(ModuleNotFoundError):  # The environments of Airflow and of users do not have it.
     from hypothesis import settings
 
     # An example is judged by what it shows, not by its seconds: the machine may be loaded.
-    settings.register_profile("automatum", deadline=None, print_blob=True)
+    settings.register_profile("automatum", deadline=None, print_blob=True, max_examples=examples(100))
     settings.load_profile("automatum")
 
 

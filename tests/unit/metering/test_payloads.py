@@ -21,6 +21,7 @@ from automatum.metering.payloads import Body, bodies, price_text
 from automatum.metering.usage.aggregation import aggregate
 from automatum.metering.usage.validation import validate
 from automatum_sandbox.metering import read_body
+from tests.support.examples import examples
 from tests.support.metering_lines import make_line
 from tests.support.metering_rows import NOW
 
@@ -111,7 +112,7 @@ AMOUNT = st.decimals(0, 10**9, places=6)
 
 
 @pytest.mark.slow
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(derandomize=True, max_examples=examples(200), deadline=None)
 @given(st.lists(st.tuples(AMOUNT, AMOUNT), min_size=1, max_size=25))
 def test_the_other_side_reads_what_was_meant(amounts):
     lines = tuple(make_line(units=units, price=price, dimension=f"d{n:02}") for n, (units, price) in enumerate(amounts))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from automatum.sync.delete_policy import AT_LEAST, FEW, Answer, Decision, Missing, decide
 from automatum.sync.facts import PastSweep, SweepFacts
 from automatum.sync.results import KnownRows
+from tests.support.examples import examples
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -149,7 +150,7 @@ def test_a_share_that_is_allowed_is_sampled_too():
     assert decision.alive or decision.off_list
 
 
-@settings(max_examples=300, deadline=None, print_blob=True)
+@settings(max_examples=examples(300), deadline=None, print_blob=True)
 @given(
     off=st.integers(0, 60),
     gone=st.lists(st.integers(0, 40), min_size=1, max_size=6),

@@ -17,6 +17,7 @@ from automatum.sync.report import Report
 from automatum.sync.report_days import windows, windows_to_ask
 from automatum.sync.report_proof import Uncut
 from automatum.sync.results import DELETED, KnownRows
+from tests.support.examples import examples
 
 TODAY = date(2026, 3, 1)
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -148,7 +149,7 @@ APIS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None, print_blob=True)
+@settings(max_examples=examples(60), deadline=None, print_blob=True)
 @given(st.lists(st.tuples(REPORTS, APIS, st.integers(0, 40), st.none() | st.integers(1, 20)), min_size=1, max_size=4))
 @example([(days_of(20), {}, 20, None), (days_of(20), {"without_end": True}, 20, 7)])
 @example([(days_of(20), {}, 20, None), (days_of(20), {"first_rows": 12}, 20, None)])
@@ -159,7 +160,7 @@ def test_no_live_row_is_deleted_however_the_api_reads_a_range(steps):
         warehouse.sync(Api(rows, **how), TODAY - timedelta(days=back), days=days)
 
 
-@settings(max_examples=40, deadline=None, print_blob=True)
+@settings(max_examples=examples(40), deadline=None, print_blob=True)
 @given(st.lists(REPORTS, min_size=1, max_size=3), REPORTS, st.booleans())
 def test_readings_over_an_hour_bring_what_the_api_has(before, now, without_end):
     """I1: whatever was restated between the first and the last reported day; an API may leave out today."""
@@ -241,7 +242,7 @@ CUTS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, print_blob=True)
+@settings(max_examples=examples(150), deadline=None, print_blob=True)
 @given(CUTS, st.integers(1, 3), st.integers(0, 300), st.none() | st.integers(1, 100), st.booleans())
 @example({"last_days": 60}, 1, 729, None, False)
 @example({"first_rows": 180}, 1, 729, None, True)
@@ -259,7 +260,7 @@ def test_a_report_that_is_cut_loses_no_row_under_complete_i1(cut, vendors, back,
         assert set(keys(Api(rows))) - warehouse.live <= {key_of(TODAY, vendor) for vendor in VENDORS}
 
 
-@settings(max_examples=150, deadline=None, print_blob=True)
+@settings(max_examples=examples(150), deadline=None, print_blob=True)
 @given(
     REPORTS,
     st.fixed_dictionaries({name: st.booleans() for name in ("without_end", "without_start", "newest_first")}),
@@ -279,7 +280,7 @@ def test_an_honest_report_is_complete_at_five_requests_more_and_none_the_next_ti
         assert api.asked <= 1 + more
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.integers(0, 400), st.none() | st.integers(1, 100))
 def test_windows_reach_every_day(length, days):
     """I1: from the first to the last day; each but the last is as long as asked for."""

@@ -14,6 +14,7 @@ from automatum.sync.readings import Earlier
 from automatum.sync.rejections import is_unkeyed
 from automatum.sync.results import DELETED, KnownRows
 from automatum.sync.sweep import Sweep
+from tests.support.examples import examples
 from tests.support.moving_list import MovingList, change, delete, insert, purge, wait
 
 
@@ -378,7 +379,7 @@ schedules = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, print_blob=True)
+@settings(max_examples=examples(300), deadline=None, print_blob=True)
 @given(st.integers(0, 60), schedules)
 def test_a_complete_sweep_has_every_row_that_was_there_throughout(rows, events):
     """One change at a time, the next when the sweep has looked at the last: nothing that one sweep could not see."""

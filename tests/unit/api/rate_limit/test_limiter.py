@@ -16,6 +16,7 @@ from automatum.config.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS
 from automatum.core.budget import Budget
 from automatum.core.errors import EXIT_MORE_TO_DO, BudgetSpent, QuotaExhausted
 from tests.support.clocks import FakeClock
+from tests.support.examples import examples
 from tests.support.quota_stage import Server
 
 MINUTE, HOUR = 0, 1
@@ -87,7 +88,7 @@ windows = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 @given(
     application=windows,
     organization=windows,

@@ -14,6 +14,7 @@ from automatum.metering.model import Refusal, UsageRow, format_decimal
 from automatum.metering.payloads import bodies
 from automatum.metering.usage.aggregation import aggregate
 from automatum.metering.usage.validation import validate
+from tests.support.examples import examples
 from tests.support.metering_rows import NOW, UTC, used
 
 AT = datetime(2026, 11, 24, 10, 15, tzinfo=UTC)
@@ -137,7 +138,7 @@ ROWS = st.lists(
 
 
 @pytest.mark.slow
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(derandomize=True, max_examples=examples(200), deadline=None)
 @given(ROWS, st.randoms(use_true_random=False), st.sampled_from(["hour", "day"]))
 def test_order_changes_nothing_and_no_row_is_lost(specs, chance, grain):
     rows = [

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from automatum.metering.model import Line, Refusal, UsageRow
 from automatum.metering.usage.usage import FAULT
 from automatum.metering.usage.validation import validate
+from tests.support.examples import examples
 from tests.support.metering_rows import NOW, UTC, usage
 
 
@@ -276,7 +277,7 @@ ANYTHING = st.one_of(
 
 
 @pytest.mark.slow
-@settings(derandomize=True, max_examples=400, deadline=None)
+@settings(derandomize=True, max_examples=examples(400), deadline=None)
 @given(st.dictionaries(st.sampled_from([*usage(), "usage_date", "title", "description", "per"]), ANYTHING))
 def test_whatever_a_row_holds_it_is_judged(values):
     """Nothing silently unbilled: every row comes out once, and one that passes is fit to be sent."""
