@@ -25,6 +25,7 @@ from ..warehouse.sql import (
     json_object,
     organization_filter,
     select,
+    select_grouped,
     select_latest,
     unreadable_error,
 )
@@ -192,27 +193,24 @@ def read_children(
     try:
         with checked_sql_client(pipeline) as client:
             for child in endpoint.children:
-                lengths = found.setdefault(child.table, {})
-                columns = (child.parent_key, POSITION, DELETED_AT)
-                for key, position, deleted_at in select(
-                    client, child.table, columns, organization_filter(organization_id)
-                ):
-                    if deleted_at is None:
-                        lengths[key] = max(lengths.get(key, 0), int(position) + 1)
+                own = organization_filter(organization_id)
+                last = select_grouped(client, child.table, child.parent_key, own, largest=POSITION, null=DELETED_AT)
+                found[child.table] = {key: int(position) + 1 for key, position in last}
     except SQL_UNSUPPORTED as error:
         raise unreadable_error(error) from None
     return found
 
 
 def _read_known(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> KnownRows:
-    columns = (endpoint.row_key, ROW_HASH, DELETED_AT, SYNCED_AT)
+    columns = (endpoint.row_key, ROW_HASH, DELETED_AT)
     known, rows = KnownRows(), 0
-    for key, row_hash, deleted_at, _ in select(client, endpoint.table, columns, own):
+    for key, row_hash, deleted_at in select(client, endpoint.table, columns, own):
         known.hashes[key] = row_hash if deleted_at is None else DELETED
         rows += 1
     if rows > len(known.hashes):
-        # A destination that cannot merge keeps every version; the latest counts.
-        found = sorted(select(client, endpoint.table, columns, own), key=lambda row: as_utc(row[3]))
+        # A destination that cannot merge keeps every version; the latest counts. Drivers convert timestamps slowly, so
+        # they are not read elsewhere.
+        found = sorted(select(client, endpoint.table, (*columns, SYNCED_AT), own), key=lambda row: as_utc(row[3]))
         known.hashes = {key: row_hash if deleted_at is None else DELETED for key, row_hash, deleted_at, _ in found}
     return known
 
@@ -226,9 +224,11 @@ def _forget_half_loaded(
     On a fresh machine nothing would, because the row is there and seems unchanged.
     """
     try:
-        for key, load_id in select(client, endpoint.table, (endpoint.row_key, LOAD_ID), own):
+        load_ids = [load_id for load_id, _ in select_grouped(client, endpoint.table, LOAD_ID, own)]
+        for load_id in load_ids:
             if load_id is not None and load_id not in loaded:
-                known.hashes[key] = LOAD_AGAIN
+                half = select(client, endpoint.table, (endpoint.row_key,), {**own, LOAD_ID: load_id})
+                known.hashes.update((key, LOAD_AGAIN) for (key,) in half)
     except DatabaseException as error:
         # An earlier version loaded the table without that column. The next package adds it.
         logger.debug("%s has no %s yet: %s", endpoint.table, LOAD_ID, redact(str(error)))
@@ -237,9 +237,8 @@ def _forget_half_loaded(
 def _count_children(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for child in endpoint.children:
-        for key, deleted_at in select(client, child.table, (child.parent_key, DELETED_AT), own):
-            if deleted_at is None:
-                counts[key] = counts.get(key, 0) + 1
+        for key, count in select_grouped(client, child.table, child.parent_key, own, null=DELETED_AT):
+            counts[key] = counts.get(key, 0) + int(count)
     return counts
 
 

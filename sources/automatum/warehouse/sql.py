@@ -155,12 +155,31 @@ def select(
     text = f"SELECT {what} FROM {client.make_qualified_table_name(table)}{where_clause(client, where)}"
     if order_by:
         text += f" ORDER BY {client.escape_column_name(order_by)} DESC"
+    return _rows(client, text, where)
+
+
+def _rows(client: Any, text: str, where: Mapping[str, Any]) -> Iterator[Any]:
     try:
         with client.execute_query(text, *where.values()) as cursor:
             while batch := cursor.fetchmany(_BATCH):
                 yield from batch
     except TABLE_MISSING:
         return
+
+
+def select_grouped(
+    client: Any, table: str, by: str, where: Mapping[str, Any], largest: str = "", null: str = ""
+) -> Iterator[tuple[Any, Any]]:
+    """Values of a column, each with its number of rows, or with their largest value in the column `largest`.
+
+    Only rows count in which the column `null` is null. No values if the table does not exist.
+    """
+    column, condition = client.escape_column_name(by), where_clause(client, where)
+    number = f"MAX({client.escape_column_name(largest)})" if largest else "COUNT(*)"
+    if null:
+        condition += f"{' AND' if where else ' WHERE'} {client.escape_column_name(null)} IS NULL"
+    name = client.make_qualified_table_name(table)
+    return _rows(client, f"SELECT {column}, {number} FROM {name}{condition} GROUP BY {column}", where)
 
 
 def select_latest(
@@ -210,26 +229,14 @@ def column_names(client: Any, table: str) -> set[str]:
 
 
 def has_columns(pipeline: SupportsPipeline, table: str, columns: Sequence[str]) -> bool:
-    """Whether a table has these columns; not if it does not exist.
-
-    Raises:
-        DestinationError: The destination cannot be reached or read.
-    """
-    try:
-        with checked_sql_client(pipeline) as client:
-            return set(columns) <= column_names(client, table)
-    except SQL_UNSUPPORTED as error:
-        raise unreadable_error(error) from None
+    """Whether a table has these columns; not if it does not exist. See `read_column_names`."""
+    return set(columns) <= read_column_names(pipeline, table)
 
 
 def count_table(client: Any, table: str) -> int:
     """Number of a table's rows; 0 if it does not exist."""
     text = f"SELECT COUNT(*) FROM {client.make_qualified_table_name(table)}"
-    try:
-        with client.execute_query(text) as cursor:
-            return int(cursor.fetchone()[0])
-    except TABLE_MISSING:
-        return 0
+    return sum(int(row[0]) for row in _rows(client, text, {}))
 
 
 def read_columns(
