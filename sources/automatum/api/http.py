@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import re
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -293,6 +294,10 @@ def _failure(error: Exception, timeout: float, sent: bool) -> HttpFailure:
         return HttpFailure(f"no connection within {min(timeout, CONNECT_TIMEOUT):g} s", sent)
     if "timed out" in str(root).lower():
         return HttpFailure(f"no answer within {timeout:g} s", sent)
+    if isinstance(root, ssl.SSLCertVerificationError):
+        reason = root.verify_message.rstrip(".")
+        advice = "REQUESTS_CA_BUNDLE can name the certificates of a company's own authority"
+        return HttpFailure(f"the server's certificate is refused ({reason}); {advice}", sent)
     words = str(root).split(": ", 1)[-1] if isinstance(root, NewConnectionError) else str(root)
     return HttpFailure(shorten(f"{type(root).__name__}: {words}"), sent)
 
