@@ -102,7 +102,7 @@ class Table:
         Args:
             records: Records of one page.
         """
-        if len(self._key_columns) == 1 and (texts := _plain_texts(records, self._key_columns[0])):
+        if len(self._key_columns) == 1 and (texts := _plain_texts(records, self._key_columns[0])) is not None:
             return texts
         columns = [self._key_values(records, column) for column in self._key_columns]
         if len(columns) == 1:

@@ -119,14 +119,14 @@ class Sweep:
         """
         state = self.state
         if state.again:
-            rows = self._take(self._read(state.again[0]))
+            rows = self._take(*self._read(state.again[0]))
             state.again.pop(0)
             state.extra += 1
             return rows
         if state.next <= state.last:
-            page = self._read(state.next)
+            page, keys = self._read(state.next)
             state.next += 1
-            return self._take(page)
+            return self._take(page, keys)
         self._conclude()
         return []
 
@@ -213,8 +213,8 @@ class Sweep:
         self._read_at = max((record.read_at for record in records), default=self._read_at)
         return True
 
-    def _read(self, number: int) -> Page:
-        """A page, read again if it is shorter than announced."""
+    def _read(self, number: int) -> tuple[Page, list[str]]:
+        """A page, read again if it is shorter than announced, and the keys of its records."""
         state, shape = self.state, self._shape
         page = self._fetch_page(number)
         for _ in range(_SHORT_PAGE_READS):
@@ -230,8 +230,8 @@ class Sweep:
         behind = shape.behind_the_end(page) and all(key in self._seen for key in keys)
         if behind or shape.repeats_last(page, keys):
             # Some servers answer a number behind the last page with a page that they have.
-            return replace(page, records=[])
-        return page
+            return replace(page, records=[]), []
+        return page, keys
 
     def _fetch_page(self, number: int) -> Page:
         try:
@@ -242,11 +242,10 @@ class Sweep:
             # Some servers refuse a number behind the last page.
             return self._shape.empty_page(number, self._read_at.timestamp())
 
-    def _take(self, page: Page) -> list[Row]:
+    def _take(self, page: Page, keys: list[str]) -> list[Row]:
         state = self.state
         before = self._shape.contents.get(page.number)
-        keys = identify(self._table, page.records)
-        fresh = {key for key in keys if key not in self._seen}
+        fresh = set(keys).difference(self._seen)
         paused = bool(self._shape.contents) and page.read_at - self._read_at.timestamp() > LONG_PAUSE
         # Strictly later than what was read before: the destination keeps the latest of two readings of one row.
         self._read_at = max(utc(page.read_at), self._read_at + timedelta(microseconds=1))
