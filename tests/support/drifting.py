@@ -132,6 +132,8 @@ KEYS = {"customers": "id", "_automatum_sweeps": "sweep_id", "_automatum_pages": 
 class Warehouse:
     """Tables in DuckDB that are merged by key; stands where the pipeline does."""
 
+    dataset_name = "drifting"
+
     def __init__(self) -> None:
         self.connection = self.native_connection = duckdb.connect()
         self.destination = dlt.destinations.duckdb()
