@@ -65,3 +65,44 @@ def test_wrong_arguments_are_refused_before_anything_is_imported(desk, arguments
     found = Imported(desk.folder, *arguments)
     assert found.code == 2
     assert found.heavy == {"orjson"}
+
+
+CONFIGURED = {"dlt", "duckdb", "filelock", "orjson", "pendulum", "requests", "tomlkit", "yaml"}
+"""What a command has that reads dlt's configuration and a DuckDB file: dlt imports all of these but filelock."""
+ARROW = {"numpy", "pyarrow"}
+READ = [("check",), ("plan", "customers"), ("sync", "customers"), ("verify",)]
+
+
+@pytest.mark.slow
+def test_a_status_imports_neither_arrow_nor_sqlalchemy(small, desk):
+    """Unless there is a ledger: who only syncs does not wait for SQLAlchemy."""
+    assert desk.sync("customers").code == 0
+    for arguments in (("status",), ("push", "status")):
+        found = Imported(desk.folder, *arguments)
+        assert found.code == 0, found.stderr
+        assert found.heavy <= CONFIGURED, arguments
+        assert len(found.own) <= 120, arguments
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments", [("check",), ("plan", "customers"), ("sync", "customers"), ("verify",)], ids=" ".join
+)
+def test_a_sync_and_what_belongs_to_it_imports_neither_sqlalchemy_nor_pandas(small, desk, arguments):
+    """dlt would import SQLAlchemy to write the path of a DuckDB file as a URL, and Arrow pandas if it is installed."""
+    assert desk.sync("customers").code == 0
+    found = Imported(desk.folder, *arguments)
+    assert found.code == 0, found.stderr
+    assert found.heavy <= CONFIGURED | ARROW
+    assert len(found.own) <= 200
+
+
+@pytest.mark.slow
+def test_a_push_and_its_status_import_sqlalchemy_and_no_pandas(small, desk):
+    (desk.folder / "usage.csv").write_text("customer_id,listing_id,dimension,units,price,usage_at,vendor\n")
+    begun = Imported(desk.folder, "push", "--usage", "usage.csv", "--unchecked", "--new-ledger", "--confirm")
+    assert begun.code == 0, begun.stderr
+    assert "sqlalchemy" in begun.heavy and "pandas" not in begun.heavy
+    found = Imported(desk.folder, "push", "status")
+    assert found.code == 0, found.stderr
+    assert found.heavy == (CONFIGURED - {"duckdb"}) | {"sqlalchemy"}

@@ -24,6 +24,7 @@ from .options import (
     Toml,
     guarded,
     longest_wait,
+    prepare_for_rows,
     stop_on_signals,
 )
 
@@ -74,7 +75,8 @@ def check(
         from ..warehouse.target import Target
         from . import render
 
-        stop = stop_on_signals()
+        stop, target = stop_on_signals(), Target(destination, dataset, database)
+        prepare_for_rows(target)
         settings = resolve_settings(organization=organization)
         patience = longest_wait(no_wait, _LONGEST_WAIT if max_wait is None else max_wait)
         session = open_session(settings, stop=stop, max_wait=patience)
@@ -84,7 +86,7 @@ def check(
 
             return say_explanation(explain_tables(session), as_json, toml)
         report = check_connection(session)
-        report.secret = secret_in_use(Target(destination, dataset, database), settings, SystemClock(stop))
+        report.secret = secret_in_use(target, settings, SystemClock(stop))
         say(report.as_json(), as_json, lambda: render.show_check(report))
         for error in report.errors:
             show_error(error)

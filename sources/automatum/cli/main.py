@@ -57,6 +57,7 @@ from .options import (
     guarded,
     longest_wait,
     open_existing,
+    prepare_for_rows,
     read_existing,
     stop_on_signals,
 )
@@ -145,6 +146,7 @@ def sync(
             read_copy=read_copy,
             metering=metering,
         )
+        prepare_for_rows(options.target)
         with Progress(quiet) as progress:
             summary = run_sync(options, stop=stop_on_signals(), on_page=progress.on_page)
         figures = {**summary.as_json(), "target": render.describe_target(options.target)}
@@ -194,6 +196,7 @@ def plan(
         settings, stop = resolve_settings(organization=organization), stop_on_signals()
         session = open_session(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
         target = Target(destination, dataset, database)
+        prepare_for_rows(target)
         pipeline = None if target.missing else open_existing(target, lock_wait, stop)
         selection = select_rows(settings).backfill(_day(since), False, _day(until))
         found = plan_sync(session, pipeline, tuple(tables or ()), every=seconds, selection=selection)

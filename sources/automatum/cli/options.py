@@ -17,6 +17,7 @@ import typer
 
 from ..core.budget import Budget
 from ..core.clock import SystemClock
+from ..core.defaults import DUCKDB
 from ..core.errors import EXIT_INTERRUPTED, EXIT_SOFTWARE, AutomatumError
 from ..core.private_files import private_files
 from ..core.redaction import redact_logging
@@ -209,6 +210,16 @@ def open_existing(target: Target, lock_wait: float, stop: threading.Event | None
     """
     clock = SystemClock(stop)
     return target.existing(clock, Budget(clock, stop=stop), lock_wait)
+
+
+def prepare_for_rows(target: Target) -> None:
+    """Keep packages out of this process that Arrow and dlt would import although no command uses them."""
+    from ..core.process import arrow_without_pandas
+    from ..warehouse.dlt_internals import print_paths_without_sqlalchemy
+
+    arrow_without_pandas()
+    if target.destination == DUCKDB:
+        print_paths_without_sqlalchemy()
 
 
 @contextlib.contextmanager

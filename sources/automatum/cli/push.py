@@ -29,6 +29,7 @@ from .options import (
     Quiet,
     guarded,
     longest_wait,
+    prepare_for_rows,
     stop_on_signals,
 )
 from .push_carry import EXAMPLES as CARRY_EXAMPLES
@@ -120,10 +121,12 @@ def push_usage(
 
         if usage is None:
             raise ConfigurationError("--usage", "not given.", "Name a file, a table or view, or 'sql:SELECT ...'.")
+        target = Target(destination, dataset, database)
+        prepare_for_rows(target)
         options = PushOptions(
             organization=organization,
             confirm=confirm,
-            target=Target(destination, dataset, database),
+            target=target,
             ledger_url=ledger_url,
             new_ledger=new_ledger,
             mapping=parse_mapping(mapping or []),
@@ -200,6 +203,7 @@ def push_export(
         from . import render_push as display
 
         clock, warehouse = SystemClock(), Target(destination, dataset, database)
+        prepare_for_rows(warehouse)
         budget, label = Budget(clock), label_pipeline(organization)
         # A separate working folder and staging dataset: what a killed sync has left stays for the next sync.
         own = f"{label}__ledger"

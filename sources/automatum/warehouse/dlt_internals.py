@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -269,6 +270,17 @@ def duckdb_destination(database: Path, memory_limit: str, user_agent: str | None
     if user_agent:
         credentials.global_config["custom_user_agent"] = user_agent
     return dlt.destinations.duckdb(credentials, **options)
+
+
+def print_paths_without_sqlalchemy() -> None:
+    """Let dlt write URLs by its own code, as it does where SQLAlchemy is not installed; for the command line only.
+
+    After each load, dlt writes the path of a DuckDB file as a URL, and imports all of SQLAlchemy for it: a tenth of the
+    time of a sync of one page. A program that uses dlt for more may need SQLAlchemy's URLs.
+    """
+    from dlt.common.libs import sql_alchemy_shims
+
+    sys.modules.setdefault("dlt.common.libs.sql_alchemy_compat", sql_alchemy_shims)
 
 
 def credentials_without_password(destination: str) -> dict[str, Any]:
