@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any
 
 import pyarrow as pa
@@ -35,13 +35,15 @@ class Batch:
 
     Attributes:
         records: The same.
+        shapes: The sets of names that records have, in their order.
         taken: Path to the positions of the records whose value there was taken; None for all that have a value there.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = records
         self.taken: dict[str, set[int] | None] = {}
-        self._names = set(chain.from_iterable(set(map(tuple, records))))
+        self.shapes = set(map(tuple, records))
+        self._names = set(chain.from_iterable(self.shapes))
         self._values: dict[str, list[Any] | None] = {}
 
     def __len__(self) -> int:
@@ -166,11 +168,14 @@ class Leftovers:
         self.lists = frozenset(lists)
         paths = [path.split(".") for path in self.names | self.lists]
         self._objects = {".".join(path[:length]) for path in paths for length in range(1, len(path))}
-        self._shapes: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
+        self._shapes: dict[tuple[str, tuple[str, ...]], tuple[list[str], list[str]]] = {}
 
     def of(self, batch: Batch) -> Iterator[Record | None]:
         """What is left of each record of a batch, after its columns were taken; None for nothing."""
         left = batch.left(self.names, self.lists)
+        if not left and not any(any(self._split(names, "")) for names in batch.shapes):
+            yield from repeat(None, len(batch))
+            return
         # One at a time: many new objects at once make Python look for garbage among all records.
         for i, record in enumerate(batch.records):
             yield self.rest(record, left[i]) if i in left else self._rest(record, "")
@@ -203,12 +208,7 @@ class Leftovers:
 
     def _rest(self, record: Record, above: str) -> Record | None:
         """The same for a record in which each value was taken that could be."""
-        shape = (above, *record)
-        if shape not in self._shapes:
-            if len(self._shapes) >= _MOST_SHAPES:
-                self._shapes.clear()
-            self._shapes[shape] = self._split(record, above)
-        kept, objects = self._shapes[shape]
+        kept, objects = self._split(tuple(record), above)
         rest = {name: record[name] for name in kept}
         for name in objects:
             value = record[name]
@@ -218,11 +218,16 @@ class Leftovers:
                 rest[name] = inside
         return rest or None
 
-    def _split(self, names: Iterable[str], above: str) -> tuple[list[str], list[str]]:
+    def _split(self, names: tuple[str, ...], above: str) -> tuple[list[str], list[str]]:
         """The names whose values are left as they are, and those of objects that may hold a path."""
-        free = [name for name in names if "." in name or above + name not in self.names | self.lists]
-        objects = [name for name in free if "." not in name and above + name in self._objects]
-        return [name for name in free if name not in objects], objects
+        shape = (above, names)
+        if shape not in self._shapes:
+            if len(self._shapes) >= _MOST_SHAPES:
+                self._shapes.clear()
+            free = [name for name in names if "." in name or above + name not in self.names | self.lists]
+            objects = [name for name in free if "." not in name and above + name in self._objects]
+            self._shapes[shape] = [name for name in free if name not in objects], objects
+        return self._shapes[shape]
 
 
 def arrays_of(

@@ -80,7 +80,7 @@ def child_schema(child: Child, by_organization: bool = False) -> pa.Schema:
 def entries_of(record: Record, child: Child) -> tuple[str | None, list[Any]]:
     """The entries of a list inside a record, and the path at which the list was found."""
     for path in child.places:
-        value = dig(record, path)
+        value = dig(record, path) if "." in path else record.get(path)
         if isinstance(value, list):
             return path, value
     return None, []
