@@ -91,11 +91,11 @@ def measure(asked: argparse.Namespace, bench: Bench, homes: dict[str, Path]) -> 
     sizes = QUICK if asked.quick else Sizes()
     if asked.rows:
         sizes = Sizes(rows=asked.rows)
-    made, used = [], {"bench"}
+    made, used, measured = [], {"bench"}, commit()
     for planned in groups(sections, sizes):
         group = with_before(planned) if asked.before else planned
         repeats = asked.repeats or (1 if asked.quick else 10 if group.section == "startup" else 3)
-        made.append(describe(group, bench.measure(group, repeats)))
+        made.append({**describe(group, bench.measure(group, repeats)), "commit": measured})
         used |= {task.program.home for task in group.tasks}
     return {"machine": machine(), "versions": versions(homes, used), "groups": made}
 
@@ -104,7 +104,7 @@ def describe(group: Group, rounds: list[dict[str, dict[str, float]]]) -> dict[st
     """A group and its figures, for JSON."""
     tasks = [{"name": task.name, "against": task.against} for task in group.tasks]
     kept = {name: value for name, value in asdict(group).items() if name in ("section", "title", "compared", "rows")}
-    return {**kept, "tasks": tasks, "date": time.strftime("%Y-%m-%d"), "commit": commit(), "rounds": rounds}
+    return {**kept, "tasks": tasks, "date": time.strftime("%Y-%m-%d"), "rounds": rounds}
 
 
 def keep(measured: dict[str, Any]) -> dict[str, Any]:
