@@ -12,14 +12,24 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypedDict
 
 from suite.measure import ProgramFailed, Usage, run
 from suite.plan import Group, Program, Task
 
 BENCHMARKS = Path(__file__).parents[1]
 _LIMITS = "[[10000000, 60]]"
+Before = tuple[tuple[Program, int], ...]
+"""Runs before a task, each with the version of the lists that it reads."""
 Round = dict[str, dict[str, float]]
 """What each task of a group took, by its name."""
+
+
+class Taken(TypedDict):
+    """What the server has received."""
+
+    requests: dict[str, int]
+    usages: int
 
 
 class Server:
@@ -32,7 +42,7 @@ class Server:
     def __init__(self, url: str) -> None:
         self.url, self._version = url, 1
 
-    def _get(self, path: str) -> dict[str, object]:
+    def _get(self, path: str) -> Taken:
         with urllib.request.urlopen(f"{self.url}/bench/{path}") as answer:
             return json.loads(answer.read())  # type: ignore[no-any-return]
 
@@ -43,7 +53,7 @@ class Server:
             self._version = version
         self.take()
 
-    def take(self) -> dict[str, object]:
+    def take(self) -> Taken:
         """The requests by path, and the usages, since the last call."""
         return self._get("take")
 
@@ -65,12 +75,14 @@ class Bench:
 
     Args:
         homes: Interpreter by name of the environment.
-        folder: Where each task gets a folder. Its paths are the same in each round: dlt remembers them.
+        folder: Where the programs run. Every run has the same paths in it: dlt remembers them.
         say: Called with a line of progress.
     """
 
     def __init__(self, homes: Mapping[str, Path], folder: Path, say: Callable[[str], None]) -> None:
-        self._homes, self._folder, self._say = homes, folder, say
+        self._homes, self._say = homes, say
+        self._work, self._kept = folder / "work", folder / "kept"
+        self._prepared: list[tuple[str, Before]] = []
 
     def measure(self, group: Group, repeats: int) -> list[Round]:
         """Rounds of a group."""
@@ -79,62 +91,68 @@ class Bench:
             for number in range(repeats):
                 taken: Round = {}
                 for task in group.tasks:
-                    measured = self._task(group, task, server)
+                    measured = self._measure(task, server)
                     taken[task.name] = measured
                     self._say(
                         f"{group.title} [{number + 1}/{repeats}] {task.name}: {measured['seconds']:.2f} s, "
                         f"{measured['cpu']:.2f} s CPU, {measured['megabytes']:.0f} MB"
                     )
                 rounds.append(taken)
-        shutil.rmtree(self._folder / group.section, ignore_errors=True)
+        shutil.rmtree(self._kept, ignore_errors=True)
+        self._prepared.clear()
         return rounds
 
-    def _task(self, group: Group, task: Task, server: Server) -> dict[str, float]:
-        """Measure a task in a folder that is as it was right before it in each round."""
-        place = self._folder / group.section / str(group.tasks.index(task))
-        work, seed = place / "work", place / "seed"
-        shutil.rmtree(work, ignore_errors=True)
-        if seed.exists():
-            shutil.copytree(seed, work, symlinks=True)
-        else:
-            (work / "home").mkdir(parents=True)
-            for program, version in task.before:
-                server.serve(version)
-                self._run(program, task, server.url, work)
-            if task.before:
-                shutil.copytree(work, seed, symlinks=True)
+    def _measure(self, task: Task, server: Server) -> dict[str, float]:
+        self._prepare(task.table, task.before, server)
         server.serve(task.version)
-        usage, output = self._run(task.program, task, server.url, work)
-        lost = self._check(task, output, server.take(), work)
-        if not task.before:
-            shutil.rmtree(place)
-        return {**asdict(usage), "lost": lost}
+        usage, output = self._run(task.program, task.table, server.url)
+        return {**asdict(usage), "lost": self._check(task, output, server.take())}
 
-    def _run(self, program: Program, task: Task, url: str, work: Path) -> tuple[Usage, str]:
-        python = self._homes[program.home]
+    def _prepare(self, table: str, before: Before, server: Server) -> None:
+        """Make the folder as it is after these runs. It is kept: other tasks and rounds begin with the same runs."""
+        shutil.rmtree(self._work, ignore_errors=True)
+        if not before:
+            (self._work / "home").mkdir(parents=True)
+            return
+        if (table, before) not in self._prepared:
+            self._prepare(table, before[:-1], server)
+            program, version = before[-1]
+            server.serve(version)
+            self._run(program, table, server.url)
+            self._kept.mkdir(exist_ok=True)
+            shutil.move(self._work, self._kept / str(len(self._prepared)))
+            self._prepared.append((table, before))
+        shutil.copytree(self._kept / str(self._prepared.index((table, before))), self._work, symlinks=True)
+
+    def _run(self, program: Program, table: str, url: str) -> tuple[Usage, str]:
+        python, work = self._homes[program.home], self._work
         values = {
             "python": str(python),
             "automatum": str(python.parent / "automatum"),
             "url": url,
-            "table": next(iter(task.tables), ""),
+            "table": table,
             "database": str(work / "marketplace.duckdb"),
         }
         commands = [[word.format_map(values) for word in command] for command in program.commands]
         return run(commands, {**_environment(url, work), **program.environment}, work)
 
-    def _check(self, task: Task, output: str, taken: Mapping[str, object], work: Path) -> int:
+    def _check(self, task: Task, output: str, taken: Taken) -> int:
         """Compare what a task left behind with what it should have; return the number of rows that it lost."""
         said = json.loads(output) if task.summary else {}
         found = {place: _at(said, place) for place in task.summary}
         if found != dict(task.summary) or taken["usages"] != task.usages:
             raise ProgramFailed(f"{task.name}: {found} and {taken['usages']} usages, not {task.summary}, {task.usages}")
+        counted = sum(count for path, count in taken["requests"].items() if path != "oauth/token")
+        if said.get("requests", counted) != counted:
+            raise ProgramFailed(f"{task.name}: says {said['requests']} requests, and made {counted}")
         if not task.tables:
             return 0
-        counted = subprocess.run(
-            [str(self._homes["bench"]), "-m", "suite.count", str(work / "marketplace.duckdb"), task.program.dataset],
+        database = str(self._work / "marketplace.duckdb")
+        printed = subprocess.run(
+            [str(self._homes["bench"]), "-m", "suite.count", database, task.program.dataset],
             env={"PYTHONPATH": str(BENCHMARKS)}, capture_output=True, text=True, check=True,
         )  # fmt: skip
-        rows: dict[str, int] = json.loads(counted.stdout)
+        rows: dict[str, int] = json.loads(printed.stdout)
         counts = {table: rows.get(table, 0) for table in task.tables}
         if task.program.exact and counts != dict(task.tables):
             raise ProgramFailed(f"{task.name}: the database has {counts}, not {dict(task.tables)}")
