@@ -109,16 +109,18 @@ class Bench:
         return {**asdict(usage), "lost": self._check(task, output, server.take())}
 
     def _prepare(self, table: str, before: Before, server: Server) -> None:
-        """Make the folder as it is after these runs. It is kept: other tasks and rounds begin with the same runs."""
+        """Make the folder as it is after these runs, and keep it: other tasks and rounds begin with the same ones."""
         shutil.rmtree(self._work, ignore_errors=True)
         if not before:
             (self._work / "home").mkdir(parents=True)
             return
+        program, version = before[-1]
         if (table, before) not in self._prepared:
             self._prepare(table, before[:-1], server)
-            program, version = before[-1]
             server.serve(version)
             self._run(program, table, server.url)
+            if not program.copied:
+                return
             self._kept.mkdir(exist_ok=True)
             shutil.move(self._work, self._kept / str(len(self._prepared)))
             self._prepared.append((table, before))
