@@ -86,18 +86,22 @@ def versions(homes: dict[str, Path], used: set[str]) -> dict[str, str]:
 
 
 def measure(asked: argparse.Namespace, bench: Bench, homes: dict[str, Path]) -> dict[str, Any]:
-    """Measure all groups."""
+    """Measure all groups. A group with a task that fails is left out and named; the others are measured."""
     sections = set(asked.sections or SECTIONS) - ({"peers"} if asked.quick else set())
     sizes = QUICK if asked.quick else Sizes()
     if asked.rows:
         sizes = Sizes(rows=asked.rows)
-    made, used, measured = [], {"bench"}, commit()
+    made, failures, used, measured = [], [], {"bench"}, commit()
     for planned in groups(sections, sizes):
         group = with_before(planned) if asked.before else planned
         repeats = asked.repeats or (1 if asked.quick else 10 if group.section == "startup" else 3)
-        made.append({**describe(group, bench.measure(group, repeats)), "commit": measured})
+        try:
+            made.append({**describe(group, bench.measure(group, repeats)), "commit": measured})
+        except ProgramFailed as failed:
+            print(f"bench: {failed}", file=sys.stderr, flush=True)
+            failures.append(group.title)
         used |= {task.program.home for task in group.tasks}
-    return {"machine": machine(), "versions": versions(homes, used), "groups": made}
+    return {"machine": machine(), "versions": versions(homes, used), "groups": made, "failures": failures}
 
 
 def describe(group: Group, rounds: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
@@ -136,17 +140,16 @@ def main() -> int:
     warm(homes["bench"])
     with tempfile.TemporaryDirectory(prefix="automatum-bench-") as folder:
         bench = Bench(homes, Path(folder), lambda line: print(line, file=sys.stderr, flush=True))
-        try:
-            measured = measure(asked, bench, homes)
-        except ProgramFailed as failed:
-            print(f"bench: {failed}", file=sys.stderr)
-            return 1
+        measured = measure(asked, bench, homes)
+    failures = measured.pop("failures")
     if asked.output:
         asked.output.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     print(document(measured))
     if asked.write:
         write_into(PAGE, keep(measured))
-    return 0
+    for title in failures:
+        print(f"bench: not measured, as a task of it failed: {title}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -65,7 +65,10 @@ def serving(served: Mapping[str, int], python: Path) -> Iterator[Server]:
     with subprocess.Popen(command, env={"PYTHONPATH": str(BENCHMARKS)}, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:
-            yield Server(process.stdout.readline().strip())
+            url = process.stdout.readline().strip()
+            if not url:
+                raise ProgramFailed(f"the server did not start: {' '.join(command)}")
+            yield Server(url)
         finally:
             process.terminate()
 
@@ -87,6 +90,8 @@ class Bench:
     def measure(self, group: Group, repeats: int) -> list[Round]:
         """Rounds of a group."""
         rounds: list[Round] = []
+        shutil.rmtree(self._kept, ignore_errors=True)
+        self._prepared.clear()
         with serving(group.served, self._homes["bench"]) as server:
             for number in range(repeats):
                 taken: Round = {}
@@ -98,8 +103,6 @@ class Bench:
                         f"{measured['cpu']:.2f} s CPU, {measured['megabytes']:.0f} MB"
                     )
                 rounds.append(taken)
-        shutil.rmtree(self._kept, ignore_errors=True)
-        self._prepared.clear()
         return rounds
 
     def _measure(self, task: Task, server: Server) -> dict[str, float]:
@@ -152,8 +155,10 @@ class Bench:
         database = str(self._work / "marketplace.duckdb")
         printed = subprocess.run(
             [str(self._homes["bench"]), "-m", "suite.count", database, task.program.dataset],
-            env={"PYTHONPATH": str(BENCHMARKS)}, capture_output=True, text=True, check=True,
+            env={"PYTHONPATH": str(BENCHMARKS)}, capture_output=True, text=True,
         )  # fmt: skip
+        if printed.returncode:
+            raise ProgramFailed(f"{task.name}: its database cannot be read: {printed.stderr[-1000:]}")
         rows: dict[str, int] = json.loads(printed.stdout)
         counts = {table: rows.get(table, 0) for table in task.tables}
         if task.program.exact and counts != dict(task.tables):
