@@ -85,7 +85,7 @@ class OrganizationCheck:
         """
         if self._started:
             return
-        self._started, self._dataset = True, pipeline.dataset_name or ""
+        self._dataset = pipeline.dataset_name or ""
         try:
             with checked_sql_client(pipeline) as client:
                 own = organization_filter(self._settings.owner)
@@ -93,7 +93,8 @@ class OrganizationCheck:
                 if stored is None:
                     stored = {"id": _named_by_rows(client, self._session.endpoints, own)}
         except SQL_UNSUPPORTED:
-            return  # A destination that cannot be read holds no rows that could be marked deleted.
+            stored = {}  # A destination that cannot be read holds no rows that could be marked deleted.
+        self._started = True
         self._application = str(stored.get("application") or "")
         if not self._settings.named_id:
             self._id = str(stored.get("id") or "")

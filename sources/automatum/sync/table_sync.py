@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,7 @@ class TableSync:
         self._log = SweepLog(self._table, utc(session.clock.time()), replace(facts, part=part))
         self._reader: Reader | None = None
         self._refused = False
+        self._early: tuple[float, PriorState] | None = None
         self._unclosed: tuple[str, ...] = ()
         self._secret: dict[str, Any] | None = None
 
@@ -227,20 +229,43 @@ class TableSync:
             some = gone[start : start + _DELETE_BATCH]
             yield from delete_rows(pipeline, self._batcher, some, now, hard=self.settings.deletes == "hard")
 
+    def read_early(self, pipeline: SupportsPipeline) -> None:
+        """Read what the destination has before the table has its turn, where that saves a connection.
+
+        `extract` uses it within the age of a chunk, and reads again later: another machine may have loaded meanwhile.
+        An error is met again when the table has its turn.
+        """
+        with suppress(Exception):
+            prior = self._read_destination(pipeline)
+            self._early = self.api_session.clock.monotonic(), prior
+
+    def _recent_state(self) -> PriorState | None:
+        if self._early is None:
+            return None
+        at, prior = self._early
+        return prior if self.api_session.clock.monotonic() - at <= self.settings.chunk_seconds else None
+
+    def _read_destination(self, pipeline: SupportsPipeline) -> PriorState:
+        owner, name = self._table.organization_id, history_table(self.endpoint) if self.settings.history else None
+        merging = merge_strategy_of(pipeline, self.settings)
+        check_table_format(pipeline, self.settings, [self.endpoint.table])
+        self._batcher.once = merging.one_row_per_key
+        keep_stored_types(pipeline, self._table)
+        part = self._selection.part_of(self.endpoint)
+        now, count = utc(self.api_session.clock.time()), merging.merge is not Merge.APPEND
+        self._organization.start(pipeline)
+        prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count_children=count)
+        if merging.one_row_per_key:
+            self._batcher.lists = ChildLists(read_children(pipeline, self.endpoint, owner), merging.can_delete)
+            add_missing_columns(pipeline, self.schemas())
+        return prior
+
     def _prepare(self, pipeline: SupportsPipeline | None) -> Reader:
-        """Read what the destination has, and make the reader."""
+        """Make the reader, from what the destination has."""
         name = history_table(self.endpoint) if self.settings.history else None
-        owner = self._table.organization_id
-        prior = PriorState(KnownRows())
-        if pipeline:
-            merging = merge_strategy_of(pipeline, self.settings)
-            check_table_format(pipeline, self.settings, [self.endpoint.table])
-            self._batcher.once = merging.one_row_per_key
-            keep_stored_types(pipeline, self._table)
-            part = self._selection.part_of(self.endpoint)
-            now, count = utc(self.api_session.clock.time()), merging.merge is not Merge.APPEND
-            self._organization.start(pipeline)
-            prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count_children=count)
+        prior, self._early = self._recent_state(), None
+        if prior is None:
+            prior = self._read_destination(pipeline) if pipeline else PriorState(KnownRows())
         if name and not prior.known.readable:
             raise DestinationError(
                 f"The history of {self.endpoint.table} cannot be kept: {prior.known.why}",
@@ -253,9 +278,6 @@ class TableSync:
         self._rejections.start(prior.rejected)
         self._batcher.history = History(self._table, pipeline, not prior.versioned) if name else None
         self._unclosed = prior.unclosed
-        if pipeline and merging.one_row_per_key:
-            self._batcher.lists = ChildLists(read_children(pipeline, self.endpoint, owner), merging.can_delete)
-            add_missing_columns(pipeline, self.schemas())
         # Resumed or not: the page records of an interrupted sweep are useless once this one has its verdict.
         self.left_pages = set(prior.left_pages)
         reading = Reading(

@@ -31,6 +31,7 @@ from dlt.common.destination.client import WithStagingDataset
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.pipeline import SupportsPipeline
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext
+from dlt.common.storages.load_package import create_load_id as create_load_id
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from ..core.process import MOST_DUCKDB_MEMORY, parse_memory
@@ -59,13 +60,6 @@ def current_load_id() -> str:
     if LoadPackageStateInjectableContext not in container:
         return ""
     return str(container[LoadPackageStateInjectableContext].load_id)
-
-
-def create_load_id() -> str:
-    """Id of a new load, larger than those of earlier ones."""
-    from dlt.common.storages.load_package import create_load_id as create
-
-    return create()
 
 
 def default_pipelines_dir() -> Path:
@@ -269,7 +263,26 @@ def duckdb_destination(database: Path, memory_limit: str, user_agent: str | None
     credentials.global_config = {"memory_limit": memory_limit}
     if user_agent:
         credentials.global_config["custom_user_agent"] = user_agent
-    return dlt.destinations.duckdb(credentials, **options)
+    return _remember_capabilities(dlt.destinations.duckdb(credentials, **options))
+
+
+def _remember_capabilities(destination: Any) -> Any:
+    """Let a destination compute its capabilities once for each naming convention.
+
+    dlt asks for them at each step, and resolves the whole configuration of the destination each time: 12 times in a
+    sync that finds nothing new, which was a quarter of its work. Those of DuckDB do not depend on the configuration.
+    """
+    compute, known = destination.capabilities, {}
+
+    def capabilities(config: Any = None, naming: Any = None) -> Any:
+        if config is not None:
+            return compute(config, naming)
+        if type(naming) not in known:
+            known[type(naming)] = compute(None, naming)
+        return known[type(naming)].copy()  # dlt replaces values in what it gets.
+
+    destination.capabilities = capabilities
+    return destination
 
 
 def print_paths_without_sqlalchemy() -> None:

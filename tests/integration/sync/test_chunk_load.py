@@ -7,6 +7,7 @@ import pytest
 from dlt.destinations import postgres as to_postgres
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
+from automatum import SyncOptions, Target, run_sync
 from automatum.api.session import connect
 from automatum.core.errors import Busy
 from automatum.sync.engine import sync
@@ -198,6 +199,41 @@ def test_a_package_that_was_left_behind_before_an_unchanged_sync_elsewhere_is_no
         assert site.sync("customers").code == 0
     assert "dropped" in caplog.text
     assert site.query("SELECT count(*) FROM customers WHERE company_name = 'Strange'") == [(0,)]
+
+
+def run(site):
+    """A sync as the command line runs it, with the lock of the file."""
+    options = SyncOptions(tables=TABLES, target=Target(database=site.database), pipelines_dir=str(site.pipelines_dir))
+    site.clock.advance(60)
+    with counted() as counts:
+        assert run_sync(options, settings=site.resolved(), clock=site.clock).exit_code == 0
+    return counts
+
+
+@pytest.mark.slow
+def test_a_sync_opens_the_destination_as_often_however_many_tables_it_has(site):
+    run(site)
+    unchanged = run(site)
+    # The lock, the start and the records each open the file; the start and the records have a client each.
+    assert (unchanged["packages"], unchanged["connections"], unchanged["clients"]) == (0, 5, 2)
+    site.served.sandbox.insert("customers", {})
+    assert run(site)["packages"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0, 61])
+def test_what_was_read_early_is_read_again_when_it_is_old_i1(site, seconds):
+    """Another machine may have loaded the table while the tables before it were read."""
+    site.sync(*TABLES)
+
+    def on_page(table_run):
+        if table_run.endpoint.table == "customers":
+            site.clock.advance(seconds)
+            site.execute("UPDATE private_offers SET _row_hash = 'changed'")
+
+    assert site.sync(*TABLES, on_page=on_page).counts("private_offers")[1] == (ROWS if seconds else 0)
+    if not seconds:
+        assert site.sync(*TABLES).counts("private_offers")[1] == ROWS
 
 
 @pytest.mark.slow

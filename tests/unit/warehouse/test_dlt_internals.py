@@ -13,6 +13,7 @@ import dlt
 import duckdb
 import pytest
 from dlt.common.configuration.providers.toml import StringTomlProvider
+from dlt.common.normalizers.naming.snake_case import NamingConvention
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from automatum.warehouse import dlt_internals
@@ -54,6 +55,8 @@ PARTS = (
     ("dlt.pipeline.exceptions", "PipelineStepFailed", ()),
     ("dlt.destinations.job_client_impl", "SqlJobClientBase.get_storage_tables", ("table_names",)),
     ("dlt.destinations.job_client_impl", "SqlJobClientBase.drop_storage", ()),
+    ("dlt.common.destination.reference", "Destination.capabilities", ("config", "naming")),
+    ("dlt.common.storages.load_package", "create_load_id", ()),
     ("dlt.common.destination.client", "WithStagingDataset.with_staging_dataset", ()),
     ("dlt.pipeline.configuration", "PipelineConfiguration.restore_from_destination", ()),
     ("dlt.pipeline.pipeline", "Pipeline.drop", ()),
@@ -138,6 +141,16 @@ def test_pending_packages_can_be_listed_and_dropped(tmp_path):
     pipeline.extract([{"id": 1}], table_name="rows")
     dlt_internals.reset_working_folder(pipeline)
     assert not pipeline.has_pending_data
+
+
+def test_capabilities_that_are_remembered_are_those_of_dlt(tmp_path):
+    ours = dlt_internals.duckdb_destination(tmp_path / "x.duckdb", "64MB")
+    plain = dlt.destinations.duckdb(str(tmp_path / "x.duckdb"))
+    for naming in (None, NamingConvention()):
+        for _ in range(2):
+            found = ours.capabilities(naming=naming)
+            assert dict(found) == dict(plain.capabilities(naming=naming))
+            found.preferred_loader_file_format, found.supported_loader_file_formats = "csv", []
 
 
 def test_a_missing_table_is_the_error_of_dlt():
