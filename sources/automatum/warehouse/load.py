@@ -149,7 +149,8 @@ class Loader:
         self._loads = loads_so_far(self._pipeline)
         broken = forget_broken_promises(self._pipeline, schemas)
         loaded = self._load_pending(broken)
-        reset_working_folder(self._pipeline)
+        if loaded or not self._is_fresh():
+            reset_working_folder(self._pipeline)
         if loaded:
             self._loads = loads_so_far(self._pipeline)
         self._remember(0)
@@ -193,6 +194,13 @@ class Loader:
             logger.warning("what an earlier run left behind failed in %d runs and is read again", self._failures)
             return False
         return True
+
+    def _is_fresh(self) -> bool:
+        """Whether the working folder is new: `open_pipeline` has emptied it already, unless a package waits."""
+        try:
+            return not (self._pipeline.schema_names or self._pipeline.has_pending_data)
+        except Exception:
+            return False
 
     def _follows(self, noted: Any, pending: list[str]) -> bool:
         """Whether no load but those of the pending packages came after the noted one."""
