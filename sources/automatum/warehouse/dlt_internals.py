@@ -263,26 +263,7 @@ def duckdb_destination(database: Path, memory_limit: str, user_agent: str | None
     credentials.global_config = {"memory_limit": memory_limit}
     if user_agent:
         credentials.global_config["custom_user_agent"] = user_agent
-    return _remember_capabilities(dlt.destinations.duckdb(credentials, **options))
-
-
-def _remember_capabilities(destination: Any) -> Any:
-    """Let a destination compute its capabilities once for each naming convention.
-
-    dlt asks for them at each step, and resolves the whole configuration of the destination each time: 12 times in a
-    sync that finds nothing new, which was a quarter of its work. Those of DuckDB do not depend on the configuration.
-    """
-    compute, known = destination.capabilities, {}
-
-    def capabilities(config: Any = None, naming: Any = None) -> Any:
-        if config is not None:
-            return compute(config, naming)
-        if type(naming) not in known:
-            known[type(naming)] = compute(None, naming)
-        return known[type(naming)].copy()  # dlt replaces values in what it gets.
-
-    destination.capabilities = capabilities
-    return destination
+    return dlt.destinations.duckdb(credentials, **options)
 
 
 def print_paths_without_sqlalchemy() -> None:

@@ -88,7 +88,8 @@ class Target:
             use_one_loader()
             # A script may have the file open in its own process.
             agent = None if pipeline_name == _SCRIPT else USER_AGENT
-            return duckdb_destination(self.database.resolve(), duckdb_memory(), agent, **_staging(pipeline_name))
+            options = _staging(pipeline_name)
+            return remember_capabilities(duckdb_destination(self.database.resolve(), duckdb_memory(), agent, **options))
         register_destination_secrets()
         try:
             import dlt
@@ -184,6 +185,25 @@ def _staging(pipeline_name: str) -> dict[str, Any]:
     # In the form that dlt gives it anyway: otherwise dlt warns of the change at each load.
     own = normalize_identifier(pipeline_name.removeprefix(f"{PIPELINE}_")).strip("_")
     return {"staging_dataset_name_layout": f"%s_staging_{own}"}
+
+
+def remember_capabilities(destination: Any) -> Any:
+    """Let a destination compute its capabilities once for each naming convention.
+
+    dlt asks for them at each step, and resolves the whole configuration of the destination each time: 12 times in a
+    sync that finds nothing new, which was a quarter of its work. Those of DuckDB do not depend on the configuration.
+    """
+    compute, known = destination.capabilities, {}
+
+    def capabilities(config: Any = None, naming: Any = None) -> Any:
+        if config is not None:
+            return compute(config, naming)
+        if type(naming) not in known:
+            known[type(naming)] = compute(None, naming)
+        return known[type(naming)].copy()  # dlt replaces values in what it gets.
+
+    destination.capabilities = capabilities
+    return destination
 
 
 @contextlib.contextmanager

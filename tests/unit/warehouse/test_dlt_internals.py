@@ -17,6 +17,7 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from automatum.warehouse import dlt_internals
+from automatum.warehouse.target import remember_capabilities
 
 pytestmark = pytest.mark.usefixtures("fresh_settings")
 
@@ -144,7 +145,7 @@ def test_pending_packages_can_be_listed_and_dropped(tmp_path):
 
 
 def test_capabilities_that_are_remembered_are_those_of_dlt(tmp_path):
-    ours = dlt_internals.duckdb_destination(tmp_path / "x.duckdb", "64MB")
+    ours = remember_capabilities(dlt_internals.duckdb_destination(tmp_path / "x.duckdb", "64MB"))
     plain = dlt.destinations.duckdb(str(tmp_path / "x.duckdb"))
     for naming in (None, NamingConvention()):
         for _ in range(2):
