@@ -42,7 +42,7 @@ class Imported:
 
     def __init__(self, folder, *arguments):
         done = subprocess.run([sys.executable, "-c", RUN, *arguments], capture_output=True, text=True, cwd=folder)
-        self.code, self.stderr = done.returncode, done.stderr
+        self.code, self.says = done.returncode, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         modules = json.loads((folder / "imported.json").read_text())
         self.heavy = {name.partition(".")[0] for name in modules} & HEAVY
         self.own = [name for name in modules if name.partition(".")[0] == "automatum"]
@@ -79,7 +79,7 @@ def test_a_status_imports_neither_arrow_nor_sqlalchemy(small, desk):
     assert desk.sync("customers").code == 0
     for arguments in (("status",), ("push", "status")):
         found = Imported(desk.folder, *arguments)
-        assert found.code == 0, found.stderr
+        assert found.code == 0, found.says
         assert found.heavy <= CONFIGURED, arguments
         assert len(found.own) <= 120, arguments
 
@@ -92,7 +92,7 @@ def test_a_sync_and_what_belongs_to_it_imports_neither_sqlalchemy_nor_pandas(sma
     """dlt would import SQLAlchemy to write the path of a DuckDB file as a URL, and Arrow pandas if it is installed."""
     assert desk.sync("customers").code == 0
     found = Imported(desk.folder, *arguments)
-    assert found.code == 0, found.stderr
+    assert found.code == 0, found.says
     assert found.heavy <= CONFIGURED | ARROW
     assert len(found.own) <= 200
 
@@ -101,8 +101,8 @@ def test_a_sync_and_what_belongs_to_it_imports_neither_sqlalchemy_nor_pandas(sma
 def test_a_push_and_its_status_import_sqlalchemy_and_no_pandas(small, desk):
     (desk.folder / "usage.csv").write_text("customer_id,listing_id,dimension,units,price,usage_at,vendor\n")
     begun = Imported(desk.folder, "push", "--usage", "usage.csv", "--unchecked", "--new-ledger", "--confirm")
-    assert begun.code == 0, begun.stderr
+    assert begun.code == 0, begun.says
     assert "sqlalchemy" in begun.heavy and "pandas" not in begun.heavy
     found = Imported(desk.folder, "push", "status")
-    assert found.code == 0, found.stderr
+    assert found.code == 0, found.says
     assert found.heavy == (CONFIGURED - {"duckdb"}) | {"sqlalchemy"}
