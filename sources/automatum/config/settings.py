@@ -166,7 +166,7 @@ class AutomatumSettings(BaseConfiguration):
     report_window_days: Optional[int] = None
     reread_pages: int = 25
     full_sweep_every: float = 24.0
-    chunk_rows: int = 100_000
+    chunk_rows: int = 250_000
     chunk_seconds: float = 60.0
     request_timeout: float = 30.0
     success_codes: Optional[List[Any]] = None

@@ -16,7 +16,7 @@ from .rejections import Rejections, reject
 
 logger = logging.getLogger("automatum")
 
-BATCH_ROWS = 10_000
+BATCH_ROWS = 5_000
 """Rows of one Arrow table."""
 
 Tables = Iterator[tuple[str, pa.Table]]

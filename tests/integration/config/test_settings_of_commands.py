@@ -249,7 +249,7 @@ class TestNames:
             return resolve_settings()
 
         found = resolve()
-        assert (found.status, found.vendor, found.tables, found.chunk_rows) == (None, None, None, 100_000)
+        assert (found.status, found.vendor, found.tables, found.chunk_rows) == (None, None, None, 250_000)
         desk.set(client_secret=None)
         monkeypatch.setenv("CLIENT_SECRET", CANARY)
         with pytest.raises(ConfigurationError, match="client_secret: is not set"):
