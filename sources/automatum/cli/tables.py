@@ -70,6 +70,7 @@ class TextTable:
         widths = [max(cell_len(line) for cell in column for line in cell) for column in zip(*rows, strict=True)]
         left = [heading in self._words for heading in self._headings]
         empty = " " * (sum(widths) + 3 * len(widths) - 1)
+        rule = "-" if out.options.ascii_only else "─"
         yield empty
         for number, row in enumerate(rows):
             for parts in zip_longest(*row, fillvalue=""):
@@ -77,7 +78,7 @@ class TextTable:
                 cells = zip(parts, padding, left, strict=True)
                 yield f" {'   '.join(part + pad if first else pad + part for part, pad, first in cells)} "
             if number == 0:
-                yield f" {'─' * (len(empty) - 2)} "
+                yield f" {rule * (len(empty) - 2)} "
         yield empty
 
     def _grid(self) -> Table:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import re
 import sys
@@ -99,3 +100,9 @@ def open_standard_streams() -> None:
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
+
+
+def print_every_character() -> None:
+    """Let stdout print a character that its encoding lacks as an escape: a name must not end a command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

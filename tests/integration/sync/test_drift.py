@@ -116,7 +116,10 @@ def test_a_complete_verdict_is_true_and_no_live_row_is_deleted(rows, order, hidd
             soaked["complete"] += 1
             assert throughout - vendor.hidden <= set(found), "a row that was listed throughout is missing"
         vendor.clock.advance(3700)
-    for _ in range(12):
+    for turn in range(60):
+        # A row that is known to be off the list is requested once in 50 sweeps, so its deletion may show late.
+        if turn >= 12 and live(warehouse) == set(vendor.rows):
+            break
         result = synced(vendor, warehouse)
         vendor.clock.advance(3700)
     listed = len(vendor.listed())
@@ -128,7 +131,11 @@ def test_a_complete_verdict_is_true_and_no_live_row_is_deleted(rows, order, hidd
             result = synced(vendor, warehouse)
             vendor.clock.advance(3700)
     assert result.verdict is Verdict.COMPLETE, result.reason
-    assert {key for key, (_, deleted) in warehouse.customers().items() if not deleted} == set(vendor.rows)
+    assert live(warehouse) == set(vendor.rows)
+
+
+def live(warehouse):
+    return {key for key, (_, deleted) in warehouse.customers().items() if not deleted}
 
 
 def pages(vendor):
