@@ -10,12 +10,13 @@ from automatum.sync.endless import MOST_IDLE, MOST_TIMES, EndlessList
 
 
 @given(
-    st.lists(st.sampled_from((0, 0, 0, 1, 100)) | st.just(0), max_size=200),
+    # New rows of a page, and how many pages without one follow it. Pages drawn one by one have no long rows of zeros.
+    st.lists(st.tuples(st.sampled_from((0, 1, 100)), st.integers(0, 2 * MOST_IDLE)), min_size=1, max_size=6),
     st.one_of(st.none(), st.sampled_from((0, 3, 250, 10_000, 10**9))),
 )
-def test_pages_without_a_new_row_end_it_and_only_these_i3(pages, announced):
+def test_pages_without_a_new_row_end_it_and_only_these_i3(turns, announced):
     bound, distinct, idle = EndlessList(CUSTOMERS), 0, 0
-    for new in pages:
+    for new in (new for first, idle_pages in turns for new in (first, *[0] * idle_pages)):
         distinct += new
         idle = 0 if new else idle + 1
         if idle < MOST_IDLE + distinct // 100:
