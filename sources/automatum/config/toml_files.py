@@ -50,7 +50,7 @@ def settings_providers() -> list[ConfigProvider]:
     if known := _providers.get():
         return known
     try:
-        providers = list(Container()[PluggableRunContext].providers.providers)
+        providers = list(registered_providers())
     except TomlProviderReadException as error:
         for path in map(Path, error.full_paths):
             check_file(path)
@@ -59,6 +59,11 @@ def settings_providers() -> list[ConfigProvider]:
         if not path.is_file():
             check_file(path)
     return providers
+
+
+def registered_providers() -> Sequence[ConfigProvider]:
+    """The same providers, without a look at the files: dlt has read them when it made the providers."""
+    return Container()[PluggableRunContext].providers.providers
 
 
 def toml_paths(providers: Sequence[ConfigProvider]) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from ...core.redaction import register_secret
 from ...core.suggest import spelt_otherwise
 from ..lookup import SECTIONS
 from ..organizations import configured_organizations
-from ..toml_files import settings_providers
+from ..toml_files import registered_providers, settings_providers
 from .base import Vault, open_vault
 from .uri import KEY, VaultUri, parse_vault_uri
 
@@ -64,10 +64,12 @@ class VaultProvider(ConfigProvider):
     def address(self) -> VaultUri | None:
         """The address in `secrets_from`, as the other providers have it; None if it is not set.
 
+        dlt asks for it before each lookup, hundreds of times a sync. So the files are not checked here.
+
         Raises:
             ConfigurationError: `secrets_from` is not an address.
         """
-        for provider in settings_providers():
+        for provider in registered_providers():
             if provider is self or provider.is_empty:
                 continue
             value, _ = provider.get_value("secrets_from", str, None, *SECTIONS)
