@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -62,6 +63,7 @@ class Loader:
 
     def __init__(self, pipeline: SupportsPipeline, clock: Clock, keep_open: KeepOpen = nullcontext) -> None:
         without_memory(pipeline)
+        _empty_staging_after_load(pipeline.pipeline_name)
         self._pipeline: Any = pipeline
         self._clock = clock
         self._keep_open = keep_open
@@ -250,6 +252,14 @@ class Loader:
         place = locate_destination(self._pipeline.destination), self._pipeline.dataset_name
         columns = [f"{name} {schema.to_string()}" for name, schema in sorted(schemas.items())]
         return hashlib.sha256("\n".join((*place, source, dlt.__version__, *columns)).encode()).hexdigest()
+
+
+def _empty_staging_after_load(pipeline_name: str) -> None:
+    """Let dlt empty the staging dataset after each load, and not only before the next load to the same table.
+
+    Until then it would keep a copy of the rows that were loaded last, also of those that are deleted meanwhile.
+    """
+    os.environ.setdefault(f"{pipeline_name.upper()}__LOAD__TRUNCATE_STAGING_DATASET", "true")
 
 
 def _after(loads: Any, load_id: str) -> str | None:
