@@ -5,6 +5,8 @@ an upgrade. Other modules use what dlt documents: `dlt.pipeline`, `dlt.current`,
 `SupportsPipeline`, `pipeline.sql_client()`, and the exceptions of `dlt.pipeline`, `dlt.destinations` and
 `dlt.common.destination`.
 
+`dlt_duckdb` has those of its DuckDB destination; the same test checks them.
+
 Two packages cannot import this module, because it is above them or beside them. They use these parts directly, and the
 same test checks them:
 
@@ -33,8 +35,6 @@ from dlt.common.pipeline import SupportsPipeline
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 from dlt.common.storages.load_package import create_load_id as create_load_id
 from dlt.destinations.job_client_impl import SqlJobClientBase
-
-from ..core.process import MOST_DUCKDB_MEMORY, parse_memory
 
 if TYPE_CHECKING:
     import duckdb
@@ -233,37 +233,6 @@ def drop_staging(pipeline: SupportsPipeline) -> None:
                         client.drop_storage()
     except Exception:
         return  # The next load says what is wrong with the destination.
-
-
-def grow_duckdb_memory(pipeline: SupportsPipeline, most_bytes: int = MOST_DUCKDB_MEMORY) -> str | None:
-    """Raise DuckDB's memory limit fourfold; returns the new limit, or None if the bound is reached or none is set."""
-    credentials = getattr(pipeline.destination, "config_params", {}).get("credentials")
-    limits = getattr(credentials, "global_config", None) or {}
-    limit = parse_memory(str(limits.get("memory_limit", "")))
-    if limit is None or limit >= most_bytes:
-        return None
-    limits["memory_limit"] = f"{min(limit * 4, most_bytes) // 1_000_000}MB"
-    return str(limits["memory_limit"])
-
-
-def duckdb_destination(database: Path, memory_limit: str, user_agent: str | None = None, **options: Any) -> Any:
-    """Dlt's destination for a DuckDB file.
-
-    Args:
-        database: Absolute path. dlt resolves a relative one against the folder of the pipeline's first run.
-        memory_limit: As DuckDB's setting, such as `64MB`.
-        user_agent: Name of the program that connects; None for DuckDB's default.
-        **options: Further options of the destination.
-    """
-    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
-
-    # Not as its argument: dlt would first try to read the path as a URL, for which it imports all of SQLAlchemy.
-    credentials = DuckDbCredentials()
-    credentials.database = str(database)
-    credentials.global_config = {"memory_limit": memory_limit}
-    if user_agent:
-        credentials.global_config["custom_user_agent"] = user_agent
-    return dlt.destinations.duckdb(credentials, **options)
 
 
 def print_paths_without_sqlalchemy() -> None:

@@ -26,12 +26,12 @@ from ..core.clock import Clock
 from ..core.errors import AutomatumError, DestinationError, PackageRefused
 from ..core.redaction import redact
 from .dataset import forget_broken_promises, loads_so_far
+from .dlt_duckdb import grow_duckdb_memory, stay_connected
 from .dlt_internals import (
     delete_loaded_rows,
     drop_extracted_packages,
     drop_staging,
     failed_table,
-    grow_duckdb_memory,
     locate_destination,
     pending_packages,
     reset_working_folder,
@@ -87,7 +87,7 @@ class Loader:
                     # The destination stays closed meanwhile: what the source reads from the API may take an hour.
                     self._pipeline.extract(source)
                     source = None
-                with self._keep_open():
+                with self._keep_open(), stay_connected(self._pipeline):
                     info: Any = self._pipeline.run()
                 self._note_loads(info.loads_ids if info else ())
                 delete_loaded_rows(self._pipeline)

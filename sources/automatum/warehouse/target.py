@@ -20,12 +20,8 @@ from ..core.extras import install_command, is_installed
 from ..core.file_lock import exclusive_lock
 from ..core.process import duckdb_memory, use_one_loader
 from ..core.redaction import redact
-from .dlt_internals import (
-    credentials_without_password,
-    default_pipelines_dir,
-    duckdb_destination,
-    normalize_identifier,
-)
+from .dlt_duckdb import duckdb_destination, remember_capabilities, resolve_once
+from .dlt_internals import credentials_without_password, default_pipelines_dir, normalize_identifier
 from .duckdb_file import USER_AGENT, KeepOpen, keep_open, wait_for_file
 from .existing import missing_file_error
 from .pipeline import PIPELINE, name_pipeline, open_pipeline
@@ -86,10 +82,11 @@ class Target:
                     "--database", f"there is no folder {self.database.parent}.", "Create it first."
                 )
             use_one_loader()
-            # A script may have the file open in its own process.
-            agent = None if pipeline_name == _SCRIPT else USER_AGENT
-            options = _staging(pipeline_name)
-            return remember_capabilities(duckdb_destination(self.database.resolve(), duckdb_memory(), agent, **options))
+            # A script may have the file open in its own process, and may change its settings between two runs.
+            script = pipeline_name == _SCRIPT
+            agent, options = None if script else USER_AGENT, _staging(pipeline_name)
+            made = duckdb_destination(self.database.resolve(), duckdb_memory(), agent, **options)
+            return remember_capabilities(made if script else resolve_once(made))
         register_destination_secrets()
         try:
             import dlt
@@ -185,25 +182,6 @@ def _staging(pipeline_name: str) -> dict[str, Any]:
     # In the form that dlt gives it anyway: otherwise dlt warns of the change at each load.
     own = normalize_identifier(pipeline_name.removeprefix(f"{PIPELINE}_")).strip("_")
     return {"staging_dataset_name_layout": f"%s_staging_{own}"}
-
-
-def remember_capabilities(destination: Any) -> Any:
-    """Let a destination compute its capabilities once for each naming convention.
-
-    dlt asks for them at each step, and resolves the whole configuration of the destination each time: 12 times in a
-    sync that finds nothing new, which was a quarter of its work. Those of DuckDB do not depend on the configuration.
-    """
-    compute, known = destination.capabilities, {}
-
-    def capabilities(config: Any = None, naming: Any = None) -> Any:
-        if config is not None:
-            return compute(config, naming)
-        if type(naming) not in known:
-            known[type(naming)] = compute(None, naming)
-        return known[type(naming)].copy()  # dlt replaces values in what it gets.
-
-    destination.capabilities = capabilities
-    return destination
 
 
 @contextlib.contextmanager

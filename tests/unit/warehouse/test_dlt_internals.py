@@ -12,12 +12,13 @@ from importlib.util import find_spec
 import dlt
 import duckdb
 import pytest
+from dlt.common.configuration.providers.environ import EnvironProvider
 from dlt.common.configuration.providers.toml import StringTomlProvider
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from automatum.warehouse import dlt_internals
-from automatum.warehouse.target import remember_capabilities
+from automatum.warehouse.dlt_duckdb import duckdb_destination, remember_capabilities, resolve_once, stay_connected
 
 pytestmark = pytest.mark.usefixtures("fresh_settings")
 
@@ -39,6 +40,9 @@ PARTS = (
     ("dlt.destinations.exceptions", "DatabaseUndefinedRelation", ()),
     ("dlt.destinations.exceptions", "DestinationConnectionError", ()),
     ("dlt.destinations.impl.duckdb.configuration", "DuckDbCredentials", ()),
+    ("dlt.destinations.impl.duckdb.configuration", "DuckDbConnectionPool.borrow_conn", ()),
+    ("dlt.common.destination.reference", "Destination.configuration", ("initial_config", "accept_partial")),
+    ("dlt.common.configuration.specs.base_configuration", "is_hint_not_resolvable", ("hint",)),
     ("dlt.destinations.impl.duckdb.sql_client", "DuckDbSqlClient._make_database_exception", ("ex",)),
     ("dlt.destinations.impl.filesystem.filesystem", "FilesystemClient.list_table_files", ("table_name", "schema_name")),
     (
@@ -145,13 +149,60 @@ def test_pending_packages_can_be_listed_and_dropped(tmp_path):
 
 
 def test_capabilities_that_are_remembered_are_those_of_dlt(tmp_path):
-    ours = remember_capabilities(dlt_internals.duckdb_destination(tmp_path / "x.duckdb", "64MB"))
+    ours = remember_capabilities(duckdb_destination(tmp_path / "x.duckdb", "64MB"))
     plain = dlt.destinations.duckdb(str(tmp_path / "x.duckdb"))
     for naming in (None, NamingConvention()):
         for _ in range(2):
             found = ours.capabilities(naming=naming)
             assert dict(found) == dict(plain.capabilities(naming=naming))
             found.preferred_loader_file_format, found.supported_loader_file_formats = "csv", []
+
+
+def test_a_destination_that_resolves_once_is_configured_as_by_dlt(tmp_path, monkeypatch):
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS__PRAGMAS", '["disable_progress_bar"]')
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREATE_INDEXES", "true")
+    plain, ours = (duckdb_destination(tmp_path / "x.duckdb", "64MB", staging_dataset_name_layout="%s_s") for _ in "12")
+    resolve_once(ours)
+    for dataset in ("one", "other", "one"):
+        made = [
+            destination.configuration(destination.spec()._bind_dataset_name(dataset)) for destination in (plain, ours)
+        ]
+        expected, found = (
+            {name: value for name, value in one.items() if name != "credentials"}
+            | dict(one.credentials, conn_pool=None)
+            for one in made
+        )
+        assert found == expected
+        assert (found["dataset_name"], found["pragmas"], found["create_indexes"]) == (
+            dataset,
+            ["disable_progress_bar"],
+            True,
+        )
+
+
+def test_a_destination_that_resolves_once_asks_no_provider_again(tmp_path, monkeypatch):
+    ours = resolve_once(duckdb_destination(tmp_path / "x.duckdb", "64MB"))
+    first = ours.configuration(ours.spec()._bind_dataset_name("one"))
+    asked = []
+    monkeypatch.setattr(EnvironProvider, "get_value", lambda self, key, *_: asked.append(key) or (None, key))
+    assert ours.configuration(ours.spec()._bind_dataset_name("other")).credentials is first.credentials
+    assert asked == []
+    duckdb_destination(tmp_path / "x.duckdb", "64MB").configuration(None, accept_partial=True)
+    assert asked  # dlt asks for each client
+
+
+def test_clients_duplicate_a_connection_that_stays(tmp_path, monkeypatch):
+    """dlt opens a connection and sets it up for each client, unless another client of the same pool is connected."""
+    to = resolve_once(duckdb_destination(tmp_path / "x.duckdb", "64MB"))
+    pipeline = dlt.pipeline("automatum", destination=to, dataset_name="one", pipelines_dir=str(tmp_path))
+    connects, real = [], duckdb.connect
+    monkeypatch.setattr(duckdb, "connect", lambda *given, **named: connects.append(given) or real(*given, **named))
+    with stay_connected(pipeline):
+        for _ in range(3):
+            with pipeline.destination_client() as client:
+                client.sql_client.execute_sql("SELECT 1")
+    assert len(connects) == 1
+    real(str(tmp_path / "x.duckdb"), read_only=True).close()  # the file is closed after the block
 
 
 def test_a_missing_table_is_the_error_of_dlt():

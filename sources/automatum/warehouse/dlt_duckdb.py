@@ -1,0 +1,111 @@
+"""The parts of dlt's DuckDB destination that the connector sets up or changes, checked with dlt 1.31.
+
+See `dlt_internals`: the same test checks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dlt
+from dlt.common.configuration.specs.base_configuration import is_hint_not_resolvable
+
+from ..core.process import MOST_DUCKDB_MEMORY, parse_memory
+from .dlt_internals import destination_client
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+
+def duckdb_destination(database: Path, memory_limit: str, user_agent: str | None = None, **options: Any) -> Any:
+    """Dlt's destination for a DuckDB file.
+
+    Args:
+        database: Absolute path. dlt resolves a relative one against the folder of the pipeline's first run.
+        memory_limit: As DuckDB's setting, such as `64MB`.
+        user_agent: Name of the program that connects; None for DuckDB's default.
+        **options: Further options of the destination.
+    """
+    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+
+    # Not as its argument: dlt would first try to read the path as a URL, for which it imports all of SQLAlchemy.
+    credentials = DuckDbCredentials()
+    credentials.database = str(database)
+    credentials.global_config = {"memory_limit": memory_limit}
+    if user_agent:
+        credentials.global_config["custom_user_agent"] = user_agent
+    return dlt.destinations.duckdb(credentials, **options)
+
+
+def remember_capabilities(destination: Any) -> Any:
+    """Let a destination compute its capabilities once for each naming convention.
+
+    dlt asks for them at each step and for each client, and resolves the whole configuration of the destination for
+    them. Those of DuckDB do not depend on the configuration.
+    """
+    compute, known = destination.capabilities, {}
+
+    def capabilities(config: Any = None, naming: Any = None) -> Any:
+        if type(naming) not in known:
+            known[type(naming)] = compute(destination.spec(), naming)
+        return known[type(naming)].copy()  # dlt replaces values in what it gets.
+
+    destination.capabilities = capabilities
+    return destination
+
+
+def resolve_once(destination: Any) -> Any:
+    """Let a destination look up its configuration once.
+
+    dlt does so for each client: 30 lookups, five times a sync, in several places each. What the first client found is
+    an explicit option for the next ones. They share the credentials too, and with these the pool of connections to the
+    file: while one client is connected, the others duplicate its connection, which has its settings already.
+    """
+    resolve = destination.configuration
+
+    def configuration(initial_config: Any, accept_partial: bool = False) -> Any:
+        config = resolve(initial_config, accept_partial)
+        if not accept_partial:
+            fields = config.get_resolvable_fields().items()
+            # The other fields are not looked up: the pipeline and its dataset, which dlt sets for each client.
+            destination.config_params.update(
+                {name: config[name] for name, hint in fields if not is_hint_not_resolvable(hint)}
+            )
+            destination.configuration = resolve
+        return config
+
+    destination.configuration = configuration
+    return destination
+
+
+@contextmanager
+def stay_connected(pipeline: SupportsPipeline) -> Iterator[None]:
+    """Keep a client of a DuckDB file connected during a block.
+
+    dlt connects anew for each file that it loads, twenty times a package, and sets five settings each time. While
+    another client of the destination is connected, it duplicates that connection; see `resolve_once`.
+    """
+    with ExitStack() as stack:
+        if is_duckdb(pipeline):
+            with suppress(Exception):  # The load meets the error again, and says what failed.
+                stack.enter_context(destination_client(pipeline))
+        yield
+
+
+def is_duckdb(pipeline: SupportsPipeline) -> bool:
+    """Whether a pipeline loads to a DuckDB file."""
+    return pipeline.destination.destination_type == "dlt.destinations.duckdb"
+
+
+def grow_duckdb_memory(pipeline: SupportsPipeline, most_bytes: int = MOST_DUCKDB_MEMORY) -> str | None:
+    """Raise DuckDB's memory limit fourfold; returns the new limit, or None if the bound is reached or none is set."""
+    credentials = getattr(pipeline.destination, "config_params", {}).get("credentials")
+    limits = getattr(credentials, "global_config", None) or {}
+    limit = parse_memory(str(limits.get("memory_limit", "")))
+    if limit is None or limit >= most_bytes:
+        return None
+    limits["memory_limit"] = f"{min(limit * 4, most_bytes) // 1_000_000}MB"
+    return str(limits["memory_limit"])
