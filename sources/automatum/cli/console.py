@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import IO, Any
 
@@ -17,6 +17,7 @@ from rich.logging import RichHandler
 
 from ..core.clock import instant
 from ..core.errors import AutomatumError, ConfigurationError
+from ..core.json_rows import write_json
 from ..core.redaction import redact
 from ..core.text import escape_json, printable
 
@@ -59,7 +60,7 @@ class _Lines(logging.Formatter):
         return super().format(record).replace("\n", "\n    ")
 
 
-def say(figures: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
+def say(figures: Mapping[str, Any], as_json: bool, show: Callable[[], None]) -> None:
     """Print one JSON object, or call `show`.
 
     Raises:
@@ -67,8 +68,9 @@ def say(figures: dict[str, Any], as_json: bool, show: Callable[[], None]) -> Non
     """
     try:
         if as_json:
-            option = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-            sys.stdout.write(escape_json(orjson.dumps(figures, default=_exact_number, option=option).decode()) + "\n")
+            for text in write_json(figures, _exact_number):
+                sys.stdout.write(escape_json(text))
+            sys.stdout.write("\n")
         else:
             show()
         sys.stdout.flush()

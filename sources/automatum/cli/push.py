@@ -143,7 +143,7 @@ def push_usage(
             lock_wait=lock_wait,
         )
         summary = run_push(usage, options, stop=stop_on_signals())
-        return reporter.finished(summary, summary.as_json(), lambda: display.show_push(summary))
+        return reporter.finished(summary, summary.figures(), lambda: display.show_push(summary))
 
     reporter = Reporter("push", as_json, quiet, notify, notify_on)
     guarded(work, as_json, debug, reporter)

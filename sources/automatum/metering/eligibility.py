@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..endpoints import CUSTOMERS, ENTITLEMENTS
 from ..schema.columns import DELETED_AT
-from ..warehouse.sql import as_utc, has_columns, one_client, read_columns
+from ..warehouse.sql import as_utc, has_columns, one_client, stream_columns
 from .model import Line
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if it is of the days of the term."""
 _DIMENSIONS = ENTITLEMENTS.children[0]
 _MOST_NAMED = 5
 """Entitlements that a message names."""
+_NO_PRICES: frozenset[Decimal] = frozenset()
 _SYNC = "run `automatum sync` if it is new"
 
 
@@ -67,14 +68,13 @@ class Eligibility:
     Attributes:
         customers: Customers by id; None if they are not known.
         entitlements: Entitlements by customer id; None if they are not known.
-        dimensions: Keys of dimensions by entitlement id. Entitlements whose dimensions are not known have no entry.
-        dimension_prices: Prices by entitlement id and key of the dimension, where the entitlement names them.
+        dimensions: Key of each dimension to its prices, by entitlement id. A dimension without a known price has no
+            prices; an entitlement whose dimensions are not known has no entry.
     """
 
     customers: dict[str, _Customer] | None
     entitlements: dict[str, list[_Entitlement]] | None
-    dimensions: dict[str, set[str]]
-    dimension_prices: Mapping[tuple[str, str], frozenset[Decimal]] = field(default_factory=dict)
+    dimensions: Mapping[str, Mapping[str, frozenset[Decimal]]]
 
     def problem(self, line: Line) -> str | None:
         """Why a line cannot be billed; None if it can."""
@@ -93,8 +93,8 @@ class Eligibility:
 
     def prices(self, line: Line) -> frozenset[Decimal]:
         """Prices of a line's dimension in the entitlements that it is billed under; empty if they name none."""
-        known = (self.dimension_prices.get((one.id, line.dimension), frozenset()) for one in self._live(line))
-        return frozenset().union(*known)
+        known = [self.dimensions.get(one.id, {}).get(line.dimension, _NO_PRICES) for one in self._live(line)]
+        return known[0] if len(known) == 1 else _NO_PRICES.union(*known)
 
     def _live(self, line: Line) -> list[_Entitlement]:
         """The entitlements that a line is billed under."""
@@ -144,7 +144,7 @@ class Eligibility:
                 f"({reasons}, as of the last sync)"
             )
         # An entitlement whose dimensions are not known may have any.
-        known = [self.dimensions.get(entitlement.id, set()) for entitlement in active]
+        known = [self.dimensions.get(entitlement.id, {}) for entitlement in active]
         keys = set[str]().union(*known)
         if all(known) and line.dimension not in keys:
             return f"dimension: {line.dimension} is not among those of the entitlement: {', '.join(sorted(keys))}"
@@ -193,24 +193,36 @@ def _read_eligibility(pipeline: SupportsPipeline, organization_id: str | None) -
     entitlements = _read_entitlements(pipeline, organization_id)
     if customers is None and entitlements is None:
         return None
-    dimensions: dict[str, set[str]] = defaultdict(set)
-    prices: dict[tuple[str, str], set[Decimal]] = defaultdict(set)
-    if entitlements is not None:
-        columns = [_DIMENSIONS.parent_key, "key"]
-        if has_columns(pipeline, _DIMENSIONS.table, [*columns, "price"]):
-            columns.append("price")
-        rows = read_columns(pipeline, _DIMENSIONS.table, columns, organization_id=organization_id)
-        for parent, key, price in ((*row, None)[:3] for row in rows):
-            if parent and key:
-                dimensions[parent].add(key)
-                if price is not None:
-                    prices[parent, key].add(Decimal(str(price)))
-    known = {place: frozenset(some) for place, some in prices.items()}
-    return Eligibility(customers, entitlements, dict(dimensions), known)
+    dimensions = {} if entitlements is None else _read_dimensions(pipeline, organization_id)
+    return Eligibility(customers, entitlements, dimensions)
+
+
+def _read_dimensions(
+    pipeline: SupportsPipeline, organization_id: str | None
+) -> dict[str, dict[str, frozenset[Decimal]]]:
+    """Prices of the dimensions by entitlement and key.
+
+    There may be hundreds of thousands, but few different keys and prices, so equal ones are one object.
+    """
+    columns = [_DIMENSIONS.parent_key, "key"]
+    if has_columns(pipeline, _DIMENSIONS.table, [*columns, "price"]):
+        columns.append("price")
+    found: dict[str, dict[str, frozenset[Decimal]]] = {}
+    keys: dict[str, str] = {}
+    single: dict[Any, frozenset[Decimal]] = {None: _NO_PRICES}
+    for parent, key, *named in stream_columns(pipeline, _DIMENSIONS.table, columns, organization_id=organization_id):
+        if parent and key:
+            price = named[0] if named else None
+            if price not in single:
+                single[price] = frozenset({Decimal(str(price))})
+            own = found.setdefault(parent, {})
+            before = own.get(key)
+            own[keys.setdefault(key, key)] = before | single[price] if before else single[price]
+    return found
 
 
 def _read_customers(pipeline: SupportsPipeline, organization_id: str | None) -> dict[str, _Customer] | None:
-    rows = read_columns(pipeline, CUSTOMERS.table, ("id", "vendor", DELETED_AT), organization_id=organization_id)
+    rows = stream_columns(pipeline, CUSTOMERS.table, ("id", "vendor", DELETED_AT), organization_id=organization_id)
     found: dict[str, _Customer] = {}
     for id_, vendor, deleted_at in rows:
         found[id_] = _Customer(_lower(vendor), deleted_at is not None)
@@ -232,7 +244,7 @@ def _read_entitlements(pipeline: SupportsPipeline, organization_id: str | None) 
     )
     found: dict[str, list[_Entitlement]] = defaultdict(list)
     linked = False
-    for id_, customer_id, listing_id, vendor, status, start, end, expires_at, currency, deleted_at in read_columns(
+    for id_, customer_id, listing_id, vendor, status, start, end, expires_at, currency, deleted_at in stream_columns(
         pipeline, ENTITLEMENTS.table, columns, organization_id=organization_id
     ):
         linked = linked or bool(customer_id)

@@ -10,13 +10,15 @@ from typing import Any, Literal
 
 from ..core.clock import instant
 from ..core.errors import EXIT_INCOMPLETE, EXIT_MORE_TO_DO, AutomatumError, MoreToDo, worst_exit_code
+from ..core.json_rows import JsonRows, whole
 from ..core.result_line import result_line
 from ..core.text import plural
 from .classify import Classification, difference, total
 from .eligibility import UNCHECKED, Eligibility
 from .forecast import Forecast
+from .ledger.holds import Hold
 from .ledger.states import UNRESOLVED
-from .model import UNKNOWN_CURRENCY, Line, format_decimal
+from .model import UNKNOWN_CURRENCY, Line, Refusal, format_decimal
 from .payloads import Body, bodies
 from .plan import Plan
 from .send import SendResult
@@ -185,6 +187,10 @@ class PushSummary:
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object; `charged` is a number with exactly its digits."""
+        return whole(self.figures())
+
+    def figures(self) -> dict[str, Any]:
+        """The same, with `JsonRows` in place of the lists of lines and rows, which may be very long."""
         found, sent = self.classification, self.send_result
         return {
             "verdict": self.verdict,
@@ -201,10 +207,10 @@ class PushSummary:
             "charged_by_currency": self.charged_by_currency,
             "lines": self.lines,
             "plan": self.plan.digest,
-            "to_send": [self._line_as_json(line) for line in self.to_send],
-            "on_hold": [hold.as_json() for hold in self.plan.on_hold],
-            "refused": [refusal.as_json() for refusal in sorted(found.refused, key=lambda refusal: refusal.row)],
-            "conflicts": [difference(match) for match in (*found.changed, *found.conflict)],
+            "to_send": JsonRows(self.to_send, self._line_as_json),
+            "on_hold": JsonRows(self.plan.on_hold, Hold.as_json),
+            "refused": JsonRows(sorted(found.refused, key=lambda refusal: refusal.row), Refusal.as_json),
+            "conflicts": JsonRows([*found.changed, *found.conflict], difference),
             "unresolved": self.unresolved,
             "already_accepted": len(found.same),
             "written_off": len(found.written_off),

@@ -246,7 +246,18 @@ def read_columns(
     order_by: str = "",
     organization_id: str | None = None,
 ) -> list[tuple[Any, ...]]:
-    """Columns of all rows of a table; empty if the table does not exist.
+    """Columns of all rows of a table, as a list; see `stream_columns`."""
+    return list(stream_columns(pipeline, table, columns, order_by, organization_id))
+
+
+def stream_columns(
+    pipeline: SupportsPipeline,
+    table: str,
+    columns: Sequence[str],
+    order_by: str = "",
+    organization_id: str | None = None,
+) -> Iterator[tuple[Any, ...]]:
+    """Columns of all rows of a table, fetched in batches; none if the table does not exist.
 
     Args:
         pipeline: The pipeline whose destination is queried.
@@ -260,7 +271,7 @@ def read_columns(
     """
     try:
         with checked_sql_client(pipeline) as client:
-            return list(select(client, table, columns, organization_filter(organization_id), order_by))
+            yield from select(client, table, columns, organization_filter(organization_id), order_by)
     except SQL_UNSUPPORTED as error:
         raise unreadable_error(error) from None
 

@@ -125,8 +125,8 @@ def prices(**known):
     from automatum.metering.eligibility import _Entitlement
 
     entitlement = _Entitlement("ent_1", "lst_1", "aws", "active", None, None, "USD")
-    named = {("ent_1", "api_calls"): frozenset(map(Decimal, known["each"]))} if known else {}
-    return Eligibility(None, {"cust_1": [entitlement]}, {}, named)
+    named = {"ent_1": {"api_calls": frozenset(map(Decimal, known["each"]))}} if known else {}
+    return Eligibility(None, {"cust_1": [entitlement]}, named)
 
 
 @pytest.mark.parametrize(
