@@ -57,7 +57,7 @@ ROW = {
 
 def judge(source, **options):
     """Read and validate a source, by the hour."""
-    return list(validate(read_usage(source, **options), "hour", NOW))
+    return list(validate(read_usage(source, **options), "hour", lambda: NOW))
 
 
 def as_parquet(table):

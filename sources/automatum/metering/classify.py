@@ -93,7 +93,7 @@ def classify(
     found = Classification()
 
     def valid_rows() -> Iterator[UsageRow]:
-        for row in (row for one in rows for row in validate([one], grain, now())):
+        for row in validate(rows, grain, now):
             if isinstance(row, Refusal):
                 found.refused.append(row)
             else:

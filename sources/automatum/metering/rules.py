@@ -11,11 +11,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 from ..core.errors import ConfigurationError
-from .model import Line, format_decimal
+from .model import LENGTHS, Grain, Line, format_decimal
 
 Lateness = Literal["in time", "late", "too late"]
 Zero = Literal["send", "skip"]
@@ -190,7 +190,7 @@ def deadline(line: Line) -> datetime:
     The age of an hour counts from its start, because its first use may have been then. The age of a day counts from its
     end, because a day can only be summed when it is over, and Automatum's body contains no hour.
     """
-    return _earliest(line, rules_of(line.vendor).late_refuse)
+    return _earliest(line.vendor, line.grain, line.starts_at, rules_of(line.vendor).late_refuse)
 
 
 def documented_deadline(line: Line) -> datetime:
@@ -198,7 +198,7 @@ def documented_deadline(line: Line) -> datetime:
 
     Between `deadline` and this moment `--late-ok` may help. Later nothing does.
     """
-    return _earliest(line, rules_of(line.vendor).late_documented)
+    return _earliest(line.vendor, line.grain, line.starts_at, rules_of(line.vendor).late_documented)
 
 
 def late_ok_of(vendors: Collection[str] | None, late_ok: bool) -> LateOk:
@@ -243,10 +243,11 @@ def lateness(line: Line, now: datetime) -> Lateness:
     return "late" if now > line.ends_at + rules_of(line.vendor).late_warn else "in time"
 
 
-def _earliest(line: Line, limit: timedelta) -> datetime:
-    aged = (line.starts_at if line.grain == "hour" else line.ends_at) + limit
-    cut = rules_of(line.vendor).month_end_cut
-    return aged if cut is None else min(aged, _next_month(line.starts_at) + cut)
+@lru_cache(maxsize=1024)  # Many lines are of one hour.
+def _earliest(vendor: str, grain: Grain, starts_at: datetime, limit: timedelta) -> datetime:
+    aged = (starts_at if grain == "hour" else starts_at + LENGTHS[grain]) + limit
+    cut = rules_of(vendor).month_end_cut
+    return aged if cut is None else min(aged, _next_month(starts_at) + cut)
 
 
 def _next_month(moment: datetime) -> datetime:

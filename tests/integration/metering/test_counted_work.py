@@ -1,6 +1,5 @@
 """The work of a push, counted: statements to the ledger, and ids. Both grow with the batches of lines, not faster."""
 
-import uuid
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -135,12 +134,12 @@ def test_a_statement_reads_a_page_of_lines_with_each_query(ledger, statements):
 
 
 def test_the_ids_of_a_line_are_computed_once(ledger, monkeypatch):
-    made, real = Counter(), uuid.uuid5
+    made, real = Counter(), model._uuid
 
-    def count(namespace, name):
-        made[name] += 1
-        return real(namespace, name)
+    def count(parts):
+        made[tuple(parts)] += 1
+        return real(parts)
 
-    monkeypatch.setattr(model.uuid, "uuid5", count)
+    monkeypatch.setattr(model, "_uuid", count)
     record(ledger, lines_of(30))
     assert max(made.values()) == 1 and len(made) == 60, "an id, and the key of its date"

@@ -1,5 +1,6 @@
 """I5: the same usage has the same id and the same hash for ever; money is exact."""
 
+import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, Inexact
@@ -8,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from automatum.metering import model
 from automatum.metering.model import Refusal, bucket_start, format_decimal
+from tests.support.examples import examples
 from tests.support.metering_lines import make_line
 
 UTC = timezone.utc
@@ -18,6 +21,12 @@ def test_an_id_is_the_same_for_ever():
     # Written down: an id that changes with a version is a line that is billed twice.
     assert make_line().id == "0288d5ea-3408-5ddc-8495-277588b30047"
     assert make_line(grain="day").id == "b2cad3ec-b85e-58e0-96bf-2d605f355989"
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=7))
+@settings(max_examples=examples(200))
+def test_ids_are_those_of_the_standard_library(parts):
+    assert model._uuid(parts) == str(uuid.uuid5(model.NAMESPACE, "\x1f".join(parts)))
 
 
 def test_an_id_tells_keys_apart_and_nothing_else():

@@ -46,7 +46,7 @@ def test_the_vendors_own_sample():
         "description": "Number of API calls",
         "per": "request",
     }
-    (body,) = bodies(aggregate(validate([(1, row)], "hour", NOW), "hour", NOW).lines)
+    (body,) = bodies(aggregate(validate([(1, row)], "hour", lambda: NOW), "hour", NOW).lines)
     assert read(body) == {
         "vendor": "aws",
         "listingId": "listing_1",

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, time, timezone
-from decimal import Decimal
-from sys import intern
+from decimal import Context, Decimal
+from sys import intern, maxsize
 
 from ..model import LENGTHS, Grain, Line, Refusal, RefusedUsage, UsageRow, bucket_start, exact, format_decimal
 from ..rules import rules_of
 
 _Key = tuple[datetime, str, str, str, str, str]
 """Start, vendor, listing, customer, dimension, and the entitlement, which is empty where the usage names none."""
-
-_TEXTS = ("title", "description", "per")
 
 
 @dataclass(frozen=True)
@@ -37,44 +35,65 @@ class Aggregation:
 class _Sum:
     """The rows of a key, by price, and the price and texts of the first row that has them.
 
-    There may be as many sums as rows, so one with a single price, the usual case, has no other container than `rows`.
+    There may be as many sums as rows, so one with a single row, the usual case, has no container.
 
     Attributes:
         units: Sum.
-        rows: Positions of the rows with the first price that was read.
-        price: This price, as the first of the rows writes it.
+        price: The first price that was read, as the first of its rows writes it.
         first: Position of that row.
+        more: Positions of the other rows with this price.
         others: Positions of the rows with other prices, by price.
+        title: Title of the first row that has one; `title_row` is the position of that row.
+        description: Like the title.
+        per: Like the title.
     """
 
     units: Decimal
-    rows: list[int]
     price: Decimal
     first: int
+    more: list[int] | None = None
     others: dict[Decimal, list[int]] | None = None
-    title: tuple[int, str] | None = None
-    description: tuple[int, str] | None = None
-    per: tuple[int, str] | None = None
+    title: str | None = None
+    title_row: int = maxsize
+    description: str | None = None
+    description_row: int = maxsize
+    per: str | None = None
+    per_row: int = maxsize
+
+    @property
+    def rows(self) -> list[int]:
+        """Positions of the rows with the first price."""
+        return [self.first, *(self.more or ())]
 
     @property
     def positions(self) -> dict[Decimal, list[int]]:
         """Positions by price."""
         return {self.price: self.rows, **(self.others or {})}
 
-    def note(self, row: UsageRow) -> None:
-        """Note the position, the price and the texts of a row."""
+    def add(self, row: UsageRow, context: Context) -> None:
+        """Add a further row."""
+        self.units = context.add(self.units, row.units)
         # Equal decimals are one price: 0.1 and 0.10.
         if row.price == self.price:
-            self.rows.append(row.row)
-            if row.row <= self.first:
-                self.first, self.price = row.row, row.price
+            later = row.row
+            if later < self.first:
+                self.first, self.price, later = later, row.price, self.first
+            self.more = self.more or []
+            self.more.append(later)
         else:
             self.others = self.others or {}
             self.others.setdefault(row.price, []).append(row.row)
-        for name in _TEXTS:
-            text, known = getattr(row, name), getattr(self, name)
-            if text and (known is None or row.row < known[0]):
-                setattr(self, name, (row.row, intern(text)))
+        self.note_texts(row)
+
+    def note_texts(self, row: UsageRow) -> None:
+        """Note the texts of a row, unless an earlier one has them."""
+        number = row.row
+        if row.title and number < self.title_row:
+            self.title, self.title_row = intern(row.title), number
+        if row.description and number < self.description_row:
+            self.description, self.description_row = intern(row.description), number
+        if row.per and number < self.per_row:
+            self.per, self.per_row = intern(row.per), number
 
 
 def aggregate(rows: Iterable[UsageRow], grain: Grain, until: datetime) -> Aggregation:
@@ -103,12 +122,16 @@ def aggregate(rows: Iterable[UsageRow], grain: Grain, until: datetime) -> Aggreg
             key = (start, vendor, listing, customer, intern(row.dimension), intern(row.entitlement_id or ""))
             sum_ = sums.get(key)
             if sum_ is None:
-                sum_ = sums[key] = _Sum(Decimal(0), [], row.price, row.row)
-            sum_.units = context.add(sum_.units, row.units)
-            sum_.note(row)
+                sum_ = sums[key] = _Sum(row.units, row.price, row.row)
+                sum_.note_texts(row)
+            else:
+                sum_.add(row, context)
     lines: list[Line] = []
     named = {key[:-1]: key for key in sums if key[-1]}
-    for key in sorted(sums):
+    keys = sorted(sums, reverse=True)
+    while keys:
+        # Neither the key nor the sum takes memory beside the line.
+        key = keys.pop()
         if not key[-1] and key[:-1] in named:
             refusals += _without_entitlement(key, sums[key], grain, sums[named[key[:-1]]])
             continue
@@ -138,9 +161,8 @@ def _finish(key: _Key, one: _Sum, grain: Grain) -> tuple[Line | None, list[Refus
     if problem or one.others:
         return None, _refusals(key, one, grain, problem)
     ids = (vendor, listing_id, customer_id, dimension, grain, start)
-    title, description, per = (text[1] if text else None for text in (one.title, one.description, one.per))
     rows = tuple(sorted(one.rows))
-    return Line(*ids, one.units, one.price, title, description, per, rows, entitlement or None), []
+    return Line(*ids, one.units, one.price, one.title, one.description, one.per, rows, entitlement or None), []
 
 
 def _refusals(key: _Key, one: _Sum, grain: Grain, problem: str | None) -> list[Refusal]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timezone
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -19,35 +20,40 @@ _ENTITLEMENT = "entitlement_id"
 _AMOUNTS = ("units", "price")
 _LONGEST_AMOUNT = 60
 _TEXTS = ("title", "description", "per")
+_CACHED = 16_384
+"""Different texts of a kind that are read once. Few rows have an id, a price or a title that no other row has."""
 
 
 def validate(
-    rows: Iterable[tuple[int, Mapping[str, Any]]], grain: Grain, now: datetime
+    rows: Iterable[tuple[int, Mapping[str, Any]]], grain: Grain, now: Callable[[], datetime]
 ) -> Iterator[UsageRow | Refusal]:
     """Check each row by itself.
 
     Args:
         rows: Positions and values by our column names, as `read_usage` gives them.
         grain: Whether lines stand for hours or for days.
-        now: The current time, aware.
+        now: Gives the current time, aware. It is asked again only if usage is later than the last answer.
 
     Yields:
         For each row a `UsageRow`, or one refusal that names everything that is wrong with it.
     """
+    check = _Check(grain, now)
     for position, values in rows:
-        yield _Check(values, grain, now).row(position)
+        yield check.row(position, values)
 
 
 class _Check:
-    """A row, and what is wrong with it."""
+    """Checks rows: the current one, and what is wrong with it."""
 
-    def __init__(self, values: Mapping[str, Any], grain: Grain, now: datetime) -> None:
-        self._values = values
+    def __init__(self, grain: Grain, ask: Callable[[], datetime]) -> None:
         self._grain = grain
-        self._now = now
+        self._ask = ask
+        self._now = ask()
+        self._values: Mapping[str, Any] = {}
         self._wrong: list[str] = []
 
-    def row(self, position: int) -> UsageRow | Refusal:
+    def row(self, position: int, values: Mapping[str, Any]) -> UsageRow | Refusal:
+        self._values, self._wrong = values, []
         if fault := self._values.get(FAULT):
             return Refusal(position, str(fault))
         vendor, listing_id, customer_id, dimension = map(self._id, _IDS)
@@ -86,6 +92,8 @@ class _Check:
 
     def _id(self, name: str) -> str:
         value = self._values.get(name)
+        if type(value) is str and (read := _plain_id(value)):
+            return read
         if is_missing(value):
             self._wrong.append(f"{name} is missing")
             return ""
@@ -105,6 +113,8 @@ class _Check:
 
     def _text(self, name: str) -> str | None:
         value = self._values.get(name)
+        if value is None or (type(value) is str and _is_plain(value)):
+            return value
         if is_missing(value):
             return None
         # They are of no use on an invoice, Postgres takes no NUL, and a terminal obeys an escape.
@@ -115,6 +125,8 @@ class _Check:
 
     def _amount(self, name: str, rules: VendorRules) -> Decimal | None:
         value = self._values.get(name)
+        if type(value) is str and (read := _plain_amount(value, name, rules.vendor)) is not None:
+            return read
         # For NaN, "is not a number" says more than "is missing".
         if is_missing(value) and not isinstance(value, (float, Decimal)):
             self._wrong.append(f"{name} is missing")
@@ -159,11 +171,40 @@ class _Check:
 
     def _check_future(self, named: str, moment: datetime | None, day: date, rules: VendorRules) -> None:
         latest = self._now + rules.future_tolerance
+        if day < latest.date() or (moment is not None and moment <= latest):
+            return
+        self._now = self._ask()
+        latest = self._now + rules.future_tolerance
         if moment is not None and moment > latest:
             ahead = describe(moment - self._now)
             self._wrong.append(f"{named} is {ahead} in the future ({moment.isoformat()})")
         elif day > latest.date():
             self._wrong.append(f"{named} is in the future ({day})")
+
+
+@lru_cache(maxsize=_CACHED)
+def _plain_id(value: str) -> str:
+    """A text as an id; empty if it is none, which `_Check._id` describes."""
+    text = value.strip()
+    return text if text.isprintable() else ""
+
+
+@lru_cache(maxsize=_CACHED)
+def _is_plain(value: str) -> bool:
+    """Whether a text can be sent as it is."""
+    return bool(value) and value == without_controls(value).strip() and _can_be_sent(value)
+
+
+@lru_cache(maxsize=_CACHED)
+def _plain_amount(value: str, name: str, vendor: str) -> Decimal | None:
+    """A text as an amount that the marketplace takes; None if it is none, which `_Check._amount` describes."""
+    rules = rules_of(vendor)
+    try:
+        number = read_amount(value)
+    except ParseError:
+        return None
+    problem = rules.units_problem(number) if name == "units" else rules.price_problem(number)
+    return None if problem else number
 
 
 def is_missing(value: Any) -> bool:

@@ -41,7 +41,7 @@ def test_ten_thousand_rows_come_to_the_sum_of_their_cents():
         raw.append((position, {**values, "units": form(text), "price": form(price), "usage_at": at}))
         millionths[vendor, customer, dimension, at.replace(minute=0, second=0, microsecond=0)] += units
         charged += units * prices[dimension]
-    rows = list(validate(raw, "hour", NOW))
+    rows = list(validate(raw, "hour", lambda: NOW))
     assert all(isinstance(row, UsageRow) for row in rows)
     found = aggregate(rows, "hour", NOW)
     assert not found.refusals and not found.open_rows

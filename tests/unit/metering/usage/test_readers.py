@@ -110,7 +110,7 @@ def test_columns_are_found_in_any_case_and_by_mapping():
     table = pa.table({"CUSTOMER_ID": ["c"], "Listing": ["l"], "VENDOR": ["aws"], "sku": ["d"], "Units": ["1"],
                       "units_old": ["9"], "price": ["1"], "DAY": [date(2026, 11, 23)]})  # fmt: skip
     mapping = {"listing_id": "Listing", "dimension": "SKU", "usage_date": "day"}
-    (row,) = validate(read_usage(table, mapping=mapping), "day", NOW)
+    (row,) = validate(read_usage(table, mapping=mapping), "day", lambda: NOW)
     assert (row.customer_id, row.listing_id, row.dimension, row.units) == ("c", "l", "d", 1)
 
 

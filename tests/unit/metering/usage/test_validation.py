@@ -18,7 +18,7 @@ from tests.support.metering_rows import NOW, UTC, usage
 
 
 def check(grain="hour", now=NOW, **changes):
-    (one,) = validate([(7, usage(**changes))], grain, now)
+    (one,) = validate([(7, usage(**changes))], grain, lambda: now)
     assert one.row == 7
     return one
 
@@ -60,7 +60,7 @@ def test_all_that_is_wrong_is_named_at_once():
 
 
 def test_a_row_that_is_none():
-    assert list(validate([(3, {FAULT: "has 9 fields where the header has 7"})], "hour", NOW)) == [
+    assert list(validate([(3, {FAULT: "has 9 fields where the header has 7"})], "hour", lambda: NOW)) == [
         Refusal(3, "has 9 fields where the header has 7")
     ]
 
@@ -282,7 +282,7 @@ ANYTHING = st.one_of(
 def test_whatever_a_row_holds_it_is_judged(values):
     """Nothing silently unbilled: every row comes out once, and one that passes is fit to be sent."""
     for grain in ("hour", "day"):
-        (one,) = validate([(1, {**usage(), **values})], grain, NOW)
+        (one,) = validate([(1, {**usage(), **values})], grain, lambda: NOW)
         if isinstance(one, Refusal):
             assert one.reason
         else:
