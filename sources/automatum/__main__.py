@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from .core.process import disable_telemetry, limit_memory, open_standard_streams, print_every_character
+import sys
+
+from .core.process import (
+    disable_telemetry,
+    end_process,
+    limit_memory,
+    open_standard_streams,
+    pause_garbage_collection,
+    print_every_character,
+)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, and end the process."""
+    code = run()
+    end_process(code)
+    sys.exit(code)
+
+
+def run() -> str | int | None:
+    """Run the command line.
+
+    Returns:
+        Code of `SystemExit`.
+    """
+    pause_garbage_collection()
     open_standard_streams()
     print_every_character()
     # Before dlt and Arrow are imported, which the commands do.
@@ -14,7 +35,11 @@ def main() -> None:
     limit_memory()
     from .cli.main import app
 
-    app()
+    try:
+        app()
+    except SystemExit as done:
+        return done.code
+    return None
 
 
 if __name__ == "__main__":

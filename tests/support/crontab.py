@@ -150,12 +150,8 @@ def _enter(arguments, environment, folder, files):
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["automatum", *arguments]
-    code = 0
     with Path(f"{files}.out").open("w") as sys.stdout, Path(f"{files}.err").open("w") as sys.stderr:
-        from automatum.__main__ import main
+        from automatum.__main__ import run
 
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-    Path(f"{files}.json").write_text(json.dumps([code, time.monotonic() - began]))
+        code = run()
+    Path(f"{files}.json").write_text(json.dumps([code or 0, time.monotonic() - began]))

@@ -27,23 +27,27 @@ HEAVY = {
 }
 """Packages of which none is imported without need; `import dlt` alone takes longer than the rest together."""
 RUN = """
-import atexit, json, sys
+import atexit, gc, json, sys
+def collections():
+    return [one["collections"] for one in gc.get_stats()]
 def tell():
+    done = [now - then for now, then in zip(collections(), before)]
     with open("imported.json", "w") as out:
-        json.dump(sorted(sys.modules), out)
+        json.dump([sorted(sys.modules), done], out)
 atexit.register(tell)
 from automatum.__main__ import main
+before = collections()
 main()
 """
 
 
 class Imported:
-    """The modules that a command had imported at its end, and its exit code."""
+    """The modules that a command had imported at its end, its exit code, and its garbage collections by generation."""
 
     def __init__(self, folder, *arguments):
         done = subprocess.run([sys.executable, "-c", RUN, *arguments], capture_output=True, text=True, cwd=folder)
         self.code, self.says = done.returncode, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        modules = json.loads((folder / "imported.json").read_text())
+        modules, self.collections = json.loads((folder / "imported.json").read_text())
         self.heavy = {name.partition(".")[0] for name in modules} & HEAVY
         self.own = [name for name in modules if name.partition(".")[0] == "automatum"]
 
@@ -65,6 +69,15 @@ def test_wrong_arguments_are_refused_before_anything_is_imported(desk, arguments
     found = Imported(desk.folder, *arguments)
     assert found.code == 2
     assert found.heavy == {"orjson"}
+
+
+@pytest.mark.slow
+def test_imports_are_not_searched_for_garbage(small, desk):
+    assert Imported(desk.folder, "--help").collections == [0, 0, 0]
+    assert desk.sync("customers").code == 0
+    young, _, all_objects = Imported(desk.folder, "status").collections
+    assert all_objects == 0
+    assert 0 < young < 160, "dlt's modules alone make 150; what comes after them is searched"
 
 
 CONFIGURED = {"dlt", "duckdb", "filelock", "orjson", "pendulum", "requests", "tomlkit", "yaml"}

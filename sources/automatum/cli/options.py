@@ -20,6 +20,7 @@ from ..core.clock import SystemClock
 from ..core.defaults import DUCKDB
 from ..core.errors import EXIT_INTERRUPTED, EXIT_SOFTWARE, AutomatumError
 from ..core.private_files import private_files
+from ..core.process import resume_garbage_collection
 from ..core.redaction import redact_logging
 from . import console
 
@@ -290,6 +291,7 @@ def guarded(work: Callable[[], int], as_json: bool, debug: bool, reporter: Repor
     try:
         from ..config.settings import check_configuration
 
+        resume_garbage_collection()  # dlt is imported now, by the settings.
         reporter.open()
         check_configuration()
         with private_files():

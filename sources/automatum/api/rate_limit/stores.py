@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Callable
@@ -50,6 +51,15 @@ def _after_fork() -> None:
     _forking.release()
 
 
+def _at_exit() -> None:
+    """Close all files, which the end of the command line leaves to their owners."""
+    for one in list(_instances):
+        if one._lock.acquire(blocking=False):  # Or a thread changes it, and the system closes it.
+            one.disconnect()
+            one._lock.release()
+
+
+atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
