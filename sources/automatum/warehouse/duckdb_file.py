@@ -8,8 +8,10 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +78,8 @@ _READ_A_COPY = (
     "Close it there: a notebook holds the file for as long as its connection is open, be it read-only. To read beside "
     "a sync, let the sync make a copy (--read-copy FILE) and open that. --lock-wait SECONDS waits longer."
 )
+IDLE_SECONDS = 1.0
+"""Seconds that a run leaves the file open after it used it."""
 _HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
 
 
@@ -113,6 +117,71 @@ def keep_open(database: Path, *, wait: float, clock: Clock, budget: Budget) -> I
         waiting.pause(f"is open in {opened}")
     with opened:
         yield
+
+
+class OpenFile:
+    """A DuckDB file that a run keeps open while it uses it, and for `IDLE_SECONDS` after that. Thread-safe.
+
+    To open a file and to close it, with a checkpoint, takes longer than the queries of a small sync. So a run does it
+    once if its lists are short, however many organizations it syncs. While a run reads a long list, or waits for a rate
+    limit, the file is closed, and others can read it.
+
+    Args:
+        database: The file.
+        wait: Seconds to wait for another program that has it open.
+        clock: Time.
+        budget: Bounds of the run, which also end the wait.
+        timer: Makes the timer that closes the file, from seconds and a function.
+    """
+
+    def __init__(
+        self,
+        database: Path,
+        *,
+        wait: float,
+        clock: Clock,
+        budget: Budget,
+        timer: Callable[[float, Callable[[], None]], threading.Timer] = threading.Timer,
+    ) -> None:
+        self._open: KeepOpen = partial(keep_open, database, wait=wait, clock=clock, budget=budget)
+        self._make_timer = timer
+        self._lock = threading.Lock()
+        self._opened: contextlib.ExitStack | None = None
+        self._timer: threading.Timer | None = None
+        self._blocks = 0
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Keep the file open during a block. Blocks can be nested; see `keep_open` for the errors."""
+        with self._lock:
+            self._stop_timer()
+            if self._opened is None:
+                with contextlib.ExitStack() as stack:
+                    stack.enter_context(self._open())
+                    self._opened = stack.pop_all()
+            self._blocks += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._blocks -= 1
+                if not self._blocks:
+                    self._timer = self._make_timer(IDLE_SECONDS, self.close)
+                    self._timer.daemon = True
+                    self._timer.start()
+
+    def close(self) -> None:
+        """Close the file, unless a block uses it."""
+        with self._lock:
+            self._stop_timer()
+            if self._opened and not self._blocks:
+                self._opened.close()
+                self._opened = None
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
 
 
 def _open(database: Path) -> duckdb.DuckDBPyConnection:

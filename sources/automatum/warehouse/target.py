@@ -22,7 +22,7 @@ from ..core.process import duckdb_memory, use_one_loader
 from ..core.redaction import redact
 from .dlt_duckdb import duckdb_destination, remember_capabilities, resolve_once
 from .dlt_internals import credentials_without_password, default_pipelines_dir, normalize_identifier
-from .duckdb_file import USER_AGENT, KeepOpen, keep_open, wait_for_file
+from .duckdb_file import USER_AGENT, KeepOpen, OpenFile, wait_for_file
 from .existing import missing_file_error
 from .pipeline import PIPELINE, name_pipeline, open_pipeline
 
@@ -153,7 +153,7 @@ class Target:
 
         Yields:
             A function that makes a context manager: it waits until no other program has the file open, and keeps it
-            open. Use it around each use of the file, and let the file be closed while the run waits for the API.
+            open. Use it around each use of the file, but not around waits for the API; see `OpenFile`.
 
         Raises:
             Busy: Another run or program keeps it for longer than that.
@@ -167,13 +167,15 @@ class Target:
         if not file.parent.is_dir():
             raise ConfigurationError("--database", f"there is no folder {file.parent}.", "Create it first.")
 
-        def kept_open() -> contextlib.AbstractContextManager[None]:
-            return keep_open(file, wait=wait, clock=clock, budget=budget)
-
-        lock = file.with_name(file.name + ".lock")
+        lock, opened = file.with_name(file.name + ".lock"), OpenFile(file, wait=wait, clock=clock, budget=budget)
         with exclusive_lock(lock, f"The DuckDB file {self.database}", role, wait=wait, clock=clock, budget=budget):
-            wait_for_file(file, wait=wait, clock=clock, budget=budget)
-            yield kept_open
+            try:
+                if file.is_file():
+                    with opened():
+                        pass  # Another program may have it open.
+                yield opened
+            finally:
+                opened.close()
 
 
 def _staging(pipeline_name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 import duckdb
 import pytest
@@ -14,7 +15,7 @@ from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock, instant
 from automatum.core.errors import BudgetSpent, Busy, ConfigurationError, DestinationError
 from automatum.core.file_lock import exclusive_lock
-from automatum.warehouse.duckdb_file import wait_for_file
+from automatum.warehouse.duckdb_file import IDLE_SECONDS, wait_for_file
 from automatum.warehouse.pipeline import name_pipeline
 from automatum.warehouse.target import Target
 from tests.support.clocks import FakeClock
@@ -259,19 +260,27 @@ def test_two_runs_that_share_nothing_do_not_wait_for_each_other_i7(desk, start, 
     assert ran.code != 75 and "in use" not in ran.says, ran
 
 
+def reader(database):
+    """A connection that reads, as long as no other program has the file open."""
+    with suppress(duckdb.IOException):
+        yield duckdb.connect(str(database), read_only=True)
+
+
 @pytest.mark.slow
 def test_a_notebook_that_opens_the_file_during_a_sync_is_waited_for_and_nothing_is_lost_i1_i7(desk, start):
-    """The sync has begun to read; the file is taken from it before it loads, and given back while it waits."""
+    """The sync has begun to read, and has closed the file. It is taken from it before it loads, and given back then."""
     served = start(**{**SMALL, "customers": 250})
     desk.use(served)
     assert desk.sync("customers").code == 0
     served.sandbox.insert("customers", count=5)
     served.sandbox.clear_requests()
-    served.sandbox.fault("slow", "/api/v1/customers", page=2, seconds=1.5)
+    served.sandbox.fault("slow", "/api/v1/customers", page=2, seconds=IDLE_SECONDS + 2)
     syncing = desk.start("sync", "customers", "--json", "--lock-wait", "60")
     try:
         await_(lambda: len(served.sandbox.requests("/api/v1/")) >= 1)
-        with duckdb.connect(str(desk.database), read_only=True):
+        readers = []
+        await_(lambda: readers or readers.extend(reader(desk.database)))
+        with readers[0]:
             await_(lambda: len(served.sandbox.requests("/api/v1/")) >= 3)
             with pytest.raises(subprocess.TimeoutExpired):
                 syncing.wait(1)

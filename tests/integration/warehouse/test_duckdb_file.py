@@ -2,12 +2,16 @@
 
 import os
 import stat
+from typing import ClassVar
 
 import duckdb
 import pytest
 
-from automatum.core.errors import ConfigurationError, DestinationError
-from automatum.warehouse.duckdb_file import refresh_copy
+from automatum import Target
+from automatum.core.budget import Budget
+from automatum.core.errors import Busy, ConfigurationError, DestinationError
+from automatum.warehouse.duckdb_file import IDLE_SECONDS, OpenFile, refresh_copy
+from tests.support.clocks import FakeClock
 from tests.support.desk import SMALL
 
 
@@ -111,6 +115,99 @@ def test_a_sync_leaves_a_copy_with_what_it_loaded(desk, start, tmp_path):
         assert desk.sync("--read-copy", copy).code == 0
         assert reader.execute("SELECT count(*) FROM automatum.customers").fetchone() == (12,)
     assert desk.query("SELECT count(*) FROM customers", database=copy) == [(15,)]
+
+
+class Timer:
+    """In place of a timer of `threading`: its time comes when the test says so."""
+
+    made: ClassVar[list] = []
+
+    def __init__(self, seconds, function):
+        self.seconds, self.function, self.running = seconds, function, False
+        self.made.append(self)
+
+    def start(self):
+        self.running = True
+
+    def cancel(self):
+        self.running = False
+
+
+@pytest.fixture
+def opened(database, monkeypatch):
+    """The file, and the connections to it that were opened."""
+    connections, real = [], duckdb.connect
+    monkeypatch.setattr(Timer, "made", [])
+
+    def connect(*given, **named):
+        connections.append(real(*given, **named))
+        return connections[-1]
+
+    monkeypatch.setattr(duckdb, "connect", connect)
+    clock = FakeClock()
+    file = OpenFile(database, wait=0, clock=clock, budget=Budget(clock), timer=Timer)
+    yield file, connections
+    file.close()
+
+
+def is_closed(database):
+    """Whether this process has the file closed: otherwise it admits no connection of another configuration."""
+    try:
+        duckdb.connect(str(database), config={"custom_user_agent": "reader"}).close()
+    except duckdb.ConnectionException:
+        return False
+    return True
+
+
+def test_blocks_that_follow_each_other_open_the_file_once(opened, database):
+    file, connections = opened
+    for _ in range(3):
+        with file():
+            pass
+    assert len(connections) == 1 and not is_closed(database)
+    assert [one.running for one in Timer.made] == [False, False, True]
+
+
+def test_a_file_that_is_idle_is_closed_and_opened_again_i7(opened, database):
+    """Others can read it while a run reads a long list from the API."""
+    file, connections = opened
+    with file():
+        pass
+    (timer,) = Timer.made
+    assert (timer.seconds, timer.daemon) == (IDLE_SECONDS, True)
+    timer.function()
+    assert is_closed(database)
+    connections.clear()
+    with file():
+        assert len(connections) == 1 and not is_closed(database)
+
+
+def test_a_timer_that_comes_late_does_not_close_a_file_in_use(opened, database):
+    file, _ = opened
+    with file():
+        pass
+    with file(), file():
+        Timer.made[0].function()
+        assert not is_closed(database)
+
+
+def test_a_file_that_another_program_has_open_is_refused_and_then_opened_i7(opened, database):
+    file, _ = opened
+    with duckdb.connect(str(database)), pytest.raises(Busy), file():
+        pass
+    with file():
+        pass
+
+
+def test_a_writer_that_ends_leaves_the_file_closed_i7(database):
+    clock = FakeClock()
+    writer = Target(database=database).exclusive_writer("test", clock, Budget(clock), 0)
+    with pytest.raises(ZeroDivisionError), writer as file:
+        with file():
+            pass
+        assert not is_closed(database)
+        raise ZeroDivisionError
+    assert is_closed(database)
 
 
 @pytest.mark.parametrize(
