@@ -9,8 +9,10 @@ from automatum_sandbox import SandboxConfig, serve
 from tests.support.desk import SMALL, VOLUME, Desk, forget, forget_run, isolate
 from tests.support.dlt_hints import remember_hints
 from tests.support.examples import examples
+from tests.support.statements import remember_statements
 
 remember_hints()
+remember_statements()
 with suppress(ModuleNotFoundError):  # The environments of Airflow and of users do not have it.
     from hypothesis import settings
 
