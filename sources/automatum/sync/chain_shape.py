@@ -7,6 +7,8 @@ from collections.abc import Callable
 from ..api.pages import Page
 from ..api.paging import paginator_key
 from ..endpoints import Endpoint
+from .contents import Contents
+from .key_map import PackedKeys
 from .list_shape import USUAL_SIZES, ListShape
 from .readings import ListDigest
 
@@ -23,9 +25,9 @@ class ChainShape(ListShape):
         super().__init__(endpoint, page_size, earlier)
         self._said = False
 
-    def take(self, page: Page, keys: list[str]) -> None:
+    def take(self, page: Page, keys: PackedKeys, fresh: int | None = None) -> None:
         """Add a page, or replace it."""
-        super().take(page, keys)
+        super().take(page, keys, fresh)
         self._said = self._said or page.next_at is not None
 
     def missing(self, page: Page) -> int:
@@ -79,7 +81,7 @@ class ChainShape(ListShape):
         """A list without a total that fits on one page stood still while that page was read."""
         return self.total is None and len(self.contents) == 1
 
-    def proven_by_two(self, contents: dict[int, list[str]]) -> bool:
+    def proven_by_two(self, contents: Contents) -> bool:
         """Whether two equal readings prove a list with these pages: not if it announces more rows than it has."""
         rows = sum(map(len, contents.values()))
         return not self._exact or self.total is None or rows >= self.total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from ..core.clock import utc
@@ -25,15 +25,20 @@ class Changes:
         rejections: Takes the records that have no key. They count as listed.
 
     Attributes:
-        seen: Key to hash of each row that was met.
+        seen: Keys of the rows that were met, and ids of records without a key.
+        unkeyed: Number of these records.
         shared: Keys with which a reading has met records that differ.
+        outside: A row was met that no page had before.
     """
 
     def __init__(
         self, table: Table, known: KnownRows, wanted: Callable[[Record], bool] | None, rejections: Rejections
     ) -> None:
-        self.seen: dict[str, str] = {}
+        self._rows = known.compact()
+        self.seen = self._rows.met
+        self.unkeyed = 0
         self.shared: set[str] = set()
+        self.outside = False
         self._table, self._known, self._wanted, self._rejections = table, known, wanted, rejections
 
     @property
@@ -43,8 +48,8 @@ class Changes:
 
     def take(
         self, keys: Sequence[str], records: Sequence[Record], read_at: datetime, counts: Counts, again: bool = False
-    ) -> list[Row]:
-        """Rows to be loaded, each key at most once.
+    ) -> tuple[list[Row], set[str]]:
+        """Compare the rows of a page.
 
         Args:
             keys: Keys of the records.
@@ -52,39 +57,57 @@ class Changes:
             read_at: When it was read.
             counts: Counts the rows.
             again: The page was read before.
+
+        Returns:
+            Rows to be loaded, each key at most once; and the keys that no page had before.
         """
         rows: dict[str, Row] = {}
-        for key, record, (hash_, size) in zip(keys, records, self._table.hashes(records), strict=True):
+        fresh: set[str] = set()
+        hashes, wanted = self._table.hashes(records), self._wanted
+        found = self._rows.meet(keys, [hash_ for hash_, _ in hashes])
+        for key, record, (hash_, size), (before, met) in zip(keys, records, hashes, found, strict=True):
+            if not met:
+                fresh.add(key)
             if is_unkeyed(key):
                 changed, existed = False, False
+                self.unkeyed += not met
                 self._rejections.add_unkeyed(self._table, key, hash_, record, read_at)
-            elif self._wanted and not self._wanted(record):
-                self._known.hashes.pop(key, None)
+            elif wanted and not wanted(record):
                 changed, existed = False, True
-            elif key in self.seen:
-                changed, existed = self.seen[key] != hash_, True
+            elif met:
+                changed, existed = before != hash_, True
                 counts.updated += changed
                 if changed and not again:
                     self.shared.add(key)
             else:
-                changed, existed = self._first_seen(key, hash_, record, counts)
-            self.seen[key] = hash_
+                changed, existed = self._first_seen(key, before, hash_, record, counts)
             if changed:
                 rows[key] = Row(key, hash_, record, read_at, existed, size)
-        return list(rows.values())
+        return list(rows.values()), fresh
 
     def take_one(self, key: str, record: Record, read_at: float, counts: Counts) -> Row | None:
         """Take a live row that was met outside the list; returns it if it has to be loaded."""
+        self.outside = True
         ((hash_, size),) = self._table.hashes([record])
-        changed, existed = self._first_seen(key, hash_, record, counts) if key not in self.seen else (False, True)
-        self.seen[key] = hash_
+        ((before, met),) = self._rows.meet([key], [hash_])
+        changed, existed = (False, True) if met else self._first_seen(key, before, hash_, record, counts)
         return Row(key, hash_, record, utc(read_at), existed, size) if changed else None
 
-    def _first_seen(self, key: str, hash_: str, record: Record, counts: Counts) -> tuple[bool, bool]:
+    def resume(self, listed: Iterable[str]) -> None:
+        """Take rows for met that an earlier run has met, and ids of records without a key.
+
+        Args:
+            listed: Keys and ids, as the pages have them.
+        """
+        for key in listed:
+            # A row without a key is in no table.
+            self.unkeyed += is_unkeyed(key) and key not in self.seen
+            self._rows.meet_as_known(key, self.absent)
+
+    def _first_seen(self, key: str, known: str | None, hash_: str, record: Record, counts: Counts) -> tuple[bool, bool]:
         """Whether the row has to be loaded, and whether the destination may have it already."""
-        known = self._known.hashes.pop(key, None)
         children = self._known.children
-        if known == hash_ and (children is None or children.get(key, 0) == self._table.count_children(record)):
+        if known == hash_ and (children is None or children.get(key)[0] == self._table.count_children(record)):
             counts.unchanged += 1
             return False, True
         if known is None or known == DELETED:

@@ -20,7 +20,6 @@ from .own_urls import OwnUrls
 from .page_source import PageSource
 from .reader import Reader, Reading
 from .readings import Earlier, ListDigest
-from .rejections import is_unkeyed
 from .results import LOAD_AGAIN, PageRecord, Verdict
 from .resume import GO_ON_WITHIN
 from .sweep import Sweep
@@ -85,7 +84,7 @@ class ListReader(Reader):
     @property
     def rejected(self) -> int:
         """Number of records that were listed and have no key."""
-        return sum(map(is_unkeyed, self._sweep.listed))
+        return self._sweep.unkeyed
 
     def conclude(self) -> list[str]:
         """Take the sweep's verdict over, unless rows are missing; returns the keys of rows that are gone."""
@@ -193,7 +192,7 @@ class ListReader(Reader):
         now, within = utc(self._session.clock.time()), timedelta(hours=self._settings.full_sweep_every)
         in_order = self._selection.everything and self._prior.in_order(now, within)
         # A row that has to be loaded again may be behind the page at which the sweep would end.
-        return self._endpoint.newest_first and in_order and LOAD_AGAIN not in self._prior.known.hashes.values()
+        return self._endpoint.newest_first and in_order and not self._prior.known.count(LOAD_AGAIN)
 
     def _may_delete(self) -> bool:
         complete = self._sweep.verdict is Verdict.COMPLETE and not self._sweep.cut
@@ -205,7 +204,7 @@ class ListReader(Reader):
             return Earlier()
         now, within = utc(self._session.clock.time()), timedelta(hours=self._settings.full_sweep_every)
         past = self._prior.past
-        unlisted = set(last_full(past).off_list) & self._prior.known.hashes.keys()
+        unlisted = {key for key in last_full(past).off_list if key in self._prior.known.hashes}
         digest = ListDigest.from_json(self._last_whole().digest)
         return Earlier(digest, self._prior.ends(now, within), len(unlisted))
 
@@ -244,7 +243,9 @@ class ListReader(Reader):
             # Two readings agree that the list does not have these rows: the API keeps them off the list.
             known = [key for key in last_full(self._prior.past).off_list if key in self._found]
             new = sorted(hidden | self._hidden)
-            off_list = [key for key in dict.fromkeys([*decision.off_list, *known, *new]) if not sweep.listed_again(key)]
+            every = dict.fromkeys([*decision.off_list, *known, *new])
+            listed_again = sweep.listed_again(every)
+            off_list = [key for key in every if key not in listed_again]
             self._decision, self._hidden = replace(decision, off_list=off_list), set()
         return [row for row in found if row]
 

@@ -10,6 +10,8 @@ from ..api.page_signs import Sign
 from ..api.pages import Page, announced_pages, counts_page
 from ..core.errors import RequestRefused
 from ..endpoints import Endpoint
+from .contents import Contents
+from .key_map import PackedKeys
 from .readings import ListDigest, adds_up, digest_of, unlike, well_formed
 
 USUAL_SIZES = frozenset({10, 15, 20, 25, 30, 40, 50, 100})
@@ -35,7 +37,7 @@ class ListShape:
     any_page = True
 
     def __init__(self, endpoint: Endpoint, page_size: int, earlier: ListDigest | None) -> None:
-        self.contents: dict[int, list[str]] = {}
+        self.contents = Contents()
         self.total: int | None = None
         self.pages = 1
         self.full = page_size
@@ -49,17 +51,18 @@ class ListShape:
     @property
     def rows(self) -> int:
         """Number of rows on the pages."""
-        return sum(map(len, self.contents.values()))
+        return self.contents.rows
 
-    def take(self, page: Page, keys: list[str]) -> None:
+    def take(self, page: Page, keys: PackedKeys, fresh: int | None = None) -> None:
         """Add a page, or replace it.
 
         Args:
             page: The page.
             keys: Keys of its rows.
+            fresh: Number of them that no page had before, if that is known.
         """
         self.full, self.pages, self.total = self._size(page), self._announced(page), page.total
-        self.contents[page.number] = keys
+        self.contents.put(page.number, keys, fresh)
         self._sizes_named = self._sizes_named or page.size is not None
         self._counts_page = self._counts_page or counts_page(page)
         if self._latest is None or page.number >= self._latest.number:
@@ -146,7 +149,7 @@ class ListShape:
         """Whether one reading proves the list, though it announces no total."""
         return False
 
-    def proven_by_two(self, contents: dict[int, list[str]]) -> bool:
+    def proven_by_two(self, contents: Contents) -> bool:
         """Whether two equal readings prove a list with these pages.
 
         If the total is exact, a list that lacks whole pages, or rows in the middle, is not proven by that: the server
@@ -175,7 +178,7 @@ class ListShape:
             found = keys(fetch(0))
         except RequestRefused:
             return False
-        listed = {key for page in self.contents.values() for key in page}
+        listed = self.contents.listed(found)
         return sum(key not in listed for key in found) * 2 > len(found)
 
     def first_page_setting(self) -> str:
@@ -209,7 +212,7 @@ class ListShape:
             and self._earlier.agrees(digest_of(self.total, self.contents))
         )
 
-    def digest(self, contents: dict[int, list[str]], proven: bool, doubt: bool = False) -> ListDigest | None:
+    def digest(self, contents: Contents, proven: bool, doubt: bool = False) -> ListDigest | None:
         """What the list is like; None if its rows add up, and prove it.
 
         Args:
@@ -221,7 +224,7 @@ class ListShape:
             return None
         return replace(digest_of(self.total, contents), proven=proven)
 
-    def difference(self, contents: dict[int, list[str]]) -> str:
+    def difference(self, contents: Contents) -> str:
         """What does not add up, in words."""
         return unlike(self.total, contents)
 
@@ -248,4 +251,4 @@ class ListShape:
         asked = self._asked_size(page)
         if not page.total or not page.pages or page.pages == ceil(page.total / asked):
             return asked
-        return max(ceil(page.total / page.pages), len(page.records), *map(len, self.contents.values()))
+        return max(ceil(page.total / page.pages), len(page.records), self.contents.longest)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -30,6 +31,7 @@ from ..warehouse.sql import (
     unreadable_error,
 )
 from .facts import MOST_SWEEPS, PastSweep, SweepFacts, last_verdict
+from .key_map import KeyMap, PackedKeys, RowHashes
 from .rejections import Rejection, internal_id
 from .results import DELETED, LOAD_AGAIN, KnownRows, PageRecord, Verdict
 
@@ -40,6 +42,8 @@ logger = logging.getLogger("automatum")
 
 KEPT_FOR = timedelta(days=7)
 """Age of page records from which any sweep of their table deletes them."""
+_BATCH = 10_000
+"""Rows of the destination that are taken over at a time."""
 CLOCK_SKEW = timedelta(minutes=10)
 """How far ahead of this machine's clock a record may be. A later time comes from a clock that was wrong once."""
 
@@ -203,16 +207,28 @@ def read_children(
 
 def _read_known(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> KnownRows:
     columns = (endpoint.row_key, ROW_HASH, DELETED_AT)
-    known, rows = KnownRows(), 0
-    for key, row_hash, deleted_at in select(client, endpoint.table, columns, own):
-        known.hashes[key] = row_hash if deleted_at is None else DELETED
-        rows += 1
-    if rows > len(known.hashes):
+    hashes, rows = RowHashes(), 0
+    for batch in _batches(select(client, endpoint.table, columns, own)):
+        hashes.add([str(row[0]) for row in batch], [_value(row[1], row[2]) for row in batch])
+        rows += len(batch)
+    if rows > len(hashes):
         # A destination that cannot merge keeps every version; the latest counts. Drivers convert timestamps slowly, so
         # they are not read elsewhere.
         found = sorted(select(client, endpoint.table, (*columns, SYNCED_AT), own), key=lambda row: as_utc(row[3]))
-        known.hashes = {key: row_hash if deleted_at is None else DELETED for key, row_hash, deleted_at, _ in found}
-    return known
+        hashes.add([str(row[0]) for row in found], [_value(row[1], row[2]) for row in found])
+    # A report goes through its keys for each of its windows.
+    return KnownRows(hashes if endpoint.kind == "list" else dict(hashes))
+
+
+def _batches(rows: Iterator[Any]) -> Iterator[list[Any]]:
+    while batch := list(islice(rows, _BATCH)):
+        yield batch
+
+
+def _value(row_hash: str | None, deleted_at: Any) -> str:
+    if deleted_at is not None:
+        return DELETED
+    return row_hash or LOAD_AGAIN
 
 
 def _forget_half_loaded(
@@ -234,11 +250,13 @@ def _forget_half_loaded(
         logger.debug("%s has no %s yet: %s", endpoint.table, LOAD_ID, redact(str(error)))
 
 
-def _count_children(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def _count_children(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> KeyMap:
+    counts = KeyMap()
     for child in endpoint.children:
-        for key, count in select_grouped(client, child.table, child.parent_key, own, null=DELETED_AT):
-            counts[key] = counts.get(key, 0) + int(count)
+        for batch in _batches(select_grouped(client, child.table, child.parent_key, own, null=DELETED_AT)):
+            keys = [str(key) for key, _ in batch]
+            sums = [counts.get(key)[0] + int(count) for key, (_, count) in zip(keys, batch, strict=True)]
+            counts.set_all(keys, sums, 1)
     return counts
 
 
@@ -305,7 +323,7 @@ def _read_unfinished(
     if latest is None:
         return  # No record has the state of the sweep, so it starts again.
     pages = [
-        PageRecord(int(page), orjson.loads(keys), total, as_utc(read_at))
+        PageRecord(int(page), PackedKeys(orjson.loads(keys)), total, as_utc(read_at))
         for id_, page, keys, total, read_at, *_ in rows
         if id_ == latest[0]
     ]

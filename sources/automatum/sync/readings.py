@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from .contents import Contents
+from .key_map import PackedKeys
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Earlier:
     unlisted: int = 0
 
 
-def digest_of(total: int | None, contents: Mapping[int, Sequence[str]]) -> ListDigest:
+def digest_of(total: int | None, contents: Contents) -> ListDigest:
     """The digest of a list.
 
     Args:
@@ -67,14 +70,13 @@ def digest_of(total: int | None, contents: Mapping[int, Sequence[str]]) -> ListD
         contents: Page number to the keys of its rows.
     """
     found = hashlib.blake2b(digest_size=16)
-    keys = {key for page in contents.values() for key in page}
-    for key in sorted(keys):
+    for key in sorted(set(contents.every_key())):
         text = key.encode("utf-8", "surrogatepass")
         found.update(len(text).to_bytes(4, "big") + text)
-    return ListDigest(total, sum(len(page) for page in contents.values()), found.hexdigest())
+    return ListDigest(total, contents.rows, found.hexdigest())
 
 
-def well_formed(contents: Mapping[int, Sequence[str]], size: int, announced: int) -> bool:
+def well_formed(contents: Contents, size: int, announced: int) -> bool:
     """Whether the pages are those of a list that was read to its end.
 
     Each announced page has rows, all pages but the last are full, and the last is not full or an empty page follows.
@@ -99,11 +101,11 @@ class SecondReading:
     """
 
     def __init__(self) -> None:
-        self.contents: dict[int, list[str]] = {}
+        self.contents = Contents()
         self._totals: set[int | None] = set()
         self._same = True
 
-    def take(self, number: int, total: int | None, keys: list[str], before: list[str] | None) -> None:
+    def take(self, number: int, total: int | None, keys: PackedKeys, before: PackedKeys | None) -> None:
         """Add a page.
 
         Args:
@@ -112,12 +114,9 @@ class SecondReading:
             keys: Keys of its rows.
             before: The keys that it had at the reading before; None if it was not read.
         """
-        self.contents[number] = keys
+        self.contents.put(number, keys)
         self._totals.add(total)
         self._same = self._same and before == keys
-
-    def __contains__(self, key: str) -> bool:
-        return any(key in page for page in self.contents.values())
 
     def proves(self, total: int) -> bool:
         """Whether the list stood still: each page announced this total, and as many distinct rows were read."""
@@ -128,25 +127,24 @@ class SecondReading:
         return self._same and self._totals == {total}
 
 
-def adds_up(total: int | None, contents: Mapping[int, Sequence[str]]) -> bool:
+def adds_up(total: int | None, contents: Contents) -> bool:
     """Whether the pages have as many rows as announced, each once.
 
     Args:
         total: Number of rows that the list announces.
         contents: Page number to the keys of its rows.
     """
-    rows = sum(len(page) for page in contents.values())
-    return rows == total and rows == len({key for page in contents.values() for key in page})
+    return contents.rows == total and contents.distinct == total
 
 
-def unlike(total: int | None, contents: Mapping[int, Sequence[str]]) -> str:
+def unlike(total: int | None, contents: Contents) -> str:
     """What does not add up, in words.
 
     Args:
         total: Number of rows that the list announces.
         contents: Page number to the keys of its rows.
     """
-    rows = sum(len(page) for page in contents.values())
-    twice = rows - len({key for page in contents.values() for key in page})
+    rows = contents.rows
+    twice = rows - contents.distinct
     announced = "no total" if total is None else f"{total} rows"
     return f"the API announces {announced} and lists {rows}" + (f", {twice} of them again" if twice else "")

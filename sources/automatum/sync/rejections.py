@@ -8,7 +8,7 @@ it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -155,7 +155,7 @@ class Rejections:
             if id_ in self._open:
                 self._new[id_] = replace(self._open.pop(id_), resolved_at=at)
 
-    def resolve_all_but(self, listed: Collection[str], at: datetime) -> None:
+    def resolve_all_but(self, listed: Container[str], at: datetime) -> None:
         """Mark the rejections resolved whose records a proven sweep did not list.
 
         Args:

@@ -17,6 +17,7 @@ from ..endpoints import Endpoint
 from ..schema.arrow_tables import Table
 from ..schema.records import Row
 from .facts import SweepFacts
+from .key_map import PackedKeys
 from .prior_state import PriorState, read_prior_state
 from .reader import Reader, Reading
 from .report import Report
@@ -62,7 +63,7 @@ class ReportReader(Reader):
         """Read the next window."""
         rows = self._report.step()
         number, read_at = self._report.windows_read, utc(self._session.clock.time())
-        self._records.append(PageRecord(number, [], None, read_at))
+        self._records.append(PageRecord(number, PackedKeys([]), None, read_at))
         self._result.pages, self._result.distinct = self._pages.requests, self._report.distinct
         return rows
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
 from ..api.request_stats import RequestStats
 from ..core.errors import AutomatumError, MoreToDo
+from .key_map import KeyMap, PackedKeys, RowHashes
 
 DELETED = "deleted"
 """Takes the place of the row hash of a row that is marked deleted in the destination."""
@@ -44,21 +46,39 @@ class KnownRows:
     """The rows of a table that are in the destination.
 
     Attributes:
-        hashes: Key to row hash, or to `DELETED` or `LOAD_AGAIN`. Empty if nothing is known.
+        hashes: Key to row hash, or to `DELETED` or `LOAD_AGAIN`. Empty if nothing is known. A sweep takes its rows out.
         children: Key to the number of its live child rows, in all child tables together; None if they are not compared.
         readable: False if the destination could not be read. Then any row may exist there.
         why: Why it could not be read.
     """
 
-    hashes: dict[str, str] = field(default_factory=dict)
-    children: dict[str, int] | None = None
+    hashes: MutableMapping[str, str] = field(default_factory=dict)
+    children: KeyMap | None = None
     readable: bool = True
     why: str = ""
 
     @property
     def live(self) -> list[str]:
         """Keys of the rows that are not marked deleted."""
+        if not self.live_count:
+            return []
         return [key for key, row_hash in self.hashes.items() if row_hash != DELETED]
+
+    @property
+    def live_count(self) -> int:
+        """Number of the rows that are not marked deleted."""
+        return len(self.hashes) - self.count(DELETED)
+
+    def count(self, text: str) -> int:
+        """Number of rows that have `DELETED` or `LOAD_AGAIN` in place of a hash."""
+        hashes = self.hashes
+        return hashes.count(text) if isinstance(hashes, RowHashes) else list(hashes.values()).count(text)
+
+    def compact(self) -> RowHashes:
+        """The hashes, from now on in the form that a sweep needs."""
+        if not isinstance(self.hashes, RowHashes):
+            self.hashes = RowHashes(self.hashes)
+        return self.hashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +93,7 @@ class PageRecord:
     """
 
     page: int
-    keys: list[str]
+    keys: PackedKeys
     total: int | None
     read_at: datetime
 

@@ -34,6 +34,8 @@ from ..schema.arrow_tables import Table
 from ..schema.records import Record, Row
 from .chain_shape import shape_of
 from .changes import Changes
+from .contents import Contents
+from .key_map import Met, PackedKeys
 from .look_back import LookBack
 from .readings import Earlier, ListDigest, SecondReading
 from .rejections import Rejections, identify, is_unkeyed
@@ -88,7 +90,7 @@ class Sweep:
         self.reason, self.cut = "", False
         self._earlier = earlier or Earlier()
         self._newest_first = newest_first
-        self._live = len(known.live) - self._earlier.unlisted if newest_first else 0
+        self._live = known.live_count - self._earlier.unlisted if newest_first else 0
         self._table, self._fetch = table, fetch
         self._extra_requests = extra_requests
         self._page_size = page_size
@@ -103,9 +105,14 @@ class Sweep:
         self._read_at = utc(0)
 
     @property
-    def listed(self) -> Collection[str]:
+    def listed(self) -> Met:
         """Keys that were listed, and ids of records without a key."""
-        return self._seen.keys()
+        return self._seen
+
+    @property
+    def unkeyed(self) -> int:
+        """Number of records that were listed and have no key."""
+        return self._changes.unkeyed
 
     def step(self) -> list[Row]:
         """Read one more page, or reach the verdict.
@@ -144,14 +151,15 @@ class Sweep:
         """Whether the verdict rests on a second reading of the whole list."""
         return self._second is not None
 
-    def listed_again(self, key: str) -> bool:
-        """Whether the second reading met a row."""
-        return self._second is not None and key in self._second
+    def listed_again(self, keys: Collection[str]) -> set[str]:
+        """Those of some keys that the second reading met."""
+        return self._second.contents.listed(keys) if self._second else set()
 
     @property
     def some_key(self) -> str | None:
         """A key that was listed a moment ago; None if there is none."""
-        return next((key for key in reversed(self._seen) if not is_unkeyed(key)), None)
+        pages = reversed(list(self._shape.contents.values()))
+        return next((key for page in pages for key in reversed(list(page)) if not is_unkeyed(key)), None)
 
     def take_records(self) -> list[PageRecord]:
         """Pages read since the last call. A later run resumes from them, and from `saved_state`."""
@@ -198,18 +206,15 @@ class Sweep:
             state = SweepState.from_json(saved_state)
         except (KeyError, TypeError, ValueError):
             return False  # Another version of the connector saved it.
-        contents = {record.page: record.keys for record in sorted(records, key=lambda one: one.page)}
-        listed = [key for page in contents.values() for key in page]
-        keys = [key for key in listed if not is_unkeyed(key)]
+        contents = Contents((one.page, one.keys) for one in sorted(records, key=lambda one: one.page))
         # A row that has to be loaded again takes another look at its page.
         # Rows that are not wanted are on the pages, but not in the destination.
         absent = self._changes.absent
-        gone = any(hashes.get(key, absent) in (DELETED, LOAD_AGAIN) for key in keys)
-        if gone or list(contents) != list(range(1, state.next)):
+        gone = (hashes.get(key, absent) in (DELETED, LOAD_AGAIN) for key in contents.every_key() if not is_unkeyed(key))
+        if list(contents) != list(range(1, state.next)) or any(gone):
             return False
         self.state, self._shape.contents, self._shape.total = state, contents, state.total
-        # A row without a key is in no table.
-        self._seen.update((key, hashes.pop(key, absent)) for key in dict.fromkeys(listed))
+        self._changes.resume(contents.every_key())
         self._read_at = max((record.read_at for record in records), default=self._read_at)
         return True
 
@@ -244,25 +249,23 @@ class Sweep:
 
     def _take(self, page: Page, keys: list[str]) -> list[Row]:
         state = self.state
-        before = self._shape.contents.get(page.number)
-        fresh = set(keys).difference(self._seen)
+        before, packed = self._shape.contents.get(page.number), PackedKeys(keys)
         paused = bool(self._shape.contents) and page.read_at - self._read_at.timestamp() > LONG_PAUSE
         # Strictly later than what was read before: the destination keeps the latest of two readings of one row.
         self._read_at = max(utc(page.read_at), self._read_at + timedelta(microseconds=1))
-        repeated = 0 if before is not None else len(keys) - len(fresh)
-        rows = self._changes.take(keys, page.records, self._read_at, state.counts, again=before is not None)
-        if repeated:
+        rows, fresh = self._changes.take(keys, page.records, self._read_at, state.counts, again=before is not None)
+        if repeated := 0 if before is not None else len(keys) - len(fresh):
             self.state.drift.append(f"page {page.number} repeats {repeated} rows")
             state.suspects += [page.number - 1, page.number] if self._shape.any_page else []
-        self._shape.take(page, keys)
-        self._records[page.number] = PageRecord(page.number, keys, page.total, self._read_at)
+        self._shape.take(page, packed, None if self._changes.outside else len(fresh))
+        self._records[page.number] = PageRecord(page.number, packed, page.total, self._read_at)
         if self._second:
-            self._second.take(page.number, -1 if paused else page.total, keys, before)
+            self._second.take(page.number, -1 if paused else page.total, packed, before)
         self._watch(page, before, fresh, paused)
         self._watch_order(page, before is None, bool(rows))
         return rows
 
-    def _watch(self, page: Page, before: list[str] | None, fresh: set[str], paused: bool) -> None:
+    def _watch(self, page: Page, before: PackedKeys | None, fresh: set[str], paused: bool) -> None:
         """Compare the announced total with the last one, and a page that is read again with its first reading."""
         state = self.state
         if not self._shape.any_page:
@@ -311,7 +314,7 @@ class Sweep:
         else:
             self.state.doubt = True
 
-    def _explain(self, page: Page, before: list[str], fresh: set[str]) -> None:
+    def _explain(self, page: Page, before: PackedKeys, fresh: set[str]) -> None:
         """What happened to the pages before the border while the page after it was read."""
         state, number = self.state, page.number
         look_back = self._look_back = self._look_back or LookBack()

@@ -138,7 +138,7 @@ class SweepLog:
             [self.sweep_id] * count,
             [one.page for one in records],
             [self._table.endpoint.table] * count,
-            [dumps(one.keys).decode() for one in records],
+            [dumps(list(one.keys)).decode() for one in records],
             [one.total for one in records],
             [one.read_at for one in records],
             [load_id] * count,

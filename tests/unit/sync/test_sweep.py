@@ -11,7 +11,6 @@ from automatum.core.errors import ApiUnreachable, RequestRefused
 from automatum.endpoints import CUSTOMERS
 from automatum.schema.arrow_tables import Table
 from automatum.sync.readings import Earlier
-from automatum.sync.rejections import is_unkeyed
 from automatum.sync.results import DELETED, KnownRows
 from automatum.sync.sweep import Sweep
 from tests.support.examples import examples
@@ -325,7 +324,7 @@ def test_without_a_total_two_readings_prove_the_list_if_the_user_says_that_it_ha
 def test_rows_without_a_key_are_rejected_and_the_others_are_proven_i1():
     records = [{"id": "a"}, {"id": None}, {"id": None}, {}]
     sweep, _ = swept(lambda number: Page(number, records, 4, 1, 0.0))
-    assert (sweep.verdict, len(sweep.listed), sum(map(is_unkeyed, sweep.listed)), sweep.some_key) == (
+    assert (sweep.verdict, len(sweep.listed), sweep.unkeyed, sweep.some_key) == (
         "complete",
         4,
         3,
