@@ -61,10 +61,21 @@ class Changes:
         Returns:
             Rows to be loaded, each key at most once; and the keys that no page had before.
         """
-        rows: dict[str, Row] = {}
-        fresh: set[str] = set()
         hashes, wanted = self._table.hashes(records), self._wanted
         found = self._rows.meet(keys, [hash_ for hash_, _ in hashes])
+        if not (wanted or any(map(is_unkeyed, keys))):
+            # Whole pages of new or unchanged rows, as nearly all pages are, take a third of the time.
+            if found.all_new:
+                counts.inserted += len(keys)
+                every = zip(keys, records, hashes, strict=True)
+                existed = not self._known.readable
+                new = [Row(key, hash_, record, read_at, existed, size) for key, record, (hash_, size) in every]
+                return new, set(keys)
+            if found.all_known and self._known.children is None:
+                counts.unchanged += len(keys)
+                return [], set(keys)
+        rows: dict[str, Row] = {}
+        fresh: set[str] = set()
         for key, record, (hash_, size), (before, met) in zip(keys, records, hashes, found, strict=True):
             if not met:
                 fresh.add(key)

@@ -16,7 +16,7 @@ import sys
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from itertools import chain
 from typing import overload
 
@@ -140,7 +140,7 @@ class RowHashes(MutableMapping[str, str]):
         """The keys that were met."""
         return Met(self)
 
-    def meet(self, keys: Sequence[str], values: Sequence[str]) -> list[tuple[str | None, bool]]:
+    def meet(self, keys: Sequence[str], values: Sequence[str]) -> Meeting:
         """Set the hashes of the rows that a page has.
 
         Args:
@@ -148,16 +148,13 @@ class RowHashes(MutableMapping[str, str]):
             values: Their hashes.
 
         Returns:
-            For each row, its value before, or None if there was none; and whether it was met before.
+            What these rows had before.
         """
         numbers = self._numbers(values)
         before, marks = self._rows.set_all(keys, numbers, _MET)
         self.count_met += len(keys) - marks.count(_MET)
-        self._count(_known(before, marks), -1)
-        return [
-            (None if mark not in (_KNOWN, _MET) else value if old == number else self._value(old), mark == _MET)
-            for value, number, old, mark in zip(values, numbers, before, marks, strict=True)
-        ]
+        self._count(_known(before, marks) if any(marks) else (), -1)
+        return Meeting(numbers, before, marks, self._value)
 
     def meet_as_known(self, key: str, absent: str) -> None:
         """Take a row for met that an earlier run has met: with the value that it has, or else `absent`."""
@@ -247,6 +244,26 @@ class RowHashes(MutableMapping[str, str]):
 
     def _value(self, number: int) -> str:
         return self._texts[number] if number < _TEXTS else _hash_of(number)
+
+
+class Meeting:
+    """What the rows of a page had before they were met, row by row.
+
+    Iterated, it has the value of each row, or None if there was none, and whether the row was met before.
+
+    Attributes:
+        all_new: No row was there.
+        all_known: Each row was in the destination with this hash, and was not met before.
+    """
+
+    def __init__(self, numbers: list[int], before: list[int], marks: bytearray, value: Callable[[int], str]) -> None:
+        self.all_new = not any(marks)
+        self.all_known = marks.count(_KNOWN) == len(marks) and numbers == before
+        self._before, self._marks, self._value = before, marks, value
+
+    def __iter__(self) -> Iterator[tuple[str | None, bool]]:
+        for number, mark in zip(self._before, self._marks, strict=True):
+            yield (self._value(number) if mark in (_KNOWN, _MET) else None), mark == _MET
 
 
 class Met:

@@ -34,7 +34,10 @@ def test_the_hashes_of_rows_are_those_that_two_dicts_would_have(rows, pages, rem
         for key, value in page:
             expected.append((met.get(key, known.pop(key, None)), key in met))
             met[key] = value
-        assert hashes.meet([key for key, _ in page], [value for _, value in page]) == expected
+        meeting = hashes.meet([key for key, _ in page], [value for _, value in page])
+        assert list(meeting) == expected
+        assert meeting.all_new == all(before is None for before, _ in expected)
+        assert meeting.all_known == (expected == [(value, False) for _, value in page])
     for key, value in later:
         if key not in met:
             hashes[key] = known[key] = value
@@ -53,7 +56,7 @@ def test_a_resumed_row_keeps_its_value_and_another_one_gets_that_of_an_absent_ro
         hashes.meet_as_known(key, DELETED)
     assert dict(hashes) == known
     keys = list(met)
-    assert hashes.meet(keys, ["f" * 16] * len(keys)) == [(met[key], True) for key in keys]
+    assert list(hashes.meet(keys, ["f" * 16] * len(keys))) == [(met[key], True) for key in keys]
 
 
 @given(st.lists(KEYS, max_size=100))
