@@ -257,7 +257,7 @@ class Meeting:
     """
 
     def __init__(self, numbers: list[int], before: list[int], marks: bytearray, value: Callable[[int], str]) -> None:
-        self.all_new = not any(marks)
+        self.all_new = not (marks.count(_KNOWN) or marks.count(_MET))
         self.all_known = marks.count(_KNOWN) == len(marks) and numbers == before
         self._before, self._marks, self._value = before, marks, value
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from automatum.endpoints import CUSTOMERS
@@ -22,6 +22,7 @@ PAGES = st.lists(st.lists(st.tuples(KEYS, HASHES), max_size=40), max_size=4)
 
 
 @settings(max_examples=examples(30))
+@example([("a", "f" * 16)], [[("a", "f" * 16)]], ["a"], [])
 @given(ROWS, PAGES, st.lists(KEYS, max_size=5), ROWS)
 def test_the_hashes_of_rows_are_those_that_two_dicts_would_have(rows, pages, removed, later):
     known, met = dict(rows), {}
