@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from . import __version__
 from .core.process import (
     disable_telemetry,
     end_process,
@@ -30,6 +31,9 @@ def run() -> str | int | None:
     pause_garbage_collection()
     open_standard_streams()
     print_every_character()
+    if sys.argv[1:] == ["--version"]:  # Without the commands, whose import takes ten times as long.
+        sys.stdout.write(f"{__version__}\n")
+        return None
     # Before dlt and Arrow are imported, which the commands do.
     disable_telemetry()
     limit_memory()

@@ -12,7 +12,7 @@ from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.errors import ConfigurationError
 from ..core.text import printable
-from .commands import examples
+from .commands import CommandApp, examples
 from .console import say, say_text, show_error, show_warning
 from .options import Debug, Json, MaxWait, NoWait, OrganizationName, guarded, longest_wait, stop_on_signals
 from .tables import TextTable
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from ..operations.oauth_apps import Application
     from ..operations.rotate_secret import Rotation
 
-apps_app = typer.Typer(
+apps_app = CommandApp(
     help="The organization's OAuth applications: their scopes, a new secret, a deletion.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
 )
 
 

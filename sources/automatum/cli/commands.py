@@ -1,15 +1,18 @@
-"""The group of all commands: errors of its arguments as JSON, and what the help says below the options."""
+"""What all commands are made of: errors of arguments as JSON, what the help says below the options, plain values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
-from typer.core import TyperGroup
+import typer
+from typer.core import TyperCommand, TyperGroup
 
 from ..core.redaction import redact
 from .console import say
 
+F = TypeVar("F", bound=Callable[..., Any])
 SYNC, LOOK, PUSH, SET_UP, TRY = TASKS = ("Sync", "Look", "Push usage", "Set up", "Try it without an account")
 """Tasks, under which the help lists the commands."""
 EXIT_USAGE = 2
@@ -18,7 +21,44 @@ _JSON = "--json"
 _AS_JSON = "automatum.as_json"
 
 
-class Commands(TyperGroup):
+class PlainValues:
+    """Takes defaults, texts and paths as they are. Numbers, dates and what is missing are left to typer.
+
+    typer would import pydantic for each of them, which takes as long as the rest of typer and of the commands together.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        for parameter in self.params:  # type: ignore[attr-defined]
+            _keep_plain_values(parameter)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """See `click.Command.get_help_option`."""
+        found = super().get_help_option(ctx)  # type: ignore[misc]
+        _keep_plain_values(found)
+        return found
+
+
+class Command(PlainValues, TyperCommand):
+    """A command."""
+
+
+class Group(PlainValues, TyperGroup):
+    """A group of commands, which has options of its own."""
+
+
+class CommandApp(typer.Typer):
+    """typer's application, of these commands and groups. A defect is reported by `guarded`, not by typer."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"cls": Group, "pretty_exceptions_enable": False, **settings})
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[F], F]:
+        """See `typer.Typer.command`."""
+        return super().command(name, **{"cls": Command, **settings})
+
+
+class Commands(Group):
     """The commands. With `--json`, wrong arguments are reported as one JSON object on stdout, too."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -42,6 +82,34 @@ class Commands(TyperGroup):
         except Exception as error:
             _say_usage_error(ctx, error)
             raise
+
+
+def _keep_plain_values(parameter: Any) -> None:
+    described = getattr(parameter, "type_descriptor", None)
+    if described is None or "process_value" in vars(parameter):
+        return  # An older typer converts by itself; or this is done.
+    wanted, several = described.annotation, parameter.multiple or parameter.nargs == -1
+    convert = parameter.process_value
+
+    def process_value(context: Any, value: Any) -> Any:
+        if not value and parameter.required:
+            return convert(context, value)
+        if value is None:
+            value = () if several else None
+        elif several and wanted == list[str] and all(map(_is_text, value)):
+            value = list(value)
+        elif wanted is Path and _is_text(value):
+            value = Path(value)
+        elif several or not (value is parameter.default or (wanted is str and _is_text(value))):
+            return convert(context, value)
+        return value if parameter.callback is None else parameter.callback(context, parameter, value)
+
+    parameter.process_value = process_value
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is a text that typer refuses for no type: without NUL and without bytes that are not UTF-8."""
+    return isinstance(value, str) and "\0" not in value and value.encode(errors="ignore").decode() == value
 
 
 def lines(*texts: str) -> str:

@@ -11,7 +11,7 @@ import typer
 from ..core.clock import SystemClock, instant
 from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
 from ..core.errors import EXIT_COMPLETE, ConfigurationError
-from .commands import examples
+from .commands import CommandApp, examples
 from .console import say, say_text
 from .options import Database, Dataset, Debug, DestinationName, Json, LockWait, OrganizationName, guarded, open_existing
 
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from ..config.settings import AutomatumSettings
     from ..metering.ledger.ledger import Ledger
 
-ledger_app = typer.Typer(
+ledger_app = CommandApp(
     help="Show, copy, move, back up and restore the ledger of the push. Sends nothing.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
 )
 
 LedgerUrl = Annotated[

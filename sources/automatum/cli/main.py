@@ -17,7 +17,7 @@ from ..core.errors import EXIT_INCOMPLETE, ConfigurationError
 from ..core.extras import install_command, is_installed
 from .apps import apps_app
 from .check import add_check, add_discover
-from .commands import EXIT_CODES, LOOK, PUSH, SET_UP, SYNC, TRY, Commands, examples, lines
+from .commands import EXIT_CODES, LOOK, PUSH, SET_UP, SYNC, TRY, CommandApp, Commands, examples, lines
 from .console import say
 from .options import (
     AllowDeletes,
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("automatum")
 
-app = typer.Typer(
+app = CommandApp(
     name="automatum",
     cls=Commands,
     help="Sync Automatum's customers, entitlements, private offers and analytics to DuckDB or a warehouse, and push "
@@ -81,7 +81,6 @@ app = typer.Typer(
         EXIT_CODES,
     ),
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
     add_completion=False,
 )
 app.add_typer(push_app, name="push", rich_help_panel=PUSH)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB
+from .commands import CommandApp
 from .console import say, say_text
 from .options import (
     Database,
@@ -20,10 +21,9 @@ from .options import (
 )
 from .tables import TextTable
 
-packages_app = typer.Typer(
+packages_app = CommandApp(
     help="Load packages that wait for the next sync, or that the destination refused.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
 )
 PipelineName = Annotated[
     str | None, typer.Option(help="Name of the dlt pipeline, if the sync was given one, as by the Airflow DAG.")

@@ -10,7 +10,7 @@ from ..core.budget import Budget
 from ..core.clock import SystemClock
 from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
 from ..core.errors import EXIT_COMPLETE, ConfigurationError
-from .commands import examples
+from .commands import CommandApp, examples
 from .console import say
 from .ledger import ledger_app, open_ledger
 from .options import (
@@ -59,7 +59,7 @@ from .push_statement import push_statement
 from .push_status import push_status
 from .reporter import Reporter
 
-push_app = typer.Typer(
+push_app = CommandApp(
     help="Report usage to the marketplaces, each line once. Dry unless --confirm is given.",
     epilog=examples(
         "automatum push --usage usage.csv                         (a dry run)",
@@ -68,7 +68,6 @@ push_app = typer.Typer(
         "automatum push --usage usage_by_hour --map units=quantity",
     ),
     invoke_without_command=True,
-    pretty_exceptions_enable=False,
 )
 
 push_app.add_typer(ledger_app, name="ledger")

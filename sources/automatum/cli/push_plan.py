@@ -9,12 +9,12 @@ import typer
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..core.process_info import user_name
 from ..core.text import plural
-from .commands import examples
+from .commands import CommandApp, examples
 from .console import say, say_text
 from .ledger import LedgerUrl, open_ledger
 from .options import Debug, Json, OrganizationName, guarded
 
-plan_app = typer.Typer(
+plan_app = CommandApp(
     help="Show the planned lines that are on hold; keep or cancel them. Sends nothing.",
     epilog=examples(
         "automatum push plan",
@@ -22,7 +22,6 @@ plan_app = typer.Typer(
         "automatum push plan cancel LINE_ID --reason 'wrong file'",
     ),
     invoke_without_command=True,
-    pretty_exceptions_enable=False,
 )
 CANCEL_EXAMPLES = examples(
     "automatum push cancel LINE_ID --reason 'wrong file'",
