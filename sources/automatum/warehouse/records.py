@@ -51,22 +51,32 @@ def insert_records(pipeline: SupportsPipeline, records: Sequence[tuple[str, pa.T
     Raises:
         DestinationError: The destination cannot be reached.
     """
-    load_id = create_load_id()
+    load_id, tables = create_load_id(), _by_name(records)
     try:
         with checked_sql_client(pipeline) as client:
-            for name, table in records:
+            for name, table in tables.items():
                 stored = column_names(client, name)
                 # dlt fills in columns of its own, if the user wants them.
                 if not set(table.column_names) <= stored or any(one.startswith("_dlt_") for one in stored):
                     return None
             with client.begin_transaction():
-                for name, table in records:
+                for name, table in tables.items():
                     _replace(client, name, stamp(table, load_id))
                 _complete(client, load_id)
     except SQL_UNSUPPORTED as error:
         logger.debug("records go into a load package: %s", redact(str(error)))
         return None
     return load_id
+
+
+def _by_name(records: Sequence[tuple[str, pa.Table]]) -> dict[str, pa.Table]:
+    """The rows of each table: one statement inserts those of several sweeps."""
+    import pyarrow as pa
+
+    parts: dict[str, list[pa.Table]] = {}
+    for name, table in records:
+        parts.setdefault(name, []).append(table)
+    return {name: pa.concat_tables(tables) for name, tables in parts.items()}
 
 
 def stamp(table: pa.Table, load_id: str, column: str = "load_id") -> pa.Table:

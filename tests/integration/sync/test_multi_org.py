@@ -20,6 +20,7 @@ from automatum.endpoints import ENDPOINTS
 from automatum.metering.ledger.location import default_ledger_url
 from automatum_sandbox.config import AppConfig, Limits, OrganizationConfig
 from tests.support.clocks import FakeClock
+from tests.support.counted_loads import counted
 from tests.support.desk import SMALL, WIDE_LIMITS, await_
 from tests.support.pushing import rows_of, write_csv
 
@@ -61,6 +62,30 @@ def ids_of(served):
 @pytest.fixture
 def two(desk, start):
     return several(desk, start)
+
+
+# What it costs
+
+
+@pytest.mark.slow
+def test_organizations_cost_the_same_each_and_share_the_file(desk, start):
+    """A file that is opened once for all of them, and a package each, if there are rows to load."""
+    counts = {}
+    for names in (TWO, (*TWO, "initech", "umbrella")):
+        several(desk, start, names)
+        for kind in ("first", "unchanged"):
+            with counted() as counts[kind, len(names)]:
+                assert desk.sync("--database", f"of_{len(names)}.duckdb").code == 0
+    each = {
+        kind: {name: (more - counts[kind, 2][name]) / 2 for name, more in counts[kind, 4].items()}
+        for kind in ("first", "unchanged")
+    }
+    assert (each["first"]["packages"], each["unchanged"]["packages"]) == (1, 0)
+    assert counts["unchanged", 4]["packages"] == 0
+    # The latest sweeps are read beforehand, to find the order of the organizations.
+    assert [counts[kind, many]["openings"] for kind in ("first", "unchanged") for many in (2, 4)] == [1, 1, 2, 2]
+    assert each["unchanged"]["statements"] <= 49
+    assert each["unchanged"]["clients"] <= 2 and each["unchanged"]["connections"] <= 2
 
 
 # What is whose
