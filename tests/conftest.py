@@ -8,7 +8,7 @@ import pytest
 from automatum_sandbox import SandboxConfig, serve
 from tests.support.desk import SMALL, VOLUME, Desk, forget, forget_run, isolate
 from tests.support.dlt_hints import remember_hints
-from tests.support.examples import examples
+from tests.support.examples import examples, leave_cases_to_test_all
 from tests.support.statements import remember_statements
 
 remember_hints()
@@ -19,6 +19,12 @@ with suppress(ModuleNotFoundError):  # The environments of Airflow and of users 
     # An example is judged by what it shows, not by its seconds: the machine may be loaded.
     settings.register_profile("automatum", deadline=None, print_blob=True, max_examples=examples(100))
     settings.load_profile("automatum")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark tests before pytest selects by marks."""
+    leave_cases_to_test_all(items)
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,8 @@ from dlt.common.runtime.run_context import active
 from typer import testing
 from typer.main import get_command
 
+from automatum.core import redaction
+
 # typer reads the options of all commands at each call of its runner, which takes 60 ms: a third of a short command.
 testing._get_command = cache(get_command)
 
@@ -62,8 +64,10 @@ def forget():
 
 
 def forget_run():
-    """Forget dlt's active pipeline and the streams of our log, but keep dlt's settings, which are slow to read."""
+    """Forget dlt's active pipeline, secrets and the streams of our log, but keep dlt's settings: slow to read."""
     Container()[PipelineContext].deactivate()
+    # What one test has registered would hide a leak in the next, and each message is searched for all of them.
+    redaction._secrets.clear()
     logger = logging.getLogger("automatum")
     logger.handlers, logger.propagate = [], True
     logger.setLevel(logging.NOTSET)

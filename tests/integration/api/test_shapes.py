@@ -23,6 +23,7 @@ def lived(shape, configured):
         return live_through(api, MemorySite(api, **settings))
 
 
+@pytest.mark.sample(30)
 @pytest.mark.parametrize("shape", _cells(SHAPES))
 def test_without_settings_no_row_is_lost_under_complete(shape):
     """I1, I2: the contents are the server's, or the verdict is not `complete` and the message names the key."""
@@ -32,6 +33,7 @@ def test_without_settings_no_row_is_lost_under_complete(shape):
     page.check(shape, page.of_cell(shape, cell), configured=False)
 
 
+@pytest.mark.sample(20)
 @pytest.mark.parametrize("shape", _cells([one for one in SHAPES if one.settings]))
 def test_with_its_setting_the_table_is_the_servers(shape):
     """I1, I2, I8: each value is in its column, and what is gone is marked deleted."""

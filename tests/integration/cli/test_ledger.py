@@ -88,6 +88,7 @@ def test_a_first_push_that_failed_may_be_repeated(small, desk):
     assert keys_of_bodies(taken_by(small)) == keys_of(rows_of(small))
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("where", ["file", "postgres"])
 def test_another_place_is_no_new_ledger_while_one_of_this_api_is_in_the_data_folder(
     where, small, desk, teller, request
@@ -174,6 +175,7 @@ def ledger(desk, *arguments, code=0):
     return ran.json
 
 
+@pytest.mark.slow
 def test_a_ledger_says_whose_it_is(small, desk, teller):
     assert ledger(desk, "info") == {"ledger": teller.url, "exists": False}
     rows = rows_of(small)

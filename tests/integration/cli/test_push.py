@@ -160,6 +160,7 @@ def test_retry_sends_no_more_than_its_dry_run_has_shown(small, desk, teller):
     assert teller.states()["planned"] == planned
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("state", ["accepted", "unknown"])
 def test_retry_never_sends_what_is_accepted_or_unknown_though_it_is_named(state, troubled, small):
     teller, _ = troubled
@@ -171,6 +172,7 @@ def test_retry_never_sends_what_is_accepted_or_unknown_though_it_is_named(state,
     assert one.line_id in {entry.line_id for entry in teller.entries(state)}
 
 
+@pytest.mark.slow
 def test_what_was_too_late_goes_out_only_if_that_is_asked_for(small, teller):
     rows = rows_of(small, back=(8,))
     aws = [row for row in rows if row["vendor"] == "aws"]
@@ -198,6 +200,7 @@ def test_a_line_that_the_ledger_does_not_have_ends_with_78(small, teller):
     assert teller.states() == {"accepted": 1}
 
 
+@pytest.mark.slow
 def test_i5_a_line_is_written_off_with_a_reason_and_comes_back(small, teller):
     rows = rows_of(small)
     small.fault("status", METERING, status=400, count=1)
@@ -257,6 +260,7 @@ def test_a_marketplace_that_refuses_later_makes_accepted_lines_rejected(small, t
     assert teller.states() == {"accepted": len(rows) - len(told["rejected"]), "rejected": len(told["rejected"])}
 
 
+@pytest.mark.slow
 def test_a_line_settled_by_hand_as_billed_is_not_sent_again(troubled, small):
     teller, rows = troubled
     unknown = [entry.line_id for entry in teller.entries("unknown")]
@@ -280,6 +284,7 @@ def test_a_line_settled_by_hand_as_not_sent_goes_out_with_the_next_push(small, t
     assert keys_of_bodies(taken_by(small)) == keys_of(rows)
 
 
+@pytest.mark.slow
 def test_a_conflict_is_settled_by_what_was_accepted(small, teller):
     rows = rows_of(small)
     teller.push(rows, "--confirm")
@@ -293,6 +298,7 @@ def test_a_conflict_is_settled_by_what_was_accepted(small, teller):
     assert teller.states() == {"accepted": len(rows)}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("option", ["--accepted", "--not-sent"])
 def test_what_cannot_be_settled_so_is_refused_with_the_reason(option, troubled):
     teller, _ = troubled
@@ -312,6 +318,7 @@ def test_a_line_told_to_be_both_stays_unknown(troubled):
     assert one in {entry.line_id for entry in teller.entries("unknown")}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -333,6 +340,7 @@ def test_events_that_cannot_be_read_are_said_with_78(arguments, words, troubled)
 # decisions, refusals and silence
 
 
+@pytest.mark.slow
 def test_i5_a_decision_is_undone_and_both_are_shown(troubled, small):
     teller, _ = troubled
     unknown = teller.entries("unknown")
@@ -392,6 +400,7 @@ def test_i5_the_status_of_syncs_is_65_too_while_a_line_is_unresolved(troubled, d
     assert (ran.code, "there was a ledger" in ran.json["ledgers"][0]["error"]) == (65, True)
 
 
+@pytest.mark.slow
 def test_i5_status_shows_the_money_at_risk_first(troubled, small):
     teller, _ = troubled
     told = teller.run("status", code=65)
@@ -425,6 +434,7 @@ def test_i5_a_status_of_a_ledger_that_was_lost_is_78(small, teller):
     assert teller.desk.run("push", "status").code == 78
 
 
+@pytest.mark.slow
 def test_i5_a_customer_without_usage_is_an_alarm_where_that_is_set(small, desk, teller):
     """An outage of metering looks like no usage."""
     rows = rows_of(small, back=(4,))
@@ -440,6 +450,7 @@ def test_i5_a_customer_without_usage_is_an_alarm_where_that_is_set(small, desk, 
     assert teller.push(one, "--confirm")["unresolved"] == {}
 
 
+@pytest.mark.slow
 def test_i5_a_retry_passes_the_checks_of_a_push(small, desk, teller):
     """A customer that is not synced, or a deadline that has passed, stops a retry as it stops a push."""
     rows = rows_of(small, back=(8,))

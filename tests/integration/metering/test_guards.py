@@ -92,6 +92,7 @@ def past(books, hours, units="5", customer=1, dimension="calls"):
 UNUSUAL = Checks(unusual_factor=Decimal(10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hours", "units", "found"), [(6, "50", []), (6, "51", ["unusual"]), (5, "5000", [])])
 def test_i5_usage_far_above_its_median_waits_for_a_person(hours, units, found, api, books):
     """With fewer than six hours nothing is usual."""
@@ -108,6 +109,7 @@ def test_i5_usage_far_above_its_median_waits_for_a_person(hours, units, found, a
         assert books.push(asked, checks=UNUSUAL).exit_code == 0
 
 
+@pytest.mark.slow
 def test_i5_a_customer_far_above_the_usual_amount_waits_with_all_lines(api, books):
     """Each new dimension looks harmless by itself."""
     past(books, 6)
@@ -197,6 +199,7 @@ def test_i5_an_approved_plan_sends_just_what_it_showed(api, books):
     assert books.push(later).lines["accepted"] == 2
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "change",
     [

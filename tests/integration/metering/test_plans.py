@@ -140,6 +140,7 @@ def test_i5_a_line_that_is_canceled_is_not_sent_and_other_units_are(api, books):
     assert keys_of_bodies(api.taken) == keys_of([row(1, units="11"), row(2, units="2")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["keep", "undo"])
 def test_i5_a_canceled_line_has_a_way_back(how, api, books):
     leave_planned(api, books, [row(1)])
@@ -207,6 +208,7 @@ def test_i5_rows_refused_today_are_not_billed_by_the_plan_of_yesterday(api, book
     assert api.taken == [] and summary.exit_code == 65
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "broken",
     [

@@ -355,6 +355,7 @@ def test_the_open_day_waits_too(at_noon):
     assert keys_of_bodies(taken_by(sandbox)) == keys_of(yesterday)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("one", "other"), list(permutations(("hour", "day"))))
 @pytest.mark.parametrize("settled", [True, False])
 def test_hours_and_days_of_one_date_never_mix(one, other, settled, at_noon):

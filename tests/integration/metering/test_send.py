@@ -208,6 +208,7 @@ def test_the_whole_answer_is_kept_where_the_outcome_is_not_known(tmp_path):
         assert "t-17" in kept[0] and "Soon" in kept[1] and "\x00" not in kept[1]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("form", ["details.usages[{}].apiKey", "usages.{}.units", "/details/usages/{}/price"])
 def test_three_of_25_usages_are_refused_and_the_other_22_go_out(status, form, tmp_path):
@@ -311,6 +312,7 @@ def test_a_single_usage_that_is_too_large_is_refused(tmp_path):
         assert (summary.requests, summary.exit_code) == (2, 65)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(status, tmp_path):
     """I6: the token and the usage go to no other host. I5: whether the first one took it nobody knows."""
@@ -344,6 +346,7 @@ def test_one_401_costs_a_new_token(tmp_path):
         check_money(books, summary)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("answer", "code", "requests"),
     [
@@ -460,6 +463,7 @@ def test_a_refused_connection_takes_nothing_and_all_stays_planned(tmp_path):
         assert push_again(api, books, rows).lines["accepted"] == 4
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("answer", [Say(reset=True), error(500, "Internal"), Say(200, b"<html>")], ids=str)
 def test_three_unknown_calls_in_a_row_stop_the_push(answer, tmp_path):
     rows = usage(6)
@@ -489,6 +493,7 @@ def test_a_yes_between_two_unknown_calls_starts_the_count_anew(tmp_path):
         assert books.states() == {"accepted": 4, "unknown": 12}
 
 
+@pytest.mark.slow
 def test_i5_the_brake_holds_for_the_next_pushes_until_half_an_hour_is_over(tmp_path):
     """A scheduler repeats a push at once: each repetition would add three unknown bodies."""
     rows = usage(8)
@@ -542,6 +547,7 @@ def only_for(refused, answer):
     return decide
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("answer", CUSTOMER_REFUSALS, ids=["404", "403", "410"])
 @pytest.mark.parametrize("customer", ["cust_1", "cust_3", "cust_5"])
 def test_i5_a_refusal_of_one_customer_does_not_stop_the_others(answer, customer, tmp_path):

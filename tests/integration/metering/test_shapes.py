@@ -14,6 +14,7 @@ def _cells(shapes):
     return [pytest.param(one, id=one.name) for one in shapes]
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("shape", _cells(SHAPES))
 def test_without_settings_nothing_is_booked_without_a_known_yes(shape, tmp_path):
     """I5: what was not taken is not `accepted`; what may have been taken is not lost; the exit code says so."""
@@ -27,6 +28,7 @@ def test_without_settings_nothing_is_booked_without_a_known_yes(shape, tmp_path)
     page.check(shape, page.of_push(shape, pushed), configured=False)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("shape", _cells([one for one in SHAPES if one.settings]))
 def test_with_its_setting_all_usage_is_accepted_once(shape, tmp_path):
     """I5: each line is sent once, and booked."""

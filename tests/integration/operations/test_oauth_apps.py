@@ -227,6 +227,7 @@ def test_a_place_that_cannot_be_written_is_found_out_before(bao, served, desk, m
     assert regenerations(served.sandbox) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("store_in", "words"),
     [

@@ -27,6 +27,7 @@ def described(shape, base_url="https://api.example.com"):
     return endpoint, describe_openapi([endpoint], base_url, resolve_metering(settings))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape", [pytest.param(one, id=one.name, marks=[] if one.name in QUICK else [pytest.mark.slow]) for one in SHAPES]
 )

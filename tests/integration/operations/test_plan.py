@@ -18,6 +18,7 @@ from tests.support.clocks import FakeClock
 from tests.support.desk import SMALL, api_requests
 
 
+@pytest.mark.slow
 def test_it_asks_each_table_once_and_foresees_the_requests(large, desk):
     """I3."""
     forecast = desk.run("plan", "--json").json

@@ -90,6 +90,7 @@ def test_a_destination_that_was_never_synced_has_nothing_to_show(site):
     assert asked(site) == {"tables": {}, "under_way": {}, "secret": None}
 
 
+@pytest.mark.slow
 def test_the_command(small, desk):
     """One JSON object, the same figures for people; 78 without a file, and none is made by asking."""
     missing = desk.run("status", "--json")

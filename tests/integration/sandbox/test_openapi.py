@@ -127,6 +127,7 @@ def test_usage_conforms(client, status):
     asked.validate_response(response)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["array", "object"])
 def test_every_row_conforms_and_has_no_field_that_is_not_described(client, shape):
     """The rows of all lists and of the report, in the list and at the URL of each row."""

@@ -76,6 +76,7 @@ def test_any_order_of_syncs_ends_well_and_is_right_i9(shared, sequence):
     follow(shared, sequence)
 
 
+@pytest.mark.slow
 def test_two_databases_a_kill_and_a_file_that_is_made_again_i9():
     """The short form."""
     with tempfile.TemporaryDirectory() as folder, Machine(Path(folder), True) as machine:

@@ -24,6 +24,7 @@ def rejected(site):
     )
 
 
+@pytest.mark.slow
 def test_records_without_a_key_are_rejected_and_every_other_row_is_proven_i1(site):
     site.served.lists = {"customers": [*GOOD[:50], *BAD, *GOOD[50:]], "entitlements": ['{"id":"e"}']}
     found = site.sync("customers", "entitlements")

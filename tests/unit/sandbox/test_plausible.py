@@ -158,6 +158,7 @@ def test_revenue_is_of_contracts_in_their_terms(seed: int, volume: dict[str, int
             assert values[key] < paid[key]
 
 
+@pytest.mark.slow
 @settings(max_examples=SEEDS, deadline=None)
 @given(seed=seeds)
 @example(seed=7)

@@ -90,6 +90,7 @@ def test_a_table_of_other_columns_is_done_without(path, open_one, budget, caplog
     is_done_without(open_one(), budget, caplog)
 
 
+@pytest.mark.slow
 def test_a_byte_that_changed_on_disk_never_stops_anybody(path, open_one, clock, budget, caplog):
     """Whatever one byte becomes, requests continue: with the stored state, or without it and with a warning."""
     rng = random.Random(5)

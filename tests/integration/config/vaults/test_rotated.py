@@ -226,6 +226,7 @@ def test_a_dead_secret_that_nobody_replaced_ends_the_sync_as_before(start, desk)
     assert token_requests(sandbox) == 2
 
 
+@pytest.mark.sample(1)
 def test_an_organizations_own_secret_is_asked_for(start, desk, put):
     desk.set(organizations=[{"name": "acme"}])
     sandbox = ready(start, desk, put, "acme")
@@ -237,6 +238,7 @@ def test_an_organizations_own_secret_is_asked_for(start, desk, put):
     assert token_requests(sandbox) == 2
 
 
+@pytest.mark.sample(1)
 def test_a_plain_dlt_script_takes_it_up_too(start, desk, put):
     sandbox = ready(start, desk, put)
     source = automatum_source()

@@ -337,6 +337,7 @@ def test_what_aws_refuses_is_told(aws, desk, monkeypatch):  # noqa: F811
     assert desk.run("check").code == 78
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("code", "status", "exit_code"),
     [

@@ -18,6 +18,7 @@ def everything(ledger):
     return list(ledger.lines()), list(ledger.attempts())
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(("decision", "state"), BY_HAND)
 def test_i5_a_decision_is_kept_and_undone_to_the_last_column(decision, state, ledger, clock):
     line = make_line(units="12345.678901")

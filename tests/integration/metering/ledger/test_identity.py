@@ -117,6 +117,7 @@ def test_a_foreign_log_is_refused_before_it_is_written_into_the_file(path, tmp_p
         assert [entry.line_id for entry in ledger.lines()] == [make_line().id]
 
 
+@pytest.mark.slow
 def test_a_log_beside_another_file_of_the_same_ledger_is_refused(path):
     """A backup, copied over the file of a killed push, beside its log."""
     killed(path, make_line())

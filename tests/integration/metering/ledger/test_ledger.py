@@ -125,6 +125,7 @@ def test_attempts_come_in_the_order_of_the_calls(ledger):
 DECIMALS = st.decimals(min_value=0, max_value=10**12, places=6, allow_nan=False, allow_infinity=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_money_comes_back_with_every_digit(kind, tmp_path_factory):
     url = (
@@ -338,6 +339,7 @@ def test_comparing_sorts_lines_by_what_is_held(ledger):
     assert len(same.same) == 1, "5 and 5.00 are the same, and a title is not billed"
 
 
+@pytest.mark.sample(10)
 @pytest.mark.parametrize("first, second", [("hour", "day"), ("day", "hour")])
 @pytest.mark.parametrize("state", STATES)
 def test_the_two_grains_never_mix_for_one_key_and_date(ledger, first, second, state):
@@ -362,6 +364,7 @@ def test_the_two_grains_never_mix_for_one_key_and_date(ledger, first, second, st
             assert states(ledger)[line.id] == state
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("state", ["planned", "accepted", "unknown", "rejected", "expired"])
 @pytest.mark.parametrize(("first", "second"), [(None, "ent_1"), ("ent_1", None), ("ent_1", "ent_2")])
 def test_i5_usage_with_an_entitlement_is_not_billed_again_without_one(ledger, first, second, state):

@@ -127,6 +127,7 @@ def test_a_failure_ends_a_conflict_about_what_had_been_accepted(ledger):
     assert (entry.accepted_units, entry.asked_units) == (None, None)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("first, second", [("confirmed", "failed"), ("failed", "confirmed")])
 def test_confirmed_and_failed_is_for_a_human(ledger, at_once, first, second):
@@ -146,6 +147,7 @@ def test_confirmed_and_failed_is_for_a_human(ledger, at_once, first, second):
     assert result.conflict == [] and set(states(ledger).values()) == {"accepted"}, "the human has spoken"
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("first, second", [("submitted", "failed"), ("failed", "submitted")])
 @pytest.mark.parametrize("at_once", [True, False])
 def test_submitted_and_failed_is_failed_in_any_order(ledger, at_once, first, second):

@@ -33,6 +33,7 @@ def warehouse(tmp_path):
     )
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("source", "customer"),
     [
@@ -50,6 +51,7 @@ def test_relations_and_queries(warehouse, source, customer):
     assert (row.customer_id, row.units, row.used_at) == (customer, Decimal("12345678.000001"), MOMENT)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     ("source", "says"),
     [
@@ -110,6 +112,7 @@ def test_a_query_writes_nothing_and_reads_no_file_but_data_that_it_names(warehou
     assert not (tmp_path / "out.csv").exists()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("query", [*WRITES[:6], "SELECT set_config('default_transaction_read_only', 'off', false)"])
 def test_postgres_is_read_in_a_read_only_transaction(postgres, query):
     """Also where the parser takes a function that writes for harmless."""

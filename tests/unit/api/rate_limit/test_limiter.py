@@ -343,6 +343,7 @@ def test_without_a_date_the_reset_is_read_against_our_clock(clock, budget):
     assert clock.slept == pytest.approx(600 + GUARD)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     "reset", [None, "", "soon", "nan", "inf", "-inf", "-5", "1642334400", "1e300", 9e12, "9999999"]
 )
