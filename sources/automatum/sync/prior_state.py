@@ -264,30 +264,30 @@ def _compare_with_versions(
     client: Any, endpoint: Endpoint, history: str, prior: PriorState, own: Mapping[str, Any]
 ) -> None:
     """Let rows count as changed if their open version is not their row, and find versions that should have ended."""
-    columns = (endpoint.row_key, "_version", "valid_to", "deleted")
-    hashes, versions, live = prior.known.hashes, {}, []
-    for key, version, valid_to, deleted in select(client, history, columns, own):
-        prior.versioned = True
-        if valid_to is None:
-            versions[key] = version
-            if not deleted:
-                live.append(key)
-    prior.unclosed = tuple(key for key in live if hashes.get(key, DELETED) == DELETED)
+    columns = (endpoint.row_key, "_version", "deleted")
+    hashes, versions, unclosed = prior.known.hashes, RowHashes(), []
+    # The last version of each row is open, also that of a deleted one.
+    for batch in _batches(select(client, history, columns, own, null="valid_to")):
+        keys = [str(row[0]) for row in batch]
+        versions.add(keys, [DELETED if deleted else version for _, version, deleted in batch])
+        live = (key for key, (_, _, deleted) in zip(keys, batch, strict=True) if not deleted)
+        unclosed += [key for key in live if hashes.get(key, DELETED) == DELETED]
+    prior.versioned, prior.unclosed = bool(versions), tuple(unclosed)
     for key in prior.known.live:
         if versions.get(key) != hashes[key]:
             hashes[key] = LOAD_AGAIN
 
 
 def _read_rejected(client: Any, where: Mapping[str, Any]) -> dict[str, Rejection]:
-    columns = ("rejection_id", "key", "row_hash", "reason", "fields", "rejected_at", "resolved_at")
+    columns = ("rejection_id", "key", "row_hash", "reason", "fields", "rejected_at")
     try:
-        found = [row for row in select(client, REJECTED_TABLE, columns, where) if row[6] is None]
+        found = list(select(client, REJECTED_TABLE, columns, where, null="resolved_at"))
     except SQL_UNSUPPORTED as error:
         logger.debug("rejections are not known: %s", redact(str(error)))
         return {}
     made = [
         Rejection(internal_id(id_, key), key, row_hash, reason, fields, as_utc(rejected_at))
-        for id_, key, row_hash, reason, fields, rejected_at, _ in found
+        for id_, key, row_hash, reason, fields, rejected_at in found
     ]
     return {one.id: one for one in made}
 

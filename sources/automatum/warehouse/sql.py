@@ -135,10 +135,11 @@ def organization_filter(organization_id: str | None) -> dict[str, Any]:
     return {} if organization_id is None else {ORGANIZATION: organization_id}
 
 
-def where_clause(client: Any, values: Mapping[str, Any], word: str = "WHERE") -> str:
-    """A condition on columns, with their values as parameters; empty for no columns."""
-    text = " AND ".join(f"{client.escape_column_name(name)} = %s" for name in values)
-    return f" {word} {text}" if text else ""
+def where_clause(client: Any, values: Mapping[str, Any], word: str = "WHERE", null: str = "") -> str:
+    """A condition on columns, with their values as parameters, and on a column that is null; empty for no columns."""
+    conditions = [f"{client.escape_column_name(name)} = %s" for name in values]
+    conditions += [f"{client.escape_column_name(null)} IS NULL"] if null else []
+    return f" {word} {' AND '.join(conditions)}" if conditions else ""
 
 
 def select(
@@ -148,11 +149,12 @@ def select(
     where: Mapping[str, Any] | None = None,
     order_by: str = "",
     distinct: bool = False,
+    null: str = "",
 ) -> Iterator[Any]:
-    """Rows of a table by the values of columns, or the distinct ones; none if the table does not exist."""
+    """Rows of a table by the values of columns, where `null` is null, or the distinct ones; none without the table."""
     names, where = ", ".join(client.escape_column_name(name) for name in columns), where or {}
     what = f"DISTINCT {names}" if distinct else names
-    text = f"SELECT {what} FROM {client.make_qualified_table_name(table)}{where_clause(client, where)}"
+    text = f"SELECT {what} FROM {client.make_qualified_table_name(table)}{where_clause(client, where, null=null)}"
     if order_by:
         text += f" ORDER BY {client.escape_column_name(order_by)} DESC"
     return _rows(client, text, where)
@@ -174,10 +176,8 @@ def select_grouped(
 
     Only rows count in which the column `null` is null. No values if the table does not exist.
     """
-    column, condition = client.escape_column_name(by), where_clause(client, where)
+    column, condition = client.escape_column_name(by), where_clause(client, where, null=null)
     number = f"MAX({client.escape_column_name(largest)})" if largest else "COUNT(*)"
-    if null:
-        condition += f"{' AND' if where else ' WHERE'} {client.escape_column_name(null)} IS NULL"
     name = client.make_qualified_table_name(table)
     return _rows(client, f"SELECT {column}, {number} FROM {name}{condition} GROUP BY {column}", where)
 
