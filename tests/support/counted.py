@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -31,4 +32,22 @@ def count_calls(work: Callable[[], Any]) -> Counter[str]:
         work()
     finally:
         sys.setprofile(None)
+    return calls
+
+
+def count_calls_of_all_threads(work: Callable[[], Any]) -> Counter[str]:
+    """Runs `work` and counts the calls of the package's functions, also in the threads that it starts."""
+    calls: Counter[str] = Counter()
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(_ROOT):
+            calls[f"{frame.f_code.co_filename.removeprefix(_ROOT)}:{frame.f_code.co_name}"] += 1
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
     return calls

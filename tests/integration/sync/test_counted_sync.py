@@ -1,0 +1,43 @@
+"""What a sync costs, counted, so that a slow machine changes nothing: calls for each row, packages for each chunk."""
+
+import pytest
+
+from tests.support.counted import count_calls_of_all_threads
+from tests.support.counted_loads import counted
+from tests.support.syncing import Site
+
+FEW, MANY = 200, 500
+"""Two and five pages."""
+
+
+def calls_of(folder, rows):
+    """Calls of the connector's functions by two syncs of so many entitlements: the first, and an unchanged one."""
+    with Site(folder) as site:
+        site.serve(entitlements=rows, traps=False)
+        first, second = (count_calls_of_all_threads(lambda: site.sync("entitlements")) for _ in range(2))
+        assert len(site.live("entitlements")) == rows
+    return first, second
+
+
+@pytest.mark.slow
+def test_a_row_takes_a_bounded_number_of_calls(tmp_path):
+    """Rows are converted, hashed and compared by the page. A function that is called for each value is called twenty
+    times a row: an entitlement has so many.
+
+    Measured: 15 calls a row and its share of a page by the first sync, and 21 by an unchanged one.
+    """
+    few, many = ([*calls_of(tmp_path / f"{rows}", rows)] for rows in (FEW, MANY))
+    for of_few, of_many, most in zip(few, many, (20, 28), strict=True):
+        more = of_many - of_few
+        assert sum(more.values()) <= most * (MANY - FEW), more.most_common(20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("chunk_rows", "packages"), [(200, 3), (1000, 1)])
+def test_a_chunk_is_one_package(tmp_path, chunk_rows, packages):
+    """A chunk ends with the page that fills it, and a sync of one chunk makes one package."""
+    with Site(tmp_path) as site, counted() as counts:
+        site.serve(customers=MANY)
+        assert site.sync("customers", chunk_rows=chunk_rows).code == 0
+        assert len(site.live("customers")) == MANY
+    assert counts["packages"] == packages
