@@ -45,6 +45,8 @@ def price_holds(lines: Sequence[Line], eligibility: Eligibility | None) -> Itera
 
 def unusual_holds(lines: Sequence[Line], past: Past, factor: Decimal) -> Iterator[Hold]:
     """Lines, and all lines of customers, that are more than so many times their trailing median."""
+    if not past.units:
+        return
     context, times = exact(), format_decimal(factor)
     customers: dict[tuple[str, str, datetime], list[Line]] = defaultdict(list)
     for line in lines:

@@ -16,7 +16,7 @@ from .eligibility import Eligibility
 from .guards import limit_holds, price_holds, refused_row_holds, source_holds, unusual_holds
 from .ledger.holds import Hold
 from .ledger.ledger import Ledger
-from .ledger.past import read_past
+from .ledger.past import by_customers, read_past
 from .ledger.planned import ALL, Contributions, StoredHolds, contributions, planned_fingerprints, stored_holds
 from .ledger.plans import PlanRecord, fingerprint
 from .model import Line
@@ -160,7 +160,8 @@ class Planner:
         if checks.prices:
             yield from price_holds(lines, self._eligibility)
         if checks.unusual_factor:
-            yield from unusual_holds(lines, read_past(self._ledger, lines), checks.unusual_factor)
+            for some in by_customers(lines) if self._ledger.exists else ():
+                yield from unusual_holds(some, read_past(self._ledger, some), checks.unusual_factor)
         yield from source_holds(lines, planned, said, checks.source)
 
     def _holds_of_others(self, lines: Sequence[Line], refused: RefusedRows) -> Iterator[Hold]:

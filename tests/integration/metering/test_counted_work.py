@@ -12,6 +12,7 @@ from automatum.metering import model
 from automatum.metering.checks import Checks
 from automatum.metering.classify import Classification
 from automatum.metering.ledger.ledger import Ledger
+from automatum.metering.ledger.past import read_past
 from automatum.metering.ledger.states import CHUNK
 from automatum.metering.model import Line
 from automatum.metering.plan import Planner
@@ -131,6 +132,16 @@ def test_a_statement_reads_a_page_of_lines_with_each_query(ledger, statements):
     statements.clear()
     assert len(read_statement(ledger, "2026-11").rows) == 2500
     assert statements["SELECT"] == 3
+
+
+def test_the_past_is_read_of_the_customers_of_the_usage_only(ledger, statements):
+    lines = lines_of(100)
+    sent(ledger, lines)
+    later = [replace(line, starts_at=HOUR + timedelta(hours=1)) for line in lines[:26]]
+    statements.clear()
+    past = read_past(ledger, later)
+    assert {customer for _, _, customer, _, _ in past.units} == {"cust_0", "cust_1"} and len(past.units) == 50
+    assert statements["SELECT"] == 1
 
 
 def test_the_ids_of_a_line_are_computed_once(ledger, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from ..model import Grain, Line, exact
 from .ledger import Ledger
-from .states import TAKEN
+from .states import TAKEN, chunks
 from .tables import LINES
 
 WINDOW: dict[Grain, timedelta] = {"hour": timedelta(days=2), "day": timedelta(days=30)}
@@ -47,8 +47,26 @@ class Past:
         return self.amounts.get((line.vendor, line.customer_id), {}).get(line.starts_at, Decimal(0))
 
 
+def by_customers(lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
+    """The lines in batches of whole customers, because the past of all of them may not fit into memory."""
+    customers: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        customers[line.customer_id].append(line)
+    batches = list(chunks(list(customers.values())))
+    if len(batches) == 1:
+        yield lines  # In their order.
+        return
+    for batch in batches:
+        yield [line for some in batch for line in some]
+
+
 def read_past(ledger: Ledger, lines: Collection[Line]) -> Past:
-    """Accepted usage that lines can be compared with."""
+    """Accepted usage that lines can be compared with: that of their customers.
+
+    Args:
+        ledger: The ledger.
+        lines: Lines of one grain, of few enough customers for one query; see `by_customers`.
+    """
     past = Past()
     if not lines or not ledger.exists:
         return past
@@ -57,7 +75,10 @@ def read_past(ledger: Ledger, lines: Collection[Line]) -> Past:
     columns = (LINES.c.vendor, LINES.c.listing_id, LINES.c.customer_id, LINES.c.dimension, LINES.c.entitlement_id)
     accepted = (LINES.c.starts_at, LINES.c.accepted_units, LINES.c.accepted_price)
     query = select(*columns, *accepted).where(
-        LINES.c.starts_at >= since, LINES.c.state.in_(TAKEN), LINES.c.grain == grain
+        LINES.c.starts_at >= since,
+        LINES.c.state.in_(TAKEN),
+        LINES.c.grain == grain,
+        LINES.c.customer_id.in_(sorted({line.customer_id for line in lines})),
     )
     with ledger.database.read() as connection:
         for row in connection.execute(query):
