@@ -90,14 +90,14 @@ def test_imports_are_not_searched_for_garbage(small, desk):
 CONFIGURED = {"dlt", "duckdb", "filelock", "orjson", "pendulum", "requests", "tomlkit", "yaml"}
 """What a command has that reads dlt's configuration and a DuckDB file: dlt imports all of these but filelock."""
 ARROW = {"numpy", "pyarrow"}
-READ = [("check",), ("plan", "customers"), ("sync", "customers"), ("verify",)]
+READ = [("check",), ("plan", "customers"), ("sync", "customers")]
 
 
 @pytest.mark.slow
-def test_a_status_imports_neither_arrow_nor_sqlalchemy(small, desk):
+def test_what_moves_no_rows_imports_neither_arrow_nor_sqlalchemy(small, desk):
     """Unless there is a ledger: who only syncs does not wait for SQLAlchemy."""
     assert desk.sync("customers").code == 0
-    for arguments in (("status",), ("push", "status")):
+    for arguments in (("status",), ("push", "status"), ("verify",), ("apps", "list")):
         found = Imported(desk.folder, *arguments)
         assert found.code == 0, found.says
         assert found.heavy <= CONFIGURED, arguments
@@ -105,9 +105,7 @@ def test_a_status_imports_neither_arrow_nor_sqlalchemy(small, desk):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "arguments", [("check",), ("plan", "customers"), ("sync", "customers"), ("verify",)], ids=" ".join
-)
+@pytest.mark.parametrize("arguments", READ, ids=" ".join)
 def test_a_sync_and_what_belongs_to_it_imports_neither_sqlalchemy_nor_pandas(small, desk, arguments):
     """dlt would import SQLAlchemy to write the path of a DuckDB file as a URL, and Arrow pandas if it is installed."""
     assert desk.sync("customers").code == 0

@@ -10,8 +10,7 @@ from dlt.common.pipeline import SupportsPipeline
 
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..endpoints import ORGANIZATION, Endpoint
-from ..schema.columns import DELETED_AT, POSITION, ROW_HASH
-from ..sync.history import IS_DELETED, VERSION, history_table
+from ..schema.columns import DELETED_AT, IS_DELETED, POSITION, ROW_HASH, VERSION, history_table
 from ..sync.key_check import check_keys
 from ..warehouse.sql import count_rows
 

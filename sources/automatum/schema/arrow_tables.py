@@ -15,10 +15,10 @@ import pyarrow as pa
 from ..endpoints import ORGANIZATION, VENDOR, Column, ColumnType, Endpoint, FieldPath
 from .batch import Batch, Leftovers, arrays_of
 from .child_tables import ChildLists, child_table, entries_of
-from .coerce import ARROW_TYPES, TIMESTAMP, convert, moments
+from .coerce import ARROW_TYPES, TIMESTAMP, convert, json_array, moments
 from .columns import DELETED_AT, EXTRA, LOAD_ID, ROW_HASH, SYNCED_AT
 from .json_text import column_text, dumps
-from .records import Record, Row, json_array, pick, without
+from .records import Record, Row, pick, without
 
 _SYSTEM = (
     pa.field(EXTRA, pa.string()),

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from ..endpoints import ORGANIZATION, Child
 from .batch import Batch, Leftovers, arrays_of
-from .coerce import ARROW_TYPES, TIMESTAMP, moments
+from .coerce import ARROW_TYPES, TIMESTAMP, json_array, moments
 from .columns import DELETED_AT, EXTRA, POSITION, REMOVED, SYNCED_AT
-from .records import Record, Row, dig, json_array
+from .records import Record, Row, dig
 
 
 class ChildLists:

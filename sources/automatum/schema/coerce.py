@@ -7,7 +7,7 @@ decimal, the date of a timestamp) or null, and the caller keeps the original val
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from functools import partial
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..endpoints import ColumnType
+from .json_text import column_text
 from .moments import DAYS, ISO, MICROSECONDS, Converted, to_date, to_timestamp
 from .numbers import plain_text
 
@@ -36,6 +37,11 @@ _LARGEST = Decimal(10) ** 29
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _LONG_EXPONENT = "[eE][+-]?[0-9]{4}"
 _ROUNDING = Context(prec=60, rounding=ROUND_HALF_EVEN)
+
+
+def json_array(rests: Iterable[Any]) -> pa.Array:
+    """A JSON column; what is empty is null."""
+    return pa.array([column_text(rest) if rest else None for rest in rests], pa.string())
 
 
 def convert(values: Sequence[Any], type_: ColumnType, formats: Sequence[str] = ()) -> tuple[pa.Array, frozenset[int]]:

@@ -1,4 +1,8 @@
-"""Names of the columns that the connector adds to the API's fields."""
+"""Names of the columns that the connector adds to the API's fields, and of the tables that keep every version."""
+
+from __future__ import annotations
+
+from ..endpoints import Endpoint
 
 EXTRA = "extra"
 ROW_HASH = "_row_hash"
@@ -8,3 +12,13 @@ LOAD_ID = "_load_id"
 """Of tables with child tables: the load package that brought the row, and should have brought its children too."""
 REMOVED = "_removed"
 POSITION = "position"
+VERSION = "_version"
+"""Of history tables, as the following."""
+IS_DELETED = "deleted"
+VALID_FROM = "valid_from"
+VALID_TO = "valid_to"
+
+
+def history_table(endpoint: Endpoint) -> str:
+    """Name of the table that keeps every version of the rows of an endpoint's table."""
+    return f"{endpoint.table}_history"

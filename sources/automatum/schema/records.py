@@ -6,10 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-
 from ..endpoints import Column
-from .json_text import column_text
 
 Record = dict[str, Any]
 
@@ -41,11 +38,6 @@ def dig(record: Any, path: str) -> Any:
             return None
         record = record.get(step)
     return record
-
-
-def json_array(rests: Iterable[Any]) -> pa.Array:
-    """A JSON column; what is empty is null."""
-    return pa.array([column_text(rest) if rest else None for rest in rests], pa.string())
 
 
 def without(record: Record, paths: Iterable[str]) -> Record:

@@ -13,27 +13,26 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ..endpoints import Endpoint
 from ..schema.arrow_tables import Table
 from ..schema.coerce import TIMESTAMP
-from ..schema.columns import DELETED_AT, LOAD_ID, ROW_HASH, SYNCED_AT
+from ..schema.columns import (
+    DELETED_AT,
+    IS_DELETED,
+    LOAD_ID,
+    ROW_HASH,
+    SYNCED_AT,
+    VALID_FROM,
+    VALID_TO,
+    VERSION,
+    history_table,
+)
 from ..schema.tombstones import from_destination
 from ..warehouse.sql import as_utc, read_rows_by_key
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
-VERSION = "_version"
-IS_DELETED = "deleted"
-VALID_FROM = "valid_from"
-VALID_TO = "valid_to"
-
 _INSTANT = timedelta(microseconds=1)
-
-
-def history_table(endpoint: Endpoint) -> str:
-    """Name of the table that keeps every version."""
-    return f"{endpoint.table}_history"
 
 
 class History:

@@ -14,12 +14,11 @@ from ..api.session import ApiSession, connect
 from ..config.settings import AutomatumSettings
 from ..core.errors import ScopeMissing
 from ..endpoints import Child, Endpoint
-from ..schema.columns import DELETED_AT, EXTRA, LOAD_ID, POSITION, REMOVED, SYNCED_AT
+from ..schema.columns import DELETED_AT, EXTRA, LOAD_ID, POSITION, REMOVED, SYNCED_AT, VALID_FROM, history_table
 from ..warehouse.dataset import check_organization_kind
 from ..warehouse.dlt_internals import current_load_id, loading_pipeline
 from ..warehouse.records import SCHEMA, stamp
 from ..warehouse.sql import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE
-from .history import VALID_FROM, history_table
 from .key_check import check_keys
 from .results import Chunk, Verdict
 from .selection import Selection, select_rows

@@ -23,13 +23,14 @@ from ..core.text import plural
 from ..endpoints import Endpoint, Kind
 from ..schema.arrow_tables import Table
 from ..schema.child_tables import ChildLists, child_schema
+from ..schema.columns import history_table
 from ..warehouse.dataset import add_missing_columns
 from ..warehouse.merge_strategy import Merge, check_table_format, merge_strategy_of
 from ..warehouse.sql import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, read_rows_by_key, unreadable_error
 from .batcher import Batcher, Tables
 from .delete_rows import delete_rows, end_versions
 from .facts import SweepFacts
-from .history import History, history_table
+from .history import History
 from .list_reader import ListReader
 from .organization_check import OrganizationCheck
 from .prior_state import PriorState, read_children, read_prior_state
