@@ -32,7 +32,8 @@ from .table_sync import TableSync
 logger = logging.getLogger("automatum")
 
 _EARLY_SECONDS = 5.0
-"""Seconds after which the other tables are read from the destination when they have their turn."""
+_EARLY_ROWS = 100_000
+"""Seconds, and rows in memory, after which the other tables are read from the destination when they have their turn."""
 
 
 def sync(
@@ -110,12 +111,12 @@ def _read_early(session: ApiSession, pipeline: SupportsPipeline, runs: Sequence[
     """Read what the destination has of the tables while it is open, as far as that is quick.
 
     Each table would connect anew when it has its turn. With 50 organizations of small tables that takes longer than the
-    queries.
+    queries. Large tables wait for their turn, so that the keys and hashes of several are not in memory at once.
     """
-    ends = session.clock.monotonic() + _EARLY_SECONDS
+    ends, rows = session.clock.monotonic() + _EARLY_SECONDS, 0
     for run in runs:
-        if not run.done and session.clock.monotonic() < ends:
-            run.read_early(pipeline)
+        if not run.done and rows < _EARLY_ROWS and session.clock.monotonic() < ends:
+            rows += run.read_early(pipeline)
 
 
 def _load_chunks(

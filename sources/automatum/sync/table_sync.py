@@ -230,15 +230,20 @@ class TableSync:
             some = gone[start : start + _DELETE_BATCH]
             yield from delete_rows(pipeline, self._batcher, some, now, hard=self.settings.deletes == "hard")
 
-    def read_early(self, pipeline: SupportsPipeline) -> None:
+    def read_early(self, pipeline: SupportsPipeline) -> int:
         """Read what the destination has before the table has its turn, where that saves a connection.
 
         `extract` uses it within the age of a chunk, and reads again later: another machine may have loaded meanwhile.
         An error is met again when the table has its turn.
+
+        Returns:
+            Number of rows that the destination has.
         """
         with suppress(Exception):
             prior = self._read_destination(pipeline)
             self._early = self.api_session.clock.monotonic(), prior
+            return len(prior.known.hashes)
+        return 0
 
     def _recent_state(self) -> PriorState | None:
         if self._early is None:
