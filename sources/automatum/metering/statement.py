@@ -176,7 +176,10 @@ def read_statement(ledger: Ledger, month: str, eligibility: Eligibility | None =
     for entry in ledger.lines(starts_in=(start, end)):
         currency = (eligibility.currency(entry.line) if eligibility else None) or UNKNOWN_CURRENCY
         values = (entry.vendor, entry.customer_id, entry.listing_id, entry.dimension, entry.entitlement_id or "")
-        row = rows.setdefault((*values, currency), Row((*values, currency)))
+        key = (*values, currency)
+        row = rows.get(key)
+        if row is None:
+            row = rows[key] = Row(key)
         row.lines.append(entry.line_id)
         for column, units, amount in split(entry):
             row.sums[column].add(units, amount)

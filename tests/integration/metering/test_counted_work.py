@@ -1,5 +1,6 @@
 """The work of a push, counted: statements to the ledger, and ids. Both grow with the batches of lines, not faster."""
 
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -8,6 +9,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import event
 
+from automatum.core.json_rows import write_json
 from automatum.metering import model
 from automatum.metering.checks import Checks
 from automatum.metering.classify import Classification
@@ -16,7 +18,9 @@ from automatum.metering.ledger.past import read_past
 from automatum.metering.ledger.states import CHUNK
 from automatum.metering.model import Line
 from automatum.metering.plan import Planner
+from automatum.metering.push import push
 from automatum.metering.statement import read_statement
+from automatum.metering.usage.usage import read_usage
 from tests.support.clocks import FakeClock
 
 HOUR = datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
@@ -154,3 +158,33 @@ def test_the_ids_of_a_line_are_computed_once(ledger, monkeypatch):
     monkeypatch.setattr(model, "_uuid", count)
     record(ledger, lines_of(30))
     assert max(made.values()) == 1 and len(made) == 60, "an id, and the key of its date"
+
+
+@pytest.mark.slow
+def test_memory_of_planning_is_a_few_hundred_bytes_a_line(tmp_path):
+    """Each line, from the rows to the summary that is printed; measured: 325. With the whole JSON it was 1,615."""
+
+    def peak(number):
+        rows = [
+            {
+                "vendor": "azure",
+                "listing_id": "lst_1",
+                "customer_id": f"cust_{one // 25}",
+                "dimension": f"dim_{one % 25}",
+            }
+            | {"units": f"{one % 90}.25", "price": "0.01", "usage_at": "2026-11-24T09:10:00Z", "title": "Calls"}
+            for one in range(number)
+        ]
+        clock = FakeClock(epoch=NOW.timestamp())
+        tracemalloc.start()
+        try:
+            summary = push(None, read_usage(iter(rows)), f"sqlite:///{tmp_path}/none", clock)
+            assert summary.lines["new"] == number
+            assert sum(map(len, write_json(summary.figures(), float))) > 300 * number
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(100)
+    small, large = peak(2_000), peak(8_000)
+    assert (large - small) / 6_000 < 500, f"{(large - small) / 6_000:.0f} bytes a line"
