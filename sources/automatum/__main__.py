@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from . import __version__
@@ -32,8 +33,9 @@ def run() -> str | int | None:
     open_standard_streams()
     print_every_character()
     if sys.argv[1:] == ["--version"]:  # Without the commands, whose import takes ten times as long.
-        sys.stdout.write(f"{__version__}\n")
-        return None
+        with contextlib.suppress(OSError):  # The commands report an stdout that cannot be written to.
+            print(__version__, flush=True)  # noqa: T201
+            return None
     # Before dlt and Arrow are imported, which the commands do.
     disable_telemetry()
     limit_memory()

@@ -1,6 +1,7 @@
 """How a command ends: without the interpreter's teardown, but with everything that others can see (I1, I5, I9)."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,19 @@ def test_a_full_disk_is_left_to_the_interpreter_which_says_so():
         )
     assert done.returncode != 0
     assert "No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]], ids=" ".join)
+def test_a_reader_that_left_is_no_defect(arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "automatum", *arguments], stdout=writing, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.slow
