@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from ..api.session import ApiSession
 from ..core.clock import utc
 from ..core.errors import PackageRefused, ScopeMissing
 from ..endpoints import Endpoint
-from ..warehouse.dataset import delete_page_records, prepare_dataset
+from ..warehouse.dataset import delete_page_records, prepare_dataset, read_complete_loads
 from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
@@ -80,7 +80,8 @@ def sync(
         check_table_format(pipeline, settings, [endpoint.table for endpoint in endpoints])
         check_keys(pipeline, endpoints)
         left_behind = loader.start(_describe(session), _schemas(granted, session))
-        resumable = _resumable(session, pipeline, [one.table for one in granted], selection, left_behind)
+        loaded = read_complete_loads(pipeline)
+        resumable = _resumable(session, pipeline, [one.table for one in granted], selection, left_behind, loaded)
         organization = OrganizationCheck(session)
 
         def begin(endpoint: Endpoint) -> TableSync:
@@ -94,7 +95,7 @@ def sync(
             # A table that an earlier run left incomplete may be the one whose rows the user now allows to delete.
             if earlier and (earlier.verdict == Verdict.COMPLETE or not selection.allow_deletes):
                 run.finish_as(earlier)
-        _read_early(session, pipeline, summary.runs)
+        _read_early(session, pipeline, summary.runs, loaded)
     _load_chunks(session, loader, pipeline, summary.runs, begin)
     # The pages of a table that failed are what the next run goes on from.
     judged = (Verdict.COMPLETE, Verdict.INCOMPLETE)
@@ -107,7 +108,9 @@ def sync(
     return summary
 
 
-def _read_early(session: ApiSession, pipeline: SupportsPipeline, runs: Sequence[TableSync]) -> None:
+def _read_early(
+    session: ApiSession, pipeline: SupportsPipeline, runs: Sequence[TableSync], loaded: Collection[str] | None
+) -> None:
     """Read what the destination has of the tables while it is open, as far as that is quick.
 
     Each table would connect anew when it has its turn. With 50 organizations of small tables that takes longer than the
@@ -116,7 +119,7 @@ def _read_early(session: ApiSession, pipeline: SupportsPipeline, runs: Sequence[
     ends, rows = session.clock.monotonic() + _EARLY_SECONDS, 0
     for run in runs:
         if not run.done and rows < _EARLY_ROWS and session.clock.monotonic() < ends:
-            rows += run.read_early(pipeline)
+            rows += run.read_early(pipeline, loaded)
 
 
 def _load_chunks(
@@ -160,12 +163,13 @@ def _resumable(
     tables: Sequence[str],
     selection: Selection,
     left_behind: bool,
+    loaded: Collection[str] | None,
 ) -> SyncSession | None:
     """The interrupted sync to resume, or a new one. None if no table is read."""
     if not tables:
         return None
     now, owner = utc(session.clock.time()), session.settings.owner
-    resumable = resume_session(pipeline, tables, now, left_behind, owner, selection.name)
+    resumable = resume_session(pipeline, tables, now, left_behind, owner, selection.name, loaded)
     if resumable.finished:
         logger.info("resuming an interrupted sync; already finished: %s", ", ".join(sorted(resumable.finished)))
     return resumable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -137,6 +137,7 @@ def read_prior_state(
     organization_id: str | None = None,
     part: str = "",
     count_children: bool = False,
+    loaded: Collection[str] | None = None,
 ) -> PriorState:
     """Everything that a sweep has to know of the destination; read once.
 
@@ -149,6 +150,7 @@ def read_prior_state(
         organization_id: Whose rows, where the table holds those of several organizations.
         part: What names the part of the table that is swept; only a sweep of the same part can be resumed.
         count_children: Count the child rows, so that rows count as changed that have lost some.
+        loaded: See `read_complete_loads`; None to read it.
 
     Returns:
         The prior state. Its known rows are not readable, with the reason, where the destination has no SQL or the table
@@ -159,7 +161,7 @@ def read_prior_state(
     """
     try:
         with checked_sql_client(pipeline) as client:
-            loaded = complete_load_ids(client)
+            loaded = complete_load_ids(client) if loaded is None else loaded
             own = organization_filter(organization_id)
             prior = PriorState(_read_known(client, endpoint, own))
             if endpoint.children:
@@ -232,7 +234,7 @@ def _value(row_hash: str | None, deleted_at: Any) -> str:
 
 
 def _forget_half_loaded(
-    client: Any, endpoint: Endpoint, known: KnownRows, loaded: set[str], own: Mapping[str, Any]
+    client: Any, endpoint: Endpoint, known: KnownRows, loaded: Collection[str], own: Mapping[str, Any]
 ) -> None:
     """Let rows count as changed if their load package is incomplete: a kill may have kept their children out.
 
@@ -292,7 +294,7 @@ def _read_rejected(client: Any, where: Mapping[str, Any]) -> dict[str, Rejection
     return {one.id: one for one in made}
 
 
-def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str], present: datetime) -> list[PastSweep]:
+def _read_past(client: Any, where: Mapping[str, Any], loaded: Collection[str], present: datetime) -> list[PastSweep]:
     columns = ("sweep_id", "finished_at", "verdict", "extra", "load_id")
     found = select_latest(client, SWEEPS_TABLE, columns, where, "finished_at", MOST_SWEEPS, present)
     return [
@@ -303,7 +305,7 @@ def _read_past(client: Any, where: Mapping[str, Any], loaded: set[str], present:
 
 
 def _read_unfinished(
-    client: Any, where: Mapping[str, Any], prior: PriorState, loaded: set[str], now: datetime, part: str
+    client: Any, where: Mapping[str, Any], prior: PriorState, loaded: Collection[str], now: datetime, part: str
 ) -> None:
     """Find the interrupted sweep of this part, and the sweeps whose page records have had their time."""
     finished = {one.id for one in prior.past if one.verdict != Verdict.FAILED}

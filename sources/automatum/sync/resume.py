@@ -6,7 +6,7 @@ and does not read the finished tables again: a list that takes the whole hour wo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -79,6 +79,7 @@ def resume_session(
     left_behind: bool = False,
     organization_id: str | None = None,
     selection: str = "",
+    loaded: Collection[str] | None = None,
 ) -> SyncSession:
     """The interrupted sync over the same rows of the same tables, if there is one; else a new one.
 
@@ -89,15 +90,18 @@ def resume_session(
         left_behind: The present run has just loaded what the interrupted one had read.
         organization_id: Whose sync, where the dataset holds several organizations.
         selection: What names the rows of this run; empty for all rows.
+        loaded: See `read_complete_loads`; None to read it.
     """
     new = SyncSession(uuid4().hex, tuple(sorted(tables)), selection)
     try:
         most = len(tables) * 4
         present = now + CLOCK_SKEW
         sweeps = read_sync_records(
-            pipeline, SWEEPS_TABLE, _SWEEP_COLUMNS, "finished_at", present, most, organization_id
+            pipeline, SWEEPS_TABLE, _SWEEP_COLUMNS, "finished_at", present, most, organization_id, loaded
         )
-        pages = read_sync_records(pipeline, PAGES_TABLE, ("read_at", "extra"), "read_at", present, 1, organization_id)
+        pages = read_sync_records(
+            pipeline, PAGES_TABLE, ("read_at", "extra"), "read_at", present, 1, organization_id, loaded
+        )
     except DestinationError:
         return new
     signs = [(as_utc(row[1]), _session_of(row[2])) for row in sweeps[:1]]

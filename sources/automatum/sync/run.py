@@ -50,7 +50,7 @@ def run_sync(
             configuration.
         clock: Time. None for the machine's clock.
         stop: Event that ends the sync at the next page. What was read is loaded.
-        on_page: Called after each page, with the table run that read it.
+        on_page: Called after each page, with the table run that read it. A DuckDB file may be open meanwhile.
 
     Returns:
         An `OrganizationSummary` if no organization is named or configured, or if `settings` are given; else a

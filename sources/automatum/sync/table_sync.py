@@ -8,7 +8,7 @@ reports.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -230,17 +230,21 @@ class TableSync:
             some = gone[start : start + _DELETE_BATCH]
             yield from delete_rows(pipeline, self._batcher, some, now, hard=self.settings.deletes == "hard")
 
-    def read_early(self, pipeline: SupportsPipeline) -> int:
+    def read_early(self, pipeline: SupportsPipeline, loaded: Collection[str] | None = None) -> int:
         """Read what the destination has before the table has its turn, where that saves a connection.
 
         `extract` uses it within the age of a chunk, and reads again later: another machine may have loaded meanwhile.
         An error is met again when the table has its turn.
 
+        Args:
+            pipeline: The pipeline that loads.
+            loaded: See `read_complete_loads`; None to read it.
+
         Returns:
             Number of rows that the destination has.
         """
         with suppress(Exception):
-            prior = self._read_destination(pipeline)
+            prior = self._read_destination(pipeline, loaded)
             self._early = self.api_session.clock.monotonic(), prior
             return len(prior.known.hashes)
         return 0
@@ -251,7 +255,7 @@ class TableSync:
         at, prior = self._early
         return prior if self.api_session.clock.monotonic() - at <= self.settings.chunk_seconds else None
 
-    def _read_destination(self, pipeline: SupportsPipeline) -> PriorState:
+    def _read_destination(self, pipeline: SupportsPipeline, loaded: Collection[str] | None = None) -> PriorState:
         owner, name = self._table.organization_id, history_table(self.endpoint) if self.settings.history else None
         merging = merge_strategy_of(pipeline, self.settings)
         check_table_format(pipeline, self.settings, [self.endpoint.table])
@@ -260,7 +264,7 @@ class TableSync:
         part = self._selection.part_of(self.endpoint)
         now, count = utc(self.api_session.clock.time()), merging.merge is not Merge.APPEND
         self._organization.start(pipeline)
-        prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count_children=count)
+        prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count, loaded)
         if merging.one_row_per_key:
             self._batcher.lists = ChildLists(read_children(pipeline, self.endpoint, owner), merging.can_delete)
             add_missing_columns(pipeline, self.schemas())

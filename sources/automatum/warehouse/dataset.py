@@ -27,6 +27,7 @@ from .sql import (
     TABLE_MISSING,
     as_utc,
     checked_sql_client,
+    complete_load_ids,
     organization_filter,
     where_clause,
 )
@@ -83,6 +84,22 @@ def loads_so_far(pipeline: SupportsPipeline) -> str | None:
                 return f"{count} {last or ''}"
     except TABLE_MISSING:
         return "0 "
+    except SQL_UNSUPPORTED:
+        return None
+
+
+def read_complete_loads(pipeline: SupportsPipeline) -> set[str] | None:
+    """Ids of complete load packages, for all that is read after them; None if they cannot be read.
+
+    What is read later may be of a package that was completed meanwhile. It then counts as incomplete, and is read or
+    loaded again.
+
+    Raises:
+        DestinationError: The destination cannot be reached.
+    """
+    try:
+        with checked_sql_client(pipeline) as client:
+            return complete_load_ids(client)
     except SQL_UNSUPPORTED:
         return None
 

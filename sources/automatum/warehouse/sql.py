@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -368,6 +368,7 @@ def read_sync_records(
     until: datetime,
     most: int,
     organization_id: str | None = None,
+    loaded: Collection[str] | None = None,
 ) -> list[tuple[Any, ...]]:
     """The latest records of sweeps or pages from complete load packages; see `read_columns`.
 
@@ -379,10 +380,12 @@ def read_sync_records(
         until: Records with a later timestamp are left out.
         most: Number of records to look at.
         organization_id: Organization whose records to read; None for all.
+        loaded: See `read_complete_loads`; None to read it.
     """
     try:
         with checked_sql_client(pipeline) as client:
-            loaded, own = complete_load_ids(client), organization_filter(organization_id)
+            loaded = complete_load_ids(client) if loaded is None else loaded
+            own = organization_filter(organization_id)
             found = select_latest(client, table, (*columns, "load_id"), own, order_by, most, until)
             return [row[:-1] for row in found if row[-1] in loaded]
     except SQL_UNSUPPORTED as error:
