@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select
 
 from ..core.errors import ConfigurationError
-from ..warehouse.sql import as_utc, read_column_names, read_columns
+from ..warehouse.sql import read_column_names, read_columns
+from ..warehouse.values import as_utc
 from .export import EVENTS_KEY
 from .ledger.entries import AttemptEntry, Entry
 from .ledger.ledger import Ledger

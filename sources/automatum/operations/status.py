@@ -25,14 +25,13 @@ from ..warehouse.sql import (
     PAGES_TABLE,
     REJECTED_TABLE,
     SWEEPS_TABLE,
-    as_utc,
     has_columns,
-    json_object,
     organization_filter,
     read_columns,
     read_latest,
 )
 from ..warehouse.target import Target
+from ..warehouse.values import as_utc, json_object
 
 _COLUMNS = (
     "sweep_id", "table_name", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",

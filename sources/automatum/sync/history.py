@@ -27,7 +27,8 @@ from ..schema.columns import (
     history_table,
 )
 from ..schema.tombstones import from_destination
-from ..warehouse.sql import as_utc, read_rows_by_key
+from ..warehouse.sql import read_rows_by_key
+from ..warehouse.values import as_utc
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline

@@ -18,9 +18,9 @@ from ..warehouse.sql import (
     checked_sql_client,
     column_names,
     count_table,
-    json_object,
     select_latest,
 )
+from ..warehouse.values import json_object
 from .facts import SweepFacts
 from .results import Verdict
 

@@ -27,11 +27,11 @@ from ..warehouse.sql import (
     SQL_UNSUPPORTED,
     SWEEPS_TABLE,
     checked_sql_client,
-    json_object,
     organization_filter,
     select,
     select_latest,
 )
+from ..warehouse.values import json_object
 from .facts import SweepFacts
 from .results import Verdict
 

@@ -20,16 +20,15 @@ from ..warehouse.sql import (
     REJECTED_TABLE,
     SQL_UNSUPPORTED,
     SWEEPS_TABLE,
-    as_utc,
     checked_sql_client,
     complete_load_ids,
-    json_object,
     organization_filter,
     select,
     select_grouped,
     select_latest,
     unreadable_error,
 )
+from ..warehouse.values import as_utc, json_object
 from .facts import MOST_SWEEPS, PastSweep, SweepFacts, last_verdict
 from .key_map import KeyMap, PackedKeys, RowHashes
 from .rejections import Rejection, internal_id

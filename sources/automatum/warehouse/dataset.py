@@ -25,12 +25,12 @@ from .sql import (
     SQL_UNSUPPORTED,
     SWEEPS_TABLE,
     TABLE_MISSING,
-    as_utc,
     checked_sql_client,
     complete_load_ids,
     organization_filter,
     where_clause,
 )
+from .values import as_utc
 
 if TYPE_CHECKING:
     import pyarrow as pa

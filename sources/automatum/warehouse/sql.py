@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
 from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation, DestinationConnectionError
 
@@ -18,6 +17,7 @@ from ..endpoints import ORGANIZATION
 from .connection_errors import unreachable_error
 from .dlt_internals import LOADS_TABLE, destination_client, share_client, shared_sql_client
 from .lake_files import open_lake_files, writes_lake_files
+from .values import as_utc
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -395,18 +395,3 @@ def read_sync_records(
 def complete_load_ids(client: Any) -> set[str]:
     """Ids of complete load packages. A killed load may have written its records and not its rows."""
     return {load_id for load_id, status in select(client, LOADS_TABLE, ("load_id", "status")) if status == 0}
-
-
-def as_utc(value: Any) -> datetime:
-    """A timestamp of the destination, with a time zone. Some destinations omit it; the connector writes UTC."""
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-
-
-def json_object(value: Any) -> dict[str, Any]:
-    """The value of a JSON column, which some destinations return parsed and others as text; empty for anything else."""
-    try:
-        parsed = orjson.loads(value) if isinstance(value, (str, bytes)) else value
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}

@@ -9,7 +9,7 @@ from automatum.schema.json_text import dumps
 from automatum.sync.delete_policy import AGREES_AFTER, Answer, Missing, decide
 from automatum.sync.facts import MOST_EVENTS, MOST_KEYS, PastSweep, SweepFacts
 from automatum.sync.results import KnownRows
-from automatum.warehouse.sql import json_object
+from automatum.warehouse.values import json_object
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
 
