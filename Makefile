@@ -1,6 +1,6 @@
 # On a machine that has only Python >= 3.10 with pip, git and make:
 #   make demo      see it work against the sandbox, a local API server; installs what that needs and no more
-#   make test      lint, types, unit tests and the core of the integration tests: the loop, about 90 seconds
+#   make test      lint, types, unit tests and the core of the integration tests: the loop, about two minutes
 #   make test-all  every test, with coverage; what a release needs
 # Everything is installed inside the checkout. The second time neither needs a network.
 PYTHON ?= python3
