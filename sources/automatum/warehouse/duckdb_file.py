@@ -19,6 +19,7 @@ from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import Busy, ConfigurationError, DestinationError
 from ..core.file_lock import Waiting
+from ..core.process import duckdb_memory, parse_memory
 from ..core.process_info import describe_process
 from ..core.redaction import redact
 
@@ -80,6 +81,7 @@ _READ_A_COPY = (
 )
 IDLE_SECONDS = 1.0
 """Seconds that a run leaves the file open after it used it."""
+_MEMORY = "SELECT sum(memory_usage_bytes) FROM duckdb_memory()"
 _HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
 
 
@@ -103,7 +105,7 @@ def wait_for_file(database: Path, *, wait: float, clock: Clock, budget: Budget) 
 
 
 @contextmanager
-def keep_open(database: Path, *, wait: float, clock: Clock, budget: Budget) -> Iterator[None]:
+def keep_open(database: Path, *, wait: float, clock: Clock, budget: Budget) -> Iterator[duckdb.DuckDBPyConnection]:
     """Keep a DuckDB file open during a block, once no other program has it open; see `wait_for_file`.
 
     dlt opens the file for each query and for each file that it loads, and closes it again, which writes a checkpoint.
@@ -116,7 +118,7 @@ def keep_open(database: Path, *, wait: float, clock: Clock, budget: Budget) -> I
             raise Busy(f"{what} is open in {opened}.", _READ_A_COPY)
         waiting.pause(f"is open in {opened}")
     with opened:
-        yield
+        yield opened
 
 
 class OpenFile:
@@ -125,6 +127,9 @@ class OpenFile:
     To open a file and to close it, with a checkpoint, takes longer than the queries of a small sync. So a run does it
     once if its lists are short, however many organizations it syncs. While a run reads a long list, or waits for a rate
     limit, the file is closed, and others can read it.
+
+    What was loaded stays in memory until the file is closed, and dlt sets the memory limit anew with each connection,
+    which DuckDB refuses while it uses more. So the file is closed at once if it takes half of the limit.
 
     Args:
         database: The file.
@@ -143,10 +148,12 @@ class OpenFile:
         budget: Budget,
         timer: Callable[[float, Callable[[], None]], threading.Timer] = threading.Timer,
     ) -> None:
-        self._open: KeepOpen = partial(keep_open, database, wait=wait, clock=clock, budget=budget)
+        self._open = partial(keep_open, database, wait=wait, clock=clock, budget=budget)
         self._make_timer = timer
         self._lock = threading.Lock()
+        self._most_bytes = (parse_memory(duckdb_memory()) or 0) // 2
         self._opened: contextlib.ExitStack | None = None
+        self._connection: duckdb.DuckDBPyConnection | None = None
         self._timer: threading.Timer | None = None
         self._blocks = 0
 
@@ -157,7 +164,7 @@ class OpenFile:
             self._stop_timer()
             if self._opened is None:
                 with contextlib.ExitStack() as stack:
-                    stack.enter_context(self._open())
+                    self._connection = stack.enter_context(self._open())
                     self._opened = stack.pop_all()
             self._blocks += 1
         try:
@@ -166,17 +173,37 @@ class OpenFile:
             with self._lock:
                 self._blocks -= 1
                 if not self._blocks:
-                    self._timer = self._make_timer(IDLE_SECONDS, self.close)
-                    self._timer.daemon = True
-                    self._timer.start()
+                    self._let_go()
 
     def close(self) -> None:
         """Close the file, unless a block uses it."""
         with self._lock:
             self._stop_timer()
-            if self._opened and not self._blocks:
-                self._opened.close()
-                self._opened = None
+            if not self._blocks:
+                self._close()
+
+    def _let_go(self) -> None:
+        """Close the file after a while, or at once if it takes much memory."""
+        if self._takes_much():
+            self._close()
+        else:
+            self._timer = self._make_timer(IDLE_SECONDS, self.close)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _takes_much(self) -> bool:
+        import duckdb
+
+        try:
+            used = self._connection and self._connection.execute(_MEMORY).fetchone()
+        except duckdb.Error:
+            return True  # It cannot be used any more.
+        return bool(used and used[0] > self._most_bytes)
+
+    def _close(self) -> None:
+        if self._opened:
+            self._opened.close()
+            self._opened = self._connection = None
 
     def _stop_timer(self) -> None:
         if self._timer:

@@ -10,7 +10,7 @@ import pytest
 from automatum import Target
 from automatum.core.budget import Budget
 from automatum.core.errors import Busy, ConfigurationError, DestinationError
-from automatum.warehouse.duckdb_file import IDLE_SECONDS, OpenFile, refresh_copy
+from automatum.warehouse.duckdb_file import IDLE_SECONDS, USER_AGENT, OpenFile, refresh_copy
 from tests.support.clocks import FakeClock
 from tests.support.desk import SMALL
 
@@ -138,6 +138,7 @@ def opened(database, monkeypatch):
     """The file, and the connections to it that were opened."""
     connections, real = [], duckdb.connect
     monkeypatch.setattr(Timer, "made", [])
+    monkeypatch.setenv("AUTOMATUM_DUCKDB_MEMORY", "8MB")
 
     def connect(*given, **named):
         connections.append(real(*given, **named))
@@ -180,6 +181,21 @@ def test_a_file_that_is_idle_is_closed_and_opened_again_i7(opened, database):
     connections.clear()
     with file():
         assert len(connections) == 1 and not is_closed(database)
+
+
+@pytest.mark.slow
+def test_a_file_that_takes_much_memory_is_closed_at_once(opened, database):
+    """Many organizations: what is loaded stays in memory, and DuckDB refuses a limit below what it uses."""
+    file, connections = opened
+    columns = ", ".join(f"repeat('x', 20) || range AS column_{number}" for number in range(15))
+    for organization in range(40):
+        with file(), duckdb.connect(str(database), config={"custom_user_agent": USER_AGENT}) as connection:
+            connection.execute("SET memory_limit = '8MB'")
+            connection.execute(f"CREATE SCHEMA organization_{organization}")
+            for table in range(5):
+                name = f"organization_{organization}.table_{table}"
+                connection.execute(f"CREATE TABLE {name} AS SELECT {columns} FROM range(50)")
+    assert len(connections) - 40 < 10  # It stays open for several organizations.
 
 
 def test_a_timer_that_comes_late_does_not_close_a_file_in_use(opened, database):
