@@ -61,11 +61,15 @@ def arguments() -> argparse.Namespace:
 
 
 def commit() -> str:
-    """The commit that is measured, with a mark if files differ from it."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True, text=True
-    )
-    return described.stdout.strip() or "unknown"
+    """The commit that is measured, with a mark if files differ from it; the published figures may."""
+    figures = [f":!{path.relative_to(ROOT)}" for path in (RESULTS, PAGE)]
+    described = _git("describe", "--always", "--exclude=*")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *figures)
+    return f"{described}-dirty" if changed else described or "unknown"
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 def machine() -> str:
