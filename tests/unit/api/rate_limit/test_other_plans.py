@@ -26,6 +26,8 @@ EVERY = tuple(itertools.product((20, 40, 50, 100), (300, 1000, 5000)))
 PLANS = EVERY if LONG else ((20, 1000), (40, 1000), (100, 5000))
 LESSON = 60.0
 """Seconds: the wait that a lesson may cost, such as the default wait of a 429 that names no time."""
+BELIEVED = 300.0
+"""Seconds for which a first refusal without a limit is believed, where the window is a minute."""
 
 
 class Client:
@@ -59,13 +61,15 @@ def drive(server, count, configured=APPLICATION_LIMITS, latency=0.2):
     return client, client.clock.monotonic() - started, optimum(limits, [latency] * count)
 
 
-def lessons(server, configured, style):
+def lessons(server, configured, style, seconds=0.0):
     """429s that a plan may cost: one for each window that is lower than configured, unless headers say so before.
 
-    A time without a limit costs one more: a first refusal may be due to other programs, so it is tried once more.
+    A time without a limit costs one more: a first refusal may be due to other programs, so it is tried once more. What
+    it says is believed for five minutes; then it costs one more again.
     """
     lower = sum(bucket.limit < ours for bucket, (ours, _) in zip(server.buckets, configured, strict=True))
-    return lower + (lower > 0 and style in ("documented", "minute", "retryAfter alone"))
+    tried = 1 + (seconds > BELIEVED)
+    return lower + (tried if lower and style in ("documented", "minute", "retryAfter alone") else 0)
 
 
 @pytest.mark.slow
@@ -105,8 +109,10 @@ def test_settings_above_and_below_the_plan(style, kind, minute, hour, configured
     server = PlanServer(FakeClock(), minute, hour, kind, style, phase)
     _, seconds, best = drive(server, 150, configured, latency)
     note(f"{seconds:.0f} s for {best:.0f} s, refused {len(server.refused)}")
-    assert len(server.refused) <= lessons(server, configured, style)
-    assert seconds <= 1.1 * best + LESSON
+    assert len(server.refused) <= lessons(server, configured, style, seconds)
+    # Without a reset, nobody knows when a minute has begun: a full one is waited for from its last response on.
+    unknown = 150 * latency if style == "no reset" else 0.0
+    assert seconds <= 1.1 * best + LESSON + unknown
 
 
 @pytest.mark.parametrize("kind", ["fixed", "sliding"])
