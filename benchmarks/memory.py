@@ -23,11 +23,10 @@ with serve(SandboxConfig(customers=int(sys.argv[1]), entitlements=0, private_off
 """
 SYNC = """
 import resource, sys
-from automatum.__main__ import main
-try:
-    main()
-finally:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+from automatum.__main__ import run
+code = run()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+sys.exit(code)
 """
 LIMITS = "[[1000000, 1]]"
 

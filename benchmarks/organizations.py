@@ -20,11 +20,10 @@ from automatum_sandbox import AppConfig, Limits, OrganizationConfig, SandboxConf
 
 SYNC = """
 import resource, sys
-from automatum.__main__ import main
-try:
-    main()
-finally:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+from automatum.__main__ import run
+code = run()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+sys.exit(code)
 """
 ROWS = {"customers": 120, "entitlements": 150, "private_offers": 40, "days": 10}
 PAGES = 2 + 2 + 1 + 1
