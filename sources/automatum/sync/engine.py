@@ -92,8 +92,10 @@ def sync(
         for run in summary.runs:
             run.siblings = summary.runs
             earlier = resumable.finished.get(run.endpoint.table) if resumable else None
-            # A table that an earlier run left incomplete may be the one whose rows the user now allows to delete.
-            if earlier and (earlier.verdict == Verdict.COMPLETE or not selection.allow_deletes):
+            # A table that an earlier run left incomplete may be the one whose rows the user now allows to delete, or
+            # whose key the user has set back.
+            same_key = earlier and earlier.key in ((), run.endpoint.key)
+            if earlier and same_key and (earlier.verdict == Verdict.COMPLETE or not selection.allow_deletes):
                 run.finish_as(earlier)
         _read_early(session, pipeline, summary.runs, loaded)
     _load_chunks(session, loader, pipeline, summary.runs, begin)

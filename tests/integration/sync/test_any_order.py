@@ -84,3 +84,12 @@ def test_two_databases_a_kill_and_a_file_that_is_made_again_i9():
         assert machine.sync("b", ("customers",), kill="load") is None
         machine.delete("b")
         assert machine.sync("b", ("customers",)) == 0
+
+
+@pytest.mark.slow
+def test_a_wrong_key_that_is_set_back_in_an_interrupted_sync_is_read_again_i9():
+    """What the run with the wrong key has finished says nothing about the table with the right one."""
+    with tempfile.TemporaryDirectory() as folder, Machine(Path(folder), True) as machine:
+        assert machine.sync("a", ("entitlements",), rows=100) == 0
+        assert machine.sync("a", key="uuid", rows=100, requests=2) == 75, machine.log
+        assert machine.sync("a") == 0, machine.log
