@@ -109,7 +109,9 @@ class Machine:
             code, words = error.exit_code, error.message
         self.log.append(f"{name} {tables} {history} {rows} {requests} {key} {kill} {after}: {code} {words}")
         if code == 0:
-            wrong = self.differences(name, tables or tuple(OF_TABLE))
+            # A table that an earlier run of the same sync has read may have changed since.
+            read = [run.endpoint.table for run in summary.runs if not run.result.finished_earlier]
+            wrong = self.differences(name, read)
             assert not wrong, (wrong[:5], self.log)
         return code
 
