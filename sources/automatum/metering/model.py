@@ -44,10 +44,14 @@ def format_decimal(number: Decimal) -> str:
     return "0" if digits in ("-0", "") else digits
 
 
-@lru_cache(maxsize=4096)  # Many rows are of one hour.
 def bucket_start(moment: datetime, grain: Grain) -> datetime:
     """Start of the UTC hour or day of an aware moment."""
-    utc = moment.astimezone(timezone.utc)
+    # In UTC first: in a zone with summer time, two moments an hour apart are equal, and would share a cached start.
+    return _start_of(moment.astimezone(timezone.utc), grain)
+
+
+@lru_cache(maxsize=4096)  # Many rows are of one hour.
+def _start_of(utc: datetime, grain: Grain) -> datetime:
     hour = utc.hour if grain == "hour" else 0
     return utc.replace(hour=hour, minute=0, second=0, microsecond=0)
 

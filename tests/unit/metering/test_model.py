@@ -4,6 +4,7 @@ import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, Inexact
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -75,6 +76,13 @@ def test_buckets_are_of_utc():
     moment = datetime(2026, 11, 20, 1, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
     assert bucket_start(moment, "hour") == datetime(2026, 11, 19, 20, tzinfo=UTC)
     assert bucket_start(moment, "day") == datetime(2026, 11, 19, tzinfo=UTC)
+
+
+def test_the_hour_that_a_clock_shows_twice_is_two_hours_i5():
+    """Python takes both for equal, and so does a cache."""
+    first = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    assert bucket_start(first, "hour") == datetime(2026, 10, 25, 0, tzinfo=UTC)
+    assert bucket_start(first.replace(fold=1), "hour") == datetime(2026, 10, 25, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
