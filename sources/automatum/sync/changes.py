@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from ..core.clock import utc
 from ..schema.arrow_tables import Table
 from ..schema.records import Record, Row
+from .contents import Contents
 from .rejections import Rejections, is_unkeyed
-from .results import DELETED, Counts, KnownRows
+from .results import DELETED, LOAD_AGAIN, Counts, KnownRows
 
 NOT_WANTED = "not wanted"
 """Takes the place of the hash of a row that the selection leaves out."""
@@ -40,11 +41,6 @@ class Changes:
         self.shared: set[str] = set()
         self.outside = False
         self._table, self._known, self._wanted, self._rejections = table, known, wanted, rejections
-
-    @property
-    def absent(self) -> str:
-        """Hash of a row that an earlier run met and that is not in the destination."""
-        return DELETED if self._wanted is None else NOT_WANTED
 
     def take(
         self, keys: Sequence[str], records: Sequence[Record], read_at: datetime, counts: Counts, again: bool = False
@@ -104,16 +100,24 @@ class Changes:
         changed, existed = (False, True) if met else self._first_seen(key, before, hash_, record, counts)
         return Row(key, hash_, record, utc(read_at), existed, size) if changed else None
 
-    def resume(self, listed: Iterable[str]) -> None:
-        """Take rows for met that an earlier run has met, and ids of records without a key.
+    def resume(self, listed: Contents) -> bool:
+        """Take the rows of pages for met that an earlier run has read.
 
         Args:
-            listed: Keys and ids, as the pages have them.
+            listed: The pages, with ids in place of the keys of records without one.
+
+        Returns:
+            False, and nothing has changed, if one of these rows is not in the destination, or has to be loaded again.
         """
-        for key in listed:
-            # A row without a key is in no table.
+        # A row that is not wanted is on the pages, but not in the destination.
+        hashes, absent = self._known.hashes, DELETED if self._wanted is None else NOT_WANTED
+        keys = (key for key in listed.every_key() if not is_unkeyed(key))  # A row without a key is in no table.
+        if any(hashes.get(key, absent) in (DELETED, LOAD_AGAIN) for key in keys):
+            return False
+        for key in listed.every_key():
             self.unkeyed += is_unkeyed(key) and key not in self.seen
-            self._rows.meet_as_known(key, self.absent)
+            self._rows.meet_as_known(key, absent)
+        return True
 
     def _first_seen(self, key: str, known: str | None, hash_: str, record: Record, counts: Counts) -> tuple[bool, bool]:
         """Whether the row has to be loaded, and whether the destination may have it already."""

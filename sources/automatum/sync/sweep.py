@@ -32,14 +32,15 @@ from ..core.errors import RequestRefused
 from ..endpoints import PAGE_SIZE
 from ..schema.arrow_tables import Table
 from ..schema.records import Record, Row
-from .chain_shape import shape_of
 from .changes import Changes
 from .contents import Contents
 from .key_map import Met, PackedKeys
+from .list_proof import proof_of
+from .list_shape import shape_of
 from .look_back import LookBack
-from .readings import Earlier, ListDigest, SecondReading
+from .readings import Earlier, ListDigest, SecondReading, unlike
 from .rejections import Rejections, identify, is_unkeyed
-from .results import DELETED, LOAD_AGAIN, KnownRows, PageRecord, Verdict
+from .results import KnownRows, PageRecord, Verdict
 from .sweep_state import FIRST_SUSPECTS, SweepState, why_shared, why_unproven
 
 EXTRA_REQUESTS = 25
@@ -98,6 +99,7 @@ class Sweep:
         self._seen = self._changes.seen
         self._records: dict[int, PageRecord] = {}
         self._shape = shape_of(table.endpoint, page_size, self._earlier.digest)
+        self._proof = proof_of(self._shape)
         if not self._shape.any_page:
             self.state.suspects = []
         self._look_back: LookBack | None = None
@@ -177,9 +179,11 @@ class Sweep:
     @property
     def digest(self) -> ListDigest | None:
         """What the list is like, if it stood still and its rows do not add up to the announced total."""
+        if self.state.moved:
+            return None
         proven = self.verdict is Verdict.COMPLETE
-        contents = self._second.contents if self._second else self._shape.contents
-        return None if self.state.moved else self._shape.digest(contents, proven, self.state.doubt and not proven)
+        contents = (self._second or self._shape).contents
+        return self._proof.digest(contents, proven, doubt=self.state.doubt and not proven)
 
     @property
     def end_at(self) -> int | None:
@@ -201,20 +205,14 @@ class Sweep:
         Returns:
             False if it does not hold together; then nothing has changed and the sweep starts with the first page.
         """
-        hashes = self.known.hashes
         try:
             state = SweepState.from_json(saved_state)
         except (KeyError, TypeError, ValueError):
             return False  # Another version of the connector saved it.
         contents = Contents((one.page, one.keys) for one in sorted(records, key=lambda one: one.page))
-        # A row that has to be loaded again takes another look at its page.
-        # Rows that are not wanted are on the pages, but not in the destination.
-        absent = self._changes.absent
-        gone = (hashes.get(key, absent) in (DELETED, LOAD_AGAIN) for key in contents.every_key() if not is_unkeyed(key))
-        if list(contents) != list(range(1, state.next)) or any(gone):
+        if list(contents) != list(range(1, state.next)) or not self._changes.resume(contents):
             return False
         self.state, self._shape.contents, self._shape.total = state, contents, state.total
-        self._changes.resume(contents.every_key())
         self._read_at = max((record.read_at for record in records), default=self._read_at)
         return True
 
@@ -356,22 +354,22 @@ class Sweep:
 
     def _conclude(self) -> None:
         """After the last page: the verdict, or what to read next."""
-        state, shape, second = self.state, self._shape, self._second
-        if why := shape.unproven():
+        state, shape, proof, second = self.state, self._shape, self._proof, self._second
+        if why := proof.unproven():
             self._end(Verdict.INCOMPLETE, why)
         elif self._end_unseen():
             state.last = state.next
-        elif shape.proven_alone():
+        elif proof.proven_alone():
             self._end_by_two("")
         elif second and state.total is not None and second.proves(state.total):
             self._end(Verdict.COMPLETE, "proven by reading the list again")
-        elif second and second.repeats(state.total) and shape.proven_by_two(second.contents):
-            self._end_by_two(f"{shape.difference(second.contents)}; two readings list the same rows")
+        elif second and second.repeats(state.total) and proof.proven_by_two(second.contents):
+            self._end_by_two(f"{unlike(shape.total, second.contents)}; two readings list the same rows")
         elif not state.doubt and state.total is not None and len(self._seen) == state.total + state.ghosts:
             self._end(Verdict.COMPLETE, "")
-        elif not ((state.doubt and shape.any_page) or state.moved or second) and shape.like_the_last_sweep():
+        elif not ((state.doubt and shape.any_page) or state.moved or second) and proof.like_the_last_sweep():
             known = self._earlier.digest and self._earlier.digest.proven
-            self._end_by_two("" if known else f"{shape.difference(shape.contents)}, as at the last sync")
+            self._end_by_two("" if known else f"{unlike(shape.total, shape.contents)}, as at the last sync")
         elif not state.doubt and state.suspects and (state.moved or state.suspects != list(FIRST_SUSPECTS)):
             self._read_again([min(state.suspects.pop(0), state.last)])
         elif not (second and second.repeats(state.total)) and self._read_again(range(1, state.whole + 1)):
@@ -379,14 +377,14 @@ class Sweep:
         else:
             long = second is None and state.whole > self._extra_requests
             why = why_unproven(state, len(self._seen), self._table.endpoint.table, too_long=long)
-            self._end(Verdict.INCOMPLETE, why + shape.hint())
+            self._end(Verdict.INCOMPLETE, why + proof.hint())
 
     def _end_by_two(self, reason: str) -> None:
         """The end of a list that two readings prove, unless both began with the second page, or rows share a key."""
-        shape, shared = self._shape, self._changes.shared
+        proof, shared = self._proof, self._changes.shared
         why = why_shared(len(shared), self._table.endpoint) if shared else ""
-        if not why and shape.counts_from_zero(self._fetch, lambda page: identify(self._table, page.records)):
-            why = f"page 0 has other rows than the pages from 1 on: {shape.first_page_setting()}"
+        if not why and proof.counts_from_zero(self._fetch, lambda page: identify(self._table, page.records)):
+            why = f"page 0 has other rows than the pages from 1 on: {proof.first_page_setting()}"
         self._end(Verdict.INCOMPLETE if why else Verdict.COMPLETE, why or reason)
 
     def _end_unseen(self) -> bool:
