@@ -173,7 +173,7 @@ def on_a_socket(kind, folder, count=160):
             session.client.get("customers", {"limit": "1"})
         seconds = time.monotonic() - started
         session.client.limiter.close()
-        return served.sandbox.stats()["rate_limited"], seconds / optimum(limits, [0.0] * (count + 1))
+        return served.sandbox.requests.stats()["rate_limited"], seconds / optimum(limits, [0.0] * (count + 1))
 
 
 def use(guard):

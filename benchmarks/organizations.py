@@ -59,7 +59,7 @@ def measure(count: int) -> dict[str, object]:
             environment[f"SOURCES__AUTOMATUM__{name.upper()}__CLIENT_ID"] = app.client_id
             environment[f"SOURCES__AUTOMATUM__{name.upper()}__CLIENT_SECRET"] = app.secret
         for run in ("first", "second"):
-            served.sandbox.clear_requests()
+            served.sandbox.requests.clear()
             made = subprocess.run(
                 [sys.executable, "-c", SYNC, "sync", "--json"],
                 env=environment,
@@ -70,7 +70,7 @@ def measure(count: int) -> dict[str, object]:
             assert made.returncode == 0, made.stderr
             summary = json.loads(made.stdout)
             assert {organization["verdict"] for organization in summary["organizations"].values()} == {"complete"}
-            entries = served.sandbox.requests("/api/v1/")
+            entries = served.sandbox.requests.to("/api/v1/")
             assert {entry.status for entry in entries} == {200}
             requested = Counter((entry.app, entry.path, entry.page) for entry in entries)
             # A first sync asks for a part of a report once more, to prove that days without rows have none.

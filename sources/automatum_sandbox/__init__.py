@@ -9,10 +9,11 @@ so does the page at `GET /`. The demo, the notebooks, the tests and the benchmar
     with serve(SandboxConfig(customers=1_000, limits=None)) as served:
         served.base_url, served.client_id, served.client_secret   # for the connector
         sandbox = served.sandbox                                  # control plane, from any thread
-        sandbox.fault("status", "/api/v1/customers", page=2, status=503)
-        sandbox.after(3, lambda: sandbox.delete("customers", sandbox.ids("customers")[0]))
+        sandbox.faults.add("status", "/api/v1/customers", page=2, status=503)
+        sandbox.schedule.after(3, lambda: sandbox.rows.delete("customers", sandbox.rows.ids("customers")[0]))
         ...
-        sandbox.rows("customers"), sandbox.stats(), sandbox.requests("/api/v1/"), sandbox.accepted_metering
+        sandbox.rows.all("customers"), sandbox.metering.accepted
+        sandbox.requests.to("/api/v1/"), sandbox.requests.stats()
 
 Tests inject a clock instead of sleeping: `serve(Sandbox(SandboxConfig(), time=lambda: clock[0]))`. The control plane is
 also served over HTTP below `/_sandbox`, to loopback clients only. `python -m automatum_sandbox` serves from the command

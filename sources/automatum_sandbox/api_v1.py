@@ -17,9 +17,10 @@ from automatum.endpoints import (
     REVENUE,
 )
 
-from . import metering
 from .data.organization import Organization
 from .data.timestamps import format_timestamp, parse_date, utc_date
+from .metering import AcceptedCall
+from .metering_body import find_errors, read_body
 from .responses import ApiResponse, FieldError, failure, success
 from .sandbox import Sandbox
 from .tokens import Token
@@ -148,18 +149,16 @@ def _revenue(call: ApiCall) -> ApiResponse:
 
 
 def _metering(call: ApiCall) -> ApiResponse:
-    sandbox, log, config = call.sandbox, call.sandbox.metering, call.sandbox.config
-    body = metering.read_body(call.body)
+    sandbox, config = call.sandbox, call.sandbox.config
+    body = read_body(call.body)
     if body is None:
         return failure(400, "Validation failed", [("", "Body must be a JSON object")])
     calendar = sandbox.calendar()
-    errors = metering.find_errors(body, call.organization, utc_date(calendar), config.max_usages)
+    errors = find_errors(body, call.organization, utc_date(calendar), config.max_usages)
     if errors:
         return failure(400, "Validation failed", errors)
     id_ = f"meter_{call.organization.rng.getrandbits(32):08x}"
-    accepted = metering.AcceptedCall(id_, call.organization.id, call.token.app.client_id, body, sandbox.time())
-    log.accepted.append(accepted)
-    log.add_event("submitted", accepted, calendar)
+    sandbox.metering.accept(AcceptedCall(id_, call.organization.id, call.token.app.client_id, body, sandbox.time()))
     data: dict[str, Any] = {
         "id": id_,
         "status": "queued",
@@ -168,5 +167,5 @@ def _metering(call: ApiCall) -> ApiResponse:
         "createdAt": format_timestamp(float(int(calendar))),
     }
     if config.metering_outcome != "manual":
-        sandbox.settle_metering(id_, config.metering_outcome)
+        sandbox.metering.settle(id_, config.metering_outcome)
     return success(data, code=config.metering_status)

@@ -38,7 +38,7 @@ def _change_rows(sandbox: Sandbox, _request: Request, body: Body) -> object:
     requests = int(body.pop("after", 0))
     path = str(body.pop("path", ""))
     if requests:
-        sandbox.after(requests, lambda: _apply(sandbox, body), path=path)
+        sandbox.schedule.after(requests, lambda: _apply(sandbox, body), path=path)
         return {"scheduled": True}
     return _apply(sandbox, body)
 
@@ -47,43 +47,43 @@ def _apply(sandbox: Sandbox, body: Body) -> object:
     operation, table, organization = body["op"], body["table"], body.get("organization")
     record, ids = body.get("record") or {}, body.get("ids") or [body.get("id")]
     if operation == "insert":
-        return {"ids": sandbox.insert(table, record, count=body.get("count", 1), organization=organization)}
+        return {"ids": sandbox.rows.insert(table, record, count=body.get("count", 1), organization=organization)}
     if operation == "put":
-        sandbox.put(table, record, organization=organization)
+        sandbox.rows.put(table, record, organization=organization)
         return {"ids": [record["id"]]}
     if operation == "delete":
-        sandbox.delete(table, ids, organization=organization)
+        sandbox.rows.delete(table, ids, organization=organization)
     elif operation == "change":
         for id_ in ids:
-            sandbox.change(table, id_, record, touch=body.get("touch", True), organization=organization)
+            sandbox.rows.change(table, id_, record, touch=body.get("touch", True), organization=organization)
     else:
         raise ValueError(f"unknown op {operation!r}; known: insert, put, change, delete")
     return {"ids": ids}
 
 
 def _restate(sandbox: Sandbox, _request: Request, body: Body) -> object:
-    sandbox.restate(body["date"], body["vendor"], body["record"], organization=body.get("organization"))
+    sandbox.rows.restate(body["date"], body["vendor"], body["record"], organization=body.get("organization"))
     return {"restated": True}
 
 
 def _faults(sandbox: Sandbox, _request: Request, _body: Body) -> object:
-    return [asdict(fault) for fault in sandbox.faults.all]
+    return [asdict(fault) for fault in sandbox.faults.all()]
 
 
 def _clear_faults(sandbox: Sandbox, request: Request, _body: Body) -> object:
     number = request.query_params.get("number")
-    sandbox.clear_faults(None if number is None else int(number))
+    sandbox.faults.clear(None if number is None else int(number))
     return _faults(sandbox, request, {})
 
 
 def _clear_requests(sandbox: Sandbox, _request: Request, _body: Body) -> object:
-    sandbox.clear_requests()
+    sandbox.requests.clear()
     return []
 
 
 def _settle(sandbox: Sandbox, request: Request, body: Body) -> object:
-    sandbox.settle_metering(request.path_params["id"], body["outcome"])
-    return sandbox.events[-1]
+    sandbox.metering.settle(request.path_params["id"], body["outcome"])
+    return sandbox.metering.events[-1]
 
 
 def _configure(sandbox: Sandbox, _request: Request, body: Body) -> object:
@@ -111,26 +111,26 @@ ROUTES: dict[tuple[str, str], Action] = {
         for id_, organization in sandbox.organizations.items()
     },
     ("GET", "/_sandbox/billable"): lambda sandbox, request, _b: [
-        asdict(entry) for entry in sandbox.billable(request.query_params.get("organization"))
+        asdict(entry) for entry in sandbox.metering.billable(request.query_params.get("organization"))
     ],
-    ("GET", "/_sandbox/rows/{table}"): lambda sandbox, request, _b: sandbox.rows(
+    ("GET", "/_sandbox/rows/{table}"): lambda sandbox, request, _b: sandbox.rows.all(
         request.path_params["table"], request.query_params.get("organization")
     ),
     ("POST", "/_sandbox/rows"): _change_rows,
     ("POST", "/_sandbox/revenue"): _restate,
     ("GET", "/_sandbox/faults"): _faults,
-    ("POST", "/_sandbox/faults"): lambda sandbox, _r, body: asdict(sandbox.fault(**body)),
+    ("POST", "/_sandbox/faults"): lambda sandbox, _r, body: asdict(sandbox.faults.add(**body)),
     ("DELETE", "/_sandbox/faults"): _clear_faults,
     ("GET", "/_sandbox/requests"): lambda sandbox, request, _b: [
-        asdict(entry) for entry in sandbox.requests(request.query_params.get("path", ""))
+        asdict(entry) for entry in sandbox.requests.to(request.query_params.get("path", ""))
     ],
     ("DELETE", "/_sandbox/requests"): _clear_requests,
-    ("GET", "/_sandbox/stats"): lambda sandbox, _r, _b: sandbox.stats(),
-    ("GET", "/_sandbox/metering"): lambda sandbox, _r, _b: [asdict(call) for call in sandbox.accepted_metering],
+    ("GET", "/_sandbox/stats"): lambda sandbox, _r, _b: sandbox.requests.stats(),
+    ("GET", "/_sandbox/metering"): lambda sandbox, _r, _b: [asdict(call) for call in sandbox.metering.accepted],
     ("POST", "/_sandbox/metering/{id}"): _settle,
-    ("GET", "/_sandbox/events"): lambda sandbox, _r, _b: sandbox.events,
+    ("GET", "/_sandbox/events"): lambda sandbox, _r, _b: sandbox.metering.events,
     ("POST", "/_sandbox/tokens/revoke"): lambda sandbox, _r, body: {
-        "revoked": sandbox.revoke_tokens(body.get("clientId"))
+        "revoked": sandbox.tokens.revoke(body.get("clientId"))
     },
 }
 """The action of each method and path."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 FaultKind = Literal[
     "status",
@@ -106,22 +107,40 @@ class Fault:
 
 
 class Faults:
-    """All faults, in the order they were added. At most one applies to a request: the first that fires."""
+    """The faults of a sandbox, in the order they were added. At most one applies to a request: the first that fires.
 
-    def __init__(self) -> None:
-        self.all: list[Fault] = []
+    Args:
+        lock: Lock of the sandbox.
+    """
+
+    def __init__(self, lock: AbstractContextManager[Any]) -> None:
+        self._lock = lock
+        self._faults: list[Fault] = []
         self._next = 1
 
-    def add(self, fault: Fault) -> Fault:
-        """Add a fault and number it."""
-        fault.number, self._next = self._next, self._next + 1
-        self.all.append(fault)
-        return fault
+    def add(self, kind: FaultKind, path: str = "", **options: Any) -> Fault:
+        """Add a fault; the options are the attributes of `Fault`. By default it applies once.
+
+        Raises:
+            ValueError: The kind is unknown, or an option does not fit it.
+        """
+        with self._lock:
+            fault = Fault(kind, path, **options)
+            fault.number, self._next = self._next, self._next + 1
+            self._faults.append(fault)
+            return fault
+
+    def all(self) -> list[Fault]:
+        """All faults, those that no longer apply too."""
+        with self._lock:
+            return list(self._faults)
 
     def clear(self, number: int | None = None) -> None:
         """Remove one fault, or all."""
-        self.all = [fault for fault in self.all if number is not None and fault.number != number]
+        with self._lock:
+            self._faults = [fault for fault in self._faults if number is not None and fault.number != number]
 
     def take(self, method: str, path: str, page: int | None) -> Fault | None:
         """The fault that applies to this request."""
-        return next((fault for fault in self.all if fault.fires(method, path, page)), None)
+        with self._lock:
+            return next((fault for fault in self._faults if fault.fires(method, path, page)), None)

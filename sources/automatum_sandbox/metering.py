@@ -1,20 +1,15 @@
-"""Metering: checks the documented body (`guide/api-integration`) by assumed rules, and makes the events."""
+"""Metering calls that were accepted, their events, and the usage that would be accepted."""
 
 from __future__ import annotations
 
-import json
-import re
-from dataclasses import dataclass, field
-from datetime import date
-from decimal import Context, Decimal
-from typing import Any, TypeGuard
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from .data.organization import Organization
-from .data.timestamps import format_timestamp, parse_date
-from .responses import FieldError
-
-VENDORS = ("aws", "azure")
-_DECIMAL = re.compile(r"\d+(\.\d+)?")
+from .data.organization import Organization, find_organization
+from .data.timestamps import format_timestamp
+from .metering_body import VENDORS
 
 
 @dataclass
@@ -36,42 +31,6 @@ class AcceptedCall:
     status: str = "queued"
 
 
-@dataclass
-class MeteringLog:
-    """The accepted calls and their events.
-
-    Attributes:
-        accepted: Calls in order of acceptance.
-        events: `metering.submitted`, `.confirmed`, `.failed`: names from `guide/notifications`, envelope assumed.
-    """
-
-    accepted: list[AcceptedCall] = field(default_factory=list)
-    events: list[dict[str, Any]] = field(default_factory=list)
-    event_count: int = 0
-
-    def add_event(self, event: str, call: AcceptedCall, calendar: float) -> None:
-        """Add an event about a call."""
-        self.event_count += 1
-        details = call.body["details"]
-        self.events.append(
-            {
-                "id": f"evt_{self.event_count:08d}",
-                "event": f"metering.{event}",
-                "timestamp": format_timestamp(float(int(calendar))),
-                "organizationId": call.organization_id,
-                "data": {
-                    "id": call.id,
-                    "status": call.status,
-                    "vendor": call.body["vendor"],
-                    "listingId": call.body["listingId"],
-                    "customerId": details["customer"]["id"],
-                    "reportingDate": details["reportingDate"],
-                    "usages": details["usages"],
-                },
-            }
-        )
-
-
 @dataclass(frozen=True)
 class Billable:
     """A listing and customer for which metering accepts usage.
@@ -88,8 +47,96 @@ class Billable:
     entitlement_id: str
 
 
-def find_billable(organization: Organization) -> list[Billable]:
-    """All active entitlements with dimensions, of customers in the list, on marketplaces with metering."""
+class Metering:
+    """The accepted calls and their events.
+
+    Args:
+        organizations: Organizations by id.
+        lock: Lock of the sandbox.
+        calendar: The sandbox's time in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        organizations: Mapping[str, Organization],
+        lock: AbstractContextManager[Any],
+        calendar: Callable[[], float],
+    ) -> None:
+        self._organizations, self._lock, self._calendar = organizations, lock, calendar
+        self._accepted: list[AcceptedCall] = []
+        self._events: list[dict[str, Any]] = []
+
+    @property
+    def accepted(self) -> list[AcceptedCall]:
+        """Accepted calls, oldest first."""
+        with self._lock:
+            return list(self._accepted)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Events, oldest first.
+
+        `metering.submitted`, `.confirmed`, `.failed`: names from `guide/notifications`, envelope assumed.
+        """
+        with self._lock:
+            return list(self._events)
+
+    def billable(self, organization: str | None = None) -> list[Billable]:
+        """Usage that metering accepts, of one organization (its id), by default the first.
+
+        These are the active entitlements with dimensions, of customers in the list, on marketplaces with metering.
+        """
+        with self._lock:
+            return _find_billable(find_organization(self._organizations, organization))
+
+    def accept(self, call: AcceptedCall) -> None:
+        """Add an accepted call and its event `metering.submitted`."""
+        with self._lock:
+            self._accepted.append(call)
+            self._add_event("submitted", call)
+
+    def settle(self, meter_id: str, outcome: Literal["confirmed", "failed"]) -> None:
+        """Confirm or fail an accepted call, and add its event.
+
+        Raises:
+            KeyError: There is no such call.
+        """
+        with self._lock:
+            for call in self._accepted:
+                if call.id == meter_id:
+                    call.status = outcome
+                    self._add_event(outcome, call)
+                    return
+        raise KeyError(meter_id)
+
+    def clear(self) -> None:
+        """Forget all calls and events."""
+        with self._lock:
+            self._accepted.clear()
+            self._events.clear()
+
+    def _add_event(self, event: str, call: AcceptedCall) -> None:
+        details = call.body["details"]
+        self._events.append(
+            {
+                "id": f"evt_{len(self._events) + 1:08d}",
+                "event": f"metering.{event}",
+                "timestamp": format_timestamp(float(int(self._calendar()))),
+                "organizationId": call.organization_id,
+                "data": {
+                    "id": call.id,
+                    "status": call.status,
+                    "vendor": call.body["vendor"],
+                    "listingId": call.body["listingId"],
+                    "customerId": details["customer"]["id"],
+                    "reportingDate": details["reportingDate"],
+                    "usages": details["usages"],
+                },
+            }
+        )
+
+
+def _find_billable(organization: Organization) -> list[Billable]:
     prices = {listing.id: {entry.key: entry.price for entry in listing.dimensions} for listing in organization.listings}
     customers, entitlements = organization.tables["customers"], organization.tables["entitlements"]
     rows, _ = entitlements.page(1, max(len(entitlements), 1), {"status": "active"})
@@ -101,106 +148,3 @@ def find_billable(organization: Organization) -> list[Billable]:
         if own and row.get("vendor") in VENDORS and str(row.get("customerId")) in customers:
             found.append(Billable(row["vendor"], row["listingId"], row["customerId"], own, row["id"]))
     return found
-
-
-def read_body(body: bytes) -> dict[str, Any] | None:
-    """The JSON object of a body with exact decimals, None if it is not a JSON object."""
-    try:
-        value = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _is_number(value: object) -> TypeGuard[int | Decimal]:
-    return isinstance(value, (int, Decimal)) and not isinstance(value, bool)
-
-
-def find_errors(body: dict[str, Any], organization: Organization, today: date, max_usages: int) -> list[FieldError]:
-    """Find all errors of a metering body.
-
-    Args:
-        body: The JSON object of the request.
-        organization: Owner of the listings and customers.
-        today: The current UTC date.
-        max_usages: Maximum length of `details.usages`.
-    """
-    errors: list[FieldError] = []
-    if body.get("vendor") not in VENDORS:
-        errors.append(("vendor", f"Must be one of {', '.join(VENDORS)}"))
-    if organization.listing(body.get("listingId")) is None:
-        errors.append(("listingId", "Listing not found"))
-    details = body.get("details")
-    if not isinstance(details, dict):
-        return [*errors, ("details", "Must be an object")]
-    customer = details.get("customer")
-    customer_id = customer.get("id") if isinstance(customer, dict) else None
-    if not isinstance(customer_id, str) or customer_id not in organization.tables["customers"]:
-        errors.append(("details.customer.id", "Customer not found"))
-    day = parse_date(details.get("reportingDate"))
-    if day is None:
-        errors.append(("details.reportingDate", "Must be a date in the form YYYY-MM-DD"))
-    elif day > today:
-        errors.append(("details.reportingDate", "Must not be in the future"))
-    usages = details.get("usages")
-    if not isinstance(usages, list) or not 1 <= len(usages) <= max_usages:
-        return [*errors, ("details.usages", f"Must hold 1 to {max_usages} entries")]
-    allowed = None
-    if not errors:
-        allowed = _dimensions(organization, str(customer_id), body["listingId"], details.get("entitlementId"))
-    return errors + _check_usages(usages, allowed) + _check_charged(details.get("charged"), usages)
-
-
-def _dimensions(
-    organization: Organization, customer_id: str, listing_id: object, entitlement_id: object
-) -> set[object]:
-    """Dimension keys of the customer's active entitlements for a listing, or of the one that the call names."""
-    return {
-        dimension.get("key", dimension.get("apiKey"))
-        for entitlement in organization.tables["entitlements"].of_customer(customer_id)
-        if entitlement.get("status") == "active"
-        and entitlement.get("listingId") == listing_id
-        and entitlement_id in (None, entitlement.get("id"))
-        for dimension in entitlement.get("dimensions") or ()
-    }
-
-
-def _check_usages(usages: list[Any], allowed: set[object] | None) -> list[FieldError]:
-    errors: list[FieldError] = []
-    for position, usage in enumerate(usages):
-        at = f"details.usages[{position}]"
-        if not isinstance(usage, dict):
-            errors.append((at, "Must be an object"))
-            continue
-        key, units, price = usage.get("apiKey"), usage.get("units"), usage.get("price")
-        if not isinstance(key, str) or (allowed is not None and key not in allowed):
-            errors.append((f"{at}.apiKey", "Not a dimension of an active entitlement of this customer"))
-        if not _is_number(units) or units < 0:
-            errors.append((f"{at}.units", "Must be a number of at least 0"))
-        if not isinstance(price, str) or not _DECIMAL.fullmatch(price):
-            errors.append((f"{at}.price", "Must be a decimal string"))
-        errors += [
-            (f"{at}.{name}", "Must be a string")
-            for name in ("title", "description", "per")
-            if name in usage and not isinstance(usage[name], str)
-        ]
-    return errors
-
-
-def _check_charged(charged: object, usages: list[Any]) -> list[FieldError]:
-    if not _is_number(charged):
-        return [("details.charged", "Must be a number")]
-    exact, total = Context(prec=200), Decimal(0)  # Python's own context rounds at 28 digits
-    for usage in usages:
-        price = usage.get("price") if isinstance(usage, dict) else None
-        units = usage.get("units") if isinstance(usage, dict) else None
-        if not isinstance(price, str) or not _DECIMAL.fullmatch(price) or not _is_number(units) or units < 0:
-            return []  # _check_usages reports this entry, and the sum of the others is meaningless.
-        total = exact.add(total, exact.multiply(Decimal(units), Decimal(price)))
-    if charged == total:
-        return []
-    return [("details.charged", f"Must equal the sum of units times price, {total}")]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from typing import Any
 
 from .config import Limits, SandboxConfig
 from .responses import ApiResponse, failure
@@ -38,14 +40,20 @@ class Window:
 
 
 class RateLimiter:
-    """Counts requests and refuses those over the limits."""
+    """Counts requests and refuses those over the limits.
 
-    def __init__(self) -> None:
+    Args:
+        lock: Lock of the sandbox.
+    """
+
+    def __init__(self, lock: AbstractContextManager[Any]) -> None:
+        self._lock = lock
         self._windows: dict[tuple[str, float], Window] = {}
 
     def clear(self) -> None:
         """Reset all windows."""
-        self._windows.clear()
+        with self._lock:
+            self._windows.clear()
 
     def used(self, owner: str, length: float) -> int:
         """Requests counted for an application or organization id in its window of 60 or 3,600 s, before scaling."""

@@ -68,7 +68,7 @@ class ApiRequest:
 
     def log(self, status: int) -> None:
         """Append the request to the request log."""
-        self.sandbox.request_log.entries.append(
+        self.sandbox.requests.add(
             LoggedRequest(
                 self.request.method,
                 self.path,
@@ -179,7 +179,7 @@ async def _process(
         response = _apply_fault(api_request, fault, response) if fault else response
         api_request.log(response.status if response else 0)
         if api_request.path.startswith(API_PREFIX) and api_request.request.method == "GET":
-            sandbox.count_request(api_request.path)
+            sandbox.schedule.count(api_request.path)
     if response is None:
         return Reset()
     response.headers = {**admitted, **response.headers}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,20 +45,45 @@ def fingerprint(authorization: str | None) -> str | None:
 
 
 class RequestLog:
-    """The latest 200,000 requests, in the order of their responses."""
+    """The latest 200,000 requests, in the order of their responses.
 
-    def __init__(self) -> None:
-        self.entries: deque[LoggedRequest] = deque(maxlen=_MAX_ENTRIES)
+    Args:
+        lock: Lock of the sandbox.
+    """
+
+    def __init__(self, lock: AbstractContextManager[Any]) -> None:
+        self._lock = lock
+        self._entries: deque[LoggedRequest] = deque(maxlen=_MAX_ENTRIES)
+
+    def add(self, entry: LoggedRequest) -> None:
+        """Append a request."""
+        with self._lock:
+            self._entries.append(entry)
+
+    def all(self) -> list[LoggedRequest]:
+        """All requests, oldest first."""
+        return self.to("")
+
+    def to(self, path: str) -> list[LoggedRequest]:
+        """The requests to URL paths with this prefix, oldest first."""
+        with self._lock:
+            return [entry for entry in self._entries if entry.path.startswith(path)]
+
+    def clear(self) -> None:
+        """Empty the log."""
+        with self._lock:
+            self._entries.clear()
 
     def stats(self) -> dict[str, Any]:
         """Counts: `requests`, `by_path` (ids as `:id`), `by_status`, `rate_limited` (429s), `tokens` (issued)."""
-        by_status = Counter(str(entry.status) for entry in self.entries)
+        entries = self.all()
+        by_status = Counter(str(entry.status) for entry in entries)
         return {
-            "requests": len(self.entries),
-            "by_path": dict(Counter(_route(entry.path) for entry in self.entries)),
+            "requests": len(entries),
+            "by_path": dict(Counter(_route(entry.path) for entry in entries)),
             "by_status": dict(by_status),
             "rate_limited": by_status["429"],
-            "tokens": sum(entry.path == "/oauth/token" and entry.status == 200 for entry in self.entries),
+            "tokens": sum(entry.path == "/oauth/token" and entry.status == 200 for entry in entries),
         }
 
 

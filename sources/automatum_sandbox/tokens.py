@@ -7,7 +7,9 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Any
 
 from .config import AppConfig
 from .data.randomness import seeded_random
@@ -59,9 +61,11 @@ class Tokens:
 
     Args:
         seed: Seed of ids and secrets.
+        lock: Lock of the sandbox.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, lock: AbstractContextManager[Any]) -> None:
+        self._lock = lock
         self.apps: dict[str, App] = {}
         self._draw = seeded_random(f"credentials{seed}")
         self._key = f"sandbox-signing-key-{seed}".encode()
@@ -114,10 +118,11 @@ class Tokens:
 
     def revoke(self, client_id: str | None = None) -> int:
         """Revoke the tokens of an application, or all; returns how many were valid."""
-        valid = [t for t in self._issued.values() if not t.revoked and client_id in (None, t.app.client_id)]
-        for token in valid:
-            token.revoked = True
-        return len(valid)
+        with self._lock:
+            valid = [t for t in self._issued.values() if not t.revoked and client_id in (None, t.app.client_id)]
+            for token in valid:
+                token.revoked = True
+            return len(valid)
 
     def new_secret(self, app: App, now: float) -> str:
         """A new secret; the old secret and all tokens are invalid at once (`api/authentication`)."""

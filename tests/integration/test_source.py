@@ -45,7 +45,7 @@ def test_a_script_loads_everything(large, desk, pipeline):
     assert desk.counts()["analytics_revenue"] == 2 * VOLUME["days"]
     before = desk.dump()
     assert sum(api_requests(large).values()) == 11
-    large.change("customers", large.ids("customers")[7], {"companyName": "Changed"}, touch=False)
+    large.rows.change("customers", large.rows.ids("customers")[7], {"companyName": "Changed"}, touch=False)
     pipeline.run(automatum_source())
     after = desk.dump()
     assert {name: rows for name, rows in after.items() if name != "customers"} == {
@@ -59,7 +59,7 @@ def test_one_source_runs_twice(small, desk, pipeline):
     """A source object that was used is as good as new: each run reads again."""
     source = automatum_source()
     pipeline.run(source)
-    small.insert("customers")
+    small.rows.insert("customers")
     pipeline.run(source)
     assert differences(desk, expected_lists(small)) == []
 
@@ -107,11 +107,11 @@ def test_a_notebook_needs_no_pipeline(large, desk, pipeline):
     pipeline_has_run = False
     for _ in range(2):
         rows = all_rows(automatum_source().customers)["own"]
-        assert {row["id"] for row in rows} == set(large.ids("customers"))
+        assert {row["id"] for row in rows} == set(large.rows.ids("customers"))
         assert len(rows) == VOLUME["customers"]
         entitlements = all_rows(automatum_source().entitlements)
         assert len(entitlements["own"]) == VOLUME["entitlements"]
-        assert len(entitlements["children"]) == sum(len(one["dimensions"]) for one in large.rows("entitlements"))
+        assert len(entitlements["children"]) == sum(len(one["dimensions"]) for one in large.rows.all("entitlements"))
         if not pipeline_has_run:
             assert not desk.database.exists()
             pipeline.run(automatum_source())
@@ -134,17 +134,17 @@ def test_another_destination(small, desk):
         return files.to_table().to_pylist()
 
     for table in ("customers", "entitlements", "private_offers"):
-        assert sorted(row["id"] for row in read(table)) == sorted(small.ids(table))
+        assert sorted(row["id"] for row in read(table)) == sorted(small.rows.ids(table))
     assert len(read("analytics_revenue")) == 2 * SMALL["days"]
     wanted = expected_lists(small)
     assert len(read("entitlement_dimensions")) == len(wanted["entitlement_dimensions"])
     ((_, value),) = [
-        (row["id"], row["value"]) for row in read("entitlements") if row["id"] == small.ids("entitlements")[1]
+        (row["id"], row["value"]) for row in read("entitlements") if row["id"] == small.rows.ids("entitlements")[1]
     ]
-    assert value == wanted["entitlements"][small.ids("entitlements")[1]]["value"]
+    assert value == wanted["entitlements"][small.rows.ids("entitlements")[1]]["value"]
     pipeline.run(automatum_source(), loader_file_format="parquet")
     for table in ("customers", "entitlements", "private_offers"):
-        assert sorted({row["id"] for row in read(table)}) == sorted(small.ids(table))
+        assert sorted({row["id"] for row in read(table)}) == sorted(small.rows.ids(table))
 
 
 def test_arguments_win_over_the_environment(start, desk):
@@ -168,7 +168,7 @@ def test_arguments_win_over_the_environment(start, desk):
     assert len(all_rows(source.customers)["own"]) == SMALL["customers"]
     assert list(source.analytics_revenue)
     # The first request asks for all days; those after it prove that all days came.
-    report = served.sandbox.requests("/api/v1/analytics")[0]
+    report = served.sandbox.requests.to("/api/v1/analytics")[0]
     assert report.query["startDate"] == "2000-01-01"
 
 
@@ -203,7 +203,7 @@ def test_arguments_that_make_no_sense_are_named(small, desk, arguments, key):
     with pytest.raises(ConfigurationError) as caught:
         automatum_source(**arguments)
     assert caught.value.key == f"sources.automatum.{key}"
-    assert small.requests() == []
+    assert small.requests.all() == []
 
 
 def test_missing_credentials_are_named(desk):

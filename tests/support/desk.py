@@ -181,7 +181,7 @@ class Desk:
 def api_requests(sandbox):
     """Number of requests to each path below `/api/v1/`, by the sandbox's own log."""
     counted = {}
-    for entry in sandbox.requests("/api/v1/"):
+    for entry in sandbox.requests.to("/api/v1/"):
         path = entry.path.removeprefix("/api/v1/")
         counted[path] = counted.get(path, 0) + 1
     return counted

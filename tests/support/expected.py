@@ -216,7 +216,7 @@ def children_of(records, list_of, child):
 def expected_lists(sandbox):
     """The five tables that come from lists, from what the sandbox lists."""
     customers, entitlements, offers = (
-        exact(sandbox.rows(table)) for table in ("customers", "entitlements", "private_offers")
+        exact(sandbox.rows.all(table)) for table in ("customers", "entitlements", "private_offers")
     )
     return {
         "customers": {one["id"]: customer(one) for one in customers},

@@ -127,9 +127,9 @@ class Machine:
         """Insert a row and change one in each list; delete one."""
         self._changes += 1
         for table in OF_TABLE:
-            self.sandbox.insert(table, {})
-            self.sandbox.change(table, self.sandbox.ids(table)[0], {"status": f"changed {self._changes}"})
-        self.sandbox.delete("customers", self.sandbox.ids("customers")[self._changes])
+            self.sandbox.rows.insert(table, {})
+            self.sandbox.rows.change(table, self.sandbox.rows.ids(table)[0], {"status": f"changed {self._changes}"})
+        self.sandbox.rows.delete("customers", self.sandbox.rows.ids("customers")[self._changes])
 
     def delete(self, name):
         for file in (self.file(name), self.file(name).with_name(f"{name}.duckdb.wal")):

@@ -63,7 +63,7 @@ def rows_of(sandbox, back=(1, 2), now=None, most=None, organization=None, named=
     now, rows, seen = now or datetime.now(UTC) - timedelta(minutes=6), [], set()
     several = ambiguous(sandbox, organization)
     for hours in back:
-        for one in sandbox.billable(organization):
+        for one in sandbox.metering.billable(organization):
             for dimension in one.prices:
                 key = (one.customer_id, one.listing_id, dimension)
                 if (*key, hours) not in seen:
@@ -78,7 +78,7 @@ def ambiguous(sandbox, organization=None):
     """Customers, listings and dimensions of several entitlements: their usage must name one."""
     found = Counter(
         (one.customer_id, one.listing_id, dimension)
-        for one in sandbox.billable(organization)
+        for one in sandbox.metering.billable(organization)
         for dimension in one.prices
     )
     return {key for key, number in found.items() if number > 1}
@@ -146,12 +146,12 @@ def cost_of_bodies(bodies):
 
 def taken_by(sandbox):
     """The bodies that a sandbox took."""
-    return [call.body for call in sandbox.accepted_metering]
+    return [call.body for call in sandbox.metering.accepted]
 
 
 def sent_to(sandbox):
     """The log entries of the metering calls that reached a sandbox."""
-    return sandbox.requests(METERING)
+    return sandbox.requests.to(METERING)
 
 
 def write_events(sandbox, path="events.jsonl"):
@@ -161,7 +161,7 @@ def write_events(sandbox, path="events.jsonl"):
         # As text, which keeps each digit; `read_events` takes both.
         return str(value)
 
-    Path(path).write_text("".join(json.dumps(event, default=number) + "\n" for event in sandbox.events))
+    Path(path).write_text("".join(json.dumps(event, default=number) + "\n" for event in sandbox.metering.events))
     return path
 
 

@@ -138,9 +138,9 @@ class Site:
         chosen = selection or select_rows(resolved).backfill(since, allow_deletes)
         sandbox = getattr(self.served, "sandbox", None)
         if sandbox:
-            sandbox.clear_requests()
+            sandbox.requests.clear()
         summary = sync(session, self.pipeline(destination), names, selection=chosen, on_page=on_page)
-        entries = sandbox.requests("/api/v1/") if sandbox else []
+        entries = sandbox.requests.to("/api/v1/") if sandbox else []
         assert summary.requests == len(entries) or not sandbox  # I3: what it says is what it sent
         return Synced(summary, entries)
 
@@ -191,4 +191,4 @@ class Site:
 
 def with_dimensions(sandbox):
     """Ids of entitlements that have dimensions."""
-    return [row["id"] for row in sandbox.rows("entitlements") if row["dimensions"]]
+    return [row["id"] for row in sandbox.rows.all("entitlements") if row["dimensions"]]

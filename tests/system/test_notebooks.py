@@ -139,12 +139,12 @@ def test_the_quickstart_shows_what_the_api_holds_and_what_a_second_sync_changed(
         forecast="forecast.requests",
         changed="changed.reset_index().to_dict('records')",
         read="len(customers)",
-        rows="{table: sandbox.rows(table) for table in ('customers', 'entitlements', 'private_offers')}",
+        rows="{table: sandbox.rows.all(table) for table in ('customers', 'entitlements', 'private_offers')}",
         held="{one: query(f'SELECT id FROM {one} WHERE _deleted_at IS NULL').id.tolist() for one in "
         "('customers', 'entitlements', 'private_offers')}",
         revenue="sandbox.organizations[sandbox.organization_id].revenue"
         ".between(date.today() - timedelta(days=400), date.today(), date.today())",
-        asked="[entry.path for entry in sandbox.requests('/api/v1/')]",
+        asked="[entry.path for entry in sandbox.requests.to('/api/v1/')]",
     )
     stays_clean(run, FOLDER, before)
     assert run.printed("stderr") == {}
@@ -193,16 +193,16 @@ def test_the_second_notebook_shows_what_the_api_holds_and_bills_each_line_once(k
         FOLDER,
         kernel / "told.json",
         secret="served.client_secret",
-        entitlements="sandbox.rows('entitlements')",
-        offers="sandbox.rows('private_offers')",
+        entitlements="sandbox.rows.all('entitlements')",
+        offers="sandbox.rows.all('private_offers')",
         soon="len(soon)",
         usage="usage.to_dict('records')",
         dry="dry.lines",
         pushed="pushed.lines",
         settled="resolved['lines']",
         again="again.as_json()",
-        bodies="[call.body for call in sandbox.accepted_metering]",
-        sent="[entry.path for entry in sandbox.requests('/api/v1/metering')]",
+        bodies="[call.body for call in sandbox.metering.accepted]",
+        sent="[entry.path for entry in sandbox.requests.to('/api/v1/metering')]",
     )
     stays_clean(run, FOLDER, before)
     presentable(run.pictures)
@@ -340,7 +340,7 @@ def test_with_credentials_alone_the_notebooks_run_on_ones_own_account_and_bill_n
     assert "metering" not in asked
     with duckdb.connect(str(mine / "marketplace.duckdb"), read_only=True) as connection:
         held = connection.execute("SELECT id FROM automatum.customers ORDER BY ALL").fetchall()
-    assert [id_ for (id_,) in held] == sorted(served.sandbox.ids("customers"))
+    assert [id_ for (id_,) in held] == sorted(served.sandbox.rows.ids("customers"))
 
 
 @pytest.mark.parametrize("name", NAMES)

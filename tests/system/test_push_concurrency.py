@@ -32,7 +32,7 @@ def test_two_pushes_of_the_same_usage_send_each_line_once(start, desk, ledger_ur
     arguments = ("push", "--usage", usage, "--ledger-url", ledger_url, "--confirm", "--json")
     both = [Process(desk.folder, *arguments, go=go) for _ in range(2)]
     # Each waits for a token after it has looked into the ledger, so that both find it empty.
-    served.sandbox.fault("slow", "/oauth/token", seconds=0.2, count=None)
+    served.sandbox.faults.add("slow", "/oauth/token", seconds=0.2, count=None)
     go.set()
     assert [one.code for one in both] == [0, 0], [one.err for one in both]
     bodies, told = taken_by(served.sandbox), [one.json for one in both]

@@ -109,12 +109,12 @@ def run_rounds(start, desk, kills, ledger_urls):
     sandbox, rows = serve(start, desk)
     assert len(rows) == LINES
     print(f"seed {seed}")
-    sandbox.fault("slow", METERING, seconds=SLOW, count=None)
+    sandbox.faults.add("slow", METERING, seconds=SLOW, count=None)
     longest = LONGEST * duration_of(Teller(desk, next(ledger_urls)), rows)
     # On a machine that has other things to do, it may take more kills to hit a call.
     while told["kills"] < kills or (not told["unknown"] and told["kills"] < 4 * kills):
         sandbox.reset()
-        sandbox.fault("slow", METERING, seconds=SLOW, count=None)
+        sandbox.faults.add("slow", METERING, seconds=SLOW, count=None)
         teller = Teller(desk, next(ledger_urls))
         killed, hit = killed_until_done(sandbox, teller, rows, rng, max(kills - told["kills"], 5), longest)
         check_server(sandbox, rows)
@@ -150,7 +150,7 @@ def databases(first):
 def test_a_push_that_is_told_to_stop_ends_between_two_calls(start, desk, tmp_path):
     """SIGTERM: exit 75, nothing unknown, and the next push sends the rest."""
     sandbox, rows = serve(start, desk)
-    sandbox.fault("slow", METERING, seconds=SLOW, count=None)
+    sandbox.faults.add("slow", METERING, seconds=SLOW, count=None)
     teller = Teller(desk, f"sqlite:///{tmp_path}/ledger.sqlite")
     teller.begin()
     run = Process(desk.folder, "push", "--usage", write_csv(rows), *teller.ledger, "--confirm", "--json")
@@ -161,6 +161,6 @@ def test_a_push_that_is_told_to_stop_ends_between_two_calls(start, desk, tmp_pat
     assert (told["verdict"], told["lines"]["unknown"]) == ("more_to_do", 0)
     assert told["requests"] == len(taken_by(sandbox)) < bodies_of(rows)
     assert teller.states() == {"accepted": told["lines"]["accepted"], "planned": told["lines"]["new"]}
-    sandbox.clear_faults()
+    sandbox.faults.clear()
     teller.push(rows, "--confirm")
     assert keys_of_bodies(taken_by(sandbox)) == keys_of(rows)

@@ -139,7 +139,7 @@ def against_sandbox(start, path, kind, metering):
         apps=(AppConfig(scopes=METERING if metering else READING),),
     )
     seconds, costs = backfill(served, limits, count, f"sqlite:///{path}/{kind}-{metering}.sqlite")
-    log = served.sandbox.requests()
+    log = served.sandbox.requests.all()
     best = fastest(limits, costs, metering=metering)
     return Run(
         f"{count} requests, {kind} windows, {'with' if metering else 'no'} reserve",

@@ -64,7 +64,7 @@ def settings_for(served, limits, **more):
 
 def counted(served):
     """When the sandbox counted a request, by its own log; none may have been refused."""
-    log = served.sandbox.requests()
+    log = served.sandbox.requests.all()
     assert [one for one in log if one.status == 429] == [], "a 429 of our own making"
     return [one.time for one in log if one.app is not None]
 
@@ -94,7 +94,7 @@ def test_a_killed_process_neither_exceeds_a_window_nor_blocks_the_others(start, 
     rng, everybody = random.Random(seed), []
     print(f"seed {seed}")
     # Slow answers: most of the time a process holds a ticket.
-    served.sandbox.fault("slow", "/api/v1/", seconds=SLOW, count=None)
+    served.sandbox.faults.add("slow", "/api/v1/", seconds=SLOW, count=None)
 
     def begin(count=None):
         number = len(everybody)

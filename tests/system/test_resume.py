@@ -110,7 +110,7 @@ def test_a_sync_that_is_killed_at_any_moment_ends_like_an_uninterrupted_one(unin
                 of_this += summary is None
                 if summary is None and is_complete(folder / "m.duckdb"):
                     break  # killed when all was done: another run would be another sync
-            asked = len(served.sandbox.requests("/api/v1/"))
+            asked = len(served.sandbox.requests.to("/api/v1/"))
         assert summary is None or summary["exit_code"] == 0, summary
         held = dump(folder / "m.duckdb")
         assert set(held) == set(expected)
@@ -135,7 +135,7 @@ def test_a_spent_budget_ends_the_run_and_the_next_runs_finish_it(tmp_path):
             codes.append(bounded(environment, tmp_path / "m.duckdb", tmp_path / f"p{turn}", 5)["exit_code"])
             if codes[-1] != 75:
                 break
-        pages = [(one.path, one.page) for one in served.sandbox.requests("/api/v1/")]
+        pages = [(one.path, one.page) for one in served.sandbox.requests.to("/api/v1/")]
     assert codes == [75] * (ceil(len(pages) / 5) - 1) + [0]
     lists = [one for one in pages if "analytics" not in one[0]]
     assert len(lists) == len(set(lists)) == NEEDED - 1
@@ -157,7 +157,7 @@ def test_a_thousand_pages_in_several_runs_under_the_vendors_windows(desk):
         codes = [75]
         while codes[-1] == 75 and len(codes) < 9:
             codes.append(desk.run("sync", "customers", "--max-requests", 260).code)
-        brought = [one.page for one in served.sandbox.requests("/api/v1/") if one.status == 200]
+        brought = [one.page for one in served.sandbox.requests.to("/api/v1/") if one.status == 200]
     # How many runs it takes depends on how many requests are refused: these runs do not know of each other's yet.
     assert codes[-1] == 0
     assert len(codes) > 4
@@ -182,7 +182,7 @@ def test_a_package_that_was_normalized_before_a_kill_does_not_block_the_next_run
         pipeline.normalize()
         shutil.copytree(tmp_path / "kept", package)
         made = bounded(environment, database, folder, 100)
-        rows = served.sandbox.ids("customers")
+        rows = served.sandbox.rows.ids("customers")
     assert made["exit_code"] == 0
     with duckdb.connect(str(database)) as connection:
         assert connection.execute("SELECT count(*), count(DISTINCT id) FROM automatum.customers").fetchone() == (
@@ -258,5 +258,5 @@ def test_a_destination_of_the_version_before_needs_nothing_loaded_again(small, d
     assert ran.code == 0
     assert {name: one["updated"] for name, one in ran.json["tables"].items()}["entitlements"] == 0
     assert "cannot be read" not in ran.says
-    small.change("entitlements", small.ids("entitlements")[0], {"status": "expired"})
+    small.rows.change("entitlements", small.rows.ids("entitlements")[0], {"status": "expired"})
     assert desk.sync("--pipelines-dir", desk.folder / "fresh").json["tables"]["entitlements"]["updated"] == 1

@@ -39,10 +39,10 @@ def test_quiet_says_nothing_when_nothing_is_new(small, desk):
         first.out,
     )
     assert (second.code, second.out, second.err) == (0, "", "")
-    ids = small.ids("customers")
-    small.change("customers", ids[0], {"status": "inactive"})
-    small.insert("customers", count=3)
-    small.delete("customers", ids[1])
+    ids = small.rows.ids("customers")
+    small.rows.change("customers", ids[0], {"status": "inactive"})
+    small.rows.insert("customers", count=3)
+    small.rows.delete("customers", ids[1])
     third = desk.run("sync", "customers", "--quiet")
     assert (third.code, third.err) == (0, "")
     assert "sync: complete; customers +3 ~1 -1; " in third.out
@@ -55,7 +55,7 @@ def test_quiet_trouble_is_one_line_on_stderr(small, desk, trouble):
     if trouble == "credentials":
         desk.set(client_secret="another_secret")
     elif trouble == "one table":
-        small.fault("status", "/api/v1/entitlements", status=400, message="no\nway", count=None)
+        small.faults.add("status", "/api/v1/entitlements", status=400, message="no\nway", count=None)
         code = 69
     elif trouble == "budget":
         arguments, code = [*arguments, "--max-requests", "1"], 75
@@ -160,12 +160,12 @@ def test_the_lines_of_the_example_run_as_cron_runs_them(cron, small, desk):
 
     fill_usage(desk.database, rows_of(small, back=(1,), most=3))
     code, mailed = run_job(cron, "automatum push")
-    assert (code, small.accepted_metering) == (78, [])
+    assert (code, small.metering.accepted) == (78, [])
     assert "--new-ledger" in mailed
     assert run_job(cron, "automatum push", "--new-ledger") == (0, "")  # once, by hand
     assert run_job(cron, "automatum push") == (0, "")
     assert re.fullmatch(STAMPED + r"push: complete; accepted 3; .*\n", (cron.work / "push.log").read_text())
-    assert len(small.accepted_metering) > 0
+    assert len(small.metering.accepted) > 0
 
     assert run_job(cron, "automatum verify") == (0, "")
     written = {path.name for path in cron.work.iterdir()}
@@ -234,7 +234,7 @@ def test_of_starts_that_overlap_one_works_and_the_others_leave(start, desk, tmp_
     desk.set(request_timeout=120)
     # Its first request holds the one that works until all the others have left.
     gate = threading.Event()
-    sandbox.after(1, lambda: gate.wait(120))
+    sandbox.schedule.after(1, lambda: gate.wait(120))
     arguments = job(read_crontab(), "automatum sync").arguments
     waits = arguments.index("--lock-wait") + 1
     assert arguments[waits] == "60"
@@ -255,11 +255,11 @@ def test_of_starts_that_overlap_one_works_and_the_others_leave(start, desk, tmp_
         assert f"process {worked[0].pid} " in line
         assert 1 <= one.seconds < 30
     assert api_requests(sandbox) == {"customers": 3, "entitlements": 5, "private-offers": 2, "analytics/revenue": 1}
-    asked = [(entry.path, entry.page) for entry in sandbox.requests("/api/v1/") if entry.page]
+    asked = [(entry.path, entry.page) for entry in sandbox.requests.to("/api/v1/") if entry.page]
     assert len(asked) == len(set(asked))
-    assert len(sandbox.requests("/oauth/token")) == 1
+    assert len(sandbox.requests.to("/oauth/token")) == 1
     for table in ("customers", "entitlements", "private_offers"):
-        assert {id_ for (id_,) in desk.query(f"SELECT id FROM {table}")} == set(sandbox.ids(table))
+        assert {id_ for (id_,) in desk.query(f"SELECT id FROM {table}")} == set(sandbox.rows.ids(table))
     assert desk.run("verify").code == 0
 
 

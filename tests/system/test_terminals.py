@@ -89,7 +89,9 @@ def test_a_full_disk_under_stdout_is_no_defect(json_):
 def test_another_encoding_loses_no_result(desk, start):
     served = start(**SMALL)
     desk.use(served)
-    served.sandbox.change("customers", served.sandbox.ids("customers")[0], {"companyName": "Ünïcode 株式会社"})
+    served.sandbox.rows.change(
+        "customers", served.sandbox.rows.ids("customers")[0], {"companyName": "Ünïcode 株式会社"}
+    )
     assert desk.sync().code == 0
     narrow = {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     for arguments in ("sync", "status", "discover", "plan", "sync --json"):
@@ -128,10 +130,10 @@ def test_ctrl_c_ends_a_sync_cleanly_and_says_so_at_once(desk, start):
     served = start(**{**SMALL, "customers": 900})
     desk.use(served)
     for page in (2, 3, 4):
-        served.sandbox.fault("slow", "/api/v1/customers", page=page, seconds=2)
+        served.sandbox.faults.add("slow", "/api/v1/customers", page=page, seconds=2)
 
     def interrupt(process):
-        await_(lambda: len(served.sandbox.requests("/api/v1/customers")) >= 2)
+        await_(lambda: len(served.sandbox.requests.to("/api/v1/customers")) >= 2)
         process.send_signal(signal.SIGINT)
 
     code, shown = in_terminal(80, "sync", "customers", then=interrupt)
@@ -141,7 +143,7 @@ def test_ctrl_c_ends_a_sync_cleanly_and_says_so_at_once(desk, start):
     assert re.search(r"Not finished: [2-8] requests ", said) and "run the same command again" in said
     assert "more_to_do" not in said
     ((rows,),) = desk.query("SELECT count(*) FROM customers")
-    assert rows == 100 * len(served.sandbox.requests("/api/v1/customers"))
+    assert rows == 100 * len(served.sandbox.requests.to("/api/v1/customers"))
 
 
 def test_ctrl_c_ends_a_command_that_waits_for_the_file_at_once(desk, start):

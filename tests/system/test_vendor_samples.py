@@ -91,11 +91,11 @@ def test_the_node_sample_reads_and_meters_with_one_token(served, tmp_path):
     for typed, plain in TYPES:
         assert typed in source
         source = source.replace(typed, plain)
-    one = sandbox.billable()[0]
+    one = sandbox.metering.billable()[0]
     key, price = next(iter(one.prices.items()))
     usage = {"apiKey": key, "units": 1, "title": "x", "description": "", "per": "unit", "price": price}
     details = {"customer": {"id": one.customer_id}, "charged": float(price), "usages": [usage]}
-    details["reportingDate"] = sandbox.rows("customers")[-1]["updatedAt"][:10]
+    details["reportingDate"] = sandbox.rows.all("customers")[-1]["updatedAt"][:10]
     body = {"vendor": one.vendor, "listingId": one.listing_id, "details": details}
     source += """
 const accepted = await client.submitMetering(JSON.parse(process.env.BODY));
@@ -103,10 +103,10 @@ const refused = await client.submitMetering({}).catch(error => error.message);
 console.log(JSON.stringify({ customers, accepted, refused }));
 """
     told = node(tmp_path, source, served, BODY=json.dumps(body))
-    assert told["customers"]["data"] == sandbox.rows("customers")[:20]
-    assert told["accepted"]["data"]["id"] == sandbox.accepted_metering[0].id
+    assert told["customers"]["data"] == sandbox.rows.all("customers")[:20]
+    assert told["accepted"]["data"]["id"] == sandbox.metering.accepted[0].id
     assert told["refused"] == "Request failed with status code 400"
-    assert sandbox.stats()["tokens"] == 1
+    assert sandbox.requests.stats()["tokens"] == 1
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ def test_the_curl_sample_reads_customers(served, tmp_path):
     tool("curl"), tool("jq")
     made = run([tool("bash"), "-e", "-c", sample("curl.sh", served)], served)
     assert made.returncode == 0, made.stderr
-    assert json.loads(made.stdout)["data"] == served.sandbox.rows("customers")[:20]
+    assert json.loads(made.stdout)["data"] == served.sandbox.rows.all("customers")[:20]
 
 
 @pytest.mark.slow
@@ -123,7 +123,7 @@ def test_the_refresh_sample_gets_a_token_and_forgets_it(served, tmp_path):
     """The vendor's defect: `currentToken` is neither declared nor set, so only a call that refreshes returns."""
     source = sample("refresh.ts", served)
     assert "ReferenceError: currentToken is not defined" in node(tmp_path, f"{source}\nawait getValidToken();", served)
-    assert served.sandbox.stats()["tokens"] == 0
+    assert served.sandbox.requests.stats()["tokens"] == 0
     once = f"{source}\ntokenExpiresAt = 0;\nconst token = await getValidToken();\n"
     assert node(tmp_path, f"{once}console.log(JSON.stringify(token.length));", served) > 10
     assert "ReferenceError: currentToken is not defined" in node(tmp_path, f"{once}await getValidToken();", served)
@@ -136,16 +136,16 @@ def test_the_error_sample_cannot_refresh(served, tmp_path):
     url = f"{served.base_url}{CUSTOMERS}"
     good = f"{source}\nconst getValidToken = newToken;\n"
     shown = f"console.log(JSON.stringify(await makeAPIRequest('{url}')));"
-    assert node(tmp_path, good + shown, served)["data"] == served.sandbox.rows("customers")[:20]
+    assert node(tmp_path, good + shown, served)["data"] == served.sandbox.rows.all("customers")[:20]
     stale = f"{source}\nconst getValidToken = async () => 'stale';\n"
     assert "ReferenceError: refreshToken is not defined" in node(tmp_path, stale + shown, served)
     # With the missing function it asks with the old token until something else stops it.
-    served.sandbox.clear_requests()
+    served.sandbox.requests.clear()
     stops = (
         "let refreshed = 0;\nconst refreshToken = async () => { if (++refreshed === 5) throw new Error('enough'); };\n"
     )
     assert "enough" in node(tmp_path, stale + stops + shown, served)
-    assert [entry.status for entry in served.sandbox.requests(CUSTOMERS)] == [401] * 5
+    assert [entry.status for entry in served.sandbox.requests.to(CUSTOMERS)] == [401] * 5
 
 
 @pytest.mark.slow
@@ -156,11 +156,11 @@ def test_the_backoff_sample_sends_no_token_and_ends_without_data(served, tmp_pat
     told = node(tmp_path, f"{source}{shown}console.log(JSON.stringify(found));", served)
     assert told == {"code": 401, "message": "Invalid token"}
 
-    sandbox.fault("status", CUSTOMERS, status=429, headers={"Retry-After": "7"}, count=None)
+    sandbox.faults.add("status", CUSTOMERS, status=429, headers={"Retry-After": "7"}, count=None)
     token = f"{TOKEN % served.base_url}\nconst plain = globalThis.fetch, token = await newToken();\n"
     token += "globalThis.fetch = url => plain(url, { headers: { Authorization: `Bearer ${token}` } });\n"
     assert "ReferenceError: sleep is not defined" in node(tmp_path, f"{source}{token}{shown}", served)
-    assert [entry.status for entry in sandbox.requests(CUSTOMERS)] == [401, 429, 429, 429]  # without a wait
+    assert [entry.status for entry in sandbox.requests.to(CUSTOMERS)] == [401, 429, 429, 429]  # without a wait
     # With the missing function it waits Retry-After times 1, 2 and 4, and then returns nothing.
     sleep = "const waits = [];\nconst sleep = async wait => waits.push(wait);\n"
     last = "console.log(JSON.stringify({ waits, found: found === undefined }));"

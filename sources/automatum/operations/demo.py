@@ -168,19 +168,21 @@ def _second(settings: AutomatumSettings, pipeline: dlt.Pipeline) -> Organization
 
 def _change_some(sandbox: Sandbox) -> None:
     """A day of business: new customers, cancelled contracts, and accepted offers that renew contracts."""
-    sandbox.insert("customers", count=3)
+    sandbox.rows.insert("customers", count=3)
     now = utc(sandbox.calendar())
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    active = [row for row in sandbox.rows("entitlements") if row["status"] == "active"]
+    active = [row for row in sandbox.rows.all("entitlements") if row["status"] == "active"]
     for row in active[:4]:
-        sandbox.change("entitlements", row["id"], {"status": "cancelled", "endDate": now.date().isoformat()})
+        sandbox.rows.change("entitlements", row["id"], {"status": "cancelled", "endDate": now.date().isoformat()})
         if all(other["customerId"] != row["customerId"] for other in active if other is not row):
-            sandbox.change("customers", row["customerId"], {"status": "inactive"})
+            sandbox.rows.change("customers", row["customerId"], {"status": "inactive"})
     contracts = {(row["customerId"], row["listingId"]): row for row in active[4:]}
-    offers = [row for row in sandbox.rows("private_offers") if row["status"] in ("sent", "viewed")]
+    offers = [row for row in sandbox.rows.all("private_offers") if row["status"] in ("sent", "viewed")]
     renewals = [row for row in offers if (row["customerId"], row["listingId"]) in contracts]
     for offer in renewals[:2]:
-        sandbox.change("private_offers", offer["id"], {"status": "accepted", "viewedAt": stamp, "acceptedAt": stamp})
+        sandbox.rows.change(
+            "private_offers", offer["id"], {"status": "accepted", "viewedAt": stamp, "acceptedAt": stamp}
+        )
         renewal = {
             "id": offer["id"].replace("offer_", "ent_"),
             "status": "pending",
@@ -191,7 +193,7 @@ def _change_some(sandbox: Sandbox) -> None:
             "createdAt": stamp,
             "updatedAt": stamp,
         }
-        sandbox.put("entitlements", {**contracts[offer["customerId"], offer["listingId"]], **renewal})
+        sandbox.rows.put("entitlements", {**contracts[offer["customerId"], offer["listingId"]], **renewal})
 
 
 def _ask(demo: Demo) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from ..config import Limits, OrganizationConfig, SandboxConfig
@@ -66,6 +67,15 @@ class Organization:
     def listing(self, listing_id: object) -> Listing | None:
         """The listing with this id, None if there is none."""
         return next((listing for listing in self.listings if listing.id == listing_id), None)
+
+
+def find_organization(organizations: Mapping[str, Organization], id_: str | None) -> Organization:
+    """The organization with this id; without an id the first.
+
+    Raises:
+        KeyError: There is no such organization.
+    """
+    return next(iter(organizations.values())) if id_ is None else organizations[id_]
 
 
 def _own_or_shared(own: int | None, shared: int) -> int:

@@ -24,7 +24,7 @@ def test_every_command_works_behind_a_gateway(gateway, desk):
     sandbox = gateway.sandbox
     assert desk.run("check", "--json").code == 0
     assert desk.sync().json["verdict"] == "complete"
-    sandbox.delete("customers", sandbox.ids("customers")[:GONE])
+    sandbox.rows.delete("customers", sandbox.rows.ids("customers")[:GONE])
     again = desk.sync("customers").json
     assert again["tables"]["customers"]["deleted"] == GONE
     assert desk.run("plan", "--json").code == 0

@@ -58,7 +58,7 @@ def test_a_push_without_a_ledger_is_refused_and_names_what_it_looked_for(small, 
 
 def test_a_retry_without_a_ledger_is_refused(small, desk):
     ran = desk.run("push", "retry", "--confirm", "--json")
-    assert (ran.code, small.requests()) == (78, []), ran
+    assert (ran.code, small.requests.all()) == (78, []), ran
     assert "there is no ledger at" in ran.says
 
 
@@ -243,7 +243,7 @@ def test_a_copy_becomes_the_ledger_only_on_request(small, desk, teller, tmp_path
 def test_a_lost_disk_is_restored_from_the_warehouse_and_sends_nothing_again(small, desk, teller):
     """With an unknown and a rejected line; the same content, but for what was planned."""
     rows = rows_of(small)
-    small.fault("lost_answer", "/api/v1/metering")
+    small.faults.add("lost_answer", "/api/v1/metering")
     teller.push(rows, "--confirm", code=65)
     before, lines = ledger(desk, "info"), teller.entries()
     teller.run("export")
@@ -275,7 +275,7 @@ def test_a_restored_ledger_knows_the_events_that_it_has_taken(small, desk, telle
     after = ledger(desk, "info")
     assert (after["rows"]["metering_events"], after["lines"]) == (taken, before["lines"])
     again = teller.run("resolve", "--events", events)
-    assert (again["confirmed"], again["ignored"]) == ([], settled["ignored"] + len(small.events)), again
+    assert (again["confirmed"], again["ignored"]) == ([], settled["ignored"] + len(small.metering.events)), again
     assert teller.push(rows, "--confirm")["requests"] == 0
 
 

@@ -43,17 +43,17 @@ def test_no_secret_leaves(start, desk, tmp_path, trouble):
     arguments = ["sync", "--json", "--debug", "--pipelines-dir", tmp_path / "dlt" / "pipelines"]
     code = 0
     if trouble == "revoked":
-        sandbox.after(1, sandbox.revoke_tokens)
+        sandbox.schedule.after(1, sandbox.tokens.revoke)
     elif trouble == "echoed":
         said = f"client_secret={SECRET} access_token={TOKEN}.e30.x Authorization: Bearer {TOKEN}.e30.x"
-        sandbox.fault("status", "/api/v1/entitlements", status=400, message=said, count=None)
+        sandbox.faults.add("status", "/api/v1/entitlements", status=400, message=said, count=None)
         code = 69
     elif trouble == "wrong secret":
         desk.set(client_secret=SECRET + "x")
-        sandbox.fault("status", "/oauth/token", status=401, message=f"Invalid: {SECRET}x", count=None)
+        sandbox.faults.add("status", "/oauth/token", status=401, message=f"Invalid: {SECRET}x", count=None)
         code = 77
     elif trouble == "list is html":
-        sandbox.fault("html", "/api/v1/private-offers", count=None)
+        sandbox.faults.add("html", "/api/v1/private-offers", count=None)
         code = 69
     elif trouble == "destination breaks":
         desk.database.write_bytes(b"this is no DuckDB file" * 100)
@@ -226,13 +226,13 @@ def test_a_file_that_somebody_else_holds(small, desk):
     )
     try:
         assert holder.stdout.readline() == "held\n"
-        small.clear_requests()
+        small.requests.clear()
         made = desk.sync("customers", "--lock-wait", "0.2")
         assert made.code == 75, made
         assert "Traceback" not in made.err
         assert made.json["errors"]
         # What cannot be loaded is not asked for.
-        assert small.requests("/api/v1/") == []
+        assert small.requests.to("/api/v1/") == []
     finally:
         holder.communicate()
     assert desk.dump() == before

@@ -154,7 +154,7 @@ def usage(sandbox, path="usage.csv", organization=None, units="2.5"):
     """A file of usage: four rows that can be billed, in the last closed hour."""
     hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     rows, seen = [], ambiguous(sandbox, organization)
-    for one in sandbox.billable(organization):
+    for one in sandbox.metering.billable(organization):
         for dimension, price in one.prices.items():
             key = (one.customer_id, one.listing_id, dimension)
             if key not in seen:
@@ -168,7 +168,7 @@ def usage(sandbox, path="usage.csv", organization=None, units="2.5"):
 
 
 def write_events(sandbox, path="events.jsonl"):
-    Path(path).write_text("".join(json.dumps(event, default=str) + "\n" for event in sandbox.events))
+    Path(path).write_text("".join(json.dumps(event, default=str) + "\n" for event in sandbox.metering.events))
     return path
 
 
@@ -193,9 +193,9 @@ def test_json_of_syncs_and_of_what_reads_them(desk, one, record):
     record.run("sync", 0, "sync", "--read-copy", "copy.duckdb")
     record.run("plan after a sync", 0, "plan", "--every", "1h")
     record.run("sync that ends early", 75, "sync", "customers", "entitlements", "--max-requests", "1")
-    sandbox.delete("customers", sandbox.ids("customers")[:14])
+    sandbox.rows.delete("customers", sandbox.rows.ids("customers")[:14])
     record.run("sync that misses many rows", 65, "sync", "customers")
-    sandbox.fault("status", "/api/v1/customers", status=400)
+    sandbox.faults.add("status", "/api/v1/customers", status=400)
     record.run("sync of a table that is refused", 69, "sync", "customers")
     record.run("status", 0, "status")
     record.run("verify", 0, "verify")
@@ -227,8 +227,8 @@ def test_json_of_pushes(desk, one, record):
     assert desk.run("sync", "customers", "entitlements").code == 0
     pushed = usage(sandbox)
     record.run("push, dry", 0, "push", "--usage", pushed)
-    sandbox.fault("lost_answer", METERING)
-    sandbox.fault("status", METERING, status=400, message="Not for sale")
+    sandbox.faults.add("lost_answer", METERING)
+    sandbox.faults.add("status", METERING, status=400, message="Not for sale")
     record.run("push in trouble", 65, "push", "--usage", pushed, "--confirm", "--new-ledger")
     record.run("push status in trouble", 65, "push", "status")
     record.run("push retry, dry", 0, "push", "retry")

@@ -39,8 +39,8 @@ def teller(desk):
 def troubled(small, teller):
     """A push of which the first body was lost, the second refused, and the others taken; teller, rows."""
     rows = rows_of(small)
-    small.fault("lost_answer", METERING)
-    small.fault("status", METERING, status=400, message="Not for sale")
+    small.faults.add("lost_answer", METERING)
+    small.faults.add("status", METERING, status=400, message="Not for sale")
     told = teller.push(rows, "--confirm", code=65)
     assert told["lines"]["unknown"] and told["lines"]["rejected"]
     assert set(teller.states()) == {"accepted", "unknown", "rejected"}
@@ -52,7 +52,7 @@ def troubled(small, teller):
 
 def test_status_counts_lines_and_names_the_unsettled(troubled, small):
     teller, _ = troubled
-    asked = len(small.requests())
+    asked = len(small.requests.all())
     told = teller.run("status", code=65)
     assert {state: number for state, number in told["lines"].items() if number} == teller.states()
     shown = {one["line_id"]: one for one in told["unsettled"]}
@@ -64,7 +64,7 @@ def test_status_counts_lines_and_names_the_unsettled(troubled, small):
     said = teller.desk.run("push", "status").says
     assert all(key in said for key in shown)
     assert "Not for sale" in said
-    assert len(small.requests()) == asked, "status asks nobody"
+    assert len(small.requests.all()) == asked, "status asks nobody"
 
 
 def test_status_is_0_when_all_is_settled(small, teller):
@@ -78,7 +78,7 @@ def test_status_is_0_when_all_is_settled(small, teller):
 def test_without_a_ledger_there_is_nothing_to_tell(name, small, teller):
     told = teller.run(name)
     assert not any(told.get("lines", {}).values() if name == "status" else told.get("lines", []))
-    assert small.requests() == []
+    assert small.requests.all() == []
     assert sorted(Path.home().rglob("metering*")) == [], "asking made a ledger"
 
 
@@ -114,12 +114,12 @@ def test_a_vendor_that_is_markup_or_control_characters_is_refused_and_the_others
 
 def test_a_dry_retry_shows_what_it_would_send(troubled, small):
     teller, _ = troubled
-    before, asked = teller.states(), len(small.requests())
+    before, asked = teller.states(), len(small.requests.all())
     told = teller.run("retry")
     assert told["verdict"] == "dry_run"
     assert {one["line_id"] for one in told["lines"]} == {entry.line_id for entry in teller.entries("rejected")}
     assert teller.states() == before
-    assert len(small.requests()) == asked
+    assert len(small.requests.all()) == asked
     assert "would be sent again" in teller.desk.run("push", "retry").says
 
 
@@ -138,9 +138,9 @@ def test_retry_sends_the_rejected_and_never_the_unknown(troubled, small):
 
 def test_retry_of_one_line_leaves_the_others(small, teller):
     rows = rows_of(small)
-    small.fault("status", METERING, status=400, count=None)
+    small.faults.add("status", METERING, status=400, count=None)
     teller.push(rows, "--confirm", code=65)
-    small.clear_faults()
+    small.faults.clear()
     chosen, *others = teller.entries("rejected")
     assert [one["line_id"] for one in teller.run("retry", chosen.line_id)["lines"]] == [chosen.line_id]
     assert teller.run("retry", chosen.line_id, "--confirm", code=65)["lines"]["accepted"] == 1
@@ -150,8 +150,8 @@ def test_retry_of_one_line_leaves_the_others(small, teller):
 @pytest.mark.slow
 def test_retry_sends_no_more_than_its_dry_run_has_shown(small, desk, teller):
     rows = rows_of(small)
-    small.fault("status", METERING, status=400)
-    small.fault("status", METERING, status=401, count=2)  # the rest stays planned
+    small.faults.add("status", METERING, status=400)
+    small.faults.add("status", METERING, status=401, count=2)  # the rest stays planned
     teller.push(rows, "--confirm", code=77)
     chosen, planned = teller.entries("rejected")[0], len(teller.entries("planned"))
     shown = teller.run("retry", chosen.line_id)["lines"]
@@ -203,7 +203,7 @@ def test_a_line_that_the_ledger_does_not_have_ends_with_78(small, teller):
 @pytest.mark.slow
 def test_i5_a_line_is_written_off_with_a_reason_and_comes_back(small, teller):
     rows = rows_of(small)
-    small.fault("status", METERING, status=400, count=1)
+    small.faults.add("status", METERING, status=400, count=1)
     teller.push(rows, "--confirm", code=65)
     refused = teller.entries("rejected")
     customer = f"customer_id={refused[0].customer_id},state=rejected"
@@ -227,7 +227,7 @@ def test_events_settle_what_nobody_knew_and_nothing_else(troubled, small):
     assert (told["rejected"], told["conflict"], told["left"], told["refused"]) == ([], [], [], [])
     assert {entry.settled_by for entry in teller.entries("confirmed")} == {"event"}
     again = teller.run("resolve", "--events", "events.jsonl", code=65)
-    assert (again["accepted"], again["confirmed"], again["ignored"]) == ([], [], len(small.events))
+    assert (again["accepted"], again["confirmed"], again["ignored"]) == ([], [], len(small.metering.events))
     assert teller.run("retry", "--confirm")["lines"]["accepted"] > 0
     assert teller.push(rows, "--confirm")["already_accepted"] == len(rows)
     assert keys_of_bodies(taken_by(small)) == keys_of(rows)
@@ -241,7 +241,7 @@ def test_events_of_a_table_settle_too(troubled, small):
         connection.execute(
             "CREATE SCHEMA automatum; USE automatum; CREATE TABLE hooks (id VARCHAR, type VARCHAR, data JSON)"
         )
-        for event in small.events:
+        for event in small.metering.events:
             data = json.dumps(event["data"], default=str)
             connection.execute("INSERT INTO hooks VALUES (?, ?, ?)", [event["id"], event["event"], data])
     told = teller.run("resolve", "--events", "sql:SELECT * FROM hooks WHERE type = 'metering.confirmed'", code=65)
@@ -253,8 +253,8 @@ def test_a_marketplace_that_refuses_later_makes_accepted_lines_rejected(small, t
     small.configure(metering_outcome="manual")
     rows = rows_of(small)
     teller.push(rows, "--confirm")
-    call = small.accepted_metering[0]
-    small.settle_metering(call.id, "failed")
+    call = small.metering.accepted[0]
+    small.metering.settle(call.id, "failed")
     told = teller.run("resolve", "--events", write_events(small), code=65)
     assert len(told["rejected"]) == len(call.body["details"]["usages"])
     assert teller.states() == {"accepted": len(rows) - len(told["rejected"]), "rejected": len(told["rejected"])}
@@ -275,7 +275,7 @@ def test_a_line_settled_by_hand_as_billed_is_not_sent_again(troubled, small):
 @pytest.mark.slow
 def test_a_line_settled_by_hand_as_not_sent_goes_out_with_the_next_push(small, teller):
     rows = rows_of(small)
-    small.fault("reset", METERING)  # nothing is taken
+    small.faults.add("reset", METERING)  # nothing is taken
     teller.push(rows, "--confirm", code=65)
     unknown = [entry.line_id for entry in teller.entries("unknown")]
     told = teller.run("resolve", *[part for one in unknown for part in ("--not-sent", one)])
@@ -455,9 +455,9 @@ def test_i5_a_retry_passes_the_checks_of_a_push(small, desk, teller):
     """A customer that is not synced, or a deadline that has passed, stops a retry as it stops a push."""
     rows = rows_of(small, back=(8,))
     aws = [row for row in rows if row["vendor"] == "aws"]
-    small.fault("status", METERING, status=400, count=None)
+    small.faults.add("status", METERING, status=400, count=None)
     teller.push(aws, "--confirm", "--late-ok", code=65)
-    small.clear_faults()
+    small.faults.clear()
     told = teller.run("retry", code=65)
     assert (told["lines"], len(told["left"])) == ([], len(aws))
     assert all("--late-ok" in one["reason"] for one in told["left"])
@@ -477,8 +477,8 @@ def test_i5_what_the_marketplace_refused_is_sent_again_only_by_its_id(small, tel
     small.configure(metering_outcome="manual")
     rows = rows_of(small)
     teller.push(rows, "--confirm")
-    call = small.accepted_metering[0]
-    small.settle_metering(call.id, "failed")
+    call = small.metering.accepted[0]
+    small.metering.settle(call.id, "failed")
     failed = teller.run("resolve", "--events", write_events(small), code=65)["rejected"]
     sent = len(sent_to(small))
     for row in rows:
@@ -651,7 +651,7 @@ def test_a_wrong_url_is_said_without_its_password(command, url, code, small, des
     assert "hunter2" not in ran.says
     assert exact(ran.out)
     assert Path("usage.csv").read_bytes() == content
-    assert small.requests() == []
+    assert small.requests.all() == []
 
 
 def test_a_ledger_in_the_settings_is_the_one(small, desk, tmp_path):

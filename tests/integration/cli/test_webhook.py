@@ -220,8 +220,8 @@ def test_what_others_said_is_left_out(error, said):
 def test_nothing_but_counts_leaves(small, desk, posted):
     """No value of any row, no id, no money, no secret; also when the server repeats a row in an error."""
     desk.set(retry_attempts=1)
-    name = small.rows("customers")[0]["companyName"]
-    small.fault("status", "/api/v1/entitlements", status=400, message=f"{name} is odd", count=None)
+    name = small.rows.all("customers")[0]["companyName"]
+    small.faults.add("status", "/api/v1/entitlements", status=400, message=f"{name} is odd", count=None)
     made = desk.run("sync")
     assert made.code == 69
     assert name in made.says
@@ -235,7 +235,7 @@ def test_nothing_but_counts_leaves(small, desk, posted):
     values = {
         str(value)
         for table in ("customers", "entitlements", "private_offers")
-        for row in small.rows(table)
+        for row in small.rows.all(table)
         for value in row.values()
         if isinstance(value, str) and len(value) > 8
     }
@@ -256,7 +256,7 @@ def test_when_it_is_posted(small, desk, posted):
     assert post("trouble") == []  # the first sync: everything is new
     assert post("change") == []  # nothing is
     assert post("always") == ["complete"]
-    small.change("customers", small.ids("customers")[0], {"status": "inactive"})
+    small.rows.change("customers", small.rows.ids("customers")[0], {"status": "inactive"})
     assert post("change") == ["complete"]
     desk.set(client_secret="another_secret")
     assert [post(one) for one in ("trouble", "change", "always")] == [["incomplete"]] * 3
@@ -266,7 +266,7 @@ def test_an_unknown_occasion_is_refused(small, desk, posted):
     made = desk.sync("--notify-on", "sundays")
     assert made.code == 78
     assert "--notify-on" in made.says
-    assert small.requests() == []
+    assert small.requests.all() == []
 
 
 @pytest.mark.slow
@@ -289,7 +289,7 @@ def test_a_wrong_webhook_ends_the_run_before_it_begins(small, desk):
     """A webhook that cannot be is a mistake to mend, not one to find out when it is needed."""
     desk.set(notify_url="http://hooks.example.com/canary-of-the-channel")
     made = desk.sync()
-    assert (made.code, small.requests()) == (78, [])
+    assert (made.code, small.requests.all()) == (78, [])
     assert "canary" not in made.out + made.err
 
 
@@ -313,7 +313,7 @@ def test_a_start_that_finds_another_at_work_is_told(small, desk, posted):
     assert body["verdict"] == "more_to_do"
     assert [one["type"] for one in body["errors"]] == ["Busy"]
     assert "The DuckDB file marketplace.duckdb is in use by" in body["text"]
-    assert small.requests() == []
+    assert small.requests.all() == []
 
 
 def test_only_runs_are_told(small, desk, posted):

@@ -38,7 +38,7 @@ def test_a_warehouse_on_another_machine_needs_tls(desk, start, postgres, monkeyp
     made = desk.sync("--destination", "postgres")
     assert made.code == 78
     assert "destination.postgres.credentials" in made.says
-    assert served.sandbox.requests("/api/v1/") == []
+    assert served.sandbox.requests.to("/api/v1/") == []
     desk.set(plaintext_hosts=["db.example.com"])
     assert desk.sync("--destination", "postgres").code == 0
 

@@ -211,7 +211,7 @@ def test_a_notebook_that_holds_the_file_costs_no_request_i7(desk, start):
         assert ran.code == 75, ran
         assert ran.json["errors"][0]["type"] == "Busy" and str(other.process.pid) in ran.says
         assert ran.json["verdict"] == "more_to_do"
-    assert served.sandbox.requests() == []
+    assert served.sandbox.requests.all() == []
     assert desk.sync().code == 0
 
 
@@ -221,7 +221,7 @@ def test_two_syncs_of_one_file_meet_and_the_second_costs_no_request_i7(desk, sta
     with Other(HOLD, desk.database.with_name(desk.database.name + ".lock")):
         ran = desk.run("sync", "--lock-wait", "0.3")
         assert ran.code == 75 and "marketplace.duckdb is in use by a test, process" in ran.says, ran
-    assert served.sandbox.requests() == []
+    assert served.sandbox.requests.all() == []
 
 
 def test_a_file_has_one_lock_by_whatever_name_it_is_called_i7(desk, start, tmp_path):
@@ -250,7 +250,7 @@ def test_two_runs_that_load_to_one_dataset_meet_i7(desk, start, monkeypatch):
     monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(desk.folder / "lake"))
     name, ran = run_beside(desk, desk.folder / "lake")
     assert ran.code == 75 and f"The pipeline {name} is in use by a test" in ran.says, ran
-    assert served.sandbox.requests() == []
+    assert served.sandbox.requests.all() == []
 
 
 def test_two_runs_that_share_nothing_do_not_wait_for_each_other_i7(desk, start, monkeypatch):
@@ -272,16 +272,16 @@ def test_a_notebook_that_opens_the_file_during_a_sync_is_waited_for_and_nothing_
     served = start(**{**SMALL, "customers": 250})
     desk.use(served)
     assert desk.sync("customers").code == 0
-    served.sandbox.insert("customers", count=5)
-    served.sandbox.clear_requests()
-    served.sandbox.fault("slow", "/api/v1/customers", page=2, seconds=IDLE_SECONDS + 2)
+    served.sandbox.rows.insert("customers", count=5)
+    served.sandbox.requests.clear()
+    served.sandbox.faults.add("slow", "/api/v1/customers", page=2, seconds=IDLE_SECONDS + 2)
     syncing = desk.start("sync", "customers", "--json", "--lock-wait", "60")
     try:
-        await_(lambda: len(served.sandbox.requests("/api/v1/")) >= 1)
+        await_(lambda: len(served.sandbox.requests.to("/api/v1/")) >= 1)
         readers = []
         await_(lambda: readers or readers.extend(reader(desk.database)))
         with readers[0]:
-            await_(lambda: len(served.sandbox.requests("/api/v1/")) >= 3)
+            await_(lambda: len(served.sandbox.requests.to("/api/v1/")) >= 3)
             with pytest.raises(subprocess.TimeoutExpired):
                 syncing.wait(1)
         out, err = syncing.communicate(timeout=60)
@@ -290,7 +290,7 @@ def test_a_notebook_that_opens_the_file_during_a_sync_is_waited_for_and_nothing_
         syncing.communicate()
     assert syncing.returncode == 0, err
     assert json.loads(out)["tables"]["customers"]["inserted"] == 5
-    assert len(served.sandbox.requests("/api/v1/")) == 3  # I3
+    assert len(served.sandbox.requests.to("/api/v1/")) == 3  # I3
     assert desk.query("SELECT count(*) FROM customers") == [(255,)]
 
 

@@ -27,7 +27,7 @@ def usage(small):
             "price": Decimal(price),
             "usage_at": HOUR + timedelta(minutes=minutes),
         }
-        for one in small.billable()[:3]
+        for one in small.metering.billable()[:3]
         for dimension, price in list(one.prices.items())[:1]
         for units, minutes in (("1.5", 3), ("2", 40))
     ]

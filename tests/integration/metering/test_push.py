@@ -74,7 +74,7 @@ def test_a_dry_run_writes_nothing_and_asks_nobody(small, desk, teller, tmp_path)
     counts(told, new=len(rows))
     assert (told["requests"], told["refused"]) == (0, [])
     assert Fraction(told["charged"]) == cost(rows)
-    assert small.requests() == []
+    assert small.requests.all() == []
     assert set(tmp_path.rglob("*")) - set(before) == {desk.folder / usage}, "a dry run made a file"
 
 
@@ -102,7 +102,7 @@ def test_a_dry_run_needs_no_credentials_and_shows_the_money(small, desk):
     money = f"{Decimal(dollars.numerator) / Decimal(dollars.denominator):f}".rstrip("0")
     assert f"to be sent {len(rows)} {money}" in ran.says.replace("│", " ").replace("  ", " "), ran
     assert "Would charge" in ran.says
-    assert small.requests() == []
+    assert small.requests.all() == []
 
 
 def test_a_dry_run_lists_its_lines_and_says_what_was_not_checked(small, desk, teller):
@@ -130,8 +130,8 @@ def test_a_dry_run_lists_its_lines_and_says_what_was_not_checked(small, desk, te
 
 @pytest.mark.slow
 def test_a_dry_run_sums_by_the_currency_of_the_entitlements(small, desk, teller):
-    for position, id_ in enumerate(small.ids("entitlements")):
-        small.change("entitlements", id_, {"currency": ("USD", "EUR", None)[position % 3]})
+    for position, id_ in enumerate(small.rows.ids("entitlements")):
+        small.rows.change("entitlements", id_, {"currency": ("USD", "EUR", None)[position % 3]})
     assert desk.sync("customers", "entitlements").code == 0
     rows = rows_of(small)
     told = teller.push(rows)
@@ -170,11 +170,11 @@ def test_a_push_bills_each_line_once_and_the_next_sends_nothing(small, teller):
     assert keys_of_bodies(taken_by(small)) == keys_of(rows)
     assert told["requests"] == len(sent_to(small)) == told["bodies"] == bodies_needed(rows)
     assert told["token_requests"] == 1
-    small.clear_requests()
+    small.requests.clear()
     again = teller.push(rows, "--confirm")
     counts(again)
     assert (again["already_accepted"], again["charged"]) == (len(rows), 0)
-    assert (again["requests"], again["token_requests"], small.requests()) == (0, 0, [])
+    assert (again["requests"], again["token_requests"], small.requests.all()) == (0, 0, [])
     dry = teller.push(rows)
     counts(dry)
     assert (dry["already_accepted"], dry["charged"]) == (len(rows), 0)
@@ -192,7 +192,7 @@ def test_rows_in_another_order_and_form_are_the_same_lines(small, teller):
 def test_a_changed_quantity_after_acceptance_is_a_conflict_and_is_not_sent(small, desk, teller):
     rows = rows_of(small)
     teller.push(rows, "--confirm")
-    small.clear_requests()
+    small.requests.clear()
     was, rows[3]["units"] = rows[3]["units"], "777.25"
     for again in ([], ["--confirm"], ["--confirm"], []):
         told = teller.push(rows, *again, code=65)
@@ -200,7 +200,7 @@ def test_a_changed_quantity_after_acceptance_is_a_conflict_and_is_not_sent(small
         (shown,) = told["conflicts"]
         assert Decimal(shown["accepted_units"]) == Decimal(was)
         assert (shown["asked_units"], shown["dimension"]) == ("777.25", rows[3]["dimension"])
-    assert small.requests() == []
+    assert small.requests.all() == []
     says = desk.run("push", "--usage", "usage.csv").says
     assert f"accepted {Decimal(was).normalize():f} at {rows[3]['price'].rstrip('0')}, now 777.25 at" in says, says
     # Whoever goes back to what was accepted has a conflict still, until a human settles it.
@@ -229,10 +229,10 @@ def test_10_000_lines_come_to_the_cent(start, tmp_path):
     served = start(customers=100, entitlements=0, private_offers=0, days=1, now=NOON)
     sandbox = served.sandbox
     dimensions = [f"dim_{number:02}" for number in range(25)]
-    listing = next(one for one in sandbox.listings() if one.vendor == "aws")
-    for customer in sandbox.ids("customers"):
+    listing = next(one for one in sandbox.organizations[sandbox.organization_id].listings if one.vendor == "aws")
+    for customer in sandbox.rows.ids("customers"):
         fields = {"customerId": customer, "vendor": "aws", "listingId": listing.id, "status": "active"}
-        sandbox.insert("entitlements", {**fields, "dimensions": [{"key": one} for one in dimensions]})
+        sandbox.rows.insert("entitlements", {**fields, "dimensions": [{"key": one} for one in dimensions]})
 
     def row(customer, dimension, hours, price):
         units = f"{rng.randrange(10 ** rng.randrange(1, 8))}.{rng.randrange(10**6):06}"
@@ -243,7 +243,7 @@ def test_10_000_lines_come_to_the_cent(start, tmp_path):
         }  # fmt: skip
 
     rows = []
-    for customer in sandbox.ids("customers"):
+    for customer in sandbox.rows.ids("customers"):
         for dimension in dimensions:
             for hours in (1, 2, 3, 4):
                 price = f"{rng.randrange(100)}.{rng.randrange(10**12):012}"[: rng.randrange(4, 16)]
@@ -363,14 +363,14 @@ def test_hours_and_days_of_one_date_never_mix(one, other, settled, at_noon):
     sandbox, books = at_noon
     rows = rows_of(sandbox, back=(14, 15), now=NOON)
     if not settled:
-        sandbox.fault("status", "/api/v1/metering", status=500, count=1)
-        sandbox.fault("status", "/api/v1/metering", status=403, count=3)
+        sandbox.faults.add("status", "/api/v1/metering", status=500, count=1)
+        sandbox.faults.add("status", "/api/v1/metering", status=403, count=3)
     before = books.push(rows, grain=one, late_ok=True)
     assert before.exit_code == (0 if settled else 77)
     assert books.states().get("accepted", 0) == (before.lines["accepted"] if settled else 0)
     taken = keys_of_bodies(taken_by(sandbox))
     if not settled:
-        sandbox.fault("status", "/api/v1/metering", status=403, count=None)
+        sandbox.faults.add("status", "/api/v1/metering", status=403, count=None)
     mixed = books.push(rows, grain=other, late_ok=True)
     assert keys_of_bodies(taken_by(sandbox)) == taken
     assert mixed.lines["invalid"] == len(rows)
@@ -406,7 +406,7 @@ def test_late_and_too_late(at_noon):
 def test_what_was_planned_and_became_too_late_meanwhile_is_said_and_not_sent(at_noon):
     sandbox, books = at_noon
     rows = rows_of(sandbox, back=(4,), now=NOON)
-    sandbox.fault("status", "/api/v1/metering", status=403, count=3)
+    sandbox.faults.add("status", "/api/v1/metering", status=403, count=3)
     assert books.push(rows).exit_code == 77
     assert books.states() == {"planned": len(rows)}
     books.clock.advance(3 * 3600)
@@ -576,16 +576,16 @@ def test_nan_and_binary_remainders_in_a_frame_are_refused(at_noon):
 
 def all_dimensions_known(sandbox, one):
     """An entitlement without dimensions may hold any, as far as the tables tell."""
-    own = [row for row in sandbox.rows("entitlements") if row.get("customerId") == one.customer_id]
+    own = [row for row in sandbox.rows.all("entitlements") if row.get("customerId") == one.customer_id]
     return all(row.get("dimensions") for row in own if row.get("listingId") == one.listing_id)
 
 
 @pytest.mark.slow
 def test_unknown_customers_listings_and_dimensions_are_refused_by_the_synced_tables(small, desk, teller):
     assert desk.sync("customers", "entitlements").code == 0
-    small.clear_requests()
+    small.requests.clear()
     rows = rows_of(small)
-    one = next(one for one in small.billable() if all_dimensions_known(small, one))
+    one = next(one for one in small.metering.billable() if all_dimensions_known(small, one))
     rows.sort(key=lambda row: (row["customer_id"], row["listing_id"]) != (one.customer_id, one.listing_id))
     bad = [
         {**rows[0], "customer_id": "cust_nobody"},
@@ -609,7 +609,7 @@ def test_a_source_without_a_column_is_refused_as_a_whole(column, small, desk):
     assert ran.code == 78
     assert column in ran.says
     assert "It has: " in ran.says
-    assert (small.requests(), sorted(Path.home().rglob("metering*"))) == ([], [])
+    assert (small.requests.all(), sorted(Path.home().rglob("metering*"))) == ([], [])
 
 
 # Sources
@@ -677,7 +677,7 @@ def test_what_makes_no_sense_is_said_with_78(arguments, words, confirm, small, d
     assert ran.code == 78, ran
     assert words in ran.says
     assert ran.json["verdict"] == "incomplete"
-    assert small.requests() == []
+    assert small.requests.all() == []
 
 
 # Quota
@@ -690,7 +690,7 @@ def test_what_a_push_has_no_quota_for_goes_out_with_the_next(small, desk, teller
     desk.set(application_limits=[[4, 3600]])
     told = teller.push(rows, "--confirm", "--no-wait", code=75)
     assert told["verdict"] == "more_to_do"
-    assert told["requests"] + told["token_requests"] == len(small.requests()) <= 4
+    assert told["requests"] + told["token_requests"] == len(small.requests.all()) <= 4
     assert 0 < told["lines"]["accepted"] < len(rows)
     assert told["lines"]["new"] == len(rows) - told["lines"]["accepted"]
     assert told["resume_at"] > datetime.now(UTC).strftime("%Y-%m-%dT%H:%M")
@@ -738,12 +738,12 @@ def test_a_backfill_leaves_the_push_its_reserve(reserve, code, start, desk, tell
     desk.use(served)
     desk.set(application_limits=[[20, 3600]], metering_reserve=reserve)
     assert desk.sync("customers", "--no-wait").code == 75
-    reads = len(served.sandbox.requests("/api/v1/"))
+    reads = len(served.sandbox.requests.to("/api/v1/"))
     rows = rows_of(served.sandbox, back=(1,), most=4)
     teller.push(rows, "--confirm", "--no-wait", "--unchecked", code=code)
     assert keys_of_bodies(taken_by(served.sandbox)) == (keys_of(rows) if code == 0 else keys_of([]))
     assert 0 < reads <= 20 * (1 - reserve)
-    assert len(served.sandbox.requests()) <= 20
+    assert len(served.sandbox.requests.all()) <= 20
 
 
 # Exit codes, secrets

@@ -103,7 +103,7 @@ def test_i5_the_statement_of_a_month_with_faults_ties_out_to_the_ledger_and_to_t
     rng, served = random.Random(seed), start(traps=False, customers=12, entitlements=20, private_offers=2, days=2)
     sandbox, books = served.sandbox, Books.at(served, tmp_path)
     first = datetime(2026, 10, 1, 0, 20, tzinfo=timezone.utc)
-    bills = {(one.customer_id, one.listing_id): one for one in sandbox.billable()}.values()
+    bills = {(one.customer_id, one.listing_id): one for one in sandbox.metering.billable()}.values()
     measured = defaultdict(Fraction)
     for day in range(31):
         books.clock = FakeClock(epoch=(first + timedelta(days=day + 1)).timestamp())
@@ -116,9 +116,9 @@ def test_i5_the_statement_of_a_month_with_faults_ties_out_to_the_ledger_and_to_t
             if rng.random() < 0.05:
                 kind = rng.choice(["lost_answer", "status", "error_after", "truncate", "reset"])
                 status = rng.choice([400, 409, 404, 500]) if kind == "status" else 503
-                sandbox.fault(kind, METERING, after=call, status=status)
+                sandbox.faults.add(kind, METERING, after=call, status=status)
         push(books.connect(), read_usage(rows), books.url, books.clock, grain="day", new_ledger=not day, unchecked=True)
-        sandbox.clear_faults()
+        sandbox.faults.clear()
     with books.open() as ledger:
         unknown, rejected = (sorted(entry.line_id for entry in ledger.lines([state])) for state in STATES[7:3:-3])
         print(f"seed {seed}; unknown {len(unknown)}, rejected {len(rejected)}")
@@ -137,7 +137,7 @@ def test_i5_the_statement_of_a_month_with_faults_ties_out_to_the_ledger_and_to_t
     for what, name in (("units", "units"), ("amount", "charged")):
         assert in_all(statement, "accepted", what) == sum(Fraction(getattr(one, name)) for one in accepted)
     # To the server: what it took is accepted, or unknown, or a person has decided about it.
-    took = sum(Fraction(one["units"]) for call in sandbox.accepted_metering for one in call.body["details"]["usages"])
+    took = sum(Fraction(one["units"]) for call in sandbox.metering.accepted for one in call.body["details"]["usages"])
     taken = in_all(statement, "accepted")
     assert taken <= took <= taken + in_all(statement, "unknown") + in_all(statement, "rejected")
     # And the CSV has each digit.

@@ -34,7 +34,7 @@ def app(served, position=0):
 
 
 def writes(sandbox):
-    return [(one.method, one.path) for one in sandbox.requests(APPS) if one.method in ("PUT", "DELETE")]
+    return [(one.method, one.path) for one in sandbox.requests.to(APPS) if one.method in ("PUT", "DELETE")]
 
 
 def test_scopes_go_as_an_array_and_the_next_token_has_them(served, desk_of):

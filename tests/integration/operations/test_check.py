@@ -22,7 +22,7 @@ def test_all_is_well(large, desk):
     figures = made.json
     assert (made.code, figures["ok"], figures["errors"]) == (0, True, [])
     assert api_requests(large) == ONE_EACH
-    assert len(large.requests("/oauth/token")) == figures["token_requests"] == 1
+    assert len(large.requests.to("/oauth/token")) == figures["token_requests"] == 1
     assert figures["requests"] == 4
     assert {name: one["announced"] for name, one in figures["tables"].items()} == {
         **{name: VOLUME[name] for name in ("customers", "entitlements", "private_offers")},
@@ -99,7 +99,7 @@ def test_all_missing_scopes_are_told_at_once(start, desk, scopes, named, code):
 
 def test_a_fault_of_one_table_does_not_hide_the_others(small, desk):
     """Each table's own answer, and what to do; 78 for a list that is not there."""
-    small.fault("status", "/api/v1/entitlements", status=404, count=None)
+    small.faults.add("status", "/api/v1/entitlements", status=404, count=None)
     made = desk.run("check", "--json")
     figures = made.json
     assert made.code == 78

@@ -48,7 +48,7 @@ def test_what_is_discovered_is_what_is_loaded(start, desk):
     served = start(**SMALL)
     desk.use(served)
     announced = desk.run("discover", "--json").json["tables"]
-    assert served.sandbox.requests() == []
+    assert served.sandbox.requests.all() == []
     assert desk.sync().code == 0
     for table, facts in announced.items():
         columns = dict(
@@ -89,4 +89,4 @@ def test_openapi_as_yaml_and_as_json_with_the_overrides(small, desk):
     assert document["servers"] == [{"url": "https://nowhere.invalid/automatum"}]
     assert "/api/v1/contracts" in document["paths"]
     assert json.loads(desk.run("discover", "--openapi", "--json").out) == document
-    assert small.requests() == []
+    assert small.requests.all() == []

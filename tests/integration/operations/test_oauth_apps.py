@@ -75,7 +75,7 @@ def in_place(served, desk, place):
 
 
 def regenerations(sandbox):
-    return [one.path for one in sandbox.requests(APPS) if one.method == "POST"]
+    return [one.path for one in sandbox.requests.to(APPS) if one.method == "POST"]
 
 
 def silent(ran, *secrets):
@@ -97,7 +97,7 @@ def test_a_rotated_secret_is_stored_tried_and_never_shown(served, desk, in_place
     assert ran.json["shadowed_by"] is None
     assert silent(ran, old, new)
     # I3: one list, one regeneration, a token before and one after.
-    assert [(one.method, one.path) for one in served.sandbox.requests("/oauth/")] == [
+    assert [(one.method, one.path) for one in served.sandbox.requests.to("/oauth/")] == [
         ("POST", "/oauth/token"),
         ("GET", APPS),
         ("POST", f"{APPS}/{served.client_id}/regenerate-secret"),
@@ -160,7 +160,7 @@ def test_the_environment_cannot_be_written_so_nothing_is_rotated(served, desk):
     assert ran.code == 78
     assert "SOURCES__AUTOMATUM__CLIENT_SECRET, which cannot be written" in ran.json["errors"][0]["message"]
     assert "--store-in toml" in ran.json["errors"][0]["next_step"]
-    assert served.sandbox.requests() == []
+    assert served.sandbox.requests.all() == []
 
 
 @pytest.mark.slow
@@ -576,7 +576,7 @@ def test_applications_are_listed_and_shown_without_secrets(served, desk):
     assert "write:metering" in ran.out
     ran = desk.run("apps", "show", served.client_id, "--json")
     assert ran.json["application"]["clientId"] == served.client_id
-    assert [one.path for one in served.sandbox.requests(APPS)] == [APPS, APPS, f"{APPS}/{served.client_id}"]
+    assert [one.path for one in served.sandbox.requests.to(APPS)] == [APPS, APPS, f"{APPS}/{served.client_id}"]
 
 
 def test_each_request_is_charged_to_the_quota(served, desk):
@@ -587,7 +587,7 @@ def test_each_request_is_charged_to_the_quota(served, desk):
     ran = desk.run("apps", "list", "--no-wait", "--json")
     assert ran.code == 75
     assert ran.json["resume_at"]
-    assert len(served.sandbox.requests()) == 2
+    assert len(served.sandbox.requests.all()) == 2
 
 
 @pytest.mark.parametrize(

@@ -79,9 +79,9 @@ def test_the_forecast_comes_true(desk, kind):
         desk.use(served)
         desk.set(application_limits=[[20, 60], [60, 3600]], organization_limits=[[500, 60], [10_000, 3600]])
         forecast = plan(open_session(resolve_settings(), clock), None, ("customers",))
-        asked = len(served.sandbox.requests())
+        asked = len(served.sandbox.requests.all())
         ran = run_sync(SyncOptions(tables=("customers",)), clock=clock)
-        log = served.sandbox.requests()[asked:]
+        log = served.sandbox.requests.all()[asked:]
     seconds = log[-1].time - log[0].time
     print(f"{kind}: the run over the forecast: requests {ran.requests / forecast.requests:.3f}, ", end="")
     print(f"seconds {seconds / forecast.seconds:.3f}")

@@ -24,8 +24,8 @@ def test_it_shows_the_last_sweep_of_each_table_its_age_and_cost(site):
     """The latest one counts; figures are those of the summary."""
     sandbox = site.serve(customers=120, days=3)
     site.sync()
-    sandbox.delete("customers", sandbox.ids("customers")[0])
-    sandbox.insert("customers")
+    sandbox.rows.delete("customers", sandbox.rows.ids("customers")[0])
+    sandbox.rows.insert("customers")
     at = site.clock.time() + 60
     made = site.sync("customers")
     shown = asked(site, later=90)
@@ -49,7 +49,7 @@ def test_it_tells_why_a_sweep_was_not_complete(site):
     """I2: the refused deletion is still to be seen afterwards."""
     sandbox = site.serve(customers=40)
     site.sync("customers")
-    sandbox.delete("customers", sandbox.ids("customers")[:15])
+    sandbox.rows.delete("customers", sandbox.rows.ids("customers")[:15])
     site.sync("customers")
     one = asked(site)["tables"]["customers"]
     assert one["verdict"] == "incomplete"
@@ -98,7 +98,7 @@ def test_the_command(small, desk):
     assert missing.json["errors"][0]["exit_code"] == 78
     assert "marketplace.duckdb" in missing.says
     assert desk.sync("customers").code == 0
-    small.clear_requests()
+    small.requests.clear()
     ran = desk.run("status", "--json")
     assert ran.code == 0
     assert ran.json["tables"]["customers"]["verdict"] == "complete"
@@ -108,7 +108,7 @@ def test_the_command(small, desk):
     assert shown.code == 0
     assert "customers" in shown.says
     assert "complete" in shown.says
-    assert small.requests() == []
+    assert small.requests.all() == []
 
 
 @pytest.mark.slow
@@ -121,4 +121,4 @@ def test_a_warehouse_that_is_away_exits_69_before_a_request_is_spent(small, desk
     assert ran.code == EXIT_UNREACHABLE
     assert "The destination cannot be reached" in ran.says
     assert "hush-hush" not in ran.says
-    assert small.requests("/api/v1/") == []
+    assert small.requests.to("/api/v1/") == []

@@ -69,7 +69,7 @@ def test_each_planted_fault_is_found_and_nothing_else(site):
     """Green after syncs; then every fault by itself, in a copy of the file."""
     sandbox = site.serve(customers=10, entitlements=20, private_offers=8, days=3)
     site.sync()
-    sandbox.change("entitlements", with_dimensions(sandbox)[0], {"productName": "New"}, touch=False)
+    sandbox.rows.change("entitlements", with_dimensions(sandbox)[0], {"productName": "New"}, touch=False)
     site.sync()
     assert site.broken() == {}
     checked = {(one.table, one.rule) for one in verify(site.pipeline(), ENDPOINTS).findings}

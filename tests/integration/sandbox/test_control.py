@@ -20,10 +20,10 @@ def control(client: Client, method: str, path: str, body: dict[str, Any] | None 
 
 def test_change_insert_delete_now(fresh: Fresh) -> None:
     client = fresh()
-    sandbox, ids = client.sandbox, client.sandbox.ids("customers")
-    sandbox.change("customers", ids[0], {"companyName": "新"})
-    sandbox.delete("customers", ids[1])
-    (new,) = sandbox.insert("customers", {"companyName": "New"})
+    sandbox, ids = client.sandbox, client.sandbox.rows.ids("customers")
+    sandbox.rows.change("customers", ids[0], {"companyName": "新"})
+    sandbox.rows.delete("customers", ids[1])
+    (new,) = sandbox.rows.insert("customers", {"companyName": "New"})
     row = client.get(f"{CUSTOMERS}/{ids[0]}").json()["data"]
     assert row["companyName"] == "新" and row["updatedAt"].startswith(NOW.date().isoformat())
     assert client.get(f"{CUSTOMERS}/{ids[1]}").status_code == 404
@@ -32,34 +32,34 @@ def test_change_insert_delete_now(fresh: Fresh) -> None:
     assert listed["data"][-1]["companyName"] == "New"
     assert listed["pagination"]["total"] == 60
     with pytest.raises(KeyError):
-        sandbox.delete("customers", ids[1])
+        sandbox.rows.delete("customers", ids[1])
     with pytest.raises(ValueError, match="unknown table"):
-        sandbox.ids("invoices")
+        sandbox.rows.ids("invoices")
 
 
 def test_filters_see_changes(fresh: Fresh) -> None:
     client = fresh()
     id_ = client.get(CUSTOMERS, status="active").json()["data"][0]["id"]
-    client.sandbox.change("customers", id_, {"status": "inactive"})
+    client.sandbox.rows.change("customers", id_, {"status": "inactive"})
     assert id_ not in [row["id"] for row in client.get(CUSTOMERS, status="active", limit=100).json()["data"]]
     assert id_ in [row["id"] for row in client.get(CUSTOMERS, status="inactive", limit=100).json()["data"]]
 
 
 def test_a_customers_entitlements_follow_changes(fresh: Fresh) -> None:
     client = fresh()
-    entitlement = client.sandbox.rows("entitlements")[0]
+    entitlement = client.sandbox.rows.all("entitlements")[0]
     path = f"{CUSTOMERS}/{entitlement['customerId']}"
     before = [row["id"] for row in client.get(path).json()["data"]["entitlements"]]
-    client.sandbox.delete("entitlements", entitlement["id"])
-    (new,) = client.sandbox.insert("entitlements", {"customerId": entitlement["customerId"]})
+    client.sandbox.rows.delete("entitlements", entitlement["id"])
+    (new,) = client.sandbox.rows.insert("entitlements", {"customerId": entitlement["customerId"]})
     after = [row["id"] for row in client.get(path).json()["data"]["entitlements"]]
     assert after == [id_ for id_ in before if id_ != entitlement["id"]] + [new] != before
 
 
 def test_change_after_the_nth_request(fresh: Fresh) -> None:
     client = fresh()
-    ids = client.sandbox.ids("customers")
-    client.sandbox.after(2, lambda: client.sandbox.delete("customers", ids[0]), path=CUSTOMERS)
+    ids = client.sandbox.rows.ids("customers")
+    client.sandbox.schedule.after(2, lambda: client.sandbox.rows.delete("customers", ids[0]), path=CUSTOMERS)
     totals = []
     for path in (CUSTOMERS, "/api/v1/entitlements", CUSTOMERS, CUSTOMERS, CUSTOMERS):
         totals.append(client.get(path).json()["pagination"]["total"])
@@ -97,18 +97,18 @@ def test_faults_over_http(client: Client) -> None:
 
 def test_log_and_stats(client: Client) -> None:
     client.get(CUSTOMERS, page=2, limit=5)
-    client.get(f"{CUSTOMERS}/{client.sandbox.ids('customers')[0]}")
-    client.sandbox.fault("status", CUSTOMERS, status=429)
+    client.get(f"{CUSTOMERS}/{client.sandbox.rows.ids('customers')[0]}")
+    client.sandbox.faults.add("status", CUSTOMERS, status=429)
     client.get(CUSTOMERS)
     entry = control(client, "GET", f"/requests?path={CUSTOMERS}")[0]
     assert (entry["method"], entry["query"], entry["page"]) == ("GET", {"page": "2", "limit": "5"}, 2)
     assert (entry["status"], entry["app"], entry["body"]) == (200, client.sandbox.client_id, None)
-    assert [e.fault for e in client.sandbox.requests()] == [None, None, "status"]
+    assert [e.fault for e in client.sandbox.requests.all()] == [None, None, "status"]
     stats = control(client, "GET", "/stats")
     assert stats["by_path"] == {CUSTOMERS: 2, f"{CUSTOMERS}/:id": 1}
     assert (stats["requests"], stats["rate_limited"], stats["tokens"]) == (3, 1, 0)
     assert control(client, "DELETE", "/requests") == []
-    assert client.sandbox.stats()["requests"] == 0
+    assert client.sandbox.requests.stats()["requests"] == 0
 
 
 def test_metering_over_http(client: Client) -> None:
@@ -119,7 +119,7 @@ def test_metering_over_http(client: Client) -> None:
     event = control(client, "POST", f"/metering/{id_}", {"outcome": "confirmed"})
     assert control(client, "GET", "/events")[-1] == event
     assert event["event"] == "metering.confirmed"
-    assert control(client, "GET", "/billable")[0]["customer_id"] == client.sandbox.billable()[0].customer_id
+    assert control(client, "GET", "/billable")[0]["customer_id"] == client.sandbox.metering.billable()[0].customer_id
 
 
 def test_configure(client: Client) -> None:
@@ -136,7 +136,7 @@ def test_revoke_reset_and_credentials_over_http(client: Client) -> None:
     assert control(client, "POST", "/tokens/revoke")["revoked"] >= 1
     assert client.get(CUSTOMERS).status_code == 401
     control(client, "POST", "/reset")
-    assert client.sandbox.requests() == []
+    assert client.sandbox.requests.all() == []
 
 
 @pytest.mark.parametrize(
@@ -158,5 +158,5 @@ def test_a_wrong_call_reports_its_error(client: Client, path: str, body: dict[st
 def test_control_plane_is_not_counted_and_not_logged(client: Client) -> None:
     listed = control(client, "GET", "")
     assert len(listed["behaviour"]) == len(BEHAVIOUR)
-    assert client.sandbox.requests() == []
+    assert client.sandbox.requests.all() == []
     assert client.get(CUSTOMERS).headers["X-RateLimit-Remaining"] == "999"

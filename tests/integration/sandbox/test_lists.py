@@ -10,7 +10,7 @@ LISTS = {"customers": "customers", "entitlements": "entitlements", "private-offe
 @pytest.mark.parametrize("path", LISTS)
 def test_envelope_and_defaults(client: Client, path: str) -> None:
     body = client.get(f"/api/v1/{path}").json()
-    total = len(client.sandbox.ids(LISTS[path]))
+    total = len(client.sandbox.rows.ids(LISTS[path]))
     assert set(body) == {"code", "data", "pagination"}
     assert body["code"] == 200
     assert body["pagination"] == {"page": 1, "limit": 20, "total": total, "pages": -(-total // 20)}
@@ -22,9 +22,9 @@ def test_pages_give_every_row_once_in_order(client: Client, path: str) -> None:
     found = []
     for page in range(1, 8):
         found += client.get(f"/api/v1/{path}", page=page, limit=70).json()["data"]
-    assert [row["id"] for row in found] == client.sandbox.ids(LISTS[path])
+    assert [row["id"] for row in found] == client.sandbox.rows.ids(LISTS[path])
     assert len({row["id"] for row in found}) == len(found)
-    assert found == client.sandbox.rows(LISTS[path])
+    assert found == client.sandbox.rows.all(LISTS[path])
 
 
 def test_past_the_last_page_is_empty(client: Client) -> None:
@@ -53,7 +53,7 @@ def test_empty_list(fresh: Fresh) -> None:
 
 @pytest.mark.parametrize("path", LISTS)
 def test_filters(client: Client, path: str) -> None:
-    rows = client.sandbox.rows(LISTS[path])
+    rows = client.sandbox.rows.all(LISTS[path])
     for name in ("status", "vendor"):
         for value in {row[name] for row in rows}:
             wanted = [row for row in rows if row[name] == value]
@@ -67,7 +67,7 @@ def test_filters(client: Client, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["entitlements", "private-offers"])
 def test_filter_by_customer(client: Client, path: str) -> None:
-    rows = client.sandbox.rows(LISTS[path])
+    rows = client.sandbox.rows.all(LISTS[path])
     owner = rows[0]["customerId"]
     assert client.get(f"/api/v1/{path}", customerId=owner).json()["data"] == [
         row for row in rows if row["customerId"] == owner
@@ -75,7 +75,7 @@ def test_filter_by_customer(client: Client, path: str) -> None:
 
 
 def test_search_finds_names_and_addresses_in_both_forms(client: Client) -> None:
-    rows = client.sandbox.rows("customers")
+    rows = client.sandbox.rows.all("customers")
     nested = next(row for row in rows if "details" in row)
     flat = next(row for row in rows if row.get("companyName"))
     for text, id_ in (
@@ -89,12 +89,12 @@ def test_search_finds_names_and_addresses_in_both_forms(client: Client) -> None:
 
 @pytest.mark.parametrize("path", LISTS)
 def test_detail(client: Client, path: str) -> None:
-    row = client.sandbox.rows(LISTS[path])[3]
+    row = client.sandbox.rows.all(LISTS[path])[3]
     body = client.get(f"/api/v1/{path}/{row['id']}").json()
     entitlements = body["data"].pop("entitlements", None)
     assert body == {"code": 200, "data": row}
     if path == "customers":
-        assert entitlements == [r for r in client.sandbox.rows("entitlements") if r["customerId"] == row["id"]]
+        assert entitlements == [r for r in client.sandbox.rows.all("entitlements") if r["customerId"] == row["id"]]
 
 
 @pytest.mark.parametrize("path", ["customers/cust_zzzzzzzz", "customers/x", "nothing", "analytics/other", "analytics"])
@@ -141,7 +141,7 @@ def test_analytics_dates_are_checked(client: Client, query: dict[str, str], fiel
 
 def test_analytics_as_object_and_restated(fresh: Fresh) -> None:
     client = fresh(analytics_shape="object")
-    client.sandbox.restate("2026-01-10", "aws", {"revenue": "5.00"})
+    client.sandbox.rows.restate("2026-01-10", "aws", {"revenue": "5.00"})
     data = client.get("/api/v1/analytics/revenue", startDate="2026-01-10", endDate="2026-01-10").json()["data"]
     assert [row["vendor"] for row in data["series"]] == ["aws", "azure"]
     assert data["series"][0]["revenue"] == "5.00"

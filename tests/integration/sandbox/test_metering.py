@@ -13,7 +13,7 @@ Body = dict[str, Any]
 
 def good_body(client: Client, units: float = 3) -> Body:
     """A body in the documented form that is accepted."""
-    one = client.sandbox.billable()[0]
+    one = client.sandbox.metering.billable()[0]
     key, price = next(iter(one.prices.items()))
     usage = {"apiKey": key, "units": units, "title": "Calls", "description": "", "per": "request", "price": price}
     return {
@@ -36,29 +36,29 @@ def test_accepted(client: Client) -> None:
     assert response.json()["code"] == 202
     assert set(data) == {"id", "status", "vendor", "listingId", "createdAt"}
     assert data["id"].startswith("meter_") and data["status"] == "queued"
-    (call,) = client.sandbox.accepted_metering
+    (call,) = client.sandbox.metering.accepted
     assert (call.id, call.body["details"]["usages"][0]["units"]) == (data["id"], 3)
-    assert client.sandbox.requests(METERING)[0].body == response.request.body.decode()  # type: ignore[union-attr]
+    assert client.sandbox.requests.to(METERING)[0].body == response.request.body.decode()  # type: ignore[union-attr]
 
 
 def test_events_follow(client: Client) -> None:
     id_ = client.call("POST", METERING, json=good_body(client)).json()["data"]["id"]
-    events = client.sandbox.events
+    events = client.sandbox.metering.events
     assert [event["event"] for event in events] == ["metering.submitted", "metering.confirmed"]
     assert set(events[0]) == {"id", "event", "timestamp", "organizationId", "data"}
     assert events[0]["id"].startswith("evt_") and events[0]["id"] != events[1]["id"]
     assert [event["data"]["id"] for event in events] == [id_, id_]
-    assert client.sandbox.accepted_metering[0].status == "confirmed"
+    assert client.sandbox.metering.accepted[0].status == "confirmed"
 
 
 def test_manual_outcome(client: Client) -> None:
     client.sandbox.configure(metering_outcome="manual")
     id_ = client.call("POST", METERING, json=good_body(client)).json()["data"]["id"]
-    assert [event["event"] for event in client.sandbox.events] == ["metering.submitted"]
-    client.sandbox.settle_metering(id_, "failed")
-    assert client.sandbox.events[-1]["event"] == "metering.failed"
+    assert [event["event"] for event in client.sandbox.metering.events] == ["metering.submitted"]
+    client.sandbox.metering.settle(id_, "failed")
+    assert client.sandbox.metering.events[-1]["event"] == "metering.failed"
     with pytest.raises(KeyError):
-        client.sandbox.settle_metering("meter_unknown", "failed")
+        client.sandbox.metering.settle("meter_unknown", "failed")
 
 
 @pytest.mark.parametrize("status", [200, 201])
@@ -71,7 +71,7 @@ def test_status_is_an_option(client: Client, status: int) -> None:
 def test_sent_twice_is_accepted_twice(client: Client) -> None:
     body = good_body(client)
     assert [client.call("POST", METERING, json=body).status_code for _ in range(2)] == [202, 202]
-    assert len(client.sandbox.accepted_metering) == 2
+    assert len(client.sandbox.metering.accepted) == 2
 
 
 def test_sums_are_exact(client: Client) -> None:
@@ -127,15 +127,15 @@ def test_each_rule(client: Client, path: str, value: object, field: str) -> None
     assert response.status_code == 400
     assert response.json()["code"] == 400
     assert [error["field"] for error in response.json()["errors"]] == [field]
-    assert client.sandbox.accepted_metering == []
+    assert client.sandbox.metering.accepted == []
 
 
 def test_dimension_must_be_of_an_active_entitlement(fresh: Fresh) -> None:
     client = fresh()
     body = good_body(client)
-    for row in client.sandbox.rows("entitlements"):
+    for row in client.sandbox.rows.all("entitlements"):
         if row["customerId"] == body["details"]["customer"]["id"]:
-            client.sandbox.change("entitlements", row["id"], {"status": "expired"})
+            client.sandbox.rows.change("entitlements", row["id"], {"status": "expired"})
     response = client.call("POST", METERING, json=body)
     assert response.json()["errors"][0]["field"] == "details.usages[0].apiKey"
 

@@ -20,7 +20,6 @@ from automatum.metering.payloads import Body
 from automatum.operations.openapi import describe_openapi
 from automatum.operations.openapi_marks import USED
 from automatum_sandbox import AppConfig
-from automatum_sandbox.metering import find_billable
 from tests.integration.sandbox.conftest import NOW
 
 DOCUMENT = describe_openapi(ENDPOINTS, "http://127.0.0.1")
@@ -59,7 +58,7 @@ def ids(client, path):
     if path.startswith("/oauth"):
         return [one.client_id for one in client.sandbox.apps[1:]]
     table = next(one.table for one in ENDPOINTS if path.startswith(f"{API_PREFIX}{one.path}/"))
-    return client.sandbox.ids(table)
+    return client.sandbox.rows.ids(table)
 
 
 def headers(client, path):
@@ -112,7 +111,7 @@ def test_a_token_conforms(client):
 def test_usage_conforms(client, status):
     """The body that a push sends is the documented one, and its success conforms, whatever its status."""
     client.sandbox.configure(metering_status=status)
-    billable = find_billable(next(iter(client.sandbox.organizations.values())))[0]
+    billable = client.sandbox.metering.billable()[0]
     moment = datetime(NOW.year, NOW.month, NOW.day, tzinfo=timezone.utc)
     lines = [
         Line(billable.vendor, billable.listing_id, billable.customer_id, key, "day", moment, Decimal(3), Decimal(price))

@@ -22,11 +22,11 @@ def test_the_vendors_own_sample_works(client: Client, monkeypatch: pytest.Monkey
     monkeypatch.setenv("AUTOMATUM_CLIENT_ID", client.sandbox.client_id)
     monkeypatch.setenv("AUTOMATUM_CLIENT_SECRET", client.sandbox.client_secret)
     names = runpy.run_path(str(SAMPLE))
-    assert names["customers"]["data"] == client.sandbox.rows("customers")[:20]
+    assert names["customers"]["data"] == client.sandbox.rows.all("customers")[:20]
     accepted = names["client"].submit_metering(good_body(client))
-    assert accepted["data"]["id"] == client.sandbox.accepted_metering[0].id
+    assert accepted["data"]["id"] == client.sandbox.metering.accepted[0].id
     assert names["client"].get_customers()["pagination"]["total"] == 250
-    assert client.sandbox.stats()["tokens"] == 1  # the token is used again
+    assert client.sandbox.requests.stats()["tokens"] == 1  # the token is used again
     with pytest.raises(requests.HTTPError, match="400"):
         names["client"].submit_metering({})
 
@@ -78,9 +78,9 @@ def test_threads_may_change_rows_while_others_read(fresh: Fresh) -> None:
     def change() -> None:
         try:
             while not done.is_set():
-                (id_,) = sandbox.insert("customers")
-                sandbox.change("customers", id_, {"status": "inactive"})
-                sandbox.delete("customers", id_)
+                (id_,) = sandbox.rows.insert("customers")
+                sandbox.rows.change("customers", id_, {"status": "inactive"})
+                sandbox.rows.delete("customers", id_)
         except Exception as error:
             failures.append(error)
 
@@ -93,7 +93,7 @@ def test_threads_may_change_rows_while_others_read(fresh: Fresh) -> None:
         thread.join()
     assert failures == []
     assert {body.status_code for body in bodies} == {200}
-    assert len(sandbox.ids("customers")) == 60
+    assert len(sandbox.rows.ids("customers")) == 60
 
 
 def test_command_line_prints_one_line_and_serves() -> None:

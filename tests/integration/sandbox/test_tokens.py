@@ -122,7 +122,7 @@ def test_deleted_application_is_gone(fresh: Fresh) -> None:
 
 def test_revoked_message_is_an_option(fresh: Fresh) -> None:
     client = fresh(revoked_message="Token expired")
-    assert client.sandbox.revoke_tokens() == 1
+    assert client.sandbox.tokens.revoke() == 1
     assert client.get(CUSTOMERS).json()["message"] == "Token expired"
 
 
@@ -130,6 +130,6 @@ def test_log_contains_no_token(client: Client) -> None:
     client.get(CUSTOMERS)
     token = str(client.session.headers["Authorization"])
     log = requests.get(f"{client.served.base_url}/_sandbox/requests", timeout=5).text
-    kept = client.sandbox.requests(CUSTOMERS)[0].authorization
+    kept = client.sandbox.requests.to(CUSTOMERS)[0].authorization
     assert kept == hashlib.sha256(token.encode()).hexdigest()[:16]
     assert token.split()[1] not in log

@@ -54,10 +54,10 @@ def test_a_placeholder_is_not_replaced_by_anothers_credentials_i1(monkeypatch, d
 @pytest.mark.slow
 def test_minutes_are_those_of_the_whole_command_i3(desk, start):
     served = several(desk, start, ("a", "b", "c"))
-    served.sandbox.fault("slow", "/api/v1/customers", seconds=1.5, count=None)
+    served.sandbox.faults.add("slow", "/api/v1/customers", seconds=1.5, count=None)
     ran = desk.sync("customers", "--max-minutes", "0.03")
     assert ran.code == 75, ran
-    assert len(served.sandbox.requests("/api/v1/")) <= 2  # three are needed
+    assert len(served.sandbox.requests.to("/api/v1/")) <= 2  # three are needed
     assert {name: one["verdict"] for name, one in ran.json["organizations"].items()}["c"] == "more_to_do"
 
 
@@ -84,7 +84,7 @@ def test_a_copy_is_readable_whatever_died_with_the_old_one_open(desk, small, tmp
     died = f"import duckdb, os; c = duckdb.connect({str(copy)!r}); c.execute('CREATE TABLE x AS SELECT 1'); os._exit(9)"
     subprocess.run([sys.executable, "-c", died], env=dict(os.environ), check=False)
     assert copy.with_name("copy.duckdb.wal").exists()
-    small.insert("customers", {})
+    small.rows.insert("customers", {})
     assert desk.sync("--read-copy", copy).code == 0
     with duckdb.connect(str(copy), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM automatum.customers").fetchall() == [(13,)]
@@ -96,11 +96,11 @@ def test_from_one_to_several_nothing_is_billed_again_i5(desk, start):
     usage = write_csv(rows_of(served.sandbox, organization=acme, most=2))
     desk.set(organizations=None, client_id=app.client_id, client_secret=app.secret)
     assert desk.run("push", "--usage", usage, "--confirm", "--new-ledger").code == 0
-    sent = len(served.sandbox.requests("/api/v1/metering"))
+    sent = len(served.sandbox.requests.to("/api/v1/metering"))
     desk.set(organizations=[{"name": name} for name in TWO])
     again = desk.run("push", "--organization", "acme", "--usage", usage, "--confirm")
     assert again.code == 78 and "billed again" in again.says, again
-    assert len(served.sandbox.requests("/api/v1/metering")) == sent > 0
+    assert len(served.sandbox.requests.to("/api/v1/metering")) == sent > 0
 
 
 @pytest.mark.slow
@@ -123,7 +123,7 @@ def test_an_export_loads_the_ledger_and_not_what_a_killed_sync_has_left_i1(desk,
     assert desk.sync().code == 0
     usage = write_csv(rows_of(served.sandbox, most=3))
     assert desk.run("push", "--usage", usage, "--confirm", "--new-ledger").code == 0
-    served.sandbox.insert("customers", {"companyName": "Strange"})
+    served.sandbox.rows.insert("customers", {"companyName": "Strange"})
     # Read and not loaded, as after a kill.
     pipeline = open_pipeline(dlt.destinations.duckdb(str(desk.database.resolve())), "automatum")
     pipeline.extract(automatum_source().with_resources("customers"))

@@ -74,7 +74,7 @@ def test_a_record_is_the_same_with_a_package_and_without_one(site):
 @pytest.mark.slow
 def test_a_change_in_the_last_table_makes_one_package_of_all(site):
     site.sync(*TABLES)
-    site.served.sandbox.insert("private_offers", {})
+    site.served.sandbox.rows.insert("private_offers", {})
     with counted() as counts:
         ran = site.sync(*TABLES)
     assert counts["packages"] == 1
@@ -186,10 +186,10 @@ def test_records_for_which_a_column_is_missing_go_into_a_package_i9(site, change
 def test_a_package_that_was_left_behind_before_an_unchanged_sync_elsewhere_is_not_loaded_i1_i9(site, caplog):
     """A sync on another machine wrote no package, but what this machine has read may be older."""
     site.sync("customers")
-    (strange,) = site.served.sandbox.insert("customers", {"companyName": "Strange"})
+    (strange,) = site.served.sandbox.rows.insert("customers", {"companyName": "Strange"})
     with pytest.raises(Killed), killed_at("load", after=False):
         site.sync("customers")
-    site.served.sandbox.delete("customers", strange)
+    site.served.sandbox.rows.delete("customers", strange)
     here, site.pipelines_dir, site._opened = site.pipelines_dir, site.folder / "elsewhere", (None, None)
     with counted() as counts:
         site.sync("customers")
@@ -216,7 +216,7 @@ def test_a_sync_opens_the_destination_as_often_however_many_tables_it_has(site):
     unchanged = run(site)
     # The run opens the file once. The start and the records have a client each, which connects to it.
     assert (unchanged["packages"], unchanged["connections"], unchanged["clients"]) == (0, 3, 2)
-    site.served.sandbox.insert("customers", {})
+    site.served.sandbox.rows.insert("customers", {})
     assert run(site)["packages"] == 1
 
 
@@ -247,5 +247,5 @@ def test_an_unchanged_sync_to_postgres_makes_no_package(site, postgres):  # noqa
         ran = site.sync(*TABLES, destination=place)
     assert ran.code == 0 and counts["packages"] == 0
     assert [ran.counts(table) for table in TABLES] == [(0, 0, 0, ROWS)] * 3
-    site.served.sandbox.delete("customers", site.served.sandbox.rows("customers")[0]["id"])
+    site.served.sandbox.rows.delete("customers", site.served.sandbox.rows.all("customers")[0]["id"])
     assert site.sync(*TABLES, destination=place).counts("customers") == (0, 0, 1, ROWS - 1)

@@ -41,7 +41,7 @@ def test_a_sync_that_the_wrong_clock_interrupted_is_read_again(site):
     assert sync_ahead(site, "customers", max_requests=2).code == 75
     again = site.sync("customers")
     assert (again.code, again.pages) == (0, [1, 2, 3])
-    assert site.live("customers") == set(sandbox.ids("customers"))
+    assert site.live("customers") == set(sandbox.rows.ids("customers"))
     assert site.sync("customers").pages == [1, 2, 3]
 
 
@@ -50,8 +50,8 @@ def test_many_missing_rows_are_decided_within_hours(site):
     """I2: sweeps that agree for an hour confirm; a sweep of next week would have to agree with them."""
     sandbox = site.serve(customers=60)
     assert sync_ahead(site, "customers").code == 0
-    for id_ in sandbox.ids("customers")[:30]:
-        sandbox.delete("customers", id_)
+    for id_ in sandbox.rows.ids("customers")[:30]:
+        sandbox.rows.delete("customers", id_)
     assert site.sync("customers").code == 65
     site.clock.advance(HOUR)
     assert site.sync("customers").code == 0

@@ -78,7 +78,7 @@ def test_every_value_of_every_table_is_the_apis(start, desk, shape):
     sandbox = served.sandbox
     for table, records in TRAPS.items():
         for record in records:
-            sandbox.put(table, record)
+            sandbox.rows.put(table, record)
     desk.use(served)
     assert desk.sync().code == 0
     expected = expected_lists(sandbox)
@@ -90,11 +90,15 @@ def test_every_value_of_every_table_is_the_apis(start, desk, shape):
     assert differences(desk, {"analytics_revenue": rows}) == []
 
     # The data has what makes this test worth its time.
-    customers = sandbox.rows("customers")
+    customers = sandbox.rows.all("customers")
     assert any(str(one.get("awsAccountId", "")).startswith("0") for one in customers)
     assert any("details" in one for one in customers)
     assert any(row["extra"] for row in expected["customers"].values())
-    assert {type(one["value"]) for one in sandbox.rows("entitlements") if "value" in one} >= {str, float, type(None)}
+    assert {type(one["value"]) for one in sandbox.rows.all("entitlements") if "value" in one} >= {
+        str,
+        float,
+        type(None),
+    }
     assert any(key[1] > 2 for key in expected["entitlement_dimensions"])
     assert any(key[1] > 1 for key in expected["private_offer_payments"])
 
@@ -139,8 +143,8 @@ def test_rows_are_unique_by_key_and_every_child_has_its_parent(large, desk):
 @pytest.mark.slow
 def test_a_value_that_its_column_cannot_hold_is_kept_beside_it(small, desk):
     """I8: what is not exactly a decimal, a date or a timestamp neither fails the sync nor is lost."""
-    id_ = small.ids("entitlements")[0]
-    small.change("entitlements", id_, {"value": "call us", "endDate": "2026-05-01T10:00:00Z", "createdAt": "soon"})
+    id_ = small.rows.ids("entitlements")[0]
+    small.rows.change("entitlements", id_, {"value": "call us", "endDate": "2026-05-01T10:00:00Z", "createdAt": "soon"})
     assert desk.sync().code == 0
     ((value, created, extra),) = desk.query(
         "SELECT value, created_at::VARCHAR, extra FROM entitlements WHERE id = ?", id_

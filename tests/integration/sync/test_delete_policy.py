@@ -24,7 +24,7 @@ def site(tmp_path):
 
 def with_children(sandbox, table):
     name = CHILDREN[table][2]
-    return [row["id"] for row in sandbox.rows(table) if row.get(name) or (row.get("pricing") or {}).get(name)]
+    return [row["id"] for row in sandbox.rows.all(table) if row.get(name) or (row.get("pricing") or {}).get(name)]
 
 
 def children(site, table, ids, marked):
@@ -56,9 +56,9 @@ def test_a_change_without_a_new_timestamp_and_a_row_that_the_destination_lacks_a
     """I1: changes are found by content; what the destination lacks arrives again, however old it is."""
     sandbox = site.serve(customers=120, entitlements=30)
     site.sync()
-    ids, entitlement = sandbox.ids("customers"), with_dimensions(sandbox)[0]
-    sandbox.change("customers", ids[3], {"companyName": "Lies Ltd"}, touch=False)
-    sandbox.change("entitlements", entitlement, {"dimensions": []}, touch=False)
+    ids, entitlement = sandbox.rows.ids("customers"), with_dimensions(sandbox)[0]
+    sandbox.rows.change("customers", ids[3], {"companyName": "Lies Ltd"}, touch=False)
+    sandbox.rows.change("entitlements", entitlement, {"dimensions": []}, touch=False)
     site.execute("DELETE FROM customers WHERE id = ?", ids[110])
     made = site.sync()
     assert made.counts("customers") == (1, 1, 0, 118)
@@ -86,7 +86,7 @@ def test_a_destination_without_sql_gets_every_row_and_the_summary_says_so(site, 
         assert "every row is loaded again" in caplog.text
         assert "read" in made.tables["customers"]["reason"], "the summary does not say that nothing was compared"
         if not turn:
-            sandbox.delete("customers", sandbox.ids("customers")[0])
+            sandbox.rows.delete("customers", sandbox.rows.ids("customers")[0])
 
 
 @pytest.mark.slow
@@ -95,9 +95,9 @@ def test_a_folder_of_files_has_the_latest_version_of_each_row_and_does_not_grow(
     sandbox = site.serve(customers=40, entitlements=9)
     to = {"destination": dlt.destinations.filesystem(bucket_url=str(site.folder / "bucket"))}
     assert site.sync("customers", "entitlements", **to).code == 0
-    ids = sandbox.ids("customers")
-    sandbox.change("customers", ids[0], {"companyName": "Later"}, touch=False)
-    sandbox.delete("customers", ids[1])
+    ids = sandbox.rows.ids("customers")
+    sandbox.rows.change("customers", ids[0], {"companyName": "Later"}, touch=False)
+    sandbox.rows.delete("customers", ids[1])
     assert site.sync("customers", **to).counts("customers") == (0, 1, 1, 38)
     made = site.sync("customers", "entitlements", **to)
     assert (made.counts("customers"), made.counts("entitlements")) == ((0, 0, 0, 39), (0, 0, 0, 9))
@@ -114,12 +114,12 @@ def test_few_missing_rows_are_requested_and_deleted_with_their_children(site, de
     sandbox = site.serve(customers=5, entitlements=40, private_offers=40)
     site.sync("entitlements", "private_offers")
     gone = {table: with_children(sandbox, table)[:3] for table in CHILDREN}
-    kept = {table: [sandbox.row(table, id_) for id_ in ids] for table, ids in gone.items()}
+    kept = {table: [sandbox.rows.get(table, id_) for id_ in ids] for table, ids in gone.items()}
     had = {table: children(site, table, ids, marked=False) for table, ids in gone.items()}
-    everything = {table: set(sandbox.ids(table)) for table in CHILDREN}
+    everything = {table: set(sandbox.rows.ids(table)) for table in CHILDREN}
     assert all(had.values())
     for table, ids in gone.items():
-        sandbox.delete(table, ids)
+        sandbox.rows.delete(table, ids)
     for turn in range(2):
         # The second turn costs nothing: they are known to be gone.
         made = site.sync("entitlements", "private_offers")
@@ -129,7 +129,7 @@ def test_few_missing_rows_are_requested_and_deleted_with_their_children(site, de
         assert made.code == 0
         assert sorted(made.details) == sorted([*asked, *control])
         assert len(control) == (2 if asked else 0)
-        assert control <= {*sandbox.ids("entitlements"), *sandbox.ids("private_offers")}
+        assert control <= {*sandbox.rows.ids("entitlements"), *sandbox.rows.ids("private_offers")}
         for table, ids in gone.items():
             assert made.counts(table)[2] == (3 if asked else 0)
             assert site.live(table) == everything[table] - (set(ids) if deletes != "ignore" else set())
@@ -138,7 +138,7 @@ def test_few_missing_rows_are_requested_and_deleted_with_their_children(site, de
             assert children(site, table, ids, marked=True) == (had[table] if deletes == "soft" else 0)
     for table, records in kept.items():
         for record in records:
-            sandbox.put(table, record)
+            sandbox.rows.put(table, record)
     made = site.sync("entitlements", "private_offers")
     for table, ids in gone.items():
         assert made.counts(table) == ((0, 0, 0, 40) if deletes == "ignore" else (3, 0, 0, 37))
@@ -154,14 +154,14 @@ def test_many_missing_rows_wait_for_a_second_sweep_to_agree(site):
     sample of those that two sweeps missed is requested before they are deleted."""
     sandbox = site.serve(customers=250)
     site.sync("customers")
-    ids = sandbox.ids("customers")
-    gone, back = ids[50:80], sandbox.row("customers", ids[60])
-    sandbox.delete("customers", gone)
+    ids = sandbox.rows.ids("customers")
+    gone, back = ids[50:80], sandbox.rows.get("customers", ids[60])
+    sandbox.rows.delete("customers", gone)
     first = site.sync("customers")
     assert (first.code, first.details, site.dead("customers")) == (0, [], set())
     assert "30 rows" in first.tables["customers"]["reason"]
-    sandbox.put("customers", back)
-    sandbox.delete("customers", ids[90])
+    sandbox.rows.put("customers", back)
+    sandbox.rows.delete("customers", ids[90])
     second = site.sync("customers")
     sample = set(second.details) & (set(gone) - {back["id"]})
     assert (second.code, len(sample), len(second.details)) == (0, 20, 21), "and a row that is listed, once"
@@ -176,8 +176,8 @@ def test_a_large_share_is_deleted_only_with_allow_deletes(site, rows, gone):
     """I2: more than 20 % and more than 10, up to an API that is empty all at once: nothing is deleted, exit 65."""
     sandbox = site.serve(customers=rows)
     site.sync("customers")
-    ids = sandbox.ids("customers")
-    sandbox.delete("customers", ids[:gone])
+    ids = sandbox.rows.ids("customers")
+    sandbox.rows.delete("customers", ids[:gone])
     refused = site.sync("customers")
     assert (refused.code, refused.details, site.live("customers")) == (65, [], set(ids))
     assert f"{gone} of {rows} rows" in refused.tables["customers"]["reason"]
@@ -193,9 +193,9 @@ def test_a_small_share_is_deleted_without_allow_deletes(site):
     """I2: the bound is 20 % and more than 10 rows: 10 of 30 go, and so do 20 of 100."""
     sandbox = site.serve(customers=30, private_offers=100)
     site.sync("customers", "private_offers")
-    gone = sandbox.ids("customers")[:10], sandbox.ids("private_offers")[:20]
-    sandbox.delete("customers", gone[0])
-    sandbox.delete("private_offers", gone[1])
+    gone = sandbox.rows.ids("customers")[:10], sandbox.rows.ids("private_offers")[:20]
+    sandbox.rows.delete("customers", gone[0])
+    sandbox.rows.delete("private_offers", gone[1])
     assert site.sync("customers", "private_offers").code == 0
     assert (site.dead("customers"), site.dead("private_offers")) == (set(gone[0]), set(gone[1]))
 
@@ -205,14 +205,14 @@ def test_a_large_share_is_deleted_when_a_sweep_an_hour_later_agrees(site):
     """I2: 59 minutes are not enough; nor is an hour in which a sweep saw the rows."""
     sandbox = site.serve(customers=40)
     site.sync("customers")
-    ids = sandbox.ids("customers")
-    kept = [sandbox.row("customers", id_) for id_ in ids[:15]]
-    sandbox.delete("customers", ids[:15])
+    ids = sandbox.rows.ids("customers")
+    kept = [sandbox.rows.get("customers", id_) for id_ in ids[:15]]
+    sandbox.rows.delete("customers", ids[:15])
     assert site.sync("customers").code == 65
     for record in kept:
-        sandbox.put("customers", record)
+        sandbox.rows.put("customers", record)
     assert site.sync("customers").code == 0
-    sandbox.delete("customers", ids[:15])
+    sandbox.rows.delete("customers", ids[:15])
     site.clock.advance(2 * HOUR)
     assert (site.sync("customers").code, site.dead("customers")) == (65, set()), (
         "it agreed with a sweep before the last"
@@ -227,16 +227,16 @@ def test_a_gap_that_grows_every_hour_is_deleted_up_to_what_was_missing_an_hour_a
     """I2, and a way out: each sweep misses one row more than the sweep before, so no two miss the same rows."""
     sandbox = site.serve(customers=100)
     site.sync("customers")
-    ids = sandbox.ids("customers")
-    sandbox.delete("customers", ids[:40])
+    ids = sandbox.rows.ids("customers")
+    sandbox.rows.delete("customers", ids[:40])
     assert (site.sync("customers").code, site.dead("customers")) == (65, set())
     for gone in range(41, 44):
-        sandbox.delete("customers", ids[gone - 1 : gone])
+        sandbox.rows.delete("customers", ids[gone - 1 : gone])
         site.clock.advance(HOUR)
         assert site.sync("customers").code == 0
         assert site.dead("customers") == set(ids[: gone if gone > 41 else 40])
     # As many again: what was missing before does not let them go.
-    sandbox.delete("customers", ids[43:80])
+    sandbox.rows.delete("customers", ids[43:80])
     assert (site.sync("customers").code, site.dead("customers")) == (65, set(ids[:43]))
 
 
@@ -247,14 +247,14 @@ def test_child_rows_that_are_lost_in_the_destination_come_back(site, table):
     sandbox = site.serve(entitlements=30, private_offers=30, traps=True)
     site.sync(table)
     child, parent, _ = CHILDREN[table]
-    before = children(site, table, sandbox.ids(table), False)
+    before = children(site, table, sandbox.rows.ids(table), False)
     (long,) = site.query(f"SELECT {parent} FROM {child} GROUP BY ALL ORDER BY count(*) DESC LIMIT 1")[0]
     for lost in (f"{parent} = '{long}' AND position = 0", f"{parent} <> '{long}'"):
         site.execute(f"DELETE FROM {child} WHERE {lost}")
         gap = {(child, "no gap in a list"): 1} if "position" in lost else {}
         assert site.broken() == gap
         assert site.sync(table).code == 0
-        assert children(site, table, sandbox.ids(table), False) == before
+        assert children(site, table, sandbox.rows.ids(table), False) == before
     made = site.sync(table)
     assert (made.counts(table)[:3], site.broken()) == ((0, 0, 0), {})
 
@@ -267,14 +267,14 @@ def test_a_filtered_or_bounded_sweep_deletes_nothing(site):
     """I2: what was not asked for is not missing."""
     sandbox = site.serve(customers=250)
     site.sync("customers")
-    ids = sandbox.ids("customers")
-    sandbox.delete("customers", ids[:3])
+    ids = sandbox.rows.ids("customers")
+    sandbox.rows.delete("customers", ids[:3])
     since = Selection(updated_from=datetime(2023, 1, 1, tzinfo=timezone.utc))
     for how in ({"vendor": "aws"}, {"status": "active"}, {"selection": since}):
         made = site.sync("customers", **how)
         assert (made.code, made.details, site.live("customers")) == (0, [], set(ids))
     # Nor do many such sweeps count as agreement for one that may.
-    sandbox.delete("customers", ids[10:40])
+    sandbox.rows.delete("customers", ids[10:40])
     site.sync("customers", vendor="azure")
     assert (site.sync("customers").code, site.dead("customers")) == (0, set())
 
@@ -293,13 +293,13 @@ def test_an_interrupted_failed_or_incomplete_sweep_deletes_nothing(site, how, fa
     """I2; and the next whole one does."""
     sandbox = site.serve(customers=250)
     site.sync("customers")
-    ids = sandbox.ids("customers")
-    sandbox.delete("customers", ids[:3])
+    ids = sandbox.rows.ids("customers")
+    sandbox.rows.delete("customers", ids[:3])
     if fault:
-        sandbox.fault(path="/api/v1/customers", count=None, **fault)
+        sandbox.faults.add(path="/api/v1/customers", count=None, **fault)
     made = site.sync("customers", **how)
     assert (made.code, made.details, site.live("customers")) == (code, [], set(ids))
-    sandbox.clear_faults()
+    sandbox.faults.clear()
     assert (site.sync("customers").code, site.dead("customers")) == (0, set(ids[:3]))
 
 
@@ -309,17 +309,17 @@ def test_only_a_404_confirms_a_deletion(site, status, code):
     """I2: only a 404 says that a row is gone. The next sync finds the others."""
     sandbox = site.serve(customers=30)
     site.sync("customers")
-    ids = sandbox.ids("customers")
-    sandbox.delete("customers", ids[:2])
-    sandbox.fault("status", "/api/v1/customers/", status=status, count=None)
+    ids = sandbox.rows.ids("customers")
+    sandbox.rows.delete("customers", ids[:2])
+    sandbox.faults.add("status", "/api/v1/customers/", status=status, count=None)
     made = site.sync("customers")
     assert made.code == code
     assert (site.live("customers"), made.counts("customers")[2]) == (set(ids), 0)
     if not code:
         assert made.tables["customers"]["verdict"] == "complete"
         assert f"answered {status}" in made.tables["customers"]["reason"] or status == 500
-    sandbox.clear_faults()
-    sandbox.change("customers", ids[9], {"companyName": "Meanwhile"}, touch=False)
+    sandbox.faults.clear()
+    sandbox.rows.change("customers", ids[9], {"companyName": "Meanwhile"}, touch=False)
     assert (site.sync("customers").code, site.dead("customers")) == (0, set(ids[:2]))
     site.sync("customers")
     assert site.query("SELECT id FROM customers WHERE company_name = 'Meanwhile'") == [(ids[9],)]
@@ -331,22 +331,22 @@ def test_a_live_row_that_a_shift_hid_is_loaded_and_not_deleted(site, order):
     """I1, I2: one row deleted on a page that was read, one appended: the total stands, and a live row is on no page."""
     sandbox = site.serve(customers=250, entitlements=600, order=order)
     site.sync("customers")
-    ids = sandbox.ids("customers")
+    ids = sandbox.rows.ids("customers")
     hidden, deleted = ids[100], ids[5]
 
     def shift():
-        sandbox.delete("customers", deleted)
-        sandbox.insert("customers")
-        sandbox.change("customers", hidden, {"companyName": "Hidden"}, touch=False)
+        sandbox.rows.delete("customers", deleted)
+        sandbox.rows.insert("customers")
+        sandbox.rows.change("customers", hidden, {"companyName": "Hidden"}, touch=False)
 
-    assert sandbox.row("entitlements", sandbox.ids("entitlements")[0])["customerId"]
-    sandbox.change("entitlements", sandbox.ids("entitlements")[0], {"customerId": hidden})
-    sandbox.after(1, shift, path="/api/v1/customers")
+    assert sandbox.rows.get("entitlements", sandbox.rows.ids("entitlements")[0])["customerId"]
+    sandbox.rows.change("entitlements", sandbox.rows.ids("entitlements")[0], {"customerId": hidden})
+    sandbox.schedule.after(1, shift, path="/api/v1/customers")
     made = site.sync("customers")
     # Changed once: had the detail's own keys got into the hash, the second reading would have changed it again.
     assert (made.details, made.counts("customers")[:3]) == ([hidden], (1, 1, 0))
     assert site.dead("customers") == set()
-    assert site.live("customers") == set(sandbox.ids("customers")) | {deleted}
+    assert site.live("customers") == set(sandbox.rows.ids("customers")) | {deleted}
     ((name, extra),) = site.query("SELECT company_name, extra FROM customers WHERE id = ?", hidden)
     assert (name, "entitlements" in json.loads(extra or "{}")) == ("Hidden", False)
     after = site.sync("customers")
@@ -360,7 +360,7 @@ def test_a_row_that_the_api_keeps_off_the_list_does_not_cost_a_second_reading_ea
     nothing else is missing; after that the row is known to be off the list."""
     sandbox = site.serve(customers=150)
     site.sync("customers")
-    ids = sandbox.ids("customers")
+    ids = sandbox.rows.ids("customers")
     sandbox.organizations[sandbox.organization_id].tables["customers"]._ids.remove(ids[5])
     first = site.sync("customers")
     assert (first.details, site.live("customers")) == ([ids[5]], set(ids))
@@ -376,9 +376,9 @@ def test_where_urls_do_not_tell_no_sync_fails_and_the_next_proven_sweep_decides(
     """I2: the route is assumed. It must not end every sync with an error from the first deletion on."""
     sandbox = site.serve(customers=30, entitlements=30)
     site.sync(table)
-    sandbox.fault("status", f"/api/v1/{table}/", status=status, count=None)
-    gone = sandbox.ids(table)[3:6]
-    sandbox.delete(table, gone)
+    sandbox.faults.add("status", f"/api/v1/{table}/", status=status, count=None)
+    gone = sandbox.rows.ids(table)[3:6]
+    sandbox.rows.delete(table, gone)
     first, second, third = (site.sync(table) for _ in range(3))
     assert [one.code for one in (first, second, third)] == [0, 0, 0]
     assert [one.counts(table)[2] for one in (first, second, third)] == [0, 3, 0]
@@ -391,12 +391,12 @@ def test_a_row_off_a_list_of_more_than_25_pages_does_not_stop_every_sync(site):
     site.settings["reread_pages"] = 1
     sandbox = site.serve(customers=150)
     site.sync("customers")
-    ids = sandbox.ids("customers")
+    ids = sandbox.rows.ids("customers")
     sandbox.organizations[sandbox.organization_id].tables["customers"]._ids.remove(ids[5])
     first = site.sync("customers")
     assert first.code == 65
     assert "reread_pages" in first.tables["customers"]["reason"]
-    sandbox.delete("customers", ids[7])
+    sandbox.rows.delete("customers", ids[7])
     later = [site.sync("customers") for _ in range(2)]
     assert [one.code for one in later] == [0, 0]
     assert (site.dead("customers"), site.live("customers")) == ({ids[7]}, set(ids) - {ids[7]})
@@ -409,8 +409,8 @@ def test_a_404_confirms_nothing_where_rows_have_no_urls(site):
     """I2: the detail route of entitlements is assumed; where it is wrong, a second proven sweep has to agree."""
     sandbox = site.serve(customers=5, entitlements=40, private_offers=0)
     site.sync("entitlements")
-    sandbox.fault("status", "/api/v1/entitlements/", status=404, count=None)
-    sandbox.delete("entitlements", sandbox.ids("entitlements")[3])
+    sandbox.faults.add("status", "/api/v1/entitlements/", status=404, count=None)
+    sandbox.rows.delete("entitlements", sandbox.rows.ids("entitlements")[3])
     first, second = site.sync("entitlements"), site.sync("entitlements")
     assert (first.code, first.counts("entitlements")[2]) == (0, 0)
     assert (second.code, second.counts("entitlements")[2]) == (0, 1)

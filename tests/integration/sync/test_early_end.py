@@ -28,7 +28,7 @@ def sandbox(site):
 
 def rename(sandbox, ids, name="New"):
     for id_ in ids:
-        sandbox.change("customers", id_, {"companyName": name})
+        sandbox.rows.change("customers", id_, {"companyName": name})
 
 
 def named(site, name="New"):
@@ -41,9 +41,9 @@ def test_a_quiet_sync_costs_one_request_and_a_changed_row_two(site, sandbox):
     for _ in range(2):
         quiet = site.sync("customers")
         assert (quiet.code, quiet.pages) == (0, [1])
-    old = sandbox.ids("customers")[-1]
+    old = sandbox.rows.ids("customers")[-1]
     rename(sandbox, [old])
-    (new,) = sandbox.insert("customers")
+    (new,) = sandbox.rows.insert("customers")
     busy = site.sync("customers")
     assert (busy.code, busy.pages, named(site)) == (0, [1, 2], {old})
     assert new in site.live("customers")
@@ -62,7 +62,7 @@ def test_an_order_that_the_server_does_not_keep_is_not_used(site):
     sandbox = site.serve(customers=ROWS, order="created_asc")
     for _ in range(3):
         assert site.sync("customers").pages == ALL
-        sandbox.change("customers", sandbox.ids("customers")[-1], {"status": "inactive"})
+        sandbox.rows.change("customers", sandbox.rows.ids("customers")[-1], {"status": "inactive"})
 
 
 @pytest.mark.slow
@@ -83,9 +83,9 @@ def test_a_page_that_contradicts_the_order_ends_its_use_until_a_full_sweep_prove
 @pytest.mark.parametrize("inserted", [0, 1])
 def test_a_deletion_forces_the_whole_list(site, sandbox, inserted):
     """I2: the total does not fit, also when a new row makes up for the one that went."""
-    gone = sandbox.ids("customers")[300]
-    sandbox.delete("customers", gone)
-    sandbox.insert("customers", count=inserted) if inserted else None
+    gone = sandbox.rows.ids("customers")[300]
+    sandbox.rows.delete("customers", gone)
+    sandbox.rows.insert("customers", count=inserted) if inserted else None
     made = site.sync("customers")
     assert (made.code, made.pages, made.details[:1], len(made.details)) == (0, ALL, [gone], 2)
     assert site.dead("customers") == {gone}
@@ -98,8 +98,8 @@ def test_the_whole_list_is_read_at_the_configured_interval(site, sandbox, hours,
     """I1: at least every `full_sweep_every` hours, however many short sweeps there were since."""
     if every:
         site.settings["full_sweep_every"] = every
-    lied = sandbox.ids("customers")[-1]
-    sandbox.change("customers", lied, {"companyName": "Lied"}, touch=False)
+    lied = sandbox.rows.ids("customers")[-1]
+    sandbox.rows.change("customers", lied, {"companyName": "Lied"}, touch=False)
     assert site.sync("customers").pages == [1]
     site.clock.advance(hours * HOUR)
     made = site.sync("customers")
@@ -115,7 +115,7 @@ def test_the_whole_list_is_read_at_the_configured_interval(site, sandbox, hours,
 def test_rows_behind_a_cut_are_not_lost(site, sandbox, pause):
     """I1: 250 changed rows, one page paid for; gone on with at once, or so late that the sweep starts afresh."""
     site.settings["full_sweep_every"] = 1000
-    changed = sandbox.ids("customers")[-250:]
+    changed = sandbox.rows.ids("customers")[-250:]
     rename(sandbox, changed)
     assert site.sync("customers", max_requests=1).code == 75
     assert len(named(site)) == 100
@@ -127,13 +127,13 @@ def test_rows_behind_a_cut_are_not_lost(site, sandbox, pause):
 @pytest.mark.slow
 def test_rows_behind_an_error_are_not_lost(site, sandbox):
     """I1: the API fails behind the first page, then rows change again."""
-    changed = sandbox.ids("customers")[-250:]
+    changed = sandbox.rows.ids("customers")[-250:]
     rename(sandbox, changed)
-    sandbox.fault("status", "/api/v1/customers", page=2, count=None)
+    sandbox.faults.add("status", "/api/v1/customers", page=2, count=None)
     assert site.sync("customers").code == 69
-    sandbox.clear_faults()
+    sandbox.faults.clear()
     site.clock.advance(60)
-    newer = sandbox.ids("customers")[-5:]
+    newer = sandbox.rows.ids("customers")[-5:]
     rename(sandbox, newer)
     assert site.sync("customers").code == 0
     assert site.sync("customers").code == 0
@@ -143,13 +143,13 @@ def test_rows_behind_an_error_are_not_lost(site, sandbox):
 @pytest.mark.slow
 def test_rows_on_a_page_that_came_short_are_not_lost(site, sandbox):
     """I1: with a row missing from a page the sum does not add up: no early end then, and none after it."""
-    changed = sandbox.ids("customers")[-250:]
+    changed = sandbox.rows.ids("customers")[-250:]
     rename(sandbox, changed)
-    sandbox.fault("short_page", "/api/v1/customers", page=2, count=None)
+    sandbox.faults.add("short_page", "/api/v1/customers", page=2, count=None)
     made = site.sync("customers")
     assert len(named(site)) == 249
     assert made.code == 65, "it says complete, and has not seen one of the rows"
-    sandbox.clear_faults()
+    sandbox.faults.clear()
     assert site.sync("customers").code == 0
     assert named(site) == set(changed)
 
@@ -157,11 +157,11 @@ def test_rows_on_a_page_that_came_short_are_not_lost(site, sandbox):
 @pytest.mark.slow
 def test_rows_behind_an_incomplete_sweep_are_not_lost(site, sandbox):
     """I1: a sweep that does not add up for another reason; page 3 holds the oldest changes, and comes empty."""
-    changed = sandbox.ids("customers")[-250:]
+    changed = sandbox.rows.ids("customers")[-250:]
     rename(sandbox, changed)
-    sandbox.fault("empty_page", "/api/v1/customers", page=3, count=None)
+    sandbox.faults.add("empty_page", "/api/v1/customers", page=3, count=None)
     assert site.sync("customers").code == 65
-    sandbox.clear_faults()
+    sandbox.faults.clear()
     assert site.sync("customers").code == 0
     assert named(site) == set(changed)
 
@@ -170,7 +170,7 @@ def test_rows_behind_an_incomplete_sweep_are_not_lost(site, sandbox):
 @pytest.mark.parametrize("how", ["filter", "bounds"])
 def test_rows_that_a_filtered_sweep_left_out_are_not_lost(site, sandbox, how):
     """I1: a filter loads the newest rows of one kind; those of another kind lie behind them."""
-    rows = sandbox.rows("customers")
+    rows = sandbox.rows.all("customers")
     left_out = [row["id"] for row in rows if row["vendor"] == "azure"][:5]
     rename(sandbox, left_out)
     site.clock.advance(60)
@@ -187,7 +187,7 @@ def test_rows_that_a_filtered_sweep_left_out_are_not_lost(site, sandbox, how):
 @pytest.mark.slow
 def test_a_row_that_was_loaded_by_half_is_found_behind_the_early_end(site, sandbox):
     """I1, I9: on a fresh machine nothing loads the rest of a package that a kill has interrupted."""
-    old = sandbox.ids("customers")[-1]
+    old = sandbox.rows.ids("customers")[-1]
     site.settings["history"] = True
     assert site.sync("customers").pages == ALL, "no row has a version yet"
     assert site.sync("customers").pages == [1]

@@ -34,15 +34,15 @@ def test_each_page_is_asked_for_once_and_the_second_sync_changes_nothing(large, 
     needed = {path: math.ceil(VOLUME[table] / 100) for table, path in LISTS.items()} | {"analytics/revenue": 1}
     dumps = []
     for turn in range(2):
-        large.clear_requests()
+        large.requests.clear()
         made = desk.sync()
         assert made.code == 0, made
         figures = made.json
         assert api_requests(large) == needed
-        assert len(large.requests("/oauth/token")) == figures["token_requests"] == 1
+        assert len(large.requests.to("/oauth/token")) == figures["token_requests"] == 1
         assert figures["verdict"] == "complete"
-        assert figures["requests"] == sum(needed.values()) == len(large.requests("/api/v1/"))
-        assert {entry.query.get("limit") for entry in large.requests("/api/v1/") if entry.page} <= {"100", None}
+        assert figures["requests"] == sum(needed.values()) == len(large.requests.to("/api/v1/"))
+        assert {entry.query.get("limit") for entry in large.requests.to("/api/v1/") if entry.page} <= {"100", None}
         assert figures["skipped"] == {}
         rows = {table: VOLUME[table] for table in LISTS}
         rows["analytics"] = REREAD if turn else 2 * VOLUME["days"]
@@ -83,18 +83,18 @@ def test_the_second_sync_loads_what_changed_and_nothing_else(large, desk):
     """I1: changes, insertions, a shrunk and an emptied child list, and a row whose `updatedAt` did not move."""
     assert desk.sync().code == 0
     before = {table: dict(desk.query(f"SELECT id, _synced_at::VARCHAR FROM {table}")) for table in LISTS}
-    customers = large.ids("customers")
-    large.change("customers", customers[3], {"status": "renamed", "companyName": "Ünï"})
-    large.change("customers", customers[211], {"email": "moved@example.com"}, touch=False)
-    new = large.insert("customers", count=2)
-    rich = [one for one in large.rows("entitlements") if len(one["dimensions"]) >= 3][:3]
-    large.change("entitlements", rich[0]["id"], {"dimensions": rich[0]["dimensions"][:1]})
-    large.change("entitlements", rich[1]["id"], {"dimensions": []})
-    large.change("entitlements", rich[2]["id"], {"dimensions": rich[2]["dimensions"][::-1]}, touch=False)
-    scheduled = next(one for one in large.rows("private_offers") if len(one["pricing"]["paymentSchedule"]) >= 2)
-    large.put("private_offers", {**scheduled, "pricing": {**scheduled["pricing"], "paymentSchedule": []}})
+    customers = large.rows.ids("customers")
+    large.rows.change("customers", customers[3], {"status": "renamed", "companyName": "Ünï"})
+    large.rows.change("customers", customers[211], {"email": "moved@example.com"}, touch=False)
+    new = large.rows.insert("customers", count=2)
+    rich = [one for one in large.rows.all("entitlements") if len(one["dimensions"]) >= 3][:3]
+    large.rows.change("entitlements", rich[0]["id"], {"dimensions": rich[0]["dimensions"][:1]})
+    large.rows.change("entitlements", rich[1]["id"], {"dimensions": []})
+    large.rows.change("entitlements", rich[2]["id"], {"dimensions": rich[2]["dimensions"][::-1]}, touch=False)
+    scheduled = next(one for one in large.rows.all("private_offers") if len(one["pricing"]["paymentSchedule"]) >= 2)
+    large.rows.put("private_offers", {**scheduled, "pricing": {**scheduled["pricing"], "paymentSchedule": []}})
     (day, vendor) = desk.query("SELECT date::VARCHAR, vendor FROM analytics_revenue ORDER BY date DESC LIMIT 1")[0]
-    large.restate(day, vendor, {"revenue": "1.23"})
+    large.rows.restate(day, vendor, {"revenue": "1.23"})
 
     figures = desk.sync().json["tables"]
     counted = {table: (one["inserted"], one["updated"], one["deleted"]) for table, one in figures.items()}
@@ -121,10 +121,10 @@ def test_the_second_sync_loads_what_changed_and_nothing_else(large, desk):
 @pytest.mark.slow
 def test_a_list_that_was_emptied_can_be_filled_again(small, desk):
     """I1: children follow their parent both ways."""
-    id_ = next(one["id"] for one in small.rows("entitlements") if one["dimensions"])
-    full = small.row("entitlements", id_)["dimensions"]
+    id_ = next(one["id"] for one in small.rows.all("entitlements") if one["dimensions"])
+    full = small.rows.get("entitlements", id_)["dimensions"]
     for dimensions in ([], full, full * 2, full[:1]):
-        small.change("entitlements", id_, {"dimensions": dimensions}, touch=False)
+        small.rows.change("entitlements", id_, {"dimensions": dimensions}, touch=False)
         assert desk.sync("entitlements").code == 0
         wanted = expected_lists(small)
         assert differences(desk, {name: wanted[name] for name in ("entitlements", "entitlement_dimensions")}) == []
@@ -146,11 +146,11 @@ def test_reports_are_read_from_the_day_that_was_set_in_one_request(start, desk):
     desk.use(served)
     days = desk.sync("analytics").json["tables"]["analytics"]["distinct"]
     assert days == 60
-    entry = served.sandbox.requests("/api/v1/analytics/revenue")[0]
+    entry = served.sandbox.requests.to("/api/v1/analytics/revenue")[0]
     desk.set(since=entry.query["endDate"])
-    served.sandbox.clear_requests()
+    served.sandbox.requests.clear()
     assert desk.sync("analytics", "--database", "other.duckdb").json["tables"]["analytics"]["distinct"] == 2
-    (entry,) = served.sandbox.requests("/api/v1/analytics/revenue")
+    (entry,) = served.sandbox.requests.to("/api/v1/analytics/revenue")
     assert entry.query["startDate"] == entry.query["endDate"]
 
 
@@ -175,7 +175,7 @@ def test_a_wrong_secret_is_the_vendors_word_and_ours(small, desk):
     assert "Settings > Integrations > API Access" in " ".join(made.err.split())
     assert_nothing_happened(desk, made)
     assert api_requests(small) == {}
-    assert len(small.requests("/oauth/token")) == 1
+    assert len(small.requests.to("/oauth/token")) == 1
 
 
 @pytest.mark.slow
@@ -295,7 +295,7 @@ def test_a_setting_that_makes_no_sense_is_named(untouched, desk, key, value):
     assert made.code == 78, made
     assert f"sources.automatum.{key}" in made.err
     assert_nothing_happened(desk, made)
-    assert untouched.sandbox.requests("/api/v1/") == []
+    assert untouched.sandbox.requests.to("/api/v1/") == []
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_an_argument_that_makes_no_sense_is_named(untouched, desk, arguments, na
     assert made.code == 78, made
     assert named in made.err
     assert_nothing_happened(desk, made)
-    assert untouched.sandbox.requests("/api/v1/") == []
+    assert untouched.sandbox.requests.to("/api/v1/") == []
 
 
 @pytest.mark.slow
@@ -336,7 +336,7 @@ def test_the_vendors_names_of_the_credentials_work_too(small, desk, monkeypatch,
 @pytest.mark.slow
 def test_a_list_that_is_not_there_is_a_wrong_configuration(small, desk):
     """I8: 78 names the override; the other tables sync."""
-    small.fault("status", "/api/v1/entitlements", status=404, count=None)
+    small.faults.add("status", "/api/v1/entitlements", status=404, count=None)
     made = desk.sync()
     assert made.code == 78
     assert "sources.automatum.endpoints.entitlements.path" in made.err
@@ -345,13 +345,13 @@ def test_a_list_that_is_not_there_is_a_wrong_configuration(small, desk):
     counts = desk.counts()
     assert (counts["customers"], counts["private_offers"]) == (SMALL["customers"], SMALL["private_offers"])
     assert "entitlements" not in counts
-    assert len(small.requests("/api/v1/entitlements")) == 1
+    assert len(small.requests.to("/api/v1/entitlements")) == 1
 
 
 @pytest.mark.slow
 def test_a_report_that_is_not_there_is_skipped(small, desk):
     """I8: the rest go on, exit 0."""
-    small.fault("status", "/api/v1/analytics", status=404, count=None)
+    small.faults.add("status", "/api/v1/analytics", status=404, count=None)
     made = desk.sync()
     assert (made.code, made.json["verdict"]) == (0, "complete")
     assert set(made.json["skipped"]) == {"analytics"}
@@ -369,10 +369,10 @@ def test_a_table_that_stays_away_does_not_keep_the_others_from_being_read(start,
     desk.set(retry_attempts=1)
     path = "/api/v1/analytics" if trouble == "report 404" else "/api/v1/entitlements"
     if trouble != "scope":
-        served.sandbox.fault("status", path, status=500 if trouble == "list fails" else 404, count=None)
+        served.sandbox.faults.add("status", path, status=500 if trouble == "list fails" else 404, count=None)
     codes = [desk.sync().code]
-    served.sandbox.clear_requests()
-    served.sandbox.insert("customers")
+    served.sandbox.requests.clear()
+    served.sandbox.rows.insert("customers")
     codes.append(desk.sync().code)
     assert codes == [{"list 404": 78, "list fails": 69}.get(trouble, 0)] * 2
     assert api_requests(served.sandbox)["customers"] == 1
@@ -384,7 +384,7 @@ def test_a_table_that_stays_away_does_not_keep_the_others_from_being_read(start,
 def test_an_error_in_the_middle_of_a_table_stops_that_table_alone(large, desk, kind):
     """I1: 69, the others sync; what was read is kept; the next sync completes, and the contents are right."""
     quick_retries(desk)
-    large.fault(kind, "/api/v1/entitlements", page=3, status=500, count=None)
+    large.faults.add(kind, "/api/v1/entitlements", page=3, status=500, count=None)
     made = desk.sync()
     figures = made.json
     assert made.code == 69, made
@@ -396,7 +396,7 @@ def test_an_error_in_the_middle_of_a_table_stops_that_table_alone(large, desk, k
     assert (counts["customers"], counts["private_offers"]) == (VOLUME["customers"], VOLUME["private_offers"])
     assert counts["entitlements"] == 200
     assert desk.query("SELECT count(*) FROM entitlements WHERE _deleted_at IS NOT NULL") == [(0,)]
-    large.clear_faults()
+    large.faults.clear()
     assert desk.sync().code == 0
     assert differences(desk, expected_lists(large)) == []
 
@@ -408,12 +408,12 @@ def test_faults_that_pass_are_not_seen(start, desk):
     served = start(customers=100 * len(kinds) + 1, entitlements=0, private_offers=0, days=0)
     desk.use(served)
     for page, kind in enumerate(kinds, 1):
-        served.sandbox.fault(kind, "/api/v1/customers", page=page, status=503)
+        served.sandbox.faults.add(kind, "/api/v1/customers", page=page, status=503)
     made = desk.sync("customers")
     assert made.code == 0, made
     assert differences(desk, {"customers": expected_lists(served.sandbox)["customers"]}) == []
-    assert made.json["requests"] == len(served.sandbox.requests("/api/v1/")) == 2 * len(kinds) + 1
-    assert made.json["token_requests"] == len(served.sandbox.requests("/oauth/token")) == 2
+    assert made.json["requests"] == len(served.sandbox.requests.to("/api/v1/")) == 2 * len(kinds) + 1
+    assert made.json["token_requests"] == len(served.sandbox.requests.to("/oauth/token")) == 2
 
 
 @pytest.mark.slow
@@ -421,10 +421,10 @@ def test_a_token_that_expires_during_a_sync_is_replaced(start, desk):
     """I3: pages that were read are not asked for again."""
     served = start(customers=350, entitlements=0, private_offers=0, days=0)
     desk.use(served)
-    served.sandbox.after(2, lambda: served.sandbox.revoke_tokens(), path="/api/v1/customers")
+    served.sandbox.schedule.after(2, lambda: served.sandbox.tokens.revoke(), path="/api/v1/customers")
     made = desk.sync("customers")
     assert made.code == 0
-    assert [entry.status for entry in served.sandbox.requests("/api/v1/customers")] == [200, 200, 401, 200, 200]
+    assert [entry.status for entry in served.sandbox.requests.to("/api/v1/customers")] == [200, 200, 401, 200, 200]
 
 
 @pytest.mark.slow
@@ -432,10 +432,10 @@ def test_the_server_being_throttled_is_waited_for(start, desk):
     """I4 has our own quota; here the organization's other applications have used it up."""
     served = start(**SMALL)
     desk.use(served)
-    served.sandbox.fault("status", "/api/v1/customers", status=429, headers={"Retry-After": "0.2"})
+    served.sandbox.faults.add("status", "/api/v1/customers", status=429, headers={"Retry-After": "0.2"})
     made = desk.sync("customers")
     assert made.code == 0, made
-    assert [entry.status for entry in served.sandbox.requests("/api/v1/customers")] == [429, 200]
+    assert [entry.status for entry in served.sandbox.requests.to("/api/v1/customers")] == [429, 200]
 
 
 @pytest.mark.slow
@@ -445,16 +445,16 @@ def test_rows_that_move_while_they_are_read(start, desk, change):
     served = start(customers=350, entitlements=0, private_offers=0, days=0, order="updated_desc")
     desk.use(served)
     sandbox = served.sandbox
-    ids = sandbox.ids("customers")
+    ids = sandbox.rows.ids("customers")
     actions = {
-        "insert": lambda: sandbox.insert("customers", count=3),
-        "delete": lambda: sandbox.delete("customers", ids[:5]),
-        "change": lambda: sandbox.change("customers", ids[300], {"status": "touched"}),
+        "insert": lambda: sandbox.rows.insert("customers", count=3),
+        "delete": lambda: sandbox.rows.delete("customers", ids[:5]),
+        "change": lambda: sandbox.rows.change("customers", ids[300], {"status": "touched"}),
     }
-    sandbox.after(2, actions[change], path="/api/v1/customers")
+    sandbox.schedule.after(2, actions[change], path="/api/v1/customers")
     made = desk.sync("customers")
     assert made.code == 0, made
-    rows = {row["id"] for row in sandbox.rows("customers")} & set(ids)
+    rows = {row["id"] for row in sandbox.rows.all("customers")} & set(ids)
     held = {id_ for (id_,) in desk.query("SELECT id FROM customers")}
     assert rows <= held
     # The next sync agrees with the API whatever happened.
@@ -473,7 +473,7 @@ def test_a_run_never_sends_more_requests_than_it_may(large, desk, bound):
     figures = made.json
     assert (made.code, figures["verdict"]) == (75, "more_to_do"), made
     assert "Traceback" not in made.err
-    assert len(large.requests("/api/v1/")) == figures["requests"] == bound
+    assert len(large.requests.to("/api/v1/")) == figures["requests"] == bound
     held = desk.counts()
     assert held["customers"] == min(bound * 100, 250)
     assert held.get("entitlements", 0) == max(bound - 3, 0) * 100
@@ -501,9 +501,9 @@ def test_a_signal_ends_a_sync_with_what_it_has(large, desk, trouble):
     """I1: SIGTERM during a slow answer or a retry: what was read is loaded, exit 75, the next sync completes."""
     desk.set(retry_deadline=60, retry_attempts=30)
     if trouble == "slow":
-        fault = large.fault("slow", "/api/v1/entitlements", page=2, seconds=0.5)
+        fault = large.faults.add("slow", "/api/v1/entitlements", page=2, seconds=0.5)
     else:
-        fault = large.fault("status", "/api/v1/entitlements", page=2, status=503, count=None)
+        fault = large.faults.add("status", "/api/v1/entitlements", page=2, status=503, count=None)
     process = desk.start("sync", "--json")
     try:
         await_(lambda: fault.fired)
@@ -517,7 +517,7 @@ def test_a_signal_ends_a_sync_with_what_it_has(large, desk, trouble):
     counts = desk.counts()
     assert counts["customers"] == VOLUME["customers"]
     assert counts["entitlements"] >= 100
-    large.clear_faults()
+    large.faults.clear()
     assert desk.sync().code == 0
     assert differences(desk, expected_lists(large)) == []
 

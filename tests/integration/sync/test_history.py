@@ -47,20 +47,20 @@ def test_versions_are_what_the_api_listed(site, seed, deletes):
     site.settings["deletes"] = deletes
     draw = random.Random(seed)
     sandbox = site.serve(customers=8)
-    ids = sandbox.ids("customers")
+    ids = sandbox.rows.ids("customers")
     for id_ in ids:
-        sandbox.change("customers", id_, {"companyName": "Alpha"}, touch=False)
-    records = {id_: sandbox.row("customers", id_) for id_ in ids}
+        sandbox.rows.change("customers", id_, {"companyName": "Alpha"}, touch=False)
+    records = {id_: sandbox.rows.get("customers", id_) for id_ in ids}
     expected = {id_: [] for id_ in ids}
     for step in SCRIPT:
         plan = {index: draw.choice((*NAMES, None, "same", "same")) for index in range(2, 8)} | step
         for index, name in plan.items():
-            listed = sandbox.row("customers", ids[index])
+            listed = sandbox.rows.get("customers", ids[index])
             if name is None and listed:
-                sandbox.delete("customers", ids[index])
+                sandbox.rows.delete("customers", ids[index])
             elif name in NAMES:
-                sandbox.put("customers", {**records[ids[index]], "companyName": name})
-        missing = [id_ for id_ in ids if not sandbox.row("customers", id_)]
+                sandbox.rows.put("customers", {**records[ids[index]], "companyName": name})
+        missing = [id_ for id_ in ids if not sandbox.rows.get("customers", id_)]
         known_dead = {id_ for id_ in missing if not expected[id_] or expected[id_][-1][1]}
         made = site.sync("customers")
         assert made.code == 0
@@ -70,7 +70,7 @@ def test_versions_are_what_the_api_listed(site, seed, deletes):
         assert len(made.details) - len(asked) <= 1
         assert made.pages == [1]
         for id_ in ids:
-            row, kept = sandbox.row("customers", id_), expected[id_]
+            row, kept = sandbox.rows.get("customers", id_), expected[id_]
             if row:
                 kept.append((row["companyName"], False))
             elif kept and deletes != "ignore":
@@ -94,7 +94,7 @@ def test_history_that_is_switched_on_later_covers_rows_that_did_not_change(site)
         made = site.sync("customers")
         assert (made.code, made.pages) == (0, [1])
         assert {id_: len(told(kept)) for id_, kept in versions(site).items()} == dict.fromkeys(
-            sandbox.ids("customers"), 1
+            sandbox.rows.ids("customers"), 1
         )
     assert made.counts("customers") == (0, 0, 0, 12)
     assert site.broken() == {}
@@ -105,7 +105,7 @@ def test_verify_accepts_a_row_that_was_deleted_before_history_was_switched_on(si
     """`verify` is green after syncs that went well: a row marked deleted earlier has no open version to miss."""
     sandbox = site.serve(customers=12)
     site.sync("customers", history=False)
-    sandbox.delete("customers", sandbox.ids("customers")[3])
+    sandbox.rows.delete("customers", sandbox.rows.ids("customers")[3])
     site.sync("customers", history=False)
     assert site.sync("customers").code == 0
     assert site.broken() == {}
@@ -118,11 +118,11 @@ def test_rows_that_died_while_history_was_off_get_their_end(site, deletes):
     site.settings["deletes"] = deletes
     sandbox = site.serve(customers=12)
     site.sync("customers")
-    dead, changed = sandbox.ids("customers")[3:5]
-    sandbox.change("customers", changed, {"companyName": "Beta"})
+    dead, changed = sandbox.rows.ids("customers")[3:5]
+    sandbox.rows.change("customers", changed, {"companyName": "Beta"})
     site.sync("customers", history=False)
     for id_ in (dead, changed):
-        sandbox.delete("customers", id_)
+        sandbox.rows.delete("customers", id_)
     site.sync("customers", history=False)
     rule = ("customers_history", "the open version is what the table holds")
     assert site.broken() == {rule: 2}
@@ -141,8 +141,8 @@ def test_a_deletion_whose_version_a_kill_kept_out_gets_it_at_the_next_sync(site,
     site.settings["deletes"] = deletes
     sandbox = site.serve(customers=12)
     site.sync("customers")
-    dead = sandbox.ids("customers")[3]
-    sandbox.delete("customers", dead)
+    dead = sandbox.rows.ids("customers")[3]
+    sandbox.rows.delete("customers", dead)
     site.sync("customers")
     site.execute("DELETE FROM customers_history WHERE deleted")
     site.execute("UPDATE customers_history SET valid_to = NULL")
@@ -157,13 +157,13 @@ def test_a_deletion_whose_version_a_kill_kept_out_gets_it_at_the_next_sync(site,
 def test_a_row_that_changes_while_it_is_read_has_one_open_version_the_latest(site, chunk_rows):
     """I1: met twice in one sweep, in one load package or in two."""
     sandbox = site.serve(customers=250, order="updated_asc")
-    id_ = sandbox.ids("customers")[20]
-    first = sandbox.row("customers", id_).get("companyName")
+    id_ = sandbox.rows.ids("customers")[20]
+    first = sandbox.rows.get("customers", id_).get("companyName")
     site.clock.advance(60)
     for requests, name in ((1, "Beta"), (2, "Gamma")):
-        sandbox.after(
+        sandbox.schedule.after(
             requests,
-            lambda name=name: sandbox.change("customers", id_, {"companyName": name}),
+            lambda name=name: sandbox.rows.change("customers", id_, {"companyName": name}),
             path="/api/v1/customers",
         )
     assert site.sync("customers", chunk_rows=chunk_rows).code == 0
@@ -184,7 +184,7 @@ def test_an_interrupted_sync_leaves_the_same_history_as_a_whole_one(site):
         assert codes[-1] in (0, 75)
     assert len(codes) == 3
     changed = with_dimensions(sandbox)[0]
-    sandbox.change("entitlements", changed, {"productName": "Beta"})
+    sandbox.rows.change("entitlements", changed, {"productName": "Beta"})
     site.sync("customers", "entitlements")
     assert {len(told(kept)) for kept in versions(site).values()} == {1}
     kept = versions(site, "entitlements", "product_name")
@@ -197,7 +197,7 @@ def test_reports_keep_versions_too(site):
     """I1: restated revenue is a new version of its row."""
     sandbox = site.serve(days=10)
     site.sync("analytics")
-    sandbox.restate(site.today.isoformat(), "aws", {"count": 4711})
+    sandbox.rows.restate(site.today.isoformat(), "aws", {"count": 4711})
     for _ in range(2):
         assert site.sync("analytics").code == 0
     lengths = [told(kept) for kept in versions(site, "analytics_revenue", "count", "_row_key").values()]

@@ -28,8 +28,8 @@ def warned(caplog):
 @pytest.mark.slow
 def test_refusals_failures_and_retries_are_counted_by_table(site):
     sandbox = site.serve(customers=250, private_offers=3)
-    sandbox.fault("status", "/api/v1/customers", status=503, count=2)
-    sandbox.fault("status", "/api/v1/private-offers", status=429)
+    sandbox.faults.add("status", "/api/v1/customers", status=503, count=2)
+    sandbox.faults.add("status", "/api/v1/private-offers", status=429)
     made = site.sync("customers", "private_offers", retry_attempts=4)
     assert made.code == 0
     assert recorded(site, "table_name", *COUNTED) == [

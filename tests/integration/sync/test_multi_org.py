@@ -96,13 +96,13 @@ def test_rows_of_the_same_id_stay_apart_through_change_and_deletion_i1_i2(desk, 
     acme, globex = ids_of(two)
     for table in ("customers", "entitlements", "private_offers"):
         for owner in (acme, globex):
-            two.sandbox.insert(table, {"id": SAME}, organization=owner)
+            two.sandbox.rows.insert(table, {"id": SAME}, organization=owner)
     first = desk.sync()
     assert first.code == 0, first
     assert set(first.json["organizations"]) == set(TWO) and first.json["verdict"] == "complete"
     assert customers(desk) == {"acme": 13, "globex": 13}
-    two.sandbox.change("customers", SAME, {"email": "new@acme.example"}, organization=acme)
-    two.sandbox.delete("entitlements", SAME, organization=globex)
+    two.sandbox.rows.change("customers", SAME, {"email": "new@acme.example"}, organization=acme)
+    two.sandbox.rows.delete("entitlements", SAME, organization=globex)
     second = desk.sync()
     assert second.code == 0, second
     tables = {name: one["tables"] for name, one in second.json["organizations"].items()}
@@ -124,9 +124,9 @@ def test_children_history_and_reports_stay_apart_and_verify_knows_it_i1(desk, tw
     desk.set(history=True)
     for owner, count in ((acme, 3), (globex, 2)):
         dimensions = [{"key": f"d{at}", "units": at} for at in range(count)]
-        two.sandbox.insert("entitlements", {"id": SAME, "dimensions": dimensions}, organization=owner)
+        two.sandbox.rows.insert("entitlements", {"id": SAME, "dimensions": dimensions}, organization=owner)
     assert desk.sync().code == 0
-    two.sandbox.change("entitlements", SAME, {"dimensions": [{"key": "one"}]}, organization=globex)
+    two.sandbox.rows.change("entitlements", SAME, {"dimensions": [{"key": "one"}]}, organization=globex)
     assert desk.sync().code == 0
     children = desk.query(
         "SELECT organization_id, count(*) FROM entitlement_dimensions WHERE entitlement_id = ? GROUP BY ALL ORDER BY 1",
@@ -235,7 +235,7 @@ def test_a_failing_organization_does_not_stop_the_others(desk, start):
 def test_one_organization_can_be_chosen(desk, two):
     ran = desk.sync("--organization", "globex", "customers")
     assert ran.code == 0 and set(ran.json["organizations"]) == {"globex"}
-    assert {entry.app for entry in two.sandbox.requests("/api/v1/")} == {two.sandbox.apps[1].client_id}
+    assert {entry.app for entry in two.sandbox.requests.to("/api/v1/")} == {two.sandbox.apps[1].client_id}
     ran = desk.sync("--organization", "initech")
     assert ran.code == 78 and "no organization 'initech'" in ran.says and "acme, globex" in ran.says
     for command in ("check", "plan"):
@@ -277,7 +277,7 @@ def test_nobody_waits_for_anothers_quota_and_no_page_is_asked_twice_i3_i4(desk, 
         ran = desk.sync("customers")
         took = clock.time() - began
         assert ran.code == 0, ran
-        entries = served.sandbox.requests("/api/v1/")
+        entries = served.sandbox.requests.to("/api/v1/")
     assert [entry.status for entry in entries] == [200] * 60
     assert len({(entry.app, entry.page) for entry in entries}) == 60
     for one in ran.json["organizations"].values():
@@ -297,13 +297,13 @@ def test_an_api_that_refuses_however_long_one_waits_does_not_keep_the_command_fo
     desk.set(quota_url="memory://", retry_attempts=2)
     refused = served.sandbox.apps[0].client_id
     assert desk.sync("customers", "--organization", "globex").code == 0
-    served.sandbox.clear_requests()
-    served.sandbox.fault("status", "/api/v1/customers", status=429, count=None, headers={"Retry-After": "5"})
+    served.sandbox.requests.clear()
+    served.sandbox.faults.add("status", "/api/v1/customers", status=429, count=None, headers={"Retry-After": "5"})
     ran = desk.sync("customers")
     assert ran.code == 75 and ran.json["resume_at"], ran
-    asked = [entry for entry in served.sandbox.requests("/api/v1/") if entry.app == refused]
+    asked = [entry for entry in served.sandbox.requests.to("/api/v1/") if entry.app == refused]
     assert 1 <= len(asked) <= 25
-    served.sandbox.clear_faults()
+    served.sandbox.faults.clear()
     assert desk.sync("customers").code == 0
 
 
@@ -314,7 +314,7 @@ def test_a_bounded_wait_ends_with_the_time_to_come_back(desk, start):
     ran = desk.sync("--no-wait", "customers")
     assert ran.code == 75 and ran.json["verdict"] == "more_to_do" and ran.json["resume_at"], ran
     assert all(one["resume_at"] for one in ran.json["organizations"].values())
-    assert {entry.status for entry in served.sandbox.requests()} == {200}  # I4
+    assert {entry.status for entry in served.sandbox.requests.all()} == {200}  # I4
     assert dict(desk.query("SELECT organization_id, count(*) FROM customers GROUP BY ALL")) == {
         "acme": 300,
         "globex": 300,
@@ -327,18 +327,18 @@ def test_after_a_kill_each_goes_on_where_it_was_i1_i3(desk, start, after):
     """Eight pages of two organizations, a page a load package; killed -9 at the second, sixth or ninth request."""
     served = several(desk, start, customers=390, entitlements=0, private_offers=0, days=0)
     desk.set(chunk_rows=100)
-    served.sandbox.fault("slow", "/api/v1/customers", seconds=0.3, count=None)
+    served.sandbox.faults.add("slow", "/api/v1/customers", seconds=0.3, count=None)
     syncing = desk.start("sync", "customers", "--json")
-    await_(lambda: len(served.sandbox.requests("/api/v1/")) >= after or syncing.poll() is not None, 60)
+    await_(lambda: len(served.sandbox.requests.to("/api/v1/")) >= after or syncing.poll() is not None, 60)
     syncing.kill()
     syncing.communicate()
-    served.sandbox.clear_faults()
-    before = len(served.sandbox.requests("/api/v1/"))
+    served.sandbox.faults.clear()
+    before = len(served.sandbox.requests.to("/api/v1/"))
     ran = desk.sync("customers")
     assert ran.code == 0, ran
     assert customers(desk) == {"acme": 390, "globex": 390}
-    asked = len(served.sandbox.requests("/api/v1/"))
-    pages = [(entry.app, entry.page) for entry in served.sandbox.requests("/api/v1/")]
+    asked = len(served.sandbox.requests.to("/api/v1/"))
+    pages = [(entry.app, entry.page) for entry in served.sandbox.requests.to("/api/v1/")]
     first, second = (app.client_id for app in served.sandbox.apps)
     finished = {app for app in (first, second) if before and (app, 4) in pages[:before]}
     # What had finished is synced anew, and after the other; of the other, what was under way or not loaded yet.
@@ -387,17 +387,17 @@ def test_what_one_organization_has_planned_never_goes_out_with_anothers_credenti
         # Of some entitlements the odd rows do not say whether they are active.
         usage[name] = write_csv(rows_of(two.sandbox, organization=owner, named=True), f"{name}.csv")
     # Planned, and not sent: the first body is refused for the moment.
-    two.sandbox.fault("status", "/api/v1/metering", status=429, count=None, headers={"Retry-After": "7200"})
+    two.sandbox.faults.add("status", "/api/v1/metering", status=429, count=None, headers={"Retry-After": "7200"})
     stopped = desk.run(
         "push", "--organization", "acme", "--usage", usage["acme"], "--confirm", "--new-ledger", "--no-wait", "--json"
     )
     assert stopped.code == 75 and stopped.json["lines"]["new"], stopped
-    two.sandbox.clear_faults()
+    two.sandbox.faults.clear()
     pushed = desk.run(
         "push", "--organization", "globex", "--usage", usage["globex"], "--confirm", "--new-ledger", "--json"
     )
     assert pushed.code == 0 and not [said for said in pushed.json["warnings"] if "planned" in said], pushed
-    sent = [entry for entry in two.sandbox.requests("/api/v1/metering") if entry.status < 300]
+    sent = [entry for entry in two.sandbox.requests.to("/api/v1/metering") if entry.status < 300]
     assert {entry.app for entry in sent} == {two.sandbox.apps[1].client_id}
     for name in TWO:
         exported = desk.run("push", "export", "--organization", name, "--json")
@@ -417,7 +417,7 @@ def test_an_organization_that_was_never_synced_bills_nobody_elses_customers_i5(d
     for more in ([], ["--confirm", "--new-ledger"]):
         ran = desk.run("push", "--organization", "acme", "--usage", usage, "--json", *more)
         assert ran.code == 65 and ran.json["lines"]["invalid"] > 0, ran
-    assert not two.sandbox.requests("/api/v1/metering")
+    assert not two.sandbox.requests.to("/api/v1/metering")
 
 
 @pytest.mark.parametrize("command", [("push", "--usage", "usage.csv"), ("push", "status"), ("push", "export")])

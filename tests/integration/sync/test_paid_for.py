@@ -18,9 +18,9 @@ def site(tmp_path):
 def test_the_pages_before_an_error_are_not_read_again(site):
     """I3: a sweep that failed at page 3 goes on there, also a day later."""
     sandbox = site.serve(customers=450)
-    sandbox.fault("status", "/api/v1/customers", page=3, status=500, count=None)
+    sandbox.faults.add("status", "/api/v1/customers", page=3, status=500, count=None)
     assert site.sync("customers").code == 69
-    sandbox.clear_faults()
+    sandbox.faults.clear()
     site.clock.advance(25 * HOUR)
     again = site.sync("customers")
     assert again.code == 0
@@ -32,8 +32,8 @@ def test_allow_deletes_holds_for_a_table_that_an_earlier_run_settled(site):
     """I2: the sync is still open because of another table, and the refused table was finished before."""
     sandbox = site.serve(customers=60, entitlements=250)
     site.sync()
-    for id_ in sandbox.ids("customers")[:30]:
-        sandbox.delete("customers", id_)
+    for id_ in sandbox.rows.ids("customers")[:30]:
+        sandbox.rows.delete("customers", id_)
     first = site.sync(max_requests=2)
     assert (first.code, first.tables["customers"]["verdict"]) == (75, "incomplete")
     rest = site.sync(allow_deletes=True)
@@ -63,7 +63,7 @@ def test_rows_that_were_found_missing_before_an_interruption_are_deleted_after_i
     sandbox = site.serve(days=300)
     site.sync("analytics")
     lost = site.today - timedelta(days=250)
-    sandbox.restate(lost.isoformat(), "aws", {"vendor": "gcp"})
+    sandbox.rows.restate(lost.isoformat(), "aws", {"vendor": "gcp"})
     how = {"since": site.today - timedelta(days=299)}
     assert site.sync("analytics", max_requests=2, **how).code == 75
     made = site.sync("analytics", **how)
@@ -87,7 +87,7 @@ def test_a_sync_of_a_part_goes_on_as_one_of_everything_does(site, how):
     assert rest.code == 0
     pages = [entry.page for entry in rest.entries if entry.path == "/api/v1/customers"]
     assert pages == list(range(3, max(pages) + 1))
-    wanted = {one["id"] for one in sandbox.rows("customers") if how.get("vendor", one["vendor"]) == one["vendor"]}
+    wanted = {one["id"] for one in sandbox.rows.all("customers") if how.get("vendor", one["vendor"]) == one["vendor"]}
     assert site.live("customers") == wanted
     assert site.query("SELECT count(*) FROM _automatum_pages") == [(0,)]
 
@@ -100,7 +100,7 @@ def test_a_whole_sync_neither_takes_over_nor_ends_what_a_filtered_one_has_read(s
     assert part.code == 75
     whole = site.sync("customers")
     assert (whole.code, whole.pages) == (0, [1, 2, 3, 4, 5, 6])
-    assert site.live("customers") == set(sandbox.ids("customers"))
+    assert site.live("customers") == set(sandbox.rows.ids("customers"))
     rest = site.sync("customers", vendor="aws")
     assert (rest.code, rest.pages[0]) == (0, 3)
     assert site.query("SELECT count(*) FROM _automatum_pages") == [(0,)]
@@ -114,7 +114,7 @@ def test_windows_with_missing_rows_do_not_keep_a_report_from_ending(site):
     site.settings["report_window_days"] = 60
     lost = [site.today - timedelta(days=back) for back in (280, 200, 150, 90)]
     for day in lost:
-        sandbox.restate(day.isoformat(), "aws", {"vendor": "gcp"})
+        sandbox.rows.restate(day.isoformat(), "aws", {"vendor": "gcp"})
     how = {"since": site.today - timedelta(days=299), "max_requests": 2}
     codes = [site.sync("analytics", **how).code]
     while codes[-1] == 75 and len(codes) < 12:
@@ -129,8 +129,8 @@ def test_more_candidates_than_requests_are_decided_in_several_runs(site):
     """I3: what a run has learned of rows at their own URLs is not asked again, but for a listed row with each run."""
     sandbox = site.serve(customers=150)
     site.sync("customers")
-    gone = sandbox.ids("customers")[:15]
-    sandbox.delete("customers", gone)
+    gone = sandbox.rows.ids("customers")[:15]
+    sandbox.rows.delete("customers", gone)
     runs = [site.sync("customers", max_requests=6)]
     while runs[-1].code == 75 and len(runs) < 6:
         runs.append(site.sync("customers", max_requests=6))
@@ -148,15 +148,15 @@ def test_a_row_that_comes_back_between_two_runs_is_live_after_the_next_sync(site
     """I2: a 404 of an earlier run is no evidence of later; nor is the place on a page that is not read again."""
     sandbox = site.serve(customers=150)
     site.sync("customers")
-    gone = sandbox.ids("customers")[:15]
-    records = [sandbox.row("customers", id_) for id_ in gone]
-    sandbox.delete("customers", gone)
+    gone = sandbox.rows.ids("customers")[:15]
+    records = [sandbox.rows.get("customers", id_) for id_ in gone]
+    sandbox.rows.delete("customers", gone)
     assert site.sync("customers", max_requests=6).code == 75
     for record in records:
-        sandbox.put("customers", record)
+        sandbox.rows.put("customers", record)
     site.clock.advance(HOUR)
     # As many others go, so that the total does not tell.
-    sandbox.delete("customers", sandbox.ids("customers")[60:75])
+    sandbox.rows.delete("customers", sandbox.rows.ids("customers")[60:75])
     for _ in range(2):
         site.sync("customers")
-    assert site.live("customers") == set(sandbox.ids("customers"))
+    assert site.live("customers") == set(sandbox.rows.ids("customers"))

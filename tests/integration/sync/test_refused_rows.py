@@ -15,8 +15,8 @@ def poisoned(desk, small):
         connection.execute("ALTER TABLE automatum.customers ALTER COLUMN theirs SET NOT NULL")
         connection.execute("ALTER TABLE automatum.customers ALTER COLUMN theirs DROP DEFAULT")
     for table in ("customers", "entitlements", "private_offers"):
-        small.insert(table, {})
-    small.clear_requests()
+        small.rows.insert(table, {})
+    small.requests.clear()
     return small
 
 
@@ -34,8 +34,8 @@ def test_a_table_that_takes_no_rows_costs_no_other_table_its_rows_i1(desk, poiso
     assert rows(desk, "entitlements") == SMALL["entitlements"] + 1
     assert rows(desk, "private_offers") == SMALL["private_offers"] + 1
     # The next run does not begin with what was refused, and loads the others apart: each page is asked for once (I3).
-    poisoned.insert("entitlements", {})
-    poisoned.clear_requests()
+    poisoned.rows.insert("entitlements", {})
+    poisoned.requests.clear()
     again = desk.sync()
     assert again.code == 69 and rows(desk, "entitlements") == SMALL["entitlements"] + 2
     assert set(api_requests(poisoned).values()) == {1}

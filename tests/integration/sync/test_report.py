@@ -43,7 +43,7 @@ def counted(site, day, vendor="aws"):
 
 def restate(sandbox, day, **fields):
     """Change the record that began as the one of `aws`."""
-    sandbox.restate(day.isoformat(), "aws", fields)
+    sandbox.rows.restate(day.isoformat(), "aws", fields)
 
 
 @pytest.mark.slow
@@ -117,7 +117,7 @@ def test_a_missing_row_is_deleted_only_within_the_days_that_were_read(site, dele
     near, far, odd = (site.today - timedelta(days=days) for days in (2, 40, 4))
     for day in (near, far, odd):
         restate(sandbox, day, vendor="gcp")  # another key: the old one is not reported any more
-    sandbox.after(1, lambda: restate(sandbox, odd, vendor="aws"), path=PATH)
+    sandbox.schedule.after(1, lambda: restate(sandbox, odd, vendor="aws"), path=PATH)
     made = site.sync("analytics")
     assert (made.code, len(asked(made))) == (0, 2)
     assert made.counts("analytics")[2] == (0 if deletes == "ignore" else 1)
@@ -135,14 +135,14 @@ def test_an_empty_answer_deletes_nothing(site):
     sandbox = site.serve(days=60)
     site.sync("analytics")
     before = site.dump()
-    sandbox.fault("empty_page", PATH, count=None)
+    sandbox.faults.add("empty_page", PATH, count=None)
     made = site.sync("analytics")
     assert (made.code, site.dump()) == (65, before)
     assert "72 of 72 rows" in made.tables["analytics"]["reason"]
     assert "--allow-deletes" in made.tables["analytics"]["reason"]
-    sandbox.clear_faults()
+    sandbox.faults.clear()
     assert site.sync("analytics").code == 0
-    sandbox.fault("empty_page", PATH, count=None)
+    sandbox.faults.add("empty_page", PATH, count=None)
     assert site.sync("analytics", allow_deletes=True).code == 0
     ((oldest,),) = site.query('SELECT min("date") FROM analytics_revenue WHERE _deleted_at IS NOT NULL')
     assert oldest == site.today - timedelta(days=35)
@@ -166,15 +166,15 @@ def test_an_object_with_a_series_is_read_like_an_array(site, tmp_path):
 def test_a_report_that_the_api_does_not_know_is_skipped(site, caplog):
     """I8: a 404 is a warning, at this sync and at the next; the lists are read each time."""
     sandbox = site.serve(customers=20, days=5)
-    sandbox.fault("status", "/api/v1/analytics", status=404, count=None)
+    sandbox.faults.add("status", "/api/v1/analytics", status=404, count=None)
     for name in ("Before", "After"):
-        sandbox.change("customers", sandbox.ids("customers")[0], {"companyName": name})
+        sandbox.rows.change("customers", sandbox.rows.ids("customers")[0], {"companyName": name})
         made = site.sync()
         assert (made.code, set(made.summary.skipped)) == (0, {"analytics"})
         assert "analytics_revenue is skipped" in caplog.text
         assert made.tables["customers"]["requests"] == 1
         assert site.query("SELECT count(*) FROM customers WHERE company_name = ?", name) == [(1,)]
-    sandbox.clear_faults()
+    sandbox.faults.clear()
     assert site.sync().counts("analytics")[0] == 10
 
 
@@ -184,7 +184,7 @@ def test_records_that_share_a_key_make_the_report_incomplete(site):
     sandbox = site.serve(days=10)
     site.sync("analytics")
     day = site.today - timedelta(days=3)
-    sandbox.restate(day.isoformat(), "azure", {"vendor": "aws"})
+    sandbox.rows.restate(day.isoformat(), "azure", {"vendor": "aws"})
     made = site.sync("analytics")
     assert made.code == 65
     assert "sources.automatum.endpoints.analytics_revenue.key" in made.tables["analytics"]["reason"]
@@ -208,7 +208,7 @@ def test_a_key_that_is_not_unique_is_reported_and_can_be_configured(tmp_path):
 def test_a_report_that_is_skipped_stays_skipped_when_its_sync_goes_on(site):
     """I8: the run was killed while its last package was loading. The next run finishes it, and reports no error."""
     sandbox = site.serve(customers=5, days=3)
-    sandbox.fault("status", "/api/v1/analytics", status=404, count=None)
+    sandbox.faults.add("status", "/api/v1/analytics", status=404, count=None)
     site.sync("customers", "analytics")
     session, tables = connect(site.resolved(), clock=site.clock), ("customers", "analytics_revenue")
     left = resume_session(site.pipeline(), tables, utc(site.clock.time()), left_behind=True)
@@ -226,11 +226,11 @@ def test_days_that_do_not_exist_are_refused_before_a_request(site):
     site.sync()
     for pipeline in (None, site.pipeline()):
         selection = Selection().backfill(None, False, site.today - timedelta(days=500))
-        sandbox.clear_requests()
+        sandbox.requests.clear()
         session = connect(site.resolved(), clock=site.clock, budget=Budget(site.clock))
         with pytest.raises(ConfigurationError, match="--until"):
             sync(session, pipeline, selection=selection) if pipeline else plan(session, None, selection=selection)
-        assert sandbox.requests() == []
+        assert sandbox.requests.all() == []
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ def test_a_sync_in_one_call_then_a_dry_push_and_a_real_one(desk, start):
     rows = rows_of(served.sandbox)
     dry = automatum.run_push(rows)
     assert dry.verdict == "dry_run" and dry.lines["new"] == len(rows)
-    assert not served.sandbox.requests("/api/v1/metering")
+    assert not served.sandbox.requests.to("/api/v1/metering")
     sent = automatum.run_push(rows, automatum.PushOptions(confirm=True, new_ledger=True))
     assert sent.verdict == "complete" and sent.lines["accepted"] == len(rows)
     again = automatum.run_push(rows, automatum.PushOptions(confirm=True))
@@ -52,7 +52,7 @@ def test_a_connection_that_the_notebook_itself_has_open_is_refused_with_advice_i
     desk.use(served)
     with duckdb.connect(str(desk.database)), pytest.raises(Busy, match=r"in this very process.*--read-copy"):
         run_sync(SyncOptions(lock_wait=0))
-    assert served.sandbox.requests() == []
+    assert served.sandbox.requests.all() == []
     assert run_sync().exit_code == 0
 
 
@@ -65,7 +65,7 @@ def test_a_sync_ends_cleanly_when_it_is_told_to(desk, start):
     assert (summary.verdict, summary.exit_code) == ("more_to_do", 75)
     assert desk.query("SELECT count(*) FROM customers") == [(100,)]
     assert run_sync().exit_code == 0
-    pages = [entry.page for entry in served.sandbox.requests("/api/v1/customers")]
+    pages = [entry.page for entry in served.sandbox.requests.to("/api/v1/customers")]
     assert pages == [1, 2, 3, 4, 5]  # I3
 
 
@@ -105,9 +105,9 @@ def test_a_backfill_of_some_days_leaves_none_out_for_ever_i1(desk, start):
     # From then on the stretch of restated days is enough, whatever is filled in beside it.
     beside = last - timedelta(days=90), last - timedelta(days=80)
     assert run_sync(SyncOptions(tables=REPORTS, since=beside[0], until=beside[1])).exit_code == 0
-    served.sandbox.clear_requests()
+    served.sandbox.requests.clear()
     assert run_sync(SyncOptions(tables=REPORTS)).exit_code == 0
-    (entry,) = served.sandbox.requests("/api/v1/analytics")
+    (entry,) = served.sandbox.requests.to("/api/v1/analytics")
     assert entry.query["startDate"] == (last - timedelta(days=36)).isoformat(), "with a day before the stretch"
 
 
@@ -117,10 +117,10 @@ def test_days_of_which_there_are_none_are_refused(desk, start, arguments):
     served = start(**SMALL)
     desk.use(served)
     assert desk.sync("analytics").code == 0
-    served.sandbox.clear_requests()
+    served.sandbox.requests.clear()
     ran = desk.run("sync", "analytics", *arguments)
     assert ran.code == 78 and "there is no day from" in ran.says, ran
-    assert not served.sandbox.requests("/api/")
+    assert not served.sandbox.requests.to("/api/")
 
 
 def test_days_that_end_before_they_begin_are_refused(desk, start):
@@ -128,7 +128,7 @@ def test_days_that_end_before_they_begin_are_refused(desk, start):
     desk.use(served)
     ran = desk.run("sync", "analytics", "--since", "2026-03-01", "--until", "2026-02-01")
     assert ran.code == 78 and "--until: 2026-02-01 is before 2026-03-01" in ran.says
-    assert not served.sandbox.requests("/api/")
+    assert not served.sandbox.requests.to("/api/")
 
 
 @pytest.mark.slow
@@ -149,7 +149,7 @@ def test_one_pipeline_for_several_organizations_is_refused_i7(desk, start):
     served = several(desk, start)
     with pytest.raises(ConfigurationError, match="each needs a pipeline of its own"):
         run_sync(SyncOptions(pipeline_name="mine"))
-    assert served.sandbox.requests() == []
+    assert served.sandbox.requests.all() == []
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ def site(tmp_path):
 def test_filters_are_sent_and_load_what_they_name(site, filters):
     """I3: fewer pages, as the API filters; I2: what is here already and was not asked for stays."""
     sandbox = site.serve(customers=250)
-    wanted = {row["id"] for row in sandbox.rows("customers") if all(row[k] == v for k, v in filters.items())}
+    wanted = {row["id"] for row in sandbox.rows.all("customers") if all(row[k] == v for k, v in filters.items())}
     assert 0 < len(wanted) < 200
     made = site.sync("customers", **filters)
     assert (made.code, site.live("customers")) == (0, wanted)
@@ -36,7 +36,7 @@ def test_filters_are_sent_and_load_what_they_name(site, filters):
     assert all({name: entry.query.get(name) for name in filters} == filters for entry in made.entries)
     assert site.sync("customers").counts("customers") == (250 - len(wanted), 0, 0, len(wanted))
     again = site.sync("customers", **filters)
-    assert (again.counts("customers")[:3], site.live("customers")) == ((0, 0, 0), set(sandbox.ids("customers")))
+    assert (again.counts("customers")[:3], site.live("customers")) == ((0, 0, 0), set(sandbox.rows.ids("customers")))
 
 
 @pytest.mark.slow
@@ -92,12 +92,12 @@ def test_a_range_is_loaded_and_nothing_else(desk, start, how, kind):
         "text": (low.isoformat().replace("+00:00", "Z"), high.astimezone(timezone(timedelta(hours=2))).isoformat()),
         "day": (low.date(), high.date()),
     }[kind]
-    edge = sandbox.ids("customers")[:2]
+    edge = sandbox.rows.ids("customers")[:2]
     for id_, at in zip(edge, (low, high), strict=True):
-        sandbox.change("customers", id_, {"updatedAt": at.isoformat()})
+        sandbox.rows.change("customers", id_, {"updatedAt": at.isoformat()})
     wanted = {
         row["id"]
-        for row in sandbox.rows("customers")
+        for row in sandbox.rows.all("customers")
         if low <= datetime.fromisoformat(row["updatedAt"].replace("Z", "+00:00")) < high
     }
     assert edge[0] in wanted
@@ -120,11 +120,11 @@ def test_a_range_deletes_nothing_and_leaves_the_rest_alone(site):
     """I2: rows outside of it are not missing, those within it are not looked for."""
     sandbox = site.serve(customers=120)
     site.sync("customers")
-    ids, before = sandbox.ids("customers"), site.dump()
-    sandbox.delete("customers", ids[:4])
-    old, new = sandbox.row("customers", ids[10]), sandbox.row("customers", ids[119])
+    ids, before = sandbox.rows.ids("customers"), site.dump()
+    sandbox.rows.delete("customers", ids[:4])
+    old, new = sandbox.rows.get("customers", ids[10]), sandbox.rows.get("customers", ids[119])
     for row in (old, new):
-        sandbox.change("customers", row["id"], {"companyName": "New"}, touch=False)
+        sandbox.rows.change("customers", row["id"], {"companyName": "New"}, touch=False)
     cut = datetime.fromisoformat(old["updatedAt"].replace("Z", "+00:00")) + timedelta(days=1)
     made = site.sync("customers", selection=Selection(updated_from=cut))
     assert (made.code, made.details, site.live("customers")) == (0, [], set(ids))
@@ -168,6 +168,6 @@ def test_a_cut_resource_leaves_nothing_behind_for_good(desk, start):
     )
     pipeline.run(automatum_source().with_resources("entitlements").add_limit(1))
     pipeline.run(automatum_source().with_resources("entitlements"))
-    count = sum(len(row["dimensions"]) for row in served.sandbox.rows("entitlements"))
+    count = sum(len(row["dimensions"]) for row in served.sandbox.rows.all("entitlements"))
     assert "entitlement_dimensions" in desk.tables()
     assert desk.counts() == {"entitlements": 20, "entitlement_dimensions": count}

@@ -18,9 +18,9 @@ def test_soft_after_hard_marks_rows_instead_of_removing_them(site):
     first, second, third = with_dimensions(sandbox)[:3]
     site.sync("entitlements")
     for deletes, id_ in (("hard", first), ("soft", second), ("hard", third)):
-        sandbox.delete("entitlements", id_)
+        sandbox.rows.delete("entitlements", id_)
         assert site.sync("entitlements", deletes=deletes).code == 0
         assert site.broken() == {}
     assert site.dead("entitlements") == {second}
     assert site.dead("entitlement_dimensions", "entitlement_id") == {second}
-    assert site.live("entitlements") == set(sandbox.ids("entitlements"))
+    assert site.live("entitlements") == set(sandbox.rows.ids("entitlements"))

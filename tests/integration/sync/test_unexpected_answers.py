@@ -25,21 +25,21 @@ def test_a_secret_that_is_regenerated_during_a_sync_is_reported_once(small, desk
 
     def regenerate():
         app.secret = "secret_regenerated"
-        small.revoke_tokens()
+        small.tokens.revoke()
 
-    small.after(1, regenerate)
+    small.schedule.after(1, regenerate)
     ran = desk.sync()
     assert ran.code == 77, ran
     assert [one["type"] for one in ran.json["errors"]] == ["CredentialsRefused"]
     assert ran.err.count("Invalid client credentials") == 1, ran.err
-    assert [entry.status for entry in small.requests("/oauth/token")] == [200, 401]
+    assert [entry.status for entry in small.requests.to("/oauth/token")] == [200, 401]
 
 
 @pytest.mark.slow
 def test_a_403_names_the_scope(start, desk):
     served = start(**SMALL, apps=(AppConfig(scopes=("read:customers", "read:entitlements")),))
     desk.use(served)
-    served.sandbox.fault("status", "/api/v1/customers", status=403, message="Insufficient scope", count=None)
+    served.sandbox.faults.add("status", "/api/v1/customers", status=403, message="Insufficient scope", count=None)
     (one,) = desk.sync("customers").json["errors"]
     assert "The token grants read:customers, which this path needs" in one["next_step"]
 

@@ -16,7 +16,7 @@ def test_rows_of_100_kilobytes_are_loaded_within_the_memory_limit(tmp_path, desk
     with Site(tmp_path) as site:
         sandbox = site.serve()
         for number in range(300):
-            sandbox.insert("customers", {"notes": f"{number}:" + "x" * WIDE})
+            sandbox.rows.insert("customers", {"notes": f"{number}:" + "x" * WIDE})
         target = Target(database=site.database)
         ran = site.sync("customers", destination=target.open())
         assert ran.code == 0, ran.summary.errors

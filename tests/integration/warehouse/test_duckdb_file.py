@@ -111,7 +111,7 @@ def test_a_sync_leaves_a_copy_with_what_it_loaded(desk, start, tmp_path):
     copy = tmp_path / "read.duckdb"
     assert desk.sync("--read-copy", copy).code == 0
     with duckdb.connect(str(copy), read_only=True) as reader:
-        served.sandbox.insert("customers", count=3)
+        served.sandbox.rows.insert("customers", count=3)
         assert desk.sync("--read-copy", copy).code == 0
         assert reader.execute("SELECT count(*) FROM automatum.customers").fetchone() == (12,)
     assert desk.query("SELECT count(*) FROM customers", database=copy) == [(15,)]
@@ -239,4 +239,4 @@ def test_a_copy_that_makes_no_sense_is_refused_before_a_request(desk, start, arg
     desk.use(served)
     ran = desk.sync(*arguments)
     assert ran.code == 78 and said in ran.says, ran
-    assert served.sandbox.requests() == []
+    assert served.sandbox.requests.all() == []

@@ -61,7 +61,7 @@ def test_loader_and_reader_can_do_what_the_document_says_and_no_more(roles, star
     assert desk.sync("customers", "--destination", "postgres").code == 0
     server.execute(revoke)
     run(roles, "loader", grant)
-    served.sandbox.insert("customers", count=2)
+    served.sandbox.rows.insert("customers", count=2)
     assert desk.sync("--destination", "postgres").code == 0
     assert run(roles, "reader", "SELECT count(*) FROM automatum.customers") == [(SMALL["customers"] + 2,)]
     assert run(roles, "reader", "SELECT count(*) FROM automatum.entitlements") == [(SMALL["entitlements"],)]

@@ -23,7 +23,7 @@ def site(tmp_path):
 
 def left_behind(site, step="load", **settings):
     """A row that was read and not loaded, as after a kill."""
-    (strange,) = site.served.sandbox.insert("customers", {"companyName": "Strange"})
+    (strange,) = site.served.sandbox.rows.insert("customers", {"companyName": "Strange"})
     with pytest.raises(Killed), killed_at(step, after=step == "extract"):
         site.sync("customers", **settings)
     site._opened = None, None
@@ -39,7 +39,7 @@ def strange_rows(site):
 def test_what_a_killed_run_has_read_is_loaded_by_the_next_one_i3(site, step, caplog):
     site.sync("customers")
     strange = left_behind(site, step)
-    site.served.sandbox.delete("customers", strange)
+    site.served.sandbox.rows.delete("customers", strange)
     with caplog.at_level("INFO", "automatum"):
         assert site.sync("customers").code == 0
     assert "loading what an earlier run left behind" in caplog.text
@@ -77,10 +77,10 @@ CHANGES = {
 def test_what_was_read_for_another_state_of_the_dataset_is_not_loaded_i1(site, change, caplog):
     site.sync("customers")
     shutil.copyfile(site.database, site.folder / "earlier")
-    site.served.sandbox.insert("customers", {})
+    site.served.sandbox.rows.insert("customers", {})
     site.sync("customers")
     strange = left_behind(site)
-    site.served.sandbox.delete("customers", strange)
+    site.served.sandbox.rows.delete("customers", strange)
     CHANGES[change](site)
     site.settings["deletes"] = "ignore"
     with caplog.at_level("INFO", "automatum"):

@@ -34,7 +34,7 @@ def test_a_table_format_that_the_destination_does_not_have_costs_no_request(site
     with pytest.raises(ConfigurationError, match="table_format") as refused:
         site.sync("customers", table_format=table_format)
     assert refused.value.exit_code == 78
-    assert site.served.sandbox.requests() == []
+    assert site.served.sandbox.requests.all() == []
 
 
 @pytest.mark.slow
@@ -46,7 +46,7 @@ def test_tables_of_another_format_are_refused(site):
     with pytest.raises(ConfigurationError, match="table_format") as refused:
         site.sync("customers", destination=lake)
     assert refused.value.exit_code == 78
-    assert site.served.sandbox.requests("/api/v1/") == []
+    assert site.served.sandbox.requests.to("/api/v1/") == []
     # Another place is none of its business, though the working folder has just been used for this one (I9).
     other = dlt.destinations.filesystem(bucket_url=str(site.folder / "other"))
     assert site.sync("customers", destination=other).code == 0
@@ -74,11 +74,13 @@ def test_a_row_that_is_read_twice_in_a_package_is_held_once(life, monkeypatch):
     life.site.settings["history"] = False
     sandbox = life.sandbox
     for turn in range(2):
-        id_ = sandbox.ids("customers")[20]
+        id_ = sandbox.rows.ids("customers")[20]
         # Changed before it is read, and again after that: it moves to the end of the list, and is read there, too.
-        sandbox.change("customers", id_, {"status": f"turn {turn}"}, touch=False)
+        sandbox.rows.change("customers", id_, {"status": f"turn {turn}"}, touch=False)
         life.site.clock.advance(60)
-        sandbox.after(1, lambda id_=id_, turn=turn: sandbox.change("customers", id_, {"companyName": f"Later {turn}"}))
+        sandbox.schedule.after(
+            1, lambda id_=id_, turn=turn: sandbox.rows.change("customers", id_, {"companyName": f"Later {turn}"})
+        )
         assert life.sync().code == 0
         assert life.held("customers")[id_]["company_name"] == f"Later {turn}"
         assert life.wrong() == []

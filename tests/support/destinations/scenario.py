@@ -107,10 +107,10 @@ class Life:
     def sync(self, max_requests=None, **settings):
         """One sync, a minute after the last one."""
         self.site.clock.advance(60)
-        self.sandbox.clear_requests()
+        self.sandbox.requests.clear()
         connection = self.connect(max_requests, **settings)
         summary = sync(connection, self.pipeline, selection=select_rows(connection.settings))
-        made = Synced(summary, self.sandbox.requests("/api/v1/"))
+        made = Synced(summary, self.sandbox.requests.to("/api/v1/"))
         assert summary.requests == len(made.entries)  # I3: what it says is what it sent
         return made
 
@@ -131,7 +131,7 @@ class Life:
 
     def records(self, table):
         """What the API lists, numbers as decimals."""
-        return json.loads(orjson.dumps(self.sandbox.rows(table)), parse_float=Decimal)
+        return json.loads(orjson.dumps(self.sandbox.rows.all(table)), parse_float=Decimal)
 
     def wrong(self):
         """Each value that is not what the API's records say: table, key, column, expected, held."""
@@ -204,7 +204,7 @@ def live(life):
 
 def _begin(life):
     sandbox = life.sandbox
-    sandbox.change("customers", sandbox.ids("customers")[0], {"region": "EMEA"}, touch=False)
+    sandbox.rows.change("customers", sandbox.rows.ids("customers")[0], {"region": "EMEA"}, touch=False)
     assert life.sync(max_requests=2).code == 75
     life.move()
     made = life.sync()
@@ -233,22 +233,22 @@ def _begin(life):
 
 def _change(life):
     sandbox = life.sandbox
-    ids, offers = sandbox.ids("customers"), sandbox.ids("private_offers")
-    lists = [one for one in sandbox.rows("entitlements") if len(one["dimensions"]) > 1][:3]
-    empty = next(one for one in sandbox.rows("entitlements") if not one["dimensions"])
+    ids, offers = sandbox.rows.ids("customers"), sandbox.rows.ids("private_offers")
+    lists = [one for one in sandbox.rows.all("entitlements") if len(one["dimensions"]) > 1][:3]
+    empty = next(one for one in sandbox.rows.all("entitlements") if not one["dimensions"])
     entry = {"key": "added", "name": "Añadido", "quantity": "1.5", "price": "0.000000001", "unit": "unit"}
-    sandbox.change("customers", ids[1], {"companyName": NAMES}, touch=False)
-    sandbox.change("customers", ids[2], {"companyName": "Later", "createdAt": INSTANT}, touch=False)
+    sandbox.rows.change("customers", ids[1], {"companyName": NAMES}, touch=False)
+    sandbox.rows.change("customers", ids[2], {"companyName": "Later", "createdAt": INSTANT}, touch=False)
     odd = {"ключ": ["値", {"🗝": "a\"b\\c'd"}], "rate": orjson.Fragment(str(RATE)), "big": 2**53 + 1, "none": None}
     for number in (3, 4):
-        sandbox.change("customers", ids[number], {"novel": odd}, touch=False)
+        sandbox.rows.change("customers", ids[number], {"novel": odd}, touch=False)
     for id_, value in zip(offers, (LARGEST, SMALLEST), strict=False):
-        pricing = {**sandbox.row("private_offers", id_)["pricing"], "totalContractValue": value}
-        sandbox.change("private_offers", id_, {"pricing": pricing}, touch=False)
-    sandbox.change("entitlements", lists[0]["id"], {"dimensions": lists[0]["dimensions"][:1]}, touch=False)
-    sandbox.change("entitlements", lists[1]["id"], {"dimensions": []}, touch=False)
-    sandbox.change("entitlements", lists[2]["id"], {"dimensions": [*lists[2]["dimensions"], entry]}, touch=False)
-    sandbox.change("entitlements", empty["id"], {"dimensions": [entry, entry]}, touch=False)
+        pricing = {**sandbox.rows.get("private_offers", id_)["pricing"], "totalContractValue": value}
+        sandbox.rows.change("private_offers", id_, {"pricing": pricing}, touch=False)
+    sandbox.rows.change("entitlements", lists[0]["id"], {"dimensions": lists[0]["dimensions"][:1]}, touch=False)
+    sandbox.rows.change("entitlements", lists[1]["id"], {"dimensions": []}, touch=False)
+    sandbox.rows.change("entitlements", lists[2]["id"], {"dimensions": [*lists[2]["dimensions"], entry]}, touch=False)
+    sandbox.rows.change("entitlements", empty["id"], {"dimensions": [entry, entry]}, touch=False)
     made = life.sync()
     assert (made.code, asked(made)) == (0, [])
     assert [made.counts(name)[:3] for name in ("customers", "entitlements", "private_offers")] == [
@@ -277,12 +277,12 @@ def _delete(life, ids, entitlement_id):
     """A row whose `extra` is exact, and one with children: marked, as they were; and back again."""
     sandbox = life.sandbox
     gone = [("customers", ids[4]), ("customers", ids[2]), ("entitlements", entitlement_id)]
-    records = [(table, sandbox.row(table, id_)) for table, id_ in gone]
+    records = [(table, sandbox.rows.get(table, id_)) for table, id_ in gone]
     before = [life.held(table)[id_] for table, id_ in gone]
     children = {key: row for key, row in life.held("entitlement_dimensions").items() if key[0] == entitlement_id}
     assert len(children) >= 3
     for table, id_ in gone:
-        sandbox.delete(table, id_)
+        sandbox.rows.delete(table, id_)
     made = life.sync()
     assert (made.code, made.counts("customers")[2], made.counts("entitlements")[2]) == (0, 2, 1)
     marked = [life.held(table, deleted=True)[id_] for table, id_ in gone]
@@ -298,7 +298,7 @@ def _delete(life, ids, entitlement_id):
     assert (asked(life.sync()), life.broken()) == ([], {})
     yield "deleted (`soft`)"
     for table, record in records:
-        sandbox.put(table, record)
+        sandbox.rows.put(table, record)
     assert life.sync().code == 0
     assert life.wrong() == []
     for table, id_ in gone:
@@ -319,7 +319,7 @@ def _grow(life):
     life.move()
     made = life.sync()
     assert (made.code, made.counts("customers"), asked(made)) == (0, (0, VOLUME["customers"], 0, 0), [])
-    assert life.held("customers")[life.sandbox.ids("customers")[0]]["region"] == "EMEA"
+    assert life.held("customers")[life.sandbox.rows.ids("customers")[0]]["region"] == "EMEA"
     assert life.wrong() == []
     assert life.sync().counts("customers") == (0, 0, 0, VOLUME["customers"])
     yield "new column of a later version"
@@ -327,17 +327,17 @@ def _grow(life):
 
 def _remove(life):
     sandbox = life.sandbox
-    id_ = next(one["id"] for one in sandbox.rows("entitlements") if len(one["dimensions"]) > 1)
-    customer_id = sandbox.ids("customers")[5]
+    id_ = next(one["id"] for one in sandbox.rows.all("entitlements") if len(one["dimensions"]) > 1)
+    customer_id = sandbox.rows.ids("customers")[5]
     if HARD in life.place.cannot:
-        sandbox.clear_requests()
+        sandbox.requests.clear()
         with pytest.raises(ConfigurationError, match="deletes") as refused:
             life.sync(deletes="hard")
-        assert (refused.value.exit_code, sandbox.requests()) == (78, [])
+        assert (refused.value.exit_code, sandbox.requests.all()) == (78, [])
         yield HARD
         return
-    sandbox.delete("customers", customer_id)
-    sandbox.delete("entitlements", id_)
+    sandbox.rows.delete("customers", customer_id)
+    sandbox.rows.delete("entitlements", id_)
     made = life.sync(deletes="hard")
     assert (made.code, made.counts("customers")[2], made.counts("entitlements")[2]) == (0, 1, 1)
     assert customer_id not in {row["id"] for row in life.place.rows("customers")}

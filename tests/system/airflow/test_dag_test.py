@@ -90,7 +90,7 @@ def test_a_run_is_green_and_a_worker_with_a_fresh_disk_asks_for_nothing_twice(tr
     for name, tables in (("acme", TABLES[:3]), ("globex", TABLES[:2])):
         for table in tables:
             found = [one for (one,) in rows(tmp_path, f"SELECT id FROM {table} WHERE organization_id = '{name}'")]
-            assert Counter(found) == Counter(served.sandbox.ids(table, id_of(served.sandbox, name)))
+            assert Counter(found) == Counter(served.sandbox.rows.ids(table, id_of(served.sandbox, name)))
     before = rows(tmp_path, "SELECT count(*), max(_synced_at) FROM customers")
     again = tried(conf={"tables": ["customers"]})
     assert {again.of(name)["customers"] for name in NAMES} == {"success"}
@@ -118,7 +118,7 @@ def test_an_organization_that_fails_stops_no_other_and_no_secret_is_said(tried, 
         "analytics": "skipped",
         "push": "upstream_failed",
     }
-    assert not served.sandbox.accepted_metering  # dry
+    assert not served.sandbox.metering.accepted  # dry
     secrets = ["secret_wrong_0123456789", *(app.secret for app in served.sandbox.apps)]
     assert not [one for one in secrets if one in seen.said]
 
@@ -129,12 +129,12 @@ def test_a_confirmed_push_needs_a_ledger_that_outlives_the_worker_and_then_sends
     options = {"usage": str(usage), "confirm": True}
     seen = tried(single=True, tables=["customers", "entitlements"], **options)
     assert seen.of(NAMES[0])["entitlements"] == "success" and seen.of(NAMES[0])["push"] == "failed"
-    assert not served.sandbox.accepted_metering
+    assert not served.sandbox.metering.accepted
     ledger = {"automatum_ledger": {"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}}
     for new in (True, False):
         begun = {**options, "new_ledger": new}
         assert tried(ledger, single=True, tables=["customers"], **begun).of(NAMES[0])["push"] == "success"
-    assert sum(len(one.body["details"]["usages"]) for one in served.sandbox.accepted_metering) == 4
+    assert sum(len(one.body["details"]["usages"]) for one in served.sandbox.metering.accepted) == 4
 
 
 def test_who_triggers_a_run_names_neither_files_nor_sql_nor_bills_anybody(tried, served, tmp_path):
@@ -142,7 +142,7 @@ def test_who_triggers_a_run_names_neither_files_nor_sql_nor_bills_anybody(tried,
     seen = tried(single=True, conf={"usage": "sql:SELECT 1", "confirm": True, "destination": "filesystem"})
     assert seen.state == "failed"
     assert "confirm, destination, usage cannot be set when a run is triggered" in seen.said
-    assert served.sandbox.requests("/api/v1/") == []
+    assert served.sandbox.requests.to("/api/v1/") == []
     assert not (tmp_path / "market.duckdb").exists()
 
 
@@ -154,7 +154,7 @@ def test_a_duckdb_file_that_a_notebook_holds_reschedules_and_spends_nothing(trie
         run = pool.submit(tried, single=True, tables=["customers"], earliest_return=1)
         try:
             await_(lambda: run.done() or installation.query("SELECT count(*) FROM task_reschedule")[0][0] > before, 120)
-            asked = served.sandbox.requests("/api/v1/")
+            asked = served.sandbox.requests.to("/api/v1/")
         finally:
             notebook.close()
         assert not asked and not run.done()

@@ -113,7 +113,7 @@ def test_a_full_quota_reschedules_the_tasks_and_the_run_ends_complete(deployment
     print(f"rescheduled {times} times, for {waited:.0f} s in all; longest stay in a slot {longest:.1f} s")
     assert waited > HOUR
     # By the sandbox's own journal.
-    entries = served.sandbox.requests()
+    entries = served.sandbox.requests.all()
     assert not [entry for entry in entries if entry.status == 429]
     lists = [entry for entry in entries if entry.page and "analytics" not in entry.path]
     pages = Counter((entry.app, entry.path, entry.page) for entry in lists)
@@ -121,7 +121,7 @@ def test_a_full_quota_reschedules_the_tasks_and_the_run_ends_complete(deployment
     for name in NAMES:
         for table in TABLES:
             found = running().execute(f"SELECT id FROM automatum.{table} WHERE organization_id = '{name}'", warehouse)
-            expected = served.sandbox.ids(table, id_of(served.sandbox, name))
+            expected = served.sandbox.rows.ids(table, id_of(served.sandbox, name))
             assert Counter(one for (one,) in found) == Counter(expected)
 
 
@@ -138,7 +138,7 @@ def task_processes(deployment):
 
 def test_a_killed_task_is_retried_and_asks_for_one_chunk_again_at_most(deployment, served, warehouse):
     """I1, I3: kill -9 in the middle of a list, on a worker whose disk is gone with it."""
-    served.sandbox.clear_requests()
+    served.sandbox.requests.clear()
     killed = []
 
     def kill():
@@ -147,19 +147,19 @@ def test_a_killed_task_is_retried_and_asks_for_one_chunk_again_at_most(deploymen
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
 
-    served.sandbox.after(12, kill, path="/api/v1/customers")
+    served.sandbox.schedule.after(12, kill, path="/api/v1/customers")
     run = deployment.trigger("automatum", tables=["customers"], dataset="second")
     assert ended(deployment, run) == "success"
     assert killed
     tasks = deployment.tasks(run)
     assert {tasks["customers", number][0] for number in range(len(NAMES))} == {"success"}
     assert max(tasks["customers", number][1] for number in range(len(NAMES))) == 2
-    asked = Counter((entry.app, entry.page) for entry in served.sandbox.requests("/api/v1/customers"))
+    asked = Counter((entry.app, entry.page) for entry in served.sandbox.requests.to("/api/v1/customers"))
     again = Counter(app for (app, _), times in asked.items() for _ in range(times - 1))
     assert all(number <= 300 / 100 + 1 for number in again.values()), again  # a chunk, and the page on its way
     for name in NAMES:
         found = running().execute(f"SELECT id FROM second.customers WHERE organization_id = '{name}'", warehouse)
-        expected = served.sandbox.ids("customers", id_of(served.sandbox, name))
+        expected = served.sandbox.rows.ids("customers", id_of(served.sandbox, name))
         assert Counter(one for (one,) in found) == Counter(expected)
 
 
@@ -176,11 +176,11 @@ def test_a_backfill_reads_each_month_of_the_reports_again_and_nothing_else(deplo
     scheduled(deployment, "automatum_reports")  # the month that has ended, of its own accord
     first, last = months_ago(3)[0], months_ago(2)[1]
     day = f"{months_ago(3)[1]:%Y-%m-%d}"
-    served.sandbox.restate(day, "aws", {"revenue": 123456.78}, organization=id_of(served.sandbox, NAMES[0]))
+    served.sandbox.rows.restate(day, "aws", {"revenue": 123456.78}, organization=id_of(served.sandbox, NAMES[0]))
     wanted = f"SELECT count(*) FROM automatum.analytics_revenue WHERE date = '{day}' AND revenue = 123456.78"
     assert running().execute(wanted, warehouse) == [(0,)]
     deployment.wait(lambda: not deployment.query("SELECT 1 FROM dag_run WHERE state IN ('queued', 'running')"), 60)
-    served.sandbox.clear_requests()
+    served.sandbox.requests.clear()
     for dag in ("automatum_reports", "automatum"):
         # A day is enough to see that lists are left alone.
         until = last if dag == "automatum_reports" else first
@@ -191,7 +191,7 @@ def test_a_backfill_reads_each_month_of_the_reports_again_and_nothing_else(deplo
     runs = "SELECT dag_id, state FROM dag_run WHERE run_type = 'backfill'"
     deployment.wait(lambda: {state for _, state in deployment.query(runs)} == {"success"}, 120)
     assert Counter(dag for dag, _ in deployment.query(runs)) == {"automatum_reports": 2, "automatum": 1}
-    asked = Counter((entry.path, *sorted(entry.query.values())) for entry in served.sandbox.requests("/api/v1/"))
+    asked = Counter((entry.path, *sorted(entry.query.values())) for entry in served.sandbox.requests.to("/api/v1/"))
     months = [months_ago(3), months_ago(2)]
     assert asked == {("/api/v1/analytics/revenue", f"{a}", f"{b}"): len(NAMES) for a, b in months}
     assert running().execute(wanted, warehouse) == [(1,)]

@@ -20,7 +20,7 @@ from automatum.metering.model import format_decimal
 from automatum.metering.payloads import Body, bodies, price_text
 from automatum.metering.usage.aggregation import aggregate
 from automatum.metering.usage.validation import validate
-from automatum_sandbox.metering import read_body
+from automatum_sandbox.metering_body import read_body
 from tests.support.examples import examples
 from tests.support.metering_lines import make_line
 from tests.support.metering_rows import NOW

@@ -40,15 +40,15 @@ class World:
 
     def __init__(self, seed: int, **options: Any) -> None:
         sandbox = Sandbox(SandboxConfig(seed=seed, now=NOW, **options), time=NOW.timestamp)
-        self.customers = {row["id"]: row for row in sandbox.rows("customers")}
-        self.entitlements = {row["id"]: row for row in sandbox.rows("entitlements")}
-        self.offers = {row["id"]: row for row in sandbox.rows("private_offers")}
+        self.customers = {row["id"]: row for row in sandbox.rows.all("customers")}
+        self.entitlements = {row["id"]: row for row in sandbox.rows.all("entitlements")}
+        self.offers = {row["id"]: row for row in sandbox.rows.all("private_offers")}
         (organization,) = sandbox.organizations.values()
         self.revenue = organization.revenue.between(date(2000, 1, 1), date(2100, 1, 1), TODAY)
         self.by_offer: dict[str, list[Record]] = defaultdict(list)
         for row in self.entitlements.values():
             self.by_offer[row["privateOfferId"]].append(row)
-        self.listings = {entry.id: entry for entry in sandbox.listings()}
+        self.listings = {entry.id: entry for entry in organization.listings}
 
 
 def _moments(row: Record, *names: str) -> list[float]:
@@ -215,18 +215,18 @@ def test_a_sandbox_that_is_started_again_has_the_same_rows_all_day() -> None:
         Sandbox(SandboxConfig(now=now)) for now in (NOW.replace(hour=0), NOW.replace(hour=23), NOW + timedelta(days=1))
     )
     for table in ("customers", "entitlements", "private_offers"):
-        assert morning.rows(table) == evening.rows(table) != other_day.rows(table)
+        assert morning.rows.all(table) == evening.rows.all(table) != other_day.rows.all(table)
 
 
 @pytest.mark.parametrize("table", ["customers", "entitlements", "private_offers"])
 def test_an_inserted_row_is_of_now(table: str) -> None:
     sandbox = Sandbox(SandboxConfig(now=NOW), time=NOW.timestamp)
-    (id_,) = sandbox.insert(table)
-    row = sandbox.row(table, id_)
+    (id_,) = sandbox.rows.insert(table)
+    row = sandbox.rows.get(table, id_)
     assert row is not None
     assert row["createdAt"] == row["updatedAt"] == "2026-03-31T12:00:00Z"
     assert row["status"] == ("sent" if table == "private_offers" else "active")
-    assert sandbox.ids(table)[-1] == id_
+    assert sandbox.rows.ids(table)[-1] == id_
 
 
 def test_a_restated_day_changes_the_records_of_its_marketplace() -> None:

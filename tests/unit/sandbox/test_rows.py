@@ -17,21 +17,21 @@ NOW = datetime(2026, 1, 15, 12, 0, tzinfo=timezone.utc)
 def test_orders(order: Any, traps: bool) -> None:
     config = SandboxConfig(order=order, now=NOW, customers=60, traps=traps)
     sandbox = Sandbox(config)
-    new = sandbox.insert("customers")[0]
-    changed = sandbox.ids("customers")[30]
-    sandbox.change("customers", changed, {"status": "inactive"})
-    ids = sandbox.ids("customers")
-    created = sorted(ids, key=lambda id_: (_moment(sandbox.row("customers", id_), "createdAt"), id_))
-    updated = sorted(ids, key=lambda id_: (_moment(sandbox.row("customers", id_), "updatedAt"), id_))
+    new = sandbox.rows.insert("customers")[0]
+    changed = sandbox.rows.ids("customers")[30]
+    sandbox.rows.change("customers", changed, {"status": "inactive"})
+    ids = sandbox.rows.ids("customers")
+    created = sorted(ids, key=lambda id_: (_moment(sandbox.rows.get("customers", id_), "createdAt"), id_))
+    updated = sorted(ids, key=lambda id_: (_moment(sandbox.rows.get("customers", id_), "updatedAt"), id_))
     assert len(set(ids)) == len(ids) == 61
     if order == "random":
         assert ids not in (created, created[::-1], updated, updated[::-1])
         assert (ids[30], ids[-1]) == (changed, new)
-        assert Sandbox(config).ids("customers") == ids[:-1]
+        assert Sandbox(config).rows.ids("customers") == ids[:-1]
         return
     down, wanted = order.endswith("desc"), created if order.startswith("created") else updated
     stamp = "createdAt" if order.startswith("created") else "updatedAt"
-    moments = [_moment(sandbox.row("customers", id_), stamp) for id_ in ids]
+    moments = [_moment(sandbox.rows.get("customers", id_), stamp) for id_ in ids]
     assert moments == sorted(moments, reverse=down)
     assert down or ids == wanted
 
@@ -39,15 +39,15 @@ def test_orders(order: Any, traps: bool) -> None:
 @pytest.mark.parametrize("traps", [False, True])
 def test_the_same_seed_gives_the_same_rows(traps: bool) -> None:
     configs = (SandboxConfig(seed=seed, now=NOW, traps=traps) for seed in (3, 3, 4))
-    first, second, other = (Sandbox(config).rows("entitlements") for config in configs)
+    first, second, other = (Sandbox(config).rows.all("entitlements") for config in configs)
     assert first == second
     assert first != other
 
 
 def test_traps_are_edge_cases() -> None:
     sandbox = Sandbox(SandboxConfig(now=NOW, traps=True))
-    customers, entitlements = sandbox.rows("customers"), sandbox.rows("entitlements")
-    offers = sandbox.rows("private_offers")
+    customers, entitlements = sandbox.rows.all("customers"), sandbox.rows.all("entitlements")
+    offers = sandbox.rows.all("private_offers")
     accounts = [row["awsAccountId"] for row in customers if row.get("awsAccountId")]
     assert any(account.startswith("0") for account in accounts)
     assert all(len(account) == 12 for account in accounts)
@@ -86,13 +86,15 @@ def _moment(row: object, name: str) -> float:
 
 def test_a_timestamp_can_be_stale_or_invalid() -> None:
     sandbox = Sandbox(SandboxConfig(now=NOW))
-    id_ = sandbox.ids("customers")[0]
-    before = sandbox.row("customers", id_) or {}
-    assert sandbox.change("customers", id_, {"status": "inactive"}, touch=False)["updatedAt"] == before["updatedAt"]
-    sandbox.put("customers", {"id": "odd", "updatedAt": "yesterday", "createdAt": None})
-    assert sandbox.ids("customers")[0] == "odd"  # an invalid timestamp sorts first
-    sandbox.put("customers", {"id": "odd", "createdAt": "2026-01-15T12:00:00Z"})
-    assert sandbox.ids("customers").count("odd") == 1
+    id_ = sandbox.rows.ids("customers")[0]
+    before = sandbox.rows.get("customers", id_) or {}
+    assert (
+        sandbox.rows.change("customers", id_, {"status": "inactive"}, touch=False)["updatedAt"] == before["updatedAt"]
+    )
+    sandbox.rows.put("customers", {"id": "odd", "updatedAt": "yesterday", "createdAt": None})
+    assert sandbox.rows.ids("customers")[0] == "odd"  # an invalid timestamp sorts first
+    sandbox.rows.put("customers", {"id": "odd", "createdAt": "2026-01-15T12:00:00Z"})
+    assert sandbox.rows.ids("customers").count("odd") == 1
 
 
 @pytest.mark.slow
@@ -101,5 +103,5 @@ def test_many_rows_are_cheap() -> None:
     sandbox = Sandbox(SandboxConfig(customers=30_000, entitlements=0, private_offers=0))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(set(sandbox.ids("customers"))) == 30_000
+    assert len(set(sandbox.rows.ids("customers"))) == 30_000
     assert peak / 30_000 < 250  # bytes a row; a dictionary takes over 1,000

@@ -195,7 +195,7 @@ def new_secret(sandbox):
 
 
 def token_requests(sandbox):
-    return len(sandbox.requests("/oauth/token"))
+    return len(sandbox.requests.to("/oauth/token"))
 
 
 @pytest.mark.slow
@@ -203,7 +203,7 @@ def test_a_rotation_in_the_middle_of_a_sync_goes_unnoticed(start, desk, put, tmp
     """I1: all rows arrive. I6: neither secret shows, nor is it in dlt's folders, traces and packages."""
     sandbox = ready(start, desk, put)
     old = sandbox.client_secret
-    sandbox.after(2, lambda: put(new_secret(sandbox)), path="/api/v1/")
+    sandbox.schedule.after(2, lambda: put(new_secret(sandbox)), path="/api/v1/")
     ran = desk.sync("customers", "--debug")
     assert ran.code == 0, ran
     assert desk.counts() == {"customers": VOLUME["customers"]}
@@ -219,7 +219,7 @@ def test_a_rotation_in_the_middle_of_a_sync_goes_unnoticed(start, desk, put, tmp
 @pytest.mark.slow
 def test_a_dead_secret_that_nobody_replaced_ends_the_sync_as_before(start, desk):
     sandbox = ready(start, desk, in_toml(desk))
-    sandbox.after(2, lambda: new_secret(sandbox), path="/api/v1/")
+    sandbox.schedule.after(2, lambda: new_secret(sandbox), path="/api/v1/")
     ran = desk.sync("customers")
     assert ran.code == 77
     assert "Invalid client credentials" in ran.says
