@@ -283,7 +283,7 @@ def _place(target: Target) -> str:
 
 def _query_command(target: Target, figures: Mapping[str, Any]) -> str:
     """A command to look at the data: rows of the first synced table, if it is a DuckDB file; else its status."""
-    from ..warehouse.dlt_internals import normalize_identifier
+    from ..schema.names import normalize_identifier
 
     if not target.file:
         dataset = "" if target.dataset == DEFAULT_DATASET else f" --dataset {shlex.quote(target.dataset)}"

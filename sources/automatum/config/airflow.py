@@ -29,13 +29,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from dlt.common.configuration.container import Container
-from dlt.common.configuration.providers.doc import BaseDocProvider
-from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
-
 from ..core.errors import ConfigurationError
 from ..core.redaction import register_secret
 from ..core.secret_values import secrets_in
+from .dlt_internals import BaseDocProvider, provider_first, replace_document
 
 PROVIDER = "Airflow connections and variables"
 CONFIG, SECRETS = "automatum_config", "dlt_secrets_toml"
@@ -104,7 +101,8 @@ class AirflowProvider(BaseDocProvider):
         """Read the connections and variables again, such as after a secret was rotated."""
         airflow = _read(self._organization, _connection, _variable)
         _mask(airflow.secrets)
-        self._config_doc, self.warehouse = airflow.document, airflow.warehouse
+        replace_document(self, airflow.document)
+        self.warehouse = airflow.warehouse
 
     @property
     def name(self) -> str:
@@ -131,13 +129,8 @@ def airflow_settings(organization: str | None = None) -> Iterator[AirflowWarehou
         ConfigurationError: A variable or a connection cannot be parsed. The message does not show its content.
     """
     ours = AirflowProvider(organization)
-    providers = Container()[PluggableRunContext].providers
-    before = providers.providers
-    providers.providers = [ours, *(one for one in before if one.name not in (_DLTS_OWN, PROVIDER))]
-    try:
+    with provider_first(ours, instead_of=(_DLTS_OWN, PROVIDER)):
         yield ours.warehouse
-    finally:
-        providers.providers = before
 
 
 def _read(

@@ -10,14 +10,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dlt.common.configuration.providers.doc import BaseDocProvider
-from dlt.common.configuration.providers.environ import EnvironProvider
-from dlt.common.configuration.providers.provider import ConfigProvider
-from dlt.common.configuration.providers.vault import VaultDocProvider
-
 from ..core.errors import ConfigurationError
 from ..core.suggest import nearest, suggestion
 from ..endpoints import ENDPOINTS
+from .dlt_internals import BaseDocProvider, ConfigProvider, EnvironProvider, VaultDocProvider, document_of
 from .lookup import SECTIONS, Found
 from .organizations import organization_sections
 from .toml_files import settings_providers
@@ -55,15 +51,17 @@ def check_keys(names: Sequence[str]) -> None:
             _check_document(provider, names, sections)
 
 
-def _check_document(provider: ConfigProvider, names: Sequence[str], sections: Sequence[str]) -> None:
+def _check_document(provider: BaseDocProvider, names: Sequence[str], sections: Sequence[str]) -> None:
+    declared: ConfigProvider = provider  # Its own class declares an argument as text, and takes None.
+
     def table(*path: str) -> Mapping[str, Any]:
-        value, _ = provider.get_value(path[-1], dict, None, *path[:-1])
+        value, _ = declared.get_value(path[-1], dict, None, *path[:-1])
         return value if isinstance(value, Mapping) else {}
 
     def found(*path: str) -> Found:
         return Found(None, provider, path, ".".join(path))
 
-    document = getattr(provider, "_config_doc", {})
+    document = document_of(provider)
     for path, inside in _misplaced_tables(document, names):
         raise ConfigurationError(
             ".".join(path),

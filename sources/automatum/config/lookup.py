@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from dlt.common.configuration.exceptions import ConfigValueCannotBeCoercedException
-from dlt.common.configuration.providers.environ import EnvironProvider
-from dlt.common.configuration.providers.provider import ConfigProvider
-from dlt.common.configuration.providers.toml import SettingsTomlProvider
-from dlt.common.configuration.specs.base_configuration import extract_inner_hint, is_secret_hint
-from dlt.common.configuration.utils import deserialize_value
 
 from ..core.errors import ConfigurationError
+from .dlt_internals import (
+    ConfigProvider,
+    EnvironProvider,
+    SettingsTomlProvider,
+    deserialize_value,
+    extract_inner_hint,
+    is_secret_hint,
+)
 from .systemd_credentials import use_systemd_credentials
 from .toml_files import locate, settings_providers, toml_paths
 

@@ -25,14 +25,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dlt.common.configuration.const import TYPE_EXAMPLES
-from dlt.common.configuration.providers.environ import EnvironProvider
-from dlt.common.configuration.providers.provider import ConfigProvider
-from dlt.common.configuration.providers.toml import SettingsTomlProvider
 from dlt.common.typing import TSecretStrValue
 
 from ..core.errors import ConfigurationError
 from ..core.suggest import suggestion
+from .dlt_internals import UNFILLED, ConfigProvider, EnvironProvider, SettingsTomlProvider
 from .lookup import SECTIONS, describe_places, look_up
 from .toml_files import settings_providers
 
@@ -125,7 +122,7 @@ def credentials_of(one: Organization) -> tuple[str, str]:
         section = tuple(one.credentials.split("."))
         value = look_up(key, str if key == "client_id" else TSecretStrValue, section)
         # The placeholder of a template counts as not set.
-        if not isinstance(value, str) or not value.strip() or value == TYPE_EXAMPLES["text"]:
+        if not isinstance(value, str) or not value.strip() or value == UNFILLED:
             raise ConfigurationError(
                 path,
                 f"is not set; it is a credential of the organization {one.name}. Looked in "

@@ -12,14 +12,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from dlt.common.configuration.container import Container
-from dlt.common.configuration.providers.provider import ConfigProvider
-from dlt.common.configuration.providers.toml import SettingsTomlProvider
-from dlt.common.configuration.providers.vault import VaultDocProvider
-from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
-
 from ..core.errors import ConfigurationError
 from .airflow import AirflowProvider
+from .dlt_internals import ConfigProvider, SettingsTomlProvider, VaultDocProvider, registered_providers
 from .lookup import SECTIONS
 from .organizations import find_organization
 from .settings import AutomatumSettings, resolve_settings
@@ -43,7 +38,7 @@ def reload_credentials(settings: AutomatumSettings) -> tuple[str, str] | None:
     """
     with _reloading:
         sections = credential_sections(settings.organization)
-        for provider in Container()[PluggableRunContext].providers.providers:
+        for provider in registered_providers():
             _drop_cached(provider, sections)
         try:
             fresh = resolve_settings(organization=settings.organization)

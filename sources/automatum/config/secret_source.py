@@ -6,15 +6,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlt.common.configuration.const import TYPE_EXAMPLES
-from dlt.common.configuration.container import Container
-from dlt.common.configuration.providers.environ import EnvironProvider
-from dlt.common.configuration.providers.provider import ConfigProvider
-from dlt.common.configuration.providers.toml import SettingsTomlProvider
-from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
-from dlt.common.runtime.run_context import active
 from dlt.common.typing import TSecretStrValue
 
+from .dlt_internals import (
+    UNFILLED,
+    ConfigProvider,
+    EnvironProvider,
+    SettingsTomlProvider,
+    project_folder,
+    registered_providers,
+)
 from .reload import credential_sections
 from .vaults.base import CredentialStore, open_vault
 from .vaults.dlt_provider import VaultProvider, register_vault_provider
@@ -47,7 +48,7 @@ def find_secret_source(organization: str | None) -> SecretSource:
     Raises:
         AutomatumError: A provider cannot be read.
     """
-    for provider in Container()[PluggableRunContext].providers.providers:
+    for provider in registered_providers():
         if provider.is_empty or not provider.supports_secrets:
             continue
         value, sections, key = _look_up(provider, organization)
@@ -55,7 +56,7 @@ def find_secret_source(organization: str | None) -> SecretSource:
         if value == "" and isinstance(provider, EnvironProvider):
             continue
         # Both count as not set: `dlt init` writes a placeholder.
-        if value in ("", TYPE_EXAMPLES["text"]):
+        if value in ("", UNFILLED):
             break
         if value is not None:
             return _source(provider, value, sections, key, organization)
@@ -77,7 +78,7 @@ def open_store(text: str, organization: str | None) -> CredentialStore:
         ConfigurationError: The text names no store.
     """
     if text == "toml":
-        return TomlSection(Path(active().settings_dir) / "secrets.toml", credential_sections(organization))
+        return TomlSection(project_folder() / "secrets.toml", credential_sections(organization))
     if text.endswith(".toml") and "://" not in text:
         return TomlSection(Path(text), credential_sections(organization))
     return open_vault(parse_vault_uri(text, STORE_IN)).secret(organization)

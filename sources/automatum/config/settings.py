@@ -17,7 +17,6 @@ from decimal import Decimal
 from typing import Any, ClassVar, Dict, List, Optional
 
 from dlt.common.configuration import configspec, resolve_configuration
-from dlt.common.configuration.const import TYPE_EXAMPLES
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.typing import TSecretStrValue
@@ -27,6 +26,7 @@ from ..core.errors import ConfigurationError
 from ..core.redaction import register_secret
 from . import organizations as listed
 from .base_url import DEFAULT_BASE_URL, validated_base_url
+from .dlt_internals import UNFILLED
 from .known_keys import check_keys
 from .limits import Limits, parse_limits
 from .lookup import SECTIONS, describe_places, folder_above_with_settings, look_up
@@ -51,7 +51,6 @@ _POSITIVE = (
     "retry_deadline",
     "retry_attempts",
 )
-_PLACEHOLDER = TYPE_EXAMPLES["text"]
 
 _INTERNAL = ("organization", "organization_id", "named_id")
 """Settings that come from the entry of an organization, and are not read by their own names."""
@@ -381,7 +380,7 @@ def _without_padding(value: str) -> str:
 
 def _without_placeholder(value: str | None) -> str | None:
     """None for the placeholder that `dlt init` writes, so that it counts as not set."""
-    return None if value == _PLACEHOLDER else value
+    return None if value == UNFILLED else value
 
 
 def _configuration_error(error: ConfigurationException) -> ConfigurationError:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dlt.common.configuration.providers import environ
+from .dlt_internals import read_mounted_secrets
 
-_MOUNTED = "/run/secrets/%s"
+_MOUNTED = Path("/run/secrets")
 
 
 def use_systemd_credentials() -> None:
@@ -16,5 +16,5 @@ def use_systemd_credentials() -> None:
     The name of a secret is that of dlt, such as `sources--automatum--client-secret`.
     """
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if folder and not Path(_MOUNTED).parent.is_dir():
-        environ.SECRET_STORAGE_PATH = folder.replace("%", "%%") + "/%s"
+    if folder and not _MOUNTED.is_dir():
+        read_mounted_secrets(folder)

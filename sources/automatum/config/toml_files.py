@@ -12,13 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
-from dlt.common.configuration.container import Container
-from dlt.common.configuration.providers.provider import ConfigProvider
-from dlt.common.configuration.providers.toml import SettingsTomlProvider, TomlProviderReadException
-from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from tomlkit.exceptions import KeyAlreadyPresent, ParseError, TOMLKitError, UnexpectedEofError
 
 from ..core.errors import ConfigurationError
+from .dlt_internals import ConfigProvider, SettingsTomlProvider, TomlProviderReadException, registered_providers
 
 _NEXT_STEP = "Correct the file. Text stands in quotes, true and false in lower case."
 _HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]")
@@ -59,11 +56,6 @@ def settings_providers() -> list[ConfigProvider]:
         if not path.is_file():
             check_file(path)
     return providers
-
-
-def registered_providers() -> Sequence[ConfigProvider]:
-    """The same providers, without a look at the files: dlt has read them when it made the providers."""
-    return Container()[PluggableRunContext].providers.providers
 
 
 def toml_paths(providers: Sequence[ConfigProvider]) -> Iterator[Path]:

@@ -10,18 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dlt.common.normalizers.naming.snake_case import NamingConvention
-
 from ..core.suggest import nearest
 from ..endpoints import Column, ColumnType, Endpoint
 from .batch import Leftovers
 from .child_tables import entries_of
 from .coerce import convert
+from .names import normalize_identifier
 from .records import Record, pick
 
 _DECIMAL_TEXT = re.compile(r"-?\d{1,20}\.\d{1,9}")
 _UNLIKE_TEXT: tuple[ColumnType, ...] = ("date", "timestamp")
-_snake_case = NamingConvention().normalize_identifier
 
 
 @dataclass(frozen=True)
@@ -177,7 +175,7 @@ def _likely(column: str, free: Mapping[str, UnknownField], same: bool) -> str | 
     """The free path whose name is the column's (same), or is similar to it."""
     names: dict[str, str] = {}
     for path in free:
-        for name in (_snake_case(path.replace(".", "_")), _snake_case(path.rpartition(".")[2])):
+        for name in (normalize_identifier(path.replace(".", "_")), normalize_identifier(path.rpartition(".")[2])):
             names.setdefault(name, path)
     if same:
         plain = {name.strip("_"): path for name, path in names.items()}

@@ -1,19 +1,14 @@
-"""The undocumented parts of dlt that the connector uses, checked with dlt 1.31.
+"""The undocumented parts of dlt that the connector uses to load and to query, checked with dlt 1.31.
 
 dlt may change them in any release. `tests/unit/warehouse/test_dlt_internals.py` names each part that is missing after
-an upgrade. Other modules use what dlt documents: `dlt.pipeline`, `dlt.current`, `DltResource`,
-`SupportsPipeline`, `pipeline.sql_client()`, and the exceptions of `dlt.pipeline`, `dlt.destinations` and
-`dlt.common.destination`.
+an upgrade, and lets no other module use undocumented parts but these three:
 
-`dlt_duckdb` has those of its DuckDB destination; the same test checks them.
+- `dlt_duckdb` has those of dlt's DuckDB destination.
+- `config.dlt_internals` has those of dlt's configuration. `config` is below this package and cannot import it.
+- `schema.names` writes names as dlt does.
 
-Two packages cannot import this module, because it is above them or beside them. They use these parts directly, and the
-same test checks them:
-
-- `config` asks dlt's configuration providers (`Container()[PluggableRunContext].providers`, `deserialize_value`,
-  `BaseDocProvider._config_doc`) and adds its own (`ConfigProvider`, `BaseDocProvider`, `VaultDocProvider`,
-  `SettingsTomlProvider`), and names the folder of mounted secrets (`providers.environ.SECRET_STORAGE_PATH`).
-- `api.endpoint_overrides.columns` names columns as dlt does (`snake_case.NamingConvention`).
+All other modules use what dlt documents: `dlt.pipeline`, `dlt.current`, `DltResource`, `SupportsPipeline`,
+`pipeline.sql_client()`, and dlt's exceptions.
 """
 
 from __future__ import annotations
@@ -35,12 +30,15 @@ from dlt.common.pipeline import SupportsPipeline
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 from dlt.common.storages.load_package import create_load_id as create_load_id
 from dlt.destinations.job_client_impl import SqlJobClientBase
+from dlt.destinations.sql_client import WithSqlClient
 
 if TYPE_CHECKING:
     import duckdb
 
 LOADS_TABLE = "_dlt_loads"
 VERSIONS_TABLE = "_dlt_version"
+_shared: WeakKeyDictionary[SupportsPipeline, Any] = WeakKeyDictionary()
+"""Pipeline to the client that `share_client` shares."""
 
 
 # The pipeline
@@ -112,7 +110,12 @@ def drop_extracted_packages(pipeline: SupportsPipeline, among: set[str]) -> None
         storage.extracted_packages.delete_package(load_id)
 
 
-def failed_table(error: BaseException | None) -> str | None:
+def original_error(error: BaseException) -> BaseException:
+    """The error of the destination in an error of a load job; any other error itself."""
+    return getattr(error, "client_exception", None) or error
+
+
+def failed_table(error: BaseException) -> str | None:
     """The table of the job that failed; None if the error names none."""
     # The id of a job is `table.file.format`; that of a normalize job has the retry count before the format.
     job_id = str(getattr(error, "job_id", None) or "")
@@ -163,10 +166,19 @@ def share_client(pipeline: SupportsPipeline, client: Any) -> Iterator[None]:
 
 def shared_sql_client(pipeline: SupportsPipeline) -> Any:
     """The SQL client of the shared client; None if none is shared, or it has none."""
-    return getattr(_shared.get(pipeline), "sql_client", None)
+    shared = _shared.get(pipeline)
+    return None if shared is None else sql_client_of(shared)
 
 
-_shared: WeakKeyDictionary[SupportsPipeline, Any] = WeakKeyDictionary()
+def sql_client_of(client: Any) -> Any:
+    """The SQL client of a client of a destination; None if it has none."""
+    return client.sql_client if isinstance(client, WithSqlClient) else None
+
+
+def dataset_exists(pipeline: SupportsPipeline) -> bool:
+    """Whether the destination has the dataset of a pipeline."""
+    with destination_client(pipeline) as client:
+        return bool(client.is_storage_initialized())
 
 
 def stored_column_types(pipeline: SupportsPipeline, table: str) -> dict[str, str]:
@@ -176,11 +188,11 @@ def stored_column_types(pipeline: SupportsPipeline, table: str) -> dict[str, str
     """
     with destination_client(pipeline) as opened:
         client: Any = opened
-        if not hasattr(client, "get_storage_table"):
+        if not hasattr(client, "get_storage_table"):  # dlt has no type for the clients that have it.
             return {}
         columns = dict(client.get_storage_table(table)[1])
-        if columns and hasattr(client, "with_staging_dataset"):
-            with client.with_staging_dataset():
+        if columns and isinstance(opened, WithStagingDataset):
+            with opened.with_staging_dataset():
                 columns.update(client.get_storage_table(table)[1])
         return {name: str(column.get("data_type")) for name, column in columns.items()}
 
@@ -268,13 +280,6 @@ def credentials_without_password(destination: str) -> dict[str, Any]:
     found.password = ""
     found.resolve()
     return {"credentials": found}
-
-
-def normalize_identifier(name: str) -> str:
-    """A name as dlt writes it in the destination, in snake case."""
-    from dlt.common.normalizers.naming.snake_case import NamingConvention
-
-    return NamingConvention().normalize_identifier(name)
 
 
 def supported_table_formats(pipeline: SupportsPipeline) -> Sequence[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..core.errors import AutomatumError, ConfigurationError
 from ..core.suggest import suggestion
 from .connection_errors import unreachable_error
-from .dlt_internals import destination_client
+from .dlt_internals import dataset_exists
 from .lake_files import writes_lake_files
 from .sql import SQL_UNSUPPORTED, checked_sql_client
 
@@ -46,9 +46,8 @@ def check_dataset(pipeline: SupportsPipeline) -> None:
         DestinationError: The destination cannot be reached.
     """
     try:
-        with destination_client(pipeline) as client:
-            if client.is_storage_initialized():
-                return
+        if dataset_exists(pipeline):
+            return
     except Exception as error:  # Errors of drivers have no common base class.
         raise unreachable_error(error) from None
     name, known = pipeline.dataset_name, list_datasets(pipeline)

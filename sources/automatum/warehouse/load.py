@@ -33,6 +33,7 @@ from .dlt_internals import (
     drop_staging,
     failed_table,
     locate_destination,
+    original_error,
     pending_packages,
     reset_working_folder,
     without_memory,
@@ -294,6 +295,5 @@ def _cause_of(error: PipelineStepFailed) -> BaseException:
 
 
 def _words(error: PipelineStepFailed) -> str:
-    cause = _cause_of(error)
-    origin = getattr(cause, "client_exception", None) or cause
+    origin = original_error(_cause_of(error))
     return f"{type(origin).__name__}: {redact(str(origin)).strip()[:500]}"

@@ -15,7 +15,7 @@ from ..core.errors import DestinationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
 from .connection_errors import unreachable_error
-from .dlt_internals import LOADS_TABLE, destination_client, share_client, shared_sql_client
+from .dlt_internals import LOADS_TABLE, destination_client, share_client, shared_sql_client, sql_client_of
 from .lake_files import open_lake_files, writes_lake_files
 from .values import as_utc
 
@@ -114,8 +114,8 @@ def one_client(pipeline: SupportsPipeline) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             client = stack.enter_context(destination_client(pipeline))
-            if hasattr(client, "sql_client"):
-                _read_as_stored(client.sql_client)
+            if (opened := sql_client_of(client)) is not None:
+                _read_as_stored(opened)
             stack.enter_context(share_client(pipeline, client))
         except Exception as error:
             raise unreachable_error(error) from None

@@ -20,8 +20,9 @@ from ..core.extras import install_command, is_installed
 from ..core.file_lock import exclusive_lock
 from ..core.process import duckdb_memory, use_one_loader
 from ..core.redaction import redact
+from ..schema.names import normalize_identifier
 from .dlt_duckdb import duckdb_destination, remember_capabilities, resolve_once
-from .dlt_internals import credentials_without_password, default_pipelines_dir, normalize_identifier
+from .dlt_internals import credentials_without_password, default_pipelines_dir
 from .duckdb_file import USER_AGENT, KeepOpen, OpenFile, wait_for_file
 from .existing import missing_file_error
 from .pipeline import PIPELINE, name_pipeline, open_pipeline

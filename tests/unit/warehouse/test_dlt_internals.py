@@ -1,13 +1,15 @@
-"""The undocumented parts of dlt that the connector uses still exist, with the arguments that it passes.
+"""The parts of dlt that the connector uses still exist, with the arguments that it passes.
 
-They were checked with dlt 1.31. If a test fails after an upgrade of dlt, look at the functions of
-`warehouse/dlt_internals.py` that use the part it names, adapt them, and set `CHECKED_WITH` to the new version.
+They were checked with dlt 1.31. If a test fails after an upgrade of dlt, look at the functions of the modules `PLACES`
+that use the part it names, adapt them, and set `CHECKED_WITH` to the new version.
 """
 
 import inspect
+import re
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 
 import dlt
 import duckdb
@@ -17,21 +19,61 @@ from dlt.common.configuration.providers.toml import StringTomlProvider
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
+import automatum
+from automatum.config.dlt_internals import document_of
+from automatum.schema.names import normalize_identifier
 from automatum.warehouse import dlt_internals
 from automatum.warehouse.dlt_duckdb import duckdb_destination, remember_capabilities, resolve_once, stay_connected
 
 pytestmark = pytest.mark.usefixtures("fresh_settings")
 
 CHECKED_WITH = "1.31"
+PLACES = ("config/dlt_internals.py", "schema/names.py", "warehouse/dlt_internals.py", "warehouse/dlt_duckdb.py")
+"""The modules of the connector that may use undocumented parts of dlt: one of each layer, and one for DuckDB."""
+DOCUMENTED = (
+    "dlt",
+    "dlt.common.configuration",
+    "dlt.common.configuration.exceptions",
+    "dlt.common.configuration.specs",
+    "dlt.common.configuration.specs.exceptions",
+    "dlt.common.destination.exceptions",
+    "dlt.common.exceptions",
+    "dlt.common.pipeline",
+    "dlt.common.typing",
+    "dlt.destinations.exceptions",
+    "dlt.extract",
+    "dlt.pipeline.exceptions",
+)
+"""Modules of dlt that any module may import: what dlt documents, and its exceptions."""
+STANDARD = ("_exit", "_replace", "_run_exitfuncs", "_shutdown")
+"""Private names of the standard library that the connector uses."""
 PARTS = (
     # module, name in it, arguments that are passed by name or position
+    ("dlt.common.configuration", "configspec", ()),
+    ("dlt.common.configuration", "resolve_configuration", ("config", "sections", "explicit_value", "accept_partial")),
     ("dlt.common.configuration.container", "Container", ()),
+    ("dlt.common.configuration.exceptions", "ConfigFieldMissingException", ("traces",)),
+    ("dlt.common.configuration.exceptions", "ConfigValueCannotBeCoercedException", ("field_name",)),
+    ("dlt.common.configuration.exceptions", "ConfigurationException", ()),
+    ("dlt.common.configuration.exceptions", "LookupTrace", ("key",)),
+    ("dlt.common.configuration.exceptions", "LookupTraces", ("traces",)),
+    ("dlt.common.configuration.specs", "BaseConfiguration", ()),
+    ("dlt.common.configuration.specs.exceptions", "InvalidConnectionString", ()),
+    ("dlt.common.exceptions", "DltException", ()),
+    ("dlt.common.exceptions", "MissingDependencyException", ("dependencies",)),
+    ("dlt.common.exceptions", "TerminalException", ()),
+    ("dlt.common.pipeline", "SupportsPipeline", ()),
+    ("dlt.common.typing", "TSecretStrValue", ()),
+    ("dlt.common.destination.exceptions", "DestinationException", ()),
+    ("dlt.extract", "DltResource", ()),
     ("dlt.common.configuration.providers.environ", "SECRET_STORAGE_PATH", ()),
     ("dlt.common.storages.load_package", "LoadPackageStateInjectableContext", ("load_id",)),
     ("dlt.common.pipeline", "get_dlt_pipelines_dir", ()),
     ("dlt.common.destination.exceptions", "DestinationUndefinedEntity", ()),
     ("dlt.common.destination.exceptions", "SqlClientNotAvailable", ()),
     ("dlt.common.normalizers.naming.snake_case", "NamingConvention.normalize_identifier", ("identifier",)),
+    ("dlt.common.libs", "sql_alchemy_compat", ()),
+    ("dlt.common.libs", "sql_alchemy_shims", ()),
     ("dlt.common.libs.deltalake", "deltalake_storage_options", ("credentials", "storage_options")),
     ("dlt.common.libs.pyiceberg", "evolve_table", ("catalog", "fs_client", "config", "table_id", "table_location")),
     ("dlt.destinations.exceptions", "DatabaseException", ()),
@@ -43,6 +85,7 @@ PARTS = (
     ("dlt.destinations.impl.duckdb.configuration", "DuckDbConnectionPool.borrow_conn", ()),
     ("dlt.common.destination.reference", "Destination.configuration", ("initial_config", "accept_partial")),
     ("dlt.common.configuration.specs.base_configuration", "is_hint_not_resolvable", ("hint",)),
+    ("dlt.destinations.impl.postgres.configuration", "PostgresCredentials", ()),
     ("dlt.destinations.impl.duckdb.sql_client", "DuckDbSqlClient._make_database_exception", ("ex",)),
     ("dlt.destinations.impl.filesystem.filesystem", "FilesystemClient.list_table_files", ("table_name", "schema_name")),
     (
@@ -55,11 +98,17 @@ PARTS = (
     ("dlt.destinations.impl.filesystem.filesystem", "FilesystemClient.initialize_storage", ()),
     ("dlt.destinations.sql_client", "SqlClientBase.make_qualified_table_name", ("table_name",)),
     ("dlt.destinations.sql_client", "SqlClientBase.escape_column_name", ("column_name",)),
+    ("dlt.destinations.sql_client", "SqlClientBase.begin_transaction", ()),
     ("dlt.destinations.sql_client", "SqlClientBase.execute_query", ("query",)),
+    ("dlt.destinations.sql_client", "SqlClientBase.execute_sql", ("sql",)),
     ("dlt.destinations.sql_client", "SqlClientBase.native_connection", ()),
-    ("dlt.pipeline.exceptions", "PipelineStepFailed", ()),
+    ("dlt.destinations.sql_client", "WithSqlClient.sql_client", ()),
+    ("dlt.load.exceptions", "LoadClientJobFailed", ("job_id", "exception")),
+    ("dlt.pipeline.exceptions", "PipelineStepFailed", ("step",)),
     ("dlt.destinations.job_client_impl", "SqlJobClientBase.get_storage_tables", ("table_names",)),
     ("dlt.destinations.job_client_impl", "SqlJobClientBase.drop_storage", ()),
+    ("dlt.destinations.job_client_impl", "SqlJobClientBase.initialize_storage", ()),
+    ("dlt.destinations.job_client_impl", "SqlJobClientBase.is_storage_initialized", ()),
     ("dlt.common.destination.reference", "Destination.capabilities", ("config", "naming")),
     ("dlt.common.storages.load_package", "create_load_id", ()),
     ("dlt.common.destination.client", "WithStagingDataset.with_staging_dataset", ()),
@@ -72,11 +121,14 @@ PARTS = (
     ("dlt.pipeline.pipeline", "Pipeline.list_extracted_load_packages", ()),
     ("dlt.pipeline.pipeline", "Pipeline.list_normalized_load_packages", ()),
     # What `config` uses.
+    ("dlt.common.configuration.const", "TYPE_EXAMPLES", ()),
+    ("dlt.common.configuration.providers", "environ", ()),
     ("dlt.common.configuration.providers.doc", "BaseDocProvider", ()),
     ("dlt.common.configuration.providers.environ", "EnvironProvider", ()),
     ("dlt.common.configuration.providers.provider", "ConfigProvider", ()),
     ("dlt.common.configuration.providers.provider", "get_key_name", ("key", "separator")),
     ("dlt.common.configuration.providers.toml", "SettingsTomlProvider", ()),
+    ("dlt.common.configuration.providers.toml", "TomlProviderReadException", ()),
     ("dlt.common.configuration.providers.vault", "VaultDocProvider", ()),
     ("dlt.common.configuration.specs.base_configuration", "extract_inner_hint", ("hint",)),
     ("dlt.common.configuration.specs.base_configuration", "is_secret_hint", ("hint",)),
@@ -93,12 +145,49 @@ def test_dlt_has_the_part(module, name, arguments):
         pytest.fail(f"{said}: there is no module {module}")
     found = import_module(module)
     for step in name.split("."):
+        if inspect.ismodule(found) and not hasattr(found, step) and find_spec(f"{module}.{step}"):
+            import_module(f"{module}.{step}")
         if not hasattr(found, step):
             pytest.fail(f"{said}: {module} has no {name}")
         found = getattr(found, step)
     if arguments:
         known = set(inspect.signature(found).parameters)
         assert set(arguments) <= known, f"{said}: {module}.{name} takes {sorted(known)}"
+
+
+@pytest.fixture(scope="module")
+def modules():
+    """Path of each module of the connector to its text."""
+    root = Path(automatum.__file__).parent
+    return {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob("*.py")}
+
+
+def imports_of_dlt(text):
+    """Pairs of module and name that a text imports from dlt."""
+    for module, names in re.findall(r"^ *from (dlt(?:\.\w+)*) import \(?([^)\n]+|[^)]+\))", text, re.MULTILINE):
+        yield from ((module, name) for name in re.findall(r"(\w+)(?: as \w+)?\b", names))
+
+
+def test_each_import_of_dlt_is_among_the_parts(modules):
+    known = {(module, name.partition(".")[0]) for module, name, _ in PARTS}
+    found = {part: path for path, text in modules.items() for part in imports_of_dlt(text)}
+    assert {part: path for part, path in found.items() if part not in known} == {}
+
+
+def test_undocumented_parts_are_used_in_their_places_only(modules):
+    found = {(path, module) for path, text in modules.items() for module, _ in imports_of_dlt(text)}
+    assert {(path, module) for path, module in found if module not in DOCUMENTED and path not in PLACES} == set()
+    assert {path for path, module in found if module not in DOCUMENTED} == set(PLACES)
+
+
+def test_private_names_are_read_in_their_places_only(modules):
+    """A private name that no module of the connector defines is one of dlt, or of another library."""
+    others = {path: text for path, text in modules.items() if path not in PLACES}
+    defined = re.compile(r"self\.(_\w+)(?:,| =|:| \+=)|^ *def (_\w+)|^    (_\w+)[: ]", re.MULTILINE)
+    ours = {name for text in others.values() for pair in defined.findall(text) for name in pair}
+    read = re.compile(r"[\w)\]]\.(_[a-z]\w*)|attr\(\w+, \"(_[a-z]\w*)\"")
+    found = {(path, name) for path, text in others.items() for pair in read.findall(text) for name in pair if name}
+    assert {(path, name) for path, name in found if name not in ours and name not in STANDARD} == set()
 
 
 def test_dlt_is_the_version_that_was_checked():
@@ -109,7 +198,7 @@ def test_dlt_is_the_version_that_was_checked():
 
 def test_a_document_of_settings_has_its_content():
     """`config.known_keys` reads it, to find keys at the top."""
-    assert StringTomlProvider("history = true")._config_doc == {"history": True}
+    assert document_of(StringTomlProvider("history = true")) == {"history": True}
 
 
 def test_no_pipeline_loads_outside_of_an_extraction():
@@ -212,4 +301,4 @@ def test_a_missing_table_is_the_error_of_dlt():
 
 
 def test_names_are_normalized_as_dlt_does():
-    assert dlt_internals.normalize_identifier("My Data") == "my_data"
+    assert normalize_identifier("My Data") == "my_data"

@@ -6,19 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
-from dlt.common.normalizers.naming.snake_case import NamingConvention
-
 from ...core.errors import ConfigurationError
 from ...endpoints import VENDOR, Column, ColumnType, Endpoint, FieldPath
 from ...schema.columns import EXTRA, POSITION
 from ...schema.moments import FORMATS, format_problem
+from ...schema.names import normalize_identifier
 from .values import OverrideKey, attribute, next_step, paths, table, text, texts
 
 _TYPES: tuple[ColumnType, ...] = get_args(ColumnType)
 _OF_TIME: tuple[ColumnType, ...] = ("timestamp", "date")
 _COLUMN_KEYS = ("path", "type", "format")
 RESERVED = frozenset({EXTRA})
-_snake_case = NamingConvention().normalize_identifier
 
 
 def _key(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
@@ -138,7 +136,7 @@ def _with_vendor_place(columns: tuple[Column, ...]) -> tuple[Column, ...]:
 
 def column_name(at: str, name: Any, have: Sequence[str] | Any = ()) -> str:
     """The column name of a field, unless it is reserved."""
-    column = _snake_case(text(at, name))
+    column = normalize_identifier(text(at, name))
     if column in RESERVED or column.startswith("_"):
         other = column.strip("_")
         step = (

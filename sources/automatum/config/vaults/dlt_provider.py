@@ -5,16 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from dlt.common.configuration.container import Container
-from dlt.common.configuration.providers.provider import ConfigProvider, get_key_name
-from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
-
 from ...core.errors import ConfigurationError
 from ...core.redaction import register_secret
 from ...core.suggest import spelt_otherwise
+from ..dlt_internals import ConfigProvider, add_provider, get_key_name, registered_providers
 from ..lookup import SECTIONS
 from ..organizations import configured_organizations
-from ..toml_files import registered_providers, settings_providers
+from ..toml_files import settings_providers
 from .base import Vault, open_vault
 from .uri import KEY, VaultUri, parse_vault_uri
 
@@ -149,7 +146,7 @@ def register_vault_provider() -> VaultProvider:
             if isinstance(provider, VaultProvider):
                 return provider
         added = VaultProvider()
-        Container()[PluggableRunContext].providers.add_provider(added)
+        add_provider(added)
         return added
 
 
