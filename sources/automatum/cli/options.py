@@ -236,7 +236,7 @@ def read_existing(target: Target, lock_wait: float) -> Iterator[SupportsPipeline
         DestinationError: The destination cannot be reached.
     """
     from ..warehouse.existing import check_dataset
-    from ..warehouse.sql import one_client
+    from ..warehouse.sql_client import one_client
 
     pipeline = open_existing(target, lock_wait)
     with one_client(pipeline):

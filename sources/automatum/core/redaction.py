@@ -80,6 +80,12 @@ def redact(text: str) -> str:
     return text
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, redacted; the name of its type if it has no text."""
+    lines = redact(str(error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 class RedactingFilter(logging.Filter):
     """Redacts the message, the arguments and the traceback of each log record, and escapes their control characters."""
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..endpoints import CUSTOMERS, ENTITLEMENTS
 from ..schema.columns import DELETED_AT
-from ..warehouse.sql import has_columns, one_client, stream_columns
+from ..warehouse.sql import has_columns, stream_columns
+from ..warehouse.sql_client import one_client
 from ..warehouse.values import as_utc
 from .model import Line
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigurationError
 from ..endpoints import CUSTOMERS
-from ..warehouse.sql import read_column_names, read_columns
+from ..warehouse.sql import read_column_names, stream_columns
 from .model import exact
 from .report_columns import NAMES
 from .statement import Row, Statement, Sum
@@ -138,7 +138,7 @@ def read_accounts(pipeline: SupportsPipeline, organization_id: str | None = None
     if not names:
         return {}
     found: dict[str, str] = {}
-    for id_, *accounts in read_columns(pipeline, CUSTOMERS.table, ("id", *names), organization_id=organization_id):
+    for id_, *accounts in stream_columns(pipeline, CUSTOMERS.table, ("id", *names), organization_id=organization_id):
         found |= {str(account): id_ for account in accounts if account}
     return found
 

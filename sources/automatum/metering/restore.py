@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select
 
 from ..core.errors import ConfigurationError
-from ..warehouse.sql import read_column_names, read_columns
+from ..warehouse.sql import read_column_names, stream_columns
 from ..warehouse.values import as_utc
 from .export import EVENTS_KEY
 from .ledger.entries import AttemptEntry, Entry
@@ -64,7 +64,7 @@ def check_exported(
         ConfigurationError: More lines were sent by the export than by the ledger.
         DestinationError: The destination cannot be read.
     """
-    rows = read_columns(pipeline, LINES.name, ("line_id", "attempts", "state"), organization_id=organization_id)
+    rows = list(stream_columns(pipeline, LINES.name, ("line_id", "attempts", "state"), organization_id))
     sent = {line_id for line_id, attempts, _ in rows if attempts}
     if not sent:
         return
@@ -130,7 +130,7 @@ def _exported(
     # The export of an earlier version has fewer columns.
     there = read_column_names(pipeline, table.name)
     found = tuple(name for name in names if name in there)
-    for row in read_columns(pipeline, table.name, found, organization_id=organization_id) if found else ():
+    for row in list(stream_columns(pipeline, table.name, found, organization_id)) if found else ():
         values = dict.fromkeys(names) | dict(zip(found, row, strict=True))
         for name, value in values.items():
             kind = table.c[name].type

@@ -27,8 +27,8 @@ from ..warehouse.sql import (
     SWEEPS_TABLE,
     has_columns,
     organization_filter,
-    read_columns,
     read_latest,
+    stream_columns,
 )
 from ..warehouse.target import Target
 from ..warehouse.values import as_utc, json_object
@@ -56,7 +56,7 @@ def status(pipeline: SupportsPipeline, now: float, secret_max_age_days: int = 0)
         DestinationError: The destination cannot be reached or read.
     """
     if has_organizations(pipeline):
-        names = dict.fromkeys(name for (name,) in read_columns(pipeline, SWEEPS_TABLE, (ORGANIZATION,)))
+        names = dict.fromkeys(name for (name,) in stream_columns(pipeline, SWEEPS_TABLE, (ORGANIZATION,)))
         return {"organizations": {name: _status(pipeline, now, secret_max_age_days, name) for name in sorted(names)}}
     return _status(pipeline, now, secret_max_age_days, None)
 
@@ -101,7 +101,7 @@ def _status(pipeline: SupportsPipeline, now: float, most_days: int, organization
     tables: dict[str, Any] = {}
     sweeps: dict[str, list[PastSweep]] = {}
     own = organization_filter(organization_id)
-    swept = {name for (name,) in read_columns(pipeline, SWEEPS_TABLE, ("table_name",), organization_id=organization_id)}
+    swept = {name for (name,) in stream_columns(pipeline, SWEEPS_TABLE, ("table_name",), organization_id)}
     latest = (
         row
         for table in sorted(swept)
@@ -117,7 +117,9 @@ def _status(pipeline: SupportsPipeline, now: float, most_days: int, organization
         if table not in tables:
             age = round((present - finished).total_seconds())
             tables[table] = {**facts, "reason": facts["reason"] or "", "finished_at": finished, "age_seconds": age}
-    rejections = read_columns(pipeline, REJECTED_TABLE, ("table_name", "resolved_at"), organization_id=organization_id)
+    rejections = stream_columns(
+        pipeline, REJECTED_TABLE, ("table_name", "resolved_at"), organization_id=organization_id
+    )
     rejected = Counter(name for name, resolved_at in rejections if resolved_at is None)
     counted = has_columns(pipeline, SWEEPS_TABLE, STATS_COLUMNS)  # Not where an earlier version has loaded them.
     for name, one in tables.items():
@@ -125,7 +127,7 @@ def _status(pipeline: SupportsPipeline, now: float, most_days: int, organization
         one["recent"] = _recent_requests(pipeline, name, own) if counted else None
     under_way: dict[str, Any] = {}
     columns = ("table_name", "page", "total", "read_at", EXTRA)
-    for row in read_columns(pipeline, PAGES_TABLE, columns, organization_id=organization_id):
+    for row in stream_columns(pipeline, PAGES_TABLE, columns, organization_id):
         table, page, total, read_at, extra = row
         over = last_verdict(sweeps.get(table, ()), SweepFacts.from_json(json_object(extra)).part)
         if over and as_utc(read_at) < over:

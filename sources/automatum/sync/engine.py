@@ -17,7 +17,7 @@ from ..warehouse.dataset import delete_page_records, prepare_dataset, read_compl
 from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
-from ..warehouse.sql import one_client
+from ..warehouse.sql_client import one_client
 from .chunk_load import load_chunk
 from .key_check import check_keys
 from .organization_check import OrganizationCheck

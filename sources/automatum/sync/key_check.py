@@ -13,13 +13,12 @@ from ..core.errors import ConfigurationError
 from ..endpoints import Endpoint
 from ..warehouse.sql import (
     PAGES_TABLE,
-    SQL_UNSUPPORTED,
     SWEEPS_TABLE,
-    checked_sql_client,
     column_names,
     count_table,
     select_latest,
 )
+from ..warehouse.sql_client import SQL_UNSUPPORTED, checked_sql_client
 from ..warehouse.values import json_object
 from .facts import SweepFacts
 from .results import Verdict

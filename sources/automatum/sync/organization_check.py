@@ -24,13 +24,12 @@ from ..schema.arrow_tables import Table
 from ..schema.columns import EXTRA
 from ..schema.records import Record
 from ..warehouse.sql import (
-    SQL_UNSUPPORTED,
     SWEEPS_TABLE,
-    checked_sql_client,
     organization_filter,
     select,
     select_latest,
 )
+from ..warehouse.sql_client import SQL_UNSUPPORTED, checked_sql_client
 from ..warehouse.values import json_object
 from .facts import SweepFacts
 from .results import Verdict

@@ -12,22 +12,20 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from dlt.destinations.exceptions import DatabaseException
 
-from ..core.redaction import redact
+from ..core.redaction import first_line, redact
 from ..endpoints import Endpoint
 from ..schema.columns import DELETED_AT, EXTRA, LOAD_ID, POSITION, ROW_HASH, SYNCED_AT
 from ..warehouse.sql import (
     PAGES_TABLE,
     REJECTED_TABLE,
-    SQL_UNSUPPORTED,
     SWEEPS_TABLE,
-    checked_sql_client,
     complete_load_ids,
     organization_filter,
     select,
     select_grouped,
     select_latest,
-    unreadable_error,
 )
+from ..warehouse.sql_client import SQL_UNSUPPORTED, checked_sql_client, reading_sql_client
 from ..warehouse.values import as_utc, json_object
 from .facts import MOST_SWEEPS, PastSweep, SweepFacts, last_verdict
 from .key_map import KeyMap, PackedKeys, RowHashes
@@ -176,7 +174,7 @@ def read_prior_state(
             _read_unfinished(client, of_table, prior, loaded, now, part)
             return prior
     except SQL_UNSUPPORTED as error:
-        why = f"{type(error).__name__}: {redact(str(error)).splitlines()[0][:200]}"
+        why = f"{type(error).__name__}: {first_line(error)[:200]}"
         logger.warning("%s cannot be read from the destination; every row is loaded again (%s)", endpoint.table, why)
         return PriorState(KnownRows(readable=False, why=why))
 
@@ -195,14 +193,11 @@ def read_children(
         DestinationError: The destination cannot be reached or read.
     """
     found: dict[str, dict[str, int]] = {}
-    try:
-        with checked_sql_client(pipeline) as client:
-            for child in endpoint.children:
-                own = organization_filter(organization_id)
-                last = select_grouped(client, child.table, child.parent_key, own, largest=POSITION, null=DELETED_AT)
-                found[child.table] = {key: int(position) + 1 for key, position in last}
-    except SQL_UNSUPPORTED as error:
-        raise unreadable_error(error) from None
+    with reading_sql_client(pipeline) as client:
+        for child in endpoint.children:
+            own = organization_filter(organization_id)
+            last = select_grouped(client, child.table, child.parent_key, own, largest=POSITION, null=DELETED_AT)
+            found[child.table] = {key: int(position) + 1 for key, position in last}
     return found
 
 

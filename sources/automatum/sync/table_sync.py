@@ -24,9 +24,10 @@ from ..endpoints import Endpoint, Kind
 from ..schema.arrow_tables import Table
 from ..schema.child_tables import ChildLists, child_schema
 from ..schema.columns import history_table
+from ..warehouse.connection_errors import unreadable_error
 from ..warehouse.dataset import add_missing_columns
 from ..warehouse.merge_strategy import Merge, check_table_format, merge_strategy_of
-from ..warehouse.sql import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, read_rows_by_key, unreadable_error
+from ..warehouse.sql import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, read_rows_by_key
 from .batcher import Batcher, Tables
 from .delete_rows import delete_rows, end_versions
 from .facts import SweepFacts

@@ -1,4 +1,4 @@
-"""Errors of a destination that a run cannot connect to: settings are missing, a driver is missing, or it is down."""
+"""Errors of a destination that a run cannot use: settings or a driver are missing, or it is down, or answers no SQL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlt.common.exceptions import MissingDependencyException
 
 from ..config.toml_files import settings_providers, toml_paths
 from ..core.errors import AutomatumError, ConfigurationError, DestinationError
-from ..core.redaction import redact
+from ..core.redaction import first_line
 
 _SECTION = "DESTINATION__"
 _URLS = {
@@ -65,6 +65,13 @@ def unreachable_error(error: Exception) -> AutomatumError:
     )
 
 
+def unreadable_error(error: Exception) -> DestinationError:
+    """The error for a destination that can be reached and does not answer a query."""
+    return DestinationError(
+        f"The destination cannot be read: {first_line(error)}", "This needs a destination that answers SQL."
+    )
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
@@ -72,8 +79,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = redact(str(error)).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    return first_line(error).rstrip(".")
 
 
 def _not_set(error: ConfigFieldMissingException) -> ConfigurationError:

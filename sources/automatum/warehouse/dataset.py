@@ -22,14 +22,14 @@ from .dlt_internals import (
 from .lake_files import writes_lake_files
 from .sql import (
     PAGES_TABLE,
-    SQL_UNSUPPORTED,
     SWEEPS_TABLE,
-    TABLE_MISSING,
-    checked_sql_client,
+    column_names,
     complete_load_ids,
     organization_filter,
+    select_grouped,
     where_clause,
 )
+from .sql_client import SQL_UNSUPPORTED, TABLE_MISSING, checked_sql_client
 from .values import as_utc
 
 if TYPE_CHECKING:
@@ -157,11 +157,8 @@ def has_organizations(pipeline: SupportsPipeline) -> bool | None:
     for table in (SWEEPS_TABLE, PAGES_TABLE):
         try:
             with checked_sql_client(pipeline) as client:
-                name = client.make_qualified_table_name(table)
-                with client.execute_query(f"SELECT * FROM {name} WHERE 1 = 0") as cursor:
-                    return any(str(one[0]).lower() == ORGANIZATION for one in cursor.description)
-        except TABLE_MISSING:
-            continue
+                if names := column_names(client, table):
+                    return ORGANIZATION in names
         except SQL_UNSUPPORTED:
             break
     return None
@@ -175,11 +172,9 @@ def last_sweeps(pipeline: SupportsPipeline) -> dict[str, datetime]:
     """
     try:
         with checked_sql_client(pipeline) as client:
-            name = client.make_qualified_table_name(SWEEPS_TABLE)
-            owner, ended = (client.escape_column_name(one) for one in (ORGANIZATION, "finished_at"))
-            with client.execute_query(f"SELECT {owner}, MAX({ended}) FROM {name} GROUP BY {owner}") as cursor:
-                return {one: as_utc(at) for one, at in cursor.fetchall() if one and at}
-    except (*TABLE_MISSING, *SQL_UNSUPPORTED):
+            ends = select_grouped(client, SWEEPS_TABLE, ORGANIZATION, {}, largest="finished_at")
+            return {owner: as_utc(at) for owner, at in ends if owner and at}
+    except SQL_UNSUPPORTED:
         return {}
 
 

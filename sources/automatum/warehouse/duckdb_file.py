@@ -21,7 +21,7 @@ from ..core.errors import Busy, ConfigurationError, DestinationError
 from ..core.file_lock import Waiting
 from ..core.process import duckdb_memory, parse_memory
 from ..core.process_info import describe_process
-from ..core.redaction import redact
+from ..core.redaction import first_line
 
 if TYPE_CHECKING:
     import duckdb
@@ -65,7 +65,7 @@ def refresh_copy(database: Path, copy: Path) -> None:
         copy.with_name(copy.name + ".wal").unlink(missing_ok=True)
         made.replace(copy)
     except duckdb.Error as error:
-        raise DestinationError(f"{database} cannot be copied: {redact(str(error)).splitlines()[0]}") from None
+        raise DestinationError(f"{database} cannot be copied: {first_line(error)}") from None
     except OSError as error:
         raise ConfigurationError("--read-copy", f"{copy}: {error.strerror}.", "Name another file.") from None
     finally:
@@ -240,6 +240,6 @@ def _connect(database: Path) -> duckdb.DuckDBPyConnection | str:
 
 def _broken(database: Path, error: Exception) -> DestinationError:
     return DestinationError(
-        f"The DuckDB file {database} cannot be opened: {redact(str(error)).splitlines()[0]}",
+        f"The DuckDB file {database} cannot be opened: {first_line(error)}",
         "Check that it is a DuckDB file, written by this version of DuckDB or an older one, and yours to write.",
     )

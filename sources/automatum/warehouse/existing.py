@@ -11,7 +11,7 @@ from ..core.suggest import suggestion
 from .connection_errors import unreachable_error
 from .dlt_internals import dataset_exists
 from .lake_files import writes_lake_files
-from .sql import SQL_UNSUPPORTED, checked_sql_client
+from .sql_client import SQL_UNSUPPORTED, checked_sql_client
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.redaction import redact
 from .dlt_internals import LOADS_TABLE, create_load_id
-from .sql import PAGES_TABLE, SQL_UNSUPPORTED, SWEEPS_TABLE, checked_sql_client, column_names
+from .sql import PAGES_TABLE, SWEEPS_TABLE, column_names
+from .sql_client import SQL_UNSUPPORTED, checked_sql_client
 
 if TYPE_CHECKING:
     import pyarrow as pa

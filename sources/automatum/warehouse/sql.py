@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
-from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation, DestinationConnectionError
-
-from ..config.plaintext import refuse_plaintext_postgres
-from ..core.errors import DestinationError
-from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
-from .connection_errors import unreachable_error
-from .dlt_internals import LOADS_TABLE, destination_client, share_client, shared_sql_client, sql_client_of
-from .lake_files import open_lake_files, writes_lake_files
+from .dlt_internals import LOADS_TABLE
+from .sql_client import TABLE_MISSING, checked_sql_client, reading_sql_client
 from .values import as_utc
 
 if TYPE_CHECKING:
@@ -28,106 +20,6 @@ REJECTED_TABLE = "_automatum_rejected"
 _BATCH = 10_000
 """Rows that are fetched at a time."""
 _KEYS_A_QUERY = 500
-TABLE_MISSING = (DatabaseUndefinedRelation, DestinationUndefinedEntity)
-"""Errors for a table that does not exist."""
-SQL_UNSUPPORTED = (SqlClientNotAvailable, DatabaseException, NotImplementedError)
-"""Errors of a destination that answers no SQL, or not this query."""
-
-
-@contextmanager
-def sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
-    """Dlt's SQL client of a pipeline's dataset; for files, `LakeFiles`, which has the same methods."""
-    if writes_lake_files(pipeline):
-        with open_lake_files(pipeline) as files:
-            yield files
-        return
-    shared = shared_sql_client(pipeline)
-    if shared is not None:
-        yield shared
-        return
-    with pipeline.sql_client() as client:  # type: ignore[attr-defined]
-        _read_as_stored(client)
-        yield client
-
-
-def _read_as_stored(client: Any) -> None:
-    """Let JSON columns come as text, and moments in UTC.
-
-    psycopg2 would parse numbers of JSON as floats, and a row that is marked deleted would be written back with fewer
-    digits. In another time zone the last hours of the year 9999 are in the year 10000, which Python cannot represent.
-    """
-    connection = client.native_connection
-    if type(connection).__module__.startswith("psycopg2"):
-        from psycopg2 import extensions, extras  # type: ignore[import-untyped]
-
-        refuse_plaintext_postgres(connection, "destination.postgres.credentials")
-
-        for register in (extras.register_default_json, extras.register_default_jsonb):
-            register(connection, loads=lambda text: text)
-        for oid, name in _MOMENTS.items():
-            extensions.register_type(extensions.new_type((oid,), name, _or_text(getattr(extensions, name))), connection)
-        client.execute_sql("SET TIME ZONE 'UTC'")
-
-
-_MOMENTS = {1082: "PYDATE", 1184: "PYDATETIMETZ"}
-"""Postgres's ids of the types of dates and of moments, and psycopg2's names of what parses them."""
-
-
-def _or_text(parse: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """The same parser, but what Python cannot represent (the year 10000, a year before Christ) stays text."""
-
-    def parse_or_keep(value: Any, cursor: Any) -> Any:
-        try:
-            return parse(value, cursor)
-        except (ValueError, OverflowError):
-            return value
-
-    return parse_or_keep
-
-
-@contextmanager
-def checked_sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
-    """The same client; raises `DestinationError` if it cannot connect, but what is in `SQL_UNSUPPORTED` as it is."""
-    with ExitStack() as stack:
-        try:
-            client = stack.enter_context(sql_client(pipeline))
-        except SQL_UNSUPPORTED:
-            raise
-        except Exception as error:
-            # dlt lets errors of drivers through, such as psycopg2's. They have no common base class.
-            raise unreachable_error(error) from None
-        try:
-            yield client
-        except DestinationConnectionError as error:
-            raise unreachable_error(error) from None
-
-
-@contextmanager
-def one_client(pipeline: SupportsPipeline) -> Iterator[None]:
-    """Let all queries of a block use one client and its connection; otherwise each query opens its own.
-
-    dlt resolves its configuration for each client, which takes longer than most queries.
-
-    Raises:
-        DestinationError: The destination cannot be reached.
-    """
-    with ExitStack() as stack:
-        try:
-            client = stack.enter_context(destination_client(pipeline))
-            if (opened := sql_client_of(client)) is not None:
-                _read_as_stored(opened)
-            stack.enter_context(share_client(pipeline, client))
-        except Exception as error:
-            raise unreachable_error(error) from None
-        yield
-
-
-def unreadable_error(error: Exception) -> DestinationError:
-    """The error for a destination that can be reached and does not answer a query."""
-    return DestinationError(
-        f"The destination cannot be read: {redact(str(error)).splitlines()[0]}",
-        "This needs a destination that answers SQL.",
-    )
 
 
 def organization_filter(organization_id: str | None) -> dict[str, Any]:
@@ -147,17 +39,14 @@ def select(
     table: str,
     columns: Sequence[str],
     where: Mapping[str, Any] | None = None,
-    order_by: str = "",
     distinct: bool = False,
     null: str = "",
 ) -> Iterator[Any]:
     """Rows of a table by the values of columns, where `null` is null, or the distinct ones; none without the table."""
     names, where = ", ".join(client.escape_column_name(name) for name in columns), where or {}
     what = f"DISTINCT {names}" if distinct else names
-    text = f"SELECT {what} FROM {client.make_qualified_table_name(table)}{where_clause(client, where, null=null)}"
-    if order_by:
-        text += f" ORDER BY {client.escape_column_name(order_by)} DESC"
-    return _rows(client, text, where)
+    name = client.make_qualified_table_name(table)
+    return _rows(client, f"SELECT {what} FROM {name}{where_clause(client, where, null=null)}", where)
 
 
 def _rows(client: Any, text: str, where: Mapping[str, Any]) -> Iterator[Any]:
@@ -239,23 +128,8 @@ def count_table(client: Any, table: str) -> int:
     return sum(int(row[0]) for row in _rows(client, text, {}))
 
 
-def read_columns(
-    pipeline: SupportsPipeline,
-    table: str,
-    columns: Sequence[str],
-    order_by: str = "",
-    organization_id: str | None = None,
-) -> list[tuple[Any, ...]]:
-    """Columns of all rows of a table, as a list; see `stream_columns`."""
-    return list(stream_columns(pipeline, table, columns, order_by, organization_id))
-
-
 def stream_columns(
-    pipeline: SupportsPipeline,
-    table: str,
-    columns: Sequence[str],
-    order_by: str = "",
-    organization_id: str | None = None,
+    pipeline: SupportsPipeline, table: str, columns: Sequence[str], organization_id: str | None = None
 ) -> Iterator[tuple[Any, ...]]:
     """Columns of all rows of a table, fetched in batches; none if the table does not exist.
 
@@ -263,17 +137,13 @@ def stream_columns(
         pipeline: The pipeline whose destination is queried.
         table: Table name.
         columns: Column names.
-        order_by: Column to sort by, largest values first.
         organization_id: Organization whose rows to read; None for all rows.
 
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
-    try:
-        with checked_sql_client(pipeline) as client:
-            yield from select(client, table, columns, organization_filter(organization_id), order_by)
-    except SQL_UNSUPPORTED as error:
-        raise unreadable_error(error) from None
+    with reading_sql_client(pipeline) as client:
+        yield from select(client, table, columns, organization_filter(organization_id))
 
 
 def read_column_names(pipeline: SupportsPipeline, table: str) -> set[str]:
@@ -282,11 +152,8 @@ def read_column_names(pipeline: SupportsPipeline, table: str) -> set[str]:
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
-    try:
-        with checked_sql_client(pipeline) as client:
-            return column_names(client, table)
-    except SQL_UNSUPPORTED as error:
-        raise unreadable_error(error) from None
+    with reading_sql_client(pipeline) as client:
+        return column_names(client, table)
 
 
 def read_latest(
@@ -297,11 +164,8 @@ def read_latest(
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
-    try:
-        with checked_sql_client(pipeline) as client:
-            return select_latest(client, table, columns, where, by, most)
-    except SQL_UNSUPPORTED as error:
-        raise unreadable_error(error) from None
+    with reading_sql_client(pipeline) as client:
+        return select_latest(client, table, columns, where, by, most)
 
 
 def read_rows_by_key(
@@ -348,48 +212,43 @@ def count_rows(pipeline: SupportsPipeline, text: str, tables: Sequence[str], nam
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
-    try:
-        with checked_sql_client(pipeline) as client:
-            known = {table: client.make_qualified_table_name(table) for table in tables}
-            known.update({word: client.escape_column_name(name) for word, name in names.items()})
+    with reading_sql_client(pipeline) as client:
+        known = {table: client.make_qualified_table_name(table) for table in tables}
+        known.update({word: client.escape_column_name(name) for word, name in names.items()})
+        try:
             with client.execute_query(f"SELECT COUNT(*) FROM ({text.format_map(known)}) q") as cursor:
                 return int(cursor.fetchone()[0])
-    except TABLE_MISSING:
-        return None
-    except SQL_UNSUPPORTED as error:
-        raise unreadable_error(error) from None
+        except TABLE_MISSING:
+            return None
 
 
 def read_sync_records(
     pipeline: SupportsPipeline,
     table: str,
     columns: Sequence[str],
-    order_by: str,
+    by: str,
     until: datetime,
     most: int,
     organization_id: str | None = None,
     loaded: Collection[str] | None = None,
 ) -> list[tuple[Any, ...]]:
-    """The latest records of sweeps or pages from complete load packages; see `read_columns`.
+    """The latest records of sweeps or pages from complete load packages; see `select_latest`.
 
     Args:
         pipeline: The pipeline whose destination is queried.
         table: Table name.
         columns: Column names.
-        order_by: Name of the timestamp column to sort by, latest first.
+        by: Timestamp column to sort by, latest first.
         until: Records with a later timestamp are left out.
         most: Number of records to look at.
         organization_id: Organization whose records to read; None for all.
         loaded: See `read_complete_loads`; None to read it.
     """
-    try:
-        with checked_sql_client(pipeline) as client:
-            loaded = complete_load_ids(client) if loaded is None else loaded
-            own = organization_filter(organization_id)
-            found = select_latest(client, table, (*columns, "load_id"), own, order_by, most, until)
-            return [row[:-1] for row in found if row[-1] in loaded]
-    except SQL_UNSUPPORTED as error:
-        raise unreadable_error(error) from None
+    with reading_sql_client(pipeline) as client:
+        loaded = complete_load_ids(client) if loaded is None else loaded
+        own = organization_filter(organization_id)
+        found = select_latest(client, table, (*columns, "load_id"), own, by, most, until)
+        return [row[:-1] for row in found if row[-1] in loaded]
 
 
 def complete_load_ids(client: Any) -> set[str]:

@@ -19,7 +19,7 @@ from ..core.errors import ConfigurationError
 from ..core.extras import install_command, is_installed
 from ..core.file_lock import exclusive_lock
 from ..core.process import duckdb_memory, use_one_loader
-from ..core.redaction import redact
+from ..core.redaction import first_line
 from ..schema.names import normalize_identifier
 from .dlt_duckdb import duckdb_destination, remember_capabilities, resolve_once
 from .dlt_internals import credentials_without_password, default_pipelines_dir
@@ -95,9 +95,7 @@ class Target:
             options = {**_staging(pipeline_name), **credentials_without_password(self.destination)}
             return dlt.destination(self.destination, **options)
         except Exception as error:  # dlt raises whatever the import of the destination raises
-            raise ConfigurationError(
-                "--destination", f"{self.destination!r}: {redact(str(error)).splitlines()[0]}"
-            ) from error
+            raise ConfigurationError("--destination", f"{self.destination!r}: {first_line(error)}") from error
 
     def pipeline(self) -> Any:
         """A dlt pipeline of your own that loads to this target, for `pipeline.run(automatum_source())`.

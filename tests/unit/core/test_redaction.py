@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automatum.core.redaction import REDACTED, RedactingFilter, redact, redact_logging, register_secret, register_url
+from automatum.core.redaction import (
+    REDACTED,
+    RedactingFilter,
+    first_line,
+    redact,
+    redact_logging,
+    register_secret,
+    register_url,
+)
 
 SECRET = "secret_c4n4ry+with/odd=chars"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhcHAifQ.c2lnbmF0dXJl"
@@ -193,3 +201,9 @@ def test_a_password_in_a_url_is_recognized_unasked():
 def test_the_path_of_a_webhook_is_secret_however_short():
     register_url("https://hooks.example.com/T1", webhook=True)
     assert redact("POST https://hooks.example.com/T1: 404") == "POST ***: 404"
+
+
+@pytest.mark.parametrize(("text", "said"), [("", "ValueError"), (" \n", "ValueError"), ("one\ntwo", "one")])
+def test_the_first_line_of_any_error(text, said):
+    """An error without a text, as some drivers raise, must not fail the message about it."""
+    assert first_line(ValueError(text)) == said

@@ -12,7 +12,7 @@ from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRela
 from ...core.errors import AutomatumError, ConfigurationError, DestinationError
 from ...core.redaction import redact
 from ...warehouse.lake_files import LakeFiles
-from ...warehouse.sql import sql_client
+from ...warehouse.sql_client import sql_client
 from .query_check import check_query
 from .readers import BATCH, Choose, Rows
 
