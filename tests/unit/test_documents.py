@@ -11,10 +11,23 @@ import typer
 from automatum.cli.main import app
 from automatum.core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET
 from tests.support import ROOT
+from tests.support.pages import PAGES, TEXTS, blocks
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+GROUP = typer.main.get_command(app)
 BASES = ("", "sources/automatum/", "sources/", "tests/")
 WRITTEN_AT_RUN_TIME = {"notebooks/marketplace.duckdb"}
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+FOLDERS = ("sources", "tests", "benchmarks", "pipelines", "notebooks", ".github", ".ci", ".dlt")
+SUFFIXES = {".py", ".ipynb", ".yml", ".toml", ".example", ".service", ".timer", ".mplstyle", ""}
+OTHERS = sorted(
+    path
+    for path in [
+        *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*")),
+        *(ROOT / name for name in ("Makefile", "pyproject.toml", ".pre-commit-config.yaml")),
+    ]
+    if path.is_file() and path.suffix in SUFFIXES
+)
+"""Everything that mentions documents beside the documents: code, comments, messages, workflows, notebooks."""
 
 
 def anchors(page):
@@ -25,7 +38,7 @@ def anchors(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_to_files_and_headings(page):
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text(encoding="utf-8")):
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", TEXTS[page]):
         name, _, anchor = target.partition("#")
         linked = page.parent / name if name else page
         assert linked.exists(), target
@@ -34,24 +47,35 @@ def test_links_lead_to_files_and_headings(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_paths_exist(page):
-    text = page.read_text(encoding="utf-8")
+    text = TEXTS[page]
     named = set(re.findall(r"(?<![\w/.])(?:sources|tests|benchmarks|pipelines|notebooks|docs)/[\w./-]*\w", text))
     named |= set(re.findall(r"(?<![\w/.])[a-z_]+/(?:[\w]+/)*\w+\.py\b", text))
     missing = [name for name in named if not any((ROOT / base / name).exists() for base in BASES)]
     assert set(missing) <= WRITTEN_AT_RUN_TIME
 
 
+def test_documents_that_code_and_comments_name_exist():
+    for path in OTHERS:
+        for name, anchor in re.findall(r"\b(docs/[\w-]+\.(?:md|yaml))(?:#([\w-]+))?", path.read_text(encoding="utf-8")):
+            assert (ROOT / name).exists(), (path, name)
+            assert not anchor or anchor in anchors(ROOT / name), (path, name, anchor)
+
+
+def test_make_targets_that_code_and_comments_name_exist():
+    for path in OTHERS:
+        named = set(re.findall(r"`make ([a-z-]+)", path.read_text(encoding="utf-8")))
+        assert named <= TARGETS, (path, named - TARGETS)
+    assert sum("docs/" in path.read_text(encoding="utf-8") for path in OTHERS) > 20
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_make_targets_exist(page):
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
-    assert named <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", TEXTS[page], re.MULTILINE)) <= TARGETS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_imports_from_the_package_exist(page):
-    text = page.read_text(encoding="utf-8")
-    for module, names in re.findall(r"^from (automatum[\w.]*) import ([\w, ]+)$", text, re.MULTILINE):
+    for module, names in re.findall(r"^from (automatum[\w.]*) import ([\w, ]+)$", TEXTS[page], re.MULTILINE):
         for name in names.split(", "):
             assert getattr(import_module(module), name), (module, name)
 
@@ -96,8 +120,7 @@ def test_the_examples_have_pipelines():
 
 def typed_commands(page):
     """The `automatum` commands in the shell blocks of a page, as words."""
-    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    lines = [line.strip() for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
     words = [shlex.split(line, comments=True) for line in lines if line.startswith("automatum ")]
     ends = {"|", ">", ">>", "&&", ";", "2>&1"}
     return [list(itertools.takewhile(lambda word: word not in ends, one)) for one in words]
@@ -114,10 +137,9 @@ def parse(group, words, parent=None):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_have_options_that_exist(page):
-    group = typer.main.get_command(app)
     for _, *words in typed_commands(page):
         if words != ["--version"]:
-            parse(group, words)
+            parse(GROUP, words)
 
 
 def test_the_pages_have_commands():
