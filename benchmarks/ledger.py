@@ -75,7 +75,7 @@ def measure(url: str, lines: list[Line], *, durable: bool = True) -> dict[str, f
                 attempt = timed("claim", lambda batch=batch: run.claim("body", batch))
                 timed("settle", lambda attempt=attempt: run.settle(attempt, "accepted", status_code=202, response="{}"))
             assert len(timed("compare", lambda: ledger.compare(lines)).same) == len(lines)
-        assert ledger.counts()["accepted"] == len(lines)
+        assert ledger.reader.counts()["accepted"] == len(lines)
     return taken
 
 
@@ -114,7 +114,7 @@ def measure_age(folder: str, hours: int, hourly: int) -> dict[str, float]:
     assert summary.lines["new"] + summary.lines["on_hold"] == len(lines), summary.lines
     with Ledger.open(url, clock, create=False) as ledger:
         started = time.perf_counter()
-        assert ledger.counts()["accepted"] == hours * hourly and not ledger.unresolved()
+        assert ledger.reader.counts()["accepted"] == hours * hourly and not ledger.reader.unresolved()
         found["status"] = time.perf_counter() - started
         started = time.perf_counter()
         read_statement(ledger, "2026-10")

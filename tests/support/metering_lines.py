@@ -36,7 +36,7 @@ def ids(lines):
 
 def states(ledger):
     """State by line id, read anew."""
-    return {entry.line_id: entry.state for entry in ledger.lines()}
+    return {entry.line_id: entry.state for entry in ledger.reader.lines()}
 
 
 def bring(ledger, line, state):

@@ -250,21 +250,21 @@ class Books:
     def entries(self):
         """The ledger's lines by the units that they ask for."""
         with self.open() as ledger:
-            return {entry.units: entry for entry in ledger.lines()}
+            return {entry.units: entry for entry in ledger.reader.lines()}
 
     def states(self):
         with self.open() as ledger:
-            return {state: number for state, number in ledger.counts().items() if number}
+            return {state: number for state, number in ledger.reader.counts().items() if number}
 
     def accepted(self):
         """What the lines cost that the ledger holds as accepted."""
         with self.open() as ledger:
-            lines = list(ledger.lines(["accepted"]))
+            lines = list(ledger.reader.lines(["accepted"]))
         return sum((Fraction(one.accepted_units) * Fraction(one.accepted_price) for one in lines), Fraction(0))
 
     def attempts(self):
         with self.open() as ledger:
-            return list(ledger.attempts())
+            return list(ledger.reader.attempts())
 
 
 class Teller:
@@ -310,7 +310,7 @@ class Teller:
 
     def entries(self, *states):
         with closing(Ledger.open(self.url, SystemClock(), create=False)) as ledger:
-            return list(ledger.lines(states or None))
+            return list(ledger.reader.lines(states or None))
 
     def states(self):
         return dict(Counter(entry.state for entry in self.entries()))

@@ -45,7 +45,7 @@ def test_two_pushes_at_once_never_mix_grains(ledger_url, tmp_path, open_ledger):
         one.end()
     planned = taken(api)
     assert sorted(int(day) for day, _ in planned) == list(range(count)), "each date in one grain"
-    assert len(list(open_ledger(create=False).lines())) == count
+    assert len(list(open_ledger(create=False).reader.lines())) == count
 
 
 def test_a_kill_leaves_questions_and_never_gaps(ledger_url, tmp_path, open_ledger):
@@ -122,4 +122,4 @@ def test_a_ledger_is_made_whole_or_not_at_all(tmp_path):
         for one in racers[1:]:
             one.end()
         with Ledger.open(url, SystemClock(), create=False) as ledger:
-            assert ledger.counts()["planned"] == 1
+            assert ledger.reader.counts()["planned"] == 1

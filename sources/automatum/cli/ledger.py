@@ -216,7 +216,7 @@ def _info(settings: AutomatumSettings, url: str) -> dict[str, Any]:
             **{name: identity[name] for name in ("ledger_id", "api", "organization", "machine", "moved_to")},
             "copied_from": identity["copied_from"],
             "begun_at": identity["begun_at"].isoformat(),
-            "lines": ledger.counts(),
+            "lines": ledger.reader.counts(),
             "rows": content.rows,
             "digest": content.digest,
             "problem": str(problem) if problem else None,

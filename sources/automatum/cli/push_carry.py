@@ -93,7 +93,7 @@ def push_carry(
                 carried = record_carries(ledger, late, Author(user_name(), reason.strip()))
                 summary = send_planned(session, ledger, session.clock, {line.id for line in carried})
             figures = _figures(late, summary, eligibility, unchecked)
-            unresolved = ledger.unresolved()
+            unresolved = ledger.reader.unresolved()
         say(figures, as_json, lambda: _show(late, summary, figures["checks_skipped"]))
         for error in summary.errors if summary else ():
             show_error(error)

@@ -206,7 +206,7 @@ def push_resolve(
                 result = resolve_by_events(ledger, _events(events, target, lock_wait))
             if found:
                 result.add(resolve_by_hand(ledger, **found, reason=reason.strip(), by=user_name()))
-            counts, unresolved = ledger.counts(), ledger.unresolved()
+            counts, unresolved = ledger.reader.counts(), ledger.reader.unresolved()
         figures = _figures(result) | {"lines": counts, "unresolved": unresolved}
         say(figures, as_json, lambda: display.show_resolved(figures))
         return EXIT_INCOMPLETE if result.refused or unresolved else EXIT_COMPLETE
@@ -240,7 +240,7 @@ def push_dismiss(
             found = find_refusals(ledger, refusals) if refusals else []
             quiet = find_silent(_silent(ledger, organization), silent) if silent else []
             figures = {"dismissed": dismiss(ledger, found, author), "silent": dismiss_silence(ledger, quiet, author)}
-            unresolved = ledger.unresolved()
+            unresolved = ledger.reader.unresolved()
         say(figures | {"unresolved": unresolved}, as_json, lambda: render_status.show_dismissed(figures))
         return EXIT_INCOMPLETE if unresolved else EXIT_COMPLETE
 
@@ -268,7 +268,7 @@ def push_undo(
         with open_ledger(ledger_url, organization, needed=True) as ledger:
             ids = last_of(ledger) if last else _subjects(ledger, subjects or [])
             result = undo(ledger, ids, Author(user_name(), reason.strip()))
-            unresolved = ledger.unresolved()
+            unresolved = ledger.reader.unresolved()
         figures = {
             "undone": [asdict(one) for one in result.undone],
             "refused": [{"id": id_, "reason": why} for id_, why in result.refused],

@@ -88,7 +88,7 @@ def find_late(
         eligibility: Content of the synced tables; None to check nothing against them.
     """
     wanted = None if line_ids is None else set(line_ids)
-    entries = [entry for entry in ledger.lines(LATE_STATES) if wanted is None or entry.line_id in wanted]
+    entries = [entry for entry in ledger.reader.lines(LATE_STATES) if wanted is None or entry.line_id in wanted]
     entries.sort(key=lambda entry: (entry.starts_at, entry.line_id))
     if not entries:
         return []

@@ -73,7 +73,7 @@ def metering_usage(
         _log(summary, "usage")
         own = settings or resolve_settings(with_credentials=options.confirm, organization=options.organization)
         with Ledger.open(find_ledger(own, options.ledger_url), clock or SystemClock(), create=False) as ledger:
-            found = list(ledger.fetch(summary.line_ids).values())
+            found = list(ledger.reader.fetch(summary.line_ids).values())
         if found:
             yield entries_table([{**owner, **entry.as_row()} for entry in found], LINES_KEY)
         for error in summary.errors:

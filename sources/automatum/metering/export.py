@@ -58,13 +58,13 @@ def metering_ledger(
     """
 
     def lines() -> Iterator[pa.Table]:
-        yield from _tables((entry.as_row() for entry in ledger.lines()), owner, LINES_KEY)
+        yield from _tables((entry.as_row() for entry in ledger.reader.lines()), owner, LINES_KEY)
 
     def attempts() -> Iterator[pa.Table]:
-        yield from _tables((entry.as_row() for entry in ledger.attempts()), owner, ATTEMPTS_KEY)
+        yield from _tables((entry.as_row() for entry in ledger.reader.attempts()), owner, ATTEMPTS_KEY)
 
     def events() -> Iterator[pa.Table]:
-        yield from _tables(ledger.events(), owner, EVENTS_KEY)
+        yield from _tables(ledger.reader.events(), owner, EVENTS_KEY)
 
     owner = owner_of(organization_id)
     return [

@@ -201,12 +201,12 @@ def read_status(
     from .ledger.silence import silent_keys
 
     status = LedgerStatus(ledger.location, ledger.exists, now, eligibility=eligibility)
-    status.lines = {str(state): number for state, number in ledger.counts().items()}
+    status.lines = {str(state): number for state, number in ledger.reader.counts().items()}
     status.refusals, status.silent = open_refusals(ledger), silent_keys(ledger, now, silence)
     status.holds = [hold for _, holds in lines_on_hold(ledger) for hold in holds]
     on_hold = {hold.line.id for hold in status.holds}
     groups: dict[tuple[str, str | None], list[Entry]] = defaultdict(list)
-    for entry in ledger.lines([state for state in STATES if state in (*_WAITING, "planned", "sending")]):
+    for entry in ledger.reader.lines([state for state in STATES if state in (*_WAITING, "planned", "sending")]):
         kind = "on_hold" if entry.line_id in on_hold else _kind(entry, now, expiring)
         if entry.state == "sending":
             status.sending.append(entry)

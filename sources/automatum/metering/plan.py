@@ -145,10 +145,10 @@ class Planner:
 
     def _planned_before(self, lines: Sequence[Line]) -> list[Line]:
         """Planned lines that are none of these, which are those of the usage, in the order of their ids."""
-        others = set(self._ledger.line_ids("planned"))
+        others = set(self._ledger.reader.line_ids("planned"))
         if others:
             others.difference_update(line.id for line in lines)
-        entries = self._ledger.fetch(others)
+        entries = self._ledger.reader.fetch(others)
         return [entries[line_id].line for line_id in sorted(others)]
 
     def _holds_of_usage(

@@ -153,7 +153,7 @@ def _left_over(ledger: Ledger, now: datetime, line_ids: Collection[str] | None, 
     """Planned lines without any usage: those to send, those that are too late, and those that are on hold."""
     holds = lines_on_hold(ledger)
     on_hold = {entry.line_id for entry, _ in holds}
-    entries = (entry for entry in ledger.lines(["planned"]) if line_ids is None or entry.line_id in line_ids)
+    entries = (entry for entry in ledger.reader.lines(["planned"]) if line_ids is None or entry.line_id in line_ids)
     planned = [entry.line for entry in entries if entry.line_id not in on_hold]
     late = {line.id for line in planned if now >= last_moment(line, late_ok)}
     return Plan(
@@ -171,7 +171,7 @@ def _record(ledger: Ledger, run: Run, classification: Classification, plan: Plan
     planned = run.plan(usage, renew=plan.renewed, record=plan.record(checks, usage))
     run.expire([*classification.expired, *plan.too_late], "Too late by the strictest known rule.")
     # They were planned with another quantity, which a later push must not send.
-    zero = ledger.fetch([line.id for line in classification.zero])
+    zero = ledger.reader.fetch([line.id for line in classification.zero])
     reason = "Nothing was used, and the marketplace takes no zero."
     run.expire([line for line in classification.zero if line.id in zero], reason)
     kept = {line.id for line in planned.planned}
@@ -188,7 +188,7 @@ def _record(ledger: Ledger, run: Run, classification: Classification, plan: Plan
 def _unresolved(ledger: Ledger, checks: Checks) -> dict[str, int]:
     """What waits for a person in the ledger, whichever push left it; and what is silent."""
     silent = len(silent_keys(ledger, ledger.database.now(), checks.silence))
-    return ledger.unresolved() | ({"silent": silent} if silent else {})
+    return ledger.reader.unresolved() | ({"silent": silent} if silent else {})
 
 
 def _dry_run(

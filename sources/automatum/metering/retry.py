@@ -82,12 +82,12 @@ def plan_retry(
         return plan
     states: tuple[State, ...] = ("rejected", "expired") if expired else ("rejected",)
     if line_ids is None:
-        planned = ledger.fetch(retried_ids(ledger)).values()
-        entries = [*ledger.lines(states), *(entry for entry in planned if entry.state == "planned")]
+        planned = ledger.reader.fetch(retried_ids(ledger)).values()
+        entries = [*ledger.reader.lines(states), *(entry for entry in planned if entry.state == "planned")]
         with ledger.database.read() as connection:
             once = accepted_once(connection, [entry.line_id for entry in entries if entry.state != "planned"])
     else:
-        entries, once = list(ledger.fetch(line_ids).values()), set[str]()
+        entries, once = list(ledger.reader.fetch(line_ids).values()), set[str]()
     for entry in sorted(entries, key=lambda entry: entry.line_id):
         if entry.state not in (*states, "planned"):
             problem: str | None = f"it is {entry.state}{'; add --expired' if entry.state == 'expired' else ''}"

@@ -173,7 +173,7 @@ def read_statement(ledger: Ledger, month: str, eligibility: Eligibility | None =
     """
     start, end = month_bounds(month)
     rows: dict[tuple[str, ...], Row] = {}
-    for entry in ledger.lines(starts_in=(start, end)):
+    for entry in ledger.reader.lines(starts_in=(start, end)):
         currency = (eligibility.currency(entry.line) if eligibility else None) or UNKNOWN_CURRENCY
         values = (entry.vendor, entry.customer_id, entry.listing_id, entry.dimension, entry.entitlement_id or "")
         key = (*values, currency)

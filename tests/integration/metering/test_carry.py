@@ -92,7 +92,7 @@ def test_what_came_after_its_hour_is_billed_by_a_line_of_the_current_hour(api, c
     company.bill(usage(15))
     assert billed(api) == 15 and company.states() == {"accepted": 3}
     with company.open() as ledger:
-        total = [entry.carried_units for entry in ledger.lines() if entry.line_id == one.entry.line_id]
+        total = [entry.carried_units for entry in ledger.reader.lines() if entry.line_id == one.entry.line_id]
     assert total == [5]
 
 
@@ -192,7 +192,7 @@ def test_i5_whatever_happens_late_usage_is_billed_at_most_once_and_in_the_end_ex
     def settle_by_truth():
         """What a person finds in the dashboard: the call of each unknown line was taken, or was not."""
         with Ledger.open(company.url, company.clock, create=False) as ledger:
-            for entry in list(ledger.lines(["unknown"])):
+            for entry in list(ledger.reader.lines(["unknown"])):
                 taken = entry.attempt_id in truth
                 named = {"accepted" if taken else "not_sent": [entry.line_id]}
                 resolve_by_hand(ledger, **named)
@@ -209,7 +209,7 @@ def test_i5_whatever_happens_late_usage_is_billed_at_most_once_and_in_the_end_ex
             company.carry()
         if len(api.taken) > before and company._begun:
             with company.open() as ledger:
-                truth.update(entry.attempt_id for entry in ledger.attempts() if ANSWERS[answer][0])
+                truth.update(entry.attempt_id for entry in ledger.reader.attempts() if ANSWERS[answer][0])
         settle_by_truth() if company._begun else None
 
     for step, value in [*steps, ("push", "yes"), ("push", "yes"), ("carry", "yes"), ("push", "yes")]:

@@ -126,7 +126,7 @@ def test_a_conflict_of_many_lines_is_recorded_at_once(ledger, statements):
         changed = run.conflict([replace(line, units=line.units + 1) for line in lines], "Other units.")
     assert len(changed) == CHUNK
     assert statements["UPDATE"] <= 4
-    asked = {entry.line_id: entry.asked_units for entry in ledger.lines(["conflict"])}
+    asked = {entry.line_id: entry.asked_units for entry in ledger.reader.lines(["conflict"])}
     assert asked == {line.id: line.units + 1 for line in lines}
 
 

@@ -122,7 +122,7 @@ class Billing(RuleBasedStateMachine):
             self._recover(ledger)
             billed = self.server.billed()
             for state, taken, lost in (("unknown", "accepted", "not_sent"), ("conflict", "accepted", "rejected")):
-                for entry in list(ledger.lines([state])):
+                for entry in list(ledger.reader.lines([state])):
                     decision = taken if billed[entry.customer_id, entry.dimension] else lost
                     resolve_by_hand(ledger, **{decision: [entry.line_id]}, by="ann")
 
@@ -130,17 +130,19 @@ class Billing(RuleBasedStateMachine):
     def err_and_undo(self, decision):
         """A person decides without a look, and takes it back before anything is sent."""
         with self.open() as ledger:
-            before = list(ledger.lines())
+            before = list(ledger.reader.lines())
             ids = [one.line_id for one in before if one.state in DECISIONS[decision].before]
             resolve_by_hand(ledger, **{decision: ids}, by="bob")
             assert undo(ledger, ids, Author("bob", "mistake")).refused == ()
-            assert list(ledger.lines()) == before
+            assert list(ledger.reader.lines()) == before
 
     @rule(answers=answers)
     def retry_what_is_not_billed(self, answers):
         with self.open() as ledger:
             billed = self.server.billed()
-            ids = [one.line_id for one in ledger.lines(["rejected"]) if not billed[one.customer_id, one.dimension]]
+            ids = [
+                one.line_id for one in ledger.reader.lines(["rejected"]) if not billed[one.customer_id, one.dimension]
+            ]
             session = self.books.connect()
             plan = plan_retry(ledger, ids, utc(self.books.clock.time()))
             self.server.answers.extend(answers)
@@ -186,7 +188,7 @@ class Billing(RuleBasedStateMachine):
     @invariant()
     def nothing_is_silently_unbilled(self):
         with self.open() as ledger:
-            entries = {(entry.customer_id, entry.dimension): entry for entry in ledger.lines()}
+            entries = {(entry.customer_id, entry.dimension): entry for entry in ledger.reader.lines()}
             refused = {(one.customer_id, one.dimension) for one in open_refusals(ledger)}
             listed = read_status(ledger, utc(self.books.clock.time()))
         billed, failed = self.server.billed(), self.server.failed()

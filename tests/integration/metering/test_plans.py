@@ -249,7 +249,7 @@ def test_i5_a_hold_stops_every_way_of_sending(api, books):
         assert len(lines_on_hold(ledger)) == 1
         sent = send_planned(books.connect(), ledger, books.clock)
         assert (sent.lines["accepted"], sent.lines["on_hold"], sent.exit_code) == (0, 1, 65)
-        (entry,) = ledger.lines()
+        (entry,) = ledger.reader.lines()
         with ledger.run() as run:
             assert run.claim("body", [entry.line]) is None
     assert api.bodies == []

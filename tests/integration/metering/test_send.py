@@ -529,7 +529,7 @@ def test_i5_a_person_who_resolves_the_unknown_lines_releases_the_brake(tmp_path)
         books.push(rows)
         assert books.push(rows).requests == 0
         with books.open() as ledger:
-            resolve_by_hand(ledger, accepted=[entry.line_id for entry in ledger.lines(["unknown"])])
+            resolve_by_hand(ledger, accepted=[entry.line_id for entry in ledger.reader.lines(["unknown"])])
         assert books.push(rows).lines["accepted"] == 4
         check_once(api, rows)
 

@@ -120,11 +120,13 @@ def test_i5_the_statement_of_a_month_with_faults_ties_out_to_the_ledger_and_to_t
         push(books.connect(), read_usage(rows), books.url, books.clock, grain="day", new_ledger=not day, unchecked=True)
         sandbox.faults.clear()
     with books.open() as ledger:
-        unknown, rejected = (sorted(entry.line_id for entry in ledger.lines([state])) for state in STATES[7:3:-3])
+        unknown, rejected = (
+            sorted(entry.line_id for entry in ledger.reader.lines([state])) for state in STATES[7:3:-3]
+        )
         print(f"seed {seed}; unknown {len(unknown)}, rejected {len(rejected)}")
         resolve_by_hand(ledger, written_off=rejected[:1], rejected=unknown[:1])
         statement = read_statement(ledger, "2026-10")
-        entries, attempts = list(ledger.lines()), list(ledger.attempts())
+        entries, attempts = list(ledger.reader.lines()), list(ledger.reader.attempts())
     check_adds_up(statement)
     assert {one for one in COLUMNS if in_all(statement, one)} >= {"measured", "sent", "accepted", "unknown", "rejected"}
     for row in statement.rows:

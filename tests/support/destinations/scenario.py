@@ -377,7 +377,7 @@ def _push(life):
     assert len(sandbox.metering.accepted) == len(bodies), "what was accepted was sent again"
     yield "usage pushed from it"
     with Ledger.open(url, site.clock, create=False) as ledger:
-        lines = {entry.line_id: entry.charged for entry in ledger.lines()}
+        lines = {entry.line_id: entry.charged for entry in ledger.reader.lines()}
         for _ in range(2):
             export_ledger(ledger, life.pipeline, table_format=life.place.settings.get("table_format"))
     exported = life.place.rows("metering_lines")

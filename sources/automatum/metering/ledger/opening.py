@@ -29,7 +29,7 @@ def require_ledger(settings: AutomatumSettings, url: str, clock: Clock, *, new: 
     refuse_network(url)
     with Ledger.open(url, clock, create=False, owner=ledger_owner(settings)) as ledger:
         exists, location, path = ledger.exists, ledger.location, ledger.database.path
-        used = any(ledger.counts().values())
+        used = any(ledger.reader.counts().values())
     if used and new:
         raise ConfigurationError(
             OPTION,

@@ -171,7 +171,7 @@ def find_planned(
     if ALL in selectors:
         found |= dict.fromkeys(entry.line_id for entry, _ in lines_on_hold(ledger))
     named = [one for one in selectors if one != ALL]
-    entries = ledger.fetch(named)
+    entries = ledger.reader.fetch(named)
     for line_id in named:
         state = entries[line_id].state if line_id in entries else None
         if state != "planned" and not (canceled and state == "canceled"):

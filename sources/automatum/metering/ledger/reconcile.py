@@ -49,7 +49,7 @@ def find_lines(ledger: Ledger, selectors: Collection[str], decision: Decision | 
     """
     before = DECISIONS[decision].before if decision else None
     found: dict[str, None] = {}
-    known = ledger.fetch([one for one in selectors if "=" not in one])
+    known = ledger.reader.fetch([one for one in selectors if "=" not in one])
     for selector in selectors:
         if selector in known:
             found[selector] = None

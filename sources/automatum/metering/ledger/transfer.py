@@ -106,7 +106,7 @@ def adopt_ledger(url: str, clock: Clock, owner: Owner) -> None:
 def _copy(source: Ledger, connection: Connection, url: str, clock: Clock) -> Content:
     before = content_of(connection)
     with Ledger.open(url, clock, create=False) as found:
-        if found.exists and any(found.counts().values()):
+        if found.exists and any(found.reader.counts().values()):
             raise ConfigurationError(KEY, f"there is a ledger with lines at {found.location}.", "Name another place.")
         if source.location == found.location:
             raise ConfigurationError(KEY, f"{found.location} is the ledger itself.", "Name another place.")

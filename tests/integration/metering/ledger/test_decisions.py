@@ -15,7 +15,7 @@ BY_HAND = [(decision, state) for decision, transition in DECISIONS.items() for s
 
 def everything(ledger):
     """The lines and calls of a ledger, whole."""
-    return list(ledger.lines()), list(ledger.attempts())
+    return list(ledger.reader.lines()), list(ledger.reader.attempts())
 
 
 @pytest.mark.sample(5)
@@ -81,7 +81,7 @@ def test_i5_what_was_called_not_sent_and_became_too_late_may_be_unknown_again(le
         run.plan([make_line(units="6")])
         run.expire([make_line(units="6")])
     assert undo(ledger, [line.id], ANN).refused == ()
-    (entry,) = ledger.lines()
+    (entry,) = ledger.reader.lines()
     assert (entry.state, entry.units) == ("unknown", line.units), "with the units that were sent"
 
 

@@ -72,7 +72,7 @@ def test_the_file_alone_holds_every_commit(path, tmp_path):
     there = tmp_path / "alone.sqlite"
     shutil.copyfile(path, there)
     with Ledger.open(f"sqlite:///{there}", FakeClock(), create=False) as ledger:
-        assert [entry.state for entry in ledger.lines()] == ["accepted"]
+        assert [entry.state for entry in ledger.reader.lines()] == ["accepted"]
 
 
 def test_a_log_that_was_left_behind_is_named(path, tmp_path):
@@ -83,7 +83,7 @@ def test_a_log_that_was_left_behind_is_named(path, tmp_path):
     assert f"left behind: {path}-wal" in said
     Path(f"{path}-wal").rename(f"{there}-wal")
     with open_(there) as ledger:
-        assert [entry.state for entry in ledger.lines()] == ["accepted"]
+        assert [entry.state for entry in ledger.reader.lines()] == ["accepted"]
 
 
 def test_a_file_that_was_moved_whole_is_the_ledger(made, tmp_path):
@@ -91,7 +91,7 @@ def test_a_file_that_was_moved_whole_is_the_ledger(made, tmp_path):
     made.rename(there)
     for _ in range(2):
         with open_(there) as ledger:
-            assert ledger.counts()["accepted"] == 1
+            assert ledger.reader.counts()["accepted"] == 1
 
 
 def test_a_copy_is_refused(made, tmp_path):
@@ -114,7 +114,7 @@ def test_a_foreign_log_is_refused_before_it_is_written_into_the_file(path, tmp_p
     assert log.read_bytes() == content
     log.unlink()
     with open_(path) as ledger:
-        assert [entry.line_id for entry in ledger.lines()] == [make_line().id]
+        assert [entry.line_id for entry in ledger.reader.lines()] == [make_line().id]
 
 
 @pytest.mark.slow
@@ -163,7 +163,7 @@ def test_a_ledger_of_the_first_version_is_upgraded_once(ledger_url, clock):
             connection.execute(text("DROP TABLE metering_identity"))
             connection.execute(text("UPDATE metering_schema SET version = 1"))
     with Ledger.open(ledger_url, clock, create=False) as ledger:
-        assert ledger.counts()["accepted"] == 1
+        assert ledger.reader.counts()["accepted"] == 1
     seen = set()
     for _ in range(2):
         with Ledger.open(ledger_url, clock, create=False, owner=OURS) as ledger, ledger.database.read() as connection:

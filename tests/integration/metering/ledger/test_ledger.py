@@ -2,38 +2,29 @@
 
 import dataclasses
 import itertools
-import os
-import sqlite3
-import stat
-import traceback
 from contextlib import ExitStack
 from datetime import timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
 
 from automatum.core.errors import ConfigurationError, DestinationError
-from automatum.core.redaction import redact
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.reconcile import resolve_by_hand
 from automatum.metering.ledger.states import BLOCKING, STATES, Transition
 from tests.support.clocks import FakeClock
 from tests.support.desk import await_
-from tests.support.loopback import closed_port
 from tests.support.metering_lines import START, bring, ids, make_like, make_line, states
-from tests.support.postgres import PASSWORD, running
+from tests.support.postgres import running
 
 LINES = [make_line(hour, dimension=dimension) for hour in range(3) for dimension in ("api_calls", "storage")]
 
 
 def only(ledger):
     """The one line in the ledger."""
-    (entry,) = ledger.lines()
+    (entry,) = ledger.reader.lines()
     return entry
 
 
@@ -54,7 +45,7 @@ def test_a_line_from_plan_to_acceptance(open_ledger, clock):
         attempt = run.claim("body-1", [line])
         assert attempt.lines == (line,)
         assert (only(other).state, only(other).attempts, only(other).body_id) == ("sending", 1, "body-1")
-        (row,) = other.attempts()
+        (row,) = other.reader.attempts()
         assert (row.state, row.run_id, row.attempt_id, row.ended_at) == ("sending", run.id, attempt.id, None)
         clock.advance(10)
         times.append(clock.time())
@@ -71,7 +62,7 @@ def test_a_line_from_plan_to_acceptance(open_ledger, clock):
     assert entry.line == make_like(line, rows=())
     assert str(entry.units) == "17.50", "the digits as given"
     assert (entry.day, entry.starts_at, entry.starts_at.tzinfo) == (line.day, line.starts_at, timezone.utc)
-    (row,) = other.attempts()
+    (row,) = other.reader.attempts()
     assert (row.state, row.status_code, row.reference, row.response) == ("accepted", 202, "meter_1", '{"code": 202}')
     assert (row.units, row.price, row.charged) == (line.units, line.price, Decimal("0.1750"))
 
@@ -81,7 +72,7 @@ def test_nothing_is_made_before_something_is_written(open_ledger, ledger_url, tm
     before = sorted(tmp_path.rglob("*"))
     dry = open_ledger(create=False)
     assert dry.compare(LINES).new == tuple(LINES)
-    assert (list(dry.lines()), list(dry.attempts()), set(dry.counts().values())) == ([], [], {0})
+    assert (list(dry.reader.lines()), list(dry.reader.attempts()), set(dry.reader.counts().values())) == ([], [], {0})
     assert dry.retry() == () and not dry.exists
     with pytest.raises(ConfigurationError, match="no ledger"), dry.run():
         pass
@@ -98,28 +89,6 @@ def test_nothing_is_made_before_something_is_written(open_ledger, ledger_url, tm
 
 def database(url):
     return url.rsplit("/", 1)[1]
-
-
-def test_every_line_is_read_page_by_page(ledger, monkeypatch):
-    monkeypatch.setattr("automatum.metering.ledger.ledger._PAGE", 4)
-    lines = [make_line(hour) for hour in range(11)]
-    with ledger.run() as run:
-        run.plan(lines)
-        run.claim("a", lines[:6])
-        run.claim("b", lines[6:])
-        assert [entry.line_id for entry in ledger.lines()] == sorted(ids(lines))
-        assert len(list(ledger.attempts())) == 11
-        assert {row.line_id for row in ledger.attempts()} == ids(lines)
-    assert ledger.counts() == {**dict.fromkeys(STATES, 0), "unknown": 11}
-    assert {entry.line_id for entry in ledger.lines(["unknown"])} == ids(lines)
-    assert list(ledger.lines(["accepted"])) == []
-
-
-def test_attempts_come_in_the_order_of_the_calls(ledger):
-    with ledger.run() as run:
-        run.plan(LINES)
-        made = [run.claim("body", [line]).id for line in LINES]
-    assert [row.attempt_id for row in ledger.attempts()] == made
 
 
 DECIMALS = st.decimals(min_value=0, max_value=10**12, places=6, allow_nan=False, allow_infinity=False)
@@ -142,7 +111,7 @@ def test_money_comes_back_with_every_digit(kind, tmp_path_factory):
             line = make_line(next(hours), units=units, price=price)
             line = make_like(line, starts_at=line.starts_at.astimezone(timezone(timedelta(hours=zone))))
             run.plan([line])
-            held = ledger.fetch([line.id])[line.id]
+            held = ledger.reader.fetch([line.id])[line.id]
             assert (str(held.units), str(held.price)) == (format(units, "f"), format(price, "f"))
             assert held.charged == line.charged and held.starts_at == line.starts_at
 
@@ -243,9 +212,9 @@ def test_only_the_allowed_steps_change_anything(ledger):
                     attempt = run.claim("first", [line])
                 else:
                     attempt = bring(ledger, line, state)
-                assert ledger.fetch([line.id])[line.id].state == state
+                assert ledger.reader.fetch([line.id])[line.id].state == state
                 do(run, ledger, line, attempt)
-                after = ledger.fetch([line.id])[line.id].state
+                after = ledger.reader.fetch([line.id])[line.id].state
                 assert after == ALLOWED.get((state, name), state), (state, name)
 
 
@@ -269,12 +238,12 @@ def test_an_attempt_moves_only_the_lines_that_it_sent(ledger):
         late = run.claim("first", [line])
         run.settle(late, "unknown")
         resolve_by_hand(ledger, not_sent=[line.id])
-        assert [row.state for row in ledger.attempts()] == ["not_taken"]
+        assert [row.state for row in ledger.reader.attempts()] == ["not_taken"]
         again = run.claim("second", [line])
         assert run.settle(late, "accepted") == () and run.give_back(late) == ()
         assert only(ledger).state == "sending"
         assert run.settle(again, "accepted") == (line.id,)
-    assert [row.state for row in ledger.attempts()] == ["not_taken", "accepted"]
+    assert [row.state for row in ledger.reader.attempts()] == ["not_taken", "accepted"]
 
 
 def test_lines_of_one_call_are_settled_one_by_one(ledger):
@@ -283,10 +252,10 @@ def test_lines_of_one_call_are_settled_one_by_one(ledger):
         attempt = run.claim("body", LINES[:4])
         assert set(run.settle(attempt, "rejected", LINES[:1], status_code=400, error="units")) == ids(LINES[:1])
         assert set(run.give_back(attempt, LINES[1:], status_code=400)) == ids(LINES[1:4])
-    found = {entry.line_id: entry for entry in ledger.lines()}
+    found = {entry.line_id: entry for entry in ledger.reader.lines()}
     assert found[LINES[0].id].state == "rejected" and found[LINES[0].id].error == "units"
     assert {found[line.id].state for line in LINES[1:4]} == {"planned"}
-    assert sorted((row.state, row.status_code) for row in ledger.attempts()) == [("not_taken", 400)] * 3 + [
+    assert sorted((row.state, row.status_code) for row in ledger.reader.attempts()) == [("not_taken", 400)] * 3 + [
         ("rejected", 400)
     ]
 
@@ -309,7 +278,7 @@ def test_answers_are_kept_short_and_without_secrets(ledger):
         run.settle(
             run.claim("a", [line]), "rejected", response="Bearer abcdefghijk " + "x" * 5000, error="secret_abcdefgh"
         )
-    (row,) = ledger.attempts()
+    (row,) = ledger.reader.attempts()
     for held in (only(ledger), row):
         assert len(held.response) == 2000 and "abcdefgh" not in held.response + held.error
 
@@ -377,14 +346,14 @@ def test_i5_usage_with_an_entitlement_is_not_billed_again_without_one(ledger, fi
     assert [match.entry.line_id for match in seen.other_grain] == [line.id] * blocked
     with ledger.run() as run:
         assert set(run.plan([other, next_hour]).planned) == {next_hour, *([] if blocked else [other])}
-    assert ledger.fetch([next_hour.id])[next_hour.id].line == next_hour
+    assert ledger.reader.fetch([next_hour.id])[next_hour.id].line == next_hour
 
 
 def test_both_grains_at_once_are_a_mistake(ledger):
     with ledger.run() as run:
         with pytest.raises(ValueError, match="both grains"):
             run.plan([make_line(3), make_line(5, grain="day")])
-        assert ledger.counts()["planned"] == 0
+        assert ledger.reader.counts()["planned"] == 0
 
 
 def test_planning_again_takes_the_units_of_today(ledger):
@@ -422,7 +391,7 @@ def test_what_is_too_late_is_written_down(ledger):
     with ledger.run() as run:
         assert set(run.expire([early, planned, sent], "6 h have passed")) == ids([early, planned])
         assert set(run.expire([make_like(early, units=Decimal(8))])) == {early.id}
-    found = {entry.line_id: entry for entry in ledger.lines()}
+    found = {entry.line_id: entry for entry in ledger.reader.lines()}
     assert (found[planned.id].error, found[sent.id].state) == ("6 h have passed", "accepted")
     assert found[early.id].units == 8
     assert ledger.retry() == ()
@@ -448,9 +417,9 @@ def test_a_hand_settles_all_it_is_told_to_or_says_why_not(ledger):
         three.id: "it is rejected; only unknown or conflict lines can be",
         "nowhere": "not in the ledger; only unknown or conflict lines can be",
     }
-    entry = ledger.fetch([one.id])[one.id]
+    entry = ledger.reader.fetch([one.id])[one.id]
     assert (entry.settled_by, entry.accepted_units, entry.accepted_hash) == ("hand", one.units, one.payload_hash)
-    assert sorted(row.state for row in ledger.attempts()) == ["accepted", "not_taken", "rejected"]
+    assert sorted(row.state for row in ledger.reader.attempts()) == ["accepted", "not_taken", "rejected"]
     both = resolve_by_hand(ledger, accepted=[two.id], not_sent=[two.id])
     assert (both.accepted, both.planned, len(both.refused)) == ([], [], 1)
 
@@ -472,7 +441,7 @@ def test_what_the_dead_left_is_unknown_and_what_the_living_hold_stays(open_ledge
         forget(lost, gone)
         await_(lambda: run.recover() == 1)  # a Postgres server takes a moment to see that a client has gone
         assert states(open_ledger()) == {dead.id: "unknown", living.id: "sending"}
-        assert {row.line_id: row.state for row in open_ledger().attempts()} == {
+        assert {row.line_id: row.state for row in open_ledger().reader.attempts()} == {
             dead.id: "unknown",
             living.id: "sending",
         }
@@ -496,7 +465,7 @@ def test_a_run_that_ends_early_leaves_no_line_sending(ledger):
         raise KeyboardInterrupt
     entry = only(ledger)
     assert (entry.state, entry.error) == ("unknown", "The run ended before it received the API's answer.")
-    assert [row.state for row in ledger.attempts()] == ["unknown"]
+    assert [row.state for row in ledger.reader.attempts()] == ["unknown"]
 
 
 def test_a_run_that_lost_its_sign_of_life_claims_nothing(clock):
@@ -510,7 +479,7 @@ def test_a_run_that_lost_its_sign_of_life_claims_nothing(clock):
             run.claim("b", LINES[1:2])
         # What was sent before is settled all the same.
         assert run.settle(attempt, "accepted") == (LINES[0].id,)
-        assert ledger.counts()["sending"] == 0
+        assert ledger.reader.counts()["sending"] == 0
     server.drop(name)
 
 
@@ -520,176 +489,6 @@ def test_locks_are_taken_away(ledger, tmp_path, ledger_url):
     assert [path.name for path in tmp_path.rglob("*.lock") if path.name != "create.lock"] == []
     if "postgresql" in ledger_url:
         assert running().execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")[0][0] == 0
-
-
-# Where it lives
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "ledgers" / "marketplace.sqlite"
-
-
-@pytest.fixture
-def made(path, clock):
-    """A SQLite ledger with an accepted line, closed."""
-    with Ledger.open(f"sqlite:///{path}", clock, create=True) as ledger:
-        bring(ledger, make_line(), "accepted")
-    return path
-
-
-def refused(path, create=True):
-    with pytest.raises(ConfigurationError) as caught:
-        Ledger.open(f"sqlite:///{path}", FakeClock(), create=create)
-    assert caught.value.next_step
-    return str(caught.value)
-
-
-def test_the_file_is_its_owners_and_every_commit_waits_for_the_disk(path, clock):
-    previous = os.umask(0)
-    try:
-        ledger = Ledger.open(f"sqlite:///{path}", clock, create=True)
-        with ledger.run() as run:
-            run.plan(LINES)
-            for file in path.parent.glob("*.sqlite*"):
-                assert not stat.S_IMODE(file.stat().st_mode) & 0o077, file
-    finally:
-        os.umask(previous)
-    with ledger.database.write() as connection:
-        assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
-        assert connection.scalar(text("PRAGMA synchronous")) == 2
-        # Others cannot write meanwhile, from the first statement on.
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
-            sqlite3.connect(path, timeout=0).execute("BEGIN IMMEDIATE")
-    ledger.close()
-
-
-def test_postgres_answers_when_its_disk_has_answered(postgres, clock):
-    running().execute(f"ALTER DATABASE {database(postgres)} SET synchronous_commit = off")
-    with Ledger.open(postgres, clock, create=True) as ledger, ledger.database.write() as connection:
-        assert connection.scalar(text("SHOW synchronous_commit")) == "on"
-
-
-@pytest.mark.parametrize("create", [True, False])
-def test_a_damaged_file_is_refused(made, create):
-    content = made.read_bytes()
-    for name, spoilt in {
-        "no database": b"not a database" * 100,
-        "cut": content[: len(content) // 2],
-        **{
-            f"page {at // 4096}": content[:at] + bytes(4096) + content[at + 4096 :]
-            for at in range(0, len(content), 4096)
-        },
-    }.items():
-        made.write_bytes(spoilt)
-        said = refused(made, create)
-        assert "damaged" in said or "no ledger" in said, (name, said)
-        assert made.read_bytes() == spoilt, f"{name}: it was written to"
-
-
-@pytest.mark.parametrize("create", [True, False])
-def test_an_empty_file_is_no_empty_ledger(path, create):
-    path.parent.mkdir()
-    path.touch()
-    assert "empty file" in refused(path, create)
-    path.unlink()
-    path.mkdir()
-    assert "folder" in refused(path, create)
-
-
-def test_a_lost_file_is_not_replaced(made):
-    made.with_name(made.name + "-wal").write_bytes(b"x")
-    made.unlink()
-    assert "is missing" in refused(made)
-
-
-def test_a_file_that_vanishes_does_not_come_back_empty(made, clock):
-    ledger = Ledger.open(f"sqlite:///{made}", clock, create=True)
-    ledger.close()
-    made.unlink()
-    with pytest.raises(ConfigurationError):
-        ledger.counts()
-    assert not made.exists()
-
-
-def test_another_programs_database_is_refused(path):
-    path.parent.mkdir()
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE theirs (x)")
-    connection.close()
-    assert "another program" in refused(path)
-
-
-@pytest.mark.parametrize(
-    "statement, says",
-    [
-        ("UPDATE metering_schema SET version = 99", "later version"),
-        ("DELETE FROM metering_schema", "incomplete ledger"),
-        ("DROP TABLE metering_attempts", "missing tables: metering_attempts"),
-        ("DROP TABLE metering_schema", "missing tables: metering_schema"),
-    ],
-)
-@pytest.mark.parametrize("create", [True, False])
-def test_a_ledger_that_is_not_ours_to_read_is_refused(open_ledger, ledger_url, statement, says, create):
-    with open_ledger() as ledger, ledger.database.write() as connection:
-        connection.execute(text(statement))
-    with pytest.raises(ConfigurationError, match=says) as caught:
-        open_ledger(create=create)
-    assert caught.value.next_step
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "sqlite://",
-        "sqlite:///:memory:",
-        "sqlite:///file:x?uri=true",
-        "mysql://u:hunter2secret@h/d",
-        "duckdb:///x",
-        "::",
-    ],
-)
-def test_other_databases_are_refused(url):
-    with pytest.raises(ConfigurationError) as caught:
-        Ledger.open(url, FakeClock(), create=True)
-    assert "hunter2secret" not in str(caught.value) and "ledger_url" in str(caught.value)
-    assert list(Path().iterdir()) == []
-
-
-def test_a_folder_that_cannot_be_made_is_told(tmp_path):
-    (tmp_path / "file").touch()
-    assert "cannot be created" in refused(tmp_path / "file" / "ledger.sqlite")
-
-
-@pytest.mark.parametrize("wrong", ["password", "port", "database"])
-def test_a_password_is_never_shown(wrong, clock):
-    """I6."""
-    server = running()
-    secret = "not/the:right?one" if wrong == "password" else PASSWORD
-    port = closed_port() if wrong == "port" else server.port
-    name = "nowhere" if wrong == "database" else "postgres"
-    written = secret.replace("/", "%2F").replace(":", "%3A").replace("?", "%3F")
-    with pytest.raises(DestinationError) as caught:
-        Ledger.open(f"postgresql://postgres:{written}@127.0.0.1:{port}/{name}", clock, create=True)
-    shown = str(caught.value) + repr(caught.value) + str(caught.value.as_json())
-    assert secret not in shown and written not in shown
-    assert f"127.0.0.1:{port}/{name}" in shown and caught.value.next_step
-    assert caught.value.__suppress_context__
-    assert redact(f"{secret} {quote(secret, safe='')}") == "*** ***", "nor will a log show it"
-
-
-def test_errors_tell_no_customers_data(ledger):
-    """I6: a failing statement is told without its values."""
-    with pytest.raises((ConfigurationError, DestinationError)) as caught, ledger.database.write() as connection:
-        connection.execute(text("SELECT :who FROM nowhere"), {"who": "customer-secret"})
-    assert "customer-secret" not in "".join(traceback.format_exception(caught.value))
-
-
-def test_a_ledger_moves_with_its_file(made, tmp_path, clock):
-    there = tmp_path / "elsewhere.sqlite"
-    made.rename(there)
-    with Ledger.open(f"sqlite:///{there}", clock, create=False) as ledger:
-        assert only(ledger).state == "accepted"
 
 
 def test_lines_know_their_fields():

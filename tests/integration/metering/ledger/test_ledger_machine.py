@@ -173,7 +173,7 @@ class Billing:
 
     def resolve_by_hand(self):
         taken = Counter(line.id for call in self.calls for line in call.lines)
-        unknown = [entry.line_id for entry in self.ledgers[0].lines(["unknown"])]
+        unknown = [entry.line_id for entry in self.ledgers[0].reader.lines(["unknown"])]
         SEEN["settled by hand"] += len(unknown)
         resolve_by_hand(
             self.ledgers[0],
@@ -183,7 +183,7 @@ class Billing:
 
     def retry(self):
         # A line that was accepted once, and that the marketplace refused, is retried by its id alone.
-        rejected = [entry.line_id for entry in self.ledgers[1].lines(["rejected"])]
+        rejected = [entry.line_id for entry in self.ledgers[1].reader.lines(["rejected"])]
         SEEN["retried"] += len(self.ledgers[1].retry(rejected))
 
     def err_and_undo(self):
@@ -197,7 +197,7 @@ class Billing:
         SEEN["undone"] += len(ids)
 
     def held(self):
-        return {entry.line_id: entry for entry in self.ledgers[0].lines()}
+        return {entry.line_id: entry for entry in self.ledgers[0].reader.lines()}
 
     def billed(self, *verdicts):
         return Counter(content(line) for call in self.calls if call.verdict in verdicts for line in call.lines)

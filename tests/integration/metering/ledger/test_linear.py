@@ -47,7 +47,7 @@ def work(tmp_path, clock, number):
                 ("compare", lambda: ledger.compare(lines)),
                 ("plan", lambda: run.plan(lines)),
                 ("claim", lambda: run.claim("body", lines[:20])),
-                ("unresolved", ledger.unresolved),
+                ("unresolved", ledger.reader.unresolved),
                 ("past", lambda: read_past(ledger, [make_line(24 * 30)])),
             ):
                 with counted(ledger) as steps:

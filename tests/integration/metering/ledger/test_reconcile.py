@@ -41,7 +41,7 @@ def test_an_event_settles_what_was_unknown(ledger, kind, state, group):
     send(ledger, BODY)
     result = resolve_by_events(ledger, [event(BODY, kind, reason="Customer not subscribed")])
     assert set(getattr(result, group)) == ids(BODY) and result.unused == []
-    for entry in ledger.lines():
+    for entry in ledger.reader.lines():
         assert (entry.state, entry.settled_by) == (state, "event")
         billed = state != "rejected"
         assert (entry.accepted_units, entry.accepted_hash) == (
@@ -49,7 +49,7 @@ def test_an_event_settles_what_was_unknown(ledger, kind, state, group):
         )
         assert entry.error == (None if billed else "Customer not subscribed")
     of_call = "accepted" if state == "confirmed" else state
-    assert {(row.state, row.reference) for row in ledger.attempts()} == {(of_call, "meter_1")}
+    assert {(row.state, row.reference) for row in ledger.reader.attempts()} == {(of_call, "meter_1")}
 
 
 def test_the_same_events_twice_change_nothing(ledger):
@@ -58,13 +58,13 @@ def test_the_same_events_twice_change_nothing(ledger):
     events = [event(BODY), {"event": "customer.created", "data": {}}, event(BODY)]
     result = resolve_by_events(ledger, events)
     assert (set(result.confirmed), result.ignored) == (ids(BODY), 2)
-    before = list(ledger.lines())
+    before = list(ledger.reader.lines())
     result = resolve_by_events(ledger, events)
     assert result == Reconciled(ignored=3)
     # Nor do other events about the same call.
     result = resolve_by_events(ledger, [event(BODY, "submitted", number=2), event(BODY, "confirmed", number=3)])
     assert (result.accepted, result.confirmed, result.unused) == ([], [], [])
-    assert list(ledger.lines()) == before
+    assert list(ledger.reader.lines()) == before
     assert set(states(ledger).values()) == {"confirmed", "unknown"}
 
 
@@ -106,7 +106,7 @@ def test_a_failure_takes_an_acceptance_back(ledger):
     send(ledger, BODY, "accepted", status_code=202, reference="meter_1")
     result = resolve_by_events(ledger, [event(BODY, "failed")])
     assert set(result.rejected) == ids(BODY)
-    for entry in ledger.lines():
+    for entry in ledger.reader.lines():
         assert (entry.state, entry.accepted_units, entry.accepted_hash) == ("rejected", None, None)
     # Sent again and accepted: the old events, and new ones about the old call, are about the old call.
     assert ledger.retry() == (), "only by its id"
@@ -123,7 +123,7 @@ def test_a_failure_ends_a_conflict_about_what_had_been_accepted(ledger):
     with ledger.run() as run:
         run.conflict([make_line(units="6")])
     assert resolve_by_events(ledger, [event([line], "failed")]).rejected == [line.id]
-    (entry,) = ledger.lines()
+    (entry,) = ledger.reader.lines()
     assert (entry.accepted_units, entry.asked_units) == (None, None)
 
 
@@ -343,16 +343,16 @@ def test_a_confirmed_line_in_conflict_is_confirmed_again_once_a_person_accepts_i
         run.conflict([make_line(units="6")])
     assert states(ledger) == {line.id: "conflict"}
     resolve_by_hand(ledger, accepted=[line.id])
-    (entry,) = ledger.lines()
+    (entry,) = ledger.reader.lines()
     assert (entry.state, entry.accepted_units) == ("confirmed", line.units)
 
 
 def test_a_confirmation_keeps_the_time_of_the_answer(ledger, clock):
     send(ledger, BODY, "accepted", status_code=202, reference="meter_1")
-    (answered,) = {attempt.ended_at for attempt in ledger.attempts()}
+    (answered,) = {attempt.ended_at for attempt in ledger.reader.attempts()}
     clock.sleep(3600)
     resolve_by_events(ledger, [event(BODY)])
-    assert {attempt.ended_at for attempt in ledger.attempts()} == {answered}
+    assert {attempt.ended_at for attempt in ledger.reader.attempts()} == {answered}
 
 
 def test_a_line_that_was_accepted_once_is_planned_again_only_by_its_id(ledger):

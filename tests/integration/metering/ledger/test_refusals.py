@@ -22,13 +22,13 @@ def test_a_refusal_is_open_until_a_push_takes_its_line(ledger, clock):
     first = min(open_refusals(ledger), key=lambda one: one.customer_id)
     assert (first.line_id, first.rows, first.reason) == (LINE.id, 2, "units: 'abc' is not a number; price is missing")
     assert (first.customer_id, first.dimension, first.starts_at) == (LINE.customer_id, LINE.dimension, LINE.starts_at)
-    assert ledger.unresolved() == {"refused": 2}
+    assert ledger.reader.unresolved() == {"refused": 2}
     clock.sleep(60)
     record_refusals(ledger, [refusal(OTHER)], [LINE.id, OTHER.id])
     (left,) = open_refusals(ledger)
     assert (left.line_id, (left.last_seen_at - left.first_seen_at).total_seconds()) == (OTHER.id, 60)
     record_refusals(ledger, [], [OTHER.id])
-    assert (open_refusals(ledger), ledger.unresolved()) == ([], {})
+    assert (open_refusals(ledger), ledger.reader.unresolved()) == ([], {})
     record_refusals(ledger, [refusal()], [])
     assert [one.line_id for one in open_refusals(ledger)] == [LINE.id], "and is open again"
 
@@ -38,7 +38,7 @@ def test_a_row_without_a_readable_key_waits_for_a_person(ledger):
     broken = Refusal(4, "has 9 fields where the header has 7")
     for _ in range(2):
         record_refusals(ledger, [typed, broken], [LINE.id])
-    assert ledger.unresolved() == {"refused": 2}, "the same rows again are the same refusals"
+    assert ledger.reader.unresolved() == {"refused": 2}, "the same rows again are the same refusals"
     assert {(one.line_id, one.units) for one in open_refusals(ledger)} == {(None, "5"), (None, None)}
 
 
@@ -51,14 +51,14 @@ def test_a_dismissed_refusal_stays_so_while_the_same_file_is_pushed(ledger):
     (decision,) = read_decisions(ledger)
     assert (decision.subject, decision.subject_id, decision.decided_by) == ("refusal", LINE.id, "ann")
     record_refusals(ledger, [refusal(), refusal(row=2)], [])
-    assert ledger.unresolved() == {"refused": 2}, "other usage was not meant"
+    assert ledger.reader.unresolved() == {"refused": 2}, "other usage was not meant"
 
 
 def test_a_dismissal_is_undone(ledger):
     record_refusals(ledger, [refusal()], [])
     dismiss(ledger, find_refusals(ledger, ["all"]), ANN)
     assert undo(ledger, [LINE.id], ANN).refused == ()
-    assert ledger.unresolved() == {"refused": 1}
+    assert ledger.reader.unresolved() == {"refused": 1}
     dismiss(ledger, [LINE.id], ANN)
     record_refusals(ledger, [], [LINE.id])
     ((_, reason),) = undo(ledger, [LINE.id], ANN).refused

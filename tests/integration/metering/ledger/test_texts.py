@@ -14,8 +14,8 @@ def test_i5_an_answer_with_control_characters_is_written_down(ledger):
         run.plan([line])
         attempt = run.claim(f"body {BAD}", [line])
         run.settle(attempt, "unknown", response=BAD, error=BAD, reference=BAD)
-    (entry,) = ledger.lines()
-    (made,) = ledger.attempts()
+    (entry,) = ledger.reader.lines()
+    (made,) = ledger.reader.attempts()
     assert (entry.response, entry.error, entry.body_id) == (SAFE, SAFE, f"body {SAFE}")
     assert (made.response, made.error, made.reference) == (SAFE, SAFE, SAFE)
     assert find_lines(ledger, [f"body {BAD}"], None, "--accepted") == [line.id]

@@ -1,0 +1,186 @@
+"""The database of the ledger: a SQLite file or Postgres; durable, and never replaced by an empty one."""
+
+import os
+import sqlite3
+import stat
+import traceback
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from sqlalchemy import text
+
+from automatum.core.errors import ConfigurationError, DestinationError
+from automatum.core.redaction import redact
+from automatum.metering.ledger.ledger import Ledger
+from tests.support.clocks import FakeClock
+from tests.support.loopback import closed_port
+from tests.support.metering_lines import bring, make_line
+from tests.support.postgres import PASSWORD, running
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "ledgers" / "marketplace.sqlite"
+
+
+@pytest.fixture
+def made(path, clock):
+    """A SQLite ledger with an accepted line, closed."""
+    with Ledger.open(f"sqlite:///{path}", clock, create=True) as ledger:
+        bring(ledger, make_line(), "accepted")
+    return path
+
+
+def refused(path, create=True):
+    with pytest.raises(ConfigurationError) as caught:
+        Ledger.open(f"sqlite:///{path}", FakeClock(), create=create)
+    assert caught.value.next_step
+    return str(caught.value)
+
+
+def test_the_file_is_its_owners_and_every_commit_waits_for_the_disk(path, clock):
+    previous = os.umask(0)
+    try:
+        ledger = Ledger.open(f"sqlite:///{path}", clock, create=True)
+        with ledger.run() as run:
+            run.plan([make_line()])
+            for file in path.parent.glob("*.sqlite*"):
+                assert not stat.S_IMODE(file.stat().st_mode) & 0o077, file
+    finally:
+        os.umask(previous)
+    with ledger.database.write() as connection:
+        assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
+        assert connection.scalar(text("PRAGMA synchronous")) == 2
+        # Others cannot write meanwhile, from the first statement on.
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            sqlite3.connect(path, timeout=0).execute("BEGIN IMMEDIATE")
+    ledger.close()
+
+
+def test_postgres_answers_when_its_disk_has_answered(postgres, clock):
+    running().execute(f"ALTER DATABASE {postgres.rsplit('/', 1)[1]} SET synchronous_commit = off")
+    with Ledger.open(postgres, clock, create=True) as ledger, ledger.database.write() as connection:
+        assert connection.scalar(text("SHOW synchronous_commit")) == "on"
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_damaged_file_is_refused(made, create):
+    content = made.read_bytes()
+    for name, spoilt in {
+        "no database": b"not a database" * 100,
+        "cut": content[: len(content) // 2],
+        **{
+            f"page {at // 4096}": content[:at] + bytes(4096) + content[at + 4096 :]
+            for at in range(0, len(content), 4096)
+        },
+    }.items():
+        made.write_bytes(spoilt)
+        said = refused(made, create)
+        assert "damaged" in said or "no ledger" in said, (name, said)
+        assert made.read_bytes() == spoilt, f"{name}: it was written to"
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_an_empty_file_is_no_empty_ledger(path, create):
+    path.parent.mkdir()
+    path.touch()
+    assert "empty file" in refused(path, create)
+    path.unlink()
+    path.mkdir()
+    assert "folder" in refused(path, create)
+
+
+def test_a_lost_file_is_not_replaced(made):
+    made.with_name(made.name + "-wal").write_bytes(b"x")
+    made.unlink()
+    assert "is missing" in refused(made)
+
+
+def test_a_file_that_vanishes_does_not_come_back_empty(made, clock):
+    ledger = Ledger.open(f"sqlite:///{made}", clock, create=True)
+    ledger.close()
+    made.unlink()
+    with pytest.raises(ConfigurationError):
+        ledger.reader.counts()
+    assert not made.exists()
+
+
+def test_another_programs_database_is_refused(path):
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    assert "another program" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "statement, says",
+    [
+        ("UPDATE metering_schema SET version = 99", "later version"),
+        ("DELETE FROM metering_schema", "incomplete ledger"),
+        ("DROP TABLE metering_attempts", "missing tables: metering_attempts"),
+        ("DROP TABLE metering_schema", "missing tables: metering_schema"),
+    ],
+)
+@pytest.mark.parametrize("create", [True, False])
+def test_a_ledger_that_is_not_ours_to_read_is_refused(open_ledger, ledger_url, statement, says, create):
+    with open_ledger() as ledger, ledger.database.write() as connection:
+        connection.execute(text(statement))
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        open_ledger(create=create)
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file:x?uri=true",
+        "mysql://u:hunter2secret@h/d",
+        "duckdb:///x",
+        "::",
+    ],
+)
+def test_other_databases_are_refused(url):
+    with pytest.raises(ConfigurationError) as caught:
+        Ledger.open(url, FakeClock(), create=True)
+    assert "hunter2secret" not in str(caught.value) and "ledger_url" in str(caught.value)
+    assert list(Path().iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    assert "cannot be created" in refused(tmp_path / "file" / "ledger.sqlite")
+
+
+@pytest.mark.parametrize("wrong", ["password", "port", "database"])
+def test_a_password_is_never_shown(wrong, clock):
+    """I6."""
+    server = running()
+    secret = "not/the:right?one" if wrong == "password" else PASSWORD
+    port = closed_port() if wrong == "port" else server.port
+    name = "nowhere" if wrong == "database" else "postgres"
+    written = secret.replace("/", "%2F").replace(":", "%3A").replace("?", "%3F")
+    with pytest.raises(DestinationError) as caught:
+        Ledger.open(f"postgresql://postgres:{written}@127.0.0.1:{port}/{name}", clock, create=True)
+    shown = str(caught.value) + repr(caught.value) + str(caught.value.as_json())
+    assert secret not in shown and written not in shown
+    assert f"127.0.0.1:{port}/{name}" in shown and caught.value.next_step
+    assert caught.value.__suppress_context__
+    assert redact(f"{secret} {quote(secret, safe='')}") == "*** ***", "nor will a log show it"
+
+
+def test_errors_tell_no_customers_data(ledger):
+    """I6: a failing statement is told without its values."""
+    with pytest.raises((ConfigurationError, DestinationError)) as caught, ledger.database.write() as connection:
+        connection.execute(text("SELECT :who FROM nowhere"), {"who": "customer-secret"})
+    assert "customer-secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_ledger_moves_with_its_file(made, tmp_path, clock):
+    there = tmp_path / "elsewhere.sqlite"
+    made.rename(there)
+    with Ledger.open(f"sqlite:///{there}", clock, create=False) as ledger:
+        assert [entry.state for entry in ledger.reader.lines()] == ["accepted"]
