@@ -23,7 +23,7 @@ from tests.support.quota_processes import optimum
 
 from automatum.api.rate_limit import RateLimiter
 from automatum.api.rate_limit import limiter as limiter_module
-from automatum.api.rate_limit.windows import Window
+from automatum.api.rate_limit.window import Window
 from automatum.api.session import connect
 from automatum.config.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS, resolve_settings
 from automatum.core.budget import Budget

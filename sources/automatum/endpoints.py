@@ -366,7 +366,6 @@ REVENUE = Endpoint(
 )
 
 ENDPOINTS: tuple[Endpoint, ...] = (CUSTOMERS, ENTITLEMENTS, PRIVATE_OFFERS, REVENUE)
-GROUPS: tuple[str, ...] = ("customers", "entitlements", "private_offers", "analytics")
 
 SCOPES: tuple[str, ...] = (
     "read:customers",

@@ -296,7 +296,7 @@ class ApiClient:
         with self._connections.fresh() as connections:
             return send(
                 connections, call.method, call.url, clock=self._clock, timeout=timeout, within=within,
-                headers=headers, data=call.payload, inspect=call.inspect, success_codes=self._success_codes,
+                headers=headers, body=call.payload, inspect=call.inspect, success_codes=self._success_codes,
                 stopping=self._stopping if call.path.startswith(API_PREFIX) else lambda: False,
             )  # fmt: skip
 

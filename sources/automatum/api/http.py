@@ -142,7 +142,7 @@ def send(
     within: float,
     headers: Mapping[str, str],
     params: Mapping[str, str] | None = None,
-    data: bytes | Mapping[str, str] | None = None,
+    body: bytes | None = None,
     inspect: Callable[[bytes], None] | None = None,
     success_codes: Sequence[Any] = (),
     stopping: Callable[[], bool] = lambda: False,
@@ -158,40 +158,36 @@ def send(
         within: Seconds after which an incomplete response is a failure.
         headers: Headers, such as Authorization.
         params: Query, which follows that of the URL.
-        data: Body: bytes, or a form.
+        body: Body; None for none.
         inspect: Called with the bytes of the response before they are parsed.
         success_codes: Values of the envelope's `code` that mean success, besides 2xx.
         stopping: Whether the run was told to stop, which ends the request soon.
     """
     started = clock.monotonic()
     allowed = Timeout(connect=min(timeout, CONNECT_TIMEOUT), read=timeout)
-    sent_headers = {**_HEADERS, **headers}
-    if isinstance(data, Mapping):
-        sent_headers["Content-Type"] = "application/x-www-form-urlencoded"
-        data = urlencode(data).encode()
     target = f"{url}{'&' if '?' in url else '?'}{urlencode(params)}" if params else url
-    outcome: HttpResponse | HttpFailure
-    cut: Watch | None = None
+    watch: Watch | None = None
     try:
-        with watched(within, stopping) as cut:
-            response = connections.request(method, target, headers=sent_headers, body=data, timeout=allowed)
+        with watched(within, stopping) as watch:
+            sent_headers = {**_HEADERS, **headers}
+            response = connections.request(method, target, headers=sent_headers, body=body, timeout=allowed)
             try:
                 content = _read(response, clock, started + within)
             finally:
                 response.close()
         if inspect and isinstance(content, bytes):
             inspect(content)
-        if cut.cut:
+        if watch.cut:
             # Without a length, an answer that was cut looks whole.
-            outcome = _cut_short(cut, within)
+            outcome: HttpResponse | HttpFailure = _cut_short(watch, within)
         elif isinstance(content, HttpFailure):
             outcome = content
         else:
             outcome = _parse_response(response, content, clock, success_codes)
     except (HTTPError, OSError) as error:
         # The exception may hold the URL with its secrets, so return only its text.
-        sent = cut is not None and cut.connected
-        outcome = _cut_short(cut, within) if cut and cut.cut else _failure(error, timeout, sent)
+        sent = watch is not None and watch.connected
+        outcome = _cut_short(watch, within) if watch and watch.cut else _failure(error, timeout, sent)
     if logger.isEnabledFor(logging.DEBUG):
         _log(method, url, params, outcome, clock.monotonic() - started)
     return outcome

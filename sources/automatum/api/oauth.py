@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from ..core.budget import Budget
 from ..core.clock import Clock
@@ -255,8 +255,8 @@ class TokenSource:
             clock=self._clock,
             timeout=min(self._timeout, within),
             within=within,
-            headers={"Accept": "application/json"},
-            data=form,
+            headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
+            body=urlencode(form).encode(),
             success_codes=self._success_codes,
             stopping=lambda: self._budget.over,
         )

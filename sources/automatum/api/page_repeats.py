@@ -44,8 +44,8 @@ class RepeatedPages:
             raise self.error(page)
         return page
 
-    def doubtful(self, page: Page) -> bool:
-        """Whether a page behind the end of a list of one page has the records of that page.
+    def doubtful(self) -> bool:
+        """Whether the last page, behind the end of a list of one page, had the records of that page.
 
         The API may ignore the number of the page, or answer each number behind the end with the last page.
         """
@@ -76,7 +76,7 @@ class RepeatedPages:
             return ConfigurationError(
                 paginator_key(endpoint),
                 f"{what}. It has what leads to the next page at {page.sign.at}.",
-                f"Set paginator = {page.sign.paginator}"
+                f"Set paginator = {page.sign.setting}"
                 + (", with the vendor's name of the parameter." if "cursor_param" in page.sign.paginator else "."),
             )
         if len(page.records) > endpoint.paging.size:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 _DEPTH = 3
@@ -22,6 +22,8 @@ _TOTALS = frozenset(
 )
 _TOTAL_HEADERS = ("X-Total-Count", "X-Total", "Total-Count", "X-Pagination-Total-Count")
 _SIZES = ("limit", "pageSize", "page_size", "perPage", "per_page", "size")
+_LIKELIEST = ("", "json_link", "cursor")
+"""Types of paginators that a body may ask for, the likeliest last."""
 _LIKE_URL = re.compile(r"(https?://|/|\?)")
 
 
@@ -31,11 +33,23 @@ class Sign:
 
     Attributes:
         at: Dotted path in the body, or name of a header.
-        paginator: The setting `paginator` that follows it, as TOML; empty if it only says that rows follow.
+        paginator: The keys of the setting `paginator` that follows it, `type` first; empty if it only says that rows
+            follow.
     """
 
     at: str
-    paginator: str = ""
+    paginator: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """The type of the paginator; empty if there is none."""
+        return self.paginator.get("type", "")
+
+    @property
+    def setting(self) -> str:
+        """The setting `paginator` as TOML."""
+        keys = ", ".join(f'{name} = "{value}"' for name, value in self.paginator.items())
+        return f"{{ {keys} }}" if len(self.paginator) > 1 else f'"{self.kind}"'
 
 
 def more_rows(headers: Mapping[str, str], body: Mapping[str, Any]) -> Sign | None:
@@ -46,15 +60,14 @@ def more_rows(headers: Mapping[str, str], body: Mapping[str, Any]) -> Sign | Non
         body: The answer. Lists in it are not looked at: they hold records.
     """
     if link_in(headers, "next"):
-        return Sign("the header Link", '"header_link"')
+        return Sign("the header Link", {"type": "header_link"})
     for name in _CURSOR_HEADERS:
         if headers.get(name):
-            paginator = f'{{ type = "header_cursor", cursor_key = "{name}", cursor_param = "cursor" }}'
-            return Sign(f"the header {name}", paginator)
+            return Sign(f"the header {name}", {"type": "header_cursor", "cursor_key": name, "cursor_param": "cursor"})
     signs = [sign for path, value in _leaves(body) if (sign := _sign(path, value))]
     if any(value is False for path, value in _leaves(body) if _plain(path) in _MORE):
-        signs = [sign for sign in signs if "json_link" in sign.paginator]
-    return max(signs, key=lambda sign: len(sign.paginator), default=None)
+        signs = [sign for sign in signs if sign.kind == "json_link"]
+    return max(signs, key=lambda sign: (_LIKELIEST.index(sign.kind), len(sign.at)), default=None)
 
 
 def total_elsewhere(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
@@ -98,16 +111,16 @@ def _sign(path: str, value: Any) -> Sign | None:
     name = _plain(path)
     if isinstance(value, str) and value.strip():
         if name in _LINKS and _LIKE_URL.match(value):
-            return Sign(path, f'{{ type = "json_link", next_url_path = "{path}" }}')
+            return Sign(path, {"type": "json_link", "next_url_path": path})
         if name in _CURSORS:
-            return Sign(path, f'{{ type = "cursor", cursor_path = "{path}", cursor_param = "cursor" }}')
+            return Sign(path, {"type": "cursor", "cursor_path": path, "cursor_param": "cursor"})
     if value is True and name in _MORE:
         return Sign(path)
     if type(value) is int and value > 0:
         if name in _NUMBERS:
             return Sign(path)
         if name in _CURSORS:
-            return Sign(path, f'{{ type = "cursor", cursor_path = "{path}", cursor_param = "cursor" }}')
+            return Sign(path, {"type": "cursor", "cursor_path": path, "cursor_param": "cursor"})
     return None
 
 

@@ -86,19 +86,19 @@ def read_page(
     """
     if size:
         endpoint = replace(endpoint, paging=replace(endpoint.paging, size=size))
-    url = after if after and "link" in endpoint.paging.kind else None
+    url = after if after and endpoint.paging.by_link else None
     asked_for = {endpoint.filters[name]: value for name, value in filters.items() if name in endpoint.filters}
     parameters = {} if url else {**endpoint.params, **page_parameters(endpoint, number, after), **asked_for}
     response = _get(client, endpoint, parameters, number, url)
     if response.status == 204:
         return Page(number, [], 0 if number == 1 else None, None, response.received_at, next_at="", blank=True)
-    total = _announced(response, endpoint, "total")
+    total = _announced_total(response, endpoint)
     asked = url or list_url(endpoint, client.base_url)
     return Page(
         number=number,
         records=_records(response, endpoint),
         total=total,
-        pages=_announced(response, endpoint, "pages"),
+        pages=_announced_pages(response, endpoint),
         read_at=response.received_at,
         next_at=None if endpoint.paging.any_page else next_place(response, endpoint, asked, client.base_url),
         sign=more_rows(response.headers, response.body),
@@ -129,8 +129,8 @@ def read_report(client: ApiClient, endpoint: Endpoint, start: date, end: date, n
     return Page(
         number=number or 1,
         records=_records(response, endpoint),
-        total=_announced(response, endpoint, "total"),
-        pages=_announced(response, endpoint, "pages"),
+        total=_announced_total(response, endpoint),
+        pages=_announced_pages(response, endpoint),
         read_at=response.received_at,
         sign=more_rows(response.headers, response.body),
     )
@@ -199,15 +199,23 @@ def _get(
         ) from None
 
 
-def _announced(response: ApiResponse, endpoint: Endpoint, name: str) -> int | None:
-    """The announced number of rows (`total`) or of pages (`pages`); one that makes no sense is refused."""
-    where: str = getattr(endpoint, name)
-    number = announced_number(response, where)
-    if number is None or number <= MOST_ANNOUNCED:
-        return number
-    what, further = ("rows", ", and exact_total to false") if name == "total" else ("pages", "")
-    raise ConfigurationError(
-        f"sources.automatum.endpoints.{endpoint.table}.{name}",
+def _announced_total(response: ApiResponse, endpoint: Endpoint) -> int | None:
+    number = announced_number(response, endpoint.total)
+    if number is not None and number > MOST_ANNOUNCED:
+        raise _absurd_number(endpoint, "total", endpoint.total, "rows", ", and exact_total to false")
+    return number
+
+
+def _announced_pages(response: ApiResponse, endpoint: Endpoint) -> int | None:
+    number = announced_number(response, endpoint.pages)
+    if number is not None and number > MOST_ANNOUNCED:
+        raise _absurd_number(endpoint, "pages", endpoint.pages, "pages")
+    return number
+
+
+def _absurd_number(endpoint: Endpoint, key: str, where: str, what: str, further: str = "") -> ConfigurationError:
+    return ConfigurationError(
+        f"sources.automatum.endpoints.{endpoint.table}.{key}",
         f"GET {endpoint.path} announces more than {MOST_ANNOUNCED:,} {what} at {where}, which makes no sense.",
         f"Set it to where the answer announces the number of {what}. If it announces that nowhere, set it to a path "
         f"that no answer has{further}.",

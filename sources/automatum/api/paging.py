@@ -95,11 +95,11 @@ def next_place(response: ApiResponse, endpoint: Endpoint, asked: str, base_url: 
     if not isinstance(found, (str, int)) or isinstance(found, bool) or len(str(found)) > _LONGEST_CURSOR:
         raise ConfigurationError(
             paginator_key(endpoint, _PATHS.get(paging.kind, "links_next_key")),
-            f"GET {endpoint.path} has no {'link' if 'link' in paging.kind else 'cursor'} at {paging.next_at}, but "
+            f"GET {endpoint.path} has no {'link' if paging.by_link else 'cursor'} at {paging.next_at}, but "
             f"{type(found).__name__}.",
             "Set it to where the answer has what leads to the next page.",
         )
-    return _checked(str(found), endpoint, asked, base_url) if "link" in paging.kind else str(found)
+    return _checked(str(found), endpoint, asked, base_url) if paging.by_link else str(found)
 
 
 def list_url(endpoint: Endpoint, base_url: str) -> str:

@@ -167,16 +167,8 @@ class _PlainConnection(HTTPConnection):
         _note(self, connected=True)
 
 
-class _SafeConnection(HTTPSConnection):
-    def connect(self) -> None:
-        _note(self, connected=False)
-        super().connect()
-        _note(self, connected=True)
-
-    def request(self, *args: Any, **options: Any) -> None:
-        _note(self, connected=self.sock is not None)
-        super().request(*args, **options)
-        _note(self, connected=True)
+class _SafeConnection(_PlainConnection, HTTPSConnection):
+    """The same over TLS: `super()` in `_PlainConnection` is then `HTTPSConnection`."""
 
 
 class _PlainPool(HTTPConnectionPool):

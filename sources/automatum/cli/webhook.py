@@ -113,7 +113,7 @@ class Webhook:
                     self._clock.sleep(PAUSE * 2 ** (attempt - 1))
                 answer = send(
                     connections, "POST", self._url, clock=self._clock, timeout=self._timeout, within=self._timeout,
-                    headers={"Content-Type": "application/json"}, data=data,
+                    headers={"Content-Type": "application/json"}, body=data,
                 )  # fmt: skip
                 if isinstance(answer, HttpFailure):
                     problem = answer.detail

@@ -34,3 +34,8 @@ class Paging:
     def any_page(self) -> bool:
         """Whether each page can be asked for by itself, in any order."""
         return self.kind in ("page_number", "offset")
+
+    @property
+    def by_link(self) -> bool:
+        """Whether each page leads to the next one by a URL, and not by a cursor."""
+        return self.kind in ("json_link", "header_link")

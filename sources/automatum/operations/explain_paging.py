@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from math import ceil
 from typing import Any
 
-import tomlkit
-
 from ..api.client import ApiClient, ApiResponse
 from ..api.page_signs import announced_size, more_rows, total_elsewhere
 from ..api.paging import announced_number, list_url, next_place, page_parameters
@@ -164,14 +162,13 @@ class PagingQuestion:
         body = self._first.body
         sign = more_rows(self._first.headers, body)
         if sign and sign.paginator:
-            paginator = tomlkit.parse(f"x = {sign.paginator}").unwrap()["x"]
-            kind = paginator if isinstance(paginator, str) else paginator["type"]
-            if "cursor" not in kind:
-                yield {"paginator": paginator}, f"{kind}: {sign.at}"
-            else:
+            paginator, kind = dict(sign.paginator), sign.kind
+            if "cursor_param" in paginator:
                 last = sign.at.rpartition(".")[2].removeprefix("the header ")
-                for word in dict.fromkeys((paginator.get("cursor_param", "cursor"), *_CURSOR_WORDS[1:3], last)):
+                for word in dict.fromkeys((paginator["cursor_param"], *_CURSOR_WORDS[1:3], last)):
                     yield {"paginator": {**paginator, "cursor_param": word}}, f"{kind}: {sign.at}, parameter {word}"
+            else:
+                yield {"paginator": paginator if len(paginator) > 1 else kind}, f"{kind}: {sign.at}"
         for name, value in self._first.headers.items():
             if value and _CURSOR_HEADER.search(name) and not sign:
                 paginator = {"type": "header_cursor", "cursor_key": name, "cursor_param": "cursor"}
@@ -197,7 +194,7 @@ class PagingQuestion:
     def _ask(self, endpoint: Endpoint, number: int, after: str = "") -> list[Record] | None:
         """The rows of a page; None if the API refuses it."""
         self._tries += 1
-        url = after if after and "link" in endpoint.paging.kind else None
+        url = after if after and endpoint.paging.by_link else None
         try:
             if url:
                 answer = self._client.get(endpoint.path, None, endpoint.scope, url)

@@ -100,7 +100,7 @@ class ListProof:
         lengths = [len(keys) for _, keys in sorted(shape.contents.items())]
         filled = [length for length in lengths if length]
         if shape.sign and shape.sign.paginator:
-            return f". The answers have {shape.sign.at}, which leads on: set paginator = {shape.sign.paginator}"
+            return f". The answers have {shape.sign.at}, which leads on: set paginator = {shape.sign.setting}"
         if shape.total is not None and sum(lengths) >= shape.total:
             return ""
         same = set(filled[:-1] or filled)
@@ -173,7 +173,7 @@ class ChainProof(ListProof):
     def hint(self) -> str:
         """What to set, where the last answer leads on in another way."""
         shape = self._shape
-        return "" if shape.sign is None or not shape.sign.paginator else f" Set paginator = {shape.sign.paginator}"
+        return "" if shape.sign is None or not shape.sign.paginator else f" Set paginator = {shape.sign.setting}"
 
 
 def proof_of(shape: ListShape) -> ListProof:

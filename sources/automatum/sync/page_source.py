@@ -89,7 +89,7 @@ class PageSource:
         if not saved.get("next_at"):
             return False
         place = str(saved["next_at"])
-        if "link" in self._endpoint.paging.kind and not is_below(place, self._client.base_url):
+        if self._endpoint.paging.by_link and not is_below(place, self._client.base_url):
             return False
         self._places[number] = place
         try:
@@ -107,7 +107,7 @@ class PageSource:
     def _by_number(self, number: int) -> Page:
         client, endpoint, filters = self._client, self._endpoint, self._filters
         page = self._repeats.check(read_page(client, endpoint, number, filters))
-        if self._repeats.doubtful(page):
+        if self._repeats.doubtful():
             half = read_page(client, endpoint, 2, filters, size=len(page.records) // 2)
             if self._repeats.ignores_number(half):
                 raise self._repeats.error(page)

@@ -68,7 +68,7 @@ def test_fresh_connections_share_certificates_and_nothing_else_i5(connections, a
         assert request(connections, server.url + PAGE).status == 200
         monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
         with connections.fresh() as others:
-            assert request(others, server.url + PAGE, "POST", data=b"{}").status == 200
+            assert request(others, server.url + PAGE, "POST", body=b"{}").status == 200
         assert request(connections, server.url + PAGE).status == 200
         assert server.connections == 2
         assert not any("Cookie" in one.headers for one in server.seen)
@@ -78,7 +78,7 @@ def test_fresh_connections_share_certificates_and_nothing_else_i5(connections, a
 def test_a_companys_authority_is_trusted_where_a_variable_names_it(connections, authority, monkeypatch, name):
     with Loopback(authority.server_context("127.0.0.1")) as server:
         server.say(PAGE, Say())
-        refused = request(connections, server.url + PAGE, "POST", data=b"{}")
+        refused = request(connections, server.url + PAGE, "POST", body=b"{}")
         assert isinstance(refused, HttpFailure)
         assert "certificate is refused" in refused.detail
         assert "REQUESTS_CA_BUNDLE" in refused.detail
@@ -174,7 +174,7 @@ def test_a_proxy_that_gives_no_tunnel_has_sent_nothing_i5(connections, monkeypat
     with Proxy(closed_port(), refusal or 403) as proxy:
         address = proxy.address if refusal else f"127.0.0.1:{closed_port()}"
         monkeypatch.setenv("https_proxy", f"http://{address}")
-        failed = request(connections, f"https://{VENDOR}{PAGE}", "POST", data=b"{}")
+        failed = request(connections, f"https://{VENDOR}{PAGE}", "POST", body=b"{}")
     assert not failed.sent
     assert str(refusal or "refused") in failed.detail
 
@@ -193,5 +193,5 @@ def test_a_proxy_that_cannot_be_used_is_a_mistake_of_the_settings_i6(connections
 def test_a_request_that_a_server_read_may_have_been_taken_i5(connections):
     with Loopback() as server:
         server.say(PAGE, Say(reset=True))
-        assert request(connections, server.url + PAGE, "POST", data=b"{}").sent
-    assert not request(connections, f"http://127.0.0.1:{closed_port()}/", "POST", data=b"{}").sent
+        assert request(connections, server.url + PAGE, "POST", body=b"{}").sent
+    assert not request(connections, f"http://127.0.0.1:{closed_port()}/", "POST", body=b"{}").sent

@@ -23,7 +23,8 @@ from automatum.api.page_signs import announced_size, link_in, more_rows, total_e
 def test_signs_that_rows_follow(body, at, paginator):
     sign = more_rows({}, {"data": [{"nextCursor": "of a record"}], **body})
     assert sign.at == at
-    assert (f'type = "{paginator}"' in sign.paginator) if paginator else not sign.paginator
+    assert sign.kind == paginator
+    assert bool(sign.paginator) is bool(paginator)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,15 @@ def test_the_link_of_a_header(link, found):
 
 
 def test_a_cursor_in_a_header():
-    assert "header_cursor" in more_rows({"X-Next-Cursor": "abc"}, {}).paginator
+    sign = more_rows({"X-Next-Cursor": "abc"}, {})
+    assert sign.setting == '{ type = "header_cursor", cursor_key = "X-Next-Cursor", cursor_param = "cursor" }'
+    assert more_rows({"Link": '</x?page=2>; rel="next"'}, {}).setting == '"header_link"'
+
+
+def test_a_cursor_is_likelier_than_a_link_and_a_link_than_a_mark():
+    link, cursor = {"links": {"next": "/x?after=1"}}, {"nextCursor": "abc"}
+    assert more_rows({}, {**cursor, **link, "hasMore": True}).kind == "cursor"
+    assert more_rows({}, {"pagination": {"results": {"has_more": True}}, **link}).kind == "json_link"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...core.errors import ConfigurationError
-from ...endpoints import Endpoint, FieldPath
+from ...endpoints import Endpoint
 from .children import CHILD_KEYS
 from .columns import COLUMN_KEYS
 from .details import DETAIL_KEYS, DETAIL_PATH
@@ -42,8 +42,6 @@ _PLACE_KEYS = (
 _WORDS_OF_DLT = {"data_selector": "records", "primary_key": "key", "params": "parameters", "fields": "columns"}
 """Words of dlt's `rest_api` that users may know, to ours."""
 _FILTERS = ("status", "vendor")
-_IDENTITY = ("path", "key", DETAIL_PATH)
-"""Attributes that decide which record answers at which URL."""
 _ALL = (*_PLACE_KEYS, *PAGING_KEYS, *COLUMN_KEYS, *CHILD_KEYS, *DETAIL_KEYS, *NAMING_KEYS)
 KEYS: dict[str, OverrideKey] = {key.name: key for key in _ALL}
 
@@ -78,12 +76,11 @@ def override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
             step = f"It is {named} here. Settings are {', '.join(known)}." if named in known else ""
             raise ConfigurationError(f"{where}.{name}", "no such setting.", step or next_step(name, "Settings", known))
         endpoint = key.apply(f"{where}.{name}", endpoint, value)
-    same = all(getattr(endpoint, name) == getattr(before, name) for name in _IDENTITY)
-    same = same and _own_places(endpoint) == _own_places(before)
     # What a documented path and key allow to conclude is not known of others.
-    return replace(endpoint, documented=endpoint.documented and same)
+    return replace(endpoint, documented=endpoint.documented and _identity(endpoint) == _identity(before))
 
 
-def _own_places(endpoint: Endpoint) -> list[tuple[FieldPath, ...]]:
-    """Where a record has the value that its own URL is made of."""
-    return [column.places for column in endpoint.columns if column.name == endpoint.own_column]
+def _identity(endpoint: Endpoint) -> tuple[Any, ...]:
+    """What decides which record answers at which URL."""
+    own = [column.places for column in endpoint.columns if column.name == endpoint.own_column]
+    return endpoint.path, endpoint.key, endpoint.detail_path, own

@@ -25,7 +25,7 @@ def learned_rows(
 
     Returns:
         For each: `scope`, `limit`, `seconds`, `period` (name of the window), `configured` (its configured limit, or
-        null), `applies` (whether requests keep to it), `evidence` (see `server_limits`), `source` (header or field),
+        null), `applies` (whether requests keep to it), `evidence` (see `learning`), `source` (header or field),
         `learned_at`, `setting`, and `set` (value of the setting that matches the server; null if it is as configured
         or not certain).
     """

@@ -17,6 +17,7 @@ from ...core.clock import Clock, instant
 from ...core.errors import AutomatumError, QuotaExhausted
 from .headers import read_response
 from .learned import learned_rows
+from .reports import apply_report, explain_refusal
 from .server_limit import GUESS_HOLD
 from .state import LimiterState
 from .stores import MemoryStore, Store, T
@@ -139,7 +140,7 @@ class RateLimiter:
             seconds: Length of the block.
             reason: Reason, for the message of a wait.
             headers: Headers of the 429, if there was one. If they do not report an exhausted limit, a limit is lower
-                than configured, or the server refused a burst that the windows allow (`Windows.explain_refusal`).
+                than configured, or the server refused a burst that the windows allow (`explain_refusal`).
             body: JSON body of the 429.
             retry_after: Seconds that the 429 asks to wait; None if it names no time.
         """
@@ -151,8 +152,8 @@ class RateLimiter:
 
         def work(state: LimiterState, now: float) -> None:
             if refused and not explained:
-                self._windows.explain_refusal(state, now, wall, retry_after)
-            self._windows.block(state, now + seconds, reason)
+                explain_refusal(self._windows, state, now, wall, retry_after)
+            state.block(now + seconds, reason)
 
         self._best_effort(work)
 
@@ -188,7 +189,7 @@ class RateLimiter:
             if ticket:
                 state.record_response(ticket.number, now)
             for one in reported:
-                self._windows.apply_report(state, now, wall, one)
+                apply_report(self._windows, state, now, wall, one)
 
         if reported or ticket:
             self._best_effort(work)

@@ -1,4 +1,4 @@
-"""A rate limit of the server, as the state holds it. `server_limits` learns it."""
+"""A rate limit of the server, as it is stored in the state. `learning` finds it out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GUESS_HOLD = 60.0
 
 @dataclass(slots=True)
 class ServerLimit:
-    """A rate limit of the server. Times are those of the state, except `learned_at`.
+    """A rate limit of the server. Times are those of the state, except `learned_at`. The fields are stored by name.
 
     Attributes:
         scope: `application` or `organization`.
@@ -55,10 +55,6 @@ class ServerLimit:
     def applies(self, now: float) -> bool:
         """Whether requests keep to it. A guess about a long window could cost an hour, so it does not apply."""
         return now < self.until and (self.certain or self.seconds <= GUESS_HOLD)
-
-    def as_stored(self) -> dict[str, Any]:
-        """The fields, for the stored state."""
-        return {name: getattr(self, name) for name in _FIELDS}
 
     @classmethod
     def from_stored(cls, stored: dict[str, Any]) -> ServerLimit:

@@ -111,18 +111,19 @@ class LimiterState:
         self.changed = True
         return number
 
+    def block(self, until: float, reason: str) -> None:
+        """Block all requests until a time, unless they are blocked for longer already."""
+        if until > self.blocked_until:
+            self.blocked_until, self.block_reason, self.changed = until, reason, True
+
     def merge(self, other: LimiterState) -> None:
         """Merge another state of the application, after the store lost the state and a process began it anew."""
-        for name in ("general", "reserved"):
-            # A request that both states know has the same time in both.
-            times = Counter(getattr(self, name)) | Counter(getattr(other, name))
-            setattr(self, name, array("d", sorted(times.elements())))
+        self.general, self.reserved = _union(self.general, other.general), _union(self.reserved, other.reserved)
         self.pending |= other.pending
         self.server_limits = newest(self.server_limits.items(), other.server_limits.items())
         for key, entries in other.others.items():
             self.others[key] = sorted({*self.others.get(key, ()), *entries})
-        if other.blocked_until > self.blocked_until:
-            self.blocked_until, self.block_reason = other.blocked_until, other.block_reason
+        self.block(other.blocked_until, other.block_reason)
         if other.smooth_until > self.smooth_until:
             self.smooth, self.smooth_until = max(self.smooth, other.smooth), other.smooth_until
         self.changed = True
@@ -172,7 +173,7 @@ class LimiterState:
             "waiting": [[name, one.from_reserve, one.since, one.seen] for name, one in self.waiting.items()],
             "others": self.others,
             "adopted": {},
-            "limits": [one.as_stored() for one in self.server_limits.values()],
+            "limits": list(self.server_limits.values()),
             "gate": [self.blocked_until, self.block_reason],
             "smooth": [self.smooth, self.smooth_until],
             "clock": [self.longest, self.last, self.shift],
@@ -210,3 +211,8 @@ class LimiterState:
         except (KeyError, TypeError) as error:
             raise ValueError(f"it lacks {error}") from None
         return state
+
+
+def _union(times: array[float], others: array[float]) -> array[float]:
+    """All times, ascending. A request that both states know has the same time in both."""
+    return array("d", sorted((Counter(times) | Counter(others)).elements()))

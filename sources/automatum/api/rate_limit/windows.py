@@ -13,16 +13,13 @@ import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from ...config.limits import Limits
 from .forecast import Lane, finish, keeps_up
-from .headers import Reported
-from .server_limit import GUESS_HOLD, ServerLimit
-from .server_limits import applied_limits, forget, learn, learn_from_refusal
+from .learning import applied_limits, forget
 from .state import LimiterState, Waiter
+from .window import Window
 
 IN_FLIGHT = 60.0
 """Seconds, twice the default timeout, for which a request without a recorded response (a crash) counts as sent now."""
@@ -30,64 +27,9 @@ STALE = 3.0
 """Seconds after which a caller that no longer polls leaves the queue: three times the interval of the polls."""
 BURST_MEMORY = 24
 """Lengths of the longest window (for the vendor's, a day) for which requests are spread after a refused burst."""
-ORGANIZATION_HOLD = 60.0
-"""Seconds for which the headers about the organization apply, because no header reports the reset of its window."""
-LONGEST_KNOWN = 3600.0
-"""Seconds; a reset of a longer window is not waited for at once, because the vendor documents no such window."""
-_PERIODS = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}
 
 Entries = Iterator[tuple[float, int]]
 """Times at which requests stop counting in a window, ascending, and the number of requests for each."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """A rate limit: a number of requests in a number of seconds.
-
-    Attributes:
-        scope: `application` or `organization`.
-        limit: Requests.
-        seconds: Length of the window.
-    """
-
-    scope: str
-    limit: int
-    seconds: float
-
-    @cached_property
-    def key(self) -> str:
-        """Name in the state, independent of the limit."""
-        return f"{self.scope} {self.seconds:g}"
-
-    @cached_property
-    def span(self) -> float:
-        """Seconds for which a request counts: the length of the window plus a guard.
-
-        The guard covers differences between the two clocks. NTP slews a clock by 0.05 % at most, which is 1.8 s an
-        hour; 5 ms cover the resolution of a coarse clock. `benchmarks/guards.py` measures smaller and larger guards.
-        """
-        return self.seconds + min(2.0, max(0.005, 0.005 * self.seconds))
-
-    def capped(self, limit: int | None) -> Window:
-        """This window with a limit that the server reported, if it is lower."""
-        return self if limit is None or limit >= self.limit else Window(self.scope, limit, self.seconds)
-
-    def even(self) -> Window:
-        """A window that spreads the requests of this one evenly: one request in every W / (N - 1) seconds.
-
-        At that rate no server counts more than N, even if it estimates a sliding window from two fixed windows, or uses
-        a token bucket. Both refuse bursts that the limit allows.
-        """
-        return Window(self.scope, 1, self.seconds / (self.limit - 1) if self.limit > 1 else 2 * self.seconds)
-
-    def unreserved(self, share: float) -> int:
-        """Requests outside the share that is reserved for metering; at least one."""
-        return max(1, self.limit - math.ceil(share * self.limit)) if share else self.limit
-
-    def __str__(self) -> str:
-        """Name for messages."""
-        period = _PERIODS.get(self.seconds, f"{self.seconds:g} seconds")
-        return f"{self.scope}: {self.limit} requests per {period}"
 
 
 class Windows:
@@ -97,23 +39,27 @@ class Windows:
         application: Rate limits of the OAuth application: pairs of requests and seconds.
         organization: Rate limits of the organization.
         in_flight: Seconds after which a request without a recorded response begins to age.
+
+    Attributes:
+        application: The windows of the OAuth application.
+        in_flight: See above.
+        longest: Seconds for which a request counts in the longest window.
     """
 
     def __init__(self, application: Limits, organization: Limits, in_flight: float) -> None:
         self.application = tuple(Window("application", *limit) for limit in application)
-        self.organization = tuple(Window("organization", *limit) for limit in organization)
         self.in_flight = in_flight
-        self._configured = (*self.application, *self.organization)
-        self._longest = max((window.span for window in self._configured), default=0.0)
+        self._configured = (*self.application, *(Window("organization", *limit) for limit in organization))
+        self.longest = max((window.span for window in self._configured), default=0.0)
 
     @property
     def memory(self) -> float:
         """Seconds for which what the server said or refused is remembered."""
-        return BURST_MEMORY * self._longest
+        return BURST_MEMORY * self.longest
 
     def refresh(self, state: LimiterState, now: float) -> None:
         """Drop expired requests and limits from the state, before any other method reads it."""
-        state.longest = max(state.longest, self._longest)
+        state.longest = max(state.longest, self.longest)
         state.prune(now, self.in_flight)
         forget(state, now, self.memory)
 
@@ -129,7 +75,7 @@ class Windows:
         limits = applied_limits(state, now)
         windows = [window.capped(limits.pop((window.scope, window.seconds), None)) for window in self._configured]
         # The log does not reach further back than the longest window.
-        windows += [Window(key[0], limit, key[1]) for key, limit in limits.items() if key[1] <= self._longest]
+        windows += [Window(key[0], limit, key[1]) for key, limit in limits.items() if key[1] <= self.longest]
         if smooth:
             shortest = sorted(windows[: len(self.application)], key=lambda window: window.seconds)
             windows += [window.even() for window in shortest[:smooth]]
@@ -180,7 +126,7 @@ class Windows:
         counted = [(window, window.limit, True) for window in self.active(state, now)]
         if share:
             counted += [(window, window.unreserved(share), False) for window, _, _ in counted]
-        if all(self._used(state, window, now, reserved) + count <= limit for window, limit, reserved in counted):
+        if all(self.used(state, window, now, reserved) + count <= limit for window, limit, reserved in counted):
             # No window is full before the last request, so there is no need to read the log. It is asked for each page.
             return start - now + count * each
         lanes = [
@@ -214,7 +160,7 @@ class Windows:
                     "scope": window.scope,
                     "limit": window.limit,
                     "seconds": window.seconds,
-                    "used": self._used(state, window, now, reserved=True),
+                    "used": self.used(state, window, now, reserved=True),
                     "reserved": window.limit - window.unreserved(share),
                     "free_in": max(block, self._wait_for_window(state, window, now, window.limit, 1, reserved=True)),
                 }
@@ -224,96 +170,6 @@ class Windows:
     def configured(self, scope: str) -> dict[float, int]:
         """Length to limit of the configured windows of a scope."""
         return {window.seconds: window.limit for window in self._configured if window.scope == scope}
-
-    def apply_report(self, state: LimiterState, now: float, wall: float, one: Reported) -> None:
-        """Apply what a response says about a rate limit: its limit, and fewer requests left than this side counted.
-
-        The difference are requests of other programs. They count from now on, or until the reported reset. Without a
-        reset, the organization's count for a short time only, because every response reports them again. So do those
-        in a window that is a guess, and twice as long each time that no request is left.
-
-        Args:
-            state: The refreshed state.
-            now: Time of the state.
-            wall: Epoch seconds.
-            one: The report.
-        """
-        configured = self.configured(one.scope)
-        if not configured:
-            return
-        learned = learn(state, now, wall, one, configured, self.memory)
-        if one.left is None:
-            return
-        length = learned.seconds if learned else self._length_of(one.resets, configured)
-        window = Window(one.scope, learned.limit if learned else configured.get(length, 1), length)
-        if learned and state.blocked_until <= now:
-            learned.holds = learned.holds + 1 if one.left == 0 else 0
-        expires_in, doubtful = self._expiry(one, window, learned)
-        self._count_others(state, now, window, one.left, expires_in)
-        if one.left == 0 and (one.resets is not None or one.scope == "organization" or doubtful):
-            self.block(state, now + expires_in, f"the API says that the quota of the {window} is used up")
-
-    def _expiry(self, one: Reported, window: Window, learned: ServerLimit | None) -> tuple[float, bool]:
-        """Seconds for which a report applies, and whether that rests on a guess."""
-        if one.resets is None and one.scope == "organization":
-            return min(ORGANIZATION_HOLD, window.span), False
-        if one.resets is None:
-            expires_in = window.span
-            doubtful = not (learned and learned.certain) or window.seconds not in self.configured(one.scope)
-        else:
-            expires_in = min(window.span, one.resets + max(1.0, window.span - window.seconds))
-            doubtful = window.seconds > max(self._longest, LONGEST_KNOWN)
-        hold = GUESS_HOLD * 2.0 ** min(20, max(0, learned.holds - 1 if learned else 0))
-        return (min(expires_in, hold) if doubtful else expires_in), doubtful
-
-    def _length_of(self, resets: float | None, configured: dict[float, int]) -> float:
-        """Length of the window of a report without a limit: the shortest that the reset allows, or the longest."""
-        possible = [length for length in configured if resets is None or resets <= 1.05 * length]
-        return max(configured) if resets is None or not possible else min(possible)
-
-    def _count_others(self, state: LimiterState, now: float, window: Window, left: int, expires_in: float) -> None:
-        configured = self.configured(window.scope).get(window.seconds)
-        if configured is None:
-            return
-        window = Window(window.scope, min(window.limit, configured), window.seconds)
-        used = self._used(state, window, now, reserved=True)
-        foreign = window.limit - used - left
-        if foreign > 0:
-            state.others[window.key] = sorted([*state.others.get(window.key, ()), (now + expires_in, foreign)])
-            state.changed = True
-
-    def explain_refusal(self, state: LimiterState, now: float, wall: float, retry_after: float | None) -> None:
-        """Learn from a 429 although no window was exhausted: a lower limit, or that the server refuses bursts.
-
-        A 429 during a block has no effect: its request was sent before the block.
-
-        Args:
-            state: The refreshed state.
-            now: Time of the state.
-            wall: Epoch seconds.
-            retry_after: Seconds that the 429 asks to wait; None if it names no time.
-        """
-        if state.blocked_until > now:
-            return
-        if retry_after is None or not learn_from_refusal(
-            state, now, wall, retry_after, self.configured("application"), self.memory
-        ):
-            self.smooth_bursts(state, now)
-
-    def block(self, state: LimiterState, until: float, reason: str) -> None:
-        """Block all requests until a time."""
-        if until > state.blocked_until:
-            state.blocked_until, state.block_reason, state.changed = until, reason, True
-
-    def smooth_bursts(self, state: LimiterState, now: float) -> None:
-        """Spread the requests of one more window evenly, after a 429 although no window was exhausted.
-
-        A 429 during a block has no effect: its request was sent before the block.
-        """
-        if state.blocked_until <= now:
-            level = state.smooth if now < state.smooth_until else 0
-            state.smooth = min(level + 1, len(self.application))
-            state.smooth_until, state.changed = now + self.memory, True
 
     def _wait_time(
         self, state: LimiterState, now: float, from_reserve: bool, share: float, ahead: list[Waiter]
@@ -337,7 +193,7 @@ class Windows:
         self, state: LimiterState, window: Window, now: float, limit: int, places: int, reserved: bool
     ) -> float:
         """Seconds until a window has `places` free requests."""
-        surplus = self._used(state, window, now, reserved) + places - limit
+        surplus = self.used(state, window, now, reserved) + places - limit
         if surplus <= 0:
             return 0.0
         last = now
@@ -348,8 +204,15 @@ class Windows:
         # The queue is longer than the limit, so whole windows pass first.
         return window.span * math.ceil(surplus / limit) + last - now
 
-    def _used(self, state: LimiterState, window: Window, now: float, reserved: bool) -> int:
-        """The number of requests that count in a window. It does not read the log."""
+    def used(self, state: LimiterState, window: Window, now: float, reserved: bool) -> int:
+        """The number of requests that count in a window. It does not read the log.
+
+        Args:
+            state: The refreshed state.
+            window: The window.
+            now: Time of the state.
+            reserved: Count metering requests and those of other programs, too.
+        """
         since = now - window.span
         used = len(state.general) - bisect_right(state.general, since)
         if reserved and state.reserved:

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from automatum.api.rate_limit.windows import IN_FLIGHT, STALE, Window
+from automatum.api.rate_limit.window import Window
+from automatum.api.rate_limit.windows import IN_FLIGHT, STALE
 from automatum.core.budget import Budget
 from automatum.core.errors import BudgetSpent, QuotaExhausted
 from tests.support.quota_fixtures import WIDE, spend, used

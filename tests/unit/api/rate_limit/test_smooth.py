@@ -12,7 +12,8 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from automatum.api.rate_limit import RateLimiter
-from automatum.api.rate_limit.windows import BURST_MEMORY, Window
+from automatum.api.rate_limit.window import Window
+from automatum.api.rate_limit.windows import BURST_MEMORY
 from automatum.config.settings import APPLICATION_LIMITS
 from automatum.core.budget import Budget
 from tests.support.clocks import FakeClock
