@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlt.common.pipeline import SupportsPipeline
 
@@ -14,8 +14,35 @@ from ..schema.columns import DELETED_AT, IS_DELETED, POSITION, ROW_HASH, VERSION
 from ..sync.key_check import check_keys
 from ..warehouse.sql import count_rows
 
-Rule = tuple[str, str, str, tuple[str, ...]]
-"""Table, rule, a query for the rows that break it, and the tables that the query names."""
+_COLUMNS = {
+    ORGANIZATION: ORGANIZATION,
+    "valid_from": "valid_from",
+    "valid_to": "valid_to",
+    "version": VERSION,
+    "deleted": IS_DELETED,
+    "row_hash": ROW_HASH,
+    "deleted_at": DELETED_AT,
+    "position": POSITION,
+}
+"""Names in braces of all rules, each with its column name."""
+
+
+class Rule(NamedTuple):
+    """A rule that the rows of a table keep.
+
+    Attributes:
+        table: Table.
+        text: The rule, in words.
+        query: A query for the rows or keys that break it, with the names of tables and columns in braces.
+        tables: The names in braces that are tables.
+        columns: The names in braces that are of this endpoint, each with its column name; `_COLUMNS` has the others.
+    """
+
+    table: str
+    text: str
+    query: str
+    tables: tuple[str, ...]
+    columns: dict[str, str]
 
 
 @dataclass
@@ -68,43 +95,10 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verific
     check_keys(pipeline, endpoints)
     found = Verification()
     for endpoint in endpoints:
-        table, key = endpoint.table, endpoint.row_key
-        # In a table of several organizations each of them may have the same key.
-        own = "{organization_id}, " if endpoint.by_organization else ""
-        rules: list[Rule] = [
-            (
-                table,
-                "one row a key",
-                f"SELECT {own}{{key}} FROM {{{table}}} GROUP BY {own}{{key}} HAVING COUNT(*) > 1",
-                (table,),
-            )
-        ]
-        for child in endpoint.children:
-            rules.append(
-                (
-                    child.table,
-                    "its parent is there",
-                    f"SELECT c.{{parent}} FROM {{{child.table}}} c LEFT JOIN {{{table}}} t ON t.{{key}} = c.{{parent}} "
-                    f"{_same_organization(endpoint, 't', 'c')}"
-                    "WHERE t.{key} IS NULL",
-                    (table, child.table),
-                )
-            )
-            rules.append(
-                (
-                    child.table,
-                    "no gap in a list",
-                    f"SELECT {own}{{parent}} FROM {{{child.table}}} WHERE {{deleted_at}} IS NULL "
-                    f"GROUP BY {own}{{parent}} HAVING MAX({{position}}) + 1 <> COUNT(*)",
-                    (child.table,),
-                )
-            )
-        rules += _history_rules(endpoint)
-        names = {"key": key, "parent": endpoint.children[0].parent_key if endpoint.children else key}
-        for about, rule, text, tables in rules:
-            broken = count_rows(pipeline, text, tables, {**names, **_NAMES})
+        for rule in (_key_rule(endpoint), *_child_rules(endpoint), *_history_rules(endpoint)):
+            broken = count_rows(pipeline, rule.query, rule.tables, {**rule.columns, **_COLUMNS})
             if broken is not None:
-                found.findings.append(Finding(about, rule, broken))
+                found.findings.append(Finding(rule.table, rule.text, broken))
     if not found.findings:
         raise ConfigurationError(
             "--dataset",
@@ -114,16 +108,31 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verific
     return found
 
 
-_NAMES = {
-    ORGANIZATION: ORGANIZATION,
-    "valid_from": "valid_from",
-    "valid_to": "valid_to",
-    "version": VERSION,
-    "deleted": IS_DELETED,
-    "row_hash": ROW_HASH,
-    "deleted_at": DELETED_AT,
-    "position": POSITION,
-}
+def _key_rule(endpoint: Endpoint) -> Rule:
+    table, by = endpoint.table, _grouped(endpoint)
+    query = f"SELECT {by}{{key}} FROM {{{table}}} GROUP BY {by}{{key}} HAVING COUNT(*) > 1"
+    return Rule(table, "one row a key", query, (table,), {"key": endpoint.row_key})
+
+
+def _child_rules(endpoint: Endpoint) -> Iterator[Rule]:
+    table, by = endpoint.table, _grouped(endpoint)
+    for child in endpoint.children:
+        columns = {"key": endpoint.row_key, "parent": child.parent_key}
+        orphans = (
+            f"SELECT c.{{parent}} FROM {{{child.table}}} c LEFT JOIN {{{table}}} t ON t.{{key}} = c.{{parent}} "
+            f"{_same_organization(endpoint, 't', 'c')}WHERE t.{{key}} IS NULL"
+        )
+        gaps = (
+            f"SELECT {by}{{parent}} FROM {{{child.table}}} WHERE {{deleted_at}} IS NULL "
+            f"GROUP BY {by}{{parent}} HAVING MAX({{position}}) + 1 <> COUNT(*)"
+        )
+        yield Rule(child.table, "its parent is there", orphans, (table, child.table), columns)
+        yield Rule(child.table, "no gap in a list", gaps, (child.table,), columns)
+
+
+def _grouped(endpoint: Endpoint) -> str:
+    """What comes before a key: in a table of several organizations each of them may have the same key."""
+    return "{organization_id}, " if endpoint.by_organization else ""
 
 
 def _same_organization(endpoint: Endpoint, one: str, other: str) -> str:
@@ -131,42 +140,32 @@ def _same_organization(endpoint: Endpoint, one: str, other: str) -> str:
     return f"AND {one}.{{organization_id}} = {other}.{{organization_id}} " if endpoint.by_organization else ""
 
 
-def _history_rules(endpoint: Endpoint) -> list[Rule]:
-    table, history = endpoint.table, history_table(endpoint)
+def _history_rules(endpoint: Endpoint) -> Iterator[Rule]:
+    table, history, columns = endpoint.table, history_table(endpoint), {"key": endpoint.row_key}
     by = ", h.{organization_id}" if endpoint.by_organization else ""
     owner = ", {organization_id}" if endpoint.by_organization else ""
     open_versions = f"FROM {{{history}}} h WHERE h.{{valid_to}} IS NULL"
-    next_one = (
-        f"SELECT h.{{key}}, h.{{valid_to}} AS ends, LEAD(h.{{valid_from}}) OVER "
-        f"(PARTITION BY h.{{key}}{by} ORDER BY h.{{valid_from}}) AS begins FROM {{{history}}} h"
+    one_open = (
+        f"SELECT k.{{key}} FROM (SELECT DISTINCT {{key}}{owner} FROM {{{history}}}) k LEFT JOIN "
+        f"(SELECT h.{{key}}{by}, COUNT(*) AS versions {open_versions} GROUP BY h.{{key}}{by}) o "
+        f"ON o.{{key}} = k.{{key}} {_same_organization(endpoint, 'o', 'k')}"
+        "WHERE o.versions IS NULL OR o.versions <> 1"
     )
-    return [
-        (
-            history,
-            "one open version a key",
-            f"SELECT k.{{key}} FROM (SELECT DISTINCT {{key}}{owner} FROM {{{history}}}) k LEFT JOIN "
-            f"(SELECT h.{{key}}{by}, COUNT(*) AS versions {open_versions} GROUP BY h.{{key}}{by}) o "
-            f"ON o.{{key}} = k.{{key}} {_same_organization(endpoint, 'o', 'k')}"
-            "WHERE o.versions IS NULL OR o.versions <> 1",
-            (history,),
-        ),
-        (
-            history,
-            "a version ends where the next begins",
-            f"SELECT v.{{key}} FROM ({next_one}) v WHERE (v.begins IS NOT NULL AND (v.ends IS NULL OR v.ends <> "
-            "v.begins)) OR (v.begins IS NULL AND v.ends IS NOT NULL)",
-            (history,),
-        ),
-        (
-            history,
-            "the open version is what the table holds",
-            f"SELECT t.{{key}} FROM {{{table}}} t LEFT JOIN (SELECT h.{{key}}{by}, h.{{version}}, h.{{deleted}} "
-            f"{open_versions}) o ON o.{{key}} = t.{{key}} {_same_organization(endpoint, 'o', 't')}"
-            "WHERE (o.{key} IS NULL AND t.{deleted_at} IS NULL) OR (t.{deleted_at} IS NULL AND "
-            "o.{version} <> t.{row_hash}) OR (t.{deleted_at} IS NOT NULL AND NOT o.{deleted}) UNION ALL "
-            f"SELECT h.{{key}} FROM {{{history}}} h LEFT JOIN {{{table}}} t ON t.{{key}} = h.{{key}} "
-            f"{_same_organization(endpoint, 't', 'h')}"
-            "WHERE h.{valid_to} IS NULL AND NOT h.{deleted} AND t.{key} IS NULL",
-            (table, history),
-        ),
-    ]
+    yield Rule(history, "one open version a key", one_open, (history,), columns)
+    gapless = (
+        f"SELECT v.{{key}} FROM (SELECT h.{{key}}, h.{{valid_to}} AS ends, LEAD(h.{{valid_from}}) OVER "
+        f"(PARTITION BY h.{{key}}{by} ORDER BY h.{{valid_from}}) AS begins FROM {{{history}}} h) v "
+        "WHERE (v.begins IS NOT NULL AND (v.ends IS NULL OR v.ends <> v.begins)) "
+        "OR (v.begins IS NULL AND v.ends IS NOT NULL)"
+    )
+    yield Rule(history, "a version ends where the next begins", gapless, (history,), columns)
+    equal = (
+        f"SELECT t.{{key}} FROM {{{table}}} t LEFT JOIN (SELECT h.{{key}}{by}, h.{{version}}, h.{{deleted}} "
+        f"{open_versions}) o ON o.{{key}} = t.{{key}} {_same_organization(endpoint, 'o', 't')}"
+        "WHERE (o.{key} IS NULL AND t.{deleted_at} IS NULL) OR (t.{deleted_at} IS NULL AND "
+        "o.{version} <> t.{row_hash}) OR (t.{deleted_at} IS NOT NULL AND NOT o.{deleted}) UNION ALL "
+        f"SELECT h.{{key}} FROM {{{history}}} h LEFT JOIN {{{table}}} t ON t.{{key}} = h.{{key}} "
+        f"{_same_organization(endpoint, 't', 'h')}"
+        "WHERE h.{valid_to} IS NULL AND NOT h.{deleted} AND t.{key} IS NULL"
+    )
+    yield Rule(history, "the open version is what the table holds", equal, (table, history), columns)
