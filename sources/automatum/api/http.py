@@ -51,8 +51,8 @@ class HttpResponse:
         body: The JSON object; None if the body is anything else.
         array: The JSON array, if the body is one.
         code: The envelope's `code` if that is no HTTP status, such as 0; otherwise None.
-        word: The envelope's `code` if that is a word that is not known to mean success; otherwise None. Only a GET
-            minds it: what an answer to usage means is decided in `metering.answers`.
+        word: The envelope's `code` if that is a word that is not known to mean success; otherwise None. It counts for a
+            GET only: `metering.answers` decides what an answer to usage means.
         failure: What else in the body of a 2xx says that the request failed; otherwise None. The same.
         content: The body as it came.
         received_at: Epoch seconds of our clock.

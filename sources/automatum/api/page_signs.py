@@ -65,7 +65,7 @@ def more_rows(headers: Mapping[str, str], body: Mapping[str, Any]) -> Sign | Non
         if headers.get(name):
             return Sign(f"the header {name}", {"type": "header_cursor", "cursor_key": name, "cursor_param": "cursor"})
     signs = [sign for path, value in _leaves(body) if (sign := _sign(path, value))]
-    if any(value is False for path, value in _leaves(body) if _plain(path) in _MORE):
+    if any(value is False for path, value in _leaves(body) if _last_step(path) in _MORE):
         signs = [sign for sign in signs if sign.kind == "json_link"]
     return max(signs, key=lambda sign: (_LIKELIEST.index(sign.kind), len(sign.at)), default=None)
 
@@ -75,7 +75,7 @@ def total_elsewhere(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
     for name in _TOTAL_HEADERS:
         if headers.get(name, "").strip().isdigit():
             return f"header:{name}"
-    found = (path for path, value in _leaves(body) if _plain(path) in _TOTALS and type(value) is int and value >= 0)
+    found = (path for path, value in _leaves(body) if _last_step(path) in _TOTALS and type(value) is int and value >= 0)
     return next(found, "")
 
 
@@ -108,7 +108,7 @@ def link_in(headers: Mapping[str, str], relation: str) -> str:
 
 
 def _sign(path: str, value: Any) -> Sign | None:
-    name = _plain(path)
+    name = _last_step(path)
     if isinstance(value, str) and value.strip():
         if name in _LINKS and _LIKE_URL.match(value):
             return Sign(path, {"type": "json_link", "next_url_path": path})
@@ -124,7 +124,7 @@ def _sign(path: str, value: Any) -> Sign | None:
     return None
 
 
-def _plain(path: str) -> str:
+def _last_step(path: str) -> str:
     """The last step of a path in lower case, without separators; `links.next.href` counts as its relation."""
     steps = path.split(".")
     last = steps[-2] if steps[-1] == "href" and len(steps) > 1 else steps[-1]

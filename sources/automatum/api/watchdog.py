@@ -155,7 +155,7 @@ def _note(connection: Any, connected: bool) -> None:
         watch.connection, watch.sock, watch.connected = connection, connection.sock, connected
 
 
-class _PlainConnection(HTTPConnection):
+class _HttpConnection(HTTPConnection):
     def connect(self) -> None:
         _note(self, connected=False)
         super().connect()
@@ -167,17 +167,17 @@ class _PlainConnection(HTTPConnection):
         _note(self, connected=True)
 
 
-class _SafeConnection(_PlainConnection, HTTPSConnection):
-    """The same over TLS: `super()` in `_PlainConnection` is then `HTTPSConnection`."""
+class _HttpsConnection(_HttpConnection, HTTPSConnection):
+    """The same over TLS: `super()` in `_HttpConnection` is then `HTTPSConnection`."""
 
 
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _PlainConnection
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
 
 
-class _SafePool(HTTPSConnectionPool):
-    ConnectionCls = _SafeConnection
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
 
 
-WATCHED_POOLS = {"http": _PlainPool, "https": _SafePool}
+WATCHED_POOLS = {"http": _HttpPool, "https": _HttpsPool}
 """Classes of urllib3's pools, by scheme, whose connections a `watched` block can end."""

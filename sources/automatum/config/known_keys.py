@@ -14,14 +14,14 @@ from ..core.errors import ConfigurationError
 from ..core.suggest import nearest, suggestion
 from ..endpoints import ENDPOINTS
 from .dlt_internals import BaseDocProvider, ConfigProvider, EnvironProvider, VaultDocProvider, document_of
-from .lookup import SECTIONS, Found
+from .lookup import CREDENTIALS, SECTIONS, Found
 from .organizations import organization_sections
 from .toml_files import settings_providers
 
 PREFIX = "SOURCES__AUTOMATUM__"
-_INTERNAL = ("organization", "organization_id", "named_id")
-_CREDENTIALS = ("client_id", "client_secret")
-_VENDORS_NAMES = (*_CREDENTIALS, "webhook_secret")
+INTERNAL = ("organization", "organization_id", "named_id")
+"""Settings that come from the entry of an organization, and are not read by their own names."""
+_VENDORS_NAMES = (*CREDENTIALS, "webhook_secret")
 """What the vendor's own variables may set: `AUTOMATUM_CLIENT_ID` and the like."""
 _ONLY_TOP = ("organizations", "notify_url", "secrets_from", "webhook_secret", "webhook_signature_header")
 """Settings that are read from `sources.automatum` alone, not from the section of an organization."""
@@ -65,15 +65,15 @@ def _check_document(provider: BaseDocProvider, names: Sequence[str], sections: S
     for path, inside in _misplaced_tables(document, names):
         raise ConfigurationError(
             ".".join(path),
-            f"is not read, and has {inside}; it stands in {found(*path).where}.",
+            f"is not read, and has {inside}; it is in {found(*path).where}.",
             "Did you mean [sources.automatum]?",
         )
     for path in ((), SECTIONS[:1]):
         for key in _settings_in(table(*path) if path else document, names):
-            if key not in _CREDENTIALS:
+            if key not in CREDENTIALS:
                 raise ConfigurationError(
                     ".".join((*path, key)),
-                    f"stands outside of [sources.automatum], in {found(*path, key).where}.",
+                    f"is outside of [sources.automatum], in {found(*path, key).where}.",
                     "Move it below the line [sources.automatum].",
                 )
     for key, value in table(*SECTIONS).items():
@@ -86,7 +86,7 @@ def _check_key(found: Found, key: str, value: Any, names: Sequence[str], section
         return
     if key not in sections:
         # An organization that this project does not list, such as in a file of secrets that projects share.
-        if isinstance(value, Mapping) and value and set(value) <= set(_CREDENTIALS):
+        if isinstance(value, Mapping) and value and set(value) <= set(CREDENTIALS):
             return
         raise _unknown(found, key, (*names, *sections), isinstance(value, Mapping))
     for inner in value if isinstance(value, Mapping) else ():
@@ -97,8 +97,8 @@ def _check_key(found: Found, key: str, value: Any, names: Sequence[str], section
 
 def _unknown(found: Found, key: str, known: Sequence[str], is_table: bool = False) -> ConfigurationError:
     tables = [endpoint.table for endpoint in ENDPOINTS]
-    if key in _INTERNAL or key in _ONLY_TOP:
-        belongs = "[[sources.automatum.organizations]]" if key in _INTERNAL else "[sources.automatum]"
+    if key in INTERNAL or key in _ONLY_TOP:
+        belongs = "[[sources.automatum.organizations]]" if key in INTERNAL else "[sources.automatum]"
         next_step = f"It belongs in {belongs}."
     elif is_table and key in tables:
         next_step = f"Did you mean [sources.automatum.endpoints.{key}]?"
@@ -109,7 +109,7 @@ def _unknown(found: Found, key: str, known: Sequence[str], is_table: bool = Fals
     kind = "section" if is_table else "setting"
     return ConfigurationError(
         ".".join(found.path),
-        f"there is no such {kind}; it stands in {found.where}.",
+        f"there is no such {kind}; it is in {found.where}.",
         f"{next_step} {_DOCUMENTED}".strip(),
     )
 
@@ -173,7 +173,7 @@ def _check_variable(found: Found, rest: str, names: Sequence[str], sections: Seq
             known = [f"{section}__{name}" for name in names if name not in _ONLY_TOP]
             break
     else:
-        if inner in _CREDENTIALS:
+        if inner in CREDENTIALS:
             return  # An organization that this project does not list.
     if inner and key in names:
         next_step = f"Write the whole value as JSON: {PREFIX}{key.upper()}={{...}}"

@@ -28,6 +28,7 @@ from .systemd_credentials import use_systemd_credentials
 from .toml_files import locate, settings_providers, toml_paths
 
 SECTIONS = ("sources", "automatum")
+CREDENTIALS = ("client_id", "client_secret")
 SETTINGS_FOLDER = ".dlt"
 _EXAMPLES = {
     "application_limits": ("[[50, 60], [1000, 3600]]", "application_limits = [[50, 60], [1000, 3600]]"),
@@ -95,7 +96,7 @@ def find_all(key: str, hint: Any, *sections: tuple[str, ...]) -> Iterator[Found]
             if is_secret_hint(hint) and not provider.supports_secrets:
                 raise ConfigurationError(
                     ".".join(found.path),
-                    f"is a secret, and stands in {found.where}, which is not for secrets.",
+                    f"is a secret, and is in {found.where}, which is not for secrets.",
                     "Move it to .dlt/secrets.toml, to the environment or to a vault.",
                 )
             yield found
@@ -137,9 +138,9 @@ def _wrong_type(found: Found, key: str, expected: Any) -> ConfigurationError:
         as_json, as_toml = _EXAMPLES[key]
         example = f"{found.name}={as_json}" if is_variable else as_toml
     else:
-        words, plain = _TYPES.get(expected, ("a text", "text"))
-        plain = plain if is_variable or expected in _TYPES else f'"{plain}"'
-        example = f"{found.name}={plain}" if is_variable else f"{key} = {plain}"
+        words, value = _TYPES.get(expected, ("a text", "text"))
+        value = value if is_variable or expected in _TYPES else f'"{value}"'
+        example = f"{found.name}={value}" if is_variable else f"{key} = {value}"
     return ConfigurationError(
         ".".join(found.path), f"is not a valid {expected.__name__} in {found.where}.", f"Write {words}: {example}"
     )

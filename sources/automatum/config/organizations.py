@@ -30,7 +30,7 @@ from dlt.common.typing import TSecretStrValue
 from ..core.errors import ConfigurationError
 from ..core.suggest import suggestion
 from .dlt_internals import UNFILLED, ConfigProvider, EnvironProvider, SettingsTomlProvider
-from .lookup import SECTIONS, describe_places, look_up
+from .lookup import CREDENTIALS, SECTIONS, describe_places, look_up
 from .toml_files import settings_providers
 
 KEY = "sources.automatum.organizations"
@@ -110,38 +110,39 @@ def find_organization(name: str) -> Organization:
     )
 
 
-def credentials_of(one: Organization) -> tuple[str, str]:
+def credentials_of(organization: Organization) -> tuple[str, str]:
     """The client id and secret of an organization, from its own section only.
 
     Raises:
         ConfigurationError: One of them is not set, or another organization has the same application.
     """
     found = []
-    for key in ("client_id", "client_secret"):
-        path = f"{one.credentials}.{key}"
-        section = tuple(one.credentials.split("."))
+    for key in CREDENTIALS:
+        path = f"{organization.credentials}.{key}"
+        section = tuple(organization.credentials.split("."))
         value = look_up(key, str if key == "client_id" else TSecretStrValue, section)
         # The placeholder of a template counts as not set.
         if not isinstance(value, str) or not value.strip() or value == UNFILLED:
             raise ConfigurationError(
                 path,
-                f"is not set; it is a credential of the organization {one.name}. Looked in "
+                f"is not set; it is a credential of the organization {organization.name}. Looked in "
                 f"{describe_places(key, section)}.",
-                f"Set {path.replace('.', '__').upper()}, or write it to .dlt/secrets.toml under [{one.credentials}].",
+                f"Set {path.replace('.', '__').upper()}, or write it to .dlt/secrets.toml under "
+                f"[{organization.credentials}].",
             )
         found.append(value.strip())
-    _refuse_shared_application(one, found[0])
+    _refuse_shared_application(organization, found[0])
     return found[0], found[1]
 
 
-def _refuse_shared_application(one: Organization, client_id: str) -> None:
+def _refuse_shared_application(organization: Organization, client_id: str) -> None:
     """Refuse an OAuth application that another organization has, too.
 
     Its token reads the data of one organization, which would be loaded, and billed, under two names (I5). Vaults are
     not asked: one organization must not need access to the secrets of another.
     """
     for other in configured_organizations():
-        if other.name == one.name or _host_of(other) != _host_of(one):
+        if other.name == organization.name or _host_of(other) != _host_of(organization):
             continue
         for provider in settings_providers():
             if not isinstance(provider, (EnvironProvider, SettingsTomlProvider)):
@@ -153,15 +154,15 @@ def _refuse_shared_application(one: Organization, client_id: str) -> None:
                 continue
             if str(value).strip() == client_id:
                 raise ConfigurationError(
-                    f"{one.credentials}.client_id",
+                    f"{organization.credentials}.client_id",
                     f"{client_id} is the OAuth application of the organization {other.name}, too.",
                     "Create an OAuth application in each organization, or remove one of the two entries.",
                 )
             break
 
 
-def _host_of(one: Organization) -> str:
-    url = one.base_url or look_up("base_url", str, (*SECTIONS, one.name), SECTIONS) or ""
+def _host_of(organization: Organization) -> str:
+    url = organization.base_url or look_up("base_url", str, (*SECTIONS, organization.name), SECTIONS) or ""
     return str(url).strip().rstrip("/").lower()
 
 

@@ -15,10 +15,10 @@ from typing import Any
 from ..core.errors import ConfigurationError
 from .airflow import AirflowProvider
 from .dlt_internals import ConfigProvider, SettingsTomlProvider, VaultDocProvider, registered_providers
-from .lookup import SECTIONS
+from .lookup import CREDENTIALS, SECTIONS
 from .organizations import find_organization
 from .settings import AutomatumSettings, resolve_settings
-from .vaults.dlt_provider import CREDENTIALS, VaultProvider
+from .vaults.dlt_provider import VaultProvider
 from .vaults.toml_file import TomlSection
 
 _reloading = threading.Lock()

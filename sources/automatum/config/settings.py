@@ -27,9 +27,9 @@ from ..core.redaction import register_secret
 from . import organizations as listed
 from .base_url import DEFAULT_BASE_URL, validated_base_url
 from .dlt_internals import UNFILLED
-from .known_keys import check_keys
+from .known_keys import INTERNAL, check_keys
 from .limits import Limits, parse_limits
-from .lookup import SECTIONS, describe_places, folder_above_with_settings, look_up
+from .lookup import CREDENTIALS, SECTIONS, describe_places, folder_above_with_settings, look_up
 from .toml_files import providers_read_once
 from .vaults.dlt_provider import register_vault_provider
 from .vaults.uri import parse_vault_uri
@@ -51,9 +51,6 @@ _POSITIVE = (
     "retry_deadline",
     "retry_attempts",
 )
-
-_INTERNAL = ("organization", "organization_id", "named_id")
-"""Settings that come from the entry of an organization, and are not read by their own names."""
 
 
 @configspec
@@ -255,7 +252,7 @@ class AutomatumSettings(BaseConfiguration):
     __str__ = __repr__
 
     def _find_credentials(self) -> None:
-        for name in ("client_id", "client_secret"):
+        for name in CREDENTIALS:
             value = _without_placeholder(getattr(self, name))
             # A placeholder in secrets.toml keeps dlt from asking the vault, so ask it here.
             value = value or register_vault_provider().get_value(name, str, None, *SECTIONS)[0]
@@ -279,7 +276,7 @@ def check_configuration() -> None:
     Raises:
         ConfigurationError: See `config.known_keys`.
     """
-    names = (name for name in AutomatumSettings.get_resolvable_fields() if name not in _INTERNAL)
+    names = (name for name in AutomatumSettings.get_resolvable_fields() if name not in INTERNAL)
     check_keys((*names, "notify_url", *WEBHOOK_KEYS))
 
 
@@ -333,7 +330,7 @@ def _look_up_all(
         values = {"client_id": "-", "client_secret": "-", **values}
     # dlt would look up each field on its own, under other sections too, and forget where it found it.
     for name, hint in settings.get_resolvable_fields().items():
-        if name not in values and name not in _INTERNAL:
+        if name not in values and name not in INTERNAL:
             found = look_up(name, hint, *sections)
             values[name] = getattr(settings, name) if found is None else found
     return values

@@ -17,7 +17,7 @@ from tomlkit.exceptions import KeyAlreadyPresent, ParseError, TOMLKitError, Unex
 from ..core.errors import ConfigurationError
 from .dlt_internals import ConfigProvider, SettingsTomlProvider, TomlProviderReadException, registered_providers
 
-_NEXT_STEP = "Correct the file. Text stands in quotes, true and false in lower case."
+_NEXT_STEP = "Correct the file. Write text in quotes, and true and false in lower case."
 _HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]")
 _KEY = re.compile(r"\s*([^=#\s][^=]*?)\s*=")
 _providers: ContextVar[list[ConfigProvider] | None] = ContextVar("_providers", default=None)
@@ -156,17 +156,17 @@ def find_line(text: str, path: Sequence[str]) -> int | None:
     section = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if header := _HEADER.match(line):
-            section = _plain(header.group(1))
+            section = _without_quotes(header.group(1))
             if section == wanted or section.startswith(f"{wanted}."):
                 return number
         elif key := _KEY.match(line):
-            full = f"{section}.{_plain(key.group(1))}".lstrip(".")
+            full = f"{section}.{_without_quotes(key.group(1))}".lstrip(".")
             if full == wanted or full.startswith(f"{wanted}."):
                 return number
     return None
 
 
-def _plain(name: str) -> str:
+def _without_quotes(name: str) -> str:
     return ".".join(part.strip().strip("\"'") for part in name.split("."))
 
 

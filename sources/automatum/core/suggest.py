@@ -14,14 +14,14 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
     Case, `-`, `_` and spaces make no difference.
     """
-    plain = {_plain(one): one for one in known}
-    found = get_close_matches(_plain(name), list(plain), n=1, cutoff=_SIMILAR)
-    return plain[found[0]] if found else None
+    folded = {_folded(one): one for one in known}
+    found = get_close_matches(_folded(name), list(folded), n=1, cutoff=_SIMILAR)
+    return folded[found[0]] if found else None
 
 
 def spelt_otherwise(name: str, known: Iterable[str]) -> str | None:
     """The known name that differs only in case, `-`, `_` and spaces, such as `client_id` for `clientId`; or None."""
-    return next((one for one in known if one != name and _plain(one) == _plain(name)), None)
+    return next((one for one in known if one != name and _folded(one) == _folded(name)), None)
 
 
 def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:
@@ -30,5 +30,5 @@ def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:
     return f"Did you mean {found}?" if found else otherwise
 
 
-def _plain(name: str) -> str:
+def _folded(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter not in "-_ ")

@@ -57,8 +57,8 @@ def escape_toml(text: str) -> str:
     )
 
 
-def _escape_json(one: str) -> str:
-    return json.dumps(one)[1:-1]
+def _escape_json(character: str) -> str:
+    return json.dumps(character)[1:-1]
 
 
 def plural(count: int, noun: str, plural_noun: str = "") -> str:
@@ -72,5 +72,5 @@ def plural(count: int, noun: str, plural_noun: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural_noun or noun + 's'}"
 
 
-def _escape(one: str) -> str:
-    return one.encode("unicode_escape").decode("ascii")
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

@@ -202,10 +202,10 @@ def _plain_texts(records: Sequence[Record], column: Column) -> list[str] | None:
     found: list[Any] = [record.get(place.path) for record in records]
     try:
         # Joined, because that looks at all values at once. Half an emoji is not ASCII.
-        plain = "".join(found).isascii()
+        is_ascii = "".join(found).isascii()
     except TypeError:
         return None
-    return found if plain and all(found) else None
+    return found if is_ascii and all(found) else None
 
 
 def _keyed_digest(endpoint: Endpoint) -> Any:

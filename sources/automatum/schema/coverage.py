@@ -178,7 +178,6 @@ def _likely(column: str, free: Mapping[str, UnknownField], same: bool) -> str | 
         for name in (normalize_identifier(path.replace(".", "_")), normalize_identifier(path.rpartition(".")[2])):
             names.setdefault(name, path)
     if same:
-        plain = {name.strip("_"): path for name, path in names.items()}
-        return plain.get(column)
+        return {name.strip("_"): path for name, path in names.items()}.get(column)
     match = nearest(column, names)
     return names[match] if match else None

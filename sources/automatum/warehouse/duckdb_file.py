@@ -31,6 +31,15 @@ KeepOpen = Callable[[], AbstractContextManager[None]]
 USER_AGENT = "automatum"
 """DuckDB takes another connection of the same process only if it is configured alike. So this name tells the
 connector's connections from those of a notebook that runs in the same process."""
+_NEW, _BLOCK = "new-", 1 << 20
+_READ_A_COPY = (
+    "Close it there: a notebook holds the file for as long as its connection is open, be it read-only. To read beside "
+    "a sync, let the sync make a copy (--read-copy FILE) and open that. --lock-wait SECONDS waits longer."
+)
+IDLE_SECONDS = 1.0
+"""Seconds that a run leaves the file open after it used it."""
+_MEMORY = "SELECT sum(memory_usage_bytes) FROM duckdb_memory()"
+_HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
 
 
 def refresh_copy(database: Path, copy: Path) -> None:
@@ -72,17 +81,6 @@ def refresh_copy(database: Path, copy: Path) -> None:
         with contextlib.suppress(OSError):
             if made:
                 made.unlink(missing_ok=True)
-
-
-_NEW, _BLOCK = "new-", 1 << 20
-_READ_A_COPY = (
-    "Close it there: a notebook holds the file for as long as its connection is open, be it read-only. To read beside "
-    "a sync, let the sync make a copy (--read-copy FILE) and open that. --lock-wait SECONDS waits longer."
-)
-IDLE_SECONDS = 1.0
-"""Seconds that a run leaves the file open after it used it."""
-_MEMORY = "SELECT sum(memory_usage_bytes) FROM duckdb_memory()"
-_HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
 
 
 def wait_for_file(database: Path, *, wait: float, clock: Clock, budget: Budget) -> None:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from dlt.common.pipeline import SupportsPipeline
 
+LEAST_MEMORY = 256_000_000
+"""Bytes. A query that compares the versions of all rows of files does not fit into what a DuckDB file needs."""
 _WORD = re.compile(r"\w+")
 _READERS = {"delta": read_delta, "iceberg": read_iceberg}
 
@@ -51,10 +53,6 @@ def table_formats(pipeline: SupportsPipeline) -> dict[str, str | None]:
     """Table to format, of all tables in the files of a pipeline's dataset."""
     with open_lake_files(pipeline) as files:
         return files.formats()
-
-
-LEAST_MEMORY = 256_000_000
-"""Bytes. A query that compares the versions of all rows of files does not fit into what a DuckDB file needs."""
 
 
 @contextmanager

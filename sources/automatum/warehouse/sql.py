@@ -188,11 +188,11 @@ def read_rows_by_key(
     with checked_sql_client(pipeline) as client:
         names = client.make_qualified_table_name(table), client.escape_column_name(column)
         for start in range(0, len(keys), _KEYS_A_QUERY):
-            some = keys[start : start + _KEYS_A_QUERY]
-            marks = ", ".join(["%s"] * len(some))
+            part = keys[start : start + _KEYS_A_QUERY]
+            marks = ", ".join(["%s"] * len(part))
             query = f"SELECT * FROM {names[0]} WHERE {names[1]} IN ({marks}){where_clause(client, own, 'AND')}"
             try:
-                with client.execute_query(query, *some, *own.values()) as cursor:
+                with client.execute_query(query, *part, *own.values()) as cursor:
                     columns = [str(one[0]).lower() for one in cursor.description]
                     rows += [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
             except TABLE_MISSING:

@@ -44,8 +44,6 @@ _WORDS_OF_DLT = {"data_selector": "records", "primary_key": "key", "params": "pa
 _FILTERS = ("status", "vendor")
 _ALL = (*_PLACE_KEYS, *PAGING_KEYS, *COLUMN_KEYS, *CHILD_KEYS, *DETAIL_KEYS, *NAMING_KEYS)
 KEYS: dict[str, OverrideKey] = {key.name: key for key in _ALL}
-
-
 _PAGING = [key.name for key in PAGING_KEYS]
 
 

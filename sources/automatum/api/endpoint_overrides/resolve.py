@@ -46,12 +46,12 @@ def resolve_endpoints(settings: AutomatumSettings, by_organization: bool | None 
     overrides = settings.endpoints or {}
     if not isinstance(overrides, Mapping):
         raise ConfigurationError(_WHERE, "not a table of tables.")
-    plain = _Plain(settings, overrides)
-    found = {endpoint.table: plain.of(endpoint) for endpoint in ENDPOINTS}
+    conventions = _Conventions(settings, overrides)
+    found = {endpoint.table: conventions.apply(endpoint) for endpoint in ENDPOINTS}
     named: set[str] = set()
     for position, report in enumerate(settings.reports or ()):
         where = f"sources.automatum.reports[{position}]"
-        endpoint = _report(where, report, plain)
+        endpoint = _report(where, report, conventions)
         if endpoint.table in named:
             raise ConfigurationError(f"{where}.name", f"there is a report {report['name']!r} already.")
         named.add(endpoint.table)
@@ -66,7 +66,7 @@ def resolve_endpoints(settings: AutomatumSettings, by_organization: bool | None 
     return tuple(found.values())
 
 
-class _Plain:
+class _Conventions:
     """Endpoints with the settings for the whole API, `naming` and `timestamps`, and without their own overrides."""
 
     def __init__(self, settings: AutomatumSettings, overrides: Mapping[str, Any]) -> None:
@@ -75,7 +75,7 @@ class _Plain:
         self._formats = formats_of("sources.automatum.timestamps", given) if given else ()
         self._overrides = overrides
 
-    def of(self, endpoint: Endpoint, where: str = "", changes: Mapping[str, Any] | None = None) -> Endpoint:
+    def apply(self, endpoint: Endpoint, where: str = "", changes: Mapping[str, Any] | None = None) -> Endpoint:
         """The endpoint; `changes` are those of a report's own entry, at `where`."""
         naming = self._naming
         own = self._overrides.get(endpoint.table)
@@ -109,7 +109,7 @@ def _by_organization(endpoint: Endpoint) -> Endpoint:
     return replace(endpoint, columns=columns, by_organization=True)
 
 
-def _report(where: str, spec: Any, plain: _Plain) -> Endpoint:
+def _report(where: str, spec: Any, conventions: _Conventions) -> Endpoint:
     if not isinstance(spec, Mapping) or "name" not in spec:
         raise ConfigurationError(where, "a report needs a name.", 'Write it as { name = "usage", ... }.')
     name = text(f"{where}.name", spec["name"])
@@ -117,8 +117,8 @@ def _report(where: str, spec: Any, plain: _Plain) -> Endpoint:
         raise ConfigurationError(f"{where}.name", f"{name!r} is not a table name.", "Use a-z, 0-9 and _.")
     changes = {key: value for key, value in spec.items() if key != "name"}
     if name == "revenue":
-        return override(where, plain.of(REVENUE, where, changes), changes)
+        return override(where, conventions.apply(REVENUE, where, changes), changes)
     # Keep only the key columns of the default report, because the measures of another report are not known.
     columns = tuple(column for column in REVENUE.columns if column.name in REVENUE.key)
     report = replace(REVENUE, table=f"analytics_{name}", path=f"analytics/{name}", columns=columns)
-    return override(where, plain.of(report, where, changes), changes)
+    return override(where, conventions.apply(report, where, changes), changes)

@@ -121,12 +121,12 @@ def _from_body(body: Mapping[str, Any], reference: float) -> Iterator[Reported]:
     for part in parts:
         if not isinstance(part, Mapping):
             continue
-        plain = {re.sub(r"[^a-z]", "", str(name).lower()): value for name, value in part.items()}
+        fields = {re.sub(r"[^a-z]", "", str(name).lower()): value for name, value in part.items()}
         values = {
-            field: next((str(plain[name]) for name in names if name in plain and _is_plain(plain[name])), "")
+            field: next((str(fields[name]) for name in names if name in fields and _is_scalar(fields[name])), "")
             for field, names in _FIELDS.items()
         }
-        message = str(plain.get("message") or "")
+        message = str(fields.get("message") or "")
         stated = _MESSAGE.search(message)
         limit = _count(values["limit"]) or (int(stated[1]) if stated else None)
         window = values["window"].lower().removeprefix("per ").strip()
@@ -143,7 +143,7 @@ def _from_body(body: Mapping[str, Any], reference: float) -> Iterator[Reported]:
             )
 
 
-def _is_plain(value: object) -> bool:
+def _is_scalar(value: object) -> bool:
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 

@@ -27,16 +27,16 @@ TIMEOUT = 5.0
 _PAUSE = 0.25
 _SWAP = """
 local time = redis.call('TIME')
-local held = redis.call('HGET', KEYS[1], 'version') or ''
-if #ARGV > 1 and held == ARGV[1] then
+local stored = redis.call('HGET', KEYS[1], 'version') or ''
+if #ARGV > 1 and stored == ARGV[1] then
   redis.call('HSET', KEYS[1], 'version', ARGV[2], 'body', ARGV[3])
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
   return {1, time[1], time[2], ARGV[2]}
 end
-if held == '' or held == ARGV[1] then
-  return {0, time[1], time[2], held}
+if stored == '' or stored == ARGV[1] then
+  return {0, time[1], time[2], stored}
 end
-return {0, time[1], time[2], held, redis.call('HGET', KEYS[1], 'body')}
+return {0, time[1], time[2], stored, redis.call('HGET', KEYS[1], 'body')}
 """
 _FORM = "Write redis://user:password@host:6379/0; in the password, / is %2F, # is %23, ? is %3F, @ is %40, [ is %5B."
 SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")

@@ -118,15 +118,17 @@ class AwsSecret:
         """Call an operation; None if the secret does not exist."""
         manager = self._manager
         failed: Exception | None = None
+        described: dict[str, str] = {}
         try:
             with _without_debug_log():
                 answer: dict[str, Any] = getattr(manager.client(), operation)(SecretId=self._address.name, **more)
-        except (manager.client_error, manager.other_error) as error:
+        except manager.client_error as error:
+            failed, described = error, error.response.get("Error", {})
+        except manager.other_error as error:
             failed = error
         # Raise outside of the handler: the exception of boto3 holds the response, and would become the context.
         if failed is None:
             return answer
-        described = getattr(failed, "response", {}).get("Error", {})
         if described.get("Code") == "ResourceNotFoundException":
             return None
         raise self._refusal(described) if described else self._failure(failed)

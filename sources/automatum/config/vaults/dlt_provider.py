@@ -9,16 +9,16 @@ from ...core.errors import ConfigurationError
 from ...core.redaction import register_secret
 from ...core.suggest import spelt_otherwise
 from ..dlt_internals import ConfigProvider, add_provider, get_key_name, registered_providers
-from ..lookup import SECTIONS
+from ..lookup import CREDENTIALS, SECTIONS
 from ..organizations import configured_organizations
 from ..toml_files import settings_providers
 from .base import Vault, open_vault
 from .uri import KEY, VaultUri, parse_vault_uri
 
 NAME = "Automatum vault"
-CREDENTIALS = ("client_id", "client_secret")
 OPTIONAL_KEYS = ("quota_url", "ledger_url")
 """Settings that may hold a password. They are read from a secret that was fetched for the credentials."""
+_registering = threading.Lock()
 
 
 class VaultProvider(ConfigProvider):
@@ -148,9 +148,6 @@ def register_vault_provider() -> VaultProvider:
         added = VaultProvider()
         add_provider(added)
         return added
-
-
-_registering = threading.Lock()
 
 
 def _organization_of(sections: tuple[str, ...]) -> tuple[bool, str | None]:

@@ -110,7 +110,8 @@ class HashicorpVault:
             return answer
         if failed is None:
             # hvac returns the response itself if it is a redirect, or not JSON.
-            elsewhere = urlsplit(getattr(answer, "headers", {}).get("Location") or "").hostname
+            location = answer.headers.get("Location") if isinstance(answer, requests.Response) else None
+            elsewhere = urlsplit(location or "").hostname
             said = f"a redirect to {elsewhere}, which is not followed" if elsewhere else "an answer that is not JSON"
             raise VaultUnreachable(
                 f"{where}: {said}.", "Use the address of the server that answers without a redirect."
@@ -120,7 +121,8 @@ class HashicorpVault:
     def _refusal(self, where: str, error: Exception) -> AutomatumError:
         """Translate an exception of hvac or requests."""
         kinds = self._hvac.exceptions
-        said = redact("; ".join(str(one) for one in getattr(error, "errors", None) or [])) or type(error).__name__
+        errors = (error.errors if isinstance(error, kinds.VaultError) else None) or []
+        said = redact("; ".join(map(str, errors))) or type(error).__name__
         if isinstance(error, (kinds.Forbidden, kinds.Unauthorized)):
             return VaultDenied(
                 f"{where}: Vault answered: {said}.",
