@@ -91,22 +91,8 @@ class ApiClient:
         self._success_codes = tuple(settings.success_codes or ())
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._connections = connections or Connections()
-        self.tokens = TokenSource(
-            settings.base_url,
-            settings.client_id,
-            settings.client_secret,
-            self._connections,
-            limiter,
-            clock,
-            budget,
-            settings.request_timeout,
-            attempts=settings.retry_attempts,
-            deadline=settings.retry_deadline,
-            rng=self._rng,
-            reserve=settings.metering_reserve,
-            reload_credentials=partial(reload_credentials, settings),
-            success_codes=self._success_codes,
-        )
+        reload = partial(reload_credentials, settings)
+        self.tokens = TokenSource(settings, self._connections, limiter, clock, budget, self._rng, reload)
 
     @property
     def max_wait(self) -> float | None:

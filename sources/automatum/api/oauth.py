@@ -7,12 +7,13 @@ import math
 import random
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import urlencode, urlsplit
 
+from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import ApiUnreachable, AutomatumError, CredentialsRefused, NotThere, RequestRefused
@@ -57,21 +58,14 @@ class TokenSource:
     """Fetches a token on demand and keeps it until shortly before it expires. Thread-safe.
 
     Args:
-        base_url: Root of the API.
-        client_id: OAuth client id.
-        client_secret: OAuth client secret.
+        settings: Resolved settings, with the credentials.
         connections: Connections.
         limiter: Counts token requests too, because the vendor does not document whether they count.
         clock: Time.
         budget: Limits of the run.
-        timeout: Seconds to wait for each part of a response.
-        attempts: Number of failed attempts after which a token request fails.
-        deadline: Seconds after which a token request fails.
-        rng: Source of jitter.
-        reserve: Share of the rate limit that is reserved for metering, if the token grants metering.
+        rng: Source of jitter; None for a new one.
         reload_credentials: Returns the client id and secret that are configured now, or None. Called once for each
             secret that is refused, so that a rotated secret needs no restart.
-        success_codes: Values of the envelope's `code` that mean success, besides 2xx.
 
     Attributes:
         max_wait: Seconds that a token request may wait for the rate limit; None for no limit.
@@ -79,38 +73,28 @@ class TokenSource:
 
     def __init__(
         self,
-        base_url: str,
-        client_id: str,
-        client_secret: str,
+        settings: AutomatumSettings,
         connections: Connections,
         limiter: RateLimiter,
         clock: Clock,
         budget: Budget,
-        timeout: float,
-        *,
-        attempts: int = 6,
-        deadline: float = 120.0,
         rng: random.Random | None = None,
-        reserve: float = 0.0,
         reload_credentials: Callable[[], tuple[str, str] | None] | None = None,
-        success_codes: Sequence[int] = (),
     ) -> None:
-        register_secret(client_secret)
+        register_secret(settings.client_secret)
         self.max_wait: float | None = None
-        self._base_url = base_url
-        self._client_id, self._client_secret = client_id, client_secret
+        self._settings = settings
+        self._client_id: str = settings.client_id
+        self._client_secret: str = settings.client_secret
         self._connections, self._limiter, self._clock, self._budget = connections, limiter, clock, budget
-        self._timeout, self._attempts, self._deadline = timeout, attempts, deadline
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
-        self._reserve = reserve
         self._ask_again = reload_credentials
-        self._success_codes = success_codes
         self._grant: _Grant | None = None
         self._refusal: tuple[CredentialsRefused, str, float] | None = None
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"TokenSource(base_url={self._base_url!r}, client_id={self._client_id!r})"
+        return f"TokenSource(base_url={self._settings.base_url!r}, client_id={self._client_id!r})"
 
     def token(self) -> str:
         """Return a token that does not expire soon. One thread fetches it for all.
@@ -163,7 +147,7 @@ class TokenSource:
                 self._refusal = error, self._client_secret, self._clock.monotonic()
                 raise
             # An application without the scope for metering needs no reserve.
-            self._limiter.reserve = self._reserve if METERING_SCOPE in (grant.scopes or ()) else 0.0
+            self._limiter.reserve = self._settings.metering_reserve if METERING_SCOPE in (grant.scopes or ()) else 0.0
         return grant
 
     def _raise_known_refusal(self) -> None:
@@ -181,7 +165,10 @@ class TokenSource:
         self._client_id, self._client_secret = found
 
     def _fetch(self) -> _Grant:
-        retry = RetryPolicy(self._clock, self._limiter, self._budget, self._attempts, self._deadline, self._rng)
+        settings = self._settings
+        retry = RetryPolicy(
+            self._clock, self._limiter, self._budget, settings.retry_attempts, settings.retry_deadline, self._rng
+        )
         refused: set[str] = set()
         while True:
             with retry.exclude_time():
@@ -199,7 +186,7 @@ class TokenSource:
                 status, detail, retry_after = None, outcome.detail, None
             else:
                 if outcome.usable:
-                    return _grant(outcome, started, self._clock.monotonic(), self._base_url)
+                    return _grant(outcome, started, self._clock.monotonic(), settings.base_url)
                 if outcome.status == 429:
                     retry.wait_after_429(f"POST {TOKEN_PATH}", outcome)
                     continue
@@ -209,7 +196,7 @@ class TokenSource:
                     continue
                 if outcome.code is not None:
                     raise unknown_code("POST", TOKEN_PATH, outcome)
-                _raise_for_status(outcome, self._base_url)
+                _raise_for_status(outcome, settings.base_url)
                 status, detail, retry_after = outcome.status, outcome.detail, outcome.retry_after()
             if not retry.wait_after_failure(f"POST {TOKEN_PATH}: {detail}", retry_after):
                 raise ApiUnreachable(
@@ -218,7 +205,7 @@ class TokenSource:
                     status,
                     detail,
                     f"Tried {retry.failures} times. Check the network, a proxy, and sources.automatum.base_url "
-                    f"({self._base_url}).",
+                    f"({settings.base_url}).",
                 )
 
     def _reload_secret(self, response: HttpResponse, refused: set[str]) -> None:
@@ -243,6 +230,7 @@ class TokenSource:
         logger.info("the client secret was refused; retrying with the new secret from the configuration")
 
     def _post(self, within: float) -> HttpResponse | HttpFailure:
+        settings = self._settings
         form = {
             "grant_type": "client_credentials",
             "client_id": self._client_id,
@@ -251,13 +239,13 @@ class TokenSource:
         return send(
             self._connections,
             "POST",
-            self._base_url + TOKEN_PATH,
+            settings.base_url + TOKEN_PATH,
             clock=self._clock,
-            timeout=min(self._timeout, within),
+            timeout=min(settings.request_timeout, within),
             within=within,
             headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
             body=urlencode(form).encode(),
-            success_codes=self._success_codes,
+            success_codes=settings.success_codes or (),
             stopping=lambda: self._budget.over,
         )
 

@@ -191,18 +191,8 @@ def _take_token(session: ApiSession, application: Application, secret: str) -> N
     settings = session.settings.copy()
     settings.client_id, settings.client_secret = application.client_id, secret
     with Connections() as connections:
-        tokens = TokenSource(
-            settings.base_url,
-            settings.client_id,
-            secret,
-            connections,
-            open_rate_limiter(settings, session.clock),
-            session.clock,
-            session.budget,
-            settings.request_timeout,
-            attempts=settings.retry_attempts,
-            deadline=settings.retry_deadline,
-        )
+        limiter = open_rate_limiter(settings, session.clock)
+        tokens = TokenSource(settings, connections, limiter, session.clock, session.budget)
         tokens.max_wait = session.client.max_wait
         tokens.token()
 

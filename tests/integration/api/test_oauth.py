@@ -9,6 +9,7 @@ import pytest
 from automatum.api.connections import Connections
 from automatum.api.oauth import TokenSource
 from automatum.api.rate_limit import RateLimiter
+from automatum.config.settings import AutomatumSettings
 from automatum.core.budget import Budget
 from automatum.core.errors import (
     EXIT_ACCESS,
@@ -43,12 +44,14 @@ def source(server, clock):
         yield build(server.url, connections, clock)
 
 
-def build(url, connections, clock, limits=((1000, 60.0),), budget=None, timeout=5.0, **more):
+def build(url, connections, clock, limits=((1000, 60.0),), budget=None, reload_credentials=None, **more):
     budget = budget or Budget(clock)
     limiter = RateLimiter(limits, ((1000, 60.0),), clock)
-    one = TokenSource(
-        url, "app_1a2b", SECRET, connections, limiter, clock, budget, timeout, rng=random.Random(1), **more
-    )
+    settings = AutomatumSettings()
+    settings.base_url, settings.client_id, settings.client_secret = url, "app_1a2b", SECRET
+    settings.request_timeout = 5.0
+    settings.update(more)
+    one = TokenSource(settings, connections, limiter, clock, budget, random.Random(1), reload_credentials)
     one.limiter, one.budget = limiter, budget
     return one
 
@@ -287,7 +290,7 @@ def test_trouble_that_stays_ends_after_the_attempts(server, source):
 def test_trouble_that_stays_ends_before_the_deadline(server, clock):
     server.say(URL, Say(500, then=lambda: clock.advance(40)))
     with Connections() as connections:
-        source = build(server.url, connections, clock, attempts=50, deadline=100)
+        source = build(server.url, connections, clock, retry_attempts=50, retry_deadline=100.0)
         started = clock.monotonic()
         with pytest.raises(ApiUnreachable):
             source.token()

@@ -13,7 +13,7 @@ from automatum import automatum_source
 from automatum.api.connections import Connections
 from automatum.api.oauth import TokenSource
 from automatum.api.rate_limit import NO_WAIT, RateLimiter
-from automatum.config.settings import resolve_settings
+from automatum.config.settings import AutomatumSettings, resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.errors import CredentialsRefused, QuotaExhausted, VaultUnreachable
 from tests.support.clocks import FakeClock
@@ -54,18 +54,10 @@ def source(server):
             clock = FakeClock()
             asked, budget = Asked(*answers), Budget(clock)
             limiter = RateLimiter(limits, ((1000, 60.0),), clock)
-            one = TokenSource(
-                server.url,
-                "app_1",
-                OLD,
-                connections,
-                limiter,
-                clock,
-                budget,
-                5.0,
-                rng=random.Random(1),
-                reload_credentials=asked,
-            )
+            settings = AutomatumSettings()
+            settings.base_url, settings.client_id, settings.client_secret = server.url, "app_1", OLD
+            settings.request_timeout = 5.0
+            one = TokenSource(settings, connections, limiter, clock, budget, random.Random(1), asked)
             one.asked, one.budget = asked, budget
             return one
 
