@@ -176,6 +176,10 @@ class Endpoint:
         """Column whose value is in a record's own URL; empty if records have no URLs of their own."""
         return self.own_path.partition("{")[2].partition("}")[0]
 
+    def find_column(self, name: str) -> Column | None:
+        """The column with this name, None if there is none."""
+        return next((column for column in self.columns if column.name == name), None)
+
     def key_with(self, *names: str) -> tuple[str, ...]:
         """These columns, and `organization_id` before them where the table holds several organizations."""
         return (ORGANIZATION, *names) if self.by_organization else names

@@ -66,3 +66,5 @@ def _percentile(durations: list[float], share: float) -> int | None:
 
 STATS_COLUMNS: tuple[str, ...] = tuple(RequestStats().as_json())
 """Names of the figures, each a column of type bigint."""
+LATENCY_COLUMNS = ("latency_p50_ms", "latency_p95_ms", "latency_max_ms")
+"""Those that are durations in milliseconds; the others are counts."""

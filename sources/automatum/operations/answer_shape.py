@@ -6,14 +6,31 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..endpoints import WHOLE
-from ..schema.records import dig
+from ..endpoints import WHOLE, Endpoint
+from ..schema.records import Record, dig
 
 _DEPTH = 4
 _MOST_NAMES = 30
 _PLAIN_NAME = re.compile(r"[A-Za-z_$][A-Za-z_$0-9-]{0,60}")
 _DIGITS = re.compile(r"\d{4}")
 _TYPES = {dict: "object", list: "list", str: "text", bool: "true or false", int: "number", float: "number"}
+
+
+def records_in(endpoint: Endpoint, body: Mapping[str, Any]) -> list[Record]:
+    """The records of an answer: the objects of the list at the first of the endpoint's paths that has one.
+
+    Args:
+        endpoint: The endpoint.
+        body: The answer.
+    """
+    path = next((path for path in endpoint.records if isinstance(dig(body, path), list)), None)
+    return [] if path is None else objects_at(body, path)
+
+
+def objects_at(body: Mapping[str, Any], path: str) -> list[Record]:
+    """The objects of the list at a dotted path; none if there is no list."""
+    entries = dig(body, path)
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
 def find_lists(body: Mapping[str, Any]) -> list[str]:

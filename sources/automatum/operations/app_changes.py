@@ -11,14 +11,13 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 from ..api.session import ApiSession
 from ..config.organizations import organization_names
 from ..config.settings import resolve_settings
 from ..core.errors import ApiUnreachable, AutomatumError, ConfigurationError, CredentialsRefused
 from ..core.suggest import nearest
-from ..endpoints import APPLICATIONS_PATH, SCOPES
+from ..endpoints import SCOPES
 from .oauth_apps import Application, find_application, list_applications
 
 _SEE = "Run `automatum apps list` to see what is there now."
@@ -116,7 +115,7 @@ def update_application(
         return change
     if not confirm(change):
         raise ConfigurationError("--yes", "not confirmed; nothing was changed.")
-    path, failure = _path(application), None
+    path, failure = application.path, None
     try:
         session.client.change("PUT", path, json.dumps(after).encode())
     except ApiUnreachable as error:
@@ -159,7 +158,7 @@ def delete_application(session: ApiSession, wanted: str, *, in_use: bool, confir
         )
     if not confirm(use):
         raise ConfigurationError("--yes", "not confirmed; nothing was changed.")
-    path, failure = _path(application), None
+    path, failure = application.path, None
     try:
         session.client.change("DELETE", path)
     except ApiUnreachable as error:
@@ -168,10 +167,6 @@ def delete_application(session: ApiSession, wanted: str, *, in_use: bool, confir
         detail = "the API took the deletion and still lists the application"
         raise failure or ApiUnreachable("DELETE", path, None, detail, _SEE)
     return use
-
-
-def _path(application: Application) -> str:
-    return f"{APPLICATIONS_PATH}/{quote(application.id, safe='')}"
 
 
 def _is_gone(session: ApiSession, application: Application) -> bool:

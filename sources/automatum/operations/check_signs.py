@@ -35,7 +35,7 @@ def report_signs(endpoint: Endpoint, page: Page, start: date, end: date) -> list
         end: Last day.
     """
     signs = list(_record_signs(endpoint, page))
-    column = next((one for one in endpoint.columns if one.name == "date"), None)
+    column = endpoint.find_column("date")
     if column is not None and page.records:
         days = convert(pick(page.records, column)[0], "date", column.formats)[0].to_pylist()
         outside = sum(day is not None and not start <= day <= end for day in days)
@@ -57,7 +57,7 @@ def _paging_signs(endpoint: Endpoint, page: Page) -> Iterator[str]:
         yield f"{asked} rows were asked for, and {given} came (keys parameters, paginator)."
     elif page.total is not None and given < min(asked, page.total):
         yield f"{asked} rows were asked for, and {given} of {page.total} came (keys page_size, parameters, paginator)."
-    if page.sign is not None and page.sign.paginator and endpoint.paging.any_page:
+    if page.sign is not None and page.sign.kind and endpoint.paging.any_page:
         yield f"{page.sign.at} leads to the next page (key paginator), unless page numbers do as well."
 
 

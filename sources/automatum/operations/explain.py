@@ -27,7 +27,7 @@ from ..core.errors import (
 )
 from ..endpoints import NO_DETAIL, Endpoint
 from ..schema.records import Record, dig, pick
-from .answer_shape import find_lists, find_object, safe_name, shape_of
+from .answer_shape import find_lists, find_object, objects_at, safe_name, shape_of
 from .explain_fields import ENUMERATIONS, explain_fields
 from .explain_paging import PagingQuestion
 from .explain_report import ReportQuestion
@@ -109,7 +109,7 @@ class _TableQuestion:
         for path in endpoint.records:
             if isinstance(dig(answer.body, path), list):
                 facts["records"] = path
-                return _objects(answer, path)
+                return objects_at(answer.body, path)
         lists = find_lists(answer.body)
         facts["answer"] = shape_of(answer.body)
         if not lists:
@@ -125,7 +125,7 @@ class _TableQuestion:
         if len(lists) > 1:
             others = ", ".join(map(safe_name, lists[1:4]))
             self._found.doubts.append(f"The answer has other lists, too: {others}. The longest is proposed.")
-        return _objects(answer, lists[0])
+        return objects_at(answer.body, lists[0])
 
     def _explain_filters(self) -> None:
         """Ask with the filters of the settings, and propose to leave out those that the API refuses."""
@@ -148,7 +148,7 @@ class _TableQuestion:
         """Ask for the first record at its own URL."""
         endpoint = self._draft.endpoint
         name = endpoint.own_column
-        column = next((one for one in endpoint.columns if one.name == name), None)
+        column = endpoint.find_column(name)
         if column is None:
             self._found.facts["own_url"] = "none, as configured"
             return
@@ -179,11 +179,6 @@ class _TableQuestion:
         else:
             self._found.doubts.append(f"{shown} has no object with the row: {shape_of(answer.body)}.")
             self._draft.propose(detail_path=NO_DETAIL)
-
-
-def _objects(answer: ApiResponse, path: str) -> list[Record]:
-    rows = dig(answer.body, path)
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _propose_for_all(explanation: Explanation) -> None:

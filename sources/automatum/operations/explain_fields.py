@@ -250,7 +250,7 @@ def _repeated(endpoint: Endpoint, key: Sequence[str], records: Sequence[Record])
 
 
 def _values(endpoint: Endpoint, records: Sequence[Record], name: str) -> list[Any]:
-    column = next((one for one in endpoint.columns if one.name == name), None)
+    column = endpoint.find_column(name)
     return pick(records, column)[0] if column else []
 
 

@@ -13,7 +13,8 @@ from ..api.paging import announced_number, list_url, next_place, page_parameters
 from ..core.errors import ConfigurationError, RequestError
 from ..endpoints import Endpoint
 from ..schema.json_text import dumps
-from ..schema.records import Record, dig
+from ..schema.records import Record
+from .answer_shape import records_in
 from .explained import Draft, TableExplanation
 
 _MOST_TRIES = 6
@@ -22,7 +23,7 @@ _SIZE_WORDS = ("pageSize", "page_size", "perPage", "per_page", "size", "count")
 _OFFSET_WORDS = ("offset", "skip", "start", "from")
 _USUAL_WORDS = (("pageNumber", "pageSize"), ("page_number", "page_size"), ("p", "per_page"))
 _CURSOR_HEADER = re.compile(r"(?i)(^|-)(next|cursor|continuation)(-|$)")
-_CURSOR_WORDS = ("cursor", "after", "pageToken", "page_token", "next", "startingAfter", "starting_after")
+_CURSOR_WORDS = ("cursor", "after", "pageToken")
 
 
 class PagingQuestion:
@@ -37,7 +38,7 @@ class PagingQuestion:
 
     def __init__(self, client: ApiClient, draft: Draft, found: TableExplanation, first: ApiResponse) -> None:
         self._client, self._draft, self._found, self._first = client, draft, found, first
-        self._rows = _records(draft.endpoint, first)
+        self._rows = records_in(draft.endpoint, first.body)
         self._tries = 0
         self._others: dict[str, Record] = {}
 
@@ -164,8 +165,8 @@ class PagingQuestion:
         if sign and sign.paginator:
             paginator, kind = dict(sign.paginator), sign.kind
             if "cursor_param" in paginator:
-                last = sign.at.rpartition(".")[2].removeprefix("the header ")
-                for word in dict.fromkeys((paginator["cursor_param"], *_CURSOR_WORDS[1:3], last)):
+                name = paginator.get("cursor_key", sign.at).rpartition(".")[2]
+                for word in dict.fromkeys((*_CURSOR_WORDS, name)):
                     yield {"paginator": {**paginator, "cursor_param": word}}, f"{kind}: {sign.at}, parameter {word}"
             else:
                 yield {"paginator": paginator if len(paginator) > 1 else kind}, f"{kind}: {sign.at}"
@@ -203,7 +204,7 @@ class PagingQuestion:
                 answer = self._client.get(endpoint.path, query, endpoint.scope)
         except RequestError:
             return None
-        rows = _records(endpoint, answer)
+        rows = records_in(endpoint, answer.body)
         self._others.update({repr(row): row for row in rows})
         return rows
 
@@ -218,14 +219,6 @@ class PagingQuestion:
 
     def _doubt(self, what: str) -> None:
         self._found.doubts.append(f"It is not clear how the list is paged: {what}. Set paginator or parameters.")
-
-
-def _records(endpoint: Endpoint, answer: ApiResponse) -> list[Record]:
-    for path in endpoint.records:
-        rows = dig(answer.body, path)
-        if isinstance(rows, list):
-            return [row for row in rows if isinstance(row, dict)]
-    return []
 
 
 def _names(body: Any) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, timedelta
+from http import HTTPStatus
 
 from ..api.client import ApiClient, ApiResponse
 from ..api.page_signs import more_rows
@@ -12,7 +13,8 @@ from ..api.paging import announced_number
 from ..core.errors import ConfigurationError, RequestError, RequestRefused
 from ..endpoints import Endpoint
 from ..schema.coerce import convert
-from ..schema.records import Record, dig, pick
+from ..schema.records import Record, pick
+from .answer_shape import records_in
 from .explained import Draft, TableExplanation
 
 _OTHER_WORDS = (("from", "to"), ("start_date", "end_date"), ("start", "end"), ("dateFrom", "dateTo"))
@@ -41,7 +43,7 @@ class ReportQuestion:
         try:
             return self._get(self._draft.endpoint, self._start, self._end)
         except RequestRefused as error:
-            answer = None if error.status == 404 else self._ask_otherwise()
+            answer = None if error.status == HTTPStatus.NOT_FOUND else self._ask_otherwise()
             if answer is None:
                 raise
             return answer
@@ -101,7 +103,7 @@ class ReportQuestion:
             answer = self._get(endpoint, start, end)
         except RequestError:
             return False
-        days = _days(endpoint, _records(endpoint, answer))
+        days = _days(endpoint, records_in(endpoint, answer.body))
         return not days or (start <= days[0] and days[-1] <= end)
 
     def _find_words(self) -> None:
@@ -130,7 +132,7 @@ class ReportQuestion:
             answer = self._get(self._draft.endpoint, *part)
         except (RequestError, ConfigurationError):
             return
-        if not _days(self._draft.endpoint, _records(self._draft.endpoint, answer)):
+        if not _days(self._draft.endpoint, records_in(self._draft.endpoint, answer.body)):
             return
         span = (days[-1] - days[0]).days + 1
         window = next((one for one in _WINDOWS if one <= span), 1)
@@ -143,17 +145,9 @@ class ReportQuestion:
         return self._client.get(endpoint.path, {**endpoint.params, **days}, endpoint.scope)
 
 
-def _records(endpoint: Endpoint, answer: ApiResponse) -> list[Record]:
-    for path in endpoint.records:
-        rows = dig(answer.body, path)
-        if isinstance(rows, list):
-            return [row for row in rows if isinstance(row, dict)]
-    return []
-
-
 def _days(endpoint: Endpoint, records: Sequence[Record]) -> list[date]:
     """The days of the records, in order."""
-    column = next((one for one in endpoint.columns if one.name == "date"), None)
+    column = endpoint.find_column("date")
     if column is None or not records:
         return []
     values = convert(pick(records, column)[0], "date", column.formats)[0].to_pylist()

@@ -41,6 +41,11 @@ class Application:
     record: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def path(self) -> str:
+        """Path of its own URL."""
+        return f"{APPLICATIONS_PATH}/{quote(self.id, safe='')}"
+
+    @property
     def name(self) -> str:
         """What it is called in the dashboard; empty if the API does not say."""
         return str(self.record.get("name") or "")
@@ -124,8 +129,8 @@ def find_secrets(content: bytes, known: str) -> list[str]:
     return [one for one in dict.fromkeys(named + looking) if one != known]
 
 
-def shape_of(content: bytes) -> str:
-    """The names in a JSON answer, for a message; no value."""
+def names_in(content: bytes) -> str:
+    """The names of the fields in a JSON answer, for a message; no value."""
     try:
         tree = parse_json(content)
     except ValueError:

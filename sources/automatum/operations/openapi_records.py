@@ -39,7 +39,7 @@ def record_schema(endpoint: Endpoint, default: Endpoint | None) -> Json:
     for child in endpoint.children:
         for path in child.places:
             _place(schema, path, {"type": ["array", "null"], "items": _child(child), **assumed()})
-    key = next((one for one in endpoint.columns if one.name == endpoint.key[0]), None)
+    key = endpoint.find_column(endpoint.key[0])
     if len(endpoint.key) == 1 and key and "." not in key.places[0].path:
         name = key.places[0].path
         schema["required"] = [name]
@@ -111,10 +111,10 @@ def _counts(endpoint: Endpoint, default: Endpoint | None) -> Iterator[tuple[str,
 
     Beside them are the number and the size of the page (`api/reference`).
     """
-    for name in ("total", "pages"):
-        place = getattr(endpoint, name)
+    usual = (default.total, default.pages) if default else ("", "")
+    for place, usual_place in zip((endpoint.total, endpoint.pages), usual, strict=True):
         if not place.startswith(HEADER):
-            yield place, default is not None and place == getattr(default, name)
+            yield place, place == usual_place
     if endpoint.documented and default is not None and endpoint.total == default.total:
         above = endpoint.total.rpartition(".")[0]
         yield from ((f"{above}.{word}", True) for word in default.parameters.values())

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 from ..api.connections import Connections
 from ..api.oauth import TokenSource
@@ -27,8 +26,8 @@ from ..config.vaults.base import CredentialStore
 from ..core.errors import EXIT_COMPLETE, ApiUnreachable, AutomatumError, ConfigurationError, SecretNotKept
 from ..core.file_lock import exclusive_lock
 from ..core.redaction import register_secret
-from ..endpoints import APPLICATIONS_PATH, REGENERATE
-from .oauth_apps import Application, find_application, find_secrets, shape_of
+from ..endpoints import REGENERATE
+from .oauth_apps import Application, find_application, find_secrets, names_in
 from .rescue_file import RescueFile, left_behind, state_folder
 
 logger = logging.getLogger("automatum")
@@ -263,7 +262,7 @@ def _check_store(
 def _regenerate(session: ApiSession, application: Application, known: str, rescue: RescueFile) -> list[str]:
     """Regenerate the secret; returns the possible new secrets in the response."""
     answer = _Response(known, rescue)
-    path = f"{APPLICATIONS_PATH}/{quote(application.id, safe='')}/{REGENERATE}"
+    path = f"{application.path}/{REGENERATE}"
     failed: AutomatumError | None = None
     try:
         session.client.post(path, b"{}", before=answer.send, not_taken=answer.not_taken, inspect=answer.inspect)
@@ -281,7 +280,7 @@ def _regenerate(session: ApiSession, application: Application, known: str, rescu
     if failed is None or rescue.path:
         raise SecretNotKept(
             f"The secret of {application.client_id} was regenerated, and none was found in the answer "
-            f"({shape_of(answer.content)}). The old one is dead. {rescue.describe('The answer is')}",
+            f"({names_in(answer.content)}). The old one is dead. {rescue.describe('The answer is')}",
             _BY_HAND,
             rescue.path,
         )

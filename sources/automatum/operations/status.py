@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from dlt.common.pipeline import SupportsPipeline
 
 from ..api.rate_limit import learned_limits
-from ..api.request_stats import STATS_COLUMNS
+from ..api.request_stats import LATENCY_COLUMNS, STATS_COLUMNS
 from ..config.organizations import organization_names
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.budget import Budget
@@ -34,7 +35,7 @@ from ..warehouse.target import Target
 from ..warehouse.values import as_utc, json_object
 
 _COLUMNS = (
-    "sweep_id", "table_name", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",
+    "sweep_id", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",
     "inserted", "updated", "deleted", "unchanged", EXTRA,
 )  # fmt: skip
 RECENT = 20
@@ -98,33 +99,46 @@ def limits_learned(clock: Clock) -> list[dict[str, Any]]:
 
 def _status(pipeline: SupportsPipeline, now: float, most_days: int, organization_id: str | None) -> dict[str, Any]:
     present = utc(now)
+    tables, sweeps = _last_sweeps(pipeline, present, organization_id)
+    columns = ("table_name", "resolved_at")
+    rejections = stream_columns(pipeline, REJECTED_TABLE, columns, organization_id=organization_id)
+    rejected = Counter(table for table, resolved_at in rejections if resolved_at is None)
+    counted = has_columns(pipeline, SWEEPS_TABLE, STATS_COLUMNS)  # Not where an earlier version has loaded them.
+    for table, figures in tables.items():
+        figures["rejected"] = rejected[table]
+        figures["recent"] = _recent_requests(pipeline, table, organization_id) if counted else None
+    return {
+        "tables": tables,
+        "under_way": _sweeps_under_way(pipeline, sweeps, organization_id),
+        "secret": _secret(sweeps, present, most_days),
+    }
+
+
+def _last_sweeps(
+    pipeline: SupportsPipeline, present: datetime, organization_id: str | None
+) -> tuple[dict[str, Any], dict[str, list[PastSweep]]]:
+    """The figures of the last sweep of each table, and the latest sweeps of each."""
     tables: dict[str, Any] = {}
     sweeps: dict[str, list[PastSweep]] = {}
     own = organization_filter(organization_id)
     swept = {name for (name,) in stream_columns(pipeline, SWEEPS_TABLE, ("table_name",), organization_id)}
-    latest = (
-        row
-        for table in sorted(swept)
-        for row in read_latest(
-            pipeline, SWEEPS_TABLE, _COLUMNS, {"table_name": table, **own}, "finished_at", MOST_SWEEPS
-        )
-    )
-    for row in latest:
-        facts = dict(zip(_COLUMNS, row, strict=True))
-        table, finished = facts.pop("table_name"), as_utc(facts.pop("finished_at"))
-        left = SweepFacts.from_json(json_object(facts.pop(EXTRA)))
-        sweeps.setdefault(table, []).append(PastSweep(facts.pop("sweep_id"), finished, facts["verdict"], left))
-        if table not in tables:
-            age = round((present - finished).total_seconds())
-            tables[table] = {**facts, "reason": facts["reason"] or "", "finished_at": finished, "age_seconds": age}
-    rejections = stream_columns(
-        pipeline, REJECTED_TABLE, ("table_name", "resolved_at"), organization_id=organization_id
-    )
-    rejected = Counter(name for name, resolved_at in rejections if resolved_at is None)
-    counted = has_columns(pipeline, SWEEPS_TABLE, STATS_COLUMNS)  # Not where an earlier version has loaded them.
-    for name, one in tables.items():
-        one["rejected"] = rejected[name]
-        one["recent"] = _recent_requests(pipeline, name, own) if counted else None
+    for table in sorted(swept):
+        by = {"table_name": table, **own}
+        for row in read_latest(pipeline, SWEEPS_TABLE, _COLUMNS, by, "finished_at", MOST_SWEEPS):
+            facts = dict(zip(_COLUMNS, row, strict=True))
+            finished = as_utc(facts.pop("finished_at"))
+            left = SweepFacts.from_json(json_object(facts.pop(EXTRA)))
+            sweeps.setdefault(table, []).append(PastSweep(facts.pop("sweep_id"), finished, facts["verdict"], left))
+            if table not in tables:
+                age = round((present - finished).total_seconds())
+                tables[table] = {**facts, "reason": facts["reason"] or "", "finished_at": finished, "age_seconds": age}
+    return tables, sweeps
+
+
+def _sweeps_under_way(
+    pipeline: SupportsPipeline, sweeps: Mapping[str, Sequence[PastSweep]], organization_id: str | None
+) -> dict[str, Any]:
+    """Sweeps whose pages were read after the last verdict of their table."""
     under_way: dict[str, Any] = {}
     columns = ("table_name", "page", "total", "read_at", EXTRA)
     for row in stream_columns(pipeline, PAGES_TABLE, columns, organization_id):
@@ -135,23 +149,30 @@ def _status(pipeline: SupportsPipeline, now: float, most_days: int, organization
         so_far = under_way.setdefault(table, {"pages": 0, "announced": total, "last_read_at": as_utc(read_at)})
         so_far["pages"] = max(so_far["pages"], page)
         so_far["last_read_at"] = max(so_far["last_read_at"], as_utc(read_at))
+    return under_way
+
+
+def _secret(sweeps: Mapping[str, Sequence[PastSweep]], present: datetime, most_days: int) -> dict[str, Any] | None:
+    """Since when the client secret is in use; None if no sweep says."""
     used = latest_use([one for past in sweeps.values() for one in past])
     since = first_use(used)
-    secret = since and {
+    if since is None:
+        return None
+    return {
         "mark": (used or {}).get("mark"),
         "in_use_since": since,
         "age_days": (present - since).days,
         "advice": too_old(since, present, most_days),
     }
-    return {"tables": tables, "under_way": under_way, "secret": secret}
 
 
-def _recent_requests(pipeline: SupportsPipeline, table: str, own: Mapping[str, Any]) -> dict[str, int | None]:
+def _recent_requests(pipeline: SupportsPipeline, table: str, organization_id: str | None) -> dict[str, int | None]:
     """Sums of what the API answered in the latest sweeps of a table, and its slowest answers in milliseconds."""
     columns = ("requests", *STATS_COLUMNS)
-    rows = read_latest(pipeline, SWEEPS_TABLE, columns, {"table_name": table, **own}, "finished_at", RECENT)
+    by = {"table_name": table, **organization_filter(organization_id)}
+    rows = read_latest(pipeline, SWEEPS_TABLE, columns, by, "finished_at", RECENT)
     figures: dict[str, int | None] = {"sweeps": len(rows)}
     for name, values in zip(columns, zip(*rows, strict=True), strict=True):
         known = [value for value in values if value is not None]
-        figures[name] = max(known, default=None) if name.startswith("latency") else sum(known)
+        figures[name] = max(known, default=None) if name in LATENCY_COLUMNS else sum(known)
     return figures

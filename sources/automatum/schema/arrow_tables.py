@@ -157,7 +157,7 @@ class Table:
         Args:
             records: Records of one answer.
         """
-        column = next((one for one in self.endpoint.columns if one.name == ORGANIZATION), _ORGANIZATION)
+        column = self.endpoint.find_column(ORGANIZATION) or _ORGANIZATION
         return {str(one) for one in pick(records, column)[0] if type(one) in (str, int) and one != ""}
 
     def arrow(self, rows: Sequence[Row], lists: ChildLists, load_id: str = "") -> Iterator[tuple[str, pa.Table]]:

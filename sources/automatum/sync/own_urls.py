@@ -24,7 +24,7 @@ class OwnUrls:
         self.listed: str | None = None
         self._table, self._stored = table, stored
         endpoint = table.endpoint
-        self._column = next((one for one in endpoint.columns if one.name == endpoint.own_column), None)
+        self._column = endpoint.find_column(endpoint.own_column)
         self._is_key = endpoint.key == (endpoint.own_column,)
         self._listed_id: str | None = None
 
