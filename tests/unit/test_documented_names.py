@@ -11,6 +11,7 @@ import typer
 
 from automatum import PushOptions, SyncOptions, Target
 from automatum.api.endpoint_overrides import resolve_endpoints, resolve_metering
+from automatum.cli.commands import EXIT_USAGE
 from automatum.cli.main import app
 from automatum.config.settings import AutomatumSettings, resolve_settings
 from automatum.config.webhook_secret import KEYS as WEBHOOK_KEYS
@@ -161,7 +162,7 @@ def test_keys_in_the_json_exist(page):
 def test_exit_codes_are_those_of_the_package():
     codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
     table = TEXTS[DOCS / "troubleshooting.md"].split("## Exit codes")[1].split("\n## ")[0]
-    assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == codes
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == {*codes, EXIT_USAGE}
 
 
 def test_options_of_the_dag_are_on_its_page():
