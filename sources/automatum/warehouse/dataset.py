@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigurationError
 from ..core.redaction import redact
@@ -80,12 +80,25 @@ def loads_so_far(pipeline: SupportsPipeline) -> str | None:
             name = client.make_qualified_table_name(LOADS_TABLE)
             column = client.escape_column_name("load_id")
             with client.execute_query(f"SELECT COUNT(*), MAX({column}) FROM {name}") as cursor:
-                count, last = cursor.fetchone()
-                return f"{count} {last or ''}"
+                count, latest = cursor.fetchone()
+                return f"{count} {latest or ''}"
     except TABLE_MISSING:
         return "0 "
     except SQL_UNSUPPORTED:
         return None
+
+
+def loads_after(loads: Any, load_id: str) -> str | None:
+    """What `loads_so_far` returns after one more load.
+
+    Args:
+        loads: What it returned before; None, or what is not a text, if that is not known.
+        load_id: Id of the load package.
+    """
+    if not isinstance(loads, str):
+        return None
+    count, _, latest = loads.partition(" ")
+    return f"{int(count) + 1} {max(latest, load_id)}"
 
 
 def read_complete_loads(pipeline: SupportsPipeline) -> set[str] | None:

@@ -97,7 +97,7 @@ def stay_connected(pipeline: SupportsPipeline) -> Iterator[None]:
 
 def is_duckdb(pipeline: SupportsPipeline) -> bool:
     """Whether a pipeline loads to a DuckDB file."""
-    return pipeline.destination.destination_type == "dlt.destinations.duckdb"
+    return isinstance(pipeline.destination, dlt.destinations.duckdb)
 
 
 def grow_duckdb_memory(pipeline: SupportsPipeline, most_bytes: int = MOST_DUCKDB_MEMORY) -> str | None:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import dlt
+
 from ..core.process import duckdb_memory, parse_memory
 from .dlt_internals import (
     LOADS_TABLE,
@@ -46,7 +48,7 @@ _READERS = {"delta": read_delta, "iceberg": read_iceberg}
 
 def writes_lake_files(pipeline: SupportsPipeline) -> bool:
     """Whether a pipeline loads to files."""
-    return pipeline.destination is not None and pipeline.destination.destination_type.endswith(".filesystem")
+    return isinstance(pipeline.destination, dlt.destinations.filesystem)
 
 
 def table_formats(pipeline: SupportsPipeline) -> dict[str, str | None]:

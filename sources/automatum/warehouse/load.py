@@ -22,10 +22,10 @@ from dlt.common.exceptions import TerminalException
 from dlt.common.pipeline import SupportsPipeline
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from ..core.clock import Clock
+from ..core.clock import Clock, utc
 from ..core.errors import AutomatumError, DestinationError, PackageRefused
 from ..core.redaction import redact
-from .dataset import forget_broken_promises, loads_so_far
+from .dataset import forget_broken_promises, loads_after, loads_so_far
 from .dlt_duckdb import grow_duckdb_memory, stay_connected
 from .dlt_internals import (
     delete_loaded_rows,
@@ -122,7 +122,7 @@ class Loader:
         load_id = None
         try:
             with self._keep_open():
-                load_id = insert_records(self._pipeline, records)
+                load_id = insert_records(self._pipeline, records, utc(self._clock.time()))
         except DestinationError as error:
             logger.debug("records go into a load package: %s", error)
         except AutomatumError:
@@ -210,11 +210,11 @@ class Loader:
         if noted == self._loads:
             return True
         # A kill after dlt has written its record of the load, and before it has put the package away.
-        return self._loads is not None and any(_after(noted, load_id) == self._loads for load_id in pending)
+        return self._loads is not None and any(loads_after(noted, load_id) == self._loads for load_id in pending)
 
     def _note_loads(self, load_ids: Iterable[str]) -> None:
         for load_id in load_ids:
-            self._loads = _after(self._loads, load_id)
+            self._loads = loads_after(self._loads, load_id)
         self._remember(0)
 
     def _remember(self, failures: int) -> None:
@@ -261,14 +261,6 @@ def _empty_staging_after_load(pipeline_name: str) -> None:
     Until then it would keep a copy of the rows that were loaded last, also of those that are deleted meanwhile.
     """
     os.environ.setdefault(f"{pipeline_name.upper()}__LOAD__TRUNCATE_STAGING_DATASET", "true")
-
-
-def _after(loads: Any, load_id: str) -> str | None:
-    """What `loads_so_far` returns after one more load."""
-    if not isinstance(loads, str):
-        return None
-    count, _, last = loads.partition(" ")
-    return f"{int(count) + 1} {max(last, load_id)}"
 
 
 def _is_terminal(error: PipelineStepFailed) -> bool:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+import dlt
 
 from ..core.redaction import redact
 from .dlt_internals import LOADS_TABLE, create_load_id
@@ -27,7 +29,7 @@ RECORD_KEYS = {SWEEPS_TABLE: ("sweep_id",), PAGES_TABLE: ("sweep_id", "page")}
 """Tables of records, each with its key."""
 SCHEMA = "automatum"
 """Name of the dlt schema that the packages of a sync are loaded with."""
-_DESTINATIONS = ("dlt.destinations.duckdb", "dlt.destinations.postgres")
+_DESTINATIONS = (dlt.destinations.duckdb, dlt.destinations.postgres)
 """Destinations that are known to take every value as the parameter of a statement, and several statements at once."""
 _ROWS = 100
 """Rows of one statement."""
@@ -35,15 +37,16 @@ _ROWS = 100
 
 def inserts_records(pipeline: SupportsPipeline) -> bool:
     """Whether records can be inserted into the destination of a pipeline."""
-    return pipeline.destination.destination_type in _DESTINATIONS
+    return isinstance(pipeline.destination, _DESTINATIONS)
 
 
-def insert_records(pipeline: SupportsPipeline, records: Sequence[tuple[str, pa.Table]]) -> str | None:
+def insert_records(pipeline: SupportsPipeline, records: Sequence[tuple[str, pa.Table]], at: datetime) -> str | None:
     """Insert records in one transaction, in place of records of the same keys.
 
     Args:
         pipeline: The pipeline that would load them.
         records: Table name and rows. The column `load_id` is filled in.
+        at: The present, for dlt's table of loads.
 
     Returns:
         The id of the load, which dlt's table of loads has too. None if nothing was inserted: a table or a column does
@@ -63,7 +66,7 @@ def insert_records(pipeline: SupportsPipeline, records: Sequence[tuple[str, pa.T
             with client.begin_transaction():
                 for name, table in tables.items():
                     _replace(client, name, stamp(table, load_id))
-                _complete(client, load_id)
+                _complete(client, load_id, at)
     except SQL_UNSUPPORTED as error:
         logger.debug("records go into a load package: %s", redact(str(error)))
         return None
@@ -104,12 +107,12 @@ def _replace(client: Any, name: str, table: pa.Table) -> None:
         client.execute_sql(f"INSERT INTO {target} ({names}) VALUES {', '.join([marks] * len(rows))}", *values)
 
 
-def _complete(client: Any, load_id: str) -> None:
+def _complete(client: Any, load_id: str, at: datetime) -> None:
     """Insert dlt's record of a load, with the version of the schema that the last load had."""
     loads = client.make_qualified_table_name(LOADS_TABLE)
     columns = ("load_id", "schema_name", "status", "inserted_at", "schema_version_hash")
     id_, schema, *_, version = names = [client.escape_column_name(one) for one in columns]
     last = f"SELECT MAX({id_}) FROM {loads} WHERE {schema} = %s"
     found = client.execute_sql(f"SELECT {version} FROM {loads} WHERE {id_} = ({last})", SCHEMA)
-    values = load_id, SCHEMA, 0, datetime.now(timezone.utc), found[0][0] if found else None
+    values = load_id, SCHEMA, 0, at, found[0][0] if found else None
     client.execute_sql(f"INSERT INTO {loads} ({', '.join(names)}) VALUES (%s, %s, %s, %s, %s)", *values)

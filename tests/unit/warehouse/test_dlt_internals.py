@@ -146,7 +146,8 @@ def test_dlt_has_the_part(module, name, arguments):
     found = import_module(module)
     for step in name.split("."):
         if inspect.ismodule(found) and not hasattr(found, step) and find_spec(f"{module}.{step}"):
-            import_module(f"{module}.{step}")
+            found = import_module(f"{module}.{step}")
+            continue
         if not hasattr(found, step):
             pytest.fail(f"{said}: {module} has no {name}")
         found = getattr(found, step)
