@@ -22,6 +22,7 @@ from tests.support.clocks import FakeClock
 from tests.support.postgres import running
 
 from automatum.core.clock import SystemClock
+from automatum.metering.checks import Checks
 from automatum.metering.ledger import planning
 from automatum.metering.ledger.attempts import Attempt, accepted_as_sent, insert_attempt
 from automatum.metering.ledger.ledger import Ledger
@@ -109,7 +110,7 @@ def measure_age(folder: str, hours: int, hourly: int) -> dict[str, float]:
     rows = [{**row, "usage_at": row["starts_at"], "units": "7"} for row in map(asdict, lines)]
     found = {"lines": hours * hourly, "MB": path.stat().st_size / 1e6}
     started = time.perf_counter()
-    summary = push(None, read_usage(rows), url, clock, unchecked=True)
+    summary = push(None, read_usage(rows), url, clock, checks=Checks(unchecked=True))
     found["dry run"] = time.perf_counter() - started
     assert summary.lines["new"] + summary.lines["on_hold"] == len(lines), summary.lines
     with Ledger.open(url, clock, create=False) as ledger:

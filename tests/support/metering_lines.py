@@ -3,11 +3,13 @@
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
+from automatum.metering.ledger.decision_log import NOBODY
 from automatum.metering.ledger.moves import move
-from automatum.metering.ledger.planned import cancel
+from automatum.metering.ledger.planned import cancel, plan_again
 from automatum.metering.ledger.reconcile import resolve_by_events, resolve_by_hand
 from automatum.metering.ledger.states import Transition
 from automatum.metering.model import Line
+from automatum.metering.retry import plan_retry
 
 START = datetime(2026, 11, 20, tzinfo=timezone.utc)
 
@@ -72,6 +74,12 @@ def bring(ledger, line, state):
         if state == "confirmed":
             resolve_by_events(ledger, [event([line], call=attempt.id, number=attempt.id)])
         return attempt
+
+
+def retry(ledger, line_ids=None, *, expired=False, author=NOBODY):
+    """Plan again what `automatum push retry` would, before any deadline; the ids of the lines."""
+    chosen = plan_retry(ledger, line_ids, START, expired=expired).to_send
+    return plan_again(ledger, [entry.line_id for entry in chosen], author)
 
 
 def make_like(line, **changes):

@@ -198,6 +198,13 @@ def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:
     return NO_WAIT if no_wait else max_wait
 
 
+def target_of(destination: str, dataset: str, database: Path) -> Target:
+    """The destination of the options `--destination`, `--dataset` and `--database`."""
+    from ..warehouse.target import Target
+
+    return Target(destination, dataset, database)
+
+
 def open_existing(target: Target, lock_wait: float, stop: threading.Event | None = None) -> SupportsPipeline:
     """A pipeline for queries on the destination; see `Target.existing`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import typer
 
@@ -31,6 +31,7 @@ from .options import (
     longest_wait,
     prepare_for_rows,
     stop_on_signals,
+    target_of,
 )
 from .push_carry import EXAMPLES as CARRY_EXAMPLES
 from .push_carry import push_carry
@@ -58,6 +59,10 @@ from .push_statement import EXAMPLES as STATEMENT_EXAMPLES
 from .push_statement import push_statement
 from .push_status import push_status
 from .reporter import Reporter
+
+if TYPE_CHECKING:
+    from ..metering.model import Grain
+    from ..metering.options import PushOptions
 
 push_app = CommandApp(
     help="Report usage to the marketplaces, each line once. Dry unless --confirm is given.",
@@ -112,24 +117,16 @@ def push_usage(
         return
 
     def work() -> int:
-        from ..metering.model import Grain
         from ..metering.options import PushOptions
-        from ..metering.run import run_push
-        from ..warehouse.target import Target
-        from . import render_push as display
 
-        if usage is None:
-            raise ConfigurationError("--usage", "not given.", "Name a file, a table or view, or 'sql:SELECT ...'.")
-        target = Target(destination, dataset, database)
-        prepare_for_rows(target)
         options = PushOptions(
             organization=organization,
             confirm=confirm,
-            target=target,
+            target=target_of(destination, dataset, database),
             ledger_url=ledger_url,
             new_ledger=new_ledger,
             mapping=parse_mapping(mapping or []),
-            grain=cast(Grain, grain),
+            grain=cast("Grain", grain),
             late_ok=late_ok,
             unchecked=unchecked,
             plan=plan,
@@ -141,11 +138,21 @@ def push_usage(
             max_wait=longest_wait(no_wait, max_wait),
             lock_wait=lock_wait,
         )
-        summary = run_push(usage, options, stop=stop_on_signals())
-        return reporter.finished(summary, summary.figures(), lambda: display.show_push(summary))
+        return _push(usage, options, reporter)
 
     reporter = Reporter("push", as_json, quiet, notify, notify_on)
     guarded(work, as_json, debug, reporter)
+
+
+def _push(usage: str | None, options: PushOptions, reporter: Reporter) -> int:
+    from ..metering.run import run_push
+    from . import render_push
+
+    if usage is None:
+        raise ConfigurationError("--usage", "not given.", "Name a file, a table or view, or 'sql:SELECT ...'.")
+    prepare_for_rows(options.target)
+    summary = run_push(usage, options, stop=stop_on_signals())
+    return reporter.finished(summary, summary.figures(), lambda: render_push.show_push(summary))
 
 
 push_app.command("status", epilog=examples("automatum push status", "automatum push status --quiet --notify URL"))(
@@ -198,10 +205,10 @@ def push_export(
         from ..warehouse.dataset import prepare_dataset
         from ..warehouse.dlt_internals import reset_working_folder
         from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
-        from ..warehouse.target import Target, exclusive_pipeline
+        from ..warehouse.target import exclusive_pipeline
         from . import render_push as display
 
-        clock, warehouse = SystemClock(), Target(destination, dataset, database)
+        clock, warehouse = SystemClock(), target_of(destination, dataset, database)
         prepare_for_rows(warehouse)
         budget, label = Budget(clock), label_pipeline(organization)
         # A separate working folder and staging dataset: what a killed sync has left stays for the next sync.

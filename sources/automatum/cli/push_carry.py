@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
-from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
+from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE
 from ..core.process_info import user_name
 from ..core.text import plural
 from .console import say, say_text, show_error
@@ -25,18 +25,15 @@ from .options import (
     OrganizationName,
     guarded,
     longest_wait,
-    open_existing,
     stop_on_signals,
+    target_of,
 )
-from .push_options import Confirm, Unchecked
-from .push_plan import Reason
+from .push_options import Confirm, Reason, Unchecked, read_synced
 from .tables import TextTable
 
 if TYPE_CHECKING:
     from ..metering.carry import Late
-    from ..metering.eligibility import Eligibility
     from ..metering.summary import PushSummary
-    from ..warehouse.target import Target
 
 EXAMPLES = (
     "automatum push carry",
@@ -74,25 +71,24 @@ def push_carry(
         from ..api.session import open_session
         from ..config.settings import resolve_settings
         from ..metering.carry import find_late, record_carries
+        from ..metering.eligibility import UNCHECKED
         from ..metering.ledger.decision_log import Author
         from ..metering.ledger.reconcile import find_lines
         from ..metering.push import require_metering, send_planned
-        from ..warehouse.target import Target
 
         stop = stop_on_signals()
-        target = Target(destination, dataset, database)
+        target = target_of(destination, dataset, database)
         with open_ledger(ledger_url, organization, needed=confirm) as ledger:
             wanted = find_lines(ledger, lines, None, "LINE_ID") if lines else None
-            eligibility = None if unchecked else _eligibility(target, organization, lock_wait)
-            late, summary = find_late(ledger, wanted, eligibility), None
+            settings = resolve_settings(with_credentials=confirm, organization=organization)
+            synced = UNCHECKED if unchecked else read_synced(target, settings, lock_wait)
+            late, summary = find_late(ledger, wanted, synced), None
             if confirm:
-                session = open_session(
-                    resolve_settings(organization=organization), stop=stop, max_wait=longest_wait(no_wait, max_wait)
-                )
+                session = open_session(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
                 require_metering(session)
                 carried = record_carries(ledger, late, Author(user_name(), reason.strip()))
-                summary = send_planned(session, ledger, session.clock, {line.id for line in carried})
-            figures = _figures(late, summary, eligibility, unchecked)
+                summary = send_planned(session, ledger, {line.id for line in carried})
+            figures = _figures(late, summary, [] if unchecked else synced.missing)
             unresolved = ledger.reader.unresolved()
         say(figures, as_json, lambda: _show(late, summary, figures["checks_skipped"]))
         for error in summary.errors if summary else ():
@@ -104,31 +100,13 @@ def push_carry(
     guarded(work, as_json, debug)
 
 
-def _eligibility(target: Target, organization: str | None, lock_wait: float) -> Eligibility | None:
-    """The synced tables; None if there are none to check against."""
-    from ..config.settings import resolve_settings
-    from ..metering.eligibility import read_eligibility
-
-    settings = resolve_settings(with_credentials=False, organization=organization)
-    try:
-        pipeline = open_existing(target, lock_wait)
-    except ConfigurationError:
-        if target.missing:
-            return None
-        raise
-    return read_eligibility(pipeline, settings.owner)
-
-
-def _figures(
-    late: Sequence[Late], summary: PushSummary | None, eligibility: Eligibility | None, unchecked: bool
-) -> dict[str, Any]:
-    skipped = ["customers", "entitlements"] if eligibility is None else eligibility.missing
+def _figures(late: Sequence[Late], summary: PushSummary | None, skipped: Sequence[str]) -> dict[str, Any]:
     return {
         "verdict": summary.verdict if summary else "dry_run",
         "carry": [one.as_json() for one in late if one.kind == "carry"],
         "credit": [one.as_json() for one in late if one.kind == "credit"],
         "left": [one.as_json() for one in late if one.kind == "none"],
-        "checks_skipped": [] if unchecked else skipped,
+        "checks_skipped": skipped,
         "push": summary.as_json() if summary else None,
     }
 
@@ -143,17 +121,17 @@ def _show(late: Sequence[Late], summary: PushSummary | None, skipped: Sequence[s
         "none": "left alone",
     }
     for kind, heading in headings.items():
-        some = [one for one in late if one.kind == kind]
-        if not some:
+        of_kind = [line for line in late if line.kind == kind]
+        if not of_kind:
             continue
         table = TextTable(
             "line", "units", "amount", words=("hour or day", "customer", "dimension", "why"), title=f"Usage {heading}"
         )
-        for one in some:
-            entry = one.entry
+        for line in of_kind:
+            entry = line.entry
             used = entry.starts_at.strftime("%Y-%m-%d %H:%M" if entry.grain == "hour" else "%Y-%m-%d")
-            amounts = (format_decimal(one.difference), format_decimal(one.amount))
-            table.add(entry.line_id, *amounts, used, entry.customer_id, entry.dimension, one.reason)
+            amounts = (format_decimal(line.difference), format_decimal(line.amount))
+            table.add(entry.line_id, *amounts, used, entry.customer_id, entry.dimension, line.reason)
         table.show()
     if not late:
         say_text("There is no late usage in the ledger.")

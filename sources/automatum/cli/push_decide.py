@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,15 +31,16 @@ from .options import (
     longest_wait,
     open_existing,
     stop_on_signals,
+    target_of,
 )
 from .push_options import Confirm, LateOk, LedgerUrl, Reason, Unchecked, read_synced
 
 if TYPE_CHECKING:
-    from ..config.settings import AutomatumSettings
-    from ..metering.checks import Checks
     from ..metering.ledger.ledger import Ledger
     from ..metering.ledger.reconcile import Decision
     from ..metering.ledger.resolution import Reconciled
+    from ..metering.retry import RetryPlan
+    from ..metering.summary import PushSummary
     from ..warehouse.target import Target
 
 LineIds = Annotated[
@@ -109,48 +111,46 @@ def push_retry(
     def work() -> int:
         from ..api.session import open_session
         from ..config.settings import resolve_settings
+        from ..metering.checks import retry_checks
         from ..metering.eligibility import UNCHECKED
         from ..metering.ledger.decision_log import Author
         from ..metering.ledger.reconcile import find_lines
         from ..metering.retry import plan_retry, retry
-        from ..metering.rules import late_ok_of
-        from ..warehouse.target import Target
-        from . import render_push as display
 
-        stop = stop_on_signals()
+        stop, target = stop_on_signals(), target_of(destination, dataset, database)
         with open_ledger(ledger_url, organization, needed=confirm) as ledger:
             ids = find_lines(ledger, lines, None, "LINE_ID") if lines else None
             settings = resolve_settings(with_credentials=confirm, organization=organization)
-            synced = (
-                UNCHECKED if unchecked else read_synced(Target(destination, dataset, database), settings, lock_wait)
-            )
+            synced = UNCHECKED if unchecked else read_synced(target, settings, lock_wait)
             # An expired line is past the strictest deadline already.
-            allowed = late_ok_of(settings.metering_documented_window, late_ok or expired)
-            now = utc(SystemClock().time())
-            plan = plan_retry(
-                ledger,
-                ids,
-                now,
-                expired=expired,
-                late_ok=allowed,
-                eligibility=synced,
-                checks=_checks(settings, unchecked),
-            )
+            checks = retry_checks(settings, synced, unchecked=unchecked, late_ok=late_ok or expired)
+            plan = plan_retry(ledger, ids, utc(SystemClock().time()), expired=expired, checks=checks)
             if not confirm:
-                entries = [entry.as_row() for entry in plan.to_send]
-                figures = {"verdict": "dry_run", "lines": entries, "left": plan.left_as_json}
-                say(figures, as_json, lambda: display.show_retry(plan))
-                return EXIT_INCOMPLETE if plan.left else EXIT_COMPLETE
+                return _show_retry(plan, as_json)
             session = open_session(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
-            summary = retry(session, ledger, session.clock, plan, Author(user_name(), reason.strip()), late_ok=allowed)
-            summary.eligibility, summary.unchecked = synced, unchecked
-        figures = summary.as_json() | {"left": plan.left_as_json}
-        say(figures, as_json, lambda: display.show_retried(summary, plan))
-        for error in summary.errors:
-            show_error(error)
-        return summary.exit_code or (EXIT_INCOMPLETE if plan.left else EXIT_COMPLETE)
+            summary = retry(session, ledger, plan, Author(user_name(), reason.strip()), checks)
+        return _show_retried(summary, plan, as_json)
 
     guarded(work, as_json, debug)
+
+
+def _show_retry(plan: RetryPlan, as_json: bool) -> int:
+    from . import render_push
+
+    lines = [entry.as_row() for entry in plan.to_send]
+    figures = {"verdict": "dry_run", "lines": lines, "left": plan.left_as_json}
+    say(figures, as_json, lambda: render_push.show_retry(plan))
+    return EXIT_INCOMPLETE if plan.left else EXIT_COMPLETE
+
+
+def _show_retried(summary: PushSummary, plan: RetryPlan, as_json: bool) -> int:
+    from . import render_push
+
+    figures = summary.as_json() | {"left": plan.left_as_json}
+    say(figures, as_json, lambda: render_push.show_retried(summary, plan))
+    for error in summary.errors:
+        show_error(error)
+    return summary.exit_code or (EXIT_INCOMPLETE if plan.left else EXIT_COMPLETE)
 
 
 def push_resolve(
@@ -176,42 +176,50 @@ def push_resolve(
     """
 
     def work() -> int:
-        from ..metering.ledger.reconcile import find_lines, resolve_by_events, resolve_by_hand
-        from ..metering.ledger.resolution import Reconciled
-        from ..warehouse.target import Target
-        from . import render_push as display
 
-        asked: dict[Decision, list[str] | None] = {
+        named: dict[Decision, list[str] | None] = {
             "accepted": accepted,
             "not_sent": not_sent,
             "rejected": rejected,
             "written_off": written_off,
         }
-        if not (events or any(asked.values())):
+        if not (events or any(named.values())):
             step = "Give --events, --accepted, --not-sent, --rejected or --written-off."
             raise ConfigurationError("--events", "nothing to resolve lines by.", step)
         if written_off and not reason.strip():
             raise ConfigurationError("--reason", "not given.", "Say why the lines need not be billed.")
         with open_ledger(ledger_url, organization, needed=True) as ledger:
-            with ledger.run() as run:
-                run.recover()
-            result = Reconciled()
-            found = {
-                decision: find_lines(ledger, named, decision, f"--{decision.replace('_', '-')}")
-                for decision, named in asked.items()
-                if named
-            }
-            if events:
-                target = Target(destination, dataset, database)
-                result = resolve_by_events(ledger, _events(events, target, lock_wait))
-            if found:
-                result.add(resolve_by_hand(ledger, **found, reason=reason.strip(), by=user_name()))
-            counts, unresolved = ledger.reader.counts(), ledger.reader.unresolved()
-        figures = _figures(result) | {"lines": counts, "unresolved": unresolved}
-        say(figures, as_json, lambda: display.show_resolved(figures))
-        return EXIT_INCOMPLETE if result.refused or unresolved else EXIT_COMPLETE
+            read = partial(_events, events, target_of(destination, dataset, database), lock_wait) if events else None
+            return _resolve(ledger, named, reason.strip(), read, as_json)
 
     guarded(work, as_json, debug)
+
+
+def _resolve(
+    ledger: Ledger,
+    named: Mapping[Decision, list[str] | None],
+    reason: str,
+    read_events: Callable[[], Sequence[Mapping[str, Any]]] | None,
+    as_json: bool,
+) -> int:
+    from ..metering.ledger.reconcile import find_lines, resolve_by_events, resolve_by_hand
+    from ..metering.ledger.resolution import Reconciled
+    from . import render_push
+
+    with ledger.run() as run:
+        run.recover()
+    found = {
+        decision: find_lines(ledger, selectors, decision, f"--{decision.replace('_', '-')}")
+        for decision, selectors in named.items()
+        if selectors
+    }
+    result = resolve_by_events(ledger, read_events()) if read_events else Reconciled()
+    if found:
+        result.add(resolve_by_hand(ledger, **found, reason=reason, by=user_name()))
+    counts, unresolved = ledger.reader.counts(), ledger.reader.unresolved()
+    figures = _figures(result) | {"lines": counts, "unresolved": unresolved}
+    say(figures, as_json, lambda: render_push.show_resolved(figures))
+    return EXIT_INCOMPLETE if result.refused or unresolved else EXIT_COMPLETE
 
 
 def push_dismiss(
@@ -302,18 +310,6 @@ def push_decisions(
     guarded(work, as_json, debug)
 
 
-def _checks(settings: AutomatumSettings, unchecked: bool) -> Checks:
-    """The guards of a push that a retry can apply without the usage."""
-    from ..metering.checks import Checks
-
-    amount = settings.metering_max_amount
-    return Checks(
-        max_amount=None if amount is None else Decimal(str(amount)),
-        max_lines=settings.metering_max_lines,
-        prices=settings.metering_check_prices and not unchecked,
-    )
-
-
 def _figures(result: Reconciled) -> dict[str, Any]:
     """The result of `resolve` for `--json`."""
     return {
@@ -348,7 +344,7 @@ def _silent(ledger: Ledger, organization: str | None) -> Any:
     return silent_keys(ledger, ledger.database.now(), after)
 
 
-def _events(source: str, target: Target, lock_wait: float) -> Any:
+def _events(source: str, target: Target, lock_wait: float) -> Sequence[Mapping[str, Any]]:
     from ..config.webhook_secret import find_signature_header, find_webhook_secret
     from ..metering.ledger.webhook_events import read_events
     from ..metering.usage.sql import read_dicts

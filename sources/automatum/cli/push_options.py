@@ -104,7 +104,7 @@ def read_synced(target: Target, settings: AutomatumSettings, lock_wait: float) -
 
     if target.missing:
         return UNCHECKED
-    return read_eligibility(open_existing(target, lock_wait), settings.owner) or UNCHECKED
+    return read_eligibility(open_existing(target, lock_wait), settings.owner)
 
 
 def read_currencies(target: Target, settings: AutomatumSettings) -> tuple[Eligibility, list[str]]:

@@ -13,6 +13,7 @@ from .commands import CommandApp, examples
 from .console import say, say_text
 from .ledger import LedgerUrl, open_ledger
 from .options import Debug, Json, OrganizationName, guarded
+from .push_options import Reason
 
 plan_app = CommandApp(
     help="Show the planned lines that are on hold; keep or cancel them. Sends nothing.",
@@ -33,7 +34,6 @@ Cancelled = Annotated[
     list[str] | None, typer.Argument(metavar="[LINE_ID]...", help="Ids of planned lines, or 'all' that are on hold.")
 ]
 Plan = Annotated[str | None, typer.Option("--plan", help="Digest of a push: all of its lines that were not sent.")]
-Reason = Annotated[str, typer.Option(help="Why. The ledger keeps it with the line, the user and the time.")]
 
 
 @plan_app.callback()

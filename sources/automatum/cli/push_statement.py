@@ -14,7 +14,18 @@ from ..core.text import plural
 from ..metering.report_columns import NAMES
 from .console import say, say_text
 from .ledger import LedgerUrl, open_ledger
-from .options import Database, Dataset, Debug, DestinationName, Json, LockWait, OrganizationName, guarded, open_existing
+from .options import (
+    Database,
+    Dataset,
+    Debug,
+    DestinationName,
+    Json,
+    LockWait,
+    OrganizationName,
+    guarded,
+    open_existing,
+    target_of,
+)
 from .tables import TextTable
 
 if TYPE_CHECKING:
@@ -70,18 +81,17 @@ def push_statement(
 
     def work() -> int:
         from ..config.settings import resolve_settings
-        from ..metering.eligibility import read_eligibility
+        from ..metering.eligibility import UNCHECKED, read_eligibility
         from ..metering.marketplace_report import compare, read_accounts
         from ..metering.statement import month_bounds, read_statement
-        from ..warehouse.target import Target
 
         if as_csv and as_json:
             raise ConfigurationError("--csv", "cannot be combined with --json.", "Leave out one of them.")
         month_bounds(month)
         columns = _columns(column or [])
         owner = resolve_settings(with_credentials=False, organization=organization).owner
-        pipeline = _existing(Target(destination, dataset, database), lock_wait)
-        eligibility = read_eligibility(pipeline, owner) if pipeline else None
+        pipeline = _existing(target_of(destination, dataset, database), lock_wait)
+        eligibility = read_eligibility(pipeline, owner) if pipeline else UNCHECKED
         with open_ledger(ledger_url, organization, needed=True) as ledger:
             statement = read_statement(ledger, month, eligibility)
         compared = None

@@ -21,6 +21,7 @@ from .options import (
     OrganizationName,
     Quiet,
     guarded,
+    target_of,
 )
 from .push_options import LedgerUrl, read_currencies
 from .reporter import Reporter
@@ -53,11 +54,10 @@ def push_status(
 
     def work() -> int:
         from ..config.settings import resolve_settings
-        from ..warehouse.target import Target
         from . import render_status
 
         settings = resolve_settings(with_credentials=False, organization=organization)
-        status = _read(settings, ledger_url, Target(destination, dataset, database), timedelta(hours=within))
+        status = _read(settings, ledger_url, target_of(destination, dataset, database), timedelta(hours=within))
         return reporter.finished(status, status.as_json(), lambda: render_status.show_status(status))
 
     reporter = Reporter("push status", as_json, quiet, notify, notify_on)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..core.text import plural
-from ..metering.model import UNKNOWN_CURRENCY, format_decimal
+from ..metering.model import UNKNOWN_CURRENCY, format_decimal, format_money
 from .console import say_text
 from .tables import TextTable
 
 if TYPE_CHECKING:
+    from ..metering.forecast import Forecast
     from ..metering.ledger.entries import Entry, LedgerMatch
     from ..metering.ledger.holds import Hold
     from ..metering.model import Line
@@ -23,6 +25,8 @@ MOST_SHOWN = 20
 
 def show_push(summary: PushSummary) -> None:
     """What was sent, or would be sent, with the money."""
+    from ..metering.figures import outcome_warnings
+
     found, sent = summary.classification, summary.send_result
     if sent is None:
         say_text("Dry run: nothing is sent and nothing is written.")
@@ -48,39 +52,39 @@ def show_push(summary: PushSummary) -> None:
         )
     if summary.plan.on_hold:
         show_holds(summary.plan.on_hold)
-    if sent is None and summary.to_send:
-        say_text(f"To be sent, in {plural(summary.requests_needed, 'request')}:")
-        show_list([_line(line, summary) for line in summary.to_send])
-    for warning in summary.warnings:
+    to_send = summary.forecast.lines if summary.forecast else []
+    if summary.forecast and to_send:
+        say_text(f"To be sent, in {plural(len(summary.forecast.bodies), 'request')}:")
+        show_list([_line(line, summary) for line in to_send])
+    for warning in outcome_warnings(summary):
         say_text(f"Note: {warning}.")
     _show_cost(summary)
     if summary.lines["unknown"]:
         say_text("Next: automatum push resolve --events FILE settles unknown lines.")
-    elif sent is None and summary.to_send:
+    elif to_send:
         say_text(f"Next: the same command with --confirm sends them; with --plan {summary.plan.digest} only these.")
     elif sent and summary.lines["new"]:
         say_text("Next: run the same command again; it sends the rest.")
 
 
 def _show_cost(summary: PushSummary) -> None:
-    amounts = [
-        f"{format_decimal(amount)} {'of unknown currency' if currency == UNKNOWN_CURRENCY else currency}"
-        for currency, amount in summary.charged_by_currency.items()
-    ]
-    money = ", ".join(amounts) or "0"
-    if summary.send_result is None:
-        say_text(
-            f"Would charge {money} in {plural(summary.requests_needed, 'request')}{_duration(summary)}. "
-            f"Ledger: {summary.ledger}"
-        )
+    charged = money(summary.charged_by_currency)
+    if forecast := summary.forecast:
+        requests = plural(len(forecast.bodies), "request")
+        say_text(f"Would charge {charged} in {requests}{_duration(forecast)}. Ledger: {summary.ledger}")
     else:
         tokens = f" and {summary.token_requests:,} for a token" if summary.token_requests else ""
-        say_text(f"Charged {money} in {plural(summary.requests, 'request')}{tokens}. Ledger: {summary.ledger}")
+        say_text(f"Charged {charged} in {plural(summary.requests, 'request')}{tokens}. Ledger: {summary.ledger}")
 
 
-def _duration(summary: PushSummary) -> str:
+def money(amounts: Mapping[str, Decimal]) -> str:
+    """Amounts by currency, such as `12.5 USD, 3 of unknown currency`."""
+    return ", ".join(format_money(amount, currency) for currency, amount in amounts.items()) or "0"
+
+
+def _duration(forecast: Forecast) -> str:
     """How long the rate limits make a push take, if that is worth saying."""
-    minutes = round(summary.forecast.seconds / 60) if summary.forecast else 0
+    minutes = round(forecast.seconds / 60)
     if not minutes:
         return ""
     time = plural(minutes, "minute") if minutes < 120 else plural(round(minutes / 60), "hour")
@@ -97,7 +101,7 @@ def _counts(summary: PushSummary) -> TextTable:
             # Amounts of several currencies have no sum.
             amounts = [
                 format_decimal(amount) + ("" if currency == UNKNOWN_CURRENCY else f" {currency}")
-                for currency, amount in summary.by_currency(lines).items()
+                for currency, amount in summary.eligibility.charged_by_currency(lines).items()
             ]
             table.add(name, f"{len(lines):,}", "\n".join(amounts))
 

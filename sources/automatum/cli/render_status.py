@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..core.text import plural
-from ..metering.model import UNKNOWN_CURRENCY, format_decimal
+from ..metering.model import format_decimal
 from .console import say_text
 from .render import age
-from .render_push import show_list
+from .render_push import money, show_list
 from .tables import TextTable
 
 if TYPE_CHECKING:
@@ -110,15 +109,6 @@ def show_decisions(decisions: Sequence[Mapping[str, Any]]) -> None:
             one["reason"],
         )
     table.show()
-
-
-def money(amounts: Mapping[str, Decimal]) -> str:
-    """Amounts by currency, such as `12.5 USD, 3 of unknown currency`."""
-    shown = [
-        f"{format_decimal(amount)} {'of unknown currency' if currency == UNKNOWN_CURRENCY else currency}"
-        for currency, amount in amounts.items()
-    ]
-    return ", ".join(shown) or "0"
 
 
 def _show_risks(status: LedgerStatus) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, func, select
 
-from .eligibility import Eligibility
+from .eligibility import UNCHECKED, Eligibility
 from .ledger import planning
 from .ledger.decision_log import NOBODY, Author, DecisionLog
 from .ledger.entries import Entry
@@ -78,14 +78,14 @@ class Late:
 
 
 def find_late(
-    ledger: Ledger, line_ids: Collection[str] | None = None, eligibility: Eligibility | None = None
+    ledger: Ledger, line_ids: Collection[str] | None = None, eligibility: Eligibility = UNCHECKED
 ) -> list[Late]:
     """Lines whose usage is late, in the order of their start.
 
     Args:
         ledger: The ledger of the lines.
         line_ids: Ids of lines to look at; None for all that are in conflict or expired.
-        eligibility: Content of the synced tables; None to check nothing against them.
+        eligibility: Content of the synced tables.
     """
     wanted = None if line_ids is None else set(line_ids)
     entries = [entry for entry in ledger.reader.lines(LATE_STATES) if wanted is None or entry.line_id in wanted]
@@ -159,7 +159,7 @@ def _numbers(connection: Connection, line_ids: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _judge(entry: Entry, number: int, now: datetime, eligibility: Eligibility | None) -> Late:
+def _judge(entry: Entry, number: int, now: datetime, eligibility: Eligibility) -> Late:
     price = entry.price if entry.accepted_price is None else entry.accepted_price
     if entry.state == "conflict" and entry.asked_units is None:
         reason = "the marketplace has other usage of this line, and it is not known how much: see `push resolve`"
@@ -194,7 +194,7 @@ def _judge(entry: Entry, number: int, now: datetime, eligibility: Eligibility | 
         carried_from=entry.line_id,
         carry_number=number,
     )
-    problem = rules_of(entry.vendor).units_problem(difference) or (eligibility.problem(line) if eligibility else None)
+    problem = rules_of(entry.vendor).units_problem(difference) or eligibility.problem(line)
     if problem:
         return Late(entry, difference, "none", None, problem)
     return Late(entry, difference, "carry", line, _why(entry, now))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import Any
 
 from ..config.settings import AutomatumSettings
 from ..core.process_info import user_name
+from .eligibility import UNCHECKED, Eligibility
 from .options import PushOptions
+from .rules import LateOk, late_ok_of
 
 _FILES = (".csv", ".parquet")
 
@@ -35,6 +37,10 @@ class Checks:
         silence: So long after its last line, a customer's dimension that was metered before is silent. None: never.
         limits: Rate limits, for the forecast of a dry run: requests and seconds.
         by: User who releases holds.
+        eligibility: The synced tables that the lines are checked against.
+        unchecked: Whether the caller asked not to check against them. Otherwise the summary warns of each check that
+            was skipped.
+        late_ok: Also send what is past the strictest known deadline. The documented one holds all the same.
     """
 
     as_of: datetime | None = None
@@ -50,19 +56,31 @@ class Checks:
     silence: timedelta | None = None
     limits: tuple[tuple[int, float], ...] = ()
     by: str = ""
+    eligibility: Eligibility = field(default=UNCHECKED, repr=False)
+    unchecked: bool = False
+    late_ok: LateOk = False
 
 
-def checks_of(settings: AutomatumSettings, options: PushOptions, usage: Any, as_of: datetime) -> Checks:
-    """The checks that the settings and the options ask for.
+NO_CHECKS = Checks()
+"""Only the rules of the marketplaces are checked."""
+
+
+def checks_of(
+    settings: AutomatumSettings, options: PushOptions, usage: Any, as_of: datetime, eligibility: Eligibility
+) -> Checks:
+    """The checks of a push that the settings and the options ask for.
 
     Args:
         settings: Resolved settings.
         options: Of the push.
         usage: What will be read.
         as_of: The time right before it is read.
+        eligibility: The synced tables that the lines are checked against.
+
+    Raises:
+        ConfigurationError: The setting `metering_documented_window` names a marketplace without rules.
     """
     silence = settings.metering_silence_hours
-    amount = settings.metering_max_amount if options.max_amount is None else options.max_amount
     return Checks(
         as_of=as_of,
         grace=timedelta(minutes=settings.metering_grace_minutes),
@@ -71,13 +89,42 @@ def checks_of(settings: AutomatumSettings, options: PushOptions, usage: Any, as_
         plan=options.plan,
         allow=frozenset(options.allow),
         send_partial=options.send_partial,
-        max_amount=None if amount is None else Decimal(str(amount)),
+        max_amount=_amount(settings.metering_max_amount if options.max_amount is None else options.max_amount),
         max_lines=settings.metering_max_lines if options.max_lines is None else options.max_lines,
         unusual_factor=Decimal(str(settings.metering_unusual_factor)),
         prices=settings.metering_check_prices,
         limits=(*settings.app_limits(), *settings.org_limits()),
         by=user_name(),
+        eligibility=eligibility,
+        unchecked=options.unchecked,
+        late_ok=late_ok_of(settings.metering_documented_window, options.late_ok),
     )
+
+
+def retry_checks(settings: AutomatumSettings, eligibility: Eligibility, *, unchecked: bool, late_ok: bool) -> Checks:
+    """The checks of a push that a retry can apply without the usage.
+
+    Args:
+        settings: Resolved settings.
+        eligibility: The synced tables that the lines are checked against.
+        unchecked: Whether the user asked not to check against them.
+        late_ok: Also send what is past the strictest known deadline.
+
+    Raises:
+        ConfigurationError: The setting `metering_documented_window` names a marketplace without rules.
+    """
+    return Checks(
+        max_amount=_amount(settings.metering_max_amount),
+        max_lines=settings.metering_max_lines,
+        prices=settings.metering_check_prices and not unchecked,
+        eligibility=eligibility,
+        unchecked=unchecked,
+        late_ok=late_ok_of(settings.metering_documented_window, late_ok),
+    )
+
+
+def _amount(limit: Decimal | float | None) -> Decimal | None:
+    return None if limit is None else Decimal(str(limit))
 
 
 def source_name(usage: Any) -> str | None:

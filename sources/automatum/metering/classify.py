@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
-from .eligibility import Eligibility
+from .eligibility import UNCHECKED, Eligibility
 from .ledger.entries import Comparison, LedgerMatch
-from .model import Grain, Line, Refusal, UsageRow, exact, format_decimal
+from .model import Grain, Line, Refusal, UsageRow, format_decimal
 from .rules import LateOk, deadline, documented_deadline, known_vendors, last_moment, lateness, rules_of
 from .usage.aggregation import aggregate
 from .usage.validation import validate
@@ -75,8 +74,8 @@ def classify(
     rows: Iterable[tuple[int, dict[str, Any]]],
     grain: Grain,
     until: datetime,
-    eligibility: Eligibility | None,
     now: Callable[[], datetime],
+    eligibility: Eligibility = UNCHECKED,
 ) -> tuple[list[Line], Classification]:
     """Validate rows, sum them to lines, and check the lines against the synced tables.
 
@@ -84,8 +83,8 @@ def classify(
         rows: Numbered rows, from `read_usage`.
         grain: Hour or day.
         until: Moment up to which the usage is complete, aware. Later hours and days are open.
-        eligibility: Content of the synced tables; None to check nothing against them.
         now: Gives the current time. Usage may arrive while it is read, and is not in the future then.
+        eligibility: Content of the synced tables.
 
     Returns:
         The lines that may be sent, and a classification that holds only what was refused.
@@ -104,8 +103,7 @@ def classify(
     found.open_rows = aggregation.open_rows
     lines = []
     for line in aggregation.lines:
-        problem = eligibility.problem(line) if eligibility else None
-        if problem:
+        if problem := eligibility.problem(line):
             refuse(found, line, problem)
             continue
         if line.vendor not in known_vendors():
@@ -173,14 +171,6 @@ def refuse_grain(found: Classification, match: LedgerMatch) -> None:
     refuse(found, match.line, reason)
     found.without_line += [Refusal(row, reason, match.line.refused_usage) for row in match.line.rows]
     found.invalid += len(match.line.rows)
-
-
-def total(lines: Iterable[Line]) -> Decimal:
-    """Sum of `charged`, exact."""
-    context, charged = exact(), Decimal(0)
-    for line in lines:
-        charged = context.add(charged, line.charged)
-    return charged
 
 
 def difference(match: LedgerMatch) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timezone
 from decimal import Decimal
@@ -14,7 +14,7 @@ from ..schema.columns import DELETED_AT
 from ..warehouse.sql import has_columns, stream_columns
 from ..warehouse.sql_client import one_client
 from ..warehouse.values import as_utc
-from .model import Line
+from .model import UNKNOWN_CURRENCY, Line, exact
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -93,6 +93,14 @@ class Eligibility:
         named = {entitlement.currency for entitlement in self._live(line)}
         return next(iter(named)) if len(named) == 1 else None
 
+    def charged_by_currency(self, lines: Iterable[Line]) -> dict[str, Decimal]:
+        """Sum of `charged` of lines, exact, by currency; `UNKNOWN_CURRENCY` where no entitlement names one."""
+        context, found = exact(), dict[str, Decimal]()
+        for line in lines:
+            currency = self.currency(line) or UNKNOWN_CURRENCY
+            found[currency] = context.add(found.get(currency, Decimal(0)), line.charged)
+        return dict(sorted(found.items()))
+
     def prices(self, line: Line) -> frozenset[Decimal]:
         """Prices of a line's dimension in the entitlements that it is billed under; empty if they name none."""
         known = [self.dimensions.get(one.id, {}).get(line.dimension, _NO_PRICES) for one in self._live(line)]
@@ -166,7 +174,7 @@ UNCHECKED = Eligibility(None, None, {})
 """Nothing is known of customers and entitlements, so nothing is checked."""
 
 
-def read_eligibility(pipeline: SupportsPipeline, organization_id: str | None = None) -> Eligibility | None:
+def read_eligibility(pipeline: SupportsPipeline, organization_id: str | None = None) -> Eligibility:
     """Read the synced tables.
 
     Missing data is not checked: a table that is missing or empty, a column that is always null. The API's field names
@@ -177,7 +185,7 @@ def read_eligibility(pipeline: SupportsPipeline, organization_id: str | None = N
         organization_id: Organization of the rows, if the tables contain several organizations.
 
     Returns:
-        Their content; None if there are neither customers nor entitlements. If the tables contain only other
+        Their content; `UNCHECKED` if there are neither customers nor entitlements. If the tables contain only other
         organizations, this one has no customers until it is synced.
 
     Raises:
@@ -187,14 +195,14 @@ def read_eligibility(pipeline: SupportsPipeline, organization_id: str | None = N
         return _read_eligibility(pipeline, organization_id)
 
 
-def _read_eligibility(pipeline: SupportsPipeline, organization_id: str | None) -> Eligibility | None:
+def _read_eligibility(pipeline: SupportsPipeline, organization_id: str | None) -> Eligibility:
     customers = _read_customers(pipeline, organization_id)
     if customers is None and organization_id is not None and _read_customers(pipeline, None):
         # Only other organizations are synced, so this usage may be for their customers.
         customers = {}
     entitlements = _read_entitlements(pipeline, organization_id)
     if customers is None and entitlements is None:
-        return None
+        return UNCHECKED
     dimensions = {} if entitlements is None else _read_dimensions(pipeline, organization_id)
     return Eligibility(customers, entitlements, dimensions)
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import dlt
 import pyarrow as pa
-from dlt.common.pipeline import SupportsPipeline
 from dlt.extract import DltResource
 
 from ..api.session import ApiSession

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -17,18 +17,25 @@ SECONDS_EACH = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The forecast of a push that starts now, if nobody else uses the rate limit.
+    """What a push that starts now sends, and how long it takes if nobody else uses the rate limit.
 
     Attributes:
+        bodies: The requests, in order; a token not counted.
         seconds: Seconds until the last answer.
         too_late: Lines whose deadline passes before they can be sent.
     """
 
+    bodies: Sequence[Body] = ()
     seconds: float = 0.0
     too_late: list[Line] = field(default_factory=list)
 
+    @property
+    def lines(self) -> list[Line]:
+        """The lines, in the order of the requests."""
+        return [line for body in self.bodies for line in body.lines]
 
-def forecast(bodies: Iterable[Body], limits: Sequence[tuple[int, float]], now: datetime, late_ok: LateOk) -> Forecast:
+
+def forecast(bodies: Sequence[Body], limits: Sequence[tuple[int, float]], now: datetime, late_ok: LateOk) -> Forecast:
     """Forecast when bodies are sent.
 
     Args:
@@ -46,4 +53,4 @@ def forecast(bodies: Iterable[Body], limits: Sequence[tuple[int, float]], now: d
         if now + timedelta(seconds=answered - SECONDS_EACH) >= last_moment(body.lines[0], late_ok):
             too_late += body.lines
         done = answered
-    return Forecast(done, too_late)
+    return Forecast(bodies, done, too_late)

@@ -9,12 +9,11 @@ from decimal import Decimal
 
 from ..core.text import plural
 from .checks import Checks
-from .classify import total
 from .eligibility import Eligibility
 from .ledger.holds import Hold
 from .ledger.past import Past
 from .ledger.planned import Contributions
-from .model import Line, exact, format_decimal
+from .model import Line, exact, format_decimal, format_money, total
 from .refused_usage import RefusedRows
 
 MOST_ROWS = 5
@@ -30,10 +29,10 @@ def refused_row_holds(lines: Sequence[Line], refused: RefusedRows) -> Iterator[H
             yield Hold(line, "refused_rows", reason)
 
 
-def price_holds(lines: Sequence[Line], eligibility: Eligibility | None) -> Iterator[Hold]:
+def price_holds(lines: Sequence[Line], eligibility: Eligibility) -> Iterator[Hold]:
     """Lines whose price is not that of the entitlement, or zero."""
     for line in lines:
-        known = eligibility.prices(line) if eligibility else frozenset()
+        known = eligibility.prices(line)
         if not line.units or line.price in known:
             continue
         if known:
@@ -55,12 +54,12 @@ def unusual_holds(lines: Sequence[Line], past: Past, factor: Decimal) -> Iterato
         if usual is not None and line.units > context.multiply(usual, factor):
             units, median = format_decimal(line.units), format_decimal(usual)
             yield Hold(line, "unusual", f"{units} units are more than {times} times the usual {median}")
-    for some in customers.values():
-        usual = past.usual_amount(some[0])
-        amount = context.add(total(some), past.amount_at(some[0]))
+    for of_customer in customers.values():
+        usual = past.usual_amount(of_customer[0])
+        amount = context.add(total(of_customer), past.amount_at(of_customer[0]))
         if usual is not None and amount > context.multiply(usual, factor):
             words = f"{format_decimal(amount)} in all are more than {times} times the customer's usual"
-            for line in some:
+            for line in of_customer:
                 yield Hold(line, "unusual", f"{words} {format_decimal(usual)}")
 
 
@@ -81,19 +80,16 @@ def source_holds(
             break
 
 
-def limit_holds(lines: Sequence[Line], checks: Checks, eligibility: Eligibility | None) -> Iterator[Hold]:
+def limit_holds(lines: Sequence[Line], checks: Checks) -> Iterator[Hold]:
     """All lines, if they are more, or cost more in a currency, than the push may send."""
     reasons = []
     if checks.max_lines is not None and len(lines) > checks.max_lines:
         reasons.append(f"{plural(len(lines), 'line')}, more than the {checks.max_lines:,} of max_lines")
     if checks.max_amount is not None:
-        by_currency: dict[str | None, list[Line]] = defaultdict(list)
-        for line in lines:
-            by_currency[eligibility.currency(line) if eligibility else None].append(line)
-        for currency, some in by_currency.items():
-            if total(some) > checks.max_amount:
-                amount = f"{format_decimal(total(some))} {currency or 'of unknown currency'}"
-                reasons.append(f"{amount}, more than the {format_decimal(checks.max_amount)} of max_amount")
+        for currency, charged in checks.eligibility.charged_by_currency(lines).items():
+            if charged > checks.max_amount:
+                limit = f"the {format_decimal(checks.max_amount)} of max_amount"
+                reasons.append(f"{format_money(charged, currency)}, more than {limit}")
     if reasons:
         for line in lines:
             yield Hold(line, "limit", f"the push would send {' and '.join(reasons)}")

@@ -14,7 +14,6 @@ from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, AutomatumError
 from ..core.result_line import result_line
 from .eligibility import UNCHECKED, Eligibility
 from .ledger.states import STATES
-from .model import UNKNOWN_CURRENCY, exact
 from .rules import deadline, documented_deadline
 
 if TYPE_CHECKING:
@@ -145,11 +144,7 @@ class LedgerStatus:
 
     def amounts(self, entries: Iterable[Entry]) -> dict[str, Decimal]:
         """Sum of the amounts of lines, by currency, exact."""
-        found: dict[str, Decimal] = {}
-        for entry in entries:
-            currency = self.eligibility.currency(entry.line) or UNKNOWN_CURRENCY
-            found[currency] = exact().add(found.get(currency, Decimal(0)), entry.charged)
-        return dict(sorted(found.items()))
+        return self.eligibility.charged_by_currency(entry.line for entry in entries)
 
     def as_json(self) -> dict[str, Any]:
         """The status as one JSON object; amounts are numbers with exactly their digits."""

@@ -44,6 +44,11 @@ def format_decimal(number: Decimal) -> str:
     return "0" if digits in ("-0", "") else digits
 
 
+def format_money(amount: Decimal, currency: str) -> str:
+    """An amount with its currency, such as `12.5 USD`, or `3 of unknown currency`."""
+    return f"{format_decimal(amount)} {'of unknown currency' if currency == UNKNOWN_CURRENCY else currency}"
+
+
 def bucket_start(moment: datetime, grain: Grain) -> datetime:
     """Start of the UTC hour or day of an aware moment."""
     # In UTC first: in a zone with summer time, two moments an hour apart are equal, and would share a cached start.
@@ -271,3 +276,11 @@ class Line(_Derived):
     def _keep(self, name: str, value: str) -> str:
         object.__setattr__(self, name, value)  # The line is frozen.
         return value
+
+
+def total(lines: Iterable[Line]) -> Decimal:
+    """Sum of `charged` of lines, exact."""
+    context, charged = exact(), Decimal(0)
+    for line in lines:
+        charged = context.add(charged, line.charged)
+    return charged

@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from ..endpoints import METERING, MeteringForm
-from .model import NAMESPACE, Line, exact, format_decimal
+from .model import NAMESPACE, Line, format_decimal, total
 from .rules import deadline, rules_of
 
 _Json = str | Decimal | dict[str, "_Json"] | list["_Json"]
@@ -43,10 +43,7 @@ class Body:
     @property
     def charged(self) -> Decimal:
         """Sum of units times price, exact."""
-        context, total = exact(), Decimal(0)
-        for line in self.lines:
-            total = context.add(total, line.charged)
-        return total
+        return total(self.lines)
 
     def payload(self) -> bytes:
         """The JSON to send: amounts with exactly their digits, as numbers or as text."""

@@ -12,7 +12,6 @@ from ..core.errors import ConfigurationError, PlanDiffers
 from ..core.text import plural
 from .checks import Checks
 from .classify import Classification, classify_by_ledger
-from .eligibility import Eligibility
 from .guards import limit_holds, price_holds, refused_row_holds, source_holds, unusual_holds
 from .ledger.holds import Hold
 from .ledger.ledger import Ledger
@@ -21,7 +20,7 @@ from .ledger.planned import ALL, Contributions, StoredHolds, contributions, plan
 from .ledger.plans import PlanRecord, fingerprint
 from .model import Line
 from .refused_usage import RefusedRows
-from .rules import LateOk, last_moment
+from .rules import last_moment
 
 _DIGEST = re.compile(r"([0-9]{8}T[0-9]{6}Z)-([0-9]+)-([0-9a-f]{16})")
 _TIME = "%Y%m%dT%H%M%SZ"
@@ -90,15 +89,11 @@ class Planner:
     Args:
         ledger: The ledger.
         checks: Of the push.
-        eligibility: Content of the synced tables; None to check nothing against them.
-        late_ok: Also send what is past the strictest known deadline.
     """
 
-    def __init__(self, ledger: Ledger, checks: Checks, eligibility: Eligibility | None, late_ok: LateOk) -> None:
+    def __init__(self, ledger: Ledger, checks: Checks) -> None:
         self._ledger = ledger
         self._checks = checks
-        self._eligibility = eligibility
-        self._late_ok = late_ok
         self._known = StoredHolds()
 
     def plan(self, lines: Sequence[Line], found: Classification, now: datetime) -> Plan:
@@ -116,10 +111,10 @@ class Planner:
         # An approved plan is compared with what was to be sent at its time.
         as_of = approved_at(self._checks.plan) if self._checks.plan else now
         comparison = self._ledger.compare(lines)
-        classify_by_ledger(found, comparison, as_of, self._late_ok)
+        classify_by_ledger(found, comparison, as_of, self._checks.late_ok)
         planned = {match.line.id for match in comparison.unsettled if match.entry.state == "planned"}
         others = self._planned_before(lines)
-        late = {line.id for line in others if as_of >= last_moment(line, self._late_ok)}
+        late = {line.id for line in others if as_of >= last_moment(line, self._checks.late_ok)}
         plan = Plan(too_late=[line for line in others if line.id in late])
         others = [line for line in others if line.id not in late]
         self._known = stored_holds(self._ledger, [line.id for line in (*found.to_send, *others)])
@@ -131,7 +126,7 @@ class Planner:
         usage, plan.renewed = found.to_send, [line.id for line in found.again]
         plan.to_send, plan.left_over = usage, others
         self._drop(plan, {hold.line.id for hold in plan.on_hold})
-        self._sort(plan, limit_holds(plan.sent, self._checks, self._eligibility), in_usage=True)
+        self._sort(plan, limit_holds(plan.sent, self._checks), in_usage=True)
         self._drop(plan, {hold.line.id for hold in plan.on_hold})
         on_hold = {hold.line.id for hold in plan.on_hold}
         plan.usage_on_hold = [line for line in usage if line.id in on_hold]
@@ -158,10 +153,10 @@ class Planner:
         if not checks.send_partial:
             yield from refused_row_holds(lines, refused)
         if checks.prices:
-            yield from price_holds(lines, self._eligibility)
+            yield from price_holds(lines, checks.eligibility)
         if checks.unusual_factor:
-            for some in by_customers(lines) if self._ledger.exists else ():
-                yield from unusual_holds(some, read_past(self._ledger, some), checks.unusual_factor)
+            for batch in by_customers(lines) if self._ledger.exists else ():
+                yield from unusual_holds(batch, read_past(self._ledger, batch), checks.unusual_factor)
         yield from source_holds(lines, planned, said, checks.source)
 
     def _holds_of_others(self, lines: Sequence[Line], refused: RefusedRows) -> Iterator[Hold]:
@@ -171,7 +166,7 @@ class Planner:
         for line in lines:
             if line.carried_from is None:
                 yield Hold(line, "not_in_usage", "an earlier push planned it, and this usage does not contain it")
-            if self._eligibility and (problem := self._eligibility.problem(line)):
+            if problem := self._checks.eligibility.problem(line):
                 yield Hold(line, "not_eligible", problem)
             # What an earlier push found cannot be judged anew without the usage.
             yield from (Hold(line, kind, reason) for kind, reason in self._known.open.get(line.id, {}).items())

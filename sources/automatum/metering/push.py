@@ -5,7 +5,7 @@ run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,9 +14,8 @@ from ..api.session import ApiSession
 from ..core.clock import Clock, utc
 from ..core.errors import EXIT_COMPLETE, MoreToDo, ScopeMissing
 from ..endpoints import METERING_SCOPE
-from .checks import Checks
+from .checks import NO_CHECKS, Checks
 from .classify import Classification, classify, refuse, refuse_grain, too_late_reason
-from .eligibility import UNCHECKED, Eligibility
 from .forecast import forecast
 from .ledger.ledger import Ledger
 from .ledger.location import Owner, refuse_network
@@ -25,7 +24,7 @@ from .ledger.refusals import record_refusals
 from .ledger.runs import Run
 from .ledger.silence import silent_keys
 from .ledger.states import TAKEN
-from .model import Grain
+from .model import Grain, Line
 from .payloads import bodies
 from .plan import Plan, Planner, approved_at
 from .rules import LateOk, last_moment
@@ -34,7 +33,8 @@ from .summary import PushSummary
 
 logger = logging.getLogger("automatum")
 
-_NO_CHECKS = Checks()
+_CHECKED_BEFORE = Checks(unchecked=True, late_ok=True)
+"""Of lines that were checked by the push that planned them, or by the command that carries them."""
 
 
 def push(
@@ -44,12 +44,9 @@ def push(
     clock: Clock,
     *,
     grain: Grain = "hour",
-    late_ok: LateOk = False,
-    eligibility: Eligibility | None = None,
-    unchecked: bool = False,
     new_ledger: bool = False,
     owner: Owner | None = None,
-    checks: Checks = _NO_CHECKS,
+    checks: Checks = NO_CHECKS,
 ) -> PushSummary:
     """Report usage to the marketplaces, or compute what would be reported.
 
@@ -59,12 +56,9 @@ def push(
         ledger_url: Database of the ledger. Only a dry run may do without one; see `require_ledger`.
         clock: Time.
         grain: Sum by the hour or by the day.
-        late_ok: Also send what is past the strictest known deadline.
-        eligibility: Content of the synced tables; None to check nothing against them.
         new_ledger: Create the ledger; `require_ledger` has checked that none is lost.
         owner: Whose ledger it must be; None to check nothing.
-        checks: What else is checked.
-        unchecked: Whether the caller asked not to check. Otherwise the summary warns of each check that was skipped.
+        checks: What is checked besides the rules of the marketplaces.
 
     Returns:
         The summary, with the error that ended the push early, if any. Lines that were not sent are planned, and the
@@ -80,50 +74,29 @@ def push(
     as_of = (checks.as_of or utc(clock.time())).replace(microsecond=0)  # as the digest has it
     checks = replace(checks, as_of=as_of)
     until = min(as_of, approved_at(checks.plan)) if checks.plan else as_of
-    lines, classification = classify(rows, grain, until - checks.grace, eligibility, lambda: utc(clock.time()))
+    lines, classification = classify(rows, grain, until - checks.grace, lambda: utc(clock.time()), checks.eligibility)
     now = utc(clock.time())
     refuse_network(ledger_url)
     if session is None:
         with Ledger.open(ledger_url, clock, create=False, owner=owner) as ledger:
-            plan = Planner(ledger, checks, eligibility, late_ok).plan(lines, classification, now)
-            summary = _dry_run(ledger, classification, plan, checks, now, late_ok)
-            summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
-            return summary
+            return _dry_run(ledger, lines, classification, checks, now)
     with Ledger.open(ledger_url, clock, create=new_ledger, owner=owner) as ledger, ledger.run() as run:
-        recovered = run.recover()
-        if recovered:
-            logger.warning(
-                "%d lines of a push that died are unknown. Resolve them with `automatum push resolve`.", recovered
-            )
-        plan = Planner(ledger, checks, eligibility, late_ok).plan(lines, classification, now)
-        if plan.sent:
-            require_metering(session)
-        _record(ledger, run, classification, plan, checks)
-        record_refusals(ledger, classification.without_line, [line.id for line in lines])
-        sender = Sender(session, run, clock, late_ok)
-        result = sender.send(bodies(plan.sent, utc(clock.time())))
-        _refuse_unsent(classification, result, utc(clock.time()))
-        summary = _summarize(session, classification, ledger, result, plan, checks)
-        summary.eligibility, summary.unchecked = eligibility or UNCHECKED, unchecked
-        return summary
+        return _send(session, ledger, run, lines, classification, checks, now)
 
 
 def send_planned(
     session: ApiSession,
     ledger: Ledger,
-    clock: Clock,
-    line_ids: Collection[str] | None = None,
-    *,
-    late_ok: LateOk = True,
+    line_ids: Collection[str],
+    checks: Checks = _CHECKED_BEFORE,
 ) -> PushSummary:
-    """Send lines that are planned in the ledger, such as after `Ledger.retry`.
+    """Send lines that are planned in the ledger, such as after `plan_again`.
 
     Args:
         session: The API.
         ledger: The ledger of the lines.
-        clock: Time.
-        line_ids: Ids of the lines; None for all that are planned.
-        late_ok: Also send what is past the strictest known deadline. The documented one holds all the same.
+        line_ids: Ids of the lines.
+        checks: What the lines were checked against, for the summary, and how late they may be.
 
     Raises:
         AccessError: The credentials are refused, or `write:metering` is not granted.
@@ -131,15 +104,13 @@ def send_planned(
         DestinationError: The ledger's database cannot be reached.
     """
     require_metering(session)
+    clock = session.clock
     with ledger.run() as run:
         run.recover()
-        plan = _left_over(ledger, utc(clock.time()), line_ids, late_ok)
+        plan = _left_over(ledger, utc(clock.time()), line_ids, checks.late_ok)
         run.expire(plan.too_late, "Too late by the documented rule.")
-        result = Sender(session, run, clock, late_ok).send(bodies(plan.sent, utc(clock.time())))
-        summary = _summarize(session, Classification(), ledger, result, plan)
-        # The push that planned the lines has checked them.
-        summary.unchecked = True
-        return summary
+        result = Sender(session, run, clock, checks.late_ok).send(bodies(plan.sent, utc(clock.time())))
+        return _summarize(session, Classification(), ledger, result, plan, checks)
 
 
 def require_metering(session: ApiSession) -> None:
@@ -149,17 +120,17 @@ def require_metering(session: ApiSession) -> None:
         raise ScopeMissing({"push": METERING_SCOPE}, granted)
 
 
-def _left_over(ledger: Ledger, now: datetime, line_ids: Collection[str] | None, late_ok: LateOk) -> Plan:
+def _left_over(ledger: Ledger, now: datetime, line_ids: Collection[str], late_ok: LateOk) -> Plan:
     """Planned lines without any usage: those to send, those that are too late, and those that are on hold."""
-    holds = lines_on_hold(ledger)
+    holds = [(entry, holds) for entry, holds in lines_on_hold(ledger) if entry.line_id in line_ids]
     on_hold = {entry.line_id for entry, _ in holds}
-    entries = (entry for entry in ledger.reader.lines(["planned"]) if line_ids is None or entry.line_id in line_ids)
+    entries = (entry for entry in ledger.reader.lines(["planned"]) if entry.line_id in line_ids)
     planned = [entry.line for entry in entries if entry.line_id not in on_hold]
     late = {line.id for line in planned if now >= last_moment(line, late_ok)}
     return Plan(
         left_over=[line for line in planned if line.id not in late],
         too_late=[line for line in planned if line.id in late],
-        on_hold=[hold for entry, some in holds for hold in some if line_ids is None or entry.line_id in line_ids],
+        on_hold=[hold for _, of_line in holds for hold in of_line],
     )
 
 
@@ -192,12 +163,45 @@ def _unresolved(ledger: Ledger, checks: Checks) -> dict[str, int]:
 
 
 def _dry_run(
-    ledger: Ledger, classification: Classification, plan: Plan, checks: Checks, now: datetime, late_ok: LateOk
+    ledger: Ledger, lines: Sequence[Line], classification: Classification, checks: Checks, now: datetime
 ) -> PushSummary:
-    summary = PushSummary("dry_run", classification, ledger.location, plan=plan)
-    summary.forecast = forecast(bodies(plan.sent, now), checks.limits, now, late_ok)
-    summary.ledger_exists, summary.unresolved = ledger.exists, _unresolved(ledger, checks)
-    return summary
+    plan = Planner(ledger, checks).plan(lines, classification, now)
+    return PushSummary(
+        verdict="dry_run",
+        classification=classification,
+        plan=plan,
+        forecast=forecast(bodies(plan.sent, now), checks.limits, now, checks.late_ok),
+        ledger=ledger.location,
+        ledger_exists=ledger.exists,
+        unresolved=_unresolved(ledger, checks),
+        eligibility=checks.eligibility,
+        unchecked=checks.unchecked,
+    )
+
+
+def _send(
+    session: ApiSession,
+    ledger: Ledger,
+    run: Run,
+    lines: Sequence[Line],
+    classification: Classification,
+    checks: Checks,
+    now: datetime,
+) -> PushSummary:
+    recovered = run.recover()
+    if recovered:
+        logger.warning(
+            "%d lines of a push that died are unknown. Resolve them with `automatum push resolve`.", recovered
+        )
+    plan = Planner(ledger, checks).plan(lines, classification, now)
+    if plan.sent:
+        require_metering(session)
+    _record(ledger, run, classification, plan, checks)
+    record_refusals(ledger, classification.without_line, [line.id for line in lines])
+    clock = session.clock
+    result = Sender(session, run, clock, checks.late_ok).send(bodies(plan.sent, utc(clock.time())))
+    _refuse_unsent(classification, result, utc(clock.time()))
+    return _summarize(session, classification, ledger, result, plan, checks)
 
 
 def _refuse_unsent(classification: Classification, result: SendResult, now: datetime) -> None:
@@ -214,11 +218,20 @@ def _summarize(
     ledger: Ledger,
     result: SendResult,
     plan: Plan,
-    checks: Checks = _NO_CHECKS,
+    checks: Checks,
 ) -> PushSummary:
-    summary = PushSummary("complete", classification, ledger.location, result, plan)
-    summary.requests, summary.token_requests = session.budget.requests, session.budget.token_requests
-    summary.unresolved = _unresolved(ledger, checks)
+    summary = PushSummary(
+        verdict="complete",
+        classification=classification,
+        plan=plan,
+        send_result=result,
+        ledger=ledger.location,
+        unresolved=_unresolved(ledger, checks),
+        eligibility=checks.eligibility,
+        unchecked=checks.unchecked,
+        requests=session.budget.requests,
+        token_requests=session.budget.token_requests,
+    )
     if result.stopped:
         summary.errors.append(result.stopped)
     if isinstance(result.stopped, MoreToDo):

@@ -9,10 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from ..api.session import ApiSession
-from ..core.clock import Clock
-from .checks import Checks
+from .checks import NO_CHECKS, Checks
 from .classify import too_late_reason
-from .eligibility import UNCHECKED, Eligibility
 from .guards import limit_holds, price_holds
 from .ledger.attempts import accepted_once
 from .ledger.decision_log import Author
@@ -20,12 +18,12 @@ from .ledger.decisions import retried_ids
 from .ledger.entries import Entry
 from .ledger.holds import Hold
 from .ledger.ledger import Ledger
+from .ledger.planned import plan_again
 from .ledger.states import State
 from .push import send_planned
-from .rules import LateOk, last_moment, rules_of
+from .rules import last_moment, rules_of
 from .summary import PushSummary
 
-_NO_CHECKS = Checks()
 _ACCEPTED_ONCE = "the API had accepted it; name its id to send it again"
 
 
@@ -61,21 +59,16 @@ def plan_retry(
     now: datetime,
     *,
     expired: bool = False,
-    late_ok: LateOk = False,
-    eligibility: Eligibility = UNCHECKED,
-    checks: Checks = _NO_CHECKS,
+    checks: Checks = NO_CHECKS,
 ) -> RetryPlan:
     """Choose the lines to send again, by the checks of a push. Nothing is written.
 
     Args:
         ledger: The ledger of the lines.
-        line_ids: Ids of the lines. None: all that the API rejected and never accepted, and those of an earlier retry
-            that are still planned.
+        line_ids: Ids of the lines; None for all that the API never accepted.
         now: The current time, aware.
         expired: Also expired lines.
-        late_ok: Also lines past the strictest known deadline.
-        eligibility: Content of the synced tables.
-        checks: The limits, and whether prices are checked. The other guards need the usage of a push.
+        checks: The limits, the synced tables, and how late lines may be. The other guards need the usage of a push.
     """
     plan = RetryPlan()
     if not ledger.exists:
@@ -94,29 +87,26 @@ def plan_retry(
         elif entry.line_id in once:
             problem = _ACCEPTED_ONCE
         else:
-            problem = _problem(entry, now, late_ok, eligibility)
+            problem = _problem(entry, now, checks)
         if problem:
             plan.left.append((entry, problem))
         else:
             plan.to_send.append(entry)
     if checks.prices:
-        plan.leave(price_holds([entry.line for entry in plan.to_send], eligibility))
-    plan.leave(limit_holds([entry.line for entry in plan.to_send], checks, eligibility))
+        plan.leave(price_holds([entry.line for entry in plan.to_send], checks.eligibility))
+    plan.leave(limit_holds([entry.line for entry in plan.to_send], checks))
     return plan
 
 
-def retry(
-    session: ApiSession, ledger: Ledger, clock: Clock, plan: RetryPlan, author: Author, *, late_ok: LateOk = False
-) -> PushSummary:
+def retry(session: ApiSession, ledger: Ledger, plan: RetryPlan, author: Author, checks: Checks) -> PushSummary:
     """Send the lines of a plan.
 
     Args:
         session: The API.
         ledger: The ledger of the lines.
-        clock: Time.
         plan: From `plan_retry`.
         author: Who decides, and why.
-        late_ok: Also send what passes the strictest known deadline while the retry waits.
+        checks: What the plan was made by. What passes the last moment while the retry waits is not sent.
 
     Raises:
         AccessError: The credentials are refused, or `write:metering` is not granted.
@@ -124,14 +114,14 @@ def retry(
         DestinationError: The ledger's database cannot be reached.
     """
     ids = [entry.line_id for entry in plan.to_send]
-    ledger.retry(ids, expired=True, author=author)
-    return send_planned(session, ledger, clock, ids, late_ok=late_ok)
+    plan_again(ledger, ids, author)
+    return send_planned(session, ledger, ids, checks)
 
 
-def _problem(entry: Entry, now: datetime, late_ok: LateOk, eligibility: Eligibility) -> str | None:
+def _problem(entry: Entry, now: datetime, checks: Checks) -> str | None:
     line = entry.line
     if not line.units and rules_of(line.vendor).zero == "skip":
         return f"nothing was used, and {line.vendor} takes no zero"
-    if problem := eligibility.problem(line):
+    if problem := checks.eligibility.problem(line):
         return problem
-    return too_late_reason(line, now) if now >= last_moment(line, late_ok) else None
+    return too_late_reason(line, now) if now >= last_moment(line, checks.late_ok) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..api.session import open_session
@@ -10,13 +11,12 @@ from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock, utc
 from .checks import checks_of
-from .eligibility import read_eligibility
+from .eligibility import UNCHECKED, read_eligibility
 from .ledger.location import find_ledger, ledger_owner
 from .ledger.opening import require_ledger
 from .options import PushOptions
 from .push import push
 from .restore import check_exported
-from .rules import late_ok_of
 from .summary import PushSummary
 from .usage.usage import read_usage
 
@@ -51,34 +51,58 @@ def run_push(
         AutomatumError: The push cannot begin.
     """
     settings = settings or resolve_settings(with_credentials=options.confirm, organization=options.organization)
-    ledger_url = find_ledger(settings, options.ledger_url)
+
+    def open_pipeline(clock: Clock, budget: Budget) -> SupportsPipeline | None:
+        if options.target.missing:
+            return None
+        return options.target.existing(clock, budget, options.lock_wait)
+
+    return read_and_push(usage, options, settings, open_pipeline, clock, stop)
+
+
+def read_and_push(
+    usage: Any,
+    options: PushOptions,
+    settings: AutomatumSettings,
+    open_pipeline: Callable[[Clock, Budget], SupportsPipeline | None],
+    clock: Clock | None = None,
+    stop: threading.Event | None = None,
+) -> PushSummary:
+    """Check that the ledger is the right one, read the usage and the synced tables, and push.
+
+    Args:
+        usage: As for `run_push`.
+        options: What to do.
+        settings: Resolved settings.
+        open_pipeline: Gives the pipeline of the destination; None if there is no destination.
+        clock: Time; None for the machine's clock.
+        stop: Set this event to end the run before the next call.
+
+    Raises:
+        AutomatumError: The push cannot begin.
+    """
+    ledger_url, owner = find_ledger(settings, options.ledger_url), ledger_owner(settings)
     session = None
     if options.confirm:
         session = open_session(settings, clock, stop, None, options.max_minutes, options.max_wait)
     clock = session.clock if session else clock or SystemClock(stop)
-    if options.confirm:
+    if session:
         require_ledger(settings, ledger_url, clock, new=options.new_ledger)
-    pipeline: SupportsPipeline | None = None
-    if not options.target.missing:
-        budget = session.budget if session else Budget(clock, stop=stop)
-        pipeline = options.target.existing(clock, budget, options.lock_wait)
-    if options.confirm and pipeline is not None:
-        check_exported(ledger_url, clock, ledger_owner(settings), pipeline, settings.owner)
-    eligibility = None
+    pipeline = open_pipeline(clock, session.budget if session else Budget(clock, stop=stop))
+    if session and pipeline is not None:
+        check_exported(ledger_url, clock, owner, pipeline, settings.owner)
+    eligibility = UNCHECKED
     if pipeline is not None and not options.unchecked:
         eligibility = read_eligibility(pipeline, settings.owner)
     # Before the usage is read: what arrives meanwhile must not be missing in an hour that counts as closed.
-    checks = checks_of(settings, options, usage, utc(clock.time()))
+    checks = checks_of(settings, options, usage, utc(clock.time()), eligibility)
     return push(
         session,
         read_usage(usage, pipeline=pipeline, mapping=options.mapping),
         ledger_url,
         clock,
         grain=options.grain,
-        late_ok=late_ok_of(settings.metering_documented_window, options.late_ok),
-        eligibility=eligibility,
-        unchecked=options.unchecked,
         new_ledger=options.new_ledger,
-        owner=ledger_owner(settings),
+        owner=owner,
         checks=checks,
     )

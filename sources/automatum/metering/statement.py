@@ -21,7 +21,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..core.errors import ConfigurationError
-from .eligibility import Eligibility
+from .eligibility import UNCHECKED, Eligibility
 from .ledger.entries import Entry
 from .ledger.ledger import Ledger
 from .ledger.states import State
@@ -159,13 +159,13 @@ class Statement:
         return text.getvalue()
 
 
-def read_statement(ledger: Ledger, month: str, eligibility: Eligibility | None = None) -> Statement:
+def read_statement(ledger: Ledger, month: str, eligibility: Eligibility = UNCHECKED) -> Statement:
     """Make the statement of a month from the ledger.
 
     Args:
         ledger: The ledger.
         month: Such as `2026-11`.
-        eligibility: The synced tables, which name the currencies; None if there are none.
+        eligibility: The synced tables, which name the currencies.
 
     Raises:
         ConfigurationError: `month` is no month.
@@ -174,7 +174,7 @@ def read_statement(ledger: Ledger, month: str, eligibility: Eligibility | None =
     start, end = month_bounds(month)
     rows: dict[tuple[str, ...], Row] = {}
     for entry in ledger.reader.lines(starts_in=(start, end)):
-        currency = (eligibility.currency(entry.line) if eligibility else None) or UNKNOWN_CURRENCY
+        currency = eligibility.currency(entry.line) or UNKNOWN_CURRENCY
         values = (entry.vendor, entry.customer_id, entry.listing_id, entry.dimension, entry.entitlement_id or "")
         key = (*values, currency)
         row = rows.get(key)

@@ -8,12 +8,14 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from automatum.metering.carry import find_late, record_carries
+from automatum.metering.checks import Checks
 from automatum.metering.ledger.decision_log import Author
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.reconcile import resolve_by_hand
 from automatum.metering.push import push, send_planned
 from automatum.metering.usage.usage import read_usage
 from tests.support.loopback import Say
+from tests.support.metering_lines import retry
 from tests.support.pushing import NOON, YES, Api, Books, hour_of
 
 ANN = Author("ann", "agreed")
@@ -56,7 +58,7 @@ class Company(Books):
     def bill(self, rows, **options):
         options.setdefault("new_ledger", not self._begun)
         self._begun = True
-        return push(self.connect(), read_usage(rows), self.url, self.clock, unchecked=True, **options)
+        return push(self.connect(), read_usage(rows), self.url, self.clock, checks=Checks(unchecked=True), **options)
 
     def late(self):
         with Ledger.open(self.url, self.clock, create=False) as ledger:
@@ -65,7 +67,7 @@ class Company(Books):
     def carry(self):
         with Ledger.open(self.url, self.clock, create=False) as ledger:
             lines = record_carries(ledger, find_late(ledger), ANN)
-            send_planned(self.connect(), ledger, self.clock, {line.id for line in lines})
+            send_planned(self.connect(), ledger, {line.id for line in lines})
             return lines
 
 
@@ -196,7 +198,7 @@ def test_i5_whatever_happens_late_usage_is_billed_at_most_once_and_in_the_end_ex
                 taken = entry.attempt_id in truth
                 named = {"accepted" if taken else "not_sent": [entry.line_id]}
                 resolve_by_hand(ledger, **named)
-            ledger.retry(None)
+            retry(ledger)
 
     truth = set()
 

@@ -54,7 +54,7 @@ def statements(ledger):
 
 
 def plan_of(ledger, lines):
-    return Planner(ledger, CHECKS, None, False).plan(lines, Classification(), NOW)
+    return Planner(ledger, CHECKS).plan(lines, Classification(), NOW)
 
 
 def record(ledger, lines):

@@ -90,8 +90,8 @@ def test_tables_that_nothing_was_checked_against_are_named(read):
 
 
 def test_nothing_synced_nothing_checked(read):
-    assert read() is None
-    assert read([], [], []) is None
+    assert read() == UNCHECKED
+    assert read([], [], []) == UNCHECKED
 
 
 @pytest.mark.parametrize(

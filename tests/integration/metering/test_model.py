@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 
 from automatum.core.clock import utc
 from automatum.core.errors import AutomatumError, ConfigurationError
+from automatum.metering.checks import NO_CHECKS
 from automatum.metering.ledger.decision_log import NOBODY, Author
 from automatum.metering.ledger.decisions import undo
 from automatum.metering.ledger.identity import Owner
@@ -147,7 +148,7 @@ class Billing(RuleBasedStateMachine):
             plan = plan_retry(ledger, ids, utc(self.books.clock.time()))
             self.server.answers.extend(answers)
             with suppress(AutomatumError):
-                retry(session, ledger, self.books.clock, plan, NOBODY)
+                retry(session, ledger, plan, NOBODY, NO_CHECKS)
             self.server.answers.clear()
 
     @rule()

@@ -10,7 +10,7 @@ from automatum.core.errors import ConfigurationError
 from automatum.metering.checks import Checks
 from automatum.metering.ledger.decision_log import Author
 from automatum.metering.ledger.decisions import undo
-from automatum.metering.ledger.planned import cancel, find_planned, keep, lines_on_hold
+from automatum.metering.ledger.planned import cancel, find_planned, keep, lines_on_hold, plan_again
 from automatum.metering.options import PushOptions
 from automatum.metering.push import send_planned
 from automatum.metering.run import run_push
@@ -182,7 +182,7 @@ def test_i5_a_line_that_a_person_plans_again_needs_no_usage(decide, api, books):
 
             resolve_by_hand(ledger, not_sent=[line_id])
         else:
-            ledger.retry([line_id])
+            plan_again(ledger, [line_id])
     assert books.push([]).lines["accepted"] == 1
 
 
@@ -247,7 +247,7 @@ def test_i5_a_hold_stops_every_way_of_sending(api, books):
     books.push([row(1, units="3"), row(1, units="ten")])
     with books.open() as ledger:
         assert len(lines_on_hold(ledger)) == 1
-        sent = send_planned(books.connect(), ledger, books.clock)
+        sent = send_planned(books.connect(), ledger, ledger.reader.line_ids("planned"))
         assert (sent.lines["accepted"], sent.lines["on_hold"], sent.exit_code) == (0, 1, 65)
         (entry,) = ledger.reader.lines()
         with ledger.run() as run:

@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import automatum
+from automatum.metering.checks import Checks
+from automatum.metering.eligibility import Eligibility
 from tests.support.loopback import Say, error
 from tests.support.pushing import (
     COLUMNS,
@@ -349,7 +351,7 @@ def test_the_open_day_waits_too(at_noon):
     sandbox, books = at_noon
     rows = rows_of(sandbox, back=(1, 14), now=NOON)
     yesterday = [row for row in rows if datetime.fromisoformat(row["usage_at"]).date() < NOON.date()]
-    summary = books.push(rows, grain="day", late_ok=True)
+    summary = books.push(rows, grain="day", checks=Checks(late_ok=True))
     assert 0 < summary.lines["accepted"] == len(yesterday)
     assert summary.classification.open_rows == len(rows) - len(yesterday)
     assert keys_of_bodies(taken_by(sandbox)) == keys_of(yesterday)
@@ -365,13 +367,13 @@ def test_hours_and_days_of_one_date_never_mix(one, other, settled, at_noon):
     if not settled:
         sandbox.faults.add("status", "/api/v1/metering", status=500, count=1)
         sandbox.faults.add("status", "/api/v1/metering", status=403, count=3)
-    before = books.push(rows, grain=one, late_ok=True)
+    before = books.push(rows, grain=one, checks=Checks(late_ok=True))
     assert before.exit_code == (0 if settled else 77)
     assert books.states().get("accepted", 0) == (before.lines["accepted"] if settled else 0)
     taken = keys_of_bodies(taken_by(sandbox))
     if not settled:
         sandbox.faults.add("status", "/api/v1/metering", status=403, count=None)
-    mixed = books.push(rows, grain=other, late_ok=True)
+    mixed = books.push(rows, grain=other, checks=Checks(late_ok=True))
     assert keys_of_bodies(taken_by(sandbox)) == taken
     assert mixed.lines["invalid"] == len(rows)
     assert {refused.row for refused in mixed.classification.refused} == set(range(1, len(rows) + 1))
@@ -398,7 +400,7 @@ def test_late_and_too_late(at_noon):
     assert summary.charged == sum(Decimal(row["units"]) * Decimal(row["price"]) for row in usage[:3])
     # Said again each time, until somebody lets them through.
     assert books.push(usage).lines["expired"] == 2
-    through = books.push(usage, late_ok=True)
+    through = books.push(usage, checks=Checks(late_ok=True))
     assert (through.lines["accepted"], through.lines["expired"], through.exit_code) == (1, 1, 65)
     assert keys_of_bodies(taken_by(sandbox)) == keys_of(usage[:4])
 
@@ -453,7 +455,7 @@ def test_an_unknown_marketplace_goes_out_with_a_warning(tmp_path):
     with Api() as api:
         summary = Books(api.url, tmp_path).push(rows)
         assert (summary.lines["accepted"], summary.exit_code) == (len(rows), 0)
-        assert any("'gcp'" in one for one in summary.warnings)
+        assert any("'gcp'" in one for one in summary.as_json()["warnings"])
         assert keys_of_bodies(api.taken) == keys_of(rows)
 
 
@@ -471,9 +473,13 @@ def test_the_earliest_deadline_goes_first_and_what_is_past_it_last(tmp_path):
     places = [("aws", 2), ("azure", 3), ("aws", 5), ("azure", 20), ("aws", 9), ("aws", 12), ("aws", 1)]
     rows = [{**two_customers(hours)[0], "vendor": vendor, "units": str(hours)} for vendor, hours in places]
     with Api() as api:
-        summary = Books(api.url, tmp_path).push(rows, late_ok=True)
+        books, checks = Books(api.url, tmp_path), Checks(late_ok=True)
+        dry = books.push(rows, dry=True, checks=checks).as_json()
+        summary = books.push(rows, checks=checks)
         sent = [(body["vendor"], int(body["details"]["usages"][0]["units"])) for body in api.bodies]
         # Left: 5 h: 1 h; 2 h: 4; azure 20 h: 4 (starts earlier); 1 h: 5; azure 3 h: 21. Past it: aws 9 h and 12 h.
+        listed = [(line["vendor"], int(line["units"])) for line in dry["to_send"]]
+        assert listed == sent, "the dry run lists them in the order of the requests"
         assert sent[0] == ("aws", 5)
         assert set(sent[1:3]) == {("aws", 2), ("azure", 20)}
         assert sent[3:5] == [("aws", 1), ("azure", 3)]
@@ -497,12 +503,10 @@ def test_what_was_planned_and_is_nothing_now_is_not_sent(tmp_path):
 
 def test_what_was_planned_and_is_refused_now_is_not_sent(tmp_path):
     """The synced tables tell meanwhile that the customer is gone."""
-    from automatum.metering.eligibility import Eligibility
-
     with Api(first(False, error(403, "Insufficient scope"))) as api:
         books = Books(api.url, tmp_path)
         assert books.push(two_customers()).exit_code == 77
-        summary = books.push(two_customers(), eligibility=Eligibility({}, None, {}))
+        summary = books.push(two_customers(), checks=Checks(eligibility=Eligibility({}, None, {})))
         assert summary.lines["invalid"] == 2
         assert api.taken == []
         assert summary.lines["accepted"] == 0

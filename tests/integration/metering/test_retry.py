@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from automatum.metering.checks import Checks
-from automatum.metering.ledger.decision_log import NOBODY
 from automatum.metering.ledger.ledger import Ledger
+from automatum.metering.ledger.planned import plan_again
 from automatum.metering.retry import plan_retry
 from tests.support.clocks import FakeClock
 from tests.support.metering_lines import START, bring, make_line
@@ -45,7 +45,7 @@ def test_a_retry_that_was_interrupted_goes_on(ledger):
     rejected, planned = make_line(1), make_line(2)
     bring(ledger, rejected, "rejected")
     bring(ledger, planned, "planned")
-    ledger.retry([rejected.id], author=NOBODY)
+    plan_again(ledger, [rejected.id])
     plan = plan_retry(ledger, None, START.replace(hour=4))
     assert [entry.line_id for entry in plan.to_send] == [rejected.id]
 
@@ -53,5 +53,6 @@ def test_a_retry_that_was_interrupted_goes_on(ledger):
 def test_a_zero_that_the_marketplace_does_not_take_is_left(ledger):
     line = make_line(1, units="0", vendor="azure")
     bring(ledger, line, "expired")
-    ((_, reason),) = plan_retry(ledger, [line.id], START.replace(hour=4), expired=True, late_ok=True).left
+    checks = Checks(late_ok=True)
+    ((_, reason),) = plan_retry(ledger, [line.id], START.replace(hour=4), expired=True, checks=checks).left
     assert "takes no zero" in reason

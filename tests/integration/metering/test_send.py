@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import pytest
 
+from automatum.metering.checks import Checks
 from automatum.metering.ledger.reconcile import resolve_by_hand
 from automatum.metering.send import UNKNOWN_PAUSE
 from tests.support.loopback import Loopback, Say, error
@@ -609,9 +610,9 @@ def test_i5_late_ok_ends_at_the_documented_deadline(vendor, hours, sent, tmp_pat
     rows = [{**row, "vendor": vendor, "usage_at": hour_of(NOON, hours).isoformat()} for row in usage(1)]
     with Api() as api:
         books = Books(api.url, tmp_path)
-        dry = books.push(rows, dry=True, late_ok=True)
+        dry = books.push(rows, dry=True, checks=Checks(late_ok=True))
         assert dry.lines["new" if sent else "expired"] == 2
-        summary = books.push(rows, late_ok=True)
+        summary = books.push(rows, checks=Checks(late_ok=True))
         assert books.states() == ({"accepted": 2} if sent else {"expired": 2})
         assert summary.requests == len(api.bodies) == int(sent)
         if not sent:

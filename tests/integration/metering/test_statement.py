@@ -12,6 +12,7 @@ import pytest
 
 from automatum.core.errors import ConfigurationError
 from automatum.metering.carry import find_late, record_carries
+from automatum.metering.checks import Checks
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.reconcile import resolve_by_hand
 from automatum.metering.ledger.states import STATES
@@ -117,7 +118,8 @@ def test_i5_the_statement_of_a_month_with_faults_ties_out_to_the_ledger_and_to_t
                 kind = rng.choice(["lost_answer", "status", "error_after", "truncate", "reset"])
                 status = rng.choice([400, 409, 404, 500]) if kind == "status" else 503
                 sandbox.faults.add(kind, METERING, after=call, status=status)
-        push(books.connect(), read_usage(rows), books.url, books.clock, grain="day", new_ledger=not day, unchecked=True)
+        begun = {"grain": "day", "new_ledger": not day, "checks": Checks(unchecked=True)}
+        push(books.connect(), read_usage(rows), books.url, books.clock, **begun)
         sandbox.faults.clear()
     with books.open() as ledger:
         unknown, rejected = (

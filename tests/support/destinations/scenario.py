@@ -13,6 +13,7 @@ from automatum.api.session import connect
 from automatum.core.budget import Budget
 from automatum.core.errors import ConfigurationError
 from automatum.endpoints import ENDPOINTS, Column, FieldPath
+from automatum.metering.checks import Checks
 from automatum.metering.eligibility import read_eligibility
 from automatum.metering.export import export_ledger
 from automatum.metering.ledger.ledger import Ledger
@@ -365,8 +366,8 @@ def _push(life):
 
     def report(source):
         found = read_usage(source, pipeline=life.pipeline)
-        known = read_eligibility(life.pipeline)
-        return push(life.connect(), found, url, site.clock, eligibility=known, new_ledger=True)
+        checks = Checks(eligibility=read_eligibility(life.pipeline))
+        return push(life.connect(), found, url, site.clock, new_ledger=True, checks=checks)
 
     summary = report("usage_rows")
     assert (summary.exit_code, summary.classification.refused, summary.errors) == (0, [], [])

@@ -6,7 +6,7 @@ from tests.support.metering_rows import NOW, usage
 
 def refused(grain="hour", **changes):
     """What is known of the usage of a row that is refused."""
-    _, found = classify([(1, usage(**changes))], grain, NOW, None, lambda: NOW)
+    _, found = classify([(1, usage(**changes))], grain, NOW, lambda: NOW)
     return found.refused[0].usage
 
 
@@ -18,5 +18,5 @@ def test_i5_a_refused_row_with_a_date_names_its_day():
 
 def test_texts_for_the_invoice_lose_their_control_characters():
     texts = {"title": "Calls\x00\x1b[2J", "description": "one\ntwo\x9b", "per": "\x07"}
-    (line,), _ = classify([(1, usage(**texts))], "hour", NOW, None, lambda: NOW)
+    (line,), _ = classify([(1, usage(**texts))], "hour", NOW, lambda: NOW)
     assert (line.title, line.description, line.per) == ("Calls  [2J", "one\ntwo", None)

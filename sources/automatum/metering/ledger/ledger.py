@@ -8,7 +8,7 @@ have been, is never claimed again.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 
@@ -16,17 +16,12 @@ from ...core.clock import Clock
 from ...core.errors import AutomatumError
 from ..model import Line
 from . import planning
-from .attempts import accepted_once
 from .database import LedgerDatabase
-from .decision_log import NOBODY, Author, DecisionLog
 from .entries import Comparison
-from .holds import BY_DECISION, release
 from .location import Owner
-from .moves import move
 from .process_lock import lock_process
-from .reader import LedgerReader, select_ids
+from .reader import LedgerReader
 from .runs import Run
-from .states import State, Transition
 
 
 class Ledger:
@@ -108,44 +103,6 @@ class Ledger:
                     run.end()
                 raise
             run.end()
-
-    def retry(
-        self, line_ids: Collection[str] | None = None, *, expired: bool = False, author: Author = NOBODY
-    ) -> tuple[str, ...]:
-        """Plan rejected lines again, with the units in the ledger; never lines that may have been billed.
-
-        A line stays as it is if lines of the other grain with the same key and date were sent meanwhile.
-
-        Args:
-            line_ids: Ids of the lines; None for all that the API never accepted.
-            expired: Also plan expired lines.
-            author: Who decides, and why.
-
-        Returns:
-            Ids of the lines that are `planned` now.
-        """
-        if not self.exists:
-            return ()
-        transitions: list[tuple[State, Transition]] = [("rejected", Transition.RETRY)]
-        if expired:
-            transitions.append(("expired", Transition.RETRY_EXPIRED))
-        with self.database.write() as connection:
-            log = DecisionLog(connection, self.database.now(), author)
-            moved: list[str] = []
-            for state, transition in transitions:
-                wanted = list(connection.scalars(select_ids(state)) if line_ids is None else line_ids)
-                once = accepted_once(connection, wanted) if line_ids is None else set()
-                entries = planning.fetch(connection, [id_ for id_ in wanted if id_ not in once]).values()
-                free = planning.free_of_other_grain(connection, [entry for entry in entries if entry.state == state])
-                values = {"planned_at": self.database.now(), "settled_at": None, "settled_by": None, "error": None}
-                before = {line_id: log.snapshot(line_id) for line_id in free}
-                for line_id in move(connection, transition, free, values):
-                    log.record_line(before[line_id], "retry", transition.after)
-                    moved.append(line_id)
-            # The usage of the next push need not contain them: a person has decided.
-            entries = planning.fetch(connection, moved).values()
-            release(connection, entries, self.database.now(), author.by, BY_DECISION)
-        return tuple(moved)
 
     def close(self) -> None:
         """Close the database."""

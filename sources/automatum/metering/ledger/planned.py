@@ -13,7 +13,7 @@ from ...core.errors import ConfigurationError
 from . import planning
 from .decision_log import KEPT, NOBODY, Author, DecisionLog
 from .entries import Entry, to_entry
-from .holds import Hold, HoldKind, fetch_holds, release
+from .holds import BY_DECISION, Hold, HoldKind, fetch_holds, release
 from .ledger import Ledger
 from .moves import move
 from .states import Transition, chunks
@@ -142,6 +142,37 @@ def cancel(ledger: Ledger, ids: Collection[str], author: Author = NOBODY) -> lis
         moved = move(connection, Transition.CANCEL, list(ids), values)
         for line_id in moved:
             log.record_line(before[line_id], "canceled", "canceled")
+    return moved
+
+
+def plan_again(ledger: Ledger, ids: Collection[str], author: Author = NOBODY) -> list[str]:
+    """Plan rejected and expired lines again, with the units in the ledger; never lines that may have been billed.
+
+    A line stays as it is if lines of the other grain with the same key and date were sent meanwhile.
+
+    Args:
+        ledger: The ledger of the lines.
+        ids: Ids of the lines.
+        author: Who decides, and why.
+
+    Returns:
+        Ids of the lines that are planned now.
+    """
+    now = ledger.database.now()
+    moved: list[str] = []
+    with ledger.database.write() as connection:
+        log = DecisionLog(connection, now, author)
+        entries = planning.fetch(connection, list(ids)).values()
+        values = {"planned_at": now, "settled_at": None, "settled_by": None, "error": None}
+        for transition in (Transition.RETRY, Transition.RETRY_EXPIRED):
+            wanted = [entry for entry in entries if entry.state in transition.before]
+            free = planning.free_of_other_grain(connection, wanted)
+            before = {line_id: log.snapshot(line_id) for line_id in free}
+            for line_id in move(connection, transition, free, values):
+                log.record_line(before[line_id], "retry", transition.after)
+                moved.append(line_id)
+        # The usage of the next push need not contain them: a person has decided.
+        release(connection, planning.fetch(connection, moved).values(), now, author.by, BY_DECISION)
     return moved
 
 

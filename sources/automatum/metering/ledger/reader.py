@@ -48,7 +48,7 @@ class LedgerReader:
         if not self._database.exists:
             return []
         with self._database.read() as connection:
-            return list(connection.scalars(select_ids(state)))
+            return list(connection.scalars(select(LINES.c.line_id).where(LINES.c.state == state)))
 
     def fetch(self, line_ids: Collection[str]) -> dict[str, Entry]:
         """Entries by id, without the ids that are not in the ledger."""
@@ -112,8 +112,3 @@ class LedgerReader:
             if len(rows) < _PAGE:
                 return
             last = rows[-1]
-
-
-def select_ids(state: State) -> Select[Any]:
-    """A query for the ids of all lines in a state."""
-    return select(LINES.c.line_id).where(LINES.c.state == state)

@@ -7,7 +7,7 @@ from automatum.metering.ledger.decisions import Author, last_of, read_decisions,
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.reconcile import DECISIONS, resolve_by_events, resolve_by_hand
 from automatum.metering.ledger.states import STATES, Transition
-from tests.support.metering_lines import bring, event, make_line, states
+from tests.support.metering_lines import bring, event, make_line, retry, states
 
 ANN = Author("ann", "saw it in the portal")
 BY_HAND = [(decision, state) for decision, transition in DECISIONS.items() for state in transition.before]
@@ -89,7 +89,7 @@ def test_a_retry_is_a_decision_too(ledger):
     rejected, other = make_line(1), make_line(2)
     bring(ledger, rejected, "rejected")
     bring(ledger, other, "rejected")
-    assert len(ledger.retry(author=ANN)) == 2
+    assert len(retry(ledger, author=ANN)) == 2
     assert last_of(ledger) == sorted([rejected.id, other.id])
     undo(ledger, [rejected.id], ANN)
     assert states(ledger) == {rejected.id: "rejected", other.id: "planned"}

@@ -14,9 +14,10 @@ from automatum.core.errors import ConfigurationError, DestinationError
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.reconcile import resolve_by_hand
 from automatum.metering.ledger.states import BLOCKING, STATES, Transition
+from automatum.metering.retry import plan_retry
 from tests.support.clocks import FakeClock
 from tests.support.desk import await_
-from tests.support.metering_lines import START, bring, ids, make_like, make_line, states
+from tests.support.metering_lines import START, bring, ids, make_like, make_line, retry, states
 from tests.support.postgres import running
 
 LINES = [make_line(hour, dimension=dimension) for hour in range(3) for dimension in ("api_calls", "storage")]
@@ -73,7 +74,7 @@ def test_nothing_is_made_before_something_is_written(open_ledger, ledger_url, tm
     dry = open_ledger(create=False)
     assert dry.compare(LINES).new == tuple(LINES)
     assert (list(dry.reader.lines()), list(dry.reader.attempts()), set(dry.reader.counts().values())) == ([], [], {0})
-    assert dry.retry() == () and not dry.exists
+    assert plan_retry(dry, None, START).to_send == [] and not dry.exists
     with pytest.raises(ConfigurationError, match="no ledger"), dry.run():
         pass
     with pytest.raises(ConfigurationError, match="no ledger"):
@@ -156,8 +157,8 @@ DOINGS = {
     "give back": lambda run, ledger, line, attempt: attempt and run.give_back(attempt),
     "expire": lambda run, ledger, line, attempt: run.expire([line]),
     "differ": lambda run, ledger, line, attempt: run.conflict([make_like(line, units=line.units + 9)]),
-    "retry": lambda run, ledger, line, attempt: ledger.retry([line.id]),
-    "retry expired": lambda run, ledger, line, attempt: ledger.retry([line.id], expired=True),
+    "retry": lambda run, ledger, line, attempt: retry(ledger, [line.id]),
+    "retry expired": lambda run, ledger, line, attempt: retry(ledger, [line.id], expired=True),
     "accepted by hand": lambda run, ledger, line, attempt: resolve_by_hand(ledger, accepted=[line.id]),
     "not sent by hand": lambda run, ledger, line, attempt: resolve_by_hand(ledger, not_sent=[line.id]),
     "rejected by hand": lambda run, ledger, line, attempt: resolve_by_hand(ledger, rejected=[line.id]),
@@ -329,7 +330,7 @@ def test_the_two_grains_never_mix_for_one_key_and_date(ledger, first, second, st
         assert set(made.planned) == {*elsewhere, *([] if blocked else [other])}
         if not blocked:
             # And the way back is closed now.
-            assert ledger.retry([line.id], expired=True) == ()
+            assert retry(ledger, [line.id], expired=True) == []
             assert states(ledger)[line.id] == state
 
 
@@ -394,16 +395,16 @@ def test_what_is_too_late_is_written_down(ledger):
     found = {entry.line_id: entry for entry in ledger.reader.lines()}
     assert (found[planned.id].error, found[sent.id].state) == ("6 h have passed", "accepted")
     assert found[early.id].units == 8
-    assert ledger.retry() == ()
-    assert set(ledger.retry(expired=True)) == ids([early, planned])
+    assert retry(ledger) == []
+    assert set(retry(ledger, expired=True)) == ids([early, planned])
 
 
 def test_retrying_all_takes_the_rejected_ones(ledger):
     lines = {state: make_line(number) for number, state in enumerate(STATES) if state != "sending"}
     for state, line in lines.items():
         bring(ledger, line, state)
-    assert ledger.retry() == (lines["rejected"].id,)
-    assert ledger.retry(["no such line"]) == ()
+    assert retry(ledger) == [lines["rejected"].id]
+    assert retry(ledger, ["no such line"]) == []
 
 
 def test_a_hand_settles_all_it_is_told_to_or_says_why_not(ledger):

@@ -17,7 +17,7 @@ from automatum.metering.ledger.reconcile import DECISIONS, resolve_by_events, re
 from automatum.metering.ledger.states import TAKEN
 from automatum.metering.ledger.tables import METADATA
 from tests.support.clocks import FakeClock
-from tests.support.metering_lines import make_line
+from tests.support.metering_lines import make_line, retry
 from tests.support.postgres import running
 
 POOL = [
@@ -184,7 +184,7 @@ class Billing:
     def retry(self):
         # A line that was accepted once, and that the marketplace refused, is retried by its id alone.
         rejected = [entry.line_id for entry in self.ledgers[1].reader.lines(["rejected"])]
-        SEEN["retried"] += len(self.ledgers[1].retry(rejected))
+        SEEN["retried"] += len(retry(self.ledgers[1], rejected))
 
     def err_and_undo(self):
         """A person decides wrongly, about lines that nobody sends meanwhile, and takes it back."""

@@ -11,7 +11,7 @@ from automatum.core.errors import ConfigurationError
 from automatum.metering.ledger.reconcile import resolve_by_events, resolve_by_hand
 from automatum.metering.ledger.resolution import Reconciled
 from automatum.metering.ledger.webhook_events import Unreadable, parse
-from tests.support.metering_lines import event, ids, make_line, states
+from tests.support.metering_lines import event, ids, make_line, retry, states
 
 
 def send(ledger, lines, state="unknown", **answer):
@@ -109,8 +109,8 @@ def test_a_failure_takes_an_acceptance_back(ledger):
     for entry in ledger.reader.lines():
         assert (entry.state, entry.accepted_units, entry.accepted_hash) == ("rejected", None, None)
     # Sent again and accepted: the old events, and new ones about the old call, are about the old call.
-    assert ledger.retry() == (), "only by its id"
-    assert set(ledger.retry(ids(BODY))) == ids(BODY)
+    assert retry(ledger) == [], "only by its id"
+    assert set(retry(ledger, ids(BODY))) == ids(BODY)
     send(ledger, BODY, "accepted", status_code=202, reference="meter_2")
     resolve_by_events(ledger, [event(BODY, "failed"), event(BODY, "failed", number=7)])
     assert set(states(ledger).values()) == {"accepted"}
@@ -138,7 +138,7 @@ def test_confirmed_and_failed_is_for_a_human(ledger, at_once, first, second):
         result = resolve_by_events(ledger, events)
     else:
         resolve_by_events(ledger, events[:1])
-        ledger.retry(ids(BODY))
+        retry(ledger, ids(BODY))
         result = resolve_by_events(ledger, events[1:])
     assert set(result.conflict) == ids(BODY)
     assert set(states(ledger).values()) == {"conflict"}
@@ -279,7 +279,7 @@ def test_a_call_that_is_under_way_keeps_events_about_its_likes_waiting(ledger, o
 
 def test_a_failure_waits_while_its_line_goes_out_again(ledger, open_ledger):
     send(ledger, BODY, "rejected", reference="meter_1")
-    ledger.retry()
+    retry(ledger)
     with open_ledger().run() as run:
         attempt = run.claim("again", BODY)
         (event_,) = resolve_by_events(ledger, [event(BODY, "failed")]).unused
@@ -363,5 +363,5 @@ def test_a_line_that_was_accepted_once_is_planned_again_only_by_its_id(ledger):
     resolve_by_events(ledger, [event([once], "failed")])
     comparison = ledger.compare([make_line(1, units="6"), make_line(2, units="6")])
     assert comparison.accepted_once == {once.id}
-    assert ledger.retry() == (never.id,)
-    assert ledger.retry([once.id]) == (once.id,)
+    assert retry(ledger) == [never.id]
+    assert retry(ledger, [once.id]) == [once.id]
