@@ -18,7 +18,7 @@ def sql_block(name):
 
 
 def results():
-    """Of the last runs that wrote them: `lives` by destination and case, `generated` by warehouse and column."""
+    """Of the last runs that wrote them: `tested` by destination and case, `generated` by warehouse and column."""
     return json.loads(RESULTS.read_text(encoding="utf-8"))
 
 
@@ -33,7 +33,7 @@ def keep(part, name, found, order):
 
 def filled(text, known):
     """The page with these results in its tables."""
-    for part, table in (("lives", lives_table), ("generated", generated_table)):
+    for part, table in (("tested", tested_table), ("generated", generated_table)):
         begin, end = f"<!-- {part}: filled by make destinations -->", f"<!-- {part}: end -->"
         before, rest = text.split(begin)
         rows = table(known[part]) if known[part] else ""
@@ -41,7 +41,7 @@ def filled(text, known):
     return text
 
 
-def lives_table(found):
+def tested_table(found):
     """Cases by destination, with a note for each reason."""
     cases = list(next(iter(found.values())))
     notes = []
