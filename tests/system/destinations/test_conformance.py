@@ -31,4 +31,5 @@ def test_a_dataset_lives_as_the_api_does(place, tmp_path, request):
         place.close()
     assert held == list(CASES[:SHORT] if life.short else CASES)
     if request.config.getoption("--write-table", default=False) and not life.short:
-        keep("tested", place.name, {case: place.cannot.get(case, "yes") for case in CASES}, [one.name for one in PLACES])
+        answers = {case: place.cannot.get(case, "yes") for case in CASES}
+        keep("tested", place.name, answers, [one.name for one in PLACES])
