@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from ..endpoints import API_PREFIX
 from .http import HttpResponse
 from .retry import RetryPolicy
 
@@ -36,7 +37,13 @@ class Call:
 
     @property
     def name(self) -> str:
+        """Method and path, for messages."""
         return f"{self.method} {self.path}"
+
+    @property
+    def below_api(self) -> bool:
+        """Whether it is about data or usage, and not about OAuth applications."""
+        return self.path.startswith(API_PREFIX)
 
     @property
     def repeatable(self) -> bool:

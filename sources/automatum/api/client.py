@@ -114,7 +114,7 @@ class ApiClient:
         """Send a GET request and retry it until it succeeds, is refused, or the attempts or the deadline are over.
 
         Args:
-            path: Path below `/api/v1/`, or a path that starts with `/oauth/`.
+            path: Path below `/api/v1/`; from the root of the host if it begins with a slash.
             params: Query.
             scope: OAuth scope that the path needs, for the message of a 403.
             url: Where to send it instead: a link of the API, below `base_url`.
@@ -152,7 +152,7 @@ class ApiClient:
         that broke off after accepting the request.
 
         Args:
-            path: Path below `/api/v1/`, or a path that starts with `/oauth/`.
+            path: Path below `/api/v1/`; from the root of the host if it begins with a slash.
             payload: JSON.
             before: Called right before each attempt, after the rate limit and the token. If it raises, nothing is sent.
             not_taken: Called right after an attempt that the server certainly did not accept, before any wait.
@@ -177,7 +177,7 @@ class ApiClient:
 
         Args:
             method: `PUT` or `DELETE`.
-            path: Path below `/api/v1/`, or a path that starts with `/oauth/`.
+            path: Path below `/api/v1/`; from the root of the host if it begins with a slash.
             payload: JSON; None for no body.
 
         Raises:
@@ -189,7 +189,7 @@ class ApiClient:
         self, method: str, path: str, params: Mapping[str, str] | None = None, payload: bytes | None = None
     ) -> Call:
         settings = self._settings
-        below = path if path.startswith("/oauth/") else API_PREFIX + path.lstrip("/")
+        below = path if path.startswith("/") else API_PREFIX + path
         retry = RetryPolicy(
             self._clock, self.limiter, self.budget, settings.retry_attempts, settings.retry_deadline, self._rng
         )
@@ -222,7 +222,7 @@ class ApiClient:
         for _ in range(MAX_EXPIRED_TOKENS):
             self.budget.check_request()
             self.tokens.token()
-            # A POST is metering; only metering may use the reserve.
+            # A POST is metering, or one of the rare requests about an application. They may use the reserve.
             ticket = self.limiter.acquire(self.max_wait, self.budget, from_reserve=call.method == "POST")
             sendable = False
             try:
@@ -278,12 +278,12 @@ class ApiClient:
             )  # fmt: skip
         headers["Content-Type"] = "application/json"
         within = max(timeout, self._settings.retry_deadline)
-        # The answer to a new secret comes once, so a run that is told to stop still waits for it.
+        # The answer with a new secret comes once, so a run that is told to stop still waits for it.
         with self._connections.fresh() as connections:
             return send(
                 connections, call.method, call.url, clock=self._clock, timeout=timeout, within=within,
                 headers=headers, body=call.payload, inspect=call.inspect, success_codes=self._success_codes,
-                stopping=self._stopping if call.path.startswith(API_PREFIX) else lambda: False,
+                stopping=self._stopping if call.below_api else lambda: False,
             )  # fmt: skip
 
     def _stopping(self) -> bool:

@@ -46,6 +46,7 @@ class Watch:
         connected: Whether the connection was ready to send the request: to the server and not just to a proxy, and
             after the handshake of TLS. If not, no byte of the request was sent.
         cut: Why it was ended; None if it was not.
+        stop_at: Reading of `time.monotonic` at which it ends after the run was told to stop.
     """
 
     deadline: float
@@ -92,6 +93,7 @@ class Watcher:
         self._thread = None
 
     def add(self, watch: Watch) -> None:
+        """Look at a request from now on."""
         with self._changed:
             if self._thread is None:
                 self._over = False
@@ -104,6 +106,7 @@ class Watcher:
                 self._changed.notify()
 
     def remove(self, watch: Watch) -> None:
+        """Look at a request no longer."""
         with self._changed:
             self._watches.discard(watch)
 

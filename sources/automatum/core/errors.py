@@ -202,9 +202,9 @@ class ApiUnreachable(RequestError):
 class RequestRefused(RequestError):
     """The API understood the request and refused it. A retry does not help.
 
-    Correct what the message and `fields` name.
+    Correct what the message and `fields` name. The other arguments are those of `RequestError`.
 
-    Attributes:
+    Args:
         fields: The `errors` of the response as pairs of field and message; empty if there were none.
     """
 

@@ -1,6 +1,6 @@
-"""Defaults of the process: less memory, no telemetry, one loader. Environment variables override each of them.
+"""The process of a command: its memory, its garbage collection, its streams, its end, and defaults for dlt.
 
-`benchmarks/memory.py` measures what they save.
+Environment variables override the defaults. `benchmarks/memory.py` measures what they save.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Names another process of this machine for a message: its command and its start, without its secrets."""
+"""Names processes and the user of this machine for messages, without the secrets of a command."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def wait_for_file(database: Path, *, wait: float, clock: Clock, budget: Budget) 
 
 @contextmanager
 def keep_open(database: Path, *, wait: float, clock: Clock, budget: Budget) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Keep a DuckDB file open during a block, once no other program has it open; see `wait_for_file`.
+    """Keep a DuckDB file open during a block, once no other program has it open; see `wait_for_file` for the rest.
 
     dlt opens the file for each query and for each file that it loads, and closes it again, which writes a checkpoint.
     While this connection is open, dlt's connections share its database, and only the last one writes a checkpoint.

@@ -84,7 +84,13 @@ def _by_name(records: Sequence[tuple[str, pa.Table]]) -> dict[str, pa.Table]:
 
 
 def stamp(table: pa.Table, load_id: str, column: str = "load_id") -> pa.Table:
-    """The table with the id of a load in a column, if it has the column."""
+    """The table with the id of a load in a column, if it has the column.
+
+    Args:
+        table: The table.
+        load_id: Id of the load; empty to change nothing.
+        column: Name of the column.
+    """
     import pyarrow as pa
 
     at = table.schema.get_field_index(column)

@@ -28,7 +28,14 @@ def organization_filter(organization_id: str | None) -> dict[str, Any]:
 
 
 def where_clause(client: Any, values: Mapping[str, Any], word: str = "WHERE", null: str = "") -> str:
-    """A condition on columns, with their values as parameters, and on a column that is null; empty for no columns."""
+    """A condition with a parameter for each value; empty without columns.
+
+    Args:
+        client: From `sql_client`.
+        values: Column to the value that it has.
+        word: What comes before the condition: `WHERE`, or `AND`.
+        null: Column that is null; empty for none.
+    """
     conditions = [f"{client.escape_column_name(name)} = %s" for name in values]
     conditions += [f"{client.escape_column_name(null)} IS NULL"] if null else []
     return f" {word} {' AND '.join(conditions)}" if conditions else ""
@@ -42,7 +49,16 @@ def select(
     distinct: bool = False,
     null: str = "",
 ) -> Iterator[Any]:
-    """Rows of a table by the values of columns, where `null` is null, or the distinct ones; none without the table."""
+    """Rows of a table, fetched in batches; none if the table does not exist.
+
+    Args:
+        client: From `sql_client`.
+        table: Table name.
+        columns: Column names.
+        where: Column to the value that it has; None for all rows.
+        distinct: Each row once.
+        null: Column that is null; empty for none.
+    """
     names, where = ", ".join(client.escape_column_name(name) for name in columns), where or {}
     what = f"DISTINCT {names}" if distinct else names
     name = client.make_qualified_table_name(table)
@@ -61,9 +77,15 @@ def _rows(client: Any, text: str, where: Mapping[str, Any]) -> Iterator[Any]:
 def select_grouped(
     client: Any, table: str, by: str, where: Mapping[str, Any], largest: str = "", null: str = ""
 ) -> Iterator[tuple[Any, Any]]:
-    """Values of a column, each with its number of rows, or with their largest value in the column `largest`.
+    """Values of a column, each with its number of rows or with a largest value; none if the table does not exist.
 
-    Only rows count in which the column `null` is null. No values if the table does not exist.
+    Args:
+        client: From `sql_client`.
+        table: Table name.
+        by: The column.
+        where: Column to the value that it has.
+        largest: Column whose largest value is returned; empty for the number of rows.
+        null: Column that is null; empty for none.
     """
     column, condition = client.escape_column_name(by), where_clause(client, where, null=null)
     number = f"MAX({client.escape_column_name(largest)})" if largest else "COUNT(*)"

@@ -84,6 +84,14 @@ def learn_from_refusal(
     window. The requests since then are the limit. Other programs may have sent a part of them, so a first refusal
     applies for a few windows only. A second refusal at about the same limit confirms it.
 
+    Args:
+        state: The refreshed state.
+        now: Time of the state.
+        wall: Epoch seconds.
+        retry_after: Seconds that the 429 asks to wait.
+        configured: Length to limit of the configured windows of the application.
+        memory: Seconds for which a confirmed limit applies.
+
     Returns:
         Whether a limit explains the refusal. If not, the server refuses bursts: the time is that of a few requests.
     """

@@ -104,4 +104,4 @@ class MemoryStore(ForkSafe):
         return True
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """See `Store.close`. It has neither."""
