@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from ..operations.oauth_apps import Application
     from ..operations.rotate_secret import Rotation
 
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id or client id of the application.")]
+OwnId = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="ID", help="Id or client id of the application. Default: the application of this configuration."
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+
 apps_app = CommandApp(
     help="The organization's OAuth applications: their scopes, a new secret, a deletion.",
     no_args_is_help=True,
@@ -51,7 +60,7 @@ def list_(
 
 @apps_app.command(epilog=examples("automatum apps show app_..."))
 def show(
-    id_: Annotated[str, typer.Argument(metavar="ID")],
+    id_: Id,
     organization: OrganizationName = None,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
@@ -77,15 +86,15 @@ def show(
     ),
 )
 def update(
-    id_: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Default: the application of this configuration.")
+    id_: OwnId = None,
+    name: Annotated[str | None, typer.Option(help="New name.")] = None,
+    description: Annotated[str | None, typer.Option(help="New description.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="A scope to have from now on, in place of those it has. Repeatable.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Its new name.")] = None,
-    description: Annotated[str | None, typer.Option(help="Its new description.")] = None,
-    scope: Annotated[list[str] | None, typer.Option(help="One of all its scopes from now on; may be repeated.")] = None,
-    add_scope: Annotated[list[str] | None, typer.Option(help="A scope that it gets; may be repeated.")] = None,
-    remove_scope: Annotated[list[str] | None, typer.Option(help="A scope that it loses; may be repeated.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    add_scope: Annotated[list[str] | None, typer.Option(help="A scope to add. Repeatable.")] = None,
+    remove_scope: Annotated[list[str] | None, typer.Option(help="A scope to remove. Repeatable.")] = None,
+    yes: Yes = False,
     organization: OrganizationName = None,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
@@ -104,7 +113,11 @@ def update(
         from ..operations.app_changes import update_application
 
         if name is None and description is None and not (scope or add_scope or remove_scope):
-            raise ConfigurationError("automatum apps update", "nothing to change was named.", "See --help.")
+            raise ConfigurationError(
+                "automatum apps update",
+                "nothing to change was named.",
+                "Add --name, --description, --scope, --add-scope or --remove-scope.",
+            )
         done = update_application(
             _open(organization, longest_wait(no_wait, max_wait)),
             id_,
@@ -117,7 +130,11 @@ def update(
         )
         named = _named(done.application)
         changed = done.before != done.after
-        text = f"Changed {named}: {_difference(done)}." if changed else f"{named} is that already; nothing was changed."
+        text = (
+            f"Changed {named}: {_difference(done)}."
+            if changed
+            else f"{named} has these values already; nothing was changed."
+        )
         say(done.as_json(), as_json, lambda: say_text(text))
         return 0
 
@@ -126,9 +143,9 @@ def update(
 
 @apps_app.command(epilog=examples("automatum apps delete app_..."))
 def delete(
-    id_: Annotated[str, typer.Argument(metavar="ID")],
-    in_use: Annotated[bool, typer.Option("--in-use", help="Although this configuration uses it.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    id_: Id,
+    in_use: Annotated[bool, typer.Option("--in-use", help="Delete it although this configuration uses it.")] = False,
+    yes: Yes = False,
     organization: OrganizationName = None,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
@@ -158,16 +175,14 @@ def delete(
     epilog=examples("automatum apps rotate", "automatum apps rotate app_... --store-in aws-sm://automatum/api"),
 )
 def rotate_(
-    id_: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Default: the application of this configuration.")
-    ] = None,
+    id_: OwnId = None,
     store_in: Annotated[
         str | None,
         typer.Option(
             help="Where the new secret goes: toml, FILE.toml, or a vault's address. Default: where the present one is."
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     organization: OrganizationName = None,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
@@ -206,7 +221,9 @@ def _ask(yes: bool, question: str) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise ConfigurationError("--yes", "not given, and there is nobody to ask. Nothing was changed.")
+        raise ConfigurationError(
+            "--yes", "not given, and no terminal to confirm in. Nothing was changed.", "Add --yes to confirm."
+        )
     return typer.confirm(printable(question), err=True)
 
 

@@ -62,8 +62,8 @@ def check(
 ) -> None:
     """Check credentials, scopes and limits; at most one request per table, without --explain.
 
-    The destination, if there is one, knows since when the client secret is in use. A wait of more than 90 seconds for
-    the rate limit ends the check with exit 75, if --max-wait does not allow it.
+    The destination, if there is one, knows since when the client secret is in use.
+    A check that has to wait more than 90 seconds for the rate limit exits 75, unless --max-wait allows it.
     """
 
     def work() -> int:

@@ -180,7 +180,7 @@ def plan(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say how many requests a sync takes, and how long the rate limits make it; sends one request per table."""
+    """Forecast the requests of a sync, and how long the rate limits make it take; sends one request per table."""
 
     def work() -> int:
         from ..api.session import open_session

@@ -45,7 +45,10 @@ Dataset = Annotated[str, typer.Option(rich_help_panel="Where the data is", help=
 Database = Annotated[
     Path, typer.Option(rich_help_panel="Where the data is", help="DuckDB file; for --destination duckdb.")
 ]
-PipelinesDir = Annotated[str | None, typer.Option(rich_help_panel="Where the data is", help="dlt's working folder.")]
+PipelinesDir = Annotated[
+    str | None,
+    typer.Option(rich_help_panel="Where the data is", help="Folder of dlt's working folders. Default: dlt's own."),
+]
 OrganizationName = Annotated[
     str | None,
     typer.Option(
@@ -71,7 +74,9 @@ NoWait = Annotated[
 MaxWait = Annotated[
     float | None,
     typer.Option(
-        min=0.0, rich_help_panel="Limits and waits", help="Do not wait longer than so many seconds for the rate limit."
+        min=0.0,
+        rich_help_panel="Limits and waits",
+        help="Wait at most this many seconds for the rate limit, else exit 75.",
     ),
 ]
 Quiet = Annotated[
@@ -91,7 +96,10 @@ Notify = Annotated[
     ),
 ]
 NotifyOn = Annotated[
-    str, typer.Option(metavar="OCCASION", rich_help_panel="Output", help="trouble; change, which includes it; always.")
+    str,
+    typer.Option(
+        metavar="OCCASION", rich_help_panel="Output", help="When to notify: trouble, change (or trouble), always."
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", rich_help_panel="Output", help="Log each request; show tracebacks.")]
 
@@ -99,8 +107,8 @@ Debug = Annotated[bool, typer.Option("--debug", rich_help_panel="Output", help="
 SyncTables = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[TABLE]...",
-        help="customers, entitlements, private_offers, analytics. Default: all that the scopes allow.",
+        metavar="TABLE",
+        help="Table to read: customers, entitlements, private_offers, analytics. Default: all that the scopes allow.",
     ),
 ]
 OrganizationNames = Annotated[
@@ -114,11 +122,13 @@ OrganizationNames = Annotated[
 MaxRequests = Annotated[
     int | None,
     typer.Option(
-        min=1, rich_help_panel="Limits and waits", help="End cleanly after so many API requests (of each organization)."
+        min=1,
+        rich_help_panel="Limits and waits",
+        help="End cleanly after this many API requests (of each organization).",
     ),
 ]
 MaxMinutes = Annotated[
-    float | None, typer.Option(min=0.0, rich_help_panel="Limits and waits", help="End cleanly after so many minutes.")
+    float | None, typer.Option(min=0.0, rich_help_panel="Limits and waits", help="End cleanly after this many minutes.")
 ]
 Since = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Read the reports from this day on (a backfill).")
@@ -142,8 +152,10 @@ ReadCopy = Annotated[
 ]
 
 # plan
-PlanTables = Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="Default: what a sync would read.")]
-Every = Annotated[str | None, typer.Option(help="Check whether a sync can run at this interval: 30min, 1h, 1d.")]
+PlanTables = Annotated[list[str] | None, typer.Argument(metavar="TABLE", help="Table to forecast. Default: what a sync would read.")]
+Every = Annotated[
+    str | None, typer.Option(help="Say whether a sync can run at this interval, such as 30min, 1h or 1d.")
+]
 PlanSince = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As for sync: reports from this day on.")
 ]
@@ -173,7 +185,7 @@ OpenApi = Annotated[
 # sandbox and demo
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")]
 Seed = Annotated[int, typer.Option(help="Seed of the data.")]
-Rows = Annotated[int, typer.Option(min=0)]
+Rows = Annotated[int, typer.Option(min=0, help="Number of rows.")]
 Days = Annotated[int, typer.Option(min=0, help="Days of analytics.")]
 Traps = Annotated[
     bool,
@@ -185,10 +197,10 @@ SandboxLimit = Annotated[
     typer.Option(
         "--limit",
         metavar="COUNT/minute|COUNT/hour|none",
-        help="Rate limit of the application; can be repeated. Default: the vendor's, 50/minute and 1000/hour.",
+        help="Rate limit of the application. Repeatable. Default: the vendor's, 50/minute and 1000/hour.",
     ),
 ]
-DemoDatabase = Annotated[Path, typer.Option(help="DuckDB file; replaced.")]
+DemoDatabase = Annotated[Path, typer.Option(help="DuckDB file to write. An existing file is replaced.")]
 
 
 def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:

@@ -72,5 +72,5 @@ def _choose(packages: list[SetAside], load_id: str | None) -> list[SetAside]:
     chosen = [one for one in packages if load_id in (None, one.load_id)]
     if load_id is not None and not chosen:
         known = ", ".join(one.load_id for one in packages) or "none"
-        raise ConfigurationError("LOAD_ID", f"no package {load_id} is set aside.", f"Set aside: {known}.")
+        raise ConfigurationError("LOAD_ID", f"no package {load_id} is set aside.", f"These are set aside: {known}.")
     return chosen
