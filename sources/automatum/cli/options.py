@@ -152,7 +152,9 @@ ReadCopy = Annotated[
 ]
 
 # plan
-PlanTables = Annotated[list[str] | None, typer.Argument(metavar="TABLE", help="Table to forecast. Default: what a sync would read.")]
+PlanTables = Annotated[
+    list[str] | None, typer.Argument(metavar="TABLE", help="Table to forecast. Default: what a sync would read.")
+]
 Every = Annotated[
     str | None, typer.Option(help="Say whether a sync can run at this interval, such as 30min, 1h or 1d.")
 ]

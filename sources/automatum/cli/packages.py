@@ -28,7 +28,9 @@ packages_app = CommandApp(
 PipelineName = Annotated[
     str | None, typer.Option(help="Name of the dlt pipeline, if the sync was given one, as by the Airflow DAG.")
 ]
-LoadId = Annotated[str | None, typer.Argument(metavar="LOAD_ID", help="Load id of a package. Default: all that are set aside.")]
+LoadId = Annotated[
+    str | None, typer.Argument(metavar="LOAD_ID", help="Load id of a package. Default: all that are set aside.")
+]
 
 
 @packages_app.command("list")

@@ -20,6 +20,7 @@ from ..core.extras import install_command, is_installed
 from ..core.file_lock import exclusive_lock
 from ..core.process import duckdb_memory, use_one_loader
 from ..core.redaction import first_line
+from ..core.suggest import suggestion
 from ..schema.names import normalize_identifier
 from .dlt_duckdb import duckdb_destination, remember_capabilities, resolve_once
 from .dlt_internals import credentials_without_password, default_pipelines_dir
@@ -89,11 +90,19 @@ class Target:
             made = duckdb_destination(self.database.resolve(), duckdb_memory(), agent, **options)
             return remember_capabilities(made if script else resolve_once(made))
         register_destination_secrets()
-        try:
-            import dlt
+        import dlt
+        from dlt.common.destination.exceptions import UnknownDestinationModule
 
+        try:
             options = {**_staging(pipeline_name), **credentials_without_password(self.destination)}
             return dlt.destination(self.destination, **options)
+        except UnknownDestinationModule as error:
+            raise ConfigurationError(
+                "--destination",
+                f"dlt has no destination {self.destination!r}.",
+                f"{suggestion(self.destination, dlt.destinations.__all__)} For a destination with a name of your own, "
+                f"set destination_type under [destination.{self.destination}] in .dlt/config.toml.".lstrip(),
+            ) from error
         except Exception as error:  # dlt raises whatever the import of the destination raises
             raise ConfigurationError("--destination", f"{self.destination!r}: {first_line(error)}") from error
 

@@ -71,6 +71,7 @@ PARTS = (
     ("dlt.common.pipeline", "get_dlt_pipelines_dir", ()),
     ("dlt.common.destination.exceptions", "DestinationUndefinedEntity", ()),
     ("dlt.common.destination.exceptions", "SqlClientNotAvailable", ()),
+    ("dlt.common.destination.exceptions", "UnknownDestinationModule", ()),
     ("dlt.common.normalizers.naming.snake_case", "NamingConvention.normalize_identifier", ("identifier",)),
     ("dlt.common.libs", "sql_alchemy_compat", ()),
     ("dlt.common.libs", "sql_alchemy_shims", ()),

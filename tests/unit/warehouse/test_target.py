@@ -21,6 +21,20 @@ def query(target, clock):
     target.existing(clock, Budget(clock), 0)
 
 
+@pytest.mark.parametrize(
+    ("destination", "step"),
+    [
+        ("postgress", "Did you mean postgres? For a destination"),
+        ("our_lake", "For a destination with a name of your own"),
+    ],
+)
+def test_a_destination_that_dlt_does_not_know_is_named_with_the_next_step(isolated, destination, step):
+    with pytest.raises(ConfigurationError, match=f"dlt has no destination '{destination}'") as caught:
+        Target(destination).open()
+    assert caught.value.next_step.startswith(step)
+    assert f"destination_type under [destination.{destination}]" in caught.value.next_step
+
+
 @pytest.mark.parametrize("use", [write, query, lambda target, _: target.open()], ids=["write", "query", "open"])
 @pytest.mark.parametrize(
     "destination, module, package",
