@@ -1,7 +1,7 @@
 """The overrides of the configuration, applied to the table of endpoints.
 
-May import `config`, `schema`, `endpoints` and `core`. Start with `resolve`. A further key of an endpoint is an entry of
-`keys.KEYS`.
+May import: `api.paging`, `config`, `schema`, `endpoints`, `core`.
+Start with `resolve`; a further key of an endpoint is an entry of `keys.KEYS`.
 """
 
 from .metering import resolve_metering

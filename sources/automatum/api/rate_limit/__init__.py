@@ -1,6 +1,7 @@
 """The rate limits of the API, counted before each request is sent, together for all processes (I4).
 
-May import `config` and `core`. Start with `limiter`; `windows` counts, and `reports` applies what the server says.
+May import: `config`, `core`.
+Start with `limiter`; `windows` counts, and `reports` applies what the server says.
 """
 
 from .headers import exhausted_until, read_response

@@ -1,5 +1,5 @@
 """The ledger: what was billed, what may have been, and what is to be (I5).
 
-May import: `metering.model`, `api` and below.
+May import: `metering.model`, `config` and below.
 Start with `ledger`.
 """
