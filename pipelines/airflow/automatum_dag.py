@@ -17,8 +17,8 @@ on any worker.
 * Connections `automatum` (login: client id, password: client secret) and, for a warehouse, `automatum_warehouse`.
 
 Options come from the variable `automatum_dag` (JSON with the names of `DEFAULTS`), else from `DEFAULTS`. The form at
-*Trigger* offers those that choose what is read. Who may trigger a run can thus neither name files or SQL nor bill
-anybody. `docs/airflow.md` describes the options.
+*Trigger* offers those that choose what is read. So a person who may only trigger runs cannot name files or SQL, and
+cannot bill anybody. `docs/airflow.md` describes the options.
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, get_current_context, task, task_group
+
+if TYPE_CHECKING:
+    from automatum import AutomatumError
 
 TABLES = ("customers", "entitlements", "private_offers", "analytics")
 POOL = "automatum"
@@ -146,6 +149,14 @@ def conclude(exit_code: int, resume_at: float | None, line: str, earliest: float
         raise AirflowException(line)
 
 
+def conclude_error(error: AutomatumError, earliest: float) -> None:
+    """Turn an error of the connector into what Airflow does; see `conclude`."""
+    from automatum import MoreToDo
+
+    resume_at = error.resume_at if isinstance(error, MoreToDo) else None
+    conclude(error.exit_code, resume_at, str(error), earliest)
+
+
 def target_of(options: dict[str, Any], warehouse: Any) -> Any:
     """The target of a task: what the options say, else what the connection `automatum_warehouse` says."""
     from automatum import Target
@@ -207,7 +218,7 @@ def sync_table(
             )
             summary = run_sync(sync_options, settings=resolve_settings(organization=organization))
         except AutomatumError as error:
-            conclude(error.exit_code, getattr(error, "resume_at", None), str(error), options["earliest_return"])
+            conclude_error(error, options["earliest_return"])
             raise
     if not tables and any(isinstance(error, ScopeMissing) for error in summary.errors):
         raise AirflowSkipException(f"{table}: {summary.errors[0]}")
@@ -251,7 +262,7 @@ def push_usage(organization: str | None) -> dict[str, Any]:
         if error.exit_code == 65:
             # The approved plan has changed. A retry would change nothing.
             raise AirflowFailException(str(error)) from None
-        conclude(error.exit_code, getattr(error, "resume_at", None), str(error), options["earliest_return"])
+        conclude_error(error, options["earliest_return"])
         raise
     if summary.exit_code == 65:
         # Lines that are unknown or rejected need a person. A retry would change nothing.

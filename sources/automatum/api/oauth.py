@@ -151,7 +151,7 @@ class TokenSource:
         return grant
 
     def _raise_known_refusal(self) -> None:
-        """Raise the last refusal again if nothing has changed since, so that each table of a sync does not ask anew."""
+        """Raise the last refusal again if nothing has changed since, so that not each table of a sync asks again."""
         refusal, self._refusal = self._refusal, None
         if refusal is None or self._clock.monotonic() - refusal[2] > REFUSED_FOR:
             return

@@ -76,7 +76,7 @@ class Watcher:
         self.begin()
 
     def begin(self) -> None:
-        """Begin anew, without a thread: threads do not survive a fork, and a lock may have been taken in one."""
+        """Begin again, without a thread. After a fork, threads are gone, and one of them may have held the lock."""
         self._watches: set[Watch] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None

@@ -76,7 +76,7 @@ class AutomatumError(Exception):
     exit_code: ClassVar[int] = EXIT_UNREACHABLE
 
     def __init__(self, message: str, next_step: str = "") -> None:
-        # Whatever a message quotes: of a password that was not encoded in a URL, a piece may look like the host.
+        # A piece of a password that was not encoded in a URL may look like the host, and a message may quote it.
         self.message, self.next_step = redact(message), redact(next_step)
         super().__init__(f"{self.message} {self.next_step}".strip())
 

@@ -124,8 +124,8 @@ def _note(path: Path) -> Path:
 
 def _write_owner(note: Path, role: str, clock: Clock) -> None:
     owner = {"pid": os.getpid(), "host": platform.node(), "role": role, "since": instant(clock.time())}
-    # The file only serves a message, and a full disk is reported elsewhere. Who holds the lock creates it anew: in a
-    # shared folder, a link of another user may wait at its name.
+    # The file only serves a message, and a full disk is reported elsewhere. It is deleted and created again: in a
+    # shared folder, another user may have put a link at its name.
     with contextlib.suppress(OSError):
         note.unlink(missing_ok=True)
         with os.fdopen(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as file:

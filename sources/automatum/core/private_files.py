@@ -17,8 +17,8 @@ _blocks: list[int] = []
 def private_files() -> Iterator[None]:
     """Create files with mode 0600 and folders with mode 0700 while the block runs, whatever the umask.
 
-    DuckDB and dlt create files without a mode of their own. The umask belongs to the process: other threads create
-    private files meanwhile, too. Files that exist keep their mode.
+    DuckDB and dlt create files without a mode of their own. The umask belongs to the process, so the files that other
+    threads create during the block are private too. Files that exist keep their mode.
     """
     with _lock:
         _blocks.append(_blocks[0] if _blocks else os.umask(_PRIVATE))

@@ -64,7 +64,7 @@ def secrets_in_url(url: str) -> Iterator[str]:
 
 
 def webhook_secrets(url: str) -> Iterator[str]:
-    """What is secret of a webhook's URL: path and query, however short, where the host comes before them."""
+    """The secrets of a webhook's URL: its path and query, even short ones where they follow the host."""
     rest = url.partition("://")[2]
     _host, slash, path = rest.partition("/")
     if slash and path:

@@ -1,4 +1,4 @@
-"""Numbers of JSON: one value for one number, however it was written and whatever stands beside it.
+"""Numbers of JSON: one value for one number, however it was written and whatever else the answer has.
 
 A number that a double represents is a `float`; an integer within 64 bits is an `int`; any other number is a `Decimal`
 with every digit. `12.5`, `12.50` and `1.25e1` are one number, so a row has one hash.

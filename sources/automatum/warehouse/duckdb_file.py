@@ -33,8 +33,8 @@ USER_AGENT = "automatum"
 connector's connections from those of a notebook that runs in the same process."""
 _NEW, _BLOCK = "new-", 1 << 20
 _READ_A_COPY = (
-    "Close it there: a notebook holds the file for as long as its connection is open, be it read-only. To read beside "
-    "a sync, let the sync make a copy (--read-copy FILE) and open that. --lock-wait SECONDS waits longer."
+    "Close it there: a notebook keeps the file for as long as its connection is open, even a read-only one. To read "
+    "during a sync, let the sync make a copy (--read-copy FILE) and open that. --lock-wait SECONDS waits longer."
 )
 IDLE_SECONDS = 1.0
 """Seconds that a run leaves the file open after it used it."""
@@ -43,11 +43,13 @@ _HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
 
 
 def refresh_copy(database: Path, copy: Path) -> None:
-    """Replace the copy, at once: who has the old one open goes on reading that. The copy has the mode of the file.
+    """Replace the copy in one step. A program that has the old copy open keeps reading it.
+
+    The copy gets the mode of the file.
 
     Args:
-        database: The file; nobody else writes to it.
-        copy: The copy; its folder is there.
+        database: The file; no other process writes to it.
+        copy: The copy; its folder exists.
 
     Raises:
         ConfigurationError: The copy cannot be written.
@@ -58,11 +60,11 @@ def refresh_copy(database: Path, copy: Path) -> None:
     made: Path | None = None
     try:
         for left in copy.parent.glob(f".{glob.escape(copy.name)}.{_NEW}*"):
-            left.unlink(missing_ok=True)  # A run that was killed has left it; only one run makes copies.
-        # A name that nobody can foresee: in a shared folder, a link of another user may wait at any other.
+            left.unlink(missing_ok=True)  # A killed run has left it. Only one run at a time makes copies.
+        # An unpredictable name: in a shared folder, another user may have put a link at a predictable one.
         number, name = tempfile.mkstemp(dir=copy.parent, prefix=f".{copy.name}.{_NEW}")
         made = Path(name)
-        # Everything that was committed goes from the log into the file; the connection keeps others out meanwhile.
+        # A checkpoint writes all that was committed from the log to the file. The connection keeps other programs out.
         with os.fdopen(number, "wb") as written, _open(database) as connection:
             connection.execute("CHECKPOINT")
             with database.open("rb") as original:
@@ -70,7 +72,7 @@ def refresh_copy(database: Path, copy: Path) -> None:
             made.chmod(database.stat().st_mode & 0o777)
             written.flush()
             os.fsync(written.fileno())
-        # What a program that wrote to the old copy and died has left beside it would make the new one unreadable.
+        # A program that wrote to the old copy and was killed leaves a log, which would make the new copy unreadable.
         copy.with_name(copy.name + ".wal").unlink(missing_ok=True)
         made.replace(copy)
     except duckdb.Error as error:
@@ -216,7 +218,7 @@ def _open(database: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _connect(database: Path) -> duckdb.DuckDBPyConnection | str:
-    """A connection, or who else has the file open."""
+    """A connection; or, in words, the program that has the file open."""
     import duckdb
 
     try:

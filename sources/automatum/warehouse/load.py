@@ -85,7 +85,7 @@ class Loader:
         while True:
             try:
                 if source is not None:
-                    # The destination stays closed meanwhile: what the source reads from the API may take an hour.
+                    # The destination stays closed while the source reads the API, which may take an hour.
                     self._pipeline.extract(source)
                     source = None
                 with self._keep_open(), stay_connected(self._pipeline):
@@ -258,7 +258,7 @@ class Loader:
 def _empty_staging_after_load(pipeline_name: str) -> None:
     """Let dlt empty the staging dataset after each load, and not only before the next load to the same table.
 
-    Until then it would keep a copy of the rows that were loaded last, also of those that are deleted meanwhile.
+    Until the next load, it would keep a copy of the rows that were loaded last, even after their deletion.
     """
     os.environ.setdefault(f"{pipeline_name.upper()}__LOAD__TRUNCATE_STAGING_DATASET", "true")
 

@@ -69,7 +69,7 @@ def learn(
         state.others.pop(f"{one.scope} {seconds:g}", None)
         state.changed = True
         _forget_oldest(state)
-    # A report is stored if it is news. All others are kept in memory, which saves a write for each response.
+    # A report that says nothing new is kept in memory only, which saves a write for each response.
     state.changed |= known.seen + REFRESH <= now or not known.certain
     known.seen, known.until, known.left = now, now + memory, -1 if one.left is None else one.left
     return known

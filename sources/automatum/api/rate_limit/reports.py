@@ -19,8 +19,8 @@ def apply_report(windows: Windows, state: LimiterState, now: float, wall: float,
     """Apply what a response says about a rate limit: its limit, and fewer requests left than this side counted.
 
     The difference are requests of other programs. They count from now on, or until the reported reset. Without a reset,
-    the organization's count for a short time only, because every response reports them again. So do those in a window
-    that is a guess, and twice as long each time that no request is left.
+    those of the organization count for a short time only, because every response reports them again. Those in a window
+    that is a guess count for a short time too, which doubles each time that no request is left.
 
     Args:
         windows: The windows.
