@@ -237,7 +237,7 @@ class RateLimiter:
         return self._store.change(up_to_date)
 
     def _best_effort(self, work: Callable[[LimiterState, float], None]) -> None:
-        """Change the state. A failure is only logged: it must not cost a response, but a request may count for too long."""
+        """Change the state. A failure must not cost a response: it is logged, and a request may count for too long."""
         try:
             self._on_state(work)
         except AutomatumError as error:
