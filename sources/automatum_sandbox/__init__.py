@@ -19,8 +19,9 @@ Tests inject a clock instead of sleeping: `serve(Sandbox(SandboxConfig(), time=l
 also served over HTTP below `/_sandbox`, to loopback clients only. `python -m automatum_sandbox` serves from the command
 line.
 
-Start reading at `sandbox` (state and control plane), then `request_flow` (what happens to a request), `api_v1` (routes)
-and `data` (rows). Of the connector it imports `automatum.endpoints` only: paths and scopes.
+Start reading at `sandbox` (state and control plane; each of its parts has a module), then `request_flow` (what happens
+to a request), `api_v1` (routes) and `data` (rows). Of the connector it imports `automatum.endpoints` only: paths and
+scopes.
 """
 
 from .app import build_app

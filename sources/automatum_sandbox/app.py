@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from automatum.endpoints import API_PREFIX, TOKEN_PATH
+from automatum.endpoints import API_PREFIX, APPLICATIONS_PATH, TOKEN_PATH
 
 from .assumptions import front_page
 from .control_plane import control_routes
@@ -43,8 +43,8 @@ def build_app(sandbox: Sandbox) -> Starlette:
     routes = [
         Route("/", front),
         Route(TOKEN_PATH, bound(token_endpoint), methods=_METHODS),
-        Route("/oauth/applications", api, methods=_METHODS),
-        Route("/oauth/applications/{rest:path}", api, methods=_METHODS),
+        Route(APPLICATIONS_PATH, api, methods=_METHODS),
+        Route(APPLICATIONS_PATH + "/{rest:path}", api, methods=_METHODS),
         Route(API_PREFIX + "{rest:path}", api, methods=_METHODS),
         *control_routes(sandbox),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 Basis = Literal["documented", "assumed"]
@@ -112,7 +113,7 @@ BEHAVIOUR: tuple[Behaviour, ...] = (
 def front_page() -> str:
     """The list as an HTML page."""
     rows = "".join(
-        f"<tr><td>{entry.basis}</td><td>{_escape(entry.what)}</td><td>{_escape(entry.source)}</td></tr>"
+        f"<tr><td>{entry.basis}</td><td>{escape(entry.what)}</td><td>{escape(entry.source)}</td></tr>"
         for entry in BEHAVIOUR
     )
     return (
@@ -124,7 +125,3 @@ def front_page() -> str:
         "<table border=1><tr><th>Basis</th><th>Behaviour</th><th>Source or reason</th></tr>"
         f"{rows}</table></body></html>"
     )
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 
-from .config import Limits, SandboxConfig
+from .config import Limits, SandboxConfig, WindowKind
 from .responses import ApiResponse, failure
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -25,14 +25,14 @@ class Window:
 
     times: deque[float] = field(default_factory=deque)
 
-    def drop_old(self, now: float, length: float, kind: str) -> None:
+    def drop_old(self, now: float, length: float, kind: WindowKind) -> None:
         """Remove the requests before the window."""
         start = now - now % length if kind == "fixed" else now - length
         # A request exactly one window ago no longer counts in a sliding window, but opens a fixed one.
         while self.times and (self.times[0] < start or (kind == "sliding" and self.times[0] == start)):
             self.times.popleft()
 
-    def reset(self, now: float, length: float, kind: str) -> float:
+    def reset(self, now: float, length: float, kind: WindowKind) -> float:
         """When the window admits the next request, seconds since 1970."""
         if kind == "fixed":
             return now - now % length + length

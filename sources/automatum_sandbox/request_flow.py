@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from automatum.endpoints import API_PREFIX
+from automatum.endpoints import API_PREFIX, APPLICATIONS_PATH, METERING_PATH
 
 from .api_v1 import ApiCall, page_of, respond_to_call
 from .connection_faults import Reset, Truncated
@@ -28,7 +28,7 @@ Admission = ApiResponse | dict[str, str]
 
 
 @dataclass
-class ApiRequest:
+class ApiRequest(ABC):
     """A request with the state of its processing.
 
     Attributes:
@@ -42,6 +42,14 @@ class ApiRequest:
     app: App | None = None
     fault: Fault | None = None
 
+    @abstractmethod
+    def admit(self) -> Admission:
+        """Check the credentials, then the limits."""
+
+    @abstractmethod
+    def respond(self) -> ApiResponse:
+        """Carry out the admitted request."""
+
     @property
     def path(self) -> str:
         """URL path."""
@@ -52,16 +60,14 @@ class ApiRequest:
         """Requested page; None outside `/api/v1/`."""
         return page_of(self.request.query_params) if self.path.startswith(API_PREFIX) else None
 
-    def admit(self, app: App) -> Admission:
+    def count(self, app: App) -> Admission:
         """Count the request against the limits of an application; the 429, or the rate limit headers."""
-        self.app = app
-        organization = self.sandbox.organizations[app.organization_id]
         limits = self.sandbox.config.limits
         if limits is None:
             return {}
         return self.sandbox.limiter.admit(
             (app.client_id, app.organization_id),
-            organization.own_limits or limits,
+            self.sandbox.organizations[app.organization_id].own_limits or limits,
             self.sandbox.config,
             self.sandbox.time(),
         )
@@ -78,28 +84,31 @@ class ApiRequest:
                 fingerprint(self.request.headers.get("authorization")),
                 self.page,
                 self.fault.kind if self.fault else None,
-                self.body.decode(errors="replace") if self.path.endswith("/metering") else None,
+                self.body.decode(errors="replace") if self.path == API_PREFIX + METERING_PATH else None,
                 self.app.client_id if self.app else None,
             )
         )
 
 
-async def token_endpoint(request: Request, sandbox: Sandbox) -> Response:
-    """`POST /oauth/token`: client credentials for a token (documented in `api/authentication`)."""
-    api_request = ApiRequest(sandbox, request, await request.body())
+@dataclass
+class TokenRequest(ApiRequest):
+    """A request for a token."""
 
-    def admit() -> Admission:
-        checked = _check_form(api_request)
+    def admit(self) -> Admission:
+        """Check the form and its credentials (400, 401), then the limits."""
+        checked = self._check_form()
         if isinstance(checked, ApiResponse):
             return checked
-        api_request.app = checked
-        admitted = api_request.admit(checked) if sandbox.config.count_token_calls else {}
+        self.app = checked
+        admitted = self.count(checked) if self.sandbox.config.count_token_calls else {}
         # The documented token response shows no rate limit headers.
         return admitted if isinstance(admitted, ApiResponse) else {}
 
-    def respond() -> ApiResponse:
-        app, seconds = api_request.app, sandbox.config.token_seconds
+    def respond(self) -> ApiResponse:
+        """Issue a token."""
+        sandbox, app = self.sandbox, self.app
         assert app is not None
+        seconds = sandbox.config.token_seconds
         app.last_used = sandbox.calendar()
         payload = {
             "access_token": sandbox.tokens.issue(app, seconds, sandbox.time()),
@@ -109,61 +118,69 @@ async def token_endpoint(request: Request, sandbox: Sandbox) -> Response:
         }
         return ApiResponse(200, payload, {"Cache-Control": "no-store"})
 
-    return await _process(api_request, admit, respond)
+    def _check_form(self) -> App | ApiResponse:
+        if self.request.method != "POST":
+            return failure(405, "Method not allowed")
+        content_type = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != "application/x-www-form-urlencoded":
+            return failure(400, "Invalid request", [("Content-Type", "Must be application/x-www-form-urlencoded")])
+        form = {name: values[0] for name, values in parse_qs(self.body.decode(errors="replace")).items()}
+        granted = form.get("grant_type") == "client_credentials"
+        errors = [] if granted else [("grant_type", "Must be client_credentials")]
+        errors += [(name, "Required") for name in ("client_id", "client_secret") if not form.get(name)]
+        if errors:
+            return failure(400, "Invalid request", errors)
+        app = self.sandbox.tokens.authenticate(form["client_id"], form["client_secret"])
+        return app or failure(401, "Invalid client credentials")
+
+
+@dataclass
+class BearerRequest(ApiRequest):
+    """A request with a token.
+
+    Attributes:
+        token: The token, None until it is checked.
+    """
+
+    token: Token | None = None
+
+    def admit(self) -> Admission:
+        """Check the token (401), then the limits."""
+        sandbox = self.sandbox
+        checked = sandbox.tokens.check(self.request.headers, sandbox.time(), sandbox.config.revoked_message)
+        if isinstance(checked, ApiResponse):
+            return checked
+        self.token, self.app = checked, checked.app
+        return self.count(checked.app)
+
+    def respond(self) -> ApiResponse:
+        """Respond as the route does."""
+        sandbox, token, method = self.sandbox, self.token, self.request.method
+        assert token is not None
+        if not self.path.startswith(API_PREFIX):
+            rest = self.path.removeprefix(APPLICATIONS_PATH).strip("/")
+            return respond_to_application_call(sandbox, token, method, rest, self.body)
+        organization = sandbox.organizations[token.app.organization_id]
+        path = self.path.removeprefix(API_PREFIX)
+        return respond_to_call(
+            ApiCall(sandbox, organization, token, method, path, self.request.query_params, self.body)
+        )
+
+
+async def token_endpoint(request: Request, sandbox: Sandbox) -> Response:
+    """`POST /oauth/token`: client credentials for a token (documented in `api/authentication`)."""
+    return await _process(TokenRequest(sandbox, request, await request.body()))
 
 
 async def api_endpoint(request: Request, sandbox: Sandbox) -> Response:
     """A path below `/api/v1/` or `/oauth/applications`: check the token, then the limits, then respond."""
-    api_request = ApiRequest(sandbox, request, await request.body())
-    tokens: list[Token] = []
-
-    def admit() -> Admission:
-        checked = sandbox.tokens.check(request.headers, sandbox.time(), sandbox.config.revoked_message)
-        if isinstance(checked, ApiResponse):
-            return checked
-        tokens.append(checked)
-        return api_request.admit(checked.app)
-
-    def respond() -> ApiResponse:
-        token, path = tokens[0], request.url.path
-        if not path.startswith(API_PREFIX):
-            rest = path.removeprefix("/oauth/applications").strip("/")
-            return respond_to_application_call(sandbox, token, request.method, rest, api_request.body)
-        call = ApiCall(
-            sandbox,
-            sandbox.organizations[token.app.organization_id],
-            token,
-            request.method,
-            path.removeprefix(API_PREFIX),
-            request.query_params,
-            api_request.body,
-        )
-        return respond_to_call(call)
-
-    return await _process(api_request, admit, respond)
+    return await _process(BearerRequest(sandbox, request, await request.body()))
 
 
-def _check_form(api_request: ApiRequest) -> App | ApiResponse:
-    if api_request.request.method != "POST":
-        return failure(405, "Method not allowed")
-    content_type = api_request.request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/x-www-form-urlencoded":
-        return failure(400, "Invalid request", [("Content-Type", "Must be application/x-www-form-urlencoded")])
-    form = {name: values[0] for name, values in parse_qs(api_request.body.decode(errors="replace")).items()}
-    errors = [] if form.get("grant_type") == "client_credentials" else [("grant_type", "Must be client_credentials")]
-    errors += [(name, "Required") for name in ("client_id", "client_secret") if not form.get(name)]
-    if errors:
-        return failure(400, "Invalid request", errors)
-    app = api_request.sandbox.tokens.authenticate(form["client_id"], form["client_secret"])
-    return app or failure(401, "Invalid client credentials")
-
-
-async def _process(
-    api_request: ApiRequest, admit: Callable[[], Admission], respond: Callable[[], ApiResponse]
-) -> Response:
+async def _process(api_request: ApiRequest) -> Response:
     sandbox = api_request.sandbox
     with sandbox.lock:
-        admitted = admit()
+        admitted = api_request.admit()
         if isinstance(admitted, ApiResponse):
             api_request.log(admitted.status)
             return _to_starlette(admitted)
@@ -175,7 +192,7 @@ async def _process(
         await _wait(seconds, sandbox)
     with sandbox.lock:
         carried_out = fault is None or fault.kind in PROCESSED
-        response = respond() if carried_out else None
+        response = api_request.respond() if carried_out else None
         response = _apply_fault(api_request, fault, response) if fault else response
         api_request.log(response.status if response else 0)
         if api_request.path.startswith(API_PREFIX) and api_request.request.method == "GET":

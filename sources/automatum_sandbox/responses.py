@@ -50,8 +50,6 @@ def _json_default(value: object) -> object:
     if isinstance(value, Decimal):
         number = float(value)
         return number if Decimal(repr(number)) == value else str(value)
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 

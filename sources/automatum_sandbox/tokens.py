@@ -99,10 +99,9 @@ class Tokens:
     def issue(self, app: App, seconds: float, now: float) -> str:
         """A new token: a JWT with an HS256 signature, like the token in the vendor's sample."""
         claims = {"sub": app.client_id, "org": app.organization_id, "iat": int(now), "exp": int(now + seconds)}
-        claims_text = json.dumps({**claims, "jti": len(self._issued)})
-        signed = f"{_encode(json.dumps({'alg': 'HS256', 'typ': 'JWT'}, separators=(',', ':')))}.{_encode(claims_text)}"
-        signature = hmac.new(self._key, signed.encode(), hashlib.sha256).digest()
-        text = f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+        header = json.dumps({"alg": "HS256", "typ": "JWT"}, separators=(",", ":"))
+        signed = f"{_encode(header.encode())}.{_encode(json.dumps({**claims, 'jti': len(self._issued)}).encode())}"
+        text = f"{signed}.{_encode(hmac.new(self._key, signed.encode(), hashlib.sha256).digest())}"
         self._issued[text] = Token(app, app.scopes, now + seconds)
         return text
 
@@ -136,5 +135,5 @@ class Tokens:
         del self.apps[app.client_id]
 
 
-def _encode(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

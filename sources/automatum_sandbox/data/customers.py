@@ -49,7 +49,7 @@ class Customers(GeneratedRows):
         self.status.append(0)
         return len(self) - 1
 
-    def settle(self, contracts: list[Contract]) -> None:
+    def apply_contracts(self, contracts: list[Contract]) -> None:
         """Set status and time of the last change from the contracts: a customer without a current one is inactive."""
         current = {one.customer for one in contracts if one.status not in (Status.EXPIRED, Status.CANCELLED)}
         for one in contracts:

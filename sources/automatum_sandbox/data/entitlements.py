@@ -38,7 +38,7 @@ class Entitlements(GeneratedRows):
         self.offer_ids = Ids("offer_", seed)
         for contract in self._planner.contracts(count, customers.created, HISTORY_DAYS):
             self._append(contract)
-        customers.settle(self.contracts)
+        customers.apply_contracts(self.contracts)
 
     def _append(self, contract: Contract) -> None:
         self.contracts.append(contract)

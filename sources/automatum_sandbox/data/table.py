@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from ..config import Order
 from .generated_rows import GeneratedRows, Record
@@ -11,6 +12,22 @@ from .randomness import seeded_random
 from .timestamps import format_timestamp, parse_timestamp
 
 Key = tuple[float, str]
+
+
+class _Sorting(NamedTuple):
+    by_created: bool
+    """By `createdAt`; else by `updatedAt`."""
+
+    sign: int
+
+
+_SORTED: dict[Order, _Sorting | None] = {
+    "created_asc": _Sorting(True, 1),
+    "created_desc": _Sorting(True, -1),
+    "updated_asc": _Sorting(False, 1),
+    "updated_desc": _Sorting(False, -1),
+    "random": None,
+}
 
 
 class Table:
@@ -24,17 +41,17 @@ class Table:
 
     def __init__(self, rows: GeneratedRows, order: Order, seed: int) -> None:
         self.rows = rows
-        self._order = order
+        self._sorting = _SORTED[order]
         self._overrides: dict[str, Record] = {}
         self._deleted: set[str] = set()
         self._filter_cache: dict[tuple[tuple[str, str], ...], list[str]] = {}
         self._by_customer: dict[str, list[str]] | None = None
         self._ids = [rows.ids.at(index) for index in range(len(rows))]
-        if order == "random":
+        if self._sorting is None:
             seeded_random(f"order{seed}").shuffle(self._ids)
-        elif order != "created_asc":
-            stamps = rows.created if order.startswith("created") else rows.updated
-            sign = -1 if order.endswith("desc") else 1
+        elif order != "created_asc":  # Rows are generated in this order.
+            by_created, sign = self._sorting
+            stamps = rows.created if by_created else rows.updated
             self._ids = [id_ for _, id_ in sorted(zip((sign * stamp for stamp in stamps), self._ids, strict=True))]
 
     def __len__(self) -> int:
@@ -79,7 +96,7 @@ class Table:
         """Insert the record, or replace the row with its `id`."""
         id_ = str(record["id"])
         # In the order `random` a row keeps its position when it changes.
-        keeps_position = self._order == "random" and id_ in self
+        keeps_position = self._sorting is None and id_ in self
         if id_ in self and not keeps_position:
             self._remove(id_)
         self._deleted.discard(id_)
@@ -124,16 +141,18 @@ class Table:
         return index if index is not None and index < len(self.rows) and id_ not in self._deleted else None
 
     def _insert_in_order(self, id_: str) -> None:
-        if self._order == "random":
+        if self._sorting is None:
             self._ids.append(id_)
         else:
-            insort(self._ids, id_, key=self._key)
+            insort(self._ids, id_, key=self._key(self._sorting))
         self._clear_caches()
 
     def _remove(self, id_: str) -> None:
-        position = (
-            self._ids.index(id_) if self._order == "random" else bisect_left(self._ids, self._key(id_), key=self._key)
-        )
+        if self._sorting is None:
+            position = self._ids.index(id_)
+        else:
+            key = self._key(self._sorting)
+            position = bisect_left(self._ids, key(id_), key=key)
         del self._ids[position]
         self._clear_caches()
 
@@ -141,15 +160,19 @@ class Table:
         self._filter_cache.clear()
         self._by_customer = None
 
-    def _key(self, id_: str) -> Key:
-        sign = -1 if self._order.endswith("desc") else 1
-        by_created = self._order.startswith("created")
-        override = self._overrides.get(id_)
-        if override is not None:
-            return sign * parse_timestamp(override.get("createdAt" if by_created else "updatedAt")), id_
-        index = self.rows.ids.index(id_)
-        assert index is not None
-        return sign * (self.rows.created if by_created else self.rows.updated)[index], id_
+    def _key(self, sorting: _Sorting) -> Callable[[str], Key]:
+        by_created, sign = sorting
+        name, stamps = ("createdAt", self.rows.created) if by_created else ("updatedAt", self.rows.updated)
+
+        def key(id_: str) -> Key:
+            override = self._overrides.get(id_)
+            if override is not None:
+                return sign * parse_timestamp(override.get(name)), id_
+            index = self.rows.ids.index(id_)
+            assert index is not None
+            return sign * stamps[index], id_
+
+        return key
 
     def _filter_value(self, id_: str, name: str) -> str:
         override = self._overrides.get(id_)
