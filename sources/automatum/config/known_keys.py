@@ -14,7 +14,7 @@ from ..core.errors import ConfigurationError
 from ..core.suggest import nearest, suggestion
 from ..endpoints import ENDPOINTS
 from .dlt_internals import BaseDocProvider, ConfigProvider, EnvironProvider, VaultDocProvider, document_of
-from .lookup import CREDENTIALS, SECTIONS, Found
+from .lookup import CREDENTIALS, SECTIONS, Place
 from .organizations import organization_sections
 from .toml_files import settings_providers
 
@@ -46,7 +46,7 @@ def check_keys(names: Sequence[str]) -> None:
     sections = organization_sections()  # Checks the list of organizations, too.
     for provider in settings_providers():
         if isinstance(provider, EnvironProvider):
-            _check_environment(provider, names, sections)
+            _check_environment(names, sections)
         elif isinstance(provider, BaseDocProvider) and not isinstance(provider, VaultDocProvider):
             _check_document(provider, names, sections)
 
@@ -58,14 +58,14 @@ def _check_document(provider: BaseDocProvider, names: Sequence[str], sections: S
         value, _ = declared.get_value(path[-1], dict, None, *path[:-1])
         return value if isinstance(value, Mapping) else {}
 
-    def found(*path: str) -> Found:
-        return Found(None, provider, path, ".".join(path))
+    def place(*path: str) -> Place:
+        return Place(provider, path, ".".join(path))
 
     document = document_of(provider)
     for path, inside in _misplaced_tables(document, names):
         raise ConfigurationError(
             ".".join(path),
-            f"is not read, and has {inside}; it is in {found(*path).where}.",
+            f"is not read, and has {inside}; it is in {place(*path).where}.",
             "Did you mean [sources.automatum]?",
         )
     for path in ((), SECTIONS[:1]):
@@ -73,14 +73,14 @@ def _check_document(provider: BaseDocProvider, names: Sequence[str], sections: S
             if key not in CREDENTIALS:
                 raise ConfigurationError(
                     ".".join((*path, key)),
-                    f"is outside of [sources.automatum], in {found(*path, key).where}.",
+                    f"is outside of [sources.automatum], in {place(*path, key).where}.",
                     "Move it below the line [sources.automatum].",
                 )
     for key, value in table(*SECTIONS).items():
-        _check_key(found(*SECTIONS, key), key, value, names, sections)
+        _check_key(place(*SECTIONS, key), key, value, names, sections)
 
 
-def _check_key(found: Found, key: str, value: Any, names: Sequence[str], sections: Sequence[str]) -> None:
+def _check_key(place: Place, key: str, value: Any, names: Sequence[str], sections: Sequence[str]) -> None:
     """Check one key of `sources.automatum`, and the keys of an organization's section."""
     if key in names or key in _OF_DLT:
         return
@@ -88,14 +88,14 @@ def _check_key(found: Found, key: str, value: Any, names: Sequence[str], section
         # An organization that this project does not list, such as in a file of secrets that projects share.
         if isinstance(value, Mapping) and value and set(value) <= set(CREDENTIALS):
             return
-        raise _unknown(found, key, (*names, *sections), isinstance(value, Mapping))
+        raise _unknown(place, key, (*names, *sections), isinstance(value, Mapping))
     for inner in value if isinstance(value, Mapping) else ():
         if inner not in names or inner in _ONLY_TOP:
-            place = Found(None, found.provider, (*found.path, inner), f"{found.name}.{inner}")
-            raise _unknown(place, inner, [name for name in names if name not in _ONLY_TOP])
+            inside = Place(place.provider, (*place.path, inner), f"{place.name}.{inner}")
+            raise _unknown(inside, inner, [name for name in names if name not in _ONLY_TOP])
 
 
-def _unknown(found: Found, key: str, known: Sequence[str], is_table: bool = False) -> ConfigurationError:
+def _unknown(place: Place, key: str, known: Sequence[str], is_table: bool = False) -> ConfigurationError:
     tables = [endpoint.table for endpoint in ENDPOINTS]
     if key in INTERNAL or key in _ONLY_TOP:
         belongs = "[[sources.automatum.organizations]]" if key in INTERNAL else "[sources.automatum]"
@@ -108,8 +108,8 @@ def _unknown(found: Found, key: str, known: Sequence[str], is_table: bool = Fals
             next_step = "The section of an organization needs an entry in [[sources.automatum.organizations]]."
     kind = "section" if is_table else "setting"
     return ConfigurationError(
-        ".".join(found.path),
-        f"there is no such {kind}; it is in {found.where}.",
+        ".".join(place.path),
+        f"there is no such {kind}; it is in {place.where}.",
         f"{next_step} {_DOCUMENTED}".strip(),
     )
 
@@ -143,12 +143,11 @@ def _settings_in(table: Any, names: Sequence[str]) -> list[str]:
     return [key for key in names if key in table] if isinstance(table, Mapping) else []
 
 
-def _check_environment(provider: ConfigProvider, names: Sequence[str], sections: Sequence[str]) -> None:
+def _check_environment(names: Sequence[str], sections: Sequence[str]) -> None:
     for variable in os.environ:
         upper = variable.upper()
         if variable.startswith(PREFIX):
-            found = Found(None, provider, (variable,), variable)
-            _check_variable(found, variable.removeprefix(PREFIX).lower(), names, sections)
+            _check_variable(variable, names, sections)
             continue
         if match := _ALMOST_PREFIX.fullmatch(variable):
             given = match.group(1).rpartition("__")[2]
@@ -160,7 +159,8 @@ def _check_environment(provider: ConfigProvider, names: Sequence[str], sections:
             raise ConfigurationError(variable, "this variable is not read.", f"Did you mean {PREFIX}{name}?")
 
 
-def _check_variable(found: Found, rest: str, names: Sequence[str], sections: Sequence[str]) -> None:
+def _check_variable(variable: str, names: Sequence[str], sections: Sequence[str]) -> None:
+    rest = variable.removeprefix(PREFIX).lower()
     key, _, inner = rest.partition("__")
     if rest in names or key in _OF_DLT:
         return
@@ -180,4 +180,4 @@ def _check_variable(found: Found, rest: str, names: Sequence[str], sections: Seq
     else:
         name = nearest(rest, known)
         next_step = f"Did you mean {PREFIX}{name.upper()}?" if name else _DOCUMENTED
-    raise ConfigurationError(found.name, "there is no such setting for this variable.", next_step)
+    raise ConfigurationError(variable, "there is no such setting for this variable.", next_step)

@@ -8,7 +8,6 @@ secret of another program to the API. Here a setting is read from its own sectio
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,17 +46,15 @@ _TYPES = {bool: ("true or false", "true"), int: ("a whole number", "5"), float: 
 
 
 @dataclass(frozen=True)
-class Found:
-    """A value in a provider.
+class Place:
+    """Where a provider has a setting.
 
     Attributes:
-        value: The value as the provider has it.
         provider: The provider.
         path: Sections and key.
         name: The name of the key in the provider, such as the name of a variable.
     """
 
-    value: Any
     provider: ConfigProvider
     path: tuple[str, ...]
     name: str
@@ -72,8 +69,8 @@ class Found:
         return self.provider.name
 
 
-def find_all(key: str, hint: Any, *sections: tuple[str, ...]) -> Iterator[Found]:
-    """Every place that has a setting; the first one is in effect.
+def look_up(key: str, hint: Any, *sections: tuple[str, ...]) -> Any:
+    """The value of a setting with the type of its hint; None if it is not set.
 
     Args:
         key: Name of the setting.
@@ -81,44 +78,43 @@ def find_all(key: str, hint: Any, *sections: tuple[str, ...]) -> Iterator[Found]
         *sections: Sections to look in, in order of precedence; none for `sources.automatum`.
 
     Raises:
-        ConfigurationError: A TOML file cannot be read, or a secret is in a place that is not for secrets.
+        ConfigurationError: A TOML file cannot be read, a secret is in a place that is not for secrets, or the value is
+            of another type.
     """
+    found = _find(key, hint, sections or (SECTIONS,))
+    if found is None:
+        return None
+    given, place = found
+    expected = extract_inner_hint(hint)
+    try:
+        value = deserialize_value(key, given, expected)
+    except ConfigValueCannotBeCoercedException:
+        value = None
+    if value is None or not _fits(given, value, expected):
+        raise _wrong_type(place, key, expected)
+    return value
+
+
+def _find(key: str, hint: Any, sections: tuple[tuple[str, ...], ...]) -> tuple[Any, Place] | None:
+    """The first value of a setting, and where it is."""
     use_systemd_credentials()
     for provider in settings_providers():
         if provider.is_empty:
             continue
-        for path in sections or (SECTIONS,):
-            value, name = provider.get_value(key, hint, None, *path)
+        for section in sections:
+            value, name = provider.get_value(key, hint, None, *section)
             # A shell passes an empty text for a variable that is not set.
             if value is None or (value == "" and isinstance(provider, EnvironProvider)):
                 continue
-            found = Found(value, provider, (*path, key), name)
+            place = Place(provider, (*section, key), name)
             if is_secret_hint(hint) and not provider.supports_secrets:
                 raise ConfigurationError(
-                    ".".join(found.path),
-                    f"is a secret, and is in {found.where}, which is not for secrets.",
+                    ".".join(place.path),
+                    f"is a secret, and is in {place.where}, which is not for secrets.",
                     "Move it to .dlt/secrets.toml, to the environment or to a vault.",
                 )
-            yield found
-
-
-def look_up(key: str, hint: Any, *sections: tuple[str, ...]) -> Any:
-    """The value of a setting with the type of its hint; None if it is not set. See `find_all`.
-
-    Raises:
-        ConfigurationError: See `find_all`; or the value is of another type.
-    """
-    found = next(find_all(key, hint, *sections), None)
-    if found is None:
-        return None
-    expected = extract_inner_hint(hint)
-    try:
-        value = deserialize_value(key, found.value, expected)
-    except ConfigValueCannotBeCoercedException:
-        value = None
-    if value is None or not _fits(found.value, value, expected):
-        raise _wrong_type(found, key, expected)
-    return value
+            return value, place
+    return None
 
 
 def _fits(given: Any, value: Any, expected: Any) -> bool:
@@ -130,19 +126,19 @@ def _fits(given: Any, value: Any, expected: Any) -> bool:
     return not isinstance(given, (bool, list, dict))
 
 
-def _wrong_type(found: Found, key: str, expected: Any) -> ConfigurationError:
+def _wrong_type(place: Place, key: str, expected: Any) -> ConfigurationError:
     # The value may be a secret, so name only the type.
-    is_variable = isinstance(found.provider, EnvironProvider)
+    is_variable = isinstance(place.provider, EnvironProvider)
     if expected in (list, dict):
         words = ("a list" if expected is list else "a table") + (" as JSON" if is_variable else "")
         as_json, as_toml = _EXAMPLES[key]
-        example = f"{found.name}={as_json}" if is_variable else as_toml
+        example = f"{place.name}={as_json}" if is_variable else as_toml
     else:
         words, value = _TYPES.get(expected, ("a text", "text"))
         value = value if is_variable or expected in _TYPES else f'"{value}"'
-        example = f"{found.name}={value}" if is_variable else f"{key} = {value}"
+        example = f"{place.name}={value}" if is_variable else f"{key} = {value}"
     return ConfigurationError(
-        ".".join(found.path), f"is not a valid {expected.__name__} in {found.where}.", f"Write {words}: {example}"
+        ".".join(place.path), f"is not a valid {expected.__name__} in {place.where}.", f"Write {words}: {example}"
     )
 
 
