@@ -227,14 +227,14 @@ def status(
         from ..operations.status import limits_learned
         from ..operations.status import status as read_status
         from ..warehouse.target import Target
-        from . import render
+        from .render_status import show_status
 
         with read_existing(Target(destination, dataset, database), lock_wait) as pipeline:
             days = resolve_settings(with_credentials=False).secret_max_age_days
             figures = read_status(pipeline, time.time(), days)
         ledgers = ledgers_unresolved(SystemClock())
         figures |= {"limits": limits_learned(SystemClock()), "ledgers": ledgers}
-        say(figures, as_json, lambda: render.show_status(figures))
+        say(figures, as_json, lambda: show_status(figures))
         return EXIT_INCOMPLETE if any(one["unresolved"] or one["error"] for one in ledgers) else 0
 
     guarded(work, as_json, debug)

@@ -13,6 +13,7 @@ from rich.table import Column
 from ..core.clock import instant
 from ..core.text import printable
 from .console import err
+from .formats import format_duration
 
 if TYPE_CHECKING:
     from ..api.session import ApiSession
@@ -117,9 +118,3 @@ def _time_left(session: ApiSession, requests: int, narrow: bool) -> str:
     client = session.client
     seconds = client.limiter.wait_for(requests, client.seconds_per_request) if requests > 0 else 0.0
     return format_duration(seconds) if narrow else f"pages, {format_duration(seconds)} left"
-
-
-def format_duration(seconds: float) -> str:
-    """Seconds as `1:02:03` or `2:03`."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"

@@ -237,7 +237,7 @@ def push_dismiss(
         from ..metering.ledger.decision_log import Author
         from ..metering.ledger.refusals import dismiss, find_refusals
         from ..metering.ledger.silence import dismiss_silence, find_silent
-        from . import render_status
+        from . import render_push_status
 
         if not (refusals or silent):
             raise ConfigurationError("REFUSAL_ID", "not given.", "`automatum push status` lists what is open.")
@@ -249,7 +249,7 @@ def push_dismiss(
             quiet = find_silent(_silent(ledger, organization), silent) if silent else []
             figures = {"dismissed": dismiss(ledger, found, author), "silent": dismiss_silence(ledger, quiet, author)}
             unresolved = ledger.reader.unresolved()
-        say(figures | {"unresolved": unresolved}, as_json, lambda: render_status.show_dismissed(figures))
+        say(figures | {"unresolved": unresolved}, as_json, lambda: render_push_status.show_dismissed(figures))
         return EXIT_INCOMPLETE if unresolved else EXIT_COMPLETE
 
     guarded(work, as_json, debug)
@@ -269,7 +269,7 @@ def push_undo(
     def work() -> int:
         from ..metering.ledger.decision_log import Author
         from ..metering.ledger.decisions import last_of, undo
-        from . import render_status
+        from . import render_push_status
 
         if bool(subjects) == last:
             raise ConfigurationError("ID", "name what to undo, or --last.", "`automatum push decisions` lists it.")
@@ -282,7 +282,7 @@ def push_undo(
             "refused": [{"id": id_, "reason": why} for id_, why in result.refused],
             "unresolved": unresolved,
         }
-        say(figures, as_json, lambda: render_status.show_undone(figures))
+        say(figures, as_json, lambda: render_push_status.show_undone(figures))
         return EXIT_INCOMPLETE if result.refused or unresolved else EXIT_COMPLETE
 
     guarded(work, as_json, debug)
@@ -299,12 +299,12 @@ def push_decisions(
 
     def work() -> int:
         from ..metering.ledger.decisions import read_decisions
-        from . import render_status
+        from . import render_push_status
 
         with open_ledger(ledger_url, organization) as ledger:
             ids = _subjects(ledger, subjects) if subjects else None
             decisions = [asdict(one) for one in read_decisions(ledger, ids)]
-        say({"decisions": decisions}, as_json, lambda: render_status.show_decisions(decisions))
+        say({"decisions": decisions}, as_json, lambda: render_push_status.show_decisions(decisions))
         return EXIT_COMPLETE
 
     guarded(work, as_json, debug)

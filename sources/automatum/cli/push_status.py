@@ -54,11 +54,11 @@ def push_status(
 
     def work() -> int:
         from ..config.settings import resolve_settings
-        from . import render_status
+        from . import render_push_status
 
         settings = resolve_settings(with_credentials=False, organization=organization)
         status = _read(settings, ledger_url, target_of(destination, dataset, database), timedelta(hours=within))
-        return reporter.finished(status, status.as_json(), lambda: render_status.show_status(status))
+        return reporter.finished(status, status.as_json(), lambda: render_push_status.show_status(status))
 
     reporter = Reporter("push status", as_json, quiet, notify, notify_on)
     guarded(work, as_json, debug, reporter)

@@ -14,8 +14,8 @@ from ..core.errors import EXIT_CONFIGURATION
 from ..core.result_line import describe_verdict
 from ..core.text import plural
 from .console import out, say_command, say_text
-from .progress import format_duration
-from .render_api import limit_lines, request_errors
+from .formats import format_duration, format_interval, format_number, format_state
+from .render_api import limit_lines, secret_line
 from .tables import TextTable
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ..sync.summary import MultiOrgSummary, SyncSummary
     from ..warehouse.target import Target
 
-_STATE_STYLE = {"ok": "green", "complete": "green", "no scope": "yellow", "more_to_do": "yellow"}
 _FIGURES = ("requests", "distinct", "inserted", "updated", "deleted", "unchanged")
 
 
@@ -69,7 +68,7 @@ def show_check(report: CheckReport) -> None:
     figures = report.as_json()
     table = TextTable("table", "state", "announced", words=("state", "scope"))
     for name, row in figures["tables"].items():
-        table.add(name, _state(row["state"]), _number(row["announced"]), row["scope"])
+        table.add(name, format_state(row["state"]), format_number(row["announced"]), row["scope"])
     table.show()
     signs = [f"{name}: {sign}" for name, row in figures["tables"].items() for sign in row["signs"]]
     for line in signs:
@@ -84,64 +83,11 @@ def show_check(report: CheckReport) -> None:
             "application: automatum apps update --remove-scope SCOPE"
         )
     if report.secret:
-        say_text(_secret_age(report.secret))
+        say_text(secret_line(report.secret))
     say_text(f"Push usage: {'yes' if figures['can_push'] else 'no, it needs the scope write:metering'}")
     _show_windows(figures["windows"])
     if report.exit_code == 0:
         say_text("Next: automatum plan shows what a sync costs; automatum sync syncs.")
-
-
-def show_status(figures: Mapping[str, Any]) -> None:
-    """The last sweep of each table, and those under way; one organization after the other; and the API's limits."""
-    if "organizations" in figures:
-        for name, one in figures["organizations"].items():
-            say_text(str(name), style="bold")
-            _show_sweeps(one)
-    else:
-        _show_sweeps(figures)
-    for line in limit_lines(figures["limits"]):
-        say_text(line)
-    for ledger in figures["ledgers"]:
-        _show_ledger(ledger)
-
-
-def _show_ledger(ledger: Mapping[str, Any]) -> None:
-    """What is unresolved in the ledger of an organization."""
-    name = f" of {ledger['organization']}" if ledger["organization"] else ""
-    if ledger["error"]:
-        say_text(f"Push{name}: {ledger['error']}")
-    elif ledger["unresolved"]:
-        counted = ", ".join(f"{kind} {number:,}" for kind, number in ledger["unresolved"].items())
-        say_text(f"Push{name}: unresolved: {counted}. Next: automatum push status.")
-    else:
-        say_text(f"Push{name}: nothing is unresolved.")
-
-
-def _show_sweeps(figures: Mapping[str, Any]) -> None:
-    table = TextTable("table", "verdict", "age", "requests", "rows", "changed", "deleted", words=("verdict",))
-    for name, row in figures["tables"].items():
-        changed = (row["inserted"] or 0) + (row["updated"] or 0)
-        numbers = (row["requests"], row["distinct_keys"], changed, row["deleted"])
-        table.add(name, _state(row["verdict"]), age(row["age_seconds"]), *(_number(one) for one in numbers))
-    if len(table):
-        table.show()
-    else:
-        say_text("No sweep has been recorded yet. Next: automatum sync.")
-    for name, row in figures["tables"].items():
-        if row["reason"]:
-            say_text(f"{name}: {row['reason']}")
-        if trouble := request_errors(row["recent"]):
-            say_text(f"{name}: {trouble}")
-    if secret := figures["secret"]:
-        say_text(_secret_age(secret))
-    for name, row in figures["under_way"].items():
-        announced = "" if row["announced"] is None else f"; {plural(row['announced'], 'row')} announced"
-        say_text(f"{name}: under way, {plural(row['pages'], 'page')} read{announced}")
-
-
-def _secret_age(secret: Mapping[str, Any]) -> str:
-    since = f"{secret['in_use_since']:%Y-%m-%d}"
-    return secret["advice"] or f"The client secret has been in use since {since} or longer."
 
 
 def show_verification(found: Verification) -> None:
@@ -162,13 +108,15 @@ def show_plan(plan: Plan) -> None:
     """What a sync will cost, and what it leaves."""
     table = TextTable("table", "requests", "announced", words=("note",))
     for one in plan.tables:
-        table.add(one.table, _number(one.requests), _number(one.announced), one.note)
+        table.add(one.table, format_number(one.requests), format_number(one.announced), one.note)
     for name, why in plan.skipped.items():
         table.add(name, "-", "-", f"skipped: {why}")
     table.show()
     windows = TextTable("window", "used", "limit", "kept for metering")
     for row in plan.windows:
-        windows.add(row["window"], _number(row["used"]), _number(row["limit"]), _number(row["reserved"]))
+        windows.add(
+            row["window"], format_number(row["used"]), format_number(row["limit"]), format_number(row["reserved"])
+        )
     windows.show()
     push = plan.left_for_push
     say_text(
@@ -182,9 +130,9 @@ def show_plan(plan: Plan) -> None:
     )
     schedule = plan.schedule
     if schedule:
-        shortest = _span(schedule.shortest)
+        shortest = format_interval(schedule.shortest)
         verdict = "fits" if schedule.fits else f"does not fit. The shortest interval that does is {shortest}"
-        say_text(f"A sync every {_span(schedule.every)} {verdict}.")
+        say_text(f"A sync every {format_interval(schedule.every)} {verdict}.")
     for line in limit_lines(plan.limits):
         say_text(line)
 
@@ -208,13 +156,13 @@ def show_demo(demo: Demo) -> None:
     figures = demo.as_json()
     table = TextTable("table", "rows")
     for name, rows in figures["rows"].items():
-        table.add(name, _number(rows))
+        table.add(name, format_number(rows))
     table.show()
     say_text("Then some rows were changed at the API, and synced again:")
     numbers = ("requests", "inserted", "updated", "deleted", "unchanged")
     table = TextTable("table", *numbers)
     for name, row in figures["second_sync"]["tables"].items():
-        table.add(name, *(_number(row[key]) for key in numbers))
+        table.add(name, *(format_number(row[key]) for key in numbers))
     table.show()
     for answer in figures["answers"]:
         table = TextTable(answer["columns"][0], words=answer["columns"][1:], title=answer["question"])
@@ -248,14 +196,14 @@ def _show_organizations(summary: MultiOrgSummary) -> None:
         tables = one.as_json()["tables"].values()
         # A sync that did not get to its tables has no figures; those of its requests are known.
         figures = {key: sum(row[key] for row in tables) for key in _FIGURES} | {"requests": one.requests}
-        table.add(name, _state(one.verdict.value), *(_number(figures[key]) for key in _FIGURES))
+        table.add(name, format_state(one.verdict.value), *(format_number(figures[key]) for key in _FIGURES))
     table.show()
 
 
 def _show_tables(figures: Mapping[str, Any]) -> None:
     table = TextTable("table", "verdict", *_FIGURES, words=("verdict",))
     for name, row in figures["tables"].items():
-        table.add(name, _state(row["verdict"]), *(_number(row[key]) for key in _FIGURES))
+        table.add(name, format_state(row["verdict"]), *(format_number(row[key]) for key in _FIGURES))
     if len(table):
         table.show()
     for name, row in figures["tables"].items():
@@ -273,7 +221,7 @@ def _show_tables(figures: Mapping[str, Any]) -> None:
 def _show_windows(windows: list[dict[str, Any]]) -> None:
     table = TextTable("window", "used", "limit")
     for row in windows:
-        table.add(row["window"], _number(row["used"]), _number(row["limit"]))
+        table.add(row["window"], format_number(row["used"]), format_number(row["limit"]))
     table.show()
 
 
@@ -300,26 +248,3 @@ def _query_command(target: Target, figures: Mapping[str, Any]) -> str:
     script = f"import duckdb; duckdb.connect({str(target.database)!r}).sql({query!r}).show()"
     plain = not any(one in script for one in '"$`\\!')
     return f'python -c "{script}"' if plain else f"python -c {shlex.quote(script)}"
-
-
-def _state(word: str) -> Text:
-    return Text(describe_verdict(word), style=_STATE_STYLE.get(word, "red"))
-
-
-def _number(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
-
-
-def age(seconds: int) -> str:
-    """A time span in its largest unit, such as `3 h`."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length} {unit}"
-    return f"{max(0, seconds)} s"
-
-
-def _span(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length and seconds % length == 0:
-            return f"{seconds / length:g} {unit}"
-    return f"{seconds:g} s"

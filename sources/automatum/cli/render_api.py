@@ -1,4 +1,4 @@
-"""What was learned about the API: its rate limits, and what it answered lately; as lines for people."""
+"""What was learned about the API as lines: its rate limits, what it answered lately, and the age of the secret."""
 
 from __future__ import annotations
 
@@ -52,3 +52,13 @@ def request_errors(recent: Mapping[str, Any] | None) -> str:
         f"of {plural(recent['requests'], 'request')} in {plural(recent['sweeps'], 'sweep')}, {', '.join(answers)}; "
         f"{plural(recent['retries'], 'retry', 'retries')}; slowest answer {recent['latency_max_ms'] or 0:,} ms"
     )
+
+
+def secret_line(secret: Mapping[str, Any]) -> str:
+    """Since when the client secret is in use, or the advice to rotate it.
+
+    Args:
+        secret: See `operations.status.status`.
+    """
+    since = f"{secret['in_use_since']:%Y-%m-%d}"
+    return secret["advice"] or f"The client secret has been in use since {since} or longer."
