@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.clock import SystemClock, instant
-from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, LOCK_WAIT
 from ..core.errors import EXIT_COMPLETE, ConfigurationError
 from .commands import CommandApp, examples
 from .console import say, say_text
@@ -123,7 +123,7 @@ def restore(
     dataset: Dataset = DEFAULT_DATASET,
     ledger_url: LedgerUrl = None,
     organization: OrganizationName = None,
-    lock_wait: LockWait = WAIT,
+    lock_wait: LockWait = LOCK_WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from .. import __version__
 from ..core.clock import SystemClock
-from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, LOCK_WAIT
 from ..core.errors import EXIT_INCOMPLETE, ConfigurationError
 from ..core.extras import install_command, is_installed
 from .apps import apps_app
@@ -113,7 +113,7 @@ def sync(
     read_copy: ReadCopy = None,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
-    lock_wait: LockWait = WAIT,
+    lock_wait: LockWait = LOCK_WAIT,
     pipelines_dir: PipelinesDir = None,
     quiet: Quiet = False,
     notify: Notify = None,
@@ -176,7 +176,7 @@ def plan(
     organization: OrganizationName = None,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
-    lock_wait: LockWait = WAIT,
+    lock_wait: LockWait = LOCK_WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -215,7 +215,7 @@ def status(
     destination: DestinationName = DUCKDB,
     dataset: Dataset = DEFAULT_DATASET,
     database: Database = DEFAULT_DATABASE,
-    lock_wait: LockWait = WAIT,
+    lock_wait: LockWait = LOCK_WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -250,7 +250,7 @@ def verify(
     destination: DestinationName = DUCKDB,
     dataset: Dataset = DEFAULT_DATASET,
     database: Database = DEFAULT_DATABASE,
-    lock_wait: LockWait = WAIT,
+    lock_wait: LockWait = LOCK_WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from ..core.budget import Budget
 from ..core.clock import SystemClock
-from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, LOCK_WAIT
 from ..core.errors import EXIT_COMPLETE, ConfigurationError
 from .commands import CommandApp, examples
 from .console import say
@@ -105,7 +105,7 @@ def push_usage(
     organization: OrganizationName = None,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
-    lock_wait: LockWait = WAIT,
+    lock_wait: LockWait = LOCK_WAIT,
     quiet: Quiet = False,
     notify: Notify = None,
     notify_on: NotifyOn = "change",
@@ -193,7 +193,7 @@ def push_export(
     ledger_url: LedgerUrl = None,
     organization: OrganizationName = None,
     pipelines_dir: PipelinesDir = None,
-    lock_wait: LockWait = WAIT,
+    lock_wait: LockWait = LOCK_WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, LOCK_WAIT
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE
 from ..core.process_info import user_name
 from ..core.text import plural
@@ -58,7 +58,7 @@ def push_carry(
     confirm: Confirm = False,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
-    lock_wait: LockWait = WAIT,
+    lock_wait: LockWait = LOCK_WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

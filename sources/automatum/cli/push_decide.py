@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.clock import SystemClock, utc
-from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, LOCK_WAIT
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..core.process_info import user_name
 from .console import say, show_error
@@ -102,7 +102,7 @@ def push_retry(
     confirm: Confirm = False,
     no_wait: NoWait = False,
     max_wait: MaxWait = None,
-    lock_wait: LockWait = WAIT,
+    lock_wait: LockWait = LOCK_WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -165,7 +165,7 @@ def push_resolve(
     dataset: Dataset = DEFAULT_DATASET,
     ledger_url: LedgerUrl = None,
     organization: OrganizationName = None,
-    lock_wait: LockWait = WAIT,
+    lock_wait: LockWait = LOCK_WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

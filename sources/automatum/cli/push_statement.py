@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, WAIT
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, LOCK_WAIT
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..core.text import plural
 from ..metering.report_columns import NAMES
@@ -70,7 +70,7 @@ def push_statement(
     dataset: Dataset = DEFAULT_DATASET,
     ledger_url: LedgerUrl = None,
     organization: OrganizationName = None,
-    lock_wait: LockWait = WAIT,
+    lock_wait: LockWait = LOCK_WAIT,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

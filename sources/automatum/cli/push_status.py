@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.clock import SystemClock, utc
-from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, EXPIRING
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, EXPIRING_FROM
 from .options import (
     Database,
     Dataset,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Within = Annotated[
     float, typer.Option(min=0.0, help="Hours before its deadline from which a planned line counts as expiring.")
 ]
-_WITHIN = EXPIRING.total_seconds() / 3600
+_WITHIN = EXPIRING_FROM.total_seconds() / 3600
 
 
 def push_status(

@@ -9,7 +9,7 @@ DEFAULT_DATABASE = Path("marketplace.duckdb")
 DEFAULT_DATASET = "automatum"
 DUCKDB = "duckdb"
 """Destination that needs no configuration."""
-WAIT = 60.0
+LOCK_WAIT = 60.0
 """Seconds that a run waits for a lock by default: longer than a query of a notebook, shorter than a cron interval."""
-EXPIRING = timedelta(hours=3)
+EXPIRING_FROM = timedelta(hours=3)
 """Time before its deadline from which a planned line counts as expiring."""

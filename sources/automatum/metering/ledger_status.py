@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ..core.defaults import EXPIRING
+from ..core.defaults import EXPIRING_FROM
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, AutomatumError
 from ..core.result_line import result_line
 from .eligibility import UNCHECKED, Eligibility
@@ -179,7 +179,7 @@ def read_status(
     now: datetime,
     *,
     eligibility: Eligibility = UNCHECKED,
-    expiring: timedelta = EXPIRING,
+    expiring: timedelta = EXPIRING_FROM,
     silence: timedelta | None = None,
 ) -> LedgerStatus:
     """Read the status of a ledger. Nothing is written, and no request is sent.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ..core.defaults import WAIT
+from ..core.defaults import LOCK_WAIT
 from ..core.errors import ConfigurationError
 from ..warehouse.target import Target
 from .model import Grain
@@ -62,7 +62,7 @@ class PushOptions:
     unchecked: bool = False
     max_minutes: float | None = None
     max_wait: float | None = None
-    lock_wait: float = WAIT
+    lock_wait: float = LOCK_WAIT
 
     def __post_init__(self) -> None:
         if self.grain not in ("hour", "day"):

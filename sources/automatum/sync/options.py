@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from ..core.defaults import WAIT
+from ..core.defaults import LOCK_WAIT
 from ..warehouse.target import Target
 
 
@@ -45,6 +45,6 @@ class SyncOptions:
     max_requests: int | None = None
     max_minutes: float | None = None
     max_wait: float | None = None
-    lock_wait: float = WAIT
+    lock_wait: float = LOCK_WAIT
     read_copy: Path | None = None
     metering: bool = False
