@@ -101,9 +101,12 @@ def move(
             content = move_ledger(ledger, target, SystemClock(), owner)
             before = url_of(ledger)
         with Ledger.open(target, SystemClock(), create=False, owner=owner) as ledger:
-            next_step = f"Set ledger_url, or --ledger-url, to {url_of(ledger)} (with its user and password)."
-            return {"from": before, "to": url_of(ledger), "rows": content.rows, "digest": content.digest} | {
-                "next_step": next_step
+            return {
+                "from": before,
+                "to": url_of(ledger),
+                "rows": content.rows,
+                "digest": content.digest,
+                "next_step": f"Set ledger_url, or --ledger-url, to {url_of(ledger)} (with its user and password).",
             }
 
     _run(work, as_json, debug)
@@ -151,8 +154,7 @@ def restore(
                 "attempts": added.attempts,
                 "unknown": added.unknown,
                 "last_call": last,
-                "next_step": f"What was sent after {last} is not in the export: resolve it with the events of the "
-                "vendor, or with the marketplace, before you push usage of that time.",
+                "next_step": what_is_missing(last),
             }
 
     _run(work, as_json, debug)
@@ -247,12 +249,27 @@ def _restore_copy(settings: AutomatumSettings, source: str, url: str) -> dict[st
         content = copy_ledger(ledger, url, clock)
         before = url_of(ledger)
     adopt_ledger(url, clock, ledger_owner(settings))
-    next_step = (
-        "What was sent after the backup is not in it: run `automatum push ledger restore` if there is an export."
-    )
-    return {"from": before, "to": _info(settings, url)["ledger"], "rows": content.rows, "digest": content.digest} | {
-        "next_step": next_step
+    return {
+        "from": before,
+        "to": _info(settings, url)["ledger"],
+        "rows": content.rows,
+        "digest": content.digest,
+        "next_step": "What was sent after the backup is not in it: run `automatum push ledger restore` if there is an "
+        "export.",
     }
+
+
+def what_is_missing(last_call: str | None) -> str:
+    """What a ledger may lack that was restored from an export, and what to do about it.
+
+    Args:
+        last_call: Time of the last exported call; None if no call was exported.
+    """
+    if last_call is None:
+        missing, usage = "The export has no call. If usage was sent,", "usage"
+    else:
+        missing, usage = f"What was sent after {last_call} is not in the export:", "usage of that time"
+    return f"{missing} resolve it with the events of the vendor, or with the marketplace, before you push {usage}."
 
 
 def open_ledger(url: str | None, organization: str | None, needed: bool = False) -> Ledger:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from ..config.settings import AutomatumSettings
 from ..endpoints import METERING_SCOPE, Endpoint
 from ..metering.ledger.location import default_ledger_url
+from ..metering.ledger.missing import missing_file
 
 
 def excess_scopes(
@@ -22,6 +22,6 @@ def excess_scopes(
             would begin one.
     """
     used = {one.scope for one in endpoints}
-    if settings.ledger_url or Path(default_ledger_url(settings).removeprefix("sqlite:///")).is_file():
+    if settings.ledger_url or missing_file(default_ledger_url(settings)) is None:
         used.add(METERING_SCOPE)
     return tuple(sorted((granted or frozenset()) - used))
