@@ -136,14 +136,14 @@ def test_netrc_never_replaces_the_token(server, build, tmp_path, monkeypatch):
         Say(200, {"code": 500, "message": "inner"}), Say(200, {"code": "503"}),
     ],
 )  # fmt: skip
-def test_passing_trouble_is_survived(server, client, clock, bad):
+def test_a_passing_failure_is_retried(server, client, clock, bad):
     server.say(LIST, bad, bad, FINE)
     assert client.get("customers").body == FINE.body
     assert len(server.to(LIST)) == client.budget.requests == 3
     assert 0.75 <= clock.slept <= 1.5, "half to all of 0.5 s, then of 1 s"
 
 
-def test_trouble_that_stays_ends_after_the_attempts(server, client, clock, caplog):
+def test_a_lasting_failure_ends_after_the_attempts(server, client, clock, caplog):
     server.say(LIST, error(503, "Service down"))
     with (
         caplog.at_level(logging.WARNING, "automatum"),
@@ -156,7 +156,7 @@ def test_trouble_that_stays_ends_after_the_attempts(server, client, clock, caplo
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 5
 
 
-def test_trouble_that_stays_ends_before_the_deadline(server, build, clock):
+def test_a_lasting_failure_ends_before_the_deadline(server, build, clock):
     server.say(LIST, Say(500, then=lambda: clock.advance(50)))
     started = clock.monotonic()
     with pytest.raises(ApiUnreachable):
@@ -165,7 +165,7 @@ def test_trouble_that_stays_ends_before_the_deadline(server, build, clock):
     assert clock.monotonic() - started <= 155
 
 
-def test_html_is_told_as_what_it_is(server, client):
+def test_an_error_says_that_the_answer_is_html(server, client):
     server.say(
         LIST, Say(200, b"<html><style>p {}</style><body><h1>Sign &amp; in</h1><script>x()</script></body></html>")
     )
@@ -323,7 +323,7 @@ def test_a_503_that_names_more_than_we_have_is_given_up_at_once(server, client, 
     assert clock.slept == 0
 
 
-def test_an_absurd_wait_is_told_in_bounds(server, client):
+def test_an_absurd_wait_is_bounded_in_the_message(server, client):
     server.say(LIST, Say(503, headers={"Retry-After": "1e300"}))
     with pytest.raises(ApiUnreachable, match="asks to wait 7200 s"):
         client.get("customers")
@@ -416,7 +416,7 @@ def test_unnamed_waits_double_and_end(server, client, clock):
     assert caught.value.resume_at >= clock.time() + 7200
 
 
-def test_a_429_holds_the_other_threads_too(server, client, clock):
+def test_a_429_blocks_the_other_threads_too(server, client, clock):
     server.say(LIST, Say(429, headers={"Retry-After": "100"}), FINE)
     client.max_wait = 50
     with pytest.raises(QuotaExhausted, match="answered 429") as caught:

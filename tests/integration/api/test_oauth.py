@@ -83,7 +83,7 @@ def test_a_token_is_kept_until_shortly_before_its_end(server, source, clock):
         (10**18, 77_760), ("1e18", 77_760), (-(10**18), 30), ("9" * 5000, 3240), ("1h", 3240), ({"s": 3600}, 3240),
     ],
 )  # fmt: skip
-def test_its_life_is_read_with_leniency(server, source, clock, expires_in, usable):
+def test_a_lifetime_in_another_form_is_read(server, source, clock, expires_in, usable):
     server.say(URL, token("one", expires_in=expires_in), token("two"))
     source.token()
     clock.advance(usable - 1)
@@ -92,14 +92,14 @@ def test_its_life_is_read_with_leniency(server, source, clock, expires_in, usabl
     assert source.cached_token() is None
 
 
-def test_a_missing_life_is_the_documented_hour(server, source, clock):
+def test_a_missing_lifetime_is_the_documented_hour(server, source, clock):
     server.say(URL, Say(body={"access_token": "one"}))
     source.token()
     clock.advance(3239)
     assert source.cached_token() == "one"
 
 
-def test_its_life_begins_when_it_was_asked_for(server, source, clock):
+def test_a_lifetime_begins_when_the_token_was_requested(server, source, clock):
     server.say(URL, Say(body=token().body, then=lambda: clock.advance(100)))
     source.token()
     clock.advance(3139)
@@ -109,7 +109,7 @@ def test_its_life_begins_when_it_was_asked_for(server, source, clock):
 
 
 @pytest.mark.parametrize(("seconds", "usable"), [(12, 4.0), (19, 0.5)])
-def test_a_token_that_is_slower_than_half_its_life_is_used_for_half_of_the_rest(server, source, clock, seconds, usable):
+def test_a_token_that_took_half_its_lifetime_is_used_for_half_of_the_rest(server, source, clock, seconds, usable):
     """It was asked for again and again: 49 tokens, and no request."""
     server.say(URL, Say(body=token(expires_in=20).body, then=lambda: clock.advance(seconds)))
     source.token()
@@ -272,14 +272,14 @@ def test_an_answer_without_a_usable_token_is_an_error(server, source, body):
         Say(reset=True), Say(cut=5), Say(200, {"code": 502, "message": "inner"}),
     ],
 )  # fmt: skip
-def test_passing_trouble_is_survived(server, source, clock, bad):
+def test_a_passing_failure_is_retried(server, source, clock, bad):
     server.say(URL, bad, bad, token("after-all"))
     assert source.token() == "after-all"
     assert source.budget.token_requests == len(server.seen) == 3
     assert 0.75 <= clock.slept <= 1.5
 
 
-def test_trouble_that_stays_ends_after_the_attempts(server, source):
+def test_a_lasting_failure_ends_after_the_attempts(server, source):
     server.say(URL, error(500, "oops"))
     with pytest.raises(ApiUnreachable, match="POST /oauth/token answered 500: oops") as caught:
         source.token()
@@ -287,7 +287,7 @@ def test_trouble_that_stays_ends_after_the_attempts(server, source):
     assert server.url in caught.value.next_step
 
 
-def test_trouble_that_stays_ends_before_the_deadline(server, clock):
+def test_a_lasting_failure_ends_before_the_deadline(server, clock):
     server.say(URL, Say(500, then=lambda: clock.advance(40)))
     with Connections() as connections:
         source = build(server.url, connections, clock, retry_attempts=50, retry_deadline=100.0)

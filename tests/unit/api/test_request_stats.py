@@ -35,7 +35,7 @@ def test_each_attempt_counts_once_and_durations_are_those_of_attempts(attempts):
 
 
 @given(attempts=ATTEMPTS, more=ATTEMPTS)
-def test_what_was_added_since_is_told_apart(attempts, more):
+def test_attempts_since_a_count_are_separate(attempts, more):
     stats = RequestStats([*attempts])
     stats.add(RequestStats(more))
     assert stats.since(len(attempts)).attempts == more

@@ -1,4 +1,4 @@
-"""The run's own bounds are kept before they are crossed."""
+"""A run ends before it exceeds its own limits."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""I6: no secret leaves, whatever it is wrapped in; and nothing else is blotted out."""
+"""I6: no secret leaves in any form, and nothing else is redacted."""
 
 import base64
 import html
@@ -40,14 +40,14 @@ def logged(caplog):
     return logger, lambda: "\n".join(formatter.format(record) for record in caplog.records)
 
 
-def test_a_kept_secret_is_blotted_out_plain_and_encoded():
+def test_a_registered_secret_is_redacted_plain_and_encoded():
     register_secret("p@ss word/1")
     for form in ("p@ss word/1", quote("p@ss word/1", safe=""), "p%40ss+word%2F1"):
         assert redact(f"x {form} y") == f"x {REDACTED} y"
 
 
 @pytest.mark.parametrize("short", [None, "", "a", "abcde"])
-def test_what_is_too_short_to_be_a_secret_is_not_kept(short):
+def test_a_text_that_is_too_short_is_not_registered(short):
     register_secret(short)
     assert redact("a abcde") == "a abcde"
 
@@ -141,7 +141,7 @@ def test_a_harmless_line_keeps_its_arguments(logged, caplog):
     assert caplog.records[0].args == (3, 7)
 
 
-def test_guarding_twice_does_no_harm():
+def test_redacting_a_logger_twice_does_no_harm():
     redact_logging()
     redact_logging()
     for name in ("automatum", "dlt", "urllib3", "urllib3.connectionpool"):

@@ -5,9 +5,9 @@ import pytest
 from tests.support.quota_fixtures import Shop
 from tests.support.quota_stage import Stage
 from tests.unit.api.rate_limit.test_counting import (  # noqa: F401  collected here too, with the fixture below
-    test_no_server_ever_counts_more_than_its_limit_whoever_sends,
-    test_nobody_gets_much_less_than_the_others,
-    test_whatever_happens_no_request_is_counted_less_than_it_is,
+    test_no_caller_gets_much_less_than_the_others,
+    test_no_order_of_events_counts_a_request_too_little,
+    test_no_server_ever_counts_more_than_its_limit_for_all_callers,
 )
 
 

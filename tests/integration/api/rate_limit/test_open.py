@@ -140,7 +140,7 @@ def test_a_chosen_file_on_a_network_file_system_is_refused(build, tmp_path, monk
         build(f"sqlite:///{tmp_path}/q.sqlite")
 
 
-def test_the_default_file_on_a_network_file_system_is_done_without_and_said(
+def test_the_default_file_on_a_network_file_system_leads_to_a_count_in_memory_and_logged(
     build, clock, tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setattr(sqlite, "network_file_system", lambda path: "nfs4")

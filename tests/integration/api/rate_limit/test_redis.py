@@ -47,7 +47,7 @@ def relay(valkey):
 
 
 @pytest.mark.parametrize("back", [1.0, 59.0, 3600.0, 1e6])
-def test_a_server_whose_clock_was_set_back_makes_nothing_younger_for_ever(build, valkey, clock, budget, back):
+def test_a_server_whose_clock_was_set_back_makes_no_request_younger(build, valkey, clock, budget, back):
     step = [0.0]
     one, other = (build(valkey.url, server_time=lambda: clock.time() + step[0]) for _ in range(2))
     spend(one, budget, 10)
@@ -61,7 +61,7 @@ def test_a_server_whose_clock_was_set_back_makes_nothing_younger_for_ever(build,
     assert used(one) == used(other) == [0, 0]
 
 
-def test_a_key_that_was_lost_is_brought_back_by_whoever_knows_it(build, valkey, budget):
+def test_a_lost_key_is_restored_by_a_process_that_knows_it(build, valkey, budget):
     one, other = build(valkey.url), build(valkey.url)
     spend(one, budget, 8)
     valkey.client.flushall()
@@ -70,7 +70,7 @@ def test_a_key_that_was_lost_is_brought_back_by_whoever_knows_it(build, valkey, 
     assert used(build(valkey.url)) == [9, 9]
 
 
-def test_a_key_that_was_lost_is_brought_back_though_one_who_knows_nothing_comes_first(build, valkey, clock, budget):
+def test_a_lost_key_is_restored_after_a_process_that_knows_nothing(build, valkey, clock, budget):
     one = build(valkey.url)
     spend(one, budget, 8)
     valkey.client.flushall()
@@ -79,7 +79,7 @@ def test_a_key_that_was_lost_is_brought_back_though_one_who_knows_nothing_comes_
     assert used(one) == [9, 9]
 
 
-def test_a_key_that_was_lost_is_brought_back_though_one_who_knows_less_comes_first(build, valkey, clock, budget):
+def test_a_lost_key_is_restored_after_a_process_that_knows_less(build, valkey, clock, budget):
     one, other = build(valkey.url), build(valkey.url)
     spend(other, budget)
     spend(one, budget, 7)
@@ -92,7 +92,7 @@ def test_a_key_that_was_lost_is_brought_back_though_one_who_knows_less_comes_fir
 VENDOR_LIKE = ((10, 60.0), (100, 3600.0))
 
 
-def test_two_who_bring_a_lost_key_back_at_once_lose_nothing(build, valkey, clock, budget):
+def test_two_processes_that_restore_a_lost_key_at_once_lose_nothing(build, valkey, clock, budget):
     one, other = build(valkey.url), build(valkey.url)
     spend(other, budget)
     spend(one, budget, 5)
@@ -134,7 +134,7 @@ def test_a_key_lives_as_long_as_it_is_needed_and_no_longer(build, valkey, budget
 
 
 @pytest.mark.parametrize("body", [b"", b"{}\n", b'{"format":%d}\n' % (FORMAT + 1), b'{"format":%d}\n' % FORMAT])
-def test_a_tally_that_cannot_be_read_is_not_overwritten(build, valkey, budget, body):
+def test_a_state_that_cannot_be_read_is_not_overwritten(build, valkey, budget, body):
     valkey.client.hset("automatum:quota:test", mapping={"version": "x", "body": body})
     with pytest.raises(QuotaUnreachable, match="cannot be read") as caught:
         build(valkey.url).acquire(None, budget)
@@ -219,7 +219,7 @@ def test_a_change_whose_request_or_reply_is_lost_is_made_once(build, valkey, rel
     assert used(far) == used(near) == [2, 2]
 
 
-def test_a_reply_that_is_lost_while_others_go_on_counts_too_much_at_worst(build, valkey, relay, budget):
+def test_a_lost_reply_while_others_go_on_counts_too_much_at_most(build, valkey, relay, budget):
     far, near = build(f"redis://127.0.0.1:{relay.port}/0"), build(valkey.url)
     spend(near, budget, 2)
     relay.lose = "reply"
@@ -282,7 +282,7 @@ def test_a_password_that_should_have_been_quoted_is_not_shown(clock, budget, pas
 # ---- many at once
 
 
-def test_threads_never_take_more_than_there_is(build, valkey, clock):
+def test_threads_never_exceed_the_limit(build, valkey, clock):
     limiters = [build(valkey.url, ((30, 3600.0),)) for _ in range(3)]
     taken = []
 
@@ -310,7 +310,7 @@ def hurry(limiter, counts, place, until):
 
 
 @pytest.mark.slow
-def test_nobody_starves_however_many_change_the_tally_at_once(build, valkey):
+def test_no_process_starves_when_many_change_the_state(build, valkey):
     """Eight that do nothing else: each comes through again and again, though all swap the same key."""
     clock, counts = SystemClock(), [0] * 8
     limiters = [build(valkey.url, ((10**6, 60.0),), store=RedisStore, clock=clock) for _ in counts]
@@ -325,7 +325,7 @@ def test_nobody_starves_however_many_change_the_tally_at_once(build, valkey):
 
 
 @pytest.mark.slow
-def test_one_far_away_is_not_starved_by_those_nearby(build, valkey, relay):
+def test_a_distant_process_is_not_starved_by_near_ones(build, valkey, relay):
     """5 ms away from the server, against two whose answers take 10 ms, as no API is faster."""
     relay.delay = 0.0025
     clock, done = SystemClock(), threading.Event()

@@ -16,7 +16,7 @@ from tests.support.clocks import FakeClock
 from tests.support.quota_fixtures import spend, used, warnings
 
 
-def is_done_without(limiter, budget, caplog, before=0):
+def counts_in_memory(limiter, budget, caplog, before=0):
     """It counts alone, from what it knew, and says so once."""
     spend(limiter, budget, 5 - before)
     with pytest.raises(QuotaExhausted):
@@ -36,31 +36,31 @@ def is_done_without(limiter, budget, caplog, before=0):
     [b"not a database at all" * 100, b"SQLite format 3\0" + b"\xff" * 4000, b"SQLite format 3\0"],
     ids=["text", "broken", "header alone"],
 )
-def test_a_file_that_is_no_database_is_done_without(path, open_one, budget, caplog, content):
+def test_a_file_that_is_no_database_leads_to_a_count_in_memory(path, open_one, budget, caplog, content):
     path.parent.mkdir()
     path.write_bytes(content)
-    said = is_done_without(open_one(), budget, caplog)
+    said = counts_in_memory(open_one(), budget, caplog)
     assert str(path) in said
     assert "Delete it" in said
     assert path.read_bytes() == content, "it may be somebody else's"
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.9])
-def test_a_file_cut_short_is_done_without(path, open_one, budget, caplog, share):
+def test_a_file_that_is_cut_short_leads_to_a_count_in_memory(path, open_one, budget, caplog, share):
     first = open_one(((2000, 60.0),))
     spend(first, budget, 1500)
     first.close()
     with path.open("r+b") as file:
         file.truncate(int(path.stat().st_size * share))
-    is_done_without(open_one(), budget, caplog)
+    counts_in_memory(open_one(), budget, caplog)
 
 
-def test_a_file_that_breaks_while_it_is_used_is_done_without_and_nothing_is_forgotten(path, open_one, budget, caplog):
+def test_a_file_that_breaks_in_use_leads_to_a_count_in_memory_that_forgets_nothing(path, open_one, budget, caplog):
     limiter = open_one()
     spend(limiter, budget, 3)
     with closing(sqlite3.connect(path)) as other, other:
         other.execute("UPDATE tally SET version = version + 1, body = x'00'")
-    is_done_without(limiter, budget, caplog, before=3)
+    counts_in_memory(limiter, budget, caplog, before=3)
 
 
 @pytest.mark.parametrize(
@@ -76,22 +76,24 @@ def test_a_file_that_breaks_while_it_is_used_is_done_without_and_nothing_is_forg
     ],
     ids=["later format", "lacks all", "list", "empty", "text", "version text", "version at its end"],
 )
-def test_a_tally_that_this_version_cannot_read_is_done_without(path, open_one, budget, caplog, column, value):
+def test_a_state_that_this_version_cannot_read_leads_to_a_count_in_memory(
+    path, open_one, budget, caplog, column, value
+):
     spend(open_one(), budget)
     with closing(sqlite3.connect(path)) as other, other:
         other.execute(f"UPDATE tally SET version = version + 1, {column} = ?", (value,))
-    is_done_without(open_one(), budget, caplog)
+    counts_in_memory(open_one(), budget, caplog)
 
 
-def test_a_table_of_other_columns_is_done_without(path, open_one, budget, caplog):
+def test_a_table_of_other_columns_leads_to_a_count_in_memory(path, open_one, budget, caplog):
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as other, other:
         other.execute("CREATE TABLE tally (something TEXT)")
-    is_done_without(open_one(), budget, caplog)
+    counts_in_memory(open_one(), budget, caplog)
 
 
 @pytest.mark.slow
-def test_a_byte_that_changed_on_disk_never_stops_anybody(path, open_one, clock, budget, caplog):
+def test_a_byte_that_changed_on_disk_stops_no_run(path, open_one, clock, budget, caplog):
     """Whatever one byte becomes, requests continue: with the stored state, or without it and with a warning."""
     rng = random.Random(5)
     spend(open_one(), budget, 3)
@@ -110,7 +112,7 @@ def test_a_byte_that_changed_on_disk_never_stops_anybody(path, open_one, clock, 
 
 
 @pytest.mark.parametrize("lies_in_the_way", ["directory", "file as folder", "dangling link"])
-def test_a_path_that_cannot_be_written_is_done_without(path, open_one, budget, caplog, lies_in_the_way):
+def test_a_path_that_cannot_be_written_leads_to_a_count_in_memory(path, open_one, budget, caplog, lies_in_the_way):
     """These bind root too, unlike permissions."""
     if lies_in_the_way == "directory":
         path.mkdir(parents=True)
@@ -119,22 +121,22 @@ def test_a_path_that_cannot_be_written_is_done_without(path, open_one, budget, c
     else:
         path.parent.mkdir()
         path.symlink_to(path.parent / "nowhere" / "quota.sqlite")
-    is_done_without(open_one(), budget, caplog)
+    counts_in_memory(open_one(), budget, caplog)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_a_file_or_folder_that_may_only_be_read_is_done_without(path, open_one, budget, caplog, what):
+def test_a_file_or_folder_that_may_only_be_read_leads_to_a_count_in_memory(path, open_one, budget, caplog, what):
     first = open_one()
     spend(first, budget)
     first.close()
     target = path if what == "file" else path.parent
     target.chmod(0o400 if what == "file" else 0o500)
-    is_done_without(open_one(), budget, caplog)
+    counts_in_memory(open_one(), budget, caplog)
     target.chmod(0o700)
 
 
-def test_a_database_that_says_it_is_read_only_is_done_without(path, open_one, budget, caplog, monkeypatch):
+def test_a_database_that_says_it_is_read_only_leads_to_a_count_in_memory(path, open_one, budget, caplog, monkeypatch):
     """As root meets it on a read-only mount: SQLite opens the file and refuses to write."""
     spend(open_one(), budget, 2)
     connect = sqlite3.connect
@@ -148,7 +150,7 @@ def test_a_database_that_says_it_is_read_only_is_done_without(path, open_one, bu
     assert used(limiter)[0] in (3, 4), "what it could read counts; the one that could not be stored may count twice"
 
 
-def test_a_full_disk_is_done_without_and_nothing_is_forgotten(path, open_one, budget, caplog, monkeypatch):
+def test_a_full_disk_leads_to_a_count_in_memory_that_forgets_nothing(path, open_one, budget, caplog, monkeypatch):
     """A database that may have no more pages says the same as a disk that has none."""
     limiter = open_one(((3000, 60.0),))
     spend(limiter, budget, 1000)
@@ -160,16 +162,16 @@ def test_a_full_disk_is_done_without_and_nothing_is_forgotten(path, open_one, bu
     assert used(limiter)[0] in (2500, 2501), "the one that could not be stored may count twice"
 
 
-def test_a_file_that_another_holds_for_too_long_is_done_without(path, open_one, budget, caplog, monkeypatch):
+def test_a_file_that_is_locked_for_too_long_leads_to_a_count_in_memory(path, open_one, budget, caplog, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY", 0.05)
     limiter = open_one()
     spend(limiter, budget, 2)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        is_done_without(limiter, budget, caplog, before=2)
+        counts_in_memory(limiter, budget, caplog, before=2)
 
 
-def test_a_file_that_another_holds_for_a_moment_is_waited_for(path, open_one, budget, caplog):
+def test_a_file_that_is_locked_for_a_moment_is_waited_for(path, open_one, budget, caplog):
     limiter = open_one()
     spend(limiter, budget)
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:

@@ -34,7 +34,7 @@ this line makes no sense
 # ---- several at once
 
 
-def test_who_opens_a_new_file_while_another_does_waits_for_it(path, open_one, caplog):
+def test_two_processes_that_open_a_new_file_at_once_wait_for_each_other(path, open_one, caplog):
     clock = SystemClock()
     path.parent.mkdir()
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
@@ -272,7 +272,7 @@ def test_a_network_file_system_is_known(tmp_path, where, kind):
     assert network_file_system(type(tmp_path)(where), mounts) == kind
 
 
-def test_a_system_that_does_not_tell_its_mounts_has_no_network_file_system(tmp_path):
+def test_a_system_without_a_list_of_mounts_has_no_network_file_system(tmp_path):
     assert network_file_system(tmp_path / "q", tmp_path / "no such file") == ""
 
 

@@ -38,7 +38,7 @@ def names(order):
 # ---- one count for all
 
 
-def test_what_one_sends_counts_for_the_other(shop, budget, clock):
+def test_requests_of_one_count_for_the_other(shop, budget, clock):
     one, other = shop.limiter(), shop.limiter()
     spend(one, budget, 2)
     spend(other, budget)
@@ -60,14 +60,14 @@ def test_a_request_counts_from_before_it_is_sent_and_ages_from_its_answer(shop, 
     assert clock.slept == pytest.approx(MINUTE, abs=0.01)
 
 
-def test_a_released_ticket_was_never_sent(shop, budget, clock):
+def test_a_released_request_does_not_count(shop, budget, clock):
     one, other = shop.limiter(((1, 60.0),)), shop.limiter(((1, 60.0),))
     one.release(one.acquire(None, budget))
     spend(other, budget)
     assert clock.slept == 0
 
 
-def test_settling_twice_and_after_a_release_counts_no_more(shop, budget):
+def test_a_response_recorded_twice_or_after_a_release_does_not_count(shop, budget):
     limiter = shop.limiter()
     ticket, gone = limiter.acquire(None, budget), limiter.acquire(None, budget)
     limiter.release(gone)
@@ -76,7 +76,7 @@ def test_settling_twice_and_after_a_release_counts_no_more(shop, budget):
     assert used(limiter) == [1, 1]
 
 
-def test_a_lost_ticket_begins_to_age(shop, budget, clock):
+def test_a_lost_request_begins_to_age(shop, budget, clock):
     one, other = shop.limiter(((1, 60.0),)), shop.limiter(((1, 60.0),))
     one.acquire(None, budget)
     clock.advance(IN_FLIGHT)
@@ -95,7 +95,7 @@ def test_state_and_forecast_change_nothing_and_are_the_same_for_all(shop, budget
     assert used(one) == [2, 2]
 
 
-def test_the_forecast_is_what_then_happens(shop, budget, clock):
+def test_the_forecast_is_the_time_that_the_requests_take(shop, budget, clock):
     one, other = shop.limiter(((4, 10.0), (9, 60.0))), shop.limiter(((4, 10.0), (9, 60.0)))
     spend(one, budget, 3)
     forecast = other.wait_for(20)
@@ -106,7 +106,7 @@ def test_the_forecast_is_what_then_happens(shop, budget, clock):
 # ---- what the server says
 
 
-def test_a_gate_is_seen_by_all(shop, budget, clock):
+def test_a_block_applies_to_all(shop, budget, clock):
     one, other = shop.limiter(), shop.limiter()
     one.block(90, "held by one")
     with pytest.raises(QuotaExhausted, match="held by one"):
@@ -115,7 +115,7 @@ def test_a_gate_is_seen_by_all(shop, budget, clock):
     assert clock.slept == pytest.approx(90, abs=0.01)
 
 
-def test_an_adopted_limit_is_seen_by_all_and_given_up_by_all(shop, clock):
+def test_a_limit_of_the_server_applies_to_all_until_it_expires(shop, clock):
     one, other = shop.limiter(((50, 60.0), (1000, 3600.0))), shop.limiter(((50, 60.0), (1000, 3600.0)))
     one.observe({"X-RateLimit-Limit": "200", "X-RateLimit-Reset": str(clock.time() + 1800)}, clock.time())
     assert [window["limit"] for window in other.window_usage()][:2] == [50, 200]
@@ -123,7 +123,7 @@ def test_an_adopted_limit_is_seen_by_all_and_given_up_by_all(shop, clock):
     assert [window["limit"] for window in one.window_usage()][:2] == [50, 1000]
 
 
-def test_what_others_used_is_seen_by_all_until_the_server_forgets_it(shop, budget, clock):
+def test_requests_of_other_programs_count_for_all_until_the_reset(shop, budget, clock):
     one, other = shop.limiter(((10, 3600.0),)), shop.limiter(((10, 3600.0),))
     spend(one, budget)
     said = {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "4", "X-RateLimit-Reset": str(clock.time() + 600)}
@@ -135,7 +135,7 @@ def test_what_others_used_is_seen_by_all_until_the_server_forgets_it(shop, budge
     assert used(other)[0] == 1
 
 
-def test_an_empty_bucket_closes_the_gate_for_all(shop, budget, clock):
+def test_an_exhausted_window_blocks_all(shop, budget, clock):
     one, other = shop.limiter(((10, 3600.0),)), shop.limiter(((10, 3600.0),))
     one.observe({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(clock.time() + 600)}, clock.time())
     spend(other, budget)
@@ -159,7 +159,7 @@ def test_first_come_first_served_between_processes(shop, budget, clock):
     assert names(order) == [3, 2, 1, 0] * 2, "one who was served stands behind those who wait"
 
 
-def test_who_comes_when_there_is_room_does_not_overtake_those_who_wait(shop, budget, clock):
+def test_a_later_caller_does_not_overtake_the_queue(shop, budget, clock):
     order, first, second = [], shop.limiter(((1, 10.0),)), shop.limiter(((1, 10.0),))
     ticket = first.acquire(None, budget)
     clock.call_at(clock.monotonic() + 0.3, lambda: first.release(ticket))  # `first` looks again at 1.0
@@ -170,7 +170,7 @@ def test_who_comes_when_there_is_room_does_not_overtake_those_who_wait(shop, bud
     assert names(order) == ["first", "second"]
 
 
-def test_a_waiter_that_died_is_passed_over(shop, budget, clock):
+def test_a_dead_caller_leaves_the_queue(shop, budget, clock):
     order = []
     living, dead = shop.limiter(((1, 10.0),)), shop.limiter(((1, 10.0),), clock=Hung(clock))
     spend(living, budget)
@@ -182,7 +182,7 @@ def test_a_waiter_that_died_is_passed_over(shop, budget, clock):
     assert order[0][1] - 1000 == pytest.approx(10.05, abs=0.01), "it stood first, and it cost nobody a second"
 
 
-def test_a_waiter_that_died_lately_still_holds_its_place_and_no_longer(shop, budget, clock):
+def test_a_caller_that_died_keeps_its_place_for_seconds(shop, budget, clock):
     order = []
     living, dead = shop.limiter(((1, 10.0),)), shop.limiter(((1, 10.0),), clock=Hung(clock))
     spend(living, budget)
@@ -213,7 +213,7 @@ def test_a_stop_ends_a_wait_and_leaves_the_queue(shop, budget, clock):
     assert used(first)[0] == 1, "and nothing was charged"
 
 
-def test_who_is_refused_a_long_wait_leaves_the_queue(shop, budget, clock):
+def test_a_refused_caller_leaves_the_queue(shop, budget, clock):
     one, other = shop.limiter(((1, 10.0),)), shop.limiter(((1, 10.0),))
     spend(one, budget)
     for _ in range(5):
@@ -224,7 +224,7 @@ def test_who_is_refused_a_long_wait_leaves_the_queue(shop, budget, clock):
     assert clock.monotonic() - started == pytest.approx(10.05, abs=0.01)
 
 
-def test_a_wait_behind_others_is_bounded_too(shop, budget, clock):
+def test_a_wait_in_the_queue_is_bounded_too(shop, budget, clock):
     """Three stand ahead, so the fourth request is 40 s away, though the window itself has room in 10."""
     order, limiters, refused = [], [shop.limiter(((1, 10.0),)) for _ in range(4)], []
     spend(limiters[0], budget)
@@ -264,7 +264,7 @@ def test_the_reserve_is_not_taken_from_twice(shop, budget):
     assert used(general)[0] == 10
 
 
-def test_whoever_may_spend_the_reserve_goes_first(shop, budget, clock):
+def test_a_caller_that_may_use_the_reserve_goes_first(shop, budget, clock):
     order, limiters = [], [shop.limiter(((1, 10.0),)) for _ in range(3)]
     spend(limiters[0], budget)
     clock.play(
@@ -275,7 +275,7 @@ def test_whoever_may_spend_the_reserve_goes_first(shop, budget, clock):
     assert names(order) == ["push", "a", "b"]
 
 
-def test_a_backfill_that_waits_for_its_share_does_not_stand_in_the_way_of_a_push(shop, budget, clock):
+def test_a_waiting_backfill_does_not_delay_a_push(shop, budget, clock):
     order, general, push = [], shop.limiter(((10, 60.0),)), shop.limiter(((10, 60.0),))
     general.reserve = push.reserve = 0.2
     spend(general, budget, 8)

@@ -78,7 +78,7 @@ def test_a_newer_secret_is_tried_once_and_charged(server, source, status):
     assert NEW.encode() in server.seen[-1].body
 
 
-def test_without_room_in_the_quota_the_newer_secret_is_not_tried(server, source):
+def test_a_newer_secret_is_not_tried_if_the_rate_limit_is_used_up(server, source):
     """I4: nothing is sent that the quota does not allow."""
     server.say(URL, REFUSED, token("fresh"))
     one = source(("app_1", NEW), limits=((1, 3600.0),))
@@ -127,7 +127,7 @@ def test_another_application_is_not_taken_up(server, source):
     assert len(server.seen) == 1
 
 
-def test_other_trouble_asks_nobody(server, source):
+def test_other_failures_do_not_read_the_configuration_again(server, source):
     server.say(URL, error(403, "Forbidden"))
     one = source()
     with pytest.raises(CredentialsRefused):

@@ -321,7 +321,7 @@ def test_a_deleted_vault_secret_is_not_there(bao):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_what_aws_refuses_is_told(aws, desk, monkeypatch):  # noqa: F811
+def test_a_refusal_of_aws_is_in_the_message(aws, desk, monkeypatch):  # noqa: F811
     aws.put("not-json", CANARY)
     desk.set(secrets_from="aws-secretsmanager://eu-central-1/not-json")
     ran = desk.run("check", "--json")

@@ -88,7 +88,7 @@ def check_play(workshop, application, organization, clients, count, latency, sha
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind_of_latency", ["short", "long"])
-def test_no_server_ever_counts_more_than_its_limit_whoever_sends(workshop, kind_of_latency):
+def test_no_server_ever_counts_more_than_its_limit_for_all_callers(workshop, kind_of_latency):
     latencies = (0.0, 0.02) if kind_of_latency == "short" else (0.7, 5.0)
 
     @settings(max_examples=12 * LONG, deadline=None, derandomize=True, database=None)
@@ -109,7 +109,7 @@ def test_no_server_ever_counts_more_than_its_limit_whoever_sends(workshop, kind_
 
 
 @pytest.mark.parametrize("seed", range(2 * LONG))
-def test_nobody_gets_much_less_than_the_others(workshop, seed):
+def test_no_caller_gets_much_less_than_the_others(workshop, seed):
     """Processes that always have something to send get shares within 25 % of each other."""
     shop, sent = workshop(), [0, 0, 0, 0]
     clock, end = shop.clock, shop.clock.monotonic() + 120
@@ -204,7 +204,7 @@ def events(workshop):
 
 
 @pytest.mark.slow
-def test_whatever_happens_no_request_is_counted_less_than_it_is(workshop):
+def test_no_order_of_events_counts_a_request_too_little(workshop):
     run_state_machine_as_test(
         events(workshop),
         settings=settings(

@@ -136,7 +136,7 @@ def test_a_request_ages_from_its_answer_and_not_from_its_sending(clock, budget):
     assert 60 < clock.slept < 61
 
 
-def test_a_ticket_nobody_settles_begins_to_age_in_the_end(clock, budget):
+def test_a_request_without_a_response_begins_to_age(clock, budget):
     limiter = RateLimiter(((1, 60.0),), GENEROUS, clock, in_flight=40)
     lost = limiter.acquire(None, budget)
     clock.advance(40)
@@ -146,7 +146,7 @@ def test_a_ticket_nobody_settles_begins_to_age_in_the_end(clock, budget):
     assert limiter.window_usage()[0]["used"] == 2, "an answer that comes after all counts from now on"
 
 
-def test_a_ticket_lost_for_an_hour_is_forgotten(clock, budget):
+def test_a_request_without_a_response_for_an_hour_is_forgotten(clock, budget):
     limiter = vendor(clock)
     lost = limiter.acquire(None, budget)
     clock.advance(IN_FLIGHT + SPAN - INSTANT)
@@ -158,7 +158,7 @@ def test_a_ticket_lost_for_an_hour_is_forgotten(clock, budget):
     assert used(limiter) == [1, 1, 1, 1]
 
 
-def test_settling_twice_counts_once(clock, budget):
+def test_a_response_that_is_recorded_twice_counts_once(clock, budget):
     limiter = vendor(clock)
     ticket = limiter.acquire(None, budget)
     limiter.record_response(ticket)
@@ -166,14 +166,14 @@ def test_settling_twice_counts_once(clock, budget):
     assert used(limiter) == [1, 1, 1, 1]
 
 
-def test_a_released_ticket_was_never_sent(clock, budget):
+def test_a_released_request_does_not_count(clock, budget):
     limiter = RateLimiter(((1, 60.0),), GENEROUS, clock)
     limiter.release(limiter.acquire(None, budget))
     spend(limiter, budget, 1)
     assert clock.slept == 0
 
 
-def test_the_hour_is_refused_when_it_is_longer_than_we_may_wait(clock, budget):
+def test_a_wait_that_is_longer_than_allowed_is_refused(clock, budget):
     limiter = RateLimiter(((10, 3600.0),), GENEROUS, clock)
     spend(limiter, budget, 10)
     clock.advance(600)
@@ -185,7 +185,7 @@ def test_the_hour_is_refused_when_it_is_longer_than_we_may_wait(clock, budget):
     assert "Run again after 2023-11-14T23:13:2" in caught.value.next_step
 
 
-def test_what_was_waited_already_counts_towards_the_bound(clock, budget):
+def test_the_time_already_waited_counts_towards_the_limit(clock, budget):
     limiter = RateLimiter(((1, 60.0),), GENEROUS, clock)
     spend(limiter, budget, 1)
     clock.call_at(clock.monotonic() + 30, lambda: limiter.block(40, "held"))
@@ -232,7 +232,7 @@ def test_a_long_wait_is_logged_once_with_reason_and_end(clock, budget, caplog):
     assert waits == [(pytest.approx(60.3), "quota of the application: 1 requests per minute is used up")]
 
 
-def test_a_short_wait_is_not_worth_a_line(clock, budget, caplog):
+def test_a_short_wait_is_not_logged(clock, budget, caplog):
     limiter = RateLimiter(((1, 0.5),), GENEROUS, clock)
     with caplog.at_level(logging.INFO, "automatum"):
         spend(limiter, budget, 2)
@@ -247,7 +247,7 @@ def test_the_organizations_windows_count_too(clock, budget):
         limiter.acquire(1.0, budget)
 
 
-def test_threads_never_take_more_than_there_is(clock, budget):
+def test_threads_never_exceed_the_limit(clock, budget):
     limiter, taken = RateLimiter(((40, 3600.0),), GENEROUS, clock), []
 
     def take():
@@ -280,7 +280,7 @@ def headers(limit=None, remaining=None, reset=None, org_limit=None, org_remainin
     return {name: str(value) for name, value in names.items() if value is not None}
 
 
-def test_less_left_than_we_thought_is_believed_for_the_hour_alone(clock, budget):
+def test_fewer_requests_left_than_counted_apply_to_the_hour_only(clock, budget):
     limiter = vendor(clock)
     spend(limiter, budget, 1)
     limiter.observe(headers(1000, 400), clock.time())
@@ -293,7 +293,7 @@ def test_less_left_than_we_thought_is_believed_for_the_hour_alone(clock, budget)
     assert used(limiter)[HOUR] == 0
 
 
-def test_more_left_than_we_thought_is_not_believed(clock, budget):
+def test_more_requests_left_than_counted_are_ignored(clock, budget):
     limiter = vendor(clock)
     spend(limiter, budget, 30)
     limiter.observe(headers(5000, 4999, None, 90_000, 90_000), clock.time())
@@ -301,7 +301,7 @@ def test_more_left_than_we_thought_is_not_believed(clock, budget):
     assert [window["limit"] for window in limiter.window_usage()] == [50, 1000, 500, 10000]
 
 
-def test_what_others_used_is_forgotten_at_the_reset(clock, budget):
+def test_requests_of_other_programs_are_forgotten_at_the_reset(clock, budget):
     limiter = vendor(clock)
     spend(limiter, budget, 1)
     limiter.observe(headers(1000, 400, clock.time() + 600), clock.time())
@@ -311,7 +311,7 @@ def test_what_others_used_is_forgotten_at_the_reset(clock, budget):
     assert used(limiter)[HOUR] == 1
 
 
-def test_nothing_left_closes_the_gate_until_the_reset(clock, budget):
+def test_no_requests_left_blocks_until_the_reset(clock, budget):
     limiter = vendor(clock)
     spend(limiter, budget, 1)
     limiter.observe(headers(1000, 0, clock.time() + 600), clock.time())
@@ -319,7 +319,7 @@ def test_nothing_left_closes_the_gate_until_the_reset(clock, budget):
     assert clock.slept == pytest.approx(600 + GUARD)
 
 
-def test_a_reset_later_than_our_own_count_says_is_believed(clock, budget):
+def test_a_reset_later_than_the_own_count_applies(clock, budget):
     limiter = RateLimiter(((10, 3600.0),), GENEROUS, clock)
     spend(limiter, budget, 10)
     clock.advance(3000)
@@ -348,7 +348,7 @@ def test_without_a_date_the_reset_is_read_against_our_clock(clock, budget):
 @pytest.mark.parametrize(
     "reset", [None, "", "soon", "nan", "inf", "-inf", "-5", "1642334400", "1e300", 9e12, "9999999"]
 )
-def test_an_absurd_reset_does_not_move_the_gate(clock, budget, reset):
+def test_an_absurd_reset_does_not_block(clock, budget, reset):
     limiter = vendor(clock)
     limiter.observe(headers(1000, 0, reset), clock.time())
     spend(limiter, budget, 1)
@@ -356,7 +356,7 @@ def test_an_absurd_reset_does_not_move_the_gate(clock, budget, reset):
 
 
 @pytest.mark.parametrize("remaining", ["-1", "", "many", "nan", "3.5", "1e2", "9" * 40, "٣"])
-def test_an_absurd_remainder_is_passed_over(clock, budget, remaining):
+def test_an_absurd_number_of_requests_left_is_ignored(clock, budget, remaining):
     limiter = vendor(clock)
     spend(limiter, budget, 3)
     limiter.observe(headers(None, remaining, clock.time() + 60, None, remaining), clock.time())
@@ -375,13 +375,13 @@ def test_the_first_of_two_headers_of_one_name_counts(clock, budget):
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "", "lots", "nan", "12.5", "9" * 40])
-def test_an_absurd_limit_is_passed_over(clock, limit):
+def test_an_absurd_limit_is_ignored(clock, limit):
     limiter = vendor(clock)
     limiter.observe(headers(limit, None, None, limit), clock.time())
     assert [window["limit"] for window in limiter.window_usage()] == [50, 1000, 500, 10000]
 
 
-def test_a_lower_limit_is_adopted_for_the_window_of_its_reset_and_given_up_again(clock):
+def test_a_lower_limit_applies_to_the_window_of_its_reset_until_it_expires(clock):
     limiter = vendor(clock)
     limiter.observe(headers(200, None, clock.time() + 1800), clock.time())
     assert [window["limit"] for window in limiter.window_usage()] == [50, 200, 500, 10000]
@@ -397,7 +397,7 @@ def test_headers_about_the_minute_are_not_taken_for_the_hour(clock, budget):
     assert used(limiter) == [30, 1, 1, 1]
 
 
-def test_nothing_left_for_the_organization_holds_for_a_minute(clock, budget):
+def test_no_requests_left_for_the_organization_blocks_for_a_minute(clock, budget):
     limiter = vendor(clock)
     spend(limiter, budget, 1)
     limiter.observe(headers(1000, 999, None, 10000, 0), clock.time())
@@ -406,7 +406,7 @@ def test_nothing_left_for_the_organization_holds_for_a_minute(clock, budget):
     assert used(limiter) == [2, 2, 2, 2]
 
 
-def test_little_left_for_the_organization_is_believed_for_a_minute(clock, budget):
+def test_few_requests_left_for_the_organization_apply_for_a_minute(clock, budget):
     limiter = vendor(clock)
     limiter.observe(headers(org_limit=10000, org_remaining=2), clock.time())
     spend(limiter, budget, 2)
@@ -415,14 +415,14 @@ def test_little_left_for_the_organization_is_believed_for_a_minute(clock, budget
     assert 59 < clock.slept < 61
 
 
-def test_no_headers_are_no_news(clock, budget):
+def test_a_response_without_headers_changes_nothing(clock, budget):
     limiter = vendor(clock)
     spend(limiter, budget, 2)
     limiter.observe({}, None)
     assert used(limiter) == [2, 2, 2, 2]
 
 
-def test_a_hold_holds_all_and_a_shorter_one_does_not_shorten_it(clock, budget):
+def test_a_block_applies_to_all_and_a_shorter_one_does_not_shorten_it(clock, budget):
     limiter = vendor(clock)
     limiter.block(90, "long")
     limiter.block(5, "short")
@@ -433,7 +433,7 @@ def test_a_hold_holds_all_and_a_shorter_one_does_not_shorten_it(clock, budget):
 
 
 @pytest.mark.parametrize("seconds", [math.nan, math.inf, -5.0, 0.0])
-def test_an_absurd_hold_holds_nobody(clock, budget, seconds):
+def test_an_absurd_block_is_ignored(clock, budget, seconds):
     limiter = vendor(clock)
     limiter.block(seconds, "absurd")
     spend(limiter, budget, 1)
@@ -444,7 +444,7 @@ def test_an_absurd_hold_holds_nobody(clock, budget, seconds):
 
 
 @pytest.mark.slow
-def test_the_forecast_is_what_then_happens(clock, budget):
+def test_the_forecast_is_the_time_that_the_requests_take(clock, budget):
     limiter = vendor(clock)
     spend(limiter, budget, 20)
     for count in (1, 30, 31, 200, 1500):
@@ -456,7 +456,7 @@ def test_the_forecast_is_what_then_happens(clock, budget):
         assert forecast == pytest.approx(other.slept, abs=0.1), count
 
 
-def test_the_forecast_knows_gates_flights_and_what_others_used(clock, budget):
+def test_the_forecast_includes_blocks_pending_requests_and_other_programs(clock, budget):
     limiter = vendor(clock)
     assert limiter.wait_for(0) == limiter.wait_for(-3) == limiter.wait_for(50) == 0
     limiter.acquire(None, budget)
@@ -467,7 +467,7 @@ def test_the_forecast_knows_gates_flights_and_what_others_used(clock, budget):
     assert limiter.wait_for(1) == pytest.approx(1200)
 
 
-def test_the_state_tells_when_there_is_room(clock, budget):
+def test_the_state_says_when_a_request_is_allowed(clock, budget):
     limiter = vendor(clock)
     spend(limiter, budget, 50)
     clock.advance(20)

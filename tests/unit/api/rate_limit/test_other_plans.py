@@ -75,14 +75,14 @@ def lessons(server, configured, style, seconds=0.0):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fixed", "sliding"])
 @pytest.mark.parametrize("style", STYLES)
-def test_another_plan_costs_a_lesson_and_no_hour(style, kind):
+def test_another_plan_costs_one_refusal_a_window_and_no_hour(style, kind):
     for minute, hour in PLANS:
         check_plan(style, kind, minute, hour)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("style", "kind"), list(zip(STYLES, itertools.cycle(("fixed", "sliding")))))
-def test_a_lower_limit_of_an_hour_costs_a_lesson_and_no_second_hour(style, kind):
+def test_a_lower_limit_of_an_hour_costs_one_refusal_and_no_second_hour(style, kind):
     check_plan(style, kind, 40, 300)
 
 

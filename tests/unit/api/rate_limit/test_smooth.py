@@ -188,7 +188,7 @@ def test_a_429_that_headers_explain_does_not_spread_them(limiter, budget, clock,
     assert pause(limiter, budget, clock) == 0
 
 
-def test_a_429_that_arrives_while_the_gate_is_closed_says_nothing_new(limiter, budget, clock):
+def test_a_429_during_a_block_changes_nothing(limiter, budget, clock):
     for _ in range(8):  # all were under way when the first was refused
         limiter.block(GATE, "429", headers={})
         clock.advance(0.1)
@@ -196,14 +196,14 @@ def test_a_429_that_arrives_while_the_gate_is_closed_says_nothing_new(limiter, b
 
 
 @pytest.mark.parametrize(("times", "expected"), [(1, EVEN), (2, EVENER), (3, EVENER), (9, EVENER)])
-def test_a_429_in_spite_of_that_spreads_the_next_window_too_and_there_it_ends(limiter, budget, clock, times, expected):
+def test_further_429s_spread_the_next_window_and_no_third_one(limiter, budget, clock, times, expected):
     for _ in range(times):
         limiter.block(GATE, "429", headers={})
         clock.advance(GATE)
     assert pause(limiter, budget, clock) == pytest.approx(expected, abs=0.01)
 
 
-def test_it_is_forgotten_after_a_day(limiter, budget, clock):
+def test_spreading_ends_after_a_day(limiter, budget, clock):
     assert 86_400 <= DAY <= 1.01 * 86_400
     limiter.block(GATE, "429", headers={})
     clock.advance(DAY - 30)
@@ -212,7 +212,7 @@ def test_it_is_forgotten_after_a_day(limiter, budget, clock):
     assert pause(limiter, budget, clock) == 0
 
 
-def test_after_it_is_forgotten_the_first_429_begins_anew(limiter, budget, clock):
+def test_after_a_day_the_first_429_spreads_again(limiter, budget, clock):
     for _ in range(2):
         limiter.block(GATE, "429", headers={})
         clock.advance(2 * GATE)
@@ -222,7 +222,7 @@ def test_after_it_is_forgotten_the_first_429_begins_anew(limiter, budget, clock)
     assert pause(limiter, budget, clock) == pytest.approx(EVEN, abs=0.01)
 
 
-def test_an_absurd_wait_closes_no_gate_and_spreads_nothing(limiter, budget, clock):
+def test_an_absurd_wait_blocks_and_spreads_nothing(limiter, budget, clock):
     for seconds in (math.nan, math.inf, -1.0, 0.0):
         limiter.block(seconds, "429", headers={})
     assert pause(limiter, budget, clock) == 0

@@ -30,7 +30,7 @@ def stored(state):
     return orjson.loads(state.dumps().partition(b"\n")[0])
 
 
-def test_the_state_of_an_earlier_version_is_read_and_its_mistake_is_not():
+def test_the_state_of_an_earlier_version_is_read_without_its_mistake():
     """It took 40 a minute for 40 an hour, and the first sync after the upgrade would wait for an hour."""
     clock = FakeClock()
     state = LimiterState.loads(orjson.dumps(EARLIER) + b"\n")
@@ -51,7 +51,7 @@ def test_an_earlier_version_reads_what_this_one_writes():
 
 
 @pytest.mark.parametrize("more", [{}, {"colour": "blue"}])
-def test_limits_survive_and_fields_of_a_later_version_are_passed_over(more):
+def test_limits_survive_and_fields_of_a_later_version_are_ignored(more):
     clock = FakeClock()
     state = LimiterState()
     limiter = RateLimiter(APPLICATION_LIMITS, WIDE, clock, MemoryStore(clock, state))
