@@ -27,8 +27,9 @@ from ..core.errors import (
 )
 from ..endpoints import NO_DETAIL, Endpoint
 from ..schema.records import Record, dig, pick
+from ..sync.selection import select_rows
 from .answer_shape import find_lists, find_object, objects_at, safe_name, shape_of
-from .explain_fields import ENUMERATIONS, explain_fields
+from .explain_fields import explain_fields
 from .explain_paging import PagingQuestion
 from .explain_report import ReportQuestion
 from .explained import Draft, Explanation, TableExplanation
@@ -51,8 +52,7 @@ def explain(session: ApiSession) -> Explanation:
         explanation.tables.append(_TableQuestion(session, endpoint).answer())
         if isinstance(explanation.tables[-1].error, MoreToDo):
             break
-    _propose_for_all(explanation)
-    _propose_filters(session.settings, explanation)
+    propose_for_all(session.settings, explanation)
     explanation.requests, explanation.token_requests = session.budget.requests, session.budget.token_requests
     return explanation
 
@@ -129,13 +129,12 @@ class _TableQuestion:
 
     def _explain_filters(self) -> None:
         """Ask with the filters of the settings, and propose to leave out those that the API refuses."""
-        endpoint = self._draft.endpoint
+        endpoint, values = self._draft.endpoint, select_rows(self._session.settings).filters
         refused = []
         for name, parameter in endpoint.filters.items():
-            value = getattr(self._session.settings, name)
-            if not value:
+            if name not in values:
                 continue
-            query = {**endpoint.params, **page_parameters(endpoint, 1), parameter: value}
+            query = {**endpoint.params, **page_parameters(endpoint, 1), parameter: values[name]}
             try:
                 self._client.get(endpoint.path, query, endpoint.scope)
             except RequestRefused:
@@ -181,15 +180,25 @@ class _TableQuestion:
             self._draft.propose(detail_path=NO_DETAIL)
 
 
-def _propose_for_all(explanation: Explanation) -> None:
-    """Propose once for the whole API what a report needs, and the naming if all tables with records have it."""
-    for one in explanation.tables:
-        if isinstance(one.error, UnknownCode):
-            one.connection["success_codes"] = [one.error.code]
-        window = one.connection.get("report_window_days")
-        explanation.connection |= one.connection
-        if window:
-            explanation.connection["report_window_days"] = min(window, explanation.connection["report_window_days"])
+def propose_for_all(settings: AutomatumSettings, explanation: Explanation) -> None:
+    """Propose once for the whole API what its tables need: codes, a range of days, the naming, the case of filters.
+
+    Args:
+        settings: Resolved settings.
+        explanation: What was found of all tables; takes the proposals.
+    """
+    codes = [one.error.code for one in explanation.tables if isinstance(one.error, UnknownCode)]
+    if codes:
+        explanation.connection["success_codes"] = list(dict.fromkeys([*(settings.success_codes or ()), *codes]))
+    windows = [one.report_window_days for one in explanation.tables if one.report_window_days]
+    if windows:
+        explanation.connection["report_window_days"] = min(windows)
+    _propose_naming(explanation)
+    _propose_filters(settings, explanation)
+
+
+def _propose_naming(explanation: Explanation) -> None:
+    """Propose the naming once, if all tables with records have it."""
     with_records = [one for one in explanation.tables if "names" in one.facts]
     if len(with_records) > 1 and all(one.settings.get("naming") == "snake_case" for one in with_records):
         explanation.connection["naming"] = "snake_case"
@@ -200,10 +209,9 @@ def _propose_for_all(explanation: Explanation) -> None:
 
 def _propose_filters(settings: AutomatumSettings, explanation: Explanation) -> None:
     """Propose the case of `vendor` and `status` that the rows have, if it is another than that of the settings."""
-    for name in ENUMERATIONS:
-        wanted = getattr(settings, name)
+    for name, wanted in select_rows(settings).filters.items():
         found = [one.facts.get(f"values_of_{name}") for one in explanation.tables]
         values = {value for each in found if isinstance(each, dict) for value in each}
-        alike = sorted(value for value in values if wanted and value.lower() == wanted.lower())
+        alike = sorted(value for value in values if value.lower() == wanted.lower())
         if len(alike) == 1 and wanted not in values:
             explanation.connection[name] = alike[0]

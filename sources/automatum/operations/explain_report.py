@@ -62,7 +62,7 @@ class ReportQuestion:
                 with suppress(RequestRefused):
                     return self._get(other, self._start, self._end)
             self._found.facts["largest_range"] = f"less than {days} days"
-            self._found.connection["report_window_days"] = _SHORT
+            self._found.report_window_days = _SHORT
             self._start = last_month
             return answer
         return None
@@ -137,7 +137,7 @@ class ReportQuestion:
         span = (days[-1] - days[0]).days + 1
         window = next((one for one in _WINDOWS if one <= span), 1)
         self._found.facts["largest_range"] = f"about {span} days"
-        self._found.connection["report_window_days"] = window
+        self._found.report_window_days = window
 
     def _get(self, endpoint: Endpoint, start: date, end: date) -> ApiResponse:
         words = endpoint.parameters

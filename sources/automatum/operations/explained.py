@@ -67,7 +67,7 @@ class TableExplanation:
             those of `status` and `vendor`.
         settings: The table of settings that is proposed, with what is configured already; empty if nothing is proposed.
         proposed: Those of its keys that are new.
-        connection: Settings that are proposed for the whole API.
+        report_window_days: Days of the longest range that a report answers, if it is shorter than a sync asks for.
         doubts: What one request cannot settle, and what to look at.
         error: What went wrong.
     """
@@ -77,7 +77,7 @@ class TableExplanation:
     facts: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     proposed: list[str] = field(default_factory=list)
-    connection: dict[str, Any] = field(default_factory=dict)
+    report_window_days: int | None = None
     doubts: list[str] = field(default_factory=list)
     error: AutomatumError | None = None
 

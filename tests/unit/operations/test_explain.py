@@ -1,0 +1,25 @@
+"""What `check --explain` proposes for the whole API, from what each table needs."""
+
+from automatum.config.settings import AutomatumSettings
+from automatum.core.errors import UnknownCode
+from automatum.operations.explain import propose_for_all
+from automatum.operations.explained import Explanation, TableExplanation
+
+
+def proposed(*tables, **settings):
+    explanation = Explanation(list(tables))
+    propose_for_all(AutomatumSettings(**settings), explanation)
+    return explanation.connection
+
+
+def test_the_shortest_range_of_all_reports_is_proposed():
+    """A report that answers 30 days at most would refuse the 90 days that another one takes."""
+    assert proposed(
+        TableExplanation("one", report_window_days=30), TableExplanation("other", report_window_days=90)
+    ) == {"report_window_days": 30}
+
+
+def test_the_codes_of_all_tables_are_proposed_with_those_that_are_set():
+    """A pasted proposal replaces the setting."""
+    tables = [TableExplanation(str(code), error=UnknownCode(code, "GET x answered it")) for code in (1, "DONE", 1)]
+    assert proposed(*tables, success_codes=[0]) == {"success_codes": [0, 1, "DONE"]}
