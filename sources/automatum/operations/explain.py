@@ -200,7 +200,7 @@ def propose_for_all(settings: AutomatumSettings, explanation: Explanation) -> No
 def _propose_naming(explanation: Explanation) -> None:
     """Propose the naming once, if all tables with records have it."""
     with_records = [one for one in explanation.tables if "names" in one.facts]
-    if len(with_records) > 1 and all(one.settings.get("naming") == "snake_case" for one in with_records):
+    if len(with_records) > 1 and all("naming" in one.proposed for one in with_records):
         explanation.connection["naming"] = "snake_case"
         for one in with_records:
             del one.settings["naming"]
