@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config.organizations import organization_names
+from ..config.organizations import find_organization, organization_names
 from ..core.errors import ConfigurationError
 from ..warehouse.dlt_internals import default_pipelines_dir
 from ..warehouse.packages import SetAside, list_pending, list_set_aside
@@ -31,13 +31,21 @@ class WorkingFolders:
     organization: str | None = None
     pipeline_name: str | None = None
 
-    def names(self) -> Iterator[tuple[str, str]]:
-        """Label and name of each pipeline; see `label_pipeline`."""
-        chosen: tuple[str | None, ...] = (self.organization,) if self.organization else organization_names() or (None,)
-        for one in (None,) if self.pipeline_name else chosen:
-            label = self.pipeline_name or label_pipeline(one)
-            target = self.target
-            yield label, self.pipeline_name or name_pipeline(label, target.open(label), target.dataset, target.file)
+    def names(self) -> Iterator[str]:
+        """Name of each pipeline.
+
+        Raises:
+            ConfigurationError: There is no such organization, or the destination cannot be used.
+        """
+        if self.pipeline_name:
+            yield self.pipeline_name
+            return
+        if self.organization:
+            find_organization(self.organization)
+        target = self.target
+        for organization in (self.organization,) if self.organization else organization_names() or (None,):
+            label = label_pipeline(organization)
+            yield name_pipeline(label, target.open(label), target.dataset, target.file)
 
     def path(self, name: str) -> Path:
         """Dlt's working folder of a pipeline."""
@@ -47,7 +55,7 @@ class WorkingFolders:
 def list_packages(folders: WorkingFolders) -> dict[str, Any]:
     """The packages of all pipelines, those that were set aside first, as one JSON object; opens no destination."""
     found: list[dict[str, Any]] = []
-    names = [name for _, name in folders.names()]
+    names = list(folders.names())
     for name in names:
         path = folders.path(name)
         made = [*(one.as_json() for one in list_set_aside(path)), *list_pending(path)]
@@ -61,7 +69,7 @@ def drop_packages(folders: WorkingFolders, load_id: str | None) -> dict[str, Any
     Raises:
         ConfigurationError: No package has the id.
     """
-    every = [one for _, name in folders.names() for one in list_set_aside(folders.path(name))]
+    every = [one for name in folders.names() for one in list_set_aside(folders.path(name))]
     chosen = _choose(every, load_id)
     for one in chosen:
         one.file.unlink(missing_ok=True)
