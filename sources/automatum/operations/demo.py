@@ -17,12 +17,12 @@ from automatum_sandbox import Sandbox, SandboxConfig, Serving, parse_limits, ser
 from ..api.session import connect
 from ..config.settings import AutomatumSettings
 from ..core.clock import utc
+from ..core.defaults import DEFAULT_DATASET
 from ..core.errors import ConfigurationError, worst_exit_code
 from ..sync.engine import sync
 from ..sync.summary import OrganizationSummary
 from ..warehouse.pipeline import open_pipeline
 
-DATASET = "automatum"
 QUESTIONS = (
     (
         "Net revenue in USD by month",
@@ -130,10 +130,11 @@ def run_demo(database: Path) -> Demo:
             base_url=served.base_url, client_id=served.client_id, client_secret=served.client_secret
         )
         settings.resolve()
-        pipeline = open_pipeline(dlt.destinations.duckdb(str(database)), DATASET, folder)
+        pipeline = open_pipeline(dlt.destinations.duckdb(str(database)), DEFAULT_DATASET, folder)
         first = sync(connect(settings), pipeline)
         _change_some(served.sandbox)
-        demo = Demo(served.base_url, database, first, _second(settings, pipeline))
+        second = sync(connect(settings), pipeline)
+        demo = Demo(served.base_url, database, first, second)
     _ask(demo)
     demo.seconds = time.monotonic() - started
     return demo
@@ -160,10 +161,6 @@ def serve_sandbox(port: int, limits: Sequence[str] = (), **options: Any) -> Serv
         raise ConfigurationError(
             "--port", f"{port}: {error.strerror}.", "Choose another port, or 0 for a free one."
         ) from None
-
-
-def _second(settings: AutomatumSettings, pipeline: dlt.Pipeline) -> OrganizationSummary:
-    return sync(connect(settings), pipeline)
 
 
 def _change_some(sandbox: Sandbox) -> None:
@@ -198,9 +195,9 @@ def _change_some(sandbox: Sandbox) -> None:
 
 def _ask(demo: Demo) -> None:
     with duckdb.connect(str(demo.database), read_only=True) as connection:
-        connection.execute(f"USE {DATASET}")
+        connection.execute(f"USE {DEFAULT_DATASET}")
         tables = connection.execute(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = ? ORDER BY ALL", [DATASET]
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = ? ORDER BY ALL", [DEFAULT_DATASET]
         ).fetchall()
         for (table,) in tables:
             if not table.startswith("_"):

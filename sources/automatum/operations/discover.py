@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..endpoints import Child, Column, Endpoint
+from ..endpoints import API_PREFIX, Child, Column, Endpoint
 from ..schema.arrow_tables import Table
 from ..schema.child_tables import child_schema
 from ..schema.columns import POSITION
@@ -24,7 +24,7 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         tables[one.table] = {
             "group": one.group,
             "kind": one.kind,
-            "path": f"/api/v1/{one.path}",
+            "path": API_PREFIX + one.path,
             "scope": one.scope,
             "key": list(one.key),
             "parent": None,
@@ -40,7 +40,7 @@ def _child(parent: Endpoint, child: Child) -> dict[str, Any]:
     return {
         "group": parent.group,
         "kind": "child",
-        "path": f"/api/v1/{parent.path}",
+        "path": API_PREFIX + parent.path,
         "scope": parent.scope,
         "key": [child.parent_key, POSITION],
         "parent": parent.table,
