@@ -40,7 +40,8 @@ def parse_real(text: str) -> float | Decimal | str:
     try:
         return canonical(Decimal(text))
     except InvalidOperation:
-        return text
+        factor = text.lower().partition("e")[0]
+        return text if factor.strip("-0.") else float(factor)  # 0 with any exponent is 0.
 
 
 def canonical(number: Decimal) -> float | Decimal:
