@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from automatum_sandbox import SandboxConfig, serve
-from tests.support.desk import SMALL, VOLUME, Desk, forget, forget_run, isolate
+from tests.support.desk import SMALL, VOLUME, Desk, forget, isolate
 from tests.support.dlt_hints import remember_hints
 from tests.support.examples import examples, leave_cases_to_test_all
 from tests.support.statements import remember_statements
@@ -33,7 +33,7 @@ def isolated(tmp_path, monkeypatch):
     isolate(tmp_path, monkeypatch)
     forget()
     yield
-    forget_run()
+    forget()
 
 
 @pytest.fixture

@@ -12,10 +12,8 @@ from functools import cache
 
 import duckdb
 from dlt.common.configuration.container import Container
-from dlt.common.configuration.exceptions import ConfigProviderException
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.pipeline import PipelineContext
-from dlt.common.runtime.run_context import active
 from typer import testing
 from typer.main import get_command
 
@@ -53,24 +51,22 @@ def isolate(tmp_path, monkeypatch):
 
 
 def forget():
-    """Forget what a new process does not know: dlt's active pipeline and settings, and the streams of our log."""
+    """Forget what a new process does not know: dlt's active pipeline and settings, secrets, the streams of our log."""
     forget_run()
-    try:
-        active().reload()
-    except ConfigProviderException:
-        # A broken file: a new process has no settings yet, and reads the file when it needs one.
-        if PluggableRunContext in Container():
-            del Container()[PluggableRunContext]
+    # dlt reads its settings anew when something asks for them, which takes 4 ms.
+    if PluggableRunContext in Container():
+        del Container()[PluggableRunContext]
 
 
 def forget_run():
-    """Forget dlt's active pipeline, secrets and the streams of our log, but keep dlt's settings: slow to read."""
+    """Forget dlt's active pipeline, secrets and the streams of our log, but keep dlt's settings."""
     Container()[PipelineContext].deactivate()
     # What one test has registered would hide a leak in the next, and each message is searched for all of them.
     redaction._secrets.clear()
     logger = logging.getLogger("automatum")
     logger.handlers, logger.propagate = [], True
-    logger.setLevel(logging.NOTSET)
+    if logger.level != logging.NOTSET:  # Setting a level clears the caches of all loggers.
+        logger.setLevel(logging.NOTSET)
 
 
 @dataclass

@@ -9,7 +9,6 @@ from automatum.endpoints import ENDPOINTS, REVENUE, FieldPath
 from automatum.schema.arrow_tables import Table
 from automatum.schema.records import pick
 
-pytestmark = pytest.mark.usefixtures("fresh_settings")
 REPORT_WORDS = dict(REVENUE.parameters)
 
 

@@ -9,8 +9,6 @@ from automatum.config.settings import resolve_settings
 from automatum.core.errors import ConfigurationError
 from automatum.core.paging import Paging, PagingKind
 
-pytestmark = pytest.mark.usefixtures("fresh_settings")
-
 
 def customers(**changes):
     settings = {"client_id": "app_1", "client_secret": "secret_123456", "endpoints": {"customers": changes}}

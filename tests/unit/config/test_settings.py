@@ -10,8 +10,6 @@ from automatum.config.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS, r
 from automatum.core.errors import EXIT_CONFIGURATION, ConfigurationError
 from automatum.core.redaction import redact
 
-pytestmark = pytest.mark.usefixtures("fresh_settings")
-
 CREDENTIALS = {"client_id": "app_1a2b", "client_secret": "secret_settings_canary_1"}
 
 

@@ -1,12 +1,9 @@
 """A secret that systemd mounts is found, by the name that dlt gives it."""
 
-import pytest
 from dlt.common.configuration.providers import environ
 from dlt.common.typing import TSecretStrValue
 
 from automatum.config.lookup import look_up
-
-pytestmark = pytest.mark.usefixtures("fresh_settings")
 
 
 def test_a_loaded_credential_is_read(tmp_path, monkeypatch):

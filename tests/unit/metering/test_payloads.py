@@ -261,19 +261,15 @@ FORM = {
 }
 
 
-@pytest.fixture
-def resolved(fresh_settings):
-    def resolve(**settings):
-        return resolve_metering(resolve_settings({"client_id": "app_1", "client_secret": "secret_123456", **settings}))
-
-    return resolve
+def resolved(**settings):
+    return resolve_metering(resolve_settings({"client_id": "app_1", "client_secret": "secret_123456", **settings}))
 
 
-def test_nothing_set_is_the_documented_form(resolved):
+def test_nothing_set_is_the_documented_form():
     assert resolved() == resolved(metering={}) == METERING
 
 
-def test_path_names_and_forms_of_values_are_settings(resolved):
+def test_path_names_and_forms_of_values_are_settings():
     form = resolved(metering=FORM)
     assert form.path == "usage/report"
     assert read(replace(BODY, lines=BODY.lines[:1], form=form)) == {
@@ -291,7 +287,7 @@ def test_path_names_and_forms_of_values_are_settings(resolved):
     }
 
 
-def test_snake_case_names_all_fields_of_the_body(resolved):
+def test_snake_case_names_all_fields_of_the_body():
     for where in ({"naming": "snake_case"}, {"metering": {"naming": "snake_case"}}):
         body = read(replace(BODY, form=resolved(**where)))
         assert set(body) == {"vendor", "listing_id", "details"}
@@ -301,7 +297,7 @@ def test_snake_case_names_all_fields_of_the_body(resolved):
 
 
 @pytest.mark.parametrize("settings", [{"naming": "snake_case"}, {"metering": FORM}])
-def test_i5_no_id_and_no_amount_depends_on_the_form(resolved, settings):
+def test_i5_no_id_and_no_amount_depends_on_the_form(settings):
     """The ledger knows lines and bodies by ids, and their content by a hash of units and price."""
     other = replace(BODY, form=resolved(**settings))
     assert other.payload() != BODY.payload()
@@ -309,7 +305,7 @@ def test_i5_no_id_and_no_amount_depends_on_the_form(resolved, settings):
 
 
 @pytest.mark.parametrize("field", ["records[1].meter.code", "/records/1/units", "usages[1].units"])
-def test_a_refusal_names_usages_by_the_configured_name_or_the_documented_one(resolved, field):
+def test_a_refusal_names_usages_by_the_configured_name_or_the_documented_one(field):
     body = replace(BODY, form=resolved(metering=FORM))
     assert body.usages_at_fault([(field, "x"), ("details.charged", "y")]) == {1: f"{field}: x"}
 
@@ -335,7 +331,7 @@ def test_a_refusal_names_usages_by_the_configured_name_or_the_documented_one(res
         ({"naming": "kebab"}, "metering.naming"),
     ],
 )
-def test_a_wrong_form_is_named(resolved, metering, key):
+def test_a_wrong_form_is_named(metering, key):
     with pytest.raises(ConfigurationError) as caught:
         resolved(metering=metering)
     assert caught.value.key == f"sources.automatum.{key}"

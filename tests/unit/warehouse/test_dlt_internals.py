@@ -25,8 +25,6 @@ from automatum.schema.names import normalize_identifier
 from automatum.warehouse import dlt_internals
 from automatum.warehouse.dlt_duckdb import duckdb_destination, remember_capabilities, resolve_once, stay_connected
 
-pytestmark = pytest.mark.usefixtures("fresh_settings")
-
 CHECKED_WITH = "1.31"
 PLACES = ("config/dlt_internals.py", "schema/names.py", "warehouse/dlt_internals.py", "warehouse/dlt_duckdb.py")
 """The modules of the connector that may use undocumented parts of dlt: one of each layer, and one for DuckDB."""

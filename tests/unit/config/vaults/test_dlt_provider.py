@@ -4,12 +4,9 @@ import os
 from pathlib import Path
 
 import dlt
-import pytest
 
 from automatum.config.vaults.dlt_provider import register_vault_provider
 from tests.support.desk import forget
-
-pytestmark = pytest.mark.usefixtures("fresh_settings")
 
 
 def configure(folder: Path, address: str):
