@@ -116,23 +116,23 @@ def _unknown(place: Place, key: str, known: Sequence[str], is_table: bool = Fals
 
 def _misplaced_tables(document: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Tables that look like `sources.automatum` and are not: path, and one of the settings in it."""
+    for path, table in _similar_tables(document):
+        if inside := _settings_in(table, names):
+            yield path, inside[0]
+
+
+def _similar_tables(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    sources, ours = SECTIONS
     for key, value in document.items():
         if not isinstance(value, Mapping):
             continue
-        if key != SECTIONS[0] and _is_like(key, SECTIONS[0]):
-            value = value.get(SECTIONS[1], {})
-            path: tuple[str, ...] = (key, SECTIONS[1])
-        else:
-            path = (key,)
-        if key != SECTIONS[0] and (len(path) > 1 or _is_like(key, SECTIONS[1]) or key == ".".join(SECTIONS)):
-            if inside := _settings_in(value, names):
-                yield path, inside[0]
-        elif key == SECTIONS[0]:
-            for name, inner in value.items():
-                if name == SECTIONS[1] or not (_is_like(name, SECTIONS[1]) or name.startswith(SECTIONS[1])):
-                    continue
-                if inside := _settings_in(inner, names):
-                    yield (key, name), inside[0]
+        if key == sources:
+            others = ((name, table) for name, table in value.items() if name != ours)
+            yield from (((key, name), table) for name, table in others if _is_like(name, ours) or name.startswith(ours))
+        elif _is_like(key, sources):
+            yield (key, ours), value.get(ours)
+        elif _is_like(key, ours) or key == ".".join(SECTIONS):
+            yield (key,), value
 
 
 def _is_like(name: str, known: str) -> bool:

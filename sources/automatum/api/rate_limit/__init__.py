@@ -5,8 +5,9 @@ Start with `limiter`; `windows` counts, and `reports` applies what the server sa
 """
 
 from .headers import exhausted_until, read_response
-from .limiter import NO_WAIT, RateLimiter, Ticket
+from .limiter import NO_WAIT, RateLimiter
 from .open import learned_limits, open_rate_limiter, state_name
+from .windows import Ticket
 
 __all__ = [
     "NO_WAIT",

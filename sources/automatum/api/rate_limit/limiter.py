@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count as numbers
 from typing import Any
 from uuid import uuid4
@@ -21,7 +21,7 @@ from .reports import apply_report, explain_refusal
 from .server_limit import GUESS_HOLD
 from .state import LimiterState
 from .stores import MemoryStore, Store, T
-from .windows import IN_FLIGHT, Windows
+from .windows import IN_FLIGHT, Ticket, Wait, Windows
 
 logger = logging.getLogger("automatum")
 
@@ -31,17 +31,6 @@ _LOG_FROM = 1.0
 """Seconds; the shortest wait that is logged."""
 _LOG_AGAIN = 5.0
 """Seconds by which the end of a wait must move to be logged again. It moves a little with each response."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """The right to send one request.
-
-    Attributes:
-        number: Identifies the request in the state.
-    """
-
-    number: int
 
 
 class RateLimiter:
@@ -96,13 +85,13 @@ class RateLimiter:
         try:
             while True:
                 budget.check()
-                number, wait, reason = self._on_state(
+                answer = self._on_state(
                     lambda state, now: self._windows.ask(state, now, name, from_reserve, self.reserve)
                 )
-                if number:
-                    queued = False
-                    return Ticket(number)
-                queued = True
+                queued = isinstance(answer, Wait)
+                if isinstance(answer, Ticket):
+                    return answer
+                wait, reason = answer
                 now = self._clock.monotonic()
                 self._refuse_long_wait(wait, now - started, reason, max_wait, budget)
                 if wait > _LOG_FROM and (reason != announced[0] or now + wait > announced[1] + _LOG_AGAIN):

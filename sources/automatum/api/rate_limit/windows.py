@@ -13,7 +13,8 @@ import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from ...config.limits import Limits
 from .forecast import Lane, finish, keeps_up
@@ -30,6 +31,29 @@ BURST_MEMORY = 24
 
 Entries = Iterator[tuple[float, int]]
 """Times at which requests stop counting in a window, ascending, and the number of requests for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The right to send one request.
+
+    Attributes:
+        number: Identifies the request in the state.
+    """
+
+    number: int
+
+
+class Wait(NamedTuple):
+    """No request is allowed yet.
+
+    Attributes:
+        seconds: Seconds until it could be allowed.
+        reason: Reason of the wait, for messages.
+    """
+
+    seconds: float
+    reason: str
 
 
 class Windows:
@@ -81,9 +105,7 @@ class Windows:
             windows += [window.even() for window in shortest[:smooth]]
         return windows
 
-    def ask(
-        self, state: LimiterState, now: float, name: str, from_reserve: bool, share: float
-    ) -> tuple[int, float, str]:
+    def ask(self, state: LimiterState, now: float, name: str, from_reserve: bool, share: float) -> Ticket | Wait:
         """Allow a request, or add the caller to the queue.
 
         Args:
@@ -92,9 +114,6 @@ class Windows:
             name: Name of the caller, the same for each poll.
             from_reserve: Whether the request may use the share that is reserved for metering.
             share: The share that is reserved for metering.
-
-        Returns:
-            The number of the request; or 0, the seconds until it could be allowed, and the reason of the wait.
         """
         for other in [key for key, waiter in state.waiting.items() if waiter.seen + STALE <= now]:
             del state.waiting[other]
@@ -106,9 +125,9 @@ class Windows:
         if wait > 0:
             own.seen = now
             state.waiting[name] = own
-            return 0, wait, reason
+            return Wait(wait, reason)
         state.waiting.pop(name, None)
-        return state.add_request(now, from_reserve), 0.0, ""
+        return Ticket(state.add_request(now, from_reserve))
 
     def forecast(self, state: LimiterState, now: float, count: int, share: float, each: float) -> float:
         """Seconds until a number of further requests, one after the other, have their responses.
