@@ -10,9 +10,9 @@ from typing import Any
 
 from ..api.pages import Page, read_one, read_page
 from ..core.clock import utc
-from ..core.errors import AccessError, ApiUnreachable, NotThere, RequestRefused
-from ..schema.records import Record, Row
-from .delete_policy import MOST_OFF_LIST, Answer, Decision, Missing, decide, last_full
+from ..core.errors import NotThere, RequestRefused
+from ..schema.records import Row
+from .delete_policy import MOST_OFF_LIST, Decision, Missing, decide, last_full
 from .endless import EndlessList
 from .facts import SweepFacts
 from .filter_check import FilterCheck
@@ -49,14 +49,18 @@ class ListReader(Reader):
             rejections=self._rejections,
         )
         self._endless = EndlessList(self._endpoint)
-        self._answers: dict[str, Record | Answer] = {}
-        self._own_urls = OwnUrls(self._table, reading.stored)
+        self._own_urls = OwnUrls(
+            self._table,
+            reading.stored,
+            lambda own_id: self._charged(lambda: read_one(client, self._endpoint, own_id)),
+            lambda: self._sweep.some_key,
+            known=last_full(self._prior.past).own_urls == self._endpoint.own_path,
+        )
         self._resume(reading.log)
         self._result.counts = self._sweep.state.counts
         self._decision: Decision | None = None
         self._hidden: set[str] = set()
         self._found: set[str] = set()
-        self._unclear = ""
 
     @property
     def finished(self) -> bool:
@@ -105,7 +109,7 @@ class ListReader(Reader):
         elif decision.waiting:
             result.reason = f"{decision.waiting} rows are not listed any more; the next sync decides"
             if decision.unclear:
-                result.reason += f" ({self._unclear})"
+                result.reason += f" ({self._own_urls.unclear})"
         elif new := self._off_list(decision):
             result.reason = f"{len(new)} rows are not on the list but at their own URLs; they count as live"
         return decision.confirmed
@@ -142,9 +146,7 @@ class ListReader(Reader):
 
         They are not kept for a later run: a row may come back before that, on a page that is not read again.
         """
-        if not self._urls_known():
-            return []
-        return [key for key, answer in self._answers.items() if answer is Answer.GONE]
+        return self._own_urls.gone if self._own_urls.known else []
 
     def _page(self, number: int) -> Page:
         try:
@@ -220,13 +222,13 @@ class ListReader(Reader):
         decision = decide(
             Missing(
                 sweep.known,
-                self._own_urls.listed or sweep.some_key,
+                self._own_urls.listed,
                 len(sweep.listed),
                 self._prior.past,
-                self._ask,
+                self._own_urls.ask,
                 utc(now),
                 self._selection.allow_deletes,
-                self._urls_known(),
+                self._own_urls.known,
                 bool(self._hidden),
                 self._endpoint.own_path,
             )
@@ -252,44 +254,3 @@ class ListReader(Reader):
     def _off_list(self, decision: Decision) -> set[str]:
         """Rows that turned out in this sweep to be off the list."""
         return set(decision.off_list) - set(last_full(self._prior.past).off_list)
-
-    def _ask(self, key: str) -> Record | Answer:
-        """What the own URL of a row says. It is assumed that rows have one, so only a 404 and a record say something.
-
-        Raises:
-            AccessError: The credentials are refused.
-            MoreToDo: A limit of the run, or the rate limit.
-        """
-        if key not in self._answers:
-            self._answers[key] = self._requested(key)
-            listed = self._own_urls.listed or self._sweep.some_key
-            if self._answers[key] is Answer.GONE and listed not in (None, key) and not self._urls_known():
-                # Before the other candidates: if a bound ends the run among them, their 404s count.
-                self._ask(listed)
-        return self._answers[key]
-
-    def _urls_known(self) -> bool:
-        """Whether a row was found at its own URL, by this sweep or by an earlier one at the same path."""
-        own_path, known = self._endpoint.own_path, last_full(self._prior.past).own_urls
-        found = any(not isinstance(answer, Answer) for answer in self._answers.values())
-        return own_path != "" and (found or known == own_path)
-
-    def _requested(self, key: str) -> Record | Answer:
-        own_id = self._own_urls.id_of(key)
-        if own_id is None:
-            self._unclear = "rows have no URL of their own that is known; see detail_path in docs/configuration.md"
-            return Answer.UNCLEAR
-        try:
-            record = self._charged(lambda: read_one(self._session.client, self._endpoint, own_id))
-        except (RequestRefused, ApiUnreachable, AccessError) as error:
-            if isinstance(error, AccessError) and type(error) is not AccessError:
-                raise
-            self._unclear = f"a row at its own URL: {error.message}"
-            logger.warning("%s: %s", self._endpoint.table, self._unclear)
-            return Answer.UNCLEAR
-        if record is None:
-            return Answer.GONE
-        if self._table.keys([record]) != [key]:
-            self._unclear = "what answers at a row's own URL is another record"
-            return Answer.UNCLEAR
-        return record
