@@ -74,8 +74,11 @@ class Machine:
     def file(self, name):
         return self.folder / f"{name}.duckdb"
 
-    def sync(self, name, tables=(), *, history=False, rows=25_000, requests=None, key=None, kill=None, after=False):
-        """One sync; returns its exit code, or None for a kill. A complete one is compared with the API."""
+    def sync(self, name, tables=(), *, history=False, rows=25_000, requests=None, kill=None, after=False, **customers):
+        """One sync; returns its exit code, or None for a kill. A complete one is compared with the API.
+
+        Further arguments are settings of the table of customers; None leaves a setting out.
+        """
         self.clock.advance(60)
         if not self.shared:
             shutil.rmtree(self.folder / "pipelines", ignore_errors=True)
@@ -87,7 +90,7 @@ class Machine:
                 **SETTINGS,
                 "history": history,
                 "chunk_rows": rows,
-                "endpoints": {"customers": {"key": key}} if key else {},
+                "endpoints": {"customers": {setting: value for setting, value in customers.items() if value}},
             }
         )
         options = SyncOptions(
@@ -107,7 +110,7 @@ class Machine:
             pass
         except AutomatumError as error:
             code, words = error.exit_code, error.message
-        self.log.append(f"{name} {tables} {history} {rows} {requests} {key} {kill} {after}: {code} {words}")
+        self.log.append(f"{name} {tables} {history} {rows} {requests} {customers} {kill} {after}: {code} {words}")
         if code == 0:
             # A table that an earlier run of the same sync has read may have changed since.
             read = [run.endpoint.table for run in summary.runs if not run.result.finished_earlier]

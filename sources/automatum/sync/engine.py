@@ -65,10 +65,9 @@ def sync(
         Busy: Another program has the destination open. The next run loads what was read.
         DestinationError: The destination refuses.
     """
-    started = session.clock.monotonic()
-    settings = session.settings
+    started, settings = session.clock.monotonic(), session.settings
     selection = selection or select_rows(settings)
-    named = tuple(names) or tuple(settings.tables or ())
+    named = tuple(names or settings.tables or ())
     endpoints = session.select(named, "argument TABLE" if names else "sources.automatum.tables")
     check_days(session, pipeline, endpoints, selection)
     merge_strategy_of(pipeline, settings)  # raises before a request is spent if the destination cannot merge
@@ -89,25 +88,35 @@ def sync(
 
         summary = OrganizationSummary(runs=[begin(endpoint) for endpoint in endpoints], pipeline=pipeline.pipeline_name)
         _skip_missing(missing, session, summary, named=bool(named))
-        for run in summary.runs:
-            run.siblings = summary.runs
-            earlier = resumable.finished.get(run.endpoint.table) if resumable else None
-            # A table that an earlier run left incomplete may be the one whose rows the user now allows to delete, or
-            # whose key the user has set back.
-            same_key = earlier and earlier.key in ((), run.endpoint.key)
-            if earlier and same_key and (earlier.verdict == Verdict.COMPLETE or not selection.allow_deletes):
-                run.finish_as(earlier)
+        _take_over_finished(summary.runs, resumable, selection)
         _read_early(session, pipeline, summary.runs, loaded)
     _load_chunks(session, loader, pipeline, summary.runs, begin)
-    # The pages of a table that failed are what the next run goes on from.
-    judged = (Verdict.COMPLETE, Verdict.INCOMPLETE)
-    over = [id_ for run in summary.runs if run.result.verdict in judged for id_ in run.left_pages]
-    if over:
-        delete_page_records(pipeline, over, settings.owner)
+    _delete_left_pages(pipeline, summary.runs, settings.owner)
     _conclude(session, summary, started)
     for run in summary.runs:
         run.forget()
     return summary
+
+
+def _take_over_finished(runs: list[TableSync], resumable: SyncSession | None, selection: Selection) -> None:
+    """Let the tables that the interrupted sync has finished be as it left them.
+
+    A table is read again if the user has changed its settings meanwhile. So is an incomplete one if it may be the one
+    whose rows the user now allows to delete.
+    """
+    for run in runs:
+        run.siblings = runs
+        earlier = resumable.finished.get(run.endpoint.table) if resumable else None
+        same = earlier and earlier.settings in ((), run.read_by)
+        if earlier and same and (earlier.verdict == Verdict.COMPLETE or not selection.allow_deletes):
+            run.finish_as(earlier)
+
+
+def _delete_left_pages(pipeline: SupportsPipeline, runs: Sequence[TableSync], owner: str | None) -> None:
+    """Delete the record of the pages that no later run goes on from. Those of a table that failed stay."""
+    judged = (Verdict.COMPLETE, Verdict.INCOMPLETE)
+    if over := [id_ for run in runs if run.result.verdict in judged for id_ in run.left_pages]:
+        delete_page_records(pipeline, over, owner)
 
 
 def _read_early(

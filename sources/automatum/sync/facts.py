@@ -42,6 +42,8 @@ class SweepFacts:
         secret: The client secret that it was read with: `mark`, and `since` when it is in use (`secret_age`).
         organization: Whose rows the dataset has: `id`, and the `application` that read them (`organization_check`).
         key: Columns that identified a record. Empty: an earlier version wrote it.
+        settings: What it was read by: a digest of the endpoint, and one of the other settings that a verdict depends
+            on. Empty: an earlier version wrote it.
     """
 
     full: bool = False
@@ -63,6 +65,7 @@ class SweepFacts:
     secret: dict[str, Any] | None = None
     organization: dict[str, Any] | None = None
     key: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The facts that differ from their defaults, with a bounded number of keys and events.

@@ -21,7 +21,6 @@ from .page_source import PageSource
 from .reader import Reader, Reading
 from .readings import Earlier, ListDigest
 from .results import LOAD_AGAIN, PageRecord, Verdict
-from .resume import GO_ON_WITHIN
 from .sweep import Sweep
 from .sync_log import SweepLog
 
@@ -172,11 +171,8 @@ class ListReader(Reader):
         return unfinished is not None and any(key in hashes for page in unfinished.pages for key in page.keys)
 
     def _resume(self, log: SweepLog) -> None:
-        unfinished = self._prior.unfinished
-        if unfinished is None:
-            return
-        recent = utc(self._session.clock.time()) - unfinished.read_at < GO_ON_WITHIN
-        if not recent or not self._restored(unfinished.state):
+        unfinished = self._interrupted(log)
+        if unfinished is None or not self._restored(unfinished.state):
             return
         if self._sweep.resume(unfinished.pages, unfinished.state):
             log.resume(unfinished.id, unfinished.started_at, unfinished.requests)

@@ -56,6 +56,7 @@ class Unfinished:
         pages: Its pages.
         state: What it knew after the last of them.
         requests: What it had cost by then.
+        settings: What it was read by (`SweepFacts.settings`).
     """
 
     id: str
@@ -64,6 +65,7 @@ class Unfinished:
     pages: list[PageRecord]
     state: dict[str, Any]
     requests: int
+    settings: tuple[str, ...]
 
 
 @dataclass
@@ -323,5 +325,6 @@ def _read_unfinished(
         for id_, page, keys, total, read_at, *_ in rows
         if id_ == latest[0]
     ]
-    state = json_object(latest[6])
-    prior.unfinished = Unfinished(latest[0], as_utc(latest[7]), as_utc(latest[4]), pages, state, int(latest[8]))
+    state, settings = json_object(latest[6]), SweepFacts.from_json(json_object(latest[9])).settings
+    started_at, read_at = as_utc(latest[7]), as_utc(latest[4])
+    prior.unfinished = Unfinished(latest[0], started_at, read_at, pages, state, int(latest[8]), settings)

@@ -9,14 +9,16 @@ from typing import Any, TypeVar
 
 from ..api.pages import Page
 from ..api.session import ApiSession
+from ..core.clock import utc
 from ..core.errors import NotThere
 from ..schema.arrow_tables import Table
 from ..schema.records import Row
 from .facts import SweepFacts
 from .organization_check import OrganizationCheck
-from .prior_state import PriorState
+from .prior_state import PriorState, Unfinished
 from .rejections import Rejections
 from .results import PageRecord, TableResult
+from .resume import GO_ON_WITHIN
 from .selection import Selection
 from .sync_log import SweepLog
 
@@ -100,6 +102,14 @@ class Reader(ABC):
     def unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
         """Pages since the last call, and the state after them, for a later run to resume; no pages if it cannot."""
         return [], {}
+
+    def _interrupted(self, log: SweepLog) -> Unfinished | None:
+        """The interrupted sweep, if its pages say what they would say if they were read now."""
+        unfinished = self._prior.unfinished
+        if unfinished is None or utc(self._session.clock.time()) - unfinished.read_at >= GO_ON_WITHIN:
+            return None
+        # Pages that were read by other settings of the endpoint may have been read wrong.
+        return unfinished if unfinished.settings[:1] in ((), log.settings[:1]) else None
 
     def _charged(self, request: Callable[[], Answered]) -> Answered:
         """Count the requests that a call costs, retries included, also when it fails."""

@@ -24,7 +24,6 @@ from .report import Report
 from .report_days import Window, days_to_read, read_since, windows_to_ask
 from .report_proof import Uncut
 from .results import KnownRows, PageRecord, Verdict
-from .resume import GO_ON_WITHIN
 from .selection import Selection
 from .sync_log import SweepLog
 
@@ -105,8 +104,8 @@ class ReportReader(Reader):
 
     def _resumed(self, log: SweepLog, last: date, days: int | None) -> Report | None:
         """The interrupted reading of the same days, with its remaining windows; None if there is none."""
-        unfinished = self._prior.unfinished
-        if unfinished is None or utc(self._session.clock.time()) - unfinished.read_at >= GO_ON_WITHIN:
+        unfinished = self._interrupted(log)
+        if unfinished is None:
             return None
         report = Report.resumed(self._table, self._page, self._prior.known, unfinished.state, last, days)
         if report:

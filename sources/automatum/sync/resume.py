@@ -37,7 +37,7 @@ class FinishedTable:
         finished_at: When.
         announced: Rows that the API announced.
         distinct: Distinct keys seen.
-        key: Columns that identified a record; empty if an earlier version wrote it.
+        settings: What it was read by (`SweepFacts.settings`).
     """
 
     verdict: str
@@ -45,7 +45,7 @@ class FinishedTable:
     finished_at: datetime
     announced: int | None
     distinct: int
-    key: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def resume_session(
         return new
     latest = max(recent, key=lambda sign: sign[0])[1]
     done = {
-        table: FinishedTable(verdict, reason or "", as_utc(finished_at), announced, distinct or 0, _key_of(extra))
+        table: FinishedTable(verdict, reason or "", as_utc(finished_at), announced, distinct or 0, _settings_of(extra))
         for table, finished_at, extra, verdict, reason, announced, distinct in reversed(sweeps)
         if _session_of(extra).get("id") == latest["id"]
     }
@@ -131,8 +131,8 @@ def _session_of(extra: Any) -> dict[str, Any]:
     return json_object(extra).get("session") or {}
 
 
-def _key_of(extra: Any) -> tuple[str, ...]:
-    return SweepFacts.from_json(json_object(extra)).key
+def _settings_of(extra: Any) -> tuple[str, ...]:
+    return SweepFacts.from_json(json_object(extra)).settings
 
 
 _SWEEP_COLUMNS = ("table_name", "finished_at", "extra", "verdict", "reason", "announced", "distinct_keys")

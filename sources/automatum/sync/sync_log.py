@@ -72,7 +72,7 @@ class SweepLog:
     Args:
         table: The table that is swept.
         started_at: When the sweep started.
-        session: What the records say about the sync that it belongs to, and about the part of the table.
+        session: What the records say about the sync that it belongs to, the part of the table, and its settings.
 
     Attributes:
         sweep_id: Id of the sweep.
@@ -84,6 +84,11 @@ class SweepLog:
         self.sweep_id = uuid4().hex
         self._started_at = started_at
         self._earlier_requests = 0
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """What the table is read by (`SweepFacts.settings`)."""
+        return self._session.settings
 
     def resume(self, sweep_id: str, started_at: datetime, requests: int) -> None:
         """Go on with the log of an interrupted sweep.
@@ -108,7 +113,11 @@ class SweepLog:
             load_id: The load package that the row goes into.
         """
         stored = replace(
-            facts, session=self._session.session, part=self._session.part, key=self._table.endpoint.key
+            facts,
+            session=self._session.session,
+            part=self._session.part,
+            key=self._table.endpoint.key,
+            settings=self._session.settings,
         ).as_json()
         counts = result.counts
         values = [

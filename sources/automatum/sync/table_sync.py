@@ -7,6 +7,7 @@ reports.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -97,13 +98,20 @@ class TableSync:
         self._rejections = Rejections()
         self._batcher = Batcher(self._table, self._rejections)
         facts = sync_session.facts if sync_session else SweepFacts()
-        part = self._selection.part_of(endpoint)
-        self._log = SweepLog(self._table, utc(session.clock.time()), replace(facts, part=part))
+        facts = replace(facts, part=self._selection.part_of(endpoint), settings=self.read_by)
+        self._log = SweepLog(self._table, utc(session.clock.time()), facts)
         self._reader: Reader | None = None
         self._refused = False
         self._early: tuple[float, PriorState] | None = None
         self._unclosed: tuple[str, ...] = ()
         self._secret: dict[str, Any] | None = None
+
+    @property
+    def read_by(self) -> tuple[str, str]:
+        """A digest of the endpoint, and one of the other settings that a verdict depends on."""
+        settings = self.settings
+        others = settings.deletes, settings.accept_rejected, settings.reread_pages, settings.report_window_days
+        return _digest(self.endpoint), _digest((*others, settings.success_codes))
 
     @property
     def done(self) -> bool:
@@ -351,3 +359,7 @@ class TableSync:
             if records:
                 self.left_pages.add(self._log.sweep_id)
                 yield PAGES_TABLE, self._log.pages(result.requests, records, state, load_id)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.blake2b(repr(value).encode(), digest_size=8).hexdigest()

@@ -87,9 +87,11 @@ def test_two_databases_a_kill_and_a_file_that_is_made_again_i9():
 
 
 @pytest.mark.slow
-def test_a_wrong_key_that_is_set_back_in_an_interrupted_sync_is_read_again_i9():
-    """What the run with the wrong key has finished says nothing about the table with the right one."""
+@pytest.mark.parametrize("wrong", [{"key": "uuid"}, {"total": "nowhere"}])
+@pytest.mark.parametrize("requests", [1, 3])
+def test_a_wrong_setting_that_is_set_back_in_an_interrupted_sync_is_used_i9(wrong, requests):
+    """Neither the pages that the run with the wrong setting has read count for the right one, nor its verdict."""
     with tempfile.TemporaryDirectory() as folder, Machine(Path(folder), True) as machine:
         assert machine.sync("a", ("entitlements",), rows=100) == 0
-        assert machine.sync("a", key="uuid", rows=100, requests=2) == 75, machine.log
+        assert machine.sync("a", **wrong, rows=100, requests=requests) == 75, machine.log
         assert machine.sync("a") == 0, machine.log
