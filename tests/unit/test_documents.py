@@ -63,7 +63,7 @@ def test_documents_that_code_and_comments_name_exist():
 
 def test_make_targets_that_code_and_comments_name_exist():
     for path in OTHERS:
-        named = set(re.findall(r"`make ([a-z-]+)", path.read_text(encoding="utf-8")))
+        named = set(re.findall(r"(?:`|run: )make ([a-z-]+)", path.read_text(encoding="utf-8")))
         assert named <= TARGETS, (path, named - TARGETS)
     assert sum("docs/" in path.read_text(encoding="utf-8") for path in OTHERS) > 20
 
