@@ -35,8 +35,14 @@ class WorkingFolders:
         """Name of each pipeline.
 
         Raises:
-            ConfigurationError: There is no such organization, or the destination cannot be used.
+            ConfigurationError: There is no such organization or folder, or the destination cannot be used.
         """
+        if self.pipelines_dir and not Path(self.pipelines_dir).is_dir():
+            raise ConfigurationError(
+                "--pipelines-dir",
+                f"there is no folder {self.pipelines_dir}.",
+                "Name that of the syncs, or leave it out.",
+            )
         if self.pipeline_name:
             yield self.pipeline_name
             return

@@ -13,6 +13,11 @@ def test_a_misspelt_organization_is_refused(isolated):
         list_packages(WorkingFolders(Target(), organization="acmee"))
 
 
+def test_a_misspelt_folder_is_refused(isolated):
+    with pytest.raises(ConfigurationError, match="there is no folder nowhere"):
+        list_packages(WorkingFolders(Target(), "nowhere"))
+
+
 def test_a_pipeline_is_found_by_its_name(isolated):
     folders = WorkingFolders(Target(), organization="acmee", pipeline_name="mine")
     assert list_packages(folders) == {"pipelines": ["mine"], "packages": []}
