@@ -172,7 +172,10 @@ def delete(
 
 @apps_app.command(
     "rotate",
-    epilog=examples("automatum apps rotate", "automatum apps rotate app_... --store-in aws-sm://automatum/api"),
+    epilog=examples(
+        "automatum apps rotate",
+        "automatum apps rotate app_... --store-in aws-secretsmanager://eu-central-1/automatum/api",
+    ),
 )
 def rotate_(
     id_: OwnId = None,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dlt.common.typing import TSecretStrValue
 
+from ..core.errors import ConfigurationError
 from .dlt_internals import (
     UNFILLED,
     ConfigProvider,
@@ -79,8 +80,15 @@ def open_store(text: str, organization: str | None) -> CredentialStore:
     """
     if text == "toml":
         return TomlSection(project_folder() / "secrets.toml", credential_sections(organization))
-    if text.endswith(".toml") and "://" not in text:
-        return TomlSection(Path(text), credential_sections(organization))
+    if "://" not in text:
+        if text.endswith(".toml"):
+            return TomlSection(Path(text), credential_sections(organization))
+        raise ConfigurationError(
+            STORE_IN,
+            f"{text!r} names no store.",
+            "Write toml, the path of a .toml file, or the address of a vault, such as "
+            "aws-secretsmanager://eu-central-1/automatum/api.",
+        )
     return open_vault(parse_vault_uri(text, STORE_IN)).secret(organization)
 
 

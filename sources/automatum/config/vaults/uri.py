@@ -60,7 +60,8 @@ def parse_vault_uri(text: str, key: str = KEY) -> VaultUri:
     except ValueError:
         raise ConfigurationError(key, "not an address.", EXAMPLES) from None
     if parts.scheme not in (_AWS, _VAULT, _PLAIN_VAULT):
-        raise ConfigurationError(key, f"unknown kind of vault {parts.scheme!r}.", EXAMPLES)
+        kind = f"unknown kind of vault {parts.scheme!r}." if parts.scheme else "the address names no kind of vault."
+        raise ConfigurationError(key, kind, EXAMPLES)
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError(key, "the address has a user, password, query or fragment.", EXAMPLES)
     name = unquote(parts.path).strip("/")

@@ -164,7 +164,7 @@ def test_dlt_names_the_vault_in_its_traces(secret, desk):
     ("address", "problem"),
     [
         ("s3://bucket/key", "unknown kind of vault 's3'"),
-        ("automatum", "unknown kind of vault"),
+        ("automatum", "names no kind of vault"),
         ("aws-secretsmanager://eu-central-1", "names no secret"),
         ("aws-secretsmanager://eu_central/x", "not an AWS region"),
         ("aws-secretsmanager://eu-central-1/a/../b", "names no secret"),
