@@ -23,7 +23,7 @@ from tests.support.postgres import running
 
 from automatum.core.clock import SystemClock
 from automatum.metering.checks import Checks
-from automatum.metering.ledger import planning
+from automatum.metering.ledger import line_rows
 from automatum.metering.ledger.attempts import Attempt, accepted_as_sent, insert_attempt
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.tables import LINES
@@ -92,7 +92,7 @@ def fill(url: str, hours: int, hourly: int) -> list[Line]:
                 for position in range(0, len(hour), BODY)
             ]
             with ledger.database.write() as connection:
-                planning.write_new(connection, hour, "planned", start)
+                line_rows.write_new(connection, hour, "planned", start)
                 for attempt in attempts:
                     insert_attempt(connection, attempt)
                 sent = {"state": "accepted", "attempts": 1, "settled_at": start, "settled_by": "api"}

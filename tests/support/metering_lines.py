@@ -4,10 +4,10 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 from automatum.metering.ledger.decision_log import NOBODY
-from automatum.metering.ledger.moves import move
 from automatum.metering.ledger.planned import cancel, plan_again
 from automatum.metering.ledger.reconcile import resolve_by_events, resolve_by_hand
 from automatum.metering.ledger.states import Transition
+from automatum.metering.ledger.transitions import apply_transition
 from automatum.metering.model import Line
 from automatum.metering.retry import plan_retry
 
@@ -52,7 +52,7 @@ def bring(ledger, line, state):
             run.expire([line])
             late = {"carried_units": line.units, "asked_units": line.units, "asked_price": line.price}
             with ledger.database.write() as connection:
-                move(connection, Transition.CARRY, [line.id], late | {"asked_hash": line.payload_hash})
+                apply_transition(connection, Transition.CARRY, [line.id], late | {"asked_hash": line.payload_hash})
             return None
         run.plan([line])
         if state == "planned":

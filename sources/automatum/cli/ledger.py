@@ -14,6 +14,7 @@ from ..core.errors import EXIT_COMPLETE, ConfigurationError
 from .commands import CommandApp, examples
 from .console import say, say_text
 from .options import Database, Dataset, Debug, DestinationName, Json, LockWait, OrganizationName, guarded, open_existing
+from .push_options import LedgerUrl
 
 if TYPE_CHECKING:
     from ..config.settings import AutomatumSettings
@@ -24,13 +25,6 @@ ledger_app = CommandApp(
     no_args_is_help=True,
 )
 
-LedgerUrl = Annotated[
-    str | None,
-    typer.Option(
-        help="The ledger: sqlite:////path or postgresql://... Default: that of the settings. `ps` shows its password "
-        "to other users: prefer the setting ledger_url."
-    ),
-]
 To = Annotated[str, typer.Option("--to", help="Database of the new place: sqlite:////path or postgresql://...")]
 From = Annotated[
     str | None, typer.Option("--from", help="Database to restore from. Default: metering_lines of the destination.")

@@ -208,16 +208,16 @@ def push_export(
         from ..warehouse.target import exclusive_pipeline
         from . import render_push as display
 
-        clock, warehouse = SystemClock(), target_of(destination, dataset, database)
-        prepare_for_rows(warehouse)
+        clock, target = SystemClock(), target_of(destination, dataset, database)
+        prepare_for_rows(target)
         budget, label = Budget(clock), label_pipeline(organization)
         # A separate working folder and staging dataset: what a killed sync has left stays for the next sync.
         own = f"{label}__ledger"
-        place = warehouse.open(own)
-        name, own_name = (name_pipeline(one, place, dataset, warehouse.file) for one in (label, own))
+        place = target.open(own)
+        name, own_name = (name_pipeline(name_label, place, dataset, target.file) for name_label in (label, own))
         with (
             open_ledger(ledger_url, organization) as ledger,
-            warehouse.exclusive_writer("automatum push export", clock, budget, lock_wait),
+            target.exclusive_writer("automatum push export", clock, budget, lock_wait),
             exclusive_pipeline(name, pipelines_dir, clock, budget, lock_wait),
         ):
             settings = resolve_settings(with_credentials=False, organization=organization)

@@ -12,7 +12,7 @@ from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE
 from ..core.process_info import user_name
 from ..core.text import plural
 from .console import say, say_text, show_error
-from .ledger import LedgerUrl, open_ledger
+from .ledger import open_ledger
 from .options import (
     Database,
     Dataset,
@@ -28,7 +28,7 @@ from .options import (
     stop_on_signals,
     target_of,
 )
-from .push_options import Confirm, Reason, Unchecked, read_synced
+from .push_options import Confirm, LedgerUrl, Reason, Unchecked, read_synced
 from .tables import TextTable
 
 if TYPE_CHECKING:
@@ -103,9 +103,9 @@ def push_carry(
 def _figures(late: Sequence[Late], summary: PushSummary | None, skipped: Sequence[str]) -> dict[str, Any]:
     return {
         "verdict": summary.verdict if summary else "dry_run",
-        "carry": [one.as_json() for one in late if one.kind == "carry"],
-        "credit": [one.as_json() for one in late if one.kind == "credit"],
-        "left": [one.as_json() for one in late if one.kind == "none"],
+        "carry": [line.as_json() for line in late if line.kind == "carry"],
+        "credit": [line.as_json() for line in late if line.kind == "credit"],
+        "left": [line.as_json() for line in late if line.kind == "none"],
         "checks_skipped": skipped,
         "push": summary.as_json() if summary else None,
     }
@@ -139,5 +139,5 @@ def _show(late: Sequence[Late], summary: PushSummary | None, skipped: Sequence[s
         say_text(f"Note: nothing was checked against {' and '.join(skipped)}: the database holds none.")
     if summary:
         display.show_push(summary)
-    elif count := sum(one.kind == "carry" for one in late):
+    elif count := sum(line.kind == "carry" for line in late):
         say_text(f"Dry run. Next: the same command with --confirm bills {plural(count, 'line')}.")

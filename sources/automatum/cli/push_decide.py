@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from ..metering.ledger.ledger import Ledger
     from ..metering.ledger.reconcile import Decision
     from ..metering.ledger.resolution import Reconciled
+    from ..metering.ledger.silence import SilentKey
     from ..metering.retry import RetryPlan
     from ..metering.summary import PushSummary
     from ..warehouse.target import Target
@@ -278,7 +278,7 @@ def push_undo(
             result = undo(ledger, ids, Author(user_name(), reason.strip()))
             unresolved = ledger.reader.unresolved()
         figures = {
-            "undone": [asdict(one) for one in result.undone],
+            "undone": [asdict(decision) for decision in result.undone],
             "refused": [{"id": id_, "reason": why} for id_, why in result.refused],
             "unresolved": unresolved,
         }
@@ -303,7 +303,7 @@ def push_decisions(
 
         with open_ledger(ledger_url, organization) as ledger:
             ids = _subjects(ledger, subjects) if subjects else None
-            decisions = [asdict(one) for one in read_decisions(ledger, ids)]
+            decisions = [asdict(decision) for decision in read_decisions(ledger, ids)]
         say({"decisions": decisions}, as_json, lambda: render_push_status.show_decisions(decisions))
         return EXIT_COMPLETE
 
@@ -330,18 +330,18 @@ def _subjects(ledger: Ledger, selectors: list[str]) -> list[str]:
     from ..metering.ledger.decisions import read_decisions
     from ..metering.ledger.reconcile import find_lines
 
-    decided = {one.subject_id for one in read_decisions(ledger)}
-    known = [one for one in selectors if one in decided]
-    return [*known, *find_lines(ledger, [one for one in selectors if one not in decided], None, "ID")]
+    decided = {decision.subject_id for decision in read_decisions(ledger)}
+    known = [selector for selector in selectors if selector in decided]
+    return [*known, *find_lines(ledger, [selector for selector in selectors if selector not in decided], None, "ID")]
 
 
-def _silent(ledger: Ledger, organization: str | None) -> Any:
+def _silent(ledger: Ledger, organization: str | None) -> list[SilentKey]:
     from ..config.settings import resolve_settings
+    from ..metering.checks import silence_of
     from ..metering.ledger.silence import silent_keys
 
-    hours = resolve_settings(with_credentials=False, organization=organization).metering_silence_hours
-    after = None if hours is None else timedelta(hours=hours)
-    return silent_keys(ledger, ledger.database.now(), after)
+    settings = resolve_settings(with_credentials=False, organization=organization)
+    return silent_keys(ledger, ledger.database.now(), silence_of(settings))
 
 
 def _events(source: str, target: Target, lock_wait: float) -> Sequence[Mapping[str, Any]]:

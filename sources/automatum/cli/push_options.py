@@ -27,7 +27,8 @@ LedgerUrl = Annotated[
     str | None,
     typer.Option(
         help="Database of the ledger, which records what was sent: sqlite:////path or postgresql://... "
-        "Default: a file in your data folder. `ps` shows its password to other users: prefer the setting ledger_url."
+        "Default: the setting ledger_url, or a file in your data folder. `ps` shows its password to other users: "
+        "prefer the setting."
     ),
 ]
 LateOk = Annotated[
@@ -79,8 +80,13 @@ def parse_amount(text: str | None) -> Decimal | None:
         raise ConfigurationError("--max-amount", f"{text!r} is no number.", step) from None
 
 
-def parse_mapping(pairs: list[str]) -> dict[str, str]:
-    """The values of `--map`: our column name to that of the usage.
+def parse_mapping(pairs: list[str], option: str = "--map", example: str = "units=quantity") -> dict[str, str]:
+    """The values of `--map`, or of another option: our column name to theirs.
+
+    Args:
+        pairs: Values such as `units=quantity`.
+        option: That an error names.
+        example: Of a value.
 
     Raises:
         ConfigurationError: A value is not `ours=theirs`.
@@ -89,7 +95,7 @@ def parse_mapping(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         ours, mark, theirs = pair.partition("=")
         if not mark or not ours.strip() or not theirs.strip():
-            raise ConfigurationError("--map", f"{pair!r} is not ours=theirs.", "Write it like units=quantity.")
+            raise ConfigurationError(option, f"{pair!r} is not ours=theirs.", f"Write it like {example}.")
         found[ours.strip()] = theirs.strip()
     return found
 

@@ -11,9 +11,9 @@ from ..core.process_info import user_name
 from ..core.text import plural
 from .commands import CommandApp, examples
 from .console import say, say_text
-from .ledger import LedgerUrl, open_ledger
+from .ledger import open_ledger
 from .options import Debug, Json, OrganizationName, guarded
-from .push_options import Reason
+from .push_options import LedgerUrl, Reason
 
 plan_app = CommandApp(
     help="Show the planned lines that are on hold; keep or cancel them. Sends nothing.",
@@ -49,7 +49,7 @@ def plan(
         return
 
     def work() -> int:
-        from ..metering.ledger.planned import lines_on_hold
+        from ..metering.ledger.plan_reader import lines_on_hold
         from .render_push import show_holds
 
         with open_ledger(ledger_url, organization) as ledger:
@@ -102,7 +102,8 @@ def plan_cancel(
 
     def work() -> int:
         from ..metering.ledger.decision_log import Author
-        from ..metering.ledger.planned import ALL, cancel, find_planned
+        from ..metering.ledger.planned import cancel, find_planned
+        from ..metering.ledger.selectors import ALL
         from ..metering.model import format_decimal
 
         if not (lines or digest):

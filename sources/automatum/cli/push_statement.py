@@ -13,7 +13,7 @@ from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..core.text import plural
 from ..metering.report_columns import NAMES
 from .console import say, say_text
-from .ledger import LedgerUrl, open_ledger
+from .ledger import open_ledger
 from .options import (
     Database,
     Dataset,
@@ -26,6 +26,7 @@ from .options import (
     open_existing,
     target_of,
 )
+from .push_options import LedgerUrl, parse_mapping
 from .tables import TextTable
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def push_statement(
         if as_csv and as_json:
             raise ConfigurationError("--csv", "cannot be combined with --json.", "Leave out one of them.")
         month_bounds(month)
-        columns = _columns(column or [])
+        columns = parse_mapping(column or [], "--column", "units=Quantity")
         owner = resolve_settings(with_credentials=False, organization=organization).owner
         pipeline = _existing(target_of(destination, dataset, database), lock_wait)
         eligibility = read_eligibility(pipeline, owner) if pipeline else UNCHECKED
@@ -113,16 +114,6 @@ def _existing(target: Target, lock_wait: float) -> SupportsPipeline | None:
     return None if target.missing else open_existing(target, lock_wait)
 
 
-def _columns(pairs: list[str]) -> dict[str, str]:
-    found = {}
-    for pair in pairs:
-        ours, mark, theirs = pair.partition("=")
-        if not mark or not theirs.strip():
-            raise ConfigurationError("--column", f"{pair!r} is not ours=theirs.", "Write it like units=Quantity.")
-        found[ours.strip()] = theirs.strip()
-    return found
-
-
 def _show(statement: Statement, compared: Compared | None) -> None:
     from ..metering.model import UNKNOWN_CURRENCY, format_decimal
     from ..metering.statement import COLUMNS, Sum
@@ -132,18 +123,17 @@ def _show(statement: Statement, compared: Compared | None) -> None:
     used = [name for name in COLUMNS if any(row.sums[name] != Sum() for row in statement.rows)]
     headings = [name.replace("_", " ") for name in used]
     words = ("vendor", "listing", "dimension", "currency")
-    for what in ("units", "amount"):
-        if not used:
-            break
-        table = TextTable("customer", *headings, words=words, title=f"{what.capitalize()} of {statement.month} (UTC)")
+    for title in ("Units", "Amount") if used else ():
+        is_money = title == "Amount"
+        table = TextTable("customer", *headings, words=words, title=f"{title} of {statement.month} (UTC)")
         for row in statement.rows:
-            key = row.named
-            numbers = [format_decimal(getattr(row.sums[name], what)) for name in used]
+            key, sums = row.named, [row.sums[name] for name in used]
+            numbers = [format_decimal(cell.amount if is_money else cell.units) for cell in sums]
             listing = key["listing_id"] + (f" ({key['entitlement_id']})" if key["entitlement_id"] else "")
             table.add(key["customer_id"], *numbers, key["vendor"], listing, key["dimension"], key["currency"])
-        if what == "amount":
-            for currency, sums in statement.totals.items():
-                numbers = [format_decimal(sums[name].amount) for name in used]
+        if is_money:
+            for currency, totals in statement.totals.items():
+                numbers = [format_decimal(totals[name].amount) for name in used]
                 table.add("in all", *numbers, "", "", "", currency)
         table.show()
     if any(row.named["currency"] == UNKNOWN_CURRENCY for row in statement.rows):
@@ -162,10 +152,10 @@ def _show_compared(compared: Compared) -> None:
         say_text(f"The report agrees with the ledger: {plural(compared.rows, 'row')}, by {by}.")
         return
     table = TextTable("key", "our units", "their units", "our amount", "their amount", title=f"Differences, by {by}")
-    for one in compared.differences[:_MOST_SHOWN]:
-        amounts: list[Any] = [one.ours.amount, one.theirs.amount] if one.amounts else []
-        numbers = [format_decimal(number) for number in (one.ours.units, one.theirs.units, *amounts)]
-        table.add(" ".join(one.key.values()) or "all", *numbers, *[""] * (4 - len(numbers)))
+    for difference in compared.differences[:_MOST_SHOWN]:
+        amounts: list[Any] = [difference.ours.amount, difference.theirs.amount] if difference.amounts else []
+        numbers = [format_decimal(number) for number in (difference.ours.units, difference.theirs.units, *amounts)]
+        table.add(" ".join(difference.key.values()) or "all", *numbers, *[""] * (4 - len(numbers)))
     table.show()
     if len(compared.differences) > _MOST_SHOWN:
         say_text(f"  and {len(compared.differences) - _MOST_SHOWN:,} more; --json lists all")

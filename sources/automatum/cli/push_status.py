@@ -72,10 +72,10 @@ def _read(settings: AutomatumSettings, ledger_url: str | None, target: Target, e
     refuse_network(url)
     if path := missing_file(url):
         return _without_ledger(settings, str(path), path, bool(ledger_url))
+    from ..metering.checks import silence_of
     from ..metering.ledger.ledger import Ledger  # SQLAlchemy, only where there is a ledger.
     from ..metering.ledger_status import read_status
 
-    hours = settings.metering_silence_hours
     with Ledger.open(url, clock, create=False, owner=ledger_owner(settings)) as ledger:
         if not ledger.exists:
             return _without_ledger(settings, ledger.location, ledger.database.path, bool(ledger_url))
@@ -85,7 +85,7 @@ def _read(settings: AutomatumSettings, ledger_url: str | None, target: Target, e
             utc(clock.time()),
             eligibility=synced,
             expiring=expiring,
-            silence=None if hours is None else timedelta(hours=hours),
+            silence=silence_of(settings),
         )
     status.notes += notes
     return status

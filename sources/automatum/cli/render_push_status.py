@@ -52,10 +52,11 @@ def show_status(status: LedgerStatus) -> None:
         say_text(f"Refused usage: {plural(len(status.refusals), 'line')}. Correct and push it, or `push dismiss` it.")
         show_list(
             [
-                f"{one.refusal_id} {one.customer_id or '?'} {one.dimension or '?'} "
-                f"{f'{one.starts_at:%Y-%m-%d %H:%M}' if one.starts_at else '?'}, {one.units or '?'} at "
-                f"{one.price or '?'} in {plural(one.rows, 'row')}, for {_age(status, one.first_seen_at)}: {one.reason}"
-                for one in status.refusals
+                f"{refusal.refusal_id} {refusal.customer_id or '?'} {refusal.dimension or '?'} "
+                f"{f'{refusal.starts_at:%Y-%m-%d %H:%M}' if refusal.starts_at else '?'}, {refusal.units or '?'} at "
+                f"{refusal.price or '?'} in {plural(refusal.rows, 'row')}, "
+                f"for {_age(status, refusal.first_seen_at)}: {refusal.reason}"
+                for refusal in status.refusals
             ]
         )
     if status.silent:
@@ -64,9 +65,9 @@ def show_status(status: LedgerStatus) -> None:
         )
         show_list(
             [
-                f"{one.silence_id} {one.vendor} {one.customer_id} {one.listing_id} {one.dimension}: "
-                f"last usage {one.last_at:%Y-%m-%d %H:%M}"
-                for one in status.silent
+                f"{key.silence_id} {key.vendor} {key.customer_id} {key.listing_id} {key.dimension}: "
+                f"last usage {key.last_at:%Y-%m-%d %H:%M}"
+                for key in status.silent
             ]
         )
     for note in status.notes:
@@ -89,24 +90,29 @@ def show_dismissed(figures: Mapping[str, Sequence[str]]) -> None:
 
 def show_undone(figures: Mapping[str, Any]) -> None:
     """The decisions that were undone, and those that stand."""
-    show_list([f"{one['subject_id']}: {one['after']} is {one['before']} again" for one in figures["undone"]])
-    show_list([f"{one['id']}: not undone, {one['reason']}" for one in figures["refused"]])
+    show_list(
+        [
+            f"{decision['subject_id']}: {decision['after']} is {decision['before']} again"
+            for decision in figures["undone"]
+        ]
+    )
+    show_list([f"{decision['id']}: not undone, {decision['reason']}" for decision in figures["refused"]])
     say_text(f"{plural(len(figures['undone']), 'decision')} undone.")
 
 
 def show_decisions(decisions: Sequence[Mapping[str, Any]]) -> None:
     """Decisions, the latest last."""
     table = TextTable("time", "who", "decision", "of", "before", "after", "why")
-    for one in decisions:
-        undone = " (undone)" if one["undone_at"] else ""
+    for decision in decisions:
+        undone = " (undone)" if decision["undone_at"] else ""
         table.add(
-            f"{one['decided_at']:%Y-%m-%d %H:%M}",
-            one["decided_by"],
-            one["decision"] + undone,
-            one["subject_id"],
-            one["before"],
-            one["after"],
-            one["reason"],
+            f"{decision['decided_at']:%Y-%m-%d %H:%M}",
+            decision["decided_by"],
+            decision["decision"] + undone,
+            decision["subject_id"],
+            decision["before"],
+            decision["after"],
+            decision["reason"],
         )
     table.show()
 

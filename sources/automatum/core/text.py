@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -59,6 +60,15 @@ def escape_toml(text: str) -> str:
 
 def _escape_json(character: str) -> str:
     return json.dumps(character)[1:-1]
+
+
+def letters_and_digits(text: str) -> str:
+    """Return the ASCII letters and digits of a text, in lower case: `Not_Accepted` is `notaccepted`.
+
+    Args:
+        text: A word or a name, however it is written.
+    """
+    return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def plural(count: int, noun: str, plural_noun: str = "") -> str:

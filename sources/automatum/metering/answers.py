@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from ..core.text import letters_and_digits
 from .ledger.runs import CallState
 from .payloads import Body
 
@@ -100,13 +101,13 @@ def judge(
     if empty:
         yes = status in _EMPTY_STATUSES
         return Judgement("accepted") if yes else Judgement("unknown", f"the API answered {status} without a body")
-    known = YES_WORDS | {_plain(word) for word in words} - NO_WORDS - TAKEN_WORDS
+    known = YES_WORDS | {letters_and_digits(word) for word in words} - NO_WORDS - TAKEN_WORDS
     found = _Evidence(known, len(body.lines), envelope=True)
     named, rest, complete = _named_lines(answer, body, found)
     found.read(rest, shallow=True)
     said = f"the API answered {status}"
     if found.refusals or found.doubts or (found.partly and not complete):
-        refused = {place: one for place, one in named.items() if one[0] != "accepted"}
+        refused = {position: result for position, result in named.items() if result[0] != "accepted"}
         # Where the answer contradicts itself, also a line that it names as accepted is in doubt.
         state = found.state if len(refused) == len(named) else "unknown"
         hint = f"; {WORD_HINT}" if found.new_words and not found.refusals else ""
@@ -125,7 +126,7 @@ def says_yes(text: str, words: Collection[str]) -> bool:
 
     The words that are known by default are not enough: a proxy's `OK` is plain text, too.
     """
-    return bool(_plain(text)) and _plain(text) in {_plain(word) for word in words}
+    return bool(letters_and_digits(text)) and letters_and_digits(text) in {letters_and_digits(word) for word in words}
 
 
 @dataclass
@@ -169,20 +170,20 @@ class _Evidence:
     def read(self, part: Any, name: str = "", *, shallow: bool = False) -> None:
         """Read a part and everything in it. Only shallow parts can say yes; every part can say no."""
         if isinstance(part, Mapping):
-            keys = {_plain(str(key)) for key in part}
+            keys = {letters_and_digits(str(key)) for key in part}
             # Usages that the answer repeats have a title, too.
             texts = _TEXT_KEYS if keys & _DIMENSION_KEYS else _TEXT_KEYS | {"title", "description"}
             for key, value in part.items():
-                plain = _plain(str(key))
+                plain = letters_and_digits(str(key))
                 self._read_field(f"{name}.{key}".lstrip("."), plain, value, shallow)
                 if plain in texts and isinstance(value, str):
                     self._read_text(f"{name}.{key}".lstrip("."), value, shallow)
         elif isinstance(part, list):
-            for one in part:
-                if isinstance(one, str):
-                    self._read_text(name, one, False)
+            for item in part:
+                if isinstance(item, str):
+                    self._read_text(name, item, False)
                 else:
-                    self.read(one, name)
+                    self.read(item, name)
 
     def _read_field(self, name: str, key: str, value: Any, shallow: bool) -> None:
         if key in _STATUS_KEYS or (key == "data" and isinstance(value, str)):
@@ -208,7 +209,7 @@ class _Evidence:
             self._read_word(name, value, shallow)
 
     def _read_word(self, name: str, value: str, shallow: bool) -> None:
-        word = _plain(value)
+        word = letters_and_digits(value)
         if word in self.words:
             self._say_yes(shallow)
         elif word in _PARTLY and shallow:
@@ -223,7 +224,7 @@ class _Evidence:
 
     def _read_flag(self, name: str, value: Any, shallow: bool) -> None:
         number = _number(value)
-        if value is True or (isinstance(value, str) and _plain(value) in ("true", "yes")):
+        if value is True or (isinstance(value, str) and letters_and_digits(value) in ("true", "yes")):
             self._say_yes(shallow)
         elif _is_nothing(value) or value == "no":
             self.refusals.append(f"{name}: {str(value).lower()}")
@@ -239,7 +240,7 @@ class _Evidence:
         if _NO_TEXT.search(_NO_NO.sub("", value)):
             # The text itself may quote customers' data.
             self.refusals.append(f"a refusal in {name or 'its texts'}")
-        elif _plain(value) in self.words:
+        elif letters_and_digits(value) in self.words:
             self._say_yes(shallow)
 
     def _say_yes(self, shallow: bool) -> None:
@@ -258,9 +259,9 @@ def _named_lines(
         for key, part in list(holder.items()):
             if not isinstance(part, list) or not part:
                 continue
-            plain = _plain(key)
+            plain = letters_and_digits(key)
             if plain == "errors" and (at_fault := body.usages_at_fault(_fields(part))) is not None:
-                _put(named, {place: ("rejected", problem) for place, problem in at_fault.items()})
+                _put(named, {position: ("rejected", problem) for position, problem in at_fault.items()})
             elif (by_dimension := _by_dimension(part, body)) is None:
                 _note_results(key, part, found)
                 continue
@@ -269,7 +270,7 @@ def _named_lines(
                 _put(named, dict.fromkeys(by_dimension, (state, f"named in {key}")))
             elif _has_results(part, found):
                 complete = True
-                _put(named, {place: _result(one, found) for place, one in by_dimension.items()})
+                _put(named, {position: _result(item, found) for position, item in by_dimension.items()})
             else:
                 continue
             del holder[key]
@@ -280,38 +281,38 @@ def _holders(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The object and the objects in its wrappers, copied, so that parts can be taken out."""
     yield answer
     for key in list(answer):
-        if _plain(key) in _WRAPPERS and isinstance(answer[key], Mapping):
+        if letters_and_digits(key) in _WRAPPERS and isinstance(answer[key], Mapping):
             answer[key] = dict(answer[key])
             yield from _holders(answer[key])
 
 
 def _put(named: dict[int, tuple[CallState, str]], more: Mapping[int, tuple[CallState, str]]) -> None:
     """Add states of lines. `accepted` never wins over another state, and refusals that differ are unknown."""
-    for place, (state, reason) in more.items():
-        before = named.get(place)
+    for position, (state, reason) in more.items():
+        before = named.get(position)
         if before is None or before[0] == "accepted":
-            named[place] = (state, reason)
+            named[position] = (state, reason)
         elif state not in ("accepted", before[0]):
-            named[place] = ("unknown", f"{before[1]}; {reason}")
+            named[position] = ("unknown", f"{before[1]}; {reason}")
 
 
 def _by_dimension(items: Sequence[Any], body: Body) -> dict[int, Mapping[str, Any]] | None:
     """Items by the position of the line whose dimension they name; None if one names none, or two name the same."""
-    places = {line.dimension: place for place, line in enumerate(body.lines)}
+    positions = {line.dimension: position for position, line in enumerate(body.lines)}
     found: dict[int, Mapping[str, Any]] = {}
     for item in items:
         names = set(_dimensions(item))
-        place = places.get(names.pop()) if len(names) == 1 else None
-        if place is None or place in found:
+        position = positions.get(names.pop()) if len(names) == 1 else None
+        if position is None or position in found:
             return None
-        found[place] = item
+        found[position] = item
     return found
 
 
 def _dimensions(item: Any) -> Iterator[str]:
     if isinstance(item, Mapping):
         for key, value in item.items():
-            if _plain(str(key)) in _DIMENSION_KEYS and isinstance(value, str):
+            if letters_and_digits(str(key)) in _DIMENSION_KEYS and isinstance(value, str):
                 yield value
             elif isinstance(value, Mapping):
                 yield from _dimensions(value)
@@ -325,15 +326,15 @@ def _evidence_of(item: Any, found: _Evidence) -> _Evidence:
 
 def _has_results(items: Sequence[Any], found: _Evidence) -> bool:
     read = [_evidence_of(item, found) for item in items]
-    return any(one.yes or one.refusals or one.doubts or one.partly for one in read)
+    return any(evidence.yes or evidence.refusals or evidence.doubts or evidence.partly for evidence in read)
 
 
 def _result(item: Mapping[str, Any], found: _Evidence) -> tuple[CallState, str]:
     """State and reason of the one line that an item is about."""
-    one = _evidence_of(item, found)
-    if one.refusals or one.doubts or one.partly:
-        return one.state, one.reason
-    return ("accepted", "") if one.yes else ("unknown", "its result says neither yes nor no")
+    evidence = _evidence_of(item, found)
+    if evidence.refusals or evidence.doubts or evidence.partly:
+        return evidence.state, evidence.reason
+    return ("accepted", "") if evidence.yes else ("unknown", "its result says neither yes nor no")
 
 
 def _note_results(key: str, items: Sequence[Any], found: _Evidence) -> None:
@@ -354,14 +355,9 @@ def _is_documented(answer: Mapping[str, Any], size: int) -> bool:
 
 def _fields(errors: Sequence[Any]) -> list[tuple[str, str]]:
     return [
-        (str(one.get("field", "")), str(one.get("message", ""))) if isinstance(one, Mapping) else ("", "")
-        for one in errors
+        (str(error.get("field", "")), str(error.get("message", ""))) if isinstance(error, Mapping) else ("", "")
+        for error in errors
     ]
-
-
-def _plain(word: str) -> str:
-    """A word without case, spaces and signs: `Not_Accepted` is `notaccepted`."""
-    return re.sub(r"[^a-z0-9]", "", word.lower())
 
 
 def _number(value: object) -> Decimal | None:
@@ -374,5 +370,5 @@ def _is_nothing(value: Any) -> bool:
     if isinstance(value, str):
         return value.strip().lower() in _NOTHING
     if isinstance(value, Mapping):
-        return not any(isinstance(one, str) or not _is_nothing(one) for one in value.values())
+        return not any(isinstance(item, str) or not _is_nothing(item) for item in value.values())
     return not value

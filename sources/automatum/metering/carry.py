@@ -16,14 +16,15 @@ from typing import Any, Literal
 from sqlalchemy import Connection, func, select
 
 from .eligibility import UNCHECKED, Eligibility
-from .ledger import planning
+from .ledger import line_rows
+from .ledger.batches import batches
 from .ledger.decision_log import NOBODY, Author, DecisionLog
 from .ledger.entries import Entry
 from .ledger.holds import BY_DECISION, release
 from .ledger.ledger import Ledger
-from .ledger.moves import move
-from .ledger.states import State, Transition, chunks
+from .ledger.states import State, Transition
 from .ledger.tables import LINES, LONGEST
+from .ledger.transitions import apply_transition
 from .model import Line, bucket_start, exact, format_decimal
 from .rules import documented_deadline, rules_of
 
@@ -112,22 +113,22 @@ def record_carries(ledger: Ledger, late: Iterable[Late], author: Author = NOBODY
     Raises:
         ConfigurationError: There is no ledger.
     """
-    wanted = {one.entry.line_id: one for one in late if one.line is not None}
+    wanted = {late_line.entry.line_id: late_line for late_line in late if late_line.line is not None}
     planned: list[Line] = []
     with ledger.database.write() as connection:
         now = ledger.database.now()
         log = DecisionLog(connection, now, author)
-        entries = planning.fetch(connection, list(wanted))
+        entries = line_rows.fetch(connection, list(wanted))
         numbers = _numbers(connection, list(wanted))
-        for line_id, one in wanted.items():
-            entry, line = entries.get(line_id), one.line
-            if line is None or entry != one.entry or numbers.get(line_id, 0) + 1 != line.carry_number:
+        for line_id, late_line in wanted.items():
+            entry, line = entries.get(line_id), late_line.line
+            if line is None or entry != late_line.entry or numbers.get(line_id, 0) + 1 != line.carry_number:
                 continue
-            _settle(connection, log, one, line, now, author)
+            _settle(connection, log, late_line, line, now, author)
             planned.append(line)
-        planning.write_new(connection, planned, "planned", now)
+        line_rows.write_new(connection, planned, "planned", now)
         # No usage contains them, also if their push is interrupted: a person has decided to send them.
-        entries = planning.fetch(connection, [line.id for line in planned])
+        entries = line_rows.fetch(connection, [line.id for line in planned])
         release(connection, entries.values(), now, author.by, BY_DECISION)
     return planned
 
@@ -144,7 +145,7 @@ def _settle(connection: Connection, log: DecisionLog, late: Late, line: Line, no
     }
     if entry.asked_hash is None:
         values |= {"asked_units": entry.units, "asked_price": entry.price, "asked_hash": entry.payload_hash}
-    if move(connection, transition, [entry.line_id], values) != [entry.line_id]:
+    if apply_transition(connection, transition, [entry.line_id], values) != [entry.line_id]:
         raise AssertionError(f"{entry.line_id} has changed in one transaction")
     log.record_line(snapshot, "carried", transition.after)
 
@@ -152,9 +153,9 @@ def _settle(connection: Connection, log: DecisionLog, late: Late, line: Line, no
 def _numbers(connection: Connection, line_ids: Sequence[str]) -> dict[str, int]:
     """Number of lines that are carried from each of these lines, without those of which there is none."""
     found: dict[str, int] = {}
-    for chunk in chunks(line_ids):
+    for batch in batches(line_ids):
         query = select(LINES.c.carried_from, func.max(LINES.c.carry_number)).group_by(LINES.c.carried_from)
-        rows = connection.execute(query.where(LINES.c.carried_from.in_(chunk))).all()
+        rows = connection.execute(query.where(LINES.c.carried_from.in_(batch))).all()
         found |= {row[0]: row[1] for row in rows}
     return found
 

@@ -80,11 +80,10 @@ def checks_of(
     Raises:
         ConfigurationError: The setting `metering_documented_window` names a marketplace without rules.
     """
-    silence = settings.metering_silence_hours
     return Checks(
         as_of=as_of,
         grace=timedelta(minutes=settings.metering_grace_minutes),
-        silence=None if silence is None else timedelta(hours=silence),
+        silence=silence_of(settings),
         source=options.source or source_name(usage),
         plan=options.plan,
         allow=frozenset(options.allow),
@@ -121,6 +120,12 @@ def retry_checks(settings: AutomatumSettings, eligibility: Eligibility, *, unche
         unchecked=unchecked,
         late_ok=late_ok_of(settings.metering_documented_window, late_ok),
     )
+
+
+def silence_of(settings: AutomatumSettings) -> timedelta | None:
+    """So long after its last line, a customer's dimension is silent; None: never."""
+    hours = settings.metering_silence_hours
+    return None if hours is None else timedelta(hours=hours)
 
 
 def _amount(limit: Decimal | float | None) -> Decimal | None:

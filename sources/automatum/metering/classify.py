@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from .eligibility import UNCHECKED, Eligibility
 from .ledger.entries import Comparison, LedgerMatch
 from .model import Grain, Line, Refusal, UsageRow, format_decimal
 from .rules import LateOk, deadline, documented_deadline, known_vendors, last_moment, lateness, rules_of
 from .usage.aggregation import aggregate
+from .usage.usage import Row
 from .usage.validation import validate
 
 
@@ -71,7 +71,7 @@ class Classification:
 
 
 def classify(
-    rows: Iterable[tuple[int, dict[str, Any]]],
+    rows: Iterable[tuple[int, Row]],
     grain: Grain,
     until: datetime,
     now: Callable[[], datetime],
@@ -125,8 +125,8 @@ def classify_by_ledger(found: Classification, comparison: Comparison, now: datet
     """
     found.same += comparison.same
     found.changed += comparison.changed
-    for match in comparison.other_grain:
-        refuse_grain(found, match)
+    for match in comparison.blocked:
+        refuse_blocked(found, match)
     for line in comparison.new:
         _admit(found, line, found.new, now, late_ok)
     not_sent = {"rejected": found.rejected, "conflict": found.conflict}
@@ -158,7 +158,7 @@ def too_late_reason(line: Line, now: datetime) -> str:
     return f"too late: {line.vendor} takes it until {due} by the strictest known rule (--late-ok)"
 
 
-def refuse_grain(found: Classification, match: LedgerMatch) -> None:
+def refuse_blocked(found: Classification, match: LedgerMatch) -> None:
     """Refuse a line because a line with the same key, by the other grain or use of entitlements, is in the ledger."""
     if match.entry.grain != match.line.grain:
         reason = f"its date was sent, or is planned, by the {match.entry.grain} already"

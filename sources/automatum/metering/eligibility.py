@@ -103,7 +103,8 @@ class Eligibility:
 
     def prices(self, line: Line) -> frozenset[Decimal]:
         """Prices of a line's dimension in the entitlements that it is billed under; empty if they name none."""
-        known = [self.dimensions.get(one.id, {}).get(line.dimension, _NO_PRICES) for one in self._live(line)]
+        own = (self.dimensions.get(entitlement.id, {}) for entitlement in self._live(line))
+        known = [prices.get(line.dimension, _NO_PRICES) for prices in own]
         return known[0] if len(known) == 1 else _NO_PRICES.union(*known)
 
     def _live(self, line: Line) -> list[_Entitlement]:
@@ -159,8 +160,9 @@ class Eligibility:
         if all(known) and line.dimension not in keys:
             return f"dimension: {line.dimension} is not among those of the entitlement: {', '.join(sorted(keys))}"
         # One that is known to have the dimension comes before those whose dimensions are not known.
-        having = [one for one, own_keys in zip(active, known, strict=True) if line.dimension in own_keys]
-        fitting = having or [one for one, own_keys in zip(active, known, strict=True) if not own_keys]
+        with_keys = list(zip(active, known, strict=True))
+        having = [entitlement for entitlement, own_keys in with_keys if line.dimension in own_keys]
+        fitting = having or [entitlement for entitlement, own_keys in with_keys if not own_keys]
         if line.entitlement_id is None and len(fitting) > 1:
             ids = ", ".join(sorted(entitlement.id for entitlement in fitting)[:_MOST_NAMED])
             return (

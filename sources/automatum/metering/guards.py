@@ -12,9 +12,9 @@ from .checks import Checks
 from .eligibility import Eligibility
 from .ledger.holds import Hold
 from .ledger.past import Past
-from .ledger.planned import Contributions
+from .ledger.plan_reader import Contributions
 from .model import Line, exact, format_decimal, format_money, total
-from .refused_usage import RefusedRows
+from .refused_rows import RefusedRows
 
 MOST_ROWS = 5
 """Longest list of rows in a reason."""

@@ -163,7 +163,7 @@ class LedgerStatus:
             + [entry.as_row() | {"risk": None} for entry in self.sending],
             "on_hold": [hold.as_json() for hold in self.holds],
             "refusals": [refusal.as_row() for refusal in self.refusals],
-            "silent": [one.as_row() for one in self.silent],
+            "silent": [key.as_row() for key in self.silent],
             "notes": self.notes,
         }
 
@@ -191,7 +191,7 @@ def read_status(
         expiring: Planned lines count as expiring so long before their deadline.
         silence: A customer and dimension are silent so long after their last line; None to look for none.
     """
-    from .ledger.planned import lines_on_hold
+    from .ledger.plan_reader import lines_on_hold
     from .ledger.refusals import open_refusals
     from .ledger.silence import silent_keys
 

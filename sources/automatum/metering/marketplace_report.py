@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigurationError
+from ..core.text import letters_and_digits
 from ..endpoints import CUSTOMERS
 from ..warehouse.sql import read_column_names, stream_columns
 from .model import exact
@@ -83,7 +84,7 @@ class Compared:
             "keys": list(self.keys),
             "amounts": self.amounts,
             "rows": self.rows,
-            "differences": [one.as_json() for one in self.differences],
+            "differences": [difference.as_json() for difference in self.differences],
             "notes": self.notes,
         }
 
@@ -119,8 +120,8 @@ def compare(
     if not amounts:
         notes.append("the report has no column of amounts, so only units were compared")
     sums: dict[tuple[str, ...], tuple[Sum, Sum]] = defaultdict(lambda: (Sum(), Sum()))
-    for one in ours:
-        sums[tuple(one.named[name] for name in keys)][0].add(one.billed.units, one.billed.amount)
+    for our in ours:
+        sums[tuple(our.named[name] for name in keys)][0].add(our.billed.units, our.billed.amount)
     for row in theirs:
         sums[tuple(row[name] for name in keys)][1].add(row["units"], row.get("amount") or Decimal(0))
     compared = Compared(keys, amounts, len(theirs), notes=notes)
@@ -156,13 +157,13 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
 
 def _places(header: Sequence[str], columns: Mapping[str, str]) -> dict[str, int]:
     """Our column to its position in the report."""
-    plain = [_plain(name) for name in header]
+    plain = [letters_and_digits(name) for name in header]
     places: dict[str, int] = {}
     for ours, theirs in NAMES.items():
         wanted = (columns[ours],) if ours in columns else theirs
         for name in wanted:
-            if _plain(name) in plain:
-                places[ours] = plain.index(_plain(name))
+            if letters_and_digits(name) in plain:
+                places[ours] = plain.index(letters_and_digits(name))
                 break
         else:
             if ours in columns:
@@ -177,10 +178,6 @@ def _places(header: Sequence[str], columns: Mapping[str, str]) -> dict[str, int]
 def _lacking(what: str, header: Sequence[str]) -> ConfigurationError:
     step = f"It has: {', '.join(header)}. Name the column with --column units=NAME."
     return ConfigurationError(OPTION, f"the report lacks {what}.", step)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _parse(

@@ -119,7 +119,7 @@ def bodies(lines: Iterable[Line], now: datetime | None = None) -> list[Body]:
         key = (line.vendor, line.listing_id, line.customer_id, line.grain, line.starts_at)
         own = (line.entitlement_id, line.carried_from, line.carry_number)
         groups[key + own].append(line)
-    return [body for some in sorted(groups.values(), key=lambda some: _order(some[0], now)) for body in _cut(some)]
+    return [body for group in sorted(groups.values(), key=lambda group: _order(group[0], now)) for body in _cut(group)]
 
 
 def price_text(price: Decimal) -> str:

@@ -16,10 +16,11 @@ from .guards import limit_holds, price_holds, refused_row_holds, source_holds, u
 from .ledger.holds import Hold
 from .ledger.ledger import Ledger
 from .ledger.past import by_customers, read_past
-from .ledger.planned import ALL, Contributions, StoredHolds, contributions, planned_fingerprints, stored_holds
-from .ledger.plans import PlanRecord, fingerprint
+from .ledger.plan_reader import Contributions, StoredHolds, contributions, planned_fingerprints, stored_holds
+from .ledger.plan_record import PlanRecord, fingerprint
+from .ledger.selectors import ALL
 from .model import Line
-from .refused_usage import RefusedRows
+from .refused_rows import RefusedRows
 from .rules import last_moment
 
 _DIGEST = re.compile(r"([0-9]{8}T[0-9]{6}Z)-([0-9]+)-([0-9a-f]{16})")
@@ -218,8 +219,8 @@ def digest_of(as_of: datetime, lines: Iterable[Line]) -> str:
     # As bytes, which are in the same order as the texts, and take half of their memory.
     prints = sorted(bytes.fromhex(fingerprint(line)) for line in lines)
     digest = hashlib.sha256()
-    for number, one in enumerate(prints):
-        digest.update((("\n" if number else "") + one.hex()).encode())
+    for number, print_hash in enumerate(prints):
+        digest.update((("\n" if number else "") + print_hash.hex()).encode())
     return f"{as_of:{_TIME}}-{len(prints)}-{digest.hexdigest()[:16]}"
 
 

@@ -8,18 +8,17 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from ..api.session import ApiSession
 from ..core.clock import Clock, utc
 from ..core.errors import EXIT_COMPLETE, MoreToDo, ScopeMissing
 from ..endpoints import METERING_SCOPE
 from .checks import NO_CHECKS, Checks
-from .classify import Classification, classify, refuse, refuse_grain, too_late_reason
+from .classify import Classification, classify, refuse, refuse_blocked, too_late_reason
 from .forecast import forecast
 from .ledger.ledger import Ledger
 from .ledger.location import Owner, refuse_network
-from .ledger.planned import lines_on_hold
+from .ledger.plan_reader import lines_on_hold
 from .ledger.refusals import record_refusals
 from .ledger.runs import Run
 from .ledger.silence import silent_keys
@@ -30,6 +29,7 @@ from .plan import Plan, Planner, approved_at
 from .rules import LateOk, last_moment
 from .send import Sender, SendResult
 from .summary import PushSummary
+from .usage.usage import Row
 
 logger = logging.getLogger("automatum")
 
@@ -39,7 +39,7 @@ _CHECKED_BEFORE = Checks(unchecked=True, late_ok=True)
 
 def push(
     session: ApiSession | None,
-    rows: Iterable[tuple[int, dict[str, Any]]],
+    rows: Iterable[tuple[int, Row]],
     ledger_url: str,
     clock: Clock,
     *,
@@ -146,8 +146,8 @@ def _record(ledger: Ledger, run: Run, classification: Classification, plan: Plan
     reason = "Nothing was used, and the marketplace takes no zero."
     run.expire([line for line in classification.zero if line.id in zero], reason)
     kept = {line.id for line in planned.planned}
-    for match in planned.other_grain:
-        refuse_grain(classification, match)
+    for match in planned.blocked:
+        refuse_blocked(classification, match)
     other = planned.other_state
     classification.sending += [match for match in other if match.entry.state in ("sending", *TAKEN)]
     classification.unknown += [match for match in other if match.entry.state == "unknown"]

@@ -10,16 +10,17 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Table, insert, select
 
 from ..core.errors import ConfigurationError
 from ..warehouse.sql import read_column_names, stream_columns
 from ..warehouse.values import as_utc
 from .export import EVENTS_KEY
+from .ledger.batches import batches
 from .ledger.entries import AttemptEntry, Entry
 from .ledger.ledger import Ledger
 from .ledger.location import KEY
-from .ledger.states import TAKEN, chunks
+from .ledger.states import TAKEN
 from .ledger.tables import ATTEMPTS, EVENTS, LINES, Exact, Moment
 from .model import format_decimal
 
@@ -117,15 +118,15 @@ def restore_ledger(ledger: Ledger, pipeline: SupportsPipeline, organization_id: 
         settled = {tuple(row) for row in connection.execute(select(*(EVENTS.c[name] for name in EVENTS_KEY)))}
         new_events = [row for row in events if tuple(row[name] for name in EVENTS_KEY) not in settled]
         for table, found in ((LINES, new), (ATTEMPTS, new_calls), (EVENTS, new_events)):
-            for chunk in chunks(found):
-                connection.execute(insert(table), list(chunk))
+            for batch in batches(found):
+                connection.execute(insert(table), list(batch))
     unknown = sum(row["error"] == _LOST for row in new)
     last = max((row["started_at"] for row in calls), default=None)
     return Restored(len(new), len(new_calls), unknown, last)
 
 
 def _exported(
-    pipeline: SupportsPipeline, table: Any, names: Sequence[str], organization_id: str | None
+    pipeline: SupportsPipeline, table: Table, names: Sequence[str], organization_id: str | None
 ) -> Iterator[dict[str, Any]]:
     # The export of an earlier version has fewer columns.
     there = read_column_names(pipeline, table.name)

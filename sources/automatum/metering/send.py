@@ -189,7 +189,7 @@ class Sender:
         if self._result.accepted and self._was_refused(body):
             return  # Refused before and after the API has accepted others.
         self._refused_in_a_row.append(aside)
-        if len({one.customer for one in self._refused_in_a_row}) >= MOST_REFUSED:
+        if len({refused.customer for refused in self._refused_in_a_row}) >= MOST_REFUSED:
             raise error
 
     def _was_refused(self, body: Body) -> bool:

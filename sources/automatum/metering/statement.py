@@ -27,7 +27,7 @@ from .ledger.ledger import Ledger
 from .ledger.states import State
 from .model import UNKNOWN_CURRENCY, exact, format_decimal
 
-KEY = ("vendor", "customer_id", "listing_id", "dimension", "entitlement_id", "currency")
+KEY_COLUMNS = ("vendor", "customer_id", "listing_id", "dimension", "entitlement_id", "currency")
 _OF_STATE: Mapping[State, str] = {
     "accepted": "difference",
     "confirmed": "difference",
@@ -82,7 +82,7 @@ class Row:
     """A row of the statement.
 
     Attributes:
-        key: Values of `KEY`. The currency is `unknown` if the synced entitlements do not name one.
+        key: Values of `KEY_COLUMNS`. The currency is `unknown` if the synced entitlements do not name one.
         lines: Number of lines of the ledger in it.
         sums: Column of `COLUMNS` to units and amount.
     """
@@ -94,7 +94,7 @@ class Row:
     @property
     def named(self) -> dict[str, str]:
         """The key by its names."""
-        return dict(zip(KEY, self.key, strict=True))
+        return dict(zip(KEY_COLUMNS, self.key, strict=True))
 
     @property
     def billed(self) -> Sum:
@@ -109,8 +109,8 @@ class Row:
         return {
             **self.named,
             "lines": len(self.lines),
-            "units": {name: one.units for name, one in self.sums.items()},
-            "amounts": {name: one.amount for name, one in self.sums.items()},
+            "units": {name: cell.units for name, cell in self.sums.items()},
+            "amounts": {name: cell.amount for name, cell in self.sums.items()},
         }
 
 
@@ -133,14 +133,14 @@ class Statement:
         found: dict[str, dict[str, Sum]] = {}
         for row in self.rows:
             into = found.setdefault(row.named["currency"], {name: Sum() for name in COLUMNS})
-            for name, one in row.sums.items():
-                into[name].add(one.units, one.amount)
+            for name, cell in row.sums.items():
+                into[name].add(cell.units, cell.amount)
         return found
 
     def as_json(self) -> dict[str, Any]:
         """For `automatum push statement --json`."""
         totals = {
-            currency: {name: {"units": one.units, "amount": one.amount} for name, one in sums.items()}
+            currency: {name: {"units": cell.units, "amount": cell.amount} for name, cell in sums.items()}
             for currency, sums in self.totals.items()
         }
         return {"month": self.month, "rows": [row.as_json() for row in self.rows], "totals": totals}
@@ -150,7 +150,7 @@ class Statement:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         pairs = [f"{name}_{what}" for name in COLUMNS for what in ("units", "amount")]
-        writer.writerow(["month", *KEY, "lines", *pairs])
+        writer.writerow(["month", *KEY_COLUMNS, "lines", *pairs])
         for row in self.rows:
             numbers = [
                 format_decimal(number) for name in COLUMNS for number in (row.sums[name].units, row.sums[name].amount)

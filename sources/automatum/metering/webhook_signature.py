@@ -20,6 +20,8 @@ from typing import Any
 from ..core.errors import ConfigurationError
 
 SIGNATURE_HEADER = "x-automatum-signature"
+_VERSION = "v1,"
+"""Before each signature of Standard Webhooks that is made with HMAC-SHA256."""
 TOLERANCE = 300.0
 """Seconds that a call of Standard Webhooks may be old when it arrives."""
 
@@ -50,8 +52,9 @@ def verify_webhook(
         if tolerance is not None and not (moment.isdigit() and abs(present - int(moment)) <= tolerance):
             return False
         wanted = _digest(f"{identity}.{moment}.".encode() + body, secret)
-        given = [one.partition(",")[2] for one in found["webhook-signature"].split() if one.startswith("v1,")]
-        return any(_equal(one, wanted) for one in given)
+        signatures = found["webhook-signature"].split()
+        given = [text.removeprefix(_VERSION) for text in signatures if text.startswith(_VERSION)]
+        return any(_equal(text, wanted) for text in given)
     signature = found.get(header.lower(), "").strip()
     return bool(signature) and _equal(signature.removeprefix("sha256="), _digest(body, secret))
 
@@ -69,10 +72,10 @@ def verified_events(
     Raises:
         ConfigurationError: A secret is given, and a call has no signature or a wrong one.
     """
-    for number, one in enumerate(stored, 1):
-        call = _call(one)
+    for number, event_or_call in enumerate(stored, 1):
+        call = _call(event_or_call)
         if call is None and secret is None:
-            yield one
+            yield event_or_call
             continue
         if call is None:
             raise _error(number, "has no headers and no body, so its signature cannot be checked")
@@ -88,8 +91,8 @@ def verified_events(
         yield event
 
 
-def _call(one: Mapping[str, Any]) -> tuple[str, Mapping[str, str]] | None:
-    body, headers = one.get("body"), one.get("headers")
+def _call(event_or_call: Mapping[str, Any]) -> tuple[str, Mapping[str, str]] | None:
+    body, headers = event_or_call.get("body"), event_or_call.get("headers")
     if isinstance(headers, str):
         try:
             headers = json.loads(headers)
@@ -118,4 +121,4 @@ def _digest(content: bytes, secret: str) -> bytes:
 
 def _equal(given: str, wanted: bytes) -> bool:
     forms = (wanted.hex(), base64.b64encode(wanted).decode(), base64.urlsafe_b64encode(wanted).decode())
-    return any(hmac.compare_digest(given.strip().encode(), one.encode()) for one in forms)
+    return any(hmac.compare_digest(given.strip().encode(), form.encode()) for form in forms)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +36,17 @@ def ledgers_unresolved(clock: Clock) -> list[dict[str, Any]]:
 
 def _unresolved(organization: str | None, clock: Clock) -> dict[str, Any]:
     settings = resolve_settings(with_credentials=False, organization=organization)
-    url, hours = find_ledger(settings, None), settings.metering_silence_hours
+    url = find_ledger(settings, None)
     if path := missing_file(url):
         return _without_ledger(settings, str(path), path)
+    from ..metering.checks import silence_of
     from ..metering.ledger.ledger import Ledger  # SQLAlchemy, only where there is a ledger.
     from ..metering.ledger_status import read_status
 
-    silence = None if hours is None else timedelta(hours=hours)
     with Ledger.open(url, clock, create=False, owner=ledger_owner(settings)) as ledger:
         if not ledger.exists:
             return _without_ledger(settings, ledger.location, ledger.database.path)
-        status = read_status(ledger, utc(clock.time()), silence=silence)
+        status = read_status(ledger, utc(clock.time()), silence=silence_of(settings))
         return {"ledger": ledger.location, "unresolved": status.unresolved}
 
 

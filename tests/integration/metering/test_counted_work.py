@@ -13,9 +13,9 @@ from automatum.core.json_rows import write_json
 from automatum.metering import model
 from automatum.metering.checks import Checks
 from automatum.metering.classify import Classification
+from automatum.metering.ledger.batches import MOST
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.past import read_past
-from automatum.metering.ledger.states import CHUNK
 from automatum.metering.model import Line
 from automatum.metering.plan import Planner
 from automatum.metering.push import push
@@ -68,8 +68,8 @@ def sent(ledger, lines):
     """All lines, planned and accepted."""
     with ledger.run() as run:
         run.plan(lines)
-        for start in range(0, len(lines), CHUNK):
-            run.settle(run.claim("body", lines[start : start + CHUNK]), "accepted", status_code=202)
+        for start in range(0, len(lines), MOST):
+            run.settle(run.claim("body", lines[start : start + MOST]), "accepted", status_code=202)
 
 
 @pytest.mark.slow
@@ -77,7 +77,7 @@ def sent(ledger, lines):
 def test_planning_takes_a_few_statements_for_each_batch_of_lines(before, ledger, statements):
     made = {}
     for batches in (1, 3):
-        lines = [replace(line, listing_id=f"lst_{batches}") for line in lines_of(CHUNK * batches)]
+        lines = [replace(line, listing_id=f"lst_{batches}") for line in lines_of(MOST * batches)]
         if before == "planned":
             record(ledger, lines)
         elif before == "accepted":
@@ -95,7 +95,7 @@ def test_planning_takes_a_few_statements_for_each_batch_of_lines(before, ledger,
 def test_recording_a_plan_takes_a_few_statements_for_each_batch_of_lines(ledger, statements):
     made = {}
     for batches in (1, 3):
-        lines = [replace(line, listing_id=f"lst_{batches}") for line in lines_of(CHUNK * batches)]
+        lines = [replace(line, listing_id=f"lst_{batches}") for line in lines_of(MOST * batches)]
         statements.clear()
         assert len(record(ledger, lines).sent) == len(lines)
         made[batches] = statements.total()
@@ -119,12 +119,12 @@ def test_a_call_takes_as_many_statements_for_25_lines_as_for_one(ledger, stateme
 
 @pytest.mark.slow
 def test_a_conflict_of_many_lines_is_recorded_at_once(ledger, statements):
-    lines = lines_of(CHUNK)
+    lines = lines_of(MOST)
     sent(ledger, lines)
     with ledger.run() as run:
         statements.clear()
         changed = run.conflict([replace(line, units=line.units + 1) for line in lines], "Other units.")
-    assert len(changed) == CHUNK
+    assert len(changed) == MOST
     assert statements["UPDATE"] <= 4
     asked = {entry.line_id: entry.asked_units for entry in ledger.reader.lines(["conflict"])}
     assert asked == {line.id: line.units + 1 for line in lines}

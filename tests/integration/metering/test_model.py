@@ -27,8 +27,9 @@ from automatum.metering.ledger.decision_log import NOBODY, Author
 from automatum.metering.ledger.decisions import undo
 from automatum.metering.ledger.identity import Owner
 from automatum.metering.ledger.ledger import Ledger
-from automatum.metering.ledger.planned import keep, lines_on_hold
-from automatum.metering.ledger.reconcile import DECISIONS, resolve_by_events, resolve_by_hand
+from automatum.metering.ledger.plan_reader import lines_on_hold
+from automatum.metering.ledger.planned import keep
+from automatum.metering.ledger.reconcile import TRANSITIONS, resolve_by_events, resolve_by_hand
 from automatum.metering.ledger.refusals import dismiss, open_refusals
 from automatum.metering.ledger.states import TAKEN, UNRESOLVED
 from automatum.metering.ledger.transfer import move_ledger
@@ -127,12 +128,12 @@ class Billing(RuleBasedStateMachine):
                     decision = taken if billed[entry.customer_id, entry.dimension] else lost
                     resolve_by_hand(ledger, **{decision: [entry.line_id]}, by="ann")
 
-    @rule(decision=st.sampled_from(sorted(DECISIONS)))
+    @rule(decision=st.sampled_from(sorted(TRANSITIONS)))
     def err_and_undo(self, decision):
         """A person decides without a look, and takes it back before anything is sent."""
         with self.open() as ledger:
             before = list(ledger.reader.lines())
-            ids = [one.line_id for one in before if one.state in DECISIONS[decision].before]
+            ids = [one.line_id for one in before if one.state in TRANSITIONS[decision].before]
             resolve_by_hand(ledger, **{decision: ids}, by="bob")
             assert undo(ledger, ids, Author("bob", "mistake")).refused == ()
             assert list(ledger.reader.lines()) == before

@@ -10,7 +10,8 @@ from automatum.core.errors import ConfigurationError
 from automatum.metering.checks import Checks
 from automatum.metering.ledger.decision_log import Author
 from automatum.metering.ledger.decisions import undo
-from automatum.metering.ledger.planned import cancel, find_planned, keep, lines_on_hold, plan_again
+from automatum.metering.ledger.plan_reader import lines_on_hold
+from automatum.metering.ledger.planned import cancel, find_planned, keep, plan_again
 from automatum.metering.options import PushOptions
 from automatum.metering.push import send_planned
 from automatum.metering.run import run_push

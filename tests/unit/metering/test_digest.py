@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automatum.metering.ledger.plans import fingerprint
+from automatum.metering.ledger.plan_record import fingerprint
 from automatum.metering.plan import digest_of
 from tests.support.examples import examples
 from tests.support.metering_lines import make_line

@@ -12,10 +12,11 @@ from typing import Any
 from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from ..model import Line
+from .batches import batches
 from .entries import Entry
-from .moves import move
-from .states import Transition, chunks
+from .states import Transition
 from .tables import ATTEMPTS, EVENTS, LINES
+from .transitions import apply_transition
 
 PROCESS_ENDED = "The process ended before it received the API's answer."
 RUN_ENDED = "The run ended before it received the API's answer."
@@ -88,10 +89,10 @@ def insert_attempt(connection: Connection, attempt: Attempt) -> None:
 
 def end_attempt(connection: Connection, attempt_id: str, line_ids: Sequence[str], values: Mapping[str, Any]) -> None:
     """Write the outcome of an attempt for some of its lines."""
-    for chunk in chunks(line_ids):
+    for batch in batches(line_ids):
         connection.execute(
             update(ATTEMPTS)
-            .where(ATTEMPTS.c.attempt_id == attempt_id, ATTEMPTS.c.line_id.in_(chunk))
+            .where(ATTEMPTS.c.attempt_id == attempt_id, ATTEMPTS.c.line_id.in_(batch))
             .values(dict(values))
         )
 
@@ -107,11 +108,11 @@ def latest_doubt(connection: Connection) -> Doubt:
         .limit(_MOST_ROWS)
     )
     found = Doubt()
-    for _, lines in itertools.groupby(latest, key=lambda one: one.attempt_id):
+    for _, lines in itertools.groupby(latest, key=lambda row: row.attempt_id):
         rows = list(lines)
         if rows[0].error in (PROCESS_ENDED, RUN_ENDED):
             continue
-        if any(one.state != "unknown" or one.now != "unknown" for one in rows):
+        if any(row.state != "unknown" or row.now != "unknown" for row in rows):
             break
         found = Doubt(found.in_a_row + 1, found.latest or rows[0].ended_at, found.error or rows[0].error or "")
     return found
@@ -132,12 +133,12 @@ def refused_before(connection: Connection, statuses: Collection[int]) -> set[str
 def accepted_once(connection: Connection, line_ids: Sequence[str]) -> set[str]:
     """Ids of the lines that the API has, or had, accepted: by its answer, by an event, or by a person's word."""
     found: set[str] = set()
-    for chunk in chunks(sorted(line_ids)):
+    for batch in batches(sorted(line_ids)):
         accepted = or_(LINES.c.accepted_hash.is_not(None), LINES.c.settled_by == "event")
         queries = (
-            select(LINES.c.line_id).where(LINES.c.line_id.in_(chunk), accepted),
-            select(ATTEMPTS.c.line_id).where(ATTEMPTS.c.line_id.in_(chunk), ATTEMPTS.c.state == "accepted"),
-            select(EVENTS.c.line_id).where(EVENTS.c.line_id.in_(chunk)),
+            select(LINES.c.line_id).where(LINES.c.line_id.in_(batch), accepted),
+            select(ATTEMPTS.c.line_id).where(ATTEMPTS.c.line_id.in_(batch), ATTEMPTS.c.state == "accepted"),
+            select(EVENTS.c.line_id).where(EVENTS.c.line_id.in_(batch)),
         )
         for query in queries:
             found |= set(connection.scalars(query))
@@ -166,6 +167,6 @@ def abandon_attempts(connection: Connection, run_id: str, now: datetime, error: 
     rows = connection.execute(select(ATTEMPTS.c.attempt_id, ATTEMPTS.c.line_id).where(*of_run)).all()
     for attempt_id in sorted({row.attempt_id for row in rows}):
         ids = [row.line_id for row in rows if row.attempt_id == attempt_id]
-        move(connection, Transition.LOSE, ids, {"error": error}, LINES.c.attempt_id == attempt_id)
+        apply_transition(connection, Transition.LOSE, ids, {"error": error}, LINES.c.attempt_id == attempt_id)
     connection.execute(update(ATTEMPTS).where(*of_run).values(state="unknown", ended_at=now, error=error))
     return len(rows)

@@ -17,8 +17,20 @@ from .attempts import new_attempt_id
 from .tables import ATTEMPTS, DECISIONS, HOLDS, LINES, LONGEST, REFUSALS, Exact, Moment
 
 Subject = Literal["line", "refusal", "silence"]
-UNDO = "undo"
-KEPT = "kept"
+DecisionName = Literal[
+    "accepted",
+    "not_sent",
+    "rejected",
+    "written_off",
+    "retry",
+    "kept",
+    "canceled",
+    "carried",
+    "dismissed",
+    "undo",
+]
+UNDO: DecisionName = "undo"
+KEPT: DecisionName = "kept"
 """The decision to send a line that is on hold."""
 
 
@@ -34,7 +46,7 @@ class Author:
     by: str = ""
     reason: str = ""
 
-    def note(self, decision: str) -> str:
+    def note(self, decision: DecisionName) -> str:
         """The decision in a sentence, as the line shows it."""
         words = f"Resolved by hand: {decision.replace('_', ' ')}"
         return redact(f"{words}{f', by {self.by}' if self.by else ''}{f': {self.reason}' if self.reason else ''}.")[
@@ -67,7 +79,7 @@ class DecisionLog:
         attempt = self._connection.execute(select(ATTEMPTS).where(*last)).mappings().one_or_none()
         return {"line": dict(line), "attempt": dict(attempt) if attempt else None}
 
-    def record_line(self, snapshot: Mapping[str, Any], decision: str, after: str) -> None:
+    def record_line(self, snapshot: Mapping[str, Any], decision: DecisionName, after: str) -> None:
         """Record a decision about a line.
 
         Args:
@@ -78,7 +90,7 @@ class DecisionLog:
         line, text = snapshot["line"], json.dumps(_encode(snapshot))
         self._insert("line", line["line_id"], decision, line["state"], after, line["attempts"], text)
 
-    def record(self, subject: Subject, subject_id: str, decision: str, before: str, after: str) -> None:
+    def record(self, subject: Subject, subject_id: str, decision: DecisionName, before: str, after: str) -> None:
         """Record a decision about something that is no line."""
         self._insert(subject, subject_id, decision, before, after, None, None)
 
@@ -86,7 +98,7 @@ class DecisionLog:
         self,
         subject: Subject,
         subject_id: str,
-        decision: str,
+        decision: DecisionName,
         before: str,
         after: str,
         attempts: int | None,
@@ -155,7 +167,7 @@ class DecisionLog:
 
 def _encode(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _encode(one) for name, one in value.items()}
+        return {name: _encode(item) for name, item in value.items()}
     if value is None or isinstance(value, (str, int)):
         return value
     return value.isoformat() if isinstance(value, (date, datetime)) else format_decimal(value)

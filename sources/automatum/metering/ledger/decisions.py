@@ -8,9 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import RowMapping, select
 
-from .decision_log import UNDO, Author, DecisionLog, Subject
+from .batches import batches
+from .decision_log import UNDO, Author, DecisionLog, DecisionName, Subject
 from .ledger import Ledger
-from .states import chunks
 from .tables import DECISIONS, LINES
 
 
@@ -22,7 +22,7 @@ class DecisionEntry:
         decision_id: Id of the command; the ids sort by time.
         subject_id: Id of the line, of the refusal, or of the silent key.
         subject: What it is about.
-        decision: `accepted`, `not_sent`, `rejected`, `written_off`, `retry`, `dismissed`, `undo`.
+        decision: What was decided.
         before: State before it.
         after: State after it.
         reason: Why; "" if nobody said.
@@ -35,7 +35,7 @@ class DecisionEntry:
     decision_id: str
     subject_id: str
     subject: Subject
-    decision: str
+    decision: DecisionName
     before: str
     after: str
     reason: str
@@ -100,12 +100,12 @@ def read_decisions(ledger: Ledger, subject_ids: Collection[str] | None = None) -
     if not ledger.exists:
         return
     query = select(DECISIONS).order_by(DECISIONS.c.decision_id, DECISIONS.c.subject_id)
-    wanted = [None] if subject_ids is None else list(chunks(sorted(subject_ids)))
+    wanted = [None] if subject_ids is None else list(batches(sorted(subject_ids)))
     rows: list[RowMapping] = []
     with ledger.database.read() as connection:
-        for chunk in wanted:
-            some = query if chunk is None else query.where(DECISIONS.c.subject_id.in_(chunk))
-            rows += connection.execute(some).mappings().all()
+        for batch in wanted:
+            selected = query if batch is None else query.where(DECISIONS.c.subject_id.in_(batch))
+            rows += connection.execute(selected).mappings().all()
     yield from map(_entry, sorted(rows, key=lambda row: (row["decision_id"], row["subject_id"])))
 
 

@@ -157,7 +157,7 @@ class Comparison:
             difference.
         changed: Accepted (or confirmed) with other units or another price.
         unsettled: In any other state.
-        other_grain: Blocked: lines of the other grain with the same key and date were sent, or are about to be; or
+        blocked: Lines of the other grain with the same key and date were sent, or are about to be; or
             the same hour or day with an entitlement where the line has none, or the other way round.
         accepted_once: Ids of those in `unsettled` that are rejected now, and that the API had accepted before.
     """
@@ -166,7 +166,7 @@ class Comparison:
     same: tuple[Line, ...] = ()
     changed: tuple[LedgerMatch, ...] = ()
     unsettled: tuple[LedgerMatch, ...] = ()
-    other_grain: tuple[LedgerMatch, ...] = ()
+    blocked: tuple[LedgerMatch, ...] = ()
     accepted_once: frozenset[str] = frozenset()
 
 
@@ -176,12 +176,12 @@ class Planned:
 
     Attributes:
         planned: Will be sent with these units: new, or planned before.
-        other_grain: Not planned, because an entry of the other grain blocks them.
+        blocked: Not planned, because another entry blocks them.
         other_state: Not planned, because they are in another state.
     """
 
     planned: tuple[Line, ...] = ()
-    other_grain: tuple[LedgerMatch, ...] = ()
+    blocked: tuple[LedgerMatch, ...] = ()
     other_state: tuple[LedgerMatch, ...] = ()
 
 

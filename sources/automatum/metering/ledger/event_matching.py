@@ -21,10 +21,11 @@ from sqlalchemy import Connection, insert, select, update
 from ...core.redaction import redact
 from ..model import date_key
 from .attempts import accepted_as_sent, end_attempt
-from .moves import move
+from .batches import batches
 from .resolution import Reconciled, UnusedEvent
-from .states import Transition, chunks
+from .states import Transition
 from .tables import ATTEMPTS, EVENTS, LINES, LONGEST
+from .transitions import apply_transition
 from .webhook_events import Event
 
 _CONTRADICTION = "The vendor's events say both confirmed and failed of its call."
@@ -207,7 +208,7 @@ class EventMatcher:
         if both <= kinds:
             # Also for a line that was planned again since: it must not be sent.
             values["error"] = _CONTRADICTION
-            moved = move(self._connection, Transition.CONTRADICT, [line.line_id], values)
+            moved = apply_transition(self._connection, Transition.CONTRADICT, [line.line_id], values)
             self._result.conflict += moved
             state = "conflict"
         elif "failed" in kinds:
@@ -217,7 +218,7 @@ class EventMatcher:
             values |= dict.fromkeys((*accepted_as_sent(), "asked_units", "asked_price", "asked_hash"))
             moved = []
             if line.state in _OPEN:
-                moved = move(self._connection, Transition.FAIL_BY_EVENT, [line.line_id], values, of_attempt)
+                moved = apply_transition(self._connection, Transition.FAIL_BY_EVENT, [line.line_id], values, of_attempt)
             self._result.rejected += moved
             state = "rejected"
         else:
@@ -234,7 +235,7 @@ class EventMatcher:
         transition = Transition.CONFIRM_BY_EVENT if confirmed else Transition.ACCEPT_BY_EVENT
         columns = {**values, **accepted_as_sent()}
         of_attempt = LINES.c.attempt_id == call.attempt_id
-        moved = move(self._connection, transition, [line.line_id], columns, of_attempt)
+        moved = apply_transition(self._connection, transition, [line.line_id], columns, of_attempt)
         (self._result.confirmed if confirmed else self._result.accepted).extend(moved)
         return moved
 
@@ -252,11 +253,11 @@ class EventMatcher:
         query = select(ATTEMPTS.c.attempt_id).join(LINES, LINES.c.line_id == ATTEMPTS.c.line_id)
         ids = sorted(set(self._connection.scalars(query.where(LINES.c.date_key.in_(sorted(keys))))))
         calls = {attempt_id: _Call(attempt_id) for attempt_id in ids}
-        for chunk in chunks(ids):
+        for batch in batches(ids):
             rows = self._connection.execute(
                 select(ATTEMPTS, LINES.c.dimension, LINES.c.state.label("now"))
                 .join(LINES, LINES.c.line_id == ATTEMPTS.c.line_id)
-                .where(ATTEMPTS.c.attempt_id.in_(chunk))
+                .where(ATTEMPTS.c.attempt_id.in_(batch))
             ).mappings()
             for row in rows:
                 columns = {name: row[name] for name in ("line_id", "units", "price", "state", "reference", "now")}

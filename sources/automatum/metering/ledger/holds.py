@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, tuple_
 
 from ..model import Line
+from .batches import batches
 from .entries import Entry
-from .states import chunks
 from .tables import HOLDS, LINES
 
 HoldKind = Literal["refused_rows", "not_in_usage", "not_eligible", "other_source", "unusual", "price", "limit"]
@@ -63,8 +63,8 @@ def count_on_hold(connection: Connection) -> int:
 def open_ids(connection: Connection, ids: Collection[str]) -> set[str]:
     """Those of the lines that have an open hold."""
     found: set[str] = set()
-    for chunk in chunks(sorted(ids)):
-        query = select(HOLDS.c.line_id).where(HOLDS.c.line_id.in_(chunk), HOLDS.c.released_at.is_(None))
+    for batch in batches(sorted(ids)):
+        query = select(HOLDS.c.line_id).where(HOLDS.c.line_id.in_(batch), HOLDS.c.released_at.is_(None))
         found |= set(connection.scalars(query))
     return found
 
@@ -110,8 +110,8 @@ def write_holds(
             }
         )
     _delete(connection, [*stale, *(key for key in wanted if key in stored)])
-    for chunk in chunks(rows):
-        connection.execute(insert(HOLDS), chunk)
+    for batch in batches(rows):
+        connection.execute(insert(HOLDS), batch)
 
 
 def release(
@@ -141,12 +141,12 @@ def release(
 def fetch_holds(connection: Connection, ids: Iterable[str]) -> Mapping[tuple[str, str], RowMapping]:
     """Rows of `metering_holds`, by line id and kind."""
     found: dict[tuple[str, str], RowMapping] = {}
-    for chunk in chunks(sorted(set(ids))):
-        for row in connection.execute(select(HOLDS).where(HOLDS.c.line_id.in_(chunk))).mappings():
+    for batch in batches(sorted(set(ids))):
+        for row in connection.execute(select(HOLDS).where(HOLDS.c.line_id.in_(batch))).mappings():
             found[row["line_id"], row["kind"]] = row
     return found
 
 
 def _delete(connection: Connection, keys: Sequence[tuple[str, str]]) -> None:
-    for chunk in chunks(keys, 100):
-        connection.execute(delete(HOLDS).where(tuple_(HOLDS.c.line_id, HOLDS.c.kind).in_(chunk)))
+    for batch in batches(keys, 100):
+        connection.execute(delete(HOLDS).where(tuple_(HOLDS.c.line_id, HOLDS.c.kind).in_(batch)))

@@ -15,7 +15,7 @@ from types import TracebackType
 from ...core.clock import Clock
 from ...core.errors import AutomatumError
 from ..model import Line
-from . import planning
+from . import line_rows
 from .database import LedgerDatabase
 from .entries import Comparison
 from .location import Owner
@@ -80,7 +80,7 @@ class Ledger:
         if not self.exists:
             return Comparison(new=tuple(lines))
         with self.database.read() as connection:
-            return planning.compare(connection, lines)
+            return line_rows.compare(connection, lines)
 
     @contextmanager
     def run(self) -> Iterator[Run]:

@@ -17,6 +17,7 @@ from ...core.errors import ConfigurationError
 from ...core.file_system import network_file_system
 
 KEY = "sources.automatum.ledger_url"
+_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,15 @@ class Owner:
 
     api: str
     organization: str | None = None
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of the URL of a SQLite ledger, as it is written; None for another database.
+
+    Args:
+        url: Database of a ledger.
+    """
+    return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
 
 
 def find_ledger(settings: AutomatumSettings, url: str | None) -> str:
@@ -48,8 +58,8 @@ def find_ledger(settings: AutomatumSettings, url: str | None) -> str:
     if url:
         return insert_organization("--ledger-url", url, settings.organization)
     chosen = default_ledger_url(settings)
-    if settings.organization and not settings.ledger_url:
-        own = Path(chosen.removeprefix("sqlite:///"))
+    own = sqlite_file(chosen)
+    if settings.organization and not settings.ledger_url and own:
         before = own.with_name(f"{own.stem.removesuffix(f'-{settings.organization}')}{own.suffix}")
         if before.is_file() and not own.is_file():
             raise ConfigurationError(
@@ -109,12 +119,10 @@ def data_folders() -> list[Path]:
 
 def refuse_network(ledger_url: str) -> None:
     """Raise `ConfigurationError` for a ledger on a network file system, where SQLite's locks do not work."""
-    if ledger_url.startswith("sqlite:///"):
-        path = Path(ledger_url.removeprefix("sqlite:///"))
-        kind = network_file_system(path)
-        if kind:
-            raise ConfigurationError(
-                KEY,
-                f"{path} is on a network file system ({kind}), where SQLite's locks do not work.",
-                "Name a file on a local disk, or a Postgres database (postgresql://user:password@host/database).",
-            )
+    path = sqlite_file(ledger_url)
+    if path and (kind := network_file_system(path)):
+        raise ConfigurationError(
+            KEY,
+            f"{path} is on a network file system ({kind}), where SQLite's locks do not work.",
+            "Name a file on a local disk, or a Postgres database (postgresql://user:password@host/database).",
+        )

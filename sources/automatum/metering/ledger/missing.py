@@ -11,11 +11,10 @@ from pathlib import Path
 from ...config.organizations import organization_names
 from ...config.settings import AutomatumSettings
 from ...core.errors import ConfigurationError
-from .location import KEY, data_folders, ledger_key
+from .location import KEY, data_folders, ledger_key, sqlite_file
 from .wal import locks_folder, noted_attempt
 
 OPTION = "--new-ledger"
-_PREFIX = "sqlite:///"
 _ORGANIZATION = re.compile(r"-([a-z][a-z0-9_]{0,39})")
 
 
@@ -25,13 +24,13 @@ def missing_file(url: str) -> Path | None:
     Args:
         url: Database of the ledger, from `find_ledger`.
     """
-    path = Path(url.removeprefix(_PREFIX))
-    if not url.startswith(_PREFIX) or not path.is_absolute() or "?" in url or "%" in url:
+    path = sqlite_file(url)
+    if not path or not path.is_absolute() or "?" in url or "%" in url:
         return None  # Not a file, or not written as the file is: `engines` says what is wrong with it.
     path = path.resolve()
-    for one in (path, path.with_name(path.name + "-wal")):
+    for file in (path, path.with_name(path.name + "-wal")):
         try:
-            one.stat()
+            file.stat()
         except FileNotFoundError:
             continue
         except OSError:

@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import select
 
 from ..model import Grain, Line, exact
+from .batches import batches
 from .ledger import Ledger
-from .states import TAKEN, chunks
+from .states import TAKEN
 from .tables import LINES
 
 WINDOW: dict[Grain, timedelta] = {"hour": timedelta(days=2), "day": timedelta(days=30)}
@@ -52,12 +53,12 @@ def by_customers(lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
     customers: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         customers[line.customer_id].append(line)
-    batches = list(chunks(list(customers.values())))
-    if len(batches) == 1:
+    found = list(batches(list(customers.values())))
+    if len(found) == 1:
         yield lines  # In their order.
         return
-    for batch in batches:
-        yield [line for some in batch for line in some]
+    for batch in found:
+        yield [line for of_customer in batch for line in of_customer]
 
 
 def read_past(ledger: Ledger, lines: Collection[Line]) -> Past:

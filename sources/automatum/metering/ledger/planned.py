@@ -1,99 +1,21 @@
-"""Planned lines: their plans, sources and holds, and what a person decides about them."""
+"""What a person decides about lines that are planned, or were: keep, cancel, or plan again."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 
 from ...core.errors import ConfigurationError
-from . import planning
+from . import line_rows
 from .decision_log import KEPT, NOBODY, Author, DecisionLog
-from .entries import Entry, to_entry
-from .holds import BY_DECISION, Hold, HoldKind, fetch_holds, release
+from .holds import BY_DECISION, release
 from .ledger import Ledger
-from .moves import move
-from .states import Transition, chunks
-from .tables import HOLDS, LINES, PLANS, SOURCES
-
-ALL = "all"
-"""In place of ids of lines: each line on hold."""
-
-
-Contributions = Mapping[str, Mapping[str, tuple[Decimal, Decimal]]]
-"""Line id to source to the units and the price that the source said last."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredHolds:
-    """The holds in the ledger.
-
-    Attributes:
-        open: Line id to kind to reason of the holds that nobody has released.
-        released: Line id, kind and payload hash of each release.
-    """
-
-    open: Mapping[str, Mapping[HoldKind, str]] = field(default_factory=dict)
-    released: frozenset[tuple[str, str, str]] = frozenset()
-
-
-def stored_holds(ledger: Ledger, ids: Collection[str]) -> StoredHolds:
-    """The holds of some lines."""
-    if not ledger.exists:
-        return StoredHolds()
-    with ledger.database.read() as connection:
-        rows = fetch_holds(connection, ids).values()
-    opened: dict[str, dict[HoldKind, str]] = defaultdict(dict)
-    for row in rows:
-        if row["released_at"] is None:
-            opened[row["line_id"]][row["kind"]] = row["reason"]
-    releases = (row for row in rows if row["released_at"] is not None)
-    return StoredHolds(opened, frozenset((row["line_id"], row["kind"], row["payload_hash"]) for row in releases))
-
-
-def lines_on_hold(ledger: Ledger) -> list[tuple[Entry, list[Hold]]]:
-    """The planned lines that are on hold, with their reasons, in the order of their ids."""
-    if not ledger.exists:
-        return []
-    query = (
-        select(LINES, HOLDS.c.kind, HOLDS.c.reason)
-        .join(HOLDS, HOLDS.c.line_id == LINES.c.line_id)
-        .where(LINES.c.state == "planned", HOLDS.c.released_at.is_(None))
-        .order_by(LINES.c.line_id, HOLDS.c.kind)
-    )
-    entries: dict[str, Entry] = {}
-    holds: dict[str, list[Hold]] = defaultdict(list)
-    with ledger.database.read() as connection:
-        for row in connection.execute(query).mappings():
-            entry = entries.setdefault(row["line_id"], to_entry(row))
-            holds[entry.line_id].append(Hold(entry.line, row["kind"], row["reason"]))
-    return [(entry, holds[line_id]) for line_id, entry in entries.items()]
-
-
-def planned_fingerprints(ledger: Ledger, plan: str) -> dict[str, str]:
-    """Line id to fingerprint of the lines of a plan; empty if the ledger does not have the plan."""
-    if not ledger.exists:
-        return {}
-    with ledger.database.read() as connection:
-        query = select(PLANS.c.line_id, PLANS.c.fingerprint).where(PLANS.c.plan == plan)
-        return {row.line_id: row.fingerprint for row in connection.execute(query)}
-
-
-def contributions(ledger: Ledger, ids: Sequence[str], source: str) -> Contributions:
-    """What the sources of usage have said of the lines of which another source than this has said something."""
-    found: dict[str, dict[str, tuple[Decimal, Decimal]]] = defaultdict(dict)
-    if ledger.exists:
-        with ledger.database.read() as connection:
-            for chunk in chunks(ids):
-                query = select(SOURCES.c.line_id).where(SOURCES.c.line_id.in_(chunk), SOURCES.c.source != source)
-                others = sorted(set(connection.scalars(query)))
-                if others:
-                    for row in connection.execute(select(SOURCES).where(SOURCES.c.line_id.in_(others))):
-                        found[row.line_id][row.source] = (row.units, row.price)
-    return found
+from .plan_reader import lines_on_hold
+from .selectors import ALL
+from .states import Transition
+from .tables import LINES, PLANS
+from .transitions import apply_transition
 
 
 def keep(ledger: Ledger, ids: Collection[str], author: Author = NOBODY) -> list[str]:
@@ -109,13 +31,13 @@ def keep(ledger: Ledger, ids: Collection[str], author: Author = NOBODY) -> list[
     """
     now = ledger.database.now()
     with ledger.database.write() as connection:
-        entries = planning.fetch(connection, list(ids))
+        entries = line_rows.fetch(connection, list(ids))
         log = DecisionLog(connection, now, author)
         before = {line_id: log.snapshot(line_id) for line_id in entries}
         canceled = [entry for entry in entries.values() if entry.state == "canceled"]
-        free = planning.free_of_other_grain(connection, canceled)
+        free = line_rows.unblocked(connection, canceled)
         values = {"planned_at": now, "settled_at": None, "settled_by": None, "error": None}
-        again = move(connection, Transition.PLAN_AGAIN, free, values)
+        again = apply_transition(connection, Transition.PLAN_AGAIN, free, values)
         kept = [entry for entry in entries.values() if entry.state == "planned" or entry.line_id in again]
         release(connection, kept, now, author.by)
         for entry in kept:
@@ -138,8 +60,8 @@ def cancel(ledger: Ledger, ids: Collection[str], author: Author = NOBODY) -> lis
     values = {"settled_at": now, "settled_by": "hand", "error": author.note("canceled")}
     with ledger.database.write() as connection:
         log = DecisionLog(connection, now, author)
-        before = {line_id: log.snapshot(line_id) for line_id in planning.fetch(connection, list(ids))}
-        moved = move(connection, Transition.CANCEL, list(ids), values)
+        before = {line_id: log.snapshot(line_id) for line_id in line_rows.fetch(connection, list(ids))}
+        moved = apply_transition(connection, Transition.CANCEL, list(ids), values)
         for line_id in moved:
             log.record_line(before[line_id], "canceled", "canceled")
     return moved
@@ -162,17 +84,17 @@ def plan_again(ledger: Ledger, ids: Collection[str], author: Author = NOBODY) ->
     moved: list[str] = []
     with ledger.database.write() as connection:
         log = DecisionLog(connection, now, author)
-        entries = planning.fetch(connection, list(ids)).values()
+        entries = line_rows.fetch(connection, list(ids)).values()
         values = {"planned_at": now, "settled_at": None, "settled_by": None, "error": None}
         for transition in (Transition.RETRY, Transition.RETRY_EXPIRED):
             wanted = [entry for entry in entries if entry.state in transition.before]
-            free = planning.free_of_other_grain(connection, wanted)
+            free = line_rows.unblocked(connection, wanted)
             before = {line_id: log.snapshot(line_id) for line_id in free}
-            for line_id in move(connection, transition, free, values):
+            for line_id in apply_transition(connection, transition, free, values):
                 log.record_line(before[line_id], "retry", transition.after)
                 moved.append(line_id)
         # The usage of the next push need not contain them: a person has decided.
-        release(connection, planning.fetch(connection, moved).values(), now, author.by, BY_DECISION)
+        release(connection, line_rows.fetch(connection, moved).values(), now, author.by, BY_DECISION)
     return moved
 
 
@@ -201,7 +123,7 @@ def find_planned(
         found |= dict.fromkeys(row.line_id for row in rows if row.state == "planned")
     if ALL in selectors:
         found |= dict.fromkeys(entry.line_id for entry, _ in lines_on_hold(ledger))
-    named = [one for one in selectors if one != ALL]
+    named = [selector for selector in selectors if selector != ALL]
     entries = ledger.reader.fetch(named)
     for line_id in named:
         state = entries[line_id].state if line_id in entries else None

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select
 
-from . import planning
+from . import line_rows
 from .database import LedgerDatabase
 from .entries import AttemptEntry, Entry, to_attempt, to_entry
 from .holds import count_on_hold
@@ -55,7 +55,7 @@ class LedgerReader:
         if not self._database.exists:
             return {}
         with self._database.read() as connection:
-            return planning.fetch(connection, list(line_ids))
+            return line_rows.fetch(connection, list(line_ids))
 
     def attempts(self) -> Iterator[AttemptEntry]:
         """Each line of each call, in the order of the calls, read in pages."""

@@ -10,22 +10,23 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, select
 
 from ...core.errors import ConfigurationError
-from . import planning
+from . import line_rows
 from .attempts import accepted_as_sent, end_attempt, was_confirmed
 from .decision_log import Author, DecisionLog
 from .entries import Entry
 from .event_matching import EventMatcher
 from .holds import BY_DECISION, release
 from .ledger import Ledger
-from .moves import move
 from .resolution import Reconciled, UnusedEvent
+from .selectors import parse_filter
 from .states import State, Transition
 from .tables import LINES
+from .transitions import apply_transition
 from .webhook_events import Event, Unreadable, parse
 
 Decision = Literal["accepted", "not_sent", "rejected", "written_off"]
 """What a person may decide about a line."""
-DECISIONS: Mapping[Decision, Transition] = {
+TRANSITIONS: Mapping[Decision, Transition] = {
     "accepted": Transition.ACCEPT_BY_HAND,
     "not_sent": Transition.NOT_SENT_BY_HAND,
     "rejected": Transition.REJECT_BY_HAND,
@@ -47,17 +48,16 @@ def find_lines(ledger: Ledger, selectors: Collection[str], decision: Decision | 
     Raises:
         ConfigurationError: An id is not in the ledger, or a filter is wrong or matches no line.
     """
-    before = DECISIONS[decision].before if decision else None
+    before = TRANSITIONS[decision].before if decision else None
     found: dict[str, None] = {}
-    known = ledger.reader.fetch([one for one in selectors if "=" not in one])
+    known = ledger.reader.fetch(selectors)
     for selector in selectors:
         if selector in known:
             found[selector] = None
             continue
-        matches = _filter(selector, key) if "=" in selector else (LINES.c.body_id == selector,)
+        query = select(LINES.c.line_id, LINES.c.state).where(*_conditions(selector, key)).order_by(LINES.c.line_id)
         with ledger.database.read() as connection:
-            rows = connection.execute(select(LINES.c.line_id, LINES.c.state).where(*matches).order_by(LINES.c.line_id))
-            lines = rows.all()
+            lines = connection.execute(query).all()
         ids = [row.line_id for row in lines if before is None or row.state in before]
         if not ids:
             states = sorted({row.state for row in lines})
@@ -69,12 +69,13 @@ def find_lines(ledger: Ledger, selectors: Collection[str], decision: Decision | 
     return list(found)
 
 
-def _filter(text: str, key: str) -> list[ColumnElement[bool]]:
+def _conditions(selector: str, key: str) -> list[ColumnElement[bool]]:
+    """What the lines of a filter, or of a body, have in common."""
+    pairs = parse_filter(selector, _FILTERS, key)
+    if pairs is None:
+        return [LINES.c.body_id == selector]
     conditions: list[ColumnElement[bool]] = []
-    for part in text.split(","):
-        name, _, value = part.strip().partition("=")
-        if name not in _FILTERS:
-            raise ConfigurationError(key, f"{part!r} is no filter.", f"Filters are {', '.join(_FILTERS)}.")
+    for name, value in pairs:
         if name == "day":
             try:
                 conditions.append(LINES.c.day == date.fromisoformat(value))
@@ -127,12 +128,12 @@ def resolve_by_hand(
     author = Author(by, reason)
     with ledger.database.write() as connection:
         log = DecisionLog(connection, ledger.database.now(), author)
-        entries = planning.fetch(connection, sorted(set(named) - twice))
+        entries = line_rows.fetch(connection, sorted(set(named) - twice))
         for decision, ids in asked.items():
             for line_id in dict.fromkeys(ids):
                 if line_id in twice:
                     continue
-                entry, before = entries.get(line_id), DECISIONS[decision].before
+                entry, before = entries.get(line_id), TRANSITIONS[decision].before
                 if entry is None or entry.state not in before:
                     state = "not in the ledger" if entry is None else f"it is {entry.state}"
                     result.refused.append((line_id, f"{state}; only {' or '.join(before)} lines can be"))
@@ -153,7 +154,7 @@ def _decide(
         values |= {"settled_at": None, "settled_by": None, "planned_at": now}
     elif decision == "accepted" and entry.accepted_hash is None:
         values |= accepted_as_sent()
-    moved = move(connection, DECISIONS[decision], [entry.line_id], values)
+    moved = apply_transition(connection, TRANSITIONS[decision], [entry.line_id], values)
     if moved and decision == "not_sent":
         # The usage of the next push need not contain it: a person has decided.
         release(connection, [entry], now, author.by, BY_DECISION)
@@ -171,9 +172,9 @@ def _decide(
         outcome = {"state": _ATTEMPT_STATES[decision], "ended_at": now, "error": note}
         end_attempt(connection, entry.attempt_id or "", moved, outcome)
     if decision == "accepted" and was_confirmed(connection, entry):
-        move(connection, Transition.CONFIRM_BY_EVENT, moved, {})
+        apply_transition(connection, Transition.CONFIRM_BY_EVENT, moved, {})
         return Transition.CONFIRM_BY_EVENT.after
-    return DECISIONS[decision].after
+    return TRANSITIONS[decision].after
 
 
 def resolve_by_events(ledger: Ledger, events: Iterable[Mapping[str, Any]]) -> Reconciled:

@@ -18,11 +18,13 @@ from sqlalchemy import Connection, RowMapping, insert, or_, select, update
 from ...core.errors import ConfigurationError
 from ...core.redaction import redact
 from ..model import NAMESPACE, Refusal
+from .batches import batches
 from .decision_log import Author, DecisionLog
 from .ledger import Ledger
-from .states import chunks
+from .selectors import matching_ids
 from .tables import LONGEST, REFUSALS
 
+_ARGUMENT = "REFUSAL_ID"
 _FILTERS = ("vendor", "listing_id", "customer_id", "dimension")
 
 
@@ -101,12 +103,12 @@ def find_refusals(ledger: Ledger, selectors: Collection[str]) -> list[str]:
         ConfigurationError: A selector names no open refusal, or a filter is wrong.
     """
     found: dict[str, None] = {}
-    entries = open_refusals(ledger)
+    rows = {entry.refusal_id: entry.as_row() for entry in open_refusals(ledger)}
     for selector in selectors:
-        ids = [entry.refusal_id for entry in entries if _matches(entry, selector)]
+        ids = matching_ids(selector, rows, _FILTERS, _ARGUMENT)
         if not ids:
             raise ConfigurationError(
-                "REFUSAL_ID",
+                _ARGUMENT,
                 f"no open refusal {selector!r} in {ledger.location}.",
                 "`automatum push status` lists the open ones with their ids.",
             )
@@ -139,8 +141,8 @@ def dismiss(ledger: Ledger, refusal_ids: Collection[str], author: Author) -> lis
 
 def _write(connection: Connection, refused: Iterable[Refusal], taken: Collection[str], now: datetime) -> None:
     groups: dict[str, list[Refusal]] = defaultdict(list)
-    for one in refused:
-        groups[_id_of(one)].append(one)
+    for refusal in refused:
+        groups[_id_of(refusal)].append(refusal)
     known = _fetch(connection, groups)
     fresh = [_values(refusal_id, rows, now) for refusal_id, rows in groups.items() if refusal_id not in known]
     for values in (_values(refusal_id, groups[refusal_id], now) for refusal_id in known):
@@ -151,24 +153,14 @@ def _write(connection: Connection, refused: Iterable[Refusal], taken: Collection
         changed = {name: value for name, value in values.items() if name not in ("first_seen_at", *kept)}
         row = REFUSALS.c.refusal_id == before["refusal_id"]
         connection.execute(update(REFUSALS).where(row).values(changed))
-    for chunk in chunks(fresh):
-        connection.execute(insert(REFUSALS), list(chunk))
-    for ids in chunks(sorted(set(taken) - set(groups))):
+    for batch in batches(fresh):
+        connection.execute(insert(REFUSALS), list(batch))
+    for ids in batches(sorted(set(taken) - set(groups))):
         # Also a dismissed one, whose dismissal must not be undone any more.
         of_push = or_(REFUSALS.c.closed_by.is_(None), REFUSALS.c.closed_by == "hand")
         closed = {"closed_at": now, "closed_by": "push"}
         of_lines = (REFUSALS.c.refusal_id.in_(ids), REFUSALS.c.line_id.is_not(None))  # A line's id is the key.
         connection.execute(update(REFUSALS).where(*of_lines, of_push).values(closed))
-
-
-def _matches(entry: RefusalEntry, selector: str) -> bool:
-    if "=" not in selector:
-        return selector in ("all", entry.refusal_id)
-    pairs = [part.strip().partition("=") for part in selector.split(",")]
-    for name, _, _ in pairs:
-        if name not in _FILTERS:
-            raise ConfigurationError("REFUSAL_ID", f"{name!r} is no filter.", f"Filters are {', '.join(_FILTERS)}.")
-    return all(getattr(entry, name) == value for name, _, value in pairs)
 
 
 def _id_of(refusal: Refusal) -> str:
@@ -206,7 +198,7 @@ def _values(refusal_id: str, rows: Sequence[Refusal], now: datetime) -> dict[str
 
 def _fetch(connection: Connection, ids: Iterable[str]) -> Mapping[str, RowMapping]:
     found: dict[str, RowMapping] = {}
-    for chunk in chunks(sorted(ids)):
-        for row in connection.execute(select(REFUSALS).where(REFUSALS.c.refusal_id.in_(chunk))).mappings():
+    for batch in batches(sorted(ids)):
+        for row in connection.execute(select(REFUSALS).where(REFUSALS.c.refusal_id.in_(batch))).mappings():
             found[row["refusal_id"]] = row
     return found

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from ...core.redaction import redact
 from ..model import Line
-from . import planning
+from . import line_rows
 from .attempts import (
     PROCESS_ENDED,
     RUN_ENDED,
@@ -26,11 +26,11 @@ from .attempts import (
 from .database import LedgerDatabase
 from .entries import Planned, lines_by_id
 from .holds import open_ids
-from .moves import move
-from .plans import PlanRecord
+from .plan_record import PlanRecord
 from .process_lock import ProcessLock
 from .states import Transition
 from .tables import ATTEMPTS, LINES, LONGEST
+from .transitions import apply_transition
 from .wal import note_attempt
 
 CallState = Literal["accepted", "rejected", "unknown", "conflict"]
@@ -91,13 +91,13 @@ class Run:
         """
         with self._database.write() as connection:
             lines = list(lines)
-            states = planning.fetch_states(connection, sorted(set(renew) & {line.id for line in lines}))
-            renewed = planning.fetch(connection, [line_id for line_id, state in states.items() if state != "planned"])
-            free = planning.free_of_other_grain(connection, renewed.values())
+            states = line_rows.fetch_states(connection, sorted(set(renew) & {line.id for line in lines}))
+            renewed = line_rows.fetch(connection, [line_id for line_id, state in states.items() if state != "planned"])
+            free = line_rows.unblocked(connection, renewed.values())
             values = {"planned_at": self._database.now(), "settled_at": None, "settled_by": None, "error": None}
             for transition in (Transition.RETRY, Transition.RETRY_EXPIRED, Transition.PLAN_AGAIN):
-                move(connection, transition, free, values)
-            planned = planning.plan(connection, lines, self._database.now())
+                apply_transition(connection, transition, free, values)
+            planned = line_rows.plan(connection, lines, self._database.now())
             if record is not None:
                 record.write(connection, self._database.now())
             return planned
@@ -110,14 +110,14 @@ class Run:
         """
         wanted, now = lines_by_id(lines), self._database.now()
         with self._database.write() as connection:
-            entries = planning.fetch(connection, list(wanted))
+            entries = line_rows.fetch(connection, list(wanted))
             new = [line for line_id, line in wanted.items() if line_id not in entries]
-            planning.write_new(connection, new, "expired", now, reason)
+            line_rows.write_new(connection, new, "expired", now, reason)
             values = {"settled_at": now, "error": reason or None}
             known = [line_id for line_id in wanted if line_id in entries]
-            expired = move(connection, Transition.EXPIRE, known, values)
+            expired = apply_transition(connection, Transition.EXPIRE, known, values)
             expired += [line_id for line_id, entry in entries.items() if entry.state == "expired"]
-            planning.refresh(connection, [wanted[line_id] for line_id in expired], "expired", now)
+            line_rows.refresh(connection, [wanted[line_id] for line_id in expired], "expired", now)
         return (*(line.id for line in new), *expired)
 
     def conflict(self, lines: Iterable[Line], reason: str = "") -> tuple[str, ...]:
@@ -130,14 +130,16 @@ class Run:
         wanted, now = lines_by_id(lines), self._database.now()
         with self._database.write() as connection:
             asked, differing = [], []
-            for line_id, entry in planning.fetch(connection, list(wanted)).items():
+            for line_id, entry in line_rows.fetch(connection, list(wanted)).items():
                 payload_hash = wanted[line_id].payload_hash
                 if entry.state == "conflict" and entry.asked_hash not in (None, payload_hash):
                     asked.append(line_id)
                 elif not entry.is_settled_for(payload_hash):
                     differing.append(line_id)
-            moved = move(connection, Transition.DIFFER, differing, {"settled_at": now, "error": reason or None})
-            planning.write_asked(connection, [wanted[line_id] for line_id in (*asked, *moved)])
+            moved = apply_transition(
+                connection, Transition.DIFFER, differing, {"settled_at": now, "error": reason or None}
+            )
+            line_rows.write_asked(connection, [wanted[line_id] for line_id in (*asked, *moved)])
         return tuple(moved)
 
     def claim(self, body_id: str, lines: Iterable[Line]) -> Attempt | None:
@@ -160,7 +162,7 @@ class Run:
         wanted, now = lines_by_id(lines), self._database.now()
         attempt_id = new_attempt_id(now)
         with self._database.write() as connection:
-            hashes = planning.fetch_hashes(connection, list(wanted))
+            hashes = line_rows.fetch_hashes(connection, list(wanted))
             on_hold = open_ids(connection, wanted)
             unchanged = [
                 id_ for id_, hash_ in hashes.items() if wanted[id_].payload_hash == hash_ and id_ not in on_hold
@@ -175,7 +177,7 @@ class Run:
                 "response": None,
                 "error": None,
             }
-            moved = set(move(connection, Transition.CLAIM, unchanged, values))
+            moved = set(apply_transition(connection, Transition.CLAIM, unchanged, values))
             claimed = tuple(line for line_id, line in wanted.items() if line_id in moved)
             if not claimed:
                 return None
@@ -239,7 +241,7 @@ class Run:
         values = {"settled_at": self._database.now(), "settled_by": "api", "error": _shorten(error)}
         ids = [line.id for line in attempt.lines]
         with self._database.write() as connection:
-            return tuple(move(connection, Transition.REFUSE, ids, values, LINES.c.attempt_id == attempt.id))
+            return tuple(apply_transition(connection, Transition.REFUSE, ids, values, LINES.c.attempt_id == attempt.id))
 
     def doubt(self) -> Doubt:
         """The unknown calls in a row, of this run and of earlier ones, that nobody has resolved."""
@@ -277,7 +279,7 @@ class Run:
         if state == "not_taken":
             columns |= {"planned_at": now}
         with self._database.write() as connection:
-            moved = move(connection, transition, ids, columns, LINES.c.attempt_id == attempt.id)
+            moved = apply_transition(connection, transition, ids, columns, LINES.c.attempt_id == attempt.id)
             end_attempt(connection, attempt.id, moved, {**values, **texts, "state": state, "ended_at": now})
         return tuple(moved)
 

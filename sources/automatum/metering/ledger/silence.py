@@ -14,9 +14,11 @@ from ...core.errors import ConfigurationError
 from ..model import LENGTHS, NAMESPACE
 from .decision_log import Author, DecisionLog
 from .ledger import Ledger
+from .selectors import matching_ids
 from .states import TAKEN
 from .tables import DECISIONS, LINES
 
+_OPTION = "--silent"
 _KEY = ("vendor", "listing_id", "customer_id", "dimension")
 
 
@@ -72,11 +74,11 @@ def silent_keys(ledger: Ledger, now: datetime, after: timedelta | None) -> list[
             found[silence_id] = SilentKey(silence_id=silence_id, last_at=last, lines=number, **key)
         until = {silence_id: decided_at for silence_id, decided_at in connection.execute(dismissed)}  # noqa: C416
     silent = [
-        one
-        for one in found.values()
-        if one.lines and now - one.last_at > after and until.get(one.silence_id, one.last_at) <= one.last_at
+        key
+        for key in found.values()
+        if key.lines and now - key.last_at > after and until.get(key.silence_id, key.last_at) <= key.last_at
     ]
-    return sorted(silent, key=lambda one: (one.last_at, one.silence_id))
+    return sorted(silent, key=lambda key: (key.last_at, key.silence_id))
 
 
 def find_silent(silent: Collection[SilentKey], selectors: Collection[str]) -> list[str]:
@@ -90,11 +92,12 @@ def find_silent(silent: Collection[SilentKey], selectors: Collection[str]) -> li
         ConfigurationError: A selector names no silent key, or a filter is wrong.
     """
     found: dict[str, None] = {}
+    rows = {key.silence_id: key.as_row() for key in silent}
     for selector in selectors:
-        ids = [one.silence_id for one in silent if _matches(one, selector)]
+        ids = matching_ids(selector, rows, _KEY, _OPTION)
         if not ids:
             raise ConfigurationError(
-                "--silent", f"{selector!r} names nothing that is silent.", "`automatum push status` lists what is."
+                _OPTION, f"{selector!r} names nothing that is silent.", "`automatum push status` lists what is."
             )
         found |= dict.fromkeys(ids)
     return list(found)
@@ -113,13 +116,3 @@ def dismiss_silence(ledger: Ledger, silence_ids: Collection[str], author: Author
         for silence_id in silence_ids:
             log.record("silence", silence_id, "dismissed", "silent", "dismissed")
     return list(silence_ids)
-
-
-def _matches(one: SilentKey, selector: str) -> bool:
-    if "=" not in selector:
-        return selector in ("all", one.silence_id)
-    pairs = [part.strip().partition("=") for part in selector.split(",")]
-    for name, _, _ in pairs:
-        if name not in _KEY:
-            raise ConfigurationError("--silent", f"{name!r} is no filter.", f"Filters are {', '.join(_KEY)}.")
-    return all(getattr(one, name) == value for name, _, value in pairs)

@@ -1,10 +1,9 @@
-"""The states of a line and the transitions between them. `moves` applies a transition."""
+"""The states of a line and the transitions between them. `transitions` applies a transition."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from enum import Enum
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 State = Literal[
     "planned",
@@ -81,15 +80,3 @@ class Transition(Enum):
         self.before = before
         self.after = after
         self.by = by
-
-
-CHUNK = 500
-"""Ids in one statement. Older builds of SQLite take at most 999 parameters."""
-
-_Item = TypeVar("_Item")
-
-
-def chunks(items: Sequence[_Item], size: int = CHUNK) -> Iterator[Sequence[_Item]]:
-    """Split items into slices of at most `size`."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -117,10 +117,10 @@ def _copy(source: Ledger, connection: Connection, url: str, clock: Clock) -> Con
                 for row in _rows(connection, table):
                     batch.append(row)
                     if len(batch) == _BATCH:
-                        into.execute(insert(table), [dict(one) for one in batch])
+                        into.execute(insert(table), [dict(row) for row in batch])
                         batch = []
                 if batch:
-                    into.execute(insert(table), [dict(one) for one in batch])
+                    into.execute(insert(table), [dict(row) for row in batch])
             own = read_identity(connection)
             into.execute(
                 update(IDENTITY).values(

@@ -113,7 +113,7 @@ def parse(events: Iterable[Mapping[str, Any]]) -> Iterator[Event | Unreadable | 
     """Parse events; None for an event that is not about metering."""
     for position, raw in enumerate(events, 1):
         name = str(raw.get("event") or raw.get("type") or "").lower()
-        kind = next((one for one in KINDS if name == _PREFIX + one), None)
+        kind = next((known for known in KINDS if name == _PREFIX + known), None)
         if kind is None:
             yield None
             continue
@@ -155,14 +155,14 @@ def _event(position: int, kind: Kind, raw: Mapping[str, Any]) -> Event:
     )
 
 
-def _usage(one: Any) -> Usage:
-    if not isinstance(one, Mapping):
+def _usage(usage: Any) -> Usage:
+    if not isinstance(usage, Mapping):
         raise ValueError("a usage is no object")
-    one = _documented_names(one)
-    price = one.get("price")
+    usage = _documented_names(usage)
+    price = usage.get("price")
     return Usage(
-        _required(one.get("apiKey"), "apiKey"),
-        _number(one.get("units"), "units"),
+        _required(usage.get("apiKey"), "apiKey"),
+        _number(usage.get("units"), "units"),
         None if price is None else _number(price, "price"),
     )
 

@@ -154,44 +154,44 @@ def _refused(row: UsageRow, grain: Grain) -> RefusedUsage:
     return RefusedUsage(*key, None, units, price, row.day, row.entitlement_id)
 
 
-def _finish(key: _Key, one: _Sum, grain: Grain) -> tuple[Line | None, list[Refusal]]:
+def _finish(key: _Key, summed: _Sum, grain: Grain) -> tuple[Line | None, list[Refusal]]:
     """The line of a key, or the refusals of all its rows."""
     start, vendor, listing_id, customer_id, dimension, entitlement = key
-    problem = rules_of(vendor).units_problem(one.units)
-    if problem or one.others:
-        return None, _refusals(key, one, grain, problem)
+    problem = rules_of(vendor).units_problem(summed.units)
+    if problem or summed.others:
+        return None, _refusals(key, summed, grain, problem)
     ids = (vendor, listing_id, customer_id, dimension, grain, start)
-    rows = tuple(sorted(one.rows))
-    return Line(*ids, one.units, one.price, one.title, one.description, one.per, rows, entitlement or None), []
+    rows, texts = tuple(sorted(summed.rows)), (summed.title, summed.description, summed.per)
+    return Line(*ids, summed.units, summed.price, *texts, rows, entitlement or None), []
 
 
-def _refusals(key: _Key, one: _Sum, grain: Grain, problem: str | None) -> list[Refusal]:
+def _refusals(key: _Key, summed: _Sum, grain: Grain, problem: str | None) -> list[Refusal]:
     """Refuse all rows of a key: they have several prices, or their sum is a problem."""
     start, vendor, listing_id, customer_id, dimension, entitlement = key
     when = f"{start:%Y-%m-%d}" if grain == "day" else f"{start:%Y-%m-%d %H:%M} UTC"
     what = f"{dimension} of {customer_id}{f' under {entitlement}' if entitlement else ''} on {when}"
     ids = (vendor, listing_id, customer_id, dimension, grain, start)
-    usage = RefusedUsage(*ids, format_decimal(one.units), entitlement_id=entitlement or None)
-    if one.others:
-        return _two_prices(one, what, usage)
-    reason = f"units: the sum of {len(one.rows)} rows for {what}: {problem}"
-    return [Refusal(row, reason, usage) for row in sorted(one.rows)]
+    usage = RefusedUsage(*ids, format_decimal(summed.units), entitlement_id=entitlement or None)
+    if summed.others:
+        return _two_prices(summed, what, usage)
+    reason = f"units: the sum of {len(summed.rows)} rows for {what}: {problem}"
+    return [Refusal(row, reason, usage) for row in sorted(summed.rows)]
 
 
-def _without_entitlement(key: _Key, one: _Sum, grain: Grain, other: _Sum) -> list[Refusal]:
+def _without_entitlement(key: _Key, summed: _Sum, grain: Grain, other: _Sum) -> list[Refusal]:
     """Refuse rows without an entitlement beside rows with one: which entitlement they belong to is not known."""
     start, vendor, listing_id, customer_id, dimension, _ = key
-    usage = RefusedUsage(vendor, listing_id, customer_id, dimension, grain, start, format_decimal(one.units))
-    first = min(position for some in other.positions.values() for position in some)
+    usage = RefusedUsage(vendor, listing_id, customer_id, dimension, grain, start, format_decimal(summed.units))
+    first = min(position for rows in other.positions.values() for position in rows)
     reason = f"entitlement_id: is missing here, and given in row {first}, for the same dimension and {grain}"
-    return [Refusal(row, reason, usage) for some in one.positions.values() for row in some]
+    return [Refusal(row, reason, usage) for rows in summed.positions.values() for row in rows]
 
 
-def _two_prices(one: _Sum, what: str, usage: RefusedUsage) -> list[Refusal]:
-    firsts = sorted((min(some), price) for price, some in one.positions.items())
+def _two_prices(summed: _Sum, what: str, usage: RefusedUsage) -> list[Refusal]:
+    firsts = sorted((min(rows), price) for price, rows in summed.positions.items())
     refusals = []
-    for price, some in one.positions.items():
+    for price, rows in summed.positions.items():
         other_row, other = next(first for first in firsts if first[1] != price)
         reason = f"price: {format_decimal(price)} here and {format_decimal(other)} in row {other_row}, both for {what}"
-        refusals += [Refusal(row, reason, usage) for row in some]
+        refusals += [Refusal(row, reason, usage) for row in rows]
     return refusals

@@ -51,14 +51,14 @@ def check_query(text: str, dialect: str | None, tables: Collection[str] | None =
     """
     logging.getLogger("sqlglot").setLevel(logging.ERROR)  # It warns of what is refused below.
     try:
-        statements = [one for one in sqlglot.parse(text, dialect=dialect) if one is not None]
+        statements = [statement for statement in sqlglot.parse(text, dialect=dialect) if statement is not None]
     except (SqlglotError, RecursionError) as error:
         said = str(error).splitlines()[0][:200] if isinstance(error, SqlglotError) else "it is nested too deeply"
         raise _error(f"the query cannot be read: {said}") from None
     if len(statements) != 1:
         raise _error(f"only one query can be read, and there are {len(statements)} statements")
     query = statements[0]
-    writes = next((one for one in query.walk() if isinstance(one, _WRITES)), None)
+    writes = next((part for part in query.walk() if isinstance(part, _WRITES)), None)
     if writes is not None or not isinstance(query, (exp.Query, exp.Values)):
         raise _error(f"only a query can be read, and this holds {(writes or query).key.upper()}")
     if tables is not None:
@@ -70,7 +70,7 @@ def _files(query: Any) -> Iterator[str]:
     for table in query.find_all(exp.Table):
         named: list[str] = []
         if isinstance(table.this, _FILE_FUNCTIONS):
-            named = [one.name for one in table.this.find_all(exp.Literal) if one.is_string]
+            named = [literal.name for literal in table.this.find_all(exp.Literal) if literal.is_string]
         elif isinstance(table.this, exp.Identifier) and table.this.quoted and not table.db:
             named = [table.name]
         for name in named:
@@ -79,7 +79,7 @@ def _files(query: Any) -> Iterator[str]:
 
 
 def _check_tables(query: Any, tables: Collection[str]) -> None:
-    own = {one.alias_or_name.lower() for one in query.find_all(exp.CTE)}
+    own = {cte.alias_or_name.lower() for cte in query.find_all(exp.CTE)}
     for table in query.find_all(exp.Table):
         function = table.this if isinstance(table.this, exp.Func) else None
         name = (function.name or function.key).lower() if function else table.name.lower()

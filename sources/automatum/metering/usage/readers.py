@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,21 @@ from ...core.errors import ConfigurationError
 BATCH = 5_000
 
 Choose = Callable[[Sequence[str]], Sequence[int]]
-Rows = list[tuple[int, "list[Any] | str"]]
-"""Positions from 1, with the wanted values; or with text that says why the row cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableRow:
+    """A row that cannot be read.
+
+    Attributes:
+        reason: Why, for people.
+    """
+
+    reason: str
+
+
+Rows = list[tuple[int, list[Any] | UnreadableRow]]
+"""Positions from 1, with the wanted values."""
 
 
 def read_csv(path: Path, choose: Choose) -> Iterator[Rows]:
@@ -48,7 +62,8 @@ def read_csv(path: Path, choose: Choose) -> Iterator[Rows]:
                 if len(values) == len(names):
                     rows.append((position, [values[column] for column in chosen]))
                 else:
-                    rows.append((position, f"has {len(values)} fields where the header has {len(names)}"))
+                    reason = f"has {len(values)} fields where the header has {len(names)}"
+                    rows.append((position, UnreadableRow(reason)))
                 if len(rows) == BATCH:
                     yield rows
                     rows = []

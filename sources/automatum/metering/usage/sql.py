@@ -14,28 +14,36 @@ from ...core.redaction import redact
 from ...warehouse.lake_files import LakeFiles
 from ...warehouse.sql_client import sql_client
 from .query_check import check_query
-from .readers import BATCH, Choose, Rows
+from .readers import BATCH, Choose, Rows, UnreadableRow
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
+_SQL = "sql:"
 _NAME = re.compile(r"[^\W\d][\w$]*(\.[^\W\d][\w$]*){0,2}")
 _ABSENT = (DatabaseUndefinedRelation, DestinationUndefinedEntity)
 
 
-def read_relation(pipeline: SupportsPipeline, name: str, forms: str, choose: Choose) -> Iterator[Rows]:
-    """A table or view.
+def read_relation_or_query(pipeline: SupportsPipeline, source: str, forms: str, choose: Choose) -> Iterator[Rows]:
+    """The rows of a table, a view, or a query after `sql:`.
 
     Args:
         pipeline: Pipeline of the destination.
-        name: Its name; without a schema it is looked up in the pipeline's dataset.
+        source: Its name, which without a schema is looked up in the pipeline's dataset; or `sql:SELECT ...`.
         forms: Next step of the error message if the name is malformed.
         choose: See `readers`.
 
     Raises:
-        ConfigurationError: There is no such table or view.
+        ConfigurationError: There is no such table or view; or it is not one query that only reads, or the destination
+            refuses it.
         DestinationError: The destination cannot be reached, or the connection is lost.
     """
+    if source[: len(_SQL)].lower() == _SQL:
+        return _read_query(pipeline, source[len(_SQL) :], choose)
+    return _read_relation(pipeline, source.strip(), forms, choose)
+
+
+def _read_relation(pipeline: SupportsPipeline, name: str, forms: str, choose: Choose) -> Iterator[Rows]:
     if not _NAME.fullmatch(name):
         raise ConfigurationError("usage", f"{name!r} is not the name of a table or view.", forms)
 
@@ -48,13 +56,9 @@ def read_relation(pipeline: SupportsPipeline, name: str, forms: str, choose: Cho
     return _read(pipeline, text, name, choose)
 
 
-def read_query(pipeline: SupportsPipeline, query: str, choose: Choose) -> Iterator[Rows]:
+def _read_query(pipeline: SupportsPipeline, query: str, choose: Choose) -> Iterator[Rows]:
     """The rows of the user's query, which can only read. Names without a schema are looked up in the pipeline's
     dataset, where the destination has a search path.
-
-    Raises:
-        ConfigurationError: It is not one query that only reads, or the destination refuses it.
-        DestinationError: The destination cannot be reached, or the connection is lost.
     """
     dialect = pipeline.destination.capabilities().sqlglot_dialect if pipeline.destination else None
     checked = check_query(query, dialect)
@@ -76,7 +80,7 @@ def _read_only(client: Any, files: Sequence[str]) -> None:
         connection.rollback()
         connection.set_session(readonly=True)
     elif "duckdb" in module:
-        quoted = ", ".join("'" + one.replace("'", "''") + "'" for one in files)
+        quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
         client.execute_sql(f"SET allowed_paths = [{quoted}]")
         client.execute_sql("SET enable_external_access = false")
 
@@ -98,21 +102,17 @@ def read_dicts(pipeline: SupportsPipeline, source: str) -> Iterator[dict[str, An
         names.extend(columns)
         return list(range(len(columns)))
 
-    query = source.lower().startswith("sql:")
-    batches = (
-        read_query(pipeline, source[4:], everything)
-        if query
-        else read_relation(pipeline, source, "Write the name of a table or view, or `sql:SELECT ...`.", everything)
-    )
-    for batch in batches:
+    forms = "Write the name of a table or view, or `sql:SELECT ...`."
+    for batch in read_relation_or_query(pipeline, source, forms, everything):
         for _, values in batch:
+            assert not isinstance(values, UnreadableRow)  # Only a file has such rows.
             yield dict(zip(names, values, strict=True))
 
 
 def _read(pipeline: SupportsPipeline, text: Callable[[Any], str], name: str | None, choose: Choose) -> Iterator[Rows]:
     try:
         with sql_client(pipeline) as client, client.execute_query(text(client)) as cursor:
-            chosen = choose([str(one[0]) for one in cursor.description or ()])
+            chosen = choose([str(column[0]) for column in cursor.description or ()])
             position = 0
             while batch := cursor.fetchmany(BATCH):
                 yield [(number, [row[place] for place in chosen]) for number, row in enumerate(batch, position + 1)]

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ...core.errors import ConfigurationError
-from .readers import Choose, Rows, read_arrow, read_csv, read_frame, read_parquet
-from .sql import read_query, read_relation
+from .readers import Choose, Rows, UnreadableRow, read_arrow, read_csv, read_frame, read_parquet
+from .sql import read_relation_or_query
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -27,10 +27,9 @@ TIMES = ("usage_at", "usage_date")
 OPTIONAL = ("entitlement_id", "title", "description", "per")
 COLUMNS = (*REQUIRED, *TIMES, *OPTIONAL)
 
-FAULT = "(fault)"
-"""Key in the dict of a row that cannot be read; the value says why."""
+Row = Mapping[str, Any] | UnreadableRow
+"""The values of a row by our column names."""
 
-_SQL = "sql:"
 _FORMS = (
     "Give a .csv or .parquet file, the name of a table or view (`usage`, `schema.usage`), or a query: `sql:SELECT ...`."
 )
@@ -38,7 +37,7 @@ _FORMS = (
 
 def read_usage(
     source: Any, *, pipeline: SupportsPipeline | None = None, mapping: Mapping[str, str] | None = None
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[tuple[int, Row]]:
     """Read usage in batches.
 
     Args:
@@ -91,9 +90,7 @@ def _open(source: Any, pipeline: SupportsPipeline | None, choose: Choose) -> Ite
     if isinstance(source, str):
         if pipeline is None:
             raise ConfigurationError("usage", f"{source!r} must be read from a destination, and there is none.", _FORMS)
-        if source[: len(_SQL)].lower() == _SQL:
-            return read_query(pipeline, source[len(_SQL) :], choose)
-        return read_relation(pipeline, source.strip(), _FORMS, choose)
+        return read_relation_or_query(pipeline, source, _FORMS, choose)
     extract = sys.modules.get("dlt.extract")
     if extract is not None and isinstance(source, (extract.DltResource, extract.DltSource)):
         raise ConfigurationError(
@@ -114,20 +111,20 @@ def _open(source: Any, pipeline: SupportsPipeline | None, choose: Choose) -> Ite
     return None
 
 
-def _pick(opened: Iterator[Rows], names: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _pick(opened: Iterator[Rows], names: Sequence[str]) -> Iterator[tuple[int, Row]]:
     for rows in opened:
         for position, values in rows:
-            if isinstance(values, str):
-                yield position, {FAULT: values}
+            if isinstance(values, UnreadableRow):
+                yield position, values
             else:
                 yield position, dict(zip(names, values, strict=True))
 
 
-def _from_dicts(source: Iterable[Any], mapping: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _from_dicts(source: Iterable[Any], mapping: Mapping[str, str]) -> Iterator[tuple[int, Row]]:
     known: dict[tuple[str, ...], dict[str, int]] = {}
     for position, row in enumerate(source, 1):
         if not isinstance(row, Mapping):
-            yield position, {FAULT: f"is a {type(row).__name__}, not a row of columns and values"}
+            yield position, UnreadableRow(f"is a {type(row).__name__}, not a row of columns and values")
             continue
         names = tuple(map(str, row))
         if names not in known:

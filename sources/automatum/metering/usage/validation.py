@@ -6,18 +6,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 from ...core.text import printable, without_controls
 from ..model import Grain, Refusal, RefusedUsage, UsageRow, bucket_start
 from ..rules import VendorRules, rules_of
 from .parse import ParseError, describe, read_amount, read_day, read_moment
-from .usage import FAULT
+from .readers import UnreadableRow
+from .usage import TIMES, Row
 
 _IDS = ("vendor", "listing_id", "customer_id", "dimension")
 _ENTITLEMENT = "entitlement_id"
-_AMOUNTS = ("units", "price")
+_Amount = Literal["units", "price"]
+_AMOUNTS: tuple[_Amount, ...] = get_args(_Amount)
 _LONGEST_AMOUNT = 60
 _TEXTS = ("title", "description", "per")
 _CACHED = 16_384
@@ -25,7 +27,7 @@ _CACHED = 16_384
 
 
 def validate(
-    rows: Iterable[tuple[int, Mapping[str, Any]]], grain: Grain, now: Callable[[], datetime]
+    rows: Iterable[tuple[int, Row]], grain: Grain, now: Callable[[], datetime]
 ) -> Iterator[UsageRow | Refusal]:
     """Check each row by itself.
 
@@ -38,8 +40,8 @@ def validate(
         For each row a `UsageRow`, or one refusal that names everything that is wrong with it.
     """
     check = _Check(grain, now)
-    for position, values in rows:
-        yield check.row(position, values)
+    for position, row in rows:
+        yield Refusal(position, row.reason) if isinstance(row, UnreadableRow) else check.row(position, row)
 
 
 class _Check:
@@ -54,8 +56,6 @@ class _Check:
 
     def row(self, position: int, values: Mapping[str, Any]) -> UsageRow | Refusal:
         self._values, self._wrong = values, []
-        if fault := self._values.get(FAULT):
-            return Refusal(position, str(fault))
         vendor, listing_id, customer_id, dimension = map(self._id, _IDS)
         vendor = vendor.lower()
         rules = rules_of(vendor)
@@ -123,7 +123,7 @@ class _Check:
             self._wrong.append(f"{name}: {_shown(value)} is not text")
         return text
 
-    def _amount(self, name: str, rules: VendorRules) -> Decimal | None:
+    def _amount(self, name: _Amount, rules: VendorRules) -> Decimal | None:
         value = self._values.get(name)
         if type(value) is str and (read := _plain_amount(value, name, rules.vendor)) is not None:
             return read
@@ -136,8 +136,7 @@ class _Check:
         except ParseError as error:
             self._wrong.append(f"{name}: {error}")
             return None
-        problem = rules.units_problem(number) if name == "units" else rules.price_problem(number)
-        if problem:
+        if problem := _amount_problem(number, name, rules):
             self._wrong.append(f"{name}: {problem}")
         return number
 
@@ -145,7 +144,7 @@ class _Check:
         """Moment and UTC date of use; the moment is None where the row has only a date."""
         at, on = self._read("usage_at", read_moment), self._read("usage_date", read_day)
         if at is None and on is None:
-            if not any(text.startswith("usage_") for text in self._wrong):
+            if all(is_missing(self._values.get(name)) for name in TIMES):
                 self._wrong.append("usage_at (or usage_date) is missing")
             return None, None
         moment = at if isinstance(at, datetime) else None
@@ -196,15 +195,17 @@ def _is_plain(value: str) -> bool:
 
 
 @lru_cache(maxsize=_CACHED)
-def _plain_amount(value: str, name: str, vendor: str) -> Decimal | None:
+def _plain_amount(value: str, name: _Amount, vendor: str) -> Decimal | None:
     """A text as an amount that the marketplace takes; None if it is none, which `_Check._amount` describes."""
-    rules = rules_of(vendor)
     try:
         number = read_amount(value)
     except ParseError:
         return None
-    problem = rules.units_problem(number) if name == "units" else rules.price_problem(number)
-    return None if problem else number
+    return None if _amount_problem(number, name, rules_of(vendor)) else number
+
+
+def _amount_problem(number: Decimal, name: _Amount, rules: VendorRules) -> str | None:
+    return rules.units_problem(number) if name == "units" else rules.price_problem(number)
 
 
 def is_missing(value: Any) -> bool:

@@ -5,12 +5,12 @@ from sqlalchemy import text
 
 from automatum.metering.ledger.decisions import Author, last_of, read_decisions, undo
 from automatum.metering.ledger.ledger import Ledger
-from automatum.metering.ledger.reconcile import DECISIONS, resolve_by_events, resolve_by_hand
+from automatum.metering.ledger.reconcile import TRANSITIONS, resolve_by_events, resolve_by_hand
 from automatum.metering.ledger.states import STATES, Transition
 from tests.support.metering_lines import bring, event, make_line, retry, states
 
 ANN = Author("ann", "saw it in the portal")
-BY_HAND = [(decision, state) for decision, transition in DECISIONS.items() for state in transition.before]
+BY_HAND = [(decision, state) for decision, transition in TRANSITIONS.items() for state in transition.before]
 
 
 def everything(ledger):

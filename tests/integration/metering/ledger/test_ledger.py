@@ -304,7 +304,7 @@ def test_comparing_sorts_lines_by_what_is_held(ledger):
     assert kept == {
         state: lines[state] for state in ("planned", "rejected", "expired", "conflict", "writeoff", "canceled")
     }
-    assert found.other_grain == ()
+    assert found.blocked == ()
     same = ledger.compare([make_like(lines["accepted"], units=Decimal("5.00"), title="another")])
     assert len(same.same) == 1, "5 and 5.00 are the same, and a title is not billed"
 
@@ -325,8 +325,8 @@ def test_the_two_grains_never_mix_for_one_key_and_date(ledger, first, second, st
         elsewhere = [make_line(9, grain=second, dimension="storage"), make_line(33, grain=second)]
         seen = ledger.compare([other, *elsewhere])
         made = outer.plan([other, *elsewhere])
-        assert [held.entry.line_id for held in seen.other_grain] == [line.id] * blocked
-        assert [held.line for held in made.other_grain] == [other] * blocked
+        assert [held.entry.line_id for held in seen.blocked] == [line.id] * blocked
+        assert [held.line for held in made.blocked] == [other] * blocked
         assert set(made.planned) == {*elsewhere, *([] if blocked else [other])}
         if not blocked:
             # And the way back is closed now.
@@ -344,7 +344,7 @@ def test_i5_usage_with_an_entitlement_is_not_billed_again_without_one(ledger, fi
     blocked = state in BLOCKING and None in (first, second)
     next_hour = make_line(8, entitlement_id=second)
     seen = ledger.compare([other, next_hour])
-    assert [match.entry.line_id for match in seen.other_grain] == [line.id] * blocked
+    assert [match.entry.line_id for match in seen.blocked] == [line.id] * blocked
     with ledger.run() as run:
         assert set(run.plan([other, next_hour]).planned) == {next_hour, *([] if blocked else [other])}
     assert ledger.reader.fetch([next_hour.id])[next_hour.id].line == next_hour

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from automatum.metering.ledger.decision_log import NOBODY
 from automatum.metering.ledger.decisions import undo
 from automatum.metering.ledger.ledger import Ledger
-from automatum.metering.ledger.reconcile import DECISIONS, resolve_by_events, resolve_by_hand
+from automatum.metering.ledger.reconcile import TRANSITIONS, resolve_by_events, resolve_by_hand
 from automatum.metering.ledger.states import TAKEN
 from automatum.metering.ledger.tables import METADATA
 from tests.support.clocks import FakeClock
@@ -189,8 +189,8 @@ class Billing:
     def err_and_undo(self):
         """A person decides wrongly, about lines that nobody sends meanwhile, and takes it back."""
         ledger, held = self.ledgers[0], self.held()
-        decision = self.chance.choice(sorted(DECISIONS))
-        ids = [one.line_id for one in held.values() if one.state in DECISIONS[decision].before]
+        decision = self.chance.choice(sorted(TRANSITIONS))
+        ids = [one.line_id for one in held.values() if one.state in TRANSITIONS[decision].before]
         resolve_by_hand(ledger, **{decision: ids})
         assert undo(ledger, ids, NOBODY).refused == ()
         assert self.held() == held

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automatum.metering.model import Line, Refusal, UsageRow
-from automatum.metering.usage.usage import FAULT
+from automatum.metering.usage.readers import UnreadableRow
 from automatum.metering.usage.validation import validate
 from tests.support.examples import examples
 from tests.support.metering_rows import NOW, UTC, usage
@@ -60,7 +60,7 @@ def test_all_that_is_wrong_is_named_at_once():
 
 
 def test_a_row_that_is_none():
-    assert list(validate([(3, {FAULT: "has 9 fields where the header has 7"})], "hour", lambda: NOW)) == [
+    assert list(validate([(3, UnreadableRow("has 9 fields where the header has 7"))], "hour", lambda: NOW)) == [
         Refusal(3, "has 9 fields where the header has 7")
     ]
 

@@ -1,4 +1,4 @@
-"""Compares the lines of a push with the ledger, and records those that may be sent as planned."""
+"""The rows of `metering_lines`: reads them, compares them with the lines of a push, and writes them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from sqlalchemy import Column, Connection, bindparam, insert, or_, select, updat
 
 from ..model import Line
 from .attempts import accepted_once
+from .batches import batches
 from .entries import Comparison, Entry, LedgerMatch, Planned, is_settled_for, lines_by_id, to_entry
-from .states import BILLED, BLOCKING, State, chunks
+from .states import BILLED, BLOCKING, State
 from .tables import LINES
 
 
 def compare(connection: Connection, lines: Iterable[Line]) -> Comparison:
     """See `Ledger.compare`."""
     wanted = lines_by_id(lines)
-    blocked = _blocking_entries(connection, wanted.values())
+    blocking = _blocking_entries(connection, wanted.values())
     groups: dict[str, list[Any]] = defaultdict(list)
-    for ids in chunks(list(wanted)):
+    for ids in batches(list(wanted)):
         # Most lines of a later push are settled, and of these no other column is needed.
         known, settled = _read_known(connection, [wanted[line_id] for line_id in ids])
         entries = fetch(connection, [line_id for line_id in known if line_id not in settled])
         for line_id in ids:
             line, entry = wanted[line_id], entries.get(line_id)
-            if other := blocked.get(line_id):
-                groups["other_grain"].append(LedgerMatch(line, other))
+            if other := blocking.get(line_id):
+                groups["blocked"].append(LedgerMatch(line, other))
             elif line_id in settled:
                 groups["same"].append(line)
             elif entry is None:
@@ -44,15 +45,15 @@ def plan(connection: Connection, lines: Iterable[Line], now: datetime) -> Planne
     """See `Run.plan`. The caller holds the only write transaction."""
     wanted = lines_by_id(lines)
     states = fetch_states(connection, list(wanted))
-    blocked = _blocking_entries(connection, wanted.values())
+    blocking = _blocking_entries(connection, wanted.values())
     entries = fetch(connection, [line_id for line_id, state in states.items() if state != "planned"])
     planned: list[Line] = []
-    other_grain: list[LedgerMatch] = []
+    blocked: list[LedgerMatch] = []
     other_state: list[LedgerMatch] = []
     grains: dict[str, str] = {}
     for line_id, line in wanted.items():
-        if other := blocked.get(line_id):
-            other_grain.append(LedgerMatch(line, other))
+        if other := blocking.get(line_id):
+            blocked.append(LedgerMatch(line, other))
         elif line_id in entries:
             other_state.append(LedgerMatch(line, entries[line_id]))
         elif grains.setdefault(line.date_key, line.grain) != line.grain:
@@ -61,7 +62,7 @@ def plan(connection: Connection, lines: Iterable[Line], now: datetime) -> Planne
             planned.append(line)
     write_new(connection, [line for line in planned if line.id not in states], "planned", now)
     refresh(connection, [line for line in planned if line.id in states], "planned", now)
-    return Planned(tuple(planned), tuple(other_grain), tuple(other_state))
+    return Planned(tuple(planned), tuple(blocked), tuple(other_state))
 
 
 def _read_known(connection: Connection, lines: Sequence[Line]) -> tuple[list[str], set[str]]:
@@ -85,8 +86,8 @@ def fetch_hashes(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
 
 def _fetch_column(connection: Connection, column: Column[Any], ids: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for chunk in chunks(ids):
-        query = select(LINES.c.line_id, column).where(LINES.c.line_id.in_(chunk))
+    for batch in batches(ids):
+        query = select(LINES.c.line_id, column).where(LINES.c.line_id.in_(batch))
         found |= {row[0]: row[1] for row in connection.execute(query)}
     return found
 
@@ -94,15 +95,15 @@ def _fetch_column(connection: Connection, column: Column[Any], ids: Sequence[str
 def fetch(connection: Connection, ids: Sequence[str]) -> dict[str, Entry]:
     """Entries by id, without the ids that are not in the ledger."""
     found: dict[str, Entry] = {}
-    for chunk in chunks(ids):
-        for row in connection.execute(select(LINES).where(LINES.c.line_id.in_(chunk))).mappings():
+    for batch in batches(ids):
+        for row in connection.execute(select(LINES).where(LINES.c.line_id.in_(batch))).mappings():
             found[row["line_id"]] = to_entry(row)
     return found
 
 
 def write_new(connection: Connection, lines: Sequence[Line], state: State, now: datetime, error: str = "") -> None:
     """Insert lines that are not in the ledger."""
-    for chunk in chunks(lines):
+    for batch in batches(lines):
         connection.execute(
             insert(LINES),
             [
@@ -127,7 +128,7 @@ def write_new(connection: Connection, lines: Sequence[Line], state: State, now: 
                     "settled_at": None if state == "planned" else now,
                     "error": error or None,
                 }
-                for line in chunk
+                for line in batch
             ],
         )
 
@@ -139,8 +140,8 @@ def refresh(connection: Connection, lines: Sequence[Line], state: State, now: da
         .where(LINES.c.line_id == bindparam("id_"), LINES.c.state == state)
         .values({name: bindparam(name) for name in _PAYLOAD} | ({"planned_at": now} if state == "planned" else {}))
     )
-    for chunk in chunks(lines):
-        connection.execute(statement, [{"id_": line.id, **_payload(line)} for line in chunk])
+    for batch in batches(lines):
+        connection.execute(statement, [{"id_": line.id, **_payload(line)} for line in batch])
 
 
 def write_asked(connection: Connection, lines: Sequence[Line]) -> None:
@@ -148,9 +149,9 @@ def write_asked(connection: Connection, lines: Sequence[Line]) -> None:
     columns = {"asked_units": "units", "asked_price": "price", "asked_hash": "payload_hash"}
     statement = update(LINES).where(LINES.c.line_id == bindparam("id_"))
     statement = statement.values({name: bindparam(name) for name in columns})
-    for chunk in chunks(lines):
-        values = [{name: getattr(line, own) for name, own in columns.items()} for line in chunk]
-        connection.execute(statement, [{"id_": line.id, **one} for line, one in zip(chunk, values, strict=True)])
+    for batch in batches(lines):
+        values = [{name: getattr(line, own) for name, own in columns.items()} for line in batch]
+        connection.execute(statement, [{"id_": line.id, **one} for line, one in zip(batch, values, strict=True)])
 
 
 _PAYLOAD = ("units", "price", "charged", "title", "description", "per", "payload_hash")
@@ -176,16 +177,16 @@ def _blocking_entries(connection: Connection, lines: Iterable[Line]) -> Mapping[
         named = LINES.c.entitlement_id.is_not(None) if without else LINES.c.entitlement_id.is_(None)
         query = select(LINES).where(LINES.c.carried_from.is_(None), or_(LINES.c.grain != grain, named))
         query = query.where(LINES.c.state.in_(sorted(BLOCKING))).order_by(LINES.c.starts_at)
-        for chunk in chunks(list(wanted)):
-            for row in connection.execute(query.where(LINES.c.date_key.in_(chunk))).mappings():
+        for batch in batches(list(wanted)):
+            for row in connection.execute(query.where(LINES.c.date_key.in_(batch))).mappings():
                 for line in wanted[row["date_key"]]:
                     if row["grain"] != grain or row["starts_at"] == line.starts_at:
                         found.setdefault(line.id, to_entry(row))
     return found
 
 
-def free_of_other_grain(connection: Connection, entries: Iterable[Entry]) -> list[str]:
-    """Ids of the entries that no entry of the other grain blocks."""
+def unblocked(connection: Connection, entries: Iterable[Entry]) -> list[str]:
+    """Ids of the entries that no other entry blocks; see `LedgerMatch`."""
     lines = {entry.line_id: entry.line for entry in entries}
-    blocked = _blocking_entries(connection, lines.values())
-    return [line_id for line_id in lines if line_id not in blocked]
+    blocking = _blocking_entries(connection, lines.values())
+    return [line_id for line_id in lines if line_id not in blocking]

@@ -10,8 +10,8 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, insert, select
 
 from ..model import Line
+from .batches import batches
 from .holds import Hold, write_holds
-from .states import chunks
 from .tables import PLANS, SOURCES
 
 
@@ -60,13 +60,13 @@ def _write_plan(connection: Connection, plan: str, lines: Sequence[Line], now: d
         for line in lines
         if line.id not in known
     ]
-    for chunk in chunks(rows):
-        connection.execute(insert(PLANS), chunk)
+    for batch in batches(rows):
+        connection.execute(insert(PLANS), batch)
 
 
 def _write_source(connection: Connection, source: str, lines: Sequence[Line], now: datetime) -> None:
-    for chunk in chunks(lines):
-        ids = [line.id for line in chunk]
+    for batch in batches(lines):
+        ids = [line.id for line in batch]
         connection.execute(delete(SOURCES).where(SOURCES.c.source == source, SOURCES.c.line_id.in_(ids)))
-        values = ({"line_id": line.id, "units": line.units, "price": line.price} for line in chunk)
-        connection.execute(insert(SOURCES), [{**one, "source": source, "seen_at": now} for one in values])
+        values = ({"line_id": line.id, "units": line.units, "price": line.price} for line in batch)
+        connection.execute(insert(SOURCES), [{**row, "source": source, "seen_at": now} for row in values])

@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select, update
 
-from .states import Transition, chunks
+from .batches import batches
+from .states import Transition
 from .tables import LINES
 
 
-def move(
+def apply_transition(
     connection: Connection,
     transition: Transition,
     ids: Sequence[str],
@@ -31,8 +32,8 @@ def move(
         Ids of the lines that changed, sorted.
     """
     moved: list[str] = []
-    for chunk in chunks(sorted(set(ids))):
-        allowed = (LINES.c.line_id.in_(chunk), LINES.c.state.in_(transition.before), *conditions)
+    for batch in batches(sorted(set(ids))):
+        allowed = (LINES.c.line_id.in_(batch), LINES.c.state.in_(transition.before), *conditions)
         # Not RETURNING: SQLite before 3.35 does not have it.
         found = list(connection.scalars(select(LINES.c.line_id).where(*allowed).order_by(LINES.c.line_id)))
         if not found:

@@ -1,0 +1,50 @@
+"""What a person names on the command line: ids, filters such as `customer_id=cust_1,dimension=api`, or `all`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ...core.errors import ConfigurationError
+
+ALL = "all"
+
+
+def parse_filter(selector: str, names: Collection[str], key: str) -> list[tuple[str, str]] | None:
+    """Fields and values of a filter; None for a selector that is no filter.
+
+    Args:
+        selector: Such as `customer_id=cust_1,dimension=api`.
+        names: Fields that a filter may name.
+        key: Option that an error names.
+
+    Raises:
+        ConfigurationError: The filter names another field.
+    """
+    if "=" not in selector:
+        return None
+    pairs = []
+    for part in selector.split(","):
+        name, _, value = part.strip().partition("=")
+        if name not in names:
+            raise ConfigurationError(key, f"{part.strip()!r} is no filter.", f"Filters are {', '.join(names)}.")
+        pairs.append((name, value))
+    return pairs
+
+
+def matching_ids(selector: str, rows: Mapping[str, Mapping[str, Any]], names: Collection[str], key: str) -> list[str]:
+    """Ids of the rows that a selector names, in their order.
+
+    Args:
+        selector: An id, a filter, or `all`.
+        rows: Fields of each row, by its id.
+        names: Fields that a filter may name.
+        key: Option that an error names.
+
+    Raises:
+        ConfigurationError: A filter names another field.
+    """
+    pairs = parse_filter(selector, names, key)
+    if pairs is None:
+        return [row_id for row_id in rows if selector in (ALL, row_id)]
+    return [row_id for row_id, row in rows.items() if all(row[name] == value for name, value in pairs)]
