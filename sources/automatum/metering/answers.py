@@ -46,6 +46,8 @@ _STATUS_KEYS = frozenset(
         *("resultstatus", "returncode", "state", "status", "statuscode", "statustext"),
     }
 )
+_CODE_KEYS = frozenset({"code", "responsecode", "resultcode", "returncode"})
+"""Status keys whose number need not be an HTTP status, so that 200 does not say yes."""
 _YES_KEYS = frozenset(
     {
         *("accepted", "acceptedcount", "acknowledged", "ok", "processed", "processedcount", "success", "successcount"),
@@ -187,7 +189,7 @@ class _Evidence:
 
     def _read_field(self, name: str, key: str, value: Any, shallow: bool) -> None:
         if key in _STATUS_KEYS or (key == "data" and isinstance(value, str)):
-            self._read_status(name, value, shallow)
+            self._read_status(name, key, value, shallow)
         elif key in _YES_KEYS:
             self._read_flag(name, value, shallow)
         elif _NO_KEY.search(key) and not _is_nothing(value):
@@ -195,7 +197,7 @@ class _Evidence:
         if isinstance(value, (Mapping, list)):
             self.read(value, name, shallow=shallow and key in _WRAPPERS and isinstance(value, Mapping))
 
-    def _read_status(self, name: str, value: Any, shallow: bool) -> None:
+    def _read_status(self, name: str, key: str, value: Any, shallow: bool) -> None:
         number = _number(value)
         if isinstance(value, bool):
             self._read_flag(name, value, shallow)
@@ -203,7 +205,7 @@ class _Evidence:
             # The client has checked the envelope's own code, which may be a configured one.
             if not 200 <= number < 300 and not (self.envelope and name == "code"):
                 self.refusals.append(f"{name} {value}")
-            elif not name.endswith("code") or name.lower().endswith("statuscode"):
+            elif key not in _CODE_KEYS:
                 self._say_yes(shallow)
         elif isinstance(value, str):
             self._read_word(name, value, shallow)

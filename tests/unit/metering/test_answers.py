@@ -219,3 +219,22 @@ def test_a_body_of_parts_that_say_yes_is_not_refused(parts):
     for part in parts:
         answer = _merge(answer, part)
     assert judge(answer, 200, BODY).state in ("accepted", "unknown")
+
+
+SPELLINGS = [
+    ("code", "Code", "CODE"),
+    ("resultcode", "resultCode", "result_code", "Result-Code"),
+    ("responsecode", "responseCode", "response_code"),
+    ("returncode", "returnCode", "return_code"),
+    ("statuscode", "statusCode", "status_code", "StatusCode"),
+    ("httpstatuscode", "httpStatusCode", "http_status_code"),
+    ("httpstatus", "httpStatus", "http_status"),
+]
+
+
+@pytest.mark.parametrize("names", SPELLINGS, ids=[names[0] for names in SPELLINGS])
+@pytest.mark.parametrize("wrap", [lambda answer: answer, lambda answer: {"data": answer}], ids=["whole", "in data"])
+def test_i5_a_number_says_the_same_however_its_field_is_written(names, wrap):
+    """The number of an HTTP status says yes; another code, whose numbers may mean anything, does not."""
+    states = {name: judge(wrap({name: 200}), 200, BODY).state for name in names}
+    assert states == dict.fromkeys(names, ACCEPTED if "status" in names[0] else UNKNOWN)
