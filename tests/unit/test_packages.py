@@ -9,6 +9,7 @@ import tomlkit
 
 import automatum
 from tests.support import ROOT as REPOSITORY
+from tests.support.pages import TEXTS
 
 ROOT = Path(automatum.__file__).parent
 CONTRACTS = tomlkit.parse((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
@@ -72,3 +73,15 @@ def test_a_package_names_a_module_to_start_with(folder):
     for name in re.findall(r"(?:Start with|start with|then) `([\w.]+)`", docstring(folder)):
         assert folder.joinpath(*name.split(".")).with_suffix(".py").exists() or (folder / name).is_dir(), name
     assert re.search("[Ss]tart with `", docstring(folder))
+
+
+def test_the_documents_draw_these_layers():
+    pages = TEXTS[REPOSITORY / "docs" / "architecture.md"], TEXTS[REPOSITORY / "CONTRIBUTING.md"]
+    diagram = pages[0].split("```mermaid")[1].split("```")[0]
+    levels = {name: level for level, layer in enumerate(LAYERS) for name in layer}
+    assert set(re.findall(r"^    (\w+)\[", diagram, re.MULTILINE)) == set(levels)
+    arrows = re.findall(r"^    (\w+) --> (\w+)$", diagram, re.MULTILINE)
+    assert all(levels[one] <= levels[other] for one, other in arrows) and len(arrows) >= len(levels)
+    listed = pages[1].split("## Layers")[1].split("```")[1].split()
+    names = [name.strip(",").removesuffix(".py") for name in listed if name != "|"]
+    assert names == [name for layer in LAYERS for name in layer]
