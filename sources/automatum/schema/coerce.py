@@ -159,8 +159,9 @@ def _decimal(value: Any) -> Converted:
 
 
 def _bigint(value: Any) -> Converted:
-    number, _ = _decimal(value)
-    if number is None or number != number.to_integral_value() or not -(2**63) <= number < 2**63:
+    number, exact = _decimal(value)
+    # What nine decimal places do not hold is not whole, whatever is left of it.
+    if not exact or number != number.to_integral_value() or not -(2**63) <= number < 2**63:
         return None, False
     return int(number), True
 

@@ -82,6 +82,9 @@ UTC = timezone.utc
         ("bigint", 3, 3, True),
         ("bigint", "3", 3, True),
         ("bigint", 2.5, None, False),
+        # As a decimal of nine places, both would be whole.
+        ("bigint", 1.1e-10, None, False),
+        ("bigint", Decimal("3.00000000001"), None, False),
         ("bigint", True, None, False),
         ("bigint", 2**63, None, False),
         ("bool", False, False, True),
