@@ -1,6 +1,6 @@
 """Benefit and cost of the guard of a window: `python benchmarks/guards.py [REQUESTS]`, default 2500.
 
-A request counts for the length of a window plus a guard (`Window.span` in `automatum/api/rate_limit/windows.py`). This
+A request counts for the length of a window plus a guard (`Window.span` in `automatum/api/rate_limit/window.py`). This
 compares other guards, against a server with its own clock that counts at some moment between request and response.
 Most runs are simulated, in windows of the vendor's length. The last part runs against the sandbox on a real socket, in
 windows of a tenth of a second and 6 s. Prints one row for each setting and kind of window, and for each guard the

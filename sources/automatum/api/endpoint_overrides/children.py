@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,9 +9,8 @@ from typing import Any
 from ...core.errors import ConfigurationError
 from ...endpoints import ORGANIZATION, Child, Endpoint
 from .columns import CHILD_RESERVED, changed_columns
-from .values import OverrideKey, next_step, paths, table
+from .values import TABLE_NAME, OverrideKey, next_step, paths, table
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _KEYS = ("path", "columns")
 
 
@@ -31,7 +29,7 @@ def _children(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
 
 
 def _new(at: str, endpoint: Endpoint, name: str, changes: Mapping[str, Any], known: tuple[str, ...]) -> Child:
-    if not _NAME.fullmatch(name) or name == endpoint.table or name.endswith("_history"):
+    if not TABLE_NAME.fullmatch(name) or name == endpoint.table or name.endswith("_history"):
         raise ConfigurationError(at, f"{name!r} is not a name for a child table.", "Use a-z, 0-9 and _.")
     if "path" not in changes:
         step = next_step(name, "Child tables", known) if known else ""

@@ -16,7 +16,6 @@ Half of the API is assumed (see `automatum.endpoints`). If an assumption is wron
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -27,10 +26,9 @@ from ...endpoints import ENDPOINTS, ORGANIZATION, REVENUE, Column, Endpoint, Fie
 from .columns import formats_of, with_formats
 from .keys import override
 from .naming import NAMINGS, checked_naming, with_naming
-from .values import next_step, text
+from .values import TABLE_NAME, next_step, text
 
 _WHERE = "sources.automatum.endpoints"
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def resolve_endpoints(settings: AutomatumSettings, by_organization: bool | None = None) -> tuple[Endpoint, ...]:
@@ -67,7 +65,7 @@ def resolve_endpoints(settings: AutomatumSettings, by_organization: bool | None 
 
 
 class _Conventions:
-    """Endpoints with the settings for the whole API, `naming` and `timestamps`, and without their own overrides."""
+    """The settings for the whole API, `naming` and `timestamps`, which apply before the overrides of an endpoint."""
 
     def __init__(self, settings: AutomatumSettings, overrides: Mapping[str, Any]) -> None:
         self._naming = checked_naming("sources.automatum.naming", settings.naming or next(iter(NAMINGS)))
@@ -88,7 +86,7 @@ class _Conventions:
 
 def _check_names(endpoints: Mapping[str, Endpoint]) -> None:
     """Check that each child table has a name of its own."""
-    taken = dict.fromkeys(endpoints, "")
+    taken = set(endpoints)
     for endpoint in endpoints.values():
         for child in endpoint.children:
             if child.table in taken:
@@ -97,7 +95,7 @@ def _check_names(endpoints: Mapping[str, Endpoint]) -> None:
                     "there is a table of this name already.",
                     "Choose another name.",
                 )
-            taken[child.table] = ""
+            taken.add(child.table)
 
 
 def _by_organization(endpoint: Endpoint) -> Endpoint:
@@ -113,7 +111,7 @@ def _report(where: str, spec: Any, conventions: _Conventions) -> Endpoint:
     if not isinstance(spec, Mapping) or "name" not in spec:
         raise ConfigurationError(where, "a report needs a name.", 'Write it as { name = "usage", ... }.')
     name = text(f"{where}.name", spec["name"])
-    if not _NAME.fullmatch(name):
+    if not TABLE_NAME.fullmatch(name):
         raise ConfigurationError(f"{where}.name", f"{name!r} is not a table name.", "Use a-z, 0-9 and _.")
     changes = {key: value for key, value in spec.items() if key != "name"}
     if name == "revenue":

@@ -14,6 +14,7 @@ from ...endpoints import WHOLE, Endpoint, Kind
 
 Apply = Callable[[str, Endpoint, Any], Endpoint]
 """Applies the value of a key: dotted name of the setting, endpoint, value."""
+TABLE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _NOT_IN_PATHS = re.compile(r"[\[\]*$\s]")
 BOTH: tuple[Kind, ...] = ("list", "report")
 
