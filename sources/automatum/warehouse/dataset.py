@@ -92,13 +92,14 @@ def loads_after(loads: Any, load_id: str) -> str | None:
     """What `loads_so_far` returns after one more load.
 
     Args:
-        loads: What it returned before; None, or what is not a text, if that is not known.
+        loads: What it returned before. Any other value, as from a damaged file, is not known.
         load_id: Id of the load package.
+
+    Returns:
+        None if that is not known.
     """
-    if not isinstance(loads, str):
-        return None
-    count, _, latest = loads.partition(" ")
-    return f"{int(count) + 1} {max(latest, load_id)}"
+    count, _, latest = loads.partition(" ") if isinstance(loads, str) else ("", "", "")
+    return f"{int(count) + 1} {max(latest, load_id)}" if count.isdecimal() else None
 
 
 def read_complete_loads(pipeline: SupportsPipeline) -> set[str] | None:

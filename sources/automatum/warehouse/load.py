@@ -183,7 +183,8 @@ class Loader:
                 "dataset: dropped, and read again where it is needed"
             )
             return False
-        self._failures = int(noted.get("failures", 0))
+        failures = noted.get("failures")
+        self._failures = failures if isinstance(failures, int) else 0
         logger.info("loading what an earlier run left behind")
         try:
             self.run()

@@ -1,5 +1,6 @@
 """What an interrupted run has left in dlt's working folder goes where it belongs, or nowhere (I1, I9)."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -103,6 +104,17 @@ def test_a_damaged_working_folder_is_emptied_i9(site, damage):
             file.write_text("{")
     else:
         path.write_text("{")
+    assert site.sync("customers").code == 0
+    assert strange_rows(site) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [{"loads": "many more"}, {"failures": "some"}, {"loads": 3, "failures": None}])
+def test_odd_values_in_the_note_of_a_run_end_no_sync_i9(site, damage):
+    site.sync("customers")
+    left_behind(site)
+    path = site.pipelines_dir / "automatum" / "automatum.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
     assert site.sync("customers").code == 0
     assert strange_rows(site) == 1
 
