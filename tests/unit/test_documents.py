@@ -46,6 +46,21 @@ def test_links_lead_to_files_and_headings(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_headings_differ_so_that_links_to_them_are_clear(page):
+    text = re.sub(r"^```.*?^```", "", TEXTS[page], flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    assert sorted(set(headings)) == sorted(headings)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_rows_of_a_table_have_as_many_cells_as_its_head(page):
+    """A bar inside of code ends a cell, unless it is escaped."""
+    for table in re.findall(r"(?:^\|.*\n)+", TEXTS[page], re.MULTILINE):
+        cells = [len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()]
+        assert set(cells) == {cells[0]}, table.splitlines()[next(at for at, n in enumerate(cells) if n != cells[0])]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_paths_exist(page):
     text = TEXTS[page]
     named = set(re.findall(r"(?<![\w/.])(?:sources|tests|benchmarks|pipelines|notebooks|docs)/[\w./-]*\w", text))
