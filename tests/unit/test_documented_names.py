@@ -136,7 +136,8 @@ def test_settings_in_blocks_are_accepted(page, text):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_in_blocks_has_fields_that_exist(page):
     classes = {"SyncOptions": SyncOptions, "PushOptions": PushOptions, "Target": Target}
-    for text in blocks(page, "python"):
+    calls = [span for span in spans(page) if re.fullmatch(r"(SyncOptions|PushOptions|Target)\(.*\)", span)]
+    for text in [*blocks(page, "python"), *calls]:
         for call in [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]:
             name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
             if name in classes:
