@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB
-from .commands import CommandApp
+from .commands import CommandApp, examples
 from .console import say, say_text
 from .options import (
     Database,
@@ -33,7 +33,9 @@ LoadId = Annotated[
 ]
 
 
-@packages_app.command("list")
+@packages_app.command(
+    "list", epilog=examples("automatum packages list", "automatum packages list --destination postgres")
+)
 def list_(
     destination: DestinationName = DUCKDB,
     dataset: Dataset = DEFAULT_DATASET,
@@ -58,7 +60,7 @@ def list_(
     guarded(work, as_json, debug)
 
 
-@packages_app.command()
+@packages_app.command(epilog=examples("automatum packages drop", "automatum packages drop 1767225600.123"))
 def drop(
     load_id: LoadId = None,
     destination: DestinationName = DUCKDB,

@@ -1,4 +1,5 @@
-"""What is done beside syncing and pushing: check, plan, status, verify, discover, OAuth applications, the demo.
+"""What is done beside syncing and pushing: check, plan, status, verify, discover, load packages, OAuth
+applications, OpenAPI, the demo.
 
 May import: `sync` and below.
 Each module is one operation; start with `check`.

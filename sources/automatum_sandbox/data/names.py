@@ -58,10 +58,10 @@ def company(number: int, shift: int) -> Company:
         number: From 0.
         shift: Which name comes first.
     """
-    place = number + shift
-    stem, field = _STEMS[place % len(_STEMS)], _FIELDS[place % len(_FIELDS)]
-    form, currency = _FORMS[place % len(_FORMS)]
+    position = number + shift
+    stem, field = _STEMS[position % len(_STEMS)], _FIELDS[position % len(_FIELDS)]
+    form, currency = _FORMS[position % len(_FORMS)]
     lap = number // (len(_STEMS) * len(_FIELDS) * len(_FORMS))
     name = f"{stem} {field}{f' {lap + 1}' if lap else ''} {form}"
     domain = f"{stem}-{field}{lap + 1 if lap else ''}".lower().replace(" ", "-")
-    return Company(name, f"{_FIRST[place % len(_FIRST)]}.{_LAST[place % len(_LAST)]}@{domain}.example", currency)
+    return Company(name, f"{_FIRST[position % len(_FIRST)]}.{_LAST[position % len(_LAST)]}@{domain}.example", currency)

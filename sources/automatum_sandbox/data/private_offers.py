@@ -77,11 +77,13 @@ class PrivateOffers(GeneratedRows):
         offers = [self._accepted(index) for index in self._rng.sample(range(len(contracts)), accepted)]
         ending = self._contracts_that_end_soon()
         offers += [
-            self._open(_OPEN[place % len(_OPEN)], place, self._rng.choice(ending) if ending and place % 3 else None)
-            for place in range(still_open)
+            self._open(
+                _OPEN[prospect % len(_OPEN)], prospect, self._rng.choice(ending) if ending and prospect % 3 else None
+            )
+            for prospect in range(still_open)
         ]
-        for place in range(count - len(offers)):
-            offers.append(self._lost("cancelled" if place < cancelled else "expired", still_open + place))
+        for number in range(count - len(offers)):
+            offers.append(self._lost("cancelled" if number < cancelled else "expired", still_open + number))
         return offers
 
     def _append(self, offer: Offer) -> None:
@@ -121,7 +123,7 @@ class PrivateOffers(GeneratedRows):
         customer = basis.customer if basis.customer < len(self._customers) else None
         return Offer(sent - rng.uniform(0.02, 4) * DAY, sent, viewed, decided, "accepted", customer, index, basis, 0)
 
-    def _open(self, status: str, place: int, renewed: Contract | None) -> Offer:
+    def _open(self, status: str, prospect: int, renewed: Contract | None) -> Offer:
         # Young enough that the time to accept has not passed.
         created = self.now - self._rng.uniform(2, _ACCEPT_WITHIN_DAYS - 5) * DAY
         steps = ("created", "sent", "viewed").index(status) if status != "draft" else 0
@@ -129,10 +131,10 @@ class PrivateOffers(GeneratedRows):
         viewed = sent + self._rng.uniform(0.05, 0.95) * DAY if sent is not None and steps > 1 else None
         if renewed is not None and self._customers.created[renewed.customer] < created:
             follows = renewed._replace(start=renewed.end + 1, renewal=True)
-            return Offer(created, sent, viewed, None, status, renewed.customer, None, follows, place)
-        return Offer(created, sent, viewed, None, status, None, None, self._first_contract(created), place)
+            return Offer(created, sent, viewed, None, status, renewed.customer, None, follows, prospect)
+        return Offer(created, sent, viewed, None, status, None, None, self._first_contract(created), prospect)
 
-    def _lost(self, status: str, place: int) -> Offer:
+    def _lost(self, status: str, prospect: int) -> Offer:
         rng = self._rng
         created = self.now - rng.uniform(_ACCEPT_WITHIN_DAYS + 10, HISTORY_DAYS) * DAY
         sent: float | None = created + rng.uniform(0.02, 4) * DAY
@@ -144,7 +146,7 @@ class PrivateOffers(GeneratedRows):
                 sent, viewed = None, None
         known = self._customers.known_at(created)
         customer = rng.randrange(known) if known and rng.random() < 0.4 else None
-        return Offer(created, sent, viewed, decided, status, customer, None, self._first_contract(created), place)
+        return Offer(created, sent, viewed, decided, status, customer, None, self._first_contract(created), prospect)
 
     def _first_contract(self, moment: float) -> Contract:
         rng, start = self._rng, utc_date(moment).toordinal() + _ACCEPT_WITHIN_DAYS
