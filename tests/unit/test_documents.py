@@ -53,6 +53,12 @@ def test_headings_differ_so_that_links_to_them_are_clear(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_words_are_those_of_the_field(page):
+    """The words of `docs/architecture.md`, and none that an earlier version had in their place."""
+    assert not re.findall(r"\b(?:burial|chronicle|held|told|stand-in|rooms?|floors)\b", TEXTS[page], re.IGNORECASE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_rows_of_a_table_have_as_many_cells_as_its_head(page):
     """A bar inside of code ends a cell, unless it is escaped."""
     for table in re.findall(r"(?:^\|.*\n)+", TEXTS[page], re.MULTILINE):
