@@ -77,7 +77,7 @@ def parse_amount(text: str | None) -> Decimal | None:
         return Decimal(text.strip())
     except InvalidOperation:
         step = "Write it with a decimal point and without separators, such as 5000.50."
-        raise ConfigurationError("--max-amount", f"{text!r} is no number.", step) from None
+        raise ConfigurationError("--max-amount", f"{text!r} is not a number.", step) from None
 
 
 def parse_mapping(pairs: list[str], option: str = "--map", example: str = "units=quantity") -> dict[str, str]:

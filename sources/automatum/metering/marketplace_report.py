@@ -169,7 +169,9 @@ def _places(header: Sequence[str], columns: Mapping[str, str]) -> dict[str, int]
             if ours in columns:
                 raise _lacking(f"{columns[ours]} ({ours})", header)
     if unknown := sorted(set(columns) - set(NAMES)):
-        raise ConfigurationError("--column", f"{', '.join(unknown)} is no column.", f"Columns: {', '.join(NAMES)}.")
+        raise ConfigurationError(
+            "--column", f"{', '.join(unknown)} is not a column of usage.", f"Columns: {', '.join(NAMES)}."
+        )
     if "units" not in places:
         raise _lacking("units", header)
     return places

@@ -66,7 +66,7 @@ class PushOptions:
 
     def __post_init__(self) -> None:
         if self.grain not in ("hour", "day"):
-            raise ConfigurationError("--grain", f"{self.grain!r} is neither hour nor day.")
+            raise ConfigurationError("--grain", f"{self.grain!r} is neither hour nor day.", "Give one of them.")
         for name, limit in (("--max-amount", self.max_amount), ("--max-lines", self.max_lines)):
             if limit is not None and not 0 <= limit < Decimal("Infinity"):
-                raise ConfigurationError(name, f"{limit} is no limit.", "Give a number that is not negative.")
+                raise ConfigurationError(name, f"{limit} is not a limit.", "Give a number that is not negative.")

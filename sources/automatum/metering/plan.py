@@ -95,7 +95,6 @@ class Planner:
     def __init__(self, ledger: Ledger, checks: Checks) -> None:
         self._ledger = ledger
         self._checks = checks
-        self._known = StoredHolds()
 
     def plan(self, lines: Sequence[Line], found: Classification, now: datetime) -> Plan:
         """Decide about each line of the usage, and each planned line that the usage does not contain.
@@ -118,16 +117,16 @@ class Planner:
         late = {line.id for line in others if as_of >= last_moment(line, self._checks.late_ok)}
         plan = Plan(too_late=[line for line in others if line.id in late])
         others = [line for line in others if line.id not in late]
-        self._known = stored_holds(self._ledger, [line.id for line in (*found.to_send, *others)])
+        stored = stored_holds(self._ledger, [line.id for line in (*found.to_send, *others)])
         source = self._checks.source
         said = contributions(self._ledger, [line.id for line in lines], source) if source else {}
         plan.repeated = [line for line in found.same if line.id in said and source not in said[line.id]]
-        self._sort(plan, self._holds_of_usage(found.to_send, refused, planned, said), in_usage=True)
-        self._sort(plan, self._holds_of_others(others, refused), in_usage=False)
+        self._sort(plan, self._holds_of_usage(found.to_send, refused, planned, said), stored, in_usage=True)
+        self._sort(plan, self._holds_of_others(others, refused, stored), stored, in_usage=False)
         usage, plan.renewed = found.to_send, [line.id for line in found.again]
         plan.to_send, plan.left_over = usage, others
         self._drop(plan, {hold.line.id for hold in plan.on_hold})
-        self._sort(plan, limit_holds(plan.sent, self._checks), in_usage=True)
+        self._sort(plan, limit_holds(plan.sent, self._checks), stored, in_usage=True)
         self._drop(plan, {hold.line.id for hold in plan.on_hold})
         on_hold = {hold.line.id for hold in plan.on_hold}
         plan.usage_on_hold = [line for line in usage if line.id in on_hold]
@@ -160,7 +159,7 @@ class Planner:
                 yield from unusual_holds(batch, read_past(self._ledger, batch), checks.unusual_factor)
         yield from source_holds(lines, planned, said, checks.source)
 
-    def _holds_of_others(self, lines: Sequence[Line], refused: RefusedRows) -> Iterator[Hold]:
+    def _holds_of_others(self, lines: Sequence[Line], refused: RefusedRows, stored: StoredHolds) -> Iterator[Hold]:
         """Holds of lines that an earlier push planned, and that the usage does not contain."""
         # No usage contains a line that is carried from another: a person has decided about it.
         yield from refused_row_holds([line for line in lines if line.carried_from is None], refused)
@@ -170,16 +169,17 @@ class Planner:
             if problem := self._checks.eligibility.problem(line):
                 yield Hold(line, "not_eligible", problem)
             # What an earlier push found cannot be judged anew without the usage.
-            yield from (Hold(line, kind, reason) for kind, reason in self._known.open.get(line.id, {}).items())
+            yield from (Hold(line, kind, reason) for kind, reason in stored.open.get(line.id, {}).items())
 
-    def _sort(self, plan: Plan, holds: Iterable[Hold], *, in_usage: bool) -> None:
+    def _sort(self, plan: Plan, holds: Iterable[Hold], stored: StoredHolds, *, in_usage: bool) -> None:
+        """Put holds into `on_hold` or, if they are released now, into `released`; leave out those released before."""
         allow = self._checks.allow
         seen = set()
         for hold in holds:
             if (hold.line.id, hold.kind) in seen:
                 continue
             seen.add((hold.line.id, hold.kind))
-            if (hold.line.id, hold.kind, hold.line.payload_hash) in self._known.released:
+            if (hold.line.id, hold.kind, hold.line.payload_hash) in stored.released:
                 continue
             released = hold.line.id in allow or (ALL in allow and in_usage)
             (plan.released if released else plan.on_hold).append(hold)
@@ -235,7 +235,7 @@ def approved_at(digest: str) -> datetime:
         return datetime.strptime(match[1] if match else "", _TIME).replace(tzinfo=timezone.utc)
     except ValueError:
         raise ConfigurationError(
-            "--plan", f"{digest!r} is no digest of a plan.", "A dry run prints the digest."
+            "--plan", f"{digest!r} is not the digest of a plan.", "A dry run prints the digest."
         ) from None
 
 

@@ -87,7 +87,7 @@ def verified_events(
         except ValueError:
             event = None
         if not isinstance(event, dict):
-            raise _error(number, "has a body that is no JSON object")
+            raise _error(number, "has a body that is not a JSON object")
         yield event
 
 

@@ -324,7 +324,7 @@ def test_a_line_told_to_be_both_stays_unknown(troubled):
     [
         ([], "nothing to resolve lines by"),
         (["--events", "none.jsonl"], "none.jsonl cannot be read"),
-        (["--events", "broken.jsonl"], "line 2 is no JSON"),
+        (["--events", "broken.jsonl"], "line 2 is not JSON"),
         (["--events", "no_table"], "no file"),
     ],
 )

@@ -237,7 +237,7 @@ def test_i5_an_interrupted_plan_goes_on_with_the_same_digest(api, books):
 
 @pytest.mark.parametrize("text", ["", "yes", "20261124T123000Z-2", "20261324T123000Z-2-0123456789abcdef"])
 def test_what_is_no_digest_is_said_so(text, books):
-    with pytest.raises(ConfigurationError, match="is no digest of a plan"):
+    with pytest.raises(ConfigurationError, match="is not the digest of a plan"):
         books.push([row()], dry=True, checks=Checks(plan=text))
 
 

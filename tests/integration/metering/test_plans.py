@@ -159,7 +159,7 @@ def test_i5_a_whole_plan_is_canceled_by_its_digest(api, books):
     digest = leave_planned(api, books, [row(one) for one in range(1, 4)]).plan.digest
     with books.open() as ledger:
         assert len(cancel(ledger, find_planned(ledger, [], plan=digest))) == 3
-        with pytest.raises(ConfigurationError, match="is no plan in"):
+        with pytest.raises(ConfigurationError, match="is not a plan in"):
             find_planned(ledger, [], plan="20260101T000000Z-1-0123456789abcdef")
         with pytest.raises(ConfigurationError, match="is canceled, not planned"):
             find_planned(ledger, [id_of(books, "5")])
@@ -278,7 +278,7 @@ def test_i5_the_settings_limit_a_push_and_an_option_comes_first(books, monkeypat
     options = PushOptions(ledger_url=books.url, max_amount=Decimal("2.5"))
     settings = resolve_settings(books.settings, with_credentials=False)
     assert run_push(rows, options, settings=settings, clock=books.clock).lines["new"] == 1
-    with pytest.raises(ConfigurationError, match="is no limit"):
+    with pytest.raises(ConfigurationError, match="is not a limit"):
         PushOptions(max_lines=-1)
 
 

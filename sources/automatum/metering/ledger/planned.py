@@ -119,7 +119,7 @@ def find_planned(
             query = select(PLANS.c.line_id, LINES.c.state).join(LINES, PLANS.c.line_id == LINES.c.line_id)
             rows = connection.execute(query.where(PLANS.c.plan == plan).order_by(PLANS.c.line_id)).all()
         if not rows:
-            raise ConfigurationError("--plan", f"{plan!r} is no plan in {ledger.location}.", next_step)
+            raise ConfigurationError("--plan", f"{plan!r} is not a plan in {ledger.location}.", next_step)
         found |= dict.fromkeys(row.line_id for row in rows if row.state == "planned")
     if ALL in selectors:
         found |= dict.fromkeys(entry.line_id for entry, _ in lines_on_hold(ledger))

@@ -11,7 +11,7 @@ ALL = "all"
 
 
 def parse_filter(selector: str, names: Collection[str], key: str) -> list[tuple[str, str]] | None:
-    """Fields and values of a filter; None for a selector that is no filter.
+    """Fields and values of a filter; None for a selector that is not a filter.
 
     Args:
         selector: Such as `customer_id=cust_1,dimension=api`.
@@ -27,7 +27,7 @@ def parse_filter(selector: str, names: Collection[str], key: str) -> list[tuple[
     for part in selector.split(","):
         name, _, value = part.strip().partition("=")
         if name not in names:
-            raise ConfigurationError(key, f"{part.strip()!r} is no filter.", f"Filters are {', '.join(names)}.")
+            raise ConfigurationError(key, f"{part.strip()!r} is not a filter.", f"Filters are {', '.join(names)}.")
         pairs.append((name, value))
     return pairs
 

@@ -97,7 +97,7 @@ def find_silent(silent: Collection[SilentKey], selectors: Collection[str]) -> li
         ids = matching_ids(selector, rows, _KEY, _OPTION)
         if not ids:
             raise ConfigurationError(
-                _OPTION, f"{selector!r} names nothing that is silent.", "`automatum push status` lists what is."
+                _OPTION, f"{selector!r} names nothing that is silent.", "`automatum push status` lists what is silent."
             )
         found |= dict.fromkeys(ids)
     return list(found)

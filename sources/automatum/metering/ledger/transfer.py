@@ -107,9 +107,11 @@ def _copy(source: Ledger, connection: Connection, url: str, clock: Clock) -> Con
     before = content_of(connection)
     with Ledger.open(url, clock, create=False) as found:
         if found.exists and any(found.reader.counts().values()):
-            raise ConfigurationError(KEY, f"there is a ledger with lines at {found.location}.", "Name another place.")
+            raise ConfigurationError(
+                KEY, f"there is a ledger with lines at {found.location}.", "Name another file or database."
+            )
         if source.location == found.location:
-            raise ConfigurationError(KEY, f"{found.location} is the ledger itself.", "Name another place.")
+            raise ConfigurationError(KEY, f"{found.location} is the ledger itself.", "Name another file or database.")
     with Ledger.open(url, clock, create=True) as target:
         with target.database.write(moved=True) as into:
             for table in _tables():

@@ -98,7 +98,9 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
         numbered = [(number, _parse(line, f"{path}, line {number}")) for number, line in lines if line.strip()]
     for number, event in numbered:
         if not isinstance(event, dict):
-            raise ConfigurationError("events", f"{path}, event {number} is no JSON object.", "One event a line.")
+            raise ConfigurationError(
+                "events", f"{path}, event {number} is not a JSON object.", "Write one event a line."
+            )
         yield event
 
 
@@ -106,7 +108,7 @@ def _parse(content: str, where: str) -> Any:
     try:
         return json.loads(content, parse_float=Decimal)
     except ValueError as problem:
-        raise ConfigurationError("events", f"{where} is no JSON: {problem}.", "One event a line.") from None
+        raise ConfigurationError("events", f"{where} is not JSON: {problem}.", "Write one event a line.") from None
 
 
 def parse(events: Iterable[Mapping[str, Any]]) -> Iterator[Event | Unreadable | None]:
@@ -120,7 +122,9 @@ def parse(events: Iterable[Mapping[str, Any]]) -> Iterator[Event | Unreadable | 
         try:
             yield _event(position, kind, raw)
         except (ValueError, InvalidOperation) as problem:
-            yield Unreadable(position, str(problem) if isinstance(problem, ValueError) else "a quantity is no number")
+            yield Unreadable(
+                position, str(problem) if isinstance(problem, ValueError) else "a quantity is not a number"
+            )
 
 
 def _event(position: int, kind: Kind, raw: Mapping[str, Any]) -> Event:
@@ -157,7 +161,7 @@ def _event(position: int, kind: Kind, raw: Mapping[str, Any]) -> Event:
 
 def _usage(usage: Any) -> Usage:
     if not isinstance(usage, Mapping):
-        raise ValueError("a usage is no object")
+        raise ValueError("a usage is not an object")
     usage = _documented_names(usage)
     price = usage.get("price")
     return Usage(
@@ -182,7 +186,7 @@ def _number(value: Any, name: str) -> Decimal:
     # A float has lost the text that was sent; its repr is the shortest text for the same number.
     number = Decimal(float.__repr__(value) if isinstance(value, float) else _required(value, name))
     if not number.is_finite():
-        raise ValueError(f"{name} is no number")
+        raise ValueError(f"{name} is not a number")
     return number
 
 
@@ -193,7 +197,7 @@ def _day(value: Any) -> date:
     try:
         return date.fromisoformat(text[:10])
     except ValueError:
-        raise ValueError("reportingDate is no date") from None
+        raise ValueError("reportingDate is not a date") from None
 
 
 def _reason(data: Mapping[str, Any]) -> str | None:

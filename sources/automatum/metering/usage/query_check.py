@@ -85,7 +85,7 @@ def _check_tables(query: Any, tables: Collection[str]) -> None:
         name = (function.name or function.key).lower() if function else table.name.lower()
         known = name.replace("_", "") in _HARMLESS if function else name in tables or name in own
         if not known:
-            raise _error(f"it reads {name!r}, which is no table of the dataset")
+            raise _error(f"it reads {name!r}, which is not a table of the dataset")
 
 
 def _error(why: str) -> ConfigurationError:

@@ -71,9 +71,11 @@ def read_csv(path: Path, choose: Choose) -> Iterator[Rows]:
     except UnicodeDecodeError:
         raise ConfigurationError("usage", f"{path} is not in UTF-8.", "Save it as CSV UTF-8.") from None
     except csv.Error as error:
-        raise ConfigurationError("usage", f"{path} is damaged from line {where} on: {error}.", "Mend it.") from None
+        raise ConfigurationError(
+            "usage", f"{path} is damaged from line {where} on: {error}.", "Correct that line, or write the file again."
+        ) from None
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise _unreadable(path, error, "Check the permissions of the file, and the disk.") from None
 
 
 def read_parquet(path: Path, choose: Choose) -> Iterator[Rows]:
@@ -90,7 +92,7 @@ def read_parquet(path: Path, choose: Choose) -> Iterator[Rows]:
             batches = file.iter_batches(batch_size=BATCH, columns=columns)
             yield from _batches(batches, [columns.index(names[position]) for position in chosen])
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise _unreadable(path, error) from None
+        raise _unreadable(path, error, "Check that it is a Parquet file, or write it again.") from None
 
 
 def read_arrow(reader: pa.RecordBatchReader, choose: Choose) -> Iterator[Rows]:
@@ -139,7 +141,5 @@ def _value(scalar: Any) -> Any:
         return f"{scalar.type} that cannot be read"
 
 
-def _unreadable(path: Path, error: Exception) -> ConfigurationError:
-    return ConfigurationError(
-        "usage", f"{path} cannot be read: {str(error).splitlines()[0]}.", "Is it what it is named?"
-    )
+def _unreadable(path: Path, error: Exception, next_step: str) -> ConfigurationError:
+    return ConfigurationError("usage", f"{path} cannot be read: {str(error).splitlines()[0]}.", next_step)

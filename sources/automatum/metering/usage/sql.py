@@ -124,7 +124,8 @@ def _read(pipeline: SupportsPipeline, text: Callable[[Any], str], name: str | No
     except _ABSENT as error:
         raise _absent(pipeline, name, error) from None
     except DatabaseException as error:
-        raise ConfigurationError("usage", f"the destination refuses the query: {_line(error)}") from None
+        step = "Correct the query, or make a view and name it."
+        raise ConfigurationError("usage", f"the destination refuses the query: {_line(error)}", step) from None
     except AutomatumError:
         raise
     except Exception as error:
@@ -135,7 +136,8 @@ def _read(pipeline: SupportsPipeline, text: Callable[[Any], str], name: str | No
 
 def _absent(pipeline: SupportsPipeline, name: str | None, error: Exception) -> ConfigurationError:
     if name is None:
-        return ConfigurationError("usage", f"the query names something that is not there: {_line(error)}")
+        step = f"Without a schema, names are looked up in the dataset {pipeline.dataset_name}."
+        return ConfigurationError("usage", f"the query names something that is not there: {_line(error)}", step)
     return ConfigurationError(
         "usage",
         f"there is no table or view {name} in the destination.",
