@@ -35,12 +35,12 @@ def test_two_pushes_of_the_same_usage_send_each_line_once(start, desk, ledger_ur
     served.sandbox.faults.add("slow", "/oauth/token", seconds=0.2, count=None)
     go.set()
     assert [one.code for one in both] == [0, 0], [one.err for one in both]
-    bodies, told = taken_by(served.sandbox), [one.json for one in both]
-    print([one["lines"]["accepted"] for one in told])
+    bodies, figures = taken_by(served.sandbox), [one.json for one in both]
+    print([one["lines"]["accepted"] for one in figures])
     assert keys_of_bodies(bodies) == keys_of(rows)
     assert cost_of_bodies(bodies) == cost(rows)
-    assert min(one["lines"]["accepted"] for one in told) > 0, "one was done before the other began"
-    assert sum(one["lines"]["accepted"] for one in told) == len(rows)
-    assert sum(one["charged"] for one in told) == cost(rows)
-    assert sum(one["requests"] for one in told) == len(bodies)
+    assert min(one["lines"]["accepted"] for one in figures) > 0, "one was done before the other began"
+    assert sum(one["lines"]["accepted"] for one in figures) == len(rows)
+    assert sum(one["charged"] for one in figures) == cost(rows)
+    assert sum(one["requests"] for one in figures) == len(bodies)
     assert Teller(desk, ledger_url).states() == {"accepted": len(rows)}

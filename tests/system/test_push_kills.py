@@ -80,8 +80,8 @@ def check_server(sandbox, rows):
 def settle(sandbox, teller, rows):
     """Bring everything to its end, by the server's events, and by hand where they prove that a call never came."""
     billed = keys_of_bodies(taken_by(sandbox))
-    told = teller.run("resolve", "--events", write_events(sandbox), code=65 if lost(teller, billed) else 0)
-    assert told["left"] == [], "an event that settles nothing"
+    figures = teller.run("resolve", "--events", write_events(sandbox), code=65 if lost(teller, billed) else 0)
+    assert figures["left"] == [], "an event that settles nothing"
     left = [entry.line_id for entry in teller.entries("unknown")]
     assert set(left) == set(lost(teller, billed)), "the events tell of what the server took, and of nothing else"
     if left:
@@ -105,18 +105,18 @@ def lost(teller, billed):
 def run_rounds(start, desk, kills, ledger_urls):
     """Whole pushes, each killed as often as it takes, until there were so many kills."""
     seed = int(os.environ.get("SEED") or random.randrange(10**6))
-    rng, told = random.Random(seed), Counter()
+    rng, figures = random.Random(seed), Counter()
     sandbox, rows = serve(start, desk)
     assert len(rows) == LINES
     print(f"seed {seed}")
     sandbox.faults.add("slow", METERING, seconds=SLOW, count=None)
     longest = LONGEST * duration_of(Teller(desk, next(ledger_urls)), rows)
     # On a machine that has other things to do, it may take more kills to hit a call.
-    while told["kills"] < kills or (not told["unknown"] and told["kills"] < 4 * kills):
+    while figures["kills"] < kills or (not figures["unknown"] and figures["kills"] < 4 * kills):
         sandbox.reset()
         sandbox.faults.add("slow", METERING, seconds=SLOW, count=None)
         teller = Teller(desk, next(ledger_urls))
-        killed, hit = killed_until_done(sandbox, teller, rows, rng, max(kills - told["kills"], 5), longest)
+        killed, hit = killed_until_done(sandbox, teller, rows, rng, max(kills - figures["kills"], 5), longest)
         check_server(sandbox, rows)
         states = teller.states()
         assert set(states) <= {"accepted", "unknown"} and sum(states.values()) == LINES, states
@@ -125,15 +125,15 @@ def run_rounds(start, desk, kills, ledger_urls):
         assert len(unknown) <= BODY * killed
         never_came = settle(sandbox, teller, rows)
         check_server(sandbox, rows)
-        told += Counter(rounds=1, kills=killed, at_a_call=hit, unknown=len(unknown), never_came=never_came)
-    print(dict(told), {"bodies": bodies_of(rows)})
-    return told
+        figures += Counter(rounds=1, kills=killed, at_a_call=hit, unknown=len(unknown), never_came=never_came)
+    print(dict(figures), {"bodies": bodies_of(rows)})
+    return figures
 
 
 def test_kills_bill_nothing_twice_and_nothing_is_left_unbilled(start, desk, tmp_path):
     urls = (f"sqlite:///{tmp_path}/ledger-{number}.sqlite" for number in range(10**6))
-    told = run_rounds(start, desk, KILLS, urls)
-    assert told["unknown"] > 0, "no kill hit a call"
+    figures = run_rounds(start, desk, KILLS, urls)
+    assert figures["unknown"] > 0, "no kill hit a call"
 
 
 def test_kills_with_a_ledger_in_postgres(start, desk, postgres):  # noqa: F811  the fixture
@@ -147,7 +147,7 @@ def databases(first):
         first = running().url(running().new_database())
 
 
-def test_a_push_that_is_told_to_stop_ends_between_two_calls(start, desk, tmp_path):
+def test_a_push_that_is_asked_to_stop_ends_between_two_calls(start, desk, tmp_path):
     """SIGTERM: exit 75, nothing unknown, and the next push sends the rest."""
     sandbox, rows = serve(start, desk)
     sandbox.faults.add("slow", METERING, seconds=SLOW, count=None)
@@ -157,10 +157,10 @@ def test_a_push_that_is_told_to_stop_ends_between_two_calls(start, desk, tmp_pat
     await_(lambda: len(taken_by(sandbox)) >= 5)
     run.terminate()
     assert run.code == 75, run.err
-    told = run.json
-    assert (told["verdict"], told["lines"]["unknown"]) == ("more_to_do", 0)
-    assert told["requests"] == len(taken_by(sandbox)) < bodies_of(rows)
-    assert teller.states() == {"accepted": told["lines"]["accepted"], "planned": told["lines"]["new"]}
+    figures = run.json
+    assert (figures["verdict"], figures["lines"]["unknown"]) == ("more_to_do", 0)
+    assert figures["requests"] == len(taken_by(sandbox)) < bodies_of(rows)
+    assert teller.states() == {"accepted": figures["lines"]["accepted"], "planned": figures["lines"]["new"]}
     sandbox.faults.clear()
     teller.push(rows, "--confirm")
     assert keys_of_bodies(taken_by(sandbox)) == keys_of(rows)

@@ -24,9 +24,9 @@ def test_the_statement_of_a_push_and_the_report_that_agrees_with_it(small, desk,
     teller.push(rows, "--confirm")
     found = teller.run("statement", "--month", month_of(rows))
     assert [found["totals"]["unknown"][name]["amount"] for name in ("measured", "accepted")] == [cost(rows)] * 2
-    told = desk.run("push", "statement", "--month", month_of(rows), "--csv")
-    assert told.code == 0
-    table = list(csv.DictReader(io.StringIO(told.out)))
+    figures = desk.run("push", "statement", "--month", month_of(rows), "--csv")
+    assert figures.code == 0
+    table = list(csv.DictReader(io.StringIO(figures.out)))
     assert sum(Fraction(line["accepted_amount"]) for line in table) == cost(rows)
     report = [{name: row[name] for name in ("customer_id", "listing_id", "dimension", "units")} for row in rows]
     report = write_csv([{**row, "vendor": one["vendor"]} for row, one in zip(report, rows, strict=True)], "report.csv")
@@ -42,8 +42,8 @@ def test_a_report_that_differs_ends_with_65_and_names_the_customer(small, desk, 
     arguments = ("--month", month_of(rows), "--compare", report, "--column", "units=Menge")
     found = teller.run("statement", *arguments, code=65)
     assert {one["difference"] for one in found["compared"]["differences"]} == {1}
-    told = desk.run("push", "statement", *arguments)
-    assert told.code == 65 and rows[0]["customer_id"] in told.out and "Differences, by vendor" in told.out
+    figures = desk.run("push", "statement", *arguments)
+    assert figures.code == 65 and rows[0]["customer_id"] in figures.out and "Differences, by vendor" in figures.out
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_a_report_that_differs_ends_with_65_and_names_the_customer(small, desk, 
     ],
 )
 def test_mistakes_of_a_statement_end_with_78(desk, small, arguments, says):
-    told = desk.run("push", "statement", *arguments)
-    assert told.code == 78 and says in told.out + told.err
+    figures = desk.run("push", "statement", *arguments)
+    assert figures.code == 78 and says in figures.out + figures.err
 
 
 def test_late_usage_is_shown_confirmed_and_billed_once(small, desk, teller):
@@ -79,8 +79,8 @@ def test_late_usage_is_shown_confirmed_and_billed_once(small, desk, teller):
     assert len(taken_by(small)) == before + 1
     (entry,) = [entry for entry in teller.entries() if entry.carried_units]
     assert "agreed with the customer" in entry.error
-    told = desk.run("push", "carry")
-    assert told.code == 0 and "There is no late usage" in told.out
+    figures = desk.run("push", "carry")
+    assert figures.code == 0 and "There is no late usage" in figures.out
 
 
 def test_late_usage_of_a_line_that_the_ledger_does_not_have_ends_with_78(small, desk, teller):

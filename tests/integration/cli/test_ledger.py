@@ -180,9 +180,9 @@ def test_a_ledger_says_whose_it_is(small, desk, teller):
     assert ledger(desk, "info") == {"ledger": teller.url, "exists": False}
     rows = rows_of(small)
     teller.push(rows, "--confirm")
-    told = ledger(desk, "info")
-    assert told["api"].startswith("127.0.0.1-") and told["ledger_id"] and told["problem"] is None
-    assert told["lines"]["accepted"] == told["rows"]["metering_lines"] == len(rows)
+    figures = ledger(desk, "info")
+    assert figures["api"].startswith("127.0.0.1-") and figures["ledger_id"] and figures["problem"] is None
+    assert figures["lines"]["accepted"] == figures["rows"]["metering_lines"] == len(rows)
     assert "metering-127.0.0.1" in desk.run("push", "ledger", "info").says
 
 

@@ -41,8 +41,8 @@ def troubled(small, teller):
     rows = rows_of(small)
     small.faults.add("lost_answer", METERING)
     small.faults.add("status", METERING, status=400, message="Not for sale")
-    told = teller.push(rows, "--confirm", code=65)
-    assert told["lines"]["unknown"] and told["lines"]["rejected"]
+    figures = teller.push(rows, "--confirm", code=65)
+    assert figures["lines"]["unknown"] and figures["lines"]["rejected"]
     assert set(teller.states()) == {"accepted", "unknown", "rejected"}
     return teller, rows
 
@@ -53,9 +53,9 @@ def troubled(small, teller):
 def test_status_counts_lines_and_names_the_unsettled(troubled, small):
     teller, _ = troubled
     asked = len(small.requests.all())
-    told = teller.run("status", code=65)
-    assert {state: number for state, number in told["lines"].items() if number} == teller.states()
-    shown = {one["line_id"]: one for one in told["unsettled"]}
+    figures = teller.run("status", code=65)
+    assert {state: number for state, number in figures["lines"].items() if number} == teller.states()
+    shown = {one["line_id"]: one for one in figures["unsettled"]}
     entries = {entry.line_id: entry for entry in teller.entries("unknown", "rejected")}
     assert {key: one["state"] for key, one in shown.items()} == {key: one.state for key, one in entries.items()}
     for key, one in shown.items():
@@ -69,15 +69,15 @@ def test_status_counts_lines_and_names_the_unsettled(troubled, small):
 
 def test_status_is_0_when_all_is_settled(small, teller):
     teller.push(rows_of(small), "--confirm")
-    told = teller.run("status")
-    assert (told["lines"]["accepted"], told["unsettled"]) == (len(rows_of(small)), [])
+    figures = teller.run("status")
+    assert (figures["lines"]["accepted"], figures["unsettled"]) == (len(rows_of(small)), [])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["status", "retry", "export"])
 def test_without_a_ledger_there_is_nothing_to_tell(name, small, teller):
-    told = teller.run(name)
-    assert not any(told.get("lines", {}).values() if name == "status" else told.get("lines", []))
+    figures = teller.run(name)
+    assert not any(figures.get("lines", {}).values() if name == "status" else figures.get("lines", []))
     assert small.requests.all() == []
     assert sorted(Path.home().rglob("metering*")) == [], "asking made a ledger"
 
@@ -115,9 +115,9 @@ def test_a_vendor_that_is_markup_or_control_characters_is_refused_and_the_others
 def test_a_dry_retry_shows_what_it_would_send(troubled, small):
     teller, _ = troubled
     before, asked = teller.states(), len(small.requests.all())
-    told = teller.run("retry")
-    assert told["verdict"] == "dry_run"
-    assert {one["line_id"] for one in told["lines"]} == {entry.line_id for entry in teller.entries("rejected")}
+    figures = teller.run("retry")
+    assert figures["verdict"] == "dry_run"
+    assert {one["line_id"] for one in figures["lines"]} == {entry.line_id for entry in teller.entries("rejected")}
     assert teller.states() == before
     assert len(small.requests.all()) == asked
     assert "would be sent again" in teller.desk.run("push", "retry").says
@@ -126,11 +126,11 @@ def test_a_dry_retry_shows_what_it_would_send(troubled, small):
 def test_retry_sends_the_rejected_and_never_the_unknown(troubled, small):
     teller, rows = troubled
     rejected, unknown = teller.entries("rejected"), teller.entries("unknown")
-    told = teller.run("retry", "--confirm", code=65)
-    assert told["lines"]["accepted"] == len(rejected)
-    assert told["unresolved"] == {"unknown": len(unknown)}, "65 as long as a line is unresolved"
-    assert Fraction(told["charged"]) == sum(Fraction(one.units) * Fraction(one.price) for one in rejected)
-    assert told["requests"] == 1
+    figures = teller.run("retry", "--confirm", code=65)
+    assert figures["lines"]["accepted"] == len(rejected)
+    assert figures["unresolved"] == {"unknown": len(unknown)}, "65 as long as a line is unresolved"
+    assert Fraction(figures["charged"]) == sum(Fraction(one.units) * Fraction(one.price) for one in rejected)
+    assert figures["requests"] == 1
     assert teller.states() == {"accepted": len(rows) - len(unknown), "unknown": len(unknown)}
     assert keys_of_bodies(taken_by(small)) == keys_of(rows), "the lost body was taken, too"
     assert teller.run("retry", "--confirm", code=65)["requests"] == 0
@@ -165,8 +165,8 @@ def test_retry_sends_no_more_than_its_dry_run_has_shown(small, desk, teller):
 def test_retry_never_sends_what_is_accepted_or_unknown_though_it_is_named(state, troubled, small):
     teller, _ = troubled
     one, sent = teller.entries(state)[0], len(sent_to(small))
-    told = teller.run("retry", one.line_id, code=65)
-    assert (told["lines"], [left["reason"] for left in told["left"]]) == ([], [f"it is {state}"])
+    figures = teller.run("retry", one.line_id, code=65)
+    assert (figures["lines"], [left["reason"] for left in figures["left"]]) == ([], [f"it is {state}"])
     teller.run("retry", one.line_id, "--confirm", code=65)
     assert len(sent_to(small)) == sent
     assert one.line_id in {entry.line_id for entry in teller.entries(state)}
@@ -208,8 +208,8 @@ def test_i5_a_line_is_written_off_with_a_reason_and_comes_back(small, teller):
     refused = teller.entries("rejected")
     customer = f"customer_id={refused[0].customer_id},state=rejected"
     teller.run("resolve", "--written-off", customer, code=78)  # without a reason
-    told = teller.run("resolve", "--written-off", customer, "--reason", "credited, see ticket 17")
-    assert sorted(told["written_off"]) == sorted(one.line_id for one in refused)
+    figures = teller.run("resolve", "--written-off", customer, "--reason", "credited, see ticket 17")
+    assert sorted(figures["written_off"]) == sorted(one.line_id for one in refused)
     assert all("credited, see ticket 17" in one.error and " by " in one.error for one in teller.entries("writeoff"))
     again = teller.push(rows, "--confirm")
     assert (again["written_off"], again["requests"], again["unresolved"]) == (len(refused), 0, {})
@@ -222,9 +222,9 @@ def test_i5_a_line_is_written_off_with_a_reason_and_comes_back(small, teller):
 def test_events_settle_what_nobody_knew_and_nothing_else(troubled, small):
     teller, rows = troubled
     unknown = {entry.line_id for entry in teller.entries("unknown")}
-    told = teller.run("resolve", "--events", write_events(small), code=65)  # the rejected ones are unsettled still
-    assert unknown <= set(told["confirmed"])
-    assert (told["rejected"], told["conflict"], told["left"], told["refused"]) == ([], [], [], [])
+    figures = teller.run("resolve", "--events", write_events(small), code=65)  # the rejected ones are unsettled still
+    assert unknown <= set(figures["confirmed"])
+    assert (figures["rejected"], figures["conflict"], figures["left"], figures["refused"]) == ([], [], [], [])
     assert {entry.settled_by for entry in teller.entries("confirmed")} == {"event"}
     again = teller.run("resolve", "--events", "events.jsonl", code=65)
     assert (again["accepted"], again["confirmed"], again["ignored"]) == ([], [], len(small.metering.events))
@@ -244,8 +244,8 @@ def test_events_of_a_table_settle_too(troubled, small):
         for event in small.metering.events:
             data = json.dumps(event["data"], default=str)
             connection.execute("INSERT INTO hooks VALUES (?, ?, ?)", [event["id"], event["event"], data])
-    told = teller.run("resolve", "--events", "sql:SELECT * FROM hooks WHERE type = 'metering.confirmed'", code=65)
-    assert unknown <= set(told["confirmed"])
+    figures = teller.run("resolve", "--events", "sql:SELECT * FROM hooks WHERE type = 'metering.confirmed'", code=65)
+    assert unknown <= set(figures["confirmed"])
     assert teller.run("resolve", "--events", "hooks", code=65)["confirmed"] == []
 
 
@@ -255,9 +255,9 @@ def test_a_marketplace_that_refuses_later_makes_accepted_lines_rejected(small, t
     teller.push(rows, "--confirm")
     call = small.metering.accepted[0]
     small.metering.settle(call.id, "failed")
-    told = teller.run("resolve", "--events", write_events(small), code=65)
-    assert len(told["rejected"]) == len(call.body["details"]["usages"])
-    assert teller.states() == {"accepted": len(rows) - len(told["rejected"]), "rejected": len(told["rejected"])}
+    figures = teller.run("resolve", "--events", write_events(small), code=65)
+    assert len(figures["rejected"]) == len(call.body["details"]["usages"])
+    assert teller.states() == {"accepted": len(rows) - len(figures["rejected"]), "rejected": len(figures["rejected"])}
 
 
 @pytest.mark.slow
@@ -278,8 +278,8 @@ def test_a_line_settled_by_hand_as_not_sent_goes_out_with_the_next_push(small, t
     small.faults.add("reset", METERING)  # nothing is taken
     teller.push(rows, "--confirm", code=65)
     unknown = [entry.line_id for entry in teller.entries("unknown")]
-    told = teller.run("resolve", *[part for one in unknown for part in ("--not-sent", one)])
-    assert set(told["planned"]) == set(unknown)
+    figures = teller.run("resolve", *[part for one in unknown for part in ("--not-sent", one)])
+    assert set(figures["planned"]) == set(unknown)
     counts(teller.push(rows, "--confirm"), accepted=len(unknown))
     assert keys_of_bodies(taken_by(small)) == keys_of(rows)
 
@@ -304,17 +304,17 @@ def test_what_cannot_be_settled_so_is_refused_with_the_reason(option, troubled):
     teller, _ = troubled
     before = teller.states()
     accepted = teller.entries("accepted")[0].line_id
-    told = teller.run("resolve", option, accepted, code=65)
-    reasons = {one["line_id"]: one["reason"] for one in told["refused"]}
+    figures = teller.run("resolve", option, accepted, code=65)
+    reasons = {one["line_id"]: one["reason"] for one in figures["refused"]}
     assert "it is accepted" in reasons[accepted]
     assert teller.states() == before
 
 
-def test_a_line_told_to_be_both_stays_unknown(troubled):
+def test_a_line_with_two_decisions_stays_unknown(troubled):
     teller, _ = troubled
     one = teller.entries("unknown")[0].line_id
-    told = teller.run("resolve", "--accepted", one, "--not-sent", one, code=65)
-    assert [entry["line_id"] for entry in told["refused"]] == [one]
+    figures = teller.run("resolve", "--accepted", one, "--not-sent", one, code=65)
+    assert [entry["line_id"] for entry in figures["refused"]] == [one]
     assert one in {entry.line_id for entry in teller.entries("unknown")}
 
 
@@ -346,8 +346,8 @@ def test_i5_a_decision_is_undone_and_both_are_shown(troubled, small):
     unknown = teller.entries("unknown")
     body = unknown[0].body_id
     teller.run("resolve", "--accepted", body, "--reason", "seen in the portal", code=65)
-    told = teller.run("undo", "--last", "--reason", "the wrong body", code=65)
-    assert {one["subject_id"] for one in told["undone"]} == {entry.line_id for entry in unknown}
+    figures = teller.run("undo", "--last", "--reason", "the wrong body", code=65)
+    assert {one["subject_id"] for one in figures["undone"]} == {entry.line_id for entry in unknown}
     assert teller.entries("unknown") == unknown
     decisions = teller.run("decisions", unknown[0].line_id)["decisions"]
     assert [(one["decision"], one["reason"], bool(one["undone_at"])) for one in decisions] == [
@@ -365,8 +365,8 @@ def test_i5_a_decision_is_undone_and_both_are_shown(troubled, small):
 def test_i5_refused_usage_is_65_until_it_is_pushed_or_dismissed(small, teller):
     """Whichever push refused it: later pushes of other usage, and both kinds of status, say so, too."""
     first, second, *rows = rows_of(small)
-    told = teller.push([{**first, "units": "abc"}, {**second, "customer_id": ""}], "--confirm", code=65)
-    assert told["unresolved"] == {"refused": 2}
+    figures = teller.push([{**first, "units": "abc"}, {**second, "customer_id": ""}], "--confirm", code=65)
+    assert figures["unresolved"] == {"refused": 2}
     assert teller.push(rows, "--confirm", code=65)["unresolved"] == {"refused": 2}
     ran = teller.desk.run("push", "--usage", "usage.csv", "--confirm", "--quiet")
     assert ran.code == 65, ran
@@ -403,14 +403,14 @@ def test_i5_the_status_of_syncs_is_65_too_while_a_line_is_unresolved(troubled, d
 @pytest.mark.slow
 def test_i5_status_shows_the_money_at_risk_first(troubled, small):
     teller, _ = troubled
-    told = teller.run("status", code=65)
-    assert [risk["kind"] for risk in told["at_risk"]] == ["unknown", "rejected"]
-    for risk in told["at_risk"]:
+    figures = teller.run("status", code=65)
+    assert [risk["kind"] for risk in figures["at_risk"]] == ["unknown", "rejected"]
+    for risk in figures["at_risk"]:
         entries = teller.entries(risk["kind"])
         assert risk["lines"] == len(entries)
         assert risk["amounts"] == {"unknown": sum(entry.charged for entry in entries)}
-    assert [one["risk"] for one in told["unsettled"]] == sorted(
-        (one["risk"] for one in told["unsettled"]), reverse=True
+    assert [one["risk"] for one in figures["unsettled"]] == sorted(
+        (one["risk"] for one in figures["unsettled"]), reverse=True
     )
     ran = teller.desk.run("push", "status", "--quiet")
     assert (ran.code, ran.out) == (65, "")
@@ -441,11 +441,11 @@ def test_i5_a_customer_without_usage_is_an_alarm_where_that_is_set(small, desk, 
     teller.push(rows, "--confirm", "--late-ok")
     teller.run("status")
     desk.set(metering_silence_hours="2")
-    told = teller.run("status", code=65)
-    assert len(told["silent"]) == len({(row["customer_id"], row["listing_id"], row["dimension"]) for row in rows})
+    figures = teller.run("status", code=65)
+    assert len(figures["silent"]) == len({(row["customer_id"], row["listing_id"], row["dimension"]) for row in rows})
     assert "last usage" in desk.run("push", "status").says
     one = rows_of(small)[:1]
-    assert teller.push(one, "--confirm", code=65)["unresolved"] == {"silent": len(told["silent"]) - 1}
+    assert teller.push(one, "--confirm", code=65)["unresolved"] == {"silent": len(figures["silent"]) - 1}
     teller.run("dismiss", "--silent", "all", "--reason", "a holiday")
     assert teller.push(one, "--confirm")["unresolved"] == {}
 
@@ -458,17 +458,19 @@ def test_i5_a_retry_passes_the_checks_of_a_push(small, desk, teller):
     small.faults.add("status", METERING, status=400, count=None)
     teller.push(aws, "--confirm", "--late-ok", code=65)
     small.faults.clear()
-    told = teller.run("retry", code=65)
-    assert (told["lines"], len(told["left"])) == ([], len(aws))
-    assert all("--late-ok" in one["reason"] for one in told["left"])
+    figures = teller.run("retry", code=65)
+    assert (figures["lines"], len(figures["left"])) == ([], len(aws))
+    assert all("--late-ok" in one["reason"] for one in figures["left"])
     assert len(teller.run("retry", "--late-ok")["lines"]) == len(aws)
     with duckdb.connect(str(desk.database)) as connection:
         connection.execute(
             "CREATE SCHEMA automatum; USE automatum; CREATE TABLE customers AS SELECT 'cust_other' AS id, "
             "NULL::VARCHAR AS vendor, NULL::TIMESTAMP AS _deleted_at"
         )
-    told = teller.run("retry", "--late-ok", code=65)
-    assert told["lines"] == [] and all("is not among the synced customers" in one["reason"] for one in told["left"])
+    figures = teller.run("retry", "--late-ok", code=65)
+    assert figures["lines"] == [] and all(
+        "is not among the synced customers" in one["reason"] for one in figures["left"]
+    )
     assert teller.run("retry", "--late-ok", "--unchecked", "--confirm")["lines"]["accepted"] == len(aws)
 
 
@@ -484,8 +486,8 @@ def test_i5_what_the_marketplace_refused_is_sent_again_only_by_its_id(small, tel
     for row in rows:
         row["units"] = "77"
     teller.push(rows, "--confirm", code=65)
-    told = teller.run("retry", "--confirm", code=65)
-    assert {one["line_id"] for one in told["left"]} == set(failed)
+    figures = teller.run("retry", "--confirm", code=65)
+    assert {one["line_id"] for one in figures["left"]} == set(failed)
     assert len(sent_to(small)) == sent
     assert teller.run("retry", *failed, "--confirm", code=65)["lines"]["accepted"] == len(failed)
 
@@ -511,9 +513,9 @@ def test_the_export_holds_every_line_and_attempt_with_exact_money(troubled, smal
     teller, rows = troubled
     rows[-1]["units"] = "12345.678901"
     teller.push(rows, "--confirm", code=65)
-    told = teller.run("export")
+    figures = teller.run("export")
     lines = exported(desk, "metering_lines", ["line_id"])
-    assert (told["metering_lines"], len(lines)) == (len(rows), len(rows))
+    assert (figures["metering_lines"], len(lines)) == (len(rows), len(rows))
     for entry in teller.entries():
         row = lines[(entry.line_id,)]
         for name, value in entry.as_row().items():
@@ -527,7 +529,7 @@ def test_the_export_holds_every_line_and_attempt_with_exact_money(troubled, smal
     paid = sum((Fraction(row["charged"]) for row in lines.values() if row["state"] == "accepted"), Fraction(0))
     assert paid == sum((Fraction(one.charged) for one in teller.entries("accepted")), Fraction(0))
     attempts = exported(desk, "metering_attempts", ["attempt_id", "line_id"])
-    assert told["metering_attempts"] == len(attempts) == len(rows)
+    assert figures["metering_attempts"] == len(attempts) == len(rows)
     assert {one["state"] for one in attempts.values()} == {"accepted", "unknown", "rejected"}
     types = dict(
         desk.query("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'metering_lines'")
@@ -602,8 +604,8 @@ def test_the_export_takes_every_amount_that_the_rules_admit(desk):
 def test_the_export_of_a_ledger_in_postgres(small, desk, postgres):  # noqa: F811
     teller, rows = Teller(desk, postgres), rows_of(small)
     assert PASSWORD not in str(teller.push(rows, "--confirm"))
-    told = teller.run("export")
-    assert told == {"metering_lines": len(rows), "metering_attempts": len(rows), "metering_events": 0}
+    figures = teller.run("export")
+    assert figures == {"metering_lines": len(rows), "metering_attempts": len(rows), "metering_events": 0}
     lines = exported(desk, "metering_lines", ["line_id"]).values()
     assert sum(Fraction(row["charged"]) for row in lines) == cost(rows)
     assert PASSWORD.encode() not in b"".join(one.read_bytes() for one in desk.folder.parent.rglob("*") if one.is_file())
@@ -657,8 +659,8 @@ def test_a_wrong_url_is_said_without_its_password(command, url, code, small, des
 def test_a_ledger_in_the_settings_is_the_one(small, desk, tmp_path):
     desk.set(ledger_url=f"sqlite:///{tmp_path}/mine.sqlite")
     teller, rows = Teller(desk), rows_of(small)
-    told = teller.push(rows, "--confirm")
-    assert told["ledger"].endswith("mine.sqlite")
+    figures = teller.push(rows, "--confirm")
+    assert figures["ledger"].endswith("mine.sqlite")
     assert sorted(Path.home().rglob("metering*")) == []
     assert teller.run("status")["lines"]["accepted"] == len(rows)
 

@@ -94,14 +94,14 @@ def test_the_destination_that_lost_open_hours_says_what_to_use_in_its_place():
 
 
 @pytest.mark.slow
-def test_a_resource_pushes_and_tells_what_came_of_it(small, desk, usage):
+def test_a_resource_pushes_and_yields_the_results(small, desk, usage):
     pipeline = dlt.pipeline(
         "automatum", destination=dlt.destinations.duckdb(str(desk.database)), dataset_name="automatum"
     )
     for new in (True, False):
         pipeline.run(metering_usage(usage, PushOptions(confirm=True, new_ledger=new)))
-        told = desk.query("SELECT customer_id, dimension, units, state FROM metering_lines ORDER BY ALL")
-        assert told == [(*line, "accepted") for line in wanted(usage)]
+        rows = desk.query("SELECT customer_id, dimension, units, state FROM metering_lines ORDER BY ALL")
+        assert rows == [(*line, "accepted") for line in wanted(usage)]
     assert pushed(small) == wanted(usage)
 
 

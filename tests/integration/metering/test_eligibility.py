@@ -1,4 +1,4 @@
-"""I5: nothing is billed to whom it cannot be; what the API did not say is not held against anyone."""
+"""I5: nothing is billed to a customer who cannot be billed; what the API did not say refuses no line."""
 
 from datetime import date, datetime, timedelta, timezone
 

@@ -50,7 +50,7 @@ answers = st.lists(st.sampled_from([*TAKEN_ANSWERS, *NOT_TAKEN]), max_size=4)
 class Billing(RuleBasedStateMachine):
     """A vendor with two customers, who pushes all usage of the last hours again and again.
 
-    Each dimension is used in one hour only, so that the marketplace, which is told a date and no hour, knows the line.
+    Each dimension is used in one hour only, so that the marketplace, which learns a date and no hour, knows the line.
     """
 
     def __init__(self):

@@ -223,8 +223,8 @@ def test_i5_rows_refused_today_are_not_billed_by_the_plan_of_yesterday(api, book
 def test_i5_a_partial_sum_is_not_sent_unless_asked_for(broken, api, books):
     """It cannot be raised later. A part of the key that cannot be read may be any."""
     rows = [row(1, units="3"), {**row(1, units="4"), **broken}, row(2, units="7")]
-    held = books.push(rows)
-    assert (kinds(held), held.lines["accepted"], held.lines["invalid"]) == (["refused_rows"], 1, 1)
+    first = books.push(rows)
+    assert (kinds(first), first.lines["accepted"], first.lines["invalid"]) == (["refused_rows"], 1, 1)
     assert keys_of_bodies(api.taken) == keys_of(rows[2:])
     mended = books.push([row(1, units="3"), row(1, units="4"), row(2, units="7")])
     assert (mended.lines["accepted"], mended.unresolved.get("on_hold")) == (1, None)

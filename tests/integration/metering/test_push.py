@@ -70,17 +70,17 @@ def test_a_dry_run_writes_nothing_and_asks_nobody(small, desk, teller, tmp_path)
     rows = rows_of(small)
     before = sorted(tmp_path.rglob("*"))
     usage = write_csv(rows)
-    told = teller.push(usage)
-    assert told["verdict"] == "dry_run"
-    assert {"verdict", "requests", "charged", "lines", "refused"} <= set(told)
-    counts(told, new=len(rows))
-    assert (told["requests"], told["refused"]) == (0, [])
-    assert Fraction(told["charged"]) == cost(rows)
+    figures = teller.push(usage)
+    assert figures["verdict"] == "dry_run"
+    assert {"verdict", "requests", "charged", "lines", "refused"} <= set(figures)
+    counts(figures, new=len(rows))
+    assert (figures["requests"], figures["refused"]) == (0, [])
+    assert Fraction(figures["charged"]) == cost(rows)
     assert small.requests.all() == []
     assert set(tmp_path.rglob("*")) - set(before) == {desk.folder / usage}, "a dry run made a file"
 
 
-def test_the_money_is_told_to_the_last_digit(tmp_path):
+def test_the_money_is_shown_to_the_last_digit(tmp_path):
     """Dry and sent: with all the digits that the rules admit, which are more than decimals have by default."""
     rows = [
         {**two_customers()[0], "dimension": f"dim_{place}", "units": f"{2147483646 - place}.99999{place}",
@@ -111,14 +111,14 @@ def test_a_dry_run_lists_its_lines_and_says_what_was_not_checked(small, desk, te
     """Up to 20 lines in the text, all in the JSON; the requests that it would take; each check that was skipped."""
     rows = rows_of(small)
     assert len(rows) > 20
-    told = teller.push(rows)
-    assert keys_of_listed(told) == keys_of(rows)
-    assert told["requests_needed"] == told["bodies"] == bodies_needed(rows)
-    assert told["charged_by_currency"] == {"unknown": told["charged"]}
-    assert told["checks_skipped"] == ["customers", "entitlements"]
-    assert "not checked against customers and entitlements" in told["warnings"][0]
+    figures = teller.push(rows)
+    assert keys_of_listed(figures) == keys_of(rows)
+    assert figures["requests_needed"] == figures["bodies"] == bodies_needed(rows)
+    assert figures["charged_by_currency"] == {"unknown": figures["charged"]}
+    assert figures["checks_skipped"] == ["customers", "entitlements"]
+    assert "not checked against customers and entitlements" in figures["warnings"][0]
     ran = desk.run("push", "--usage", write_csv(rows))
-    for place, one in enumerate(told["to_send"]):
+    for place, one in enumerate(figures["to_send"]):
         listed = f"{one['customer_id']} {one['listing_id']} {one['dimension']}: {one['units']} at {one['price']} ="
         assert (listed in ran.says) == (place < 20), (place, ran)
     assert f"and {len(rows) - 20} more; --json lists all" in ran.says, ran
@@ -136,18 +136,20 @@ def test_a_dry_run_sums_by_the_currency_of_the_entitlements(small, desk, teller)
         small.rows.change("entitlements", id_, {"currency": ("USD", "EUR", None)[position % 3]})
     assert desk.sync("customers", "entitlements").code == 0
     rows = rows_of(small)
-    told = teller.push(rows)
-    assert told["checks_skipped"] == [] and "not checked" not in str(told["warnings"])
-    assert set(told["charged_by_currency"]) == {"USD", "EUR", "unknown"}
-    assert sum(map(Fraction, told["charged_by_currency"].values())) == cost(rows)
-    for currency, amount in told["charged_by_currency"].items():
+    figures = teller.push(rows)
+    assert figures["checks_skipped"] == [] and "not checked" not in str(figures["warnings"])
+    assert set(figures["charged_by_currency"]) == {"USD", "EUR", "unknown"}
+    assert sum(map(Fraction, figures["charged_by_currency"].values())) == cost(rows)
+    for currency, amount in figures["charged_by_currency"].items():
         named = None if currency == "unknown" else currency
-        assert Fraction(amount) == sum(Fraction(one["charged"]) for one in told["to_send"] if one["currency"] == named)
+        assert Fraction(amount) == sum(
+            Fraction(one["charged"]) for one in figures["to_send"] if one["currency"] == named
+        )
     said = desk.run("push", "--usage", write_csv(rows)).says
-    assert f"{told['charged_by_currency']['EUR']} EUR" in said, said
+    assert f"{figures['charged_by_currency']['EUR']} EUR" in said, said
 
 
-def keys_of_listed(told):
+def keys_of_listed(figures):
     """How often each line occurs in `to_send` of a dry run."""
     return Counter(
         (
@@ -159,19 +161,19 @@ def keys_of_listed(told):
             Fraction(one["units"]),
             Fraction(one["price"]),
         )
-        for one in told["to_send"]
+        for one in figures["to_send"]
     )
 
 
 def test_a_push_bills_each_line_once_and_the_next_sends_nothing(small, teller):
     rows = rows_of(small)
-    told = teller.push(rows, "--confirm")
-    counts(told, accepted=len(rows))
-    assert told["verdict"] == "complete"
-    assert Fraction(told["charged"]) == cost(rows) == cost_of_bodies(taken_by(small))
+    figures = teller.push(rows, "--confirm")
+    counts(figures, accepted=len(rows))
+    assert figures["verdict"] == "complete"
+    assert Fraction(figures["charged"]) == cost(rows) == cost_of_bodies(taken_by(small))
     assert keys_of_bodies(taken_by(small)) == keys_of(rows)
-    assert told["requests"] == len(sent_to(small)) == told["bodies"] == bodies_needed(rows)
-    assert told["token_requests"] == 1
+    assert figures["requests"] == len(sent_to(small)) == figures["bodies"] == bodies_needed(rows)
+    assert figures["token_requests"] == 1
     small.requests.clear()
     again = teller.push(rows, "--confirm")
     counts(again)
@@ -197,9 +199,9 @@ def test_a_changed_quantity_after_acceptance_is_a_conflict_and_is_not_sent(small
     small.requests.clear()
     was, rows[3]["units"] = rows[3]["units"], "777.25"
     for again in ([], ["--confirm"], ["--confirm"], []):
-        told = teller.push(rows, *again, code=65)
-        counts(told, conflict=1)
-        (shown,) = told["conflicts"]
+        figures = teller.push(rows, *again, code=65)
+        counts(figures, conflict=1)
+        (shown,) = figures["conflicts"]
         assert Decimal(shown["accepted_units"]) == Decimal(was)
         assert (shown["asked_units"], shown["dimension"]) == ("777.25", rows[3]["dimension"])
     assert small.requests.all() == []
@@ -213,9 +215,9 @@ def test_a_changed_price_is_a_conflict_too(small, teller):
     rows = rows_of(small)
     teller.push(rows, "--confirm")
     rows[0]["price"] = "9.99"
-    told = teller.push(rows, "--confirm", code=65)
-    counts(told, conflict=1)
-    assert told["conflicts"][0]["asked_price"] == "9.99"
+    figures = teller.push(rows, "--confirm", code=65)
+    counts(figures, conflict=1)
+    assert figures["conflicts"][0]["asked_price"] == "9.99"
     assert not keys_of_bodies(taken_by(small)) & keys_of(rows[:1])
 
 
@@ -546,22 +548,22 @@ def test_each_wrong_row_is_named_and_the_good_lines_go_out(small, teller):
         rows = [row for row in rows if row]
     rows += good[len(NOT_ONE) :]
     for arguments, verdict in (([], "dry_run"), (["--confirm"], "incomplete")):
-        told = teller.push(rows, "--send-partial", *arguments, code=65)
-        assert told["verdict"] == verdict
-        assert told["lines"]["invalid"] == len(NOT_ONE)
-        assert [one["row"] for one in told["refused"]] == sorted(wrong)
-        for one in told["refused"]:
+        figures = teller.push(rows, "--send-partial", *arguments, code=65)
+        assert figures["verdict"] == verdict
+        assert figures["lines"]["invalid"] == len(NOT_ONE)
+        assert [one["row"] for one in figures["refused"]] == sorted(wrong)
+        for one in figures["refused"]:
             assert wrong[one["row"]] in one["reason"], one
-    assert told["lines"]["accepted"] == len(good)
+    assert figures["lines"]["accepted"] == len(good)
     assert keys_of_bodies(taken_by(small)) == keys_of(good)
 
 
 def test_two_prices_for_one_line_are_both_refused(small, teller):
     rows = rows_of(small)
     rows.insert(3, {**rows[0], "price": "0.77"})
-    told = teller.push(rows, "--confirm", code=65)
-    assert [one["row"] for one in told["refused"]] == [1, 4]
-    assert all("0.77" in one["reason"] for one in told["refused"])
+    figures = teller.push(rows, "--confirm", code=65)
+    assert [one["row"] for one in figures["refused"]] == [1, 4]
+    assert all("0.77" in one["reason"] for one in figures["refused"])
     assert keys_of_bodies(taken_by(small)) == keys_of([*rows[1:3], *rows[4:]])
 
 
@@ -596,10 +598,10 @@ def test_unknown_customers_listings_and_dimensions_are_refused_by_the_synced_tab
         {**rows[0], "listing_id": "list_none"},
         {**rows[0], "dimension": "dim_none"},
     ]
-    told = teller.push([*rows, *bad], "--confirm", code=65)
-    counts(told, accepted=len(rows), invalid=3)
-    assert [one["row"] for one in told["refused"]] == [len(rows) + place for place in (1, 2, 3)]
-    assert "cust_nobody" in told["refused"][0]["reason"]
+    figures = teller.push([*rows, *bad], "--confirm", code=65)
+    counts(figures, accepted=len(rows), invalid=3)
+    assert [one["row"] for one in figures["refused"]] == [len(rows) + place for place in (1, 2, 3)]
+    assert "cust_nobody" in figures["refused"][0]["reason"]
     assert keys_of_bodies(taken_by(small)) == keys_of(rows)
     assert len(sent_to(small)) == bodies_needed(rows), "the API was asked about what the tables know"
     # Their refusals are open until a push takes them.
@@ -692,14 +694,14 @@ def test_what_a_push_has_no_quota_for_goes_out_with_the_next(small, desk, teller
     """I4, I5: exit 75 and when to come back. A push of other usage sends the rest only if a person keeps it."""
     rows, needed = rows_of(small), bodies_needed(rows_of(small))
     desk.set(application_limits=[[4, 3600]])
-    told = teller.push(rows, "--confirm", "--no-wait", code=75)
-    assert told["verdict"] == "more_to_do"
-    assert told["requests"] + told["token_requests"] == len(small.requests.all()) <= 4
-    assert 0 < told["lines"]["accepted"] < len(rows)
-    assert told["lines"]["new"] == len(rows) - told["lines"]["accepted"]
-    assert told["resume_at"] > datetime.now(UTC).strftime("%Y-%m-%dT%H:%M")
-    assert Fraction(told["charged"]) == cost_of_bodies(taken_by(small))
-    assert teller.states() == {"accepted": told["lines"]["accepted"], "planned": told["lines"]["new"]}
+    figures = teller.push(rows, "--confirm", "--no-wait", code=75)
+    assert figures["verdict"] == "more_to_do"
+    assert figures["requests"] + figures["token_requests"] == len(small.requests.all()) <= 4
+    assert 0 < figures["lines"]["accepted"] < len(rows)
+    assert figures["lines"]["new"] == len(rows) - figures["lines"]["accepted"]
+    assert figures["resume_at"] > datetime.now(UTC).strftime("%Y-%m-%dT%H:%M")
+    assert Fraction(figures["charged"]) == cost_of_bodies(taken_by(small))
+    assert teller.states() == {"accepted": figures["lines"]["accepted"], "planned": figures["lines"]["new"]}
     desk.set(application_limits=[[1000, 60]])
     other = rows_of(small, back=(3,), most=2)
     for number, row in enumerate(other):
@@ -707,11 +709,11 @@ def test_what_a_push_has_no_quota_for_goes_out_with_the_next(small, desk, teller
     waiting = teller.push(other, code=65)
     assert waiting["lines"]["new"] == 2
     assert {one["kind"] for one in waiting["on_hold"]} == {"not_in_usage"}
-    assert len(waiting["on_hold"]) == told["lines"]["new"]
+    assert len(waiting["on_hold"]) == figures["lines"]["new"]
     kept = desk.run("push", "plan", "keep", *(one["line_id"] for one in waiting["on_hold"]))
-    assert f"{told['lines']['new']} lines kept" in kept.says, kept
+    assert f"{figures['lines']['new']} lines kept" in kept.says, kept
     dry = teller.push(other)
-    assert dry["lines"]["new"] == told["lines"]["new"] + 2
+    assert dry["lines"]["new"] == figures["lines"]["new"] + 2
     rest = teller.push(other, "--confirm")
     assert rest["lines"]["accepted"] == dry["lines"]["new"]
     assert any("kept by a person" in one for one in rest["warnings"])
@@ -786,7 +788,7 @@ def test_no_secret_is_shown_or_written(desk, tmp_path):
         api._scripts["/oauth/token"][0].body["access_token"] = words[1]
         desk.set(base_url=api.url, client_id="app_1", client_secret=secret)
         usage = write_csv(rows)
-        told = [
+        figures = [
             desk.run("push", "--usage", usage, "--confirm", "--new-ledger", "--debug"),
             desk.run("push", "--usage", usage, "--confirm", "--debug", "--json"),
             desk.run("push", "status", "--json", "--debug"),
@@ -796,12 +798,12 @@ def test_no_secret_is_shown_or_written(desk, tmp_path):
         ]
         assert len(api.bodies) == 4
         assert words[1] in api.seen[1].headers["Authorization"]
-    assert [one.code for one in told] == [65, 65, 65, 65, 0, 0], told
+    assert [one.code for one in figures] == [65, 65, 65, 65, 0, 0], figures
     # dlt keeps no secret of ours either: its working folders are below, too.
     written = b"".join(one.read_bytes() for one in tmp_path.rglob("*") if one.is_file())
     assert b"cust_3" in written
     for word in words:
-        assert word not in "".join(one.out + one.err for one in told)
+        assert word not in "".join(one.out + one.err for one in figures)
         assert word.encode() not in written
 
 

@@ -63,9 +63,9 @@ def check_once(api, rows):
 
 def push_again(api, books, rows):
     """Push the same usage at an API that is well again. Nothing goes out that it may have."""
-    held = list(zip(rows, states_of(books, rows), strict=True))
-    untouchable = keys_of([row for row, state in held if state in ("unknown", "accepted", "conflict")])
-    refused = keys_of([row for row, state in held if state == "rejected"])
+    found = list(zip(rows, states_of(books, rows), strict=True))
+    untouchable = keys_of([row for row, state in found if state in ("unknown", "accepted", "conflict")])
+    refused = keys_of([row for row, state in found if state == "rejected"])
     before = len(api.bodies)
     api.decide = lambda number, body: (True, Say(202, YES))
     summary = books.push(rows)
@@ -403,7 +403,7 @@ def test_a_token_without_the_scope_sends_nothing(tmp_path):
     ],
     ids=["header", "body", "envelope"],
 )
-def test_a_429_waits_as_told_and_goes_again(answer, tmp_path):
+def test_after_a_429_the_push_waits_as_the_server_asks_and_sends_again(answer, tmp_path):
     rows = usage(2)
     with Api(first(False, answer, times=2)) as api:
         books = Books(api.url, tmp_path)
@@ -577,7 +577,7 @@ def test_i5_a_404_of_the_only_customer_marks_nothing(tmp_path):
         assert (summary.exit_code, books.states()) == (65, {"accepted": 2, "rejected": 2})
 
 
-def test_i5_several_dead_customers_stop_no_push_but_the_first(tmp_path):
+def test_i5_several_customers_with_a_404_stop_only_the_first_push(tmp_path):
     rows, dead = usage(7), ["cust_1", "cust_2", "cust_3", "cust_4"]
     with Api(only_for(dead, error(404, "Not found"))) as api:
         books = Books(api.url, tmp_path)
@@ -638,9 +638,9 @@ def test_nothing_is_kept_of_an_answer_but_its_words(tmp_path, caplog):
         assert len(api.bodies) == 5
         written = b"".join(one.read_bytes() for one in tmp_path.rglob("*") if one.is_file())
         assert b"dim_00" in written
-        told = str(summary.as_json()) + repr(summary) + caplog.text
+        shown = str(summary.as_json()) + repr(summary) + caplog.text
         for word in ("token-one", secret):
-            assert word not in told
+            assert word not in shown
             assert word.encode() not in written
 
 

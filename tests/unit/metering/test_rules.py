@@ -1,4 +1,4 @@
-"""I5: what a marketplace would throw away is held back, and what it takes is not."""
+"""I5: what a marketplace would throw away is not sent, and what it takes is sent."""
 
 from dataclasses import fields, replace
 from datetime import datetime, timedelta, timezone

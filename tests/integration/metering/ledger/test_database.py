@@ -150,7 +150,7 @@ def test_other_databases_are_refused(url):
     assert list(Path().iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").touch()
     assert "cannot be created" in refused(tmp_path / "file" / "ledger.sqlite")
 
@@ -172,8 +172,8 @@ def test_a_password_is_never_shown(wrong, clock):
     assert redact(f"{secret} {quote(secret, safe='')}") == "*** ***", "nor will a log show it"
 
 
-def test_errors_tell_no_customers_data(ledger):
-    """I6: a failing statement is told without its values."""
+def test_errors_contain_no_data_of_customers(ledger):
+    """I6: the error of a failing statement contains no values."""
     with pytest.raises((ConfigurationError, DestinationError)) as caught, ledger.database.write() as connection:
         connection.execute(text("SELECT :who FROM nowhere"), {"who": "customer-secret"})
     assert "customer-secret" not in "".join(traceback.format_exception(caught.value))

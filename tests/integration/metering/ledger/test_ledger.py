@@ -112,9 +112,9 @@ def test_money_comes_back_with_every_digit(kind, tmp_path_factory):
             line = make_line(next(hours), units=units, price=price)
             line = make_like(line, starts_at=line.starts_at.astimezone(timezone(timedelta(hours=zone))))
             run.plan([line])
-            held = ledger.reader.fetch([line.id])[line.id]
-            assert (str(held.units), str(held.price)) == (format(units, "f"), format(price, "f"))
-            assert held.charged == line.charged and held.starts_at == line.starts_at
+            entry = ledger.reader.fetch([line.id])[line.id]
+            assert (str(entry.units), str(entry.price)) == (format(units, "f"), format(price, "f"))
+            assert entry.charged == line.charged and entry.starts_at == line.starts_at
 
         check()
 
@@ -280,14 +280,14 @@ def test_answers_are_kept_short_and_without_secrets(ledger):
             run.claim("a", [line]), "rejected", response="Bearer abcdefghijk " + "x" * 5000, error="secret_abcdefgh"
         )
     (row,) = ledger.reader.attempts()
-    for held in (only(ledger), row):
-        assert len(held.response) == 2000 and "abcdefgh" not in held.response + held.error
+    for entry in (only(ledger), row):
+        assert len(entry.response) == 2000 and "abcdefgh" not in entry.response + entry.error
 
 
-# What is asked for against what is held
+# What a push asks for against what the ledger has
 
 
-def test_comparing_sorts_lines_by_what_is_held(ledger):
+def test_comparing_groups_lines_by_what_the_ledger_has(ledger):
     lines = {state: make_line(number) for number, state in enumerate(STATES)}
     attempts = {state: bring(ledger, line, state) for state, line in lines.items()}
     assert attempts["sending"] is not None
@@ -297,8 +297,8 @@ def test_comparing_sorts_lines_by_what_is_held(ledger):
     found = ledger.compare(asked)
     assert found.new == (fresh,)
     assert list(found.same) == [lines["accepted"], lines["confirmed"], lines["carried"]]
-    assert [(held.line.units, held.entry.accepted_units) for held in found.changed] == [(Decimal("5.5"), Decimal(5))]
-    kept = {held.entry.state: held.line for held in found.unsettled}
+    assert [(match.line.units, match.entry.accepted_units) for match in found.changed] == [(Decimal("5.5"), Decimal(5))]
+    kept = {match.entry.state: match.line for match in found.unsettled}
     # The run that brought it to `sending` is over.
     assert kept.pop("unknown") in (lines["unknown"], lines["sending"])
     assert kept == {
@@ -325,8 +325,8 @@ def test_the_two_grains_never_mix_for_one_key_and_date(ledger, first, second, st
         elsewhere = [make_line(9, grain=second, dimension="storage"), make_line(33, grain=second)]
         seen = ledger.compare([other, *elsewhere])
         made = outer.plan([other, *elsewhere])
-        assert [held.entry.line_id for held in seen.blocked] == [line.id] * blocked
-        assert [held.line for held in made.blocked] == [other] * blocked
+        assert [match.entry.line_id for match in seen.blocked] == [line.id] * blocked
+        assert [match.line for match in made.blocked] == [other] * blocked
         assert set(made.planned) == {*elsewhere, *([] if blocked else [other])}
         if not blocked:
             # And the way back is closed now.
@@ -363,11 +363,11 @@ def test_planning_again_takes_the_units_of_today(ledger):
         assert run.plan([make_line(units="6", title="new")]).planned == (make_line(units="6", title="new"),)
         assert (only(ledger).units, only(ledger).title, only(ledger).charged) == (6, "new", Decimal("0.06"))
         run.settle(run.claim("a", [make_line(units="6")]), "accepted")
-        (held,) = run.plan([make_line(units="7")]).other_state
-    assert (held.entry.state, only(ledger).units, only(ledger).accepted_units) == ("accepted", 6, 6)
+        (match,) = run.plan([make_line(units="7")]).other_state
+    assert (match.entry.state, only(ledger).units, only(ledger).accepted_units) == ("accepted", 6, 6)
 
 
-def test_a_changed_quantity_is_a_conflict_until_a_human_has_seen_it(ledger):
+def test_a_changed_quantity_is_a_conflict_until_a_person_decides(ledger):
     line, more, most = make_line(units="5"), make_line(units="6"), make_line(units="7")
     bring(ledger, line, "accepted")
     with ledger.run() as run:
@@ -407,14 +407,14 @@ def test_retrying_all_takes_the_rejected_ones(ledger):
     assert retry(ledger, ["no such line"]) == []
 
 
-def test_a_hand_settles_all_it_is_told_to_or_says_why_not(ledger):
+def test_a_decision_settles_each_named_line_or_says_why_not(ledger):
     one, two, three = make_line(1), make_line(2), make_line(3)
     for line in (one, two):
         bring(ledger, line, "unknown")
     bring(ledger, three, "rejected")
-    told = resolve_by_hand(ledger, accepted=[one.id, three.id, "nowhere"], not_sent=[two.id])
-    assert (told.accepted, told.planned) == ([one.id], [two.id])
-    assert dict(told.refused) == {
+    result = resolve_by_hand(ledger, accepted=[one.id, three.id, "nowhere"], not_sent=[two.id])
+    assert (result.accepted, result.planned) == ([one.id], [two.id])
+    assert dict(result.refused) == {
         three.id: "it is rejected; only unknown or conflict lines can be",
         "nowhere": "not in the ledger; only unknown or conflict lines can be",
     }
@@ -425,10 +425,10 @@ def test_a_hand_settles_all_it_is_told_to_or_says_why_not(ledger):
     assert (both.accepted, both.planned, len(both.refused)) == ([], [], 1)
 
 
-# Who lives
+# Runs that died, and runs that go on
 
 
-def test_what_the_dead_left_is_unknown_and_what_the_living_hold_stays(open_ledger):
+def test_lines_of_a_dead_run_are_unknown_and_those_of_a_live_run_stay(open_ledger):
     dead, living = make_line(1), make_line(2)
     with ExitStack() as stack:
         run, other = (stack.enter_context(open_ledger().run()) for _ in range(2))
@@ -437,7 +437,7 @@ def test_what_the_dead_left_is_unknown_and_what_the_living_hold_stays(open_ledge
         owner = gone.enter_context(lost.run())
         owner.plan([dead, living])
         attempt = owner.claim("a", [dead])
-        held = other.claim("b", [living])
+        theirs = other.claim("b", [living])
         assert run.recover() == 0
         forget(lost, gone)
         await_(lambda: run.recover() == 1)  # a Postgres server takes a moment to see that a client has gone
@@ -449,7 +449,7 @@ def test_what_the_dead_left_is_unknown_and_what_the_living_hold_stays(open_ledge
         assert run.recover() == 0
         # It lived after all, and was answered.
         assert run.settle(attempt, "accepted") == (dead.id,)
-        assert other.settle(held, "accepted") == (living.id,)
+        assert other.settle(theirs, "accepted") == (living.id,)
 
 
 def forget(ledger, stack):

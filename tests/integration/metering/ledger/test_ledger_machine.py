@@ -63,7 +63,7 @@ class Billing:
         self.managers, self.runs = [None, None], [None, None]
         self.flying, self.calls, self.events, self.tried = [], [], [], set()
         self.way = chance.choice(["events", "events", "hand"])
-        self.told, self.ids = False, chance.random() < 0.6
+        self.heard, self.ids = False, chance.random() < 0.6
         for side in (0, 1):
             self.begin(side)
 
@@ -159,17 +159,17 @@ class Billing:
         self.events.append({"id": f"evt_{len(self.events)}", "event": f"metering.{kind}", "data": data})
 
     def resolve_by_events(self):
-        self.told = True
+        self.heard = True
         events = [one for one in self.events if self.chance.random() < 0.8]
         self.chance.shuffle(events)
-        told = resolve_by_events(self.ledgers[0], events)
+        result = resolve_by_events(self.ledgers[0], events)
         # An event that the API has queued a call is rare here: the marketplace's verdict settles it, too.
-        SEEN["settled by event"] += len(told.accepted) + len(told.confirmed)
-        SEEN["failed by event"] += len(told.rejected)
-        held = self.held()
+        SEEN["settled by event"] += len(result.accepted) + len(result.confirmed)
+        SEEN["failed by event"] += len(result.rejected)
+        entries = self.entries()
         again = resolve_by_events(self.ledgers[0], events)
         assert not (again.accepted or again.confirmed or again.rejected or again.conflict)
-        assert self.held() == held
+        assert self.entries() == entries
 
     def resolve_by_hand(self):
         taken = Counter(line.id for call in self.calls for line in call.lines)
@@ -188,15 +188,15 @@ class Billing:
 
     def err_and_undo(self):
         """A person decides wrongly, about lines that nobody sends meanwhile, and takes it back."""
-        ledger, held = self.ledgers[0], self.held()
+        ledger, entries = self.ledgers[0], self.entries()
         decision = self.chance.choice(sorted(TRANSITIONS))
-        ids = [one.line_id for one in held.values() if one.state in TRANSITIONS[decision].before]
+        ids = [one.line_id for one in entries.values() if one.state in TRANSITIONS[decision].before]
         resolve_by_hand(ledger, **{decision: ids})
         assert undo(ledger, ids, NOBODY).refused == ()
-        assert self.held() == held
+        assert self.entries() == entries
         SEEN["undone"] += len(ids)
 
-    def held(self):
+    def entries(self):
         return {entry.line_id: entry for entry in self.ledgers[0].reader.lines()}
 
     def billed(self, *verdicts):
@@ -205,7 +205,7 @@ class Billing:
     def nothing_is_billed_twice(self):
         there = Counter(content(line) for line in POOL if line.id in self.tried)
         assert self.billed(None, "confirmed") <= there
-        if not self.told:
+        if not self.heard:
             # No event has been put down to the like of its call yet, so it can be said of each line.
             lines = Counter(line.id for call in self.calls if call.verdict != "failed" for line in call.lines)
             assert set(lines.values()) <= {1}
@@ -213,12 +213,12 @@ class Billing:
             assert len(grains) <= 1 or any(call.verdict == "failed" for call in self.calls), "both grains of one date"
 
     def nothing_is_lost(self):
-        assert set(self.held()) == self.tried - self.not_planned()
+        assert set(self.entries()) == self.tried - self.not_planned()
 
     def not_planned(self):
         """The other grain stood in the way."""
-        held = set(self.held())
-        return {line.id for line in POOL if line.dimension == "api" and line.id not in held}
+        entries = set(self.entries())
+        return {line.id for line in POOL if line.dimension == "api" and line.id not in entries}
 
     def end(self):
         """Everybody stops, the marketplace has judged, and what can be settled is."""
@@ -226,8 +226,8 @@ class Billing:
             for side in (0, 1):
                 self.kill(side)
             self.runs[0].recover()
-            held = self.held()
-            assert "sending" not in {entry.state for entry in held.values()}
+            entries = self.entries()
+            assert "sending" not in {entry.state for entry in entries.values()}
             if self.way == "hand":
                 self.resolve_by_hand()
             else:
@@ -235,11 +235,11 @@ class Billing:
                     if call.verdict is None:
                         call.verdict = "confirmed"
                         self.say("confirmed", call)
-                told = resolve_by_events(self.ledgers[0], self.events)
-                assert all("proves nothing" in one.reason for one in told.unused), told.unused
-            accepted = Counter(content(entry.line) for entry in self.held().values() if entry.state in TAKEN)
-            assert accepted == self.billed(None, "confirmed"), "billed is what is held as accepted"
-            assert "conflict" not in {entry.state for entry in self.held().values()}
+                result = resolve_by_events(self.ledgers[0], self.events)
+                assert all("proves nothing" in one.reason for one in result.unused), result.unused
+            accepted = Counter(content(entry.line) for entry in self.entries().values() if entry.state in TAKEN)
+            assert accepted == self.billed(None, "confirmed"), "billed is what is entries as accepted"
+            assert "conflict" not in {entry.state for entry in self.entries().values()}
         finally:
             for manager, ledger in zip(self.managers, self.ledgers, strict=True):
                 manager.__exit__(None, None, None)

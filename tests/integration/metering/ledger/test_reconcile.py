@@ -130,7 +130,7 @@ def test_a_failure_ends_a_conflict_about_what_had_been_accepted(ledger):
 @pytest.mark.sample(4)
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("first, second", [("confirmed", "failed"), ("failed", "confirmed")])
-def test_confirmed_and_failed_is_for_a_human(ledger, at_once, first, second):
+def test_confirmed_and_failed_wait_for_a_person(ledger, at_once, first, second):
     """And until one has looked, nothing goes out, even if it was to be sent again already."""
     send(ledger, BODY)
     events = [event(BODY, first, number=1), event(BODY, second, number=2)]
@@ -165,7 +165,7 @@ def test_a_whole_call_is_found_among_its_likes(ledger):
 
 
 def test_a_whole_call_is_found_before_a_part_of_another(ledger):
-    """The older call held these usages and one more: an event that tells all of a call is not about it."""
+    """The older call had these usages and one more: an event that names all of a call is not about it."""
     send(
         ledger,
         [make_line(4, dimension=one.dimension, units=one.units, price=one.price) for one in BODY] + [make_line(4)],
@@ -238,17 +238,17 @@ def nested(data):
     [
         ({"usages": []}, "no usages"),
         ({"usages": [{"apiKey": "api"}]}, "no units"),
-        ({"usages": [{"apiKey": "api", "units": "many"}]}, "no number"),
-        ({"usages": [{"apiKey": "api", "units": "NaN"}]}, "no number"),
+        ({"usages": [{"apiKey": "api", "units": "many"}]}, "not a number"),
+        ({"usages": [{"apiKey": "api", "units": "NaN"}]}, "not a number"),
         ({"usages": [{"apiKey": "api", "units": True}]}, "no units"),
-        ({"usages": ["api"]}, "no object"),
+        ({"usages": ["api"]}, "not an object"),
         ({"usages": [{"apiKey": "api", "units": 1}] * 2}, "twice"),
         ({"customerId": None}, "no customerId"),
-        ({"reportingDate": "yesterday"}, "no date"),
+        ({"reportingDate": "yesterday"}, "not a date"),
         ({"vendor": {}}, "no vendor"),
     ],
 )
-def test_events_that_cannot_be_read_are_told(ledger, changes, says):
+def test_events_that_cannot_be_read_are_reported(ledger, changes, says):
     result = resolve_by_events(ledger, [{"event": "other"}, event(BODY, **changes)])
     (event_,) = result.unused
     assert event_.position == 2 and says in event_.reason
@@ -289,7 +289,7 @@ def test_a_failure_waits_while_its_line_goes_out_again(ledger, open_ledger):
     assert set(states(ledger).values()) == {"accepted"}
 
 
-def test_what_the_api_refused_and_is_said_to_have_taken_is_told(ledger):
+def test_an_event_that_contradicts_a_refusal_is_reported(ledger):
     send(ledger, BODY, "rejected", status_code=400, reference="meter_1")
     result = resolve_by_events(ledger, [event(BODY)])
     assert result.confirmed == [] and "the line is rejected" in result.unused[0].reason
@@ -314,7 +314,7 @@ def test_the_order_of_events_does_not_matter(ledger):
         assert states(ledger)[lines[0].id] == expected
 
 
-def test_what_a_hand_has_accepted_takes_its_event(ledger):
+def test_a_line_accepted_by_hand_takes_its_event(ledger):
     send(ledger, BODY)
     send(ledger, SAME)
     resolve_by_hand(ledger, accepted=ids(BODY))
@@ -322,7 +322,7 @@ def test_what_a_hand_has_accepted_takes_its_event(ledger):
     assert {states(ledger)[line.id] for line in SAME} == {"unknown"}
 
 
-def test_what_a_hand_calls_not_sent_takes_no_event(ledger):
+def test_a_line_that_a_person_calls_not_sent_takes_no_event(ledger):
     send(ledger, BODY)
     resolve_by_hand(ledger, not_sent=ids(BODY))
     result = resolve_by_events(ledger, [event(BODY)])

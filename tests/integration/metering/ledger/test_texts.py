@@ -28,7 +28,7 @@ def test_i5_an_event_with_control_characters_settles_its_line(ledger):
     with ledger.run() as run:
         run.plan([line])
         run.settle(run.claim("body", [line]), "unknown", reference="meter\x00")
-    told = {**event([line], "failed", call="meter\x00", reason=BAD), "id": "evt\x00"}
+    failed = {**event([line], "failed", call="meter\x00", reason=BAD), "id": "evt\x00"}
     for _ in range(2):
-        resolve_by_events(ledger, [told])
+        resolve_by_events(ledger, [failed])
         assert states(ledger) == {line.id: "rejected"}

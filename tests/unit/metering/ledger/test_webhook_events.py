@@ -28,7 +28,7 @@ def test_events_come_from_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, says", [("{}\nnonsense", "line 2"), ("3", "no JSON object"), (None, "cannot be read")]
+    "content, says", [("{}\nnonsense", "line 2"), ("3", "not a JSON object"), (None, "cannot be read")]
 )
 def test_a_file_that_cannot_be_read_is_refused(tmp_path, content, says):
     path = tmp_path / "events.jsonl"
