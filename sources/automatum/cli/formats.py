@@ -32,8 +32,8 @@ def format_interval(seconds: float) -> str:
     """An interval without a remainder, in the largest unit that allows it, such as `90 min`."""
     for unit, length in _UNITS:
         if seconds >= length and seconds % length == 0:
-            return f"{seconds / length:g} {unit}"
-    return f"{seconds:g} s"
+            return f"{seconds / length:.15g} {unit}"
+    return f"{seconds:.15g} s"
 
 
 def format_duration(seconds: float) -> str:
