@@ -15,6 +15,7 @@ from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import ApiUnreachable, CredentialsRefused, MoreToDo
+from ..core.text import plural
 from ..endpoints import API_PREFIX, WHOLE
 from .call import Call, do_nothing
 from .connections import Connections
@@ -324,7 +325,7 @@ class ApiClient:
                 call.path,
                 status,
                 detail,
-                f"Tried {retry.failures} times.{hint} Run again later; check the network, a proxy, and "
+                f"Tried {plural(retry.failures, 'time')}.{hint} Run again later; check the network, a proxy, and "
                 f"sources.automatum.base_url ({self._settings.base_url}).",
             )
 

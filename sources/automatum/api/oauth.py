@@ -18,6 +18,7 @@ from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import ApiUnreachable, AutomatumError, CredentialsRefused, NotThere, RequestRefused
 from ..core.redaction import register_secret
+from ..core.text import plural
 from ..endpoints import METERING_SCOPE, TOKEN_PATH
 from .connections import Connections
 from .http import HttpFailure, HttpResponse, send
@@ -204,8 +205,8 @@ class TokenSource:
                     TOKEN_PATH,
                     status,
                     detail,
-                    f"Tried {retry.failures} times. Check the network, a proxy, and sources.automatum.base_url "
-                    f"({settings.base_url}).",
+                    f"Tried {plural(retry.failures, 'time')}. Check the network, a proxy, and "
+                    f"sources.automatum.base_url ({settings.base_url}).",
                 )
 
     def _reload_secret(self, response: HttpResponse, refused: set[str]) -> None:
