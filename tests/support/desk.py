@@ -24,7 +24,7 @@ testing._get_command = cache(get_command)
 
 # The console takes its width when it is imported, which a test's own environment would come too late for.
 os.environ["COLUMNS"] = "120"
-# More than any test asks for: the vendor's own limits are the matter of tests/test_quota.py.
+# More than any test asks for: tests/integration/api/rate_limit tests the vendor's own limits.
 WIDE_LIMITS = "[[100000, 60]]"
 VOLUME = {"customers": 250, "entitlements": 410, "private_offers": 130, "days": 366}
 """The volume that issue 2 names: 3 + 5 + 2 pages and one report, which has each day of the year that is asked for."""

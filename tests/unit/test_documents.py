@@ -82,6 +82,17 @@ def test_documents_that_code_and_comments_name_exist():
             assert not anchor or anchor in anchors(ROOT / name), (path, name, anchor)
 
 
+def test_paths_that_code_and_comments_name_exist():
+    folders = "automatum|automatum_sandbox|sources|tests|benchmarks|pipelines|notebooks"
+    absolute = re.compile(rf"(?<![\w/.*{{])(?:{folders})/[\w./-]*\w\.(?:py|ipynb|example)\b")
+    relative = re.compile(r"`([a-z_]+/(?:\w+/)*\w+\.py)`")
+    for path in OTHERS:
+        text = path.read_text(encoding="utf-8")
+        named = {*absolute.findall(text), *relative.findall(text)}
+        missing = {name for name in named if not any((ROOT / base / name).exists() for base in (*BASES, "benchmarks/"))}
+        assert missing == set(), path
+
+
 def test_make_targets_that_code_and_comments_name_exist():
     for path in OTHERS:
         named = set(re.findall(r"(?:`|run: )make ([a-z-]+)", path.read_text(encoding="utf-8")))
