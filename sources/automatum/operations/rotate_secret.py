@@ -152,8 +152,9 @@ def _rotate(
             raise
         raise SecretNotKept(
             f"The rotation of {application.client_id} was interrupted ({type(error).__name__}), and the old secret may "
-            f"be dead. {rescue.describe('The answer with the new one is')}",
-            f"`automatum check` tells: if it ends with 77, store the secret of the file. {_BY_HAND}",
+            f"no longer be valid. {rescue.describe('The answer with the new one is')}",
+            "Run `automatum check`: if it exits 77, store the secret that is in the file. If that one is refused, too: "
+            f"{_BY_HAND}",
             rescue.path,
         ) from None
     rescue.discard()
@@ -205,7 +206,7 @@ def _find_accepted_secret(session: ApiSession, application: Application, found: 
     rescue.save({"one_of": found})
     raise SecretNotKept(
         f"The secret of {application.client_id} was regenerated; the answer holds several that may be it, and none is "
-        f"taken. The old one is dead. {rescue.describe('They are')}",
+        f"taken. The old one is no longer valid. {rescue.describe('They are')}",
         _BY_HAND,
         rescue.path,
     )
@@ -280,13 +281,13 @@ def _regenerate(session: ApiSession, application: Application, known: str, rescu
     if failed is None or rescue.path:
         raise SecretNotKept(
             f"The secret of {application.client_id} was regenerated, and none was found in the answer "
-            f"({names_in(answer.content)}). The old one is dead. {rescue.describe('The answer is')}",
+            f"({names_in(answer.content)}). The old one is no longer valid. {rescue.describe('The answer is')}",
             _BY_HAND,
             rescue.path,
         )
     raise SecretNotKept(
         f"Whether the secret of {application.client_id} was regenerated is not known: {failed.message}",
-        f"`automatum check` tells: if it ends with 77, the old one is dead. {_BY_HAND}",
+        f"Run `automatum check`: if it exits 77, the old one is no longer valid. {_BY_HAND}",
     )
 
 
@@ -320,7 +321,7 @@ def _store_secret(
         logger.error("the new secret is not stored: %s", problem)
     raise SecretNotKept(
         f"The secret of {application.client_id} was regenerated, and could not be stored in {store.description}: "
-        f"{problem.rstrip('.')}. The old one is dead. {rescue.describe('The new one is')}",
+        f"{problem.rstrip('.')}. The old one is no longer valid. {rescue.describe('The new one is')}",
         "Store it where it belongs, then remove the file." if rescue.path else _BY_HAND,
         rescue.path,
     )
