@@ -37,10 +37,6 @@ class ApiSession:
     client: ApiClient
     metering: MeteringForm = METERING
 
-    def set_max_wait(self, seconds: float | None) -> None:
-        """Limit how long a request may wait for the rate limit, in seconds; None for no limit."""
-        self.client.max_wait = seconds
-
     def groups(self) -> tuple[str, ...]:
         """Names of tables for the command line, in their order."""
         return tuple(dict.fromkeys(endpoint.group for endpoint in self.endpoints))
