@@ -98,7 +98,10 @@ def list_set_aside(working_dir: Path) -> list[SetAside]:
     """
     found = []
     for file in working_dir.parent.glob(f"{working_dir.name}{_MARK}*.zip"):
-        with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), zipfile.ZipFile(file) as archive:
+        with (
+            contextlib.suppress(OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile),
+            zipfile.ZipFile(file) as archive,
+        ):
             why = json.loads(archive.read(_WHY))
             load_id = file.name.removeprefix(working_dir.name + _MARK).removesuffix(".zip")
             found.append(SetAside(load_id, file, float(why["at"]), why["table"], why["reason"]))
