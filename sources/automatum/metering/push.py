@@ -107,7 +107,7 @@ def send_planned(
     clock = session.clock
     with ledger.run() as run:
         run.recover()
-        plan = _left_over(ledger, utc(clock.time()), line_ids, checks.late_ok)
+        plan = _left_over(ledger, utc(clock.time()), set(line_ids), checks.late_ok)
         run.expire(plan.too_late, "Too late by the documented rule.")
         result = Sender(session, run, clock, checks.late_ok).send(bodies(plan.sent, utc(clock.time())))
         return _summarize(session, Classification(), ledger, result, plan, checks)
