@@ -189,10 +189,10 @@ def propose_for_all(settings: AutomatumSettings, explanation: Explanation) -> No
     """
     codes = [one.error.code for one in explanation.tables if isinstance(one.error, UnknownCode)]
     if codes:
-        explanation.connection["success_codes"] = list(dict.fromkeys([*(settings.success_codes or ()), *codes]))
+        explanation.settings["success_codes"] = list(dict.fromkeys([*(settings.success_codes or ()), *codes]))
     windows = [one.report_window_days for one in explanation.tables if one.report_window_days]
     if windows:
-        explanation.connection["report_window_days"] = min(windows)
+        explanation.settings["report_window_days"] = min(windows)
     _propose_naming(explanation)
     _propose_filters(settings, explanation)
 
@@ -201,7 +201,7 @@ def _propose_naming(explanation: Explanation) -> None:
     """Propose the naming once, if all tables with records have it."""
     with_records = [one for one in explanation.tables if "names" in one.facts]
     if len(with_records) > 1 and all("naming" in one.proposed for one in with_records):
-        explanation.connection["naming"] = "snake_case"
+        explanation.settings["naming"] = "snake_case"
         for one in with_records:
             del one.settings["naming"]
             one.proposed.remove("naming")
@@ -214,4 +214,4 @@ def _propose_filters(settings: AutomatumSettings, explanation: Explanation) -> N
         values = {value for each in found if isinstance(each, dict) for value in each}
         alike = sorted(value for value in values if value.lower() == wanted.lower())
         if len(alike) == 1 and wanted not in values:
-            explanation.connection[name] = alike[0]
+            explanation.settings[name] = alike[0]

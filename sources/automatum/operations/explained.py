@@ -100,14 +100,14 @@ class Explanation:
 
     Attributes:
         tables: By table.
-        connection: Settings that are proposed for the whole API.
+        settings: Settings that are proposed for the whole API.
         skipped: Table to the scope that the token does not grant.
         requests: API requests.
         token_requests: Requests for a token.
     """
 
     tables: list[TableExplanation] = field(default_factory=list)
-    connection: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     requests: int = 0
     token_requests: int = 0
@@ -123,7 +123,7 @@ class Explanation:
     @property
     def proposes(self) -> bool:
         """Whether any setting is proposed."""
-        return bool(self.connection) or any(one.proposed for one in self.tables)
+        return bool(self.settings) or any(one.proposed for one in self.tables)
 
     def as_json(self) -> dict[str, Any]:
         """The explanation as one JSON object."""
@@ -133,7 +133,7 @@ class Explanation:
             "token_requests": self.token_requests,
             "tables": {one.table: one.as_json() for one in self.tables},
             "skipped": self.skipped,
-            "proposed": self.connection,
+            "proposed": self.settings,
             "toml": self.as_toml(),
             "errors": [one.error.as_json() for one in self.tables if one.error],
         }
@@ -151,7 +151,7 @@ class Explanation:
         inner: Any = document
         for name in _SECTION:
             inner = inner.setdefault(name, tomlkit.table(is_super_table=True))
-        for name, value in self.connection.items():
+        for name, value in self.settings.items():
             inner[name] = value
         endpoints = tomlkit.table(is_super_table=True)
         for one in self.tables:

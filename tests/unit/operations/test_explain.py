@@ -9,7 +9,7 @@ from automatum.operations.explained import Explanation, TableExplanation
 def proposed(*tables, **settings):
     explanation = Explanation(list(tables))
     propose_for_all(AutomatumSettings(**settings), explanation)
-    return explanation.connection
+    return explanation.settings
 
 
 def test_the_shortest_range_of_all_reports_is_proposed():

@@ -46,7 +46,7 @@ def test_the_toml_says_what_is_proposed_and_the_doubts_are_comments():
             TableExplanation("customers", settings=proposed, proposed=list(proposed), doubts=["Day or month?"]),
             TableExplanation("entitlements", settings={"path": "x"}),
         ],
-        connection={"naming": "snake_case"},
+        settings={"naming": "snake_case"},
     )
     text = explanation.as_toml()
     assert tomlkit.parse(text).unwrap() == {
