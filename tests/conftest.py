@@ -1,5 +1,6 @@
 """A place of its own for each test: folder, home, dlt's folders, environment; and sandboxes served on real sockets."""
 
+import gc
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -9,16 +10,31 @@ from automatum_sandbox import SandboxConfig, serve
 from tests.support.desk import SMALL, VOLUME, Desk, forget, isolate
 from tests.support.dlt_hints import remember_hints
 from tests.support.examples import examples, leave_cases_to_test_all
-from tests.support.statements import remember_statements
+from tests.support.process_end import ProcessEnd
+from tests.support.statements import remember_statements, remember_tables
 
+process_end = ProcessEnd()
 remember_hints()
 remember_statements()
+remember_tables()
 with suppress(ModuleNotFoundError):  # The environments of Airflow and of users do not have it.
     from hypothesis import settings
 
     # An example is judged by what it shows, not by its seconds: the machine may be loaded.
     settings.register_profile("automatum", deadline=None, print_blob=True, max_examples=examples(100))
     settings.load_profile("automatum")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main():
+    """Keep the exit code for the end of the process."""
+    process_end.code = code = yield
+    return code
+
+
+def pytest_collection_finish():
+    """Let the garbage collector not look at what stays: modules and tests."""
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

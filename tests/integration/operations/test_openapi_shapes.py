@@ -2,14 +2,13 @@
 
 import pytest
 import requests
-import schemathesis
-from openapi_spec_validator import validate
 
 from automatum.api.endpoint_overrides import resolve_endpoints, resolve_metering
 from automatum.api.paging import page_parameters
 from automatum.config.settings import AutomatumSettings
 from automatum.endpoints import API_PREFIX
 from automatum.operations.openapi import describe_openapi
+from tests.support.openapi import load, validate
 from tests.support.shapes import lists, records, reports
 from tests.support.shapes.server import serve
 
@@ -35,7 +34,7 @@ def test_the_document_with_a_setting_describes_the_api_that_needs_it(shape):
     """Valid; the first page conforms; and so does the answer of a row's own URL."""
     endpoint, document = described(shape)
     validate(document)
-    schema = schemathesis.openapi.from_dict(document)
+    schema = load(document)
     with serve(shape.api()) as api:
         path = API_PREFIX + endpoint.path
         days = {"start": "2023-10-01", "end": "2023-10-31"}
