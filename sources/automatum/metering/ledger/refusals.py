@@ -15,16 +15,14 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, insert, or_, select, update
 
-from ...core.errors import ConfigurationError
 from ...core.redaction import redact
 from ..model import NAMESPACE, Refusal
 from .batches import batches
 from .decision_log import Author, DecisionLog
 from .ledger import Ledger
-from .selectors import matching_ids
+from .selectors import find_ids
 from .tables import LONGEST, REFUSALS
 
-_ARGUMENT = "REFUSAL_ID"
 _FILTERS = ("vendor", "listing_id", "customer_id", "dimension")
 
 
@@ -102,18 +100,10 @@ def find_refusals(ledger: Ledger, selectors: Collection[str]) -> list[str]:
     Raises:
         ConfigurationError: A selector names no open refusal, or a filter is wrong.
     """
-    found: dict[str, None] = {}
     rows = {entry.refusal_id: entry.as_row() for entry in open_refusals(ledger)}
-    for selector in selectors:
-        ids = matching_ids(selector, rows, _FILTERS, _ARGUMENT)
-        if not ids:
-            raise ConfigurationError(
-                _ARGUMENT,
-                f"no open refusal {selector!r} in {ledger.location}.",
-                "`automatum push status` lists the open ones with their ids.",
-            )
-        found |= dict.fromkeys(ids)
-    return list(found)
+    problem = f"names no open refusal in {ledger.location}."
+    next_step = "`automatum push status` lists the open ones with their ids."
+    return find_ids(selectors, rows, _FILTERS, "REFUSAL_ID", problem, next_step)
 
 
 def dismiss(ledger: Ledger, refusal_ids: Collection[str], author: Author) -> list[str]:

@@ -32,19 +32,35 @@ def parse_filter(selector: str, names: Collection[str], key: str) -> list[tuple[
     return pairs
 
 
-def matching_ids(selector: str, rows: Mapping[str, Mapping[str, Any]], names: Collection[str], key: str) -> list[str]:
-    """Ids of the rows that a selector names, in their order.
+def find_ids(
+    selectors: Collection[str],
+    rows: Mapping[str, Mapping[str, Any]],
+    names: Collection[str],
+    key: str,
+    problem: str,
+    next_step: str,
+) -> list[str]:
+    """Ids of the rows that a person names, each once.
 
     Args:
-        selector: An id, a filter, or `all`.
+        selectors: Ids, filters, or `all`.
         rows: Fields of each row, by its id.
         names: Fields that a filter may name.
         key: Option that an error names.
+        problem: What is wrong with a selector that names no row.
+        next_step: What to do then.
 
     Raises:
-        ConfigurationError: A filter names another field.
+        ConfigurationError: A selector names no row, or a filter names another field.
     """
-    pairs = parse_filter(selector, names, key)
-    if pairs is None:
-        return [row_id for row_id in rows if selector in (ALL, row_id)]
-    return [row_id for row_id, row in rows.items() if all(row[name] == value for name, value in pairs)]
+    found: dict[str, None] = {}
+    for selector in selectors:
+        pairs = parse_filter(selector, names, key)
+        if pairs is None:
+            ids = [row_id for row_id in rows if selector in (ALL, row_id)]
+        else:
+            ids = [row_id for row_id, row in rows.items() if all(row[name] == value for name, value in pairs)]
+        if not ids:
+            raise ConfigurationError(key, f"{selector!r} {problem}", next_step)
+        found |= dict.fromkeys(ids)
+    return list(found)

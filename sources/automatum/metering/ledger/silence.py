@@ -10,15 +10,13 @@ from typing import Any
 
 from sqlalchemy import case, func, select
 
-from ...core.errors import ConfigurationError
 from ..model import LENGTHS, NAMESPACE
 from .decision_log import Author, DecisionLog
 from .ledger import Ledger
-from .selectors import matching_ids
+from .selectors import find_ids
 from .states import TAKEN
 from .tables import DECISIONS, LINES
 
-_OPTION = "--silent"
 _KEY = ("vendor", "listing_id", "customer_id", "dimension")
 
 
@@ -91,16 +89,9 @@ def find_silent(silent: Collection[SilentKey], selectors: Collection[str]) -> li
     Raises:
         ConfigurationError: A selector names no silent key, or a filter is wrong.
     """
-    found: dict[str, None] = {}
     rows = {key.silence_id: key.as_row() for key in silent}
-    for selector in selectors:
-        ids = matching_ids(selector, rows, _KEY, _OPTION)
-        if not ids:
-            raise ConfigurationError(
-                _OPTION, f"{selector!r} names nothing that is silent.", "`automatum push status` lists what is silent."
-            )
-        found |= dict.fromkeys(ids)
-    return list(found)
+    next_step = "`automatum push status` lists what is silent."
+    return find_ids(selectors, rows, _KEY, "--silent", "names nothing that is silent.", next_step)
 
 
 def dismiss_silence(ledger: Ledger, silence_ids: Collection[str], author: Author) -> list[str]:
