@@ -12,6 +12,7 @@ from ..api.session import ApiSession
 from .checks import NO_CHECKS, Checks
 from .classify import too_late_reason
 from .guards import limit_holds, price_holds
+from .ledger import line_rows
 from .ledger.attempts import accepted_once
 from .ledger.decision_log import Author
 from .ledger.decisions import retried_ids
@@ -46,6 +47,18 @@ class RetryPlan:
             reasons[hold.line.id].append(hold.reason)
         self.left += [(entry, "; ".join(reasons[entry.line_id])) for entry in self.to_send if entry.line_id in reasons]
         self.to_send = [entry for entry in self.to_send if entry.line_id not in reasons]
+
+    def leave_blocked(self, ledger: Ledger) -> None:
+        """Leave the lines whose usage another line bills, or may; and those of one usage, because one is enough."""
+        refused = {entry.line_id: entry for entry in self.to_send if entry.state != "planned"}
+        with ledger.database.read() as connection:
+            blocked = line_rows.blocked_by(connection, refused.values())
+        for line_id, other in blocked.items():
+            reason = f"the line {other} bills the same usage, and is retried, too; name one of them"
+            if other not in refused:
+                reason = f"its usage was sent, or is planned, by the line {other}"
+            self.left.append((refused[line_id], reason))
+        self.to_send = [entry for entry in self.to_send if entry.line_id not in blocked]
 
     @property
     def left_as_json(self) -> list[dict[str, Any]]:
@@ -92,6 +105,7 @@ def plan_retry(
             plan.left.append((entry, problem))
         else:
             plan.to_send.append(entry)
+    plan.leave_blocked(ledger)
     if checks.prices:
         plan.leave(price_holds([entry.line for entry in plan.to_send], checks.eligibility))
     plan.leave(limit_holds([entry.line for entry in plan.to_send], checks))

@@ -13,7 +13,9 @@ from sqlalchemy import Connection, RowMapping, Table, insert, select, update
 
 from ...core.redaction import redact
 from ..model import format_decimal
+from . import line_rows
 from .attempts import new_attempt_id
+from .entries import Entry
 from .tables import ATTEMPTS, DECISIONS, HOLDS, LINES, LONGEST, REFUSALS, Exact, Moment
 
 Subject = Literal["line", "refusal", "silence"]
@@ -150,6 +152,8 @@ class DecisionLog:
         before = json.loads(decision["snapshot"])
         if now.carried_units != _decode(LINES, before["line"]).get("carried_units"):
             return "another line bills its late usage since"
+        if before["line"]["state"] == "planned" and (other := self._blocking_line(line_id)):
+            return f"its usage was sent, or is planned, by the {other.grain}: the line {other.line_id}"
         self._connection.execute(update(LINES).where(LINES.c.line_id == line_id).values(_decode(LINES, before["line"])))
         if decision["decision"] == KEPT:
             reopened = update(HOLDS).where(HOLDS.c.line_id == line_id, HOLDS.c.released_at == decision["decided_at"])
@@ -158,6 +162,12 @@ class DecisionLog:
             last = (ATTEMPTS.c.attempt_id == attempt["attempt_id"], ATTEMPTS.c.line_id == line_id)
             self._connection.execute(update(ATTEMPTS).where(*last).values(_decode(ATTEMPTS, attempt)))
         return None
+
+    def _blocking_line(self, line_id: str) -> Entry | None:
+        """A line that bills the same usage as this one, or may; None if there is none."""
+        blocked = line_rows.blocked_by(self._connection, line_rows.fetch(self._connection, [line_id]).values())
+        other = blocked.get(line_id)
+        return line_rows.fetch(self._connection, [other])[other] if other else None
 
     def _undo_refusal(self, decision: RowMapping) -> str | None:
         row = (REFUSALS.c.refusal_id == decision["subject_id"], REFUSALS.c.closed_by == "hand")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import permutations
 from typing import Any
 
 from sqlalchemy import Column, Connection, bindparam, insert, or_, select, update
@@ -185,8 +186,29 @@ def _blocking_entries(connection: Connection, lines: Iterable[Line]) -> Mapping[
     return found
 
 
-def unblocked(connection: Connection, entries: Iterable[Entry]) -> list[str]:
-    """Ids of the entries that no other entry blocks; see `LedgerMatch`."""
+def blocked_by(connection: Connection, entries: Iterable[Entry]) -> dict[str, str]:
+    """Ids of the entries that must not be planned, to the id of a line that bills the same usage, or may: one that is
+    planned or was sent, or another of these entries.
+    """
     lines = {entry.line_id: entry.line for entry in entries}
-    blocking = _blocking_entries(connection, lines.values())
-    return [line_id for line_id in lines if line_id not in blocking]
+    found = {line_id: entry.line_id for line_id, entry in _blocking_entries(connection, lines.values()).items()}
+    dates: dict[str, list[Line]] = defaultdict(list)
+    for line in lines.values():
+        if line.carried_from is None and line.id not in found:
+            dates[line.date_key].append(line)
+    for of_date in dates.values():
+        for line, other in permutations(of_date, 2):
+            if line.grain != other.grain or (line.starts_at == other.starts_at and _differ_in_entitlement(line, other)):
+                found.setdefault(line.id, other.id)
+    return found
+
+
+def _differ_in_entitlement(line: Line, other: Line) -> bool:
+    """Whether one of the two names an entitlement, and the other none."""
+    return (line.entitlement_id is None) != (other.entitlement_id is None)
+
+
+def unblocked(connection: Connection, entries: Sequence[Entry]) -> list[str]:
+    """Ids of the entries that may be planned; see `blocked_by`."""
+    blocked = blocked_by(connection, entries)
+    return [entry.line_id for entry in entries if entry.line_id not in blocked]

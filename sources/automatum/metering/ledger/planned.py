@@ -17,9 +17,13 @@ from .states import Transition
 from .tables import LINES, PLANS
 from .transitions import apply_transition
 
+_REFUSED = (*Transition.RETRY.before, *Transition.RETRY_EXPIRED.before)
+
 
 def keep(ledger: Ledger, ids: Collection[str], author: Author = NOBODY) -> list[str]:
     """Release lines that are on hold, and plan canceled lines again. The next push sends them.
+
+    A canceled line stays as it is if another line bills the same usage, or may: see `line_rows.blocked_by`.
 
     Args:
         ledger: The ledger of the lines.
@@ -70,7 +74,7 @@ def cancel(ledger: Ledger, ids: Collection[str], author: Author = NOBODY) -> lis
 def plan_again(ledger: Ledger, ids: Collection[str], author: Author = NOBODY) -> list[str]:
     """Plan rejected and expired lines again, with the units in the ledger; never lines that may have been billed.
 
-    A line stays as it is if lines of the other grain with the same key and date were sent meanwhile.
+    A line stays as it is if another line bills the same usage, or may: see `line_rows.blocked_by`.
 
     Args:
         ledger: The ledger of the lines.
@@ -85,11 +89,10 @@ def plan_again(ledger: Ledger, ids: Collection[str], author: Author = NOBODY) ->
     with ledger.database.write() as connection:
         log = DecisionLog(connection, now, author)
         entries = line_rows.fetch(connection, list(ids)).values()
+        free = line_rows.unblocked(connection, [entry for entry in entries if entry.state in _REFUSED])
+        before = {line_id: log.snapshot(line_id) for line_id in free}
         values = {"planned_at": now, "settled_at": None, "settled_by": None, "error": None}
         for transition in (Transition.RETRY, Transition.RETRY_EXPIRED):
-            wanted = [entry for entry in entries if entry.state in transition.before]
-            free = line_rows.unblocked(connection, wanted)
-            before = {line_id: log.snapshot(line_id) for line_id in free}
             for line_id in apply_transition(connection, transition, free, values):
                 log.record_line(before[line_id], "retry", transition.after)
                 moved.append(line_id)

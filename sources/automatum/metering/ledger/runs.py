@@ -93,7 +93,7 @@ class Run:
             lines = list(lines)
             states = line_rows.fetch_states(connection, sorted(set(renew) & {line.id for line in lines}))
             renewed = line_rows.fetch(connection, [line_id for line_id, state in states.items() if state != "planned"])
-            free = line_rows.unblocked(connection, renewed.values())
+            free = line_rows.unblocked(connection, list(renewed.values()))
             values = {"planned_at": self._database.now(), "settled_at": None, "settled_by": None, "error": None}
             for transition in (Transition.RETRY, Transition.RETRY_EXPIRED, Transition.PLAN_AGAIN):
                 apply_transition(connection, transition, free, values)
