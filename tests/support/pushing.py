@@ -16,7 +16,6 @@ from automatum.api.session import connect
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock
-from automatum.metering.checks import NO_CHECKS
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.location import default_ledger_url
 from automatum.metering.push import push
@@ -241,10 +240,9 @@ class Books:
         settings = resolve_settings(self.settings)
         return connect(settings, clock=self.clock, budget=Budget(self.clock), **options)
 
-    def push(self, rows, *, dry=False, max_wait=None, grain="hour", checks=NO_CHECKS):
+    def push(self, rows, *, dry=False, max_wait=None, **options):
         session = None if dry else self.connect(max_wait=max_wait)
-        usage = read_usage(rows)
-        return push(session, usage, self.url, self.clock, grain=grain, new_ledger=not dry, checks=checks)
+        return push(session, read_usage(rows), self.url, self.clock, new_ledger=not dry, **options)
 
     def open(self):
         return closing(Ledger.open(self.url, SystemClock(), create=False))
