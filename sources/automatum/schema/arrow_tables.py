@@ -230,3 +230,18 @@ def _salt(endpoint: Endpoint) -> bytes:
 
 def _named(columns: Iterable[Column], name: str) -> Column:
     return next(column for column in columns if column.name == name)
+
+
+def fit_columns(table: pa.Table, stored: pa.Schema | None) -> pa.Table:
+    """Rows with the columns of a table in the destination, in its order. Columns that they lack are null.
+
+    Args:
+        table: The rows. Columns that the table in the destination lacks come last.
+        stored: The columns of the table in the destination; None to leave the rows as they are.
+    """
+    if stored is None:
+        return table
+    missing = [field for field in stored if field.name not in table.column_names]
+    for field in missing:
+        table = table.append_column(field.with_nullable(True), pa.nulls(len(table), field.type))
+    return table.select(list(dict.fromkeys([*stored.names, *table.column_names])))

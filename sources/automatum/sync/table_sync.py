@@ -22,7 +22,7 @@ from ..core.clock import utc
 from ..core.errors import AutomatumError, DestinationError, MoreToDo, NotThere, defect
 from ..core.text import plural
 from ..endpoints import Endpoint, Kind
-from ..schema.arrow_tables import Table
+from ..schema.arrow_tables import Table, fit_columns
 from ..schema.child_tables import ChildLists, child_schema
 from ..schema.columns import history_table
 from ..warehouse.connection_errors import unreadable_error
@@ -105,6 +105,7 @@ class TableSync:
         self._early: tuple[float, PriorState] | None = None
         self._unclosed: tuple[str, ...] = ()
         self._secret: dict[str, Any] | None = None
+        self._stored_columns: dict[str, pa.Schema] = {}
 
     @property
     def read_by(self) -> tuple[str, str]:
@@ -160,6 +161,10 @@ class TableSync:
             chunk: Bounds.
             load_id: The load package that they go into.
         """
+        for name, table in self._extract(pipeline, chunk, load_id):
+            yield name, fit_columns(table, self._stored_columns.get(name))
+
+    def _extract(self, pipeline: SupportsPipeline | None, chunk: Chunk, load_id: str) -> Tables:
         if self.done:
             return
         if self._refused:
@@ -276,7 +281,7 @@ class TableSync:
         prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count, loaded)
         if merging.one_row_per_key:
             self._batcher.lists = ChildLists(read_children(pipeline, self.endpoint, owner), merging.can_delete)
-            add_missing_columns(pipeline, self.schemas())
+            self._stored_columns = add_missing_columns(pipeline, self.schemas())
         return prior
 
     def _prepare(self, pipeline: SupportsPipeline | None) -> Reader:

@@ -216,20 +216,26 @@ def check_organization_kind(pipeline: SupportsPipeline, by_organization: bool) -
     )
 
 
-def add_missing_columns(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> None:
+def add_missing_columns(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> dict[str, pa.Schema]:
     """Add columns that tables lack, where dlt fails to (Iceberg).
 
     Args:
         pipeline: The pipeline that will load the tables.
         schemas: Table name to the schema of the rows that will be loaded.
 
+    Returns:
+        Table name to the columns that the table has now. Rows for it must have the same columns in the same order
+        (`schema.arrow_tables.fit_columns`), because pyiceberg (0.12) compares them by position. Other tables are left
+        out.
+
     Raises:
         DestinationError: The destination cannot be reached.
     """
-    if writes_lake_files(pipeline):
-        with checked_sql_client(pipeline) as files:
-            for name, schema in schemas.items():
-                files.add_missing_columns(name, schema)
+    if not writes_lake_files(pipeline):
+        return {}
+    with checked_sql_client(pipeline) as files:
+        every = {name: files.add_missing_columns(name, schema) for name, schema in schemas.items()}
+    return {name: columns for name, columns in every.items() if columns is not None}
 
 
 def column_types(pipeline: SupportsPipeline, table: str) -> dict[str, str]:

@@ -119,11 +119,15 @@ class LakeFiles:
         columns = self._tables[name].columns if name in self._tables else {}
         return {column: str(hints.get("data_type")) for column, hints in columns.items()}
 
-    def add_missing_columns(self, name: str, schema: pa.Schema) -> None:
-        """Give an Iceberg table the columns of a schema that it lacks; other formats need no such step."""
+    def add_missing_columns(self, name: str, schema: pa.Schema) -> pa.Schema | None:
+        """Give an Iceberg table the columns of a schema that it lacks; returns all its columns.
+
+        None for a table that does not exist, and for other formats, which need no such step.
+        """
         table = self._tables.get(name)
-        if table and table.table_format == "iceberg":
-            add_iceberg_columns(self._client, table, schema)
+        if table is None or table.table_format != "iceberg":
+            return None
+        return add_iceberg_columns(self._client, table, schema)
 
     def _register(self, text: str) -> None:
         """Make the tables and columns that a query may name known to DuckDB."""

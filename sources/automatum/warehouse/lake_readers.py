@@ -107,17 +107,20 @@ def read_iceberg(client: Any, table: StoredTable) -> pa.Table | None:
     return iceberg.scan(selected_fields=tuple(names or ("*",))).to_arrow()
 
 
-def add_iceberg_columns(client: Any, table: StoredTable, schema: pa.Schema) -> None:
-    """Give an Iceberg table the columns that it lacks.
+def add_iceberg_columns(client: Any, table: StoredTable, schema: pa.Schema) -> pa.Schema | None:
+    """Give an Iceberg table the columns that it lacks; returns all its columns, or None if it does not exist.
 
     dlt would do it. But pyiceberg (0.12) reads the rows that it updates with the schema of the last snapshot, and fails
     on every load if that schema lacks a column of the new rows.
     """
     iceberg = open_iceberg_table(client, table.name, table.schema)
-    if iceberg is not None and set(schema.names) - set(iceberg.schema().column_names):
+    if iceberg is None:
+        return None
+    if set(schema.names) - set(iceberg.schema().column_names):
         with iceberg.update_schema() as update:
             update.union_by_name(schema)
         iceberg.append(iceberg.schema().as_arrow().empty_table())
+    return iceberg.schema().as_arrow()
 
 
 def current_rows(source: str, table: StoredTable) -> str:

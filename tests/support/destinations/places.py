@@ -216,7 +216,7 @@ PLACES = [
     Parquet("Parquet", "local folder", cannot={HARD: NO_MERGE}, always="whole"),
     Parquet("Parquet on S3", "moto's S3 server, over a socket", cannot={HARD: NO_MERGE}, always="short"),
     Delta("Delta", "local folder, `deltalake`", {"table_format": "delta"}, always="short"),
-    Iceberg("Iceberg", "local folder, `pyiceberg`", {"table_format": "iceberg"}, {HARD: NO_REMOVAL}),
+    Iceberg("Iceberg", "local folder, `pyiceberg`", {"table_format": "iceberg"}, {HARD: NO_REMOVAL}, always="whole"),
     DuckLake("DuckLake", "catalog in Postgres, local folder", needs="duckdb_extensions"),
 ]
 
