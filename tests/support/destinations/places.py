@@ -26,7 +26,7 @@ class Place:
         where: What was run, for the docs.
         settings: Settings of `sources.automatum` that it needs.
         cannot: Case to the reason why it cannot; the suite holds that it is refused.
-        always: What of it runs in `make test`: `whole`, `short` (the first cases), or nothing.
+        always: What of it runs in `make test-all`: `whole`, `short` (the first cases), or nothing.
         needs: Importable module that it needs beyond the development environment.
     """
 

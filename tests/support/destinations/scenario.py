@@ -324,6 +324,10 @@ def _grow(life):
     assert life.wrong() == []
     assert life.sync().counts("customers") == (0, 0, 0, VOLUME["customers"])
     yield "new column of a later version"
+    for later in (False, True):
+        life.later = later
+        made = life.sync()
+        assert (made.code, made.counts("customers"), life.wrong()) == (0, (0, VOLUME["customers"], 0, 0), [])
 
 
 def _remove(life):

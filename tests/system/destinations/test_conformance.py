@@ -1,6 +1,7 @@
 """I1, I2, I3 on every destination: one life of a dataset, read back without the connector's code.
 
-`make test` runs what is marked `always`, `make destinations` all of it, and fills the table of docs/destinations.md.
+`make test-all` runs what is marked `always`. `make destinations` runs all of it, and fills the table of
+docs/destinations.md.
 """
 
 import os

@@ -4,12 +4,13 @@ import json
 from datetime import date, datetime, timezone
 from decimal import Decimal
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from automatum.endpoints import CUSTOMERS, ENDPOINTS, ENTITLEMENTS, PRIVATE_OFFERS, REVENUE
-from automatum.schema.arrow_tables import Table
+from automatum.schema.arrow_tables import Table, fit_columns
 from automatum.schema.child_tables import ChildLists
 from automatum.schema.records import Row
 
@@ -217,3 +218,13 @@ def test_values_that_leave_their_column_null_are_counted_by_name_i8():
     list(table.arrow(rows, ChildLists()))
     list(table.arrow(rows[:1], ChildLists()))
     assert dict(table.unread) == {"start_date": 2, "plan_id": 2, "entitlement_dimensions.price": 1}
+
+
+def test_rows_get_the_columns_of_the_table_in_its_order_i1():
+    rows = pa.table({"id": ["a"], "region": ["EMEA"], "extra": ["{}"], "newest": [1]})
+    stored = pa.schema([("id", pa.string()), ("extra", pa.string()), ("gone", pa.int64()), ("region", pa.string())])
+    fitted = fit_columns(rows, stored)
+    assert fitted.column_names == ["id", "extra", "gone", "region", "newest"]
+    assert fitted.to_pylist() == [{"id": "a", "extra": "{}", "gone": None, "region": "EMEA", "newest": 1}]
+    assert fitted.schema.field("gone").type == pa.int64()
+    assert fit_columns(rows, None) is rows
