@@ -48,7 +48,8 @@ QUESTIONS = (
             ) AS renewed
             FROM entitlements AS e
         ) AS e
-        WHERE e.status IN ('expired', 'cancelled') AND e.end_date > current_date - INTERVAL 12 MONTH
+        WHERE e._deleted_at IS NULL AND e.status IN ('expired', 'cancelled')
+          AND e.end_date > current_date - INTERVAL 12 MONTH
         GROUP BY ALL ORDER BY marketplace
         """,
     ),
@@ -57,14 +58,17 @@ QUESTIONS = (
         """
         SELECT e.end_date, c.company_name, e.product_name, e.value::DECIMAL(38, 2) AS value, e.currency
         FROM entitlements AS e LEFT JOIN customers AS c ON c.id = e.customer_id
-        WHERE e.status = 'active' AND e.auto_renew IS DISTINCT FROM true
+        WHERE e._deleted_at IS NULL AND e.status = 'active' AND e.auto_renew IS DISTINCT FROM true
           AND e.end_date BETWEEN current_date AND current_date + 90
         ORDER BY e.end_date, e.id LIMIT 5
         """,
     ),
     (
         "Private offers by status",
-        "SELECT status, count(*) AS offers FROM private_offers GROUP BY ALL ORDER BY offers DESC, status",
+        """
+        SELECT status, count(*) AS offers FROM private_offers WHERE _deleted_at IS NULL
+        GROUP BY ALL ORDER BY offers DESC, status
+        """,
     ),
 )
 
