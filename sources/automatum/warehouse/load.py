@@ -11,8 +11,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ class Loader:
                     # The destination stays closed while the source reads the API, which may take an hour.
                     self._pipeline.extract(source)
                     source = None
-                with self._keep_open(), stay_connected(self._pipeline):
+                with self._keep_open(), stay_connected(self._pipeline), job_errors_at_debug():
                     info: Any = self._pipeline.run()
                 self._note_loads(info.loads_ids if info else ())
                 delete_loaded_rows(self._pipeline)
@@ -254,6 +254,27 @@ class Loader:
         place = locate_destination(self._pipeline.destination), self._pipeline.dataset_name
         columns = [f"{name} {schema.to_string()}" for name, schema in sorted(schemas.items())]
         return hashlib.sha256("\n".join((*place, source, dlt.__version__, *columns)).encode()).hexdigest()
+
+
+class _JobErrors(logging.Filter):
+    """Moves what dlt logs of its load jobs, and other tracebacks, to the connector's log, at debug."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.module != "load" and not record.exc_info:
+            return True
+        logger.debug("%s", record.getMessage(), exc_info=record.exc_info)
+        return False
+
+
+@contextmanager
+def job_errors_at_debug() -> Iterator[None]:
+    """Let dlt print nothing of a load job that fails. The loader tries it again, or says in its error what happened."""
+    log, errors = logging.getLogger("dlt"), _JobErrors()
+    log.addFilter(errors)
+    try:
+        yield
+    finally:
+        log.removeFilter(errors)
 
 
 def _empty_staging_after_load(pipeline_name: str) -> None:
