@@ -95,12 +95,13 @@ def move(
             content = move_ledger(ledger, target, SystemClock(), owner)
             before = url_of(ledger)
         with Ledger.open(target, SystemClock(), create=False, owner=owner) as ledger:
+            login = "" if ledger.database.path else " (with its user and password)"
             return {
                 "from": before,
                 "to": url_of(ledger),
                 "rows": content.rows,
                 "digest": content.digest,
-                "next_step": f"Set ledger_url, or --ledger-url, to {url_of(ledger)} (with its user and password).",
+                "next_step": f"Set ledger_url, or --ledger-url, to {url_of(ledger)}{login}.",
             }
 
     _run(work, as_json, debug)

@@ -112,7 +112,7 @@ def plan_cancel(
             found = find_planned(ledger, lines or [], plan=digest)
             canceled = cancel(ledger, found, Author(user_name(), reason.strip()))
             known = ledger.reader.fetch(canceled).values()
-            money = [f"{entry.line_id}: {format_decimal(entry.charged)}" for entry in known]
+            money = [f"{entry.line_id}: {format_decimal(entry.charged)} is not charged" for entry in known]
         text = f"{plural(len(canceled), 'line')} canceled. `automatum push plan keep LINE_ID` plans a line again."
         say({"canceled": sorted(canceled)}, as_json, lambda: say_text("\n".join([text, *money])))
         return EXIT_COMPLETE

@@ -136,7 +136,7 @@ def resolve_by_hand(
                 entry, before = entries.get(line_id), TRANSITIONS[decision].before
                 if entry is None or entry.state not in before:
                     state = "not in the ledger" if entry is None else f"it is {entry.state}"
-                    result.refused.append((line_id, f"{state}; only {' or '.join(before)} lines can be"))
+                    result.refused.append((line_id, f"{state}; only {' or '.join(before)} lines can be resolved so"))
                     continue
                 snapshot = log.snapshot(line_id)
                 if after := _decide(connection, decision, entry, author, ledger.database.now(), result):

@@ -415,8 +415,8 @@ def test_a_decision_settles_each_named_line_or_says_why_not(ledger):
     result = resolve_by_hand(ledger, accepted=[one.id, three.id, "nowhere"], not_sent=[two.id])
     assert (result.accepted, result.planned) == ([one.id], [two.id])
     assert dict(result.refused) == {
-        three.id: "it is rejected; only unknown or conflict lines can be",
-        "nowhere": "not in the ledger; only unknown or conflict lines can be",
+        three.id: "it is rejected; only unknown or conflict lines can be resolved so",
+        "nowhere": "not in the ledger; only unknown or conflict lines can be resolved so",
     }
     entry = ledger.reader.fetch([one.id])[one.id]
     assert (entry.settled_by, entry.accepted_units, entry.accepted_hash) == ("hand", one.units, one.payload_hash)
