@@ -93,8 +93,6 @@ def sync(
     _load_chunks(session, loader, pipeline, summary.runs, begin)
     _delete_left_pages(pipeline, summary.runs, settings.owner)
     _conclude(session, summary, started)
-    for run in summary.runs:
-        run.forget()
     return summary
 
 
@@ -211,7 +209,7 @@ def _skip_missing(missing: dict[str, str], session: ApiSession, summary: Organiz
 
 
 def _conclude(session: ApiSession, summary: OrganizationSummary, started: float) -> None:
-    """Fill in the summary from the results of the tables."""
+    """Fill in the summary from the results of the tables, and free everything else."""
     budget = session.budget
     summary.requests, summary.token_requests = budget.requests, budget.token_requests
     summary.stats = session.client.stats
@@ -235,3 +233,5 @@ def _conclude(session: ApiSession, summary: OrganizationSummary, started: float)
         summary.verdict = Verdict.MORE_TO_DO
     elif summary.errors or not verdicts <= {Verdict.COMPLETE}:
         summary.verdict = Verdict.INCOMPLETE
+    for run in summary.runs:
+        run.forget()
