@@ -4,6 +4,7 @@ They were checked with dlt 1.31. If a test fails after an upgrade of dlt, look a
 that use the part it names, adapt them, and set `CHECKED_WITH` to the new version.
 """
 
+import ast
 import inspect
 import re
 from importlib import import_module
@@ -180,13 +181,24 @@ def test_undocumented_parts_are_used_in_their_places_only(modules):
     assert {path for path, module in found if module not in DOCUMENTED} == set(PLACES)
 
 
+def private_names(text):
+    """Names with an underscore that a module reads of objects: as an attribute, or by `getattr` and its like."""
+    for node in ast.walk(ast.parse(text)):
+        name = ""
+        if isinstance(node, ast.Attribute):
+            name = node.attr
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.endswith("attr"):
+            name = getattr(node.args[1], "value", "")
+        if isinstance(name, str) and re.match("_[a-z]", name):
+            yield name
+
+
 def test_private_names_are_read_in_their_places_only(modules):
     """A private name that no module of the connector defines is one of dlt, or of another library."""
     others = {path: text for path, text in modules.items() if path not in PLACES}
     defined = re.compile(r"self\.(_\w+)(?:,| =|:| \+=)|^ *def (_\w+)|^    (_\w+)[: ]", re.MULTILINE)
     ours = {name for text in others.values() for pair in defined.findall(text) for name in pair}
-    read = re.compile(r"[\w)\]]\.(_[a-z]\w*)|attr\(\w+, \"(_[a-z]\w*)\"")
-    found = {(path, name) for path, text in others.items() for pair in read.findall(text) for name in pair if name}
+    found = {(path, name) for path, text in others.items() for name in private_names(text)}
     assert {(path, name) for path, name in found if name not in ours and name not in STANDARD} == set()
 
 
