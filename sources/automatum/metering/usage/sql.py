@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
@@ -73,16 +73,27 @@ def _read_query(pipeline: SupportsPipeline, query: str, choose: Choose) -> Itera
 
 
 def _read_only(client: Any, files: Sequence[str]) -> None:
-    """Let a connection write nothing and, in DuckDB, reach nothing but the database and these files."""
+    """Let a connection write nothing and, in DuckDB, reach nothing but the database, its lakes and these files."""
     connection = client.native_connection
     module = type(connection).__module__
     if module.startswith("psycopg2"):
         connection.rollback()
         connection.set_session(readonly=True)
     elif "duckdb" in module:
-        quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-        client.execute_sql(f"SET allowed_paths = [{quoted}]")
+        client.execute_sql(f"SET allowed_paths = [{_quoted(files)}]")
+        client.execute_sql(f"SET allowed_directories = [{_quoted(_lake_folders(client))}]")
         client.execute_sql("SET enable_external_access = false")
+
+
+def _lake_folders(client: Any) -> list[str]:
+    """Where the tables of attached DuckLakes are: their files are no part of the database."""
+    lakes = client.execute_sql("SELECT database_name FROM duckdb_databases() WHERE type = 'ducklake'")
+    path = "SELECT value FROM ducklake_options(%s) WHERE option_name = 'data_path'"
+    return [folder for (lake,) in lakes for (folder,) in client.execute_sql(path, lake)]
+
+
+def _quoted(texts: Iterable[str]) -> str:
+    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
 
 
 def read_dicts(pipeline: SupportsPipeline, source: str) -> Iterator[dict[str, Any]]:
