@@ -11,7 +11,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -112,7 +112,8 @@ class TableSync:
         """A digest of the endpoint, and one of the other settings that a verdict depends on."""
         settings = self.settings
         others = settings.deletes, settings.accept_rejected, settings.reread_pages, settings.report_window_days
-        return _digest(self.endpoint), _digest((*others, settings.success_codes))
+        # Not the endpoint as it is printed: that leaves out the formats of times.
+        return _digest(asdict(self.endpoint)), _digest((*others, settings.success_codes))
 
     @property
     def done(self) -> bool:

@@ -5,12 +5,18 @@ SEQUENCES sets the number of sequences of the long form.
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from automatum.api.session import connect
+from automatum.config.settings import resolve_settings
+from automatum.endpoints import CUSTOMERS
+from automatum.sync.table_sync import TableSync
+from tests.support.clocks import FakeClock
 from tests.support.many_databases import Machine
 
 SEQUENCES = int(os.environ.get("SEQUENCES", "4"))
@@ -95,3 +101,16 @@ def test_a_wrong_setting_that_is_set_back_in_an_interrupted_sync_is_used_i9(wron
         assert machine.sync("a", ("entitlements",), rows=100) == 0
         assert machine.sync("a", **wrong, rows=100, requests=requests) == 75, machine.log
         assert machine.sync("a") == 0, machine.log
+
+
+def test_each_setting_of_an_endpoint_counts_as_read_by_another():
+    """Also one that the row hash leaves out: with another format of times, a key may be read otherwise."""
+    served = {"client_id": "app_1", "client_secret": "secret_1234567", "base_url": "http://127.0.0.1:1"}
+    session = connect(resolve_settings(served), clock=FakeClock())
+    columns = tuple(
+        replace(one, formats=("epoch_ms",)) if one.type == "timestamp" else one for one in CUSTOMERS.columns
+    )
+    others = [{}, {"columns": columns}, {"exact_total": False}, {"key": ("email",)}]
+    found = [TableSync(replace(CUSTOMERS, **changed), session).read_by for changed in others]
+    assert found[0] == TableSync(CUSTOMERS, session).read_by
+    assert len(set(found)) == len(others)
