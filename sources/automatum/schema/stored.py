@@ -1,0 +1,103 @@
+"""Tables as they are stored: columns with types and descriptions, keys, and references to other tables.
+
+Arrow schemas, the hints and the schema that dlt gets, `automatum discover` and `docs/tables.md` are made from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+TableKind = Literal["list", "report", "child", "history", "log", "metering"]
+StoredType = Literal["text", "timestamp", "date", "decimal", "bigint", "bool", "json"]
+Origin = Literal["documented", "assumed", "connector"]
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+ARROW_TYPES: dict[StoredType, pa.DataType] = {
+    "text": pa.string(),
+    "timestamp": TIMESTAMP,
+    "date": pa.date32(),
+    "decimal": pa.decimal128(38, 9),
+    "bigint": pa.int64(),
+    "bool": pa.bool_(),
+    "json": pa.string(),  # Arrow has no type for JSON.
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A column whose values are keys of another table.
+
+    Attributes:
+        table: The other table.
+        column: Its column.
+    """
+
+    table: str
+    column: str
+
+
+@dataclass(frozen=True)
+class StoredColumn:
+    """A column of a table in the destination.
+
+    Attributes:
+        name: Its name.
+        type: Its type. A `timestamp` is in UTC with microseconds.
+        description: What it says: meaning, unit, sign, currency, time zone of a day, and what a null means.
+        nullable: Whether it may be null.
+        origin: Whether the vendor documents the field, we assume it, or the column is the connector's own.
+        places: Where its value may be found in a record, as dotted paths.
+        scale: Decimal places of a `decimal`, which has 38 digits.
+        reference: Another table whose keys it holds; None if there is none.
+        hard_delete: dlt's hint: a row that is not null here is removed.
+        latest_first: dlt's hint: of several rows of one key, the one with the latest value stays.
+    """
+
+    name: str
+    type: StoredType
+    description: str
+    nullable: bool = True
+    origin: Origin = "connector"
+    places: tuple[str, ...] = ()
+    scale: int = 9
+    reference: Reference | None = None
+    hard_delete: bool | None = None
+    latest_first: bool = False
+
+    @property
+    def arrow(self) -> pa.Field:
+        """The column as Arrow has it."""
+        kind = pa.decimal128(38, self.scale) if self.type == "decimal" else ARROW_TYPES[self.type]
+        return pa.field(self.name, kind, nullable=self.nullable)
+
+
+@dataclass(frozen=True)
+class StoredTable:
+    """A table in the destination.
+
+    Attributes:
+        name: Its name.
+        kind: `list` and `report` are read from the API, `child` is made of lists in their records, `history` has their
+            versions; `log` is the connector's own, `metering` is the ledger of the push.
+        description: What a row is.
+        key: Columns that identify a row.
+        columns: Its columns, in their order.
+        merge_key: Columns whose rows a load replaces together; empty to replace row by row.
+        parent: The table whose records its rows are made of; None if there is none.
+    """
+
+    name: str
+    kind: TableKind
+    description: str
+    key: tuple[str, ...]
+    columns: tuple[StoredColumn, ...]
+    merge_key: tuple[str, ...] = ()
+    parent: str | None = None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Its Arrow schema."""
+        return pa.schema([column.arrow for column in self.columns])
