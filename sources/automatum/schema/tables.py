@@ -62,6 +62,12 @@ _DELETED = StoredColumn(
 )
 
 
+def owned(table: StoredTable) -> StoredTable:
+    """The table for a dataset of several organizations: `organization_id` comes first, and is part of the key."""
+    merge_key = (ORGANIZATION, *table.merge_key) if table.merge_key else ()
+    return replace(table, key=(ORGANIZATION, *table.key), columns=(OWNER, *table.columns), merge_key=merge_key)
+
+
 def own_table(endpoint: Endpoint, hard: bool = False) -> StoredTable:
     """The table of an endpoint.
 
@@ -88,7 +94,6 @@ def own_table(endpoint: Endpoint, hard: bool = False) -> StoredTable:
 
 def child_table_of(endpoint: Endpoint, child: Child) -> StoredTable:
     """The table of a list inside the records of an endpoint."""
-    owner = (OWNER,) if endpoint.by_organization else ()
     parent = StoredColumn(
         child.parent_key,
         "text",
@@ -105,17 +110,18 @@ def child_table_of(endpoint: Endpoint, child: Child) -> StoredTable:
         hard_delete=True,
     )
     columns = [_stored(column, ()) for column in child.columns]
-    return StoredTable(
+    table = StoredTable(
         child.table,
         "child",
         child.description or f"Entries of the list {_named(child.places)} in each row of `{endpoint.table}`.",
-        endpoint.key_with(child.parent_key, POSITION),
-        (*owner, parent, position, *columns, EXTRA_COLUMN, SYNCED, _DELETED, removed, LOAD),
+        (child.parent_key, POSITION),
+        (parent, position, *columns, EXTRA_COLUMN, SYNCED, _DELETED, removed, LOAD),
         # All entries of a parent are replaced together. If a load has one parent twice, the key and `_removed` keep the
         # entries of the later reading.
-        endpoint.key_with(child.parent_key),
+        (child.parent_key,),
         endpoint.table,
     )
+    return owned(table) if endpoint.by_organization else table
 
 
 def history_table_of(endpoint: Endpoint) -> StoredTable:

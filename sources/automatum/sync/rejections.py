@@ -18,25 +18,12 @@ import pyarrow as pa
 from ..core.text import printable
 from ..endpoints import ORGANIZATION, Endpoint
 from ..schema.arrow_tables import Table
-from ..schema.coerce import TIMESTAMP
 from ..schema.columns import EXTRA, SYNCED_AT
 from ..schema.coverage import coverage_of, key_candidates
+from ..schema.log_tables import REJECTED
 from ..schema.records import Record
 
-REJECTED_SCHEMA = pa.schema(
-    [
-        pa.field("rejection_id", pa.string(), nullable=False),
-        pa.field("table_name", pa.string(), nullable=False),
-        pa.field("key", pa.string()),
-        pa.field("row_hash", pa.string()),
-        pa.field("reason", pa.string()),
-        pa.field("fields", pa.string()),
-        pa.field("rejected_at", TIMESTAMP),
-        pa.field("resolved_at", TIMESTAMP),
-        pa.field(EXTRA, pa.string()),
-        pa.field(SYNCED_AT, TIMESTAMP, nullable=False),
-    ]
-)
+REJECTED_SCHEMA = REJECTED.schema
 UNKEYED = "\x00"
 """Begins the id of a record without a key among the keys of a sweep. No key holds it: `api.exact_json` replaces it."""
 _HASH = "hash:"

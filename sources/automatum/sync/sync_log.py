@@ -14,56 +14,17 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from ..api.request_stats import STATS_COLUMNS
 from ..core.redaction import redact
 from ..core.text import printable
 from ..endpoints import ORGANIZATION
 from ..schema.arrow_tables import Table
-from ..schema.coerce import TIMESTAMP
-from ..schema.columns import EXTRA, SYNCED_AT
 from ..schema.json_text import dumps
+from ..schema.log_tables import PAGES, SWEEPS
 from .facts import SweepFacts
 from .results import PageRecord, TableResult, Verdict
 
-SWEEPS_SCHEMA = pa.schema(
-    [
-        pa.field("sweep_id", pa.string(), nullable=False),
-        pa.field("table_name", pa.string(), nullable=False),
-        pa.field("started_at", TIMESTAMP),
-        pa.field("finished_at", TIMESTAMP),
-        pa.field("pages", pa.int64()),
-        pa.field("requests", pa.int64()),
-        pa.field("announced", pa.int64()),
-        pa.field("distinct_keys", pa.int64()),
-        pa.field("inserted", pa.int64()),
-        pa.field("updated", pa.int64()),
-        pa.field("deleted", pa.int64()),
-        pa.field("unchanged", pa.int64()),
-        pa.field("verdict", pa.string()),
-        pa.field("reason", pa.string()),
-        pa.field("load_id", pa.string()),
-        *(pa.field(name, pa.int64()) for name in STATS_COLUMNS),
-        pa.field(EXTRA, pa.string()),
-        pa.field(SYNCED_AT, TIMESTAMP, nullable=False),
-    ]
-)
-
-PAGES_SCHEMA = pa.schema(
-    [
-        pa.field("sweep_id", pa.string(), nullable=False),
-        pa.field("page", pa.int64(), nullable=False),
-        pa.field("table_name", pa.string(), nullable=False),
-        pa.field("keys", pa.string()),
-        pa.field("total", pa.int64()),
-        pa.field("read_at", TIMESTAMP),
-        pa.field("load_id", pa.string()),
-        pa.field("state", pa.string()),
-        pa.field("started_at", TIMESTAMP),
-        pa.field("requests", pa.int64()),
-        pa.field(EXTRA, pa.string()),
-        pa.field(SYNCED_AT, TIMESTAMP, nullable=False),
-    ]
-)
+SWEEPS_SCHEMA = SWEEPS.schema
+PAGES_SCHEMA = PAGES.schema
 
 
 class SweepLog:

@@ -7,6 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..endpoints import ORGANIZATION
+from ..schema.log_tables import PAGES_TABLE as PAGES_TABLE
+from ..schema.log_tables import REJECTED_TABLE as REJECTED_TABLE
+from ..schema.log_tables import SWEEPS_TABLE as SWEEPS_TABLE
 from .dlt_internals import LOADS_TABLE
 from .sql_client import TABLE_MISSING, checked_sql_client, reading_sql_client
 from .values import as_utc
@@ -14,9 +17,6 @@ from .values import as_utc
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
-SWEEPS_TABLE = "_automatum_sweeps"
-PAGES_TABLE = "_automatum_pages"
-REJECTED_TABLE = "_automatum_rejected"
 _BATCH = 10_000
 """Rows that are fetched at a time."""
 _KEYS_A_QUERY = 500
