@@ -26,6 +26,8 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MOMENT = re.compile(r"\d{4}-|\d{4}/|\d{8}(?:T|$)")
 _SUB_MICROSECONDS = re.compile(r"[.,]\d{6}0*[1-9]")
 _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,9})?")
+_DIRECTIVE = re.compile("%(.)", re.DOTALL)
+_YEARS = {"Y", "y", "G"}
 _SAFE_DIGITS = {10: "epoch_s", 13: "epoch_ms"}
 """Number of digits to the format that a number without a format has."""
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -138,10 +140,14 @@ def format_problem(name: str) -> str | None:
         return "is not a format of times"
     if "%Z" in name:
         return "has %Z, and names of time zones are ambiguous"
+    directives = _DIRECTIVE.findall(name)
+    if "d" in directives and not _YEARS.intersection(directives):
+        # Python 3.13 and later warn when `strptime` gets such a format.
+        return "does not have year, month and day"
     sample = datetime(2026, 11, 23, 14, 56, 58, tzinfo=timezone.utc)
     read: Callable[[str, str], datetime] = datetime.strptime
     try:
         same = read(sample.strftime(name), name).date() == sample.date()
-    except ValueError:
+    except (ValueError, re.error):  # re.error if a directive is there twice
         return "is not a format that datetime.strptime reads"
     return None if same else "does not have year, month and day"

@@ -328,6 +328,7 @@ def test_a_refusal_names_usages_by_the_configured_name_or_the_documented_one(fie
         ({"numbers": {"rows": "text"}}, "metering.numbers.rows"),
         ({"reporting_date": "iso"}, "metering.reporting_date"),
         ({"reporting_date": "%d.%m."}, "metering.reporting_date"),
+        ({"reporting_date": "%d.%m.%Y %d"}, "metering.reporting_date"),
         ({"naming": "kebab"}, "metering.naming"),
     ],
 )

@@ -11,6 +11,7 @@ from typing import Any
 from ...core.errors import ConfigurationError
 from ...core.suggest import suggestion
 from ...endpoints import WHOLE, Endpoint, Kind
+from ...schema.moments import format_problem
 
 Apply = Callable[[str, Endpoint, Any], Endpoint]
 """Applies the value of a key: dotted name of the setting, endpoint, value."""
@@ -72,7 +73,8 @@ def day_format(at: str, value: Any) -> str:
     """A format of `strftime` that has the whole date, and no time."""
     name, day = text(at, value), date(2026, 11, 23)
     try:
-        same = "%" in name and datetime.strptime(day.strftime(name), name) == datetime(day.year, day.month, day.day)
+        usable = "%" in name and not format_problem(name)
+        same = usable and datetime.strptime(day.strftime(name), name) == datetime(day.year, day.month, day.day)
     except ValueError:
         same = False
     if not same:
