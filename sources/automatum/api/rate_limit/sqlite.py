@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
@@ -75,11 +76,6 @@ class SqliteStore(ForkSafe):
                     self._memory = MemoryStore(self._clock, self._state)
         return self._memory.change(work)
 
-    def __del__(self) -> None:
-        """Close the file if the caller did not."""
-        with suppress(AttributeError, sqlite3.Error):
-            self.close()
-
     def exists(self) -> bool:
         """See `Store.exists`."""
         return self.path.is_file()
@@ -93,7 +89,7 @@ class SqliteStore(ForkSafe):
         """See `ForkSafe.disconnect`."""
         connection, self._connection = self._connection, None
         if connection is not None and self._process == os.getpid():
-            connection.close()
+            self._close_connection()
 
     def _change(self, work: Work[T]) -> T:
         connection = self._connect()
@@ -137,6 +133,9 @@ class SqliteStore(ForkSafe):
             self._process, self._version = os.getpid(), -1
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+            # Closes the file if the caller does not. `__del__` could run after the end of the connection.
+            self._close_connection = weakref.finalize(self, self._connection.close)
+            self._close_connection.atexit = False
             if os.name == "posix":
                 self.path.chmod(0o600)
             # A commit need not reach the disk: after a power cut, the restart takes longer than a lost change matters.
@@ -158,10 +157,8 @@ class SqliteStore(ForkSafe):
             self._clock.sleep(0.01)
 
     def _fall_back(self, error: Exception) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(sqlite3.Error):
-                connection.close()
+        with suppress(sqlite3.Error):
+            self.disconnect()
         logger.warning(
             "The file %s, which counts requests, cannot be used (%s). Now this process counts its requests alone; "
             "several processes together may get a 429. Delete it, or name another in sources.automatum.quota_url.",

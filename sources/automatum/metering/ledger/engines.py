@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,19 @@ def postgres_name(url: URL) -> str:
     return f"{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
 
 
+def _closed_on_error(prepare: Callable[[Any], None]) -> Callable[[Any, object], None]:
+    """A listener that sets up a new connection, and closes it if that fails. SQLAlchemy 2.0 would leave it open."""
+
+    def listener(raw: Any, record: object) -> None:
+        try:
+            prepare(raw)
+        except BaseException:
+            raw.close()
+            raise
+
+    return listener
+
+
 def sqlite_engine(path: Path) -> Engine:
     """Engine of a SQLite file that exists."""
     # `mode=rw`: a file that was removed must not come back as an empty ledger.
@@ -90,7 +104,8 @@ def sqlite_engine(path: Path) -> Engine:
     )
 
     @event.listens_for(engine, "connect")
-    def prepare(raw: Any, record: object) -> None:
+    @_closed_on_error
+    def prepare(raw: Any) -> None:
         raw.isolation_level = None  # the driver would begin transactions by rules of its own
         raw.execute("PRAGMA journal_mode = WAL")
         # Each commit waits for the disk, because a lost commit can bill a line twice.
@@ -125,7 +140,8 @@ def postgres_engine(url: URL) -> Engine:
     redact_logging(*{f"sqlalchemy.{part}" for part in ("engine.Engine", f"pool.impl.{type(engine.pool).__name__}")})
 
     @event.listens_for(engine, "connect")
-    def prepare(raw: Any, record: object) -> None:
+    @_closed_on_error
+    def prepare(raw: Any) -> None:
         refuse_plaintext_postgres(raw, KEY)
         with raw.cursor() as cursor:
             cursor.execute("SHOW synchronous_commit")

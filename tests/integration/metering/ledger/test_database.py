@@ -4,14 +4,17 @@ import os
 import sqlite3
 import stat
 import traceback
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from automatum.core.errors import ConfigurationError, DestinationError
 from automatum.core.redaction import redact
+from automatum.metering.ledger.engines import sqlite_engine
 from automatum.metering.ledger.ledger import Ledger
 from tests.support.clocks import FakeClock
 from tests.support.loopback import closed_port
@@ -53,8 +56,9 @@ def test_the_file_is_its_owners_and_every_commit_waits_for_the_disk(path, clock)
         assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
         assert connection.scalar(text("PRAGMA synchronous")) == 2
         # Others cannot write meanwhile, from the first statement on.
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
-            sqlite3.connect(path, timeout=0).execute("BEGIN IMMEDIATE")
+        other = sqlite3.connect(path, timeout=0)
+        with closing(other), pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
     ledger.close()
 
 
@@ -79,6 +83,17 @@ def test_a_damaged_file_is_refused(made, create):
         said = refused(made, create)
         assert "damaged" in said or "no ledger" in said, (name, said)
         assert made.read_bytes() == spoilt, f"{name}: it was written to"
+
+
+def test_a_file_that_is_refused_is_closed_at_once(path):
+    """SQLAlchemy 2.0 leaves a connection open whose set-up fails; 2.1 closes it."""
+    path.parent.mkdir()
+    path.write_bytes(b"not a database" * 100)
+    engine = sqlite_engine(path)
+    with pytest.raises(DBAPIError, match="not a database"):
+        engine.connect()
+    opened = [os.path.realpath(one) for one in Path("/proc/self/fd").iterdir()]
+    assert str(path) not in opened
 
 
 @pytest.mark.parametrize("create", [True, False])
