@@ -19,8 +19,9 @@ from dlt.extract import DltResource
 
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.clock import Clock, SystemClock
+from ..schema.metering_tables import LINES
 from ..warehouse.dlt_internals import loading_pipeline
-from .export import LINES_KEY, entries_table, owner_of
+from .export import entries_table, stored_table
 from .ledger.ledger import Ledger
 from .ledger.location import find_ledger
 from .options import PushOptions
@@ -55,7 +56,7 @@ def metering_usage(
     Raises:
         AutomatumError: The push ended early. It is raised during iteration, after the lines.
     """
-    owner = owner_of(settings.owner if settings else None)
+    owner = settings.owner if settings else None
 
     def lines() -> Iterator[Any]:
         own = settings or resolve_settings(with_credentials=options.confirm, organization=options.organization)
@@ -64,16 +65,16 @@ def metering_usage(
         with Ledger.open(find_ledger(own, options.ledger_url), clock or SystemClock(), create=False) as ledger:
             found = list(ledger.reader.fetch(summary.line_ids).values())
         if found:
-            yield entries_table([{**owner, **entry.as_row()} for entry in found], LINES_KEY)
+            yield entries_table(LINES, [entry.as_row() for entry in found], owner)
         for error in summary.errors:
             raise error
 
     return dlt.resource(
         lines,
         name="metering_usage",
-        table_name="metering_lines",
+        table_name=LINES.name,
         write_disposition="merge",
-        primary_key=[*owner, "line_id"],
+        primary_key=stored_table(LINES, owner).key,
     )
 
 

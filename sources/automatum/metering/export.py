@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,11 @@ from ..api.session import ApiSession
 from ..core.errors import DestinationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
-from ..schema.coerce import TIMESTAMP
+from ..schema.columns import DLT_LOAD_ID
+from ..schema.metering_tables import ATTEMPTS, EVENTS, LINES, METERING_TABLES
+from ..schema.stored import StoredTable
+from ..schema.tables import owned
+from ..warehouse.dlt_internals import current_load_id
 from .ledger.ledger import Ledger
 from .ledger.location import default_ledger_url, ledger_owner
 from .model import format_decimal
@@ -23,21 +27,9 @@ from .model import format_decimal
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
+Rows = Callable[[], Iterator[dict[str, Any]]]
 BATCH = 5_000
-_MONEY = pa.decimal128(38, 12)
-_CHARGED = pa.decimal128(38, 18)
-"""The rules allow 6 decimals of units times 12 of a price, and 20 digits before the decimal point."""
-_TYPES = {
-    "starts_at": TIMESTAMP, "first_seen_at": TIMESTAMP, "planned_at": TIMESTAMP, "sending_at": TIMESTAMP,
-    "settled_at": TIMESTAMP, "started_at": TIMESTAMP, "ended_at": TIMESTAMP, "taken_at": TIMESTAMP,
-    "day": pa.date32(), "attempts": pa.int64(), "status_code": pa.int64(), "carry_number": pa.int64(),
-    "units": _MONEY, "price": _MONEY, "charged": _CHARGED, "accepted_units": _MONEY, "accepted_price": _MONEY,
-    "asked_units": _MONEY, "asked_price": _MONEY, "carried_units": _MONEY,
-}  # fmt: skip
-LINES_KEY = ("line_id",)
-ATTEMPTS_KEY = ("attempt_id", "line_id")
-EVENTS_KEY = ("event_key", "attempt_id", "line_id")
-EXPORTED = ("metering_lines", "metering_attempts", "metering_events")
+EXPORTED = tuple(table.name for table in METERING_TABLES)
 """Tables of the export."""
 
 
@@ -55,36 +47,40 @@ def metering_ledger(
     Returns:
         A dlt source whose resources are merged by key, so that each run updates the destination.
     """
-
-    def lines() -> Iterator[pa.Table]:
-        yield from _tables((entry.as_row() for entry in ledger.reader.lines()), owner, LINES_KEY)
-
-    def attempts() -> Iterator[pa.Table]:
-        yield from _tables((entry.as_row() for entry in ledger.reader.attempts()), owner, ATTEMPTS_KEY)
-
-    def events() -> Iterator[pa.Table]:
-        yield from _tables(ledger.reader.events(), owner, EVENTS_KEY)
-
-    owner = owner_of(organization_id)
-    return [
-        dlt.resource(
-            read,
-            name=name,
-            write_disposition="merge",
-            primary_key=[*owner, *key],
-            table_format=table_format,
-        )
-        for read, name, key in (
-            (lines, "metering_lines", LINES_KEY),
-            (attempts, "metering_attempts", ATTEMPTS_KEY),
-            (events, "metering_events", EVENTS_KEY),
-        )
-    ]
+    reader = ledger.reader
+    read: dict[StoredTable, Rows] = {
+        LINES: lambda: (entry.as_row() for entry in reader.lines()),
+        ATTEMPTS: lambda: (entry.as_row() for entry in reader.attempts()),
+        EVENTS: reader.events,
+    }
+    return [_resource(table, rows, organization_id, table_format) for table, rows in read.items()]
 
 
-def owner_of(organization_id: str | None) -> dict[str, str]:
-    """The organization column and its value; empty if the dataset contains one organization."""
-    return {} if organization_id is None else {ORGANIZATION: organization_id}
+def _resource(table: StoredTable, read: Rows, organization_id: str | None, table_format: Any) -> DltResource:
+    def batches() -> Iterator[pa.Table]:
+        rows = read()
+        # Also of a table without rows: with it dlt makes the table in the destination.
+        yield entries_table(table, list(islice(rows, BATCH)), organization_id)
+        while batch := list(islice(rows, BATCH)):
+            yield entries_table(table, batch, organization_id)
+
+    return dlt.resource(
+        batches,
+        name=table.name,
+        write_disposition="merge",
+        primary_key=stored_table(table, organization_id).key,
+        table_format=table_format,
+    )
+
+
+def stored_table(table: StoredTable, organization_id: str | None) -> StoredTable:
+    """A table of the export as the dataset has it.
+
+    Args:
+        table: The table, as it is without several organizations.
+        organization_id: Organization of the ledger, if the dataset contains several organizations.
+    """
+    return table if organization_id is None else owned(table)
 
 
 def export_ledger(
@@ -113,25 +109,26 @@ def export_ledger(
     return {table: counts.get(table, 0) for table in EXPORTED}
 
 
-def entries_table(rows: Sequence[dict[str, Any]], key: Sequence[str]) -> pa.Table:
+def entries_table(table: StoredTable, rows: Sequence[Mapping[str, Any]], organization_id: str | None) -> pa.Table:
     """Rows of the ledger as Arrow.
 
     Args:
-        rows: At least one row, from `Entry.as_row` or `AttemptEntry.as_row`.
-        key: Names of the key columns.
+        table: The table of the export.
+        rows: From `Entry.as_row`, `AttemptEntry.as_row` or `LedgerReader.events`.
+        organization_id: Organization of the ledger, if the dataset contains several organizations.
 
     Raises:
         DestinationError: A number has more digits than its column.
     """
-    # dlt declares keys as not nullable, so Arrow must do the same.
-    never_null = (ORGANIZATION, *key)
-    fields = [pa.field(name, _TYPES.get(name, pa.string()), nullable=name not in never_null) for name in rows[0]]
-    return pa.table([_column(field, [row[field.name] for row in rows]) for field in fields], schema=pa.schema(fields))
-
-
-def _tables(rows: Iterator[dict[str, Any]], owner: Mapping[str, str], key: Sequence[str]) -> Iterator[pa.Table]:
-    while batch := list(islice(rows, BATCH)):
-        yield entries_table([{**owner, **row} for row in batch], key)
+    schema = stored_table(table, organization_id).schema
+    same = {ORGANIZATION: organization_id, DLT_LOAD_ID: current_load_id() or None}
+    columns = [
+        pa.repeat(pa.scalar(same[field.name], field.type), len(rows))
+        if field.name in same
+        else _column(field, [row[field.name] for row in rows])
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _column(field: pa.Field, values: list[Any]) -> pa.Array:

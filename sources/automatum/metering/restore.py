@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Table, insert, select
 
 from ..core.errors import ConfigurationError
+from ..schema import metering_tables
 from ..warehouse.sql import read_column_names, stream_columns
 from ..warehouse.values import as_utc
-from .export import EVENTS_KEY
 from .ledger.batches import batches
 from .ledger.entries import AttemptEntry, Entry
 from .ledger.ledger import Ledger
@@ -115,8 +115,9 @@ def restore_ledger(ledger: Ledger, pipeline: SupportsPipeline, organization_id: 
         }
         new = [row for row in rows if row["line_id"] not in known]
         new_calls = [row for row in calls if (row["attempt_id"], row["line_id"]) not in sent]
-        settled = {tuple(row) for row in connection.execute(select(*(EVENTS.c[name] for name in EVENTS_KEY)))}
-        new_events = [row for row in events if tuple(row[name] for name in EVENTS_KEY) not in settled]
+        key = metering_tables.EVENTS.key
+        settled = {tuple(row) for row in connection.execute(select(*(EVENTS.c[name] for name in key)))}
+        new_events = [row for row in events if tuple(row[name] for name in key) not in settled]
         for table, found in ((LINES, new), (ATTEMPTS, new_calls), (EVENTS, new_events)):
             for batch in batches(found):
                 connection.execute(insert(table), list(batch))
