@@ -67,6 +67,16 @@ class Environment:
         """Uninstall one package."""
         uv("pip", "uninstall", "--quiet", "--python", self.python, package)
 
+    def pip(self, *arguments):
+        """Run the pip of this environment, which was installed before, to its end, which must be a good one."""
+        done = subprocess.run(
+            [self.python, "-m", "pip", "--disable-pip-version-check", *arguments],
+            env=_AMBIENT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
     def names(self):
         """Names of the installed packages."""
         listed = uv("pip", "freeze", "--python", self.python)

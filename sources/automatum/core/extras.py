@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 _REQUIREMENTS = {
-    "boto3": "boto3>=1.35",
+    "botocore": "botocore>=1.35",
     "deltalake": "deltalake>=1.0",
     "duckdb": "duckdb>=1.4",
     "hvac": "hvac>=2.3",

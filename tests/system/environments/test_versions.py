@@ -61,3 +61,16 @@ def test_the_newest_versions(tmp_path, run_the_core):
     environment.install(f"dlt-source-automatum[{EXTRAS}] @ {wheel.as_uri()}", *TOOLS)
     assert '"verdict": "complete"' in environment.run("-m", "automatum", "demo", "--json", cwd=tmp_path)
     run_the_core(environment)
+
+
+def test_an_older_pip_finds_versions_for_s3_and_aws(tmp_path):
+    """s3fs pins botocore by way of aiobotocore. If `aws` needed boto3, which pins it too, pip 23 would find nothing."""
+    environment = Environment(tmp_path / "env", python_of(OLDEST, min))
+    environment.install("pip==23.2.1")
+    environment.pip("install", "--quiet", f"{ROOT}[s3,aws]")
+    assert {"s3fs", "botocore"} <= environment.names()
+    assert "boto3" not in environment.names()
+    code = "import s3fs; from automatum.config.vaults.base import open_vault; "
+    code += "from automatum.config.vaults.uri import parse_vault_uri; "
+    code += "open_vault(parse_vault_uri('aws-secretsmanager://eu-central-1/x'))"
+    environment.run("-c", code, cwd=tmp_path)

@@ -1,6 +1,7 @@
-"""AWS Secrets Manager, through boto3: secrets whose text is a JSON object.
+"""AWS Secrets Manager, through botocore: secrets whose text is a JSON object.
 
-boto3 finds the AWS credentials, the region and the endpoint: environment, profile, or role of the machine.
+botocore finds the AWS credentials, the region and the endpoint: environment, profile, or role of the machine. boto3
+would add a second pin of botocore's version beside the one of s3fs.
 """
 
 from __future__ import annotations
@@ -47,16 +48,16 @@ class AwsSecretsManager:
         address: Address of the secret.
 
     Raises:
-        ConfigurationError: boto3 is not installed.
+        ConfigurationError: botocore is not installed.
     """
 
     def __init__(self, address: VaultUri) -> None:
         try:
-            import boto3
+            from botocore import session
             from botocore.exceptions import BotoCoreError, ClientError
         except ModuleNotFoundError:
-            raise ConfigurationError(KEY, "AWS Secrets Manager needs boto3.", install_command("boto3")) from None
-        self._boto3, self.client_error, self.other_error = boto3, ClientError, BotoCoreError
+            raise ConfigurationError(KEY, "AWS Secrets Manager needs botocore.", install_command("botocore")) from None
+        self._open_session, self.client_error, self.other_error = session.get_session, ClientError, BotoCoreError
         self._address = address
         self._client: Any = None
 
@@ -65,12 +66,12 @@ class AwsSecretsManager:
         return AwsSecret(self, self._address.for_organization(organization))
 
     def client(self) -> Any:
-        """The boto3 client, made on the first call. `VaultProvider` holds its lock when it calls this."""
+        """The client of botocore, made on the first call. `VaultProvider` holds its lock when it calls this."""
         from botocore.config import Config
 
         if self._client is None:
             config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
-            self._client = self._boto3.session.Session().client(
+            self._client = self._open_session().create_client(
                 "secretsmanager", region_name=self._address.location or None, config=config
             )
         return self._client
@@ -126,7 +127,7 @@ class AwsSecret:
             failed, described = error, error.response.get("Error", {})
         except manager.other_error as error:
             failed = error
-        # Raise outside of the handler: the exception of boto3 holds the response, and would become the context.
+        # Raise outside of the handler: the exception of botocore holds the response, and would become the context.
         if failed is None:
             return answer
         if described.get("Code") == "ResourceNotFoundException":
@@ -148,7 +149,7 @@ class AwsSecret:
             return ConfigurationError(KEY, f"{said}.", "Name the region: aws-secretsmanager://eu-central-1/NAME.")
         if "Credential" in kind or "Token" in kind:
             return VaultDenied(
-                f"{self.description}: boto3 found no AWS credentials: {said}.",
+                f"{self.description}: botocore found no AWS credentials: {said}.",
                 "Set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give the machine a role.",
             )
         return VaultUnreachable(

@@ -48,7 +48,7 @@ def parse_vault_uri(text: str, key: str = KEY) -> VaultUri:
     Args:
         text: `aws-secretsmanager://REGION/NAME`, `vault://HOST[:PORT]/MOUNT/PATH` (https), or
             `vault+http://127.0.0.1:8200/MOUNT/PATH` (loopback only). An empty REGION or HOST leaves the choice to
-            boto3's configuration or to VAULT_ADDR.
+            botocore's configuration or to VAULT_ADDR.
         key: Setting or argument that the error names.
 
     Raises:

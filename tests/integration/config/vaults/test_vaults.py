@@ -1,6 +1,7 @@
 """Credentials from AWS Secrets Manager and from HashiCorp Vault (OpenBao), and what happens when they give none."""
 
 import logging
+import sys
 
 import dlt
 import pytest
@@ -318,6 +319,18 @@ def test_a_deleted_vault_secret_is_not_there(bao):  # noqa: F811
     assert place.read() is None
     place.write(BOTH)
     assert place.read() == BOTH
+
+
+def test_aws_needs_botocore_and_not_boto3(aws, monkeypatch):  # noqa: F811
+    """boto3 and s3fs each pin botocore, and older versions of pip find no versions of both."""
+    aws.put("alone", BOTH)
+    address = parse_vault_uri("aws-secretsmanager://eu-central-1/alone")
+    monkeypatch.setitem(sys.modules, "boto3", None)  # the import fails, as if it was not installed
+    assert open_vault(address).secret(None).read() == BOTH
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    with pytest.raises(ConfigurationError, match="AWS Secrets Manager needs botocore") as caught:
+        open_vault(address)
+    assert "pip install 'botocore>=1.35'" in caught.value.next_step
 
 
 @pytest.mark.slow
