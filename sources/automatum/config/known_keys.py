@@ -23,7 +23,14 @@ INTERNAL = ("organization", "organization_id", "named_id")
 """Settings that come from the entry of an organization, and are not read by their own names."""
 _VENDORS_NAMES = (*CREDENTIALS, "webhook_secret")
 """What the vendor's own variables may set: `AUTOMATUM_CLIENT_ID` and the like."""
-_ONLY_TOP = ("organizations", "notify_url", "secrets_from", "webhook_secret", "webhook_signature_header")
+_ONLY_TOP = (
+    "organizations",
+    "duckdb_storage_version",
+    "notify_url",
+    "secrets_from",
+    "webhook_secret",
+    "webhook_signature_header",
+)
 """Settings that are read from `sources.automatum` alone, not from the section of an organization."""
 _OF_DLT = ("data_writer", "destination", "extract", "incremental", "load", "max_table_nesting", "normalize", "schema")
 """Keys that dlt itself reads below the section of a source."""

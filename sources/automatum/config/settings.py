@@ -277,7 +277,7 @@ def check_configuration() -> None:
         ConfigurationError: See `config.known_keys`.
     """
     names = (name for name in AutomatumSettings.get_resolvable_fields() if name not in INTERNAL)
-    check_keys((*names, "notify_url", *WEBHOOK_KEYS))
+    check_keys((*names, "notify_url", "duckdb_storage_version", *WEBHOOK_KEYS))
 
 
 def _not_set(name: str) -> ConfigurationError:

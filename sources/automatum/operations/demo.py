@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import dlt
 import duckdb
 
 from automatum_sandbox import Sandbox, SandboxConfig, Serving, parse_limits, serve
@@ -22,6 +21,7 @@ from ..core.errors import ConfigurationError, worst_exit_code
 from ..sync.engine import sync
 from ..sync.summary import OrganizationSummary
 from ..warehouse.pipeline import open_pipeline
+from ..warehouse.target import Target
 
 QUESTIONS = (
     (
@@ -134,7 +134,7 @@ def run_demo(database: Path) -> Demo:
             base_url=served.base_url, client_id=served.client_id, client_secret=served.client_secret
         )
         settings.resolve()
-        pipeline = open_pipeline(dlt.destinations.duckdb(str(database)), DEFAULT_DATASET, folder)
+        pipeline = open_pipeline(Target(database=database).open(), DEFAULT_DATASET, folder)
         first = sync(connect(settings), pipeline)
         _change_some(served.sandbox)
         second = sync(connect(settings), pipeline)

@@ -15,19 +15,23 @@ from dlt.common.configuration.specs.base_configuration import is_hint_not_resolv
 
 from ..core.process import MOST_DUCKDB_MEMORY, parse_memory
 from .dlt_internals import destination_client
+from .duckdb_file import create_file, find_storage_version
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
 
 def duckdb_destination(database: Path, memory_limit: str, user_agent: str | None = None, **options: Any) -> Any:
-    """Dlt's destination for a DuckDB file.
+    """Dlt's destination for a DuckDB file, which creates the file as `create_file` does.
 
     Args:
         database: Absolute path. dlt resolves a relative one against the folder of the pipeline's first run.
         memory_limit: As DuckDB's setting, such as `64MB`.
         user_agent: Name of the program that connects; None for DuckDB's default.
         **options: Further options of the destination.
+
+    Raises:
+        ConfigurationError: See `find_storage_version`.
     """
     from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
@@ -37,7 +41,25 @@ def duckdb_destination(database: Path, memory_limit: str, user_agent: str | None
     credentials.global_config = {"memory_limit": memory_limit}
     if user_agent:
         credentials.global_config["custom_user_agent"] = user_agent
-    return dlt.destinations.duckdb(credentials, **options)
+    return _create_file_first(dlt.destinations.duckdb(credentials, **options), database, find_storage_version())
+
+
+def _create_file_first(destination: Any, database: Path, storage_version: str) -> Any:
+    """Let a destination create its file in a storage version before a client connects to it.
+
+    dlt asks for the whole configuration when it makes a client, which connects to the file at once, and for a part of
+    it otherwise.
+    """
+    resolve = destination.configuration
+
+    def configuration(initial_config: Any, accept_partial: bool = False) -> Any:
+        config = resolve(initial_config, accept_partial)
+        if not accept_partial and not config.credentials.read_only:
+            create_file(database, storage_version)
+        return config
+
+    destination.configuration = configuration
+    return destination
 
 
 def remember_capabilities(destination: Any) -> Any:
@@ -93,6 +115,19 @@ def stay_connected(pipeline: SupportsPipeline) -> Iterator[None]:
             with suppress(Exception):  # The load meets the error again, and says what failed.
                 stack.enter_context(destination_client(pipeline))
         yield
+
+
+def remember_database(pipeline: SupportsPipeline) -> None:
+    """Note the path of a DuckDB file in the local state of a pipeline, so that `dlt.attach` finds the file.
+
+    dlt stores no path. A pipeline that is attached by its name would create a file in the working directory.
+    """
+    if is_duckdb(pipeline):
+        credentials = pipeline.destination.config_params.get("credentials")
+        database = getattr(credentials, "database", credentials)
+        if isinstance(database, (str, Path)):
+            opened: Any = pipeline
+            opened.set_local_state_val("duckdb_database", str(Path(database).absolute()))
 
 
 def is_duckdb(pipeline: SupportsPipeline) -> bool:

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config.lookup import SECTIONS, look_up
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import Busy, ConfigurationError, DestinationError
@@ -31,6 +32,11 @@ KeepOpen = Callable[[], AbstractContextManager[None]]
 USER_AGENT = "automatum"
 """DuckDB takes another connection of the same process only if it is configured alike. So this name tells the
 connector's connections from those of a notebook that runs in the same process."""
+STORAGE_VERSION = "v1.0.0"
+"""Storage version of new files, which DuckDB 1.0 and later read. DuckDB 1.4 and 1.5 write it by default; what DuckDB
+2.0 writes by default, no earlier version reads."""
+STORAGE_VERSION_KEY = "duckdb_storage_version"
+_STORAGE_OPTION = "storage_compatibility_version"
 _NEW, _BLOCK = "new-", 1 << 20
 _READ_A_COPY = (
     "Close it there: a notebook keeps the file for as long as its connection is open, even a read-only one. To read "
@@ -40,6 +46,44 @@ IDLE_SECONDS = 1.0
 """Seconds that a run leaves the file open after it used it."""
 _MEMORY = "SELECT sum(memory_usage_bytes) FROM duckdb_memory()"
 _HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
+_creating = threading.Lock()
+
+
+def find_storage_version() -> str:
+    """The storage version of new files: that of the setting, or `STORAGE_VERSION`.
+
+    Raises:
+        ConfigurationError: The installed DuckDB does not know it.
+    """
+    found: str | None = look_up(STORAGE_VERSION_KEY, str)
+    if found is None:
+        return STORAGE_VERSION
+    import duckdb
+
+    try:
+        duckdb.connect(":memory:", config={_STORAGE_OPTION: found}).close()
+    except duckdb.Error:
+        raise ConfigurationError(
+            ".".join((*SECTIONS, STORAGE_VERSION_KEY)),
+            f"{found!r} is no storage version that DuckDB {duckdb.__version__} can write.",
+            "Write latest, or a version of DuckDB with a v and three numbers, such as v1.4.0. Leave it out for "
+            f"{STORAGE_VERSION}, which older versions of DuckDB read, too.",
+        ) from None
+    return found
+
+
+def create_file(database: Path, storage_version: str) -> None:
+    """Create a DuckDB file in this storage version; leave an existing one as it is.
+
+    Afterwards each connection writes this version. It can only be set while a file is created, and dlt has no option
+    for it. No error is raised: the connection that follows meets it, too.
+    """
+    import duckdb
+
+    # Two connections of one process to one file must be configured alike.
+    with _creating, contextlib.suppress(duckdb.Error):
+        if not database.exists():
+            duckdb.connect(str(database), config={_STORAGE_OPTION: storage_version}).close()
 
 
 def refresh_copy(database: Path, copy: Path) -> None:
@@ -214,6 +258,8 @@ class OpenFile:
 def _open(database: Path) -> duckdb.DuckDBPyConnection:
     import duckdb  # Not needed, and perhaps not installed, where the destination is another.
 
+    if not database.exists():
+        create_file(database, find_storage_version())
     return duckdb.connect(str(database), config={"custom_user_agent": USER_AGENT})
 
 

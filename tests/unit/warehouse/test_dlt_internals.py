@@ -297,6 +297,7 @@ def test_clients_duplicate_a_connection_that_stays(tmp_path, monkeypatch):
     to = resolve_once(duckdb_destination(tmp_path / "x.duckdb", "64MB"))
     pipeline = dlt.pipeline("automatum", destination=to, dataset_name="one", pipelines_dir=str(tmp_path))
     connects, real = [], duckdb.connect
+    real(str(tmp_path / "x.duckdb")).close()  # to create a file is a connection of its own
     monkeypatch.setattr(duckdb, "connect", lambda *given, **named: connects.append(given) or real(*given, **named))
     with stay_connected(pipeline):
         for _ in range(3):
