@@ -20,6 +20,7 @@ from automatum.core.errors import BudgetSpent, NotThere, RequestRefused
 from automatum.endpoints import CUSTOMERS
 from automatum.sync.results import Chunk
 from automatum.sync.table_sync import TableSync
+from automatum.warehouse.records import stamp
 from tests.support.clocks import FakeClock
 
 
@@ -192,6 +193,7 @@ def sweep_once(vendor: Vendor, warehouse: Warehouse, **settings):
     (customers,) = (one for one in resolve_endpoints(connection.settings) if one.table == "customers")
     run = TableSync(customers, connection)
     while not run.done:
-        warehouse.load(lambda load_id: run.extract(warehouse, Chunk(max_rows=300), load_id))
+        tables = run.extract(warehouse, Chunk(max_rows=300))
+        warehouse.load(lambda load_id, tables=tables: ((name, stamp(table, load_id)) for name, table in tables))
     assert run.result.error is None, run.result.error
     return run.result

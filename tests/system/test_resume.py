@@ -51,7 +51,7 @@ def _content(connection: duckdb.DuckDBPyConnection, table: str) -> str:
         "SELECT column_name FROM information_schema.columns WHERE table_schema = 'automatum' AND table_name = ?",
         [table],
     ).fetchall()
-    kept = [f'"{name}"' for (name,) in columns if name not in ("_synced_at", "_load_id", "valid_from", "valid_to")]
+    kept = [f'"{name}"' for (name,) in columns if name not in ("_synced_at", "_dlt_load_id", "valid_from", "valid_to")]
     if "history" in table:
         kept.append("valid_to IS NULL")
     return f"SELECT {', '.join(kept)} FROM automatum.{table} ORDER BY ALL"
@@ -249,11 +249,11 @@ def test_children_that_a_kill_kept_out_are_loaded_by_the_next_sync_on_a_fresh_ma
 
 
 def test_a_destination_of_the_version_before_needs_nothing_loaded_again(small, desk):
-    """I3: tables without the column `_load_id` are read all the same, and get it when a row changes."""
+    """I3: tables without the column `_dlt_load_id` are read all the same, and get it when a row changes."""
     desk.sync()
     with duckdb.connect(str(desk.database)) as connection:
         for table in ("entitlements", "private_offers"):
-            connection.execute(f"ALTER TABLE automatum.{table} DROP COLUMN _load_id")
+            connection.execute(f"ALTER TABLE automatum.{table} DROP COLUMN _dlt_load_id")
     ran = desk.sync("--pipelines-dir", desk.folder / "fresh")
     assert ran.code == 0
     assert {name: one["updated"] for name, one in ran.json["tables"].items()}["entitlements"] == 0

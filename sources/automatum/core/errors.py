@@ -241,6 +241,12 @@ class PlanDiffers(AutomatumError):
     exit_code = EXIT_INCOMPLETE
 
 
+class Unproven(AutomatumError):
+    """A table was not read as a whole, and the load would have dropped or replaced what the destination has."""
+
+    exit_code = EXIT_INCOMPLETE
+
+
 class MoreToDo(AutomatumError):
     """The run ended cleanly before its work was done.
 

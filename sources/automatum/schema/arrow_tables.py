@@ -16,17 +16,10 @@ from ..endpoints import ORGANIZATION, VENDOR, Column, ColumnType, Endpoint, Fiel
 from .batch import Batch, Leftovers, arrays_of
 from .child_tables import ChildLists, child_table, entries_of
 from .coerce import ARROW_TYPES, TIMESTAMP, convert, json_array, moments
-from .columns import DELETED_AT, EXTRA, LOAD_ID, ROW_HASH, SYNCED_AT
 from .json_text import column_text, dumps
 from .records import Record, Row, pick, without
+from .tables import own_table
 
-_SYSTEM = (
-    pa.field(EXTRA, pa.string()),
-    pa.field(ROW_HASH, pa.string(), nullable=False),
-    pa.field(SYNCED_AT, TIMESTAMP, nullable=False),
-    pa.field(DELETED_AT, TIMESTAMP),
-)
-_LOADED = pa.field(LOAD_ID, pa.string())
 _ORGANIZATION = Column(ORGANIZATION, "text", (FieldPath("organizationId"), FieldPath(ORGANIZATION)))
 """Where a record may name its organization, if its table has no column for it."""
 
@@ -40,6 +33,7 @@ class Table:
 
     Attributes:
         children: The child tables, with the types that the destination has.
+        schema: Arrow schema of the table itself.
         unread: Column to the number of values that did not fit it and left it null. They are in `extra`. A column of a
             child table has the name of its table before it.
     """
@@ -53,6 +47,7 @@ class Table:
         self.children = endpoint.children
         self._columns = endpoint.columns
         self._digest = _keyed_digest(endpoint)
+        self.schema = own_table(endpoint).schema
         self._fixed = {} if self.organization_id is None else {ORGANIZATION: self.organization_id}
         self._key_columns = [_named(endpoint.columns, name) for name in endpoint.key]
 
@@ -82,19 +77,13 @@ class Table:
         self.children = tuple(
             replace(child, columns=stored(child.table, child.columns)) for child in self.endpoint.children
         )
-        self._digest = _keyed_digest(replace(self.endpoint, columns=self._columns, children=self.children))
+        self._digest, self.schema = _keyed_digest(self.stored), own_table(self.stored).schema
         return differ
 
     @property
-    def schema(self) -> pa.Schema:
-        """Arrow schema of the table itself."""
-        columns = self._columns
-        single = self.endpoint.key[0] if len(self.endpoint.key) == 1 else None
-        keys = self.endpoint.key_with(single or "")
-        fields = [pa.field(one.name, ARROW_TYPES[one.type], nullable=one.name not in keys) for one in columns]
-        if single is None:
-            fields.insert(0, pa.field(self.endpoint.row_key, pa.string(), nullable=False))
-        return pa.schema([*fields, *_SYSTEM, *([_LOADED] if self.endpoint.children else [])])
+    def stored(self) -> Endpoint:
+        """The endpoint with the types that the destination has."""
+        return replace(self.endpoint, columns=self._columns, children=self.children)
 
     def keys(self, records: Sequence[Record]) -> Sequence[str | None]:
         """What identifies each record; None where its key is missing.
@@ -160,8 +149,8 @@ class Table:
         column = self.endpoint.find_column(ORGANIZATION) or _ORGANIZATION
         return {str(one) for one in pick(records, column)[0] if type(one) in (str, int) and one != ""}
 
-    def arrow(self, rows: Sequence[Row], lists: ChildLists, load_id: str = "") -> Iterator[tuple[str, pa.Table]]:
-        """Arrow tables of these rows, each with its table's name.
+    def arrow(self, rows: Sequence[Row], lists: ChildLists) -> Iterator[tuple[str, pa.Table]]:
+        """Arrow tables of these rows, each with its table's name; their `_dlt_load_id` is still null.
 
         Children come first. If the caller stops in between (`add_limit`), the parent is not loaded and the next sync
         loads both; the other way round the parent would seem unchanged.
@@ -169,7 +158,6 @@ class Table:
         Args:
             rows: The rows; a key must not repeat.
             lists: The child lists in the destination.
-            load_id: The load package that the tables go into; empty without a pipeline.
         """
         batch = Batch([row.record for row in rows])
         children = {child: batch.lists(child.places) for child in self.children}
@@ -179,7 +167,7 @@ class Table:
         for child, lists_of in children.items():
             unread: Counter[str] = Counter()
             leftovers = self._leftovers_of_children[child.table]
-            table = child_table(child, rows, lists_of, lists, self.organization_id, unread, leftovers)
+            table = child_table(self.endpoint, child, rows, lists_of, lists, self.organization_id, unread, leftovers)
             self.unread.update({f"{child.table}.{name}": count for name, count in unread.items()})
             if table.num_rows:
                 yield child.table, table
@@ -188,9 +176,8 @@ class Table:
             pa.array([row.hash for row in rows], pa.string()),
             moments([row.read_at for row in rows]),
             pa.nulls(len(rows), TIMESTAMP),
+            pa.nulls(len(rows), pa.string()),
         ]
-        if self.endpoint.children:
-            arrays.append(pa.array([load_id or None] * len(rows), pa.string()))
         yield self.endpoint.table, pa.Table.from_arrays(arrays, schema=self.schema)
 
 

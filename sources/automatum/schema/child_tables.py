@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..endpoints import ORGANIZATION, Child
+from ..endpoints import Child, Endpoint
 from .batch import Batch, Leftovers, arrays_of
-from .coerce import ARROW_TYPES, TIMESTAMP, json_array, moments
-from .columns import DELETED_AT, EXTRA, POSITION, REMOVED, SYNCED_AT
+from .coerce import TIMESTAMP, json_array, moments
 from .records import Record, Row, dig
+from .tables import child_table_of
 
 
 class ChildLists:
@@ -61,22 +61,6 @@ class ChildLists:
         return before
 
 
-def child_schema(child: Child, by_organization: bool = False) -> pa.Schema:
-    """Arrow schema of a child table."""
-    return pa.schema(
-        [
-            *([pa.field(ORGANIZATION, pa.string(), nullable=False)] if by_organization else []),
-            pa.field(child.parent_key, pa.string(), nullable=False),
-            pa.field(POSITION, pa.int64(), nullable=False),
-            *(pa.field(column.name, ARROW_TYPES[column.type]) for column in child.columns),
-            pa.field(EXTRA, pa.string()),
-            pa.field(SYNCED_AT, TIMESTAMP, nullable=False),
-            pa.field(DELETED_AT, TIMESTAMP),
-            pa.field(REMOVED, pa.bool_()),
-        ]
-    )
-
-
 def entries_of(record: Record, child: Child) -> tuple[str | None, list[Any]]:
     """The entries of a list inside a record, and the path at which the list was found."""
     for path in child.places:
@@ -87,6 +71,7 @@ def entries_of(record: Record, child: Child) -> tuple[str | None, list[Any]]:
 
 
 def child_table(
+    endpoint: Endpoint,
     child: Child,
     rows: Sequence[Row],
     lists: Sequence[list[Any]],
@@ -98,6 +83,7 @@ def child_table(
     """The Arrow table of a child table.
 
     Args:
+        endpoint: Of the parents.
         child: The child table.
         rows: The parents.
         lists: The entries of each parent.
@@ -140,6 +126,7 @@ def child_table(
             read_at,
             deleted_at,
             marks,
+            pa.nulls(len(entries), pa.string()),
         ],
-        schema=child_schema(child, organization_id is not None),
+        schema=child_table_of(endpoint, child).schema,
     )

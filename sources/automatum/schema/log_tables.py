@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .stored import StoredColumn, StoredTable
-from .tables import EXTRA_COLUMN, SYNCED
+from .tables import EXTRA_COLUMN, SYNCED, owned
 
 SWEEPS_TABLE = "_automatum_sweeps"
 PAGES_TABLE = "_automatum_pages"
@@ -85,7 +85,8 @@ SWEEPS = StoredTable(
             "verdict",
             "text",
             "`complete`: all rows that the API listed are in the destination. `incomplete`: that is not proven. "
-            "`failed`: an error ended the sweep. `skipped`: the API does not know the report.",
+            "`range`: all rows within the bounds of a `dlt.sources.incremental` are. `failed`: an error ended the "
+            "sweep. `skipped`: the API does not know the report.",
         ),
         StoredColumn(
             "reason", "text", "Why the verdict is not `complete`, or what else is worth knowing. Null if nothing is."
@@ -161,3 +162,13 @@ REJECTED = StoredTable(
 )
 
 LOG_TABLES = (SWEEPS, PAGES, REJECTED)
+
+
+def log_tables(by_organization: bool = False) -> tuple[StoredTable, ...]:
+    """The tables of the log.
+
+    Args:
+        by_organization: The dataset holds several organizations.
+    """
+    tables = (SWEEPS, REJECTED, PAGES)
+    return tuple(map(owned, tables)) if by_organization else tables

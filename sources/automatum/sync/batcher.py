@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from ..schema.arrow_tables import Table
 from ..schema.child_tables import ChildLists
-from ..schema.columns import LOAD_ID
 from ..schema.records import Row
 from .history import History
 from .rejections import Rejections, reject
@@ -43,7 +42,6 @@ class Batcher:
         self.history: History | None = None
         self.lists = ChildLists()
         self.once = False
-        self._load_id = ""
         self._buffer: dict[str, Row] = {}
         self._given: set[str] = set()
         self._waiting: dict[str, Row] = {}
@@ -53,13 +51,8 @@ class Batcher:
         """Whether rows wait for the next package."""
         return bool(self._waiting)
 
-    def start(self, load_id: str) -> None:
-        """Begin the next package, with the rows that waited for it.
-
-        Args:
-            load_id: Its id; empty without a pipeline.
-        """
-        self._load_id = load_id
+    def start(self) -> None:
+        """Begin the next package, with the rows that waited for it."""
         self.lists.start_package()
         self._given.clear()
         self._buffer, self._waiting = self._waiting, {}
@@ -97,7 +90,7 @@ class Batcher:
         """The Arrow tables of these rows. A row that cannot be converted is rejected; it takes no other row with it."""
         lengths = self.lists.lengths_of(rows)
         try:
-            made = list(self.table.arrow(rows, self.lists, self._load_id))
+            made = list(self.table.arrow(rows, self.lists))
         except Exception as error:
             self.lists.restore(lengths)
             if len(rows) > 1:
@@ -115,11 +108,4 @@ class Batcher:
     def children(self, rows: Sequence[Row]) -> Tables:
         """The child tables of these rows alone."""
         own = self.table.endpoint.table
-        yield from (one for one in self.table.arrow(rows, self.lists, self._load_id) if one[0] != own)
-
-    def stamped(self, rows: pa.Table) -> pa.Table:
-        """Rows of the table with the id of this package, where the table has a column for it."""
-        if not self.table.endpoint.children:
-            return rows
-        ids = pa.array([self._load_id or None] * len(rows), pa.string())
-        return rows.set_column(rows.schema.get_field_index(LOAD_ID), LOAD_ID, ids)
+        yield from (one for one in self.table.arrow(rows, self.lists) if one[0] != own)

@@ -21,7 +21,8 @@ def load_chunk(loader: Loader, pipeline: SupportsPipeline, runs: Sequence[TableS
     """Read one chunk and load it. The results of the runs tell what was read.
 
     The tables are read up to the first rows to load. From there on a load package reads them, so that no more than one
-    batch is in memory. If there are no such rows, the records of the sweeps are inserted without a package.
+    batch is in memory. If there are no such rows, the records of the sweeps are inserted without a package, unless the
+    destination lacks a table.
 
     Args:
         loader: Loads it.
@@ -34,7 +35,8 @@ def load_chunk(loader: Loader, pipeline: SupportsPipeline, runs: Sequence[TableS
     """
     tables = {run: run.extract(pipeline, chunk) for run in runs}
     read: dict[TableSync, list[tuple[str, pa.Table]]] = {run: [] for run in runs}
-    changed = not inserts_records(pipeline)
+    lacking = loader.lacking
+    changed = bool(lacking) or not inserts_records(pipeline)
     for run in () if changed else runs:
         for name, table in tables[run]:
             read[run].append((name, table))
@@ -43,7 +45,7 @@ def load_chunk(loader: Loader, pipeline: SupportsPipeline, runs: Sequence[TableS
                 break
         if changed:
             break
-    source = chunk_source({run: chain(read[run], tables[run]) for run in runs})
+    source = chunk_source({run: chain(read[run], tables[run]) for run in runs}, lacking)
     if changed:
         loader.run(source)
     elif records := list(chain.from_iterable(read.values())):

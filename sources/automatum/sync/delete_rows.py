@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ..schema.child_tables import child_schema
 from ..schema.records import Row
+from ..schema.tables import child_table_of
 from ..schema.tombstones import marked_deleted
 from ..warehouse.sql import read_rows_by_key
 from .batcher import BATCH_ROWS, Batcher, Tables
@@ -39,8 +39,8 @@ def delete_rows(
         for child in batcher.table.children:
             found = read_rows_by_key(pipeline, child.table, child.parent_key, keys, table.organization_id)
             if found:
-                yield child.table, marked_deleted(child_schema(child, endpoint.by_organization), found, now)
-    marked = batcher.stamped(marked_deleted(table.schema, rows, now))
+                yield child.table, marked_deleted(child_table_of(endpoint, child).schema, found, now)
+    marked = marked_deleted(table.schema, rows, now)
     yield endpoint.table, marked
     if history and (versions := history.versions(marked, deleted=True)):
         yield history.name, versions

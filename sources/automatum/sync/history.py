@@ -17,15 +17,15 @@ from ..schema.arrow_tables import Table
 from ..schema.coerce import TIMESTAMP
 from ..schema.columns import (
     DELETED_AT,
+    DLT_LOAD_ID,
     IS_DELETED,
-    LOAD_ID,
     ROW_HASH,
     SYNCED_AT,
     VALID_FROM,
     VALID_TO,
     VERSION,
-    history_table,
 )
+from ..schema.tables import history_table_of
 from ..schema.tombstones import from_destination
 from ..warehouse.sql import read_rows_by_key
 from ..warehouse.values import as_utc
@@ -50,12 +50,12 @@ class History:
     """
 
     def __init__(self, table: Table, pipeline: SupportsPipeline | None, empty: bool) -> None:
-        self.name = history_table(table.endpoint)
+        stored = history_table_of(table.stored)
+        self.name, self.schema = stored.name, stored.schema
         self._key = table.endpoint.row_key
         self._organization_id = table.organization_id
         self._pipeline = pipeline
         self._empty = empty
-        self.schema = _schema(table.schema)
         self._written: set[str] = set()
 
     def versions(self, rows: pa.Table, deleted: bool) -> pa.Table | None:
@@ -78,12 +78,13 @@ class History:
             begins.append(at if last is None else max(at, as_utc(last[VALID_FROM]) + _INSTANT))
             if last is not None and changed[-1]:
                 ended.append({**last, VALID_TO: begins[-1]})
-        kept = rows.drop_columns([name for name in rows.column_names if name in (DELETED_AT, LOAD_ID)])
+        kept = rows.drop_columns([DELETED_AT, DLT_LOAD_ID])
         for name, values in (
             (IS_DELETED, pa.array([deleted] * len(rows), pa.bool_())),
             (VERSION, pa.array(marks, pa.string())),
             (VALID_FROM, pa.array(begins, TIMESTAMP)),
             (VALID_TO, pa.nulls(len(rows), TIMESTAMP)),
+            (DLT_LOAD_ID, pa.nulls(len(rows), pa.string())),
         ):
             kept = kept.append_column(self.schema.field(name), values)
         self._written.update(keys)
@@ -102,16 +103,3 @@ class History:
             return {}
         found = read_rows_by_key(self._pipeline, self.name, self._key, asked, self._organization_id)
         return {row[self._key]: row for row in found if row[VALID_TO] is None}
-
-
-def _schema(table: pa.Schema) -> pa.Schema:
-    own = [one for one in table if one.name not in (DELETED_AT, LOAD_ID)]
-    return pa.schema(
-        [
-            *own,
-            pa.field(IS_DELETED, pa.bool_(), nullable=False),
-            pa.field(VERSION, pa.string(), nullable=False),
-            pa.field(VALID_FROM, TIMESTAMP, nullable=False),
-            pa.field(VALID_TO, TIMESTAMP),
-        ]
-    )

@@ -14,11 +14,10 @@ from dlt.destinations.exceptions import DatabaseException
 
 from ..core.redaction import first_line, redact
 from ..endpoints import Endpoint
-from ..schema.columns import DELETED_AT, EXTRA, LOAD_ID, POSITION, ROW_HASH, SYNCED_AT
+from ..schema.columns import DELETED_AT, DLT_LOAD_ID, EXTRA, POSITION, ROW_HASH, SYNCED_AT
+from ..schema.log_tables import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE
+from ..warehouse.refresh import NO_REFRESH, Refresh
 from ..warehouse.sql import (
-    PAGES_TABLE,
-    REJECTED_TABLE,
-    SWEEPS_TABLE,
     complete_load_ids,
     organization_filter,
     select,
@@ -137,6 +136,7 @@ def read_prior_state(
     part: str = "",
     count_children: bool = False,
     loaded: Collection[str] | None = None,
+    refresh: Refresh = NO_REFRESH,
 ) -> PriorState:
     """Everything that a sweep has to know of the destination; read once.
 
@@ -150,6 +150,7 @@ def read_prior_state(
         part: What names the part of the table that is swept; only a sweep of the same part can be resumed.
         count_children: Count the child rows, so that rows count as changed that have lost some.
         loaded: See `read_complete_loads`; None to read it.
+        refresh: Tables that count as absent.
 
     Returns:
         The prior state. Its known rows are not readable, with the reason, where the destination has no SQL or the table
@@ -162,18 +163,23 @@ def read_prior_state(
         with checked_sql_client(pipeline) as client:
             loaded = complete_load_ids(client) if loaded is None else loaded
             own = organization_filter(organization_id)
-            prior = PriorState(_read_known(client, endpoint, own))
-            if endpoint.children:
-                _forget_half_loaded(client, endpoint, prior.known, loaded, own)
-            if endpoint.children and count_children:
-                prior.known.children = _count_children(client, endpoint, own)
-            if history:
+            absent = refresh.absent
+            prior = PriorState(KnownRows() if endpoint.table in absent else _read_known(client, endpoint, own))
+            if endpoint.table not in absent and endpoint.children:
+                _read_child_rows(client, endpoint, prior.known, loaded, own, count_children, absent)
+            if history and history not in absent:
                 _compare_with_versions(client, endpoint, history, prior, own)
+            elif history:
+                _load_all_again(prior.known)
             of_table = {**own, "table_name": endpoint.table}
             present = now + CLOCK_SKEW
-            prior.rejected = _read_rejected(client, of_table)
-            prior.past = _read_past(client, of_table, loaded, present)
-            _read_unfinished(client, of_table, prior, loaded, now, part)
+            if REJECTED_TABLE not in absent:
+                prior.rejected = _read_rejected(client, of_table)
+            # What earlier sweeps knew of rows that go now says nothing about those that come.
+            if not absent & {endpoint.table, SWEEPS_TABLE}:
+                prior.past = _read_past(client, of_table, loaded, present)
+            if not absent & {endpoint.table, PAGES_TABLE}:
+                _read_unfinished(client, of_table, prior, loaded, now, part)
             return prior
     except SQL_UNSUPPORTED as error:
         why = f"{type(error).__name__}: {first_line(error)[:200]}"
@@ -182,7 +188,10 @@ def read_prior_state(
 
 
 def read_children(
-    pipeline: SupportsPipeline, endpoint: Endpoint, organization_id: str | None = None
+    pipeline: SupportsPipeline,
+    endpoint: Endpoint,
+    organization_id: str | None = None,
+    refresh: Refresh = NO_REFRESH,
 ) -> dict[str, dict[str, int]]:
     """Child table to parent's key to the number of its live children in the destination.
 
@@ -190,6 +199,7 @@ def read_children(
         pipeline: The pipeline that loads the tables.
         endpoint: Whose child tables.
         organization_id: Whose rows, where the tables hold those of several organizations.
+        refresh: Tables that count as absent.
 
     Raises:
         DestinationError: The destination cannot be reached or read.
@@ -197,6 +207,8 @@ def read_children(
     found: dict[str, dict[str, int]] = {}
     with reading_sql_client(pipeline) as client:
         for child in endpoint.children:
+            if child.table in refresh.absent:
+                continue
             own = organization_filter(organization_id)
             last = select_grouped(client, child.table, child.parent_key, own, largest=POSITION, null=DELETED_AT)
             found[child.table] = {key: int(position) + 1 for key, position in last}
@@ -229,6 +241,28 @@ def _value(row_hash: str | None, deleted_at: Any) -> str:
     return row_hash or LOAD_AGAIN
 
 
+def _read_child_rows(
+    client: Any,
+    endpoint: Endpoint,
+    known: KnownRows,
+    loaded: Collection[str],
+    own: Mapping[str, Any],
+    count: bool,
+    absent: Collection[str],
+) -> None:
+    """Let rows count as changed whose child rows may not be there, or will not be."""
+    if any(child.table in absent for child in endpoint.children):
+        _load_all_again(known)
+        return
+    _forget_half_loaded(client, endpoint, known, loaded, own)
+    if count:
+        known.children = _count_children(client, endpoint, own)
+
+
+def _load_all_again(known: KnownRows) -> None:
+    known.hashes.update([(key, LOAD_AGAIN) for key in known.live])
+
+
 def _forget_half_loaded(
     client: Any, endpoint: Endpoint, known: KnownRows, loaded: Collection[str], own: Mapping[str, Any]
 ) -> None:
@@ -238,14 +272,14 @@ def _forget_half_loaded(
     On a fresh machine nothing would, because the row is there and seems unchanged.
     """
     try:
-        load_ids = [load_id for load_id, _ in select_grouped(client, endpoint.table, LOAD_ID, own)]
+        load_ids = [load_id for load_id, _ in select_grouped(client, endpoint.table, DLT_LOAD_ID, own)]
         for load_id in load_ids:
             if load_id is not None and load_id not in loaded:
-                half = select(client, endpoint.table, (endpoint.row_key,), {**own, LOAD_ID: load_id})
+                half = select(client, endpoint.table, (endpoint.row_key,), {**own, DLT_LOAD_ID: load_id})
                 known.hashes.update((key, LOAD_AGAIN) for (key,) in half)
     except DatabaseException as error:
         # An earlier version loaded the table without that column. The next package adds it.
-        logger.debug("%s has no %s yet: %s", endpoint.table, LOAD_ID, redact(str(error)))
+        logger.debug("%s has no %s yet: %s", endpoint.table, DLT_LOAD_ID, redact(str(error)))
 
 
 def _count_children(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> KeyMap:

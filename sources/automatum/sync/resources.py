@@ -1,9 +1,9 @@
-"""The dlt resources of the tables: their hints, those of `automatum_source`, and the dlt source of one chunk."""
+"""The dlt resources of the tables: those of `automatum_source`, and those of one chunk of a sync."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dlt
@@ -12,22 +12,25 @@ from dlt.extract import DltResource
 
 from ..api.session import ApiSession, connect
 from ..config.settings import AutomatumSettings
-from ..core.errors import ScopeMissing
-from ..endpoints import Child, Endpoint
-from ..schema.columns import DELETED_AT, EXTRA, LOAD_ID, POSITION, REMOVED, SYNCED_AT, VALID_FROM, history_table
-from ..warehouse.dataset import check_organization_kind
-from ..warehouse.dlt_internals import current_load_id, loading_pipeline
+from ..core.errors import ScopeMissing, Unproven
+from ..endpoints import Endpoint
+from ..schema.stored import StoredTable
+from ..warehouse.dataset import check_organization_kind, missing_columns
+from ..warehouse.dlt_internals import current_load_id, loading_pipeline, set_table_hints, take_over_limit
+from ..warehouse.dlt_schema import declare_tables, dlt_columns, references, table_hints
 from ..warehouse.records import SCHEMA, stamp
-from ..warehouse.sql import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE
+from .hints import Hints, read_hints
 from .key_check import check_keys
-from .results import Chunk, Verdict
+from .results import Verdict
 from .selection import Selection, select_rows
 from .table_sync import TableSync
 
 logger = logging.getLogger("automatum")
 
 Tables = Iterator[tuple[str, pa.Table]]
-Read = Callable[[Any], Tables]
+Read = Callable[[Any, Hints], Tables]
+Declared = Mapping[str, tuple[StoredTable, str]]
+"""Table name to the table and the name of its resource."""
 _EXPECTED_WARNINGS = (
     # JSON columns are text in Arrow, which has no JSON type.
     "when merging arrow schema with dlt schema",
@@ -49,16 +52,19 @@ class _ExpectedWarnings(logging.Filter):
 _drop_expected_warnings = _ExpectedWarnings()
 
 
-def chunk_source(tables: Mapping[TableSync, Tables]) -> Any:
-    """A dlt source of one chunk, which stamps the tables with the id of their load package.
+def chunk_source(tables: Mapping[TableSync, Tables], lacking: Collection[str] = ()) -> Any:
+    """A dlt source of one chunk, with the whole schema.
 
     Args:
         tables: The tables of each run, in the order in which they are read.
+        lacking: Names of tables that the destination lacks, wholly or in part. Each gets a table of no rows.
     """
 
     @dlt.source(name=SCHEMA, section="automatum")
     def automatum() -> Iterable[DltResource]:
-        return [_chunk_resource(run, read) for run, read in tables.items()]
+        runs = list(tables)
+        declared = _declare({run.endpoint.table: run.tables() for run in runs}, runs[0].settings)
+        return [_chunk_resource(run, declared, tables[run], lacking) for run in runs]
 
     return automatum()
 
@@ -76,118 +82,127 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
     named = tuple(settings.tables or ())
     chosen = session.select(named)
     selection = select_rows(settings)
+    declared = _declare({one.table: TableSync(one, session).tables() for one in chosen}, settings)
 
-    def extract(run: TableSync) -> Tables:
+    def extract(endpoint: Endpoint, selection: Selection, hints: Hints) -> Tables:
         # There is no summary: a missing scope and an incomplete result are warnings, an error is raised.
         if named:
             session.require_scopes(chosen)
-        missing = session.missing_scopes((run.endpoint,))
+        missing = session.missing_scopes((endpoint,))
         if missing:
-            logger.warning("%s is skipped: %s", run.endpoint.table, ScopeMissing(missing, frozenset()).message)
+            error = ScopeMissing(missing, frozenset())
+            if endpoint.table in hints.refresh.absent:
+                raise error  # dlt would empty the table.
+            logger.warning("%s is skipped: %s", endpoint.table, error.message)
             return
-        pipeline = loading_pipeline()
-        if pipeline:
-            check_organization_kind(pipeline, bool(settings.organization))
-            check_keys(pipeline, (run.endpoint,))
-        yield from run.extract(pipeline, Chunk(), current_load_id())
-        result = run.result
-        if result.error:
-            raise result.error
-        if result.verdict != Verdict.COMPLETE and not result.skipped:
-            logger.warning("%s is %s: %s", run.endpoint.table, result.verdict, result.reason or result.stopped)
+        yield from _extract(TableSync(endpoint, session, selection, hints=hints), hints)
 
-    return [_fresh_resource(endpoint, session, selection, extract) for endpoint in chosen]
+    return [_fresh_resource(endpoint, declared, session, selection, extract) for endpoint in chosen]
+
+
+def _extract(run: TableSync, hints: Hints) -> Tables:
+    """All tables of a run that stands alone."""
+    pipeline, absent = loading_pipeline(), hints.refresh.absent
+    if pipeline:
+        if not absent:
+            check_organization_kind(pipeline, bool(run.settings.organization))
+        check_keys(pipeline, [one for one in (run.endpoint,) if one.table not in absent])
+        schemas = run.schemas()
+        lacking = missing_columns(pipeline, schemas).keys() | hints.refresh.dropped
+        yield from ((name, schemas[name].empty_table()) for name in schemas if name in lacking)
+    yield from run.extract(pipeline, hints.chunk)
+    result, table = run.result, run.endpoint.table
+    if result.error:
+        raise result.error
+    if result.verdict is Verdict.RANGE:
+        logger.info("%s was read in part: %s", table, result.reason)
+    elif result.verdict is not Verdict.COMPLETE:
+        why = str(result.reason or result.skipped or result.stopped or "")
+        if table in absent:
+            raise Unproven(
+                f"{table} is {result.verdict or 'skipped'}: {why}. Nothing was loaded, because the load would have "
+                "dropped what the destination has.",
+                "Run it again, or run it without refresh and replace.",
+            )
+        if not result.skipped:
+            logger.warning("%s is %s: %s", table, result.verdict, why)
 
 
 def _fresh_resource(
-    endpoint: Endpoint, session: ApiSession, selection: Selection, extract: Callable[[TableSync], Tables]
+    endpoint: Endpoint,
+    declared: Declared,
+    session: ApiSession,
+    selection: Selection,
+    extract: Callable[[Endpoint, Selection, Hints], Tables],
 ) -> DltResource:
     """A resource that starts a new sync of its table each time it is iterated."""
-    return declare_resource(
-        endpoint,
-        session.settings,
-        lambda incremental: extract(TableSync(endpoint, session, selection.with_incremental(incremental))),
-    )
+
+    def read(updated_at: Any, hints: Hints) -> Tables:
+        selected = selection.with_incremental(updated_at)
+        hints.check_whole(endpoint, selected.of(endpoint).part_of(endpoint))
+        return extract(endpoint, selected, hints)
+
+    return declare_resource(endpoint, declared, session.settings, read, session.clock.monotonic)
 
 
-def _chunk_resource(run: TableSync, tables: Tables) -> DltResource:
-    def stamped(_: Any) -> Tables:
-        load_id = current_load_id()
-        for name, table in tables:
-            yield name, stamp(stamp(table, load_id), load_id, LOAD_ID)
+def _chunk_resource(run: TableSync, declared: Declared, tables: Tables, lacking: Collection[str]) -> DltResource:
+    def read(*_: Any) -> Tables:
+        yield from ((name, schema.empty_table()) for name, schema in run.schemas().items() if name in lacking)
+        yield from tables
 
-    return declare_resource(run.endpoint, run.settings, stamped)
+    return declare_resource(run.endpoint, declared, run.settings, read)
 
 
-def declare_resource(endpoint: Endpoint, settings: AutomatumSettings, read: Read) -> DltResource:
-    """The dlt resource of an endpoint, with the hints of all tables that it yields.
+def _declare(tables: Mapping[str, Sequence[StoredTable]], settings: AutomatumSettings) -> Declared:
+    """Put the tables of each resource into the schema of the source that is made now."""
+    declared = {table.name: (table, resource) for resource, found in tables.items() for table in found}
+    declare_tables(dlt.current.source_schema(), declared, settings.table_format)
+    return declared
+
+
+def declare_resource(
+    endpoint: Endpoint,
+    declared: Declared,
+    settings: AutomatumSettings,
+    read: Read,
+    monotonic: Callable[[], float] | None = None,
+) -> DltResource:
+    """The dlt resource of an endpoint.
+
+    Its hints are those of the table itself, so that the user's hints change no other table.
 
     Args:
         endpoint: Endpoint of the table.
+        declared: All tables of the source.
         settings: Resolved settings.
-        read: Yields names and Arrow tables. Its argument is the `dlt.sources.incremental` over `updated_at`, or None.
+        read: Yields names and Arrow tables, whose ids of the load are null. Its arguments are the
+            `dlt.sources.incremental` over `updated_at`, or None, and the hints.
+        monotonic: Clock for `add_limit`; None if the user has no access to the resource.
     """
     logging.getLogger("dlt").addFilter(_drop_expected_warnings)
-    hints = {child.table: _child_hints(endpoint, child) for child in endpoint.children}
-    hints[REJECTED_TABLE] = _hints(REJECTED_TABLE, endpoint.key_with("table_name", "rejection_id"))
-    hints[SWEEPS_TABLE] = _hints(SWEEPS_TABLE, endpoint.key_with("sweep_id"))
-    hints[PAGES_TABLE] = _hints(PAGES_TABLE, endpoint.key_with("sweep_id", "page"))
-    hints[history_table(endpoint)] = _history_hints(endpoint)
-    # dlt takes the hints of a resource as the base for all tables that the resource yields. So the resource has the
-    # shared hints only, and each table, the resource's own included, has its other hints as a variant.
-    hints[endpoint.table] = _own_hints(endpoint, settings.deletes == "hard")
+    own = declared[endpoint.table][0]
     table_format: Any = settings.table_format
 
     def rows(updated_at: Any = None) -> Iterator[Any]:
-        for name, table in read(updated_at):
-            yield dlt.mark.with_hints(table, hints[name], create_table_variant=True)
+        resource, load_id = dlt.current.resource(), current_load_id()
+        hints = Hints() if monotonic is None else read_hints(resource, endpoint, monotonic())
+        for name, (table, _) in declared.items():
+            if name != endpoint.table:
+                changes = {"table_format": table_format, **hints.for_table(endpoint, name)}
+                set_table_hints(resource, table_hints(table, declared, **changes))
+        with take_over_limit(resource):
+            for name, made in read(updated_at, hints):
+                stamped = stamp(made, load_id)
+                yield stamped if name == endpoint.table else dlt.mark.with_table_name(stamped, name)
 
-    return dlt.resource(
+    resource = dlt.resource(
         rows,
         name=endpoint.table,
-        primary_key=endpoint.key_with(endpoint.row_key),
+        primary_key=own.key,
         # Without a merge strategy dlt takes the best that the destination has, see `warehouse.merge_strategy`.
         write_disposition="merge",
         table_format=table_format,
-        columns=[_json_column()],
+        columns=dlt_columns(own.columns),
+        references=references(own, declared),
     )
-
-
-def _own_hints(endpoint: Endpoint, hard: bool) -> Any:
-    # Each hint is stated in both directions: dlt keeps what an earlier run said in the schema that it stores.
-    columns = [_json_column(), {"name": SYNCED_AT, "dedup_sort": "desc"}, {"name": DELETED_AT, "hard_delete": hard}]
-    key = endpoint.key_with(endpoint.row_key)
-    return dlt.mark.make_hints(table_name=endpoint.table, primary_key=key, columns=columns)
-
-
-def _hints(table: str, key: tuple[str, ...]) -> Any:
-    return dlt.mark.make_hints(table_name=table, primary_key=key, write_disposition="merge", columns=[_json_column()])
-
-
-def _history_hints(endpoint: Endpoint) -> Any:
-    return dlt.mark.make_hints(
-        table_name=history_table(endpoint),
-        write_disposition="merge",
-        primary_key=endpoint.key_with(endpoint.row_key, VALID_FROM),
-        columns=[_json_column(), {"name": SYNCED_AT, "dedup_sort": "desc"}],
-    )
-
-
-def _json_column() -> Any:
-    return {"name": EXTRA, "data_type": "json"}
-
-
-def _child_hints(endpoint: Endpoint, child: Child) -> Any:
-    # The merge key replaces all rows of a parent. If one load package holds the same parent twice, the primary key
-    # and `_removed` keep the rows of the later reading.
-    return dlt.mark.make_hints(
-        table_name=child.table,
-        write_disposition="merge",
-        primary_key=endpoint.key_with(child.parent_key, POSITION),
-        merge_key=endpoint.key_with(child.parent_key),
-        columns=[
-            _json_column(),
-            {"name": REMOVED, "data_type": "bool", "hard_delete": True},
-            {"name": SYNCED_AT, "dedup_sort": "desc"},
-        ],
-    )
+    return resource.apply_hints(additional_table_hints={"description": own.description})

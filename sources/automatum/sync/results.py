@@ -22,6 +22,8 @@ class Verdict(str, Enum):
 
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
+    RANGE = "range"
+    """Rows within the bounds of a `dlt.sources.incremental` are complete."""
     MORE_TO_DO = "more_to_do"
     FAILED = "failed"
     """In `_automatum_sweeps` only: an error ended the sweep. A later run may resume it."""
@@ -117,6 +119,8 @@ class Chunk:
         ends_at: Reading of the monotonic clock at which the chunk ends. None for no bound.
         max_bytes: Bytes of the rows as JSON after which the chunk ends: few wide rows need as much memory as many
             narrow ones. None for no bound.
+        limit: The bound that dlt's `add_limit` sets, in words. Then no chunk follows.
+        max_pages: Pages after which the chunk ends. None for no bound.
         rows: Rows in the chunk.
         pages: Pages that the rows were read from.
     """
@@ -127,16 +131,19 @@ class Chunk:
     pages: int = 0
     max_bytes: int | None = None
     bytes: int = 0
+    limit: str = ""
+    max_pages: int | None = None
 
     @property
     def bounded(self) -> bool:
         """Whether another chunk can follow."""
-        return self.max_rows is not None or self.ends_at is not None
+        return not self.limit and (self.max_rows is not None or self.ends_at is not None)
 
     def full(self, now: float) -> bool:
         """Whether the chunk takes no further page."""
         return (
             (self.max_rows is not None and self.rows >= self.max_rows)
+            or (self.max_pages is not None and self.pages >= self.max_pages)
             or (self.max_bytes is not None and self.bytes >= self.max_bytes)
             or (self.ends_at is not None and now >= self.ends_at)
         )

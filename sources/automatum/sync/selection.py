@@ -68,6 +68,13 @@ class Selection:
         return _name_of({**self.filters, **updated, "since": self.since, "until": self.until})
 
     @property
+    def bounds(self) -> str:
+        """The bounds of `updated_at`, in words; empty if there are none."""
+        found = (("from", self.updated_from), ("before", self.updated_before))
+        words = [f"{name} {moment.isoformat()}" for name, moment in found if moment]
+        return f"rows with updated_at {' and '.join(words)}" if words else ""
+
+    @property
     def everything(self) -> bool:
         """Whether all rows are selected. Only then does a missing row count as deleted."""
         return not self.filters and self.updated_from is None and self.updated_before is None

@@ -61,17 +61,14 @@ class SweepLog:
         """
         self.sweep_id, self._started_at, self._earlier_requests = sweep_id, started_at, requests
 
-    def finished(
-        self, result: TableResult, verdict: Verdict, facts: SweepFacts, finished_at: datetime, load_id: str
-    ) -> pa.Table:
-        """The row of a sweep that has its verdict.
+    def finished(self, result: TableResult, verdict: Verdict, facts: SweepFacts, finished_at: datetime) -> pa.Table:
+        """The row of a sweep that has its verdict; its `load_id` is still null.
 
         Args:
             result: What came of the table.
             verdict: The verdict to store.
             facts: What the next sweep reads.
             finished_at: The present.
-            load_id: The load package that the row goes into.
         """
         stored = replace(
             facts,
@@ -88,19 +85,18 @@ class SweepLog:
             result.pages, self._earlier_requests + result.requests, result.announced, result.distinct,
             counts.inserted, counts.updated, counts.deleted, counts.unchanged,
             verdict.value, printable(redact(str(result.error or "")) or result.skipped or result.reason) or None,
-            load_id, *result.stats.as_json().values(), dumps(stored).decode() if stored else None, finished_at,
+            None, *result.stats.as_json().values(), dumps(stored).decode() if stored else None, finished_at,
         ]  # fmt: skip
         arrays = [pa.array([value], one.type) for value, one in zip(values, SWEEPS_SCHEMA, strict=True)]
         return _owned(pa.Table.from_arrays(arrays, schema=SWEEPS_SCHEMA), self._table.organization_id)
 
-    def pages(self, requests: int, records: Sequence[PageRecord], state: dict[str, Any], load_id: str) -> pa.Table:
+    def pages(self, requests: int, records: Sequence[PageRecord], state: dict[str, Any]) -> pa.Table:
         """The rows of pages whose sweep goes on in another chunk; the latest of them carries the state of the sweep.
 
         Args:
             requests: What this run has spent on the table.
             records: The pages.
             state: What the sweep knows after the last of them.
-            load_id: The load package that the rows go into.
         """
         last = max(range(len(records)), key=lambda i: records[i].read_at)
         count = len(records)
@@ -111,7 +107,7 @@ class SweepLog:
             [dumps(list(one.keys)).decode() for one in records],
             [one.total for one in records],
             [one.read_at for one in records],
-            [load_id] * count,
+            [None] * count,
             [dumps(state).decode() if i == last else None for i in range(count)],
             [self._started_at] * count,
             [self._earlier_requests + requests] * count,

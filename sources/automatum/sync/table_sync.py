@@ -23,28 +23,32 @@ from ..core.errors import AutomatumError, DestinationError, MoreToDo, NotThere, 
 from ..core.text import plural
 from ..endpoints import Endpoint, Kind
 from ..schema.arrow_tables import Table, fit_columns
-from ..schema.child_tables import ChildLists, child_schema
+from ..schema.child_tables import ChildLists
 from ..schema.columns import history_table
+from ..schema.log_tables import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, log_tables
+from ..schema.stored import StoredTable
+from ..schema.tables import tables_of
 from ..warehouse.connection_errors import unreadable_error
 from ..warehouse.dataset import add_missing_columns
 from ..warehouse.merge_strategy import Merge, check_table_format, merge_strategy_of
-from ..warehouse.sql import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, read_rows_by_key
+from ..warehouse.sql import read_rows_by_key
 from .batcher import Batcher, Tables
 from .delete_rows import delete_rows, end_versions
 from .facts import SweepFacts
+from .hints import Hints
 from .history import History
 from .list_reader import ListReader
 from .organization_check import OrganizationCheck
 from .prior_state import PriorState, read_children, read_prior_state
 from .reader import Reader, Reading
-from .rejections import REJECTED_SCHEMA, Rejections
+from .rejections import Rejections
 from .report_reader import ReportReader
 from .results import BATCH_BYTES, Chunk, KnownRows, TableResult, Verdict
 from .resume import FinishedTable, SyncSession
 from .secret_age import first_use, in_use_since
 from .selection import Selection
 from .stored_types import keep_stored_types
-from .sync_log import PAGES_SCHEMA, SWEEPS_SCHEMA, SweepLog
+from .sync_log import SweepLog
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -66,6 +70,7 @@ class TableSync:
         on_page: Called after each page.
         sync_session: The sync that it belongs to; None if it stands alone.
         organization: Knows whose rows the dataset has; shared by the tables of a run. None if it stands alone.
+        hints: What dlt's hints ask for; None for nothing.
 
     Attributes:
         endpoint: What it reads.
@@ -84,6 +89,7 @@ class TableSync:
         on_page: Callable[[TableSync], None] | None = None,
         sync_session: SyncSession | None = None,
         organization: OrganizationCheck | None = None,
+        hints: Hints | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.settings = session.settings
@@ -101,7 +107,8 @@ class TableSync:
         facts = replace(facts, part=self._selection.part_of(endpoint), settings=self.read_by)
         self._log = SweepLog(self._table, utc(session.clock.time()), facts)
         self._reader: Reader | None = None
-        self._refused = False
+        self._refused = self._limited = False
+        self._hints = hints or Hints()
         self._early: tuple[float, PriorState] | None = None
         self._unclosed: tuple[str, ...] = ()
         self._secret: dict[str, Any] | None = None
@@ -152,27 +159,26 @@ class TableSync:
         """Leave this table out."""
         self.result.skipped = why
 
-    def extract(self, pipeline: SupportsPipeline | None, chunk: Chunk, load_id: str = "") -> Tables:
-        """The tables of one chunk, each with its name.
+    def extract(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
+        """The tables of one chunk, each with its name. The ids of the load that they have columns for are null.
 
         Errors are kept in `result`, so that the rows that were read before are loaded all the same.
 
         Args:
             pipeline: The pipeline that loads them; None to read without comparing.
             chunk: Bounds.
-            load_id: The load package that they go into.
         """
-        for name, table in self._extract(pipeline, chunk, load_id):
+        for name, table in self._extract(pipeline, chunk):
             yield name, fit_columns(table, self._stored_columns.get(name))
 
-    def _extract(self, pipeline: SupportsPipeline | None, chunk: Chunk, load_id: str) -> Tables:
+    def _extract(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         if self.done:
             return
         if self._refused:
             self._refused = False
-            yield from self._write_log(load_id)
+            yield from self._write_log()
             return
-        self._batcher.start(load_id)
+        self._batcher.start()
         concluded = self.result.verdict is not None
         try:
             if not concluded:
@@ -188,9 +194,15 @@ class TableSync:
         except Exception as error:
             # A defect in the sync of one table costs that table, not the pages of the others.
             self.result.error = defect(error, self.endpoint.table)
+        if chunk.limit and self.result.verdict is None and not self.result.error:
+            self.result.verdict = Verdict.INCOMPLETE
+            self.result.reason = f"{chunk.limit} ended the reading after {plural(chunk.pages, 'page')}"
+            self._limited = True
         yield from self._batcher.flush()
         self.result.unread = dict(self._table.unread)
         self._refuse_rejected()
+        if self.result.verdict is Verdict.COMPLETE and (bounds := self._selection.bounds):
+            self.result.verdict, self.result.reason = Verdict.RANGE, bounds
         rejected = self._rejections.take(self._table, utc(self.api_session.clock.time()))
         if pipeline and rejected:
             yield REJECTED_TABLE, rejected
@@ -198,7 +210,7 @@ class TableSync:
             # No chunk follows. The waiting rows differ from the loaded ones in their hash, so the next sync loads them.
             self._batcher.forget()
         if pipeline and not concluded:
-            yield from self._write_log(load_id)
+            yield from self._write_log()
 
     def _read(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         if self._organization.refusal:
@@ -274,14 +286,17 @@ class TableSync:
         owner, name = self._table.organization_id, history_table(self.endpoint) if self.settings.history else None
         merging = merge_strategy_of(pipeline, self.settings)
         check_table_format(pipeline, self.settings, [self.endpoint.table])
-        self._batcher.once = merging.one_row_per_key
-        keep_stored_types(pipeline, self._table)
+        self._batcher.once = merging.one_row_per_key or self._hints.upserts
+        if self.endpoint.table not in self._hints.refresh.dropped:
+            keep_stored_types(pipeline, self._table)
         part = self._selection.part_of(self.endpoint)
         now, count = utc(self.api_session.clock.time()), merging.merge is not Merge.APPEND
         self._organization.start(pipeline)
-        prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count, loaded)
+        prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count, loaded, self._hints.refresh)
         if merging.one_row_per_key:
-            self._batcher.lists = ChildLists(read_children(pipeline, self.endpoint, owner), merging.can_delete)
+            self._batcher.lists = ChildLists(
+                read_children(pipeline, self.endpoint, owner, self._hints.refresh), merging.can_delete
+            )
             self._stored_columns = add_missing_columns(pipeline, self.schemas())
         return prior
 
@@ -335,13 +350,15 @@ class TableSync:
             result.reason = f"{words}; {result.reason}" if result.reason else words
             result.verdict = result.verdict if self.settings.accept_rejected else Verdict.INCOMPLETE
 
+    def tables(self) -> list[StoredTable]:
+        """The tables that this run may fill, with the types that the destination has."""
+        settings = self.settings
+        own = tables_of(self._table.stored, hard=settings.deletes == "hard", history=settings.history)
+        return [*own, *log_tables(self.endpoint.by_organization)]
+
     def schemas(self) -> dict[str, pa.Schema]:
-        """What this run may load: table to schema."""
-        made = {self.endpoint.table: self._table.schema, SWEEPS_TABLE: SWEEPS_SCHEMA, PAGES_TABLE: PAGES_SCHEMA}
-        made[REJECTED_TABLE] = REJECTED_SCHEMA
-        made.update({child.table: child_schema(child, self.endpoint.by_organization) for child in self._table.children})
-        history = History(self._table, None, True) if self.settings.history else None
-        return {**made, history.name: history.schema} if history else made
+        """Table to Arrow schema of what this run may load."""
+        return {table.name: table.schema for table in self.tables()}
 
     def _over(self, chunk: Chunk) -> bool:
         """Whether it is time to load."""
@@ -351,20 +368,22 @@ class TableSync:
             self.api_session.client.limiter.wait_for(1), self.settings.chunk_seconds
         )
 
-    def _write_log(self, load_id: str) -> Tables:
+    def _write_log(self) -> Tables:
         """The sweep's own row once it has a verdict; until then the pages from which a later run resumes it."""
         result, reader = self.result, self._reader
         verdict = Verdict.FAILED if result.error else Verdict.SKIPPED if result.skipped else result.verdict
         if verdict and verdict is not Verdict.MORE_TO_DO:
             facts = reader.facts() if reader else SweepFacts(partial=self._selection.ranged)
             now = utc(self.api_session.clock.time())
-            facts = replace(facts, secret=self._secret, organization=self._organization.fact)
-            yield SWEEPS_TABLE, self._log.finished(result, verdict, facts, now, load_id)
+            facts = replace(
+                facts, partial=facts.partial or self._limited, secret=self._secret, organization=self._organization.fact
+            )
+            yield SWEEPS_TABLE, self._log.finished(result, verdict, facts, now)
         if reader and verdict in (None, Verdict.FAILED, Verdict.MORE_TO_DO):
             records, state = reader.unfinished_pages()
             if records:
                 self.left_pages.add(self._log.sweep_id)
-                yield PAGES_TABLE, self._log.pages(result.requests, records, state, load_id)
+                yield PAGES_TABLE, self._log.pages(result.requests, records, state)
 
 
 def _digest(value: Any) -> str:

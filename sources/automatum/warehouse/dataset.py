@@ -118,7 +118,7 @@ def read_complete_loads(pipeline: SupportsPipeline) -> set[str] | None:
         return None
 
 
-def forget_broken_promises(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> bool:
+def forget_broken_promises(pipeline: SupportsPipeline, missing: Mapping[str, set[str]]) -> bool:
     """Delete the stored versions of dlt's schema that name tables or columns which the dataset lacks.
 
     dlt creates no table for a schema whose hash it finds among the stored versions. After a user has dropped a table,
@@ -126,7 +126,7 @@ def forget_broken_promises(pipeline: SupportsPipeline, schemas: Mapping[str, pa.
 
     Args:
         pipeline: The pipeline; its dataset exists.
-        schemas: Table name to Arrow schema of the tables that the run may load.
+        missing: What the dataset lacks (`missing_columns`).
 
     Returns:
         Whether the dataset lacks something that it had.
@@ -134,13 +134,10 @@ def forget_broken_promises(pipeline: SupportsPipeline, schemas: Mapping[str, pa.
     Raises:
         DestinationError: The destination cannot be reached.
     """
-    if writes_lake_files(pipeline):
+    if not missing or writes_lake_files(pipeline):
         return False  # Files need no table to be added to.
     broken = False
     try:
-        missing = missing_in_storage(pipeline, {name: schema.names for name, schema in schemas.items()})
-        if not missing:
-            return False
         with checked_sql_client(pipeline) as client:
             name = client.make_qualified_table_name(VERSIONS_TABLE)
             version, schema = (client.escape_column_name(one) for one in ("version_hash", "schema"))
@@ -159,6 +156,25 @@ def forget_broken_promises(pipeline: SupportsPipeline, schemas: Mapping[str, pa.
     except SQL_UNSUPPORTED as error:
         logger.debug("stored schemas stay: %s", redact(str(error)))
     return broken
+
+
+def missing_columns(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> dict[str, set[str]]:
+    """Table name to the columns that the destination lacks; all of them if it lacks the table.
+
+    Args:
+        pipeline: The pipeline that loads.
+        schemas: Table name to Arrow schema.
+
+    Raises:
+        DestinationError: The destination cannot be reached.
+    """
+    wanted = {name: set(schema.names) for name, schema in schemas.items()}
+    try:
+        return missing_in_storage(pipeline, wanted)
+    except (*TABLE_MISSING, *SQL_UNSUPPORTED):
+        return wanted
+    except Exception as error:  # Errors of drivers have no common base class.
+        raise unreachable_error(error) from None
 
 
 def has_organizations(pipeline: SupportsPipeline) -> bool | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,7 @@ from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 from dlt.common.storages.load_package import create_load_id as create_load_id
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import WithSqlClient
+from dlt.extract import DltResource
 
 if TYPE_CHECKING:
     import duckdb
@@ -136,6 +138,43 @@ def create_storage(pipeline: SupportsPipeline) -> bool:
         return False
 
 
+# The resource
+
+
+def set_table_hints(resource: DltResource, hints: Any) -> None:
+    """Set the hints of a further table of a resource.
+
+    `apply_hints` would begin with those of the resource itself, and give the columns of one table to the others.
+    """
+    resource._set_hints(hints, create_table_variant=True)
+
+
+def in_pool_of_threads() -> bool:
+    """Whether this runs in a thread of dlt's pool, where `parallelize()` runs a resource.
+
+    In it, a client of the destination would replace the configuration that the extraction uses.
+    """
+    return threading.current_thread().name.startswith(Container.thread_pool_prefix().partition("-pool-")[0] + "-pool-")
+
+
+@contextmanager
+def take_over_limit(resource: DltResource) -> Iterator[None]:
+    """Let the limit of `add_limit` count nothing during a block, because its resource keeps to it by itself.
+
+    dlt counts what a resource yields, and closes it in the middle of a page.
+    """
+    limit = resource.limit
+    if limit is None:
+        yield
+        return
+    before = limit.max_items, limit.max_time
+    limit.max_items, limit.max_time = -1, None
+    try:
+        yield
+    finally:
+        limit.max_items, limit.max_time = before
+
+
 # The destination
 
 
@@ -208,6 +247,21 @@ def locate_destination(destination: Any) -> str:
         return name
 
 
+def restore_schema(pipeline: SupportsPipeline, name: str) -> None:
+    """Give a pipeline the schema that its destination has stored, so that dlt's own commands and readers find it.
+
+    Args:
+        pipeline: A pipeline that has made no load package in this run.
+        name: Name of the schema.
+    """
+    opened: Any = pipeline
+    with destination_client(pipeline) as client:
+        found = client.get_stored_schema(name)
+    if found is not None:
+        with opened.managed_state():
+            opened._inject_schema(dlt.Schema.from_dict(json.loads(found.schema), validate_schema=False))
+
+
 def missing_in_storage(pipeline: SupportsPipeline, tables: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
     """Columns that the destination lacks, by table.
 
@@ -216,12 +270,18 @@ def missing_in_storage(pipeline: SupportsPipeline, tables: Mapping[str, Collecti
         tables: Table name to the names of its columns.
 
     Returns:
-        Table name to missing columns: all of them if the table does not exist. Empty for destinations without SQL.
+        Table name to missing columns: all of them if the table does not exist. Files have all columns of their tables.
+        Empty for destinations that do not say which tables they have.
     """
-    with destination_client(pipeline) as client:
-        if not isinstance(client, SqlJobClientBase):
+    with destination_client(pipeline) as opened:
+        client: Any = opened
+        if not hasattr(client, "get_storage_tables"):
             return {}
-        found = {name: set(columns) for name, columns in client.get_storage_tables(tables)}
+        there = {name: set(columns) for name, columns in client.get_storage_tables(tables)}
+        if isinstance(client, SqlJobClientBase):
+            found = there
+        else:
+            found = {name: set(tables[name]) for name, columns in there.items() if columns}
     missing = {name: set(columns) - found.get(name, set()) for name, columns in tables.items()}
     return {name: columns for name, columns in missing.items() if columns}
 

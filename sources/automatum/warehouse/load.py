@@ -25,8 +25,8 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from ..core.clock import Clock, utc
 from ..core.errors import AutomatumError, DestinationError, PackageRefused
 from ..core.redaction import redact
-from .dataset import forget_broken_promises, loads_after, loads_so_far
-from .dlt_duckdb import grow_duckdb_memory, stay_connected
+from .dataset import forget_broken_promises, loads_after, loads_so_far, missing_columns
+from .dlt_duckdb import grow_duckdb_memory, remember_database, stay_connected
 from .dlt_internals import (
     delete_loaded_rows,
     drop_extracted_packages,
@@ -36,11 +36,12 @@ from .dlt_internals import (
     original_error,
     pending_packages,
     reset_working_folder,
+    restore_schema,
     without_memory,
 )
 from .duckdb_file import KeepOpen
 from .packages import list_set_aside, set_aside
-from .records import insert_records
+from .records import SCHEMA, insert_records
 
 logger = logging.getLogger("automatum")
 
@@ -60,6 +61,9 @@ class Loader:
         pipeline: Which.
         clock: Time.
         keep_open: Keeps the destination open while a package is loaded.
+
+    Attributes:
+        lacking: Names of the tables that the dataset lacks, wholly or in part, until a package is loaded.
     """
 
     def __init__(self, pipeline: SupportsPipeline, clock: Clock, keep_open: KeepOpen = nullcontext) -> None:
@@ -71,6 +75,7 @@ class Loader:
         self._origin = ""
         self._loads: str | None = None
         self._failures = 0
+        self.lacking: frozenset[str] = frozenset()
 
     def run(self, source: Any = None) -> None:
         """Extract, normalize and load; without a source, load the pending packages.
@@ -91,6 +96,7 @@ class Loader:
                 with self._keep_open(), stay_connected(self._pipeline), job_errors_at_debug():
                     info: Any = self._pipeline.run()
                 self._note_loads(info.loads_ids if info else ())
+                self.lacking = frozenset()
                 delete_loaded_rows(self._pipeline)
                 return
             except PipelineStepFailed as error:
@@ -123,6 +129,8 @@ class Loader:
         try:
             with self._keep_open():
                 load_id = insert_records(self._pipeline, records, utc(self._clock.time()))
+                if load_id and not self._pipeline.schema_names:
+                    restore_schema(self._pipeline, SCHEMA)
         except DestinationError as error:
             logger.debug("records go into a load package: %s", error)
         except AutomatumError:
@@ -150,12 +158,15 @@ class Loader:
         """
         self._origin = self._describe(source, schemas)
         self._loads = loads_so_far(self._pipeline)
-        broken = forget_broken_promises(self._pipeline, schemas)
+        missing = missing_columns(self._pipeline, schemas)
+        broken = forget_broken_promises(self._pipeline, missing)
         loaded = self._load_pending(broken)
         if loaded or not self._is_fresh():
             reset_working_folder(self._pipeline)
         if loaded:
             self._loads = loads_so_far(self._pipeline)
+        self.lacking = frozenset(missing)
+        remember_database(self._pipeline)
         self._remember(0)
         return loaded
 

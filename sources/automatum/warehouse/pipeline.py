@@ -49,6 +49,7 @@ def open_pipeline(
             # The folder is damaged, or another version of dlt has written it. Nothing in it is needed.
             shutil.rmtree(folder / name, ignore_errors=True)
             pipeline = opened()
+        _check_modes(pipeline)
         without_memory(pipeline)
         # It holds customers' data while a load is under way.
         Path(pipeline.working_dir).chmod(0o700)
@@ -57,6 +58,21 @@ def open_pipeline(
             "--pipelines-dir", f"{folder} cannot be used: {error.strerror}.", "Name a folder that is writable."
         ) from None
     return pipeline
+
+
+def _check_modes(pipeline: dlt.Pipeline) -> None:
+    """Refuse modes of a pipeline that dlt's configuration sets, such as a variable DEV_MODE or REFRESH.
+
+    A sync loads several packages, and each would drop the tables of the one before.
+    """
+    for name in ("refresh", "dev_mode"):
+        if getattr(pipeline, name):
+            raise ConfigurationError(
+                f"pipelines.{name}",
+                "is set in dlt's configuration, and holds for no command of the connector.",
+                f"Unset the variable {name.upper()}, or take it out of .dlt/config.toml. For a pipeline of your own, "
+                f"pass it to dlt.pipeline(..., {name}=...).",
+            )
 
 
 def _forget_state(working: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from ..core.redaction import redact
+from ..schema.columns import DLT_LOAD_ID
 from .dlt_internals import LOADS_TABLE, create_load_id
 from .sql import PAGES_TABLE, SWEEPS_TABLE, column_names
 from .sql_client import SQL_UNSUPPORTED, checked_sql_client
@@ -83,20 +84,20 @@ def _by_name(records: Sequence[tuple[str, pa.Table]]) -> dict[str, pa.Table]:
     return {name: pa.concat_tables(tables) for name, tables in parts.items()}
 
 
-def stamp(table: pa.Table, load_id: str, column: str = "load_id") -> pa.Table:
-    """The table with the id of a load in a column, if it has the column.
+def stamp(table: pa.Table, load_id: str) -> pa.Table:
+    """The table with the id of a load in its column for that: `_dlt_load_id`, or `load_id` of the log.
 
     Args:
         table: The table.
         load_id: Id of the load; empty to change nothing.
-        column: Name of the column.
     """
     import pyarrow as pa
 
-    at = table.schema.get_field_index(column)
-    if at < 0 or not load_id:
-        return table
-    return table.set_column(at, table.schema.field(at), pa.repeat(pa.scalar(load_id, pa.string()), len(table)))
+    for at, name in enumerate(table.column_names):
+        if load_id and name in (DLT_LOAD_ID, "load_id"):
+            ids = pa.repeat(pa.scalar(load_id, pa.string()), len(table))
+            table = table.set_column(at, table.schema.field(at), ids)
+    return table
 
 
 def _replace(client: Any, name: str, table: pa.Table) -> None:

@@ -22,7 +22,7 @@ from ..core.process import duckdb_memory, use_one_loader
 from ..core.redaction import first_line
 from ..core.suggest import suggestion
 from ..schema.names import normalize_identifier
-from .dlt_duckdb import duckdb_destination, remember_capabilities, resolve_once
+from .dlt_duckdb import duckdb_destination, remember_capabilities, remember_database, resolve_once
 from .dlt_internals import credentials_without_password, default_pipelines_dir
 from .duckdb_file import USER_AGENT, KeepOpen, OpenFile, wait_for_file
 from .existing import missing_file_error
@@ -119,7 +119,9 @@ class Target:
 
         destination = self.open(_SCRIPT)
         name = name_pipeline(_SCRIPT, destination, self.dataset, self.file)
-        return dlt.pipeline(name, destination=destination, dataset_name=self.dataset)
+        pipeline = dlt.pipeline(name, destination=destination, dataset_name=self.dataset)
+        remember_database(pipeline)
+        return pipeline
 
     def _require_driver(self) -> None:
         driver = _DRIVERS.get(self.destination)

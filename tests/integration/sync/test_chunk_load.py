@@ -82,7 +82,7 @@ def test_a_change_in_the_last_table_makes_one_package_of_all(site):
     assert len(site.live("private_offers")) == ROWS + 1
     assert incomplete_loads(site) == []
     # A parent row names its package, so that a killed load is found out.
-    ids = site.query("SELECT DISTINCT _load_id FROM private_offers")
+    ids = site.query("SELECT DISTINCT _dlt_load_id FROM private_offers")
     assert ids and set(ids) <= set(site.query("SELECT load_id FROM _dlt_loads"))
 
 

@@ -111,7 +111,7 @@ def test_a_further_child_table_loses_entries_and_parents_like_any_other(desk, ap
 
 
 def test_a_table_without_child_tables_gets_its_first_one(desk, api):
-    """Its parent rows were loaded without `_load_id`."""
+    """Its parent rows were loaded without `_dlt_load_id`."""
     api.say("/oauth/token", token(scope="read:customers"))
     records = [{"id": f"c{n}", "notes": [{"text": "x"}] * n} for n in range(3)]
     counts = {"page": 1, "limit": 100, "total": 3, "pages": 1}

@@ -287,7 +287,7 @@ def _delete(life, ids, entitlement_id):
     made = life.sync()
     assert (made.code, made.counts("customers")[2], made.counts("entitlements")[2]) == (0, 2, 1)
     marked = [life.held(table, deleted=True)[id_] for table, id_ in gone]
-    own = {"_deleted_at", "_synced_at", "_load_id"}
+    own = {"_deleted_at", "_synced_at", "_dlt_load_id"}
     for was, now in zip(before, marked, strict=True):
         assert {name: was[name] for name in was.keys() - own} == {name: now[name] for name in now.keys() - own}
     assert marked[0]["extra"]["novel"]["rate"] == RATE

@@ -15,13 +15,13 @@ from automatum.endpoints import CUSTOMERS, ENDPOINTS, ENTITLEMENTS, PRIVATE_OFFE
 from automatum.schema.arrow_tables import Table
 from automatum.schema.child_tables import ChildLists
 from automatum.schema.coerce import convert
-from automatum.schema.columns import DELETED_AT, LOAD_ID, REMOVED, ROW_HASH, SYNCED_AT
+from automatum.schema.columns import DELETED_AT, DLT_LOAD_ID, REMOVED, ROW_HASH, SYNCED_AT
 from automatum.schema.records import Row
 from tests.support.counted import count_calls
 from tests.support.row_by_row import expected_row
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
-OWN = {ROW_HASH, SYNCED_AT, DELETED_AT, LOAD_ID, REMOVED, "_row_key"}
+OWN = {ROW_HASH, SYNCED_AT, DELETED_AT, DLT_LOAD_ID, REMOVED, "_row_key"}
 
 NUMBERS = st.one_of(st.integers(-(2**70), 2**70), st.integers(0, 9), st.floats(allow_nan=False, allow_infinity=False))
 LEAVES = [

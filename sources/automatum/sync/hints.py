@@ -1,0 +1,155 @@
+"""What dlt's hints ask of a resource of `automatum_source`: honored, or refused by name before a request (I10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlt.extract import DltResource
+
+from ..core.errors import ConfigurationError
+from ..endpoints import Endpoint
+from ..warehouse.dlt_internals import in_pool_of_threads
+from ..warehouse.refresh import NO_REFRESH, Refresh, pending_refresh
+from .results import Chunk
+
+_STRATEGIES = (None, "delete-insert", "upsert")
+"""Merge strategies that keep one row a key; None for the destination's own."""
+_FOR_ALL_TABLES = ("file_format", "table_format", "schema_contract")
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What a resource is asked for.
+
+    Attributes:
+        refresh: Tables that have no rows any more when the package is loaded.
+        replaces: The table and its child tables are replaced.
+        upserts: Rows are merged one by one.
+        chunk: Bounds of the reading.
+        for_all_tables: Hints of the resource that hold for all its tables.
+    """
+
+    refresh: Refresh = NO_REFRESH
+    replaces: bool = False
+    upserts: bool = False
+    chunk: Chunk = field(default_factory=Chunk)
+    for_all_tables: dict[str, Any] = field(default_factory=dict)
+
+    def for_table(self, endpoint: Endpoint, table: str) -> dict[str, Any]:
+        """The hints for one of the other tables of the resource."""
+        replaced = self.replaces and any(child.table == table for child in endpoint.children)
+        return {**self.for_all_tables, "write_disposition": "replace" if replaced else "merge"}
+
+    def check_whole(self, endpoint: Endpoint, part: str) -> None:
+        """Refuse a reading of a part where the rows that it leaves out would be dropped.
+
+        Args:
+            endpoint: What is read.
+            part: What limits the reading, in words; empty for a reading of everything.
+
+        Raises:
+            ConfigurationError: The load drops, truncates or replaces the table.
+        """
+        part = self.chunk.limit or part
+        if part and endpoint.table in self.refresh.absent:
+            raise _refused(
+                endpoint,
+                "write_disposition" if self.replaces else "refresh",
+                f"the table would only have the rows of a part afterwards: {part}",
+                f"Leave out what limits the reading, or {'replace' if self.replaces else 'refresh'} nothing.",
+            )
+
+
+def read_hints(resource: DltResource, endpoint: Endpoint, now: float) -> Hints:
+    """The hints of a resource that is extracted or iterated.
+
+    Args:
+        resource: The resource.
+        endpoint: What it reads.
+        now: Reading of the monotonic clock.
+
+    Raises:
+        ConfigurationError: A hint cannot be honored. The message names it, and what to do instead.
+    """
+    if in_pool_of_threads():
+        raise _refused(
+            endpoint,
+            "parallelize",
+            "dlt would run it in a thread in which it cannot ask the destination",
+            "Leave it out: the rate limit of the API holds for all resources together.",
+        )
+    if resource.name != endpoint.table:
+        raise _refused(endpoint, "with_name", f"it is named {resource.name!r}", "Load to another dataset instead.")
+    incremental = resource.incremental
+    if incremental is not None and getattr(incremental, "incremental", incremental) is not None:
+        raise _refused(
+            endpoint,
+            "incremental",
+            "dlt would filter its child tables and its log by the same column",
+            f"Use resource.bind(updated_at=dlt.sources.incremental('updated_at', ...)) of {endpoint.table}.",
+        )
+    if resource.has_dynamic_table_name or resource.table_name != endpoint.table:
+        raise _refused(endpoint, "table_name", "it has another table", "Load to another dataset instead.")
+    table: Any = resource.compute_table_schema()
+    _check_keys(endpoint, table["columns"])
+    disposition, strategy = table.get("write_disposition"), table.get("x-merge-strategy")
+    if disposition not in ("merge", "replace"):
+        raise _refused(
+            endpoint,
+            "write_disposition",
+            f"{disposition!r} would not keep one row a key",
+            "Leave it out, or set sources.automatum.history = true for every version of every row.",
+        )
+    if disposition == "merge" and strategy not in _STRATEGIES:
+        raise _refused(
+            endpoint,
+            "write_disposition",
+            f"the strategy {strategy!r} would not keep one row a key",
+            "Leave it out, or set sources.automatum.history = true for every version of every row.",
+        )
+    replaces = disposition == "replace"
+    replaced = (endpoint.table, *(child.table for child in endpoint.children)) if replaces else ()
+    return Hints(
+        pending_refresh(replaced),
+        replaces,
+        strategy == "upsert",
+        _chunk(resource.limit, now),
+        {name: table[name] for name in _FOR_ALL_TABLES if table.get(name)},
+    )
+
+
+def _check_keys(endpoint: Endpoint, columns: dict[str, Any]) -> None:
+    keys = {name for name, column in columns.items() if column.get("primary_key")}
+    expected = endpoint.key_with(endpoint.row_key)
+    for hint, changed in (
+        ("primary_key", keys != set(expected)),
+        ("merge_key", any(column.get("merge_key") for column in columns.values())),
+    ):
+        if changed:
+            raise _refused(
+                endpoint,
+                hint,
+                f"rows are found again by {', '.join(expected)}",
+                f"Set sources.automatum.endpoints.{endpoint.table}.key instead.",
+            )
+
+
+def _chunk(limit: Any, now: float) -> Chunk:
+    """Bounds that keep to `add_limit`, which counts pages, or rows that are loaded."""
+    if limit is None:
+        return Chunk()
+    most = None if limit.max_items in (None, -1) else limit.max_items
+    words = [str(most)] if most is not None else []
+    words += ["count_rows=True"] if limit.count_rows else []
+    words += [f"max_time={limit.max_time:g}"] if limit.max_time else []
+    return Chunk(
+        max_rows=most if limit.count_rows else None,
+        ends_at=now + limit.max_time if limit.max_time else None,
+        limit=f"add_limit({', '.join(words)})",
+        max_pages=None if limit.count_rows else most,
+    )
+
+
+def _refused(endpoint: Endpoint, hint: str, why: str, next_step: str) -> ConfigurationError:
+    return ConfigurationError(hint, f"cannot be set for the resource {endpoint.table}: {why}.", next_step)

@@ -1,0 +1,109 @@
+"""What dlt gets of stored tables: the hints of each, and all of them in the schema of a source.
+
+The stored schema names every table that a source may fill, with its columns, keys, references and descriptions,
+whichever of them a load has rows for. So dlt's readers find them after every load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import dlt
+
+from ..endpoints import ORGANIZATION
+from ..schema.stored import StoredColumn, StoredTable
+
+
+def table_hints(table: StoredTable, known: Collection[str] = (), **changes: Any) -> Any:
+    """The hints of a table, as `dlt.mark.make_hints` returns them.
+
+    Args:
+        table: The table.
+        known: Names of the other tables of the schema. References to tables that are not there are left out.
+        **changes: Further hints, or others than the table has.
+    """
+    hints: dict[str, Any] = {
+        "table_name": table.name,
+        "write_disposition": "merge",
+        "primary_key": table.key,
+        "merge_key": table.merge_key,
+        "columns": dlt_columns(table.columns),
+        "references": references(table, known),
+        "additional_table_hints": {"description": table.description},
+    }
+    return dlt.mark.make_hints(**{**hints, **changes})
+
+
+def dlt_columns(columns: Sequence[StoredColumn]) -> list[Any]:
+    """Columns as dlt's hints have them. dlt reads their types from Arrow, which has none for JSON.
+
+    A destination may have other types than the settings name, and the rows are made for those.
+    """
+    return [_dlt_column(column) for column in columns]
+
+
+def _dlt_column(column: StoredColumn) -> Any:
+    made: dict[str, Any] = {"name": column.name, "nullable": column.nullable, "description": column.description}
+    if column.type == "json":
+        made["data_type"] = "json"
+    if column.hard_delete is not None:
+        made["hard_delete"] = column.hard_delete
+    if column.latest_first:
+        made["dedup_sort"] = "desc"
+    return made
+
+
+def declare_tables(schema: Any, tables: Mapping[str, tuple[StoredTable, str]], table_format: str | None = None) -> None:
+    """Put tables into the schema of a source.
+
+    Args:
+        schema: dlt's schema (`dlt.current.source_schema()`).
+        tables: Table name to the table and the name of its resource.
+        table_format: `delta` or `iceberg`; None for the destination's own format.
+    """
+    for table, resource in tables.values():
+        declared: dict[str, Any] = {
+            "name": table.name,
+            "description": table.description,
+            "resource": resource,
+            "write_disposition": "merge",
+            "columns": {column.name: _typed_column(column, table) for column in table.columns},
+            "references": references(table, tables),
+        }
+        if table_format:
+            declared["table_format"] = table_format
+        schema.update_table(declared)
+
+
+def _typed_column(column: StoredColumn, table: StoredTable) -> Any:
+    made = _dlt_column(column)
+    made["data_type"] = column.type
+    if column.type == "timestamp":
+        made["precision"] = 6
+    if column.type == "decimal":
+        made["precision"], made["scale"] = 38, column.scale
+    if column.name in table.key:
+        made["primary_key"] = True
+    if column.name in table.merge_key:
+        made["merge_key"] = True
+    return made
+
+
+def references(table: StoredTable, known: Collection[str]) -> list[Any]:
+    """References of columns to other tables, as dlt writes them.
+
+    Args:
+        table: The table.
+        known: Names of the tables of the schema. References to other tables are left out.
+    """
+    owner = [ORGANIZATION] if ORGANIZATION in table.key else []
+    return [
+        {
+            "columns": [*owner, column.name],
+            "referenced_table": column.reference.table,
+            "referenced_columns": [*owner, column.reference.column],
+        }
+        for column in table.columns
+        if column.reference and column.reference.table in known
+    ]
