@@ -22,7 +22,7 @@ from typing import Any
 
 from ...config.settings import AutomatumSettings
 from ...core.errors import ConfigurationError
-from ...endpoints import ENDPOINTS, ORGANIZATION, REVENUE, Column, Endpoint, FieldPath
+from ...endpoints import ENDPOINTS, OF_ORGANIZATION, ORGANIZATION, REVENUE, Column, Endpoint, FieldPath
 from .columns import formats_of, with_formats
 from .keys import override
 from .naming import NAMINGS, checked_naming, with_naming
@@ -103,7 +103,7 @@ def _by_organization(endpoint: Endpoint) -> Endpoint:
     columns = endpoint.columns
     if all(column.name != ORGANIZATION for column in columns):
         place = NAMINGS[endpoint.naming]("organizationId")
-        columns = (Column(ORGANIZATION, "text", (FieldPath(place),)), *columns)
+        columns = (Column(ORGANIZATION, "text", (FieldPath(place),), description=OF_ORGANIZATION), *columns)
     return replace(endpoint, columns=columns, by_organization=True)
 
 
@@ -118,5 +118,5 @@ def _report(where: str, spec: Any, conventions: _Conventions) -> Endpoint:
         return override(where, conventions.apply(REVENUE, where, changes), changes)
     # Keep only the key columns of the default report, because the measures of another report are not known.
     columns = tuple(column for column in REVENUE.columns if column.name in REVENUE.key)
-    report = replace(REVENUE, table=f"analytics_{name}", path=f"analytics/{name}", columns=columns)
+    report = replace(REVENUE, table=f"analytics_{name}", path=f"analytics/{name}", columns=columns, description="")
     return override(where, conventions.apply(report, where, changes), changes)
