@@ -14,14 +14,13 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-import dlt
 from dlt.extract import DltResource
 
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.clock import Clock, SystemClock
 from ..schema.metering_tables import LINES
 from ..warehouse.dlt_internals import loading_pipeline
-from .export import entries_table, stored_table
+from .export import declare_resource, entries_table
 from .ledger.ledger import Ledger
 from .ledger.location import find_ledger
 from .options import PushOptions
@@ -69,13 +68,7 @@ def metering_usage(
         for error in summary.errors:
             raise error
 
-    return dlt.resource(
-        lines,
-        name="metering_usage",
-        table_name=LINES.name,
-        write_disposition="merge",
-        primary_key=stored_table(LINES, owner).key,
-    )
+    return declare_resource("metering_usage", LINES, lines, owner, (LINES.name,))
 
 
 def _log(summary: PushSummary) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from ..schema.metering_tables import ATTEMPTS, EVENTS, LINES, METERING_TABLES
 from ..schema.stored import StoredTable
 from ..schema.tables import owned
 from ..warehouse.dlt_internals import current_load_id
+from ..warehouse.dlt_schema import dlt_columns, references
 from .ledger.ledger import Ledger
 from .ledger.location import default_ledger_url, ledger_owner
 from .model import format_decimal
@@ -64,13 +65,39 @@ def _resource(table: StoredTable, read: Rows, organization_id: str | None, table
         while batch := list(islice(rows, BATCH)):
             yield entries_table(table, batch, organization_id)
 
-    return dlt.resource(
-        batches,
-        name=table.name,
+    return declare_resource(table.name, table, batches, organization_id, EXPORTED, table_format)
+
+
+def declare_resource(
+    name: str,
+    table: StoredTable,
+    read: Callable[[], Iterator[Any]],
+    organization_id: str | None,
+    known: Collection[str],
+    table_format: Any = None,
+) -> DltResource:
+    """A dlt resource that merges rows into a table of the export.
+
+    Args:
+        name: Name of the resource.
+        table: The table.
+        read: Yields Arrow tables (`entries_table`).
+        organization_id: Organization of the ledger, if the dataset contains several organizations.
+        known: Tables to which references are declared.
+        table_format: `delta` or `iceberg`; see `sources.automatum.table_format`.
+    """
+    made = stored_table(table, organization_id)
+    resource = dlt.resource(
+        read,
+        name=name,
+        table_name=made.name,
         write_disposition="merge",
-        primary_key=stored_table(table, organization_id).key,
+        primary_key=made.key,
+        columns=dlt_columns(made.columns),
+        references=references(made, known),
         table_format=table_format,
     )
+    return resource.apply_hints(additional_table_hints={"description": made.description})
 
 
 def stored_table(table: StoredTable, organization_id: str | None) -> StoredTable:

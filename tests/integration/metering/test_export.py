@@ -50,6 +50,22 @@ def test_every_table_is_there_with_its_columns_also_without_rows(ledger, pipelin
         assert found == [(one.name, stored_type(one), one.nullable) for one in table.columns]
 
 
+@pytest.mark.parametrize("organization", [None, "acme"])
+def test_dlt_knows_keys_references_and_descriptions(ledger, pipeline, organization):
+    export_ledger(ledger, pipeline, organization)
+    owner = [] if organization is None else ["organization_id"]
+    for table in METERING_TABLES:
+        stored = pipeline.default_schema.tables[table.name]
+        assert stored["description"] == table.description
+        assert [one["description"] for one in stored["columns"].values()][len(owner) :] == [
+            one.description for one in table.columns
+        ]
+        assert [name for name, one in stored["columns"].items() if one.get("primary_key")] == [*owner, *table.key]
+        referred = {one.name for one in table.columns if one.reference and one.reference.table in EXPORTED}
+        assert {one["columns"][-1] for one in stored["references"]} == referred
+        assert [one["referenced_columns"] for one in stored["references"]] == [[*owner, "line_id"]]
+
+
 @pytest.mark.slow
 def test_rows_name_the_load_that_wrote_them(ledger, pipeline, query):
     bring(ledger, make_line(0), "confirmed")
