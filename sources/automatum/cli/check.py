@@ -98,7 +98,7 @@ def check(
 
 
 def discover(openapi: OpenApi = False, as_json: Json = False, debug: Debug = False) -> None:
-    """List tables, columns, types, keys and scopes, and whether they are documented or assumed; sends no request."""
+    """List and describe tables and columns, and whether they are documented or assumed; sends no request."""
 
     def work() -> int:
         from ..api.endpoint_overrides import resolve_endpoints, resolve_metering
@@ -114,7 +114,7 @@ def discover(openapi: OpenApi = False, as_json: Json = False, debug: Debug = Fal
             document = describe_openapi(endpoints, settings.base_url, resolve_metering(settings))
             say(document, as_json, lambda: write_yaml(document))
             return 0
-        described = describe(endpoints)
+        described = describe(endpoints, settings.history)
         say(described, as_json, lambda: render.show_discovery(described))
         return 0
 

@@ -140,12 +140,18 @@ def show_plan(plan: Plan) -> None:
 def show_discovery(described: Mapping[str, Any]) -> None:
     """Every table with its columns."""
     for name, facts in described["tables"].items():
-        standing = "documented" if facts["documented"] else "assumed"
-        title = f"{name}  ({standing}; {facts['path']}; {facts['scope']})"
-        table = TextTable("column", words=("type", "origin", "from"), title=title)
+        place = "the connector's own"
+        if facts["path"]:
+            standing = "documented" if facts["documented"] else "assumed"
+            place = f"{standing}; {facts['path']}; {facts['scope']}"
+        say_text(f"{name}  ({place})", "bold")
+        say_text(facts["description"])
+        table = TextTable("column", words=("type", "origin", "from", "refers to", "description"))
         for column, one in facts["columns"].items():
             mark = " (key)" if column in facts["key"] else ""
-            table.add(column + mark, one["type"], one["origin"], ", ".join(one["from"]))
+            to = one["references"]
+            target = f"{to['table']}.{to['column']}" if to else ""
+            table.add(column + mark, one["type"], one["origin"], ", ".join(one["from"]), target, one["description"])
         table.show()
 
 

@@ -1,72 +1,66 @@
-"""Describe the tables, columns, keys and scopes as JSON."""
+"""Describe every table and column as JSON: what it says, where it comes from, and what it refers to."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pyarrow as pa
+from ..endpoints import API_PREFIX, Endpoint
+from ..schema.log_tables import log_tables
+from ..schema.metering_tables import METERING_TABLES
+from ..schema.stored import StoredColumn, StoredTable
+from ..schema.tables import owned, tables_of
 
-from ..endpoints import API_PREFIX, Child, Column, Endpoint
-from ..schema.arrow_tables import Table
-from ..schema.child_tables import child_schema
-from ..schema.columns import POSITION
+
+def stored_tables(
+    endpoints: Sequence[Endpoint], history: bool = False
+) -> Iterator[tuple[StoredTable, Endpoint | None]]:
+    """Every table that a sync or an export of the ledger fills, with the endpoint that it is read from, if any.
+
+    Args:
+        endpoints: The endpoints, with overrides applied.
+        history: Every version of every row is kept.
+    """
+    for endpoint in endpoints:
+        yield from ((table, endpoint) for table in tables_of(endpoint, history=history))
+    several = any(endpoint.by_organization for endpoint in endpoints)
+    yield from ((table, None) for table in log_tables(several))
+    yield from ((owned(table) if several else table, None) for table in METERING_TABLES)
 
 
-def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """Tables with their columns, types, key, path, scope, and whether each is documented or assumed.
+def describe(endpoints: Sequence[Endpoint], history: bool = False) -> dict[str, Any]:
+    """Tables with their columns, types, key, references and descriptions; path and scope of those of the API.
 
     Args:
         endpoints: Endpoints to describe, with overrides applied.
+        history: Every version of every row is kept.
     """
-    tables: dict[str, Any] = {}
-    for one in endpoints:
-        tables[one.table] = {
-            "group": one.group,
-            "kind": one.kind,
-            "path": API_PREFIX + one.path,
-            "scope": one.scope,
-            "key": list(one.key),
-            "parent": None,
-            "documented": one.documented,
-            "columns": _columns(Table(one).schema, one.columns),
-        }
-        for child in one.children:
-            tables[child.table] = _child(one, child)
-    return {"tables": tables}
+    return {"tables": {table.name: _table(table, endpoint) for table, endpoint in stored_tables(endpoints, history)}}
 
 
-def _child(parent: Endpoint, child: Child) -> dict[str, Any]:
+def _table(table: StoredTable, endpoint: Endpoint | None) -> dict[str, Any]:
     return {
-        "group": parent.group,
-        "kind": "child",
-        "path": API_PREFIX + parent.path,
-        "scope": parent.scope,
-        "key": [child.parent_key, POSITION],
-        "parent": parent.table,
-        "documented": False,
-        "columns": _columns(child_schema(child), child.columns),
+        "group": endpoint.group if endpoint else None,
+        "kind": table.kind,
+        "path": API_PREFIX + endpoint.path if endpoint else None,
+        "scope": endpoint.scope if endpoint else None,
+        "key": list(table.key),
+        "parent": table.parent,
+        # The connector's own tables are neither documented nor assumed; the vendor documents no list inside a record.
+        "documented": endpoint.documented and table.kind != "child" if endpoint else None,
+        "description": table.description,
+        "columns": {column.name: _column(column) for column in table.columns},
     }
 
 
-def _columns(schema: pa.Schema, columns: Sequence[Column]) -> dict[str, Any]:
-    named = {column.name: column for column in columns}
-    described: dict[str, Any] = {}
-    for one in schema:
-        column = named.get(one.name)
-        described[one.name] = {
-            "type": column.type if column else _type_name(one),
-            "nullable": one.nullable,
-            # The connector's own columns are neither documented nor assumed.
-            "origin": ("documented" if column.documented else "assumed") if column else "connector",
-            "from": [place.path for place in column.places] if column else [],
-        }
-    return described
-
-
-def _type_name(one: pa.Field) -> str:
-    if one.name == "extra":
-        return "json"
-    if pa.types.is_timestamp(one.type):
-        return "timestamp"
-    return {"string": "text", "int64": "bigint", "bool": "bool"}[str(one.type)]
+def _column(column: StoredColumn) -> dict[str, Any]:
+    to = column.reference
+    return {
+        "type": column.type,
+        "scale": column.scale if column.type == "decimal" else None,
+        "nullable": column.nullable,
+        "origin": column.origin,
+        "from": list(column.places),
+        "references": {"table": to.table, "column": to.column} if to else None,
+        "description": column.description,
+    }

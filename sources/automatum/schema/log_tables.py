@@ -161,8 +161,6 @@ REJECTED = StoredTable(
     ),
 )
 
-LOG_TABLES = (SWEEPS, PAGES, REJECTED)
-
 
 def log_tables(by_organization: bool = False) -> tuple[StoredTable, ...]:
     """The tables of the log.

@@ -8,16 +8,11 @@ import pytest
 from automatum.api.endpoint_overrides import resolve_endpoints
 from automatum.config.settings import AutomatumSettings
 from automatum.endpoints import ENDPOINTS
-from automatum.schema.log_tables import LOG_TABLES
-from automatum.schema.metering_tables import METERING_TABLES
-from automatum.schema.tables import owned, tables_of
+from automatum.operations.discover import stored_tables
+from automatum.schema.tables import tables_of
 
-OTHERS = (*LOG_TABLES, *METERING_TABLES)
-SINGLE = [*(table for one in ENDPOINTS for table in tables_of(one, history=True)), *OTHERS]
-SEVERAL = [
-    *(table for one in resolve_endpoints(AutomatumSettings(), True) for table in tables_of(one, history=True)),
-    *map(owned, OTHERS),
-]
+SINGLE = [table for table, _ in stored_tables(ENDPOINTS, history=True)]
+SEVERAL = [table for table, _ in stored_tables(resolve_endpoints(AutomatumSettings(), True), history=True)]
 TABLES = [pytest.param(one, id=f"{one.name}-{name}") for name, of in (("1", SINGLE), ("n", SEVERAL)) for one in of]
 DEFAULT = re.compile(r"settings add|Rows of the (list|report) ")
 """What a table or column of the settings says, which has no description of its own."""

@@ -1,8 +1,8 @@
 """The connector's own tables are as they are written and read."""
 
 from automatum.api.request_stats import STATS_COLUMNS
-from automatum.schema.log_tables import LOG_TABLES, STATS, SWEEPS
-from automatum.schema.tables import OWNER, owned
+from automatum.schema.log_tables import STATS, log_tables
+from automatum.schema.tables import OWNER
 
 
 def test_the_figures_of_a_sweep_are_those_of_its_requests():
@@ -12,8 +12,7 @@ def test_the_figures_of_a_sweep_are_those_of_its_requests():
 
 
 def test_with_several_organizations_the_organization_comes_first_and_is_part_of_the_key():
-    for table in LOG_TABLES:
-        made = owned(table)
+    for table, made in zip(log_tables(), log_tables(by_organization=True), strict=True):
         assert made.columns == (OWNER, *table.columns)
         assert made.key == ("organization_id", *table.key)
-    assert owned(SWEEPS).merge_key == ()
+        assert made.merge_key == ()
