@@ -18,7 +18,7 @@ export RUNTIME__DLTHUB_TELEMETRY := false
 # Without stored bytecode, each worker of pytest rewrites the assertions of all tests again, for seven seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all lint types layers quick all kills drift sequences quota push package notebooks strip memory fidelity destinations openapi environments bench benchmarks audit airflow airflow-tests setup lock clean
+.PHONY: demo test test-all lint types layers quick all kills drift sequences quota push package notebooks strip memory fidelity destinations openapi tables environments bench benchmarks audit airflow airflow-tests setup lock clean
 
 demo: .venv/.demo
 	$(BIN)/automatum demo
@@ -116,6 +116,10 @@ destinations: setup .venv-lake/.ready
 # docs/openapi.yaml: what is documented and what is assumed of the API.
 openapi: setup
 	OPENAPI=write $(BIN)/python -m pytest -q tests/unit/operations/test_openapi.py
+
+# docs/tables.md: every table and every column, as `automatum discover` describes them.
+tables: setup
+	TABLES=write $(BIN)/python -m pytest -q tests/unit/operations/test_tables_page.py
 
 # The connector against a floor: ratios, docs/performance.md and benchmarks/results.json. The suite has an environment
 # of its own: the connector with what it needs and no more; so has each peer. Asks the package index. About half an hour

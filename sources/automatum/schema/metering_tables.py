@@ -65,7 +65,7 @@ _LINES = (
         "API took it. `writeoff`: a person said that it need not be billed. `canceled`: a person withdrew it before it "
         "was sent. `carried`: other lines bill its usage.",
     ),
-    _text("body_id", "Id of the last request body that held the line. Null if it was never sent."),
+    _text("body_id", "Id of the last request body with the line. Null if it was never sent."),
     _text(
         "attempt_id",
         "The last call that sent the line; with `line_id` the key of `metering_attempts`. Null if it was never sent.",
