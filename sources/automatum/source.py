@@ -14,23 +14,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import dlt
+from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
-from .config.base_url import DEFAULT_BASE_URL
 from .config.settings import AutomatumSettings, InitSettings
 
 # Nothing more is imported here: `dlt init` imports this module before the user has installed our requirements.
 
 
-@dlt.source(name="automatum", section="automatum", spec=AutomatumSettings)
+# The specification has no fields, so dlt passes on the arguments: it would look for them in other sections, too.
+@dlt.source(name="automatum", section="automatum", spec=BaseConfiguration)
 def automatum_source(
     client_id: str = dlt.config.value,
     client_secret: TSecretStrValue = dlt.secrets.value,
-    base_url: str = DEFAULT_BASE_URL,
-    tables: list[str] | None = None,
-    since: str | None = None,
-    settings: AutomatumSettings = None,  # type: ignore[assignment]
+    base_url: str = dlt.config.value,
+    tables: list[str] | None = dlt.config.value,
+    since: str | None = dlt.config.value,
+    settings: AutomatumSettings | None = None,
 ) -> Iterable[DltResource]:
     """Customers, entitlements, private offers and analytics reports of an Automatum organization.
 
@@ -49,9 +50,14 @@ def automatum_source(
     Raises:
         ConfigurationError: A setting is missing or wrong. The message names the key.
     """
+    from .config.source_section import errors_name, resolve_source_settings
     from .sync.resources import source_resources
 
-    return source_resources(settings)
+    resolved = resolve_source_settings(
+        settings, client_id=client_id, client_secret=client_secret, base_url=base_url, tables=tables, since=since
+    )
+    with errors_name(resolved.section):
+        return source_resources(resolved)
 
 
 # `dlt init` writes a placeholder for each secret of a source's specification, even for one with a default, and dlt

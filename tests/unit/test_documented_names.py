@@ -13,17 +13,20 @@ from automatum import PushOptions, SyncOptions, Target
 from automatum.api.endpoint_overrides import resolve_endpoints, resolve_metering
 from automatum.cli.commands import EXIT_USAGE
 from automatum.cli.main import app
+from automatum.config.known_keys import INTERNAL
 from automatum.config.settings import AutomatumSettings, resolve_settings
 from automatum.config.webhook_secret import KEYS as WEBHOOK_KEYS
 from automatum.core import errors
+from automatum.warehouse.duckdb_file import STORAGE_VERSION_KEY
 from tests.support import ROOT
 from tests.support.desk import forget
 from tests.support.pages import PAGES, TEXTS, blocks, spans
 
 DOCS = ROOT / "docs"
 GROUP = typer.main.get_command(app)
-INTERNAL = {"organization", "organization_id", "named_id"}
-SETTINGS = {*AutomatumSettings.get_resolvable_fields(), "notify_url", *WEBHOOK_KEYS} - INTERNAL
+SETTINGS = {*AutomatumSettings.get_resolvable_fields(), "notify_url", STORAGE_VERSION_KEY, *WEBHOOK_KEYS}.difference(
+    INTERNAL
+)
 OF_AIRFLOW = {"--conf", "--conn-type", "--conn-json"}
 NOT_IN_THE_PINS = {"more_to_do", "evidence"}
 """A verdict, and a key that is there only if the API has reported other limits."""

@@ -23,6 +23,7 @@ from dlt.common.configuration.providers.toml import TomlProviderReadException as
 from dlt.common.configuration.providers.vault import VaultDocProvider as VaultDocProvider
 from dlt.common.configuration.specs.base_configuration import extract_inner_hint as extract_inner_hint
 from dlt.common.configuration.specs.base_configuration import is_secret_hint as is_secret_hint
+from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.configuration.utils import deserialize_value as deserialize_value
 from dlt.common.runtime.run_context import active
@@ -56,6 +57,12 @@ def provider_first(provider: ConfigProvider, instead_of: Sequence[str]) -> Itera
         yield
     finally:
         providers.providers = before
+
+
+def current_source() -> tuple[str | None, tuple[str, ...]]:
+    """The name of the active pipeline, and the sections of the source whose function runs: `sources`, section, name."""
+    context = Container()[ConfigSectionContext]
+    return context.pipeline_name, context.sections
 
 
 def document_of(provider: BaseDocProvider) -> Mapping[str, Any]:

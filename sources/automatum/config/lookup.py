@@ -26,7 +26,7 @@ from .dlt_internals import (
 from .systemd_credentials import use_systemd_credentials
 from .toml_files import locate, settings_providers, toml_paths
 
-SECTIONS = ("sources", "automatum")
+SECTIONS: tuple[str, ...] = ("sources", "automatum")
 CREDENTIALS = ("client_id", "client_secret")
 SETTINGS_FOLDER = ".dlt"
 _EXAMPLES = {

@@ -14,10 +14,11 @@ from typing import Any
 
 from ..core.errors import ConfigurationError
 from .airflow import AirflowProvider
+from .credentials import find_credentials
 from .dlt_internals import ConfigProvider, SettingsTomlProvider, VaultDocProvider, registered_providers
 from .lookup import CREDENTIALS, SECTIONS
-from .organizations import find_organization
-from .settings import AutomatumSettings, resolve_settings
+from .organizations import credentials_of, find_organization
+from .settings import AutomatumSettings, check_configuration
 from .vaults.dlt_provider import VaultProvider
 from .vaults.toml_file import TomlSection
 
@@ -25,28 +26,33 @@ _reloading = threading.Lock()
 
 
 def reload_credentials(settings: AutomatumSettings) -> tuple[str, str] | None:
-    """Read the client id and secret that are configured now.
+    """Read the client id and secret that are configured now, from the section that those in use come from.
 
     Args:
-        settings: Settings in use; they name the organization.
+        settings: Settings in use.
 
     Returns:
-        Client id and secret; None if the configuration has none because the program passes them itself.
+        Client id and secret; None if the configuration has none, or the program passes them itself.
 
     Raises:
         AutomatumError: The configuration cannot be read.
     """
+    if settings.credentials_from is None:
+        return None
+    sections = tuple(settings.credentials_from)
     with _reloading:
-        sections = credential_sections(settings.organization)
         for provider in registered_providers():
             _drop_cached(provider, sections)
+        check_configuration()
         try:
-            fresh = resolve_settings(organization=settings.organization)
+            if settings.organization is not None:
+                return credentials_of(find_organization(settings.organization))
+            found = find_credentials({}, sections)
         except ConfigurationError as error:
             if error.key.endswith(CREDENTIALS):
                 return None
             raise
-        return fresh.client_id, fresh.client_secret
+        return found["client_id"], found["client_secret"]
 
 
 def credential_sections(organization: str | None) -> tuple[str, ...]:

@@ -2,16 +2,15 @@
 
 Settings come from dlt's configuration: environment variables (`SOURCES__AUTOMATUM__BASE_URL`), `.dlt/secrets.toml` and
 `.dlt/config.toml` (`[sources.automatum]`), or any other provider of dlt. If dlt has no credentials, the vendor's own
-variables `AUTOMATUM_CLIENT_ID` and `AUTOMATUM_CLIENT_SECRET` are read (`api/authentication`).
+variables `AUTOMATUM_CLIENT_ID` and `AUTOMATUM_CLIENT_SECRET` are read (`api/authentication`); see `credentials`.
 """
 
 # dlt resolves these type hints at run time, on Python 3.10 too, so they use typing's spelling.
 # ruff: noqa: UP006, UP035, UP045
 
 import math
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, Dict, List, Optional
@@ -26,10 +25,10 @@ from ..core.errors import ConfigurationError
 from ..core.redaction import register_secret
 from . import organizations as listed
 from .base_url import DEFAULT_BASE_URL, validated_base_url
-from .dlt_internals import UNFILLED
+from .credentials import FROM, find_credentials, without_placeholder
 from .known_keys import INTERNAL, check_keys
 from .limits import Limits, parse_limits
-from .lookup import CREDENTIALS, SECTIONS, describe_places, folder_above_with_settings, look_up
+from .lookup import SECTIONS, look_up
 from .toml_files import providers_read_once
 from .vaults.dlt_provider import register_vault_provider
 from .vaults.uri import parse_vault_uri
@@ -69,6 +68,8 @@ class AutomatumSettings(BaseConfiguration):
         organization: Name of the organization that these settings are for. None: there is no such list.
         organization_id: Value of the column `organization_id`, a part of every key if there are several organizations.
         named_id: Whether the configuration sets `organization_id`. Then records of another organization are refused.
+        section: Section that a source reads its settings from, for messages; see `config.source_section`.
+        credentials_from: Section that the credentials come from. None: the program passes them.
         quota_url: Where requests are counted: `sqlite:////path`, `redis://host:6379/0` or `memory://`. None: a file in
             the user's state folder, which all processes of the machine share.
         plaintext_hosts: Servers of Postgres or Redis that may be reached without TLS.
@@ -130,6 +131,8 @@ class AutomatumSettings(BaseConfiguration):
     organization: Optional[str] = None
     organization_id: Optional[str] = None
     named_id: bool = False
+    section: str = ".".join(SECTIONS)
+    credentials_from: Optional[List[str]] = None
     # Both URLs may hold a password. dlt keeps a value out of its traces only if its type is secret.
     quota_url: Optional[TSecretStrValue] = None
     plaintext_hosts: Optional[List[Any]] = None
@@ -169,26 +172,13 @@ class AutomatumSettings(BaseConfiguration):
     retry_deadline: float = 120.0
     retry_attempts: int = 6
 
-    def __post_init__(self) -> None:
-        """Register the vault with dlt before dlt resolves these settings."""
-        register_vault_provider()
-
-    def on_partial(self) -> None:
-        """Look for missing credentials in the vault and in the vendor's variables."""
-        check_configuration()
-        self._find_credentials()
-        if not self.is_partial():
-            self.resolve()
-
     def on_resolved(self) -> None:
         """Check every value, without a request.
 
         Raises:
             ConfigurationError: A value is wrong; `key` names the setting.
         """
-        check_configuration()
-        self._find_credentials()
-        self.quota_url, self.ledger_url = _without_placeholder(self.quota_url), _without_placeholder(self.ledger_url)
+        self.quota_url, self.ledger_url = without_placeholder(self.quota_url), without_placeholder(self.ledger_url)
         register_secret(self.client_secret)
         if self.secrets_from:
             parse_vault_uri(self.secrets_from)
@@ -251,18 +241,6 @@ class AutomatumSettings(BaseConfiguration):
 
     __str__ = __repr__
 
-    def _find_credentials(self) -> None:
-        for name in CREDENTIALS:
-            value = _without_placeholder(getattr(self, name))
-            # A placeholder in secrets.toml keeps dlt from asking the vault, so ask it here.
-            value = value or register_vault_provider().get_value(name, str, None, *SECTIONS)[0]
-            # An empty text counts as not set: a shell passes it for a missing variable. A mounted file ends with a
-            # line break.
-            value = _without_padding(value or os.environ.get(f"AUTOMATUM_{name.upper()}") or "")
-            setattr(self, name, value or None)
-            if not value:
-                raise _not_set(name)
-
     def _check(self, valid: bool, name: str, problem: str) -> None:
         if not valid:
             value = getattr(self, name)
@@ -270,25 +248,22 @@ class AutomatumSettings(BaseConfiguration):
             raise ConfigurationError(f"sources.automatum.{name}", f"{shown} {problem}.")
 
 
-def check_configuration() -> None:
+def check_configuration(*sections: tuple[str, ...]) -> None:
     """Check that the TOML files can be read and that each setting in them and in the environment has a known name.
+
+    Args:
+        *sections: Sections that are read besides `sources.automatum`.
 
     Raises:
         ConfigurationError: See `config.known_keys`.
     """
+    check_keys(_names(), sections)
+
+
+def _names() -> tuple[str, ...]:
+    """Names of all settings."""
     names = (name for name in AutomatumSettings.get_resolvable_fields() if name not in INTERNAL)
-    check_keys((*names, "notify_url", "duckdb_storage_version", *WEBHOOK_KEYS))
-
-
-def _not_set(name: str) -> ConfigurationError:
-    message = f"is not set. Looked in the variable AUTOMATUM_{name.upper()}; {describe_places(name)}."
-    next_step = (
-        f"Set SOURCES__AUTOMATUM__{name.upper()} (or AUTOMATUM_{name.upper()}), or write it to .dlt/secrets.toml under "
-        "[sources.automatum]. The Automatum dashboard shows it once, under Settings > Integrations > API Access."
-    )
-    if above := folder_above_with_settings():
-        next_step = f"There are settings in {above / '.dlt'}: run the command in {above}. Or: {next_step}"
-    return ConfigurationError(f"sources.automatum.{name}", message, next_step)
+    return (*names, "notify_url", "duckdb_storage_version", *WEBHOOK_KEYS)
 
 
 def resolve_settings(
@@ -306,38 +281,48 @@ def resolve_settings(
     """
     check_configuration()
     register_vault_provider()
-    settings = AutomatumSettings()
+    values, sections = dict(explicit or {}), [SECTIONS]
     with providers_read_once():
-        values = _look_up_all(settings, dict(explicit or {}), with_credentials, organization)
+        if organization is not None:
+            values = {**_of_organization(listed.find_organization(organization), with_credentials), **values}
+            sections.insert(0, (*SECTIONS, organization))
+        elif with_credentials and "client_id" not in values and (names := listed.organization_names()):
+            raise ConfigurationError(
+                "--organization", "several are configured, and this needs one.", f"Name one of {', '.join(names)}."
+            )
+        if not with_credentials:
+            values = {"client_id": "-", "client_secret": "-", **values}
+        elif organization is None:
+            values.update(find_credentials(values, SECTIONS))
+        return settings_from(values, sections)
+
+
+def settings_from(explicit: Mapping[str, Any], *sections: Sequence[tuple[str, ...]]) -> AutomatumSettings:
+    """Settings with credentials, and everything else from sections of the configuration.
+
+    Args:
+        explicit: Values that are not looked up.
+        *sections: Groups of sections in order of precedence. A provider that has a setting in an earlier group comes
+            before another provider that has it in a later one, as in dlt.
+
+    Raises:
+        ConfigurationError: A value is wrong; `key` names it.
+    """
+    settings, values, groups = AutomatumSettings(), dict(explicit), [one for one in sections if one]
+    # dlt would look up each field on its own, under other sections too, and forget where it found it.
+    for name, hint in settings.get_resolvable_fields().items():
+        if name in values or name in INTERNAL:
+            continue
+        found = next((one for group in groups if (one := look_up(name, hint, *group)) is not None), None)
+        values[name] = getattr(settings, name) if found is None else found
     try:
         return resolve_configuration(settings, sections=SECTIONS[:1], explicit_value=values)
     except ConfigurationException as error:
         raise _configuration_error(error) from None
 
 
-def _look_up_all(
-    settings: AutomatumSettings, values: dict[str, Any], with_credentials: bool, organization: str | None
-) -> dict[str, Any]:
-    sections: list[tuple[str, ...]] = [SECTIONS]
-    if organization is not None:
-        values = {**_of_organization(listed.find_organization(organization), with_credentials), **values}
-        sections.insert(0, (*SECTIONS, organization))
-    elif with_credentials and "client_id" not in values and (names := listed.organization_names()):
-        raise ConfigurationError(
-            "--organization", "several are configured, and this needs one.", f"Name one of {', '.join(names)}."
-        )
-    if not with_credentials:
-        values = {"client_id": "-", "client_secret": "-", **values}
-    # dlt would look up each field on its own, under other sections too, and forget where it found it.
-    for name, hint in settings.get_resolvable_fields().items():
-        if name not in values and name not in INTERNAL:
-            found = look_up(name, hint, *sections)
-            values[name] = getattr(settings, name) if found is None else found
-    return values
-
-
 def _of_organization(one: listed.Organization, with_credentials: bool) -> dict[str, Any]:
-    if one.name in AutomatumSettings.__dataclass_fields__:
+    if one.name in _names():
         raise ConfigurationError(
             f"{listed.KEY}.name", f"{one.name!r} is the name of a setting.", "Choose another name."
         )
@@ -346,6 +331,7 @@ def _of_organization(one: listed.Organization, with_credentials: bool) -> dict[s
         values["base_url"] = one.base_url
     if with_credentials:
         values["client_id"], values["client_secret"] = listed.credentials_of(one)
+        values[FROM] = one.credentials.split(".")
     return values
 
 
@@ -366,18 +352,7 @@ def find_notify_url() -> str | None:
     Raises:
         ConfigurationError: It is not text.
     """
-    return _without_placeholder(look_up("notify_url", TSecretStrValue)) or None
-
-
-def _without_padding(value: str) -> str:
-    """A credential without white space, and without the quotes that a Docker env file or a shell script leaves."""
-    value = value.strip()
-    return value[1:-1].strip() if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
-
-
-def _without_placeholder(value: str | None) -> str | None:
-    """None for the placeholder that `dlt init` writes, so that it counts as not set."""
-    return None if value == UNFILLED else value
+    return without_placeholder(look_up("notify_url", TSecretStrValue)) or None
 
 
 def _configuration_error(error: ConfigurationException) -> ConfigurationError:

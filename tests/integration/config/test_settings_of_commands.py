@@ -5,12 +5,15 @@ Each ends with exit 78 before a request, and the message says what is wrong, whe
 
 import os
 
+import dlt
 import pytest
-from dlt.common.configuration import resolve_configuration
+from dlt.common.configuration.specs import BaseConfiguration
 
 from automatum import automatum_source
 from automatum.api.endpoint_overrides import resolve_endpoints
-from automatum.config.settings import AutomatumSettings, check_configuration, resolve_settings
+from automatum.config.lookup import CREDENTIALS
+from automatum.config.settings import check_configuration, resolve_settings
+from automatum.config.source_section import resolve_source_settings
 from automatum.core.errors import ConfigurationError
 from automatum.core.redaction import redact
 from tests.support.desk import SMALL, Ran, api_requests, forget
@@ -206,6 +209,8 @@ class TestNames:
             ("SOURCES__AUTOMATUM_PIPELINE__HISTORY", "SOURCES__AUTOMATUM__HISTORY"),
             ("AUTOMATUM_BASE_URL", "SOURCES__AUTOMATUM__BASE_URL"),
             ("AUTOMATUM__BASE_URL", "SOURCES__AUTOMATUM__BASE_URL"),
+            ("AUTOMATUM__CLIENT_ID", "SOURCES__AUTOMATUM__CLIENT_ID"),
+            ("SOURCES__AUTOMATUM_HISTORY__X", "SOURCES__AUTOMATUM__"),
             ("SOURCES__AUTOMATUM__ENDPOINTS__CUSTOMERS__PATH", "as JSON: SOURCES__AUTOMATUM__ENDPOINTS="),
             ("SOURCES__AUTOMATUM__ORGANIZATION_ID", "SOURCES__AUTOMATUM__ORGANIZATIONS"),
             ("SOURCES__AUTOMATUM__ACME__HISTROY", "docs/configuration.md"),
@@ -236,22 +241,34 @@ class TestNames:
         made = discover()
         assert made.code == 0, made
 
-    @pytest.mark.parametrize("by_dlt", [False, True])
-    def test_variables_with_common_names_are_not_settings(self, desk, monkeypatch, by_dlt):
+    @pytest.mark.parametrize("section", [None, "automatum", "acme"])
+    def test_variables_with_common_names_are_not_settings(self, desk, monkeypatch, section):
         """I1: STATUS and VENDOR of a shell do not filter a sync. I6: no other program's secret is sent."""
         for name, value in {"STATUS": "x", "VENDOR": "apple", "TABLES": '["nope"]', "CHUNK_ROWS": "many"}.items():
             monkeypatch.setenv(name, value)
 
+        for key in CREDENTIALS:
+            monkeypatch.setenv(f"SOURCES__ACME__{key.upper()}", CANARY)
+
         def resolve():
-            # The second form is how dlt resolves the arguments of the source.
-            if by_dlt:
-                return resolve_configuration(AutomatumSettings(), sections=("sources", "automatum", "automatum"))
-            return resolve_settings()
+            if section is None:
+                return resolve_settings()
+            found = []
+
+            @dlt.source(name="automatum", section=section, spec=BaseConfiguration)
+            def source():
+                found.append(resolve_source_settings(None))
+                return []
+
+            source()
+            return found[0]
 
         found = resolve()
         assert (found.status, found.vendor, found.tables, found.chunk_rows) == (None, None, None, 250_000)
         desk.set(client_secret=None)
+        monkeypatch.delenv("SOURCES__ACME__CLIENT_SECRET")
         monkeypatch.setenv("CLIENT_SECRET", CANARY)
+        monkeypatch.setenv("SOURCES__CLIENT_SECRET", CANARY)
         with pytest.raises(ConfigurationError, match="client_secret: is not set"):
             resolve()
 

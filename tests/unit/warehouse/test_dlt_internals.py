@@ -134,6 +134,7 @@ PARTS = (
     ("dlt.common.configuration.specs.base_configuration", "is_secret_hint", ("hint",)),
     ("dlt.common.configuration.utils", "deserialize_value", ("key", "value", "hint")),
     ("dlt.common.configuration.specs.pluggable_run_context", "PluggableRunContext", ()),
+    ("dlt.common.configuration.specs.config_section_context", "ConfigSectionContext", ("pipeline_name", "sections")),
     ("dlt.common.runtime.run_context", "active", ()),
 )
 
