@@ -13,7 +13,7 @@
 
     summary = run_sync(SyncOptions(tables=("customers",), max_minutes=10))
 
-`metering_usage` pushes usage by way of dlt.
+`dataset` is dlt's dataset of the loaded tables. `metering_usage` pushes usage by way of dlt.
 
 Credentials come from dlt's configuration (`[sources.automatum]` in `.dlt/secrets.toml`) or from the environment
 (`AUTOMATUM_CLIENT_ID`, `AUTOMATUM_CLIENT_SECRET`).
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .source import automatum_source
     from .sync.options import SyncOptions
     from .sync.run import run_sync
-    from .warehouse.target import Target
+    from .warehouse.target import Target, dataset
 
 __version__ = "0.1.0"
 
@@ -56,6 +56,7 @@ _MODULES = {
     "airflow_settings": ".config.airflow",
     "automatum_source": ".source",
     "connect": ".api.session",
+    "dataset": ".warehouse.target",
     "metering_usage": ".metering.dlt",
     "organization_names": ".config.organizations",
     "plan": ".operations.plan",
@@ -83,6 +84,7 @@ __all__ = [
     "airflow_settings",
     "automatum_source",
     "connect",
+    "dataset",
     "metering_usage",
     "organization_names",
     "plan",

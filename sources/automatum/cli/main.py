@@ -254,7 +254,7 @@ def verify(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Check the destination: one row a key, no orphans, a history without gaps and overlaps; sends no request."""
+    """Check the destination: one row a key, no row too few, no orphans, a history without gaps; sends no request."""
 
     def work() -> int:
         from ..api.endpoint_overrides import resolve_endpoints
@@ -266,7 +266,8 @@ def verify(
 
         with read_existing(Target(destination, dataset, database), lock_wait) as pipeline:
             settings = resolve_settings(with_credentials=False)
-            found = verify_destination(pipeline, resolve_endpoints(settings, bool(has_organizations(pipeline))))
+            endpoints = resolve_endpoints(settings, bool(has_organizations(pipeline)))
+            found = verify_destination(pipeline, endpoints, settings.deletes)
         say(found.as_json(), as_json, lambda: render.show_verification(found))
         return found.exit_code
 

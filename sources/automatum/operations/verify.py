@@ -10,9 +10,14 @@ from dlt.common.pipeline import SupportsPipeline
 
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
 from ..endpoints import ORGANIZATION, Endpoint
-from ..schema.columns import DELETED_AT, IS_DELETED, POSITION, ROW_HASH, VERSION, history_table
+from ..schema.columns import DELETED_AT, EXTRA, IS_DELETED, POSITION, ROW_HASH, VERSION, history_table
+from ..schema.log_tables import REJECTED_TABLE, SWEEPS_TABLE
+from ..sync.facts import MOST_KEYS, SweepFacts
 from ..sync.key_check import check_keys
-from ..warehouse.sql import count_rows
+from ..sync.results import Verdict
+from ..warehouse.sql import count_rows, organization_filter, read_latest, select_grouped, stream_columns
+from ..warehouse.sql_client import reading_sql_client
+from ..warehouse.values import json_object
 
 _COLUMNS = {
     ORGANIZATION: ORGANIZATION,
@@ -79,14 +84,15 @@ class Verification:
         }
 
 
-def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verification:
-    """Check that each key has one row, and each child row a parent.
+def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint], deletes: str = "soft") -> Verification:
+    """Check that each key has one row, each child row a parent, and each list as many live rows as the API listed.
 
     In the history, each key must have one open version, which equals the row, and versions without gaps and overlaps.
 
     Args:
         pipeline: The pipeline whose destination is queried.
         endpoints: The endpoints whose tables to check.
+        deletes: The setting: what happens to rows that the API no longer lists.
 
     Raises:
         ConfigurationError: The dataset has none of the tables, or a table was loaded by another key.
@@ -99,6 +105,8 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verific
             broken = count_rows(pipeline, rule.query, rule.tables, {**rule.columns, **_COLUMNS})
             if broken is not None:
                 found.findings.append(Finding(rule.table, rule.text, broken))
+        if (off := _count_off(pipeline, endpoint, deletes)) is not None:
+            found.findings.append(Finding(endpoint.table, "as many live rows as the last sweep listed", off))
     if not found.findings:
         raise ConfigurationError(
             "--dataset",
@@ -106,6 +114,42 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Verific
             "Sync first, or name another dataset.",
         )
     return found
+
+
+def _count_off(pipeline: SupportsPipeline, endpoint: Endpoint, deletes: str) -> int | None:
+    """By how many rows the live rows of a list differ from the keys of its last sweep, over all organizations.
+
+    None where the last sweep does not tell: it was not complete, or limited to a part, or records were rejected.
+    """
+    if endpoint.kind != "list" or deletes == "ignore":
+        return None
+    owners = _owners(pipeline) if endpoint.by_organization else [None]
+    found = [_count_off_one(pipeline, endpoint, owner) for owner in owners]
+    known = [off for off in found if off is not None]
+    return sum(known) if known else None
+
+
+def _owners(pipeline: SupportsPipeline) -> list[str | None]:
+    return sorted({owner for (owner,) in stream_columns(pipeline, SWEEPS_TABLE, (ORGANIZATION,))})
+
+
+def _count_off_one(pipeline: SupportsPipeline, endpoint: Endpoint, owner: str | None) -> int | None:
+    own = organization_filter(owner)
+    by = {"table_name": endpoint.table, **own}
+    last = read_latest(pipeline, SWEEPS_TABLE, ("verdict", "distinct_keys", EXTRA), by, "finished_at", 1)
+    rejected = read_latest(pipeline, REJECTED_TABLE, ("resolved_at",), by, "rejected_at", MOST_KEYS)
+    if not last or any(resolved_at is None for (resolved_at,) in rejected):
+        return None
+    verdict, listed, extra = last[0]
+    facts = SweepFacts.from_json(json_object(extra))
+    if verdict != Verdict.COMPLETE or not facts.full or facts.partial:
+        return None
+    with reading_sql_client(pipeline) as client:
+        column = ORGANIZATION if owner else DELETED_AT
+        live = sum(int(count) for _, count in select_grouped(client, endpoint.table, column, own, null=DELETED_AT))
+    # Rows that are not listed wait for the next sweep, or are live at their own URLs.
+    most = listed + len({*facts.candidates, *facts.off_list, *facts.hidden})
+    return max(int(listed) - live, live - int(most), 0)
 
 
 def _key_rule(endpoint: Endpoint) -> Rule:

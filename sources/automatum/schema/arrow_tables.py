@@ -152,9 +152,6 @@ class Table:
     def arrow(self, rows: Sequence[Row], lists: ChildLists) -> Iterator[tuple[str, pa.Table]]:
         """Arrow tables of these rows, each with its table's name; their `_dlt_load_id` is still null.
 
-        Children come first. If the caller stops in between (`add_limit`), the parent is not loaded and the next sync
-        loads both; the other way round the parent would seem unchanged.
-
         Args:
             rows: The rows; a key must not repeat.
             lists: The child lists in the destination.
@@ -164,13 +161,6 @@ class Table:
         arrays = arrays_of(batch, self._columns, self.unread, self._fixed)
         if len(self.endpoint.key) > 1:
             arrays.insert(0, pa.array([row.key for row in rows], pa.string()))
-        for child, lists_of in children.items():
-            unread: Counter[str] = Counter()
-            leftovers = self._leftovers_of_children[child.table]
-            table = child_table(self.endpoint, child, rows, lists_of, lists, self.organization_id, unread, leftovers)
-            self.unread.update({f"{child.table}.{name}": count for name, count in unread.items()})
-            if table.num_rows:
-                yield child.table, table
         arrays += [
             json_array(self._leftovers.of(batch)),
             pa.array([row.hash for row in rows], pa.string()),
@@ -179,6 +169,13 @@ class Table:
             pa.nulls(len(rows), pa.string()),
         ]
         yield self.endpoint.table, pa.Table.from_arrays(arrays, schema=self.schema)
+        for child, lists_of in children.items():
+            unread: Counter[str] = Counter()
+            leftovers = self._leftovers_of_children[child.table]
+            table = child_table(self.endpoint, child, rows, lists_of, lists, self.organization_id, unread, leftovers)
+            self.unread.update({f"{child.table}.{name}": count for name, count in unread.items()})
+            if table.num_rows:
+                yield child.table, table
 
 
 def _plain_texts(records: Sequence[Record], column: Column) -> list[str] | None:

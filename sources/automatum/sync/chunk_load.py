@@ -35,8 +35,8 @@ def load_chunk(loader: Loader, pipeline: SupportsPipeline, runs: Sequence[TableS
     """
     tables = {run: run.extract(pipeline, chunk) for run in runs}
     read: dict[TableSync, list[tuple[str, pa.Table]]] = {run: [] for run in runs}
-    lacking = loader.lacking
-    changed = bool(lacking) or not inserts_records(pipeline)
+    lacking = set(loader.lacking)
+    changed = not inserts_records(pipeline)
     for run in () if changed else runs:
         for name, table in tables[run]:
             read[run].append((name, table))
@@ -45,8 +45,10 @@ def load_chunk(loader: Loader, pipeline: SupportsPipeline, runs: Sequence[TableS
                 break
         if changed:
             break
+    changed = changed or any(any(run.create_tables(set(lacking))) for run in runs)
     source = chunk_source({run: chain(read[run], tables[run]) for run in runs}, lacking)
     if changed:
         loader.run(source)
+        loader.lacking = frozenset(lacking)
     elif records := list(chain.from_iterable(read.values())):
         loader.write(records, source)

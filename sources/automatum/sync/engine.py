@@ -13,6 +13,7 @@ from ..api.session import ApiSession
 from ..core.clock import utc
 from ..core.errors import PackageRefused, ScopeMissing
 from ..endpoints import Endpoint
+from ..warehouse.comments import write_comments
 from ..warehouse.dataset import delete_page_records, prepare_dataset, read_complete_loads
 from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import Loader
@@ -86,7 +87,9 @@ def sync(
         def begin(endpoint: Endpoint) -> TableSync:
             return TableSync(endpoint, session, selection, on_page, resumable, organization)
 
-        summary = OrganizationSummary(runs=[begin(endpoint) for endpoint in endpoints], pipeline=pipeline.pipeline_name)
+        runs = [begin(endpoint) for endpoint in endpoints]
+        write_comments(pipeline, (table for run in runs for table in run.tables()))
+        summary = OrganizationSummary(runs=runs, pipeline=pipeline.pipeline_name)
         _skip_missing(missing, session, summary, named=bool(named))
         _take_over_finished(summary.runs, resumable, selection)
         _read_early(session, pipeline, summary.runs, loaded)
@@ -112,7 +115,7 @@ def _take_over_finished(runs: list[TableSync], resumable: SyncSession | None, se
 
 def _delete_left_pages(pipeline: SupportsPipeline, runs: Sequence[TableSync], owner: str | None) -> None:
     """Delete the record of the pages that no later run goes on from. Those of a table that failed stay."""
-    judged = (Verdict.COMPLETE, Verdict.INCOMPLETE)
+    judged = (Verdict.COMPLETE, Verdict.RANGE, Verdict.INCOMPLETE)
     if over := [id_ for run in runs if run.result.verdict in judged for id_ in run.left_pages]:
         delete_page_records(pipeline, over, owner)
 
@@ -149,8 +152,12 @@ def _load_chunks(
     while unfinished := [run for run in runs if not run.done]:
         several = unfinished[:1] if apart else unfinished
         chunk = Chunk(settings.chunk_rows, session.clock.monotonic() + settings.chunk_seconds, max_bytes=CHUNK_BYTES)
+        lacking = loader.lacking
         try:
             load_chunk(loader, pipeline, several, chunk)
+            if loader.lacking != lacking:
+                with loader.keep_open():
+                    write_comments(pipeline, (table for run in runs for table in run.tables()))
         except PackageRefused as refusal:
             if any(run.result.error for run in several):
                 raise  # Not even the record of the refusal can be loaded.
@@ -231,7 +238,7 @@ def _conclude(session: ApiSession, summary: OrganizationSummary, started: float)
     verdicts = {run.result.verdict for run in ran}
     if Verdict.MORE_TO_DO in verdicts and not summary.errors:
         summary.verdict = Verdict.MORE_TO_DO
-    elif summary.errors or not verdicts <= {Verdict.COMPLETE}:
+    elif summary.errors or not verdicts <= {Verdict.COMPLETE, Verdict.RANGE}:
         summary.verdict = Verdict.INCOMPLETE
     for run in summary.runs:
         run.forget()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dlt
@@ -52,12 +52,12 @@ class _ExpectedWarnings(logging.Filter):
 _drop_expected_warnings = _ExpectedWarnings()
 
 
-def chunk_source(tables: Mapping[TableSync, Tables], lacking: Collection[str] = ()) -> Any:
+def chunk_source(tables: Mapping[TableSync, Tables], lacking: set[str]) -> Any:
     """A dlt source of one chunk, with the whole schema.
 
     Args:
         tables: The tables of each run, in the order in which they are read.
-        lacking: Names of tables that the destination lacks, wholly or in part. Each gets a table of no rows.
+        lacking: See `TableSync.create_tables`.
     """
 
     @dlt.source(name=SCHEMA, section="automatum")
@@ -107,10 +107,9 @@ def _extract(run: TableSync, hints: Hints) -> Tables:
         if not absent:
             check_organization_kind(pipeline, bool(run.settings.organization))
         check_keys(pipeline, [one for one in (run.endpoint,) if one.table not in absent])
-        schemas = run.schemas()
-        lacking = missing_columns(pipeline, schemas).keys() | hints.refresh.dropped
-        yield from ((name, schemas[name].empty_table()) for name in schemas if name in lacking)
     yield from run.extract(pipeline, hints.chunk)
+    if pipeline:
+        yield from run.create_tables({*missing_columns(pipeline, run.schemas()), *hints.refresh.dropped})
     result, table = run.result, run.endpoint.table
     if result.error:
         raise result.error
@@ -145,10 +144,10 @@ def _fresh_resource(
     return declare_resource(endpoint, declared, session.settings, read, session.clock.monotonic)
 
 
-def _chunk_resource(run: TableSync, declared: Declared, tables: Tables, lacking: Collection[str]) -> DltResource:
+def _chunk_resource(run: TableSync, declared: Declared, tables: Tables, lacking: set[str]) -> DltResource:
     def read(*_: Any) -> Tables:
-        yield from ((name, schema.empty_table()) for name, schema in run.schemas().items() if name in lacking)
         yield from tables
+        yield from run.create_tables(lacking)
 
     return declare_resource(run.endpoint, declared, run.settings, read)
 

@@ -360,6 +360,21 @@ class TableSync:
         """Table to Arrow schema of what this run may load."""
         return {table.name: table.schema for table in self.tables()}
 
+    def create_tables(self, lacking: set[str]) -> Tables:
+        """Tables of no rows, for which dlt creates what the destination lacks; after the tables of `extract`.
+
+        A list of which nothing could be loaded may be read by wrong settings, so its tables are not created yet.
+
+        Args:
+            lacking: Names of tables that the destination lacks, wholly or in part. Those that are made are removed.
+        """
+        counts = self.result.counts
+        read = self.result.verdict in (Verdict.COMPLETE, Verdict.RANGE) or counts.inserted or counts.updated
+        for table in self.tables():
+            if table.name in lacking and (read or table.kind == "log"):
+                lacking.discard(table.name)
+                yield table.name, table.schema.empty_table()
+
     def _over(self, chunk: Chunk) -> bool:
         """Whether it is time to load."""
         if chunk.full(self.api_session.clock.monotonic()):

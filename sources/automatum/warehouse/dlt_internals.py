@@ -62,6 +62,21 @@ def current_load_id() -> str:
     return str(container[LoadPackageStateInjectableContext].load_id)
 
 
+def waiting_package_states(pipeline: SupportsPipeline) -> Iterator[Mapping[str, Any]]:
+    """The stored state of each load package of a pipeline that is not loaded yet, during an extraction.
+
+    dlt extracts all sources of a run before it loads the first; those with another schema to another package.
+    """
+    opened: Any = pipeline
+    for packages in (
+        Container()[LoadPackageStateInjectableContext].storage,
+        opened._get_normalize_storage().extracted_packages,
+        opened._get_load_storage().normalized_packages,
+    ):
+        if packages.storage.has_folder("."):
+            yield from (packages.get_load_package_state(load_id) for load_id in packages.list_packages())
+
+
 def default_pipelines_dir() -> Path:
     """The folder in which dlt keeps the working folders of pipelines."""
     from dlt.common.pipeline import get_dlt_pipelines_dir

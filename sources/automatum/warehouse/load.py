@@ -42,6 +42,7 @@ from .dlt_internals import (
 from .duckdb_file import KeepOpen
 from .packages import list_set_aside, set_aside
 from .records import SCHEMA, insert_records
+from .sql_client import one_client
 
 logger = logging.getLogger("automatum")
 
@@ -63,7 +64,8 @@ class Loader:
         keep_open: Keeps the destination open while a package is loaded.
 
     Attributes:
-        lacking: Names of the tables that the dataset lacks, wholly or in part, until a package is loaded.
+        keep_open: The same.
+        lacking: Names of the tables that the dataset lacks, wholly or in part.
     """
 
     def __init__(self, pipeline: SupportsPipeline, clock: Clock, keep_open: KeepOpen = nullcontext) -> None:
@@ -71,7 +73,7 @@ class Loader:
         _empty_staging_after_load(pipeline.pipeline_name)
         self._pipeline: Any = pipeline
         self._clock = clock
-        self._keep_open = keep_open
+        self.keep_open = keep_open
         self._origin = ""
         self._loads: str | None = None
         self._failures = 0
@@ -93,10 +95,9 @@ class Loader:
                     # The destination stays closed while the source reads the API, which may take an hour.
                     self._pipeline.extract(source)
                     source = None
-                with self._keep_open(), stay_connected(self._pipeline), job_errors_at_debug():
+                with self.keep_open(), stay_connected(self._pipeline), job_errors_at_debug():
                     info: Any = self._pipeline.run()
                 self._note_loads(info.loads_ids if info else ())
-                self.lacking = frozenset()
                 delete_loaded_rows(self._pipeline)
                 return
             except PipelineStepFailed as error:
@@ -127,7 +128,7 @@ class Loader:
         """
         load_id = None
         try:
-            with self._keep_open():
+            with self.keep_open(), one_client(self._pipeline):
                 load_id = insert_records(self._pipeline, records, utc(self._clock.time()))
                 if load_id and not self._pipeline.schema_names:
                     restore_schema(self._pipeline, SCHEMA)

@@ -196,6 +196,32 @@ def _staging(pipeline_name: str) -> dict[str, Any]:
     return {"staging_dataset_name_layout": f"%s_staging_{own}"}
 
 
+def dataset(target: Target | None = None) -> Any:
+    """The loaded tables as a dataset of dlt, for notebooks and scripts; it only reads.
+
+        automatum.dataset()["customers"].df()
+        automatum.dataset(Target(destination="postgres")).table("entitlements").join("customers").arrow()
+
+    Args:
+        target: The destination. None for the default DuckDB file.
+
+    Returns:
+        A `dlt.Dataset`. Each query opens a DuckDB file and closes it again.
+
+    Raises:
+        ConfigurationError: The DuckDB file does not exist, or the destination cannot be used.
+    """
+    import dlt
+
+    target = target or Target()
+    if target.missing:
+        raise missing_file_error(target.database)
+    destination = target.open()
+    if target.file:
+        destination.config_params["credentials"].read_only = True
+    return dlt.dataset(destination, target.dataset)
+
+
 @contextlib.contextmanager
 def exclusive_pipeline(
     pipeline_name: str, pipelines_dir: str | None, clock: Clock, budget: Budget, wait: float
