@@ -15,9 +15,10 @@ import pyarrow as pa
 from ..endpoints import ORGANIZATION, VENDOR, Column, ColumnType, Endpoint, FieldPath
 from .batch import Batch, Leftovers, arrays_of
 from .child_tables import ChildLists, child_table, entries_of
-from .coerce import ARROW_TYPES, TIMESTAMP, convert, json_array, moments
+from .coerce import convert, json_array, moments
 from .json_text import column_text, dumps
 from .records import Record, Row, pick, without
+from .stored import ARROW_TYPES, TIMESTAMP
 from .tables import own_table
 
 _ORGANIZATION = Column(ORGANIZATION, "text", (FieldPath("organizationId"), FieldPath(ORGANIZATION)))
@@ -63,7 +64,7 @@ class Table:
         Returns:
             Column, with its table before it, to its type here and its type in the destination, where they differ.
         """
-        known: dict[str, ColumnType] = {name: name for name in ARROW_TYPES}
+        known: dict[str, ColumnType] = {name: name for name in ARROW_TYPES if name != "json"}
         differ: dict[str, tuple[str, str]] = {}
 
         def stored(table: str, columns: tuple[Column, ...]) -> tuple[Column, ...]:

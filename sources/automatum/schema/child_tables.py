@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 
 from ..endpoints import Child, Endpoint
 from .batch import Batch, Leftovers, arrays_of
-from .coerce import TIMESTAMP, json_array, moments
+from .coerce import json_array, moments
 from .records import Record, Row, dig
+from .stored import TIMESTAMP
 from .tables import child_table_of
 
 

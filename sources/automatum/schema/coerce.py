@@ -20,22 +20,14 @@ from ..endpoints import ColumnType
 from .json_text import column_text
 from .moments import DAYS, ISO, MICROSECONDS, Converted, to_date, to_timestamp
 from .numbers import plain_text
+from .stored import ARROW_TYPES, TIMESTAMP
 
-DECIMAL = pa.decimal128(38, 9)
-TIMESTAMP = pa.timestamp("us", tz="UTC")
-ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    "text": pa.string(),
-    "timestamp": TIMESTAMP,
-    "date": pa.date32(),
-    "decimal": DECIMAL,
-    "bigint": pa.int64(),
-    "bool": pa.bool_(),
-}
+DECIMAL = ARROW_TYPES["decimal"]
 
 _QUANTUM = Decimal(1).scaleb(-9)
 _LARGEST = Decimal(10) ** 29
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
-_LONG_EXPONENT = "[eE][+-]?[0-9]{4}"
+_EXPONENT = "[eE]"
 _ROUNDING = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
@@ -106,15 +98,21 @@ def _fast(values: Sequence[Any], type_: ColumnType) -> pa.Array | None:
 
 
 def _decimals(values: Sequence[Any], types: set[type]) -> pa.Array | None:
-    """The same for decimals. Arrow refuses what it would have to round, and what is too large."""
+    """The same for decimals. Arrow refuses what it would have to round, and digits that are too many.
+
+    A number with an exponent that is too large becomes another number in Arrow (26), without an error.
+    """
     if types == {int}:
         return pa.array(values, pa.int64()).cast(DECIMAL)
     if types <= {int, float}:
         # Arrow refuses an integer that a double does not represent, and writes the shortest number for a double.
-        text = pa.array(values, pa.float64()).cast(pa.string())
+        doubles = pa.array(values, pa.float64())
+        if pc.max(pc.abs(doubles)).as_py() >= float(_LARGEST):
+            return None
+        text = doubles.cast(pa.string())
     elif types == {str}:
         text = pa.array(values, pa.string())
-        if pc.any(pc.match_substring_regex(text, _LONG_EXPONENT)).as_py():
+        if pc.any(pc.match_substring_regex(text, _EXPONENT)).as_py():
             return None
     else:
         return None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from ..config.settings import AutomatumSettings
+from ..endpoints import Endpoint
 from .results import Verdict
 
 MOST_SWEEPS = 100
@@ -130,3 +133,21 @@ def last_verdict(sweeps: Iterable[PastSweep], part: str = "") -> datetime | None
     """
     same = (one for one in sweeps if one.facts.part == part and (part or not one.facts.partial))
     return max((one.finished_at for one in same if one.verdict != Verdict.FAILED), default=None)
+
+
+def digest_settings(endpoint: Endpoint, settings: AutomatumSettings) -> tuple[str, str]:
+    """A digest of the endpoint, and one of the other settings that a verdict depends on."""
+    others = settings.deletes, settings.accept_rejected, settings.reread_pages, settings.report_window_days
+    # Not the endpoint as it is printed: that leaves out the formats of times.
+    return _digest(_without_words(asdict(endpoint))), _digest((*others, settings.success_codes))
+
+
+def _without_words(value: Any) -> Any:
+    """The fields of an endpoint without its descriptions, and without what they say of other tables."""
+    if isinstance(value, dict):
+        return {name: _without_words(one) for name, one in value.items() if name not in ("description", "references")}
+    return [_without_words(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _digest(value: Any) -> str:
+    return hashlib.blake2b(repr(value).encode(), digest_size=8).hexdigest()

@@ -7,11 +7,10 @@ reports.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -34,7 +33,7 @@ from ..warehouse.merge_strategy import Merge, check_table_format, merge_strategy
 from ..warehouse.sql import read_rows_by_key
 from .batcher import Batcher, Tables
 from .delete_rows import delete_rows, end_versions
-from .facts import SweepFacts
+from .facts import SweepFacts, digest_settings
 from .hints import Hints
 from .history import History
 from .list_reader import ListReader
@@ -116,11 +115,8 @@ class TableSync:
 
     @property
     def read_by(self) -> tuple[str, str]:
-        """A digest of the endpoint, and one of the other settings that a verdict depends on."""
-        settings = self.settings
-        others = settings.deletes, settings.accept_rejected, settings.reread_pages, settings.report_window_days
-        # Not the endpoint as it is printed: that leaves out the formats of times.
-        return _digest(asdict(self.endpoint)), _digest((*others, settings.success_codes))
+        """What the table is read by (`SweepFacts.settings`)."""
+        return digest_settings(self.endpoint, self.settings)
 
     @property
     def done(self) -> bool:
@@ -399,7 +395,3 @@ class TableSync:
             if records:
                 self.left_pages.add(self._log.sweep_id)
                 yield PAGES_TABLE, self._log.pages(result.requests, records, state)
-
-
-def _digest(value: Any) -> str:
-    return hashlib.blake2b(repr(value).encode(), digest_size=8).hexdigest()

@@ -79,6 +79,11 @@ UTC = timezone.utc
         ("decimal", "NaN", None, False),
         ("decimal", True, None, False),
         ("decimal", 10**29, None, False),
+        # Arrow (26) casts these to other numbers, without an error.
+        ("decimal", "4E29", None, False),
+        ("decimal", "30E30", None, False),
+        ("decimal", 4e29, None, False),
+        ("decimal", -9e28, Decimal("-9e28"), True),
         ("bigint", 3, 3, True),
         ("bigint", "3", 3, True),
         ("bigint", 2.5, None, False),
