@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import dlt
+
 from ..api.pages import read_page
 from ..api.session import ApiSession
 from ..core.errors import AutomatumError, ConfigurationError, MoreToDo
@@ -23,6 +25,7 @@ from ..endpoints import CUSTOMERS, ORGANIZATION, Endpoint
 from ..schema.arrow_tables import Table
 from ..schema.columns import EXTRA
 from ..schema.records import Record
+from ..warehouse.dlt_internals import current_load_id, waiting_package_states
 from ..warehouse.sql import (
     SWEEPS_TABLE,
     organization_filter,
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("automatum")
 
+_STATE = "automatum_organization"
+"""Key in the state of a load package: whose rows it has."""
 _SWEEPS = 20
 _SAMPLE = 100
 """Rows of a table whose `extra` is looked at for the organization."""
@@ -80,10 +85,12 @@ class OrganizationCheck:
             pipeline: The pipeline that loads.
 
         Raises:
+            ConfigurationError: What is not loaded yet may be the rows of another organization.
             DestinationError: The destination cannot be reached.
         """
         if self._started:
             return
+        self._join_load(pipeline)
         self._dataset = pipeline.dataset_name or ""
         try:
             with checked_sql_client(pipeline) as client:
@@ -97,6 +104,29 @@ class OrganizationCheck:
         self._application = str(stored.get("application") or "")
         if not self._settings.named_id:
             self._id = str(stored.get("id") or "")
+
+    def _join_load(self, pipeline: SupportsPipeline) -> None:
+        """Refuse to load together with the rows of another application.
+
+        dlt reads all sources of a `pipeline.run` before it loads the first, so the destination has no rows of them yet.
+        """
+        if not current_load_id():
+            return
+        current: Any = dlt.current.load_package_state()["state"]
+        own = {"application": self._settings.client_id, "owner": self._settings.owner}
+        for state in (current, *waiting_package_states(pipeline)):
+            other = state.get(_STATE, own)
+            apart = own["owner"] and other["owner"] and own["owner"] != other["owner"]  # It is a part of each key.
+            if other != own and not apart:
+                self.refusal = ConfigurationError(
+                    f"{self._settings.section}.client_id",
+                    f"this load has rows of the OAuth application {other['application']} already, and "
+                    f"{own['application']} may be that of another organization. Nothing was loaded.",
+                    "Run one source at a time. Load each organization to a dataset of its own, or list them under "
+                    "sources.automatum.organizations.",
+                )
+                raise self.refusal
+        current[_STATE] = own
 
     def check(self, table: Table, records: Sequence[Record]) -> None:
         """Check whose records these are. An application that is new to the dataset may cost one request.
@@ -148,7 +178,7 @@ class OrganizationCheck:
                 f"{name} is said to be {self._id}, but its {endpoint.table} belong to {other}.",
                 "Check its organization_id, and whose credentials it was given.",
             )
-        section = f"sources.automatum.{name}" if name else "sources.automatum"
+        section = f"sources.automatum.{name}" if name else self._settings.section
         return ConfigurationError(
             f"{section}.client_id",
             f"the credentials are those of the organization {other}, but the dataset {self._dataset} has the rows of "
