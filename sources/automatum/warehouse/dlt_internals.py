@@ -1,9 +1,9 @@
 """The undocumented parts of dlt that the connector uses to load and to query, checked with dlt 1.31.
 
 dlt may change them in any release. `tests/unit/warehouse/test_dlt_internals.py` names each part that is missing after
-an upgrade, and lets no other module use undocumented parts but these three:
+an upgrade, and lets no other module use undocumented parts but these four:
 
-- `dlt_duckdb` has those of dlt's DuckDB destination.
+- `dlt_duckdb` has those of dlt's DuckDB destination, `dlt_files` those of its destination `filesystem`.
 - `config.dlt_internals` has those of dlt's configuration. `config` is below this package and cannot import it.
 - `schema.names` writes names as dlt does.
 
@@ -19,23 +19,19 @@ import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import dlt
 from dlt.common.configuration.container import Container
 from dlt.common.destination.client import WithStagingDataset
-from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.pipeline import SupportsPipeline
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 from dlt.common.storages.load_package import create_load_id as create_load_id
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import WithSqlClient
 from dlt.extract import DltResource
-
-if TYPE_CHECKING:
-    import duckdb
 
 LOADS_TABLE = "_dlt_loads"
 VERSIONS_TABLE = "_dlt_version"
@@ -370,73 +366,3 @@ def merge_strategies(pipeline: SupportsPipeline, table_format: str | None) -> li
         table: Any = {"name": "", "table_format": table_format}
         strategies = list(capabilities.merge_strategies_selector(strategies, table_schema=table))
     return strategies
-
-
-# Files: dlt's client of the destination `filesystem`
-
-
-def filesystem_client(pipeline: SupportsPipeline) -> Any:
-    """Dlt's `FilesystemClient` of a pipeline with the destination `filesystem`."""
-    return pipeline.destination_client()
-
-
-def list_table_files(client: Any, table: str, schema: str | None = None) -> list[str]:
-    """Paths of a table's files, sorted; empty if the table does not exist."""
-    try:
-        return sorted(client.list_table_files(table, schema_name=schema))
-    except DestinationUndefinedEntity:
-        return []
-
-
-def read_stored_schemas(client: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and tables of each schema version that dlt stored beside the files, latest first."""
-    paths = list_table_files(client, VERSIONS_TABLE)
-    for path in sorted(paths, key=lambda path: file_stem(path).rsplit("__", 2)[1:2], reverse=True):
-        version = json.loads(client.fs_client.read_text(path, encoding="utf-8"))
-        yield str(version["schema_name"]), json.loads(version["schema"])["tables"]
-
-
-def list_complete_loads(client: Any) -> list[tuple[str, str]]:
-    """Schema name and load id of each complete load package. dlt writes an empty file for each, named after it."""
-    names = [file_stem(path).split("__") for path in list_table_files(client, LOADS_TABLE)]
-    return [("__".join(parts[:-1]), parts[-1]) for parts in names]
-
-
-def file_stem(path: str) -> str:
-    """Name of a file without its folder and `.jsonl`."""
-    return PurePosixPath(path.replace("\\", "/")).name.removesuffix(".jsonl")
-
-
-def open_delta_table(client: Any, table: str, schema: str) -> Any:
-    """The `deltalake.DeltaTable` of a table; None if it does not exist."""
-    from deltalake import DeltaTable
-    from dlt.common.libs.deltalake import deltalake_storage_options
-
-    config = client.config
-    location = client.get_open_table_location("delta", table, schema)
-    options = deltalake_storage_options(config.credentials, config.deltalake_storage_options)
-    return DeltaTable(location, storage_options=options) if DeltaTable.is_deltatable(location, options) else None
-
-
-def open_iceberg_table(client: Any, table: str, schema: str) -> Any:
-    """The pyiceberg table of a table; None if it does not exist."""
-    from dlt.common.libs.pyiceberg import evolve_table
-    from pyiceberg.exceptions import NoSuchTableError
-
-    try:
-        return evolve_table(
-            client.get_open_table_catalog("iceberg"),
-            client.fs_client,
-            client.config,
-            f"{client.dataset_name}.{table}",
-            client.get_open_table_location("iceberg", table, schema),
-        )
-    except (NoSuchTableError, FileNotFoundError, DestinationUndefinedEntity):
-        return None
-
-
-def as_database_error(error: duckdb.Error) -> Exception:
-    """The error that dlt's own SQL client raises for an error of DuckDB, such as `DatabaseUndefinedRelation`."""
-    from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
-
-    return DuckDbSqlClient._make_database_exception(error)

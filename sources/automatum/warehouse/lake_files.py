@@ -16,13 +16,8 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from ..core.process import duckdb_memory, parse_memory
-from .dlt_internals import (
-    LOADS_TABLE,
-    as_database_error,
-    filesystem_client,
-    list_complete_loads,
-    read_stored_schemas,
-)
+from .dlt_files import as_database_error, filesystem_client, list_complete_loads, read_stored_schemas
+from .dlt_internals import LOADS_TABLE
 from .lake_readers import (
     StoredTable,
     add_iceberg_columns,

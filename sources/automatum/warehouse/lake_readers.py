@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigurationError
-from .dlt_internals import file_stem, list_table_files, open_delta_table, open_iceberg_table
+from .dlt_files import file_stem, list_table_files, open_delta_table, open_iceberg_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

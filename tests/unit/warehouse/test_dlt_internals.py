@@ -23,12 +23,18 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 import automatum
 from automatum.config.dlt_internals import document_of
 from automatum.schema.names import normalize_identifier
-from automatum.warehouse import dlt_internals
+from automatum.warehouse import dlt_files, dlt_internals
 from automatum.warehouse.dlt_duckdb import duckdb_destination, remember_capabilities, resolve_once, stay_connected
 
 CHECKED_WITH = "1.31"
-PLACES = ("config/dlt_internals.py", "schema/names.py", "warehouse/dlt_internals.py", "warehouse/dlt_duckdb.py")
-"""The modules of the connector that may use undocumented parts of dlt: one of each layer, and one for DuckDB."""
+PLACES = (
+    "config/dlt_internals.py",
+    "schema/names.py",
+    "warehouse/dlt_internals.py",
+    "warehouse/dlt_duckdb.py",
+    "warehouse/dlt_files.py",
+)
+"""The modules of the connector that may use undocumented parts of dlt: one of each layer, and two of destinations."""
 DOCUMENTED = (
     "dlt",
     "dlt.common.configuration",
@@ -313,7 +319,7 @@ def test_clients_duplicate_a_connection_that_stays(tmp_path, monkeypatch):
 def test_a_missing_table_is_the_error_of_dlt():
     with duckdb.connect(":memory:") as connection, pytest.raises(duckdb.Error) as missing:
         connection.execute("SELECT * FROM no_such_table")
-    assert isinstance(dlt_internals.as_database_error(missing.value), DatabaseUndefinedRelation)
+    assert isinstance(dlt_files.as_database_error(missing.value), DatabaseUndefinedRelation)
 
 
 def test_names_are_normalized_as_dlt_does():
