@@ -12,6 +12,7 @@ from dlt.extract import DltResource
 
 from ..api.session import ApiSession, connect
 from ..config.settings import AutomatumSettings
+from ..config.source_section import errors_name
 from ..core.errors import ScopeMissing, Unproven
 from ..endpoints import Endpoint
 from ..schema.stored import StoredTable
@@ -138,8 +139,9 @@ def _fresh_resource(
 
     def read(updated_at: Any, hints: Hints) -> Tables:
         selected = selection.with_incremental(updated_at)
-        hints.check_whole(endpoint, selected.of(endpoint).part_of(endpoint))
-        return extract(endpoint, selected, hints)
+        with errors_name(session.settings.section):
+            hints.check_whole(endpoint, selected.of(endpoint).part_of(endpoint))
+            yield from extract(endpoint, selected, hints)
 
     return declare_resource(endpoint, declared, session.settings, read, session.clock.monotonic)
 

@@ -13,7 +13,7 @@ from dlt.extract.exceptions import PipeException
 from dlt.extract.reference import SourceReference
 
 from automatum import automatum_source, resolve_settings
-from automatum.core.errors import ConfigurationError, CredentialsRefused
+from automatum.core.errors import ConfigurationError, CredentialsRefused, NotThere
 from automatum_sandbox.config import AppConfig, OrganizationConfig
 from tests.support.desk import SMALL
 
@@ -132,6 +132,7 @@ class TestSectionOfItsOwn:
             list(acme().customers)
         error = cause(caught.value, CredentialsRefused)
         assert "app_" not in error.message.replace("app_x", ""), error.message
+        assert "SOURCES__ACME__CLIENT_SECRET" in error.next_step, error.next_step
         assert not two.sandbox.requests.to("/api/v1/")
 
     def test_a_rotated_secret_is_taken_up_from_the_same_section(self, two, write):
@@ -224,6 +225,14 @@ class TestMistakes:
         assert error.key == f"sources.acme.{key}"
         assert error.message.startswith(f"sources.acme.{key}: ")
         assert "sources.automatum" not in f"{error.message} {error.next_step}"
+
+    def test_an_error_while_it_is_read(self, monkeypatch):
+        variables(monkeypatch, "SOURCES__ACME", endpoints=json.dumps({"customers": {"path": "nowhere"}}))
+        with pytest.raises(PipeException) as caught:
+            list(acme().customers)
+        error = cause(caught.value, NotThere)
+        assert "sources.acme.endpoints.customers.path" in error.next_step
+        assert "sources.automatum" not in str(error)
 
     def test_what_is_left_alone(self, write, two, monkeypatch):
         """Keys of dlt, other names of the section, other sources and clones."""
