@@ -18,7 +18,7 @@ export RUNTIME__DLTHUB_TELEMETRY := false
 # Without stored bytecode, each worker of pytest rewrites the assertions of all tests again, for seven seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all lint types layers quick all kills drift sequences quota push package notebooks strip memory fidelity destinations openapi tables environments bench benchmarks audit airflow airflow-tests setup lock clean
+.PHONY: demo test test-all lint types layers quick all kills drift sequences quota push package notebooks strip memory fidelity destinations openapi tables environments bench benchmarks audit airflow airflow-tests dagster setup lock clean
 
 demo: .venv/.demo
 	$(BIN)/automatum demo
@@ -158,6 +158,14 @@ airflow-tests: .venv-airflow/.ready
 
 .venv-airflow/.ready: pyproject.toml uv.lock $(UV)
 	UV_PROJECT_ENVIRONMENT=.venv-airflow $(UV) sync --frozen --no-default-groups --group airflow --python "$(PYTHON)"
+	touch $@
+
+# The source as assets of a real Dagster, in an environment of its own.
+dagster: .venv-dagster/.ready
+	.venv-dagster/bin/python -m pytest tests/system/dagster
+
+.venv-dagster/.ready: pyproject.toml uv.lock $(UV)
+	UV_PROJECT_ENVIRONMENT=.venv-dagster $(UV) sync --frozen --no-default-groups --group dagster --python "$(PYTHON)"
 	touch $@
 
 setup: .venv/.ready
