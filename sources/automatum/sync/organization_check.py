@@ -85,11 +85,13 @@ class OrganizationCheck:
             pipeline: The pipeline that loads.
 
         Raises:
-            ConfigurationError: What is not loaded yet may be the rows of another organization.
+            ConfigurationError: What is not loaded yet may be the rows of another organization, or dlt loads this source
+                to another dataset.
             DestinationError: The destination cannot be reached.
         """
         if self._started:
             return
+        _check_single_dataset(pipeline)
         self._join_load(pipeline)
         self._dataset = pipeline.dataset_name or ""
         try:
@@ -186,6 +188,21 @@ class OrganizationCheck:
             "Check whose credentials these are. Or sync to another dataset (--dataset), which the next sync fills from "
             f"the start. If Automatum has changed the id of your organization, set {section}.accept_organization to "
             f"{other} for the next sync.",
+        )
+
+
+def _check_single_dataset(pipeline: SupportsPipeline) -> None:
+    """Refuse dlt's mode with a dataset for each schema: the rows are compared with those of the default schema."""
+    opened: Any = pipeline
+    if opened.config.use_single_dataset or not current_load_id():
+        return
+    default, name = opened.default_schema_name, dlt.current.source_schema().name
+    if default not in (None, name):
+        raise ConfigurationError(
+            "USE_SINGLE_DATASET",
+            f"is false, so dlt would load the source {name} to another dataset than {pipeline.dataset_name}, whose "
+            "rows it is compared with.",
+            "Set it to true, or run the source in a pipeline of its own with a dataset_name.",
         )
 
 

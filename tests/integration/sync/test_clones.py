@@ -181,3 +181,19 @@ def test_one_organization_twice_in_one_run(two, desk, pipeline):
     assert len(contents(desk)["customers"]) == SMALL["customers"]
     assert desk.sync().code == 0
     assert deleted(desk) == 0
+
+
+def test_a_dataset_for_each_schema_is_refused_i1(two, desk, pipeline, monkeypatch):
+    """dlt would load a clone to `automatum_again`, and the rows of `automatum` would count as there already."""
+    monkeypatch.setenv("USE_SINGLE_DATASET", "false")
+    again = automatum_source.clone(name="again")
+    pipeline().run(automatum_source())
+    before = contents(desk)
+    error = refused(lambda: pipeline().run(again()))
+    assert error.key == "USE_SINGLE_DATASET" and "again" in error.message and "dataset_name" in error.next_step
+    error = refused(lambda: pipeline(name="new").run([automatum_source(), again()]))
+    assert error.key == "USE_SINGLE_DATASET"
+    assert contents(desk) == before
+    pipeline().run(automatum_source())
+    pipeline("automatum_again", "other").run(again())
+    assert contents(desk, "automatum_again") == contents(desk) == before
