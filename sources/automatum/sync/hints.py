@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import dlt
 from dlt.extract import DltResource
 
 from ..core.errors import ConfigurationError
 from ..endpoints import Endpoint
-from ..warehouse.dlt_internals import in_pool_of_threads
+from ..warehouse.dlt_internals import current_load_id, in_pool_of_threads
 from ..warehouse.refresh import NO_REFRESH, Refresh, pending_refresh
 from .results import Chunk
 
 _STRATEGIES = (None, "delete-insert", "upsert")
 """Merge strategies that keep one row a key; None for the destination's own."""
+TABLE_HINT = "x-automatum-table"
+"""A hint of each resource: the table that it fills, whatever name the user gives it."""
 _FOR_ALL_TABLES = ("file_format", "table_format", "schema_contract")
 
 
@@ -117,6 +121,27 @@ def read_hints(resource: DltResource, endpoint: Endpoint, now: float) -> Hints:
         _chunk(resource.limit, now),
         {name: table[name] for name in _FOR_ALL_TABLES if table.get(name)},
     )
+
+
+def check_hints(endpoints: Iterable[Endpoint], now: float) -> None:
+    """Refuse hints of any resource of the source that is extracted, before the first of them sends a request.
+
+    Args:
+        endpoints: What the resources read.
+        now: Reading of the monotonic clock.
+
+    Raises:
+        ConfigurationError: See `read_hints`.
+    """
+    if not current_load_id():
+        return
+    by_table = {endpoint.table: endpoint for endpoint in endpoints}
+    for resource in dlt.current.source().resources.selected.values():
+        if resource.has_dynamic_table_name or resource.has_other_dynamic_hints:
+            continue  # It is another source's, or is refused when it has its turn.
+        table: Any = resource.compute_table_schema()
+        if endpoint := by_table.get(table.get(TABLE_HINT)):
+            read_hints(resource, endpoint, now)
 
 
 def _check_keys(endpoint: Endpoint, columns: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from ..warehouse.dataset import check_organization_kind, missing_columns
 from ..warehouse.dlt_internals import current_load_id, loading_pipeline, set_table_hints, take_over_limit
 from ..warehouse.dlt_schema import declare_tables, dlt_columns, references, table_hints
 from ..warehouse.records import SCHEMA, stamp
-from .hints import Hints, read_hints
+from .hints import TABLE_HINT, Hints, check_hints, read_hints
 from .key_check import check_keys
 from .results import Verdict
 from .selection import Selection, select_rows
@@ -86,6 +86,7 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
     declared = _declare({one.table: TableSync(one, session).tables() for one in chosen}, settings)
 
     def extract(endpoint: Endpoint, selection: Selection, hints: Hints) -> Tables:
+        check_hints(chosen, session.clock.monotonic())
         # There is no summary: a missing scope and an incomplete result are warnings, an error is raised.
         if named:
             session.require_scopes(chosen)
@@ -206,4 +207,4 @@ def declare_resource(
         columns=dlt_columns(own.columns),
         references=references(own, declared),
     )
-    return resource.apply_hints(additional_table_hints={"description": own.description})
+    return resource.apply_hints(additional_table_hints={"description": own.description, TABLE_HINT: own.name})

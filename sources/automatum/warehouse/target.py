@@ -200,7 +200,7 @@ def dataset(target: Target | None = None) -> Any:
     """The loaded tables as a dataset of dlt, for notebooks and scripts; it only reads.
 
         automatum.dataset()["customers"].df()
-        automatum.dataset(Target(destination="postgres")).table("entitlements").join("customers").arrow()
+        automatum.dataset(Target(destination="postgres")).table("entitlements").join("customers").df()
 
     Args:
         target: The destination. None for the default DuckDB file.
