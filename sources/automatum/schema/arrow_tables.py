@@ -13,12 +13,12 @@ import orjson
 import pyarrow as pa
 
 from ..endpoints import ORGANIZATION, VENDOR, Column, ColumnType, Endpoint, FieldPath
+from .arrow_types import ARROW_TYPES, TIMESTAMP
 from .batch import Batch, Leftovers, arrays_of
 from .child_tables import ChildLists, child_table, entries_of
 from .coerce import convert, json_array, moments
 from .json_text import column_text, dumps
 from .records import Record, Row, pick, without
-from .stored import ARROW_TYPES, TIMESTAMP
 from .tables import own_table
 
 _ORGANIZATION = Column(ORGANIZATION, "text", (FieldPath("organizationId"), FieldPath(ORGANIZATION)))

@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 
 from ..endpoints import Column
+from .arrow_types import ARROW_TYPES
 from .coerce import convert
 from .records import Record
-from .stored import ARROW_TYPES
 
 _MOST_SHAPES = 1000
 """Sets of names whose rest is remembered. Records whose names are ids would fill the memory."""

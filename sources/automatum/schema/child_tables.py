@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..endpoints import Child, Endpoint
+from .arrow_types import TIMESTAMP
 from .batch import Batch, Leftovers, arrays_of
 from .coerce import json_array, moments
 from .records import Record, Row, dig
-from .stored import TIMESTAMP
 from .tables import child_table_of
 
 

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..endpoints import ColumnType
+from .arrow_types import ARROW_TYPES, TIMESTAMP
 from .json_text import column_text
 from .moments import DAYS, ISO, MICROSECONDS, Converted, to_date, to_timestamp
 from .numbers import plain_text
-from .stored import ARROW_TYPES, TIMESTAMP
 
 DECIMAL = ARROW_TYPES["decimal"]
 

@@ -6,24 +6,14 @@ Arrow schemas, the hints and the schema that dlt gets, `automatum discover` and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TableKind = Literal["list", "report", "child", "history", "log", "metering"]
 StoredType = Literal["text", "timestamp", "date", "decimal", "bigint", "bool", "json"]
 Origin = Literal["documented", "assumed", "connector"]
-
-TIMESTAMP = pa.timestamp("us", tz="UTC")
-ARROW_TYPES: dict[StoredType, pa.DataType] = {
-    "text": pa.string(),
-    "timestamp": TIMESTAMP,
-    "date": pa.date32(),
-    "decimal": pa.decimal128(38, 9),
-    "bigint": pa.int64(),
-    "bool": pa.bool_(),
-    "json": pa.string(),  # Arrow has no type for JSON.
-}
 
 
 @dataclass(frozen=True)
@@ -70,6 +60,10 @@ class StoredColumn:
     @property
     def arrow(self) -> pa.Field:
         """The column as Arrow has it."""
+        import pyarrow as pa  # Not where only names are needed, as for `automatum status`.
+
+        from .arrow_types import ARROW_TYPES
+
         kind = pa.decimal128(38, self.scale) if self.type == "decimal" else ARROW_TYPES[self.type]
         return pa.field(self.name, kind, nullable=self.nullable)
 
@@ -100,4 +94,6 @@ class StoredTable:
     @property
     def schema(self) -> pa.Schema:
         """Its Arrow schema."""
+        import pyarrow as pa
+
         return pa.schema([column.arrow for column in self.columns])

@@ -137,7 +137,7 @@ def check_hints(endpoints: Iterable[Endpoint], now: float) -> None:
         return
     by_table = {endpoint.table: endpoint for endpoint in endpoints}
     for resource in dlt.current.source().resources.selected.values():
-        if resource.has_dynamic_table_name or resource.has_other_dynamic_hints:
+        if resource.has_dynamic_table_name:
             continue  # It is another source's, or is refused when it has its turn.
         table: Any = resource.compute_table_schema()
         if endpoint := by_table.get(table.get(TABLE_HINT)):

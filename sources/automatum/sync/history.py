@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ..schema.arrow_tables import Table
+from ..schema.arrow_types import TIMESTAMP
 from ..schema.columns import (
     DELETED_AT,
     DLT_LOAD_ID,
@@ -24,7 +25,6 @@ from ..schema.columns import (
     VALID_TO,
     VERSION,
 )
-from ..schema.stored import TIMESTAMP
 from ..schema.tables import history_table_of
 from ..schema.tombstones import from_destination
 from ..warehouse.sql import read_rows_by_key

@@ -18,7 +18,7 @@ from ..endpoints import Endpoint
 from ..schema.stored import StoredTable
 from ..warehouse.dataset import check_organization_kind, missing_columns
 from ..warehouse.dlt_internals import current_load_id, loading_pipeline, set_table_hints, take_over_limit
-from ..warehouse.dlt_schema import declare_tables, dlt_columns, references, table_hints
+from ..warehouse.dlt_schema import declare_tables, json_columns, table_hints
 from ..warehouse.records import SCHEMA, stamp
 from .hints import TABLE_HINT, Hints, check_hints, read_hints
 from .key_check import check_keys
@@ -149,7 +149,9 @@ def _fresh_resource(
 
 def _chunk_resource(run: TableSync, declared: Declared, tables: Tables, lacking: set[str]) -> DltResource:
     def read(*_: Any) -> Tables:
-        yield from tables
+        for name, table in tables:
+            lacking.discard(name)
+            yield name, table
         yield from run.create_tables(lacking)
 
     return declare_resource(run.endpoint, declared, run.settings, read)
@@ -188,10 +190,12 @@ def declare_resource(
     def rows(updated_at: Any = None) -> Iterator[Any]:
         resource, load_id = dlt.current.resource(), current_load_id()
         hints = Hints() if monotonic is None else read_hints(resource, endpoint, monotonic())
+        if load_id:  # The resource may have left its source, and the schema with it.
+            declare_tables(dlt.current.source_schema(), declared, settings.table_format)
         for name, (table, _) in declared.items():
             if name != endpoint.table:
                 changes = {"table_format": table_format, **hints.for_table(endpoint, name)}
-                set_table_hints(resource, table_hints(table, declared, **changes))
+                set_table_hints(resource, table_hints(table, **changes))
         with take_over_limit(resource):
             for name, made in read(updated_at, hints):
                 stamped = stamp(made, load_id)
@@ -204,7 +208,6 @@ def declare_resource(
         # Without a merge strategy dlt takes the best that the destination has, see `warehouse.merge_strategy`.
         write_disposition="merge",
         table_format=table_format,
-        columns=dlt_columns(own.columns),
-        references=references(own, declared),
+        columns=json_columns(own),
     )
-    return resource.apply_hints(additional_table_hints={"description": own.description, TABLE_HINT: own.name})
+    return resource.apply_hints(additional_table_hints={TABLE_HINT: own.name})

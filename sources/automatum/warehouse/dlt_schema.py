@@ -15,24 +15,27 @@ from ..endpoints import ORGANIZATION
 from ..schema.stored import StoredColumn, StoredTable
 
 
-def table_hints(table: StoredTable, known: Collection[str] = (), **changes: Any) -> Any:
-    """The hints of a table, as `dlt.mark.make_hints` returns them.
+def table_hints(table: StoredTable, **changes: Any) -> Any:
+    """The hints of a table that `declare_tables` puts into the schema, as `dlt.mark.make_hints` returns them.
+
+    dlt computes a table from them for each Arrow table, so they repeat nothing of the schema but what dlt replaces.
 
     Args:
         table: The table.
-        known: Names of the other tables of the schema. References to tables that are not there are left out.
-        **changes: Further hints, or others than the table has.
+        **changes: Further hints.
     """
-    hints: dict[str, Any] = {
-        "table_name": table.name,
-        "write_disposition": "merge",
-        "primary_key": table.key,
-        "merge_key": table.merge_key,
-        "columns": dlt_columns(table.columns),
-        "references": references(table, known),
-        "additional_table_hints": {"description": table.description},
-    }
-    return dlt.mark.make_hints(**{**hints, **changes})
+    return dlt.mark.make_hints(
+        table_name=table.name,
+        primary_key=table.key,
+        merge_key=table.merge_key,
+        columns=json_columns(table),
+        **changes,
+    )
+
+
+def json_columns(table: StoredTable) -> list[Any]:
+    """The columns whose type dlt does not read from Arrow, which has none for JSON."""
+    return [{"name": column.name, "data_type": "json"} for column in table.columns if column.type == "json"]
 
 
 def dlt_columns(columns: Sequence[StoredColumn]) -> list[Any]:
@@ -55,7 +58,7 @@ def _dlt_column(column: StoredColumn) -> Any:
 
 
 def declare_tables(schema: Any, tables: Mapping[str, tuple[StoredTable, str]], table_format: str | None = None) -> None:
-    """Put tables into the schema of a source.
+    """Put tables into the schema of a source, as far as it does not have them.
 
     Args:
         schema: dlt's schema (`dlt.current.source_schema()`).
@@ -63,6 +66,8 @@ def declare_tables(schema: Any, tables: Mapping[str, tuple[StoredTable, str]], t
         table_format: `delta` or `iceberg`; None for the destination's own format.
     """
     for table, resource in tables.values():
+        if schema.tables.get(table.name, {}).get("description") == table.description:
+            continue
         declared: dict[str, Any] = {
             "name": table.name,
             "description": table.description,
