@@ -166,8 +166,10 @@ airflow-tests: .venv-airflow/.ready
 	touch $@
 
 # The source as assets of a real Dagster, in an environment of its own.
+# DAGSTER_TESTS=tests/system/dagster/test_assets.py is a short form: in one process, without the command `dagster`.
+DAGSTER_TESTS ?= tests/system/dagster
 dagster: .venv-dagster/.ready
-	.venv-dagster/bin/python -m pytest tests/system/dagster
+	.venv-dagster/bin/python -m pytest $(DAGSTER_TESTS)
 
 .venv-dagster/.ready: pyproject.toml uv.lock $(UV)
 	UV_PROJECT_ENVIRONMENT=.venv-dagster $(UV) sync --frozen --no-default-groups --group dagster --python "$(PYTHON)"
