@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pyarrow as pa
 
 from ..endpoints import ORGANIZATION, VENDOR, Column, ColumnType, Endpoint, FieldPath
-from .arrow_types import ARROW_TYPES, TIMESTAMP
+from .arrow_types import TIMESTAMP
 from .batch import Batch, Leftovers, arrays_of
 from .child_tables import ChildLists, child_table, entries_of
 from .coerce import convert, json_array, moments
@@ -64,7 +64,7 @@ class Table:
         Returns:
             Column, with its table before it, to its type here and its type in the destination, where they differ.
         """
-        known: dict[str, ColumnType] = {name: name for name in ARROW_TYPES if name != "json"}
+        known: dict[str, ColumnType] = {name: name for name in get_args(ColumnType)}
         differ: dict[str, tuple[str, str]] = {}
 
         def stored(table: str, columns: tuple[Column, ...]) -> tuple[Column, ...]:

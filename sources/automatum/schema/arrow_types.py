@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from .stored import StoredType
-
 TIMESTAMP = pa.timestamp("us", tz="UTC")
-ARROW_TYPES: dict[StoredType, pa.DataType] = {
+ARROW_TYPES: dict[str, pa.DataType] = {
     "text": pa.string(),
     "timestamp": TIMESTAMP,
     "date": pa.date32(),

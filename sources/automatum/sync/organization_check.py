@@ -194,7 +194,7 @@ class OrganizationCheck:
 def _check_single_dataset(pipeline: SupportsPipeline) -> None:
     """Refuse dlt's mode with a dataset for each schema: the rows are compared with those of the default schema."""
     opened: Any = pipeline
-    if opened.config.use_single_dataset or not current_load_id():
+    if not current_load_id() or opened.config.use_single_dataset:
         return
     default, name = opened.default_schema_name, dlt.current.source_schema().name
     if default not in (None, name):
