@@ -14,8 +14,11 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 import automatum
 from automatum import Target, automatum_source
+from automatum.config.settings import resolve_settings
 from automatum.core.errors import ConfigurationError, ScopeMissing, Unproven
+from automatum.warehouse.sql import stream_columns
 from automatum_sandbox import AppConfig
+from tests.integration.sync.test_multi_org import TWO, several
 from tests.support.desk import SMALL, api_requests
 from tests.support.dlt_surface import WAYS, documented_rows
 from tests.support.expected import differences, expected_lists
@@ -24,6 +27,14 @@ from tests.support.raw_api import serve_raw
 
 ROWS = {"customers": 250, "entitlements": 230, "private_offers": 30, "days": 20}
 WHOLE = ("customers", "entitlements", "private_offers", "analytics_revenue")
+COLUMNS = {
+    "customers": ("id", "company_name", "status"),
+    "entitlements": ("id", "status"),
+    "entitlement_dimensions": ("entitlement_id", "position"),
+    "private_offers": ("id", "status"),
+    "private_offer_payments": ("private_offer_id", "position"),
+}
+"""Columns that are compared."""
 CHILDREN = {"entitlements": "entitlement_dimensions", "private_offers": "private_offer_payments"}
 
 
@@ -61,15 +72,8 @@ def live(pipeline, table, columns):
 
 
 def contents(pipeline, tables=WHOLE):
-    found = {
-        "customers": "id, company_name, status",
-        "entitlements": "id, status",
-        "entitlement_dimensions": "entitlement_id, position",
-        "private_offers": "id, status",
-        "private_offer_payments": "private_offer_id, position",
-    }
     wanted = {*tables, *(CHILDREN[table] for table in tables if table in CHILDREN)}
-    return {table: live(pipeline, table, columns) for table, columns in found.items() if table in wanted}
+    return {table: live(pipeline, table, ", ".join(names)) for table, names in COLUMNS.items() if table in wanted}
 
 
 def listed(sandbox, tables=WHOLE):
@@ -201,6 +205,39 @@ def test_history_goes_on_over_a_replaced_table(start, desk):
     assert desk.query("SELECT count(*) FROM customers_history WHERE id <> ?", gone) == [(SMALL["customers"] - 1,)]
     verified = desk.run("verify", "--json")
     assert verified.code == 0, verified
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table_format", [None, "delta", "iceberg"])
+def test_files_are_refreshed_and_replaced_whole_i1(sandbox, desk, table_format):
+    """Parquet, Delta and Iceberg: all modes in turn, with changes between them."""
+    desk.set(table_format=table_format)
+    lake = dlt.destinations.filesystem(bucket_url=(desk.folder / "lake").as_uri())
+    modes = [{"refresh": mode} for mode in ("drop_sources", "drop_resources", "drop_data")]
+    for options in ({}, *modes, {"write_disposition": "replace"}, {}):
+        pipeline = pipeline_of(desk, lake)
+        pipeline.run(automatum_source(), **options)
+        for table, wanted in listed(sandbox).items():
+            rows = stream_columns(pipeline, table, ("_deleted_at", *COLUMNS[table]))
+            found = [tuple(map(str, row)) for deleted_at, *row in rows if deleted_at is None]
+            assert sorted(found) == sorted(wanted), (table, options)
+        change(sandbox)
+
+
+@pytest.mark.slow
+def test_the_rows_of_other_organizations_are_not_dropped_i1(start, desk):
+    """A table of several organizations is refreshed and replaced for all of them, or not at all."""
+    several(desk, start)
+    pipeline = pipeline_of(desk, duckdb_destination(desk))
+    for name in TWO:
+        pipeline.run(automatum_source(settings=resolve_settings(organization=name)))
+    before = desk.counts()
+    for options in ({"refresh": "drop_sources"}, {"write_disposition": "replace"}):
+        with pytest.raises(PipelineStepFailed) as caught:
+            pipeline.run(automatum_source(settings=resolve_settings(organization=TWO[0])), **options)
+        refusal = cause(caught.value)
+        assert isinstance(refusal, ConfigurationError) and refusal.key == next(iter(options))
+    assert desk.counts() == before
 
 
 @pytest.mark.slow

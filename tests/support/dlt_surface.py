@@ -160,7 +160,7 @@ WAYS = [
         part=True,
     ),
     Way(
-        "`add_limit`, `bind` or a filter of the settings, with `replace` or `refresh`",
+        "`add_limit`, `bind`, a filter of the settings, or one of several organizations, with `replace` or `refresh`",
         "refused: `write_disposition` or `refresh`, because the table would only have a part of its rows",
         limited(max_items=1),
         {"write_disposition": "replace"},

@@ -142,7 +142,7 @@ def _count_off_one(pipeline: SupportsPipeline, endpoint: Endpoint, owner: str | 
         return None
     verdict, listed, extra = last[0]
     facts = SweepFacts.from_json(json_object(extra))
-    if verdict != Verdict.COMPLETE or not facts.full or facts.partial:
+    if verdict != Verdict.COMPLETE or not facts.full or facts.partial or len(facts.candidates) >= MOST_KEYS:
         return None
     with reading_sql_client(pipeline) as client:
         column = ORGANIZATION if owner else DELETED_AT

@@ -56,11 +56,13 @@ class Hints:
             ConfigurationError: The load drops, truncates or replaces the table.
         """
         part = self.chunk.limit or part
+        if endpoint.by_organization:
+            part = "those of one organization, and not of the others"
         if part and endpoint.table in self.refresh.absent:
             raise _refused(
                 endpoint,
                 "write_disposition" if self.replaces else "refresh",
-                f"the table would only have the rows of a part afterwards: {part}",
+                f"the table would only have a part of the rows afterwards: {part}",
                 f"Leave out what limits the reading, or {'replace' if self.replaces else 'refresh'} nothing.",
             )
 

@@ -168,7 +168,8 @@ def _stored_tables(client: Any) -> dict[str, StoredTable]:
     for schema, tables in read_stored_schemas(client):
         for name, table in tables.items():
             if name not in found and not name.startswith("_dlt"):
-                merged = table.get("write_disposition") == "merge"
+                # dlt does not store a schema again that it had before: the latest may be that of a `replace`.
+                merged = table.get("write_disposition") in ("merge", "replace")
                 found[name] = StoredTable(name, schema, table.get("columns", {}), table.get("table_format"), merged)
     return found
 
