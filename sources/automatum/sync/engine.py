@@ -28,7 +28,7 @@ from .resume import SyncSession, resume_session
 from .secret_age import too_old
 from .selection import Selection, select_rows
 from .summary import OrganizationSummary
-from .table_sync import TableSync
+from .table_sync import TableSync, tables_to_fill
 
 logger = logging.getLogger("automatum")
 
@@ -200,10 +200,8 @@ def _describe(session: ApiSession) -> str:
 
 def _schemas(endpoints: Sequence[Endpoint], session: ApiSession) -> dict[str, pa.Schema]:
     """Table to Arrow schema of all tables that a sync of these endpoints may load."""
-    found: dict[str, pa.Schema] = {}
-    for endpoint in endpoints:
-        found.update(TableSync(endpoint, session).schemas())
-    return found
+    tables = (table for endpoint in endpoints for table in tables_to_fill(endpoint, session.settings))
+    return {table.name: table.schema for table in tables}
 
 
 def _skip_missing(missing: dict[str, str], session: ApiSession, summary: OrganizationSummary, named: bool) -> None:

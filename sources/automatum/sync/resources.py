@@ -24,7 +24,7 @@ from .hints import TABLE_HINT, Hints, check_hints, read_hints
 from .key_check import check_keys
 from .results import Verdict
 from .selection import Selection, select_rows
-from .table_sync import TableSync
+from .table_sync import TableSync, tables_to_fill
 
 logger = logging.getLogger("automatum")
 
@@ -83,7 +83,7 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
     named = tuple(settings.tables or ())
     chosen = session.select(named)
     selection = select_rows(settings)
-    declared = _declare({one.table: TableSync(one, session).tables() for one in chosen}, settings)
+    declared = _declare({one.table: tables_to_fill(one, settings) for one in chosen}, settings)
 
     def extract(endpoint: Endpoint, selection: Selection, hints: Hints) -> Tables:
         check_hints(chosen, session.clock.monotonic())

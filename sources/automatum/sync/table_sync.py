@@ -17,6 +17,7 @@ import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationException
 
 from ..api.session import ApiSession
+from ..config.settings import AutomatumSettings
 from ..core.clock import utc
 from ..core.errors import AutomatumError, DestinationError, MoreToDo, NotThere, defect
 from ..core.text import plural
@@ -348,9 +349,7 @@ class TableSync:
 
     def tables(self) -> list[StoredTable]:
         """The tables that this run may fill, with the types that the destination has."""
-        settings = self.settings
-        own = tables_of(self._table.stored, hard=settings.deletes == "hard", history=settings.history)
-        return [*own, *log_tables(self.endpoint.by_organization)]
+        return tables_to_fill(self._table.stored, self.settings)
 
     def schemas(self) -> dict[str, pa.Schema]:
         """Table to Arrow schema of what this run may load."""
@@ -395,3 +394,9 @@ class TableSync:
             if records:
                 self.left_pages.add(self._log.sweep_id)
                 yield PAGES_TABLE, self._log.pages(result.requests, records, state)
+
+
+def tables_to_fill(endpoint: Endpoint, settings: AutomatumSettings) -> list[StoredTable]:
+    """All tables that a sync of an endpoint may fill, those of the log included."""
+    own = tables_of(endpoint, hard=settings.deletes == "hard", history=settings.history)
+    return [*own, *log_tables(endpoint.by_organization)]
