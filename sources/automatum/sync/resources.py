@@ -201,6 +201,7 @@ def declare_resource(
                 stamped = stamp(made, load_id)
                 yield stamped if name == endpoint.table else dlt.mark.with_table_name(stamped, name)
 
+    rows.__doc__ = own.description  # dagster-dlt shows it as the description of an asset
     resource = dlt.resource(
         rows,
         name=endpoint.table,

@@ -67,6 +67,7 @@ def test_definitions_load_without_credentials_and_a_run_needs_them(desk):
     assert {one.asset_key for spec in module.automatum_assets.specs for one in spec.deps} == {
         dg.AssetKey(f"automatum_{table}") for table in TABLES
     }
+    assert all(spec.description for spec in module.automatum_assets.specs)
     assert list(desk.folder.iterdir()) == []
     with pytest.raises(ConfigurationError, match=r"sources\.automatum\.client_id"):
         materialize(module.automatum_assets)
