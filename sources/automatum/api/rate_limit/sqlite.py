@@ -134,8 +134,7 @@ class SqliteStore(ForkSafe):
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
             # Closes the file if the caller does not. `__del__` could run after the end of the connection.
-            self._close_connection = weakref.finalize(self, self._connection.close)
-            self._close_connection.atexit = False
+            self._close_connection = weakref.finalize(self, _close_in, self._process, self._connection)
             if os.name == "posix":
                 self.path.chmod(0o600)
             # A commit need not reach the disk: after a power cut, the restart takes longer than a lost change matters.
@@ -173,3 +172,9 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
+
+
+def _close_in(process: int, connection: sqlite3.Connection) -> None:
+    """Close a connection in the process that opened it. In a child, that would release the locks of the parent."""
+    if process == os.getpid():
+        connection.close()
