@@ -179,7 +179,7 @@ class Site:
 
     def broken(self, endpoints=ENDPOINTS):
         """What `verify` finds: table and rule to number."""
-        found = verify(self.pipeline(), endpoints)
+        found = verify(self.pipeline(), endpoints, self.settings.get("deletes", "soft"))
         return {(one.table, one.rule): one.broken for one in found.findings if one.broken}
 
     def sweeps(self, table):

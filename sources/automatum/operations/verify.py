@@ -15,7 +15,7 @@ from ..schema.log_tables import REJECTED_TABLE, SWEEPS_TABLE
 from ..sync.facts import MOST_KEYS, SweepFacts
 from ..sync.key_check import check_keys
 from ..sync.results import Verdict
-from ..warehouse.sql import count_rows, organization_filter, read_latest, select_grouped, stream_columns
+from ..warehouse.sql import count_rows, organization_filter, read_latest, select, stream_columns
 from ..warehouse.sql_client import reading_sql_client
 from ..warehouse.values import json_object
 
@@ -145,8 +145,8 @@ def _count_off_one(pipeline: SupportsPipeline, endpoint: Endpoint, owner: str | 
     if verdict != Verdict.COMPLETE or not facts.full or facts.partial or len(facts.candidates) >= MOST_KEYS:
         return None
     with reading_sql_client(pipeline) as client:
-        column = ORGANIZATION if owner else DELETED_AT
-        live = sum(int(count) for _, count in select_grouped(client, endpoint.table, column, own, null=DELETED_AT))
+        keys = select(client, endpoint.table, (endpoint.row_key,), own, distinct=True, null=DELETED_AT)
+        live = sum(1 for _ in keys)
     # Rows that are not listed wait for the next sweep, or are live at their own URLs.
     most = listed + len({*facts.candidates, *facts.off_list, *facts.hidden})
     return max(int(listed) - live, live - int(most), 0)

@@ -12,6 +12,7 @@ from tests.support.syncing import Site, with_dimensions
 OPEN = "one open version a key"
 CHAIN = "a version ends where the next begins"
 HELD = "the open version is what the table holds"
+LISTED = "as many live rows as the last sweep listed"
 HISTORY = "entitlements_history"
 TWO = "id IN (SELECT id FROM entitlements_history GROUP BY id HAVING count(*) = 2)"
 CLOSED = f"{TWO} AND valid_to IS NOT NULL"
@@ -52,7 +53,11 @@ PLANTED = {
     ),
     "gone here and open there": (
         f"UPDATE entitlements SET _deleted_at = now() WHERE id = (SELECT min(id) FROM {HISTORY} WHERE {TWO})",
-        {(HISTORY, HELD): 1},
+        {(HISTORY, HELD): 1, ("entitlements", LISTED): 1},
+    ),
+    "a live row that is not there": (
+        f"DELETE FROM entitlements WHERE id IN (SELECT id FROM {HISTORY} WHERE {TWO})",
+        {(HISTORY, HELD): 1, ("entitlements", LISTED): 1, ("entitlement_dimensions", "its parent is there"): 1},
     ),
 }
 

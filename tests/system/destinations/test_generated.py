@@ -12,7 +12,7 @@ from tests.support.syncing import Site
 TABLES = {
     "customers", "entitlements", "entitlement_dimensions", "private_offers", "private_offer_payments",
     "analytics_revenue", "customers_history", "entitlements_history", "private_offers_history",
-    "analytics_revenue_history", "_automatum_sweeps",
+    "analytics_revenue_history", "_automatum_sweeps", "_automatum_pages", "_automatum_rejected",
 }  # fmt: skip
 
 
