@@ -201,6 +201,12 @@ WAYS = [
     ),
     Way('`apply_hints(merge_key="email")`', "", of_customers(merge_key="email"), refused="merge_key"),
     Way(
+        '`pipeline.run(source, table_format="delta")`',
+        "refused: `table_format`; set `table_format` in the [settings](configuration.md)",
+        options={"table_format": "delta"},
+        refused="table_format",
+    ),
+    Way(
         "`apply_hints(columns=...)`, `references=...`, `file_format=...`, `schema_contract=...`",
         "works; the last two hold for the child tables, too",
         of_customers(columns=[{"name": "email", "x-annotation-pii": True}], schema_contract={"columns": "freeze"}),

@@ -45,6 +45,21 @@ def test_links_lead_to_files_and_headings(page):
         assert not anchor or anchor in anchors(linked), target
 
 
+@pytest.mark.parametrize(
+    ("page", "file"),
+    [
+        ("docs/dlt.md", "pipelines/automatum_dagster.py"),
+        ("docs/airflow.md", "tests/support/airflow/tasks_group_dag.py"),
+    ],
+)
+def test_the_code_of_orchestrators_is_that_of_a_file_that_tests_run(page, file):
+    name = "automatum_assets" if "dagster" in file else "automatum_tasks"
+    (shown,) = re.findall(
+        rf"```python\n((?:(?!```).)*def {name}.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert shown.strip() in (ROOT / file).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_headings_differ_so_that_links_to_them_are_clear(page):
     text = re.sub(r"^```.*?^```", "", TEXTS[page], flags=re.MULTILINE | re.DOTALL)

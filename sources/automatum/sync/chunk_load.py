@@ -49,6 +49,6 @@ def load_chunk(loader: Loader, pipeline: SupportsPipeline, runs: Sequence[TableS
     source = chunk_source({run: chain(read[run], tables[run]) for run in runs}, lacking)
     if changed:
         loader.run(source)
-        loader.lacking = frozenset(lacking)
+        loader.lacking = {name: columns for name, columns in loader.lacking.items() if name in lacking}
     elif records := list(chain.from_iterable(read.values())):
         loader.write(records, source)

@@ -18,8 +18,10 @@ from ..warehouse.dataset import delete_page_records, prepare_dataset, read_compl
 from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
+from ..warehouse.refresh import Refresh, bare_tables
 from ..warehouse.sql_client import one_client
 from .chunk_load import load_chunk
+from .hints import Hints
 from .key_check import check_keys
 from .organization_check import OrganizationCheck
 from .report_reader import check_days
@@ -85,7 +87,9 @@ def sync(
         organization = OrganizationCheck(session)
 
         def begin(endpoint: Endpoint) -> TableSync:
-            return TableSync(endpoint, session, selection, on_page, resumable, organization)
+            bare = bare_tables(loader.lacking, tables_to_fill(endpoint, settings))
+            hints = Hints(Refresh(bare=bare))
+            return TableSync(endpoint, session, selection, on_page, resumable, organization, hints)
 
         runs = [begin(endpoint) for endpoint in endpoints]
         write_comments(pipeline, (table for run in runs for table in run.tables()))

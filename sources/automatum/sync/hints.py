@@ -19,7 +19,7 @@ _STRATEGIES = (None, "delete-insert", "upsert")
 """Merge strategies that keep one row a key; None for the destination's own."""
 TABLE_HINT = "x-automatum-table"
 """A hint of each resource: the table that it fills, whatever name the user gives it."""
-_FOR_ALL_TABLES = ("file_format", "table_format", "schema_contract")
+_FOR_ALL_TABLES = ("file_format", "schema_contract")
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,14 @@ class Hints:
             )
 
 
-def read_hints(resource: DltResource, endpoint: Endpoint, now: float) -> Hints:
+def read_hints(resource: DltResource, endpoint: Endpoint, now: float, table_format: str | None = None) -> Hints:
     """The hints of a resource that is extracted or iterated.
 
     Args:
         resource: The resource.
         endpoint: What it reads.
         now: Reading of the monotonic clock.
+        table_format: The setting.
 
     Raises:
         ConfigurationError: A hint cannot be honored. The message names it, and what to do instead.
@@ -99,6 +100,13 @@ def read_hints(resource: DltResource, endpoint: Endpoint, now: float) -> Hints:
         raise _refused(endpoint, "table_name", "it has another table", "Load to another dataset instead.")
     table: Any = resource.compute_table_schema()
     _check_keys(endpoint, table["columns"])
+    if table.get("table_format") != table_format:
+        raise _refused(
+            endpoint,
+            "table_format",
+            "the next run would find tables of another format than the settings name",
+            "Set sources.automatum.table_format instead.",
+        )
     disposition, strategy = table.get("write_disposition"), table.get("x-merge-strategy")
     if disposition not in ("merge", "replace"):
         raise _refused(
@@ -125,12 +133,13 @@ def read_hints(resource: DltResource, endpoint: Endpoint, now: float) -> Hints:
     )
 
 
-def check_hints(endpoints: Iterable[Endpoint], now: float) -> None:
+def check_hints(endpoints: Iterable[Endpoint], now: float, table_format: str | None = None) -> None:
     """Refuse hints of any resource of the source that is extracted, before the first of them sends a request.
 
     Args:
         endpoints: What the resources read.
         now: Reading of the monotonic clock.
+        table_format: The setting.
 
     Raises:
         ConfigurationError: See `read_hints`.
@@ -143,7 +152,7 @@ def check_hints(endpoints: Iterable[Endpoint], now: float) -> None:
             continue  # It is another source's, or is refused when it has its turn.
         table: Any = resource.compute_table_schema()
         if endpoint := by_table.get(table.get(TABLE_HINT)):
-            read_hints(resource, endpoint, now)
+            read_hints(resource, endpoint, now, table_format)
 
 
 def _check_keys(endpoint: Endpoint, columns: dict[str, Any]) -> None:

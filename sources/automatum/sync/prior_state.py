@@ -165,6 +165,8 @@ def read_prior_state(
             own = organization_filter(organization_id)
             absent = refresh.absent
             prior = PriorState(KnownRows() if endpoint.table in absent else _read_known(client, endpoint, own))
+            if refresh.bare & {endpoint.table, *(child.table for child in endpoint.children)}:
+                _load_all_again(prior.known)
             if endpoint.table not in absent and endpoint.children:
                 _read_child_rows(client, endpoint, prior.known, loaded, own, count_children, absent)
             if history and history not in absent:

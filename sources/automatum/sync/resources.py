@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dlt
@@ -20,6 +21,7 @@ from ..warehouse.dataset import check_organization_kind, missing_columns
 from ..warehouse.dlt_internals import current_load_id, loading_pipeline, set_table_hints, take_over_limit
 from ..warehouse.dlt_schema import declare_tables, json_columns, table_hints
 from ..warehouse.records import SCHEMA, stamp
+from ..warehouse.refresh import bare_tables
 from .hints import TABLE_HINT, Hints, check_hints, read_hints
 from .key_check import check_keys
 from .results import Verdict
@@ -86,7 +88,7 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
     declared = _declare({one.table: tables_to_fill(one, settings) for one in chosen}, settings)
 
     def extract(endpoint: Endpoint, selection: Selection, hints: Hints) -> Tables:
-        check_hints(chosen, session.clock.monotonic())
+        check_hints(chosen, session.clock.monotonic(), settings.table_format)
         # There is no summary: a missing scope and an incomplete result are warnings, an error is raised.
         if named:
             session.require_scopes(chosen)
@@ -97,22 +99,26 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
                 raise error  # dlt would empty the table.
             logger.warning("%s is skipped: %s", endpoint.table, error.message)
             return
-        yield from _extract(TableSync(endpoint, session, selection, hints=hints), hints)
+        yield from _extract(endpoint, session, selection, hints)
 
     return [_fresh_resource(endpoint, declared, session, selection, extract) for endpoint in chosen]
 
 
-def _extract(run: TableSync, hints: Hints) -> Tables:
+def _extract(endpoint: Endpoint, session: ApiSession, selection: Selection, hints: Hints) -> Tables:
     """All tables of a run that stands alone."""
-    pipeline, absent = loading_pipeline(), hints.refresh.absent
+    pipeline, absent, lacking = loading_pipeline(), hints.refresh.absent, {}
     if pipeline:
         if not absent:
-            check_organization_kind(pipeline, bool(run.settings.organization))
-        check_keys(pipeline, [one for one in (run.endpoint,) if one.table not in absent])
+            check_organization_kind(pipeline, bool(session.settings.organization))
+        check_keys(pipeline, [one for one in (endpoint,) if one.table not in absent])
+        tables = tables_to_fill(endpoint, session.settings)
+        lacking = missing_columns(pipeline, {table.name: table.schema for table in tables})
+        hints = replace(hints, refresh=replace(hints.refresh, bare=bare_tables(lacking, tables)))
+    run = TableSync(endpoint, session, selection, hints=hints)
     yield from run.extract(pipeline, hints.chunk)
     if pipeline:
-        yield from run.create_tables({*missing_columns(pipeline, run.schemas()), *hints.refresh.dropped})
-    result, table = run.result, run.endpoint.table
+        yield from run.create_tables({*lacking, *hints.refresh.dropped})
+    result, table = run.result, endpoint.table
     if result.error:
         raise result.error
     if result.verdict is Verdict.RANGE:
@@ -189,7 +195,7 @@ def declare_resource(
 
     def rows(updated_at: Any = None) -> Iterator[Any]:
         resource, load_id = dlt.current.resource(), current_load_id()
-        hints = Hints() if monotonic is None else read_hints(resource, endpoint, monotonic())
+        hints = Hints() if monotonic is None else read_hints(resource, endpoint, monotonic(), table_format)
         if load_id:  # The resource may have left its source, and the schema with it.
             declare_tables(dlt.current.source_schema(), declared, settings.table_format)
         for name, (table, _) in declared.items():

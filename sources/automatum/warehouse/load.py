@@ -65,7 +65,7 @@ class Loader:
 
     Attributes:
         keep_open: The same.
-        lacking: Names of the tables that the dataset lacks, wholly or in part.
+        lacking: Table name to the columns that the dataset lacks; all of them if it lacks the table.
     """
 
     def __init__(self, pipeline: SupportsPipeline, clock: Clock, keep_open: KeepOpen = nullcontext) -> None:
@@ -77,7 +77,7 @@ class Loader:
         self._origin = ""
         self._loads: str | None = None
         self._failures = 0
-        self.lacking: frozenset[str] = frozenset()
+        self.lacking: dict[str, set[str]] = {}
 
     def run(self, source: Any = None) -> None:
         """Extract, normalize and load; without a source, load the pending packages.
@@ -166,7 +166,7 @@ class Loader:
             reset_working_folder(self._pipeline)
         if loaded:
             self._loads = loads_so_far(self._pipeline)
-        self.lacking = frozenset(missing)
+        self.lacking = missing
         remember_database(self._pipeline)
         self._remember(0)
         return loaded
