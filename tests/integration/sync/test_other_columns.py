@@ -2,9 +2,13 @@
 
 import json
 
+import dlt
+import duckdb
 import pytest
 
-from tests.support.desk import WIDE_LIMITS
+from automatum import automatum_source
+from tests.support.desk import WIDE_LIMITS, forget
+from tests.support.expected import differences, expected_lists
 from tests.support.loopback import Loopback, Say, token
 
 RECORDS = [
@@ -137,3 +141,27 @@ def test_the_summary_counts_values_that_their_column_could_not_read_i8(desk, api
     assert desk.sync().json["tables"]["entitlements"]["unread"] == {"value": 1}
     dates = "SELECT id, start_date::VARCHAR FROM entitlements ORDER BY id"
     assert desk.query(dates) == [("a", "2026-01-15"), ("b", "2026-01-16")]
+
+
+@pytest.mark.slow
+def test_a_column_that_a_user_has_dropped_is_filled_for_all_rows_i1(desk, small):
+    """Also where nothing has changed in the API; one of a child table, too, and by `pipeline.run`."""
+    assert desk.sync().code == 0
+    whole = differences(desk, expected_lists(small))
+    for column, sync in (
+        ("customers DROP COLUMN vendor", desk.sync),
+        ("entitlement_dimensions DROP COLUMN price", desk.sync),
+        ("customers DROP COLUMN email", lambda: run_source(desk)),
+    ):
+        with duckdb.connect(str(desk.database)) as connection:
+            connection.execute(f"ALTER TABLE automatum.{column}")
+        sync()
+        assert differences(desk, expected_lists(small)) == whole == []
+    again = desk.sync()
+    assert again.json["tables"]["customers"]["updated"] == 0
+
+
+def run_source(desk):
+    forget()
+    pipeline = dlt.pipeline("mine", destination=dlt.destinations.duckdb(str(desk.database)), dataset_name="automatum")
+    pipeline.run(automatum_source())
