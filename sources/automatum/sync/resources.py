@@ -19,7 +19,7 @@ from ..endpoints import Endpoint
 from ..schema.stored import StoredTable
 from ..warehouse.dataset import check_organization_kind, missing_columns
 from ..warehouse.dlt_internals import current_load_id, loading_pipeline, set_table_hints, take_over_limit
-from ..warehouse.dlt_schema import declare_tables, json_columns, table_hints
+from ..warehouse.dlt_schema import declare_tables, json_columns, order_columns, table_hints
 from ..warehouse.records import SCHEMA, stamp
 from ..warehouse.refresh import bare_tables
 from .hints import TABLE_HINT, Hints, check_hints, read_hints
@@ -205,6 +205,8 @@ def declare_resource(
         with take_over_limit(resource):
             for name, made in read(updated_at, hints):
                 stamped = stamp(made, load_id)
+                if load_id and table_format == "iceberg":  # It compares columns by their places.
+                    order_columns(dlt.current.source_schema(), name, stamped.column_names)
                 yield stamped if name == endpoint.table else dlt.mark.with_table_name(stamped, name)
 
     rows.__doc__ = own.description  # dagster-dlt shows it as the description of an asset

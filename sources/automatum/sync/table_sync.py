@@ -368,7 +368,7 @@ class TableSync:
         for table in self.tables():
             if table.name in lacking and (read or table.kind == "log"):
                 lacking.discard(table.name)
-                yield table.name, table.schema.empty_table()
+                yield table.name, fit_columns(table.schema.empty_table(), self._stored_columns.get(table.name))
 
     def _over(self, chunk: Chunk) -> bool:
         """Whether it is time to load."""

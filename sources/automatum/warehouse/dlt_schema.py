@@ -81,6 +81,20 @@ def declare_tables(schema: Any, tables: Mapping[str, tuple[StoredTable, str]], t
         schema.update_table(declared)
 
 
+def order_columns(schema: Any, table: str, names: Sequence[str]) -> None:
+    """Put the columns of a table in the schema into an order. dlt writes the rows in the order of the schema.
+
+    Args:
+        schema: dlt's schema (`dlt.current.source_schema()`).
+        table: Name of the table.
+        names: The columns in their order. Further ones come last.
+    """
+    columns = schema.tables[table]["columns"]
+    schema.tables[table]["columns"] = {
+        name: columns[name] for name in dict.fromkeys([*names, *columns]) if name in columns
+    }
+
+
 def _typed_column(column: StoredColumn, table: StoredTable) -> Any:
     made = _dlt_column(column)
     made["data_type"] = column.type
