@@ -48,6 +48,11 @@ def test_every_table_is_there_with_its_columns_also_without_rows(ledger, pipelin
             f"WHERE table_schema = 'automatum' AND table_name = '{table.name}' ORDER BY ordinal_position"
         )
         assert found == [(one.name, stored_type(one), one.nullable) for one in table.columns]
+        comments = query(
+            "SELECT comment FROM duckdb_columns() WHERE schema_name = 'automatum' "
+            f"AND table_name = '{table.name}' ORDER BY column_index"
+        )
+        assert comments == [(one.description,) for one in table.columns]
 
 
 @pytest.mark.parametrize("organization", [None, "acme"])
