@@ -388,3 +388,14 @@ def test_readers_of_a_dataset_do_not_write(small, desk):
     with dataset.sql_client as client, pytest.raises(DatabaseException, match="read-only"):
         client.execute_sql("DELETE FROM customers")
     assert desk.counts()["customers"] == SMALL["customers"]
+
+
+@pytest.mark.slow
+def test_files_are_read_by_dlt_after_syncs_that_change_nothing(small, desk):
+    """D3: the schema of an unchanged sync of Parquet files said nothing of the tables of rows."""
+    desk._monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", (desk.folder / "lake").as_uri())
+    for _ in range(3):
+        assert desk.sync("--destination", "filesystem").code == 0
+        dataset = automatum.dataset(Target(destination="filesystem"))
+        assert len(dataset["customers"].fetchall()) == SMALL["customers"]
+        assert dataset["_automatum_rejected"].fetchall() == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -66,7 +66,9 @@ def chunk_source(tables: Mapping[TableSync, Tables], lacking: set[str]) -> Any:
     @dlt.source(name=SCHEMA, section="automatum")
     def automatum() -> Iterable[DltResource]:
         runs = list(tables)
-        declared = _declare({run.endpoint.table: run.tables() for run in runs}, runs[0].settings)
+        made = {run.endpoint.table: run.tables() for run in runs}
+        existing = {table.name for found in made.values() for table in found} - lacking
+        declared = _declare(made, runs[0].settings, existing)
         return [_chunk_resource(run, declared, tables[run], lacking) for run in runs]
 
     return automatum()
@@ -163,10 +165,12 @@ def _chunk_resource(run: TableSync, declared: Declared, tables: Tables, lacking:
     return declare_resource(run.endpoint, declared, run.settings, read)
 
 
-def _declare(tables: Mapping[str, Sequence[StoredTable]], settings: AutomatumSettings) -> Declared:
+def _declare(
+    tables: Mapping[str, Sequence[StoredTable]], settings: AutomatumSettings, existing: Collection[str] = ()
+) -> Declared:
     """Put the tables of each resource into the schema of the source that is made now."""
     declared = {table.name: (table, resource) for resource, found in tables.items() for table in found}
-    declare_tables(dlt.current.source_schema(), declared, settings.table_format)
+    declare_tables(dlt.current.source_schema(), declared, settings.table_format, existing)
     return declared
 
 

@@ -57,13 +57,20 @@ def _dlt_column(column: StoredColumn) -> Any:
     return made
 
 
-def declare_tables(schema: Any, tables: Mapping[str, tuple[StoredTable, str]], table_format: str | None = None) -> None:
+def declare_tables(
+    schema: Any,
+    tables: Mapping[str, tuple[StoredTable, str]],
+    table_format: str | None = None,
+    existing: Collection[str] = (),
+) -> None:
     """Put tables into the schema of a source, as far as it does not have them.
 
     Args:
         schema: dlt's schema (`dlt.current.source_schema()`).
         tables: Table name to the table and the name of its resource.
         table_format: `delta` or `iceberg`; None for the destination's own format.
+        existing: Names of tables that the destination has. dlt's readers of files see no others, and a load of other
+            tables would store a schema that says nothing of these.
     """
     for table, resource in tables.values():
         if schema.tables.get(table.name, {}).get("description") == table.description:
@@ -78,6 +85,8 @@ def declare_tables(schema: Any, tables: Mapping[str, tuple[StoredTable, str]], t
         }
         if table_format:
             declared["table_format"] = table_format
+        if table.name in existing:
+            declared["x-normalizer"] = {"seen-data": True}
         schema.update_table(declared)
 
 
