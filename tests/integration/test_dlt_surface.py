@@ -332,6 +332,12 @@ def test_dlts_own_load_ids_and_file_formats(small, desk):
 
 
 @pytest.mark.slow
+def test_a_first_load_under_a_frozen_contract(small, desk):
+    pipeline_of(desk, duckdb_destination(desk)).run(automatum_source(), schema_contract="freeze")
+    assert differences(desk, expected_lists(small)) == []
+
+
+@pytest.mark.slow
 def test_steps_apart_and_a_dropped_working_folder(small, desk):
     pipeline = pipeline_of(desk, duckdb_destination(desk))
     for _ in range(2):

@@ -207,15 +207,19 @@ WAYS = [
         refused="table_format",
     ),
     Way(
-        "`apply_hints(columns=...)`, `references=...`, `file_format=...`, `schema_contract=...`",
-        "works; the last two hold for the child tables, too",
-        of_customers(columns=[{"name": "email", "x-annotation-pii": True}], schema_contract={"columns": "freeze"}),
+        "`apply_hints(columns=...)`, `references=...`, `schema_contract=...`",
+        "works; the contract holds for the child tables, too",
+        of_customers(
+            columns=[{"name": "email", "x-annotation-pii": True}],
+            references=[{"columns": ["id"], "referenced_table": "entitlements", "referenced_columns": ["customer_id"]}],
+            schema_contract={"columns": "freeze"},
+        ),
         tables=("entitlements", "customers"),
     ),
     Way(
         '`pipeline.run(source, schema_contract="freeze")`',
         "works, also for the first load",
-        options={"schema_contract": {"tables": "evolve", "columns": "freeze", "data_type": "freeze"}},
+        options={"schema_contract": "freeze"},
     ),
     Way(
         "`source.customers.add_map(f)`, `add_filter(f)`",
