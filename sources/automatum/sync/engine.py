@@ -91,9 +91,8 @@ def sync(
             hints = Hints(Refresh(bare=bare))
             return TableSync(endpoint, session, selection, on_page, resumable, organization, hints)
 
-        runs = [begin(endpoint) for endpoint in endpoints]
-        write_comments(pipeline, (table for run in runs for table in run.tables()))
-        summary = OrganizationSummary(runs=runs, pipeline=pipeline.pipeline_name)
+        summary = OrganizationSummary(runs=[begin(one) for one in endpoints], pipeline=pipeline.pipeline_name)
+        _write_comments(pipeline, summary.runs)
         _skip_missing(missing, session, summary, named=bool(named))
         _take_over_finished(summary.runs, resumable, selection)
         _read_early(session, pipeline, summary.runs, loaded)
@@ -161,7 +160,7 @@ def _load_chunks(
             load_chunk(loader, pipeline, several, chunk)
             if loader.lacking != lacking:
                 with loader.keep_open():
-                    write_comments(pipeline, (table for run in runs for table in run.tables()))
+                    _write_comments(pipeline, runs)
         except PackageRefused as refusal:
             if any(run.result.error for run in several):
                 raise  # Not even the record of the refusal can be loaded.
@@ -175,6 +174,10 @@ def _load_chunks(
                     if apart:
                         again.refuse(refusal)
             apart = True
+
+
+def _write_comments(pipeline: SupportsPipeline, runs: Sequence[TableSync]) -> None:
+    write_comments(pipeline, (table for run in runs for table in run.tables()))
 
 
 def _resumable(

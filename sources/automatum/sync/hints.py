@@ -107,27 +107,13 @@ def read_hints(resource: DltResource, endpoint: Endpoint, now: float, table_form
             "the next run would find tables of another format than the settings name",
             "Set sources.automatum.table_format instead.",
         )
-    disposition, strategy = table.get("write_disposition"), table.get("x-merge-strategy")
-    if disposition not in ("merge", "replace"):
-        raise _refused(
-            endpoint,
-            "write_disposition",
-            f"{disposition!r} would not keep one row a key",
-            "Leave it out, or set sources.automatum.history = true for every version of every row.",
-        )
-    if disposition == "merge" and strategy not in _STRATEGIES:
-        raise _refused(
-            endpoint,
-            "write_disposition",
-            f"the strategy {strategy!r} would not keep one row a key",
-            "Leave it out, or set sources.automatum.history = true for every version of every row.",
-        )
-    replaces = disposition == "replace"
+    _check_disposition(endpoint, table)
+    replaces = table["write_disposition"] == "replace"
     replaced = (endpoint.table, *(child.table for child in endpoint.children)) if replaces else ()
     return Hints(
         pending_refresh(replaced),
         replaces,
-        strategy == "upsert",
+        table.get("x-merge-strategy") == "upsert",
         _chunk(resource.limit, now),
         {name: table[name] for name in _FOR_ALL_TABLES if table.get(name)},
     )
@@ -153,6 +139,20 @@ def check_hints(endpoints: Iterable[Endpoint], now: float, table_format: str | N
         table: Any = resource.compute_table_schema()
         if endpoint := by_table.get(table.get(TABLE_HINT)):
             read_hints(resource, endpoint, now, table_format)
+
+
+def _check_disposition(endpoint: Endpoint, table: dict[str, Any]) -> None:
+    disposition, strategy = table.get("write_disposition"), table.get("x-merge-strategy")
+    refused = "" if disposition in ("merge", "replace") else repr(disposition)
+    if disposition == "merge" and strategy not in _STRATEGIES:
+        refused = f"the strategy {strategy!r}"
+    if refused:
+        raise _refused(
+            endpoint,
+            "write_disposition",
+            f"{refused} would not keep one row a key",
+            "Leave it out, or set sources.automatum.history = true for every version of every row.",
+        )
 
 
 def _check_keys(endpoint: Endpoint, columns: dict[str, Any]) -> None:

@@ -291,9 +291,8 @@ class TableSync:
         self._organization.start(pipeline)
         prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count, loaded, self._hints.refresh)
         if merging.one_row_per_key:
-            self._batcher.lists = ChildLists(
-                read_children(pipeline, self.endpoint, owner, self._hints.refresh), merging.can_delete
-            )
+            children = read_children(pipeline, self.endpoint, owner, self._hints.refresh)
+            self._batcher.lists = ChildLists(children, merging.can_delete)
             self._stored_columns = add_missing_columns(pipeline, self.schemas())
         return prior
 
