@@ -166,6 +166,13 @@ WAYS = [
         {"write_disposition": "replace"},
         refused="write_disposition",
     ),
+    Way(
+        "`add_limit` of the last resource with `replace`",
+        "",
+        lambda source: [source.entitlements, source.customers.add_limit(1)],
+        {"write_disposition": "replace"},
+        refused="write_disposition",
+    ),
     Way("`add_limit` with `refresh`", "", limited(max_items=1), {"refresh": "drop_data"}, refused="refresh"),
     Way(
         '`source.customers.bind(updated_at=dlt.sources.incremental("updated_at", ...))`',

@@ -145,7 +145,9 @@ def digest_settings(endpoint: Endpoint, settings: AutomatumSettings) -> tuple[st
 def _without_words(value: Any) -> Any:
     """The fields of an endpoint without its descriptions, and without what they say of other tables."""
     if isinstance(value, dict):
-        return {name: _without_words(one) for name, one in value.items() if name not in ("description", "references")}
+        # Not of the user's own names, such as those of filters: only endpoints, columns and child tables have these.
+        words = ("description", "references") if value.keys() & {"columns", "places"} else ()
+        return {name: _without_words(one) for name, one in value.items() if name not in words}
     return [_without_words(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 

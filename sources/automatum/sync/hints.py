@@ -14,6 +14,7 @@ from ..endpoints import Endpoint
 from ..warehouse.dlt_internals import current_load_id, in_pool_of_threads
 from ..warehouse.refresh import NO_REFRESH, Refresh, pending_refresh
 from .results import Chunk
+from .selection import Selection
 
 _STRATEGIES = (None, "delete-insert", "upsert")
 """Merge strategies that keep one row a key; None for the destination's own."""
@@ -119,11 +120,14 @@ def read_hints(resource: DltResource, endpoint: Endpoint, now: float, table_form
     )
 
 
-def check_hints(endpoints: Iterable[Endpoint], now: float, table_format: str | None = None) -> None:
+def check_hints(
+    endpoints: Iterable[Endpoint], selection: Selection, now: float, table_format: str | None = None
+) -> None:
     """Refuse hints of any resource of the source that is extracted, before the first of them sends a request.
 
     Args:
         endpoints: What the resources read.
+        selection: Which rows, by the settings.
         now: Reading of the monotonic clock.
         table_format: The setting.
 
@@ -138,7 +142,8 @@ def check_hints(endpoints: Iterable[Endpoint], now: float, table_format: str | N
             continue  # It is another source's, or is refused when it has its turn.
         table: Any = resource.compute_table_schema()
         if endpoint := by_table.get(table.get(TABLE_HINT)):
-            read_hints(resource, endpoint, now, table_format)
+            hints = read_hints(resource, endpoint, now, table_format)
+            hints.check_whole(endpoint, selection.of(endpoint).part_of(endpoint))
 
 
 def _check_disposition(endpoint: Endpoint, table: dict[str, Any]) -> None:

@@ -90,7 +90,7 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
     declared = _declare({one.table: tables_to_fill(one, settings) for one in chosen}, settings)
 
     def extract(endpoint: Endpoint, selection: Selection, hints: Hints) -> Tables:
-        check_hints(chosen, session.clock.monotonic(), settings.table_format)
+        check_hints(chosen, select_rows(settings), session.clock.monotonic(), settings.table_format)
         # There is no summary: a missing scope and an incomplete result are warnings, an error is raised.
         if named:
             session.require_scopes(chosen)

@@ -1,13 +1,16 @@
 """I2 and I9: what a sweep leaves for the next one is bounded; what is stored in its place by others is no error."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import orjson
 import pytest
 
+from automatum.config.settings import resolve_settings
+from automatum.endpoints import PRIVATE_OFFERS
 from automatum.schema.json_text import dumps
 from automatum.sync.delete_policy import AGREES_AFTER, Answer, Missing, decide
-from automatum.sync.facts import MOST_EVENTS, MOST_KEYS, PastSweep, SweepFacts
+from automatum.sync.facts import MOST_EVENTS, MOST_KEYS, PastSweep, SweepFacts, digest_settings
 from automatum.sync.results import KnownRows
 from automatum.warehouse.values import json_object
 
@@ -59,3 +62,12 @@ def test_an_hour_of_sweeps_is_needed_for_a_large_share_however_few_are_read_i2()
     facts = SweepFacts(full=True, candidates=tuple(known.hashes))
     past = [PastSweep(str(i), NOW - timedelta(seconds=i), "incomplete", facts) for i in range(100)]
     assert decide(Missing(known, "x", 10, past, lambda key: Answer.GONE, NOW)).confirmed == []
+
+
+def test_descriptions_are_no_settings_and_filters_of_that_name_are():
+    settings = resolve_settings({"client_id": "app_x", "client_secret": "secret_x"})
+    described = replace(PRIVATE_OFFERS, description="other words")
+    filtered = replace(PRIVATE_OFFERS, filters={"description": "search"})
+    same = digest_settings(PRIVATE_OFFERS, settings)
+    assert digest_settings(described, settings) == same
+    assert digest_settings(filtered, settings) != digest_settings(replace(filtered, filters={}), settings)
