@@ -38,6 +38,7 @@ class Page:
         size: Rows of a full page, where the response announces it.
         total_at: Where the response seems to announce the total, if it does not where the settings say.
         blank: The response is a 204: it has no body. As the first page, it says that the list is empty.
+        named: Number of the page that the response itself names, counted from 1; None if it names none.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Page:
     size: int | None = None
     total_at: str = ""
     blank: bool = False
+    named: int | None = None
 
 
 def announced_pages(page: Page, size: int = PAGE_SIZE) -> int:
@@ -104,6 +106,7 @@ def read_page(
         sign=more_rows(response.headers, response.body),
         size=announced_size(response.body, endpoint.total),
         total_at="" if total is not None else total_elsewhere(response.headers, response.body),
+        named=_named_page(response, endpoint),
     )
 
 
@@ -211,6 +214,15 @@ def _announced_pages(response: ApiResponse, endpoint: Endpoint) -> int | None:
     if number is not None and number > MOST_ANNOUNCED:
         raise _absurd_number(endpoint, "pages", endpoint.pages, "pages")
     return number
+
+
+def _named_page(response: ApiResponse, endpoint: Endpoint) -> int | None:
+    """The number of the page that an answer repeats beside the total, counted from 1."""
+    if endpoint.paging.kind != "page_number":
+        return None
+    above = endpoint.total.rpartition(".")[0] if endpoint.total else "pagination"
+    number = announced_number(response, f"{above}.page".lstrip("."))
+    return None if number is None else number - endpoint.paging.first + 1
 
 
 def _absurd_number(endpoint: Endpoint, key: str, where: str, what: str, further: str = "") -> ConfigurationError:

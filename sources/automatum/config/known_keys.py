@@ -17,6 +17,7 @@ from ..endpoints import ENDPOINTS
 from .dlt_internals import BaseDocProvider, ConfigProvider, EnvironProvider, VaultDocProvider, document_of
 from .lookup import CREDENTIALS, SECTIONS, Place
 from .organizations import organization_sections
+from .removed_settings import REMOVED_SETTINGS
 from .toml_files import settings_providers
 
 PREFIX = "SOURCES__AUTOMATUM__"
@@ -146,6 +147,8 @@ def _check_key(place: Place, key: str, value: Any, names: Sequence[str], table: 
 
 
 def _unknown(place: Place, key: str, known: Sequence[str], is_table: bool, table: _Table) -> ConfigurationError:
+    if key in REMOVED_SETTINGS:
+        return ConfigurationError(".".join(place.path), f"was removed; it is in {place.where}.", REMOVED_SETTINGS[key])
     if key in _OF_ENTRY or key in _ONLY_TOP:
         belongs = "[[sources.automatum.organizations]]" if key in _OF_ENTRY else "[sources.automatum]"
         next_step = f"It belongs in {belongs}."
@@ -243,6 +246,8 @@ def _check_variable(variable: str, names: Sequence[str], table: _Table) -> None:
     else:
         if inner in CREDENTIALS:
             return  # An organization that this project does not list.
+    if (removed := rest.rpartition("__")[2]) in REMOVED_SETTINGS:
+        raise ConfigurationError(variable, f"the setting {removed} was removed.", REMOVED_SETTINGS[removed])
     if inner and key in names:
         next_step = f"Write the whole value as JSON: {table.prefix}{key.upper()}={{...}}"
     else:

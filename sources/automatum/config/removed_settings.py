@@ -1,0 +1,33 @@
+"""Settings of earlier versions, and what to do in place of each. They are refused by name and never ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_SQL = "Sync the whole table and filter it in SQL."
+
+REMOVED_SETTINGS: Mapping[str, str] = {
+    "naming": "Names of fields are camelCase, as documented. For another name, set the column's path in "
+    "`endpoints.<table>.columns`.",
+    "timestamps": "Times are ISO 8601. Others stay in `extra` as they are; convert them in SQL.",
+    "vendor": _SQL,
+    "status": _SQL,
+    "full_sweep_every": "Remove it: every sync reads every list whole.",
+}
+"""Settings in `[sources.automatum]`."""
+
+REMOVED_ENDPOINT_KEYS: Mapping[str, str] = {
+    "pages": "Remove it: the number of pages follows from `total` and `page_size`.",
+    "params": 'Write constants into the path, such as path = "analytics/revenue?groupBy=day".',
+    "filters": _SQL,
+    "newest_first": "Remove it: every sync reads every list whole.",
+    "exact_total": 'For a list whose announced total is not exact, set total = "".',
+    "volatile": "Remove it: a change of any field is a new version of the row.",
+    "detail": "Remove it: a record at its own URL is read at `data`.",
+    "date_format": "Remove it: days are sent as YYYY-MM-DD.",
+    "naming": "Names of fields are camelCase, as documented. For another name, set the column's path in `columns`.",
+    "timestamps": "Times are ISO 8601. Others stay in `extra` as they are; convert them in SQL.",
+    "children": "Remove it: nested lists are found where they are documented; others stay in `extra`.",
+    "first_page": 'Write paginator = { type = "page_number", base_page = 0 }.',
+}
+"""Keys in `[sources.automatum.endpoints.<table>]` and in an entry of `sources.automatum.reports`."""
