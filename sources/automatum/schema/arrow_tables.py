@@ -17,8 +17,8 @@ from .arrow_types import TIMESTAMP
 from .batch import Batch, Leftovers, arrays_of
 from .child_tables import ChildLists, child_table, entries_of
 from .coerce import convert, json_array, moments
-from .json_text import column_text, dumps
-from .records import Record, Row, pick, without
+from .json_text import canonical_json, column_text, dumps
+from .records import UNKEYED, Identified, Record, Row, pick, without
 from .tables import own_table
 
 _ORGANIZATION = Column(ORGANIZATION, "text", (FieldPath("organizationId"), FieldPath(ORGANIZATION)))
@@ -85,6 +85,33 @@ class Table:
     def stored(self) -> Endpoint:
         """The endpoint with the types that the destination has."""
         return replace(self.endpoint, columns=self._columns, children=self.children)
+
+    def identify(self, records: Sequence[Record]) -> Identified:
+        """The keys and the hashes of the records of a page.
+
+        Args:
+            records: Records of one page.
+        """
+        found = Identified()
+        start = self._digest.copy
+        for position, record in enumerate(records):
+            try:
+                text = canonical_json(record)
+            except TypeError:
+                found.failed[position] = "the record is nested too deeply, or holds NaN or Infinity"
+                found.hashes.append("")
+                continue
+            digest = start()
+            digest.update(text)
+            found.hashes.append(digest.hexdigest())
+            found.size += len(text)
+        equal: Counter[str] = Counter()
+        for key, hash_ in zip(self.keys(records), found.hashes, strict=True):
+            if key is None:
+                equal[hash_] += 1
+                key = f"{UNKEYED}{hash_}:{equal[hash_]}"
+            found.keys.append(key)
+        return found
 
     def keys(self, records: Sequence[Record]) -> Sequence[str | None]:
         """What identifies each record; None where its key is missing.

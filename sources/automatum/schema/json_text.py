@@ -29,6 +29,15 @@ def dumps(value: Any) -> bytes:
         return b"".join(_pieces(value, _exact, None))
 
 
+def canonical_json(record: Any) -> bytes:
+    """Canonical JSON: sorted keys, exact numbers, and one form for one number.
+
+    Raises:
+        TypeError: The value is nested more than 254 levels deep, or holds NaN or Infinity.
+    """
+    return orjson.dumps(record, default=_exact, option=orjson.OPT_SORT_KEYS)
+
+
 def column_text(value: Any) -> str:
     """JSON for a column. A number beyond the range of a double, and what is nested too deeply, is a text in it."""
     try:
@@ -40,6 +49,8 @@ def column_text(value: Any) -> str:
 def _exact(value: Any) -> Any:
     if not isinstance(value, Decimal):
         raise TypeError(type(value).__name__)
+    if not value.is_finite():
+        raise TypeError("NaN and Infinity are not JSON")
     number = canonical(value)
     return number if isinstance(number, float) else orjson.Fragment(_digits(number))
 

@@ -3,12 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from ..endpoints import Column
 
 Record = dict[str, Any]
+UNKEYED = "\x00"
+"""Begins the id of a record without a key among the keys of a sweep. No key holds it: `api.exact_json` replaces it."""
+
+
+def is_unkeyed(id_: str) -> bool:
+    """Whether this is the id of a record without a key."""
+    return id_.startswith(UNKEYED)
+
+
+@dataclass
+class Identified:
+    """What tells the records of one page apart.
+
+    Attributes:
+        keys: Key of each record; for a record without one, `UNKEYED` with its hash and its place among equal records.
+        hashes: Hash of each record: 64 bits as 16 hexadecimal digits; empty for a record that cannot be read.
+        size: Bytes of all records as JSON.
+        failed: Position of a record that cannot be loaded to the reason.
+    """
+
+    keys: list[str] = field(default_factory=list)
+    hashes: list[str] = field(default_factory=list)
+    size: int = 0
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass
+class Rows:
+    """The new and the changed rows of one page, on their way to the destination.
+
+    Attributes:
+        keys: Key of each row; a key does not repeat.
+        hashes: Hash of each row; differs when anything in its record differs.
+        records: The records as the API sent them.
+        read_at: When the page arrived.
+        size: Bytes of the records as JSON.
+    """
+
+    keys: list[str]
+    hashes: list[str]
+    records: list[Record]
+    read_at: datetime
+    size: int = 0
+
+    def __len__(self) -> int:
+        return len(self.keys)
 
 
 class Row(NamedTuple):

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from ..schema.arrow_tables import Table
 from ..schema.child_tables import ChildLists
-from ..schema.records import Row
+from ..schema.records import Row, Rows
 from .history import History
 from .rejections import Rejections, reject
 
@@ -61,8 +61,11 @@ class Batcher:
         """Drop the rows that wait, and all others: there is no next package."""
         self._buffer, self._waiting, self._given = {}, {}, set()
 
-    def give(self, rows: list[Row]) -> Tables:
+    def give(self, rows: Rows | list[Row]) -> Tables:
         """Put rows into the package, one batch at a time."""
+        if isinstance(rows, Rows):
+            every = zip(rows.keys, rows.hashes, rows.records, strict=True)
+            rows = [Row(key, hash_, record, rows.read_at) for key, hash_, record in every]
         for row in rows:
             if row.key in self._given and row.key not in self._buffer:
                 # History takes one version a package, and so does a destination that upserts; the second waits.

@@ -21,11 +21,10 @@ from ..schema.arrow_tables import Table
 from ..schema.columns import EXTRA, SYNCED_AT
 from ..schema.coverage import coverage_of, key_candidates
 from ..schema.log_tables import REJECTED
-from ..schema.records import Record
+from ..schema.records import UNKEYED, Record
+from ..schema.records import is_unkeyed as is_unkeyed
 
 REJECTED_SCHEMA = REJECTED.schema
-UNKEYED = "\x00"
-"""Begins the id of a record without a key among the keys of a sweep. No key holds it: `api.exact_json` replaces it."""
 _HASH = "hash:"
 _LONGEST = 500
 _SAMPLE = 100
@@ -73,11 +72,6 @@ def identify(table: Table, records: Sequence[Record]) -> list[str]:
             key = f"{key}:{equal[key]}"
         found.append(key)
     return found
-
-
-def is_unkeyed(id_: str) -> bool:
-    """Whether this is the id of a record without a key."""
-    return id_.startswith(UNKEYED)
 
 
 def reject(id_: str, key: str | None, row_hash: str, record: Record, reason: str, at: datetime) -> Rejection:

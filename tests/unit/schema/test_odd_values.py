@@ -172,3 +172,14 @@ def test_a_deep_value_is_kept_and_what_no_database_parses_is_a_text(levels):
 def test_what_orjson_writes_is_written_the_same_without_it():
     value = {"b": [1, -2.5, "é\n", None, True, {}], "a": {"c": [], "": Decimal("0.1")}}
     assert dumps({"x": value, "y": 10**20}) == b'{"x":' + dumps(value) + b',"y":1e+20}'
+
+
+@pytest.mark.parametrize("odd", [Decimal("NaN"), Decimal("-Infinity"), json.loads(nested(200)), [Decimal("sNaN")]])
+def test_a_record_that_has_no_json_costs_itself_i1(odd):
+    records = [{"id": "a"}, {"id": "b", "x": odd}, {"id": "c"}, {"x": odd}, {"y": 1}, {"y": 1}]
+    found = Table(ENDPOINTS[0]).identify(records)
+    assert list(found.failed) == [1, 3]
+    assert found.keys[:3] == ["a", "b", "c"]
+    assert all(key.startswith("\x00") for key in found.keys[3:])
+    assert len(set(found.keys)) == 6
+    assert [len(hash_) for hash_ in found.hashes] == [16, 0, 16, 0, 16, 16]
