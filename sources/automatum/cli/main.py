@@ -61,7 +61,6 @@ from .options import (
     read_existing,
     stop_on_signals,
 )
-from .packages import packages_app
 from .push import push_app
 from .reporter import Reporter
 
@@ -85,7 +84,6 @@ app = CommandApp(
 )
 app.add_typer(push_app, name="push", rich_help_panel=PUSH)
 app.add_typer(apps_app, name="apps", rich_help_panel=SET_UP)
-app.add_typer(packages_app, name="packages", rich_help_panel=SYNC)
 
 
 @app.command(

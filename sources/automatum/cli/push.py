@@ -203,7 +203,6 @@ def push_export(
         from ..config.settings import resolve_settings
         from ..metering.export import export_ledger
         from ..warehouse.dataset import prepare_dataset
-        from ..warehouse.dlt_internals import reset_working_folder
         from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
         from ..warehouse.target import exclusive_pipeline
         from . import render_push as display
@@ -222,7 +221,6 @@ def push_export(
         ):
             settings = resolve_settings(with_credentials=False, organization=organization)
             pipeline = open_pipeline(place, dataset, pipelines_dir, own_name)
-            reset_working_folder(pipeline)  # What a killed export has left is still in the ledger.
             prepare_dataset(pipeline, bool(settings.organization))
             loaded = export_ledger(ledger, pipeline, settings.owner, settings.table_format)
         say(loaded, as_json, lambda: display.show_export(loaded))

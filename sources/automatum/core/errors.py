@@ -371,30 +371,26 @@ class DestinationError(AutomatumError):
 
 
 class PackageRefused(DestinationError):
-    """A load package failed for a reason that stays, such as a value that a column cannot hold.
+    """A load failed for a reason that stays, such as a value that a column cannot hold.
 
-    The package is set aside: it is kept for inspection and not tried again. Its rows are read again from the API.
-    `automatum packages list` shows it.
+    Its rows are not loaded, and the next run reads them again from the API.
 
     Args:
-        step: The step of dlt that failed: `extract`, `normalize` or `load`.
+        step: The step that failed: `extract`, `normalize` or `load`.
         table: The table whose rows were refused; None if the error names none.
         reason: What the destination or dlt said.
-        files: The files that hold the package; empty if the step made none.
     """
 
-    def __init__(self, step: str, table: str | None, reason: str, files: list[str]) -> None:
+    def __init__(self, step: str, table: str | None, reason: str) -> None:
         self.step = step
         self.table = table
         self.reason = reason
-        self.files = files
         of_table = f" of table {table}" if table else ""
-        kept = f"The load package is set aside: {', '.join(files)}. " if files else ""
         super().__init__(
             f"The {step} step failed for the rows{of_table}: {reason}",
-            f"{kept}Its rows are read again. Correct the cause, then run again; `automatum packages list` shows more.",
+            "Correct the cause, then run again: the next run reads these rows again. --debug shows the whole error.",
         )
 
     def as_json(self) -> dict[str, object]:
-        """As `AutomatumError.as_json`, with `table` and `set_aside`."""
-        return {**super().as_json(), "table": self.table, "set_aside": self.files}
+        """As `AutomatumError.as_json`, with `table`."""
+        return {**super().as_json(), "table": self.table}

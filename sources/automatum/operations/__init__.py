@@ -1,4 +1,4 @@
-"""What is done beside syncing and pushing: check, plan, status, verify, discover, load packages, OAuth
+"""What is done beside syncing and pushing: check, plan, status, verify, discover, OAuth
 applications, OpenAPI, the demo.
 
 May import: `sync` and below.

@@ -196,7 +196,7 @@ def _finished_tables(
         return set()
     now, owner = utc(session.clock.time()), session.settings.owner
     tables = [one.table for one in granted]
-    return set(resume_session(pipeline, tables, now, False, owner, selection.name).finished)
+    return set(resume_session(pipeline, tables, now, owner, selection.name).finished)
 
 
 def _plan_table(

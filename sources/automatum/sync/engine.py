@@ -81,9 +81,9 @@ def sync(
         prepare_dataset(pipeline, bool(settings.organization))
         check_table_format(pipeline, settings, [endpoint.table for endpoint in endpoints])
         check_keys(pipeline, endpoints)
-        left_behind = loader.start(_describe(session), _schemas(granted, session))
+        loader.start(_schemas(granted, session))
         loaded = read_complete_loads(pipeline)
-        resumable = _resumable(session, pipeline, [one.table for one in granted], selection, left_behind, loaded)
+        resumable = _resumable(session, pipeline, [one.table for one in granted], selection, loaded)
         organization = OrganizationCheck(session)
 
         def begin(endpoint: Endpoint) -> TableSync:
@@ -151,7 +151,7 @@ def _load_chunks(
     refused alone ends with that error.
     """
     settings = session.settings
-    apart = loader.refused_lately
+    apart = False
     while unfinished := [run for run in runs if not run.done]:
         several = unfinished[:1] if apart else unfinished
         chunk = Chunk(settings.chunk_rows, session.clock.monotonic() + settings.chunk_seconds, max_bytes=CHUNK_BYTES)
@@ -185,24 +185,16 @@ def _resumable(
     pipeline: SupportsPipeline,
     tables: Sequence[str],
     selection: Selection,
-    left_behind: bool,
     loaded: Collection[str] | None,
 ) -> SyncSession | None:
     """The interrupted sync to resume, or a new one. None if no table is read."""
     if not tables:
         return None
     now, owner = utc(session.clock.time()), session.settings.owner
-    resumable = resume_session(pipeline, tables, now, left_behind, owner, selection.name, loaded)
+    resumable = resume_session(pipeline, tables, now, owner, selection.name, loaded)
     if resumable.finished:
         logger.info("resuming an interrupted sync; already finished: %s", ", ".join(sorted(resumable.finished)))
     return resumable
-
-
-def _describe(session: ApiSession) -> str:
-    """What is read, and the settings that shape the tables."""
-    settings = session.settings
-    shape = settings.deletes, settings.history, settings.table_format, settings.owner
-    return f"{settings.base_url} {settings.client_id} {shape} {session.endpoints}"
 
 
 def _schemas(endpoints: Sequence[Endpoint], session: ApiSession) -> dict[str, pa.Schema]:

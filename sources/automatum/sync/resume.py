@@ -23,8 +23,6 @@ from .results import Verdict
 
 GO_ON_WITHIN = timedelta(hours=72)
 """Age of its last record up to which an interrupted sync is resumed: a daily run that missed a day still goes on."""
-JUST_NOW = timedelta(minutes=30)
-"""Age up to which the pages of an interrupted run are not read again once they are loaded."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,6 @@ def resume_session(
     pipeline: SupportsPipeline,
     tables: Sequence[str],
     now: datetime,
-    left_behind: bool = False,
     organization_id: str | None = None,
     selection: str = "",
     loaded: Collection[str] | None = None,
@@ -90,7 +87,6 @@ def resume_session(
         pipeline: The pipeline whose destination is asked.
         tables: Tables of this run.
         now: The present.
-        left_behind: The present run has just loaded what the interrupted one had read.
         organization_id: Whose sync, where the dataset holds several organizations.
         selection: What names the rows of this run; empty for all rows.
         loaded: See `read_complete_loads`; None to read it.
@@ -118,9 +114,7 @@ def resume_session(
         for table, finished_at, extra, verdict, reason, announced, distinct in reversed(sweeps)
         if _session_of(extra).get("id") == latest["id"]
     }
-    # A sync that was killed while its last package was loading is finished by loading it, unless that is long ago.
-    just_finished = left_behind and now - max(at for at, _ in recent) < JUST_NOW
-    if set(done) >= set(new.tables) and not just_finished:
+    if set(done) >= set(new.tables):
         return new
     # A failed table does not keep the sync open. While another table does, the failed table is read again.
     finished = {table: one for table, one in done.items() if one.verdict != Verdict.FAILED}

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigurationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
 from .connection_errors import unreachable_error
 from .dlt_internals import (
-    LOADS_TABLE,
     VERSIONS_TABLE,
     create_storage,
     missing_in_storage,
@@ -42,9 +41,6 @@ logger = logging.getLogger("automatum")
 def prepare_dataset(pipeline: SupportsPipeline, by_organization: bool = False) -> None:
     """Create the dataset if it does not exist; check its kind if it does.
 
-    dlt wipes the working folder of a pipeline whose dataset does not exist, and with it what a killed first run had
-    read. So the dataset is created before anything is read.
-
     Args:
         pipeline: The pipeline that loads.
         by_organization: Whether it loads one of several organizations.
@@ -64,44 +60,6 @@ def prepare_dataset(pipeline: SupportsPipeline, by_organization: bool = False) -
         raise unreachable_error(error) from None
 
 
-def loads_so_far(pipeline: SupportsPipeline) -> str | None:
-    """Number of load packages that the dataset has received, and id of the latest: `12 1795724328.5`.
-
-    It tells whether a dataset is as a load package found it, or was deleted, replaced, restored or loaded since.
-
-    Returns:
-        None for a destination that answers no SQL.
-
-    Raises:
-        DestinationError: The destination cannot be reached.
-    """
-    try:
-        with checked_sql_client(pipeline) as client:
-            name = client.make_qualified_table_name(LOADS_TABLE)
-            column = client.escape_column_name("load_id")
-            with client.execute_query(f"SELECT COUNT(*), MAX({column}) FROM {name}") as cursor:
-                count, latest = cursor.fetchone()
-                return f"{count} {latest or ''}"
-    except TABLE_MISSING:
-        return "0 "
-    except SQL_UNSUPPORTED:
-        return None
-
-
-def loads_after(loads: Any, load_id: str) -> str | None:
-    """What `loads_so_far` returns after one more load.
-
-    Args:
-        loads: What it returned before. Any other value, as from a damaged file, is not known.
-        load_id: Id of the load package.
-
-    Returns:
-        None if that is not known.
-    """
-    count, _, latest = loads.partition(" ") if isinstance(loads, str) else ("", "", "")
-    return f"{int(count) + 1} {max(latest, load_id)}" if count.isdecimal() else None
-
-
 def read_complete_loads(pipeline: SupportsPipeline) -> set[str] | None:
     """Ids of complete load packages, for all that is read after them; None if they cannot be read.
 
@@ -118,7 +76,7 @@ def read_complete_loads(pipeline: SupportsPipeline) -> set[str] | None:
         return None
 
 
-def forget_broken_promises(pipeline: SupportsPipeline, missing: Mapping[str, set[str]]) -> bool:
+def forget_broken_promises(pipeline: SupportsPipeline, missing: Mapping[str, set[str]]) -> None:
     """Delete the stored versions of dlt's schema that name tables or columns which the dataset lacks.
 
     dlt creates no table for a schema whose hash it finds among the stored versions. After a user has dropped a table,
@@ -128,15 +86,11 @@ def forget_broken_promises(pipeline: SupportsPipeline, missing: Mapping[str, set
         pipeline: The pipeline; its dataset exists.
         missing: What the dataset lacks (`missing_columns`).
 
-    Returns:
-        Whether the dataset lacks something that it had.
-
     Raises:
         DestinationError: The destination cannot be reached.
     """
     if not missing or writes_lake_files(pipeline):
-        return False  # Files need no table to be added to.
-    broken = False
+        return  # Files need no table to be added to.
     try:
         with checked_sql_client(pipeline) as client:
             name = client.make_qualified_table_name(VERSIONS_TABLE)
@@ -150,12 +104,10 @@ def forget_broken_promises(pipeline: SupportsPipeline, missing: Mapping[str, set
                 promised = promised_columns(text)
                 if any(promised.get(table, set()) & columns for table, columns in missing.items()):
                     client.execute_sql(f"DELETE FROM {name} WHERE {version} = %s", hash_)
-                    broken = True
     except TABLE_MISSING:
-        return False
+        return
     except SQL_UNSUPPORTED as error:
         logger.debug("stored schemas stay: %s", redact(str(error)))
-    return broken
 
 
 def missing_columns(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> dict[str, set[str]]:

@@ -96,33 +96,6 @@ def delete_loaded_rows(pipeline: SupportsPipeline) -> None:
         shutil.rmtree(jobs, ignore_errors=True)
 
 
-def pending_packages(pipeline: SupportsPipeline) -> list[str]:
-    """Ids of the load packages that are extracted or normalized and not loaded, oldest first."""
-    lists: Any = pipeline
-    return sorted({*lists.list_extracted_load_packages(), *lists.list_normalized_load_packages()})
-
-
-def package_folder(pipeline: SupportsPipeline, load_id: str) -> Path | None:
-    """The folder of a package that is not loaded; None if there is none."""
-    opened: Any = pipeline
-    for packages in (
-        opened._get_load_storage().normalized_packages,
-        opened._get_normalize_storage().extracted_packages,
-    ):
-        folder: Path = Path(packages.storage.storage_path) / packages.get_package_path(load_id)
-        if folder.is_dir():
-            return folder
-    return None
-
-
-def drop_extracted_packages(pipeline: SupportsPipeline, among: set[str]) -> None:
-    """Delete those of these load packages that are extracted and not normalized."""
-    extracted = set(pipeline.list_extracted_load_packages())  # type: ignore[attr-defined]
-    storage = pipeline._get_normalize_storage()  # type: ignore[attr-defined]
-    for load_id in extracted & among:
-        storage.extracted_packages.delete_package(load_id)
-
-
 def original_error(error: BaseException) -> BaseException:
     """The error of the destination in an error of a load job; any other error itself."""
     return getattr(error, "client_exception", None) or error

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import dlt
-from dlt.common.exceptions import DltException
 
 from ..core.errors import ConfigurationError
 from .dlt_internals import default_pipelines_dir, locate_destination, without_memory
@@ -20,7 +19,9 @@ PIPELINE = "automatum"
 def open_pipeline(
     destination: Any, dataset: str, pipelines_dir: str | None = None, name: str = PIPELINE
 ) -> dlt.Pipeline:
-    """The dlt pipeline of a sync, which neither restores schemas and state from its destination nor stores them (I9).
+    """The dlt pipeline of a sync, with an empty working folder: packages of earlier runs are dropped (I9).
+
+    It neither restores schemas and state from its destination nor stores its state there.
 
     Args:
         destination: dlt destination, or its name.
@@ -33,22 +34,16 @@ def open_pipeline(
     """
     folder = Path(pipelines_dir or default_pipelines_dir())
 
-    def opened() -> dlt.Pipeline:
-        return dlt.pipeline(
+    try:
+        # Nothing in it is needed. dlt would load the packages of an earlier run before anything else, and resolve
+        # relative paths of the destination against the folder of that run.
+        shutil.rmtree(folder / name, ignore_errors=True)
+        pipeline = dlt.pipeline(
             name,
             destination=destination,
             dataset_name=dataset,
             pipelines_dir=pipelines_dir,  # type: ignore[arg-type]
         )
-
-    try:
-        _forget_state(folder / name)
-        try:
-            pipeline = opened()
-        except (ValueError, KeyError, TypeError, DltException):
-            # The folder is damaged, or another version of dlt has written it. Nothing in it is needed.
-            shutil.rmtree(folder / name, ignore_errors=True)
-            pipeline = opened()
         _check_modes(pipeline)
         without_memory(pipeline)
         # It holds customers' data while a load is under way.
@@ -73,17 +68,6 @@ def _check_modes(pipeline: dlt.Pipeline) -> None:
                 f"Unset the variable {name.upper()}, or take it out of .dlt/config.toml. For a pipeline of your own, "
                 f"pass it to dlt.pipeline(..., {name}=...).",
             )
-
-
-def _forget_state(working: Path) -> None:
-    """Let dlt forget its last run, unless a load package may need it.
-
-    dlt would resolve relative paths of the destination against the folder of the first run, and it refuses a state that
-    a newer version has written.
-    """
-    pending = (working / "normalize" / "extracted", working / "load" / "normalized")
-    if not any(folder.is_dir() and any(folder.iterdir()) for folder in pending):
-        shutil.rmtree(working, ignore_errors=True)
 
 
 def label_pipeline(organization: str | None) -> str:

@@ -8,13 +8,9 @@ from dlt.destinations import postgres as to_postgres
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from automatum import SyncOptions, Target, run_sync
-from automatum.api.session import connect
-from automatum.core.errors import Busy
-from automatum.sync.engine import sync
-from automatum.sync.results import Verdict
 from automatum.warehouse import records
 from tests.support.counted_loads import counted
-from tests.support.many_databases import Killed, killed_at
+from tests.support.many_databases import Killed
 from tests.support.postgres import postgres  # noqa: F401  the fixture
 from tests.support.syncing import Site
 
@@ -118,31 +114,6 @@ def test_a_kill_while_records_are_written_leaves_all_or_nothing_i3_i9(site, stat
 
 
 @pytest.mark.slow
-def test_records_that_find_the_file_in_use_are_loaded_by_the_next_run_i3_i7(site):
-    """The pages were paid for: the next run does not ask for them again."""
-    site.sync(*TABLES)
-    opened = []
-
-    class InUse:
-        def __enter__(self):
-            opened.append(self)
-            if len(opened) > 1:  # the sync has started, and has read the tables
-                raise Busy("The file is open elsewhere.", "Close it.")
-
-        def __exit__(self, *_):
-            return None
-
-    site.clock.advance(60)
-    session = connect(site.resolved(), clock=site.clock)
-    with pytest.raises(Busy):
-        sync(session, site.pipeline(), TABLES, keep_open=InUse)
-    assert len(opened) == 2
-    ran = site.sync(*TABLES)
-    assert ran.code == 0 and ran.entries == []
-    assert {one["verdict"] for one in ran.tables.values()} == {Verdict.COMPLETE}
-
-
-@pytest.mark.slow
 def test_pages_of_an_unchanged_sweep_are_written_without_a_package_and_resumed_from_i3(tmp_path):
     with Site(tmp_path) as site:
         site.serve(customers=450)
@@ -179,25 +150,6 @@ def test_records_for_which_a_column_is_missing_go_into_a_package_i9(site, change
         assert site.sync("customers").code == 0
     assert counts["packages"] == 1
     assert site.query("SELECT retries FROM _automatum_sweeps ORDER BY finished_at DESC LIMIT 1") == [(0,)]
-
-
-@pytest.mark.slow
-def test_a_package_that_was_left_behind_before_an_unchanged_sync_elsewhere_is_not_loaded_i1_i9(site, caplog):
-    """A sync on another machine wrote no package, but what this machine has read may be older."""
-    site.sync("customers")
-    (strange,) = site.served.sandbox.rows.insert("customers", {"companyName": "Strange"})
-    with pytest.raises(Killed), killed_at("load", after=False):
-        site.sync("customers")
-    site.served.sandbox.rows.delete("customers", strange)
-    here, site.pipelines_dir, site._opened = site.pipelines_dir, site.folder / "elsewhere", (None, None)
-    with counted() as counts:
-        site.sync("customers")
-    assert counts["packages"] == 0
-    site.pipelines_dir, site._opened = here, (None, None)
-    with caplog.at_level("INFO", "automatum"):
-        assert site.sync("customers").code == 0
-    assert "dropped" in caplog.text
-    assert site.query("SELECT count(*) FROM customers WHERE company_name = 'Strange'") == [(0,)]
 
 
 def run(site):

@@ -244,16 +244,10 @@ def test_the_first_merge_strategy(destination, table_format, strategies):
         assert table_format in dlt_internals.supported_table_formats(pipeline)
 
 
-def test_pending_packages_can_be_listed_and_dropped(tmp_path):
+def test_a_working_folder_is_emptied_of_pending_packages(tmp_path):
     pipeline = dlt.pipeline("automatum", destination=dlt.destinations.duckdb("x.duckdb"), pipelines_dir=str(tmp_path))
     pipeline.extract([{"id": 1}], table_name="rows")
-    (load_id,) = dlt_internals.pending_packages(pipeline)
-    assert dlt_internals.package_folder(pipeline, load_id).is_dir()
-    dlt_internals.drop_extracted_packages(pipeline, among=set())
     assert pipeline.has_pending_data
-    dlt_internals.drop_extracted_packages(pipeline, among={load_id})
-    assert not pipeline.has_pending_data
-    pipeline.extract([{"id": 1}], table_name="rows")
     dlt_internals.reset_working_folder(pipeline)
     assert not pipeline.has_pending_data
 
