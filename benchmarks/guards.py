@@ -1,6 +1,6 @@
 """Benefit and cost of the guard of a window: `python benchmarks/guards.py [REQUESTS]`, default 2500.
 
-A request counts for the length of a window plus a guard (`Window.span` in `automatum/api/rate_limit/window.py`). This
+A request counts for the length of a window plus a guard (`Window.span` in `automatum/api/rate_limit/windows.py`). This
 compares other guards, against a server with its own clock that counts at some moment between request and response.
 Most runs are simulated, in windows of the vendor's length. The last part runs against the sandbox on a real socket, in
 windows of a tenth of a second and 6 s. Prints one row for each setting and kind of window, and for each guard the
@@ -23,7 +23,7 @@ from tests.support.quota_processes import optimum
 
 from automatum.api.rate_limit import RateLimiter
 from automatum.api.rate_limit import limiter as limiter_module
-from automatum.api.rate_limit.window import Window
+from automatum.api.rate_limit.windows import Window
 from automatum.api.session import connect
 from automatum.config.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS, resolve_settings
 from automatum.core.budget import Budget
@@ -118,11 +118,6 @@ class Server:
             times.append(now)
         return None
 
-    def left(self):
-        """Of the longest window, as the vendor's headers tell."""
-        limit, _, times = self._windows[-1]
-        return limit - len(times)
-
 
 def simulate(kind, setting, count, seed):
     """A backfill, one request at a time; returns refusals and seconds."""
@@ -142,9 +137,9 @@ def simulate(kind, setting, count, seed):
         if wait is None:
             done += 1
         else:
-            # As the transport does; only an empty bucket explains a 429, any other makes the quota spread its requests.
+            # As the transport does.
             jitter = min(3.0, 0.05 * wait) * rng.random()
-            limiter.block(wait + jitter, "429", headers={"X-RateLimit-Remaining": str(server.left())})
+            limiter.block(wait + jitter, "429")
     return server.refused, moment() - started
 
 

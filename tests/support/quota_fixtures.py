@@ -66,9 +66,10 @@ class Shop:
 
 
 def spend(limiter, budget, count=1, **more):
-    """So many requests whose answers come at once."""
+    """So many requests whose answers come, and are stored, at once."""
     for _ in range(count):
         limiter.record_response(limiter.acquire(None, budget, **more))
+    limiter.flush()
 
 
 def used(limiter):

@@ -24,7 +24,7 @@ from ..core.redaction import redact
 from .connections import Connections
 from .envelope import failure_in, unknown_word
 from .exact_json import parse_json
-from .rate_limit import exhausted_until, read_response
+from .rate_limit.headers import read_headers
 from .watchdog import Cut, Watch, watched
 
 logger = logging.getLogger("automatum")
@@ -110,7 +110,8 @@ class HttpResponse:
         """Seconds to wait: `named_wait`, or until an exhausted window of a 429 is reset; None if no time is named."""
         named = self.named_wait()
         if named is None and self.status == 429:
-            named = exhausted_until(read_response(self.headers, self._now(), self.body))
+            resets = (one.resets for one in read_headers(self.headers, self._now()) if one.left == 0)
+            named = max((one for one in resets if one is not None), default=None)
         return None if named is None else min(named, MAX_RETRY_AFTER)
 
     def _now(self) -> float:

@@ -80,17 +80,13 @@ class RetryPolicy:
             ticket: The request.
             outcome: What came of it; None if it was not sent.
         """
-        if not isinstance(outcome, HttpResponse):
+        response = outcome if isinstance(outcome, HttpResponse) else None
+        if response and response.status == 429 and not self._throttled and response.named_wait() is not None:
+            response = None
+        if response:
+            self._limiter.record_response(ticket, response.headers, response.date)
+        else:
             self._limiter.record_response(ticket)
-            return
-        refused = outcome.status == 429
-        self._limiter.observe(
-            outcome.headers,
-            outcome.date,
-            outcome.body if refused else None,
-            outcome.named_wait() if refused and not self._throttled else None,
-            ticket,
-        )
 
     def wait_after_429(self, what: str, response: HttpResponse) -> None:
         """Block the rate limiter for the time that a 429 asks for. The next attempt waits there.
@@ -107,13 +103,7 @@ class RetryPolicy:
         wait = DEFAULT_429_WAIT * 2 ** (self._throttled - 1) if retry_after is None else retry_after
         wait = min(MAX_RETRY_AFTER, max(wait, self._backoff(self._throttled)))
         wait += min(3.0, 0.05 * wait) * self._rng.random()
-        self._limiter.block(
-            wait,
-            f"{what} answered 429: {response.detail}",
-            headers=response.headers,
-            body=response.body,
-            retry_after=retry_after,
-        )
+        self._limiter.block(wait, f"{what} answered 429: {response.detail}")
         logger.warning("%s answered 429: %s; no request for %.1f s", what, response.detail, wait)
         if self._throttled >= MAX_429:
             resume_at = self._clock.time() + wait

@@ -222,7 +222,6 @@ def status(
     def work() -> int:
         from ..config.settings import resolve_settings
         from ..operations.metering_status import ledgers_unresolved
-        from ..operations.status import limits_learned
         from ..operations.status import status as read_status
         from ..warehouse.target import Target
         from .render_status import show_status
@@ -231,7 +230,7 @@ def status(
             days = resolve_settings(with_credentials=False).secret_max_age_days
             figures = read_status(pipeline, time.time(), days)
         ledgers = ledgers_unresolved(SystemClock())
-        figures |= {"limits": limits_learned(SystemClock()), "ledgers": ledgers}
+        figures |= {"ledgers": ledgers}
         say(figures, as_json, lambda: show_status(figures))
         return EXIT_INCOMPLETE if any(one["unresolved"] or one["error"] for one in ledgers) else 0
 

@@ -15,7 +15,7 @@ from ..core.result_line import describe_verdict
 from ..core.text import plural
 from .console import out, say_command, say_text
 from .formats import format_duration, format_interval, format_number, format_state
-from .render_api import limit_lines, secret_line
+from .render_api import secret_line
 from .tables import TextTable
 
 if TYPE_CHECKING:
@@ -133,8 +133,6 @@ def show_plan(plan: Plan) -> None:
         shortest = format_interval(schedule.shortest)
         verdict = "fits" if schedule.fits else f"does not fit. The shortest interval that does is {shortest}"
         say_text(f"A sync every {format_interval(schedule.every)} {verdict}.")
-    for line in limit_lines(plan.limits):
-        say_text(line)
 
 
 def show_discovery(described: Mapping[str, Any]) -> None:

@@ -1,40 +1,13 @@
-"""What was learned about the API as lines: its rate limits, what it answered lately, and the age of the secret."""
+"""What the API answered lately, and the age of the secret, as lines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ..core.text import plural
 
 _ANSWERS = {"http_401": "401", "http_403": "403", "http_429": "429", "http_5xx": "5xx", "network_errors": "no answer"}
-
-
-def limit_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The limits that differ from the settings, and what to set.
-
-    Args:
-        rows: See `api.rate_limit.learned`; with `organization` if several are configured.
-    """
-    return [_line(row) for row in rows if row["limit"] != row["configured"]]
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    whose = f"the {row['scope']}" + (f" of {row['organization']}" if row.get("organization") else "")
-    origin = f"{row['source']}, {row['learned_at']}"
-    configured = "none is configured" if row["configured"] is None else f"{row['configured']:,} are configured"
-    if row["evidence"] == "guess":
-        return (
-            f"The API reports a limit of {row['limit']:,} for {whose} ({origin}), probably per {row['period']}; "
-            f"{configured}."
-        )
-    verb = "refuses more than about" if row["evidence"] == "refusal" else "allows"
-    line = f"The API {verb} {row['limit']:,} requests per {row['period']} for {whose} ({origin}); {configured}."
-    if row["applies"]:
-        line += " The connector keeps to the lower limit."
-    if row["set"]:
-        line += f" Set {row['setting']} = {row['set']}."
-    return line
 
 
 def request_errors(recent: Mapping[str, Any] | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from ..core.text import plural
 from .console import say_text
 from .formats import format_age, format_number, format_state
-from .render_api import limit_lines, request_errors, secret_line
+from .render_api import request_errors, secret_line
 from .tables import TextTable
 
 
@@ -20,8 +20,6 @@ def show_status(figures: Mapping[str, Any]) -> None:
             _show_sweeps(one)
     else:
         _show_sweeps(figures)
-    for line in limit_lines(figures["limits"]):
-        say_text(line)
     for ledger in figures["ledgers"]:
         _show_ledger(ledger)
 

@@ -74,7 +74,6 @@ class Plan:
         used_by_others: Requests of other processes in the application's longest window.
         left_for_push: Requests that a push could send now, and in the rest of the longest window.
         windows: The quota's windows.
-        limits: What was learned about the API's limits (see `api.rate_limit.learned`).
         schedule: Whether the sync can be run at the interval of `--every`; None if none was given.
     """
 
@@ -87,7 +86,6 @@ class Plan:
     used_by_others: int
     left_for_push: dict[str, int]
     windows: list[dict[str, Any]] = field(default_factory=list)
-    limits: list[dict[str, Any]] = field(default_factory=list)
     schedule: Schedule | None = None
 
     @property
@@ -114,7 +112,6 @@ class Plan:
             "used_by_others": self.used_by_others,
             "left_for_push": self.left_for_push,
             "windows": self.windows,
-            "limits": self.limits,
             "schedule": None
             if schedule is None
             else {"every_seconds": schedule.every, "fits": schedule.fits, "shortest_seconds": schedule.shortest},
@@ -262,7 +259,6 @@ def _forecast(session: ApiSession, tables: list[TablePlan], skipped: dict[str, s
         max(0, own[-1]["used"] - spent),
         {"now": min(left) if can_push else 0, "longest_window": left[-1] if can_push else 0},
         state,
-        limiter.learned(),
         None if every is None else _schedule(session, needed, seconds_per_request, every),
     )
 

@@ -1,4 +1,4 @@
-"""What the last syncs did, asked of the destination alone; and what this machine learned about the rate limits."""
+"""What the last syncs did, asked of the destination alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from typing import Any
 
 from dlt.common.pipeline import SupportsPipeline
 
-from ..api.rate_limit import learned_limits
 from ..api.request_stats import LATENCY_COLUMNS, STATS_COLUMNS
-from ..config.organizations import organization_names
-from ..config.settings import AutomatumSettings, resolve_settings
+from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
 from ..core.clock import Clock, utc
-from ..core.errors import AutomatumError, ConfigurationError, QuotaUnreachable
+from ..core.errors import AutomatumError
 from ..endpoints import ORGANIZATION
 from ..schema.columns import EXTRA
 from ..sync.facts import MOST_SWEEPS, PastSweep, SweepFacts, last_verdict
@@ -78,23 +76,6 @@ def secret_in_use(target: Target, settings: AutomatumSettings, clock: Clock) -> 
         secret: dict[str, Any] | None = own.get("secret")
         return secret if secret and secret["mark"] == mark_of(settings) else None
     return None
-
-
-def limits_learned(clock: Clock) -> list[dict[str, Any]]:
-    """What earlier runs on this machine learned about the API's rate limits (see `api.rate_limit.learned`).
-
-    It is found by the client id, so it is empty if that is in a vault, which is not asked. Each row has `organization`:
-    its name, or null if only one is configured.
-    """
-    rows: list[dict[str, Any]] = []
-    with suppress(ConfigurationError):
-        for name in organization_names() or (None,):
-            # What cannot be found is no error: status answers from the destination.
-            with suppress(ConfigurationError, QuotaUnreachable):
-                if resolve_settings(with_credentials=False, organization=name).secrets_from is None:
-                    settings = resolve_settings(organization=name)
-                    rows += [{"organization": name, **row} for row in learned_limits(settings, clock)]
-    return rows
 
 
 def _status(pipeline: SupportsPipeline, now: float, most_days: int, organization_id: str | None) -> dict[str, Any]:

@@ -378,15 +378,21 @@ def test_a_date_to_come_back_at_is_read_against_the_servers_date(server, client,
     assert 20 <= slept_after(server, client, clock, headers=headers) <= 21
 
 
-def test_the_reset_of_an_exhausted_bucket_is_waited_for(server, client, clock):
+@pytest.mark.parametrize(
+    ("named", "refusals", "wait"), [({}, 1, 50), ({"Retry-After": "5"}, 1, 5), ({"Retry-After": "5"}, 2, 50)]
+)
+def test_the_reset_of_an_exhausted_bucket_is_waited_for(server, client, clock, named, refusals, wait):
+    """Its reset may be that of the hour where the minute is meant, so a time that a 429 names is tried first."""
     there = int(clock.time()) - 5000
     headers = {
         "Date": formatdate(there, usegmt=True),
-        "Retry-After": "5",
         "X-RateLimit-Remaining": "0",
         "X-RateLimit-Reset": str(there + 50),
+        **named,
     }
-    assert 50 <= slept_after(server, client, clock, headers=headers) <= 51
+    server.say(LIST, *[Say(429, headers=headers)] * refusals, FINE)
+    client.get("customers")
+    assert wait <= clock.slept <= wait + 7
 
 
 def test_the_reset_of_another_bucket_is_not(server, client, clock):

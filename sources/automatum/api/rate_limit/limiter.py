@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from contextlib import suppress
 from itertools import count as numbers
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 from uuid import uuid4
 
+import platformdirs
+
+from ...config.base_url import host_key
 from ...config.limits import Limits
+from ...config.organizations import insert_organization
+from ...config.settings import AutomatumSettings
 from ...core.budget import Budget, wait_slice
 from ...core.clock import Clock, instant
-from ...core.errors import AutomatumError, QuotaExhausted
-from .headers import read_response
-from .learned import learned_rows
-from .reports import apply_report, explain_refusal
-from .server_limit import GUESS_HOLD
+from ...core.errors import AutomatumError, ConfigurationError, QuotaExhausted
+from .headers import Reported, read_headers
+from .redis import SCHEMES, RedisStore
+from .sqlite import SqliteStore
 from .state import LimiterState
 from .stores import MemoryStore, Store, T
 from .windows import IN_FLIGHT, Ticket, Wait, Windows
 
 logger = logging.getLogger("automatum")
 
+_KEY = "sources.automatum.quota_url"
 NO_WAIT = 1.0
 """Seconds that a run with `--no-wait` may wait, because a new run for a shorter wait is not worthwhile."""
 _LOG_FROM = 1.0
 """Seconds; the shortest wait that is logged."""
 _LOG_AGAIN = 5.0
 """Seconds by which the end of a wait must move to be logged again. It moves a little with each response."""
+
+
+class _Answer(NamedTuple):
+    """A response that is not stored yet: its request, reading of the monotonic clock, and what it says."""
+
+    ticket: Ticket
+    arrived: float
+    reported: tuple[Reported, ...]
 
 
 class RateLimiter:
@@ -63,6 +78,8 @@ class RateLimiter:
         self._windows = Windows(application, organization, in_flight)
         self._names = numbers()
         self._own = uuid4().hex
+        self._answers: list[_Answer] = []
+        self._free = 0
 
     def acquire(self, max_wait: float | None, budget: Budget, *, from_reserve: bool = False) -> Ticket:
         """Wait until all windows allow one more request, and count it.
@@ -102,9 +119,29 @@ class RateLimiter:
             if queued:
                 self._best_effort(lambda state, now: self._leave(state, name))
 
-    def record_response(self, ticket: Ticket) -> None:
-        """Record that the response to a request arrived, or never will. The request ages from now on."""
-        self._best_effort(lambda state, now: state.record_response(ticket.number, now))
+    def record_response(
+        self, ticket: Ticket, headers: Mapping[str, str] | None = None, server_date: float | None = None
+    ) -> None:
+        """Record that the response to a request arrived, or never will. The request ages from now on.
+
+        It is stored with the next change of the state, so that a page costs one change and not two. Until then, and
+        after a kill, the request counts as sent now.
+
+        Args:
+            ticket: The request.
+            headers: Headers of the response. What they say can only lower the number of requests that are left.
+            server_date: The response's `Date`, in epoch seconds.
+        """
+        reported = read_headers(headers or {}, self._clock.time() if server_date is None else server_date)
+        self._answers.append(_Answer(ticket, self._clock.monotonic(), tuple(reported)))
+        self._free = min([self._free, *(one.left or 0 for one in reported)])
+        if any(one.left == 0 for one in reported):
+            self.flush()
+
+    def flush(self) -> None:
+        """Store the responses that are recorded and not stored yet."""
+        if self._answers:
+            self._best_effort(lambda state, now: None)
 
     def release(self, ticket: Ticket) -> None:
         """Take back a request of which no byte was sent."""
@@ -114,78 +151,15 @@ class RateLimiter:
 
         self._best_effort(work)
 
-    def block(
-        self,
-        seconds: float,
-        reason: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        """Block all requests for a time, such as after a 429.
+    def block(self, seconds: float, reason: str) -> None:
+        """Block all requests for a time, such as after a 429: each request counts in every window.
 
         Args:
             seconds: Length of the block.
             reason: Reason, for the message of a wait.
-            headers: Headers of the 429, if there was one. If they do not report an exhausted limit, a limit is lower
-                than configured, or the server refused a burst that the windows allow (`explain_refusal`).
-            body: JSON body of the 429.
-            retry_after: Seconds that the 429 asks to wait; None if it names no time.
         """
-        if not math.isfinite(seconds) or seconds <= 0:
-            return
-        wall = self._clock.time()
-        refused = headers is not None
-        explained = refused and any(one.left == 0 for one in read_response(headers or {}, wall, body))
-
-        def work(state: LimiterState, now: float) -> None:
-            if refused and not explained:
-                explain_refusal(self._windows, state, now, wall, retry_after)
-            state.block(now + seconds, reason)
-
-        self._best_effort(work)
-
-    def observe(
-        self,
-        headers: Mapping[str, str],
-        server_date: float | None,
-        refusal: Mapping[str, Any] | None = None,
-        retry_after: float | None = None,
-        ticket: Ticket | None = None,
-    ) -> None:
-        """Apply what a response says about rate limits. It can only lower the number of requests that are left.
-
-        Args:
-            headers: Headers of the response.
-            server_date: Its `Date`, in epoch seconds.
-            refusal: JSON body of a 429; None for another response.
-            retry_after: Seconds that a 429 asks to wait. They replace a reset that is more than a minute away: it may
-                be that of another window, or of a whole sliding window.
-            ticket: The request whose response it is, to record it in the same change of the state.
-        """
-        wall = self._clock.time()
-        reported = read_response(headers, wall if server_date is None else server_date, refusal)
-        if retry_after is not None:
-            reported = [
-                replace(one, resets=retry_after)
-                if one.left in (0, None) and (one.resets is None or one.resets > max(GUESS_HOLD, retry_after))
-                else one
-                for one in reported
-            ]
-
-        def work(state: LimiterState, now: float) -> None:
-            if ticket:
-                state.record_response(ticket.number, now)
-            for one in reported:
-                apply_report(self._windows, state, now, wall, one)
-
-        if reported or ticket:
-            self._best_effort(work)
-
-    def learned(self) -> list[dict[str, Any]]:
-        """The limits of the server: see `learned_rows`."""
-        return self._on_state(lambda state, now: learned_rows(state, now, self._windows.configured))
+        if math.isfinite(seconds) and seconds > 0:
+            self._best_effort(lambda state, now: state.block(now + seconds, reason))
 
     def wait_for(self, count: int, each: float = 0.0) -> float:
         """Forecast the seconds until a number of further requests, one after the other, have their responses.
@@ -194,6 +168,9 @@ class RateLimiter:
             count: Number of requests.
             each: Seconds that a response takes.
         """
+        # Asked for each page. Other processes may have used some of what was free at the last change.
+        if 0 < count <= self._free // 2:
+            return count * each
         return self._on_state(lambda state, now: self._windows.forecast(state, now, count, self.reserve, each))
 
     def keeps_up(self, count: int, each: float, every: float) -> bool:
@@ -204,26 +181,37 @@ class RateLimiter:
             each: Seconds that a response takes.
             every: Seconds between the starts of two runs.
         """
-        return self._on_state(lambda state, now: self._windows.keep_up(state, now, count, self.reserve, each, every))
+        return self._windows.keep_up(count, self.reserve, each, every)
 
     def window_usage(self) -> list[dict[str, Any]]:
         """For each window: `window` (name), `scope`, `limit`, `seconds`, `used`, `reserved` and `free_in` (seconds)."""
         return self._on_state(lambda state, now: self._windows.usage(state, now, self.reserve))
 
-    def has_state(self) -> bool:
-        """Whether there may be a stored state. A new file is made by the first request only."""
-        return self._store.exists()
-
     def close(self) -> None:
-        """Close files and connections."""
+        """Store what is not stored yet, and close files and connections."""
+        self.flush()
         self._store.close()
 
     def _on_state(self, work: Callable[[LimiterState, float], T]) -> T:
-        def up_to_date(state: LimiterState, now: float) -> T:
-            self._windows.refresh(state, now)
-            return work(state, now)
+        answers = tuple(self._answers)
 
-        return self._store.change(up_to_date)
+        def up_to_date(state: LimiterState, now: float) -> T:
+            later = self._clock.monotonic()
+            for answer in answers:  # Before older requests are dropped, which the server counted at that time.
+                at = now - (later - answer.arrived)
+                if state.record_response(answer.ticket.number, at):
+                    for one in answer.reported:
+                        self._windows.apply(state, at, one)
+            self._windows.refresh(state, now)
+            result = work(state, now)
+            self._free = self._windows.free(state, now, self.reserve)
+            return result
+
+        result = self._store.change(up_to_date)
+        for answer in answers:
+            with suppress(ValueError):  # Another thread has stored it, too. It counts once.
+                self._answers.remove(answer)
+        return result
 
     def _best_effort(self, work: Callable[[LimiterState, float], None]) -> None:
         """Change the state. A failure must not cost a response: it is logged, and a request may count for too long."""
@@ -258,3 +246,51 @@ class RateLimiter:
         logger.info("waiting %d s, until %s: %s", math.ceil(wait), instant(self._clock.time() + wait), reason)
         if self.on_wait is not None:
             self.on_wait(wait, reason)
+
+
+def open_rate_limiter(settings: AutomatumSettings, clock: Clock) -> RateLimiter:
+    """Open the rate limiter that all processes of the OAuth application share.
+
+    Args:
+        settings: Resolved settings; `quota_url` names the store.
+        clock: Time.
+
+    Raises:
+        ConfigurationError: `quota_url` is not valid, or names a file on a network file system.
+    """
+    store = _store(settings, clock)
+    # After a crash, a request counts as pending for as long as its response could take.
+    return RateLimiter(settings.app_limits(), settings.org_limits(), clock, store, 2 * settings.request_timeout)
+
+
+def state_name(settings: AutomatumSettings) -> str:
+    """Name of the application in the store: a hash of host, path and client id."""
+    named = f"{host_key(settings.base_url)}\n{settings.client_id}"
+    return hashlib.sha256(named.encode()).hexdigest()[:16]
+
+
+def _store(settings: AutomatumSettings, clock: Clock) -> Store:
+    url, name = settings.quota_url, state_name(settings)
+    if not url:
+        path = platformdirs.user_state_path("automatum", appauthor=False) / f"quota-{name}.sqlite"
+        try:
+            return SqliteStore(path, clock)
+        except ConfigurationError as error:
+            # The user did not choose this file, so warn and continue.
+            logger.warning("%s Until then this process counts its requests alone.", error)
+            return MemoryStore(clock)
+    scheme = url.partition(":")[0].lower()
+    if scheme == "memory":
+        return MemoryStore(clock)
+    if scheme == "sqlite" and url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
+        # A file holds the state of one application; Redis has a key for each.
+        url = insert_organization(_KEY, url, settings.organization)
+        return SqliteStore(Path(url.removeprefix("sqlite:///")), clock)
+    if scheme in SCHEMES:
+        return RedisStore(url, name, clock)
+    raise ConfigurationError(
+        _KEY,
+        "not the URL of a store for request counts.",
+        "Write sqlite:////absolute/path.sqlite, redis://host:6379/0 (rediss:// for TLS) or memory://; leave it out for "
+        "a file in your state folder.",
+    )

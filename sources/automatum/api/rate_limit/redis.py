@@ -94,10 +94,6 @@ class RedisStore(ForkSafe):
                 if not self._state.changed or self._save():
                     return result
 
-    def exists(self) -> bool:
-        """See `Store.exists`."""
-        return True
-
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -126,9 +122,7 @@ class RedisStore(ForkSafe):
 
     def _save(self) -> bool:
         following, body = uuid4().hex, self._state.dumps()
-        # A block, the spreading of requests and a limit of the server may outlast the longest window.
-        limits = (one.until for one in self._state.server_limits.values())
-        ahead = max(self._state.smooth_until, self._state.blocked_until, *limits) - self._now
+        ahead = self._state.blocked_until - self._now  # A block may outlast the longest window.
         expiry = int(1000 * max(120.0, 2 * self._state.longest, ahead))
         try:
             answer = self._call(self._version, following, body, expiry)

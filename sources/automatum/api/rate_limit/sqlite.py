@@ -76,10 +76,6 @@ class SqliteStore(ForkSafe):
                     self._memory = MemoryStore(self._clock, self._state)
         return self._memory.change(work)
 
-    def exists(self) -> bool:
-        """See `Store.exists`."""
-        return self.path.is_file()
-
     def close(self) -> None:
         """Close the file."""
         with self._lock:

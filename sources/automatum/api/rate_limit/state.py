@@ -15,8 +15,6 @@ from typing import Any
 
 import orjson
 
-from .server_limit import ServerLimit, newest
-
 FORMAT = 1
 
 
@@ -50,7 +48,7 @@ class Waiter:
 
 @dataclass
 class LimiterState:
-    """Sent requests, the queue, and what the server has reported.
+    """Sent requests, the queue, and what the server has said.
 
     Attributes:
         general: Times of the responses to requests, ascending.
@@ -59,11 +57,8 @@ class LimiterState:
         generation: Random number that changes when the state was lost and began anew.
         waiting: The queue, by the name of the caller.
         others: Window key to requests of other programs that the server counts: expiry and number.
-        server_limits: Rate limits of the server, by `ServerLimit.key`.
         blocked_until: Time until which no request may be sent.
         block_reason: Reason of the block.
-        smooth: Number of windows whose requests are spread evenly instead of sent in bursts.
-        smooth_until: Time until which they are spread.
         longest: Seconds for which a request is remembered.
         last: Latest time that was returned by `now`.
         shift: Seconds added to the store's clock.
@@ -76,11 +71,8 @@ class LimiterState:
     generation: int = field(default_factory=lambda: randbits(53))
     waiting: dict[str, Waiter] = field(default_factory=dict)
     others: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
-    server_limits: dict[str, ServerLimit] = field(default_factory=dict)
     blocked_until: float = 0.0
     block_reason: str = ""
-    smooth: int = 0
-    smooth_until: float = 0.0
     longest: float = 0.0
     last: float = 0.0
     shift: float = 0.0
@@ -120,20 +112,23 @@ class LimiterState:
         """Merge another state of the application, after the store lost the state and a process began it anew."""
         self.general, self.reserved = _union(self.general, other.general), _union(self.reserved, other.reserved)
         self.pending |= other.pending
-        self.server_limits = newest(self.server_limits.items(), other.server_limits.items())
         for key, entries in other.others.items():
             self.others[key] = sorted({*self.others.get(key, ()), *entries})
         self.block(other.blocked_until, other.block_reason)
-        if other.smooth_until > self.smooth_until:
-            self.smooth, self.smooth_until = max(self.smooth, other.smooth), other.smooth_until
         self.changed = True
 
-    def record_response(self, number: int, now: float) -> None:
-        """Record that the response to a request is here. The request ages from now on."""
+    def record_response(self, number: int, at: float) -> bool:
+        """Record when the response to a request came. The request ages from then on.
+
+        Returns:
+            False if it was recorded before, or the request was taken back.
+        """
         request = self.pending.pop(number, None)
-        if request is not None:
-            insort(self.reserved if request.from_reserve else self.general, now)
-            self.changed = True
+        if request is None:
+            return False
+        insort(self.reserved if request.from_reserve else self.general, max(request.acquired, at))
+        self.changed = True
+        return True
 
     def pending_since(self, now: float, in_flight: float, *, reserved: bool) -> list[float]:
         """Times from which the pending requests count: now, or earlier for a request whose process died (`windows`).
@@ -160,11 +155,7 @@ class LimiterState:
                 del self.others[key]
 
     def dumps(self) -> bytes:
-        """Serialize. The keys are part of the stored format.
-
-        Earlier versions need `adopted`, the lower limits by window, which they took for the longest window. This
-        version neither trusts nor writes any, and keeps its own in `limits`, which earlier versions ignore.
-        """
+        """Serialize. The keys are part of the stored format."""
         rest = {
             "format": FORMAT,
             "sizes": [len(self.general), len(self.reserved)],
@@ -172,10 +163,7 @@ class LimiterState:
             "born": self.generation,
             "waiting": [[name, one.from_reserve, one.since, one.seen] for name, one in self.waiting.items()],
             "others": self.others,
-            "adopted": {},
-            "limits": list(self.server_limits.values()),
             "gate": [self.blocked_until, self.block_reason],
-            "smooth": [self.smooth, self.smooth_until],
             "clock": [self.longest, self.last, self.shift],
         }
         return orjson.dumps(rest) + b"\n" + self.general.tobytes() + self.reserved.tobytes()
@@ -203,10 +191,7 @@ class LimiterState:
                 {name: Waiter(reserve, since, seen) for name, reserve, since, seen in rest["waiting"]},
                 {key: [(leave, count) for leave, count in entries] for key, entries in rest["others"].items()},
             )
-            limits = (ServerLimit.from_stored(one) for one in rest.get("limits", ()))
-            state.server_limits = {one.key: one for one in limits}
             state.blocked_until, state.block_reason = rest["gate"]
-            state.smooth, state.smooth_until = rest["smooth"]
             state.longest, state.last, state.shift = rest["clock"]
         except (KeyError, TypeError) as error:
             raise ValueError(f"it lacks {error}") from None

@@ -74,9 +74,6 @@ class Store(Protocol):
             QuotaUnreachable: The server that keeps the state does not answer.
         """
 
-    def exists(self) -> bool:
-        """Whether there may be a state."""
-
     def close(self) -> None:
         """Close files and connections."""
 
@@ -98,10 +95,6 @@ class MemoryStore(ForkSafe):
         """See `Store.change`."""
         with self._lock:
             return work(self._state, self._state.now(self._clock.monotonic()))
-
-    def exists(self) -> bool:
-        """See `Store.exists`."""
-        return True
 
     def close(self) -> None:
         """See `Store.close`. It has neither."""

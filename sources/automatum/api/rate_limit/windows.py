@@ -14,23 +14,62 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from ...config.limits import Limits
 from .forecast import Lane, finish, keeps_up
-from .learning import applied_limits, forget
+from .headers import Reported
 from .state import LimiterState, Waiter
-from .window import Window
 
 IN_FLIGHT = 60.0
 """Seconds, twice the default timeout, for which a request without a recorded response (a crash) counts as sent now."""
 STALE = 3.0
 """Seconds after which a caller that no longer polls leaves the queue: three times the interval of the polls."""
-BURST_MEMORY = 24
-"""Lengths of the longest window (for the vendor's, a day) for which requests are spread after a refused burst."""
+ORGANIZATION_HOLD = 60.0
+"""Seconds for which the headers about the organization apply, because no header reports the reset of its window."""
+_PERIODS = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}
 
 Entries = Iterator[tuple[float, int]]
 """Times at which requests stop counting in a window, ascending, and the number of requests for each."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rate limit: a number of requests in a number of seconds.
+
+    Attributes:
+        scope: `application` or `organization`.
+        limit: Requests.
+        seconds: Length of the window.
+    """
+
+    scope: str
+    limit: int
+    seconds: float
+
+    @cached_property
+    def key(self) -> str:
+        """Name in the state, independent of the limit."""
+        return f"{self.scope} {self.seconds:g}"
+
+    @cached_property
+    def span(self) -> float:
+        """Seconds for which a request counts: the length of the window plus a guard.
+
+        The guard covers differences between the two clocks. NTP slews a clock by 0.05 % at most, which is 1.8 s an
+        hour; 5 ms cover the resolution of a coarse clock. `benchmarks/guards.py` measures smaller and larger guards.
+        """
+        return self.seconds + min(2.0, max(0.005, 0.005 * self.seconds))
+
+    def unreserved(self, share: float) -> int:
+        """Requests outside the share that is reserved for metering; at least one."""
+        return max(1, self.limit - math.ceil(share * self.limit)) if share else self.limit
+
+    def __str__(self) -> str:
+        """Name for messages."""
+        period = _PERIODS.get(self.seconds, f"{self.seconds:g} seconds")
+        return f"{self.scope}: {self.limit} requests per {period}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,45 +104,65 @@ class Windows:
         in_flight: Seconds after which a request without a recorded response begins to age.
 
     Attributes:
-        application: The windows of the OAuth application.
+        all: The windows.
         in_flight: See above.
         longest: Seconds for which a request counts in the longest window.
     """
 
     def __init__(self, application: Limits, organization: Limits, in_flight: float) -> None:
-        self.application = tuple(Window("application", *limit) for limit in application)
+        limits = [("application", *limit) for limit in application]
+        limits += [("organization", *limit) for limit in organization]
+        self.all = tuple(Window(*limit) for limit in limits)
         self.in_flight = in_flight
-        self._configured = (*self.application, *(Window("organization", *limit) for limit in organization))
-        self.longest = max((window.span for window in self._configured), default=0.0)
-
-    @property
-    def memory(self) -> float:
-        """Seconds for which what the server said or refused is remembered."""
-        return BURST_MEMORY * self.longest
+        self.longest = max((window.span for window in self.all), default=0.0)
 
     def refresh(self, state: LimiterState, now: float) -> None:
-        """Drop expired requests and limits from the state, before any other method reads it."""
+        """Drop expired requests from the state, before any other method reads it."""
         state.longest = max(state.longest, self.longest)
         state.prune(now, self.in_flight)
-        forget(state, now, self.memory)
 
-    def active(self, state: LimiterState, now: float) -> list[Window]:
-        """The windows that apply now.
+    def apply(self, state: LimiterState, at: float, report: Reported) -> None:
+        """Apply what a response says is left of a rate limit, if that is less than this side counts.
 
-        They are the configured ones with lower limits of the server, its windows of other lengths, and even ones after
-        a refused burst.
+        The difference are requests of other programs, or a lower limit than the configured one. They count until the
+        reported reset. Without one they count as if sent now; those of the organization for a minute only, because
+        every response reports them again.
+
+        Args:
+            state: The state.
+            at: Time of the state at which the response came.
+            report: The report.
         """
-        smooth = state.smooth if now < state.smooth_until else 0
-        if not state.server_limits and not smooth:
-            return [*self._configured]
-        limits = applied_limits(state, now)
-        windows = [window.capped(limits.pop((window.scope, window.seconds), None)) for window in self._configured]
-        # The log does not reach further back than the longest window.
-        windows += [Window(key[0], limit, key[1]) for key, limit in limits.items() if key[1] <= self.longest]
-        if smooth:
-            shortest = sorted(windows[: len(self.application)], key=lambda window: window.seconds)
-            windows += [window.even() for window in shortest[:smooth]]
-        return windows
+        window = self._window_of(report)
+        if window is None or report.left is None:
+            return
+        holds = window.span
+        if report.resets is not None:
+            holds = min(holds, report.resets + max(1.0, window.span - window.seconds))
+        elif report.scope == "organization":
+            holds = min(holds, ORGANIZATION_HOLD)
+        foreign = window.limit - self.used(state, window, at, reserved=True) - report.left
+        if foreign > 0:
+            state.others[window.key] = sorted([*state.others.get(window.key, ()), (at + holds, foreign)])
+            state.changed = True
+        if report.left == 0 and (report.resets is not None or report.scope == "organization"):
+            state.block(at + holds, f"the API says that the quota of the {window} is used up")
+
+    def _window_of(self, report: Reported) -> Window | None:
+        """The window with this limit; or else the shortest in which the reset can be; without a reset the longest."""
+        windows = sorted((one for one in self.all if one.scope == report.scope), key=lambda one: one.seconds)
+        if report.resets is not None:
+            windows = [one for one in windows if report.resets <= 1.05 * one.seconds] or windows[-1:]
+        exact = [one for one in windows if one.limit == report.limit]
+        return next(iter(exact or (windows[-1:] if report.resets is None else windows)), None)
+
+    def free(self, state: LimiterState, now: float, share: float) -> int:
+        """Requests that are allowed now, apart from the share that is reserved for metering."""
+        if state.blocked_until > now or state.waiting:
+            return 0
+        return min(
+            (window.unreserved(share) - self.used(state, window, now, reserved=True) for window in self.all), default=0
+        )
 
     def ask(self, state: LimiterState, now: float, name: str, from_reserve: bool, share: float) -> Ticket | Wait:
         """Allow a request, or add the caller to the queue.
@@ -142,7 +201,7 @@ class Windows:
         if count <= 0:
             return 0.0
         start = max(now, state.blocked_until)
-        counted = [(window, window.limit, True) for window in self.active(state, now)]
+        counted = [(window, window.limit, True) for window in self.all]
         if share:
             counted += [(window, window.unreserved(share), False) for window, _, _ in counted]
         if all(self.used(state, window, now, reserved) + count <= limit for window, limit, reserved in counted):
@@ -154,25 +213,23 @@ class Windows:
         ]
         return finish(lanes, start, count, each) - now
 
-    def keep_up(self, state: LimiterState, now: float, count: int, share: float, each: float, every: float) -> bool:
+    def keep_up(self, count: int, share: float, each: float, every: float) -> bool:
         """Whether each run of a schedule ends before the next run starts.
 
         Args:
-            state: State with the limits that the server reported.
-            now: Time of the state.
             count: Requests of one run.
             share: The share that is reserved for metering.
             each: Seconds that a response takes.
             every: Seconds between the starts of two runs.
         """
-        lanes = [Lane(window.unreserved(share), window.span) for window in self.active(state, now)]
+        lanes = [Lane(window.unreserved(share), window.span) for window in self.all]
         return keeps_up(lanes, count, each, every)
 
     def usage(self, state: LimiterState, now: float, share: float) -> list[dict[str, Any]]:
         """For each window: `window`, `scope`, `limit`, `seconds`, `used`, `reserved`, `free_in` (seconds)."""
         block = max(0.0, state.blocked_until - now)
         rows = []
-        for window in self.active(state, now)[: len(self._configured)]:
+        for window in self.all:
             rows.append(
                 {
                     "window": str(window),
@@ -186,10 +243,6 @@ class Windows:
             )
         return rows
 
-    def configured(self, scope: str) -> dict[float, int]:
-        """Length to limit of the configured windows of a scope."""
-        return {window.seconds: window.limit for window in self._configured if window.scope == scope}
-
     def _wait_time(
         self, state: LimiterState, now: float, from_reserve: bool, share: float, ahead: list[Waiter]
     ) -> tuple[float, str]:
@@ -197,7 +250,7 @@ class Windows:
         wait, reason = state.blocked_until - now, state.block_reason
         places = 1 + len(ahead)
         general_places = 1 + sum(not one.from_reserve for one in ahead)
-        for window in self.active(state, now):
+        for window in self.all:
             until, but = self._wait_for_window(state, window, now, window.limit, places, True), ""
             if share and not from_reserve:
                 kept = window.unreserved(share)

@@ -4,8 +4,7 @@ import threading
 
 import pytest
 
-from automatum.api.rate_limit.window import Window
-from automatum.api.rate_limit.windows import IN_FLIGHT, STALE
+from automatum.api.rate_limit.windows import IN_FLIGHT, STALE, Window
 from automatum.core.budget import Budget
 from automatum.core.errors import BudgetSpent, QuotaExhausted
 from tests.support.quota_fixtures import WIDE, spend, used
@@ -115,19 +114,11 @@ def test_a_block_applies_to_all(shop, budget, clock):
     assert clock.slept == pytest.approx(90, abs=0.01)
 
 
-def test_a_limit_of_the_server_applies_to_all_until_it_expires(shop, clock):
-    one, other = shop.limiter(((50, 60.0), (1000, 3600.0))), shop.limiter(((50, 60.0), (1000, 3600.0)))
-    one.observe({"X-RateLimit-Limit": "200", "X-RateLimit-Reset": str(clock.time() + 1800)}, clock.time())
-    assert [window["limit"] for window in other.window_usage()][:2] == [50, 200]
-    other.observe({"X-RateLimit-Limit": "1000", "X-RateLimit-Reset": str(clock.time() + 1800)}, clock.time())
-    assert [window["limit"] for window in one.window_usage()][:2] == [50, 1000]
-
-
 def test_requests_of_other_programs_count_for_all_until_the_reset(shop, budget, clock):
     one, other = shop.limiter(((10, 3600.0),)), shop.limiter(((10, 3600.0),))
-    spend(one, budget)
     said = {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "4", "X-RateLimit-Reset": str(clock.time() + 600)}
-    one.observe(said, clock.time())
+    one.record_response(one.acquire(None, budget), said, clock.time())
+    one.flush()
     assert used(other)[0] == 6
     clock.advance(600 + GUARD - 0.01)
     assert used(other)[0] == 6
@@ -137,16 +128,10 @@ def test_requests_of_other_programs_count_for_all_until_the_reset(shop, budget, 
 
 def test_an_exhausted_window_blocks_all(shop, budget, clock):
     one, other = shop.limiter(((10, 3600.0),)), shop.limiter(((10, 3600.0),))
-    one.observe({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(clock.time() + 600)}, clock.time())
+    said = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(clock.time() + 600)}
+    one.record_response(one.acquire(None, budget), said, clock.time())
     spend(other, budget)
     assert clock.slept == pytest.approx(600 + GUARD, abs=0.01)
-
-
-def test_all_spread_their_requests_after_a_429_to_one(shop, budget, clock):
-    one, other = shop.limiter(((4, 60.0),)), shop.limiter(((4, 60.0),))
-    one.block(1, "429", headers={})
-    spend(other, budget, 2)
-    assert clock.slept == pytest.approx(1 + 20.1, abs=0.01)
 
 
 # ---- the queue
