@@ -1,4 +1,4 @@
-"""The commands that say what the API has: `check`, `check --explain`, `discover`."""
+"""The commands that say what the API has: `check` and `discover`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ from .options import (
     Dataset,
     Debug,
     DestinationName,
-    Explain,
     Json,
     MaxWait,
     NoWait,
     OpenApi,
     OrganizationName,
-    Toml,
     guarded,
     longest_wait,
     prepare_for_rows,
@@ -36,7 +34,7 @@ _LONGEST_WAIT = 90.0
 
 def add_check(app: typer.Typer) -> None:
     """Add the command `check`."""
-    help_text = examples("automatum check", "automatum check --json", "automatum check --explain")
+    help_text = examples("automatum check", "automatum check --json")
     app.command(rich_help_panel=SET_UP, epilog=help_text)(check)
 
 
@@ -49,8 +47,6 @@ def add_discover(app: typer.Typer) -> None:
 
 
 def check(
-    explain: Explain = False,
-    toml: Toml = False,
     organization: OrganizationName = None,
     destination: DestinationName = DUCKDB,
     dataset: Dataset = DEFAULT_DATASET,
@@ -60,7 +56,7 @@ def check(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Check credentials, scopes and limits; at most one request per table, without --explain.
+    """Check credentials, scopes and limits; at most one request per table.
 
     The destination, if there is one, knows since when the client secret is in use.
     A check that has to wait more than 90 seconds for the rate limit exits 75, unless --max-wait allows it.
@@ -80,11 +76,6 @@ def check(
         settings = resolve_settings(organization=organization)
         patience = longest_wait(no_wait, _LONGEST_WAIT if max_wait is None else max_wait)
         session = open_session(settings, stop=stop, max_wait=patience)
-        if explain or toml:
-            from ..operations.explain import explain as explain_tables
-            from .render_explain import say_explanation
-
-            return say_explanation(explain_tables(session), as_json, toml)
         report = check_connection(session)
         report.secret = secret_in_use(target, settings, SystemClock(stop))
         say(report.as_json(), as_json, lambda: render.show_check(report))

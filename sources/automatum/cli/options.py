@@ -163,18 +163,6 @@ PlanSince = Annotated[
 ]
 PlanUntil = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As for sync: reports up to this day.")]
 
-# check
-Explain = Annotated[
-    bool,
-    typer.Option(
-        "--explain",
-        help="Read a page of each table, show what it has, and propose the settings that it needs. Applies nothing.",
-    ),
-]
-Toml = Annotated[
-    bool, typer.Option("--toml", help="With --explain: print only the proposal, to paste into .dlt/config.toml.")
-]
-
 # discover
 OpenApi = Annotated[
     bool,

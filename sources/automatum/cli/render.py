@@ -10,7 +10,6 @@ from rich.text import Text
 
 from ..core.clock import instant
 from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET
-from ..core.errors import EXIT_CONFIGURATION
 from ..core.result_line import describe_verdict
 from ..core.text import plural
 from .console import out, say_command, say_text
@@ -70,11 +69,9 @@ def show_check(report: CheckReport) -> None:
     for name, row in figures["tables"].items():
         table.add(name, format_state(row["state"]), format_number(row["announced"]), row["scope"])
     table.show()
-    signs = [f"{name}: {sign}" for name, row in figures["tables"].items() for sign in row["signs"]]
-    for line in signs:
-        say_text(line)
-    if signs or any(one.error and one.error.exit_code == EXIT_CONFIGURATION for one in report.tables):
-        say_text("Next: automatum check --explain looks closer, and proposes settings.")
+    for name, row in figures["tables"].items():
+        for sign in row["signs"]:
+            say_text(f"{name}: {sign}")
     granted = figures["granted_scopes"]
     say_text(f"Granted scopes: {'the token does not say' if granted is None else ' '.join(granted) or 'none'}")
     if report.excess:

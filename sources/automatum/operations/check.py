@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
-from ..api.pages import read_page, read_report
+from ..api.pages import Page, read_page, read_report
 from ..api.session import ApiSession
 from ..core.clock import utc
 from ..core.errors import EXIT_ACCESS, EXIT_COMPLETE, AutomatumError, MoreToDo, ScopeMissing, worst_exit_code
-from ..endpoints import METERING_SCOPE, Endpoint
-from .check_signs import list_signs, report_signs
+from ..endpoints import METERING_SCOPE, Endpoint, FieldPath
+from ..schema.records import Record, dig
 from .scopes import excess_scopes
 
 State = Literal["ok", "no scope", "failed"]
+_FEW = 5
+"""Records that are too few to say anything about columns that are null in each."""
+_SHOWN = 10
 
 
 @dataclass
@@ -27,7 +31,7 @@ class TableCheck:
         state: `ok`, `no scope` or `failed`.
         announced: Rows that the list announced; None for reports.
         error: What went wrong.
-        signs: What is not as the settings say, although the table could be read; `check --explain` proposes settings.
+        signs: What the answer has otherwise than expected, although it could be read, and the setting that it is about.
     """
 
     table: str
@@ -133,14 +137,43 @@ def _check_table(session: ApiSession, endpoint: Endpoint) -> TableCheck:
     try:
         if endpoint.kind == "list":
             page = read_page(session.client, endpoint, 1, {})
-            result.announced, result.signs = page.total, list_signs(endpoint, page)
+            result.announced, result.signs = page.total, [*_paging_signs(endpoint, page), *_signs(endpoint, page)]
         else:
             today = utc(session.clock.time()).date()
             yesterday = today - timedelta(days=1)
             page = read_report(session.client, endpoint, yesterday, today)
-            result.signs = report_signs(endpoint, page, yesterday, today)
+            result.signs = list(_signs(endpoint, page))
     except MoreToDo:
         raise
     except AutomatumError as error:
         result.state, result.error = "failed", error
     return result
+
+
+def _paging_signs(endpoint: Endpoint, page: Page) -> Iterator[str]:
+    came, asked = len(page.records), endpoint.paging.size
+    if came > asked:
+        yield f"{asked} rows were asked for, and {came} came (keys parameters, paginator)."
+    elif page.total is not None and came < min(asked, page.total):
+        yield f"{asked} rows were asked for, and {came} of {page.total} came (keys page_size, parameters, paginator)."
+
+
+def _signs(endpoint: Endpoint, page: Page) -> Iterator[str]:
+    """Columns that are null in every record although they should not be, and fields that no column takes."""
+    records = page.records
+    null = [one.name for one in endpoint.columns if not any(_has_value(record, one.places) for record in records)]
+    missing = [one.name for one in endpoint.columns if one.documented and one.name in null]
+    if records and endpoint.key and endpoint.key[0] in null:
+        yield f"None of the {len(records)} records has the key {endpoint.key[0]} (keys columns, key)."
+    elif missing and len(records) >= _FEW:
+        yield f"Null in every record: {', '.join(missing)}, which the vendor documents (key columns)."
+    places = [place.path for column in endpoint.columns for place in column.places]
+    places += [place for child in endpoint.children for place in child.places] + list(endpoint.only_in_detail)
+    unknown = sorted({name for record in records for name in record} - {place.partition(".")[0] for place in places})
+    if unknown:
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        yield f"Without a column, in extra: {', '.join(unknown[:_SHOWN])}{more} (key columns)."
+
+
+def _has_value(record: Record, places: tuple[FieldPath, ...]) -> bool:
+    return any(dig(record, place.path) is not None for place in places)

@@ -2,16 +2,9 @@
 
 import pytest
 
-from automatum.api.session import connect
-from automatum.config.settings import resolve_settings
-from automatum.core.budget import Budget
-from automatum.operations.check import check
 from automatum_sandbox import AppConfig
-from tests.support.clocks import FakeClock
 from tests.support.desk import SMALL, VOLUME, api_requests
 from tests.support.loopback import Loopback, Say, closed_port, token
-from tests.support.shapes import lists, records
-from tests.support.shapes.server import serve
 
 ONE_EACH = {"customers": 1, "entitlements": 1, "private-offers": 1, "analytics/revenue": 1}
 
@@ -155,69 +148,42 @@ def test_for_people_it_says_the_same(small, desk):
         assert word in made.out
 
 
-SEEN = [one for one in (*lists.SHAPES, *records.SHAPES) if "endpoints" in one.settings]
-NOT_SEEN = {
-    "offset and limit": "the first page looks as it should",
-    "cursor in a header": "the header X-Next has an unusual name",
-    "total counts the rows of the page": "the list may have exactly one page",
-    "times in seconds since 1970": "they are read without a setting",
-    "times in milliseconds since 1970": "they are read without a setting",
-    "times in seconds since 1970, as text": "they are read without a setting",
-    "the first page is 0": "the first page looks as it should",
-    "total capped at 200": "the first page looks as it should",
-    "the company in another place": "a null column may have no values",
-    "own URLs answer without an envelope": "no row is asked for by its own URL",
-    "own URLs answer the record at data.customer": "no row is asked for by its own URL",
-    "an id counts for one marketplace": "the first page has no key twice",
-    "an id counts for one marketplace, and these are apart": "the first page has no key twice",
-    "filters that the API does not know are refused; synced with vendor = aws": "the check asks for all rows",
-    "own URLs by another field": "no row is asked for by its own URL",
-}
+@pytest.mark.parametrize(
+    ("records", "sign"),
+    [
+        ([{"_id": "c1"}, {"_id": "c2"}], "None of the 2 records has the key id (keys columns, key)."),
+        ([{"id": f"c{n}"} for n in range(5)], "Null in every record: organization_id, vendor,"),
+        ([{"id": "c1", "plan": {"tier": "x"}, "score": 3}], "Without a column, in extra: plan, score (key columns)."),
+        ([{"id": "c1", **{f"f{n:02}": n for n in range(13)}}], "f08, f09 and 3 more (key columns)."),
+    ],
+)
+def test_what_is_found_where_it_is_not_expected_is_named(desk, records, sign):
+    """I8. One request; nothing is proposed."""
+    with Loopback() as api:
+        api.say("/oauth/token", token(scope="read:customers"))
+        pagination = {"page": 1, "limit": 100, "total": len(records), "pages": 1}
+        api.say("/api/v1/customers", Say(200, {"code": 200, "data": records, "pagination": pagination}))
+        desk.set(base_url=api.url, client_id="app_1", client_secret="secret_signs_1", quota_url="memory://")
+        made = desk.run("check", "--json")
+        assert len(api.to("/api/v1/customers")) == 1
+    assert made.code == 0, made
+    assert any(sign in one for one in made.json["tables"]["customers"]["signs"]), made.json["tables"]
 
 
-@pytest.mark.parametrize("shape", [pytest.param(one, id=one.name) for one in SEEN if one.name not in NOT_SEEN])
-def test_one_request_shows_most_of_what_is_not_as_assumed(shape):
-    """A sign or an error; with the setting, neither."""
-    with serve(shape.api()) as api:
-        unset, configured = checked(api), checked(api, **shape.settings)
-    assert unset.signs or unset.error, unset
-    if shape.name not in ("cursor in the body, no total", "Link header, no total"):
-        assert not configured.error, configured
-
-
-def test_an_api_as_documented_shows_no_sign(small, desk):
-    """Not for plausible rows, and not for odd ones."""
+def test_an_api_as_documented_shows_no_sign(start, desk):
+    desk.use(start(**{**SMALL, "traps": False}))
     made = desk.run("check", "--json").json
     assert [one["signs"] for one in made["tables"].values()] == [[], [], [], []]
 
 
-def checked(api, **settings):
-    """The check of the API's table; one request."""
-    base = {
-        "base_url": api.base_url,
-        "client_id": api.client_id,
-        "client_secret": api.client_secret,
-        "quota_url": "memory://",
-        "retry_attempts": 1,
-        "tables": [api.table],
-        "application_limits": [[100_000, 60]],
-        "organization_limits": [[100_000, 60]],
-    }
-    clock, before = FakeClock(), len(api.calls)
-    (found,) = check(connect(resolve_settings({**base, **settings}), clock=clock, budget=Budget(clock))).tables
-    assert len(api.calls) - before == 1
-    return found
-
-
-@pytest.mark.parametrize("command", ["check", "check --explain"])
 @pytest.mark.parametrize("at", ["/oauth/token", "/api/v1/customers"])
-def test_a_check_does_not_wait_for_hours(desk, command, at):
+def test_a_check_does_not_wait_for_hours(desk, at):
     """An absurd Retry-After ends it at once, with what it would wait for, and until when."""
     with Loopback() as api:
         api.say("/oauth/token", token(scope="read:customers"))
         api.say(at, Say(429, {"code": 429, "message": "slow down"}, {"Retry-After": "999999999999"}))
         desk.set(base_url=api.url, client_id="app_1", client_secret="secret_wait_1", quota_url="memory://")
-        made = desk.run(*command.split(), "--json")
+        made = desk.run("check", "--json")
     assert made.code == 75, made
     (error,) = made.json["errors"]
     assert "slow down" in error["message"] and error["resume_at"] and "--max-wait" in error["message"]
