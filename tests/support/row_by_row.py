@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from automatum.endpoints import Column, Endpoint
@@ -24,7 +25,8 @@ def expected_row(endpoint: Endpoint, record: Values, unread: Counter[str]) -> tu
             {"position": position, **_entry(child.columns, entry, unread, f"{child.table}.")}
             for position, entry in enumerate(dig(record, at) if at else [])
         ]
-    return _row(endpoint.columns, record, lists, unread), children
+    places = {path for child in endpoint.children for path in child.places}
+    return _row(endpoint.columns, record, lists, unread, nulls=places), children
 
 
 def _entry(columns: tuple[Column, ...], entry: Any, unread: Counter[str], above: str) -> Values:
@@ -33,7 +35,14 @@ def _entry(columns: tuple[Column, ...], entry: Any, unread: Counter[str], above:
     return {**_row(columns, {}, set(), unread), "extra": None if entry is None else column_text({"value": entry})}
 
 
-def _row(columns: tuple[Column, ...], record: Values, lists: set[str], unread: Counter[str], above: str = "") -> Values:
+def _row(
+    columns: tuple[Column, ...],
+    record: Values,
+    lists: set[str],
+    unread: Counter[str],
+    above: str = "",
+    nulls: Collection[str] = (),
+) -> Values:
     row: Values = {}
     taken = set(lists)
     for column in columns:
@@ -45,7 +54,7 @@ def _row(columns: tuple[Column, ...], record: Values, lists: set[str], unread: C
             taken.add(at)
         elif 0 in misfits and row[column.name] is None:
             unread[above + column.name] += 1
-    named = {place.path for column in columns for place in column.places}
+    named = {place.path for column in columns for place in column.places}.union(nulls)
     rest = _rest(record, taken, named)
     return {**row, "extra": column_text(rest) if rest else None}
 
@@ -55,9 +64,9 @@ def _rest(value: Values, taken: set[str], named: set[str], above: str = "") -> V
     rest: Values = {}
     for name, inside in value.items():
         path = above + name
-        if "." not in name and (path in taken or (inside is None and path in named)):
-            continue
         holds = "." not in name and any(one.startswith(path + ".") for one in taken | named)
+        if "." not in name and (path in taken or (inside is None and (path in named or holds))):
+            continue
         if holds and isinstance(inside, dict) and inside:
             if left := _rest(inside, taken, named, path + "."):
                 rest[name] = left

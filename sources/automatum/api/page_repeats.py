@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..core.errors import ConfigurationError
 from ..endpoints import Endpoint
-from ..schema.json_text import dumps
 from .pages import Page, announced_pages
 from .paging import paginator_key
 
@@ -135,4 +134,4 @@ def _equal(one: object, other: object) -> bool:
     try:
         return one == other
     except RecursionError:  # Python compares no more than about 1,000 levels.
-        return dumps(one) == dumps(other)
+        return False

@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, get_args
+from itertools import accumulate, chain, repeat
+from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ..endpoints import ORGANIZATION, VENDOR, Column, ColumnType, Endpoint, FieldPath
+from ..endpoints import ORGANIZATION, VENDOR, Child, Column, Endpoint, FieldPath
 from .arrow_types import TIMESTAMP
-from .batch import Batch, Leftovers, arrays_of
-from .child_tables import ChildLists, child_table, entries_of
-from .coerce import convert, json_array, moments
-from .json_text import canonical_json, column_text, dumps
-from .records import UNKEYED, Identified, Record, Row, pick, without
-from .tables import own_table
+from .coerce import convert, json_array
+from .json_text import column_text, dumps
+from .layout import Layout
+from .records import UNKEYED, Identified, Record, Rows, dig, pick
+from .tables import child_table_of, own_table
 
 _ORGANIZATION = Column(ORGANIZATION, "text", (FieldPath("organizationId"), FieldPath(ORGANIZATION)))
 """Where a record may name its organization, if its table has no column for it."""
+
+
+@dataclass
+class ChildLists:
+    """The lists in the destination, where a load does not replace them: so that a list removes what it has lost.
+
+    Attributes:
+        stored: Child table to parent's key to the length of its list in the destination; is kept up to date.
+        removes: The destination can remove rows; else lost entries are marked deleted.
+        unknown: Length of a list that `stored` does not have.
+    """
+
+    stored: dict[str, dict[str, int]] = field(default_factory=dict)
+    removes: bool = True
+    unknown: int = 0
 
 
 class Table:
@@ -33,7 +49,6 @@ class Table:
         organization_id: Whose they are, where the table holds those of several organizations.
 
     Attributes:
-        children: The child tables, with the types that the destination has.
         schema: Arrow schema of the table itself.
         unread: Column to the number of values that did not fit it and left it null. They are in `extra`. A column of a
             child table has the name of its table before it.
@@ -42,49 +57,13 @@ class Table:
     def __init__(self, endpoint: Endpoint, organization_id: str | None = None) -> None:
         self.endpoint = endpoint
         self.organization_id = organization_id if endpoint.by_organization else None
-        self._leftovers = Leftovers(endpoint.columns, (path for child in endpoint.children for path in child.places))
-        self._leftovers_of_children = {child.table: Leftovers(child.columns) for child in endpoint.children}
-        self.unread: Counter[str] = Counter()
-        self.children = endpoint.children
-        self._columns = endpoint.columns
-        self._digest = _keyed_digest(endpoint)
         self.schema = own_table(endpoint).schema
+        self.unread: Counter[str] = Counter()
+        self._layout = Layout(endpoint.columns, [child.places for child in endpoint.children])
+        self._child_layouts = {child.table: Layout(child.columns) for child in endpoint.children}
+        self._digest = hashlib.blake2b(digest_size=8, key=_salt(endpoint))
         self._fixed = {} if self.organization_id is None else {ORGANIZATION: self.organization_id}
-        self._key_columns = [_named(endpoint.columns, name) for name in endpoint.key]
-
-    def store_as(self, types: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, str]]:
-        """Convert values to the types that the destination has, because it cannot change the type of a column.
-
-        The hash covers these types. So each row is loaded again once the destination has the other type.
-
-        Args:
-            types: This table, and child tables, to column to the type that is stored; columns that do not exist yet are
-                not in it.
-
-        Returns:
-            Column, with its table before it, to its type here and its type in the destination, where they differ.
-        """
-        known: dict[str, ColumnType] = {name: name for name in get_args(ColumnType)}
-        differ: dict[str, tuple[str, str]] = {}
-
-        def stored(table: str, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-            have = {name: known[type_] for name, type_ in types.get(table, {}).items() if type_ in known}
-            found = tuple(replace(one, type=have.get(one.name, one.type)) for one in columns)
-            pairs = zip(columns, found, strict=True)
-            differ.update({f"{table}.{one.name}": (one.type, new.type) for one, new in pairs if one.type != new.type})
-            return found
-
-        self._columns = stored(self.endpoint.table, self.endpoint.columns)
-        self.children = tuple(
-            replace(child, columns=stored(child.table, child.columns)) for child in self.endpoint.children
-        )
-        self._digest, self.schema = _keyed_digest(self.stored), own_table(self.stored).schema
-        return differ
-
-    @property
-    def stored(self) -> Endpoint:
-        """The endpoint with the types that the destination has."""
-        return replace(self.endpoint, columns=self._columns, children=self.children)
+        self._key_columns = [self.column(name) for name in endpoint.key]
 
     def identify(self, records: Sequence[Record]) -> Identified:
         """The keys and the hashes of the records of a page.
@@ -96,7 +75,7 @@ class Table:
         start = self._digest.copy
         for position, record in enumerate(records):
             try:
-                text = canonical_json(record)
+                text = dumps(record)
             except TypeError:
                 found.failed[position] = "the record is nested too deeply, or holds NaN or Infinity"
                 found.hashes.append("")
@@ -140,27 +119,28 @@ class Table:
         return values
 
     def count_children(self, record: Record) -> int:
-        """Number of rows that the record has in all child tables together."""
-        return sum(len(entries_of(record, child)[1]) for child in self.endpoint.children)
+        """Number of entries that the record has in all its child lists together."""
+        return self.child_counts([record])[0]
+
+    def child_counts(self, records: Sequence[Record]) -> list[int]:
+        """Number of entries that each record has in all its child lists together."""
+        counts = [0] * len(records)
+        for child in self.endpoint.children:
+            counts = [count + len(list_of(one, child)) for count, one in zip(counts, records, strict=True)]
+        return counts
 
     def hash(self, record: Record) -> str:
-        """16 hexadecimal digits that differ when anything in the record differs, but for what the endpoint ignores."""
-        return self.hashes([record])[0][0]
+        """16 hexadecimal digits that differ when anything in the record differs."""
+        return self.identify([record]).hashes[0]
 
     def hashes(self, records: Sequence[Record]) -> list[tuple[str, int]]:
         """The hash of each record, and the number of bytes of the record as JSON."""
-        made: list[tuple[str, int]] = []
-        start, volatile = self._digest.copy, self.endpoint.volatile
-        for record in records:
-            text = dumps(record)
-            digest = start()
-            digest.update(dumps(without(record, volatile)) if volatile else text)
-            made.append((digest.hexdigest(), len(text)))
-        return made
+        found = (self.identify([record]) for record in records)
+        return [(one.hashes[0], one.size) for one in found]
 
     def column(self, name: str) -> Column:
         """The column with this name."""
-        return _named(self.endpoint.columns, name)
+        return next(column for column in self.endpoint.columns if column.name == name)
 
     def updated_at(self, records: Sequence[Record]) -> list[datetime | None]:
         """When each record was last changed, as it says itself."""
@@ -177,33 +157,91 @@ class Table:
         column = self.endpoint.find_column(ORGANIZATION) or _ORGANIZATION
         return {str(one) for one in pick(records, column)[0] if type(one) in (str, int) and one != ""}
 
-    def arrow(self, rows: Sequence[Row], lists: ChildLists) -> Iterator[tuple[str, pa.Table]]:
-        """Arrow tables of these rows, each with its table's name; their `_dlt_load_id` is still null.
+    def arrow(self, pages: Sequence[Rows], lists: ChildLists | None = None) -> list[tuple[str, pa.Table]]:
+        """Arrow tables of some rows, each with its table's name; their `_dlt_load_id` is still null.
 
         Args:
-            rows: The rows; a key must not repeat.
-            lists: The child lists in the destination.
+            pages: The rows of some pages; a key must not repeat.
+            lists: The child lists in the destination; None if a load replaces the lists of all parents in it.
         """
-        batch = Batch([row.record for row in rows])
-        children = {child: batch.lists(child.places) for child in self.children}
-        arrays = arrays_of(batch, self._columns, self.unread, self._fixed)
+        records = list(chain.from_iterable(page.records for page in pages))
+        keys = list(chain.from_iterable(page.keys for page in pages))
+        hashes = list(chain.from_iterable(page.hashes for page in pages))
+        read_at = pa.concat_arrays([pa.repeat(pa.scalar(page.read_at, TIMESTAMP), len(page)) for page in pages])
+        unread: Counter[str] = Counter()
+        arrays, entries, rests = self._layout.read(records, unread, self._fixed)
+        key_array = pa.array(keys, pa.string())
         if len(self.endpoint.key) > 1:
-            arrays.insert(0, pa.array([row.key for row in rows], pa.string()))
-        arrays += [
-            json_array(self._leftovers.of(batch)),
-            pa.array([row.hash for row in rows], pa.string()),
-            moments([row.read_at for row in rows]),
-            pa.nulls(len(rows), TIMESTAMP),
-            pa.nulls(len(rows), pa.string()),
-        ]
-        yield self.endpoint.table, pa.Table.from_arrays(arrays, schema=self.schema)
-        for child, lists_of in children.items():
-            unread: Counter[str] = Counter()
-            leftovers = self._leftovers_of_children[child.table]
-            table = child_table(self.endpoint, child, rows, lists_of, lists, self.organization_id, unread, leftovers)
-            self.unread.update({f"{child.table}.{name}": count for name, count in unread.items()})
-            if table.num_rows:
-                yield child.table, table
+            arrays.insert(0, key_array)
+        deleted_at, load_id = pa.nulls(len(keys), TIMESTAMP), pa.nulls(len(keys), pa.string())
+        arrays += [json_array(rests), pa.array(hashes, pa.string()), read_at, deleted_at, load_id]
+        made = [(self.endpoint.table, pa.Table.from_arrays(arrays, schema=self.schema))]
+        lengths: dict[str, dict[str, int]] = {}
+        for child, found in zip(self.endpoint.children, entries, strict=True):
+            own = [one or [] for one in found or repeat(None, len(keys))]
+            lengths[child.table] = dict(zip(keys, map(len, own), strict=True))
+            counts = list(lengths[child.table].values())
+            if lists:
+                before = lists.stored.get(child.table, {})
+                counts = [max(count, before.get(key, lists.unknown)) for key, count in lengths[child.table].items()]
+            if any(counts):
+                parents = pa.record_batch([key_array, read_at], names=["key", "read_at"])
+                removes = lists is None or lists.removes
+                made.append((child.table, self._child_table(child, own, counts, parents, removes, unread)))
+        # Only now, because a row that cannot be converted raises an error.
+        self.unread.update(unread)
+        if lists:
+            for table, known in lengths.items():
+                lists.stored.setdefault(table, {}).update(known)
+        return made
+
+    def _child_table(
+        self,
+        child: Child,
+        lists: Sequence[list[Any]],
+        counts: Sequence[int],
+        parents: pa.RecordBatch,
+        removes: bool,
+        unread: Counter[str],
+    ) -> pa.Table:
+        """The rows of a child table: of each parent as many as `counts` says. Those behind its list are removed."""
+        offsets = pa.array([0, *accumulate(counts)], pa.int32())
+        entries = list(chain.from_iterable(lists))
+        total = offsets[-1].as_py()
+        places = pc.list_parent_indices(pa.ListArray.from_arrays(offsets, pa.nulls(total)))
+        positions = pc.subtract(pa.array(range(total), pa.int64()), offsets.cast(pa.int64()).take(places))
+        read_at = parents["read_at"].take(places)
+        deleted_at, marks = pa.nulls(total, TIMESTAMP), pa.nulls(total, pa.bool_())
+        if len(entries) < total:
+            padded = map(lambda one, count: [*one, *repeat(None, count - len(one))], lists, counts)
+            entries = list(chain.from_iterable(padded))
+            gone = pc.greater_equal(positions, pa.array(map(len, lists), pa.int64()).take(places))
+            if removes:
+                marks = pc.if_else(gone, gone, marks)
+            else:
+                deleted_at = pc.if_else(gone, read_at, deleted_at)
+        records = entries
+        if set(map(type, entries)) != {dict}:
+            records = [one if isinstance(one, dict) else {} for one in entries]
+        lost: Counter[str] = Counter()
+        arrays, _, rests = self._child_layouts[child.table].read(records, lost)
+        unread.update({f"{child.table}.{name}": count for name, count in lost.items()})
+        if records is not entries:
+            odd = (None if one is None or isinstance(one, dict) else {"value": one} for one in entries)
+            rests = [one or rest for one, rest in zip(odd, rests, strict=True)]
+        owner = [pa.array([self.organization_id] * total, pa.string())] if self.organization_id is not None else []
+        arrays = [*owner, parents["key"].take(places), positions, *arrays]
+        arrays += [json_array(rests), read_at, deleted_at, marks, pa.nulls(total, pa.string())]
+        return pa.Table.from_arrays(arrays, schema=child_table_of(self.endpoint, child).schema)
+
+
+def list_of(record: Record, child: Child) -> list[Any]:
+    """The list of a child table inside a record."""
+    for path in child.places:
+        value = dig(record, path) if "." in path else record.get(path)
+        if isinstance(value, list):
+            return value
+    return []
 
 
 def _plain_texts(records: Sequence[Record], column: Column) -> list[str] | None:
@@ -218,11 +256,6 @@ def _plain_texts(records: Sequence[Record], column: Column) -> list[str] | None:
     except TypeError:
         return None
     return found if is_ascii and all(found) else None
-
-
-def _keyed_digest(endpoint: Endpoint) -> Any:
-    """A digest that covers the columns, to be copied for each row."""
-    return hashlib.blake2b(digest_size=8, key=_salt(endpoint))
 
 
 def _salt(endpoint: Endpoint) -> bytes:
@@ -240,10 +273,6 @@ def _salt(endpoint: Endpoint) -> bytes:
     return hashlib.blake2b(layout.encode(), digest_size=16).digest()
 
 
-def _named(columns: Iterable[Column], name: str) -> Column:
-    return next(column for column in columns if column.name == name)
-
-
 def fit_columns(table: pa.Table, stored: pa.Schema | None) -> pa.Table:
     """Rows with the columns of a table in the destination, in its order. Columns that they lack are null.
 
@@ -253,7 +282,7 @@ def fit_columns(table: pa.Table, stored: pa.Schema | None) -> pa.Table:
     """
     if stored is None:
         return table
-    missing = [field for field in stored if field.name not in table.column_names]
-    for field in missing:
-        table = table.append_column(field.with_nullable(True), pa.nulls(len(table), field.type))
+    for one in stored:
+        if one.name not in table.column_names:
+            table = table.append_column(one.with_nullable(True), pa.nulls(len(table), one.type))
     return table.select(list(dict.fromkeys([*stored.names, *table.column_names])))

@@ -7,8 +7,7 @@ decimal, the date of a timestamp) or null, and the caller keeps the original val
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from functools import partial
 from typing import Any
@@ -31,9 +30,11 @@ _EXPONENT = "[eE]"
 _ROUNDING = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
-def json_array(rests: Iterable[Any]) -> pa.Array:
+def json_array(values: Sequence[Any]) -> pa.Array:
     """A JSON column; what is empty is null."""
-    return pa.array([column_text(rest) if rest else None for rest in rests], pa.string())
+    if not any(values):
+        return pa.nulls(len(values), pa.string())
+    return pa.array([column_text(value) if value else None for value in values], pa.string())
 
 
 def convert(values: Sequence[Any], type_: ColumnType, formats: Sequence[str] = ()) -> tuple[pa.Array, frozenset[int]]:
@@ -64,12 +65,6 @@ def convert(values: Sequence[Any], type_: ColumnType, formats: Sequence[str] = (
         if not exact:
             misfits.add(position)
     return pa.array(kept, ARROW_TYPES[type_]), frozenset(misfits)
-
-
-def moments(values: Sequence[datetime]) -> pa.Array:
-    """Moments as an array. Rows of one page share theirs, so each is converted once."""
-    places = {moment: i for i, moment in enumerate(dict.fromkeys(values))}
-    return pa.array(list(places), TIMESTAMP).take(pa.array([places[moment] for moment in values], pa.int32()))
 
 
 def _fast(values: Sequence[Any], type_: ColumnType) -> pa.Array | None:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from ..schema.arrow_tables import Table
-from ..schema.child_tables import ChildLists
+from ..schema.arrow_tables import ChildLists, Table
 from ..schema.records import Row, Rows
 from .history import History
 from .rejections import Rejections, reject
@@ -33,7 +32,7 @@ class Batcher:
         table: The same.
         history: Keeps their versions; None to keep none.
         lists: The child lists in the destination.
-        once: A package takes each key once even without a history: destinations that upsert need that.
+        once: A package takes each key once: destinations that upsert need that.
     """
 
     def __init__(self, table: Table, rejections: Rejections | None = None) -> None:
@@ -42,9 +41,10 @@ class Batcher:
         self.history: History | None = None
         self.lists = ChildLists()
         self.once = False
-        self._buffer: dict[str, Row] = {}
+        self._buffer: list[Rows] = []
+        self._keys: set[str] = set()
         self._given: set[str] = set()
-        self._waiting: dict[str, Row] = {}
+        self._waiting: dict[str, Rows] = {}
 
     @property
     def waiting(self) -> bool:
@@ -53,62 +53,69 @@ class Batcher:
 
     def start(self) -> None:
         """Begin the next package, with the rows that waited for it."""
-        self.lists.start_package()
-        self._given.clear()
-        self._buffer, self._waiting = self._waiting, {}
+        self._buffer, self._keys = list(self._waiting.values()), set(self._waiting)
+        self._given, self._waiting = set(self._waiting), {}
 
     def forget(self) -> None:
         """Drop the rows that wait, and all others: there is no next package."""
-        self._buffer, self._waiting, self._given = {}, {}, set()
+        self._waiting = {}
+        self.start()
 
     def give(self, rows: Rows | list[Row]) -> Tables:
         """Put rows into the package, one batch at a time."""
-        if isinstance(rows, Rows):
-            every = zip(rows.keys, rows.hashes, rows.records, strict=True)
-            rows = [Row(key, hash_, record, rows.read_at) for key, hash_, record in every]
-        for row in rows:
-            if row.key in self._given and row.key not in self._buffer:
-                # History takes one version a package, and so does a destination that upserts; the second waits.
-                self._waiting[row.key] = row
-            else:
-                self._buffer[row.key] = row
-        if len(self._buffer) >= BATCH_ROWS:
+        if not isinstance(rows, Rows):
+            for row in rows:
+                yield from self.give(Rows([row.key], [row.hash], [row.record], row.read_at, row.size))
+            return
+        if self.once or self.history:
+            again = [i for i, key in enumerate(rows.keys) if key in self._given]
+            self._waiting.update((rows.keys[i], rows.at([i])) for i in again)
+            if again:
+                rows = rows.at([i for i, key in enumerate(rows.keys) if key not in self._given])
+            self._given.update(rows.keys)
+        elif not self._keys.isdisjoint(rows.keys):
+            yield from self.flush()  # A table has each key once; of several tables the later counts.
+        self._buffer.append(rows)
+        self._keys.update(rows.keys)
+        if len(self._keys) >= BATCH_ROWS:
             yield from self.flush()
 
     def flush(self) -> Tables:
         """The rows that are still in the buffer, with their children and versions."""
-        rows, self._buffer = list(self._buffer.values()), {}
-        if not rows:
+        pages, self._buffer, self._keys = [page for page in self._buffer if len(page)], [], set()
+        if not pages:
             return
-        if self.history or self.once:
-            self._given.update(row.key for row in rows)
-        for name, table in self._convert(rows):
+        for name, table in self._convert(pages):
             yield name, table
             own = self.history and name == self.table.endpoint.table
             versions = self.history.versions(table, deleted=False) if self.history and own else None
             if self.history and versions:
                 yield self.history.name, versions
 
-    def _convert(self, rows: Sequence[Row]) -> list[tuple[str, pa.Table]]:
+    def _convert(self, pages: Sequence[Rows]) -> list[tuple[str, pa.Table]]:
         """The Arrow tables of these rows. A row that cannot be converted is rejected; it takes no other row with it."""
-        lengths = self.lists.lengths_of(rows)
         try:
-            made = list(self.table.arrow(rows, self.lists))
+            made = self.table.arrow(pages, self.lists)
         except Exception as error:
-            self.lists.restore(lengths)
-            if len(rows) > 1:
-                middle = len(rows) // 2
-                return self._convert(rows[:middle]) + self._convert(rows[middle:])
-            (row,) = rows
+            if len(pages) > 1 or len(pages[0]) > 1:
+                halves = _halves(pages)
+                return self._convert(halves[0]) + self._convert(halves[1])
+            (row,) = pages
             # The text of the error may hold the value, and so a customer's data.
             reason = f"the record cannot be converted ({type(error).__name__})"
             logger.warning("a row of %s cannot be loaded: %s", self.table.endpoint.table, reason)
-            self._rejections.add(reject(row.key, row.key, row.hash, row.record, reason, row.read_at))
+            key = row.keys[0]
+            self._rejections.add(reject(key, key, row.hashes[0], row.records[0], reason, row.read_at))
             return []
-        self._rejections.resolve([row.key for row in rows], max(row.read_at for row in rows))
+        for page in pages:
+            self._rejections.resolve(page.keys, page.read_at)
         return made
 
-    def children(self, rows: Sequence[Row]) -> Tables:
-        """The child tables of these rows alone."""
-        own = self.table.endpoint.table
-        yield from (one for one in self.table.arrow(rows, self.lists) if one[0] != own)
+
+def _halves(pages: Sequence[Rows]) -> tuple[Sequence[Rows], Sequence[Rows]]:
+    """Two halves of some pages, or of the rows of one page."""
+    if len(pages) > 1:
+        return pages[: len(pages) // 2], pages[len(pages) // 2 :]
+    every = range(len(pages[0]))
+    middle = len(every) // 2
+    return [pages[0].at(every[:middle])], [pages[0].at(every[middle:])]

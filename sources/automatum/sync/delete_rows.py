@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ..schema.records import Row
+from ..schema.records import Rows
 from ..schema.tables import child_table_of
 from ..schema.tombstones import marked_deleted
 from ..warehouse.sql import read_rows_by_key
@@ -32,11 +32,11 @@ def delete_rows(
     endpoint = table.endpoint
     rows = read_rows_by_key(pipeline, endpoint.table, endpoint.row_key, keys, table.organization_id)
     if hard:
-        key = endpoint.key[0]
-        emptied = [Row(str(row[endpoint.row_key]), "", {key: row[endpoint.row_key]}, now) for row in rows]
-        yield from batcher.children(emptied)
+        ids = [str(row[endpoint.row_key]) for row in rows]
+        emptied = table.arrow([Rows(ids, ids, [{} for _ in ids], now)], batcher.lists) if ids else []
+        yield from (one for one in emptied if one[0] != endpoint.table)
     else:
-        for child in batcher.table.children:
+        for child in endpoint.children:
             found = read_rows_by_key(pipeline, child.table, child.parent_key, keys, table.organization_id)
             if found:
                 yield child.table, marked_deleted(child_table_of(endpoint, child).schema, found, now)

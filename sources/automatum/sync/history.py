@@ -50,7 +50,7 @@ class History:
     """
 
     def __init__(self, table: Table, pipeline: SupportsPipeline | None, empty: bool) -> None:
-        stored = history_table_of(table.stored)
+        stored = history_table_of(table.endpoint)
         self.name, self.schema = stored.name, stored.schema
         self._key = table.endpoint.row_key
         self._organization_id = table.organization_id

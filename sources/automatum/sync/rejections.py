@@ -7,7 +7,6 @@ it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,7 +18,6 @@ from ..core.text import printable
 from ..endpoints import ORGANIZATION, Endpoint
 from ..schema.arrow_tables import Table
 from ..schema.columns import EXTRA, SYNCED_AT
-from ..schema.coverage import coverage_of, key_candidates
 from ..schema.log_tables import REJECTED
 from ..schema.records import UNKEYED, Record
 from ..schema.records import is_unkeyed as is_unkeyed
@@ -27,8 +25,6 @@ from ..schema.records import is_unkeyed as is_unkeyed
 REJECTED_SCHEMA = REJECTED.schema
 _HASH = "hash:"
 _LONGEST = 500
-_SAMPLE = 100
-"""Records without a key that are looked at for what could be their key."""
 _MANY = 10
 """So many records without a key are not a fault of single records."""
 
@@ -57,21 +53,9 @@ class Rejection:
 
 
 def identify(table: Table, records: Sequence[Record]) -> list[str]:
-    """The key of each record of a page; for a record without one, its hash and its place among equal records.
-
-    Args:
-        table: Whose records.
-        records: Records of one page.
-    """
-    found: list[str] = []
-    equal: Counter[str] = Counter()
-    for key, record in zip(table.keys(records), records, strict=True):
-        if key is None:
-            key = UNKEYED + table.hash(record)
-            equal[key] += 1
-            key = f"{key}:{equal[key]}"
-        found.append(key)
-    return found
+    """The key of each record of a page; see `Identified.keys`."""
+    keys = table.keys(records)
+    return list(keys) if None not in keys else table.identify(records).keys  # type: ignore[arg-type]
 
 
 def reject(id_: str, key: str | None, row_hash: str, record: Record, reason: str, at: datetime) -> Rejection:
@@ -91,7 +75,7 @@ class Rejections:
         self._open: dict[str, Rejection] = {}
         self._new: dict[str, Rejection] = {}
         self.failed = 0
-        self._unkeyed: list[Record] = []
+        self._unkeyed = 0
 
     def key_hint(self, endpoint: Endpoint, rejected: int) -> str:
         """The setting that is probably wrong, if many records have no key; else an empty text.
@@ -102,13 +86,11 @@ class Rejections:
         """
         if rejected < _MANY or not self._unkeyed:
             return ""
-        name = endpoint.key[0]
-        at = f"[sources.automatum.endpoints.{endpoint.table}]"
-        if len(endpoint.key) > 1:
-            return f". They lack the key ({', '.join(endpoint.key)}). Set key below {at} to columns that identify them"
-        likely = coverage_of(endpoint, self._unkeyed).likely_places().get(name)
-        likely = likely or next(iter(key_candidates(self._unkeyed)), "id")
-        return f'. They lack the key {name}. If it is {likely}, set columns = {{ {name} = "{likely}" }} below {at}'
+        key = ", ".join(endpoint.key)
+        return (
+            f". They lack the key ({key}). Set key below [sources.automatum.endpoints.{endpoint.table}] to columns "
+            "that identify them, or columns to where these are found; the column fields has the names in the records"
+        )
 
     def start(self, stored: Mapping[str, Rejection]) -> None:
         """Take over what the destination has.
@@ -127,7 +109,7 @@ class Rejections:
 
     def add_unkeyed(self, table: Table, id_: str, row_hash: str, record: Record, at: datetime) -> None:
         """Note a record without a key; see `add` and `identify`."""
-        self._unkeyed += [record] if len(self._unkeyed) < _SAMPLE else []
+        self._unkeyed += 1
         self.add(reject(id_, None, row_hash, record, f"the record has no {'/'.join(table.endpoint.key)}", at))
 
     def resolve(self, ids: Collection[str], at: datetime) -> None:

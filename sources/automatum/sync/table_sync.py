@@ -22,8 +22,7 @@ from ..core.clock import utc
 from ..core.errors import AutomatumError, DestinationError, MoreToDo, NotThere, defect
 from ..core.text import plural
 from ..endpoints import Endpoint, Kind
-from ..schema.arrow_tables import Table, fit_columns
-from ..schema.child_tables import ChildLists
+from ..schema.arrow_tables import ChildLists, Table, fit_columns
 from ..schema.columns import history_table
 from ..schema.log_tables import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, log_tables
 from ..schema.stored import StoredTable
@@ -47,7 +46,6 @@ from .results import BATCH_BYTES, Chunk, KnownRows, TableResult, Verdict
 from .resume import FinishedTable, SyncSession
 from .secret_age import first_use, in_use_since
 from .selection import Selection
-from .stored_types import keep_stored_types
 from .sync_log import SweepLog
 
 if TYPE_CHECKING:
@@ -284,15 +282,20 @@ class TableSync:
         merging = merge_strategy_of(pipeline, self.settings)
         check_table_format(pipeline, self.settings, [self.endpoint.table])
         self._batcher.once = merging.one_row_per_key or self._hints.upserts
-        if self.endpoint.table not in self._hints.refresh.dropped:
-            keep_stored_types(pipeline, self._table)
         part = self._selection.part_of(self.endpoint)
         now, count = utc(self.api_session.clock.time()), merging.merge is not Merge.APPEND
         self._organization.start(pipeline)
         prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count, loaded, self._hints.refresh)
-        if merging.one_row_per_key:
+        if not prior.known.readable:
+            self._batcher.lists = ChildLists(unknown=1)
+        elif merging.merge is Merge.APPEND:  # Where an entry says that a list has become empty.
+            known = {child.table: dict.fromkeys(prior.known.live, 1) for child in self.endpoint.children}
+            self._batcher.lists = ChildLists(known)
+        elif prior.known.hashes:
             children = read_children(pipeline, self.endpoint, owner, self._hints.refresh)
-            self._batcher.lists = ChildLists(children, merging.can_delete)
+            self._batcher.lists = ChildLists(children, removes=merging.can_delete)
+        if merging.one_row_per_key:
+            self._batcher.lists.removes = merging.can_delete
             self._stored_columns = add_missing_columns(pipeline, self.schemas())
         return prior
 
@@ -347,8 +350,8 @@ class TableSync:
             result.verdict = result.verdict if self.settings.accept_rejected else Verdict.INCOMPLETE
 
     def tables(self) -> list[StoredTable]:
-        """The tables that this run may fill, with the types that the destination has."""
-        return tables_to_fill(self._table.stored, self.settings)
+        """The tables that this run may fill."""
+        return tables_to_fill(self.endpoint, self.settings)
 
     def schemas(self) -> dict[str, pa.Schema]:
         """Table to Arrow schema of what this run may load."""

@@ -4,7 +4,7 @@ Each record is JSON text as a hostile or a careless server sends it.
 """
 
 import json
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from decimal import Decimal
 
 import duckdb
@@ -23,9 +23,7 @@ def nested(levels):
 
 FIELDS = {
     "integers": '"seats":100000000000000000000,"more":123456789012345678901234567890',
-    "deep": f'"x":{nested(150)}',
-    "deeper": f'"x":{nested(450)}',
-    "deepest": f'"x":{nested(2000)}',
+    "deep": f'"x":{nested(120)}',
     "huge": '"x":1e99999999999999999999,"y":1e400,"z":' + "7" * 5000,
     "late": '"createdAt":"9999-12-31T23:59:59-05:00"',
     "naive": '"createdAt":"2026-01-01T00:00:00","updatedAt":"0000-01-01"',
@@ -135,43 +133,3 @@ def change(place, statement):
         return
     with duckdb.connect(str(place._file)) as connection:
         connection.execute(statement)
-
-
-def report(units):
-    return {"reports": [{"name": "usage", "key": ["date", "vendor"], "columns": {"units": units}}]}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("before", "after", "sent", "column", "extra"),
-    [
-        ("bigint", "decimal", "5.55", None, {"units": 5.55}),
-        ("decimal", "text", '"many"', None, {"units": "many"}),
-        ("text", "bigint", "7", "7", None),
-        ("date", "timestamp", '"2026-01-01T10:00:00Z"', date(2026, 1, 1), {"units": "2026-01-01T10:00:00Z"}),
-    ],
-)
-def test_a_column_that_changes_its_type_keeps_the_stored_one_and_loses_no_value_i8(
-    site, place, before, after, sent, column, extra, caplog
-):
-    # The server answers the same days to every request, which leaves the report incomplete.
-    site.served.lists = {"analytics/usage": ['{"date":"2026-01-01","units":null}', '{"date":"2026-01-02","units":3}']}
-    site.sync("analytics_usage", destination=place.destination(), **report(before))
-    site.served.lists = {"analytics/usage": [f'{{"date":"2026-01-01","units":{sent}}}', '{"date":"2026-01-02"}']}
-    for _ in range(2):
-        site.sync("analytics_usage", destination=place.destination(), **report(after))
-        assert f"analytics_usage.units is {before} in the destination and {after} in the settings" in caplog.text
-    row = next(one for one in place.rows("analytics_usage") if one["date"] == date(2026, 1, 1))
-    assert (row["units"], json.loads(row["extra"] or "null")) == (column, extra)
-
-
-@pytest.mark.slow
-def test_rows_are_loaded_again_once_the_destination_has_the_new_type_i1(site):
-    site.served.lists = {"analytics/usage": ['{"date":"2026-01-01","units":5.55}']}
-    site.sync("analytics_usage", **report("bigint"))
-    site.sync("analytics_usage", **report("decimal"))
-    assert site.query("SELECT units FROM analytics_usage") == [(None,)]
-    for dataset in ("automatum", "automatum_staging"):
-        site.execute(f"ALTER TABLE {dataset}.analytics_usage ALTER units TYPE DECIMAL(38, 9)")
-    site.sync("analytics_usage", **report("decimal"))
-    assert site.query("SELECT units, extra FROM analytics_usage") == [(Decimal("5.55"), None)]

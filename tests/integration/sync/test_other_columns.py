@@ -83,25 +83,6 @@ def test_other_columns_and_child_tables_arrive_in_a_dataset_that_has_rows_i1(des
     assert (again.code, again.json["tables"]["entitlements"]["unchanged"]) == (0, 3), again
 
 
-def test_a_column_keeps_the_type_that_the_destination_has_i8(desk, api):
-    """I8: a value that does not fit the stored type is in `extra`, and not another value in the column."""
-    rows = [{"id": "a", "value": "1.25", "startDate": "2026-01-15", "dimensions": [{"key": "x", "price": "1.5"}]}]
-    serve(api, rows)
-    assert desk.sync().code == 0
-    columns = {"value": "text", "start_date": "timestamp", "seats": "bigint"}
-    children = {"entitlement_dimensions": {"columns": {"price": "bigint"}}}
-    desk.set(endpoints={"entitlements": {"columns": columns, "children": children}})
-    serve(api, [{**rows[0], "startDate": "2026-01-15T10:00:00Z", "value": "1.2.5", "seats": 5}])
-    made = desk.sync()
-    assert made.code == 0
-    assert "entitlements.value is decimal in the destination and text in the settings" in made.err
-    assert "entitlement_dimensions.price is decimal in the destination and bigint" in made.err
-    found = desk.query("SELECT value, start_date::VARCHAR, seats, extra->>'value' FROM entitlements")
-    assert found == [(None, "2026-01-15", 5, "1.2.5")]
-    assert desk.query("SELECT price::VARCHAR FROM entitlement_dimensions") == [("1.500000000",)]
-    assert desk.sync().json["tables"]["entitlements"]["unchanged"] == 1
-
-
 def test_a_further_child_table_loses_entries_and_parents_like_any_other(desk, api):
     desk.set(endpoints={"entitlements": CHANGES})
     serve(api, RECORDS)

@@ -95,19 +95,3 @@ def test_a_detail_without_an_id_is_the_row_of_its_url_i2(site, record):
     site.served.details = {"customers/c000": record}
     assert site.sync("customers").code == 0
     assert site.query("SELECT email, _deleted_at FROM customers WHERE id = 'c000'") == [("here", None)]
-
-
-@pytest.mark.slow
-def test_a_volatile_field_alone_loads_no_row_and_starts_no_version_i3(site):
-    settings = {"history": True, "endpoints": {"customers": {"volatile": ["lastSeenAt", "details.login"]}}}
-    record = '{{"id":"a","status":"{}","lastSeenAt":{},"details":{{"login":{},"plan":"x"}}}}'
-    site.served.lists = {"customers": [record.format("active", 1, 1)]}
-    site.sync("customers", **settings)
-    site.served.lists = {"customers": [record.format("active", 2, 2)]}
-    assert site.sync("customers", **settings).counts("customers") == (0, 0, 0, 1)
-    site.served.lists = {"customers": [record.format("closed", 3, 3)]}
-    assert site.sync("customers", **settings).counts("customers") == (0, 1, 0, 0)
-    assert site.query("SELECT status, extra->>'lastSeenAt' FROM customers_history ORDER BY valid_from") == [
-        ("active", "1"),
-        ("closed", "3"),
-    ]

@@ -10,17 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automatum.endpoints import CUSTOMERS, ENDPOINTS, ENTITLEMENTS, PRIVATE_OFFERS, REVENUE
-from automatum.schema.arrow_tables import Table, fit_columns
-from automatum.schema.child_tables import ChildLists
-from automatum.schema.records import Row
+from automatum.schema.arrow_tables import ChildLists, Table, fit_columns
+from automatum.schema.records import Rows
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
 
 
-def rows_of(endpoint, *records, existed=True, lists=None):
+def page_of(table, records):
+    found = table.identify(records)
+    return Rows(found.keys, found.hashes, records, NOW, found.size)
+
+
+def rows_of(endpoint, *records, lists=None):
     table = Table(endpoint)
-    rows = [Row(key, table.hash(one), one, NOW, existed) for key, one in zip(table.keys(records), records, strict=True)]
-    return {name: arrow.to_pylist() for name, arrow in table.arrow(rows, lists or ChildLists())}
+    return {name: arrow.to_pylist() for name, arrow in table.arrow([page_of(table, records)], lists)}
 
 
 def test_a_flat_customer_as_documented():
@@ -102,9 +105,15 @@ def test_dimensions_and_payments_are_rows_of_their_own():
 
 
 def test_a_list_that_became_empty_removes_what_was_there():
-    gone = rows_of(ENTITLEMENTS, {"id": "e", "dimensions": []}, existed=True)
+    record = {"id": "e", "dimensions": []}
+    gone = rows_of(ENTITLEMENTS, record, lists=ChildLists({"entitlement_dimensions": {"e": 1}}))
     assert [(one["position"], one["_removed"]) for one in gone["entitlement_dimensions"]] == [(0, True)]
-    assert "entitlement_dimensions" not in rows_of(ENTITLEMENTS, {"id": "e", "dimensions": []}, existed=False)
+    unknown = rows_of(ENTITLEMENTS, record, lists=ChildLists(unknown=1))
+    assert [(one["position"], one["_removed"]) for one in unknown["entitlement_dimensions"]] == [(0, True)]
+    kept = rows_of(ENTITLEMENTS, record, lists=ChildLists(unknown=1, removes=False))
+    assert [(one["_removed"], one["_deleted_at"]) for one in kept["entitlement_dimensions"]] == [(None, NOW)]
+    assert "entitlement_dimensions" not in rows_of(ENTITLEMENTS, record, lists=ChildLists())
+    assert "entitlement_dimensions" not in rows_of(ENTITLEMENTS, record)
 
 
 def test_a_parent_read_twice_in_one_package_removes_what_its_second_list_lacks():
@@ -112,7 +121,6 @@ def test_a_parent_read_twice_in_one_package_removes_what_its_second_list_lacks()
     rows_of(ENTITLEMENTS, {"id": "e", "dimensions": [{"key": "a"}, {"key": "b"}]}, lists=lists)
     again = rows_of(ENTITLEMENTS, {"id": "e", "dimensions": [{"key": "a"}]}, lists=lists)
     assert [(one["position"], one["_removed"]) for one in again["entitlement_dimensions"]] == [(0, None), (1, True)]
-    lists.start_package()
     later = rows_of(ENTITLEMENTS, {"id": "e", "dimensions": [{"key": "a"}]}, lists=lists)
     assert [(one["position"], one["_removed"]) for one in later["entitlement_dimensions"]] == [(0, None)]
 
@@ -152,10 +160,7 @@ def test_nothing_that_was_sent_is_lost(endpoint, data):
     record = data.draw(st.dictionaries(st.one_of(st.sampled_from(tops), st.text(min_size=1, max_size=4)), json_values))
     record["id"] = "x"
     table = Table(endpoint)
-    tables = {
-        name: arrow.to_pylist()
-        for name, arrow in table.arrow([Row("x", table.hash(record), record, NOW, False)], ChildLists())
-    }
+    tables = {name: arrow.to_pylist() for name, arrow in table.arrow([page_of(table, [record])])}
     (row,) = tables.pop(endpoint.table)
     extra = json.loads(row["extra"] or "{}")
     children = [one for rows in tables.values() for one in rows]
@@ -195,18 +200,6 @@ def test_the_hashes_of_earlier_versions_are_kept():
     }
 
 
-def test_the_hash_does_not_see_volatile_fields_and_changes_for_nothing_else():
-    from dataclasses import replace
-
-    table = Table(replace(CUSTOMERS, volatile=("seen", "details.login")))
-    record = {"id": "a", "seen": 1, "details": {"login": 1, "plan": "x"}}
-    assert table.hash(record) == table.hash({"id": "a", "seen": 2, "details": {"login": {}, "plan": "x"}})
-    assert table.hash(record) != table.hash({**record, "details": {"login": 1, "plan": "y"}})
-    assert table.hash({"id": "a"}) == Table(CUSTOMERS).hash({"id": "a"})
-    assert table.hash({"id": "a", "details": None}) == Table(CUSTOMERS).hash({"id": "a", "details": None})
-    assert record == {"id": "a", "seen": 1, "details": {"login": 1, "plan": "x"}}
-
-
 def test_values_that_leave_their_column_null_are_counted_by_name_i8():
     """I8: they are in `extra`; what was only rounded, and what is null, does not count."""
     table = Table(ENTITLEMENTS)
@@ -214,9 +207,8 @@ def test_values_that_leave_their_column_null_are_counted_by_name_i8():
         {"id": "a", "startDate": "01/02/2026", "value": "0.0000000001", "planId": {"name": "x"}, "expiresAt": None},
         {"id": "b", "startDate": "2026-02-01T10:00:00Z", "dimensions": [{"price": "free"}, {"price": 1}]},
     ]
-    rows = [Row(one["id"], table.hash(one), one, NOW, False) for one in records]
-    list(table.arrow(rows, ChildLists()))
-    list(table.arrow(rows[:1], ChildLists()))
+    table.arrow([page_of(table, records)])
+    table.arrow([page_of(table, records[:1])])
     assert dict(table.unread) == {"start_date": 2, "plan_id": 2, "entitlement_dimensions.price": 1}
 
 

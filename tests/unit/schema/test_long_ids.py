@@ -7,8 +7,7 @@ import pytest
 from automatum.api.exact_json import parse_json
 from automatum.endpoints import CUSTOMERS
 from automatum.schema.arrow_tables import Table
-from automatum.schema.child_tables import ChildLists
-from automatum.schema.records import Row
+from automatum.schema.records import Rows
 
 DIGITS = "7" * 5000
 
@@ -18,6 +17,6 @@ def test_an_id_of_5000_digits_is_kept_exactly(text):
     record = parse_json(f'{{"id":{text}}}'.encode())
     table = Table(CUSTOMERS)
     (key,) = table.keys([record])
-    row = Row(key, table.hash(record), record, datetime(2026, 1, 1, tzinfo=timezone.utc))
-    (_, made), *_ = table.arrow([row], ChildLists())
+    rows = Rows([key], [table.hash(record)], [record], datetime(2026, 1, 1, tzinfo=timezone.utc))
+    (_, made), *_ = table.arrow([rows])
     assert made["id"].to_pylist() == [key] == [text.strip('"')]

@@ -3,22 +3,21 @@
 from datetime import datetime, timedelta, timezone
 
 from automatum.endpoints import ENTITLEMENTS
-from automatum.schema.arrow_tables import Table
-from automatum.schema.child_tables import ChildLists
-from automatum.schema.records import Row
+from automatum.schema.arrow_tables import ChildLists, Table
+from automatum.schema.records import Rows
 from automatum.sync.batcher import Batcher
 from automatum.sync.rejections import Rejections
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
 
 
-def row(key, **fields):
-    return Row(key, "hash", {"id": key, **fields}, NOW)
+def record(key, **fields):
+    return {"id": key, **fields}
 
 
-def given(batcher, *rows):
-    list(batcher.give(list(rows)))
+def given(batcher, *records):
     found = {}
+    assert not list(batcher.give(Rows([one["id"] for one in records], ["hash"] * len(records), list(records), NOW)))
     for name, table in batcher.flush():
         found.setdefault(name, []).extend(table.to_pylist())
     return found
@@ -29,9 +28,9 @@ def test_one_row_in_a_batch_that_cannot_be_converted_i1():
     batcher = Batcher(Table(ENTITLEMENTS), rejections)
     # In the destination each list has two entries. All but one become shorter.
     batcher.lists = ChildLists({"entitlement_dimensions": {f"e{i}": 2 for i in range(9)}})
-    rows = [row(f"e{i}", dimensions=[{"key": "a"}]) for i in range(9)]
-    rows[4] = row("e4", dimensions=[{"key": "a"}], odd=object())
-    found = given(batcher, *rows)
+    records = [record(f"e{i}", dimensions=[{"key": "a"}]) for i in range(9)]
+    records[4] = record("e4", dimensions=[{"key": "a"}], odd=object())
+    found = given(batcher, *records)
     assert [one["id"] for one in found["entitlements"]] == [f"e{i}" for i in range(9) if i != 4]
     removed = [one["entitlement_id"] for one in found["entitlement_dimensions"] if one["_removed"]]
     assert removed == [f"e{i}" for i in range(9) if i != 4]
@@ -40,6 +39,6 @@ def test_one_row_in_a_batch_that_cannot_be_converted_i1():
     assert rejected["reason"] == "the record cannot be converted (TypeError)"
 
     assert rejections.take(batcher.table, NOW) is None
-    given(batcher, row("e4", dimensions=[]))
+    given(batcher, record("e4", dimensions=[]))
     (resolved,) = rejections.take(batcher.table, NOW + timedelta(hours=1)).to_pylist()
     assert (resolved["rejection_id"], resolved["resolved_at"]) == ("e4", NOW)
