@@ -53,8 +53,5 @@ class Call:
     def succeeded(self, response: HttpResponse) -> bool:
         """Whether the response is a success. For a POST, 201, 202 and 204 need no body."""
         if self.repeatable:
-            if response.word or response.failure:
-                return False
-            no_content = response.empty and response.http_status == 204
-            return response.usable or no_content or (200 <= response.status < 300 and response.array is not None)
+            return response.usable
         return response.usable or (response.empty and response.http_status in _EMPTY_SUCCESS)

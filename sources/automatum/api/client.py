@@ -16,14 +16,14 @@ from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import ApiUnreachable, CredentialsRefused, MoreToDo
 from ..core.text import plural
-from ..endpoints import API_PREFIX, WHOLE
+from ..endpoints import API_PREFIX
 from .call import Call, do_nothing
 from .connections import Connections
 from .http import HttpFailure, HttpResponse, send
 from .oauth import TokenSource, redirect_host
 from .rate_limit import RateLimiter, Ticket
 from .request_stats import Attempt, RequestStats
-from .response_errors import DASHBOARD, error_for, unknown_code
+from .response_errors import DASHBOARD, error_for
 from .retry import RetryPolicy
 
 MAX_REDIRECTS = 3
@@ -42,8 +42,7 @@ class ApiResponse:
     """A successful response.
 
     Attributes:
-        body: The whole JSON object, envelope included. Numbers that a float cannot hold are `int` or `Decimal`. The
-            array of a GET without an envelope is at `WHOLE`.
+        body: The whole JSON object, envelope included. Numbers that a float cannot hold are `int` or `Decimal`.
         status: HTTP status, 2xx.
         received_at: Epoch seconds of our clock.
         date: The server's `Date` in epoch seconds; None without one.
@@ -89,7 +88,6 @@ class ApiClient:
         self.limiter, self.budget = limiter, budget
         self.seconds_per_request = 0.0
         self.stats = RequestStats()
-        self._success_codes = tuple(settings.success_codes or ())
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._connections = connections or Connections()
         reload = partial(reload_credentials, settings)
@@ -207,8 +205,9 @@ class ApiClient:
                 call.retry.record(ticket, outcome)
             if isinstance(outcome, HttpResponse):
                 if call.succeeded(outcome):
-                    body = outcome.body or ({} if outcome.array is None else {WHOLE: outcome.array})
-                    return ApiResponse(body, outcome.http_status, outcome.received_at, outcome.date, outcome.headers)
+                    return ApiResponse(
+                        outcome.body or {}, outcome.http_status, outcome.received_at, outcome.date, outcome.headers
+                    )
                 self._retry_or_raise(call, outcome)
             elif outcome.final and call.repeatable:
                 raise ApiUnreachable(call.method, call.path, None, outcome.detail, _TOO_LARGE)
@@ -274,8 +273,7 @@ class ApiClient:
         if call.repeatable:
             return send(
                 self._connections, call.method, call.url, clock=self._clock, timeout=min(timeout, left), within=left,
-                headers=headers, params=call.params, success_codes=self._success_codes,
-                stopping=self._stopping,
+                headers=headers, params=call.params, stopping=self._stopping,
             )  # fmt: skip
         headers["Content-Type"] = "application/json"
         within = max(timeout, self._settings.retry_deadline)
@@ -283,7 +281,7 @@ class ApiClient:
         with self._connections.fresh() as connections:
             return send(
                 connections, call.method, call.url, clock=self._clock, timeout=timeout, within=within,
-                headers=headers, body=call.payload, inspect=call.inspect, success_codes=self._success_codes,
+                headers=headers, body=call.payload, inspect=call.inspect,
                 stopping=self._stopping if call.below_api else lambda: False,
             )  # fmt: skip
 
@@ -303,12 +301,6 @@ class ApiClient:
             self._follow(call, response)
         elif 400 <= status < 500 and status != 408:
             raise error_for(call.method, call.path, response, call.scope, self.tokens.cached_scopes())
-        elif response.code is not None or (call.repeatable and response.word):
-            unknown = unknown_code(call.method, call.path, response)
-            if call.repeatable:
-                raise unknown
-            hint = f"{response.code_in_words} {unknown.next_step}"
-            raise ApiUnreachable(call.method, call.path, response.http_status, hint, _unknown_outcome(call))
         elif call.repeatable:
             self._wait_or_raise(call, status, detail, response.retry_after())
         else:

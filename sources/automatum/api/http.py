@@ -7,7 +7,7 @@ import logging
 import math
 import re
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -22,7 +22,6 @@ from urllib3.util import Timeout
 from ..core.clock import Clock
 from ..core.redaction import redact
 from .connections import Connections
-from .envelope import failure_in, unknown_word
 from .exact_json import parse_json
 from .rate_limit.headers import read_headers
 from .watchdog import Cut, Watch, watched
@@ -46,14 +45,10 @@ class HttpResponse:
 
     Attributes:
         http_status: HTTP status.
-        status: The HTTP status, or the envelope's `code` if that is not 2xx although the HTTP status is.
+        status: The HTTP status, or the envelope's `code` if that is not 2xx although the HTTP status is; 500 for a
+            `code` that is no HTTP status.
         headers: The headers, case-insensitive.
         body: The JSON object; None if the body is anything else.
-        array: The JSON array, if the body is one.
-        code: The envelope's `code` if that is no HTTP status, such as 0; otherwise None.
-        word: The envelope's `code` if that is a word that is not known to mean success; otherwise None. It counts for a
-            GET only: `metering.answers` decides what an answer to usage means.
-        failure: What else in the body of a 2xx says that the request failed; otherwise None. The same.
         content: The body as it came.
         received_at: Epoch seconds of our clock.
         date: The server's `Date` in epoch seconds; None without one.
@@ -66,10 +61,6 @@ class HttpResponse:
     content: bytes = field(repr=False)
     received_at: float
     date: float | None
-    array: list[Any] | None = None
-    code: float | None = None
-    word: str | None = None
-    failure: str | None = None
 
     @property
     def usable(self) -> bool:
@@ -84,15 +75,10 @@ class HttpResponse:
     @property
     def detail(self) -> str:
         """The server's message, shortened and redacted. It never quotes records, because they hold customers' data."""
-        if self.failure:
-            return f"{self.failure} in its body ({_message(0, self.content, self.body)})"
-        return _message(self.status, self.content, self.body)
-
-    @property
-    def code_in_words(self) -> str:
-        """The envelope's `code` that is no HTTP status, in a sentence."""
-        shown = json.dumps(shorten(self.word)) if self.word else f"{self.code:g}"
-        return f'"code": {shown} in its body ({self.detail}). That is no HTTP status.'
+        message = _message(self.status, self.content, self.body)
+        if self.body and self.status == 500 and 200 <= self.http_status < 300:
+            return f'"code": {shorten(json.dumps(self.body["code"], default=str))} in its body ({message})'
+        return message
 
     def named_wait(self) -> float | None:
         """Seconds that the server asks to wait, in the header `Retry-After` or the field `retryAfter`; the longer."""
@@ -145,7 +131,6 @@ def send(
     params: Mapping[str, str] | None = None,
     body: bytes | None = None,
     inspect: Callable[[bytes], None] | None = None,
-    success_codes: Sequence[Any] = (),
     stopping: Callable[[], bool] = lambda: False,
 ) -> HttpResponse | HttpFailure:
     """Send one request and read the response. It follows no redirect, and returns network errors as `HttpFailure`.
@@ -161,7 +146,6 @@ def send(
         params: Query, which follows that of the URL.
         body: Body; None for none.
         inspect: Called with the bytes of the response before they are parsed.
-        success_codes: Values of the envelope's `code` that mean success, besides 2xx.
         stopping: Whether the run was told to stop, which ends the request soon.
     """
     started = clock.monotonic()
@@ -184,7 +168,7 @@ def send(
         elif isinstance(content, HttpFailure):
             outcome = content
         else:
-            outcome = _parse_response(response, content, clock, success_codes)
+            outcome = _parse_response(response, content, clock)
     except (HTTPError, OSError) as error:
         # The exception may hold the URL with its secrets, so return only its text.
         sent = watch is not None and watch.connected
@@ -234,21 +218,18 @@ def _read(response: BaseHTTPResponse, clock: Clock, until: float) -> bytes | Htt
     return content
 
 
-def _parse_response(
-    response: BaseHTTPResponse, content: bytes, clock: Clock, success_codes: Sequence[Any]
-) -> HttpResponse:
+def _parse_response(response: BaseHTTPResponse, content: bytes, clock: Clock) -> HttpResponse:
     status = response.status
     try:
         parsed = parse_json(content)
     except ValueError:
         parsed = None
     body = parsed if isinstance(parsed, dict) else None
-    effective, unknown, word, failure = status, None, None, None
-    if body is not None and 200 <= status < 300:
-        word, failure = unknown_word(body, success_codes), failure_in(body)
-        code = _number(body.get("code"))
-        if code is not None and not 200 <= code < 300 and code not in success_codes:
-            effective, unknown = int(code), None if 100 <= code < 600 else code
+    effective = status
+    if 200 <= status < 300 and body and body.get("code") is not None:
+        code = _number(body["code"])
+        if code is None or not 200 <= code < 300:
+            effective = int(code) if code is not None and 100 <= code < 600 else 500
     date = response.headers.get("Date")
     return HttpResponse(
         http_status=status,
@@ -258,10 +239,6 @@ def _parse_response(
         content=content,
         received_at=clock.time(),
         date=None if date is None else _http_date(date),
-        array=parsed if isinstance(parsed, list) else None,
-        code=unknown,
-        word=word,
-        failure=failure,
     )
 
 

@@ -23,7 +23,6 @@ from ..endpoints import METERING_SCOPE, TOKEN_PATH
 from .connections import Connections
 from .http import HttpFailure, HttpResponse, send
 from .rate_limit import RateLimiter
-from .response_errors import unknown_code
 from .retry import RetryPolicy
 
 logger = logging.getLogger("automatum")
@@ -195,8 +194,6 @@ class TokenSource:
                     with retry.exclude_time():
                         self._reload_secret(outcome, refused)
                     continue
-                if outcome.code is not None:
-                    raise unknown_code("POST", TOKEN_PATH, outcome)
                 _raise_for_status(outcome, settings.base_url)
                 status, detail, retry_after = outcome.status, outcome.detail, outcome.retry_after()
             if not retry.wait_after_failure(f"POST {TOKEN_PATH}: {detail}", retry_after):
@@ -246,7 +243,6 @@ class TokenSource:
             within=within,
             headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
             body=urlencode(form).encode(),
-            success_codes=settings.success_codes or (),
             stopping=lambda: self._budget.over,
         )
 

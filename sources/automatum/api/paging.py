@@ -143,7 +143,7 @@ def _count(value: Any) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         # Python refuses to parse 5,000 digits.
         value = int(value) if len(value) <= _LONGEST_COUNT else MOST_ANNOUNCED + 1
-    elif isinstance(value, (float, Decimal)) and value > MOST_ANNOUNCED:  # An integer beyond 64 bits is parsed so.
+    elif isinstance(value, (float, Decimal)) and float(value) > MOST_ANNOUNCED:
         return MOST_ANNOUNCED + 1
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core.errors import AccessError, AutomatumError, NotThere, RequestRefused, UnknownCode
+from ..core.errors import AccessError, AutomatumError, NotThere, RequestRefused
 from ..endpoints import API_PREFIX
 from .http import HttpResponse, shorten
 
@@ -38,18 +38,6 @@ def error_for(
         )
         return NotThere(method, path, status, detail, step, fields)
     return RequestRefused(method, path, status, detail, "", fields)
-
-
-def unknown_code(method: str, path: str, response: HttpResponse) -> UnknownCode:
-    """The error for an envelope whose `code` is 0 or a word. What is not known to be a success is not taken for one.
-
-    Args:
-        method: HTTP method.
-        path: Path below the host, without the query.
-        response: The response.
-    """
-    code = shorten(response.word) if response.word else response.code or 0.0
-    return UnknownCode(code, f"{method} {path} answered {response.http_status} with {response.code_in_words}")
 
 
 def _access_hint(scope: str, granted: frozenset[str] | None) -> str:

@@ -12,6 +12,7 @@ REMOVED_SETTINGS: Mapping[str, str] = {
     "timestamps": "Times are ISO 8601. Others stay in `extra` as they are; convert them in SQL.",
     "vendor": _SQL,
     "status": _SQL,
+    "success_codes": "Remove it: `code` in an answer is an HTTP status, as documented.",
     "full_sweep_every": "Remove it: every sync reads every list whole.",
 }
 """Settings in `[sources.automatum]`."""

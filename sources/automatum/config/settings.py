@@ -113,7 +113,6 @@ class AutomatumSettings(BaseConfiguration):
         chunk_rows: Rows in one load package. A package also ends at 32 MB of rows, which bounds the memory.
         chunk_seconds: Age in seconds at which a load package is closed. A kill then costs a minute of requests at most.
         request_timeout: Seconds to wait for a connection, and for each part of a response.
-        success_codes: Values of the envelope's `code` that mean success, besides 2xx: numbers and words.
         retry_deadline: Seconds after which a failing request is no longer retried.
         retry_attempts: Attempts after which a failing request is no longer retried.
     """
@@ -168,7 +167,6 @@ class AutomatumSettings(BaseConfiguration):
     chunk_rows: int = 250_000
     chunk_seconds: float = 60.0
     request_timeout: float = 30.0
-    success_codes: Optional[List[Any]] = None
     retry_deadline: float = 120.0
     retry_attempts: int = 6
 
@@ -205,8 +203,6 @@ class AutomatumSettings(BaseConfiguration):
             self._check(value is None or math.isfinite(value), name, "is not a finite number")
         for name in ("tables", "metering_yes_words", "metering_documented_window"):
             self._check(all(isinstance(one, str) for one in getattr(self, name) or ()), name, "is not a list of texts")
-        for code in self.success_codes or ():
-            self._check(isinstance(code, (int, str)) and code is not True, "success_codes", "is not numbers and words")
 
     @property
     def owner(self) -> str | None:

@@ -108,22 +108,6 @@ class ConfigurationError(AutomatumError):
         super().__init__(f"{key}: {message}", next_step)
 
 
-class UnknownCode(ConfigurationError):
-    """A successful response has a `code` in its body that is no HTTP status, so it is not known to be a success.
-
-    Args:
-        code: The code.
-        message: What the API answered.
-    """
-
-    def __init__(self, code: float | str, message: str) -> None:
-        self.code = int(code) if isinstance(code, float) and code == int(code) else code
-        shown = f'"{self.code}"' if isinstance(self.code, str) else self.code
-        super().__init__(
-            "sources.automatum.success_codes", message, f"If {shown} means success, set success_codes = [{shown}]."
-        )
-
-
 class AccessError(AutomatumError):
     """The API refuses access.
 

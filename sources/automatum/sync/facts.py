@@ -139,7 +139,7 @@ def digest_settings(endpoint: Endpoint, settings: AutomatumSettings) -> tuple[st
     """A digest of the endpoint, and one of the other settings that a verdict depends on."""
     others = settings.deletes, settings.accept_rejected, settings.reread_pages, settings.report_window_days
     # Not the endpoint as it is printed: that leaves out the formats of times.
-    return _digest(_without_words(asdict(endpoint))), _digest((*others, settings.success_codes))
+    return _digest(_without_words(asdict(endpoint))), _digest(others)
 
 
 def _without_words(value: Any) -> Any:

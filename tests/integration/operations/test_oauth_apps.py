@@ -352,15 +352,6 @@ NEW = "secret_new_canary_2"
 OPAQUE = "opaque-new-canary-3"
 
 
-def test_the_new_secret_is_tried_with_the_codes_that_mean_success(api, rotating, desk):
-    """An API whose every envelope has the code 0 gives a token for the new secret, too."""
-    desk.set(success_codes="[0]")
-    api.say("/oauth/token", token("token-one", code=0), token("token-two", code=0))
-    rotation = rotating(Say(body={"code": 0, "data": {"client_secret": NEW}}))
-    assert rotation.tried
-    assert rotating.stored() == NEW
-
-
 @pytest.mark.parametrize(
     ("answer", "secret"),
     [

@@ -1,7 +1,5 @@
 """Credentials, scopes and answers that are not as expected in a sync, by the public command line."""
 
-import json
-
 import pytest
 
 from automatum_sandbox.config import AppConfig
@@ -42,31 +40,6 @@ def test_a_403_names_the_scope(start, desk):
     served.sandbox.faults.add("status", "/api/v1/customers", status=403, message="Insufficient scope", count=None)
     (one,) = desk.sync("customers").json["errors"]
     assert "The token grants read:customers, which this path needs" in one["next_step"]
-
-
-@pytest.mark.slow
-def test_a_list_without_an_envelope_names_the_setting_and_is_read_with_it(vendor, desk):
-    vendor.say("/oauth/token", token(scope="read:customers"))
-    vendor.say("/api/v1/customers", Say(body=[{"id": "cust_1", "companyName": "Ada"}]))
-    (one,) = desk.sync("customers").json["errors"]
-    assert "sources.automatum.endpoints.customers.records: GET customers answered a JSON array" in one["message"]
-    assert 'set it to "$"' in one["next_step"]
-    desk.set(endpoints={"customers": {"records": "$"}})
-    desk.sync("customers")
-    assert desk.query("SELECT id, company_name FROM customers") == [("cust_1", "Ada")]
-
-
-@pytest.mark.slow
-def test_a_code_0_names_the_setting_and_is_a_success_with_it(vendor, desk):
-    page = {"page": 1, "limit": 100, "total": 1, "pages": 1}
-    vendor.say("/oauth/token", token(scope="read:customers,read:entitlements"))
-    vendor.say("/api/v1/customers", Say(body={"code": 0, "data": [{"id": "cust_1"}], "pagination": page}))
-    ran = desk.sync("customers")
-    assert ran.code == 78, ran
-    (one,) = ran.json["errors"]
-    assert "If 0 means success, set success_codes = [0]." in one["next_step"]
-    desk.set(success_codes=json.dumps([0]))
-    assert desk.sync("customers").json["verdict"] == "complete"
 
 
 @pytest.mark.slow

@@ -220,12 +220,6 @@ class NotFoundAtEnd(Ended):
         return self.not_found()
 
 
-@shape("no total, 204 behind the last page", exact_total=False)
-class NoContentAtEnd(Ended):
-    def end(self, call):
-        return Answer(status=204)
-
-
 @shape("no total, the last page again behind it", exact_total=False)
 class LastAgain(Ended):
     def end(self, call):

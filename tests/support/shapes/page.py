@@ -80,6 +80,7 @@ def _table(rows):
         for shape in [*SHAPES, *metering.SHAPES]:
             if shape.group == group:
                 plain, configured = rows.get(shape.name, ["", ""])
+                configured = configured if shape.settings else ""
                 lines.append(f"| {shape.name} | {plain} | {_settings_of(shape)} | {configured} |")
     return "\n".join([*lines, "", _END])
 

@@ -39,7 +39,7 @@ class DataList(Api):
         return Answer({"code": 200, "data": {"list": [self.record(row) for row in rows]}, "pagination": counts})
 
 
-@shape("a top-level array", names="customers.records", records="$", exact_total=False)
+@shape("a top-level array", names="JSON object")
 class TopArray(Api):
     def body(self, rows, counts):
         return Answer([self.record(row) for row in rows])
@@ -60,7 +60,7 @@ class Coded(Api):
         return Answer({**answer.body, "code": self.code})
 
 
-@shape("code 0 is success", connection={"success_codes": [0]})
+@shape("code 0 is success", names="code")
 class CodeZero(Coded):
     code = 0
 
@@ -70,7 +70,7 @@ class CodeText(Coded):
     code = "200"
 
 
-@shape("code SUCCESS", connection={"success_codes": ["SUCCESS"]})
+@shape("code SUCCESS", names="code")
 class CodeWord(Coded):
     code = "SUCCESS"
 
