@@ -113,7 +113,7 @@ def _iso(value: Any) -> Converted:
         if not isinstance(parsed, datetime):
             return None, False
         return parsed.astimezone(timezone.utc), len(value) >= 8 and not _SUB_MICROSECONDS.search(value)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError):  # TypeError for an interval that ends with a duration.
         return None, False
 
 

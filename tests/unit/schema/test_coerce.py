@@ -42,6 +42,10 @@ UTC = timezone.utc
         ("timestamp", "15/01/2026", None, False),
         ("timestamp", "soon", None, False),
         ("timestamp", "P1D", None, False),
+        # pendulum raises a TypeError for the first of these, and makes an interval of the others.
+        ("timestamp", "2026-01-15/P1D", None, False),
+        ("timestamp", "2026-01-15T10:00:00Z/P1D", None, False),
+        ("date", "2026-01-15/2026-01-16", None, False),
         ("timestamp", True, None, False),
         ("timestamp", "now", None, False),
         ("timestamp", "12:30:00", None, False),
