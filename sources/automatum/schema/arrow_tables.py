@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate, chain, repeat
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pyarrow as pa
@@ -84,15 +84,16 @@ class Table:
             digest.update(text)
             found.hashes.append(digest.hexdigest())
             found.size += len(text)
-        equal: Counter[str] = Counter()
-        for key, hash_ in zip(self.keys(records), found.hashes, strict=True):
+        keys, equal = self.keys(records), Counter[str]()
+        for position, key in enumerate(keys) if None in keys else ():
             if key is None:
+                hash_ = found.hashes[position]
                 equal[hash_] += 1
-                key = f"{UNKEYED}{hash_}:{equal[hash_]}"
-            found.keys.append(key)
+                keys[position] = f"{UNKEYED}{hash_}:{equal[hash_]}"
+        found.keys = cast("list[str]", keys)
         return found
 
-    def keys(self, records: Sequence[Record]) -> Sequence[str | None]:
+    def keys(self, records: Sequence[Record]) -> list[str | None]:
         """What identifies each record; None where its key is missing.
 
         Args:
@@ -244,7 +245,7 @@ def list_of(record: Record, child: Child) -> list[Any]:
     return []
 
 
-def _plain_texts(records: Sequence[Record], column: Column) -> list[str] | None:
+def _plain_texts(records: Sequence[Record], column: Column) -> list[str | None] | None:
     """The column's values, if each is a text that is not empty; None if a value has to be looked at by itself."""
     place = column.places[0]
     if column.type != "text" or place.vendor is not None or "." in place.path:

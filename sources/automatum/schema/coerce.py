@@ -26,7 +26,7 @@ DECIMAL = ARROW_TYPES["decimal"]
 _QUANTUM = Decimal(1).scaleb(-9)
 _LARGEST = Decimal(10) ** 29
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
-_EXPONENT = "[eE]"
+_NUMBERS = ("decimal", "bool", "bigint")
 _ROUNDING = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
@@ -69,17 +69,15 @@ def convert(values: Sequence[Any], type_: ColumnType, formats: Sequence[str] = (
 
 def _fast(values: Sequence[Any], type_: ColumnType) -> pa.Array | None:
     """The whole column at once, or None if a value has to be converted by itself."""
-    types = set(map(type, values)) - {type(None)}
-    if not types:
-        return pa.nulls(len(values), ARROW_TYPES[type_])
     try:
-        if type_ == "decimal":
-            return _decimals(values, types)
-        if type_ in ("bool", "bigint"):
+        if type_ in _NUMBERS:
+            types = set(map(type, values)) - {type(None)}
+            if not types:
+                return pa.nulls(len(values), ARROW_TYPES[type_])
+            if type_ == "decimal":
+                return _decimals(values, types)
             # Arrow would take 2.5 for 2, and True for 1.
             return pa.array(values, ARROW_TYPES[type_]) if types == {bool if type_ == "bool" else int} else None
-        if type_ == "text" and types == {int}:
-            return pa.array(values, pa.int64()).cast(pa.string())
         text = pa.array(values, pa.string())
         if type_ == "text":
             return text
@@ -106,9 +104,9 @@ def _decimals(values: Sequence[Any], types: set[type]) -> pa.Array | None:
             return None
         text = doubles.cast(pa.string())
     elif types == {str}:
-        text = pa.array(values, pa.string())
-        if pc.any(pc.match_substring_regex(text, _EXPONENT)).as_py():
+        if "e" in "".join(filter(None, values)).lower():
             return None
+        text = pa.array(values, pa.string())
     else:
         return None
     return text.cast(DECIMAL)

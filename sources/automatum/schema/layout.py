@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import repeat
-from operator import is_not
+from operator import is_not, itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -44,7 +44,10 @@ class Values:
             objects: Iterable[Record] = self.records if name in self._names else ()
             if above:
                 objects = [one if isinstance(one, dict) else _EMPTY for one in self.at(above) or ()]
-            found = [one.get(name) for one in objects]
+            try:
+                found = list(map(itemgetter(name), objects))
+            except KeyError:
+                found = [one.get(name) for one in objects]
             self._memo[path] = found if any(map(is_not, found, repeat(None))) else None
         return self._memo[path]
 
@@ -64,6 +67,8 @@ class Values:
             values = self.at(place.path)
             if values is None:
                 continue
+            if picked and None not in picked:
+                break
             if place.vendor is not None:
                 vendors = self.at(place.vendor_at) or repeat(None)
                 values = [one if vendor == place.vendor else None for one, vendor in zip(values, vendors, strict=False)]
@@ -77,8 +82,6 @@ class Values:
                 if rows := [i for i, one in enumerate(values) if one is not None and before[i] is None]:
                     picked = [new if old is None else old for old, new in zip(before, values, strict=True)]
                     found.append((place.path, rows))
-            if picked and None not in picked:
-                break
         return picked, found
 
     def take(self, found: Found, misfits: frozenset[int] = frozenset()) -> None:

@@ -54,8 +54,8 @@ class Rejection:
 
 def identify(table: Table, records: Sequence[Record]) -> list[str]:
     """The key of each record of a page; see `Identified.keys`."""
-    keys = table.keys(records)
-    return list(keys) if None not in keys else table.identify(records).keys  # type: ignore[arg-type]
+    keys = [key for key in table.keys(records) if key is not None]
+    return keys if len(keys) == len(records) else table.identify(records).keys
 
 
 def reject(id_: str, key: str | None, row_hash: str, record: Record, reason: str, at: datetime) -> Rejection:
