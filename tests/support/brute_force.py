@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 
-from automatum.sync.readings import Earlier
 from automatum.sync.results import KnownRows, Verdict
 from automatum.sync.sweep import Sweep
 from tests.support.moving_list import Event, MovingList, move, purge, put_in, wait
@@ -47,44 +46,39 @@ class Outcome:
         """Keys of the rows in the destination."""
         return set(self.hashes)
 
-    @property
-    def earlier(self) -> Earlier:
-        """What the next sweep knows of the list."""
-        end_at = self.sweep.end_at if self.verdict is Verdict.COMPLETE else None
-        return Earlier(self.sweep.digest, frozenset([] if end_at is None else [end_at]))
 
-
-def swept(source: MovingList, batches: dict[int, Batch], extra_requests: int, before: Outcome | None = None) -> Outcome:
+def swept(source: MovingList, batches: dict[int, Batch], reread_pages: int, before: Outcome | None = None) -> Outcome:
     """One sweep of a list while the batches happen.
 
     Args:
         source: The list.
         batches: Number of a read, from 0, to what happens before it.
-        extra_requests: Bound of the sweep.
-        before: The last sweep: what it loaded and what it knows of the list.
+        reread_pages: Bound of the sweep.
+        before: The last sweep: what it loaded.
     """
     for at, batch in batches.items():
         source.events[at] = [*batch.events, wait(LONG)] if batch.pause else batch.events
     kills = {at for at, batch in batches.items() if batch.kill}
     loaded = dict(before.hashes) if before else {}
-    earlier = before.earlier if before else None
 
     def new() -> tuple[Any, Sweep]:
         pages, known = source.pages(), KnownRows(dict(loaded))
-        size = source.page_size
-        return pages, Sweep(source.table, pages.fetch, known, extra_requests, earlier=earlier, page_size=size)
+        options = {"by_number": source.by_number, "exact": source.totals}
+        return pages, Sweep(source.table, pages.fetch, known, reread_pages, source.page_size, **options)
 
     (reader, sweep), pages = new(), {}
     for _ in range(MOST_STEPS):
         if len(source.reads) in kills:
             kills.discard(len(source.reads))
             pages.update({record.page: record for record in sweep.take_records()})
-            saved = orjson.loads(orjson.dumps({**sweep.saved_state, **reader.saved(sweep.state.next)}))
+            saved = orjson.loads(orjson.dumps({**sweep.saved_state, **reader.saved(sweep.state.page)}))
             reader, sweep = new()
-            restored = reader.restore(saved, saved["next"], saved["last"])
+            restored = reader.restore(saved, saved["page"]) and saved["page"]
+            saved.pop("cursor", None)
             if not (restored and sweep.resume(list(pages.values()), saved)):
                 pages = {}
-        loaded.update({row.key: row.hash for row in sweep.step()})
+        for rows in sweep.step():
+            loaded.update(zip(rows.keys, rows.hashes, strict=True))
         if sweep.verdict:
             return Outcome(sweep.verdict, sweep.reason, loaded, source, sweep)
     raise AssertionError("the sweep does not end")

@@ -1,7 +1,6 @@
 """A list that moves while it is read: the model that sweeps are held against. Knows nothing of the connector's code."""
 
 from collections.abc import Callable
-from math import ceil
 
 from automatum.api.pages import Page
 from automatum.endpoints import CUSTOMERS
@@ -32,6 +31,7 @@ class MovingList:
         self.late = 0.0
 
     table = Table(CUSTOMERS)
+    by_number = totals = True
 
     def pages(self) -> "MovingList":
         """The pages, as a run reads them."""
@@ -41,7 +41,7 @@ class MovingList:
         """Nothing: a page is read by its number."""
         return {}
 
-    def restore(self, saved: dict[str, str], number: int, last: int) -> bool:
+    def restore(self, saved: dict[str, str], number: int) -> bool:
         """A later run can read any page."""
         return True
 
@@ -55,7 +55,7 @@ class MovingList:
         records = [{"id": key, "version": version} for key, version in found]
         total = max(0, len(self.rows) + self.offset)
         total = total if self.cap is None else min(total, self.cap)
-        return Page(number, records, total, ceil(total / self.page_size), self.late + len(self.reads))
+        return Page(number=number, records=records, total=total, pages=None, read_at=self.late + len(self.reads))
 
 
 def insert(at: float) -> Event:

@@ -7,7 +7,7 @@ from automatum.core.errors import RequestRefused
 from automatum.core.paging import Paging
 from automatum.endpoints import CUSTOMERS
 from automatum.schema.arrow_tables import Table
-from automatum.sync.page_source import PageSource
+from automatum.sync.list_pages import ListPages
 from tests.support.moving_list import MovingList
 
 PARAMETERS = {"offset": {"offset": "offset", "limit": "limit"}, "cursor": {"cursor": "cursor", "limit": "limit"}}
@@ -32,14 +32,14 @@ class PagedList(MovingList):
         paging = Paging(kind, size=page_size, next_at="next" if kind == "cursor" else "")
         self.endpoint = replace(CUSTOMERS, paging=paging, parameters=PARAMETERS[kind], exact_total=totals)
         self.table = Table(self.endpoint)
-        self.totals, self.keyset, self.ages = totals, keyset, ages
+        self.totals, self.keyset, self.ages, self.by_number = totals, keyset, ages, kind == "offset"
         self._ranks = {}
         self._runs = 0
 
     def pages(self):
         """The pages, as a run reads them."""
         self._runs += 1
-        return PageSource(self, self.endpoint, {})
+        return ListPages(self, self.endpoint)
 
     def get(self, path, params, scope="", url=None):
         """The answer to a request."""

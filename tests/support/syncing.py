@@ -14,7 +14,7 @@ from automatum.core.budget import Budget
 from automatum.endpoints import ENDPOINTS
 from automatum.operations.verify import verify
 from automatum.sync.engine import sync
-from automatum.sync.selection import select_rows
+from automatum.sync.selection import Selection
 from automatum.warehouse.pipeline import open_pipeline
 from automatum_sandbox import Sandbox, SandboxConfig, serve
 from tests.support.clocks import FakeClock
@@ -135,7 +135,7 @@ class Site:
         self.clock.advance(60)
         resolved = self.resolved(**settings)
         session = connect(resolved, clock=self.clock, budget=Budget(self.clock, max_requests))
-        chosen = selection or select_rows(resolved).backfill(since, allow_deletes)
+        chosen = selection or Selection(since, None, allow_deletes)
         sandbox = getattr(self.served, "sandbox", None)
         if sandbox:
             sandbox.requests.clear()

@@ -28,6 +28,7 @@ class ApiSession:
         budget: Limits of the run, and its request counts.
         client: Sends the requests.
         metering: How the API takes usage, with overrides applied.
+        checks: Requests for single rows that the run may still send, to find out whether they are deleted.
     """
 
     settings: AutomatumSettings
@@ -36,6 +37,12 @@ class ApiSession:
     budget: Budget
     client: ApiClient
     metering: MeteringForm = METERING
+    checks: int = 0
+
+    def may_check(self) -> bool:
+        """Whether the run may ask for another single row; counts it."""
+        self.checks -= 1
+        return self.checks >= 0
 
     def groups(self) -> tuple[str, ...]:
         """Names of tables for the command line, in their order."""
@@ -100,7 +107,8 @@ def connect(
     budget = budget or Budget(clock)
     client = ApiClient(settings, clock, open_rate_limiter(settings, clock), budget)
     client.max_wait = max_wait
-    return ApiSession(settings, resolve_endpoints(settings), clock, budget, client, resolve_metering(settings))
+    endpoints, metering = resolve_endpoints(settings), resolve_metering(settings)
+    return ApiSession(settings, endpoints, clock, budget, client, metering, settings.max_delete_checks)
 
 
 def open_session(

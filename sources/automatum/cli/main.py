@@ -185,7 +185,7 @@ def plan(
         from ..config.settings import resolve_settings
         from ..operations.plan import plan as plan_sync
         from ..operations.plan import read_duration
-        from ..sync.selection import select_rows
+        from ..sync.selection import Selection
         from ..warehouse.target import Target
         from . import render
 
@@ -195,7 +195,7 @@ def plan(
         target = Target(destination, dataset, database)
         prepare_for_rows(target)
         pipeline = None if target.missing else open_existing(target, lock_wait, stop)
-        selection = select_rows(settings).backfill(_day(since), False, _day(until))
+        selection = Selection(_day(since), _day(until))
         found = plan_sync(session, pipeline, tuple(tables or ()), every=seconds, selection=selection)
         say(found.as_json(), as_json, lambda: render.show_plan(found))
         return 0

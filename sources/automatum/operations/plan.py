@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 from dlt.common.pipeline import SupportsPipeline
 
-from ..api.pages import announced_pages, read_page, read_report
+from ..api.pages import read_page, read_report
 from ..api.session import ApiSession
 from ..core.clock import instant, utc
 from ..core.errors import ConfigurationError, NotThere, ScopeMissing
@@ -18,10 +17,12 @@ from ..endpoints import METERING_SCOPE, Endpoint
 from ..schema.arrow_tables import Table
 from ..sync.key_check import check_keys
 from ..sync.prior_state import PriorState, read_prior_state
-from ..sync.report_days import check_days, days_to_read, windows
+from ..sync.reader import longest_sweep
+from ..sync.report_days import days_to_read, windows_to_ask
+from ..sync.report_reader import check_days
 from ..sync.results import KnownRows
-from ..sync.resume import GO_ON_WITHIN, resume_session
-from ..sync.selection import Selection, select_rows
+from ..sync.resume import resume_session
+from ..sync.selection import Selection
 
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|m|min|h|d)\s*")
 _SECONDS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -132,7 +133,7 @@ def plan(
         pipeline: The pipeline that would load; None if nothing is loaded yet.
         names: Tables or groups; empty for those that a sync would read.
         every: Interval of a schedule to check, in seconds; None for no schedule.
-        selection: Which rows; None for what the settings say.
+        selection: Which days of the reports; None for those that a sync would read.
 
     Raises:
         ConfigurationError: An unknown name.
@@ -140,7 +141,7 @@ def plan(
         ApiUnreachable: No usable answer.
         MoreToDo: Not even these requests fit into the quota or the budget.
     """
-    selection = selection or select_rows(session.settings)
+    selection = selection or Selection()
     named = tuple(names) or tuple(session.settings.tables or ())
     chosen = session.select(named, "argument TABLE" if names else "sources.automatum.tables")
     if pipeline:
@@ -160,7 +161,7 @@ def plan(
             tables.append(TablePlan(endpoint.table, 0, None, "read earlier in this sync"))
             continue
         try:
-            tables.append(_plan_table(session, pipeline, endpoint, selection.of(endpoint)))
+            tables.append(_plan_table(session, pipeline, endpoint, selection))
         except NotThere as error:
             if endpoint.kind == "list":
                 raise
@@ -203,40 +204,34 @@ def _plan_table(
     if pipeline:
         prior_state = read_prior_state(pipeline, endpoint, now, organization_id=owner)
     return (
-        _plan_list(session, endpoint, prior_state, selection)
+        _plan_list(session, endpoint, prior_state)
         if endpoint.kind == "list"
         else _plan_report(session, endpoint, prior_state, selection)
     )
 
 
-def _plan_list(session: ApiSession, endpoint: Endpoint, prior_state: PriorState, selection: Selection) -> TablePlan:
-    page = read_page(session.client, endpoint, 1, selection.filters)
-    now, settings = utc(session.clock.time()), session.settings
-    size, rows = endpoint.paging.size, len(page.records)
-    size = rows if 0 < rows < min(size, page.total or 0) else size  # The API has smaller pages.
-    pages = announced_pages(page, size)
-    full_end = endpoint.paging.any_page and page.total == pages * size
-    if full_end and page.total not in prior_state.ends(now, timedelta(hours=settings.full_sweep_every)):
-        pages += 1  # shows that the list ends with its full last page
-    found = TablePlan(endpoint.table, pages, page.total)
+def _plan_list(session: ApiSession, endpoint: Endpoint, prior_state: PriorState) -> TablePlan:
+    page = read_page(session.client, endpoint, 1, {})
+    now, size = utc(session.clock.time()), endpoint.paging.size
+    total = page.total if endpoint.exact_total else None
+    # The page behind a full last page shows that the list ends there.
+    found = TablePlan(endpoint.table, (total or 0) // size + 1, total)
     unfinished = prior_state.unfinished
-    if unfinished and selection.everything and now - unfinished.read_at < GO_ON_WITHIN:
-        done = min(len({one.page for one in unfinished.pages}), pages - 1)
-        found.requests, found.note = pages - done, f"goes on at page {done + 1}"
-    elif endpoint.newest_first and prior_state.past:
-        found.note = "at most: it may end early, at the first page without a change"
-    elif page.total is None and (page.next_at or endpoint.paging.any_page):
+    if total is None:
         found.note = "at least: the list does not announce how many rows it has"
+    elif unfinished and now - unfinished.started_at <= longest_sweep(session.settings, unfinished.needed):
+        done = min(len({one.page for one in unfinished.pages}), found.requests) - 1
+        found.requests, found.note = found.requests - done, f"goes on at page {done + 1}"
     return found
 
 
 def _plan_report(session: ApiSession, endpoint: Endpoint, prior_state: PriorState, selection: Selection) -> TablePlan:
     settings, today = session.settings, utc(session.clock.time()).date()
     start, last = days_to_read(prior_state, Table(endpoint, settings.owner), settings, selection, today)
-    spans = windows(start, last, settings.report_window_days)
+    days = settings.report_window_days
+    spans = windows_to_ask(start, last, days, prior_state.known)
     read_report(session.client, endpoint, today, today)
-    proofs = sum(one.early < one.first for one in spans)
-    return TablePlan(endpoint.table, len(spans) + proofs, None, f"from {start.isoformat()}")
+    return TablePlan(endpoint.table, len(spans), None, f"from {start.isoformat()}")
 
 
 def _forecast(session: ApiSession, tables: list[TablePlan], skipped: dict[str, str], every: float | None) -> Plan:

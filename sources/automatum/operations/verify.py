@@ -148,7 +148,7 @@ def _count_off_one(pipeline: SupportsPipeline, endpoint: Endpoint, owner: str | 
         keys = select(client, endpoint.table, (endpoint.row_key,), own, distinct=True, null=DELETED_AT)
         live = sum(1 for _ in keys)
     # Rows that are not listed wait for the next sweep, or are live at their own URLs.
-    most = listed + len({*facts.candidates, *facts.off_list, *facts.hidden})
+    most = listed + len({*facts.candidates, *facts.off_list})
     return max(int(listed) - live, live - int(most), 0)
 
 

@@ -1,19 +1,14 @@
-"""Change detection: which rows of a list are new to the destination, or have changed."""
+"""Change detection: which rows of a page are new to the destination, or have changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 
-from ..core.clock import utc
 from ..schema.arrow_tables import Table
-from ..schema.records import Record, Row
-from .contents import Contents
-from .rejections import Rejections, is_unkeyed
-from .results import DELETED, LOAD_AGAIN, Counts, KnownRows
-
-NOT_WANTED = "not wanted"
-"""Takes the place of the hash of a row that the selection leaves out."""
+from ..schema.records import Identified, Record, Rows, is_unkeyed
+from .rejections import Rejections, reject
+from .results import DELETED, Counts, KnownRows
 
 
 class Changes:
@@ -21,112 +16,104 @@ class Changes:
 
     Args:
         table: Keys and hashes of its records.
-        known: What the destination holds. Each row that is met is removed: what is left was not listed.
-        wanted: Tells which rows are to be loaded; the others count as seen all the same. None to load all.
-        rejections: Takes the records that have no key. They count as listed.
+        known: What the destination holds. Hashes of the rows that are loaded are put in.
+        counts: Counts the rows.
+        rejections: Takes the records that have no key, or cannot be read. They count as listed.
 
     Attributes:
-        seen: Keys of the rows that were met, and ids of records without a key.
+        listed: Keys of the rows that were met, and ids of records without a key.
         unkeyed: Number of these records.
-        shared: Keys with which a reading has met records that differ.
-        outside: A row was met that no page had before.
+        counts: What became of the rows.
     """
 
-    def __init__(
-        self, table: Table, known: KnownRows, wanted: Callable[[Record], bool] | None, rejections: Rejections
-    ) -> None:
-        self._rows = known.compact()
-        self.seen = self._rows.met
+    def __init__(self, table: Table, known: KnownRows, counts: Counts, rejections: Rejections) -> None:
+        self.listed: set[str] = set()
         self.unkeyed = 0
-        self.shared: set[str] = set()
-        self.outside = False
-        self._table, self._known, self._wanted, self._rejections = table, known, wanted, rejections
+        self._table, self._known, self.counts, self._rejections = table, known, counts, rejections
 
-    def take(
-        self, keys: Sequence[str], records: Sequence[Record], read_at: datetime, counts: Counts, again: bool = False
-    ) -> tuple[list[Row], set[str]]:
-        """Compare the rows of a page.
+    def take(self, found: Identified, records: Sequence[Record], read_at: datetime) -> Rows:
+        """Compare the rows of a page; returns those that have to be loaded, each key once.
 
         Args:
-            keys: Keys of the records.
+            found: Keys and hashes of the records.
             records: Records of one page.
             read_at: When it was read.
-            counts: Counts the rows.
-            again: The page was read before.
-
-        Returns:
-            Rows to be loaded, each key at most once; and the keys that no page had before.
         """
-        hashes, wanted = self._table.hashes(records), self._wanted
-        found = self._rows.meet(keys, [hash_ for hash_, _ in hashes])
-        if not (wanted or any(map(is_unkeyed, keys))):
-            # Whole pages of new or unchanged rows, as nearly all pages are, take a third of the time.
-            if found.all_new:
-                counts.inserted += len(keys)
-                every = zip(keys, records, hashes, strict=True)
-                existed = not self._known.readable
-                new = [Row(key, hash_, record, read_at, existed, size) for key, record, (hash_, size) in every]
-                return new, set(keys)
-            if found.all_known and self._known.children is None:
-                counts.unchanged += len(keys)
-                return [], set(keys)
-        rows: dict[str, Row] = {}
-        fresh: set[str] = set()
-        for key, record, (hash_, size), (before, met) in zip(keys, records, hashes, found, strict=True):
-            if not met:
-                fresh.add(key)
-            if is_unkeyed(key):
-                changed, existed = False, False
-                self.unkeyed += not met
-                self._rejections.add_unkeyed(self._table, key, hash_, record, read_at)
-            elif wanted and not wanted(record):
-                changed, existed = False, True
-            elif met:
-                changed, existed = before != hash_, True
-                counts.updated += changed
-                if changed and not again:
-                    self.shared.add(key)
+        keys, hashes, known = found.keys, found.hashes, self._known.hashes
+        before = [known.get(key) for key in keys]
+        new = set(keys).difference(self.listed)
+        self.listed |= new
+        # Nearly all pages have unchanged rows alone, or new ones.
+        if not (found.failed or any(map(is_unkeyed, keys))):
+            if before == hashes and self._same_lists(keys, records):
+                self.counts.unchanged += len(new)
+                return Rows([], [], [], read_at)
+            if len(new) == len(keys) == before.count(None):
+                self.counts.inserted += len(new)
+                known.update(zip(keys, hashes, strict=True))
+                return Rows(keys, hashes, list(records), read_at, found.size)
+        chosen: dict[str, int] = {}
+        for i, (key, hash_, was) in enumerate(zip(keys, hashes, before, strict=True)):
+            first = key in new
+            new.discard(key)
+            if is_unkeyed(key) or i in found.failed:
+                self._reject(key, hash_, records[i], found.failed.get(i), read_at, first)
+                continue
+            was = was if first else known.get(key)
+            if was == hash_ and (not first or self._same_lists([key], [records[i]])):
+                self.counts.unchanged += first
+                continue
+            if was is None or was == DELETED:
+                self.counts.inserted += 1
             else:
-                changed, existed = self._first_seen(key, before, hash_, record, counts)
-            if changed:
-                rows[key] = Row(key, hash_, record, read_at, existed, size)
-        return list(rows.values()), fresh
+                self.counts.updated += 1
+            known[key] = hash_
+            chosen[key] = i
+        places = list(chosen.values())
+        size = found.size * len(places) // max(1, len(keys))
+        return Rows([keys[i] for i in places], [hashes[i] for i in places], [records[i] for i in places], read_at, size)
 
-    def take_one(self, key: str, record: Record, read_at: float, counts: Counts) -> Row | None:
-        """Take a live row that was met outside the list; returns it if it has to be loaded."""
-        self.outside = True
-        ((hash_, size),) = self._table.hashes([record])
-        ((before, met),) = self._rows.meet([key], [hash_])
-        changed, existed = (False, True) if met else self._first_seen(key, before, hash_, record, counts)
-        return Row(key, hash_, record, utc(read_at), existed, size) if changed else None
+    def forget(self) -> None:
+        """Take back what `resume` did."""
+        self.listed, self.unkeyed = set(), 0
 
-    def resume(self, listed: Contents) -> bool:
-        """Take the rows of pages for met that an earlier run has read.
+    def missing(self, listed: Container[str]) -> list[str]:
+        """Keys of live rows of the destination that were not listed.
 
         Args:
-            listed: The pages, with ids in place of the keys of records without one.
+            listed: Keys of the rows that were.
+        """
+        return [key for key, hash_ in self._known.hashes.items() if hash_ != DELETED and key not in listed]
+
+    def resume(self, keys: Sequence[str]) -> bool:
+        """Take the rows of a page as listed that an earlier run has loaded.
+
+        Args:
+            keys: Keys of its rows, or ids of those without a key.
 
         Returns:
-            False, and nothing has changed, if one of these rows is not in the destination, or has to be loaded again.
+            False if one of the rows is not in the destination, or has to be loaded again.
         """
-        # A row that is not wanted is on the pages, but not in the destination.
-        hashes, absent = self._known.hashes, DELETED if self._wanted is None else NOT_WANTED
-        keys = (key for key in listed.every_key() if not is_unkeyed(key))  # A row without a key is in no table.
-        if any(hashes.get(key, absent) in (DELETED, LOAD_AGAIN) for key in keys):
+        known = self._known.hashes
+        if not all(is_unkeyed(key) or known.get(key, DELETED) not in (DELETED, "") for key in keys):
             return False
-        for key in listed.every_key():
-            self.unkeyed += is_unkeyed(key) and key not in self.seen
-            self._rows.meet_as_known(key, absent)
+        self.unkeyed += sum(is_unkeyed(key) and key not in self.listed for key in keys)
+        self.listed.update(keys)
         return True
 
-    def _first_seen(self, key: str, known: str | None, hash_: str, record: Record, counts: Counts) -> tuple[bool, bool]:
-        """Whether the row has to be loaded, and whether the destination may have it already."""
+    def _same_lists(self, keys: Sequence[str], records: Sequence[Record]) -> bool:
+        """Whether the destination has as many child rows of each record as the record has."""
         children = self._known.children
-        if known == hash_ and (children is None or children.get(key)[0] == self._table.count_children(record)):
-            counts.unchanged += 1
-            return False, True
-        if known is None or known == DELETED:
-            counts.inserted += 1
-            return True, known is not None or not self._known.readable
-        counts.updated += 1
-        return True, True
+        if children is None:
+            return True
+        return all(
+            children.get(key, 0) == self._table.count_children(record)
+            for key, record in zip(keys, records, strict=True)
+        )
+
+    def _reject(self, key: str, hash_: str, record: Record, why: str | None, read_at: datetime, first: bool) -> None:
+        if is_unkeyed(key):
+            self.unkeyed += first
+            self._rejections.add_unkeyed(self._table, key, hash_, record, read_at)
+        elif why:
+            self._rejections.add(reject(key, key, hash_, record, why, read_at))

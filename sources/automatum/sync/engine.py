@@ -24,11 +24,11 @@ from .chunk_load import load_chunk
 from .hints import Hints
 from .key_check import check_keys
 from .organization_check import OrganizationCheck
-from .report_days import check_days
+from .report_reader import check_days
 from .results import CHUNK_BYTES, Chunk, Verdict
 from .resume import SyncSession, resume_session
 from .secret_age import too_old
-from .selection import Selection, select_rows
+from .selection import Selection
 from .summary import OrganizationSummary
 from .table_sync import TableSync, tables_to_fill
 
@@ -54,7 +54,7 @@ def sync(
         session: The API session.
         pipeline: The dlt pipeline that loads.
         names: Tables or groups. Empty for the configured tables, or else for all that the scopes allow.
-        selection: Which rows to read, and whether many may be deleted. None for what the settings say.
+        selection: Which days to read of reports, and whether many rows may be deleted. None for all, and no.
         on_page: Called after each page, with the table run that read it.
         keep_open: Keeps the destination open during a block; see `Target.exclusive_writer`.
 
@@ -69,7 +69,7 @@ def sync(
         DestinationError: The destination refuses.
     """
     started, settings = session.clock.monotonic(), session.settings
-    selection = selection or select_rows(settings)
+    selection = selection or Selection()
     named = tuple(names or settings.tables or ())
     endpoints = session.select(named, "argument TABLE" if names else "sources.automatum.tables")
     check_days(session, pipeline, endpoints, selection)
@@ -118,7 +118,7 @@ def _take_over_finished(runs: list[TableSync], resumable: SyncSession | None, se
 
 def _delete_left_pages(pipeline: SupportsPipeline, runs: Sequence[TableSync], owner: str | None) -> None:
     """Delete the record of the pages that no later run goes on from. Those of a table that failed stay."""
-    judged = (Verdict.COMPLETE, Verdict.RANGE, Verdict.INCOMPLETE)
+    judged = (Verdict.COMPLETE, Verdict.INCOMPLETE)
     if over := [id_ for run in runs if run.result.verdict in judged for id_ in run.left_pages]:
         delete_page_records(pipeline, over, owner)
 
@@ -235,7 +235,7 @@ def _conclude(session: ApiSession, summary: OrganizationSummary, started: float)
     verdicts = {run.result.verdict for run in ran}
     if Verdict.MORE_TO_DO in verdicts and not summary.errors:
         summary.verdict = Verdict.MORE_TO_DO
-    elif summary.errors or not verdicts <= {Verdict.COMPLETE, Verdict.RANGE}:
+    elif summary.errors or not verdicts <= {Verdict.COMPLETE}:
         summary.verdict = Verdict.INCOMPLETE
     for run in summary.runs:
         run.forget()

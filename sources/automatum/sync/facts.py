@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -27,40 +27,27 @@ class SweepFacts:
     Attributes:
         full: It read the whole list and proved it.
         partial: It was limited to some of the rows, or to some of the days.
-        ordered: Whether all pages came newest first; None if the list is not configured as newest first.
         drift: What moved while it read, in words.
-        candidates: Keys of rows that it did not find. The next proven sweep decides about them.
-        off_list: Keys of live rows that the API is known to keep off the list.
-        hidden: Keys of live rows that were on no page, if the list could not be read a second time.
-        mixed: Live rows were among many candidates, so that only a 404 confirms that one of them is gone.
-        own_urls: Path at which rows are known to have URLs of their own; empty if they are not. An earlier version
-            stored `true`, which does not say where.
-        digest: What the list was like, if its rows did not add up to the announced total (`ListDigest`).
+        candidates: Keys of rows that it did not find, and that a later sweep decides about.
+        off_list: Keys of live rows that the API keeps off the list; the one that was asked for last comes last.
         since: First day of a report from which on all days have been read, as an ISO date.
-        end_at: The announced total, if the last page was full and the page after it was empty.
         uncut: Days and rows of the longest and of the largest answer of a report that was found not to be cut.
         paged: The answers of a report come in pages.
         part: What names the part of the table that it read (`Selection.part_of`); empty for the whole table.
         session: The sync that it belongs to: `id`, `tables`, and `selection` if that is not everything.
         secret: The client secret that it was read with: `mark`, and `since` when it is in use (`secret_age`).
         organization: Whose rows the dataset has: `id`, and the `application` that read them (`organization_check`).
-        key: Columns that identified a record. Empty: an earlier version wrote it.
+        key: Columns that identified a record.
         settings: What it was read by: a digest of the endpoint, and one of the other settings that a verdict depends
-            on. Empty: an earlier version wrote it.
+            on.
     """
 
     full: bool = False
     partial: bool = False
-    ordered: bool | None = None
     drift: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ()
     off_list: tuple[str, ...] = ()
-    hidden: tuple[str, ...] = ()
-    mixed: bool = False
-    own_urls: str = ""
-    digest: dict[str, Any] | None = None
     since: str | None = None
-    end_at: int | None = None
     uncut: tuple[int, ...] = ()
     paged: bool = False
     part: str = ""
@@ -76,7 +63,7 @@ class SweepFacts:
         The first keys in their order are kept. So two sweeps that miss the same rows name the same keys.
         """
         stored = {name: value for name, value in asdict(self).items() if value != _DEFAULTS[name]}
-        for name in ("candidates", "off_list", "hidden"):
+        for name in ("candidates", "off_list"):
             if name in stored:
                 # The order of the rows off the list is that in which they are requested.
                 stored[name] = (list if name == "off_list" else sorted)(stored[name])[:MOST_KEYS]
@@ -95,10 +82,7 @@ class SweepFacts:
         return cls(**known)
 
 
-_OTHER_TYPES = {
-    "session": dict, "secret": dict, "organization": dict, "digest": dict, "since": str, "part": str, "own_urls": str,
-    "end_at": int,
-}  # fmt: skip
+_OTHER_TYPES = {"session": dict, "secret": dict, "organization": dict, "since": str, "part": str}
 _TYPES: dict[str, type] = {
     one.name: _OTHER_TYPES.get(one.name, tuple if one.default == () else bool) for one in fields(SweepFacts)
 }
@@ -122,6 +106,11 @@ class PastSweep:
     facts: SweepFacts
 
 
+def last_full(past: Sequence[PastSweep]) -> SweepFacts:
+    """What the last complete sweep of the whole table left."""
+    return next((one.facts for one in past if one.facts.full), SweepFacts())
+
+
 def last_verdict(sweeps: Iterable[PastSweep], part: str = "") -> datetime | None:
     """When a part of a table last got a verdict. Page records from before that are not needed any more.
 
@@ -138,7 +127,6 @@ def last_verdict(sweeps: Iterable[PastSweep], part: str = "") -> datetime | None
 def digest_settings(endpoint: Endpoint, settings: AutomatumSettings) -> tuple[str, str]:
     """A digest of the endpoint, and one of the other settings that a verdict depends on."""
     others = settings.deletes, settings.accept_rejected, settings.reread_pages, settings.report_window_days
-    # Not the endpoint as it is printed: that leaves out the formats of times.
     return _digest(_without_words(asdict(endpoint))), _digest(others)
 
 

@@ -14,7 +14,6 @@ from ..endpoints import Endpoint
 from ..warehouse.dlt_internals import current_load_id, in_pool_of_threads
 from ..warehouse.refresh import NO_REFRESH, Refresh, pending_refresh
 from .results import Chunk
-from .selection import Selection
 
 _STRATEGIES = (None, "delete-insert", "upsert")
 """Merge strategies that keep one row a key; None for the destination's own."""
@@ -46,17 +45,16 @@ class Hints:
         replaced = self.replaces and any(child.table == table for child in endpoint.children)
         return {**self.for_all_tables, "write_disposition": "replace" if replaced else "merge"}
 
-    def check_whole(self, endpoint: Endpoint, part: str) -> None:
+    def check_whole(self, endpoint: Endpoint) -> None:
         """Refuse a reading of a part where the rows that it leaves out would be dropped.
 
         Args:
             endpoint: What is read.
-            part: What limits the reading, in words; empty for a reading of everything.
 
         Raises:
             ConfigurationError: The load drops, truncates or replaces the table.
         """
-        part = self.chunk.limit or part
+        part = self.chunk.limit
         if endpoint.by_organization:
             part = "those of one organization, and not of the others"
         if part and endpoint.table in self.refresh.absent:
@@ -95,7 +93,7 @@ def read_hints(resource: DltResource, endpoint: Endpoint, now: float, table_form
             endpoint,
             "incremental",
             "dlt would filter its child tables and its log by the same column",
-            f"Use resource.bind(updated_at=dlt.sources.incremental('updated_at', ...)) of {endpoint.table}.",
+            "Leave it out: a sync loads only the rows that are new or changed. Filter the table in SQL.",
         )
     if resource.has_dynamic_table_name or resource.table_name != endpoint.table:
         raise _refused(endpoint, "table_name", "it has another table", "Load to another dataset instead.")
@@ -120,14 +118,11 @@ def read_hints(resource: DltResource, endpoint: Endpoint, now: float, table_form
     )
 
 
-def check_hints(
-    endpoints: Iterable[Endpoint], selection: Selection, now: float, table_format: str | None = None
-) -> None:
+def check_hints(endpoints: Iterable[Endpoint], now: float, table_format: str | None = None) -> None:
     """Refuse hints of any resource of the source that is extracted, before the first of them sends a request.
 
     Args:
         endpoints: What the resources read.
-        selection: Which rows, by the settings.
         now: Reading of the monotonic clock.
         table_format: The setting.
 
@@ -142,8 +137,7 @@ def check_hints(
             continue  # It is another source's, or is refused when it has its turn.
         table: Any = resource.compute_table_schema()
         if endpoint := by_table.get(table.get(TABLE_HINT)):
-            hints = read_hints(resource, endpoint, now, table_format)
-            hints.check_whole(endpoint, selection.of(endpoint).part_of(endpoint))
+            read_hints(resource, endpoint, now, table_format).check_whole(endpoint)
 
 
 def _check_disposition(endpoint: Endpoint, table: dict[str, Any]) -> None:

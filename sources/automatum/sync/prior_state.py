@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from dlt.destinations.exceptions import DatabaseException
 
 from ..core.redaction import first_line, redact
-from ..endpoints import Endpoint
-from ..schema.columns import DELETED_AT, DLT_LOAD_ID, EXTRA, POSITION, ROW_HASH, SYNCED_AT
+from ..endpoints import PAGE_SIZE, Endpoint
+from ..schema.columns import (
+    DELETED_AT,
+    DLT_LOAD_ID,
+    EXTRA,
+    IS_DELETED,
+    POSITION,
+    ROW_HASH,
+    SYNCED_AT,
+    VALID_FROM,
+    VERSION,
+)
 from ..schema.log_tables import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE
 from ..warehouse.refresh import NO_REFRESH, Refresh
 from ..warehouse.sql import (
@@ -27,7 +37,6 @@ from ..warehouse.sql import (
 from ..warehouse.sql_client import SQL_UNSUPPORTED, checked_sql_client, reading_sql_client
 from ..warehouse.values import as_utc, json_object
 from .facts import MOST_SWEEPS, PastSweep, SweepFacts, last_verdict
-from .key_map import KeyMap, PackedKeys, RowHashes
 from .rejections import Rejection, internal_id
 from .results import DELETED, LOAD_AGAIN, KnownRows, PageRecord, Verdict
 
@@ -38,8 +47,6 @@ logger = logging.getLogger("automatum")
 
 KEPT_FOR = timedelta(days=7)
 """Age of page records from which any sweep of their table deletes them."""
-_BATCH = 10_000
-"""Rows of the destination that are taken over at a time."""
 CLOCK_SKEW = timedelta(minutes=10)
 """How far ahead of this machine's clock a record may be. A later time comes from a clock that was wrong once."""
 
@@ -55,6 +62,7 @@ class Unfinished:
         pages: Its pages.
         state: What it knew after the last of them.
         requests: What it had cost by then.
+        needed: What it costs as a whole, at least.
         settings: What it was read by (`SweepFacts.settings`).
     """
 
@@ -64,6 +72,7 @@ class Unfinished:
     pages: list[PageRecord]
     state: dict[str, Any]
     requests: int
+    needed: int
     settings: tuple[str, ...]
 
 
@@ -76,8 +85,7 @@ class PriorState:
         past: Sweeps that reached their verdict, the latest first.
         unfinished: The interrupted sweep that can be resumed, if there is one.
         left_pages: Ids of sweeps that have page records, of the same part of the table or too old to be resumed.
-        versioned: The history is not empty.
-        unclosed: Keys whose open version in the history is live, but whose row is marked deleted or not there. It was
+        unclosed: Keys whose last version in the history is live, but whose row is marked deleted or not there. It was
             deleted while no history was kept, or a kill kept the version out.
         rejected: Rejections that are not resolved, by id.
     """
@@ -86,36 +94,8 @@ class PriorState:
     past: list[PastSweep] = field(default_factory=list)
     unfinished: Unfinished | None = None
     left_pages: tuple[str, ...] = ()
-    versioned: bool = False
     unclosed: tuple[str, ...] = ()
     rejected: dict[str, Rejection] = field(default_factory=dict)
-
-    def in_order(self, now: datetime, within: timedelta) -> bool:
-        """Whether a recent full sweep, and all since, came newest first: then the next may end early.
-
-        Args:
-            now: The present.
-            within: Age up to which the full sweep counts.
-        """
-        if self.unfinished or not self.known.readable:
-            return False
-        for one in self.past:
-            # A partial sweep may have loaded the newest rows and left out older changes behind them.
-            if one.verdict != Verdict.COMPLETE or not one.facts.ordered or one.facts.partial:
-                return False
-            if one.facts.full:
-                return now - one.finished_at < within
-        return False
-
-    def ends(self, now: datetime, within: timedelta) -> frozenset[int]:
-        """Announced totals after whose full last page the list ended lately.
-
-        Args:
-            now: The present.
-            within: Age up to which a sweep counts.
-        """
-        recent = (one.facts.end_at for one in self.past if now - one.finished_at < within)
-        return frozenset(total for total in recent if total is not None)
 
     def uncut(self, now: datetime, within: timedelta) -> list[tuple[int, ...]]:
         """Days and rows of answers of a report that were lately found not to be cut.
@@ -219,22 +199,17 @@ def read_children(
 
 def _read_known(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> KnownRows:
     columns = (endpoint.row_key, ROW_HASH, DELETED_AT)
-    hashes, rows = RowHashes(), 0
-    for batch in _batches(select(client, endpoint.table, columns, own)):
-        hashes.add([str(row[0]) for row in batch], [_value(row[1], row[2]) for row in batch])
-        rows += len(batch)
+    hashes: dict[str, str] = {}
+    rows = 0
+    for key, row_hash, deleted_at in select(client, endpoint.table, columns, own):
+        hashes[str(key)] = _value(row_hash, deleted_at)
+        rows += 1
     if rows > len(hashes):
         # A destination that cannot merge keeps every version; the latest counts. Drivers convert timestamps slowly, so
         # they are not read elsewhere.
         found = sorted(select(client, endpoint.table, (*columns, SYNCED_AT), own), key=lambda row: as_utc(row[3]))
-        hashes.add([str(row[0]) for row in found], [_value(row[1], row[2]) for row in found])
-    # A report goes through its keys for each of its windows.
-    return KnownRows(hashes if endpoint.kind == "list" else dict(hashes))
-
-
-def _batches(rows: Iterator[Any]) -> Iterator[list[Any]]:
-    while batch := list(islice(rows, _BATCH)):
-        yield batch
+        hashes = {str(row[0]): _value(row[1], row[2]) for row in found}
+    return KnownRows(hashes)
 
 
 def _value(row_hash: str | None, deleted_at: Any) -> str:
@@ -262,7 +237,7 @@ def _read_child_rows(
 
 
 def _load_all_again(known: KnownRows) -> None:
-    known.hashes.update([(key, LOAD_AGAIN) for key in known.live])
+    known.hashes.update(dict.fromkeys(known.live, LOAD_AGAIN))
 
 
 def _forget_half_loaded(
@@ -284,31 +259,28 @@ def _forget_half_loaded(
         logger.debug("%s has no %s yet: %s", endpoint.table, DLT_LOAD_ID, redact(str(error)))
 
 
-def _count_children(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> KeyMap:
-    counts = KeyMap()
+def _count_children(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> dict[str, int]:
+    counts: dict[str, int] = {}
     for child in endpoint.children:
-        for batch in _batches(select_grouped(client, child.table, child.parent_key, own, null=DELETED_AT)):
-            keys = [str(key) for key, _ in batch]
-            sums = [counts.get(key)[0] + int(count) for key, (_, count) in zip(keys, batch, strict=True)]
-            counts.set_all(keys, sums, 1)
+        for key, count in select_grouped(client, child.table, child.parent_key, own, null=DELETED_AT):
+            counts[str(key)] = counts.get(str(key), 0) + int(count)
     return counts
 
 
 def _compare_with_versions(
     client: Any, endpoint: Endpoint, history: str, prior: PriorState, own: Mapping[str, Any]
 ) -> None:
-    """Let rows count as changed if their open version is not their row, and find versions that should have ended."""
-    columns = (endpoint.row_key, "_version", "deleted")
-    hashes, versions, unclosed = prior.known.hashes, RowHashes(), []
-    # The last version of each row is open, also that of a deleted one.
-    for batch in _batches(select(client, history, columns, own, null="valid_to")):
-        keys = [str(row[0]) for row in batch]
-        versions.add(keys, [DELETED if deleted else version for _, version, deleted in batch])
-        live = (key for key, (_, _, deleted) in zip(keys, batch, strict=True) if not deleted)
-        unclosed += [key for key in live if hashes.get(key, DELETED) == DELETED]
-    prior.versioned, prior.unclosed = bool(versions), tuple(unclosed)
+    """Let rows count as changed whose last version is another one, and find deletions that have no version."""
+    columns = (endpoint.row_key, VALID_FROM, VERSION, IS_DELETED)
+    hashes, last = prior.known.hashes, dict[str, tuple[Any, str]]()
+    for key, since, version, deleted in select(client, history, columns, own):
+        if key not in last or as_utc(since) >= as_utc(last[key][0]):
+            last[key] = since, DELETED if deleted else version
+    prior.unclosed = tuple(
+        key for key, (_, version) in last.items() if version != DELETED and hashes.get(key, DELETED) == DELETED
+    )
     for key in prior.known.live:
-        if versions.get(key) != hashes[key]:
+        if key not in last or last[key][1] != hashes[key]:
             hashes[key] = LOAD_AGAIN
 
 
@@ -357,10 +329,11 @@ def _read_unfinished(
     if latest is None:
         return  # No record has the state of the sweep, so it starts again.
     pages = [
-        PageRecord(int(page), PackedKeys(orjson.loads(keys)), total, as_utc(read_at))
+        PageRecord(int(page), orjson.loads(keys), total, as_utc(read_at))
         for id_, page, keys, total, read_at, *_ in rows
         if id_ == latest[0]
     ]
     state, settings = json_object(latest[6]), SweepFacts.from_json(json_object(latest[9])).settings
-    started_at, read_at = as_utc(latest[7]), as_utc(latest[4])
-    prior.unfinished = Unfinished(latest[0], started_at, read_at, pages, state, int(latest[8]), settings)
+    started_at, read_at, requests = as_utc(latest[7]), as_utc(latest[4]), int(latest[8])
+    needed = max(requests, ceil((latest[3] or 0) / PAGE_SIZE))
+    prior.unfinished = Unfinished(latest[0], started_at, read_at, pages, state, requests, needed, settings)

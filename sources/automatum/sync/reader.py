@@ -5,34 +5,37 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from math import ceil
 from typing import Any, TypeVar
 
 from ..api.pages import Page
 from ..api.session import ApiSession
+from ..config.settings import AutomatumSettings
 from ..core.clock import utc
 from ..core.errors import NotThere
 from ..schema.arrow_tables import Table
-from ..schema.records import Row
+from ..schema.records import Rows
 from .facts import SweepFacts
 from .organization_check import OrganizationCheck
 from .prior_state import PriorState, Unfinished
 from .rejections import Rejections
-from .results import PageRecord, TableResult
-from .resume import GO_ON_WITHIN
+from .results import DELETED, PageRecord, TableResult
 from .selection import Selection
 from .sync_log import SweepLog
 
 Answered = TypeVar("Answered")
+_LEEWAY = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReaderContext:
     """What a reader is given.
 
     Attributes:
         table: The table to read.
         session: The API session.
-        selection: Which rows, and what may be done about missing ones.
+        selection: Which days, and what may be done about missing rows.
         prior: What the destination has.
         result: What came of the table; the reader fills it in.
         log: The log of this sweep.
@@ -57,12 +60,12 @@ class Reading:
 class Reader(ABC):
     """Reads one table of one kind."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._table, self._endpoint = reading.table, reading.table.endpoint
-        self._session, self._settings = reading.session, reading.session.settings
-        self._selection, self._prior, self._result = reading.selection, reading.prior, reading.result
-        self._rejections, self._organization = reading.rejections, reading.organization
-        self._deletes = reading.compares and self._prior.known.readable and self._settings.deletes != "ignore"
+    def __init__(self, context: ReaderContext) -> None:
+        self._table, self._endpoint = context.table, context.table.endpoint
+        self._session, self._settings = context.session, context.session.settings
+        self._selection, self._prior, self._result = context.selection, context.prior, context.result
+        self._rejections, self._organization = context.rejections, context.organization
+        self._deletes = context.compares and self._prior.known.readable and self._settings.deletes != "ignore"
 
     @property
     @abstractmethod
@@ -70,7 +73,7 @@ class Reader(ABC):
         """Whether nothing is left to read."""
 
     @abstractmethod
-    def step(self) -> list[Row]:
+    def step(self) -> list[Rows]:
         """Make the next request, or decide what to request next; returns rows to load.
 
         Raises:
@@ -86,6 +89,10 @@ class Reader(ABC):
     @abstractmethod
     def conclude(self) -> list[str]:
         """Set verdict and reason of a finished table; returns the keys of its rows that are gone."""
+
+    def is_deleted(self, key: str) -> bool:
+        """Whether a row is marked deleted, or not there."""
+        return self._prior.known.hashes.get(key, DELETED) == DELETED
 
     def settled(self) -> list[str]:
         """Keys of rows that are known to be gone, though a bound of the run ends the reading before its conclusion."""
@@ -104,12 +111,12 @@ class Reader(ABC):
         return [], {}
 
     def _interrupted(self, log: SweepLog) -> Unfinished | None:
-        """The interrupted sweep, if its pages say what they would say if they were read now."""
-        unfinished = self._prior.unfinished
-        if unfinished is None or utc(self._session.clock.time()) - unfinished.read_at >= GO_ON_WITHIN:
+        """The interrupted sweep, if what it read is still true: a verdict speaks of now."""
+        unfinished, now = self._prior.unfinished, utc(self._session.clock.time())
+        if unfinished is None or now - unfinished.started_at > longest_sweep(self._settings, unfinished.needed):
             return None
         # Pages that were read by other settings of the endpoint may have been read wrong.
-        return unfinished if unfinished.settings[:1] in ((), log.settings[:1]) else None
+        return unfinished if unfinished.settings[:1] == log.settings[:1] else None
 
     def _charged(self, request: Callable[[], Answered]) -> Answered:
         """Count the requests that a call costs, retries included, also when it fails."""
@@ -129,3 +136,17 @@ class Reader(ABC):
     def _unread(self) -> str:
         why = self._prior.known.why
         return f"the destination could not be read, so every row was loaded again ({why})" if why else ""
+
+
+def longest_sweep(settings: AutomatumSettings, requests: int) -> timedelta:
+    """How long a sweep may take, from its first page to its last: as long as it needs under the rate limit.
+
+    Args:
+        settings: Has the limits.
+        requests: What the sweep costs.
+
+    Returns:
+        The time, with a window that others have used up before, and ten minutes.
+    """
+    longest = max((span * (1 + ceil(requests / limit)) for limit, span in settings.app_limits()), default=0.0)
+    return timedelta(seconds=longest) + _LEEWAY

@@ -25,13 +25,12 @@ from ..warehouse.refresh import bare_tables
 from .hints import TABLE_HINT, Hints, check_hints, read_hints
 from .key_check import check_keys
 from .results import Verdict
-from .selection import Selection, select_rows
 from .table_sync import TableSync, tables_to_fill
 
 logger = logging.getLogger("automatum")
 
 Tables = Iterator[tuple[str, pa.Table]]
-Read = Callable[[Any, Hints], Tables]
+Read = Callable[[Hints], Tables]
 Declared = Mapping[str, tuple[StoredTable, str]]
 """Table name to the table and the name of its resource."""
 _EXPECTED_WARNINGS = (
@@ -86,11 +85,10 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
     session = connect(settings)
     named = tuple(settings.tables or ())
     chosen = session.select(named)
-    selection = select_rows(settings)
     declared = _declare({one.table: tables_to_fill(one, settings) for one in chosen}, settings)
 
-    def extract(endpoint: Endpoint, selection: Selection, hints: Hints) -> Tables:
-        check_hints(chosen, select_rows(settings), session.clock.monotonic(), settings.table_format)
+    def extract(endpoint: Endpoint, hints: Hints) -> Tables:
+        check_hints(chosen, session.clock.monotonic(), settings.table_format)
         # There is no summary: a missing scope and an incomplete result are warnings, an error is raised.
         if named:
             session.require_scopes(chosen)
@@ -101,12 +99,12 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
                 raise error  # dlt would empty the table.
             logger.warning("%s is skipped: %s", endpoint.table, error.message)
             return
-        yield from _extract(endpoint, session, selection, hints)
+        yield from _extract(endpoint, session, hints)
 
-    return [_fresh_resource(endpoint, declared, session, selection, extract) for endpoint in chosen]
+    return [_fresh_resource(endpoint, declared, session, extract) for endpoint in chosen]
 
 
-def _extract(endpoint: Endpoint, session: ApiSession, selection: Selection, hints: Hints) -> Tables:
+def _extract(endpoint: Endpoint, session: ApiSession, hints: Hints) -> Tables:
     """All tables of a run that stands alone."""
     pipeline, absent, lacking = loading_pipeline(), hints.refresh.absent, {}
     if pipeline:
@@ -116,16 +114,14 @@ def _extract(endpoint: Endpoint, session: ApiSession, selection: Selection, hint
         tables = tables_to_fill(endpoint, session.settings)
         lacking = missing_columns(pipeline, {table.name: table.schema for table in tables})
         hints = replace(hints, refresh=replace(hints.refresh, bare=bare_tables(lacking, tables)))
-    run = TableSync(endpoint, session, selection, hints=hints)
+    run = TableSync(endpoint, session, hints=hints)
     yield from run.extract(pipeline, hints.chunk)
     if pipeline:
         yield from run.create_tables({*lacking, *hints.refresh.dropped})
     result, table = run.result, endpoint.table
     if result.error:
         raise result.error
-    if result.verdict is Verdict.RANGE:
-        logger.info("%s was read in part: %s", table, result.reason)
-    elif result.verdict is not Verdict.COMPLETE:
+    if result.verdict is not Verdict.COMPLETE:
         why = str(result.reason or result.skipped or result.stopped or "")
         if table in absent:
             raise Unproven(
@@ -141,16 +137,14 @@ def _fresh_resource(
     endpoint: Endpoint,
     declared: Declared,
     session: ApiSession,
-    selection: Selection,
-    extract: Callable[[Endpoint, Selection, Hints], Tables],
+    extract: Callable[[Endpoint, Hints], Tables],
 ) -> DltResource:
     """A resource that starts a new sync of its table each time it is iterated."""
 
-    def read(updated_at: Any, hints: Hints) -> Tables:
-        selected = selection.with_incremental(updated_at)
+    def read(hints: Hints) -> Tables:
         with errors_name(session.settings.section):
-            hints.check_whole(endpoint, selected.of(endpoint).part_of(endpoint))
-            yield from extract(endpoint, selected, hints)
+            hints.check_whole(endpoint)
+            yield from extract(endpoint, hints)
 
     return declare_resource(endpoint, declared, session.settings, read, session.clock.monotonic)
 
@@ -189,15 +183,14 @@ def declare_resource(
         endpoint: Endpoint of the table.
         declared: All tables of the source.
         settings: Resolved settings.
-        read: Yields names and Arrow tables, whose ids of the load are null. Its arguments are the
-            `dlt.sources.incremental` over `updated_at`, or None, and the hints.
+        read: Yields names and Arrow tables, whose ids of the load are null. Its argument is the hints.
         monotonic: Clock for `add_limit`; None if the user has no access to the resource.
     """
     logging.getLogger("dlt").addFilter(_drop_expected_warnings)
     own = declared[endpoint.table][0]
     table_format: Any = settings.table_format
 
-    def rows(updated_at: Any = None) -> Iterator[Any]:
+    def rows() -> Iterator[Any]:
         resource, load_id = dlt.current.resource(), current_load_id()
         hints = Hints() if monotonic is None else read_hints(resource, endpoint, monotonic(), table_format)
         if load_id:  # The resource may have left its source, and the schema with it.
@@ -207,7 +200,7 @@ def declare_resource(
                 changes = {"table_format": table_format, **hints.for_table(endpoint, name)}
                 set_table_hints(resource, table_hints(table, **changes))
         with take_over_limit(resource):
-            for name, made in read(updated_at, hints):
+            for name, made in read(hints):
                 stamped = stamp(made, load_id)
                 if load_id and table_format == "iceberg":  # It compares columns by their places.
                     order_columns(dlt.current.source_schema(), name, stamped.column_names)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
 from ..api.request_stats import RequestStats
 from ..core.errors import AutomatumError, MoreToDo
-from .key_map import KeyMap, PackedKeys, RowHashes
 
 DELETED = "deleted"
 """Takes the place of the row hash of a row that is marked deleted in the destination."""
@@ -22,8 +21,6 @@ class Verdict(str, Enum):
 
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
-    RANGE = "range"
-    """Rows within the bounds of a `dlt.sources.incremental` are complete."""
     MORE_TO_DO = "more_to_do"
     FAILED = "failed"
     """In `_automatum_sweeps` only: an error ended the sweep. A later run may resume it."""
@@ -48,39 +45,21 @@ class KnownRows:
     """The rows of a table that are in the destination.
 
     Attributes:
-        hashes: Key to row hash, or to `DELETED` or `LOAD_AGAIN`. Empty if nothing is known. A sweep takes its rows out.
+        hashes: Key to row hash, or to `DELETED` or `LOAD_AGAIN`. Empty if nothing is known.
         children: Key to the number of its live child rows, in all child tables together; None if they are not compared.
         readable: False if the destination could not be read. Then any row may exist there.
         why: Why it could not be read.
     """
 
-    hashes: MutableMapping[str, str] = field(default_factory=dict)
-    children: KeyMap | None = None
+    hashes: dict[str, str] = field(default_factory=dict)
+    children: dict[str, int] | None = None
     readable: bool = True
     why: str = ""
 
     @property
     def live(self) -> list[str]:
         """Keys of the rows that are not marked deleted."""
-        if not self.live_count:
-            return []
         return [key for key, row_hash in self.hashes.items() if row_hash != DELETED]
-
-    @property
-    def live_count(self) -> int:
-        """Number of the rows that are not marked deleted."""
-        return len(self.hashes) - self.count(DELETED)
-
-    def count(self, text: str) -> int:
-        """Number of rows that have `DELETED` or `LOAD_AGAIN` in place of a hash."""
-        hashes = self.hashes
-        return hashes.count(text) if isinstance(hashes, RowHashes) else list(hashes.values()).count(text)
-
-    def compact(self) -> RowHashes:
-        """The hashes, from now on in the form that a sweep needs."""
-        if not isinstance(self.hashes, RowHashes):
-            self.hashes = RowHashes(self.hashes)
-        return self.hashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +74,7 @@ class PageRecord:
     """
 
     page: int
-    keys: PackedKeys
+    keys: Sequence[str]
     total: int | None
     read_at: datetime
 
@@ -172,6 +151,7 @@ class TableResult:
         distinct: Distinct keys read.
         counts: Numbers of rows by what changed.
         rejected: Number of records that could not be loaded.
+        waiting: Number of rows that are not listed any more and that a later sync decides about.
         unread: Column to the number of values that it could not read, in the rows that were loaded. They are in
             `extra`, and the column is null.
         skipped: Why the table was skipped. Empty if it was not.
@@ -190,6 +170,7 @@ class TableResult:
     distinct: int = 0
     counts: Counts = field(default_factory=Counts)
     rejected: int = 0
+    waiting: int = 0
     unread: dict[str, int] = field(default_factory=dict)
     skipped: str = ""
     stopped: MoreToDo | None = None

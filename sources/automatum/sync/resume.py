@@ -21,8 +21,9 @@ from .facts import SweepFacts
 from .prior_state import CLOCK_SKEW
 from .results import Verdict
 
-GO_ON_WITHIN = timedelta(hours=72)
-"""Age of its last record up to which an interrupted sync is resumed: a daily run that missed a day still goes on."""
+GO_ON_WITHIN = timedelta(minutes=70)
+"""Age of its last record up to which an interrupted sync is resumed: an hour of waiting, and ten minutes.
+A verdict speaks of now: the tables that an older run has finished are read again."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class SyncSession:
     Attributes:
         id: Its id.
         tables: The tables that it reads.
-        selection: What names the rows that it reads (`Selection.name`); empty for all rows.
+        selection: What names the days that it reads (`Selection.name`); empty for all.
         finished: The tables that earlier runs have finished.
     """
 
@@ -65,8 +66,7 @@ class SyncSession:
     @property
     def facts(self) -> SweepFacts:
         """What the records of its sweeps say about it."""
-        selection = {"selection": self.selection} if self.selection else {}
-        return SweepFacts(session={"id": self.id, "tables": list(self.tables), **selection})
+        return SweepFacts(session={"id": self.id, "tables": list(self.tables), "selection": self.selection})
 
     def same_rows(self, stored: dict[str, Any]) -> bool:
         """Whether the session of a stored record reads the same rows of the same tables."""
@@ -88,13 +88,12 @@ def resume_session(
         tables: Tables of this run.
         now: The present.
         organization_id: Whose sync, where the dataset holds several organizations.
-        selection: What names the rows of this run; empty for all rows.
+        selection: What names the days of this run; empty for all.
         loaded: See `read_complete_loads`; None to read it.
     """
     new = SyncSession(uuid4().hex, tuple(sorted(tables)), selection)
     try:
-        most = len(tables) * 4
-        present = now + CLOCK_SKEW
+        most, present = len(tables) * 4, now + CLOCK_SKEW
         sweeps = read_sync_records(
             pipeline, SWEEPS_TABLE, _SWEEP_COLUMNS, "finished_at", present, most, organization_id, loaded
         )

@@ -27,7 +27,7 @@ from ..warehouse.target import check_copy_path, exclusive_pipeline
 from .engine import sync
 from .multi_org import sync_organizations
 from .options import SyncOptions
-from .selection import select_rows
+from .selection import Selection
 from .summary import MultiOrgSummary, OrganizationSummary, SyncSummary
 from .table_sync import TableSync
 
@@ -102,7 +102,7 @@ def _sync_one(
     target, label = options.target, options.pipeline_name or label_pipeline(session.settings.organization)
     destination = target.open(label)
     name = options.pipeline_name or name_pipeline(label, destination, target.dataset, target.file)
-    selection = select_rows(session.settings).backfill(options.since, options.allow_deletes, options.until)
+    selection = Selection(options.since, options.until, options.allow_deletes)
     with exclusive_pipeline(name, options.pipelines_dir, session.clock, session.budget, options.lock_wait):
         pipeline = open_pipeline(destination, target.dataset, options.pipelines_dir, name)
         summary = sync(session, pipeline, options.tables, selection=selection, on_page=on_page, keep_open=keep_open)

@@ -1,76 +1,102 @@
-"""A complete list, read page by page, that can prove it saw everything.
+"""A list, read page by page until it is proven that every row was seen, or that this cannot be proven.
 
-The API numbers its pages over rows that move while they are read, has no cursor and no promised order. So a sweep
-records what it saw and compares it with what the list announces:
+A clean reading proves the list (`reading.py`). What is not clean is read again, whole, as long as `reread_pages` allows
+it. A longer list that changes while it is read is proven by looking back: when the announced total falls by n, exactly
+n rows that no page had must be on the pages before, because n rows that were seen are gone. In the end the rows that
+were seen, less those that are gone, must be as many as announced.
 
-* `seen`: the distinct keys. On a quiet list they equal the announced total after the last page: the list is proven, at
-  no extra request. A full last page is followed by one request more, unless the end was seen lately: a total can be
-  capped.
-* A total that falls between two pages, or a long pause between them, may have pulled rows over the border to a page
-  that was read already. The sweep looks back (`look_back.py`). Rows that went from there are `ghosts`, seen but
-  deleted, and the sum becomes keys = total + ghosts.
-* A repeated key says that rows moved back over the border: somewhere before, rows came in. If the sum does not add up
-  at the end, the sweep reads its suspects again: the first page (new rows first), the last one (new rows last) and the
-  pages at the borders. If that does not explain the sum, it reads the whole list a second time.
-* Two readings that list the same rows on the same pages prove the list, whatever it announces (`readings.py`).
-* What the sweep cannot look at, because the extra requests are spent, is doubt.
-
-`docs/completeness.md` describes what a single sweep cannot see (a row deleted on a page that was read while another is
-appended), and what finds it later.
+`docs/completeness.md` states the rule, and what it cannot see.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any
 
 from ..api.pages import Page
 from ..core.clock import utc
-from ..core.errors import RequestRefused
-from ..endpoints import PAGE_SIZE
+from ..core.errors import NotThere, RequestRefused
+from ..core.text import plural
 from ..schema.arrow_tables import Table
-from ..schema.records import Record, Row
+from ..schema.records import Identified, Rows, is_unkeyed
 from .changes import Changes
-from .contents import Contents
-from .key_map import Met, PackedKeys
-from .list_proof import proof_of
-from .list_shape import shape_of
-from .look_back import LookBack
-from .readings import Earlier, ListDigest, SecondReading, unlike
-from .rejections import Rejections, identify, is_unkeyed
-from .results import KnownRows, PageRecord, Verdict
-from .sweep_state import FIRST_SUSPECTS, SweepState, why_shared, why_unproven
+from .reading import Reading
+from .rejections import Rejections
+from .results import Counts, KnownRows, PageRecord, Verdict
 
-EXTRA_REQUESTS = 25
-"""How many pages a sweep may read beyond one each, to make its sum add up."""
 LONG_PAUSE = 300.0
-"""Seconds between two pages after which the sweep looks back, as if the total had fallen."""
+"""Seconds between two pages after which the page before is read again: it must be as it was."""
+MOST_READINGS = 4
+"""Readings of a short list that changes all the time."""
+MOST_LOOKS = 100
+"""Pages that a sweep of a long list looks back at."""
 _SHORT_PAGE_READS = 2
-"""How often a page that is shorter than announced is read again."""
+"""How often a page that is shorter than announced, or another page than the one asked for, is asked for again."""
+
+Looked = list[tuple[Page, Identified]]
+
+
+@dataclass
+class SweepState:
+    """What a sweep knows, apart from the rows of its pages. The field names are the keys of the saved JSON.
+
+    Attributes:
+        page: Last page of the present reading that was read.
+        total: The total that was announced last.
+        readings: Number of whole readings before the present one.
+        order: Digest of the reading before (`Reading.order`), if the present one may be compared with it.
+        pages_read: Pages read, repetitions included.
+        extra: Pages read beyond one each.
+        gone: Rows that were seen, and deleted while the list was read.
+        doubt: `Reading.doubt`.
+        drift: What moved, in words.
+        counts: What became of the rows.
+    """
+
+    page: int = 0
+    total: int | None = None
+    readings: int = 0
+    order: str = ""
+    pages_read: int = 0
+    extra: int = 0
+    gone: int = 0
+    doubt: str = ""
+    drift: list[str] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> SweepState:
+        """The state that `asdict` gave.
+
+        Raises:
+            KeyError: Another version of the connector saved it.
+            TypeError: The same.
+        """
+        state = cls(**{one.name: saved[one.name] for one in fields(cls)})
+        state.counts = Counts(**saved["counts"])
+        return state
 
 
 class Sweep:
-    """One reading of one list.
+    """Reads one list until it has a verdict.
 
     Args:
         table: Keys and hashes of its records.
-        fetch: Reads the page of a number.
-        known: What the destination holds. The sweep removes each row that it meets: what is left was not listed.
-        extra_requests: How many pages may be read again.
-        newest_first: End at the first page without changes, as long as the pages come newest first. Only for a list
-            whose order an earlier sweep has proven, and never when its rows do not add up to the announced total.
-        wanted: Tells which rows are to be loaded; the others count as seen all the same. None to load all.
-        earlier: What earlier sweeps know of the list.
+        fetch: Reads the page of a number, from 1.
+        known: What the destination holds; the hashes of rows that are loaded are put in.
+        reread_pages: How many pages may be read again.
         page_size: Rows of a full page.
-        rejections: Takes the records that have no key. They count as listed.
+        by_number: Any page can be asked for; otherwise each page leads to the next one.
+        exact: The API announces an exact total.
+        rejections: Takes the records that cannot be loaded. They count as listed.
 
     Attributes:
         state: What it knows so far.
+        changes: What was listed, and what differs from the destination.
         verdict: None until it is reached.
         reason: Why.
-        cut: It ended early, at a page without changes.
     """
 
     def __init__(
@@ -78,90 +104,87 @@ class Sweep:
         table: Table,
         fetch: Callable[[int], Page],
         known: KnownRows,
-        extra_requests: int = EXTRA_REQUESTS,
-        newest_first: bool = False,
-        wanted: Callable[[Record], bool] | None = None,
-        earlier: Earlier | None = None,
-        page_size: int = PAGE_SIZE,
+        reread_pages: int,
+        page_size: int,
+        by_number: bool = True,
+        exact: bool = True,
         rejections: Rejections | None = None,
     ) -> None:
         self.state = SweepState()
-        self.known = known
+        self.changes = Changes(table, known, self.state.counts, rejections or Rejections())
         self.verdict: Verdict | None = None
-        self.reason, self.cut = "", False
-        self._earlier = earlier or Earlier()
-        self._newest_first = newest_first
-        self._live = known.live_count - self._earlier.unlisted if newest_first else 0
+        self.reason = ""
         self._table, self._fetch = table, fetch
-        self._extra_requests = extra_requests
-        self._page_size = page_size
-        self._changes = Changes(table, known, wanted, rejections or Rejections())
-        self._seen = self._changes.seen
+        self._reread_pages, self._size, self._by_number, self._exact = reread_pages, page_size, by_number, exact
+        self._reading = Reading(page_size, exact)
+        self._ends_read = self._resumed = False
+        self._shared = 0
+        self._latest: Page | None = None
         self._records: dict[int, PageRecord] = {}
-        self._shape = shape_of(table.endpoint, page_size, self._earlier.digest)
-        self._proof = proof_of(self._shape)
-        if not self._shape.any_page:
-            self.state.suspects = []
-        self._look_back: LookBack | None = None
-        self._second: SecondReading | None = None
         self._read_at = utc(0)
+        self._expected: tuple[Sequence[str], int | None] | None = None
 
-    @property
-    def listed(self) -> Met:
-        """Keys that were listed, and ids of records without a key."""
-        return self._seen
-
-    @property
-    def unkeyed(self) -> int:
-        """Number of records that were listed and have no key."""
-        return self._changes.unkeyed
-
-    def step(self) -> list[Row]:
+    def step(self) -> list[Rows]:
         """Read one more page, or reach the verdict.
 
         Returns:
-            Rows of that page that are new to the destination or changed, each key at most once.
+            The rows of that page, and of those that were looked back at, that are new to the destination or changed.
 
         Raises:
             RequestError: From `fetch`; the sweep stands where it was and `step` can be called again.
             MoreToDo: The same.
         """
-        state = self.state
-        if state.again:
-            rows = self._take(*self._read(state.again[0]))
-            state.again.pop(0)
-            state.extra += 1
-            return rows
-        if state.next <= state.last:
-            page, keys = self._read(state.next)
-            state.next += 1
-            return self._take(page, keys)
-        self._conclude()
-        return []
+        reading, state, number = self._reading, self.state, self._reading.number + 1
+        if reading.ended:
+            return self._conclude()
+        try:
+            page, found = self._read(number)
+        except RequestRefused:
+            if self._by_number or not self._resumed:
+                raise
+            self._start_again(0)  # The API does not take the cursor of an earlier run.
+            return []
+        looked = self._look_back(page, found)
+        self._expected, self._resumed = None, False
+        if page.named not in (None, number) and self._by_number:
+            reading.doubt = reading.doubt or f"the API answered page {page.named} when page {number} was asked for"
+        if number > 1 and page.total != reading.total:
+            state.drift.append(f"the total went from {reading.total} to {page.total} at page {number}")
+        rows = [self._take(*one) for one in (*looked, (page, found))]
+        new = reading.add(found.keys, page.total)
+        if new < len(found.keys):
+            state.drift.append(f"page {number} repeats {len(found.keys) - new} rows")
+        reading.finish(page, self._by_number)
+        state.page, state.total, state.doubt = number, page.total, reading.doubt
+        state.extra += bool(state.readings)
+        self._records[number] = PageRecord(number, found.keys, page.total, self._read_at)
+        return rows
 
-    def take_one(self, key: str, record: Record, read_at: float) -> Row | None:
-        """Take a live row that was met outside the list; returns it if it has to be loaded."""
-        return self._changes.take_one(key, record, read_at, self.state.counts)
+    def read_again(self, event: str) -> bool:
+        """Take the verdict back, because a live row was not listed, and read the list once more.
 
-    def distrust(self, event: str) -> None:
-        """Take the verdict back: the list was read, but something shows that rows were missed."""
+        Args:
+            event: What happened, in words.
+
+        Returns:
+            False, and the verdict stands, if the list was read again already or is too long.
+        """
         self.state.drift.append(event)
-        self.verdict, self.reason, self.state.doubt = None, "", True
-
-    @property
-    def reread(self) -> bool:
-        """Whether the verdict rests on a second reading of the whole list."""
-        return self._second is not None
-
-    def listed_again(self, keys: Collection[str]) -> set[str]:
-        """Those of some keys that the second reading met."""
-        return self._second.contents.listed(keys) if self._second else set()
+        if self.state.readings or not self._may_read_again():
+            return False
+        self.verdict, self.reason = None, ""
+        self._start_again()
+        return True
 
     @property
     def some_key(self) -> str | None:
         """A key that was listed a moment ago; None if there is none."""
-        pages = reversed(list(self._shape.contents.values()))
-        return next((key for page in pages for key in reversed(list(page)) if not is_unkeyed(key)), None)
+        return next((key for key in self._reading.keys if not is_unkeyed(key)), None)
+
+    @property
+    def keys(self) -> set[str]:
+        """Keys of the rows that the last reading of the list had, and ids of records without a key."""
+        return self._reading.keys
 
     def take_records(self) -> list[PageRecord]:
         """Pages read since the last call. A later run resumes from them, and from `saved_state`."""
@@ -170,36 +193,16 @@ class Sweep:
 
     @property
     def saved_state(self) -> dict[str, Any]:
-        """The state as JSON. A second reading is not saved: it starts again after the sweep has been resumed."""
-        state = replace(self.state, again=[]) if self._second else self.state
-        if self._look_back and self._look_back.pages:  # The pages before it are not saved either.
-            state = replace(state, again=[], looking_back={}, doubt=True)
-        return state.as_json()
-
-    @property
-    def digest(self) -> ListDigest | None:
-        """What the list is like, if it stood still and its rows do not add up to the announced total."""
-        if self.state.moved:
-            return None
-        proven = self.verdict is Verdict.COMPLETE
-        contents = (self._second or self._shape).contents
-        return self._proof.digest(contents, proven, doubt=self.state.doubt and not proven)
-
-    @property
-    def end_at(self) -> int | None:
-        """The announced total, if its last page was full and the page after it was empty."""
-        number = self.state.next - 1
-        shape = self._shape
-        return shape.total if number > shape.pages and shape.contents.get(number) == [] else None
+        """The state as JSON."""
+        return asdict(self.state)
 
     def resume(self, records: Sequence[PageRecord], saved_state: dict[str, Any]) -> bool:
         """Go on where an earlier run stopped.
 
-        Only what can be shown counts: the pages must follow each other from the first, and each of their rows must be
-        in the destination.
+        Its last page is read again, and shows whether the list has moved meanwhile.
 
         Args:
-            records: Its pages.
+            records: Pages of the earlier run.
             saved_state: Its state, as it was with the last of them.
 
         Returns:
@@ -207,192 +210,186 @@ class Sweep:
         """
         try:
             state = SweepState.from_json(saved_state)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError):
             return False  # Another version of the connector saved it.
-        contents = Contents((one.page, one.keys) for one in sorted(records, key=lambda one: one.page))
-        if list(contents) != list(range(1, state.next)) or not self._changes.resume(contents):
+        # The pages of a reading before have the same numbers, or higher ones.
+        latest = {one.page: one for one in sorted(records, key=lambda one: one.read_at)}
+        pages = [latest[number] for number in range(1, state.page + 1) if number in latest]
+        if not pages or len(pages) < state.page or not all(self.changes.resume(one.keys) for one in pages):
+            self.changes.forget()
             return False
-        self.state, self._shape.contents, self._shape.total = state, contents, state.total
-        self._read_at = max((record.read_at for record in records), default=self._read_at)
+        self.state, self.changes.counts, self._resumed = state, state.counts, True
+        for one in pages[:-1]:
+            self._reading.add(one.keys, one.total)
+        self._reading.doubt = state.doubt
+        self._expected = pages[-1].keys, pages[-1].total
+        self._read_at = max(one.read_at for one in pages)
+        state.page = self._reading.number
+        state.extra += 1
         return True
 
-    def _read(self, number: int) -> tuple[Page, list[str]]:
-        """A page, read again if it is shorter than announced, and the keys of its records."""
-        state, shape = self.state, self._shape
+    def _read(self, number: int) -> tuple[Page, Identified]:
+        """A page, asked for again if it is short or another one, and the keys of its records."""
+        state = self.state
+        known = self._reading.short is not None or self._reading.empty > 0
         page = self._fetch_page(number)
-        for _ in range(_SHORT_PAGE_READS):
-            missing = shape.missing(page)
-            if not missing or shape.as_short_before(page) or state.extra + len(state.again) >= self._extra_requests:
+        for _ in range(_SHORT_PAGE_READS if self._by_number else 0):
+            missing = self._missing(page)
+            if (not missing or known) and page.named in (None, number):
                 break
-            self.state.drift.append(f"page {number} came {missing} rows short")
+            state.drift.append(f"page {number} came {missing} rows short" if missing else f"page {number} is another")
             state.extra += 1
-            state.pages_read += 1
             page = self._fetch_page(number)
-        state.pages_read += 1
-        keys = identify(self._table, page.records)
-        behind = shape.behind_the_end(page) and all(key in self._seen for key in keys)
-        if behind or shape.repeats_last(page, keys):
+        found = self._table.identify(page.records)
+        behind = page.total is not None and number > 1 and (number - 1) * self._size >= page.total
+        if behind and self._reading.keys.issuperset(found.keys):
             # Some servers answer a number behind the last page with a page that they have.
-            return replace(page, records=[]), []
-        return page, keys
+            page = replace(page, records=[])
+            found = Identified()
+        return page, found
 
     def _fetch_page(self, number: int) -> Page:
         try:
-            return self._fetch(number)
-        except RequestRefused:
-            if not self._shape.unannounced(number):
+            page = self._fetch(number)
+        except NotThere:
+            total = self._reading.total
+            if not (self._by_number and self._latest) or (total is not None and (number - 1) * self._size < total):
                 raise
-            # Some servers refuse a number behind the last page.
-            return self._shape.empty_page(number, self._read_at.timestamp())
+            # Some servers answer a number behind the last page with 404.
+            page = replace(self._latest, number=number, named=None, records=[])
+        self.state.pages_read += 1
+        self._latest = replace(page, records=[])
+        return page
 
-    def _take(self, page: Page, keys: list[str]) -> list[Row]:
-        state = self.state
-        before, packed = self._shape.contents.get(page.number), PackedKeys(keys)
-        paused = bool(self._shape.contents) and page.read_at - self._read_at.timestamp() > LONG_PAUSE
+    def _missing(self, page: Page) -> int:
+        """How many rows a page has less than announced."""
+        if page.total is None:
+            return 0
+        return max(0, min(self._size, page.total - (page.number - 1) * self._size) - len(page.records))
+
+    def _look_back(self, page: Page, found: Identified) -> Looked:
+        """The pages before the border that are read again, because rows may have moved over it.
+
+        After a long pause under one total, the page before must be as it was. In a list that is too long to be read
+        again, a total that has fallen by n must be explained by n rows on the pages before that no page had.
+        """
+        reading, looked = self._reading, Looked()
+        if not reading.number or (self._expected and self._expected == (found.keys, page.total)):
+            return looked
+        long = not self._may_read_again()
+        paused = self._resumed or page.read_at - self._read_at.timestamp() > LONG_PAUSE
+        fallen = max(0, (reading.total or 0) - (page.total or 0))
+        if not ((fallen and long) or (paused and (long or page.total == reading.total))):
+            return looked
+        if not self._by_number or self.state.extra > max(MOST_LOOKS, self._reread_pages):
+            reading.doubt = reading.doubt or "the list changed, and no more of its pages can be read again"
+            return looked
+        fresh: set[str] = set()
+        for back in range(reading.number, 0, -1):
+            before = self._fetch_page(back)
+            self.state.extra += 1
+            looked.append((before, self._table.identify(before.records)))
+            keys = looked[-1][1].keys
+            new = {key for key in keys if key not in reading.keys}.difference(found.keys, fresh)
+            fresh |= new
+            if before.total != page.total:
+                reading.doubt = reading.doubt or f"the total changed again while page {back} was read again"
+            if len(fresh) >= fallen or len(new) < len(keys):
+                break
+        same = page.total != reading.total or looked[0][1].keys == list(reading.last_keys)
+        if len(fresh) != fallen or not same:
+            reading.doubt = reading.doubt or (
+                f"the total fell by {fallen} before page {page.number}, and {plural(len(fresh), 'row')} moved to the "
+                "pages before"
+            )
+        reading.keys |= fresh
+        self.state.gone += fallen
+        return looked
+
+    def _take(self, page: Page, found: Identified) -> Rows:
         # Strictly later than what was read before: the destination keeps the latest of two readings of one row.
         self._read_at = max(utc(page.read_at), self._read_at + timedelta(microseconds=1))
-        rows, fresh = self._changes.take(keys, page.records, self._read_at, state.counts, again=before is not None)
-        if repeated := 0 if before is not None else len(keys) - len(fresh):
-            self.state.drift.append(f"page {page.number} repeats {repeated} rows")
-            state.suspects += [page.number - 1, page.number] if self._shape.any_page else []
-        self._shape.take(page, packed, None if self._changes.outside else len(fresh))
-        self._records[page.number] = PageRecord(page.number, packed, page.total, self._read_at)
-        if self._second:
-            self._second.take(page.number, -1 if paused else page.total, packed, before)
-        self._watch(page, before, fresh, paused)
-        self._watch_order(page, before is None, bool(rows))
+        rows = self.changes.take(found, page.records, self._read_at)
+        self._shared += len(self._reading.keys.intersection(rows.keys))
         return rows
 
-    def _watch(self, page: Page, before: PackedKeys | None, fresh: set[str], paused: bool) -> None:
-        """Compare the announced total with the last one, and a page that is read again with its first reading."""
-        state = self.state
-        if not self._shape.any_page:
-            self._watch_chain(page, before is None, paused)
-            return
-        if page.total is None:
-            # Nothing is announced: read on until a page brings nothing new.
-            state.total = state.total if self._table.endpoint.exact_total else None
-            if before is None:
-                state.last = page.number + 1 if fresh else page.number
-            return
-        fallen = 0
-        if state.total is not None and page.total != state.total:
-            self.state.drift.append(f"the total went from {state.total} to {page.total} at page {page.number}")
-            fallen, state.moved = max(0, state.total - page.total), True
-        if before is not None:
-            # The list moved while the sweep looked back: the page does not explain any more what happened before.
-            state.doubt = state.doubt or paused or (state.total is not None and page.total != state.total)
-            if state.looking_back.pop(page.number, None) is not None:
-                self._explain(page, before, fresh)
-        elif (fallen or paused) and page.number > 1:
-            self._look_back = LookBack()
-            self._look_at(page.number - 1, fallen)
-        state.total = page.total
-        if self._shape.ends_with(page):
-            state.ends_at = page.number
-        elif page.records and page.number >= state.ends_at - 1:
-            state.ends_at = 0
-        last = self._shape.last(page)
-        state.last = min(last, state.ends_at) if state.ends_at else last
-
-    def _watch_chain(self, page: Page, first_time: bool, paused: bool) -> None:
-        """The same where pages lead on: no page tells what happened before it, only a second reading of the list."""
-        state, total = self.state, page.total
-        changed = state.total is not None and total != state.total
-        if changed:
-            state.drift.append(f"the total went from {state.total} to {total} at page {page.number}")
-            state.moved = True
-        state.doubt = state.doubt or (changed and (total or 0) < (state.total or 0)) or (paused and first_time)
-        state.total, state.last = total, self._shape.last(page)
-
-    def _look_at(self, number: int, fallen: int = 0) -> None:
-        """Read a page again to see what happened to it. If that is not possible, nothing explains it."""
-        if self._read_again([number]):
-            self.state.looking_back[number] = fallen
+    def _conclude(self) -> list[Rows]:
+        """After the last page: the verdict, or what to read next; returns rows of pages that were read for it."""
+        state, reading = self.state, self._reading
+        if reading.clean and (self._exact or state.order == reading.order):
+            self._end(Verdict.COMPLETE, "proven by reading the list again" if self._exact and state.readings else "")
+        elif reading.short is not None:
+            self._end(Verdict.INCOMPLETE, self._why())
+        elif self._may_read_again():
+            state.order = reading.order if reading.clean else ""
+            self._start_again()
+        elif not reading.doubt and self._exact and self._by_number and not self._ends_read and self._unsettled():
+            return self._read_ends()
+        elif not reading.doubt and self._exact and not self._unsettled():
+            self._end(Verdict.COMPLETE, "each change of the total is explained by rows that were seen")
         else:
-            self.state.doubt = True
+            self._end(Verdict.INCOMPLETE, self._why())
+        return []
 
-    def _explain(self, page: Page, before: PackedKeys, fresh: set[str]) -> None:
-        """What happened to the pages before the border while the page after it was read."""
-        state, number = self.state, page.number
-        look_back = self._look_back = self._look_back or LookBack()
-        look_back.add(before, self._shape.contents[number], fresh)
-        behind = set(self._shape.contents.get(state.next - 1, ()))
-        if number > 1 and not look_back.reaches(behind):
-            # More rows went than a page has: the rows that were pulled over the border reach further to the front.
-            self._look_at(number - 1)
-            return
-        pulled = look_back.pulled_over(behind, whole=number == 1)
-        self._look_back = None
-        if pulled is None or self._shape.missing(page):
-            state.doubt = True
-        else:
-            state.ghosts += pulled
+    def _unsettled(self) -> bool:
+        """Whether the rows of a list that moved do not add up to the announced total, or a move is not explained."""
+        reading = self._reading
+        return len(reading.keys) - self.state.gone != reading.total or reading.unexplained > 0
 
-    def _watch_order(self, page: Page, first_time: bool, changes: bool) -> None:
-        """Whether the pages come newest first; and the early end, where that is known."""
+    def _read_ends(self) -> list[Rows]:
+        """Read the first page and the last one again: that is where rows come in, and where they move to."""
+        reading, rows = self._reading, list[Rows]()
+        for number in dict.fromkeys((1, reading.pages)):
+            page = self._fetch_page(number)
+            self.state.extra += 1
+            found = self._table.identify(page.records)
+            if page.total != reading.total:
+                reading.doubt = f"the total went from {reading.total} to {page.total} after the last page"
+            rows.append(self._take(page, found))
+            before = len(reading.keys)
+            reading.keys.update(found.keys)
+            reading.unexplained -= len(reading.keys) - before
+        self._ends_read = True
+        return rows
+
+    def _may_read_again(self) -> bool:
+        """Whether the whole list may be read once more. Without an exact total, the second reading is always due."""
+        state, pages = self.state, max(self._reading.pages, self._reading.number)
+        if not self._exact and not state.readings:
+            return True
+        return state.readings + 1 < MOST_READINGS and state.extra + pages <= self._reread_pages
+
+    def _start_again(self, readings: int = 1) -> None:
+        """Begin with the first page, after so many whole readings."""
         state = self.state
-        if not self._table.endpoint.newest_first or not first_time:
-            return
-        if not state.keeps_order(self._table.updated_at(page.records)):
-            self._newest_first = False
-            return
-        at_rest = not (state.drift or state.doubt or state.again)
-        whole = len(self._seen) == self._shape.rows == self._page_size * (state.next - 1)
-        adds_up = state.total == self._live + state.counts.inserted
-        if self._newest_first and not changes and at_rest and adds_up and (whole or state.next > state.last):
-            self.cut, state.last = True, state.next - 1
-            self._end(Verdict.COMPLETE, f"ended at page {page.number}: newest first, and nothing on it had changed")
-
-    def _read_again(self, numbers: Sequence[int]) -> bool:
-        """Queue pages to be read again, if there are such pages and the extra requests allow it."""
-        state = self.state
-        if state.extra + len(state.again) + len(numbers) > self._extra_requests or min(numbers) < 1:
-            return False
-        state.again += numbers
-        return True
-
-    def _conclude(self) -> None:
-        """After the last page: the verdict, or what to read next."""
-        state, shape, proof, second = self.state, self._shape, self._proof, self._second
-        if why := proof.unproven():
-            self._end(Verdict.INCOMPLETE, why)
-        elif self._end_unseen():
-            state.last = state.next
-        elif proof.proven_alone():
-            self._end_by_two("")
-        elif second and state.total is not None and second.proves(state.total):
-            self._end(Verdict.COMPLETE, "proven by reading the list again")
-        elif second and second.repeats(state.total) and proof.proven_by_two(second.contents):
-            self._end_by_two(f"{unlike(shape.total, second.contents)}; two readings list the same rows")
-        elif not state.doubt and state.total is not None and len(self._seen) == state.total + state.ghosts:
-            self._end(Verdict.COMPLETE, "")
-        elif not ((state.doubt and shape.any_page) or state.moved or second) and proof.like_the_last_sweep():
-            known = self._earlier.digest and self._earlier.digest.proven
-            self._end_by_two("" if known else f"{unlike(shape.total, shape.contents)}, as at the last sync")
-        elif not state.doubt and state.suspects and (state.moved or state.suspects != list(FIRST_SUSPECTS)):
-            self._read_again([min(state.suspects.pop(0), state.last)])
-        elif not (second and second.repeats(state.total)) and self._read_again(range(1, state.whole + 1)):
-            self._second, state.doubt = SecondReading(), True
-        else:
-            long = second is None and state.whole > self._extra_requests
-            why = why_unproven(state, len(self._seen), self._table.endpoint.table, too_long=long)
-            self._end(Verdict.INCOMPLETE, why + proof.hint())
-
-    def _end_by_two(self, reason: str) -> None:
-        """The end of a list that two readings prove, unless both began with the second page, or rows share a key."""
-        proof, shared = self._proof, self._changes.shared
-        why = why_shared(len(shared), self._table.endpoint) if shared else ""
-        if not why and proof.counts_from_zero(self._fetch, lambda page: identify(self._table, page.records)):
-            why = f"page 0 has other rows than the pages from 1 on: {proof.first_page_setting()}"
-        self._end(Verdict.INCOMPLETE if why else Verdict.COMPLETE, why or reason)
-
-    def _end_unseen(self) -> bool:
-        """Whether a further page may follow: a full last page ends the list only if the total is not capped."""
-        state, number = self.state, self.state.next - 1
-        if number != state.last or not self._shape.may_go_on_at(number):
-            return False
-        return bool(state.total not in self._earlier.end_at or state.counts.inserted or self.known.live)
+        state.readings, state.page, state.gone, state.doubt = state.readings + readings, 0, 0, ""
+        self._reading, self._shared = Reading(self._size, self._exact), 0
+        self._ends_read, self._resumed, self._expected = False, False, None
 
     def _end(self, verdict: Verdict, reason: str) -> None:
         self.verdict, self.reason = verdict, reason
+
+    def _why(self) -> str:
+        """Why the list is not proven, and the setting that may be wrong."""
+        state, reading, endpoint = self.state, self._reading, self._table.endpoint
+        where = f"sources.automatum.endpoints.{endpoint.table}"
+        if reading.short is not None:
+            return (
+                f"the first page has {reading.short} rows where {self._size} were asked for and {reading.total} are "
+                f"announced: set {where}.page_size to the rows of a page"
+            )
+        if self._exact:
+            why = f"{len(reading.keys)} distinct rows do not add up to the announced {reading.total}"
+        else:
+            why = "the API announces no exact total, and no two readings of the list were equal"
+        if reading.repeated:
+            why += f"; {plural(reading.repeated, 'row')} repeated in place of others"
+        if self._shared and not reading.changed:
+            why += f"; rows that differ share a key: set {where}.key to the columns that identify a row"
+        if said := reading.doubt or (state.drift[-1] if reading.changed else ""):
+            why += f"; {said}"
+        if self._exact and max(reading.pages, reading.number) > self._reread_pages:
+            why += f". To let it read its {reading.pages} pages again, raise sources.automatum.reread_pages"
+        elif self._exact and not (reading.changed or reading.repeated or reading.doubt):
+            why += f'. If the API counts other rows than it lists, set {where}.total to ""'
+        return why

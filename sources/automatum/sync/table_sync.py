@@ -32,14 +32,14 @@ from ..warehouse.dataset import add_missing_columns
 from ..warehouse.merge_strategy import Merge, check_table_format, merge_strategy_of
 from ..warehouse.sql import read_rows_by_key
 from .batcher import Batcher, Tables
-from .delete_rows import delete_rows, end_versions
+from .delete_rows import delete_rows
 from .facts import SweepFacts, digest_settings
 from .hints import Hints
 from .history import History
 from .list_reader import ListReader
 from .organization_check import OrganizationCheck
 from .prior_state import PriorState, read_children, read_prior_state
-from .reader import Reader, Reading
+from .reader import Reader, ReaderContext
 from .rejections import Rejections
 from .report_reader import ReportReader
 from .results import BATCH_BYTES, Chunk, KnownRows, TableResult, Verdict
@@ -95,7 +95,7 @@ class TableSync:
         self.left_pages: set[str] = set()
         self.siblings: Sequence[TableSync] = (self,)
         self.api_session = session
-        self._selection = (selection or Selection()).of(endpoint)
+        self._selection = selection or Selection()
         self._on_page = on_page
         self._table = Table(endpoint, self.settings.owner)
         self._organization = organization or OrganizationCheck(session)
@@ -196,8 +196,6 @@ class TableSync:
         yield from self._batcher.flush()
         self.result.unread = dict(self._table.unread)
         self._refuse_rejected()
-        if self.result.verdict is Verdict.COMPLETE and (bounds := self._selection.bounds):
-            self.result.verdict, self.result.reason = Verdict.RANGE, bounds
         rejected = self._rejections.take(self._table, utc(self.api_session.clock.time()))
         if pipeline and rejected:
             yield REJECTED_TABLE, rejected
@@ -223,30 +221,32 @@ class TableSync:
                 return
             except MoreToDo:
                 # With fewer requests than missing rows, each run would ask for the same rows again.
-                yield from self._delete(pipeline, reader.settled())
+                gone = reader.settled()
+                self.result.counts.deleted += len(gone)
+                yield from self._delete(pipeline, gone)
                 raise
             if self._on_page and self.result.pages != pages:
                 self._on_page(self)
-            size = sum(row.size for row in rows)
-            chunk.rows += len(rows)
-            chunk.bytes += size
             chunk.pages += 1
-            yield from self._batcher.give(rows)
-            unflushed += size
+            for one in rows:
+                chunk.rows += len(one)
+                chunk.bytes += one.size
+                unflushed += one.size
+                yield from self._batcher.give(one)
             if unflushed >= BATCH_BYTES:
                 yield from self._batcher.flush()
                 unflushed = 0
-        yield from self._delete(pipeline, reader.conclude())
-        if pipeline and self._unclosed and reader.facts().full:
-            yield from self._batcher.flush()
-            yield from end_versions(pipeline, self._batcher, self._unclosed, utc(self.api_session.clock.time()))
+        gone = reader.conclude()
+        self.result.counts.deleted += len(gone)
+        if self._unclosed and reader.facts().full:
+            gone += [key for key in self._unclosed if reader.is_deleted(key)]
+        yield from self._delete(pipeline, gone)
 
     def _delete(self, pipeline: SupportsPipeline | None, gone: Sequence[str]) -> Tables:
         """Mark rows deleted, or remove them, in batches."""
         if not gone or pipeline is None:
             return
         yield from self._batcher.flush()  # the rows that were read before must not follow their deletion
-        self.result.counts.deleted += len(gone)
         now = utc(self.api_session.clock.time())
         for start in range(0, len(gone), _DELETE_BATCH):
             some = gone[start : start + _DELETE_BATCH]
@@ -315,11 +315,11 @@ class TableSync:
         if not prior.past or prior.past[0].finished_at.date() < now.date():
             self.result.secret_since = first_use(self._secret)
         self._rejections.start(prior.rejected)
-        self._batcher.history = History(self._table, pipeline, not prior.versioned) if name else None
+        self._batcher.history = History(self._table, pipeline, False) if name else None
         self._unclosed = prior.unclosed
         # Resumed or not: the page records of an interrupted sweep are useless once this one has its verdict.
         self.left_pages = set(prior.left_pages)
-        reading = Reading(
+        context = ReaderContext(
             self._table,
             self.api_session,
             self._selection,
@@ -331,7 +331,7 @@ class TableSync:
             compares=pipeline is not None,
             stored=lambda keys: self._stored(pipeline, keys),
         )
-        return _READERS[self.endpoint.kind](reading)
+        return _READERS[self.endpoint.kind](context)
 
     def _stored(self, pipeline: SupportsPipeline | None, keys: Sequence[str]) -> list[dict[str, Any]]:
         if pipeline is None:
@@ -366,7 +366,7 @@ class TableSync:
             lacking: Names of tables that the destination lacks, wholly or in part. Those that are made are removed.
         """
         counts = self.result.counts
-        read = self.result.verdict in (Verdict.COMPLETE, Verdict.RANGE) or counts.inserted or counts.updated
+        read = self.result.verdict is Verdict.COMPLETE or counts.inserted or counts.updated
         for table in self.tables():
             if table.name in lacking and (read or table.kind == "log"):
                 lacking.discard(table.name)

@@ -3,7 +3,7 @@
 import pytest
 
 from automatum.api.paging import MOST_ANNOUNCED
-from automatum.sync.endless import MOST_IDLE
+from automatum.sync.reading import MOST_IDLE
 from tests.support import hostile
 from tests.support.desk import WIDE_LIMITS
 from tests.support.loopback import Loopback, Say, token

@@ -22,7 +22,6 @@ from automatum.metering.usage.usage import read_usage
 from automatum.operations.status import status
 from automatum.operations.verify import verify
 from automatum.sync.engine import sync
-from automatum.sync.selection import select_rows
 from automatum.warehouse.pipeline import open_pipeline
 from tests.support.destinations.places import DATASET, HARD
 from tests.support.expected import KEYS, children_of, customer, dimension, entitlement, payment, private_offer
@@ -110,7 +109,7 @@ class Life:
         self.site.clock.advance(60)
         self.sandbox.requests.clear()
         connection = self.connect(max_requests, **settings)
-        summary = sync(connection, self.pipeline, selection=select_rows(connection.settings))
+        summary = sync(connection, self.pipeline)
         made = Synced(summary, self.sandbox.requests.to("/api/v1/"))
         assert summary.requests == len(made.entries)  # I3: what it says is what it sent
         return made

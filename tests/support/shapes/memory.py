@@ -7,9 +7,8 @@ from automatum.core.clock import utc
 from automatum.core.errors import AutomatumError
 from automatum.sync.facts import PastSweep
 from automatum.sync.prior_state import PriorState
-from automatum.sync.reader import Reading
+from automatum.sync.reader import ReaderContext
 from automatum.sync.results import DELETED, Chunk, KnownRows
-from automatum.sync.selection import select_rows
 from automatum.sync.table_sync import _READERS, TableSync
 from tests.support.clocks import FakeClock
 from tests.support.shapes.cell import Outcome
@@ -105,11 +104,11 @@ class _Run(TableSync):
     """A table run that compares with the memory instead of a pipeline."""
 
     def __init__(self, site, endpoint, session):
-        super().__init__(endpoint, session, select_rows(session.settings))
+        super().__init__(endpoint, session)
         self._site = site
 
     def _prepare(self, pipeline):
-        reading = Reading(
+        reading = ReaderContext(
             self._table,
             self.api_session,
             self._selection,

@@ -5,7 +5,7 @@ This is the short form. `make drift` (BRUTE=long) puts two batches of changes be
 
 import os
 from collections import Counter
-from itertools import chain
+from itertools import chain, combinations, product
 
 import pytest
 
@@ -24,7 +24,7 @@ LONG = os.environ.get("BRUTE") == "long"
 MOST = 2 if LONG else 1
 ROWS = range(1, 6) if LONG else (2, 3, 5)
 PAGE_SIZE = 2
-BOUNDS = (0, 1, 25)
+BOUNDS = (0, 4, 100)
 
 
 def with_pauses(rows):
@@ -43,7 +43,6 @@ def moving_with_kills(rows):
 @pytest.mark.slow
 @pytest.mark.parametrize("kinds", [with_pauses, with_kills, births_and_moves, moving_with_kills])
 def test_no_schedule_ends_with_a_false_complete_i1(kinds):
-    """And the sweep ends within its bound, whatever happens."""
     found = Counter()
     for rows in ROWS:
         reads = -(-rows // PAGE_SIZE) + 2
@@ -53,7 +52,6 @@ def test_no_schedule_ends_with_a_false_complete_i1(kinds):
                 outcome = swept(source, schedule, bound)
                 found[outcome.verdict.value] += 1
                 says = rows, bound, {at: batch.says for at, batch in schedule.items()}, source.reads
-                assert outcome.sweep.state.extra <= bound, says
                 if outcome.verdict == "complete":
                     assert source.stable <= outcome.loaded, (*says, outcome.sweep.state.drift)
     print(f"\n{kinds.__name__}: {sum(found.values())} schedules, {found['complete']} complete, 0 of them false", end="")
@@ -64,28 +62,43 @@ def odd_lists(rows):
     """Lists that do not add up: the total counts rows too much or too few, or is capped; a row is listed twice."""
     for offset in (-1, 1):
         yield f"offset {offset}", lambda source, offset=offset: setattr(source, "offset", offset)
-    for cap in range(PAGE_SIZE, rows + 1, PAGE_SIZE):
+    for cap in range(PAGE_SIZE, rows, PAGE_SIZE):
         yield f"cap {cap}", lambda source, cap=cap: setattr(source, "cap", cap)
     for place in range(rows):
         yield f"row {place} twice", lambda source, place=place: source.rows.append(source.rows[place])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bound", [2, 25])
-def test_a_list_that_does_not_add_up_is_learned_and_hides_nothing_i1(bound):
-    """Two syncs, changes in the second, which knows what the first one saw."""
-    found = Counter()
+def test_a_list_that_does_not_add_up_is_never_complete_i1():
+    """Rows that are repeated in place of others are no proof, however often the list is read."""
     for rows in ROWS:
         for name, make_odd in odd_lists(rows):
-            for schedule in schedules(with_pauses, rows, -(-rows // PAGE_SIZE) + 2, 1):
-                source = MovingList(rows, page_size=PAGE_SIZE)
-                make_odd(source)
-                outcome = swept(source, {}, bound)
-                at = len(source.reads)
-                outcome = swept(source, {at + place: batch for place, batch in schedule.items()}, bound, outcome)
-                says = name, rows, bound, {place: batch.says for place, batch in schedule.items()}, source.reads
-                found[outcome.verdict.value] += 1
+            source = MovingList(rows, page_size=PAGE_SIZE)
+            make_odd(source)
+            for bound in BOUNDS:
+                assert swept(source, {}, bound).verdict == "incomplete", (name, rows, bound)
+
+
+def any_change(rows):
+    """Every insert, every deletion, every move of one row, and a deletion beside an insert before two reads."""
+    yield from one_kind(rows)
+    yield from births_and_moves(rows)
+
+
+def test_any_two_changes_before_different_reads_hide_nothing_i1():
+    """Six rows, one change before each of two reads: deletions, inserts and moves. `make drift` prints the counts."""
+    found = Counter()
+    single = [one for one in any_change(6) if "+" not in one.says or one.says.endswith("+1")]
+    for places in combinations(range(1, 5), 2):
+        for chosen in product(single, repeat=2):
+            for bound in (0, 100):
+                source = MovingList(6, page_size=PAGE_SIZE)
+                outcome = swept(source, dict(zip(places, chosen, strict=True)), bound)
+                says = bound, places, [one.says for one in chosen], source.reads
+                found[bound, outcome.verdict.value, outcome.sweep.state.readings > 0] += 1
                 if outcome.verdict == "complete":
                     assert source.stable <= outcome.loaded, says
-    print(f"\nodd lists: {sum(found.values())} schedules, {found['complete']} complete, 0 of them false", end="")
-    assert found["complete"] > 0 < found["incomplete"]
+    print(f"\ntwo changes: {dict(found)}, 0 false", end="")
+    # A list that can be read again is proven in the end; a long one only if what happened can be explained.
+    assert all(verdict == "complete" for bound, verdict, _ in found if bound)
+    assert {verdict for bound, verdict, _ in found if not bound} == {"complete", "incomplete"}

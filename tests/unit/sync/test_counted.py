@@ -11,32 +11,34 @@ PAGES, SIZE = 20, 100
 
 
 def read(known):
-    """Sweeps a quiet list; returns the rows to load, and the hashes."""
+    """Sweeps a quiet list; returns the rows to load: keys and hashes."""
     records = [{"id": f"e{i}", "startDate": "2026-01-15", "dimensions": [{"units": i}]} for i in range(PAGES * SIZE)]
 
     def fetch(number):
-        return Page(number, records[(number - 1) * SIZE : number * SIZE], len(records), PAGES, 1.7e9 + number)
+        some = records[(number - 1) * SIZE : number * SIZE]
+        return Page(number=number, records=some, total=len(records), pages=None, read_at=1.7e9 + number)
 
-    sweep, rows = Sweep(Table(ENTITLEMENTS), fetch, KnownRows(known)), []
+    sweep, loaded = Sweep(Table(ENTITLEMENTS), fetch, KnownRows(known), 100, SIZE), {}
     while sweep.verdict is None:
-        rows += sweep.step()
+        for rows in sweep.step():
+            loaded.update(zip(rows.keys, rows.hashes, strict=True))
     assert sweep.verdict is Verdict.COMPLETE
-    return rows
+    return loaded
 
 
-def test_a_sweep_looks_once_for_the_keys_of_a_page_and_serializes_each_row_once():
-    rows = []
-    calls = count_calls(lambda: rows.extend(read({})))
+def test_a_sweep_identifies_each_page_once_and_serializes_each_row_once():
+    rows = {}
+    calls = count_calls(lambda: rows.update(read({})))
     assert len(rows) == PAGES * SIZE
     # One page more, because a full last page does not tell that the list ends.
-    assert calls["schema.arrow_tables.hashes"] == PAGES + 1
-    assert calls["schema.json_text.dumps"] == PAGES * SIZE
-    assert calls["orjson.dumps"] == PAGES * SIZE + PAGES + 1  # The keys of each page are packed.
-    assert not calls["schema.coerce.convert"]
+    assert calls["schema.arrow_tables.identify"] == PAGES + 1
+    assert calls["orjson.dumps"] == PAGES * SIZE
+    assert not any(name.startswith(("pyarrow.", "schema.coerce.")) for name in calls)
 
 
 def test_an_unchanged_row_is_serialized_once_and_nothing_else():
-    known = {row.key: row.hash for row in read({})}
+    known = read({})
     calls = count_calls(lambda: read(known))
-    assert calls["schema.json_text.dumps"] == PAGES * SIZE
-    assert not any(name.startswith(("schema.coerce.", "schema.layout.read", "pyarrow.")) for name in calls)
+    assert calls["orjson.dumps"] == PAGES * SIZE
+    assert calls["sync.changes.take"] == PAGES + 1
+    assert not any(name.startswith(("pyarrow.", "schema.coerce.")) for name in calls)

@@ -1,0 +1,115 @@
+"""One reading of a list, from its first page to its last, and whether it is clean.
+
+A clean reading proves by itself that every row was seen: one total on all pages, as many rows as that total, no key
+twice, each page the one that was asked for, and a last page that is not full. `docs/completeness.md` has the rule.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from math import ceil
+from typing import Any
+
+from ..api.pages import Page
+
+MOST_IDLE = 25
+"""Pages in a row without a new row after which a reading ends: the API repeats a page for ever."""
+MOST_TIMES = 1_000
+"""Times the announced total, or the rows of a page, after which a reading ends: the list has no end."""
+
+
+class Reading:
+    """One reading of one list.
+
+    Args:
+        size: Rows of a full page.
+        exact: The API announces an exact total.
+
+    Attributes:
+        number: The page that was read last; 0 before the first.
+        total: The total that was announced last; None if none was.
+        rows: Number of rows on the pages.
+        keys: Their keys.
+        last_keys: Keys of the last page.
+        repeated: Number of rows whose key was on a page before.
+        unexplained: Number of those for which the total did not rise: a row has moved to the front.
+        changed: The total changed.
+        doubt: What else shows that a page was not as it should be; empty if nothing does.
+        ended: The list ends at the last page.
+        short: Rows of the first page, if it has fewer than asked for and announced.
+        empty: Number of pages without rows, up to the last one.
+    """
+
+    def __init__(self, size: int, exact: bool = True) -> None:
+        self.size, self.exact = size, exact
+        self.number = self.rows = self.repeated = self.unexplained = self.empty = 0
+        self.total: int | None = None
+        self.keys: set[str] = set()
+        self.last_keys: Sequence[str] = ()
+        self.changed = self.ended = False
+        self.doubt = ""
+        self.short: int | None = None
+        self._idle = 0
+        self._order: Any = hashlib.blake2b(digest_size=16)
+
+    @property
+    def pages(self) -> int:
+        """Number of pages that the announced total needs, at least 1."""
+        return max(1, ceil((self.total or 0) / self.size))
+
+    @property
+    def order(self) -> str:
+        """A digest of the keys, page by page and in their order."""
+        return str(self._order.copy().hexdigest())
+
+    @property
+    def clean(self) -> bool:
+        """Whether this reading proves the list by itself; without an exact total, two equal ones do."""
+        alone = self.rows == self.total if self.exact else True
+        return self.ended and alone and not (self.changed or self.doubt or self.repeated)
+
+    def add(self, keys: Sequence[str], total: int | None) -> int:
+        """Add the rows of the next page; returns how many of them no page had before.
+
+        Args:
+            keys: Keys of the rows, in the server's order.
+            total: The announced total.
+        """
+        before, risen, self.empty = len(self.keys), 0, self.empty + 1 if not keys else 0
+        if self.number and total != self.total:
+            self.changed, risen = True, max(0, (total or 0) - (self.total or 0))
+        self.keys.update(keys)
+        new = len(self.keys) - before
+        self.number, self.total, self.last_keys = self.number + 1, total, keys
+        self.rows += len(keys)
+        self.repeated += len(keys) - new
+        self.unexplained += max(0, len(keys) - new - risen)
+        self._idle = 0 if new else self._idle + 1
+        self._order.update(("\0".join(keys) + "\1").encode("utf-8", "surrogatepass"))
+        return new
+
+    def finish(self, page: Page, by_number: bool) -> None:
+        """Find out whether the list ends at the page that was added last.
+
+        Args:
+            page: The page.
+            by_number: Pages are asked for by number; otherwise each page leads to the next one.
+        """
+        count = len(page.records)
+        if self.number == 1 and by_number and self.total is not None and count < min(self.size, self.total):
+            self.short = count
+        if self._idle >= MOST_IDLE or self.rows > MOST_TIMES * max(self.total or 0, self.size):
+            self.ended = True
+            self.doubt = self.doubt or f"the list goes on behind page {self.number}, and has no end"
+        elif self.empty > 1:
+            self.ended = True
+            self.doubt = self.doubt or f"page {self.number} and the page before it are empty"
+        elif not by_number:
+            self.ended = not page.next_at
+            if page.next_at is None and count >= self.size and self.rows != self.total:
+                self.doubt = self.doubt or "the last answer does not say that no page follows; check paginator"
+        elif self.total is None:
+            self.ended = not count or bool(self._idle)
+        else:
+            self.ended = self.number >= self.pages and (count < self.size or bool(self._idle))
