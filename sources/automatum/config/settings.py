@@ -106,7 +106,7 @@ class AutomatumSettings(BaseConfiguration):
         history: Keep every version of every row in `<table>_history`.
         table_format: `delta` or `iceberg`, for a destination of files. None: the destination's own format.
         lookback_days: Days of each report that every sync reads again, because revenue is restated.
-        report_window_days: Days that one request for a report spans. None: all days in one request.
+        report_window_days: Days of the longest range that a report is asked for. None: 90.
         reread_pages: Pages that a sweep of a list may read again to prove that it saw every row.
         max_delete_checks: Requests for single rows that a run may send, to find out whether they are deleted.
         chunk_rows: Rows in one load package. A package also ends at 32 MB of rows, which bounds the memory.

@@ -18,8 +18,7 @@ from ..schema.arrow_tables import Table
 from ..sync.key_check import check_keys
 from ..sync.prior_state import PriorState, read_prior_state
 from ..sync.reader import longest_sweep
-from ..sync.report_days import days_to_read, windows_to_ask
-from ..sync.report_reader import check_days
+from ..sync.report_days import check_days, days_to_read, windows
 from ..sync.results import KnownRows
 from ..sync.resume import resume_session
 from ..sync.selection import Selection
@@ -228,10 +227,10 @@ def _plan_list(session: ApiSession, endpoint: Endpoint, prior_state: PriorState)
 def _plan_report(session: ApiSession, endpoint: Endpoint, prior_state: PriorState, selection: Selection) -> TablePlan:
     settings, today = session.settings, utc(session.clock.time()).date()
     start, last = days_to_read(prior_state, Table(endpoint, settings.owner), settings, selection, today)
-    days = settings.report_window_days
-    spans = windows_to_ask(start, last, days, prior_state.known)
+    spans = windows(start, last, settings.report_window_days)
     read_report(session.client, endpoint, today, today)
-    return TablePlan(endpoint.table, len(spans), None, f"from {start.isoformat()}")
+    proofs = sum(one.early < one.first for one in spans)
+    return TablePlan(endpoint.table, len(spans) + proofs, None, f"from {start.isoformat()}")
 
 
 def _forecast(session: ApiSession, tables: list[TablePlan], skipped: dict[str, str], every: float | None) -> Plan:

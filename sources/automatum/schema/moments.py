@@ -55,7 +55,7 @@ def to_timestamp(value: Any, formats: Sequence[str] = ()) -> Converted:
 
 
 def to_date(value: Any, formats: Sequence[str] = ()) -> Converted:
-    """A date in UTC, and whether it is exactly the value. See `to_timestamp`."""
+    """A date, and whether it is exactly the value: the day as it is written, or that of an epoch number in UTC."""
     if (not formats or ISO in formats) and isinstance(value, str) and _DAY.fullmatch(value):
         try:
             return date.fromisoformat(value), True
@@ -66,7 +66,9 @@ def to_date(value: Any, formats: Sequence[str] = ()) -> Converted:
         return None, False
     # A date has no time of day, so only midnight UTC is exact.
     midnight = (moment.hour, moment.minute, moment.second, moment.microsecond) == (0, 0, 0, 0)
-    return moment.date(), exact and midnight
+    # With an offset, midnight is on the day before in UTC.
+    written = isinstance(value, str) and ISO in (formats or (ISO,)) and _DAY.match(value)
+    return date.fromisoformat(value[:10]) if written else moment.date(), exact and midnight
 
 
 def _guessed(value: Any) -> Converted:

@@ -24,7 +24,7 @@ from .chunk_load import load_chunk
 from .hints import Hints
 from .key_check import check_keys
 from .organization_check import OrganizationCheck
-from .report_reader import check_days
+from .report_days import check_days
 from .results import CHUNK_BYTES, Chunk, Verdict
 from .resume import SyncSession, resume_session
 from .secret_age import too_old

@@ -31,8 +31,6 @@ class SweepFacts:
         candidates: Keys of rows that it did not find, and that a later sweep decides about.
         off_list: Keys of live rows that the API keeps off the list; the one that was asked for last comes last.
         since: First day of a report from which on all days have been read, as an ISO date.
-        uncut: Days and rows of the longest and of the largest answer of a report that was found not to be cut.
-        paged: The answers of a report come in pages.
         part: What names the part of the table that it read (`Selection.part_of`); empty for the whole table.
         session: The sync that it belongs to: `id`, `tables`, and `selection` if that is not everything.
         secret: The client secret that it was read with: `mark`, and `since` when it is in use (`secret_age`).
@@ -48,8 +46,6 @@ class SweepFacts:
     candidates: tuple[str, ...] = ()
     off_list: tuple[str, ...] = ()
     since: str | None = None
-    uncut: tuple[int, ...] = ()
-    paged: bool = False
     part: str = ""
     session: dict[str, Any] | None = None
     secret: dict[str, Any] | None = None

@@ -97,15 +97,6 @@ class PriorState:
     unclosed: tuple[str, ...] = ()
     rejected: dict[str, Rejection] = field(default_factory=dict)
 
-    def uncut(self, now: datetime, within: timedelta) -> list[tuple[int, ...]]:
-        """Days and rows of answers of a report that were lately found not to be cut.
-
-        Args:
-            now: The present.
-            within: Age up to which a reading counts.
-        """
-        return [one.facts.uncut for one in self.past if one.facts.uncut and now - one.finished_at < within]
-
 
 def read_prior_state(
     pipeline: SupportsPipeline,

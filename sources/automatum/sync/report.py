@@ -1,386 +1,299 @@
-"""A dated report, read window by window.
+"""A dated report, read window by window, and the proof that no answer was cut (`docs/completeness.md`).
 
-The last loaded date is the cursor. A stretch before it is read again each time, because revenue is restated. A row
-counts as gone only if neither this reading nor a second one reports it, and if they report an earlier and a later day:
-an API may leave out the last day of a range, or return less than it was asked for, and cut an answer within a day.
+An API may limit the rows of an answer, in any order of the rows, or the days of a range, and say nothing. Two answers
+to ranges that overlap show it:
 
-An answer that has not all days is believed only after a part of its window was asked for by itself (`report_proof`). If
-that brings further rows, the window and all later ones are read in narrower windows.
+- A window is asked for again without its first days. If this part brings fewer rows than the whole, the API gives more
+  rows than the part has, so no limit has cut the part. Its rows must all be in the answer to the whole.
+- A part with as many rows as any answer before is doubted. It is asked for in two parts, which must have its rows.
+- A range that ends with a day that has rows, and one that begins with it, show that ranges of that length are answered
+  to their ends. Most windows show it; else one range is asked for, once for the report.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Collection, Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import pairwise
+from typing import Any, NamedTuple
 
-from ..api.pages import Page
-from ..api.report_pages import rows_follow
-from ..core.clock import utc
-from ..schema.arrow_tables import Table
-from ..schema.records import Row
 from .absence import too_many
-from .facts import PastSweep
-from .report_days import Window, day_of, windows
-from .report_proof import Answer, Part, Uncut, in_order, length, parts_to_ask
-from .results import DELETED, Counts, KnownRows
+from .report_days import DAY, Window, windows
+
+Ask = tuple[date, date]
+"""First and last day of a request."""
+
+
+class Answer(NamedTuple):
+    """What came for a range of days.
+
+    Attributes:
+        first: First day that was asked for.
+        last: Last day that was asked for.
+        rows: Number of its records.
+        keys: Their keys.
+        days: The days that they name, in order.
+    """
+
+    first: date
+    last: date
+    rows: int
+    keys: frozenset[str]
+    days: tuple[date, ...]
 
 
 @dataclass
 class Report:
-    """One reading of one report.
+    """One reading of one report. `read` says what to ask for.
 
     Args:
-        table: Keys and hashes of its records.
-        fetch: Reads the report of a first and a last day.
-        known: What the destination has.
-        todo: Windows to read.
-        first: First day whose rows are compared and loaded. The windows may begin earlier, for the sake of `gone`.
-        today: The present day. Its rows may be reported tomorrow.
+        table: Name of its table.
+        first: First day.
+        last: Last day.
+        days: Days of the longest window; None for the default.
+        stored: Day to the keys of its live rows in the destination.
+        today: The present day.
+        deletes: Rows that are missing may be deleted.
+        allow_deletes: Delete however many they are.
+        checks: Days that may be asked for alone because of missing rows.
 
     Attributes:
-        missing: Keys that are not reported any more, and whether the days around them are.
-        replaced: Number of those for which their day has a new row instead.
-        windows_read: Number of windows and parts of windows that were read, those of earlier runs included.
-        compared: Number of rows of the destination that lie within the days that were read.
-        ambiguous: Records that have no key of their own.
-        refused: Why rows were not deleted though many are missing; empty if nothing was refused.
-        uncut: Answers that are known not to be cut.
-        proven: Those that this reading has found not to be cut.
-        limit: Days of the windows that are read because longer ones are cut; None if none is.
-        ignored: First and last day that the API answers whatever it is asked for; None if it does not.
-        short: A day with fewer rows than announced, what was announced, and the number of rows; None if there is none.
+        seen: Keys of all rows that were read.
+        fresh: Day to the number of its rows that are new.
+        why: Why it is not complete; empty if it is.
+        gone: Keys of the rows that their own days lack, too.
+        waiting: Number of rows that are missing and could not be decided about.
+        saved_state: What a later run has to know to go on with the next window, as JSON.
     """
 
-    table: Table
-    fetch: Callable[[date, date], Page]
-    known: KnownRows
-    todo: list[Window]
-    first: date | None = None
-    counts: Counts = field(default_factory=Counts)
-    distinct: int = 0
-    windows_read: int = 0
-    ambiguous: int = 0
-    missing: dict[str, bool] = field(default_factory=dict)
-    replaced: int = 0
-    compared: int = 0
-    refused: str = ""
-    uncut: Uncut = field(default_factory=Uncut)
-    proven: Uncut = field(default_factory=Uncut)
-    today: date = date.max
-    limit: int | None = None
-    ignored: Window | None = None
-    short: tuple[date, str, int] | None = None
-    _parts: list[Part] = field(default_factory=list)
-    _answered: Collection[str] | None = None
-    _lost: frozenset[str] = frozenset()
-    _seen: dict[str, str] = field(default_factory=dict)
-    _doubtful: dict[Window, int] = field(default_factory=dict)
-    _again: set[Window] = field(default_factory=set)
-    _read_to: date = date.min
+    table: str
+    first: date
+    last: date
+    days: int | None
+    stored: Mapping[date, Collection[str]]
+    today: date
+    deletes: bool = True
+    allow_deletes: bool = False
+    checks: int = 250
+    seen: set[str] = field(default_factory=set)
+    fresh: Counter[date] = field(default_factory=Counter)
+    why: str = ""
+    gone: list[str] = field(default_factory=list)
+    waiting: int = 0
+    windows: list[Window] = field(init=False)
+    saved_state: dict[str, Any] = field(init=False)
+    _ignored: bool = False
+    _missing: dict[str, date] = field(default_factory=dict)
+    _done: int = 0
+    _most: int = 0
+    _to_end: int = 0
+    _from_start: int = 0
+    _row_days: tuple[date, ...] = ()
 
-    @classmethod
-    def resumed(
-        cls,
-        table: Table,
-        fetch: Callable[[date, date], Page],
-        known: KnownRows,
-        state: dict[str, Any],
-        last: date,
-        days: int | None,
-    ) -> Report | None:
-        """The reading that an earlier run was interrupted in.
+    def __post_init__(self) -> None:
+        self.windows = windows(self.first, self.last, self.days)
+        self._save()
+
+    def resume(self, state: Mapping[str, Any]) -> bool:
+        """Go on where an earlier run ended.
 
         Args:
-            table: Keys and hashes of its records.
-            fetch: Reads the report of a first and a last day.
-            known: What the destination has.
             state: What the reading knew, as `saved_state` gave it.
-            last: Last day to read.
-            days: Length of each window; None for a single window.
 
         Returns:
-            The reading. At its end it reads each window in which rows were missing once more, as they may have come
-            back. None if the state is none of a report.
+            False if the state is none of a report of these windows.
         """
         try:
-            first, start = (date.fromisoformat(state[name]) for name in ("first", "next"))
-            missing = {str(key): bool(reached) for key, reached in dict(state["missing"]).items()}
-            again = [_window(one) for one in state["again"]]
-            read, compared, ambiguous = (int(state[name]) for name in ("windows_read", "compared", "ambiguous"))
-            parts = [Part.from_json(one) for one in state.get("parts", ())]
-            proven, limit = Uncut(*map(int, state.get("proven", ()))), state.get("limit")
-            ignored = _window(state["ignored"]) if state.get("ignored") else None
-        except (KeyError, TypeError, ValueError):
-            return None  # Another version of the connector saved it.
-        days = limit if days is None or (limit and limit < days) else days
-        main = [] if state.get("main_read") and start >= last else windows(start, last, days)
-        return cls(
-            table, fetch, known, [*main, *again], first,
-            windows_read=read, compared=compared, ambiguous=ambiguous, missing=missing,
-            proven=proven, limit=limit, ignored=ignored,
-            _parts=parts, _lost=frozenset(state.get("lost", ())), _again=set(again), _read_to=start,
-        )  # fmt: skip
+            if date.fromisoformat(state["first"]) != self.first:
+                return False
+            done = date.fromisoformat(state["done"]) if state["done"] else date.min
+            missing = {str(key): date.fromisoformat(day) for day, keys in state["missing"].items() for key in keys}
+            fresh = Counter({date.fromisoformat(day): int(count) for day, count in state["fresh"].items()})
+            most, to_end, from_start = map(int, state["shown"])
+            row_days = tuple(date.fromisoformat(day) for day in state["row_days"])
+            waiting, why = int(state["waiting"]), str(state["why"])
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return False  # Another version of the connector saved it.
+        self._done = sum(window.last <= done for window in self.windows)
+        self._missing, self.fresh, self.waiting, self.why = missing, fresh, waiting, why
+        self._most, self._to_end, self._from_start, self._row_days = most, to_end, from_start, row_days
+        self._save()
+        return True
 
-    @property
-    def saved_state(self) -> dict[str, Any]:
-        """What a later run has to know to go on with the next window."""
-        main = [window for window in self.todo if window not in self._again]
-        again = [*(window for window in self.todo if window in self._again), *self._doubtful]
-        doubtful = {key for key in self.missing if any(self._lies_in(key, window) for window in self._doubtful)}
-        return {
-            "first": self.first.isoformat() if self.first else None,
-            "next": (main[0][0] if main else self._read_to).isoformat(),
-            "main_read": not main,
-            "again": [[one.isoformat() for one in window] for window in again],
-            "missing": {key: reached for key, reached in self.missing.items() if key not in doubtful},
-            "windows_read": self.windows_read,
-            "compared": self.compared - sum(self._doubtful.values()),
-            "ambiguous": self.ambiguous,
-            "parts": [part.as_json() for part in self._parts],
-            "lost": [key for key in self.missing if any(self._lies_in(key, part.whole) for part in self._parts[:1])],
-            "proven": [self.proven.days, self.proven.rows],
-            "limit": self.limit,
-            "ignored": [day.isoformat() for day in self.ignored] if self.ignored else None,
+    def read(self) -> Generator[Ask, Answer, None]:
+        """Ask for ranges of days, and judge their answers."""
+        while self._done < len(self.windows) and not self._ignored:
+            window = self.windows[self._done]
+            yield from self._window(window)
+            self._note_missing(window)
+            self._done += 1
+            self._save()
+        if not self.why:
+            yield from self._reach()
+        if not self.why and self.deletes and self._missing:
+            yield from self._absent()
+
+    def _save(self) -> None:
+        missing = defaultdict(list)
+        for key, day in self._missing.items():
+            missing[day.isoformat()].append(key)
+        self.saved_state = {
+            "first": self.first.isoformat(),
+            "done": self.windows[self._done - 1].last.isoformat() if self._done else None,
+            "missing": missing,
+            "fresh": {day.isoformat(): self.fresh[day] for day in set(self._missing.values()) if day in self.fresh},
+            "waiting": self.waiting,
+            "why": self.why,
+            "shown": [self._most, self._to_end, self._from_start],
+            "row_days": [day.isoformat() for day in self._row_days],
         }
 
-    @property
-    def finished(self) -> bool:
-        """Whether all windows are read, and all parts of windows that had to be asked for."""
-        return not self.todo and not self._parts
-
-    def step(self) -> list[Row]:
-        """Read the next window, or a part of the last one; returns rows to load."""
-        if self._parts:
-            return self._ask_part()
-        start, end = window = self.todo[0]
-        page = self._read(start, end)
-        rows, seen, days = self._rows(page)
-        begin = max(start, self.first or start)
-        within = {key: day for key in self.known.live if (day := day_of(key, self.table)) and begin <= day <= end}
-        lost = {key: day for key, day in within.items() if key not in seen}
-        # Days that the answer does not reach are another window's, or cannot be decided. An empty answer reaches none.
-        # A window that an earlier run has read twice is read once more, and only once.
-        if lost and window not in self._again and (not days or _reached(days, lost)):
-            again, seen_again, days_again = self._rows(self._read(start, end))
-            rows.update(again)
-            seen.update(seen_again)
-            days |= days_again
-        reached = _reached(days, lost)
-        compared = len(within.keys() - self.missing.keys())
-        self.compared += compared
-        self.missing.update({key: key in reached for key in lost if not self.missing.get(key)})
-        self._count_replaced(seen.keys() - self._seen.keys(), {key: lost[key] for key in reached - seen.keys()})
-        self._take(rows, seen)
-        if lost.keys() - seen.keys() and window not in self._again:
-            self._doubtful[window] = compared
-        self.todo.pop(0)
-        if window not in self._again:
-            self._answered = seen.keys()
-            self._doubt(window, page, days)
-        self._read_to = max(self._read_to, end)
-        return list(rows.values())
-
-    def _take(self, rows: Mapping[str, Row], seen: Mapping[str, str]) -> None:
-        """Count the rows of an answer, and those that it has to load."""
-        for key in seen:
-            self.missing.pop(key, None)
-            if key in self._seen:
-                continue  # The window before ended with the same day.
-            new = self.known.hashes.pop(key, None) in (None, DELETED)
-            self.counts.unchanged += key not in rows
-            self.counts.inserted += key in rows and new
-            self.counts.updated += key in rows and not new
-        self._seen.update(seen)
-        self.distinct = len(self._seen)
-        self.windows_read += 1
-
-    def _doubt(self, window: Window, page: Page, days: set[date]) -> None:
-        """Find out which parts of a window to ask for before its answer is believed."""
-        reported, rows = tuple(sorted(days)), len(page.records)
-        if rows_follow(page):
-            if length(window) > 1:
-                self._narrow(Part(window, window, (reported[0], reported[-1]) if days else window, rows))
-            else:
-                announced = f"{page.total} rows" if page.total is not None else f"{page.pages or 'further'} pages"
-                self.short = window[0], announced, rows
-                self.todo.clear()
-            return
-        if days and length(window) == 1 and window[0] not in days:
-            self._ignore(days)
-            return
-        ordered = in_order([day for key in self.table.keys(page.records) if key and (day := day_of(key, self.table))])
-        head_read, tail_read = self._read_to == window[0], window[1] >= self.today
-        tail_read = tail_read or any(other[0] == window[1] for other in self.todo)
-        uncut = self.uncut.with_others([(self.proven.days, self.proven.rows)])
-        answer = Answer(window, reported, rows, ordered)
-        self._parts = parts_to_ask(answer, uncut, self._needed(window), head_read, tail_read)
-        if not self._parts:
-            self._prove(window, rows)
-
-    def _ask_part(self) -> list[Row]:
-        part = self._parts[0]
-        rows, seen, days = self._rows(self._read(*part.window))
-        found = {day for key in seen if not self._was_answered(key) and (day := day_of(key, self.table))}
-        found = {day for day in found if part.whole[0] <= day <= part.whole[1]}
-        self._take(rows, seen)
-        self._parts.pop(0)
-        if part.is_whole(sorted(days)):
-            self._parts.clear()
-            if part.answered[0] > part.whole[0] or part.answered[1] < part.whole[1]:
-                self._ignore(days)
-        elif found and not part.at_the_edge(found):
-            self._narrow(part)
-        elif found:
-            # A limit on rows may leave that day out, too: longer ranges are not proven by this window.
-            self._parts = [replace(other, proves=False) for other in self._parts]
-        elif not self._parts and part.proves:
-            self._prove(part.whole, part.rows)
-        return list(rows.values())
-
-    def _ignore(self, days: Collection[date]) -> None:
-        self.ignored = min(days), max(days)
-        self.todo.clear()  # The other windows would have the same answer.
-
-    def _narrow(self, part: Part) -> None:
-        """Read a window that was cut, and all later ones, in narrower windows."""
-        self.limit = min(part.narrower(), self.limit or part.narrower())
-        main = [window for window in self.todo if window not in self._again]
-        again = [window for window in self.todo if window in self._again and window != part.whole]
-        last = max((window[1] for window in main), default=part.whole[1])
-        self.todo = [*windows(part.whole[0], last, self.limit), *again]
-        self._parts.clear()
-        # The rows that it did not have are looked for in the narrower windows.
-        self._doubtful.pop(part.whole, None)
-        for key in [key for key in self.missing if self._lies_in(key, part.whole)]:
-            del self.missing[key]
-            self.compared -= 1
-
-    def _prove(self, window: Window, rows: int) -> None:
-        self.proven = self.proven.with_others([(length(self._needed(window)), rows)])
-
-    def _needed(self, window: Window) -> Window:
-        """The days of a window whose rows are loaded."""
-        return max(window[0], self.first or window[0]), window[1]
-
-    def _was_answered(self, key: str) -> bool:
-        """Whether the answer to the whole of a part had a row.
-
-        If an earlier run has read it, all that is known is which rows are loaded.
-        """
-        if self._answered is not None:
-            return key in self._answered
-        return key not in self.missing and key not in self._lost and self.known.hashes.get(key, DELETED) != DELETED
-
-    def gone(self, past: Sequence[PastSweep], now: datetime, allow_deletes: bool) -> list[str]:
-        """Keys of the rows to delete. If many are missing and were not replaced, only those that stayed missing.
-
-        Args:
-            past: Earlier readings of the report, the latest first.
-            now: The present.
-            allow_deletes: Delete however many they are, and whatever days are reported.
-        """
-        if allow_deletes:
-            return list(self.missing)
-        gone = [key for key, reached in self.missing.items() if reached]
-        if too_many(len(self.missing) - self.replaced, self.compared):
-            agreed = missing_long_enough(gone, past, now)
-            left = len(self.missing) - len(agreed)
-            if too_many(left, self.compared):
-                self.refused = (
-                    f"{left} of {self.compared} rows are not reported any more; they were not deleted. If they are "
-                    "really gone, run with --allow-deletes, or sync again in an hour or later: a second reading that "
-                    "agrees deletes those whose days are reported"
+    def _ask(self, first: date, last: date) -> Generator[Ask, Answer, Answer]:
+        answer = yield first, last
+        self._most = max(self._most, answer.rows)
+        if days := answer.days:
+            seen = (*self._row_days, days[0], days[-1])
+            self._row_days = min(seen), max(seen)
+            self._to_end = max(self._to_end, (days[-1] - first).days + 1)
+            self._from_start = max(self._from_start, (last - days[0]).days + 1)
+            if days[0] < first - DAY or days[-1] > last + DAY:
+                self._ignored = True
+                self.why = (
+                    f"the API answers {days[0]} to {days[-1]} where {first} to {last} is asked for: it does not know "
+                    "the parameters of the range. Set the vendor's names of them in "
+                    f'sources.automatum.endpoints.{self.table}.parameters, such as {{ start = "from", end = "to" }}'
                 )
-            return [key for key in gone if key in agreed]
-        return gone
+        return answer
 
-    def why_not(self) -> str:
-        """Why it is not complete; empty if it is."""
-        endpoint = self.table.endpoint
-        if self.ambiguous:
-            return (
-                f"{self.ambiguous} records share or lack their key ({', '.join(endpoint.key)}); set a unique key in "
-                f"sources.automatum.endpoints.{endpoint.table}.key"
+    def _window(self, window: Window) -> Generator[Ask, Answer, None]:
+        before, days = self._most, self._row_days
+        whole = yield from self._ask(window.early, window.last)
+        if self.why:
+            return  # It is not complete any more; its rows are loaded all the same.
+        part = whole
+        if window.early < window.first:
+            part = yield from self._ask(window.first, window.last)
+        if part.keys - whole.keys:
+            # A row may have come between the two.
+            whole = yield from self._ask(window.early, window.last)
+        if part.keys - whole.keys:
+            self._cut(whole)
+        elif part.rows and part.rows >= self._most:
+            yield from self._parts(part)
+            if len(part.days) == 1 and part.rows == before and days and days[1] < part.days[0]:
+                # Two days with as many rows as a limit may allow. An answer to both has more, if there is no limit.
+                if self.days is None or (part.days[0] - days[1]).days < self.days:
+                    yield from self._ask(days[1], part.days[0])
+                if self._most == part.rows:
+                    self._cut(part)
+
+    def _parts(self, part: Answer) -> Generator[Ask, Answer, None]:
+        """Prove an answer that has as many rows as any: each of its parts must have fewer, and together all."""
+        if not part.days:
+            self.why = self.why or "its records name no day"
+            return
+        first, last = part.days[0], part.days[-1]
+        if last - first >= 4 * DAY:
+            # An API may leave out the ends of a range, so the halves overlap where both still have fewer rows.
+            middle = first + (last - first) // 2
+            ranges = [(part.first, middle + DAY), (middle - DAY, part.last)]
+        elif first < last:
+            # Each of the days between which it is split has rows, so that an end that is left out shows.
+            one, two = min(pairwise(part.days), key=lambda pair: pair[1] - pair[0])
+            ranges = [(part.first, one), (one + DAY, two - DAY), (two, part.last)]
+        else:
+            ranges = [(part.first, first - DAY), (first, first), (first + DAY, part.last)]
+        found: set[str] = set()
+        for start, end in ranges:
+            if start <= end:
+                answer = yield from self._ask(start, end)
+                found |= answer.keys
+                if answer.rows >= part.rows and first < last:
+                    self._cut(part)
+        if found != part.keys:
+            self._cut(part)
+
+    def _cut(self, answer: Answer) -> None:
+        days = (answer.last - answer.first).days + 1
+        self.why = self.why or (
+            f"the API may have cut its answer of {answer.first} to {answer.last} at {answer.rows} rows; set "
+            "sources.automatum.report_window_days to another number of days, "
+            f"such as {max(2, days // 2)}"
+        )
+
+    def _reach(self) -> Generator[Ask, Answer, None]:
+        """Prove that ranges as long as the windows are answered from their first to their last day."""
+        longest = max((window.days for window in self.windows), default=0)
+        if not self._row_days:
+            return
+        first, last = self._row_days
+        if self._to_end < longest:
+            # A day more, because the API may leave out the last one.
+            answer = yield from self._ask(last - (longest - 1) * DAY, min(last + DAY, self.today))
+            if self._to_end < longest:
+                self._cut(answer)
+        if self._from_start < longest:
+            begin, end = self.windows[0].early, first + (longest - 1) * DAY
+            if end <= self.today:
+                answer = yield from self._ask(first - DAY, end)
+                if self._from_start < longest:
+                    self._cut(answer)
+            elif begin < first:
+                answer = yield from self._ask(max(begin, first - longest * DAY), first - DAY)
+                if answer.rows:
+                    self._cut(answer)
+
+    def _note_missing(self, window: Window) -> None:
+        for day, keys in self.stored.items():
+            if max(window.first, self.first) <= day <= window.last:
+                self._missing.update((key, day) for key in keys if key not in self.seen)
+        for key in self._missing.keys() & self.seen:
+            del self._missing[key]
+
+    def _absent(self) -> Generator[Ask, Answer, None]:
+        """Ask for the days of missing rows alone: only what such an answer lacks is gone."""
+        lost, most = Counter(self._missing.values()), self._most
+        compared = sum(len(keys) for day, keys in self.stored.items() if self.first <= day <= self.last)
+        # A restated report may have other keys: each lost row has a new one on its day.
+        left = len(self._missing) - sum((lost & self.fresh).values())
+        if too_many(left, compared) and not self.allow_deletes:
+            self.why = (
+                f"{left} of {compared} rows are not reported any more; they were not deleted. If they are really gone, "
+                "run with --allow-deletes"
             )
-        if self.ignored:
-            first, last = self.ignored
-            words = endpoint.parameters
-            return (
-                f"the API answers {first} to {last}, whatever days are asked for: it does not know the parameters "
-                f"{words['start']} and {words['end']}. Set the vendor's names of them in "
-                f'sources.automatum.endpoints.{endpoint.table}.parameters, such as {{ start = "from", end = "to" }}'
-            )
-        if self.short:
-            day, announced, rows = self.short
-            return (
-                f"the API announces {announced} of {day} in its pagination and answers {rows} rows, also as page 2; "
-                f"set sources.automatum.endpoints.{endpoint.table}.parameters to the vendor's names of page and limit, "
-                'such as { page = "pageNumber" }'
-            )
-        return self.refused
+            return
+        around = yield from self._day_alone()
+        for day in sorted(lost):
+            keys = [key for key, of in self._missing.items() if of == day]
+            if self.checks <= 0 or (around is None and not self.allow_deletes):
+                break
+            margin = (around or 0) * DAY
+            if day + margin > self.today:
+                continue  # It is decided tomorrow.
+            self.checks -= 1
+            answer = yield from self._ask(day - margin, day + margin)
+            absent = [key for key in keys if key not in answer.keys]
+            others = set(self.stored.get(day, ())) - set(keys)
+            if len(absent) < len(keys):
+                self.why = f"rows of {day} are in the answer for that day, and not in that for the days around it"
+                return
+            if self.allow_deletes or (answer.rows < most and others <= answer.keys):
+                self.gone += absent
+            else:
+                self.waiting += len(absent)
+            self._missing = {key: of for key, of in self._missing.items() if of != day}
+            self._save()
+        self.waiting += len(self._missing)
 
-    @property
-    def unproven(self) -> bool:
-        """Whether days or rows are known to be missing in the answers."""
-        return self.ignored is not None or self.short is not None
-
-    def _lies_in(self, key: str, window: Window) -> bool:
-        day = day_of(key, self.table)
-        return day is not None and window[0] <= day <= window[1]
-
-    def _count_replaced(self, seen: Iterable[str], lost: Mapping[str, date]) -> None:
-        """Count the lost rows for which their day has a new row: a restated report changes the parts of its keys."""
-        hashes = self.known.hashes
-        new = Counter(day_of(key, self.table) for key in seen if hashes.get(key, DELETED) == DELETED)
-        self.replaced += sum(min(count, new[day]) for day, count in Counter(lost.values()).items())
-
-    def _read(self, start: date, end: date) -> Page:
-        return self.fetch(start, end)
-
-    def _rows(self, page: Page) -> tuple[dict[str, Row], dict[str, str], set[date]]:
-        """The rows to load, key to hash of all rows, and their days."""
-        rows: dict[str, Row] = {}
-        seen: dict[str, str] = {}
-        days: set[date] = set()
-        ambiguous = 0
-        keys, hashes = self.table.keys(page.records), self.table.hashes(page.records)
-        for key, record, (hash_, size) in zip(keys, page.records, hashes, strict=True):
-            if key is None or key in seen:
-                ambiguous += 1
-                continue
-            if day := day_of(key, self.table):
-                days.add(day)
-                if self.first and day < self.first:
-                    continue
-            seen[key] = hash_
-            known = self.known.hashes.get(key, self._seen.get(key))
-            if known != hash_:
-                existed = known is not None or not self.known.readable
-                rows[key] = Row(key, hash_, record, utc(page.read_at), existed, size)
-        self.ambiguous = max(self.ambiguous, ambiguous)
-        return rows, seen, days
-
-
-def _window(stored: Sequence[str]) -> Window:
-    first, last = stored
-    return date.fromisoformat(first), date.fromisoformat(last)
-
-
-def _reached(days: set[date], lost: Mapping[str, date]) -> set[str]:
-    """The lost rows whose day lies between the first and the last of the reported days."""
-    return {key for key, day in lost.items() if days and min(days) < day < max(days)}
-
-
-def missing_long_enough(candidates: Sequence[str], past: Sequence[PastSweep], now: datetime) -> set[str]:
-    """The candidates that every proven sweep of the last hour missed, and one before it."""
-    agreed = set(candidates)
-    for one in past:
-        if not one.facts.full:
-            continue
-        agreed &= set(one.facts.candidates)
-        if now - one.finished_at >= timedelta(hours=1):
-            return agreed
-    return set()
+    def _day_alone(self) -> Generator[Ask, Answer, int | None]:
+        """Days around a day that an answer needs to have that day's rows; None if no answer has them."""
+        if not self._row_days:
+            return None
+        day = self._row_days[0]
+        for around in (0, 1):  # An API may leave out the first or the last day of a range.
+            answer = yield from self._ask(day - around * DAY, min(day + around * DAY, self.today))
+            if day in answer.days:
+                return around
+        return None

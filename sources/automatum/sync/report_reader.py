@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
 from dataclasses import replace
-from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import date
+from typing import Any
 
-from ..api.pages import Page
-from ..api.report_pages import ReportPages
-from ..api.session import ApiSession
+from ..api.pages import Page, read_report
 from ..core.clock import utc
 from ..core.errors import NotThere, RequestRefused
-from ..endpoints import Endpoint
-from ..schema.arrow_tables import Table
-from ..schema.records import Rows
+from ..core.text import plural
+from ..schema.records import Rows, is_unkeyed
 from .facts import SweepFacts
-from .prior_state import PriorState, read_prior_state
 from .reader import Reader, ReaderContext
-from .report import Report
-from .report_days import Window, days_to_read, read_since, windows_to_ask
-from .report_proof import Uncut
-from .results import KnownRows, PageRecord, Verdict
-from .selection import Selection
+from .rejections import reject
+from .report import Answer, Report
+from .report_days import day_of, days_to_read, read_since
+from .results import DELETED, PageRecord, Verdict
 from .sync_log import SweepLog
-
-if TYPE_CHECKING:
-    from dlt.common.pipeline import SupportsPipeline
 
 logger = logging.getLogger("automatum")
 
@@ -35,61 +27,77 @@ logger = logging.getLogger("automatum")
 class ReportReader(Reader):
     """Reads the windows of a report."""
 
-    def __init__(self, reading: ReaderContext) -> None:
-        super().__init__(reading)
-        first, last = self._days()
-        days = self._settings.report_window_days
-        asked = windows_to_ask(first, last, days, self._prior.known)
-        paged = next((one.facts.paged for one in self._prior.past), False)
-        self._pages = ReportPages(self._session.client, self._endpoint, paged)
-        self._report = self._resumed(reading.log, last, days) or Report(
-            self._table, self._page, self._prior.known, asked, first
-        )
-        now = utc(self._session.clock.time())
-        lately = self._prior.uncut(now, timedelta(hours=24))
-        self._report.uncut, self._report.today = Uncut().with_others(lately), now.date()
-        self._result.counts = self._report.counts
-        self._gone: list[str] = []
+    def __init__(self, context: ReaderContext) -> None:
+        super().__init__(context)
+        settings, today = self._settings, utc(self._session.clock.time()).date()
+        start, last = days_to_read(self._prior, self._table, settings, self._selection, today)
+        self._since = min(start, read_since(self._prior) or start)
+        self._ambiguous, self._count = 0, 0
+        self._hashes: dict[str, str] = {}
         self._records: list[PageRecord] = []
+        stored: defaultdict[date, list[str]] = defaultdict(list)
+        for key in self._prior.known.live:
+            if day := day_of(key, self._table):
+                stored[day].append(key)
+        self._report = Report(
+            self._endpoint.table,
+            start,
+            last,
+            settings.report_window_days,
+            stored,
+            today,
+            deletes=self._deletes,
+            allow_deletes=self._selection.allow_deletes,
+            checks=self._session.checks,
+        )
+        self._resume(context.log)
+        self._asks = self._report.read()
+        self._ask = next(self._asks, None)
 
     @property
     def finished(self) -> bool:
-        """Whether all windows are read, and what is doubted in their answers."""
-        return self._report.finished
+        """Whether nothing is left to ask for."""
+        return self._ask is None
 
     def step(self) -> list[Rows]:
-        """Read the next window."""
-        rows = self._report.step()
-        number, read_at = self._report.windows_read, utc(self._session.clock.time())
-        self._records.append(PageRecord(number, [], None, read_at))
-        self._result.pages, self._result.distinct = self._pages.requests, self._report.distinct
-        return [Rows([one.key], [one.hash], [one.record], one.read_at, one.size) for one in rows]
+        """Ask for the next range of days."""
+        assert self._ask is not None
+        first, last = self._ask
+        page = self._page(first, last)
+        rows, answer = self._take(page, first, last)
+        self._count += 1
+        self._result.pages, self._result.distinct = self._count, len(self._hashes)
+        self._records.append(PageRecord(self._count, (), None, utc(page.read_at)))
+        try:
+            self._ask = self._asks.send(answer)
+        except StopIteration:
+            self._ask = None
+        self._session.checks = self._report.checks
+        return [rows]
 
     def conclude(self) -> list[str]:
         """Set the verdict; returns the keys of rows that are not reported any more."""
-        report, now = self._report, utc(self._session.clock.time())
-        self._gone = report.gone(self._prior.past, now, self._selection.allow_deletes) if self._deletes else []
-        why_not = report.why_not()
-        self._result.verdict = Verdict.INCOMPLETE if why_not else Verdict.COMPLETE
-        self._result.reason = why_not or self._unread() or self._waiting() or self._cut()
-        if report.ambiguous or report.unproven:
-            self._gone = []
-        return self._gone
+        report, endpoint = self._report, self._endpoint.table
+        if self._ambiguous:
+            report.why = (
+                f"{plural(self._ambiguous, 'record')} share or lack their key ({', '.join(self._endpoint.key)}); set a "
+                f"unique key in sources.automatum.endpoints.{endpoint}.key"
+            )
+        waiting = f"{plural(report.waiting, 'row')} not reported any more wait for a later sync to decide"
+        self._result.verdict = Verdict.INCOMPLETE if report.why else Verdict.COMPLETE
+        self._result.reason = report.why or self._unread() or (waiting if report.waiting else "")
+        return self.settled()
+
+    def settled(self) -> list[str]:
+        """Keys of the rows whose own days lack them."""
+        return [] if self._report.why or self._ambiguous else self._report.gone
 
     def facts(self) -> SweepFacts:
         """What the next sync has to know of this reading."""
-        report, since = self._report, self._since.isoformat()
-        proven = report.proven
-        facts = SweepFacts(
-            partial=self._selection.ranged,
-            since=None if self._selection.ranged else since,
-            uncut=(proven.days, proven.rows) if proven.days else (),
-            paged=self._pages.paged,
-        )
-        if self._selection.ranged or not report.finished or report.ambiguous or report.unproven or not self._deletes:
-            return facts
-        left = sorted(report.missing.keys() - set(self._gone))
-        return replace(facts, full=True, candidates=tuple(left))
+        partial = self._selection.ranged
+        facts = SweepFacts(partial=partial, since=None if partial else self._since.isoformat())
+        proven = self.finished and self._deletes and not (self._report.why or self._ambiguous)
+        return replace(facts, full=proven and not partial)
 
     def not_found(self, error: NotThere) -> None:
         """The API does not know the report: it is skipped, because its path is an assumption."""
@@ -97,78 +105,82 @@ class ReportReader(Reader):
         logger.warning("%s is skipped: %s", self._endpoint.table, self._result.skipped)
 
     def unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
-        """A record for each window since the last call, and what the reading knows after the last of them."""
+        """A record for each answer since the last call, and what the reading knows after the last of them."""
         records, self._records = self._records, []
-        return records, self._report.saved_state if records else {}
+        state = {**self._report.saved_state, "ambiguous": self._ambiguous, "count": self._count}
+        return records, state if records else {}
 
-    def _resumed(self, log: SweepLog, last: date, days: int | None) -> Report | None:
-        """The interrupted reading of the same days, with its remaining windows; None if there is none."""
+    def _resume(self, log: SweepLog) -> None:
+        """Go on with the interrupted reading of the same days, if there is one."""
         unfinished = self._interrupted(log)
-        if unfinished is None:
-            return None
-        report = Report.resumed(self._table, self._page, self._prior.known, unfinished.state, last, days)
-        if report:
+        if unfinished and self._report.resume(unfinished.state):
+            self._ambiguous, self._count = (int(unfinished.state[name]) for name in ("ambiguous", "count"))
             log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
             logger.info("%s goes on where an earlier run ended", self._endpoint.table)
-        return report
-
-    def _waiting(self) -> str:
-        """What is not reported any more and was not deleted."""
-        left = len(self._report.missing) - len(self._gone) if self._deletes else 0
-        if not left:
-            return ""
-        rows, them = ("1 row is", "it") if left == 1 else (f"{left} rows are", "them")
-        return (
-            f"{rows} not reported any more; the next sync decides, once an earlier and a later day are reported, and "
-            f"--allow-deletes deletes {them}"
-        )
-
-    def _cut(self) -> str:
-        """What is worth knowing about windows that the API cut."""
-        days = self._report.limit
-        return f"the API cuts longer ranges; set report_window_days = {days} to save requests" if days else ""
 
     def _page(self, first: date, last: date) -> Page:
         try:
-            return self._own(self._charged(lambda: self._pages.read(first, last)))
+            page = self._charged(lambda: read_report(self._session.client, self._endpoint, first, last))
         except RequestRefused as error:
-            if isinstance(error, NotThere) or error.next_step or first == last:
-                raise
-            error.next_step = (
-                "If the range is too long, set sources.automatum.report_window_days to the days that the API allows. "
-                "If the names of the parameters are others, set "
-                f"sources.automatum.endpoints.{self._endpoint.table}.parameters."
-            )
+            if not isinstance(error, NotThere) and not error.next_step and first != last:
+                error.next_step = (
+                    "If the range is too long, set sources.automatum.report_window_days to the days that the API "
+                    "allows. If the names of the parameters are others, set "
+                    f"sources.automatum.endpoints.{self._endpoint.table}.parameters."
+                )
             raise
+        return self._own(page)
 
-    def _days(self) -> Window:
-        today, selection, settings = utc(self._session.clock.time()).date(), self._selection, self._settings
-        start, last = days_to_read(self._prior, self._table, settings, selection, today)
-        self._since = min(start, read_since(self._prior) or start)
-        return start, last
+    def _take(self, page: Page, first: date, last: date) -> tuple[Rows, Answer]:
+        """Compare the records of an answer with the destination; returns those to load, and what the answer shows."""
+        found, read_at = self._table.identify(page.records), utc(page.read_at)
+        size = found.size // max(1, len(page.records))
+        rows = Rows([], [], [], read_at)
+        days: dict[str, date | None] = {}
+        ambiguous = 0
+        for place, (key, hash_) in enumerate(zip(found.keys, found.hashes, strict=True)):
+            if is_unkeyed(key) or key in days:
+                ambiguous += 1
+                continue
+            days[key] = day = day_of(key, self._table)
+            if day and day < self._report.first:
+                continue  # It is evidence, and none of the rows to load.
+            if place in found.failed and key not in self._hashes:
+                self._rejections.add(reject(key, key, hash_, page.records[place], found.failed[place], read_at))
+            elif place not in found.failed and self._differs(key, hash_, day):
+                rows.keys.append(key)
+                rows.hashes.append(hash_)
+                rows.records.append(page.records[place])
+                rows.size += size
+            self._hashes[key] = hash_
+        self._report.seen.update(days)
+        self._ambiguous = max(self._ambiguous, ambiguous)
+        self._judge(page, first, last, sum(day is None for day in days.values()))
+        named = sorted({day for day in days.values() if day})
+        return rows, Answer(first, last, len(page.records), frozenset(days), tuple(named))
 
+    def _differs(self, key: str, hash_: str, day: date | None) -> bool:
+        """Whether a row has to be loaded."""
+        counts, before = self._result.counts, self._prior.known.hashes.get(key)
+        if key in self._hashes:
+            return self._hashes[key] != hash_
+        counts.unchanged += before == hash_
+        counts.inserted += before in (None, DELETED)
+        counts.updated += before not in (None, DELETED, hash_)
+        if day and before in (None, DELETED):
+            self._report.fresh[day] += 1
+        return before != hash_
 
-def check_days(
-    session: ApiSession, pipeline: SupportsPipeline | None, endpoints: Sequence[Endpoint], selection: Selection
-) -> None:
-    """Refuse days that leave nothing to read of a report, before a request is spent.
-
-    Args:
-        session: The API session. Nothing is sent.
-        pipeline: The pipeline that loads; None if nothing is loaded yet.
-        endpoints: What would be read.
-        selection: The days that the user has chosen.
-
-    Raises:
-        ConfigurationError: There is no such day.
-        DestinationError: The destination cannot be reached.
-    """
-    if not selection.ranged:
-        return
-    settings, now = session.settings, utc(session.clock.time())
-    for endpoint in endpoints:
-        if endpoint.kind == "report":
-            prior = PriorState(KnownRows())
-            if pipeline is not None and selection.since is None:
-                prior = read_prior_state(pipeline, endpoint, now, organization_id=settings.owner)
-            days_to_read(prior, Table(endpoint, settings.owner), settings, selection, now.date())
+    def _judge(self, page: Page, first: date, last: date, undated: int) -> None:
+        """Note what an answer itself says against its being whole."""
+        at, report = f"sources.automatum.endpoints.{self._endpoint.table}", self._report
+        if undated:
+            report.why = report.why or (
+                f"{plural(undated, 'record')} name no day, so no range can be proven; set columns = {{ date = ... }} "
+                f"below [{at}] to the vendor's name of the day"
+            )
+        if page.total is not None and page.total > len(page.records):
+            report.why = report.why or (
+                f"the API announces {page.total} rows of {first} to {last} and answers {len(page.records)}; set "
+                "sources.automatum.report_window_days to fewer days than these"
+            )

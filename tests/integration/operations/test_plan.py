@@ -17,6 +17,9 @@ from automatum_sandbox.config import Limits
 from tests.support.clocks import FakeClock
 from tests.support.desk import SMALL, api_requests
 
+MORE = 5
+"""Requests of a report beyond two a window: what proves the window in which it begins, and the length of ranges."""
+
 
 @pytest.mark.slow
 def test_it_asks_each_table_once_and_foresees_the_requests(large, desk):
@@ -24,17 +27,17 @@ def test_it_asks_each_table_once_and_foresees_the_requests(large, desk):
     forecast = desk.run("plan", "--json").json
     assert set(api_requests(large).values()) == {1}
     assert forecast["spent"] == 5, "a page or day each, and a token"
-    assert forecast["requests"] == 3 + 5 + 2 + 1
+    assert forecast["requests"] == 3 + 5 + 2 + 12
     assert {name: table["requests"] for name, table in forecast["tables"].items()} == {
         "customers": 3,
         "entitlements": 5,
         "private_offers": 2,
-        "analytics_revenue": 1,
+        "analytics_revenue": 12,
     }
     assert forecast["tables"]["customers"]["announced"] == 250
     assert not list(desk.folder.glob("*.duckdb")), "asking makes no file"
     ran = desk.sync().json
-    assert ran["requests"] == forecast["requests"]
+    assert 0 <= ran["requests"] - forecast["requests"] <= MORE
     assert ran["token_requests"] == forecast["token_requests"]
 
 
@@ -50,7 +53,8 @@ def test_it_knows_what_an_interrupted_sync_has_done(large, desk):
     forecast = desk.run("plan", "--json").json
     rest = desk.sync().json
     assert rest["verdict"] == "complete"
-    assert forecast["requests"] == rest["requests"] == 3 + 5 + 2 + 1 - 5
+    assert forecast["requests"] == 3 + 5 + 2 + 12 - 5
+    assert 0 <= rest["requests"] - forecast["requests"] <= MORE
     assert forecast["tables"]["customers"]["note"] == "read earlier in this sync"
     assert forecast["tables"]["entitlements"]["note"] == "goes on at page 3"
 
@@ -59,7 +63,8 @@ def test_it_knows_what_an_interrupted_sync_has_done(large, desk):
 def test_it_foresees_a_backfill(large, desk):
     since = (date.today() - timedelta(days=365)).isoformat()
     forecast = desk.run("plan", "analytics", "--since", since, "--json").json
-    assert forecast["requests"] == desk.sync("analytics", "--since", since).json["requests"] > 4
+    assert forecast["requests"] == 12
+    assert 0 <= desk.sync("analytics", "--since", since).json["requests"] - 12 <= MORE
 
 
 @pytest.mark.slow
@@ -112,18 +117,18 @@ def test_nothing_is_kept_or_left_for_a_push_that_is_not_granted(start, desk):
 
 
 def test_a_schedule_is_judged(large, desk):
-    """11 requests and a token: 5 a minute allow them every three minutes."""
+    """22 requests and a token: 5 a minute allow them every five minutes."""
     # Each forecast begins with empty windows: it would have to wait for what the one before it asked.
     desk.set(application_limits=[[5, 60], [1000, 3600]], metering_reserve=0, quota_url="memory://")
     assert desk.run("plan", "--json").json["schedule"] is None
-    for every, fits in (("1h", True), ("3min", True), ("120s", False)):
+    for every, fits in (("1h", True), ("5min", True), ("120s", False)):
         schedule = desk.run("plan", "--every", every, "--json").json["schedule"]
-        assert (schedule["fits"], schedule["shortest_seconds"]) == (fits, 180), every
+        assert (schedule["fits"], schedule["shortest_seconds"]) == (fits, 300), every
 
 
 def test_people_can_read_it(large, desk):
     said = desk.run("plan", "--every", "1min").says
-    assert "11 requests and one for a token" in said
+    assert "22 requests and one for a token" in said
     assert "A sync every 1 min " in said
 
 

@@ -86,7 +86,7 @@ class AsAssumed(Report):
     pass
 
 
-@shape("a report in pages, with pagination beside it")
+@shape("a report in pages, with pagination beside it", names="report_window_days")
 class Paged(Report):
     def whole(self, rows, call):
         number, size = int(call.query.get("page", 1)), min(int(call.query.get("limit", 20)), 100)
@@ -95,7 +95,7 @@ class Paged(Report):
         return Answer({**answer.body, "pagination": counts})
 
 
-@shape("a report that is cut at 20 rows and announces its total", names="pagination")
+@shape("a report that is cut at 20 rows and announces its total", names="report_window_days")
 class CutWithTotal(Report):
     def whole(self, rows, call):
         answer = super().whole(rows[:20], call)
@@ -108,35 +108,27 @@ class LastThirty(Report):
         return self.last - timedelta(days=29), self.last
 
 
-@shape("a report that ignores the range: all days")
+@shape("a report that ignores the range: all days", names="analytics_revenue.parameters")
 class AllDays(Report):
     def asked(self, call):
         return date.min, date.max
 
 
-@shape(
-    "a report that cuts the range to its first 90 days",
-    names="report_window_days",
-    connection={"report_window_days": 90},
-)
+@shape("a report that cuts the range to its first 90 days")
 class FirstNinety(Report):
     def asked(self, call):
         start, end = super().asked(call)
         return start, min(end, start + timedelta(days=89))
 
 
-@shape(
-    "a report that cuts the range to its last 90 days",
-    names="report_window_days",
-    connection={"report_window_days": 90},
-)
+@shape("a report that cuts the range to its last 90 days")
 class LastNinety(Report):
     def asked(self, call):
         start, end = super().asked(call)
         return max(start, end - timedelta(days=89)), end
 
 
-@shape("a report that refuses more than 90 days", connection={"report_window_days": 90})
+@shape("a report that refuses more than 90 days")
 class RefusesMore(Report):
     def list(self, call):
         start, end = self.asked(call)
@@ -146,7 +138,18 @@ class RefusesMore(Report):
         return super().list(call)
 
 
-@shape("a report that cuts an answer at 100 rows", connection={"report_window_days": 30})
+@shape(
+    "a report that cuts the range to its first 20 days",
+    names="report_window_days",
+    connection={"report_window_days": 20},
+)
+class FirstTwenty(Report):
+    def asked(self, call):
+        start, end = super().asked(call)
+        return start, min(end, start + timedelta(days=19))
+
+
+@shape("a report that cuts an answer at 100 rows", names="report_window_days", connection={"report_window_days": 30})
 class HundredRows(Report):
     def whole(self, rows, call):
         return super().whole(rows[:100], call)

@@ -69,7 +69,9 @@ UTC = timezone.utc
         ("date", "2026-01-15", date(2026, 1, 15), True),
         ("date", "2026-01-15T00:00:00Z", date(2026, 1, 15), True),
         ("date", "2026-01-15T10:00:00Z", date(2026, 1, 15), False),
-        ("date", "2026-01-15T23:30:00-02:00", date(2026, 1, 16), False),
+        # The day as it is written: in UTC, midnight with an offset is on the day before.
+        ("date", "2026-01-15T00:00:00+02:00", date(2026, 1, 15), False),
+        ("date", "2026-01-15T23:30:00-02:00", date(2026, 1, 15), False),
         ("date", "2026-01", date(2026, 1, 1), False),
         ("date", "2026-02-31", None, False),
         ("decimal", 0.1, Decimal("0.1"), True),
