@@ -200,8 +200,8 @@ def test_history_goes_on_over_a_replaced_table(start, desk):
     served.sandbox.rows.delete("customers", gone)
     pipeline.run(automatum_source().with_resources("customers"), write_disposition="replace")
     assert desk.query("SELECT count(*) FROM customers") == [(SMALL["customers"] - 1,)]
-    versions = desk.query("SELECT id, deleted, valid_to IS NULL FROM customers_history WHERE id = ?", gone)
-    assert sorted(versions) == [(gone, False, False), (gone, True, True)]
+    versions = desk.query("SELECT deleted FROM customers_history WHERE id = ? ORDER BY valid_from", gone)
+    assert versions == [(False,), (True,)]
     assert desk.query("SELECT count(*) FROM customers_history WHERE id <> ?", gone) == [(SMALL["customers"] - 1,)]
     verified = desk.run("verify", "--json")
     assert verified.code == 0, verified

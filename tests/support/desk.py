@@ -152,7 +152,8 @@ class Desk:
     def tables(self):
         """The user's tables: not dlt's, not the connector's own."""
         found = self.query(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'automatum' ORDER BY ALL"
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'automatum' "
+            "AND table_type = 'BASE TABLE' ORDER BY ALL"
         )
         return [name for (name,) in found if not name.startswith("_")]
 

@@ -70,6 +70,12 @@ def columns():
     parts.append("With `history = true`, `<table>_history` has the columns of its table, but for `_deleted_at`, and:")
     versions = [one for one in history.columns if one.name not in kept]
     parts.append(grid(("Column", "Type", "Null", "Meaning"), plain(versions)))
+    parts.append(
+        "A version ends where the next one of its row begins. In DuckDB and Postgres a sync creates the view "
+        "`<table>_versions`, which adds that time as `valid_to`; it is null in the latest version. Elsewhere: "
+        "`LEAD(valid_from) OVER (PARTITION BY <key> ORDER BY valid_from)`. A `valid_to` in the table itself is of an "
+        "earlier version of the connector, and is not written any more."
+    )
     return "\n\n".join(parts)
 
 

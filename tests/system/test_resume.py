@@ -52,8 +52,6 @@ def _content(connection: duckdb.DuckDBPyConnection, table: str) -> str:
         [table],
     ).fetchall()
     kept = [f'"{name}"' for (name,) in columns if name not in ("_synced_at", "_dlt_load_id", "valid_from", "valid_to")]
-    if "history" in table:
-        kept.append("valid_to IS NULL")
     return f"SELECT {', '.join(kept)} FROM automatum.{table} ORDER BY ALL"
 
 

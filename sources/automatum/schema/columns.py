@@ -17,8 +17,14 @@ VERSION = "_version"
 IS_DELETED = "deleted"
 VALID_FROM = "valid_from"
 VALID_TO = "valid_to"
+"""Of the views over history tables."""
 
 
 def history_table(endpoint: Endpoint) -> str:
     """Name of the table that keeps every version of the rows of an endpoint's table."""
     return f"{endpoint.table}_history"
+
+
+def versions_view(table: str) -> str:
+    """Name of the view that says of each version of a table's rows when it ended."""
+    return f"{table}_versions"

@@ -20,9 +20,9 @@ from .columns import (
     ROW_HASH,
     SYNCED_AT,
     VALID_FROM,
-    VALID_TO,
     VERSION,
     history_table,
+    versions_view,
 )
 from .stored import Reference, StoredColumn, StoredTable
 
@@ -134,12 +134,12 @@ def history_table_of(endpoint: Endpoint) -> StoredTable:
             VERSION, "text", "What tells versions apart: the row hash, and whether the row is gone.", nullable=False
         ),
         StoredColumn(VALID_FROM, "timestamp", "When the version was first read.", nullable=False),
-        StoredColumn(VALID_TO, "timestamp", "When the next version was first read. Null in the latest version."),
     )
     return StoredTable(
         history_table(endpoint),
         "history",
-        f"Every version of every row of `{endpoint.table}`, with the time from which and to which it was read.",
+        f"Every version of every row of `{endpoint.table}`, with the time at which it was first read. In DuckDB and "
+        f"Postgres the view `{versions_view(endpoint.table)}` adds `valid_to`: when the next version was first read.",
         endpoint.key_with(endpoint.row_key, VALID_FROM),
         (*kept, *versions, LOAD),
         parent=endpoint.table,

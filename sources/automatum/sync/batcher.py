@@ -67,7 +67,7 @@ class Batcher:
             for row in rows:
                 yield from self.give(Rows([row.key], [row.hash], [row.record], row.read_at, row.size))
             return
-        if self.once or self.history:
+        if self.once:
             again = [i for i, key in enumerate(rows.keys) if key in self._given]
             self._waiting.update((rows.keys[i], rows.at([i])) for i in again)
             if again:
@@ -87,10 +87,8 @@ class Batcher:
             return
         for name, table in self._convert(pages):
             yield name, table
-            own = self.history and name == self.table.endpoint.table
-            versions = self.history.versions(table, deleted=False) if self.history and own else None
-            if self.history and versions:
-                yield self.history.name, versions
+            if self.history and name == self.table.endpoint.table:
+                yield self.history.name, self.history.versions(table, deleted=False)
 
     def _convert(self, pages: Sequence[Rows]) -> list[tuple[str, pa.Table]]:
         """The Arrow tables of these rows. A row that cannot be converted is rejected; it takes no other row with it."""

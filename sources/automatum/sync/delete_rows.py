@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ..schema.columns import VALID_FROM
 from ..schema.records import Rows
 from ..schema.tables import child_table_of
 from ..schema.tombstones import marked_deleted
 from ..warehouse.sql import read_rows_by_key
-from .batcher import BATCH_ROWS, Batcher, Tables
+from ..warehouse.values import as_utc
+from .batcher import Batcher, Tables
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -33,42 +35,19 @@ def delete_rows(
     rows = read_rows_by_key(pipeline, endpoint.table, endpoint.row_key, keys, table.organization_id)
     if hard:
         ids = [str(row[endpoint.row_key]) for row in rows]
-        emptied = table.arrow([Rows(ids, ids, [{} for _ in ids], now)], batcher.lists) if ids else []
-        yield from (one for one in emptied if one[0] != endpoint.table)
+        emptied = Rows(ids, ids, [{} for _ in ids], now)
+        yield from (one for one in table.arrow([emptied], batcher.lists) if one[0] != endpoint.table)
     else:
         for child in endpoint.children:
             found = read_rows_by_key(pipeline, child.table, child.parent_key, keys, table.organization_id)
             if found:
                 yield child.table, marked_deleted(child_table_of(endpoint, child).schema, found, now)
-    marked = marked_deleted(table.schema, rows, now)
-    yield endpoint.table, marked
-    if history and (versions := history.versions(marked, deleted=True)):
-        yield history.name, versions
-
-
-def end_versions(pipeline: SupportsPipeline, batcher: Batcher, keys: Sequence[str], now: datetime) -> Tables:
-    """Versions that say of rows that they are deleted, for rows that were deleted without one.
-
-    Args:
-        pipeline: The pipeline that loads the table; its destination is asked for the rows.
-        batcher: The load package of the table, with a history.
-        keys: Keys of the rows. Those that this run has loaded are left out.
-        now: When it was found out.
-    """
-    table, history = batcher.table, batcher.history
-    key = table.endpoint.row_key
+    yield endpoint.table, marked_deleted(table.schema, rows, now)
     if history is None:
         return
-    for some in _batches(keys):
-        rows = {row[key]: row for row in history.open_versions(some)}
-        # A row that is marked deleted may have changed since the version that is open.
-        found = read_rows_by_key(pipeline, table.endpoint.table, key, list(rows), table.organization_id)
-        rows.update({row[key]: row for row in found})
-        if rows and (
-            versions := history.versions(marked_deleted(table.schema, list(rows.values()), now), deleted=True)
-        ):
-            yield history.name, versions
-
-
-def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    yield from (keys[start : start + BATCH_ROWS] for start in range(0, len(keys), BATCH_ROWS))
+    if lost := sorted({*keys} - {str(row[endpoint.row_key]) for row in rows}):  # Removed while no history was kept.
+        found = read_rows_by_key(pipeline, history.name, endpoint.row_key, lost, table.organization_id)
+        found.sort(key=lambda row: as_utc(row[VALID_FROM]))
+        rows += {row[endpoint.row_key]: row for row in found}.values()
+    if rows:
+        yield history.name, history.versions(marked_deleted(table.schema, rows, now), deleted=True)

@@ -20,6 +20,7 @@ from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
 from ..warehouse.refresh import Refresh, bare_tables
 from ..warehouse.sql_client import one_client
+from ..warehouse.views import create_views
 from .chunk_load import load_chunk
 from .hints import Hints
 from .key_check import check_keys
@@ -177,7 +178,9 @@ def _load_chunks(
 
 
 def _write_comments(pipeline: SupportsPipeline, runs: Sequence[TableSync]) -> None:
-    write_comments(pipeline, (table for run in runs for table in run.tables()))
+    tables = [table for run in runs for table in run.tables()]
+    create_views(pipeline, tables)
+    write_comments(pipeline, tables)
 
 
 def _resumable(

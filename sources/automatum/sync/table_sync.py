@@ -315,7 +315,7 @@ class TableSync:
         if not prior.past or prior.past[0].finished_at.date() < now.date():
             self.result.secret_since = first_use(self._secret)
         self._rejections.start(prior.rejected)
-        self._batcher.history = History(self._table, pipeline, False) if name else None
+        self._batcher.history = History(self.endpoint) if name else None
         self._unclosed = prior.unclosed
         # Resumed or not: the page records of an interrupted sweep are useless once this one has its verdict.
         self.left_pages = set(prior.left_pages)

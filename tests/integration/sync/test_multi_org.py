@@ -134,7 +134,7 @@ def test_children_history_and_reports_stay_apart_and_verify_knows_it_i1(desk, tw
     )
     assert children == [("acme", 3), ("globex", 1)]
     versions = desk.query(
-        "SELECT organization_id, count(*), count(valid_to) FROM entitlements_history WHERE id = ? GROUP BY ALL "
+        "SELECT organization_id, count(*), count(valid_to) FROM entitlements_versions WHERE id = ? GROUP BY ALL "
         "ORDER BY ALL",
         SAME,
     )
