@@ -1,4 +1,4 @@
-"""Counts the work of a sync: load packages, connections to DuckDB, clients of the destination, statements.
+"""Counts the work of a sync: loads, connections to DuckDB, clients of the destination, statements.
 
 A slow machine does not change the counts: what a sync does again after some seconds, it does not do again here.
 """
@@ -14,10 +14,11 @@ from dlt.pipeline import Pipeline
 
 from automatum.sync import engine
 from automatum.warehouse import duckdb_file
+from automatum.warehouse.load import Loader
 
 COUNTED = {
     "openings": (duckdb_file, "_open"),
-    "packages": (Pipeline, "extract"),
+    "loads": (Loader, "load"),
     "pipelines": (Pipeline, "__init__"),
     "connections": (duckdb, "connect"),
     "clients": (Destination, "client"),

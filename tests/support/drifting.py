@@ -20,7 +20,7 @@ from automatum.core.errors import BudgetSpent, NotThere, RequestRefused
 from automatum.endpoints import CUSTOMERS
 from automatum.sync.results import Chunk
 from automatum.sync.table_sync import TableSync
-from automatum.warehouse.records import stamp
+from automatum.warehouse.dlt_schema import stamp
 from tests.support.clocks import FakeClock
 
 

@@ -1,7 +1,7 @@
 """One user, one working folder of dlt, and databases that are made, deleted, swapped and copied between syncs."""
 
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 import duckdb
@@ -10,6 +10,7 @@ from dlt.pipeline import Pipeline
 from automatum import AutomatumError, SyncOptions, Target, run_sync
 from automatum.config.settings import resolve_settings
 from automatum.core.clock import utc
+from automatum.warehouse.duckdb_writer import DuckDbWriter
 from automatum_sandbox import Sandbox, SandboxConfig, serve
 from tests.support.clocks import FakeClock
 from tests.support.desk import forget_run
@@ -31,18 +32,22 @@ class Killed(BaseException):
 
 @contextmanager
 def killed_at(step, after):
-    """Let a run die before or after a step of dlt; without a step it goes on."""
+    """Let a run die before or after a step of either writer; without a step it goes on."""
     if step is None:
         yield
         return
-    real = getattr(Pipeline, step)
 
-    def dying(*arguments, **options):
-        if after:
-            real(*arguments, **options)
-        raise Killed
+    def dying(real):
+        def function(*arguments, **options):
+            if after:
+                real(*arguments, **options)
+            raise Killed
 
-    with mock.patch.object(Pipeline, step, dying):
+        return function
+
+    with ExitStack() as stack:
+        for owner, name in ((Pipeline, step), (DuckDbWriter, "write" if step == "load" else "read")):
+            stack.enter_context(mock.patch.object(owner, name, dying(getattr(owner, name))))
         yield
 
 

@@ -1,54 +1,42 @@
-"""Reads one chunk of the tables and loads it, in a load package only if there are rows to load."""
+"""Reads one chunk of the tables, and chooses the writer that loads it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import TYPE_CHECKING
 
-from ..warehouse.load import Loader
-from ..warehouse.records import RECORD_KEYS, inserts_records
-from .resources import chunk_source
+from ..warehouse.dlt_duckdb import is_duckdb
+from ..warehouse.duckdb_writer import DuckDbWriter
+from ..warehouse.load import ChunkTables, Loader, Tables
+from ..warehouse.package_writer import PackageWriter
 from .results import Chunk
 from .table_sync import TableSync
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from dlt.common.pipeline import SupportsPipeline
 
 
 def load_chunk(loader: Loader, pipeline: SupportsPipeline, runs: Sequence[TableSync], chunk: Chunk) -> None:
     """Read one chunk and load it. The results of the runs tell what was read.
 
-    The tables are read up to the first rows to load. From there on a load package reads them, so that no more than one
-    batch is in memory. If there are no such rows, the records of the sweeps are inserted without a package, unless the
-    destination lacks a table.
-
     Args:
         loader: Loads it.
         pipeline: The pipeline of the loader.
         runs: The table runs, in the order in which they are read.
-        chunk: Bounds of the load package, shared by all tables.
+        chunk: Bounds of the load, shared by all tables.
 
     Raises:
-        AutomatumError: See `Loader.run`.
+        AutomatumError: See `Loader.load`.
     """
-    tables = {run: run.extract(pipeline, chunk) for run in runs}
-    read: dict[TableSync, list[tuple[str, pa.Table]]] = {run: [] for run in runs}
     lacking = set(loader.lacking)
-    changed = not inserts_records(pipeline)
-    for run in () if changed else runs:
-        for name, table in tables[run]:
-            read[run].append((name, table))
-            changed = name not in RECORD_KEYS
-            if changed:
-                break
-        if changed:
-            break
-    changed = changed or any(any(run.create_tables(set(lacking))) for run in runs)
-    source = chunk_source({run: chain(read[run], tables[run]) for run in runs}, lacking)
-    if changed:
-        loader.run(source)
-        loader.lacking = {name: columns for name, columns in loader.lacking.items() if name in lacking}
-    elif records := list(chain.from_iterable(read.values())):
-        loader.write(records, source)
+    tables = {run.endpoint.table: _tables(run, pipeline, chunk, lacking) for run in runs}
+    declared = {table.name: (table, run.endpoint.table) for run in runs for table in run.tables()}
+    writer = DuckDbWriter(pipeline) if is_duckdb(pipeline) else PackageWriter(pipeline)
+    loader.load(writer, ChunkTables(tables, declared, lacking, runs[0].settings.table_format))
+
+
+def _tables(run: TableSync, pipeline: SupportsPipeline, chunk: Chunk, lacking: set[str]) -> Tables:
+    for name, table in run.extract(pipeline, chunk):
+        lacking.discard(name)
+        yield name, table
+    yield from run.create_tables(lacking)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +19,15 @@ from ..endpoints import Endpoint
 from ..schema.stored import StoredTable
 from ..warehouse.dataset import check_organization_kind, missing_columns
 from ..warehouse.dlt_internals import current_load_id, loading_pipeline, set_table_hints, take_over_limit
-from ..warehouse.dlt_schema import declare_tables, json_columns, order_columns, table_hints
-from ..warehouse.records import SCHEMA, stamp
+from ..warehouse.dlt_schema import (
+    Declared,
+    declare_tables,
+    drop_expected_warnings,
+    json_columns,
+    order_columns,
+    stamp,
+    table_hints,
+)
 from ..warehouse.refresh import bare_tables
 from .hints import TABLE_HINT, Hints, check_hints, read_hints
 from .key_check import check_keys
@@ -31,46 +38,6 @@ logger = logging.getLogger("automatum")
 
 Tables = Iterator[tuple[str, pa.Table]]
 Read = Callable[[Hints], Tables]
-Declared = Mapping[str, tuple[StoredTable, str]]
-"""Table name to the table and the name of its resource."""
-_EXPECTED_WARNINGS = (
-    # JSON columns are text in Arrow, which has no JSON type.
-    "when merging arrow schema with dlt schema",
-    # Where a destination cannot merge, the connector does it: see `warehouse.merge_strategy` and `lake_files`.
-    "Falling back to `append`",
-    "Merge key is not supported for this strategy",
-    "hint is only applied when using the",
-)
-
-
-class _ExpectedWarnings(logging.Filter):
-    """Drops dlt's warnings about differences that are intended."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        return not any(part in message for part in _EXPECTED_WARNINGS)
-
-
-_drop_expected_warnings = _ExpectedWarnings()
-
-
-def chunk_source(tables: Mapping[TableSync, Tables], lacking: set[str]) -> Any:
-    """A dlt source of one chunk, with the whole schema.
-
-    Args:
-        tables: The tables of each run, in the order in which they are read.
-        lacking: See `TableSync.create_tables`.
-    """
-
-    @dlt.source(name=SCHEMA, section="automatum")
-    def automatum() -> Iterable[DltResource]:
-        runs = list(tables)
-        made = {run.endpoint.table: run.tables() for run in runs}
-        existing = {table.name for found in made.values() for table in found} - lacking
-        declared = _declare(made, runs[0].settings, existing)
-        return [_chunk_resource(run, declared, tables[run], lacking) for run in runs]
-
-    return automatum()
 
 
 def source_resources(settings: AutomatumSettings) -> list[DltResource]:
@@ -149,22 +116,10 @@ def _fresh_resource(
     return declare_resource(endpoint, declared, session.settings, read, session.clock.monotonic)
 
 
-def _chunk_resource(run: TableSync, declared: Declared, tables: Tables, lacking: set[str]) -> DltResource:
-    def read(*_: Any) -> Tables:
-        for name, table in tables:
-            lacking.discard(name)
-            yield name, table
-        yield from run.create_tables(lacking)
-
-    return declare_resource(run.endpoint, declared, run.settings, read)
-
-
-def _declare(
-    tables: Mapping[str, Sequence[StoredTable]], settings: AutomatumSettings, existing: Collection[str] = ()
-) -> Declared:
+def _declare(tables: Mapping[str, Sequence[StoredTable]], settings: AutomatumSettings) -> Declared:
     """Put the tables of each resource into the schema of the source that is made now."""
     declared = {table.name: (table, resource) for resource, found in tables.items() for table in found}
-    declare_tables(dlt.current.source_schema(), declared, settings.table_format, existing)
+    declare_tables(dlt.current.source_schema(), declared, settings.table_format)
     return declared
 
 
@@ -173,7 +128,7 @@ def declare_resource(
     declared: Declared,
     settings: AutomatumSettings,
     read: Read,
-    monotonic: Callable[[], float] | None = None,
+    monotonic: Callable[[], float],
 ) -> DltResource:
     """The dlt resource of an endpoint.
 
@@ -184,15 +139,15 @@ def declare_resource(
         declared: All tables of the source.
         settings: Resolved settings.
         read: Yields names and Arrow tables, whose ids of the load are null. Its argument is the hints.
-        monotonic: Clock for `add_limit`; None if the user has no access to the resource.
+        monotonic: Clock for `add_limit`.
     """
-    logging.getLogger("dlt").addFilter(_drop_expected_warnings)
+    drop_expected_warnings()
     own = declared[endpoint.table][0]
     table_format: Any = settings.table_format
 
     def rows() -> Iterator[Any]:
         resource, load_id = dlt.current.resource(), current_load_id()
-        hints = Hints() if monotonic is None else read_hints(resource, endpoint, monotonic(), table_format)
+        hints = read_hints(resource, endpoint, monotonic(), table_format)
         if load_id:  # The resource may have left its source, and the schema with it.
             declare_tables(dlt.current.source_schema(), declared, settings.table_format)
         for name, (table, _) in declared.items():

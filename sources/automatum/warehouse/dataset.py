@@ -12,10 +12,8 @@ from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
 from .connection_errors import unreachable_error
 from .dlt_internals import (
-    VERSIONS_TABLE,
     create_storage,
     missing_in_storage,
-    promised_columns,
     stored_column_types,
 )
 from .lake_files import writes_lake_files
@@ -74,40 +72,6 @@ def read_complete_loads(pipeline: SupportsPipeline) -> set[str] | None:
             return complete_load_ids(client)
     except SQL_UNSUPPORTED:
         return None
-
-
-def forget_broken_promises(pipeline: SupportsPipeline, missing: Mapping[str, set[str]]) -> None:
-    """Delete the stored versions of dlt's schema that name tables or columns which the dataset lacks.
-
-    dlt creates no table for a schema whose hash it finds among the stored versions. After a user has dropped a table,
-    or a column, no load of it would succeed.
-
-    Args:
-        pipeline: The pipeline; its dataset exists.
-        missing: What the dataset lacks (`missing_columns`).
-
-    Raises:
-        DestinationError: The destination cannot be reached.
-    """
-    if not missing or writes_lake_files(pipeline):
-        return  # Files need no table to be added to.
-    try:
-        with checked_sql_client(pipeline) as client:
-            name = client.make_qualified_table_name(VERSIONS_TABLE)
-            version, schema = (client.escape_column_name(one) for one in ("version_hash", "schema"))
-            # Most often only tables are missing that no stored schema names.
-            named = " OR ".join([f"{schema} LIKE %s"] * len(missing))
-            patterns = [f'%"{table}"%' for table in missing]
-            with client.execute_query(f"SELECT {version}, {schema} FROM {name} WHERE {named}", *patterns) as cursor:
-                stored = cursor.fetchall()
-            for hash_, text in stored:
-                promised = promised_columns(text)
-                if any(promised.get(table, set()) & columns for table, columns in missing.items()):
-                    client.execute_sql(f"DELETE FROM {name} WHERE {version} = %s", hash_)
-    except TABLE_MISSING:
-        return
-    except SQL_UNSUPPORTED as error:
-        logger.debug("stored schemas stay: %s", redact(str(error)))
 
 
 def missing_columns(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> dict[str, set[str]]:

@@ -5,8 +5,6 @@ See `dlt_internals`: the same test checks them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +12,6 @@ import dlt
 from dlt.common.configuration.specs.base_configuration import is_hint_not_resolvable
 
 from ..core.process import MOST_DUCKDB_MEMORY, parse_memory
-from .dlt_internals import destination_client
 from .duckdb_file import create_file, find_storage_version
 
 if TYPE_CHECKING:
@@ -101,20 +98,6 @@ def resolve_once(destination: Any) -> Any:
 
     destination.configuration = configuration
     return destination
-
-
-@contextmanager
-def stay_connected(pipeline: SupportsPipeline) -> Iterator[None]:
-    """Keep a client of a DuckDB file connected during a block.
-
-    dlt connects anew for each file that it loads, twenty times a package, and sets five settings each time. While
-    another client of the destination is connected, it duplicates that connection; see `resolve_once`.
-    """
-    with ExitStack() as stack:
-        if is_duckdb(pipeline):
-            with suppress(Exception):  # The load meets the error again, and says what failed.
-                stack.enter_context(destination_client(pipeline))
-        yield
 
 
 def remember_database(pipeline: SupportsPipeline) -> None:

@@ -13,7 +13,6 @@ All other modules use what dlt documents: `dlt.pipeline`, `dlt.current`, `DltRes
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import threading
@@ -231,19 +230,26 @@ def locate_destination(destination: Any) -> str:
         return name
 
 
-def restore_schema(pipeline: SupportsPipeline, name: str) -> None:
-    """Give a pipeline the schema that its destination has stored, so that dlt's own commands and readers find it.
+def use_schema(pipeline: SupportsPipeline, schema: dlt.Schema) -> None:
+    """Make this the default schema of a pipeline, so that its clients, dlt's commands and readers use it."""
+    opened: Any = pipeline
+    with opened.managed_state():
+        opened._inject_schema(schema)
+
+
+def create_tables(client: Any, force: bool) -> None:
+    """Create what the tables of a client's schema lack in the destination, and store the schema.
 
     Args:
-        pipeline: A pipeline that has made no load package in this run.
-        name: Name of the schema.
+        client: The client of a destination. Nothing happens if it writes files.
+        force: Compare the tables also if the schema is stored: a user may have dropped one.
     """
-    opened: Any = pipeline
-    with destination_client(pipeline) as client:
-        found = client.get_stored_schema(name)
-    if found is not None:
-        with opened.managed_state():
-            opened._inject_schema(dlt.Schema.from_dict(json.loads(found.schema), validate_schema=False))
+    if isinstance(client, SqlJobClientBase):
+        schema = client.schema
+        if force:
+            client.initialize_storage()
+        names = {*schema.data_table_names(seen_data_only=True), *schema.dlt_table_names()}
+        client.update_stored_schema(only_tables=names, force=force)
 
 
 def missing_in_storage(pipeline: SupportsPipeline, tables: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
@@ -268,15 +274,6 @@ def missing_in_storage(pipeline: SupportsPipeline, tables: Mapping[str, Collecti
             found = {name: set(tables[name]) for name, columns in there.items() if columns}
     missing = {name: set(columns) - found.get(name, set()) for name, columns in tables.items()}
     return {name: columns for name, columns in missing.items() if columns}
-
-
-def promised_columns(schema: str) -> dict[str, set[str]]:
-    """Table to columns of a schema as dlt stores it in `VERSIONS_TABLE`: what dlt takes for existing."""
-    tables = json.loads(schema)["tables"]
-    return {
-        name: {column for column, hints in table.get("columns", {}).items() if hints.get("data_type")}
-        for name, table in tables.items()
-    }
 
 
 def drop_staging(pipeline: SupportsPipeline) -> None:

@@ -6,13 +6,32 @@ whichever of them a load has rows for. So dlt's readers find them after every lo
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dlt
 
 from ..endpoints import ORGANIZATION
+from ..schema.columns import DLT_LOAD_ID
 from ..schema.stored import StoredColumn, StoredTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA = "automatum"
+"""Name of the dlt schema of a sync."""
+Declared = Mapping[str, tuple[StoredTable, str]]
+"""Table name to the table and the name of its resource."""
+
+_EXPECTED_WARNINGS = (
+    # JSON columns are text in Arrow, which has no JSON type.
+    "when merging arrow schema with dlt schema",
+    # Where a destination cannot merge, the connector does it: see `warehouse.merge_strategy` and `lake_files`.
+    "Falling back to `append`",
+    "Merge key is not supported for this strategy",
+    "hint is only applied when using the",
+)
 
 
 def table_hints(table: StoredTable, **changes: Any) -> Any:
@@ -59,7 +78,7 @@ def _dlt_column(column: StoredColumn) -> Any:
 
 def declare_tables(
     schema: Any,
-    tables: Mapping[str, tuple[StoredTable, str]],
+    tables: Declared,
     table_format: str | None = None,
     existing: Collection[str] = (),
 ) -> None:
@@ -135,3 +154,35 @@ def references(table: StoredTable, known: Collection[str]) -> list[Any]:
         for column in table.columns
         if column.reference and column.reference.table in known
     ]
+
+
+def stamp(table: pa.Table, load_id: str) -> pa.Table:
+    """The table with the id of a load in its column for that: `_dlt_load_id`, or `load_id` of the log.
+
+    Args:
+        table: The table.
+        load_id: Id of the load; empty to change nothing.
+    """
+    import pyarrow as pa
+
+    for at, name in enumerate(table.column_names):
+        if load_id and name in (DLT_LOAD_ID, "load_id"):
+            ids = pa.repeat(pa.scalar(load_id, pa.string()), len(table))
+            table = table.set_column(at, table.schema.field(at), ids)
+    return table
+
+
+class _ExpectedWarnings(logging.Filter):
+    """Drops dlt's warnings about differences that are intended."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        return not any(part in message for part in _EXPECTED_WARNINGS)
+
+
+_filter = _ExpectedWarnings()
+
+
+def drop_expected_warnings() -> None:
+    """Let dlt print no warnings about differences that are intended."""
+    logging.getLogger("dlt").addFilter(_filter)

@@ -1,54 +1,112 @@
-"""Runs a dlt pipeline whose working folder may be stale, foreign or gone (I9).
+"""Loads chunks of tables by one of two writers, whatever is left in dlt's working folder (I9).
 
-The destination is the only memory. A run begins with an empty working folder: schema, state and load packages of
-earlier runs are dropped, and what these packages held is read again. A load that fails for a passing reason is tried
-again; a package that the destination refuses is dropped.
+A write that fails for a passing reason is tried again. Rows that the destination refuses are dropped, and read again.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 from dlt.common.exceptions import TerminalException
 from dlt.common.pipeline import SupportsPipeline
-from dlt.pipeline.exceptions import PipelineStepFailed
 
-from ..core.clock import Clock, utc
+from ..core.clock import Clock
 from ..core.errors import AutomatumError, DestinationError, PackageRefused
 from ..core.redaction import redact
-from .dataset import forget_broken_promises, missing_columns
-from .dlt_duckdb import grow_duckdb_memory, remember_database, stay_connected
-from .dlt_internals import (
-    delete_loaded_rows,
-    drop_staging,
-    failed_table,
-    original_error,
-    reset_working_folder,
-    restore_schema,
-    without_memory,
-)
+from .dataset import missing_columns
+from .dlt_duckdb import grow_duckdb_memory, remember_database
+from .dlt_internals import original_error, reset_working_folder, without_memory
 from .duckdb_file import KeepOpen
-from .records import SCHEMA, insert_records
-from .sql_client import one_client
+
+if TYPE_CHECKING:
+    from .dlt_schema import Declared
 
 logger = logging.getLogger("automatum")
 
+Tables = Iterator[tuple[str, pa.Table]]
+"""Arrow tables, each with its table's name. The ids of the load that they have columns for are null."""
 ATTEMPTS = 3
-"""Attempts at a load: two runs may create the same table at the same moment, and a server may be away briefly."""
+"""Attempts at a write: two runs may create the same table at the same moment, and a server may be away briefly."""
+
+
+@dataclass
+class ChunkTables:
+    """What one chunk has to load.
+
+    Attributes:
+        tables: Name of each resource to its tables, which can be read once.
+        declared: All tables that a sync may fill.
+        lacking: Names of the tables that the destination lacks, wholly or in part. Reading `tables` removes those that
+            the chunk has.
+        table_format: `delta` or `iceberg`; None for the destination's own format.
+    """
+
+    tables: Mapping[str, Tables]
+    declared: Declared
+    lacking: set[str]
+    table_format: str | None = None
+
+
+class Writer(Protocol):
+    """A way to write chunks."""
+
+    def read(self, chunk: ChunkTables) -> None:
+        """Read the tables of a chunk. The destination stays closed: that may take an hour.
+
+        Raises:
+            WriteFailed: They cannot be read.
+        """
+
+    def write(self) -> None:
+        """Write what was read, all of it or nothing that counts.
+
+        Raises:
+            WriteFailed: The destination does not take it.
+        """
+
+    def drop(self) -> None:
+        """Forget what was read."""
+
+
+class WriteFailed(Exception):
+    """A step of a writer failed.
+
+    Args:
+        step: `extract`, `normalize` or `load`.
+        cause: Why.
+        table: The table whose rows were written; None if that is not known.
+    """
+
+    def __init__(self, step: str, cause: BaseException, table: str | None = None) -> None:
+        super().__init__(str(cause))
+        self.step, self.cause, self.table = step, cause, table
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the step fails again however often it is tried."""
+        if isinstance(self.cause, (OSError, MemoryError, KeyboardInterrupt)):
+            return False
+        return self.step != "load" or isinstance(self.cause, TerminalException)
+
+    @property
+    def words(self) -> str:
+        """What the destination said."""
+        origin = original_error(self.cause)
+        return f"{type(origin).__name__}: {redact(str(origin)).strip()[:500]}"
 
 
 class Loader:
-    """Runs a pipeline.
+    """Loads the chunks of a sync.
 
     Args:
-        pipeline: Which.
+        pipeline: The pipeline of the destination.
         clock: Time.
-        keep_open: Keeps the destination open while a package is loaded.
+        keep_open: Keeps the destination open while it is written to.
 
     Attributes:
         keep_open: The same.
@@ -57,67 +115,10 @@ class Loader:
 
     def __init__(self, pipeline: SupportsPipeline, clock: Clock, keep_open: KeepOpen = nullcontext) -> None:
         without_memory(pipeline)
-        _empty_staging_after_load(pipeline.pipeline_name)
         self._pipeline: Any = pipeline
         self._clock = clock
         self.keep_open = keep_open
         self.lacking: dict[str, set[str]] = {}
-
-    def run(self, source: Any) -> None:
-        """Extract, normalize and load.
-
-        Raises:
-            AutomatumError: What the source raised.
-            Busy: Another program has the destination open.
-            DestinationError: A step failed for a reason that may pass. The next run reads the rows again.
-            PackageRefused: A step failed for a reason that stays. The rows of the package have to be read again.
-        """
-        attempt = 0
-        while True:
-            try:
-                if source is not None:
-                    # The destination stays closed while the source reads the API, which may take an hour.
-                    self._pipeline.extract(source)
-                    source = None
-                with self.keep_open(), stay_connected(self._pipeline), job_errors_at_debug():
-                    self._pipeline.run()
-                delete_loaded_rows(self._pipeline)
-                return
-            except PipelineStepFailed as error:
-                cause = _cause_of(error)
-                if isinstance(cause, AutomatumError):
-                    raise cause from None
-                if _out_of_memory(cause) and error.step == "load" and (limit := grow_duckdb_memory(self._pipeline)):
-                    logger.info("DuckDB needs more memory; the load is tried again with %s", limit)
-                    continue
-                if _is_terminal(error):
-                    raise self._refused(error) from error
-                attempt += 1
-                if error.step != "load" or attempt >= ATTEMPTS:
-                    raise _failed(error) from error
-                logger.info("the %s step failed and is tried again: %s", error.step, _words(error))
-            self._clock.sleep(float(2 ** (attempt - 1)))
-
-    def write(self, records: Sequence[tuple[str, pa.Table]], source: Any) -> None:
-        """Insert records of sweeps and pages without a load package, or with one if the destination wants it.
-
-        Args:
-            records: Table name and rows.
-            source: A dlt source that yields the same records.
-
-        Raises:
-            AutomatumError: See `run`.
-        """
-        load_id = None
-        try:
-            with self.keep_open(), one_client(self._pipeline):
-                load_id = insert_records(self._pipeline, records, utc(self._clock.time()))
-                if load_id and not self._pipeline.schema_names:
-                    restore_schema(self._pipeline, SCHEMA)
-        except DestinationError as error:
-            logger.debug("records go into a load package: %s", error)
-        if load_id is None:
-            self.run(source)
 
     def start(self, schemas: Mapping[str, pa.Schema]) -> None:
         """Drop what earlier runs have left in the working folder, and compare the tables of the dataset.
@@ -131,14 +132,49 @@ class Loader:
         if self._pipeline.schema_names or self._pipeline.has_pending_data:
             reset_working_folder(self._pipeline)
         self.lacking = missing_columns(self._pipeline, schemas)
-        forget_broken_promises(self._pipeline, self.lacking)
         remember_database(self._pipeline)
 
-    def _refused(self, error: PipelineStepFailed) -> PackageRefused:
-        """Drop the package and what dlt knows; a new schema may be what the destination takes."""
-        reset_working_folder(self._pipeline)
-        drop_staging(self._pipeline)
-        return PackageRefused(error.step, failed_table(_cause_of(error)), _words(error))
+    def load(self, writer: Writer, chunk: ChunkTables) -> None:
+        """Read a chunk, and write it.
+
+        Args:
+            writer: Writes it.
+            chunk: Its tables.
+
+        Raises:
+            AutomatumError: What the reading raised.
+            Busy: Another program has the destination open.
+            DestinationError: The destination failed for a reason that may pass. The next run reads the rows again.
+            PackageRefused: It failed for a reason that stays. The rows have to be read again.
+        """
+        attempt = 0
+        try:
+            writer.read(chunk)
+            while True:
+                try:
+                    with self.keep_open(), job_errors_at_debug():
+                        writer.write()
+                    break
+                except WriteFailed as error:
+                    if _out_of_memory(error.cause) and (limit := grow_duckdb_memory(self._pipeline)):
+                        logger.info("DuckDB needs more memory; the load is tried again with %s", limit)
+                        continue
+                    attempt += 1
+                    if error.terminal or attempt >= ATTEMPTS:
+                        raise
+                    logger.info("the %s step failed and is tried again: %s", error.step, error.words)
+                self._clock.sleep(float(2 ** (attempt - 1)))
+        except WriteFailed as error:
+            writer.drop()
+            if isinstance(error.cause, AutomatumError):
+                raise error.cause from None
+            if error.terminal:
+                raise PackageRefused(error.step, error.table, error.words) from error
+            raise DestinationError(
+                f"The {error.step} step failed: {error.words}",
+                "Run again: the next run reads these rows again. --debug shows the whole error.",
+            ) from error
+        self.lacking = {name: columns for name, columns in self.lacking.items() if name in chunk.lacking}
 
 
 class _JobErrors(logging.Filter):
@@ -162,37 +198,5 @@ def job_errors_at_debug() -> Iterator[None]:
         log.removeFilter(errors)
 
 
-def _empty_staging_after_load(pipeline_name: str) -> None:
-    """Let dlt empty the staging dataset after each load, and not only before the next load to the same table.
-
-    Until the next load, it would keep a copy of the rows that were loaded last, even after their deletion.
-    """
-    os.environ.setdefault(f"{pipeline_name.upper()}__LOAD__TRUNCATE_STAGING_DATASET", "true")
-
-
-def _is_terminal(error: PipelineStepFailed) -> bool:
-    """Whether a step fails again however often it is tried."""
-    cause = _cause_of(error)
-    if isinstance(cause, (OSError, MemoryError, KeyboardInterrupt)):
-        return False
-    return error.step in ("extract", "normalize") or isinstance(cause, TerminalException)
-
-
 def _out_of_memory(cause: BaseException) -> bool:
     return "Out of Memory Error" in str(cause)
-
-
-def _failed(error: PipelineStepFailed) -> DestinationError:
-    return DestinationError(
-        f"The {error.step} step failed: {_words(error)}",
-        "Run again: the next run reads these rows again. --debug shows the whole error.",
-    )
-
-
-def _cause_of(error: PipelineStepFailed) -> BaseException:
-    return error.__context__ or error.__cause__ or error
-
-
-def _words(error: PipelineStepFailed) -> str:
-    origin = original_error(_cause_of(error))
-    return f"{type(origin).__name__}: {redact(str(origin)).strip()[:500]}"

@@ -33,11 +33,11 @@ def test_a_row_takes_a_bounded_number_of_calls(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("chunk_rows", "packages"), [(200, 3), (1000, 1)])
-def test_a_chunk_is_one_package(tmp_path, chunk_rows, packages):
-    """A chunk ends with the page that fills it, and a sync of one chunk makes one package."""
+@pytest.mark.parametrize(("chunk_rows", "loads"), [(200, 3), (1000, 1)])
+def test_a_chunk_is_one_load(tmp_path, chunk_rows, loads):
+    """A chunk ends with the page that fills it, and a sync of one chunk makes one load."""
     with Site(tmp_path) as site, counted() as counts:
         site.serve(customers=MANY)
         assert site.sync("customers", chunk_rows=chunk_rows).code == 0
         assert len(site.live("customers")) == MANY
-    assert counts["packages"] == packages
+    assert counts["loads"] == loads

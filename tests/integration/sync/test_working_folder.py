@@ -85,13 +85,12 @@ def test_a_table_that_is_dropped_i9(desk, small):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("schema", ["automatum", "automatum_staging"])
-def test_a_dataset_that_is_dropped_i9(desk, small, schema):
+def test_a_dataset_that_is_dropped_i9(desk, small):
     import duckdb
 
     complete(desk)
     with duckdb.connect(str(desk.database)) as connection:
-        connection.execute(f"DROP SCHEMA {schema} CASCADE")
+        connection.execute("DROP SCHEMA automatum CASCADE")
     complete(desk, "customers")
     complete(desk)
     assert count(desk, "entitlements") == SMALL["entitlements"]

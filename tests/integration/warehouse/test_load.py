@@ -59,13 +59,6 @@ def test_a_damaged_working_folder_is_emptied_i9(site, damage):
     assert strange_rows(site) == 1
 
 
-def test_no_copy_of_what_was_loaded_stays_in_the_staging_dataset(site):
-    site.sync("customers")
-    (staged,) = site.query("SELECT count(*) FROM automatum_staging.customers")
-    (loaded,) = site.query("SELECT count(*) FROM customers")
-    assert (staged, loaded) == ((0,), (ROWS,))
-
-
 @pytest.mark.slow
 def test_a_script_that_runs_in_two_folders_fills_a_file_in_each(tmp_path, monkeypatch):
     """dlt resolves a relative path against the folder of the first run."""

@@ -24,7 +24,7 @@ import automatum
 from automatum.config.dlt_internals import document_of
 from automatum.schema.names import normalize_identifier
 from automatum.warehouse import dlt_files, dlt_internals
-from automatum.warehouse.dlt_duckdb import duckdb_destination, remember_capabilities, resolve_once, stay_connected
+from automatum.warehouse.dlt_duckdb import duckdb_destination, remember_capabilities, resolve_once
 
 CHECKED_WITH = "1.31"
 PLACES = (
@@ -293,21 +293,6 @@ def test_a_destination_that_resolves_once_asks_no_provider_again(tmp_path, monke
     assert asked == []
     duckdb_destination(tmp_path / "x.duckdb", "64MB").configuration(None, accept_partial=True)
     assert asked  # dlt asks for each client
-
-
-def test_clients_duplicate_a_connection_that_stays(tmp_path, monkeypatch):
-    """dlt opens a connection and sets it up for each client, unless another client of the same pool is connected."""
-    to = resolve_once(duckdb_destination(tmp_path / "x.duckdb", "64MB"))
-    pipeline = dlt.pipeline("automatum", destination=to, dataset_name="one", pipelines_dir=str(tmp_path))
-    connects, real = [], duckdb.connect
-    real(str(tmp_path / "x.duckdb")).close()  # to create a file is a connection of its own
-    monkeypatch.setattr(duckdb, "connect", lambda *given, **named: connects.append(given) or real(*given, **named))
-    with stay_connected(pipeline):
-        for _ in range(3):
-            with pipeline.destination_client() as client:
-                client.sql_client.execute_sql("SELECT 1")
-    assert len(connects) == 1
-    real(str(tmp_path / "x.duckdb"), read_only=True).close()  # the file is closed after the block
 
 
 def test_a_missing_table_is_the_error_of_dlt():

@@ -1,0 +1,121 @@
+"""Writes a chunk to DuckDB in one transaction: a kill leaves all of it or nothing, and no staging dataset is needed.
+
+A load package takes dlt half a second and two dozen statements. What is written is what a package would leave: dlt
+creates the tables, stores the schema and records the load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import dlt
+import pyarrow as pa
+
+from ..schema.columns import DLT_LOAD_ID
+from .dlt_internals import create_load_id, create_tables, destination_client, use_schema
+from .dlt_schema import SCHEMA, declare_tables, stamp
+from .load import ChunkTables, WriteFailed
+from .sql import column_names
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+    from ..schema.stored import StoredTable
+    from .dlt_schema import Declared
+
+_ROWS = "automatum_rows"
+"""Name of the Arrow table in queries."""
+
+
+class DuckDbWriter:
+    """Writes chunks in one transaction each. A chunk is in memory, as Arrow, until it is written.
+
+    Args:
+        pipeline: The pipeline of the destination.
+    """
+
+    def __init__(self, pipeline: SupportsPipeline) -> None:
+        self._pipeline = pipeline
+        self._rows: dict[str, pa.Table] = {}
+        self._declared: Declared = {}
+        self._existing: set[str] = set()
+        self._creates = False
+
+    def read(self, chunk: ChunkTables) -> None:
+        """Collect the tables; see `Writer`."""
+        lacking = set(chunk.lacking)
+        parts: dict[str, list[pa.Table]] = {}
+        try:
+            for name, table in chain.from_iterable(chunk.tables.values()):
+                parts.setdefault(name, []).append(table)
+        except Exception as error:
+            raise WriteFailed("extract", error) from error
+        self._rows = {name: pa.concat_tables(tables) for name, tables in parts.items()}
+        self._declared, self._existing = chunk.declared, chunk.declared.keys() - chunk.lacking
+        self._creates = chunk.lacking != lacking
+
+    def write(self) -> None:
+        """Write the tables, and dlt's record of the load; see `Writer`."""
+        if not self._rows:
+            return
+        schema = dlt.Schema(SCHEMA)
+        declare_tables(schema, self._declared, existing=self._existing)
+        use_schema(self._pipeline, schema)
+        name = None
+        try:
+            with destination_client(self._pipeline) as client:
+                create_tables(client, force=self._creates)
+                load_id = create_load_id()
+                with client.sql_client.begin_transaction():
+                    for name, rows in self._rows.items():
+                        if len(rows):
+                            _merge(client.sql_client, self._declared[name][0], stamp(rows, load_id), load_id)
+                    client.complete_load(load_id)
+        except Exception as error:
+            raise WriteFailed("load", error, name) from error
+        self.drop()
+
+    def drop(self) -> None:
+        """Free the rows."""
+        self._rows = {}
+
+
+def _merge(client: Any, table: StoredTable, rows: pa.Table, load_id: str) -> None:
+    """Insert rows in place of those of the same keys, as a merge of dlt by `delete-insert` does."""
+    target, quoted = client.make_qualified_table_name(table.name), client.escape_column_name
+
+    def listed(columns: Iterable[str]) -> str:
+        return ", ".join(map(quoted, columns))
+
+    names = listed(rows.column_names)
+    values = names
+    # Columns of dlt that the user's settings have added.
+    added = column_names(client, table.name) - set(rows.column_names)
+    for name, value in ((DLT_LOAD_ID, f"'{load_id}'"), ("_dlt_id", "uuid()")):
+        if name in added:
+            names, values = f"{names}, {quoted(name)}", f"{values}, {value}"
+    source = f"SELECT * FROM {_ROWS}"
+    if _repeats(rows, table.key):
+        latest = listed(one.name for one in table.columns if one.latest_first)
+        order = f" ORDER BY {latest} DESC" if latest else ""
+        source += f" QUALIFY row_number() OVER (PARTITION BY {listed(table.key)}{order}) = 1"
+    removed = [
+        f"{quoted(one.name)} IS {'NOT TRUE' if one.type == 'bool' else 'NULL'}"
+        for one in table.columns
+        if one.hard_delete
+    ]
+    kept = f" WHERE {' AND '.join(removed)}" if removed else ""
+    same = listed(table.merge_key or table.key)
+    client.native_connection.register(_ROWS, rows)
+    try:
+        client.execute_sql(f"DELETE FROM {target} WHERE ({same}) IN (SELECT ({same}) FROM {_ROWS})")
+        client.execute_sql(f"INSERT INTO {target} ({names}) SELECT {values} FROM ({source}){kept}")
+    finally:
+        client.native_connection.unregister(_ROWS)
+
+
+def _repeats(rows: pa.Table, key: Sequence[str]) -> bool:
+    """Whether two rows have one key, which takes a quarter of the time of removing such rows."""
+    return bool(rows.group_by(list(key)).aggregate([]).num_rows < len(rows))

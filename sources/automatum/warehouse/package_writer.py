@@ -1,0 +1,105 @@
+"""Writes a chunk as a dlt load package: for every destination but DuckDB."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import dlt
+from dlt.common.pipeline import SupportsPipeline
+from dlt.extract import DltResource
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from .dlt_internals import (
+    create_tables,
+    current_load_id,
+    delete_loaded_rows,
+    destination_client,
+    drop_staging,
+    failed_table,
+    reset_working_folder,
+    set_table_hints,
+)
+from .dlt_schema import SCHEMA, declare_tables, drop_expected_warnings, json_columns, order_columns, stamp, table_hints
+from .load import ChunkTables, WriteFailed
+
+
+class PackageWriter:
+    """Writes chunks as load packages. dlt's extraction writes the rows to files as they are read.
+
+    Args:
+        pipeline: The pipeline of the destination.
+    """
+
+    def __init__(self, pipeline: SupportsPipeline) -> None:
+        # Until the next load, dlt would keep a copy of the rows that were loaded last, even after their deletion.
+        os.environ.setdefault(f"{pipeline.pipeline_name.upper()}__LOAD__TRUNCATE_STAGING_DATASET", "true")
+        self._pipeline: Any = pipeline
+        self._creates = False
+
+    def read(self, chunk: ChunkTables) -> None:
+        """Extract the tables; see `Writer`."""
+        lacking = set(chunk.lacking)
+        _step(lambda: self._pipeline.extract(chunk_source(chunk)))
+        self._creates = chunk.lacking != lacking
+
+    def write(self) -> None:
+        """Normalize and load the package; see `Writer`."""
+        _step(self._pipeline.normalize)
+        if self._creates:
+            with destination_client(self._pipeline) as client:
+                create_tables(client, force=True)
+        _step(self._pipeline.load)
+        delete_loaded_rows(self._pipeline)
+
+    def drop(self) -> None:
+        """Drop the package and what dlt knows: a new schema may be what the destination takes."""
+        reset_working_folder(self._pipeline)
+        drop_staging(self._pipeline)
+
+
+def _step(run: Callable[[], Any]) -> None:
+    try:
+        run()
+    except PipelineStepFailed as error:
+        cause = error.__context__ or error.__cause__ or error
+        raise WriteFailed(error.step, cause, failed_table(cause)) from error
+
+
+def chunk_source(chunk: ChunkTables) -> Any:
+    """A dlt source of one chunk, with the whole schema."""
+    drop_expected_warnings()
+
+    @dlt.source(name=SCHEMA, section="automatum")
+    def automatum() -> Iterable[DltResource]:
+        existing = chunk.declared.keys() - chunk.lacking
+        declare_tables(dlt.current.source_schema(), chunk.declared, chunk.table_format, existing)
+        return [_resource(name, chunk) for name in chunk.tables]
+
+    return automatum()
+
+
+def _resource(name: str, chunk: ChunkTables) -> DltResource:
+    own = chunk.declared[name][0]
+    table_format: Any = chunk.table_format
+
+    def rows() -> Iterator[Any]:
+        resource, load_id = dlt.current.resource(), current_load_id()
+        for other, (table, _) in chunk.declared.items():
+            if other != name:
+                set_table_hints(resource, table_hints(table, table_format=table_format))
+        for table_name, made in chunk.tables[name]:
+            if table_format == "iceberg":  # It compares columns by their places.
+                order_columns(dlt.current.source_schema(), table_name, made.column_names)
+            yield dlt.mark.with_table_name(stamp(made, load_id), table_name)
+
+    return dlt.resource(
+        rows,
+        name=name,
+        primary_key=own.key,
+        # Without a merge strategy dlt takes the best that the destination has, see `warehouse.merge_strategy`.
+        write_disposition="merge",
+        table_format=table_format,
+        columns=json_columns(own),
+    )
