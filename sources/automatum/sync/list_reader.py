@@ -79,6 +79,7 @@ class ListReader(Reader):
         result, sweep, decision = self._result, self._sweep, self._decision
         result.verdict, result.reason = sweep.verdict, sweep.reason or self._unread()
         if result.verdict is Verdict.COMPLETE:
+            result.distinct = len(sweep.keys)
             self._rejections.resolve_all_but(sweep.changes.listed, utc(self._session.clock.time()))
         if decision is None:
             return []

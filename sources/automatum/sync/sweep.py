@@ -140,9 +140,9 @@ class Sweep:
         try:
             page, found = self._read(number)
         except RequestRefused:
-            if self._by_number or not self._resumed:
+            if not self._resumed:
                 raise
-            self._start_again(0)  # The API does not take the cursor of an earlier run.
+            self._start_again(0)  # The API has no such page any more, or does not take an old cursor.
             return []
         looked = self._look_back(page, found)
         self._expected, self._resumed = None, False

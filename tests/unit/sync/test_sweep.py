@@ -323,6 +323,25 @@ def test_a_list_that_moved_between_two_runs_is_read_again_i1(pages, event):
     assert source.stable <= {*hashes, *loaded}
 
 
+def test_a_list_that_has_become_shorter_meanwhile_is_read_from_its_start():
+    """The API answers 404 to a page that is not there any more."""
+    source = MovingList(590)
+    hashes, records, saved = interrupted(source, 6)
+    del source.rows[300:]
+
+    def fetch(number):
+        page = source.fetch(number)
+        if not page.records:
+            raise NotThere("GET", "customers", 404, "no such page")
+        return page
+
+    sweep = new_sweep(fetch, KnownRows(hashes))
+    assert sweep.resume(records, saved)
+    while sweep.verdict is None:
+        sweep.step()
+    assert (sweep.verdict, len(sweep.keys), len(sweep.changes.missing(sweep.keys))) == ("complete", 300, 290)
+
+
 def test_a_sweep_whose_rows_are_not_in_the_destination_starts_again_i9():
     source = MovingList(600)
     hashes, records, saved = interrupted(source, 2)
