@@ -13,7 +13,7 @@ to ranges that overlap show it:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
@@ -57,7 +57,7 @@ class Report:
         today: The present day.
         deletes: Rows that are missing may be deleted.
         allow_deletes: Delete however many they are.
-        checks: Days that may be asked for alone because of missing rows.
+        may_check: Whether another day may be asked for alone because of missing rows; called before each.
 
     Attributes:
         seen: Keys of all rows that were read.
@@ -76,7 +76,7 @@ class Report:
     today: date
     deletes: bool = True
     allow_deletes: bool = False
-    checks: int = 250
+    may_check: Callable[[], bool] = lambda: True
     seen: set[str] = field(default_factory=set)
     fresh: Counter[date] = field(default_factory=Counter)
     why: str = ""
@@ -267,12 +267,11 @@ class Report:
         around = yield from self._day_alone()
         for day in sorted(lost):
             keys = [key for key, of in self._missing.items() if of == day]
-            if self.checks <= 0 or (around is None and not self.allow_deletes):
-                break
             margin = (around or 0) * DAY
-            if day + margin > self.today:
-                continue  # It is decided tomorrow.
-            self.checks -= 1
+            if day + margin > self.today or (around is None and not self.allow_deletes):
+                continue
+            if not self.may_check():
+                break
             answer = yield from self._ask(day - margin, day + margin)
             absent = [key for key in keys if key not in answer.keys]
             others = set(self.stored.get(day, ())) - set(keys)

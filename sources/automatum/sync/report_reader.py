@@ -48,7 +48,7 @@ class ReportReader(Reader):
             today,
             deletes=self._deletes,
             allow_deletes=self._selection.allow_deletes,
-            checks=self._session.checks,
+            may_check=self._session.may_check,
         )
         self._resume(context.log)
         self._asks = self._report.read()
@@ -67,13 +67,12 @@ class ReportReader(Reader):
         rows, answer = self._take(page, first, last)
         self._count += 1
         self._result.pages, self._result.distinct = self._count, len(self._hashes)
-        self._records.append(PageRecord(self._count, (), None, utc(page.read_at)))
+        self._records.append(PageRecord(self._count, [], None, utc(page.read_at)))
         try:
             self._ask = self._asks.send(answer)
         except StopIteration:
             self._ask = None
-        self._session.checks = self._report.checks
-        return [rows]
+        return [rows] if rows else []
 
     def conclude(self) -> list[str]:
         """Set the verdict; returns the keys of rows that are not reported any more."""
@@ -83,14 +82,15 @@ class ReportReader(Reader):
                 f"{plural(self._ambiguous, 'record')} share or lack their key ({', '.join(self._endpoint.key)}); set a "
                 f"unique key in sources.automatum.endpoints.{endpoint}.key"
             )
-        waiting = f"{plural(report.waiting, 'row')} not reported any more wait for a later sync to decide"
+        self._result.waiting = report.waiting
+        waiting = f"{plural(report.waiting, 'row')} not reported any more; a later sync decides"
         self._result.verdict = Verdict.INCOMPLETE if report.why else Verdict.COMPLETE
         self._result.reason = report.why or self._unread() or (waiting if report.waiting else "")
         return self.settled()
 
     def settled(self) -> list[str]:
         """Keys of the rows whose own days lack them."""
-        return [] if self._report.why or self._ambiguous else self._report.gone
+        return [] if self._report.why or self._ambiguous else list(self._report.gone)
 
     def facts(self) -> SweepFacts:
         """What the next sync has to know of this reading."""
@@ -134,7 +134,6 @@ class ReportReader(Reader):
     def _take(self, page: Page, first: date, last: date) -> tuple[Rows, Answer]:
         """Compare the records of an answer with the destination; returns those to load, and what the answer shows."""
         found, read_at = self._table.identify(page.records), utc(page.read_at)
-        size = found.size // max(1, len(page.records))
         rows = Rows([], [], [], read_at)
         days: dict[str, date | None] = {}
         ambiguous = 0
@@ -147,21 +146,21 @@ class ReportReader(Reader):
                 continue  # It is evidence, and none of the rows to load.
             if place in found.failed and key not in self._hashes:
                 self._rejections.add(reject(key, key, hash_, page.records[place], found.failed[place], read_at))
-            elif place not in found.failed and self._differs(key, hash_, day):
+            elif place not in found.failed and self._changed(key, hash_, day):
                 rows.keys.append(key)
                 rows.hashes.append(hash_)
                 rows.records.append(page.records[place])
-                rows.size += size
             self._hashes[key] = hash_
         self._report.seen.update(days)
         self._ambiguous = max(self._ambiguous, ambiguous)
         self._judge(page, first, last, sum(day is None for day in days.values()))
+        rows.size = found.size * len(rows) // max(1, len(page.records))
         named = sorted({day for day in days.values() if day})
         return rows, Answer(first, last, len(page.records), frozenset(days), tuple(named))
 
-    def _differs(self, key: str, hash_: str, day: date | None) -> bool:
-        """Whether a row has to be loaded."""
-        counts, before = self._result.counts, self._prior.known.hashes.get(key)
+    def _changed(self, key: str, hash_: str, day: date | None) -> bool:
+        """Whether a row has to be loaded; it is counted when it is met first."""
+        before, counts = self._prior.known.hashes.get(key), self._result.counts
         if key in self._hashes:
             return self._hashes[key] != hash_
         counts.unchanged += before == hash_

@@ -227,7 +227,7 @@ def test_days_that_do_not_exist_are_refused_before_a_request(site):
     sandbox = site.serve(customers=5, days=10)
     site.sync()
     for pipeline in (None, site.pipeline()):
-        selection = Selection().backfill(None, False, site.today - timedelta(days=500))
+        selection = Selection(until=site.today - timedelta(days=500))
         sandbox.requests.clear()
         session = connect(site.resolved(), clock=site.clock, budget=Budget(site.clock))
         with pytest.raises(ConfigurationError, match="--until"):
