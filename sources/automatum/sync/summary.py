@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from ..api.request_stats import RequestStats
 from ..core.clock import instant
@@ -29,59 +29,9 @@ _EXIT_CODES: dict[Verdict, int] = {
 }
 
 
-class SyncSummary(Protocol):
-    """What every summary of a sync has."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """`complete`, `incomplete` or `more_to_do`."""
-
-    @property
-    def exit_code(self) -> int:
-        """Exit code of the process."""
-
-    @property
-    def requests(self) -> int:
-        """API requests sent, retries included."""
-
-    @property
-    def token_requests(self) -> int:
-        """Requests for a token."""
-
-    @property
-    def seconds(self) -> float:
-        """Duration."""
-
-    @property
-    def resume_at(self) -> float | None:
-        """Epoch seconds at which the rest can be synced. None if any time will do, or nothing is left."""
-
-    @property
-    def errors(self) -> Sequence[AutomatumError]:
-        """What went wrong."""
-
-    @property
-    def named_errors(self) -> list[tuple[str, AutomatumError]]:
-        """The errors, each with its organization; with an empty text for an organization without a name."""
-
-    @property
-    def changed(self) -> bool:
-        """Whether any row was inserted, updated or deleted."""
-
-    def line(self, brief: bool = False) -> str:
-        """The summary in one line.
-
-        Args:
-            brief: Leave out what a server or the destination said, because it may hold customers' data.
-        """
-
-    def as_json(self) -> dict[str, Any]:
-        """The summary as one JSON object."""
-
-
 @dataclass
 class OrganizationSummary:
-    """What the sync of one organization did; a `SyncSummary`.
+    """What the sync of one organization did.
 
     Attributes:
         verdict: `complete`, `incomplete` or `more_to_do`.
@@ -206,7 +156,7 @@ class OrganizationSummary:
 
 @dataclass
 class MultiOrgSummary:
-    """What the sync of several organizations did; a `SyncSummary`.
+    """What the sync of several organizations did.
 
     Attributes:
         organizations: Name to summary, in the order in which the organizations were named.
@@ -298,6 +248,10 @@ class MultiOrgSummary:
         }
 
 
+SyncSummary = OrganizationSummary | MultiOrgSummary
+"""What `run_sync` returns."""
+
+
 def _worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
     found = set(verdicts)
     return next((one for one in (Verdict.INCOMPLETE, Verdict.MORE_TO_DO) if one in found), Verdict.COMPLETE)
@@ -326,5 +280,6 @@ def _figures(runs: Sequence[TableSync]) -> dict[str, Any]:
         "deleted": counts.deleted,
         "unchanged": counts.unchanged,
         "rejected": sum(result.rejected for result in results),
+        "waiting": sum(result.waiting for result in results),
         "unread": {name: count for result in results for name, count in result.unread.items()},
     }
