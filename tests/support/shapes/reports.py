@@ -155,6 +155,22 @@ class HundredRows(Report):
         return super().whole(rows[:100], call)
 
 
+@shape("a report that cuts an answer at 600 rows, sorted by marketplace")
+class SixHundredRows(Report):
+    def whole(self, rows, call):
+        return super().whole(sorted(rows, key=lambda row: (row["vendor"], row["date"]))[:600], call)
+
+
+@shape(
+    "a report that cuts an answer at 141 rows, sorted by marketplace",
+    names="report_window_days",
+    connection={"report_window_days": 30},
+)
+class OddNumberOfRows(Report):
+    def whole(self, rows, call):
+        return super().whole(sorted(rows, key=lambda row: (row["vendor"], row["date"]))[:141], call)
+
+
 @shape("a report with from and to", parameters={"start": "from", "end": "to"})
 class FromTo(Report):
     def asked(self, call):
