@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import accumulate, chain, repeat
 from typing import Any, cast
 
@@ -63,7 +62,7 @@ class Table:
         self._child_layouts = {child.table: Layout(child.columns) for child in endpoint.children}
         self._digest = hashlib.blake2b(digest_size=8, key=_salt(endpoint))
         self._fixed = {} if self.organization_id is None else {ORGANIZATION: self.organization_id}
-        self._key_columns = [self.column(name) for name in endpoint.key]
+        self._key_columns = [column for name in endpoint.key if (column := endpoint.find_column(name))]
 
     def identify(self, records: Sequence[Record]) -> Identified:
         """The keys and the hashes of the records of a page.
@@ -119,35 +118,13 @@ class Table:
                 values[i] = column_text(found[i]) if values[i] is None else values[i]
         return values
 
-    def count_children(self, record: Record) -> int:
-        """Number of entries that the record has in all its child lists together."""
-        return self.child_counts([record])[0]
-
-    def child_counts(self, records: Sequence[Record]) -> list[int]:
-        """Number of entries that each record has in all its child lists together."""
-        counts = [0] * len(records)
-        for child in self.endpoint.children:
-            counts = [count + len(list_of(one, child)) for count, one in zip(counts, records, strict=True)]
-        return counts
+    def child_counts(self, records: Sequence[Record]) -> dict[str, list[int]]:
+        """Child table to the number of its rows that each record has."""
+        return {child.table: [len(list_of(one, child)) for one in records] for child in self.endpoint.children}
 
     def hash(self, record: Record) -> str:
         """16 hexadecimal digits that differ when anything in the record differs."""
         return self.identify([record]).hashes[0]
-
-    def hashes(self, records: Sequence[Record]) -> list[tuple[str, int]]:
-        """The hash of each record, and the number of bytes of the record as JSON."""
-        found = (self.identify([record]) for record in records)
-        return [(one.hashes[0], one.size) for one in found]
-
-    def column(self, name: str) -> Column:
-        """The column with this name."""
-        return next(column for column in self.endpoint.columns if column.name == name)
-
-    def updated_at(self, records: Sequence[Record]) -> list[datetime | None]:
-        """When each record was last changed, as it says itself."""
-        column = self.column("updated_at")
-        moments: list[datetime | None] = convert(pick(records, column)[0], column.type, column.formats)[0].to_pylist()
-        return moments
 
     def organizations(self, records: Sequence[Record]) -> set[str]:
         """The organizations that the records name, whatever the column holds; empty if they name none.

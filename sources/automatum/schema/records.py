@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..endpoints import Column
 
@@ -68,45 +68,12 @@ class Rows:
         )
 
 
-class Row(NamedTuple):
-    """One record on its way to the destination.
-
-    Attributes:
-        key: What identifies it in its table.
-        hash: 64 bits over its content, as 16 hexadecimal digits; differs when anything in the record differs.
-        record: The record as the API sent it.
-        read_at: When its page arrived.
-        existed: True if the destination may already hold a row of this key.
-        size: Bytes of the record as JSON; 0 if they are not counted.
-    """
-
-    key: str
-    hash: str
-    record: Record
-    read_at: datetime
-    existed: bool = True
-    size: int = 0
-
-
 def dig(record: Any, path: str) -> Any:
     """The value at a dotted path, or None."""
     for step in path.split("."):
         if not isinstance(record, dict):
             return None
         record = record.get(step)
-    return record
-
-
-def without(record: Record, paths: Iterable[str]) -> Record:
-    """A copy of a record without the values at these dotted paths."""
-    for path in paths:
-        step, _, rest = path.partition(".")
-        if step not in record:
-            continue
-        inside = record[step]
-        record = {name: value for name, value in record.items() if name != step}
-        if rest:
-            record[step] = without(inside, (rest,)) if isinstance(inside, dict) else inside
     return record
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from ..schema.arrow_tables import ChildLists, Table
-from ..schema.records import Row, Rows
+from ..schema.records import Rows
 from .history import History
 from .rejections import Rejections, reject
 
@@ -61,12 +61,8 @@ class Batcher:
         self._waiting = {}
         self.start()
 
-    def give(self, rows: Rows | list[Row]) -> Tables:
-        """Put rows into the package, one batch at a time."""
-        if not isinstance(rows, Rows):
-            for row in rows:
-                yield from self.give(Rows([row.key], [row.hash], [row.record], row.read_at, row.size))
-            return
+    def give(self, rows: Rows) -> Tables:
+        """Put the rows of a page into the package, one batch at a time."""
         if self.once:
             again = [i for i, key in enumerate(rows.keys) if key in self._given]
             self._waiting.update((rows.keys[i], rows.at([i])) for i in again)

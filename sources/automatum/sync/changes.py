@@ -106,10 +106,8 @@ class Changes:
         children = self._known.children
         if children is None:
             return True
-        return all(
-            children.get(key, 0) == self._table.count_children(record)
-            for key, record in zip(keys, records, strict=True)
-        )
+        counts = self._table.child_counts(records)
+        return all([known.get(key, 0) for key in keys] == counts[table] for table, known in children.items())
 
     def _reject(self, key: str, hash_: str, record: Record, why: str | None, read_at: datetime, first: bool) -> None:
         if is_unkeyed(key):

@@ -19,7 +19,6 @@ from ..schema.columns import (
     DLT_LOAD_ID,
     EXTRA,
     IS_DELETED,
-    POSITION,
     ROW_HASH,
     SYNCED_AT,
     VALID_FROM,
@@ -34,7 +33,7 @@ from ..warehouse.sql import (
     select_grouped,
     select_latest,
 )
-from ..warehouse.sql_client import SQL_UNSUPPORTED, checked_sql_client, reading_sql_client
+from ..warehouse.sql_client import SQL_UNSUPPORTED, checked_sql_client
 from ..warehouse.values import as_utc, json_object
 from .facts import MOST_SWEEPS, PastSweep, SweepFacts, last_verdict
 from .rejections import Rejection, internal_id
@@ -160,34 +159,6 @@ def read_prior_state(
         return PriorState(KnownRows(readable=False, why=why))
 
 
-def read_children(
-    pipeline: SupportsPipeline,
-    endpoint: Endpoint,
-    organization_id: str | None = None,
-    refresh: Refresh = NO_REFRESH,
-) -> dict[str, dict[str, int]]:
-    """Child table to parent's key to the number of its live children in the destination.
-
-    Args:
-        pipeline: The pipeline that loads the tables.
-        endpoint: Whose child tables.
-        organization_id: Whose rows, where the tables hold those of several organizations.
-        refresh: Tables that count as absent.
-
-    Raises:
-        DestinationError: The destination cannot be reached or read.
-    """
-    found: dict[str, dict[str, int]] = {}
-    with reading_sql_client(pipeline) as client:
-        for child in endpoint.children:
-            if child.table in refresh.absent:
-                continue
-            own = organization_filter(organization_id)
-            last = select_grouped(client, child.table, child.parent_key, own, largest=POSITION, null=DELETED_AT)
-            found[child.table] = {key: int(position) + 1 for key, position in last}
-    return found
-
-
 def _read_known(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> KnownRows:
     columns = (endpoint.row_key, ROW_HASH, DELETED_AT)
     hashes: dict[str, str] = {}
@@ -250,11 +221,11 @@ def _forget_half_loaded(
         logger.debug("%s has no %s yet: %s", endpoint.table, DLT_LOAD_ID, redact(str(error)))
 
 
-def _count_children(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def _count_children(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
     for child in endpoint.children:
-        for key, count in select_grouped(client, child.table, child.parent_key, own, null=DELETED_AT):
-            counts[str(key)] = counts.get(str(key), 0) + int(count)
+        found = select_grouped(client, child.table, child.parent_key, own, null=DELETED_AT)
+        counts[child.table] = {str(key): int(count) for key, count in found}
     return counts
 
 

@@ -7,7 +7,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -50,12 +50,6 @@ class Rejection:
     fields: str
     rejected_at: datetime
     resolved_at: datetime | None = None
-
-
-def identify(table: Table, records: Sequence[Record]) -> list[str]:
-    """The key of each record of a page; see `Identified.keys`."""
-    keys = [key for key in table.keys(records) if key is not None]
-    return keys if len(keys) == len(records) else table.identify(records).keys
 
 
 def reject(id_: str, key: str | None, row_hash: str, record: Record, reason: str, at: datetime) -> Rejection:

@@ -46,13 +46,13 @@ class KnownRows:
 
     Attributes:
         hashes: Key to row hash, or to `DELETED` or `LOAD_AGAIN`. Empty if nothing is known.
-        children: Key to the number of its live child rows, in all child tables together; None if they are not compared.
+        children: Child table to key of the parent to the number of its live rows; None if they are not compared.
         readable: False if the destination could not be read. Then any row may exist there.
         why: Why it could not be read.
     """
 
     hashes: dict[str, str] = field(default_factory=dict)
-    children: dict[str, int] | None = None
+    children: dict[str, dict[str, int]] | None = None
     readable: bool = True
     why: str = ""
 

@@ -38,7 +38,7 @@ from .hints import Hints
 from .history import History
 from .list_reader import ListReader
 from .organization_check import OrganizationCheck
-from .prior_state import PriorState, read_children, read_prior_state
+from .prior_state import PriorState, read_prior_state
 from .reader import Reader, ReaderContext
 from .rejections import Rejections
 from .report_reader import ReportReader
@@ -286,16 +286,12 @@ class TableSync:
         now, count = utc(self.api_session.clock.time()), merging.merge is not Merge.APPEND
         self._organization.start(pipeline)
         prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count, loaded, self._hints.refresh)
-        if not prior.known.readable:
-            self._batcher.lists = ChildLists(unknown=1)
-        elif merging.merge is Merge.APPEND:  # Where an entry says that a list has become empty.
+        known = prior.known.children
+        if merging.merge is Merge.APPEND:  # Where an entry says that a list has become empty.
             known = {child.table: dict.fromkeys(prior.known.live, 1) for child in self.endpoint.children}
-            self._batcher.lists = ChildLists(known)
-        elif prior.known.hashes:
-            children = read_children(pipeline, self.endpoint, owner, self._hints.refresh)
-            self._batcher.lists = ChildLists(children, removes=merging.can_delete)
+        may_remove = merging.can_delete or not merging.one_row_per_key
+        self._batcher.lists = ChildLists(known or {}, may_remove, unknown=0 if prior.known.readable else 1)
         if merging.one_row_per_key:
-            self._batcher.lists.removes = merging.can_delete
             self._stored_columns = add_missing_columns(pipeline, self.schemas())
         return prior
 

@@ -4,15 +4,16 @@ from datetime import datetime, timezone
 
 from automatum.endpoints import ENTITLEMENTS, REVENUE
 from automatum.schema.arrow_tables import Table
-from automatum.sync.rejections import Rejections, identify
+from automatum.sync.rejections import Rejections
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
 
 
 def hint(endpoint, records):
     table, rejections = Table(endpoint), Rejections()
-    for id_, record in zip(identify(table, records), records, strict=True):
-        rejections.add_unkeyed(table, id_, table.hash(record), record, NOW)
+    found = table.identify(records)
+    for id_, hash_, record in zip(found.keys, found.hashes, records, strict=True):
+        rejections.add_unkeyed(table, id_, hash_, record, NOW)
     return rejections.key_hint(endpoint, len(records))
 
 
