@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Sequence, Set
 from datetime import datetime
 
 from ..schema.arrow_tables import Table
 from ..schema.records import Identified, Record, Rows, is_unkeyed
 from .rejections import Rejections, reject
-from .results import DELETED, Counts, KnownRows
+from .results import DELETED, LOAD_AGAIN, Counts, KnownRows
 
 
 class Changes:
@@ -21,28 +21,25 @@ class Changes:
         rejections: Takes the records that have no key, or cannot be read. They count as listed.
 
     Attributes:
-        listed: Keys of the rows that were met, and ids of records without a key.
-        unkeyed: Number of these records.
         counts: What became of the rows.
     """
 
     def __init__(self, table: Table, known: KnownRows, counts: Counts, rejections: Rejections) -> None:
-        self.listed: set[str] = set()
-        self.unkeyed = 0
-        self._table, self._known, self.counts, self._rejections = table, known, counts, rejections
+        self.counts = counts
+        self._table, self._known, self._rejections = table, known, rejections
 
-    def take(self, found: Identified, records: Sequence[Record], read_at: datetime) -> Rows:
+    def take(self, found: Identified, records: Sequence[Record], read_at: datetime, seen: Set[str] | None) -> Rows:
         """Compare the rows of a page; returns those that have to be loaded, each key once.
 
         Args:
             found: Keys and hashes of the records.
             records: Records of one page.
             read_at: When it was read.
+            seen: Keys that were read before; None if all were.
         """
         keys, hashes, known = found.keys, found.hashes, self._known.hashes
         before = [known.get(key) for key in keys]
-        new = set(keys).difference(self.listed)
-        self.listed |= new
+        new = set() if seen is None else set(keys).difference(seen)
         # Nearly all pages have unchanged rows alone, or new ones.
         if not (found.failed or any(map(is_unkeyed, keys))):
             if before == hashes and self._same_lists(keys, records):
@@ -57,7 +54,7 @@ class Changes:
             first = key in new
             new.discard(key)
             if is_unkeyed(key) or i in found.failed:
-                self._reject(key, hash_, records[i], found.failed.get(i), read_at, first)
+                self._reject(key, hash_, records[i], found.failed.get(i), read_at)
                 continue
             was = was if first else known.get(key)
             if was == hash_ and (not first or self._same_lists([key], [records[i]])):
@@ -73,10 +70,6 @@ class Changes:
         size = found.size * len(places) // max(1, len(keys))
         return Rows([keys[i] for i in places], [hashes[i] for i in places], [records[i] for i in places], read_at, size)
 
-    def forget(self) -> None:
-        """Take back what `resume` did."""
-        self.listed, self.unkeyed = set(), 0
-
     def missing(self, listed: Container[str]) -> list[str]:
         """Keys of live rows of the destination that were not listed.
 
@@ -85,21 +78,14 @@ class Changes:
         """
         return [key for key, hash_ in self._known.hashes.items() if hash_ != DELETED and key not in listed]
 
-    def resume(self, keys: Sequence[str]) -> bool:
-        """Take the rows of a page as listed that an earlier run has loaded.
+    def are_loaded(self, keys: Sequence[str]) -> bool:
+        """Whether the destination has the rows of a page that an earlier run has read, and none has to be loaded again.
 
         Args:
-            keys: Keys of its rows, or ids of those without a key.
-
-        Returns:
-            False if one of the rows is not in the destination, or has to be loaded again.
+            keys: Their keys, or ids of records without a key.
         """
         known = self._known.hashes
-        if not all(is_unkeyed(key) or known.get(key, DELETED) not in (DELETED, "") for key in keys):
-            return False
-        self.unkeyed += sum(is_unkeyed(key) and key not in self.listed for key in keys)
-        self.listed.update(keys)
-        return True
+        return all(known.get(key, DELETED) not in (DELETED, LOAD_AGAIN) or is_unkeyed(key) for key in keys)
 
     def _same_lists(self, keys: Sequence[str], records: Sequence[Record]) -> bool:
         """Whether the destination has as many child rows of each record as the record has."""
@@ -109,9 +95,8 @@ class Changes:
         counts = self._table.child_counts(records)
         return all([known.get(key, 0) for key in keys] == counts[table] for table, known in children.items())
 
-    def _reject(self, key: str, hash_: str, record: Record, why: str | None, read_at: datetime, first: bool) -> None:
+    def _reject(self, key: str, hash_: str, record: Record, why: str | None, read_at: datetime) -> None:
         if is_unkeyed(key):
-            self.unkeyed += first
             self._rejections.add_unkeyed(self._table, key, hash_, record, read_at)
         elif why:
             self._rejections.add(reject(key, key, hash_, record, why, read_at))

@@ -10,7 +10,7 @@ from ..api.pages import Page, read_one
 from ..core.clock import utc
 from ..core.errors import NotThere
 from ..core.text import plural
-from ..schema.records import Rows, is_unkeyed
+from ..schema.records import Rows
 from .absence import Decision, decide
 from .detail_urls import DetailUrls
 from .facts import SweepFacts, last_full
@@ -66,21 +66,20 @@ class ListReader(Reader):
             return self._look_for_the_missing()
         rows = sweep.step()
         result.pages, result.announced = sweep.state.pages_read, sweep.state.total
-        result.distinct = len(sweep.changes.listed)
+        result.distinct = len(sweep.keys)
         return rows
 
     @property
     def rejected(self) -> int:
         """Number of records that were listed and have no key."""
-        return self._sweep.changes.unkeyed
+        return self._sweep.unkeyed
 
     def conclude(self) -> list[str]:
         """Take the sweep's verdict over, unless rows are missing; returns the keys of rows that are gone."""
         result, sweep, decision = self._result, self._sweep, self._decision
         result.verdict, result.reason = sweep.verdict, sweep.reason or self._unread()
         if result.verdict is Verdict.COMPLETE:
-            result.distinct = len(sweep.keys)
-            self._rejections.resolve_all_but(sweep.changes.listed, utc(self._session.clock.time()))
+            self._rejections.resolve_all_but(sweep.keys, utc(self._session.clock.time()))
         if decision is None:
             return []
         result.waiting = len(decision.waiting)
@@ -143,13 +142,13 @@ class ListReader(Reader):
         listed = sweep.keys
         decision = decide(
             sweep.changes.missing(listed),
-            sum(not is_unkeyed(key) for key in listed),
+            len(listed) - sweep.unkeyed,
             self._last,
             self._urls.ask if self._endpoint.own_path else None,
             self._selection.allow_deletes,
         )
         records = list(decision.alive.values())
-        rows = [sweep.changes.take(self._table.identify(records), records, now)] if records else []
+        rows = [sweep.changes.take(self._table.identify(records), records, now, listed)] if records else []
         hidden = decision.alive.keys() - set(self._last.off_list) - self._hidden
         event = f"{plural(len(hidden), 'live row')} on no page of the list"
         if hidden and sweep.read_again(event):

@@ -10,7 +10,7 @@ were seen, less those that are gone, must be as many as announced.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any
@@ -145,12 +145,13 @@ class Sweep:
             self._start_again(0)  # The API has no such page any more, or does not take an old cursor.
             return []
         looked = self._look_back(page, found)
+        counted = self._reading.keys.union(self._expected[0]) if self._expected else self._reading.keys
         self._expected, self._resumed = None, False
         if page.named not in (None, number) and self._by_number:
             reading.doubt = reading.doubt or f"the API answered page {page.named} when page {number} was asked for"
         if number > 1 and page.total != reading.total:
             state.drift.append(f"the total went from {reading.total} to {page.total} at page {number}")
-        rows = [self._take(*one) for one in (*looked, (page, found))]
+        rows = [self._take(*one, counted) for one in (*looked, (page, found))]
         new = reading.add(found.keys, page.total)
         if new < len(found.keys):
             state.drift.append(f"page {number} repeats {len(found.keys) - new} rows")
@@ -180,6 +181,11 @@ class Sweep:
     def some_key(self) -> str | None:
         """A key that was listed a moment ago; None if there is none."""
         return next((key for key in self._reading.keys if not is_unkeyed(key)), None)
+
+    @property
+    def unkeyed(self) -> int:
+        """Number of records without a key that the last reading of the list had."""
+        return sum(map(is_unkeyed, self.keys))
 
     @property
     def keys(self) -> set[str]:
@@ -215,8 +221,7 @@ class Sweep:
         # The pages of a reading before have the same numbers, or higher ones.
         latest = {one.page: one for one in sorted(records, key=lambda one: one.read_at)}
         pages = [latest[number] for number in range(1, state.page + 1) if number in latest]
-        if not pages or len(pages) < state.page or not all(self.changes.resume(one.keys) for one in pages):
-            self.changes.forget()
+        if not pages or len(pages) < state.page or not all(self.changes.are_loaded(one.keys) for one in pages):
             return False
         self.state, self.changes.counts, self._resumed = state, state.counts, True
         for one in pages[:-1]:
@@ -306,10 +311,10 @@ class Sweep:
         self.state.gone += fallen
         return looked
 
-    def _take(self, page: Page, found: Identified) -> Rows:
+    def _take(self, page: Page, found: Identified, counted: Set[str]) -> Rows:
         # Strictly later than what was read before: the destination keeps the latest of two readings of one row.
         self._read_at = max(utc(page.read_at), self._read_at + timedelta(microseconds=1))
-        rows = self.changes.take(found, page.records, self._read_at)
+        rows = self.changes.take(found, page.records, self._read_at, None if self.state.readings else counted)
         self._shared += len(self._reading.keys.intersection(rows.keys))
         return rows
 
@@ -345,7 +350,7 @@ class Sweep:
             found = self._table.identify(page.records)
             if page.total != reading.total:
                 reading.doubt = f"the total went from {reading.total} to {page.total} after the last page"
-            rows.append(self._take(page, found))
+            rows.append(self._take(page, found, reading.keys))
             before = len(reading.keys)
             reading.keys.update(found.keys)
             reading.unexplained -= len(reading.keys) - before

@@ -261,7 +261,7 @@ def test_rows_without_a_key_are_rejected_and_the_others_are_proven_i1():
     records = [{"id": "a"}, {"id": None}, {"id": None}, {}]
     source = MovingList(4)
     sweep, _ = swept(lambda number: replace(source.fetch(number), records=records))
-    assert (sweep.verdict, len(sweep.keys), sweep.changes.unkeyed, sweep.some_key) == ("complete", 4, 3, "a")
+    assert (sweep.verdict, len(sweep.keys), sweep.unkeyed, sweep.some_key) == ("complete", 4, 3, "a")
 
 
 def test_a_failed_request_leaves_the_sweep_where_it_was():
@@ -306,6 +306,7 @@ def test_a_resumed_sweep_reads_its_last_page_again_and_no_other_i3(pages):
     while sweep.verdict is None:
         sweep.step()
     assert (sweep.verdict, source.reads) == ("complete", [*range(1, pages + 1), *range(pages, 7)])
+    assert (sweep.state.counts.inserted, sweep.state.counts.unchanged) == (590, 0)
 
 
 @pytest.mark.parametrize("event", [insert(0), delete(0.05), delete(0.95), change(0.05, to=0.95)])
@@ -347,7 +348,7 @@ def test_a_sweep_whose_rows_are_not_in_the_destination_starts_again_i9():
     hashes, records, saved = interrupted(source, 2)
     sweep = new_sweep(source, KnownRows(dict(list(hashes.items())[1:])))
     assert not sweep.resume(records, saved)
-    assert (sweep.state, sweep.changes.listed) == (SweepState(), set())
+    assert (sweep.state, sweep.keys) == (SweepState(), set())
 
 
 def test_a_state_of_another_version_starts_again_i9():
