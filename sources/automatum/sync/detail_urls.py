@@ -90,8 +90,8 @@ class DetailUrls:
 
     def _ask(self, key: str) -> Record | Answer:
         own_id = self._id_of(key)
-        if own_id is None:
-            self.unclear = "the id in the row's own URL is not known"
+        if own_id is None or own_id.strip(".") == "":  # Of `..` the URL would be that of something else.
+            self.unclear = "the id in the row's own URL is not known, or is not one that a URL can have"
             return Answer.UNCLEAR
         try:
             record = self._request(own_id)

@@ -29,6 +29,7 @@ from ..warehouse.dlt_schema import (
     table_hints,
 )
 from ..warehouse.refresh import bare_tables
+from ..warehouse.views import drop_views
 from .hints import TABLE_HINT, Hints, check_hints, read_hints
 from .key_check import check_keys
 from .results import Verdict
@@ -85,6 +86,7 @@ def _extract(endpoint: Endpoint, session: ApiSession, hints: Hints) -> Tables:
     yield from run.extract(pipeline, hints.chunk)
     if pipeline:
         yield from run.create_tables({*lacking, *hints.refresh.dropped})
+        drop_views(pipeline, [table for table in run.tables() if table.name in hints.refresh.dropped])
     result, table = run.result, endpoint.table
     if result.error:
         raise result.error

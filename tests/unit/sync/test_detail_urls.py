@@ -1,0 +1,22 @@
+"""I2: an id whose URL would lead elsewhere is never asked for, so that no 404 of another place deletes its row."""
+
+import pytest
+
+from automatum.endpoints import CUSTOMERS
+from automatum.schema.arrow_tables import Table
+from automatum.sync.absence import Answer
+from automatum.sync.detail_urls import DetailUrls
+
+
+@pytest.mark.parametrize("id_", ["", ".", ".."])
+def test_an_id_of_dots_has_no_url_of_its_own_i2(id_):
+    asked = []
+
+    def request(own_id):
+        asked.append(own_id)
+        return {"id": own_id} if own_id == "listed" else None
+
+    urls = DetailUrls(Table(CUSTOMERS), lambda keys: [], request, lambda: "listed", lambda: True)
+    assert urls.ask(id_) is Answer.UNCLEAR
+    assert urls.ask("gone") is Answer.GONE
+    assert asked == ["gone", "listed"]
