@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..schema.columns import VALID_FROM
+import orjson
+import pyarrow as pa
+
+from ..schema.columns import DELETED_AT, SYNCED_AT, VALID_FROM
 from ..schema.records import Rows
 from ..schema.tables import child_table_of
-from ..schema.tombstones import marked_deleted
 from ..warehouse.sql import read_rows_by_key
 from ..warehouse.values import as_utc
 from .batcher import Batcher, Tables
@@ -41,8 +43,8 @@ def delete_rows(
         for child in endpoint.children:
             found = read_rows_by_key(pipeline, child.table, child.parent_key, keys, table.organization_id)
             if found:
-                yield child.table, marked_deleted(child_table_of(endpoint, child).schema, found, now)
-    yield endpoint.table, marked_deleted(table.schema, rows, now)
+                yield child.table, _marked_deleted(child_table_of(endpoint, child).schema, found, now)
+    yield endpoint.table, _marked_deleted(table.schema, rows, now)
     if history is None:
         return
     if lost := sorted({*keys} - {str(row[endpoint.row_key]) for row in rows}):  # Removed while no history was kept.
@@ -50,4 +52,19 @@ def delete_rows(
         found.sort(key=lambda row: as_utc(row[VALID_FROM]))
         rows += {row[endpoint.row_key]: row for row in found}.values()
     if rows:
-        yield history.name, history.versions(marked_deleted(table.schema, rows, now), deleted=True)
+        yield history.name, history.versions(_marked_deleted(table.schema, rows, now), deleted=True)
+
+
+def _marked_deleted(schema: pa.Schema, rows: Sequence[Mapping[str, Any]], at: datetime) -> pa.Table:
+    """Rows as the destination returned them, marked deleted; a column that it lacks is null."""
+    marks = {DELETED_AT: at, SYNCED_AT: at}
+    columns = ([marks.get(one.name, _fitting(row.get(one.name), one.type)) for row in rows] for one in schema)
+    arrays = [pa.array(values, one.type) for values, one in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _fitting(value: Any, type_: pa.DataType) -> Any:
+    """A value as Arrow takes it. Some destinations return JSON parsed, and drivers a time beyond Python's as text."""
+    if isinstance(value, (dict, list)):
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return None if isinstance(value, str) and pa.types.is_temporal(type_) else value
