@@ -4,12 +4,14 @@ This is the short form. `make drift` (BRUTE=long) puts two batches of changes be
 """
 
 import os
+import random
 from collections import Counter
 from itertools import chain, combinations, product
 
 import pytest
 
 from tests.support.brute_force import (
+    Batch,
     births_and_moves,
     killed,
     mixed,
@@ -18,7 +20,7 @@ from tests.support.brute_force import (
     schedules,
     swept,
 )
-from tests.support.moving_list import MovingList
+from tests.support.moving_list import MovingList, change, delete, insert
 
 LONG = os.environ.get("BRUTE") == "long"
 MOST = 2 if LONG else 1
@@ -102,3 +104,29 @@ def test_any_two_changes_before_different_reads_hide_nothing_i1():
     # A list that can be read again is proven in the end; a long one only if what happened can be explained.
     assert all(verdict == "complete" for bound, verdict, _ in found if bound)
     assert {verdict for bound, verdict, _ in found if not bound} == {"complete", "incomplete"}
+
+
+DRAWN = 1000 if LONG else 40
+SEED = int(os.environ.get("SEED", random.SystemRandom().randrange(2**32)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reread_pages", [0, 100])
+@pytest.mark.parametrize("rows", [1_000, 5_000])
+def test_random_changes_of_large_lists_hide_nothing_i1(rows, reread_pages):
+    """One to six inserts, deletions and moves, each before another read; half of the moves go to the front."""
+    rng, found = random.Random(SEED), Counter()
+    for _ in range(DRAWN):
+        places = rng.sample(range(1, rows // 100 + 2), rng.randint(1, 6))
+        front, events = rng.random() < 0.5, {}
+        for at in places:
+            kind = rng.choice((insert, delete, change))
+            moved = [rng.random(), 0 if front else rng.random()] if kind is change else [rng.random()]
+            events[at] = Batch([kind(*moved)], says=f"{kind.__name__} {moved}")
+        source = MovingList(rows)
+        outcome = swept(source, events, reread_pages)
+        found[outcome.verdict.value, outcome.sweep.state.readings > 0] += 1
+        says = f"SEED={SEED}", {at: one.says for at, one in sorted(events.items())}, source.reads
+        if outcome.verdict == "complete":
+            assert source.stable <= outcome.loaded, says
+    print(f"\n{rows} rows, {reread_pages} pages again: {dict(found)}, 0 false", end="")
