@@ -6,23 +6,20 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 
-import pyarrow as pa
 from dlt.common.pipeline import SupportsPipeline
 
 from ..api.session import ApiSession
 from ..core.clock import utc
-from ..core.errors import PackageRefused, ScopeMissing
+from ..core.errors import ConfigurationError, PackageRefused, ScopeMissing
 from ..endpoints import Endpoint
 from ..warehouse.comments import write_comments
 from ..warehouse.dataset import delete_page_records, prepare_dataset, read_complete_loads
 from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
-from ..warehouse.refresh import Refresh, bare_tables
 from ..warehouse.sql_client import one_client
 from ..warehouse.views import create_views
 from .chunk_load import load_chunk
-from .hints import Hints
 from .key_check import check_keys
 from .organization_check import OrganizationCheck
 from .report_days import check_days
@@ -82,15 +79,18 @@ def sync(
         prepare_dataset(pipeline, bool(settings.organization))
         check_table_format(pipeline, settings, [endpoint.table for endpoint in endpoints])
         check_keys(pipeline, endpoints)
-        loader.start(_schemas(granted, session))
+        loader.start([table for endpoint in granted for table in tables_to_fill(endpoint, settings)])
         loaded = read_complete_loads(pipeline)
         resumable = _resumable(session, pipeline, [one.table for one in granted], selection, loaded)
         organization = OrganizationCheck(session)
 
         def begin(endpoint: Endpoint) -> TableSync:
-            bare = bare_tables(loader.lacking, tables_to_fill(endpoint, settings))
-            hints = Hints(Refresh(bare=bare))
-            return TableSync(endpoint, session, selection, on_page, resumable, organization, hints)
+            run = TableSync(endpoint, session, selection, on_page, resumable, organization)
+            try:
+                loader.compared.check(run.tables())
+            except ConfigurationError as error:
+                run.refuse(error)
+            return run
 
         summary = OrganizationSummary(runs=[begin(one) for one in endpoints], pipeline=pipeline.pipeline_name)
         _write_comments(pipeline, summary.runs)
@@ -198,12 +198,6 @@ def _resumable(
     if resumable.finished:
         logger.info("resuming an interrupted sync; already finished: %s", ", ".join(sorted(resumable.finished)))
     return resumable
-
-
-def _schemas(endpoints: Sequence[Endpoint], session: ApiSession) -> dict[str, pa.Schema]:
-    """Table to Arrow schema of all tables that a sync of these endpoints may load."""
-    tables = (table for endpoint in endpoints for table in tables_to_fill(endpoint, session.settings))
-    return {table.name: table.schema for table in tables}
 
 
 def _skip_missing(missing: dict[str, str], session: ApiSession, summary: OrganizationSummary, named: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ import orjson
 from dlt.destinations.exceptions import DatabaseException
 
 from ..core.redaction import first_line, redact
+from ..core.text import plural
 from ..endpoints import PAGE_SIZE, Endpoint
 from ..schema.columns import (
     DELETED_AT,
@@ -118,7 +120,7 @@ def read_prior_state(
         history: Name of its history table. Rows that have no open version there count as changed.
         organization_id: Whose rows, where the table holds those of several organizations.
         part: What names the part of the table that is swept; only a sweep of the same part can be resumed.
-        count_children: Count the child rows, so that rows count as changed that have lost some.
+        count_children: The destination merges. Count the child rows, so that rows count as changed that have lost some.
         loaded: See `read_complete_loads`; None to read it.
         refresh: Tables that count as absent.
 
@@ -134,9 +136,9 @@ def read_prior_state(
             loaded = complete_load_ids(client) if loaded is None else loaded
             own = organization_filter(organization_id)
             absent = refresh.absent
-            prior = PriorState(KnownRows() if endpoint.table in absent else _read_known(client, endpoint, own))
-            if refresh.bare & {endpoint.table, *(child.table for child in endpoint.children)}:
-                _load_all_again(prior.known)
+            prior = PriorState(
+                KnownRows() if endpoint.table in absent else _read_known(client, endpoint, own, count_children)
+            )
             if endpoint.table not in absent and endpoint.children:
                 _read_child_rows(client, endpoint, prior.known, loaded, own, count_children, absent)
             if history and history not in absent:
@@ -159,7 +161,7 @@ def read_prior_state(
         return PriorState(KnownRows(readable=False, why=why))
 
 
-def _read_known(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> KnownRows:
+def _read_known(client: Any, endpoint: Endpoint, own: Mapping[str, Any], merges: bool) -> KnownRows:
     columns = (endpoint.row_key, ROW_HASH, DELETED_AT)
     hashes: dict[str, str] = {}
     rows = 0
@@ -171,6 +173,11 @@ def _read_known(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> Know
         # they are not read elsewhere.
         found = sorted(select(client, endpoint.table, (*columns, SYNCED_AT), own), key=lambda row: as_utc(row[3]))
         hashes = {str(row[0]): _value(row[1], row[2]) for row in found}
+        if merges:  # A merge leaves one row a key, so loading the rows again removes the others.
+            twice = sorted(key for key, count in Counter(str(row[0]) for row in found).items() if count > 1)
+            words = plural(len(twice), "key"), ", ".join(twice[:5])
+            logger.warning("%s has several rows of %s, which are loaded again: %s", endpoint.table, *words)
+            hashes.update(dict.fromkeys((key for key in twice if hashes[key] != DELETED), LOAD_AGAIN))
     return KnownRows(hashes)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import dlt
@@ -17,7 +16,8 @@ from ..config.source_section import errors_name
 from ..core.errors import ScopeMissing, Unproven
 from ..endpoints import Endpoint
 from ..schema.stored import StoredTable
-from ..warehouse.dataset import check_organization_kind, missing_columns
+from ..warehouse.compare import compare_tables
+from ..warehouse.dataset import check_organization_kind
 from ..warehouse.dlt_internals import current_load_id, loading_pipeline, set_table_hints, take_over_limit
 from ..warehouse.dlt_schema import (
     Declared,
@@ -28,7 +28,6 @@ from ..warehouse.dlt_schema import (
     stamp,
     table_hints,
 )
-from ..warehouse.refresh import bare_tables
 from ..warehouse.views import drop_views
 from .hints import TABLE_HINT, Hints, check_hints, read_hints
 from .key_check import check_keys
@@ -80,8 +79,9 @@ def _extract(endpoint: Endpoint, session: ApiSession, hints: Hints) -> Tables:
             check_organization_kind(pipeline, bool(session.settings.organization))
         check_keys(pipeline, [one for one in (endpoint,) if one.table not in absent])
         tables = tables_to_fill(endpoint, session.settings)
-        lacking = missing_columns(pipeline, {table.name: table.schema for table in tables})
-        hints = replace(hints, refresh=replace(hints.refresh, bare=bare_tables(lacking, tables)))
+        compared = compare_tables(pipeline, [table for table in tables if table.name not in absent])
+        compared.check(tables)
+        lacking = compared.lacking
     run = TableSync(endpoint, session, hints=hints)
     yield from run.extract(pipeline, hints.chunk)
     if pipeline:

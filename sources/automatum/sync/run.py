@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..api.session import ApiSession, open_session
 from ..config.organizations import configured_organizations, organization_names
@@ -23,6 +24,7 @@ from ..core.private_files import private_files
 from ..warehouse.dataset import last_sweeps
 from ..warehouse.duckdb_file import KeepOpen, refresh_copy
 from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
+from ..warehouse.postgres_lock import exclusive_tables
 from ..warehouse.target import check_copy_path, exclusive_pipeline
 from .engine import sync
 from .multi_org import sync_organizations
@@ -30,6 +32,9 @@ from .options import SyncOptions
 from .selection import Selection
 from .summary import MultiOrgSummary, OrganizationSummary, SyncSummary
 from .table_sync import TableSync
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
 
 _DEFAULTS = SyncOptions()
 
@@ -103,15 +108,30 @@ def _sync_one(
     destination = target.open(label)
     name = options.pipeline_name or name_pipeline(label, destination, target.dataset, target.file)
     selection = Selection(options.since, options.until, options.allow_deletes)
-    with exclusive_pipeline(name, options.pipelines_dir, session.clock, session.budget, options.lock_wait):
+    clock, budget, wait = session.clock, session.budget, options.lock_wait
+    with exclusive_pipeline(name, options.pipelines_dir, clock, budget, wait):
         pipeline = open_pipeline(destination, target.dataset, options.pipelines_dir, name)
-        summary = sync(session, pipeline, options.tables, selection=selection, on_page=on_page, keep_open=keep_open)
-        if options.metering:
-            from ..metering.export import export  # SQLAlchemy, only where the ledger is read.
+        tables = [one.table for one in session.select(options.tables or tuple(session.settings.tables or ()))]
+        owner = session.settings.owner
+        with exclusive_tables(pipeline, tables, owner, keep_open, clock=clock, budget=budget, wait=wait) as keep_locked:
+            return _sync_locked(session, pipeline, options, selection, on_page, keep_locked)
 
-            with keep_open():
-                summary.metering = export(session, pipeline)
-        return summary
+
+def _sync_locked(
+    session: ApiSession,
+    pipeline: SupportsPipeline,
+    options: SyncOptions,
+    selection: Selection,
+    on_page: Callable[[TableSync], None] | None,
+    keep_open: KeepOpen,
+) -> OrganizationSummary:
+    summary = sync(session, pipeline, options.tables, selection=selection, on_page=on_page, keep_open=keep_open)
+    if options.metering:
+        from ..metering.export import export  # SQLAlchemy, only where the ledger is read.
+
+        with keep_open():
+            summary.metering = export(session, pipeline)
+    return summary
 
 
 def _sync_several(

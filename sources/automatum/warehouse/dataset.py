@@ -13,8 +13,6 @@ from ..endpoints import ORGANIZATION
 from .connection_errors import unreachable_error
 from .dlt_internals import (
     create_storage,
-    missing_in_storage,
-    stored_column_types,
 )
 from .lake_files import writes_lake_files
 from .sql import (
@@ -72,25 +70,6 @@ def read_complete_loads(pipeline: SupportsPipeline) -> set[str] | None:
             return complete_load_ids(client)
     except SQL_UNSUPPORTED:
         return None
-
-
-def missing_columns(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> dict[str, set[str]]:
-    """Table name to the columns that the destination lacks; all of them if it lacks the table.
-
-    Args:
-        pipeline: The pipeline that loads.
-        schemas: Table name to Arrow schema.
-
-    Raises:
-        DestinationError: The destination cannot be reached.
-    """
-    wanted = {name: set(schema.names) for name, schema in schemas.items()}
-    try:
-        return missing_in_storage(pipeline, wanted)
-    except (*TABLE_MISSING, *SQL_UNSUPPORTED):
-        return wanted
-    except Exception as error:  # Errors of drivers have no common base class.
-        raise unreachable_error(error) from None
 
 
 def has_organizations(pipeline: SupportsPipeline) -> bool | None:
@@ -168,22 +147,6 @@ def add_missing_columns(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Sch
     with checked_sql_client(pipeline) as files:
         every = {name: files.add_missing_columns(name, schema) for name, schema in schemas.items()}
     return {name: columns for name, columns in every.items() if columns is not None}
-
-
-def column_types(pipeline: SupportsPipeline, table: str) -> dict[str, str]:
-    """The columns that a table has in the destination, each with dlt's name of its type; empty if it does not exist.
-
-    Raises:
-        DestinationError: The destination cannot be reached.
-    """
-    try:
-        if writes_lake_files(pipeline):
-            with checked_sql_client(pipeline) as files:
-                return dict(files.column_types(table))
-        return stored_column_types(pipeline, table)
-    except (*TABLE_MISSING, *SQL_UNSUPPORTED) as error:
-        logger.debug("the columns of %s are not known: %s", table, redact(str(error)))
-        return {}
 
 
 def delete_page_records(pipeline: SupportsPipeline, sweeps: Sequence[str], organization_id: str | None = None) -> None:

@@ -203,22 +203,6 @@ def dataset_exists(pipeline: SupportsPipeline) -> bool:
         return bool(client.is_storage_initialized())
 
 
-def stored_column_types(pipeline: SupportsPipeline, table: str) -> dict[str, str]:
-    """The columns that a table has in a database, each with dlt's name of its type; empty if it does not exist.
-
-    Rows go through the staging dataset, where there is one. So the type of a column there counts first.
-    """
-    with destination_client(pipeline) as opened:
-        client: Any = opened
-        if not hasattr(client, "get_storage_table"):  # dlt has no type for the clients that have it.
-            return {}
-        columns = dict(client.get_storage_table(table)[1])
-        if columns and isinstance(opened, WithStagingDataset):
-            with opened.with_staging_dataset():
-                columns.update(client.get_storage_table(table)[1])
-        return {name: str(column.get("data_type")) for name, column in columns.items()}
-
-
 def locate_destination(destination: Any) -> str:
     """Name and location of a destination, without user and secrets; its name alone if it is not configured."""
     name = str(destination.destination_name)

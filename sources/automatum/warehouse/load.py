@@ -6,7 +6,7 @@ A write that fails for a passing reason is tried again. Rows that the destinatio
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,12 +18,13 @@ from dlt.common.pipeline import SupportsPipeline
 from ..core.clock import Clock
 from ..core.errors import AutomatumError, DestinationError, PackageRefused
 from ..core.redaction import redact
-from .dataset import missing_columns
+from .compare import Compared, compare_tables
 from .dlt_duckdb import grow_duckdb_memory, remember_database
 from .dlt_internals import original_error, reset_working_folder, without_memory
 from .duckdb_file import KeepOpen
 
 if TYPE_CHECKING:
+    from ..schema.stored import StoredTable
     from .dlt_schema import Declared
 
 logger = logging.getLogger("automatum")
@@ -110,7 +111,8 @@ class Loader:
 
     Attributes:
         keep_open: The same.
-        lacking: Table name to the columns that the dataset lacks; all of them if it lacks the table.
+        compared: What the destination has of the tables.
+        lacking: Table name to the columns that it lacks; all of them if it lacks the table.
     """
 
     def __init__(self, pipeline: SupportsPipeline, clock: Clock, keep_open: KeepOpen = nullcontext) -> None:
@@ -118,20 +120,24 @@ class Loader:
         self._pipeline: Any = pipeline
         self._clock = clock
         self.keep_open = keep_open
+        self.compared = Compared({}, {})
         self.lacking: dict[str, set[str]] = {}
 
-    def start(self, schemas: Mapping[str, pa.Schema]) -> None:
+    def start(self, tables: Sequence[StoredTable]) -> None:
         """Drop what earlier runs have left in the working folder, and compare the tables of the dataset.
 
         Args:
-            schemas: Table name to Arrow schema of the tables that the run may load.
+            tables: The tables that the run may load.
 
         Raises:
+            ConfigurationError: A table of the log has a column of another type.
             DestinationError: The destination cannot be reached.
         """
         if self._pipeline.schema_names or self._pipeline.has_pending_data:
             reset_working_folder(self._pipeline)
-        self.lacking = missing_columns(self._pipeline, schemas)
+        self.compared = compare_tables(self._pipeline, tables)
+        self.compared.check(table for table in tables if table.kind == "log")
+        self.lacking = self.compared.lacking
         remember_database(self._pipeline)
 
     def load(self, writer: Writer, chunk: ChunkTables) -> None:

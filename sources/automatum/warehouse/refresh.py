@@ -6,13 +6,12 @@ later, in the load. So what is about to go counts as absent, and every row of it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import dlt
 
-from ..schema.stored import StoredTable
 from .dlt_internals import current_load_id
 
 
@@ -23,12 +22,10 @@ class Refresh:
     Attributes:
         dropped: Names of tables that are dropped.
         emptied: Names of tables that are truncated or replaced.
-        bare: Names of tables of which a user has dropped a column: their rows stay, and are loaded again to fill it.
     """
 
     dropped: frozenset[str] = frozenset()
     emptied: frozenset[str] = frozenset()
-    bare: frozenset[str] = frozenset()
 
     @property
     def absent(self) -> frozenset[str]:
@@ -37,23 +34,6 @@ class Refresh:
 
 
 NO_REFRESH = Refresh()
-
-
-def bare_tables(missing: Mapping[str, Collection[str]], tables: Iterable[StoredTable]) -> frozenset[str]:
-    """Names of tables that have lost a column which the API fills.
-
-    A column of the connector itself is null in the rows of an earlier version, and stays so.
-
-    Args:
-        missing: Table name to the columns that the destination lacks; all of them if it lacks the table.
-        tables: The tables of a sync.
-    """
-    return frozenset(
-        table.name
-        for table in tables
-        if len(lost := missing.get(table.name, ())) < len(table.columns)
-        if any(column.name in lost and column.origin != "connector" for column in table.columns)
-    )
 
 
 def pending_refresh(replaced: Iterable[str] = ()) -> Refresh:

@@ -102,7 +102,9 @@ def test_pages_of_an_unchanged_sweep_are_written_and_resumed_from_i3(tmp_path):
         site._opened = None, None
         ran = site.sync("customers", max_requests=1)
         rest = site.sync("customers")
-        assert sorted(cut.pages + ran.pages + rest.pages) == [1, 2, 3, 4, 5]
+        # The page before a break is read again: it proves that the list has not moved.
+        pages = cut.pages + ran.pages + rest.pages
+        assert set(pages) == {1, 2, 3, 4, 5} and len(pages) <= 7
         assert rest.code == 0
         assert site.query("SELECT count(*) FROM _automatum_pages") == [(0,)]
         assert site.query("SELECT count(*), count(DISTINCT sweep_id) FROM _automatum_sweeps") == [(2, 2)]

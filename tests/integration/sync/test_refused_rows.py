@@ -33,12 +33,13 @@ def test_a_table_that_takes_no_rows_costs_no_other_table_its_rows_i1(desk, poiso
     assert "read" in error["next_step"] and "theirs" in error["message"]
     assert rows(desk, "entitlements") == SMALL["entitlements"] + 1
     assert rows(desk, "private_offers") == SMALL["private_offers"] + 1
-    # The next run does not begin with what was refused, and asks for no page more than twice.
+    # The next run does not begin with what was refused, and asks for no page of a list more than twice.
     poisoned.rows.insert("entitlements", {})
     poisoned.requests.clear()
     again = desk.sync()
     assert again.code == 69 and rows(desk, "entitlements") == SMALL["entitlements"] + 2
-    assert max(api_requests(poisoned).values()) <= 2
+    lists = [count for path, count in api_requests(poisoned).items() if "analytics" not in path]
+    assert max(lists) <= 2
     with duckdb.connect(str(desk.database)) as connection:
         connection.execute("ALTER TABLE automatum.customers DROP COLUMN theirs")
     assert desk.sync().code == 0

@@ -67,7 +67,7 @@ class Written:
         pipeline = open_pipeline(destination, "automatum", str(self._folder / f"run_{self._runs}"))
         prepare_dataset(pipeline)
         loader, schemas = Loader(pipeline, FakeClock()), {table.name: table.schema for table in self.tables}
-        loader.start(schemas)
+        loader.start(self.tables)
         made = (writer or self.writer)(pipeline)
         for chunk in chunks:
             lacking = set(loader.lacking)

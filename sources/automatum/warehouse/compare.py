@@ -1,0 +1,161 @@
+"""Compares the tables of the destination with what a sync loads into them: a user may have changed them by hand."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import dlt
+
+from ..core.errors import ConfigurationError
+from ..core.redaction import redact
+from ..schema.columns import ROW_HASH
+from ..schema.stored import StoredColumn, StoredTable
+from .connection_errors import unreachable_error
+from .dlt_internals import missing_in_storage
+from .sql_client import SQL_UNSUPPORTED, TABLE_MISSING, checked_sql_client
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+logger = logging.getLogger("automatum")
+
+_CHECKED = (dlt.destinations.duckdb, dlt.destinations.postgres)
+"""Destinations whose types are known. Others may store a type as another one."""
+_COLUMNS = (
+    "SELECT table_name, column_name, data_type, numeric_precision, numeric_scale FROM information_schema.columns "
+    "WHERE table_schema = %s"
+)
+_TYPES = {
+    "text": {"varchar", "character varying", "text"},
+    "timestamp": {"timestamp with time zone"},
+    "date": {"date"},
+    "decimal": {"decimal", "numeric"},
+    "bigint": {"bigint", "hugeint"},
+    "bool": {"boolean"},
+    "json": {"json", "jsonb"},
+}
+"""Type of a column to the types that hold all of its values, in DuckDB and Postgres."""
+_DIGITS = 38
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the destination has of the tables of a sync.
+
+    Attributes:
+        lacking: Table name to the columns that it lacks; all of them if it lacks the table.
+        wrong: Table name to the error for a column of another type.
+    """
+
+    lacking: dict[str, set[str]]
+    wrong: dict[str, ConfigurationError]
+
+    def check(self, tables: Iterable[StoredTable]) -> None:
+        """Check that the columns of tables have their types.
+
+        Raises:
+            ConfigurationError: One has another type.
+        """
+        for table in tables:
+            if table.name in self.wrong:
+                raise self.wrong[table.name]
+
+
+def compare_tables(pipeline: SupportsPipeline, tables: Sequence[StoredTable]) -> Compared:
+    """Compare tables with the destination. The rows of a table that lost a column are loaded again, whoever syncs next.
+
+    Args:
+        pipeline: The pipeline that loads.
+        tables: The tables that a sync may fill.
+
+    Raises:
+        DestinationError: The destination cannot be reached.
+    """
+    wanted = {table.name: {column.name for column in table.columns} for table in tables}
+    try:
+        lacking = missing_in_storage(pipeline, wanted)
+    except (*TABLE_MISSING, *SQL_UNSUPPORTED):
+        return Compared(wanted, {})
+    except Exception as error:  # Errors of drivers have no common base class.
+        raise unreachable_error(error) from None
+    try:
+        _load_again(pipeline, _parents_of_lost(lacking, tables))
+        wrong = _other_types(pipeline, tables) if isinstance(pipeline.destination, _CHECKED) else {}
+    except SQL_UNSUPPORTED as error:
+        logger.debug("the columns cannot be compared: %s", redact(str(error)))
+        wrong = {}
+    return Compared(lacking, wrong)
+
+
+def _parents_of_lost(lacking: Mapping[str, Collection[str]], tables: Iterable[StoredTable]) -> set[str]:
+    """Tables from whose records a column is filled that is not there any more.
+
+    A column of the connector itself is null in the rows of an earlier version, and stays so.
+    """
+    return {
+        (table.parent if table.kind == "child" and table.parent else table.name)
+        for table in tables
+        if table.kind in ("list", "report", "child")
+        if len(lost := lacking.get(table.name, ())) < len(table.columns)
+        if any(column.name in lost and column.origin != "connector" for column in table.columns)
+    }
+
+
+def _load_again(pipeline: SupportsPipeline, tables: Iterable[str]) -> None:
+    """Let all rows of tables count as changed, because no record has an empty hash. A kill changes nothing of that."""
+    for name in sorted(tables):
+        logger.warning("%s has lost a column: its rows are loaded again", name)
+        try:
+            with checked_sql_client(pipeline) as client:
+                table, column = client.make_qualified_table_name(name), client.escape_column_name(ROW_HASH)
+                client.execute_sql(f"UPDATE {table} SET {column} = '' WHERE {column} <> ''")
+        except TABLE_MISSING:
+            continue  # Nothing but a child table is left, or the hashes are lost too: every row is loaded anyway.
+
+
+def _other_types(pipeline: SupportsPipeline, tables: Iterable[StoredTable]) -> dict[str, ConfigurationError]:
+    stored: dict[tuple[str, str], tuple[str, int | None, int | None]] = {}
+    with checked_sql_client(pipeline) as client:
+        with client.execute_query(_COLUMNS, client.dataset_name) as cursor:
+            for table, column, *found in cursor.fetchall():
+                stored[table, column] = tuple(found)
+        names = {table.name: client.make_qualified_table_name(table.name) for table in tables}
+    wrong: dict[str, ConfigurationError] = {}
+    for table in tables:
+        for column in table.columns:
+            found_type = stored.get((table.name, column.name))
+            if found_type and table.name not in wrong and not _holds(column, *found_type):
+                wrong[table.name] = _error(table, column, found_type, names[table.name])
+    return wrong
+
+
+def _holds(column: StoredColumn, data_type: str, precision: int | None, scale: int | None) -> bool:
+    """Whether a type holds every value of a column. Postgres gives a `numeric` without bounds neither."""
+    if re.sub(r"\(.*\)", "", data_type).lower() not in _TYPES[column.type]:
+        return False
+    if column.type != "decimal" or precision is None:
+        return True
+    return (scale or 0) >= column.scale and precision - (scale or 0) >= _DIGITS - column.scale
+
+
+def _error(
+    table: StoredTable, column: StoredColumn, found: tuple[str, int | None, int | None], name: str
+) -> ConfigurationError:
+    data_type, precision, scale = found
+    if precision and column.type == "decimal" and "(" not in data_type:
+        data_type += f"({precision}, {scale})"
+    wanted = f"decimal({_DIGITS}, {column.scale})" if column.type == "decimal" else column.type
+    again = (
+        "the next sync adds it, and loads its rows again"
+        if table.kind in ("list", "report", "child")
+        else ("the next sync adds it, empty")
+    )
+    return ConfigurationError(
+        f"{table.name}.{column.name}",
+        f"is {data_type} in the destination, and does not hold every {wanted}.",
+        f"Drop the column: {again}. ALTER TABLE {name} DROP COLUMN {column.name}",
+    )
