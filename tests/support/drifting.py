@@ -4,7 +4,6 @@ import random
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from types import SimpleNamespace
 
 import dlt
 import duckdb
@@ -14,11 +13,12 @@ from automatum.api.client import ApiResponse
 from automatum.api.endpoint_overrides import resolve_endpoints
 from automatum.api.rate_limit import RateLimiter
 from automatum.api.request_stats import RequestStats
+from automatum.api.session import ApiSession
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.errors import BudgetSpent, NotThere, RequestRefused
-from automatum.endpoints import CUSTOMERS
 from automatum.sync.results import Chunk
+from automatum.sync.selection import Selection
 from automatum.sync.table_sync import TableSync
 from automatum.warehouse.dlt_schema import stamp
 from tests.support.clocks import FakeClock
@@ -141,6 +141,9 @@ class Warehouse:
         self.connection.execute("CREATE TABLE _dlt_loads (load_id TEXT, status BIGINT)")
         self.loads = 0
 
+    def close(self) -> None:
+        self.connection.close()
+
     @contextmanager
     def sql_client(self):
         yield self
@@ -180,18 +183,12 @@ class Warehouse:
         return {key: (name, deleted) for key, name, deleted in rows}
 
 
-def sweep_once(vendor: Vendor, warehouse: Warehouse, **settings):
+def sweep_once(vendor: Vendor, warehouse: Warehouse, allow_deletes: bool = False, **settings):
     """One sync of one table; returns its result."""
     explicit = {"client_id": "app_x", "client_secret": "secret_x", **vendor.settings, **settings}
-    connection = SimpleNamespace(
-        settings=resolve_settings(explicit),
-        clock=vendor.budget._clock,
-        budget=vendor.budget,
-        client=vendor,
-        endpoints=(CUSTOMERS,),
-    )
-    (customers,) = (one for one in resolve_endpoints(connection.settings) if one.table == "customers")
-    run = TableSync(customers, connection)
+    known = resolve_settings(explicit)
+    session = ApiSession(known, resolve_endpoints(known), vendor.clock, vendor.budget, vendor, checks=1000)
+    run = TableSync(session.select(("customers",))[0], session, Selection(allow_deletes=allow_deletes))
     while not run.done:
         tables = run.extract(warehouse, Chunk(max_rows=300))
         warehouse.load(lambda load_id, tables=tables: ((name, stamp(table, load_id)) for name, table in tables))

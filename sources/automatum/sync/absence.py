@@ -21,7 +21,7 @@ from .facts import SweepFacts
 SHARE = 0.2
 """Share of the live rows beyond which a sync deletes nothing by itself."""
 AT_LEAST = 10
-"""Rows up to which the share does not matter, where each of them answers 404 at its own URL."""
+"""Rows up to which the share does not matter, where each of them answers 404 at its own URL and others are listed."""
 MOST_OFF_LIST = 1_000
 """Rows off the list that are remembered: the facts of a sweep stay small. Others become candidates again."""
 _TURNS = 24
@@ -88,7 +88,8 @@ def decide(
     decision = Decision(off_list=[key for key in last.off_list if key in present])
     candidates = [key for key in missing if key not in apart]
     live = len(missing) + listed
-    if too_many(len(candidates), live, at_least=AT_LEAST if ask else 0) and not allow:
+    # Where nothing is listed, no row can show that rows have URLs of their own.
+    if too_many(len(candidates), live, at_least=AT_LEAST if ask and listed else 0) and not allow:
         decision.waiting = candidates
         decision.refused = (
             f"{len(candidates)} of {live} rows are not listed any more; nothing was deleted. If they are really gone, "

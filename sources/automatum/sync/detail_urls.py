@@ -24,7 +24,8 @@ logger = logging.getLogger("automatum")
 class DetailUrls:
     """Asks the API for single rows.
 
-    A 404 counts only if a row that was just listed is found at its own URL.
+    A 404 counts only if a row that was just listed is found at its own URL. Where nothing is listed, the user must have
+    said that the rows may go.
 
     Args:
         table: The table of the rows.
@@ -32,6 +33,7 @@ class DetailUrls:
         request: Asks for the row with an id; None if the API has no such row.
         some_key: Tells the key of a row that was listed a moment ago; None if there is none.
         may_ask: Whether the run may send another such request; counts it.
+        allow: The user has said that a large share of the rows may go.
 
     Attributes:
         unclear: Why an answer said nothing about its row, the last time that one did not.
@@ -44,10 +46,11 @@ class DetailUrls:
         request: Callable[[str], Record | None],
         some_key: Callable[[], str | None],
         may_ask: Callable[[], bool],
+        allow: bool = False,
     ) -> None:
         self.unclear = ""
         self._table, self._stored, self._request = table, stored, request
-        self._some_key, self._may_ask = some_key, may_ask
+        self._some_key, self._may_ask, self._allow = some_key, may_ask, allow
         self._column = table.endpoint.find_column(table.endpoint.own_column)
         self._answers: dict[str, Record | Answer] = {}
         self._proven: bool | None = None
@@ -83,7 +86,7 @@ class DetailUrls:
         """Whether rows have URLs: a row that was listed must be at its own."""
         if self._proven is None:
             listed = self._some_key()
-            self._proven = listed is not None and not isinstance(self._ask(listed), Answer)
+            self._proven = self._allow if listed is None else not isinstance(self._ask(listed), Answer)
             if not self._proven:
                 self.unclear = self.unclear or "a row that is listed is not at its own URL"
         return self._proven

@@ -46,6 +46,7 @@ class ListReader(Reader):
             lambda own_id: self._charged(lambda: read_one(session.client, endpoint, own_id)),
             lambda: self._sweep.some_key,
             session.may_check,
+            self._selection.allow_deletes,
         )
         self._resume(context.log)
         self._result.counts = self._sweep.state.counts
