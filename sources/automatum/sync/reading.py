@@ -14,7 +14,9 @@ from typing import Any
 from ..api.pages import Page
 
 MOST_IDLE = 25
-"""Pages in a row without a new row after which a reading ends: the API repeats a page for ever."""
+"""Pages in a row without a new row after which a reading ends."""
+MOST_REPEATED = 3
+"""Equal pages in a row after which a reading ends: the API ignores which page is asked for."""
 MOST_TIMES = 1_000
 """Times the announced total, or the rows of a page, after which a reading ends: the list has no end."""
 
@@ -38,6 +40,7 @@ class Reading:
         doubt: What else shows that a page was not as it should be; empty if nothing does.
         ended: The list ends at the last page.
         short: Rows of the first page, if it has fewer than asked for and announced.
+        endless: It ended though the API has further pages, which bring nothing new. Another reading would not end.
         empty: Number of pages without rows, up to the last one.
     """
 
@@ -47,10 +50,11 @@ class Reading:
         self.total: int | None = None
         self.keys: set[str] = set()
         self.last_keys: Sequence[str] = ()
-        self.changed = self.ended = False
+        self.changed = self.ended = self.endless = False
         self.doubt = ""
         self.short: int | None = None
         self._idle = 0
+        self._same = 1
         self._order: Any = hashlib.blake2b(digest_size=16)
 
     @property
@@ -81,6 +85,7 @@ class Reading:
             self.changed, risen = True, max(0, (total or 0) - (self.total or 0))
         self.keys.update(keys)
         new = len(self.keys) - before
+        self._same = self._same + 1 if keys and (keys, total) == (self.last_keys, self.total) else 1
         self.number, self.total, self.last_keys = self.number + 1, total, keys
         self.rows += len(keys)
         self.repeated += len(keys) - new
@@ -99,8 +104,11 @@ class Reading:
         count = len(page.records)
         if self.number == 1 and by_number and self.total is not None and count < min(self.size, self.total):
             self.short = count
-        if self._idle >= MOST_IDLE or self.rows > MOST_TIMES * max(self.total or 0, self.size):
-            self.ended = True
+        if self._same >= MOST_REPEATED and by_number:
+            self.ended = self.endless = True
+            self.doubt = f"pages {self.number - self._same + 1} to {self.number} are one page; check parameters"
+        elif self._idle >= MOST_IDLE or self.rows > MOST_TIMES * max(self.total or 0, self.size):
+            self.ended = self.endless = True
             self.doubt = self.doubt or f"the list goes on behind page {self.number}, and has no end"
         elif self.empty > 1:
             self.ended = True

@@ -236,20 +236,19 @@ class Sweep:
     def _read(self, number: int) -> tuple[Page, Identified]:
         """A page, asked for again if it is short or another one, and the keys of its records."""
         state = self.state
-        known = self._reading.short is not None or self._reading.empty > 0
+        known = self._reading.short is not None or self._reading.empty > 0 or self._reading.doubt
         page = self._fetch_page(number)
         for _ in range(_SHORT_PAGE_READS if self._by_number else 0):
             missing = self._missing(page)
-            if (not missing or known) and page.named in (None, number):
+            if known or (not missing and (page.named in (None, number) or self._is_behind(page))):
                 break
             state.drift.append(f"page {number} came {missing} rows short" if missing else f"page {number} is another")
             state.extra += 1
             page = self._fetch_page(number)
         found = self._table.identify(page.records)
-        behind = page.total is not None and number > 1 and (number - 1) * self._size >= page.total
-        if behind and self._reading.keys.issuperset(found.keys):
+        if self._is_behind(page) and self._reading.keys.issuperset(found.keys):
             # Some servers answer a number behind the last page with a page that they have.
-            page = replace(page, records=[])
+            page = replace(page, records=[], named=None)
             found = Identified()
         return page, found
 
@@ -265,6 +264,9 @@ class Sweep:
         self.state.pages_read += 1
         self._latest = replace(page, records=[])
         return page
+
+    def _is_behind(self, page: Page) -> bool:
+        return page.total is not None and page.number > 1 and (page.number - 1) * self._size >= page.total
 
     def _missing(self, page: Page) -> int:
         """How many rows a page has less than announced."""
@@ -323,7 +325,7 @@ class Sweep:
         state, reading = self.state, self._reading
         if reading.clean and (self._exact or state.order == reading.order):
             self._end(Verdict.COMPLETE, "proven by reading the list again" if self._exact and state.readings else "")
-        elif reading.short is not None:
+        elif reading.short is not None or reading.endless:
             self._end(Verdict.INCOMPLETE, self._why())
         elif self._may_read_again():
             state.order = reading.order if reading.clean else ""

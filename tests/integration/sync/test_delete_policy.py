@@ -214,8 +214,6 @@ def test_a_small_share_is_deleted_without_allow_deletes(site):
     assert (site.dead("customers"), site.dead("private_offers")) == (set(gone[0]), set(gone[1]))
 
 
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("table", CHILDREN)
 def test_child_rows_that_are_lost_in_the_destination_come_back(site, table):
@@ -236,7 +234,6 @@ def test_child_rows_that_are_lost_in_the_destination_come_back(site, table):
 
 
 # Never
-
 
 
 @pytest.mark.slow

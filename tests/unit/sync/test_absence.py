@@ -38,8 +38,11 @@ def test_each_missing_row_is_asked_for_and_no_sample_stands_for_others():
     assert decision.add_to(SweepFacts()).off_list == tuple(alive)
 
 
-@pytest.mark.parametrize(("missing", "listed", "refused"), [(10, 0, False), (11, 44, False), (11, 43, True)])
+@pytest.mark.parametrize(
+    ("missing", "listed", "refused"), [(10, 1, False), (1, 0, True), (11, 44, False), (11, 43, True)]
+)
 def test_a_large_share_is_refused_unless_the_user_allows_it(missing, listed, refused):
+    """Where nothing is listed, no row can show that rows have URLs of their own: only the user can say it."""
     ask, asked = answers({})
     decision = decide(keys(missing), listed, SweepFacts(), ask)
     assert (bool(decision.refused), len(decision.gone)) == (refused, 0 if refused else missing)

@@ -20,3 +20,9 @@ def test_an_id_of_dots_has_no_url_of_its_own_i2(id_):
     assert urls.ask(id_) is Answer.UNCLEAR
     assert urls.ask("gone") is Answer.GONE
     assert asked == ["gone", "listed"]
+
+
+@pytest.mark.parametrize(("allow", "answer"), [(False, Answer.UNCLEAR), (True, Answer.GONE)])
+def test_where_nothing_is_listed_a_404_counts_if_the_user_allows_it_i2(allow, answer):
+    urls = DetailUrls(Table(CUSTOMERS), lambda keys: [], lambda own_id: None, lambda: None, lambda: True, allow)
+    assert urls.ask("gone") is answer
