@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from .core.endpoint import NO_DETAIL as NO_DETAIL
 from .core.endpoint import ORGANIZATION as ORGANIZATION
+from .core.endpoint import PAGE_SIZE as PAGE_SIZE
 from .core.endpoint import VENDOR as VENDOR
 from .core.endpoint import Child as Child
 from .core.endpoint import Column as Column
@@ -23,9 +24,8 @@ from .core.endpoint import ColumnType as ColumnType
 from .core.endpoint import Endpoint as Endpoint
 from .core.endpoint import FieldPath as FieldPath
 from .core.endpoint import Kind as Kind
+from .core.endpoint import Paging as Paging
 from .core.metering_form import MeteringForm as MeteringForm
-from .core.paging import PAGE_SIZE as PAGE_SIZE
-from .core.paging import Paging as Paging
 
 API_PREFIX = "/api/v1/"
 TOKEN_PATH = "/oauth/token"
@@ -35,8 +35,6 @@ APPLICATIONS_PATH = "/oauth/applications"
 REGENERATE = "regenerate-secret"
 """Below an application: makes a new secret. The old one and its tokens become invalid (`api/authentication`)."""
 METERING_PATH = "metering"
-WHOLE = "$"
-"""Path of the records in a body that is an array itself; the root in dlt's `data_selector`, too."""
 METERING_SCOPE = "write:metering"
 
 
@@ -297,8 +295,7 @@ REVENUE = Endpoint(
     key=("date", "period", "vendor", "listing_id", "customer_id", "currency"),
     # A bare array, or an object of totals with a series in it: neither is documented.
     records=("data", "data.series", "data.records", "data.items", "data.rows", "data.results", "data.data"),
-    parameters={"start": "startDate", "end": "endDate", "page": "page", "limit": "limit"},
-    filters={},
+    parameters={"start": "startDate", "end": "endDate"},
     description="Revenue by day, marketplace, listing, customer and currency. Rows of past days may change (assumed).",
     columns=(
         _column("date", "date", "date", description=
@@ -338,9 +335,7 @@ SCOPES: tuple[str, ...] = (
 )
 """All scopes of the vendor's table (`api/authentication`)."""
 
-FILTER_VALUES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "customers": {"status": ("active", "inactive"), "vendor": ("aws", "azure")}
+UNSENT_PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "customers": {"status": ("active", "inactive"), "vendor": ("aws", "azure"), "search": ()}
 }
-"""Documented values of the filters of a list, by table (`api/reference`)."""
-UNSENT_PARAMETERS: Mapping[str, tuple[str, ...]] = {"customers": ("search",)}
-"""Documented query parameters that the connector does not send, by table (`api/reference`)."""
+"""Documented query parameters that the connector does not send, and their values, by table (`api/reference`)."""

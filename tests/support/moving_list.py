@@ -55,7 +55,7 @@ class MovingList:
         records = [{"id": key, "version": version} for key, version in found]
         total = max(0, len(self.rows) + self.offset)
         total = total if self.cap is None else min(total, self.cap)
-        return Page(number=number, records=records, total=total, pages=None, read_at=self.late + len(self.reads))
+        return Page(number=number, records=records, total=total, read_at=self.late + len(self.reads))
 
 
 def insert(at: float) -> Event:

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from automatum.api.client import ApiResponse
 from automatum.core.errors import RequestRefused
-from automatum.core.paging import Paging
-from automatum.endpoints import CUSTOMERS
+from automatum.endpoints import CUSTOMERS, Paging
 from automatum.schema.arrow_tables import Table
 from automatum.sync.list_pages import ListPages
 from tests.support.moving_list import MovingList
@@ -29,8 +28,8 @@ class PagedList(MovingList):
 
     def __init__(self, rows, page_size, kind="cursor", keyset=False, totals=True, ages=False):
         super().__init__(rows, page_size)
-        paging = Paging(kind, size=page_size, next_at="next" if kind == "cursor" else "")
-        self.endpoint = replace(CUSTOMERS, paging=paging, parameters=PARAMETERS[kind], exact_total=totals)
+        paging, total = Paging(kind, size=page_size, cursor_at="next"), CUSTOMERS.total if totals else ""
+        self.endpoint = replace(CUSTOMERS, paging=paging, parameters=PARAMETERS[kind], total=total)
         self.table = Table(self.endpoint)
         self.totals, self.keyset, self.ages, self.by_number = totals, keyset, ages, kind == "offset"
         self._ranks = {}
@@ -41,7 +40,7 @@ class PagedList(MovingList):
         self._runs += 1
         return ListPages(self, self.endpoint)
 
-    def get(self, path, params, scope="", url=None):
+    def get(self, path, params, scope=""):
         """The answer to a request."""
         for event in self.events.get(len(self.reads), []):
             event(self)

@@ -48,7 +48,7 @@ def _row(
     for column in columns:
         (value,), (at,) = pick([record], column)
         # A list fits no column, so that Arrow cannot convert the two at once.
-        array, misfits = convert([value, ["odd"]], column.type, column.formats)
+        array, misfits = convert([value, ["odd"]], column.type)
         row[column.name] = array[0].as_py()
         if 0 not in misfits and value is not None:
             taken.add(at)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
-from math import ceil
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..core.errors import ApiUnreachable, ConfigurationError, NotThere
-from ..endpoints import PAGE_SIZE, WHOLE, Endpoint
+from ..endpoints import Endpoint
 from ..schema.records import Record, dig, pick, with_value
-from .page_signs import Sign, announced_size, more_rows, total_elsewhere
-from .paging import MOST_ANNOUNCED, announced_number, list_url, next_place, page_parameters
 
 if TYPE_CHECKING:
     from .client import ApiClient, ApiResponse
 
 MOST_RECORDS = 100_000
-"""Records in one answer. A page has 100, but an API may answer with all rows at once, and a report with many days."""
+"""Records in one answer. A page has 100, but a report may have many days."""
+MOST_ANNOUNCED = 10**9
+"""Rows above which an announced number makes no sense: they would take more than 40 days to read."""
+_LONGEST_COUNT = 20
+_LONGEST_CURSOR = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,88 +31,58 @@ class Page:
     Attributes:
         number: 1-based.
         records: The records, in the order of the server.
-        total: Total number of records that the response announces; None if it announces none.
-        pages: Number of pages that the response announces; None if it announces none.
+        total: Number of records of the list that the response announces; None if the endpoint has no exact total.
         read_at: Epoch seconds at which the response arrived.
-        next_at: The cursor or the link that leads to the next page, where the endpoint has such; empty if none follows;
-            None if the response does not say.
-        sign: What says that rows follow, apart from what the settings name.
-        size: Rows of a full page, where the response announces it.
-        total_at: Where the response seems to announce the total, if it does not where the settings say.
-        blank: The response is a 204: it has no body. As the first page, it says that the list is empty.
         named: Number of the page that the response itself names, counted from 1; None if it names none.
+        size: Rows of a full page that the response names; None if it names none.
+        next_at: Cursor of the next page, for a list that is paged by cursor. Empty: the response says that no page
+            follows. None: it does not say.
     """
 
     number: int
     records: list[Record]
     total: int | None
-    pages: int | None
     read_at: float
-    next_at: str | None = None
-    sign: Sign | None = None
-    size: int | None = None
-    total_at: str = ""
-    blank: bool = False
     named: int | None = None
+    size: int | None = None
+    next_at: str | None = None
 
 
-def announced_pages(page: Page, size: int = PAGE_SIZE) -> int:
-    """Number of pages that a list announces, at least 1.
-
-    Args:
-        page: Any page of the list.
-        size: Rows of a full page, where the response names no number of pages.
-    """
-    return page.pages or ceil((page.total or 0) / size) or 1
-
-
-def counts_page(page: Page) -> bool:
-    """Whether the announced total counts the rows of the page: behind a page before it, the list has more rows."""
-    return page.number > 1 and bool(page.records) and page.total == len(page.records)
-
-
-def read_page(
-    client: ApiClient, endpoint: Endpoint, number: int, filters: Mapping[str, str], after: str = "", size: int = 0
-) -> Page:
+def read_page(client: ApiClient, endpoint: Endpoint, number: int, after: str = "") -> Page:
     """Read one page of a list.
 
     Args:
         client: Sends the request.
         endpoint: Endpoint of a list.
         number: Number of the page, from 1 whatever the API counts from.
-        filters: Column to the value that its rows must have. Filters that the endpoint does not have are not sent.
-        after: The cursor or the link that leads to the page, where it cannot be asked for by its number.
-        size: Rows to ask for; 0 for as many as the endpoint says.
+        after: The cursor that leads to the page, where it cannot be asked for by its number.
 
     Raises:
         RequestError: See `ApiClient.get`.
-        ConfigurationError: The response has no list at the configured path, or its next page is on another host.
+        ConfigurationError: The response has no list, no total or no cursor where the settings say, or another number
+            of rows a page than was asked for.
     """
-    if size:
-        endpoint = replace(endpoint, paging=replace(endpoint.paging, size=size))
-    url = after if after and endpoint.paging.by_link else None
-    asked_for = {endpoint.filters[name]: value for name, value in filters.items() if name in endpoint.filters}
-    parameters = {} if url else {**endpoint.params, **page_parameters(endpoint, number, after), **asked_for}
-    response = _get(client, endpoint, parameters, number, url)
-    if response.status == 204:
-        return Page(number, [], 0 if number == 1 else None, None, response.received_at, next_at="", blank=True)
-    total = _announced_total(response, endpoint)
-    asked = url or list_url(endpoint, client.base_url)
+    paging = endpoint.paging
+    response = _get(client, endpoint, page_parameters(endpoint, number, after), number)
+    named, size = (_beside_total(response, endpoint, name) for name in ("page", "limit"))
+    if size is not None and size != paging.size:
+        raise ConfigurationError(
+            f"sources.automatum.endpoints.{endpoint.table}.page_size",
+            f"GET {endpoint.path} was asked for {paging.size} rows a page, and answers that a page has {size}.",
+            f"Set it to {size}, or parameters to the API's name of the limit.",
+        )
     return Page(
         number=number,
         records=_records(response, endpoint),
-        total=total,
-        pages=_announced_pages(response, endpoint),
+        total=_announced_total(response, endpoint) if endpoint.exact_total else None,
         read_at=response.received_at,
-        next_at=None if endpoint.paging.any_page else next_place(response, endpoint, asked, client.base_url),
-        sign=more_rows(response.headers, response.body),
-        size=announced_size(response.body, endpoint.total),
-        total_at="" if total is not None else total_elsewhere(response.headers, response.body),
-        named=_named_page(response, endpoint),
+        named=None if named is None or paging.kind != "page_number" else named - paging.first + 1,
+        size=size,
+        next_at=_cursor(response, endpoint) if paging.kind == "cursor" else None,
     )
 
 
-def read_report(client: ApiClient, endpoint: Endpoint, start: date, end: date, number: int = 0) -> Page:
+def read_report(client: ApiClient, endpoint: Endpoint, start: date, end: date) -> Page:
     """Read one report over whole days (UTC), both ends included.
 
     Args:
@@ -118,25 +90,15 @@ def read_report(client: ApiClient, endpoint: Endpoint, start: date, end: date, n
         endpoint: Endpoint of a report.
         start: First day.
         end: Last day.
-        number: Page to ask for; 0 to name none.
 
     Raises:
         RequestError: See `ApiClient.get`.
         ConfigurationError: The response has no list at the configured path.
     """
-    words, form = endpoint.parameters, endpoint.date_format
-    parameters = {**endpoint.params, words["start"]: start.strftime(form), words["end"]: end.strftime(form)}
-    if number:
-        parameters.update({words["page"]: str(number), words["limit"]: str(PAGE_SIZE)})
-    response = _get(client, endpoint, parameters, number or 1)
-    return Page(
-        number=number or 1,
-        records=_records(response, endpoint),
-        total=_announced_total(response, endpoint),
-        pages=_announced_pages(response, endpoint),
-        read_at=response.received_at,
-        sign=more_rows(response.headers, response.body),
-    )
+    words = endpoint.parameters
+    response = _get(client, endpoint, {words["start"]: start.isoformat(), words["end"]: end.isoformat()})
+    total = _count(dig(response.body, endpoint.total)) if endpoint.total else None
+    return Page(1, _records(response, endpoint), total, response.received_at)
 
 
 def read_one(client: ApiClient, endpoint: Endpoint, own_id: str) -> Record | None:
@@ -156,15 +118,9 @@ def read_one(client: ApiClient, endpoint: Endpoint, own_id: str) -> Record | Non
         response = client.get(path, scope=endpoint.scope)
     except NotThere:
         return None
-    record = response.body if endpoint.detail == WHOLE else dig(response.body, endpoint.detail)
+    record = response.body.get("data")
     if not isinstance(record, dict):
-        raise ApiUnreachable(
-            "GET",
-            path,
-            response.status,
-            f"the record is not a JSON object at {endpoint.detail}",
-            f"Set sources.automatum.endpoints.{endpoint.table}.detail to the dotted path of the record in the answer.",
-        )
+        raise ApiUnreachable("GET", path, response.status, "the record is not a JSON object at data")
     found = {name: value for name, value in record.items() if name not in endpoint.only_in_detail}
     column = next(column for column in endpoint.columns if column.name == name)
     (value,), (place,) = pick([found], column)
@@ -175,68 +131,78 @@ def read_one(client: ApiClient, endpoint: Endpoint, own_id: str) -> Record | Non
     return found
 
 
-def _get(
-    client: ApiClient, endpoint: Endpoint, parameters: Mapping[str, str], number: int = 1, url: str | None = None
-) -> ApiResponse:
+def page_parameters(endpoint: Endpoint, number: int, after: str = "") -> dict[str, str]:
+    """The query parameters that ask for a page.
+
+    Args:
+        endpoint: Endpoint of a list.
+        number: Number of the page, from 1 whatever the API counts from.
+        after: The cursor that leads to it; empty for the first page.
+    """
+    paging, words = endpoint.paging, endpoint.parameters
+    limit = {words["limit"]: str(paging.size)}
+    if paging.kind == "page_number":
+        return {words["page"]: str(number - 1 + paging.first), **limit}
+    if paging.kind == "offset":
+        return {words["offset"]: str((number - 1) * paging.size), **limit}
+    return {words["cursor"]: after, **limit} if after else limit
+
+
+def _get(client: ApiClient, endpoint: Endpoint, parameters: Mapping[str, str], number: int = 1) -> ApiResponse:
     try:
-        return client.get(endpoint.path, parameters, endpoint.scope, *([url] if url else []))
+        return client.get(endpoint.path, parameters, endpoint.scope)
     except NotThere as error:
-        if number > 1:
-            raise NotThere(
-                error.method,
-                error.path,
-                error.status,
-                f"{error.detail} (page {number})",
-                "The pages before it were there, so the list ends earlier than announced, or it announces no total. "
-                f"Set sources.automatum.endpoints.{endpoint.table}.total or .pages to the dotted path of the announced "
-                "number; then no page after the last is asked for.",
-            ) from None
         origin = "documented" if endpoint.documented else "assumed, not documented"
-        raise NotThere(
-            error.method,
-            error.path,
-            error.status,
-            error.detail,
+        step = (
             f"The path is {origin}. If the vendor has another, set sources.automatum.endpoints.{endpoint.table}.path "
-            "(or, for a further report, its path in sources.automatum.reports).",
-        ) from None
+            "(or, for a further report, its path in sources.automatum.reports)."
+            if number == 1
+            else "The pages before it were there, so the list ends earlier than announced, or its total is not exact: "
+            f'then set sources.automatum.endpoints.{endpoint.table}.total = "".'
+        )
+        detail = error.detail if number == 1 else f"{error.detail} (page {number})"
+        raise NotThere(error.method, error.path, error.status, detail, step) from None
 
 
-def _announced_total(response: ApiResponse, endpoint: Endpoint) -> int | None:
-    number = announced_number(response, endpoint.total)
-    if number is not None and number > MOST_ANNOUNCED:
-        raise _absurd_number(endpoint, "total", endpoint.total, "rows", ", and exact_total to false")
-    return number
-
-
-def _announced_pages(response: ApiResponse, endpoint: Endpoint) -> int | None:
-    number = announced_number(response, endpoint.pages)
-    if number is not None and number > MOST_ANNOUNCED:
-        raise _absurd_number(endpoint, "pages", endpoint.pages, "pages")
-    return number
-
-
-def _named_page(response: ApiResponse, endpoint: Endpoint) -> int | None:
-    """The number of the page that an answer repeats beside the total, counted from 1."""
-    if endpoint.paging.kind != "page_number":
-        return None
-    above = endpoint.total.rpartition(".")[0] if endpoint.total else "pagination"
-    number = announced_number(response, f"{above}.page".lstrip("."))
-    return None if number is None else number - endpoint.paging.first + 1
-
-
-def _absurd_number(endpoint: Endpoint, key: str, where: str, what: str, further: str = "") -> ConfigurationError:
-    return ConfigurationError(
-        f"sources.automatum.endpoints.{endpoint.table}.{key}",
-        f"GET {endpoint.path} announces more than {MOST_ANNOUNCED:,} {what} at {where}, which makes no sense.",
-        f"Set it to where the answer announces the number of {what}. If it announces that nowhere, set it to a path "
-        f"that no answer has{further}.",
+def _announced_total(response: ApiResponse, endpoint: Endpoint) -> int:
+    number = _count(dig(response.body, endpoint.total))
+    if number is not None and number <= MOST_ANNOUNCED:
+        return number
+    what = "no number of rows" if number is None else f"more than {MOST_ANNOUNCED:,} rows, which makes no sense,"
+    raise ConfigurationError(
+        f"sources.automatum.endpoints.{endpoint.table}.total",
+        f"GET {endpoint.path} announces {what} at {endpoint.total}.",
+        "Set it to the dotted path of the number of rows in the answer. If the API announces no exact number, set it "
+        'to "": then each list is read twice.',
     )
 
 
+def _beside_total(response: ApiResponse, endpoint: Endpoint, name: str) -> int | None:
+    """What the answer says of the page itself, beside the total: `page` or `limit` (`api/reference`)."""
+    above = (endpoint.total or "pagination.total").rpartition(".")[0]
+    found = _count(dig(response.body, f"{above}.{name}")) if above else None
+    return found if found or name == "page" else None
+
+
+def _cursor(response: ApiResponse, endpoint: Endpoint) -> str | None:
+    """The cursor of the next page; empty if the answer says that none follows; None if it does not say."""
+    above, _, name = endpoint.paging.cursor_at.rpartition(".")
+    inside = dig(response.body, above) if above else response.body
+    if not isinstance(inside, Mapping) or name not in inside:
+        return None
+    found = inside[name]
+    if found is None or found == "":
+        return ""
+    if not isinstance(found, (str, int)) or isinstance(found, bool) or len(str(found)) > _LONGEST_CURSOR:
+        raise ConfigurationError(
+            f"sources.automatum.endpoints.{endpoint.table}.paginator.cursor_path",
+            f"GET {endpoint.path} has no cursor at {endpoint.paging.cursor_at}, but {type(found).__name__}.",
+            "Set it to where the answer has the cursor of the next page.",
+        )
+    return str(found)
+
+
 def _records(response: ApiResponse, endpoint: Endpoint) -> list[Record]:
-    if response.status == 204:
-        return []
     for path in endpoint.records:
         found = dig(response.body, path)
         if isinstance(found, list):
@@ -246,21 +212,25 @@ def _records(response: ApiResponse, endpoint: Endpoint) -> list[Record]:
                     endpoint.path,
                     response.status,
                     f"{len(found):,} records in one answer, of which {MOST_RECORDS:,} are read at most",
-                    "Set the vendor's name of the limit, or a paginator, in "
-                    f"sources.automatum.endpoints.{endpoint.table}; for a report, set "
-                    "sources.automatum.report_window_days, so that each answer holds fewer days.",
+                    "For a report, set sources.automatum.report_window_days, so that each answer holds fewer days.",
                 )
             # What is not an object has no key. It is rejected like any other record without one, and not the page.
             return [one if isinstance(one, dict) else {"value": one} for one in found]
-    if isinstance(response.body.get(WHOLE), list):
-        raise ConfigurationError(
-            f"sources.automatum.endpoints.{endpoint.table}.records",
-            f"GET {endpoint.path} answered a JSON array, and not an object with the records.",
-            f'If the array holds the records, set it to "{WHOLE}".',
-        )
     raise ConfigurationError(
         f"sources.automatum.endpoints.{endpoint.table}.records",
         f"GET {endpoint.path} has no list at {' or '.join(endpoint.records)}; "
         f"its top level has {', '.join(sorted(response.body)) or 'nothing'}.",
         "Set it to the dotted path of the records in the response.",
     )
+
+
+def _count(value: Any) -> int | None:
+    """A count, also from a text; None for any other value. What exceeds the bound counts as one more than that."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        # Python refuses to parse 5,000 digits.
+        value = int(value) if len(value) <= _LONGEST_COUNT else MOST_ANNOUNCED + 1
+    elif isinstance(value, (float, Decimal)) and float(value) > MOST_ANNOUNCED:
+        return MOST_ANNOUNCED + 1
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        return None
+    return min(value, MOST_ANNOUNCED + 1)

@@ -92,7 +92,8 @@ def discover(openapi: OpenApi = False, as_json: Json = False, debug: Debug = Fal
     """List and describe tables and columns, and whether they are documented or assumed; sends no request."""
 
     def work() -> int:
-        from ..api.endpoint_overrides import resolve_endpoints, resolve_metering
+        from ..api.endpoint_overrides import resolve_endpoints
+        from ..api.metering_overrides import resolve_metering
         from ..config.settings import resolve_settings
         from ..operations.discover import describe
         from . import render

@@ -23,12 +23,14 @@ from dlt.common.typing import TSecretStrValue
 from ..core.clock import utc
 from ..core.errors import ConfigurationError
 from ..core.redaction import register_secret
+from ..core.suggest import suggestion
 from . import organizations as listed
 from .base_url import DEFAULT_BASE_URL, validated_base_url
 from .credentials import FROM, find_credentials, without_placeholder
 from .known_keys import INTERNAL, check_keys
 from .limits import Limits, parse_limits
 from .lookup import SECTIONS, look_up
+from .removed_settings import REMOVED_SETTINGS
 from .toml_files import providers_read_once
 from .vaults.dlt_provider import register_vault_provider
 from .vaults.uri import parse_vault_uri
@@ -91,12 +93,9 @@ class AutomatumSettings(BaseConfiguration):
         tables: Tables to sync; the token must grant each. None: all tables that the token grants.
         since: First day of the reports, as an ISO date. None: 365 days ago.
         endpoints: Table name to its overrides: `path`, `records`, `parameters`, `key`, `columns`, and others (see
-            `api.endpoint_overrides.keys`).
+            `api.endpoint_overrides`).
         reports: Additional analytics reports: `name`, and `path`, `parameters`, `records`, `key`, `columns` where they
             differ from the default.
-        naming: How the API writes the names of its fields: `camelCase` or `snake_case`. None: `camelCase`.
-        timestamps: Format of the API's times and dates: `iso`, `epoch_s`, `epoch_ms`, `epoch_us`, or a format of
-            `datetime.strptime`. None: ISO 8601, and epoch numbers that are safe to guess.
         vendor: Sync only rows of this marketplace (`aws`, `azure`). A filtered sync deletes nothing.
         status: Sync only rows of this status. A filtered sync deletes nothing.
         deletes: What happens to deleted rows: `soft` sets `_deleted_at`, `hard` removes them, `ignore` keeps them.
@@ -149,8 +148,6 @@ class AutomatumSettings(BaseConfiguration):
     since: Optional[str] = None
     endpoints: Optional[Dict[str, Any]] = None
     reports: Optional[List[Any]] = None
-    naming: Optional[str] = None
-    timestamps: Optional[str] = None
     vendor: Optional[str] = None
     status: Optional[str] = None
     deletes: str = "soft"
@@ -305,8 +302,12 @@ def settings_from(explicit: Mapping[str, Any], *sections: Sequence[tuple[str, ..
         ConfigurationError: A value is wrong; `key` names it.
     """
     settings, values, groups = AutomatumSettings(), dict(explicit), [one for one in sections if one]
+    fields = settings.get_resolvable_fields()
+    for name in values.keys() - fields.keys() - {FROM}:
+        step = REMOVED_SETTINGS.get(name) or suggestion(name, fields)
+        raise ConfigurationError(f"sources.automatum.{name}", "there is no such setting.", step)
     # dlt would look up each field on its own, under other sections too, and forget where it found it.
-    for name, hint in settings.get_resolvable_fields().items():
+    for name, hint in fields.items():
         if name in values or name in INTERNAL:
             continue
         found = next((one for group in groups if (one := look_up(name, hint, *group)) is not None), None)

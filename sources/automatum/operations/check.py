@@ -136,7 +136,7 @@ def _check_table(session: ApiSession, endpoint: Endpoint) -> TableCheck:
     result = TableCheck(endpoint.table, endpoint.scope, "ok")
     try:
         if endpoint.kind == "list":
-            page = read_page(session.client, endpoint, 1, {})
+            page = read_page(session.client, endpoint, 1)
             result.announced, result.signs = page.total, [*_paging_signs(endpoint, page), *_signs(endpoint, page)]
         else:
             today = utc(session.clock.time()).date()

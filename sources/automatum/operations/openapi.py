@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from urllib.parse import parse_qsl
 
 from ..endpoints import (
     API_PREFIX,
     ENDPOINTS,
-    FILTER_VALUES,
     METERING,
     PAGE_SIZE,
     SCOPES,
@@ -40,7 +40,7 @@ from .openapi_marks import (
     documented,
     origin,
 )
-from .openapi_records import answer_schema, detail_schema, paging_headers, record_schema, schema_name
+from .openapi_records import answer_schema, detail_schema, record_schema, schema_name
 
 _DESCRIPTION = f"""\
 What dlt-source-automatum knows of the API. This is not the vendor's document.
@@ -54,7 +54,6 @@ Fields that are not named here are allowed everywhere.
 _DEFAULTS = {endpoint.table: endpoint for endpoint in ENDPOINTS}
 _SCOPE_TABLE = f"{AUTHENTICATION} names the scope and the path; parameters and fields are assumed"
 _DEFAULT_LIMIT = 20
-_ISO_DAY = "%Y-%m-%d"
 
 
 def describe_openapi(endpoints: Sequence[Endpoint], base_url: str, metering: MeteringForm = METERING) -> Json:
@@ -84,17 +83,16 @@ def describe_openapi(endpoints: Sequence[Endpoint], base_url: str, metering: Met
 
 
 def _paths(endpoint: Endpoint, default: Endpoint | None) -> Iterator[tuple[str, Json]]:
-    path = API_PREFIX + endpoint.path
+    path, _, query = (API_PREFIX + endpoint.path).partition("?")
     write = endpoint.scope.replace("read:", "write:", 1)
     if write not in SCOPES or default is None or endpoint.path != default.path:
         write = ""
     get = _operation(endpoint, default, f"list_{endpoint.table}", f"List {_words(endpoint)}.")
-    get["parameters"] = _parameters(endpoint, default)
+    get["parameters"] = _parameters(endpoint, default, query)
     get["responses"] = {
         "200": success(answer_schema(endpoint, default), "One page of records."),
         **errors(400, 401, 403, 429),
     }
-    get["responses"]["200"]["headers"].update(paging_headers(endpoint))
     yield path, {"get": get, **({"post": unused_operation(write, "post", endpoint.table)} if write else {})}
     if endpoint.kind == "list" and endpoint.own_path:
         mark = configured() if endpoint.detail_path else _mark(endpoint, default)
@@ -122,46 +120,36 @@ def _mark(endpoint: Endpoint, default: Endpoint | None) -> Json:
     return documented(REFERENCE) if endpoint.documented else assumed(_SCOPE_TABLE)
 
 
-def _parameters(endpoint: Endpoint, default: Endpoint | None) -> list[Json]:
+def _parameters(endpoint: Endpoint, default: Endpoint | None, query: str) -> list[Json]:
     """The query parameters, by the vendor's names."""
     paging, usual = endpoint.paging, default.parameters if default else {}
-    most = max(PAGE_SIZE, paging.size) if paging.sized else PAGE_SIZE
+    day: Json = {"type": "string", "format": "date"}
     schemas: dict[str, Json] = {
         "page": {"type": "integer", "minimum": paging.first, "default": paging.first},
         "offset": {"type": "integer", "minimum": 0, "default": 0},
         "cursor": {"type": "string"},
-        "limit": {"type": "integer", "minimum": 1, "maximum": most, "default": _DEFAULT_LIMIT},
-        "start": _day(endpoint.date_format),
-        "end": _day(endpoint.date_format),
+        "limit": {"type": "integer", "minimum": 1, "maximum": max(PAGE_SIZE, paging.size), "default": _DEFAULT_LIMIT},
+        "start": day,
+        "end": day,
     }
-    sent = {} if paging.kind == "single_page" and not paging.sized else endpoint.parameters
     found = [
         _parameter(
             name,
             schemas[word],
             origin(endpoint.documented, REFERENCE, name != usual.get(word) or (word == "page" and paging.first == 0)),
         )
-        for word, name in sent.items()
+        for word, name in endpoint.parameters.items()
     ]
-    mark, filters = origin(endpoint.documented, REFERENCE), default.filters if default else {}
-    for column, name in endpoint.filters.items():
-        values = FILTER_VALUES.get(endpoint.table, {}).get(column)
-        schema = {"type": "string", **({"enum": list(values)} if values else {})}
-        found.append(_parameter(name, schema, mark if filters.get(column) == name else configured()))
-    for name, value in endpoint.params.items():
-        found.append(_parameter(name, {"type": "string", "examples": [value]}, configured()))
-    for name in UNSENT_PARAMETERS.get(endpoint.table, ()):
-        found.append(_parameter(name, {"type": "string"}, {**mark, USED: False}))
+    for name, value in parse_qsl(query):
+        found.append(_parameter(name, {"type": "string", "const": value}, configured()))
+    for name, values in UNSENT_PARAMETERS.get(endpoint.table, {}).items():
+        schema: Json = {"type": "string", **({"enum": list(values)} if values else {})}
+        found.append(_parameter(name, schema, {**origin(endpoint.documented, REFERENCE), USED: False}))
     return found
 
 
 def _parameter(name: str, schema: Json, mark: Json) -> Json:
     return {"name": name, "in": "query", "schema": schema, **mark}
-
-
-def _day(format_: str) -> Json:
-    """Schema of a day of a range."""
-    return {"type": "string", **({"format": "date"} if format_ == _ISO_DAY else {"description": f"Format: {format_}."})}
 
 
 def _words(endpoint: Endpoint) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..api.paging import HEADER
-from ..endpoints import WHOLE, Child, Column, ColumnType, Endpoint
-from ..schema.moments import ISO
+from ..endpoints import Child, Column, ColumnType, Endpoint
 from .openapi_marks import COLUMNS, REFERENCE, TABLE, Json, assumed, configured, documented, origin, ref
 
 _ENVELOPE = "data"
@@ -54,30 +52,13 @@ def detail_schema(endpoint: Endpoint) -> Json:
         mark = origin(endpoint.documented, REFERENCE)
         lists = {name: {"type": "array", "items": {"type": "object"}, **mark} for name in endpoint.only_in_detail}
         record = {"allOf": [record, {"type": "object", "properties": lists}]}
-    if endpoint.detail == _ENVELOPE:
-        return envelope(record, endpoint.documented)
-    if endpoint.detail == WHOLE:
-        return record
-    schema: Json = {"type": "object", "properties": {}}
-    _place(schema, endpoint.detail, {**record, **configured()}, required=True)
-    return schema
+    return envelope(record, endpoint.documented)
 
 
 def answer_schema(endpoint: Endpoint, default: Endpoint | None) -> Json:
     """Schema of the answer with the records: any of the places at which they may be found."""
     shapes = [_answer(endpoint, default, path) for path in endpoint.records]
     return shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
-
-
-def paging_headers(endpoint: Endpoint) -> Json:
-    """Headers of the answer that announce numbers, or lead to the next page."""
-    counts = (endpoint.total, endpoint.pages) if endpoint.kind == "list" else ()
-    names = {place.removeprefix(HEADER).strip(): "integer" for place in counts if place.startswith(HEADER)}
-    if endpoint.paging.kind == "header_cursor":
-        names[endpoint.paging.next_at] = "string"
-    if endpoint.paging.kind == "header_link":
-        names["Link"] = "string"
-    return {name: {"schema": {"type": type_}, **configured()} for name, type_ in names.items()}
 
 
 def envelope(data: Json, is_documented: bool = True) -> Json:
@@ -92,8 +73,6 @@ def envelope(data: Json, is_documented: bool = True) -> Json:
 
 def _answer(endpoint: Endpoint, default: Endpoint | None, path: str) -> Json:
     items = {"type": "array", "items": ref("schemas", schema_name(endpoint.table))}
-    if path == WHOLE:
-        return items
     schema: Json = {"type": "object", "properties": {}}
     if path.partition(".")[0] == _ENVELOPE:
         _place(schema, "code", {"type": "integer", **documented(REFERENCE)}, required=path == _ENVELOPE)
@@ -101,8 +80,8 @@ def _answer(endpoint: Endpoint, default: Endpoint | None, path: str) -> Json:
     if endpoint.kind == "list":
         for place, usual in _counts(endpoint, default):
             _place(schema, place, {**_COUNT, **origin(endpoint.documented, REFERENCE, not usual)})
-        if endpoint.paging.kind in ("cursor", "json_link"):
-            _place(schema, endpoint.paging.next_at, {**_NEXT, **configured()})
+        if endpoint.paging.kind == "cursor":
+            _place(schema, endpoint.paging.cursor_at, {**_NEXT, **configured()})
     return schema
 
 
@@ -111,13 +90,12 @@ def _counts(endpoint: Endpoint, default: Endpoint | None) -> Iterator[tuple[str,
 
     Beside them are the number and the size of the page (`api/reference`).
     """
-    usual = (default.total, default.pages) if default else ("", "")
-    for place, usual_place in zip((endpoint.total, endpoint.pages), usual, strict=True):
-        if not place.startswith(HEADER):
-            yield place, place == usual_place
-    if endpoint.documented and default is not None and endpoint.total == default.total:
+    usual = default is not None and endpoint.total == default.total
+    if endpoint.total:
+        yield endpoint.total, usual
+    if endpoint.documented and usual:
         above = endpoint.total.rpartition(".")[0]
-        yield from ((f"{above}.{word}", True) for word in default.parameters.values())
+        yield from ((f"{above}.{word}", True) for word in ("page", "limit", "pages"))
 
 
 def _fields(columns: Sequence[Column], known: set[str] | None) -> Json:
@@ -133,15 +111,8 @@ def _fields(columns: Sequence[Column], known: set[str] | None) -> Json:
             is_configured = known is None or place.path not in known
             # The first place of a documented column is what the reference shows.
             mark = origin(column.documented and number == 0, REFERENCE, is_configured)
-            _place(schema, place.path, {**_type(column), COLUMNS: [column.name], **mark})
+            _place(schema, place.path, {**_TYPES[column.type], COLUMNS: [column.name], **mark})
     return schema
-
-
-def _type(column: Column) -> Json:
-    """Schema of the values of a column. A time may have other forms than ISO 8601."""
-    if not column.formats or column.type not in ("timestamp", "date") or column.formats == (ISO,):
-        return _TYPES[column.type]
-    return {"type": ["integer", "number", "string", "null"], "description": f"Format: {', '.join(column.formats)}."}
 
 
 def _child(child: Child) -> Json:

@@ -210,9 +210,9 @@ def _plan_table(
 
 
 def _plan_list(session: ApiSession, endpoint: Endpoint, prior_state: PriorState) -> TablePlan:
-    page = read_page(session.client, endpoint, 1, {})
+    page = read_page(session.client, endpoint, 1)
     now, size = utc(session.clock.time()), endpoint.paging.size
-    total = page.total if endpoint.exact_total else None
+    total = page.total
     # The page behind a full last page shows that the list ends there.
     found = TablePlan(endpoint.table, (total or 0) // size + 1, total)
     unfinished = prior_state.unfinished

@@ -111,7 +111,7 @@ class Table:
     def _key_values(self, records: Sequence[Record], column: Column) -> list[Any]:
         """The column's values. Of several that make a key, one that has no value of the column's type is its JSON."""
         found = pick(records, column)[0]
-        array, misfits = convert(found, column.type, column.formats)
+        array, misfits = convert(found, column.type)
         values: list[Any] = array.to_pylist()
         if len(self._key_columns) > 1:
             for i in misfits:
@@ -244,10 +244,9 @@ def _salt(endpoint: Endpoint) -> bytes:
     """
     layout = repr((endpoint.columns, endpoint.children)).replace("FieldPath(", "Place(")
     lists = (endpoint.columns, *(child.columns for child in endpoint.children))
-    formats = [(i, one.name, one.formats) for i, columns in enumerate(lists) for one in columns if one.formats]
     places = {place.vendor_at for columns in lists for one in columns for place in one.places if place.vendor}
-    if formats or places - {VENDOR}:
-        layout += repr((formats, sorted(places)))
+    if places - {VENDOR}:
+        layout += repr(sorted(places))
     return hashlib.blake2b(layout.encode(), digest_size=16).digest()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 from ..endpoints import ColumnType
 from .arrow_types import ARROW_TYPES, TIMESTAMP
 from .json_text import column_text
-from .moments import DAYS, ISO, MICROSECONDS, Converted, to_date, to_timestamp
+from .moments import DAYS, MICROSECONDS, Converted, to_date, to_timestamp
 from .numbers import plain_text
 
 DECIMAL = ARROW_TYPES["decimal"]
@@ -37,23 +36,20 @@ def json_array(values: Sequence[Any]) -> pa.Array:
     return pa.array([column_text(value) if value else None for value in values], pa.string())
 
 
-def convert(values: Sequence[Any], type_: ColumnType, formats: Sequence[str] = ()) -> tuple[pa.Array, frozenset[int]]:
+def convert(values: Sequence[Any], type_: ColumnType) -> tuple[pa.Array, frozenset[int]]:
     """One column.
 
     Args:
         values: JSON values, None for absent or null.
         type_: Type of the column.
-        formats: Formats of a `timestamp` or a `date`; see `moments`.
 
     Returns:
         The array, and the positions of the misfits.
     """
-    fast = _fast(values, type_) if not formats or formats[0] == ISO else None
+    fast = _fast(values, type_)
     if fast is not None:
         return fast, frozenset()
     one = _ONE[type_]
-    if formats and type_ in ("timestamp", "date"):
-        one = partial(one, formats=formats)
     kept: list[Any] = []
     misfits: set[int] = set()
     for position, value in enumerate(values):

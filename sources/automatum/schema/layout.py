@@ -138,7 +138,7 @@ class Layout:
         arrays: list[pa.Array] = []
         for column in self._columns:
             picked, found = values.pick(column.places)
-            array, misfits = convert(picked or [None] * len(records), column.type, column.formats)
+            array, misfits = convert(picked or [None] * len(records), column.type)
             if fixed and column.name in fixed:
                 misfits = frozenset(i for i, one in enumerate(picked or ()) if one != fixed[column.name])
                 array = pa.array([fixed[column.name]] * len(records), array.type)

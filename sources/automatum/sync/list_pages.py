@@ -35,8 +35,8 @@ class ListPages:
             ConfigurationError: The answer is not as documented.
         """
         if self._endpoint.paging.any_page:
-            return read_page(self._client, self._endpoint, number, {})
-        page = read_page(self._client, self._endpoint, number, {}, self._cursors[number])
+            return read_page(self._client, self._endpoint, number)
+        page = read_page(self._client, self._endpoint, number, self._cursors[number])
         if page.next_at and page.next_at == self._cursors[number]:
             page = replace(page, next_at=None)  # A cursor that leads to its own page leads nowhere.
         self._cursors = {one: at for one, at in self._cursors.items() if one in (1, number)}

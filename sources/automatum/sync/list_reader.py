@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import Any
 
 from ..api.pages import Page, read_one
@@ -119,8 +118,7 @@ class ListReader(Reader):
         return self._urls.gone
 
     def _page(self, number: int) -> Page:
-        page = self._own(self._charged(lambda: self._pages.fetch(number)))
-        return page if self._endpoint.exact_total else replace(page, total=None)
+        return self._own(self._charged(lambda: self._pages.fetch(number)))
 
     def _resume(self, log: SweepLog) -> None:
         unfinished = self._interrupted(log)

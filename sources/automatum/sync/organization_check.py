@@ -164,7 +164,7 @@ class OrganizationCheck:
         try:
             if self._session.missing_scopes((customers,)):
                 return set()
-            records = read_page(self._session.client, customers, 1, {}, size=1).records
+            records = read_page(self._session.client, customers, 1).records
         except MoreToDo:
             raise
         except AutomatumError as error:

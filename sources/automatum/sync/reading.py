@@ -53,7 +53,7 @@ class Reading:
         self.changed = self.ended = self.endless = False
         self.doubt = ""
         self.short: int | None = None
-        self._idle = 0
+        self._idle = self._partial = 0
         self._same = 1
         self._order: Any = hashlib.blake2b(digest_size=16)
 
@@ -119,5 +119,8 @@ class Reading:
                 self.doubt = self.doubt or "the last answer does not say that no page follows; check paginator"
         elif self.total is None:
             self.ended = not count or bool(self._idle)
+            if self._partial and count and not self._idle:
+                self.doubt = self.doubt or f"page {self._partial} has fewer rows than asked for; check page_size"
+            self._partial = self._partial or (self.number if count < self.size else 0)
         else:
             self.ended = self.number >= self.pages and (count < self.size or bool(self._idle))

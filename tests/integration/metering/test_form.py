@@ -24,7 +24,7 @@ def api():
 def test_usage_goes_out_in_the_configured_form_and_a_change_of_the_form_sends_nothing_again_i5(api, tmp_path):
     rows = usage(customers=2, dimensions=2)
     other = Books(api.url, tmp_path, metering=FORM)
-    documented, snake = Books(api.url, tmp_path), Books(api.url, tmp_path, naming="snake_case")
+    documented, snake = Books(api.url, tmp_path), Books(api.url, tmp_path, metering={"naming": "snake_case"})
     assert other.push(rows).lines["accepted"] == 4
     sent = [json.loads(one.body) for one in api.to(PATHS["other"])]
     assert [len(body["records"]) for body in sent] == [2, 2]

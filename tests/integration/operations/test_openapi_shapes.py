@@ -3,8 +3,9 @@
 import pytest
 import requests
 
-from automatum.api.endpoint_overrides import resolve_endpoints, resolve_metering
-from automatum.api.paging import page_parameters
+from automatum.api.endpoint_overrides import resolve_endpoints
+from automatum.api.metering_overrides import resolve_metering
+from automatum.api.pages import page_parameters
 from automatum.config.settings import AutomatumSettings
 from automatum.endpoints import API_PREFIX
 from automatum.operations.openapi import describe_openapi

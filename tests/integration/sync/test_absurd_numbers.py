@@ -2,7 +2,7 @@
 
 import pytest
 
-from automatum.api.paging import MOST_ANNOUNCED
+from automatum.api.pages import MOST_ANNOUNCED
 from automatum.sync.reading import MOST_IDLE
 from tests.support import hostile
 from tests.support.desk import WIDE_LIMITS

@@ -20,14 +20,14 @@ class Documented(Api):
 # Paging
 
 
-@shape("offset and limit", paginator={"type": "offset", "limit": 100})
+@shape("offset and limit", paginator="offset")
 class Offset(Api):
     def list(self, call):
         rows, start, size = self.listed(call), int(call.query.get("offset", 0)), self.size(call)
         return self.body(rows[start : start + size], {"offset": start, "limit": size, "total": len(rows)})
 
 
-CURSOR = {"type": "cursor", "cursor_path": "pagination.nextCursor", "cursor_param": "cursor"}
+CURSOR = {"type": "cursor", "cursor_path": "pagination.nextCursor"}
 
 
 @shape("cursor in the body", paginator=CURSOR)
@@ -40,13 +40,13 @@ class Cursor(Api):
         return {"nextCursor": f"c{place}" if place < len(rows) else None, "total": len(rows)}
 
 
-@shape("cursor in the body, no total", paginator=CURSOR, exact_total=False)
+@shape("cursor in the body, no total", names="total", paginator=CURSOR, total="")
 class CursorAlone(Cursor):
     def cursor(self, place, rows):
         return {"nextCursor": f"c{place}" if place < len(rows) else None}
 
 
-@shape("no paging: all rows at once", paginator="single_page")
+@shape("no paging: all rows at once", names="total")
 class Whole(Api):
     def list(self, call):
         return Answer({"code": 200, "data": [self.record(row) for row in self.listed(call)]})
@@ -57,12 +57,12 @@ class Twenty(Api):
     largest = 20
 
 
-@shape("at most 50 rows a page")
+@shape("at most 50 rows a page", page_size=50)
 class Fifty(Api):
     largest = 50
 
 
-@shape("the first page is 0", first_page=0)
+@shape("the first page is 0", paginator={"type": "page_number", "base_page": 0})
 class FromZero(Api):
     def list(self, call):
         rows, size, number = self.listed(call), self.size(call), int(call.query.get("page", 0))
@@ -70,7 +70,7 @@ class FromZero(Api):
         return self.body(rows[number * size : (number + 1) * size], counts)
 
 
-@shape("cursor in a header", paginator={"type": "header_cursor", "cursor_key": "X-Next", "cursor_param": "cursor"})
+@shape("cursor in a header")
 class HeaderCursor(Api):
     def list(self, call):
         rows, start, size = self.listed(call), int(call.query.get("cursor", 0)), self.size(call)
@@ -88,30 +88,17 @@ class Links(Api):
         return self.linked(self.body(rows[start : start + size], {"total": len(rows)}), more)
 
 
-@shape("next link in the body", paginator={"type": "json_link", "next_url_path": "pagination.next"})
+@shape("next link in the body")
 class BodyLink(Links):
     def linked(self, answer, more):
         answer.body["pagination"]["next"] = more and self.base_url + more
         return answer
 
 
-@shape("next link in the body, without the host", paginator={"type": "json_link", "next_url_path": "links.next"})
-class RelativeLink(Links):
-    def linked(self, answer, more):
-        return Answer({**answer.body, "links": {"next": more} if more else {}})
-
-
-@shape("Link header", paginator="header_link")
+@shape("Link header")
 class LinkHeader(Links):
     def linked(self, answer, more):
         return Answer(answer.body, headers={"Link": f'<{self.base_url}{more}>; rel="next"'} if more else {})
-
-
-@shape("Link header, no total", paginator="header_link", exact_total=False)
-class LinkHeaderAlone(Links):
-    def linked(self, answer, more):
-        link = {"Link": f'<{self.base_url}{more}>; rel="next"'} if more else {}
-        return Answer({"code": 200, "data": answer.body["data"]}, headers=link)
 
 
 @shape("limit is ignored: 20 rows a page", page_size=20)
@@ -120,7 +107,7 @@ class IgnoredLimit(Api):
         return 20
 
 
-@shape("limit is ignored: 20 rows a page, no total", names="exact_total", page_size=20, exact_total=False)
+@shape("limit is ignored: 20 rows a page, no total", names="total", page_size=20, total="")
 class IgnoredLimitNoTotal(Api):
     def size(self, call):
         return 20
@@ -129,7 +116,7 @@ class IgnoredLimitNoTotal(Api):
         return super().body(rows, {})
 
 
-@shape("parameters pageNumber and pageSize", parameters={"page": "pageNumber", "limit": "pageSize"})
+@shape("parameters pageNumber and pageSize", names="parameters", parameters={"page": "pageNumber", "limit": "pageSize"})
 class OtherParameters(Api):
     def list(self, call):
         words = {"pageNumber": "page", "pageSize": "limit"}
@@ -140,7 +127,7 @@ class OtherParameters(Api):
 # Numbers
 
 
-@shape("no total and no pages", exact_total=False)
+@shape("no total and no pages", total="")
 class NoTotal(Api):
     def body(self, rows, counts):
         return super().body(rows, {"page": counts["page"], "limit": counts["limit"]})
@@ -152,13 +139,13 @@ class TotalOnly(Api):
         return super().body(rows, {"total": counts["total"]})
 
 
-@shape("pages without total", names="exact_total", exact_total=False)
+@shape("pages without total", names="total", total="")
 class PagesOnly(Api):
     def body(self, rows, counts):
         return super().body(rows, {"pages": counts["pages"]})
 
 
-@shape("total capped at 200", exact_total=False)
+@shape("total capped at 200", total="")
 class Capped(Api):
     count = 330
 
@@ -167,20 +154,20 @@ class Capped(Api):
         return super().body(rows, {**counts, "total": total, "pages": ceil(total / counts["limit"])})
 
 
-@shape("total counts the rows of the page", names="exact_total", exact_total=False)
+@shape("total counts the rows of the page", names="total", total="")
 class PageTotal(Api):
     def body(self, rows, counts):
         return super().body(rows, {"page": counts["page"], "total": len(rows)})
 
 
-@shape("total in a header", total="header:X-Total-Count")
+@shape("total in a header", total="")
 class HeaderTotal(Api):
     def body(self, rows, counts):
         answer = super().body(rows, {})
         return Answer({"code": 200, "data": answer.body["data"]}, headers={"X-Total-Count": str(counts["total"])})
 
 
-@shape("no total, and another order at each request", names="exact_total")
+@shape("no total, and another order at each request", names="total")
 class Shuffled(Api):
     def listed(self, call):
         rows = super().listed(call)
@@ -214,13 +201,13 @@ class Ended(Api):
         return super().body(rows, {})
 
 
-@shape("no total, 404 behind the last page", names="total", exact_total=False)
+@shape("no total, 404 behind the last page", names="total", total="")
 class NotFoundAtEnd(Ended):
     def end(self, call):
         return self.not_found()
 
 
-@shape("no total, the last page again behind it", exact_total=False)
+@shape("no total, the last page again behind it", names="total")
 class LastAgain(Ended):
     def end(self, call):
         rows, size = self.listed(call), self.size(call)

@@ -90,13 +90,13 @@ class BareErrors(Api):
 # The own URLs of rows
 
 
-@shape("own URLs answer without an envelope", detail="$")
+@shape("own URLs answer without an envelope")
 class BareDetail(Api):
     def detail(self, row):
         return Answer(self.record(row))
 
 
-@shape("own URLs answer the record at data.customer", detail="data.customer")
+@shape("own URLs answer the record at data.customer")
 class NestedDetail(Api):
     def detail(self, row):
         return Answer({"code": 200, "data": {"customer": self.record(row)}})
@@ -183,7 +183,7 @@ class NumericId(Api):
     own = key_of
 
 
-@shape("an id counts for one marketplace", names="customers.key", key=["vendor", "id"])
+@shape("an id counts for one marketplace", names="customers.key", key=["vendor", "id"], detail_path="none")
 class CompositeKey(Api):
     def record(self, row):
         number = int(row["id"][5:])
@@ -200,7 +200,12 @@ class CompositeKey(Api):
         return super().expected({**row, "vendor": self.record(row)["vendor"]})
 
 
-@shape("an id counts for one marketplace, and these are apart", names="customers.key", key=["vendor", "id"])
+@shape(
+    "an id counts for one marketplace, and these are apart",
+    names="customers.key",
+    key=["vendor", "id"],
+    detail_path="none",
+)
 class CompositeKeyApart(CompositeKey):
     def listed(self, call):
         return sorted(super().listed(call), key=lambda row: self.record(row)["vendor"])
@@ -221,7 +226,7 @@ def snake(name):
     return re.sub(r"([A-Z])", lambda found: "_" + found[1].lower(), name)
 
 
-@shape("snake_case names", naming="snake_case")
+@shape("snake_case names")
 class SnakeCase(Api):
     def record(self, row):
         return {snake(name): value for name, value in row.items()}
@@ -253,10 +258,7 @@ class UnknownFields(Api):
         return {**row, "loyalty": {"tier": "gold", "points": [1, 2]}, "_internal": True, "$ref": None}
 
 
-_DIMENSIONS = {"entitlement_dimensions": {"path": "plan.meters", "columns": {"key": "code", "quantity": "amount"}}}
-
-
-@entitlements("the dimensions of entitlements in another place, with other names", children=_DIMENSIONS)
+@entitlements("the dimensions of entitlements in another place, with other names")
 class OtherChildren(Api):
     """Each entitlement has as many dimensions as its number says, up to three."""
 
@@ -285,25 +287,25 @@ class Timed(Api):
         return self.form(datetime.fromisoformat(text.replace("Z", "+00:00")))
 
 
-@shape("times in seconds since 1970", timestamps="epoch_s")
+@shape("times in seconds since 1970")
 class EpochSeconds(Timed):
     def form(self, moment):
         return int(moment.timestamp())
 
 
-@shape("times in milliseconds since 1970", timestamps="epoch_ms")
+@shape("times in milliseconds since 1970")
 class EpochMilliseconds(Timed):
     def form(self, moment):
         return int(moment.timestamp() * 1000)
 
 
-@shape("times in seconds since 1970, as text", timestamps="epoch_s")
+@shape("times in seconds since 1970, as text")
 class EpochText(Timed):
     def form(self, moment):
         return str(int(moment.timestamp()))
 
 
-@shape("times as 11/01/2023 10:20:30", timestamps="%d/%m/%Y %H:%M:%S")
+@shape("times as 11/01/2023 10:20:30")
 class DayFirst(Timed):
     def form(self, moment):
         return moment.strftime("%d/%m/%Y %H:%M:%S")
@@ -319,70 +321,6 @@ class NoZone(Timed):
 class Offset(Timed):
     def form(self, moment):
         return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000+00:00")
-
-
-# Filters
-
-
-class Filtered(Api):
-    """Values in upper case; syncs ask for one marketplace."""
-
-    deletes = False
-
-    def record(self, row):
-        return {**row, "vendor": row["vendor"].upper()}
-
-    def truth(self, unlisted=False):
-        return {key: row for key, row in super().truth(unlisted).items() if row["vendor"] == "aws"}
-
-    def expected(self, row):
-        return {**super().expected(row), "vendor": row["vendor"].upper()}
-
-
-@shape(
-    "values in upper case, filters without regard to case; synced with vendor = aws",
-    names="vendor",
-    always={"vendor": "aws"},
-)
-class UpperCase(Filtered):
-    pass
-
-
-@shape("values in upper case, filters ignored; synced with vendor = aws", names="vendor", always={"vendor": "aws"})
-class FilterIgnored(Filtered):
-    def listed(self, call):
-        return [row for key, row in self.rows.items() if key not in self.unlisted]
-
-
-@shape(
-    "values in upper case, filters with regard to case; synced with vendor = aws",
-    names="vendor",
-    always={"vendor": "aws"},
-    connection={"vendor": "AWS"},
-)
-class CaseMatters(Filtered):
-    def listed(self, call):
-        wanted = call.query.get("vendor")
-        rows = [row for key, row in self.rows.items() if key not in self.unlisted]
-        return [row for row in rows if wanted in (None, row["vendor"].upper())]
-
-
-@shape(
-    "filters that the API does not know are refused; synced with vendor = aws",
-    always={"vendor": "aws"},
-    filters=["status"],
-)
-class FilterRefused(Filtered):
-    def record(self, row):
-        return row
-
-    def expected(self, row):
-        return Api.expected(self, row)
-
-    def list(self, call):
-        if "vendor" in call.query:
-            return Answer({"code": 400, "message": "Unknown parameter", "errors": []}, 400)
-        return super().list(call)
 
 
 # Addresses

@@ -3,9 +3,10 @@
 import pytest
 
 from automatum.api.endpoint_overrides import resolve_endpoints
+from automatum.config.removed_settings import REMOVED_ENDPOINT_KEYS
 from automatum.config.settings import resolve_settings
 from automatum.core.errors import ConfigurationError
-from automatum.endpoints import ENDPOINTS, REVENUE, FieldPath
+from automatum.endpoints import ENDPOINTS, REVENUE
 from automatum.schema.arrow_tables import Table
 from automatum.schema.records import pick
 
@@ -28,8 +29,10 @@ def test_nothing_said_is_nothing_changed():
         ("entitlements", {"records": "data.items"}, "records", ("data.items",)),
         ("entitlements", {"records": ["a", "b.c"]}, "records", ("a", "b.c")),
         ("customers", {"total": "meta.count"}, "total", "meta.count"),
-        ("analytics_revenue", {"date_format": "%d.%m.%Y"}, "date_format", "%d.%m.%Y"),
-        ("customers", {"pages": "meta.pages"}, "pages", "meta.pages"),
+        ("customers", {"total": ""}, "total", ""),
+        ("analytics_revenue", {"path": "analytics/income?groupBy=day"}, "path", "analytics/income?groupBy=day"),
+        ("customers", {"detail_path": "accounts/{email}"}, "detail_path", "accounts/{email}"),
+        ("customers", {"detail_path": False}, "detail_path", "none"),
         ("customers", {"parameters": {"page": "p"}}, "parameters", {"page": "p", "limit": "limit"}),
         ("analytics_revenue", {"parameters": {"end": "to"}}, "parameters", {**REPORT_WORDS, "end": "to"}),
         ("analytics_revenue", {"total": "meta.count"}, "total", "meta.count"),
@@ -45,7 +48,7 @@ def test_each_setting_changes_one_thing(table, changes, attribute, value):
     assert {name: one for name, one in found.items() if name != table} == {
         name: one for name, one in plain.items() if name != table
     }
-    same = {"path", "records", "total", "pages", "parameters", "key", "scope", "kind", "children"} - {attribute}
+    same = {"path", "records", "total", "parameters", "key", "scope", "kind", "children"} - {attribute}
     assert all(getattr(found[table], name) == getattr(plain[table], name) for name in same)
 
 
@@ -61,7 +64,7 @@ def test_each_setting_changes_one_thing(table, changes, attribute, value):
         ({"endpoints": {"customers": {"records": []}}}, "endpoints.customers.records"),
         ({"endpoints": {"customers": {"records": [1]}}}, "endpoints.customers.records"),
         ({"endpoints": {"customers": {"total": None}}}, "endpoints.customers.total"),
-        ({"endpoints": {"customers": {"parameters": {"start": "x"}}}}, "endpoints.customers.parameters"),
+        ({"endpoints": {"customers": {"parameters": {"start": "x"}}}}, "endpoints.customers.parameters.start"),
         ({"endpoints": {"customers": {"parameters": {"page": 1}}}}, "endpoints.customers.parameters.page"),
         ({"endpoints": {"customers": {"parameters": "p"}}}, "endpoints.customers.parameters"),
         ({"endpoints": {"customers": {"key": []}}}, "endpoints.customers.key"),
@@ -74,50 +77,17 @@ def test_each_setting_changes_one_thing(table, changes, attribute, value):
         ({"endpoints": {"customers": {"columns": {"email": {"path": 1}}}}}, "endpoints.customers.columns.email.path"),
         ({"endpoints": {"customers": {"columns": {"email": {"type": "x"}}}}}, "endpoints.customers.columns.email.type"),
         (
-            {"endpoints": {"customers": {"columns": {"created_at": {"format": "epoch"}}}}},
-            "endpoints.customers.columns.created_at.format",
+            {"endpoints": {"customers": {"columns": {"email": {"format": "iso"}}}}},
+            "endpoints.customers.columns.email.format",
         ),
-        ({"endpoints": {"customers": {"timestamps": "%H:%M"}}}, "endpoints.customers.timestamps"),
-        ({"endpoints": {"customers": {"naming": "kebab"}}}, "endpoints.customers.naming"),
-        ({"endpoints": {"customers": {"detail": "data[0]"}}}, "endpoints.customers.detail"),
         ({"endpoints": {"customers": {"key": "_id"}}}, "endpoints.customers.key"),
-        ({"endpoints": {"customers": {"children": "x"}}}, "endpoints.customers.children"),
-        ({"endpoints": {"customers": {"children": {"notes": {}}}}}, "endpoints.customers.children.notes"),
-        ({"endpoints": {"customers": {"children": {"Notes": {"path": "x"}}}}}, "endpoints.customers.children.Notes"),
-        (
-            {"endpoints": {"customers": {"children": {"entitlements": {"path": "entitlements"}}}}},
-            "endpoints.customers.children.entitlements",
-        ),
-        (
-            {"endpoints": {"entitlements": {"children": {"entitlement_dimensions": {"places": "x"}}}}},
-            "endpoints.entitlements.children.entitlement_dimensions.places",
-        ),
-        (
-            {
-                "endpoints": {
-                    "entitlements": {"children": {"entitlement_dimensions": {"columns": {"position": "text"}}}}
-                }
-            },
-            "endpoints.entitlements.children.entitlement_dimensions.columns",
-        ),
-        (
-            {"endpoints": {"analytics_revenue": {"children": {"a": {"path": "b"}}}}},
-            "endpoints.analytics_revenue.children",
-        ),
-        ({"endpoints": {"analytics_revenue": {"detail": "x"}}}, "endpoints.analytics_revenue.detail"),
-        ({"endpoints": {"analytics_revenue": {"date_format": "%d.%m."}}}, "endpoints.analytics_revenue.date_format"),
-        ({"endpoints": {"customers": {"date_format": "%Y-%m-%d"}}}, "endpoints.customers.date_format"),
-        ({"endpoints": {"customers": {"filters": "vendor"}}}, "endpoints.customers.filters"),
-        ({"endpoints": {"customers": {"filters": ["email"]}}}, "endpoints.customers.filters"),
-        ({"endpoints": {"customers": {"filters": {"vendors": "x"}}}}, "endpoints.customers.filters.vendors"),
-        ({"endpoints": {"customers": {"filters": {"vendor": 1}}}}, "endpoints.customers.filters.vendor"),
-        ({"endpoints": {"analytics_revenue": {"filters": []}}}, "endpoints.analytics_revenue.filters"),
-        ({"naming": "snakecase"}, "naming"),
-        ({"timestamps": "epoch"}, "timestamps"),
-        ({"endpoints": {"analytics_revenue": {"exact_total": True}}}, "endpoints.analytics_revenue.exact_total"),
+        ({"endpoints": {"customers": {"detail_path": "x"}}}, "endpoints.customers.detail_path"),
+        ({"endpoints": {"customers": {"detail_path": "x/{nope}"}}}, "endpoints.customers.detail_path"),
+        ({"endpoints": {"analytics_revenue": {"detail_path": "x"}}}, "endpoints.analytics_revenue.detail_path"),
+        ({"endpoints": {"analytics_revenue": {"page_size": 5}}}, "endpoints.analytics_revenue.page_size"),
         (
             {"endpoints": {"analytics_revenue": {"parameters": {"offset": "x"}}}},
-            "endpoints.analytics_revenue.parameters",
+            "endpoints.analytics_revenue.parameters.offset",
         ),
         ({"endpoints": {"analytics_revenue": {"columns": {"a": "money"}}}}, "endpoints.analytics_revenue.columns"),
         ({"reports": [{"path": "x"}]}, "reports[0]"),
@@ -126,7 +96,7 @@ def test_each_setting_changes_one_thing(table, changes, attribute, value):
         ({"reports": [{"name": "revenue"}, {"name": "Two Words"}]}, "reports[1].name"),
         ({"reports": [{"name": "usage", "nope": 1}]}, "reports[0].nope"),
         ({"reports": [{"name": "usage", "columns": {"units": "number"}}]}, "reports[0].columns"),
-        ({"reports": [{"name": "usage", "parameters": {"from": "x"}}]}, "reports[0].parameters"),
+        ({"reports": [{"name": "usage", "parameters": {"from": "x"}}]}, "reports[0].parameters.from"),
         # Columns that the connector makes itself, or twice the same: found out here, not by the destination.
         ({"reports": [{"name": "usage", "columns": {"extra": "text"}}]}, "reports[0].columns"),
         ({"reports": [{"name": "usage", "columns": {"_row_hash": "text"}}]}, "reports[0].columns"),
@@ -170,12 +140,12 @@ def places(endpoint, name):
     return [place.path for place in column(endpoint, name).places]
 
 
-def test_columns_of_a_list_have_other_places_types_and_formats():
+def test_columns_of_a_list_have_other_places_and_types():
     """Each in one setting, by the name of the column or of the field; all other columns stay."""
     changes = {
         "company_name": "account.name",
         "awsAccountId": ["$.account.aws", "aws"],
-        "created_at": {"format": "epoch_ms"},
+        "created_at": {"type": "text"},
         "status": "bigint",
         "tier": {"path": "plan.tier"},
         "seats": "bigint",
@@ -185,7 +155,7 @@ def test_columns_of_a_list_have_other_places_types_and_formats():
     assert [one.name for one in found.columns] == [*(one.name for one in plain.columns), "tier", "seats"]
     assert places(found, "company_name") == ["account.name"]
     assert places(found, "aws_account_id") == ["account.aws", "aws"]
-    assert (column(found, "created_at").formats, places(found, "created_at")) == (("epoch_ms",), ["createdAt"])
+    assert (column(found, "created_at").type, places(found, "created_at")) == ("text", ["createdAt"])
     assert (column(found, "status").type, places(found, "status")) == ("bigint", ["status"])
     assert (column(found, "tier").type, places(found, "tier")) == ("text", ["plan.tier"])
     assert (column(found, "seats").type, places(found, "seats")) == ("bigint", ["seats"])
@@ -208,82 +178,12 @@ def test_an_id_with_an_underscore_is_read_into_the_column_id_and_the_message_abo
     assert 'columns = { id = "_id" }' in caught.value.next_step
 
 
-def test_children_have_other_places_and_columns_and_there_can_be_further_ones():
-    changes = {
-        "entitlement_dimensions": {"path": ["meters", "plan.meters"], "columns": {"key": "code", "tier": "text"}},
-        "entitlement_contacts": {"path": "contacts", "columns": {"email": "text"}},
-    }
-    found = resolved(
-        endpoints={
-            "entitlements": {"children": changes},
-            "customers": {"children": {"customer_notes": {"path": "notes"}}},
-        }
-    )
-    meters, contacts = found["entitlements"].children
-    assert (meters.table, meters.parent_key) == ("entitlement_dimensions", "entitlement_id")
-    assert meters.places == ("meters", "plan.meters")
-    assert [one.name for one in meters.columns] == ["key", "name", "quantity", "price", "unit", "tier"]
-    assert meters.columns[0].places == (FieldPath("code"),)
-    assert (contacts.parent_key, contacts.places) == ("entitlement_id", ("contacts",))
-    (notes,) = found["customers"].children
-    assert (notes.table, notes.parent_key, notes.columns) == ("customer_notes", "customer_id", ())
-
-
-@pytest.mark.parametrize("where", ["api", "endpoint"])
-def test_one_setting_makes_all_names_snake_case(where):
-    """Records, nested records, child lists, parameters; what a user writes is taken as it is."""
-    own = {"columns": {"email": "eMail"}, "children": {"private_offer_payments": {"columns": {"date": "dueDate"}}}}
-    settings = {
-        "endpoints": {"private_offers": own},
-        "reports": [{"name": "usage", "columns": {"usedUnits": "decimal"}}],
-    }
-    if where == "api":
-        settings["naming"] = "snake_case"
-    else:
-        settings["endpoints"]["private_offers"] = {**own, "naming": "snake_case"}
-        settings["endpoints"]["analytics_revenue"] = {"naming": "snake_case"}
-        settings["reports"][0]["naming"] = "snake_case"
-    found = resolved(**settings)
-    offers, revenue, usage = found["private_offers"], found["analytics_revenue"], found["analytics_usage"]
-    assert places(offers, "total_contract_value") == ["pricing.total_contract_value", "total_contract_value"]
-    assert places(offers, "azure_tenant_id") == ["azure_tenant_id", "tenant_id", "cloud_identifier"]
-    assert places(offers, "email") == ["eMail"]
-    assert offers.children[0].places == ("pricing.payment_schedule", "payment_schedule")
-    assert offers.children[0].columns[0].places == (FieldPath("dueDate"),)
-    assert revenue.parameters == {**REPORT_WORDS, "start": "start_date", "end": "end_date"}
-    assert places(usage, "listing_id") == ["listing_id"]
-    assert places(usage, "used_units") == ["usedUnits"]
-    assert places(found["customers"], "company_name")[0] == ("company_name" if where == "api" else "companyName")
-
-
-def test_an_endpoint_may_be_written_in_another_way_than_the_rest_of_the_api():
-    found = resolved(naming="snake_case", endpoints={"customers": {"naming": "camelCase"}})
-    assert found["customers"] == ENDPOINTS[0]
-    assert places(found["entitlements"], "listing_id") == ["listing_id"]
-
-
-def test_formats_of_times_hold_for_the_whole_api_a_table_or_a_column():
-    found = resolved(
-        timestamps="epoch_s",
-        endpoints={"private_offers": {"timestamps": ["%d/%m/%Y", "iso"], "columns": {"sent_at": {"format": "iso"}}}},
-    )
-    assert column(found["customers"], "created_at").formats == ("epoch_s",)
-    assert column(found["customers"], "email").formats == ()
-    offers = found["private_offers"]
-    assert column(offers, "end_date").formats == ("%d/%m/%Y", "iso")
-    assert column(offers, "sent_at").formats == ("iso",)
-    assert offers.children[0].columns[0].formats == ("%d/%m/%Y", "iso")
-
-
 @pytest.mark.parametrize(
     "changes",
     [
-        {"columns": {"created_at": {"format": "epoch_ms"}}},
+        {"columns": {"created_at": "text"}},
         {"columns": {"vendor": "marketplace"}},
         {"columns": {"product_name": "product.name"}},
-        {"timestamps": "iso"},
-        {"naming": "snake_case"},
-        {"children": {"entitlement_dimensions": {"columns": {"key": {"type": "timestamp", "format": "iso"}}}}},
     ],
 )
 def test_what_changes_the_columns_changes_the_hash_of_each_row_i1(changes):
@@ -293,29 +193,24 @@ def test_what_changes_the_columns_changes_the_hash_of_each_row_i1(changes):
     assert Table(changed).hash({"id": "a"}) != Table(plain).hash({"id": "a"})
 
 
-@pytest.mark.parametrize("changes", [{"detail": "data.entitlement"}, {"path": "contracts"}, {"records": "items"}])
+@pytest.mark.parametrize("changes", [{"path": "contracts"}, {"records": "items"}])
 def test_what_leaves_the_columns_leaves_the_hashes_i3(changes):
     plain, changed = resolved()["entitlements"], resolved(endpoints={"entitlements": changes})["entitlements"]
     assert Table(changed).hash({"id": "a"}) == Table(plain).hash({"id": "a"})
 
 
-@pytest.mark.parametrize(
-    ("filters", "expected"),
-    [
-        ([], {}),
-        (["vendor"], {"vendor": "vendor"}),
-        ({"status": "state"}, {"status": "state"}),
-    ],
-)
-def test_filters_have_other_names_or_do_not_exist(filters, expected):
-    assert resolved(endpoints={"customers": {"filters": filters}})["customers"].filters == expected
-
-
-@pytest.mark.parametrize(
-    ("word", "ours"),
-    [("data_selector", "records"), ("primary_key", "key"), ("colums", "columns")],
-)
-def test_a_word_of_rest_api_and_a_typo_lead_to_the_setting(word, ours):
+@pytest.mark.parametrize(("word", "ours"), [("primary_keys", "key"), ("colums", "columns")])
+def test_a_typo_leads_to_the_setting(word, ours):
     with pytest.raises(ConfigurationError) as caught:
         resolved(endpoints={"customers": {word: "x"}})
-    assert ours in caught.value.next_step.partition("Settings are")[0]
+    assert "Keys are path, records, total" in caught.value.next_step
+    assert ours in caught.value.next_step
+
+
+@pytest.mark.parametrize("key", REMOVED_ENDPOINT_KEYS)
+def test_a_removed_key_is_refused_by_name_with_what_to_do_instead(key):
+    for settings in ({"endpoints": {"customers": {key: "x"}}}, {"reports": [{"name": "usage", key: "x"}]}):
+        with pytest.raises(ConfigurationError) as caught:
+            resolved(**settings)
+        assert caught.value.key.endswith(f".{key}")
+        assert caught.value.next_step == REMOVED_ENDPOINT_KEYS[key]

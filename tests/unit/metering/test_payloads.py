@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import automatum.metering
-from automatum.api.endpoint_overrides import resolve_metering
+from automatum.api.metering_overrides import resolve_metering
 from automatum.config.settings import resolve_settings
 from automatum.core.errors import ConfigurationError
 from automatum.endpoints import METERING
@@ -288,15 +288,14 @@ def test_path_names_and_forms_of_values_are_settings():
 
 
 def test_snake_case_names_all_fields_of_the_body():
-    for where in ({"naming": "snake_case"}, {"metering": {"naming": "snake_case"}}):
-        body = read(replace(BODY, form=resolved(**where)))
-        assert set(body) == {"vendor", "listing_id", "details"}
-        assert set(body["details"]) == {"customer", "reporting_date", "charged", "usages"}
-        assert set(body["details"]["usages"][0]) == {"api_key", "units", "title", "price"}
-    assert resolved(naming="snake_case", metering={"naming": "camelCase"}) == METERING
+    body = read(replace(BODY, form=resolved(metering={"naming": "snake_case"})))
+    assert set(body) == {"vendor", "listing_id", "details"}
+    assert set(body["details"]) == {"customer", "reporting_date", "charged", "usages"}
+    assert set(body["details"]["usages"][0]) == {"api_key", "units", "title", "price"}
+    assert resolved(metering={"naming": "camelCase"}) == METERING
 
 
-@pytest.mark.parametrize("settings", [{"naming": "snake_case"}, {"metering": FORM}])
+@pytest.mark.parametrize("settings", [{"metering": {"naming": "snake_case"}}, {"metering": FORM}])
 def test_i5_no_id_and_no_amount_depends_on_the_form(settings):
     """The ledger knows lines and bodies by ids, and their content by a hash of units and price."""
     other = replace(BODY, form=resolved(**settings))

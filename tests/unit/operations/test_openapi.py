@@ -7,7 +7,8 @@ import os
 
 import yaml
 
-from automatum.api.endpoint_overrides import resolve_endpoints, resolve_metering
+from automatum.api.endpoint_overrides import resolve_endpoints
+from automatum.api.metering_overrides import resolve_metering
 from automatum.cli.console import write_yaml
 from automatum.config.base_url import DEFAULT_BASE_URL
 from automatum.config.settings import AutomatumSettings
@@ -150,13 +151,6 @@ def test_overrides_show_and_are_marked():
     assert all(one[CONFIGURED] for one in record("AnalyticsUsage", document).values())
 
 
-def test_records_that_are_the_whole_body():
-    document = with_overrides(customers={"records": "$"})
-    validate(document)
-    answer = document["paths"]["/api/v1/customers"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-    assert answer == {"type": "array", "items": {"$ref": "#/components/schemas/Customers"}}
-
-
 def test_the_table_of_endpoints_is_not_changed():
     """The parts of the document are its own: two documents are equal."""
     assert describe_openapi(ENDPOINTS, DEFAULT_BASE_URL) == DOCUMENT
@@ -178,14 +172,9 @@ def test_metering_overrides_show_and_are_marked():
     assert body["details.usages[].price"][DOCUMENTED] is True
 
 
-def test_filters_further_parameters_and_the_form_of_days_show_and_are_marked():
-    document = with_overrides(
-        customers={"filters": {"vendor": "marketplace"}, "params": {"expand": "all"}},
-        analytics_revenue={"date_format": "%Y%m%d"},
-    )
+def test_a_constant_query_shows_and_is_marked():
+    document = with_overrides(analytics_revenue={"path": "analytics/revenue?groupBy=day"})
     validate(document)
-    found = parameters("/api/v1/customers", document)
-    assert {"marketplace", "expand"} <= set(found)
-    assert found["marketplace"][CONFIGURED] is found["expand"][CONFIGURED] is True
-    assert CONFIGURED not in found["page"]
-    assert "format" not in parameters("/api/v1/analytics/revenue", document)["startDate"]["schema"]
+    found = parameters("/api/v1/analytics/revenue", document)
+    assert (found["groupBy"]["schema"]["const"], found["groupBy"][CONFIGURED]) == ("day", True)
+    assert "groupBy" not in parameters("/api/v1/analytics/revenue")

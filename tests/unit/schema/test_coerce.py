@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automatum.schema.coerce import convert
-from automatum.schema.moments import format_problem, to_timestamp
+from automatum.schema.moments import to_timestamp
 
 UTC = timezone.utc
 
@@ -111,36 +111,6 @@ def test_one_value(type_, value, expected, exact):
         assert (0 not in misfits) is exact
 
 
-@pytest.mark.parametrize(
-    ("formats", "value", "expected"),
-    [
-        (["epoch_s"], 253402300799, datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
-        (["epoch_s"], "-1.5", datetime(1969, 12, 31, 23, 59, 58, 500000, tzinfo=UTC)),
-        (["epoch_ms"], 1768471200, datetime(1970, 1, 21, 11, 14, 31, 200000, tzinfo=UTC)),
-        (["epoch_ms"], "1768471200123", datetime(2026, 1, 15, 10, 0, 0, 123000, tzinfo=UTC)),
-        (["epoch_us"], 1768471200000001, datetime(2026, 1, 15, 10, 0, 0, 1, tzinfo=UTC)),
-        (["epoch_ms"], "2026-01-15", None),
-        (["epoch_ms", "iso"], "2026-01-15", datetime(2026, 1, 15, tzinfo=UTC)),
-        (["iso"], 1768471200, None),
-        (["%d/%m/%Y %H:%M"], "03/02/2026 10:30", datetime(2026, 2, 3, 10, 30, tzinfo=UTC)),
-        (["%d/%m/%Y"], "02/13/2026", None),
-        (["%d/%m/%Y", "%m/%d/%Y"], "02/13/2026", datetime(2026, 2, 13, tzinfo=UTC)),
-        (["%Y-%d-%m"], "2026-01-13", None),
-        (["%Y%m%d"], 20260115, datetime(2026, 1, 15, tzinfo=UTC)),
-        (["%Y-%m-%dT%H:%M:%S%z"], "2026-01-15T10:00:00-0200", datetime(2026, 1, 15, 12, tzinfo=UTC)),
-        (["%d/%m/%Y"], {"a": 1}, None),
-        (["%d/%m/%Y"], True, None),
-    ],
-)
-def test_a_format_reads_its_own_form_and_no_other(formats, value, expected):
-    for values in ([value], [value, None, ["odd"]]):
-        array, misfits = convert(values, "timestamp", formats)
-        assert array[0].as_py() == expected
-        assert (0 in misfits) is (expected is None)
-        array, _ = convert(values, "date", formats)
-        assert array[0].as_py() == (expected and expected.date())
-
-
 @given(st.integers(-(10**16), 10**16))
 def test_a_number_is_a_time_only_if_it_has_ten_or_thirteen_digits(number):
     """A time that is guessed is from 2001 to 2286."""
@@ -151,37 +121,6 @@ def test_a_number_is_a_time_only_if_it_has_ten_or_thirteen_digits(number):
             assert datetime(2001, 9, 9, tzinfo=UTC) <= moment <= datetime(2286, 11, 21, tzinfo=UTC)
         elif isinstance(value, int) or len(value) != 8:
             assert moment is None
-
-
-@pytest.mark.parametrize(
-    "name", ["iso", "epoch_s", "epoch_ms", "epoch_us", "%d/%m/%Y", "%d.%m.%y", "%Y%j", "%d %b %Y GMT"]
-)
-def test_formats_that_can_be_set(name):
-    assert format_problem(name) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "problem"),
-    [
-        ("epoch", "is not a format of times"),
-        ("DD/MM/YYYY", "is not a format of times"),
-        # Python 3.13 and later warn of a day without a year, as DeprecationWarning.
-        ("%d/%m", "does not have year, month and day"),
-        ("%%Y %d/%m", "does not have year, month and day"),
-        ("%H:%M", "does not have year, month and day"),
-        ("%j", "does not have year, month and day"),
-        ("%Y-%m-%d %Z", "has %Z, and names of time zones are ambiguous"),
-        ("%Q", "is not a format that datetime.strptime reads"),
-        ("%s", "is not a format that datetime.strptime reads"),
-        ("%Y-%m-%d %", "is not a format that datetime.strptime reads"),
-        ("%", "is not a format that datetime.strptime reads"),
-        # `datetime.strptime` raises re.error for these, and not ValueError.
-        ("%d/%m/%Y %d", "is not a format that datetime.strptime reads"),
-        ("%x %m", "is not a format that datetime.strptime reads"),
-    ],
-)
-def test_formats_that_cannot_be_set(name, problem):
-    assert format_problem(name) == problem
 
 
 @given(st.lists(st.one_of(st.none(), st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))))

@@ -16,7 +16,7 @@ def read(known):
 
     def fetch(number):
         some = records[(number - 1) * SIZE : number * SIZE]
-        return Page(number=number, records=some, total=len(records), pages=None, read_at=1.7e9 + number)
+        return Page(number=number, records=some, total=len(records), read_at=1.7e9 + number)
 
     sweep, loaded = Sweep(Table(ENTITLEMENTS), fetch, KnownRows(known), 100, SIZE), {}
     while sweep.verdict is None:

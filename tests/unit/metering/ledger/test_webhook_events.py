@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from automatum.api.endpoint_overrides.naming import to_snake_case
+from automatum.api.metering_overrides import to_snake_case
 from automatum.core.errors import ConfigurationError
 from automatum.metering.ledger.webhook_events import Event, parse, read_events
 from tests.support.metering_lines import event, make_line

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import date, datetime
 from typing import Any
 
-from ...config.settings import AutomatumSettings
-from ...core.errors import ConfigurationError
-from ...endpoints import METERING, WHOLE, MeteringForm
-from .naming import NAMINGS, checked_naming
-from .values import choice, day_format, path, table, text
+from ..config.settings import AutomatumSettings
+from ..core.errors import ConfigurationError
+from ..endpoints import METERING, MeteringForm
+from .endpoint_overrides import choice, path, table, text
 
 _WHERE = "sources.automatum.metering"
 _KEYS = ("path", "fields", "numbers", "reporting_date", "naming")
 _OPTIONAL = ("vendor", "entitlement_id", "charged", "title", "description", "per")
 _NUMBERS = ("units", "price", "charged")
 _FORMS = ("text", "number")
+_CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
+
+
+def to_snake_case(name: str) -> str:
+    """A dotted path with its names in snake_case: `pricing.totalValue` becomes `pricing.total_value`."""
+    return _CAPITAL.sub(r"_\1", name).lower()
+
+
+_NAMINGS: dict[str, Callable[[str], str]] = {"camelCase": str, "snake_case": to_snake_case}
 
 
 def resolve_metering(settings: AutomatumSettings) -> MeteringForm:
@@ -29,10 +39,7 @@ def resolve_metering(settings: AutomatumSettings) -> MeteringForm:
         ConfigurationError: A key is not known, or its value is wrong.
     """
     given = table(_WHERE, {} if settings.metering is None else settings.metering, _KEYS)
-    naming = checked_naming("sources.automatum.naming", settings.naming or next(iter(NAMINGS)))
-    if "naming" in given:
-        naming = checked_naming(f"{_WHERE}.naming", given["naming"])
-    written = NAMINGS[naming]
+    written = _NAMINGS[choice(f"{_WHERE}.naming", given.get("naming", "camelCase"), _NAMINGS, "Namings")]
     form = replace(
         METERING,
         fields={name: written(at) for name, at in METERING.fields.items()},
@@ -41,10 +48,27 @@ def resolve_metering(settings: AutomatumSettings) -> MeteringForm:
     if "path" in given:
         form = replace(form, path=text(f"{_WHERE}.path", given["path"]).strip("/"))
     if "reporting_date" in given:
-        form = replace(form, day_format=day_format(f"{_WHERE}.reporting_date", given["reporting_date"]))
+        form = replace(form, day_format=_day_format(f"{_WHERE}.reporting_date", given["reporting_date"]))
     if "numbers" in given:
         form = replace(form, texts=_texts(f"{_WHERE}.numbers", form.texts, given["numbers"]))
     return _with_fields(f"{_WHERE}.fields", form, given["fields"]) if "fields" in given else form
+
+
+def _day_format(at: str, value: Any) -> str:
+    """A format of `strftime` that has the whole date, and no time."""
+    name, day = text(at, value), date(2026, 11, 23)
+    try:
+        dated = "%Y" in name or "%y" in name  # Python 3.13 and later warn of a format without a year.
+        read = datetime.strptime(day.strftime(name), name) if dated else None
+    except (ValueError, re.error):
+        read = None
+    if read != datetime(day.year, day.month, day.day):
+        raise ConfigurationError(
+            at,
+            f"{value!r} is not a format of a date.",
+            "Write it as datetime.strftime does: %Y-%m-%d, or %Y-%m-%dT00:00:00Z.",
+        )
+    return name
 
 
 def _texts(at: str, before: frozenset[str], value: Any) -> frozenset[str]:
@@ -75,10 +99,7 @@ def _place(at: str, name: str, value: Any) -> str | None:
                 at, "usage cannot be sent without it.", f"Only {', '.join(_OPTIONAL)} can be false."
             )
         return None
-    place = path(at, value)
-    if place == WHOLE:
-        raise ConfigurationError(at, f"{value!r} is not the name of a field.")
-    return place
+    return path(at, value)
 
 
 def _check_apart(at: str, place: str, others: list[str]) -> None:

@@ -1,0 +1,316 @@
+"""Applies the overrides of the configuration to the table of endpoints.
+
+Half of the API is assumed (see `automatum.endpoints`). If an assumption is wrong, correct it in the configuration:
+
+    [sources.automatum.endpoints.entitlements]
+    path = "contracts"
+    records = "data.items"
+    parameters = { page = "p", limit = "per_page" }
+
+    [[sources.automatum.reports]]
+    name = "usage"
+    path = "analytics/usage"
+    key = ["date", "dimension"]
+    columns = { units = "decimal" }
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, get_args
+
+from ..config.removed_settings import REMOVED_ENDPOINT_KEYS
+from ..config.settings import AutomatumSettings
+from ..core.endpoint import PagingKind
+from ..core.errors import ConfigurationError
+from ..core.suggest import suggestion
+from ..endpoints import (
+    ENDPOINTS,
+    NO_DETAIL,
+    OF_ORGANIZATION,
+    ORGANIZATION,
+    REVENUE,
+    VENDOR,
+    Column,
+    ColumnType,
+    Endpoint,
+    FieldPath,
+    Paging,
+)
+from ..schema.columns import EXTRA
+from ..schema.names import normalize_identifier
+
+_WHERE = "sources.automatum.endpoints"
+_TYPES: tuple[ColumnType, ...] = get_args(ColumnType)
+_KINDS: tuple[str, ...] = get_args(PagingKind)
+_PAGINATORS: Mapping[str, tuple[str, ...]] = {
+    "page_number": ("base_page", "page_param", "limit_param"),
+    "offset": ("offset_param", "limit_param"),
+    "cursor": ("cursor_path", "cursor_param", "limit_param"),
+}
+"""Kind of a paginator to its keys, with dlt's names."""
+_MOST_ROWS = 10_000
+_TABLE_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NOT_IN_PATHS = re.compile(r"[\[\]*$\s]")
+_FIELD = re.compile(r"\{([^{}]+)\}")
+
+
+def resolve_endpoints(settings: AutomatumSettings, by_organization: bool | None = None) -> tuple[Endpoint, ...]:
+    """The endpoints with the overrides of the settings, in their order.
+
+    Args:
+        settings: Resolved settings.
+        by_organization: Whether the tables hold several organizations; None: as the settings say.
+
+    Raises:
+        ConfigurationError: An override names an unknown table or key, or has a value of a wrong type.
+    """
+    found = {endpoint.table: endpoint for endpoint in ENDPOINTS}
+    named: set[str] = set()
+    for position, report in enumerate(settings.reports or ()):
+        where = f"sources.automatum.reports[{position}]"
+        endpoint = _report(where, report)
+        if endpoint.table in named:
+            raise ConfigurationError(f"{where}.name", f"there is a report {report['name']!r} already.")
+        named.add(endpoint.table)
+        found[endpoint.table] = endpoint
+    for name, changes in table(_WHERE, settings.endpoints or {}, found, "Tables").items():
+        found[name] = _override(f"{_WHERE}.{name}", found[name], changes)
+    if bool(settings.organization) if by_organization is None else by_organization:
+        return tuple(_by_organization(endpoint) for endpoint in found.values())
+    return tuple(found.values())
+
+
+def _report(where: str, spec: Any) -> Endpoint:
+    if not isinstance(spec, Mapping) or "name" not in spec:
+        raise ConfigurationError(where, "a report needs a name.", 'Write it as { name = "usage", ... }.')
+    name = text(f"{where}.name", spec["name"])
+    if not _TABLE_NAME.fullmatch(name):
+        raise ConfigurationError(f"{where}.name", f"{name!r} is not a table name.", "Use a-z, 0-9 and _.")
+    changes = {key: value for key, value in spec.items() if key != "name"}
+    if name == "revenue":
+        return _override(where, REVENUE, changes)
+    # Keep only the key columns of the default report, because the measures of another report are not known.
+    columns = tuple(column for column in REVENUE.columns if column.name in REVENUE.key)
+    report = replace(REVENUE, table=f"analytics_{name}", path=f"analytics/{name}", columns=columns, description="")
+    return _override(where, report, changes)
+
+
+def _by_organization(endpoint: Endpoint) -> Endpoint:
+    """The endpoint for a table that several organizations share."""
+    columns = endpoint.columns
+    if all(column.name != ORGANIZATION for column in columns):
+        place = FieldPath("organizationId")
+        columns = (Column(ORGANIZATION, "text", (place,), description=OF_ORGANIZATION), *columns)
+    return replace(endpoint, columns=columns, by_organization=True)
+
+
+def _override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
+    """The endpoint with the overrides of its table of settings, whose dotted name is `where`."""
+    keys = [name for name in _KEYS if endpoint.kind == "list" or name not in _OF_LISTS]
+    for name in changes if isinstance(changes, Mapping) else ():
+        if name not in keys and name in REMOVED_ENDPOINT_KEYS:
+            raise ConfigurationError(f"{where}.{name}", "was removed.", REMOVED_ENDPOINT_KEYS[name])
+    given, before = table(where, changes, keys), endpoint
+    for name in (name for name in keys if name in given):
+        endpoint = _KEYS[name](f"{where}.{name}", endpoint, given[name])
+    # What a documented path and key allow to conclude is not known of others.
+    return replace(endpoint, documented=endpoint.documented and _identity(endpoint) == _identity(before))
+
+
+def _identity(endpoint: Endpoint) -> tuple[Any, ...]:
+    """What decides which record answers at which URL."""
+    own = [column.places for column in endpoint.columns if column.name == endpoint.own_column]
+    return endpoint.path, endpoint.key, endpoint.detail_path, own
+
+
+# ---- the nine keys
+
+
+def _path(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+    return replace(endpoint, path=text(at, value).strip("/"))
+
+
+def _records(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+    return replace(endpoint, records=paths(at, value))
+
+
+def _total(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+    return replace(endpoint, total="" if value == "" else path(at, value))
+
+
+def _paginator(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+    given = {"type": value} if isinstance(value, str) else table(at, value)
+    kind = choice(f"{at}.type", given.get("type", ""), _KINDS, "Types")
+    table(at, given, ("type", *_PAGINATORS[kind]))
+    words = {key.removesuffix("_param"): key for key in _PAGINATORS[kind] if key.endswith("_param")}
+    parameters = {word: text(f"{at}.{key}", given[key]) if key in given else word for word, key in words.items()}
+    first = given.get("base_page", 1)
+    if first not in (0, 1):
+        raise ConfigurationError(f"{at}.base_page", f"{first!r} is not the number of a first page.", "It is 1 or 0.")
+    cursor_at = path(f"{at}.cursor_path", given.get("cursor_path", Paging.cursor_at))
+    paging = Paging(kind, int(first), endpoint.paging.size, cursor_at)
+    return replace(endpoint, paging=paging, parameters=parameters)
+
+
+def _page_size(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+    if type(value) is not int or not 1 <= value <= _MOST_ROWS:
+        raise ConfigurationError(at, f"{value!r} is not a number of rows from 1 to {_MOST_ROWS}.")
+    return replace(endpoint, paging=replace(endpoint.paging, size=value))
+
+
+def _parameters(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+    named = {key: text(f"{at}.{key}", name) for key, name in table(at, value, endpoint.parameters).items()}
+    return replace(endpoint, parameters={**endpoint.parameters, **named})
+
+
+def _key(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+    names = texts(at, value)
+    have = {column.name for column in endpoint.columns}
+    key = tuple(_column_name(at, name) for name in names)
+    if len(set(key)) < len(key):
+        raise ConfigurationError(at, "names a field twice.")
+    added = tuple(
+        Column(column, "date" if column == "date" else "text", (FieldPath(name),))
+        for column, name in zip(key, names, strict=True)
+        if column not in have
+    )
+    return replace(endpoint, key=key, columns=(*added, *endpoint.columns))
+
+
+def _columns(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+    found = {column.name: column for column in endpoint.columns}
+    for field, change in table(at, value).items():
+        name = _column_name(at, field)
+        if name not in found and not isinstance(change, Mapping) and change not in _TYPES:
+            raise ConfigurationError(
+                at,
+                f"{field!r} is not a column of this table, and {change!r} is not a type.",
+                f"{next_step(str(field), 'Columns', found)} A further column has a type ({', '.join(_TYPES)}), "
+                f'or a path and a type: {field} = {{ path = "plan.tier", type = "text" }}.',
+            )
+        column = found.get(name) or Column(name, "text", (FieldPath(field),))
+        found[name] = _changed(f"{at}.{field}", column, change)
+    # Places that count for one marketplace look for it where the column `vendor` does.
+    vendor = next((place.path for place in found[VENDOR].places), VENDOR) if VENDOR in found else VENDOR
+    return replace(endpoint, columns=tuple(_with_vendor_at(column, vendor) for column in found.values()))
+
+
+def _changed(at: str, column: Column, change: Any) -> Column:
+    if isinstance(change, Mapping):
+        for key, value in table(at, change, ("path", "type")).items():
+            column = _typed(f"{at}.type", column, value) if key == "type" else _placed(f"{at}.path", column, value)
+        return column
+    return _typed(at, column, change) if change in _TYPES else _placed(at, column, change)
+
+
+def _placed(at: str, column: Column, value: Any) -> Column:
+    return replace(column, places=tuple(FieldPath(place) for place in paths(at, value)), documented=False)
+
+
+def _typed(at: str, column: Column, value: Any) -> Column:
+    return replace(column, type=choice(at, value, _TYPES, "Types"))
+
+
+def _with_vendor_at(column: Column, vendor: str) -> Column:
+    if not any(place.vendor for place in column.places):
+        return column
+    return replace(column, places=tuple(replace(one, vendor_at=vendor) if one.vendor else one for one in column.places))
+
+
+def _detail_path(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+    own = NO_DETAIL if value is False else text(at, value).strip("/")
+    fields = _FIELD.findall(own)
+    if own == NO_DETAIL:
+        return replace(endpoint, detail_path=own)
+    if len(fields) != 1:
+        raise ConfigurationError(
+            at,
+            f"{own!r} does not name one field in braces.",
+            f'Write it like "customers/{{id}}", or "{NO_DETAIL}" if records have no URLs of their own.',
+        )
+    known = [column.name for column in endpoint.columns]
+    name = choice(at, _column_name(at, fields[0]), known, "Columns")
+    return replace(endpoint, detail_path=_FIELD.sub(f"{{{name}}}", own))
+
+
+_KEYS: Mapping[str, Callable[[str, Endpoint, Any], Endpoint]] = {
+    "path": _path,
+    "records": _records,
+    "total": _total,
+    "paginator": _paginator,
+    "page_size": _page_size,
+    "parameters": _parameters,
+    "key": _key,
+    "columns": _columns,
+    "detail_path": _detail_path,
+}
+"""The keys in the order in which they are applied: the paginator says which parameters there are."""
+_OF_LISTS = ("paginator", "page_size", "detail_path")
+
+
+# ---- values; each check raises a `ConfigurationError` that names the key
+
+
+def text(at: str, value: Any) -> str:
+    """A text that is not empty, without white space around it."""
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError(at, f"{value!r} is not a text.")
+    return value.strip()
+
+
+def texts(at: str, value: Any) -> tuple[str, ...]:
+    """A text or a list of texts, at least one."""
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, Sequence) or not values:
+        raise ConfigurationError(at, f"{value!r} is not a text or a list of texts.")
+    return tuple(text(at, each) for each in values)
+
+
+def path(at: str, value: Any) -> str:
+    """A dotted path, such as `data.items`; also as `$.data.items`, as `dlt` writes it."""
+    found = text(at, value).removeprefix("$.")
+    if _NOT_IN_PATHS.search(found) or not all(found.split(".")):
+        raise ConfigurationError(at, f"{value!r} is not a dotted path.", "Write it as data.items.")
+    return found
+
+
+def paths(at: str, value: Any) -> tuple[str, ...]:
+    """A dotted path or a list of them, in the order in which they are tried."""
+    return tuple(path(at, each) for each in texts(at, value))
+
+
+def choice(at: str, value: Any, known: Collection[str], kind: str) -> Any:
+    """One of the known texts; `kind` is what they are, in the plural and capitalized, for the message."""
+    if not isinstance(value, str) or value not in known:
+        raise ConfigurationError(at, f"{value!r} is not known.", next_step(str(value), kind, known))
+    return value
+
+
+def table(at: str, value: Any, known: Collection[str] | None = None, kind: str = "Keys") -> Mapping[str, Any]:
+    """A table, whose keys are known; None for any keys."""
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(at, f"{value!r} is not a table.", next_step("", kind, known) if known else "")
+    for key in value:
+        if known is not None and key not in known:
+            raise ConfigurationError(f"{at}.{key}", "is not known.", next_step(str(key), kind, known))
+    return value
+
+
+def next_step(name: str, kind: str, known: Collection[str]) -> str:
+    """The next step for a name that is not known: the nearest name, and all names."""
+    return f"{suggestion(name, known)} {kind} are {', '.join(known)}.".lstrip()
+
+
+def _column_name(at: str, name: Any) -> str:
+    """The column name of a field, unless it is reserved."""
+    column = normalize_identifier(text(at, name))
+    if column == EXTRA or column.startswith("_"):
+        raise ConfigurationError(
+            at,
+            f"{name!r} would be the column {column}, which is reserved for the connector.",
+            f'Read it into a column with another name: columns = {{ id = "{name}" }}.',
+        )
+    return column
