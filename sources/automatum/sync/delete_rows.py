@@ -58,9 +58,8 @@ def delete_rows(
 def _marked_deleted(schema: pa.Schema, rows: Sequence[Mapping[str, Any]], at: datetime) -> pa.Table:
     """Rows as the destination returned them, marked deleted; a column that it lacks is null."""
     marks = {DELETED_AT: at, SYNCED_AT: at}
-    columns = ([marks.get(one.name, _fitting(row.get(one.name), one.type)) for row in rows] for one in schema)
-    arrays = [pa.array(values, one.type) for values, one in zip(columns, schema, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    made = [{one.name: _fitting(row.get(one.name), one.type) for one in schema} | marks for row in rows]
+    return pa.Table.from_pylist(made, schema=schema)
 
 
 def _fitting(value: Any, type_: pa.DataType) -> Any:

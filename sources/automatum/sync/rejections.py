@@ -8,21 +8,19 @@ it.
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
 
 import pyarrow as pa
 
 from ..core.text import printable
 from ..endpoints import ORGANIZATION, Endpoint
 from ..schema.arrow_tables import Table
-from ..schema.columns import EXTRA, SYNCED_AT
+from ..schema.columns import SYNCED_AT
 from ..schema.log_tables import REJECTED
 from ..schema.records import UNKEYED, Record
-from ..schema.records import is_unkeyed as is_unkeyed
+from ..schema.tables import owned
 
-REJECTED_SCHEMA = REJECTED.schema
 _HASH = "hash:"
 _LONGEST = 500
 _MANY = 10
@@ -59,17 +57,18 @@ def reject(id_: str, key: str | None, row_hash: str, record: Record, reason: str
 
 
 class Rejections:
-    """The rejections of one table: those that are stored, and those of this sync.
-
-    Attributes:
-        failed: Number of records of this sync that have a key and could not be converted.
-    """
+    """The rejections of one table: those that are stored, and those of this sync."""
 
     def __init__(self) -> None:
         self._open: dict[str, Rejection] = {}
         self._new: dict[str, Rejection] = {}
-        self.failed = 0
+        self._failed: set[str] = set()
         self._unkeyed = 0
+
+    @property
+    def failed(self) -> int:
+        """Number of records of this sync that have a key and could not be loaded."""
+        return len(self._failed)
 
     def key_hint(self, endpoint: Endpoint, rejected: int) -> str:
         """The setting that is probably wrong, if many records have no key; else an empty text.
@@ -96,7 +95,8 @@ class Rejections:
 
     def add(self, rejection: Rejection) -> None:
         """Note a record that is not loaded; one that is stored with the same content is not stored again."""
-        self.failed += rejection.key is not None
+        if rejection.key is not None:
+            self._failed.add(rejection.id)
         known = self._open.get(rejection.id)
         if known is None or known.row_hash != rejection.row_hash:
             self._new[rejection.id] = self._open[rejection.id] = rejection
@@ -126,25 +126,10 @@ class Rejections:
         rows, self._new = list(self._new.values()), {}
         if not rows:
             return None
-        columns: dict[str, list[Any]] = {
-            "rejection_id": [stored_id(one.id) for one in rows],
-            "table_name": [table.endpoint.table] * len(rows),
-            EXTRA: [None] * len(rows),
-            SYNCED_AT: [at] * len(rows),
-        }
-        for name in ("key", "row_hash", "reason", "fields", "rejected_at", "resolved_at"):
-            columns[name] = [getattr(one, name) for one in rows]
-        arrays = [pa.array(columns[one.name], one.type) for one in REJECTED_SCHEMA]
-        made = pa.Table.from_arrays(arrays, schema=REJECTED_SCHEMA)
-        if table.organization_id is None:
-            return made
-        owner = pa.array([table.organization_id] * len(rows), pa.string())
-        return made.add_column(0, pa.field(ORGANIZATION, pa.string(), nullable=False), owner)
-
-
-def stored_id(id_: str) -> str:
-    """An id as the table has it."""
-    return id_.replace(UNKEYED, _HASH, 1)
+        stored = REJECTED if table.organization_id is None else owned(REJECTED)
+        own = {"table_name": table.endpoint.table, ORGANIZATION: table.organization_id, SYNCED_AT: at}
+        made = [{**asdict(one), **own, "rejection_id": one.id.replace(UNKEYED, _HASH, 1)} for one in rows]
+        return pa.Table.from_pylist(made, schema=stored.schema)
 
 
 def internal_id(id_: str, key: str | None) -> str:

@@ -4,7 +4,7 @@ from datetime import datetime, timezone
 
 from automatum.endpoints import ENTITLEMENTS, REVENUE
 from automatum.schema.arrow_tables import Table
-from automatum.sync.rejections import Rejections
+from automatum.sync.rejections import Rejections, reject
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
 
@@ -30,3 +30,13 @@ def test_a_report_names_its_key():
 
 def test_a_few_records_without_a_key_are_faults_of_their_own():
     assert hint(ENTITLEMENTS, [{"_id": 1}] * 3) == ""
+
+
+def test_a_record_that_is_read_again_is_one_rejection():
+    """A page is read several times to prove a list."""
+    rejections = Rejections()
+    for _ in range(3):
+        rejections.add(reject("a", "a", "", {"id": "a", "x": [[]]}, "too deep", NOW))
+    assert rejections.failed == 1
+    (row,) = rejections.take(Table(ENTITLEMENTS), NOW).to_pylist()
+    assert (row["rejection_id"], row["fields"], row["extra"]) == ("a", "id, x", None)
