@@ -17,14 +17,12 @@ from ..core.clock import Clock
 from ..core.errors import ApiUnreachable, CredentialsRefused, MoreToDo
 from ..core.text import plural
 from ..endpoints import API_PREFIX
-from .call import Call, do_nothing
 from .connections import Connections
-from .http import HttpFailure, HttpResponse, send
+from .http import DASHBOARD, HttpFailure, HttpResponse, error_for, send
 from .oauth import TokenSource, redirect_host
 from .rate_limit import RateLimiter, Ticket
 from .request_stats import Attempt, RequestStats
-from .response_errors import DASHBOARD, error_for
-from .retry import RetryPolicy
+from .retry import Call, RetryPolicy, do_nothing
 
 MAX_REDIRECTS = 3
 MAX_EXPIRED_TOKENS = 5

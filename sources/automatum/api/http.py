@@ -20,7 +20,9 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 from urllib3.util import Timeout
 
 from ..core.clock import Clock
+from ..core.errors import AccessError, AutomatumError, NotThere, RequestRefused
 from ..core.redaction import redact
+from ..endpoints import API_PREFIX
 from .connections import Connections
 from .exact_json import parse_json
 from .rate_limit.headers import read_headers
@@ -36,6 +38,7 @@ MAX_VALUES = 300_000
 MAX_RETRY_AFTER = 7200.0
 """Seconds, twice the longest window. A longer `Retry-After` is treated as an error of the server."""
 MAX_DETAIL = 200
+DASHBOARD = "Settings > Integrations > API Access in the Automatum dashboard"
 _HEADERS = {"User-Agent": "dlt-source-automatum", "Accept-Encoding": "gzip, deflate"}
 
 
@@ -192,6 +195,54 @@ def shorten(text: str) -> str:
     text = re.sub(r"(?is)<(script|style)\b.*?</\1>", " ", text[:20_000])
     text = redact(" ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split()))
     return text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1].rstrip() + "…"
+
+
+def error_for(
+    method: str, path: str, response: HttpResponse, scope: str = "", granted: frozenset[str] | None = None
+) -> AutomatumError:
+    """The error for a 4xx response that no retry can change.
+
+    Args:
+        method: HTTP method.
+        path: Path below the host, without the query.
+        response: The response.
+        scope: OAuth scope that the path needs; empty if it is not known.
+        granted: Scopes of the token; None if they are not known.
+    """
+    status, detail = response.status, response.detail
+    if status == 403:
+        return AccessError(f"{method} {path} answered 403: {detail}.", _access_hint(scope, granted))
+    fields = _fields(response)
+    if fields:
+        details = "; ".join(f"{name}: {message}" for name, message in fields)
+        detail = shorten(f"{detail} ({details})")
+    if status == 404:
+        usage = method == "POST" and path.startswith(API_PREFIX)
+        step = (
+            "If the API takes usage at another path, set sources.automatum.metering.path."
+            if usage
+            else f"The path is {path}; if assumed, override sources.automatum.endpoints.<table>.path (for a further "
+            "report: its path in sources.automatum.reports)."
+        )
+        return NotThere(method, path, status, detail, step, fields)
+    return RequestRefused(method, path, status, detail, "", fields)
+
+
+def _access_hint(scope: str, granted: frozenset[str] | None) -> str:
+    plan = "API access belongs to the Professional plan and above."
+    if scope and granted is not None and scope in granted:
+        return f"The token grants {scope}, which this path needs, so the plan or the path is the cause. {plan}"
+    named = f"the scope {scope}" if scope else "the scope"
+    return f"Add {named} under {DASHBOARD}; the next run takes a new token, which carries it. {plan}"
+
+
+def _fields(response: HttpResponse) -> tuple[tuple[str, str], ...]:
+    errors = (response.body or {}).get("errors")
+    return tuple(
+        (shorten(str(error.get("field", ""))), shorten(str(error.get("message", ""))))
+        for error in (errors if isinstance(errors, list) else [])
+        if isinstance(error, dict)
+    )
 
 
 def _cut_short(watch: Watch, within: float) -> HttpFailure:

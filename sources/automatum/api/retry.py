@@ -1,14 +1,16 @@
-"""The retry policy of one request: number of attempts, deadline, backoff, and the wait after a 429."""
+"""One request of the client, and its retry policy: attempts, deadline, backoff, and the wait after a 429."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from ..core.budget import Budget
 from ..core.clock import Clock, instant
 from ..core.errors import QuotaExhausted
+from ..endpoints import API_PREFIX
 from .http import MAX_RETRY_AFTER, HttpFailure, HttpResponse, logger
 from .rate_limit import RateLimiter, Ticket
 
@@ -17,6 +19,12 @@ MAX_429 = 10
 DEFAULT_429_WAIT = 60.0
 """Seconds to wait after a 429 that names no time: the vendor's default (`api/authentication`)."""
 BACKOFF_BASE, BACKOFF_CAP = 0.5, 30.0
+_EMPTY_SUCCESS = (201, 202, 204)
+"""Statuses of a POST that need no body."""
+
+
+def do_nothing(*_: object) -> None:
+    """Do nothing: the default of a callback."""
 
 
 class RetryPolicy:
@@ -116,3 +124,44 @@ class RetryPolicy:
 
     def _backoff(self, count: int) -> float:
         return min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** (count - 1)) * self._rng.uniform(0.5, 1.0)
+
+
+@dataclass
+class Call:
+    """One request and the state of its attempts."""
+
+    method: str
+    path: str
+    url: str
+    retry: RetryPolicy
+    params: Mapping[str, str] | None = None
+    payload: bytes | None = None
+    scope: str = ""
+    attempts: int = 0
+    redirects: int = 0
+    reauthenticated: bool = False
+    before: Callable[[], None] = do_nothing
+    not_taken: Callable[[], None] = do_nothing
+    inspect: Callable[[bytes], None] = do_nothing
+    token: str = field(default="", repr=False)
+
+    @property
+    def name(self) -> str:
+        """Method and path, for messages."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def below_api(self) -> bool:
+        """Whether it is about data or usage, and not about OAuth applications."""
+        return self.path.startswith(API_PREFIX)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be sent again after an unknown outcome. A POST of usage could be billed twice."""
+        return self.method == "GET"
+
+    def succeeded(self, response: HttpResponse) -> bool:
+        """Whether the response is a success. For a POST, 201, 202 and 204 need no body."""
+        if self.repeatable:
+            return response.usable
+        return response.usable or (response.empty and response.http_status in _EMPTY_SUCCESS)

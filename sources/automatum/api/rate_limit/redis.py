@@ -45,7 +45,7 @@ SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 class RedisStore(ForkSafe):
     """A store in a key of a Redis or Valkey server. Safe for threads and processes, also across a fork.
 
-    The times are those of the server. If the server loses the key, each process merges back the state that it knows.
+    The times are those of the server. If the server loses the key, the next change stores what its process knows.
 
     Args:
         url: `redis://`, `rediss://` (TLS) or `unix://`; `valkey://` and `valkeys://` mean the same.
@@ -74,8 +74,6 @@ class RedisStore(ForkSafe):
         self._clock = clock
         super().__init__()
         self._state, self._version, self._body = LimiterState(), "", b""
-        self._stored = False
-        self._unsaved: LimiterState | None = None
         try:
             self._client: Any = redis.Redis.from_url(
                 _redis_url(url), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
@@ -89,7 +87,7 @@ class RedisStore(ForkSafe):
         with self._lock:
             while True:
                 self._read()
-                self._state.changed = self._unsaved is not None
+                self._state.changed = False
                 result = work(self._state, self._now)
                 if not self._state.changed or self._save():
                     return result
@@ -103,21 +101,15 @@ class RedisStore(ForkSafe):
         version = answer[3].decode()
         if version and version != self._version:
             try:
-                known, self._state = self._state, LimiterState.loads(answer[4])
+                self._state = LimiterState.loads(answer[4])
                 self._version, self._body = version, answer[4]
             except ValueError as error:
                 raise QuotaUnreachable(
                     f"The key {self._key} at {self._where} cannot be read: {error}.",
                     "Use the same version on all machines, or delete the key.",
                 ) from None
-            if self._stored and known.generation != self._state.generation:
-                self._unsaved = known  # Merge it until it is stored again.
-            self._stored = True
-            if self._unsaved:
-                self._state.merge(self._unsaved)
         elif not version:
-            # Start a new generation, so that processes that know more see that the key was lost.
-            self._version, self._state.generation = "", LimiterState().generation
+            self._version = ""  # The key was lost: what this process knows is stored with the next change.
         self._now = self._state.now(int(answer[1]) + int(answer[2]) / 1e6)
 
     def _save(self) -> bool:
@@ -130,7 +122,7 @@ class RedisStore(ForkSafe):
             self._forget()
             raise
         if answer[0] == 1 or answer[3].decode() == following:  # Stored, though the first response may have been lost.
-            self._version, self._body, self._stored, self._unsaved = following, body, True, None
+            self._version, self._body = following, body
             return True
         self._forget()
         return False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right, insort
-from collections import Counter
 from dataclasses import dataclass, field
 from secrets import randbits
 from typing import Any
@@ -54,7 +53,6 @@ class LimiterState:
         general: Times of the responses to requests, ascending.
         reserved: The same for requests that may use the metering reserve.
         pending: Requests without a response, by number.
-        generation: Random number that changes when the state was lost and began anew.
         waiting: The queue, by the name of the caller.
         others: Window key to requests of other programs that the server counts: expiry and number.
         blocked_until: Time until which no request may be sent.
@@ -68,7 +66,6 @@ class LimiterState:
     general: array[float] = field(default_factory=lambda: array("d"))
     reserved: array[float] = field(default_factory=lambda: array("d"))
     pending: dict[int, PendingRequest] = field(default_factory=dict)
-    generation: int = field(default_factory=lambda: randbits(53))
     waiting: dict[str, Waiter] = field(default_factory=dict)
     others: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     blocked_until: float = 0.0
@@ -107,15 +104,6 @@ class LimiterState:
         """Block all requests until a time, unless they are blocked for longer already."""
         if until > self.blocked_until:
             self.blocked_until, self.block_reason, self.changed = until, reason, True
-
-    def merge(self, other: LimiterState) -> None:
-        """Merge another state of the application, after the store lost the state and a process began it anew."""
-        self.general, self.reserved = _union(self.general, other.general), _union(self.reserved, other.reserved)
-        self.pending |= other.pending
-        for key, entries in other.others.items():
-            self.others[key] = sorted({*self.others.get(key, ()), *entries})
-        self.block(other.blocked_until, other.block_reason)
-        self.changed = True
 
     def record_response(self, number: int, at: float) -> bool:
         """Record when the response to a request came. The request ages from then on.
@@ -160,7 +148,6 @@ class LimiterState:
             "format": FORMAT,
             "sizes": [len(self.general), len(self.reserved)],
             "flying": [[number, one.acquired, one.from_reserve] for number, one in self.pending.items()],
-            "born": self.generation,
             "waiting": [[name, one.from_reserve, one.since, one.seen] for name, one in self.waiting.items()],
             "others": self.others,
             "gate": [self.blocked_until, self.block_reason],
@@ -187,7 +174,6 @@ class LimiterState:
                 array("d", times[: 8 * general]),
                 array("d", times[8 * general :]),
                 {number: PendingRequest(acquired, reserve) for number, acquired, reserve in rest["flying"]},
-                rest["born"],
                 {name: Waiter(reserve, since, seen) for name, reserve, since, seen in rest["waiting"]},
                 {key: [(leave, count) for leave, count in entries] for key, entries in rest["others"].items()},
             )
@@ -196,8 +182,3 @@ class LimiterState:
         except (KeyError, TypeError) as error:
             raise ValueError(f"it lacks {error}") from None
         return state
-
-
-def _union(times: array[float], others: array[float]) -> array[float]:
-    """All times, ascending. A request that both states know has the same time in both."""
-    return array("d", sorted((Counter(times) | Counter(others)).elements()))

@@ -69,48 +69,6 @@ def test_a_lost_key_is_restored_by_a_process_that_knows_it(build, valkey, budget
     assert used(build(valkey.url)) == [9, 9]
 
 
-def test_a_lost_key_is_restored_after_a_process_that_knows_nothing(build, valkey, clock, budget):
-    one = build(valkey.url)
-    spend(one, budget, 8)
-    valkey.client.flushall()
-    clock.advance(0.001)
-    spend(build(valkey.url), budget)
-    assert used(one) == [9, 9]
-
-
-def test_a_lost_key_is_restored_after_a_process_that_knows_less(build, valkey, clock, budget):
-    one, other = build(valkey.url), build(valkey.url)
-    spend(other, budget)
-    spend(one, budget, 7)
-    valkey.client.flushall()
-    clock.advance(0.001)
-    spend(other, budget)
-    assert used(one) == [9, 9]
-
-
-VENDOR_LIKE = ((10, 60.0), (100, 3600.0))
-
-
-def test_two_processes_that_restore_a_lost_key_at_once_lose_nothing(build, valkey, clock, budget):
-    one, other = build(valkey.url), build(valkey.url)
-    spend(other, budget)
-    spend(one, budget, 5)
-    valkey.client.flushall()
-    clock.advance(0.001)
-    swapped = one._store._save
-
-    def late():
-        one._store._save = swapped
-        clock.advance(0.001)
-        spend(other, budget)
-        clock.advance(0.001)
-        return swapped()
-
-    one._store._save = late
-    spend(one, budget)
-    assert used(one) == used(other) == [8, 8]
-
-
 def test_a_key_lives_as_long_as_it_is_needed_and_no_longer(build, valkey, budget):
     spend(build(valkey.url, ((10, 60.0), (100, 3600.0))), budget)
     (key,) = valkey.client.keys()

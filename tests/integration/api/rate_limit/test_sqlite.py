@@ -56,7 +56,7 @@ def test_a_store_that_nobody_closes_closes_its_file_also_in_a_cycle_of_reference
     gc.collect()
 
 
-@pytest.mark.parametrize("share", [0.2, 0.6, 0.9])
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.8])
 def test_a_file_that_is_cut_short_leads_to_a_count_in_memory(path, open_one, budget, caplog, share):
     first = open_one(((2000, 60.0),))
     spend(first, budget, 1500)
