@@ -57,7 +57,7 @@ class FieldPath:
 
     path: str
     vendor: str | None = None
-    vendor_at: str = field(default=VENDOR, repr=False)  # The row hash covers the other fields as they are printed.
+    vendor_at: str = VENDOR
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class Column:
     type: ColumnType
     places: tuple[FieldPath, ...]
     documented: bool = False
+    # The row hash covers the other fields as they are printed.
     description: str = field(default="", repr=False, compare=False)
     references: str = field(default="", repr=False, compare=False)
 

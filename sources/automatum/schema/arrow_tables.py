@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..endpoints import ORGANIZATION, VENDOR, Child, Column, Endpoint, FieldPath
+from ..endpoints import ORGANIZATION, Child, Column, Endpoint, FieldPath
 from .arrow_types import TIMESTAMP
 from .coerce import convert, json_array
 from .json_text import column_text, dumps
@@ -60,7 +60,9 @@ class Table:
         self.unread: Counter[str] = Counter()
         self._layout = Layout(endpoint.columns, [child.places for child in endpoint.children])
         self._child_layouts = {child.table: Layout(child.columns) for child in endpoint.children}
-        self._digest = hashlib.blake2b(digest_size=8, key=_salt(endpoint))
+        # Every row's hash covers the columns, so that unchanged rows get the columns of a later version.
+        columns = hashlib.blake2b(repr((endpoint.columns, endpoint.children)).encode(), digest_size=16).digest()
+        self._digest = hashlib.blake2b(digest_size=8, key=columns)
         self._fixed = {} if self.organization_id is None else {ORGANIZATION: self.organization_id}
         self._key_columns = [column for name in endpoint.key if (column := endpoint.find_column(name))]
 
@@ -234,20 +236,6 @@ def _plain_texts(records: Sequence[Record], column: Column) -> list[str | None] 
     except TypeError:
         return None
     return found if is_ascii and all(found) else None
-
-
-def _salt(endpoint: Endpoint) -> bytes:
-    """A digest of the columns. Every row's hash covers it, so that unchanged rows get the columns of a later version.
-
-    The hashes are in destinations, so the text keeps the class name `Place` that `FieldPath` had at first, and has what
-    later versions added to columns only where it is configured.
-    """
-    layout = repr((endpoint.columns, endpoint.children)).replace("FieldPath(", "Place(")
-    lists = (endpoint.columns, *(child.columns for child in endpoint.children))
-    places = {place.vendor_at for columns in lists for one in columns for place in one.places if place.vendor}
-    if places - {VENDOR}:
-        layout += repr(sorted(places))
-    return hashlib.blake2b(layout.encode(), digest_size=16).digest()
 
 
 def fit_columns(table: pa.Table, stored: pa.Schema | None) -> pa.Table:
