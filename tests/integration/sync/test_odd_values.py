@@ -95,6 +95,33 @@ def test_every_row_loads_whatever_is_beside_it_i1(site, place):
 
 
 @pytest.mark.slow
+def test_what_is_no_json_costs_its_row_and_an_odd_time_its_value_i1(site):
+    """I1: NaN failed the table, and an interval that ends with a duration its row, for ever."""
+    odd = {
+        "nan": '"x":NaN',
+        "endless": '"x":[-Infinity]',
+        "deep": f'"x":{nested(130)}',
+        "deepest": f'"x":{nested(2000)}',
+    }
+    interval = '{"id":"interval","createdAt":"2026-01-15/P1D"}'
+    site.served.lists = {"customers": [*PLAIN, interval, *(f'{{"id":"{name}",{x}}}' for name, x in odd.items())]}
+    for _ in range(2):
+        made = site.sync("customers")
+        assert (made.code, made.tables["customers"]["rejected"]) == (65, 4)
+        assert len(site.live("customers")) == len(PLAIN) + 1
+    rejected = site.query(
+        "SELECT key, fields, resolved_at, reason LIKE '%deeply, or holds NaN%' FROM _automatum_rejected"
+    )
+    assert sorted(rejected) == [(name, "id, x", None, True) for name in sorted(odd)]
+    assert site.query("SELECT created_at, extra FROM customers WHERE id = 'interval'") == [
+        (None, '{"createdAt":"2026-01-15/P1D"}')
+    ]
+    site.served.lists = {"customers": [*PLAIN, interval, *(f'{{"id":"{name}"}}' for name in odd)]}
+    assert site.sync("customers").code == 0
+    assert site.query("SELECT count(*) FROM _automatum_rejected WHERE resolved_at IS NULL") == [(0,)]
+
+
+@pytest.mark.slow
 def test_a_row_of_the_year_9999_is_deleted_in_another_time_zone_i2(site, tmp_path):
     """psycopg2 cannot read such a moment in a zone that is ahead of UTC."""
     place = Postgres("postgres", "")
