@@ -57,8 +57,8 @@ METERING = MeteringForm(
 
 
 OF_ORGANIZATION = (
-    "Automatum's id of the organization that sells, such as `org_1a2b3c4d`. With several organizations: the id in the "
-    "settings, or else the name there. With one: null if the record names none."
+    "Automatum's id of the organization that sells, such as `org_1a2b3c4d`. With several organizations: as the "
+    "first sweep stored it. With one: null if the record names none."
 )
 """What the column `organization_id` says."""
 

@@ -132,6 +132,7 @@ def restore(
         from ..metering.ledger.location import ledger_owner
         from ..metering.ledger.transfer import url_of
         from ..metering.restore import restore_ledger
+        from ..warehouse.owners import use_stored_owner
         from ..warehouse.target import Target
 
         settings, url = _find(ledger_url, organization)
@@ -141,6 +142,7 @@ def restore(
         # Not by its owner's check: that refuses a ledger that lacks calls, which this one brings back.
         with Ledger.open(url, SystemClock(), create=True) as ledger:
             ledger.database.refuse_others(ledger_owner(settings))
+            use_stored_owner(pipeline, settings)
             added = restore_ledger(ledger, pipeline, settings.owner)
             last = instant(added.last_call.timestamp()) if added.last_call else None
             return {

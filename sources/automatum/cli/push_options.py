@@ -107,10 +107,13 @@ def read_synced(target: Target, settings: AutomatumSettings, lock_wait: float) -
         AutomatumError: The destination cannot be read.
     """
     from ..metering.eligibility import UNCHECKED, read_eligibility
+    from ..warehouse.owners import use_stored_owner
 
     if target.missing:
         return UNCHECKED
-    return read_eligibility(open_existing(target, lock_wait), settings.owner)
+    pipeline = open_existing(target, lock_wait)
+    use_stored_owner(pipeline, settings)
+    return read_eligibility(pipeline, settings.owner)
 
 
 def read_currencies(target: Target, settings: AutomatumSettings) -> tuple[Eligibility, list[str]]:

@@ -85,19 +85,22 @@ def push_statement(
         from ..metering.eligibility import UNCHECKED, read_eligibility
         from ..metering.marketplace_report import compare, read_accounts
         from ..metering.statement import month_bounds, read_statement
+        from ..warehouse.owners import use_stored_owner
 
         if as_csv and as_json:
             raise ConfigurationError("--csv", "cannot be combined with --json.", "Leave out one of them.")
         month_bounds(month)
         columns = parse_mapping(column or [], "--column", "units=Quantity")
-        owner = resolve_settings(with_credentials=False, organization=organization).owner
+        settings = resolve_settings(with_credentials=False, organization=organization)
         pipeline = _existing(target_of(destination, dataset, database), lock_wait)
-        eligibility = read_eligibility(pipeline, owner) if pipeline else UNCHECKED
+        if pipeline:
+            use_stored_owner(pipeline, settings)
+        eligibility = read_eligibility(pipeline, settings.owner) if pipeline else UNCHECKED
         with open_ledger(ledger_url, organization, needed=True) as ledger:
             statement = read_statement(ledger, month, eligibility)
         compared = None
         if compare_file:
-            accounts = read_accounts(pipeline, owner) if pipeline else {}
+            accounts = read_accounts(pipeline, settings.owner) if pipeline else {}
             compared = compare(statement, compare_file, columns, vendor.lower() if vendor else None, accounts)
         if as_csv:
             sys.stdout.write(statement.as_csv())

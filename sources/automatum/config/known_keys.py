@@ -22,7 +22,7 @@ from .toml_files import settings_providers
 
 PREFIX = "SOURCES__AUTOMATUM__"
 _OF_ENTRY = ("organization", "organization_id", "named_id")
-INTERNAL = (*_OF_ENTRY, "section", "credentials_from")
+INTERNAL = (*_OF_ENTRY, "stored_owner", "section", "credentials_from")
 """Settings that are not read by their own names: those of the entry of an organization, and where others come from."""
 _VENDORS_NAMES = (*CREDENTIALS, "webhook_secret")
 """What the vendor's own variables may set: `AUTOMATUM_CLIENT_ID` and the like."""

@@ -90,6 +90,7 @@ class AutomatumSettings(BaseConfiguration):
             sent by the strictest known rule.
         metering_silence_hours: Hours without usage after which a customer and dimension that were metered before make
             exit 65. None: never.
+        stored_owner: Value of the column `organization_id`, as the dataset has it (not read from the configuration).
         tables: Tables to sync; the token must grant each. None: all tables that the token grants.
         since: First day of the reports, as an ISO date. None: 365 days ago.
         endpoints: Table name to its overrides: `path`, `records`, `parameters`, `key`, `columns`, and others (see
@@ -128,6 +129,7 @@ class AutomatumSettings(BaseConfiguration):
     organization: Optional[str] = None
     organization_id: Optional[str] = None
     named_id: bool = False
+    stored_owner: Optional[str] = None
     section: str = ".".join(SECTIONS)
     credentials_from: Optional[List[str]] = None
     # Both URLs may hold a password. dlt keeps a value out of its traces only if its type is secret.
@@ -203,8 +205,11 @@ class AutomatumSettings(BaseConfiguration):
 
     @property
     def owner(self) -> str | None:
-        """The `organization_id` of every row; None if only one organization is configured."""
-        return self.organization_id if self.organization else None
+        """The `organization_id` of every row; None if only one organization is configured.
+
+        It is what the dataset has since the first sweep (`warehouse.owners`). Without one: the id or name in the entry.
+        """
+        return (self.stored_owner or self.organization_id) if self.organization else None
 
     def app_limits(self) -> Limits:
         """Rate limits of the OAuth application: pairs of requests and seconds."""

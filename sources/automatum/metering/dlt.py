@@ -64,7 +64,7 @@ def metering_usage(
         with Ledger.open(find_ledger(own, options.ledger_url), clock or SystemClock(), create=False) as ledger:
             found = list(ledger.reader.fetch(summary.line_ids).values())
         if found:
-            yield entries_table(LINES, [entry.as_row() for entry in found], owner)
+            yield entries_table(LINES, [entry.as_row() for entry in found], own.owner)
         for error in summary.errors:
             raise error
 

@@ -10,6 +10,7 @@ from ..api.session import open_session
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock, utc
+from ..warehouse.owners import use_stored_owner
 from .checks import checks_of
 from .eligibility import UNCHECKED, read_eligibility
 from .ledger.location import find_ledger, ledger_owner
@@ -89,6 +90,8 @@ def read_and_push(
     if session:
         require_ledger(settings, ledger_url, clock, new=options.new_ledger)
     pipeline = open_pipeline(clock, session.budget if session else Budget(clock, stop=stop))
+    if pipeline is not None:
+        use_stored_owner(pipeline, settings)
     if session and pipeline is not None:
         check_exported(ledger_url, clock, owner, pipeline, settings.owner)
     eligibility = UNCHECKED

@@ -22,6 +22,7 @@ from ..sync.report_days import check_days, days_to_read, windows
 from ..sync.results import KnownRows
 from ..sync.resume import resume_session
 from ..sync.selection import Selection
+from ..warehouse.owners import use_stored_owner
 
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|m|min|h|d)\s*")
 _SECONDS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -145,6 +146,7 @@ def plan(
     chosen = session.select(named, "argument TABLE" if names else "sources.automatum.tables")
     if pipeline:
         check_keys(pipeline, chosen)
+        use_stored_owner(pipeline, session.settings)
     check_days(session, pipeline, chosen, selection)
     if named:
         session.require_scopes(chosen)

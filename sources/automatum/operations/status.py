@@ -20,6 +20,7 @@ from ..schema.columns import EXTRA
 from ..sync.facts import MOST_SWEEPS, PastSweep, SweepFacts, last_verdict
 from ..sync.secret_age import first_use, latest_use, mark_of, too_old
 from ..warehouse.dataset import has_organizations
+from ..warehouse.owners import read_owners
 from ..warehouse.sql import (
     PAGES_TABLE,
     REJECTED_TABLE,
@@ -55,8 +56,10 @@ def status(pipeline: SupportsPipeline, now: float, secret_max_age_days: int = 0)
         DestinationError: The destination cannot be reached or read.
     """
     if has_organizations(pipeline):
-        names = dict.fromkeys(name for (name,) in stream_columns(pipeline, SWEEPS_TABLE, (ORGANIZATION,)))
-        return {"organizations": {name: _status(pipeline, now, secret_max_age_days, name) for name in sorted(names)}}
+        names = {one.owner: one.name for one in reversed(read_owners(pipeline, True))}
+        owners = sorted({owner for (owner,) in stream_columns(pipeline, SWEEPS_TABLE, (ORGANIZATION,))})
+        every = {names.get(owner, owner): _status(pipeline, now, secret_max_age_days, owner) for owner in owners}
+        return {"organizations": dict(sorted(every.items()))}
     return _status(pipeline, now, secret_max_age_days, None)
 
 
@@ -72,7 +75,7 @@ def secret_in_use(target: Target, settings: AutomatumSettings, clock: Clock) -> 
         return None
     with suppress(AutomatumError):
         figures = status(target.existing(clock, Budget(clock), 0.0), clock.time(), settings.secret_max_age_days)
-        own = figures["organizations"].get(settings.owner, {}) if "organizations" in figures else figures
+        own = figures["organizations"].get(settings.organization, {}) if "organizations" in figures else figures
         secret: dict[str, Any] | None = own.get("secret")
         return secret if secret and secret["mark"] == mark_of(settings) else None
     return None

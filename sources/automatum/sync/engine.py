@@ -81,8 +81,9 @@ def sync(
         check_keys(pipeline, endpoints)
         loader.start([table for endpoint in granted for table in tables_to_fill(endpoint, settings)])
         loaded = read_complete_loads(pipeline)
-        resumable = _resumable(session, pipeline, [one.table for one in granted], selection, loaded)
         organization = OrganizationCheck(session)
+        organization.start(pipeline)
+        resumable = _resumable(session, pipeline, [one.table for one in granted], selection, loaded)
 
         def begin(endpoint: Endpoint) -> TableSync:
             run = TableSync(endpoint, session, selection, on_page, resumable, organization)

@@ -15,14 +15,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..api.session import ApiSession, open_session
-from ..config.organizations import configured_organizations, organization_names
+from ..config.organizations import organization_names
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock
 from ..core.errors import ConfigurationError
 from ..core.private_files import private_files
-from ..warehouse.dataset import last_sweeps
 from ..warehouse.duckdb_file import KeepOpen, refresh_copy
+from ..warehouse.owners import read_owners
 from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
 from ..warehouse.postgres_lock import exclusive_tables
 from ..warehouse.target import check_copy_path, exclusive_pipeline
@@ -143,10 +143,11 @@ def _sync_several(
     budget: Budget,
 ) -> MultiOrgSummary:
     """Sync organizations, those first whose last sweep is the oldest: a kill or `max_minutes` may have cut them off."""
-    target = options.target
-    last = {} if target.missing else last_sweeps(target.existing(clock, budget, options.lock_wait))
-    ids = {one.name: one.organization_id for one in configured_organizations()}
-    order = sorted(names, key=lambda name: last[ids[name]].timestamp() if ids.get(name) in last else 0.0)
+    target, owners = options.target, []
+    if not target.missing:
+        owners = read_owners(target.existing(clock, budget, options.lock_wait), True)
+    last = {one.name: one.at.timestamp() for one in reversed(owners)}
+    order = sorted(names, key=lambda name: last.get(name, 0.0))
     summary = sync_organizations(order, connect, sync_one, clock=clock, budget=budget, max_wait=options.max_wait)
     summary.organizations = {name: summary.organizations[name] for name in names}
     return summary

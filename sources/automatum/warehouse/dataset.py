@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigurationError
@@ -21,11 +20,9 @@ from .sql import (
     column_names,
     complete_load_ids,
     organization_filter,
-    select_grouped,
     where_clause,
 )
 from .sql_client import SQL_UNSUPPORTED, TABLE_MISSING, checked_sql_client
-from .values import as_utc
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,20 +84,6 @@ def has_organizations(pipeline: SupportsPipeline) -> bool | None:
         except SQL_UNSUPPORTED:
             break
     return None
-
-
-def last_sweeps(pipeline: SupportsPipeline) -> dict[str, datetime]:
-    """When each organization's latest sweep ended, by `organization_id`; empty if it is not known.
-
-    Raises:
-        DestinationError: The destination cannot be reached.
-    """
-    try:
-        with checked_sql_client(pipeline) as client:
-            ends = select_grouped(client, SWEEPS_TABLE, ORGANIZATION, {}, largest="finished_at")
-            return {owner: as_utc(at) for owner, at in ends if owner and at}
-    except SQL_UNSUPPORTED:
-        return {}
 
 
 def check_organization_kind(pipeline: SupportsPipeline, by_organization: bool) -> None:

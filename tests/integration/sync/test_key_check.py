@@ -1,6 +1,5 @@
 """I1, I9: a table is not synced by another key than the one that its rows were loaded by; the destination knows it."""
 
-import duckdb
 import pytest
 
 from tests.support.desk import SMALL, api_requests
@@ -23,13 +22,6 @@ def refused(made, *words):
         assert word in made.says, made
 
 
-def execute(desk, *statements):
-    with duckdb.connect(str(desk.database)) as connection:
-        connection.execute("USE automatum")
-        for statement in statements:
-            connection.execute(statement)
-
-
 def test_a_changed_key_is_refused_before_a_request(loaded, desk):
     before, requests = desk.dump(), api_requests(loaded)
     desk.set(endpoints=CHANGED)
@@ -46,20 +38,6 @@ def test_another_dataset_and_another_table_are_free(loaded, desk):
     desk.set(endpoints=CHANGED)
     assert desk.sync("customers", "--dataset", "by_vendor").code == 0
     assert desk.sync("entitlements").code == 0
-
-
-@pytest.mark.parametrize("key", ["email", "number"])
-def test_a_dataset_that_does_not_remember(loaded, desk, key):
-    """An earlier version stored no key: a column that is not there gives it away, and else the key is accepted."""
-    execute(desk, "UPDATE _automatum_sweeps SET extra = NULL")
-    assert desk.sync("customers").code == 0, "the same key"
-    execute(desk, "UPDATE _automatum_sweeps SET extra = NULL")
-    desk.set(endpoints={"customers": {"key": key}})
-    made = desk.sync("customers")
-    if key == "number":
-        refused(made, "lack one of its columns")
-    else:
-        assert made.code != 78, made
 
 
 def test_a_key_that_failed_can_be_set_back(small, desk):

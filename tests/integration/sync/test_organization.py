@@ -26,14 +26,11 @@ def execute(desk, statement):
         connection.execute(statement)
 
 
-@pytest.mark.parametrize("remembers", ["fact", "rows"])
-def test_credentials_of_another_organization_are_refused_before_a_row_is_loaded_i1_i2(two, desk, remembers):
-    """Reports name no organization, and are refused with the lists. An earlier version stored no fact."""
+def test_credentials_of_another_organization_are_refused_before_a_row_is_loaded_i1_i2(two, desk):
+    """Reports name no organization, and are refused with the lists."""
     own, other = ids(two)
     desk.use(two)
     assert desk.sync().code == 0
-    if remembers == "rows":
-        execute(desk, "UPDATE _automatum_sweeps SET extra = NULL")
     before = desk.dump()
     desk.use(two, app=1)
     for arguments in ((), ("--allow-deletes",), ("entitlements",)):
@@ -64,7 +61,7 @@ def test_an_id_that_the_vendor_has_changed_is_accepted_by_name_and_then_is_the_o
 
 
 def test_an_organization_in_a_list_of_several_stays_the_same_whatever_its_name_here(two, desk):
-    """The entry has no `organization_id`: what the records name is in `extra`, and pinned all the same."""
+    """The credentials of another organization under its name are refused, though no row would be mixed."""
     own, other = ids(two)
     desk.use(two)
     desk.set(client_id=None, client_secret=None, organizations=[{"name": "acme"}])
@@ -75,7 +72,6 @@ def test_an_organization_in_a_list_of_several_stays_the_same_whatever_its_name_h
         assert ran.code == (78 if app else 0), ran
         if not app:
             before = desk.dump()
-            execute(desk, "UPDATE _automatum_sweeps SET extra = NULL")
     assert own in ran.says and other in ran.says and "acme" in ran.says
     assert desk.dump() == before
 
@@ -91,3 +87,84 @@ def test_a_report_alone_asks_whose_credentials_these_are_if_the_application_is_a
     ran = desk.sync("analytics")
     assert ran.code == 78 and ran.json["requests"] == 2, ran
     assert desk.dump() == before
+
+
+def list_names(two, desk, **names):
+    """Let the settings list organizations: a local name, and the application of the sandbox that it has."""
+    desk.set(client_id=None, client_secret=None, organizations=[{"name": name} for name in names])
+    for name, app in names.items():
+        known = two.sandbox.apps[app]
+        desk.set(**{f"{name}__client_id": known.client_id, f"{name}__client_secret": known.secret})
+
+
+def owners(desk, table="customers"):
+    return dict(desk.query(f"SELECT organization_id, count(*) FROM {table} WHERE _deleted_at IS NULL GROUP BY ALL"))
+
+
+def test_another_name_in_the_settings_changes_nothing_i1(two, desk):
+    """S8: each row was live twice. The name is local; `organization_id` may be set later."""
+    own, other = ids(two)
+    desk.use(two)
+    list_names(two, desk, acme=0, globex=1)
+    assert desk.sync().code == 0
+    before = owners(desk), owners(desk, "analytics_revenue")
+    assert set(before[0]) == {own, other}
+    for entries in ({"initech": None, "globex": None}, {"initech": own, "globex": other}):
+        list_names(two, desk, initech=0, globex=1)
+        given = [{"name": name, **({"organization_id": id_} if id_ else {})} for name, id_ in entries.items()]
+        desk.set(organizations=given)
+        ran = desk.sync()
+        assert ran.code == 0, ran
+        unchanged = {name: one["tables"]["customers"]["unchanged"] for name, one in ran.json["organizations"].items()}
+        assert unchanged == dict.fromkeys(entries, SMALL["customers"])
+        assert (owners(desk), owners(desk, "analytics_revenue")) == before
+    assert set(desk.run("status", "--json").json["organizations"]) == {"initech", "globex"}
+
+
+def test_a_dataset_that_has_the_local_name_keeps_it_i1(two, desk):
+    """The version before stored the local name in place of the vendor's id."""
+    own, _ = ids(two)
+    desk.use(two)
+    list_names(two, desk, acme=0)
+    assert desk.sync().code == 0
+    for table in ("customers", "entitlements", "private_offers", "analytics_revenue", "_automatum_sweeps"):
+        execute(desk, f"UPDATE {table} SET organization_id = 'acme'")
+    execute(desk, """UPDATE _automatum_sweeps SET extra = replace(extra, '"name":"acme"', '"name":""')""")
+    list_names(two, desk, initech=0)
+    desk.set(organizations=[{"name": "initech", "organization_id": own}])
+    ran = desk.sync()
+    assert ran.code == 0, ran
+    assert owners(desk) == {"acme": SMALL["customers"]}
+
+
+def test_two_entries_of_one_organization_are_refused_i1(two, desk):
+    desk.use(two)
+    list_names(two, desk, acme=0)
+    assert desk.sync().code == 0
+    before = desk.dump()
+    again = two.sandbox.apps[0]
+    desk.set(initech__client_id=again.client_id, initech__client_secret=again.secret)
+    desk.set(organizations=[{"name": "initech"}, {"name": "acme"}])
+    desk.set(acme__client_id=two.sandbox.apps[1].client_id, acme__client_secret=two.sandbox.apps[1].secret)
+    ran = desk.sync("--organization", "initech")
+    assert ran.code == 78 and "are the same organization" in ran.says, ran
+    assert desk.dump() == before
+
+
+@pytest.mark.parametrize("table", ["entitlements", "analytics", "customers"])
+def test_credentials_without_customers_are_refused_from_any_table_i1_i2(start, desk, table):
+    """S12: no record names the organization. Another application is a question for the user."""
+    empty = OrganizationConfig(seed=101, customers=0, entitlements=0, private_offers=0)
+    apps = AppConfig(organization=0), AppConfig(organization=1)
+    served = start(**SMALL, organizations=(OrganizationConfig(seed=100), empty), apps=apps)
+    desk.use(served)
+    assert desk.sync().code == 0
+    before = desk.dump()
+    desk.use(served, app=1)
+    ran = desk.sync(table)
+    assert ran.code == 78 and "accept_organization" in ran.says, ran
+    assert desk.dump() == before
+    desk.set(accept_organization=served.sandbox.apps[0].organization_id)
+    assert desk.sync(table).code in (0, 65)
+    desk.set(accept_organization=None)
+    assert desk.sync(table).code in (0, 65), "the application is the dataset's own from now on"
