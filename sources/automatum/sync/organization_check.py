@@ -99,9 +99,7 @@ class OrganizationCheck:
         if not named:
             accept = own or settings.client_id
             if self._other_application and settings.accept_organization != accept:
-                self._refuse(
-                    "are another application's, and no record names its organization", own, accept
-                )
+                self._refuse("are another application's, and no record names its organization", own, accept)
             return
         if settings.named_id and (foreign := named - {own}):
             self.refusal = ConfigurationError(
