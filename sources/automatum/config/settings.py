@@ -97,8 +97,6 @@ class AutomatumSettings(BaseConfiguration):
             `api.endpoint_overrides`).
         reports: Additional analytics reports: `name`, and `path`, `parameters`, `records`, `key`, `columns` where they
             differ from the default.
-        vendor: Sync only rows of this marketplace (`aws`, `azure`). A filtered sync deletes nothing.
-        status: Sync only rows of this status. A filtered sync deletes nothing.
         deletes: What happens to deleted rows: `soft` sets `_deleted_at`, `hard` removes them, `ignore` keeps them.
         accept_organization: Id to which the vendor has changed that of the organization whose rows a dataset has.
         accept_rejected: A sync is complete although records could not be loaded. False: it is incomplete (exit 65).
@@ -150,8 +148,6 @@ class AutomatumSettings(BaseConfiguration):
     since: Optional[str] = None
     endpoints: Optional[Dict[str, Any]] = None
     reports: Optional[List[Any]] = None
-    vendor: Optional[str] = None
-    status: Optional[str] = None
     deletes: str = "soft"
     accept_organization: Optional[str] = None
     accept_rejected: bool = False

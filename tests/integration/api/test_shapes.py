@@ -17,7 +17,7 @@ def _cells(shapes):
 
 
 def lived(shape, configured):
-    settings = {**shape.always, **(shape.settings if configured else {})}
+    settings = shape.settings if configured else {}
     with serve(shape.api()) as api:
         api.configured = configured
         return live_through(api, MemorySite(api, **settings))

@@ -4,6 +4,7 @@ Each ends with exit 78 before a request, and the message says what is wrong, whe
 """
 
 import os
+import re
 
 import dlt
 import pytest
@@ -12,6 +13,7 @@ from dlt.common.configuration.specs import BaseConfiguration
 from automatum import automatum_source
 from automatum.api.endpoint_overrides import resolve_endpoints
 from automatum.config.lookup import CREDENTIALS
+from automatum.config.removed_settings import REMOVED_SETTINGS
 from automatum.config.settings import check_configuration, resolve_settings
 from automatum.config.source_section import resolve_source_settings
 from automatum.core.errors import ConfigurationError
@@ -241,10 +243,19 @@ class TestNames:
         made = discover()
         assert made.code == 0, made
 
+    @pytest.mark.parametrize("name", REMOVED_SETTINGS)
+    def test_a_removed_setting_is_refused_with_what_to_do_instead(self, monkeypatch, name):
+        """In a variable and in a program."""
+        with pytest.raises(ConfigurationError, match=re.escape(REMOVED_SETTINGS[name])):
+            resolve_settings({"client_id": "app_1", "client_secret": CANARY, name: "x"})
+        monkeypatch.setenv(f"SOURCES__AUTOMATUM__{name.upper()}", "x")
+        with pytest.raises(ConfigurationError, match=re.escape(REMOVED_SETTINGS[name])):
+            resolve_settings({"client_id": "app_1", "client_secret": CANARY})
+
     @pytest.mark.parametrize("section", [None, "automatum", "acme"])
     def test_variables_with_common_names_are_not_settings(self, desk, monkeypatch, section):
-        """I1: STATUS and VENDOR of a shell do not filter a sync. I6: no other program's secret is sent."""
-        for name, value in {"STATUS": "x", "VENDOR": "apple", "TABLES": '["nope"]', "CHUNK_ROWS": "many"}.items():
+        """I1: SINCE and TABLES of a shell do not bound a sync. I6: no other program's secret is sent."""
+        for name, value in {"SINCE": "2026-01-01", "TABLES": '["nope"]', "CHUNK_ROWS": "many"}.items():
             monkeypatch.setenv(name, value)
 
         for key in CREDENTIALS:
@@ -264,7 +275,7 @@ class TestNames:
             return found[0]
 
         found = resolve()
-        assert (found.status, found.vendor, found.tables, found.chunk_rows) == (None, None, None, 250_000)
+        assert (found.since, found.tables, found.chunk_rows) == (None, None, 250_000)
         desk.set(client_secret=None)
         monkeypatch.delenv("SOURCES__ACME__CLIENT_SECRET")
         monkeypatch.setenv("CLIENT_SECRET", CANARY)
@@ -308,7 +319,7 @@ class TestTypes:
             ("metering_unusual_factor = inf", "not finite"),
             ("metering_max_amount = -0.5", "metering_max_amount: -0.5 is negative"),
             ("metering_max_lines = -1", "metering_max_lines: -1 is negative"),
-            ("vendor = ['aws']", "a text"),
+            ("deletes = ['soft']", "a text"),
             ('endpoints = "x"', "[sources.automatum.endpoints.entitlements]"),
             ('organizations = "acme"', "[[sources.automatum.organizations]]"),
             ("application_limits = 50", "[[50, 60], [1000, 3600]]"),

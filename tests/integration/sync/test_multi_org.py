@@ -481,17 +481,17 @@ def test_a_name_must_not_be_that_of_a_setting(monkeypatch):
 
 def test_credentials_are_never_those_of_another_while_other_settings_are_shared(monkeypatch, desk):
     configure(monkeypatch, {"name": "acme"}, {"name": "globex", "credentials": "vendors.globex"})
-    desk.set(client_id="app_shared", client_secret="secret_shared_shared", vendor="aws", chunk_rows=77)
+    desk.set(client_id="app_shared", client_secret="secret_shared_shared", chunk_rows=77)
     monkeypatch.setenv("AUTOMATUM_CLIENT_ID", "app_vendor")
     monkeypatch.setenv("AUTOMATUM_CLIENT_SECRET", "secret_vendor_vendor")
     with pytest.raises(ConfigurationError, match=r"sources.automatum.acme.client_id: is not set.*organization acme"):
         resolve_settings(organization="acme")
     monkeypatch.setenv("VENDORS__GLOBEX__CLIENT_ID", "app_globex")
     monkeypatch.setenv("VENDORS__GLOBEX__CLIENT_SECRET", "secret_globex_globex")
-    monkeypatch.setenv("SOURCES__AUTOMATUM__GLOBEX__VENDOR", "azure")
+    monkeypatch.setenv("SOURCES__AUTOMATUM__GLOBEX__DELETES", "hard")
     found = resolve_settings(organization="globex")
     assert (found.client_id, found.client_secret) == ("app_globex", "secret_globex_globex")
-    assert (found.vendor, found.chunk_rows, found.owner) == ("azure", 77, "globex")
+    assert (found.deletes, found.chunk_rows, found.owner) == ("hard", 77, "globex")
 
 
 def test_a_toml_list_is_read_like_one_of_the_environment():

@@ -16,7 +16,6 @@ class Shape:
         settings: The settings that it needs; empty if it needs none.
         names: What a sync without them names in its message, if it is not complete.
         group: Part of the battery.
-        always: Settings of the syncs without and with `settings`.
     """
 
     name: str
@@ -24,7 +23,6 @@ class Shape:
     settings: dict = field(default_factory=dict)
     names: str = ""
     group: str = ""
-    always: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

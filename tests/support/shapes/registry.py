@@ -12,14 +12,13 @@ def registry(group, default_table):
     """
     shapes = []
 
-    def shape(name, names="", connection=None, always=None, **endpoint):
+    def shape(name, names="", connection=None, **endpoint):
         """Add an API.
 
         Args:
             name: What differs from the documentation.
             names: What a sync names that is not complete; by default the first of the settings.
             connection: Settings of the connector that it needs.
-            always: Settings of both halves.
             endpoint: Settings of the table that it needs.
         """
 
@@ -29,7 +28,7 @@ def registry(group, default_table):
                 settings["endpoints"] = {default_table: endpoint}
             keys = [name if name == "paginator" else f"{default_table}.{name}" for name in endpoint]
             named = names or next(iter([*keys, *(connection or ())]), "")
-            shapes.append(Shape(name, api, settings, named, group, always or {}))
+            shapes.append(Shape(name, api, settings, named, group))
             return api
 
         return add

@@ -26,7 +26,7 @@ class Reported:
 
     scope: str
     limit: int | None
-    left: int | None
+    left: int
     resets: float | None
 
 
@@ -37,16 +37,13 @@ def read_headers(headers: Mapping[str, str], reference: float) -> list[Reported]
         headers: Headers of the response, case-insensitive.
         reference: Date of the response in epoch seconds. The reset is a time of the server's clock, not of ours.
     """
-    found = (
-        Reported(
-            scope,
-            _count(headers.get(f"{prefix}Limit")),
-            _count(headers.get(f"{prefix}Remaining")),
-            _seconds_until(headers.get(f"{prefix}Reset"), reference),
-        )
-        for scope, prefix in _PREFIXES.items()
-    )
-    return [one for one in found if one.left is not None]
+    found = []
+    for scope, prefix in _PREFIXES.items():
+        left = _count(headers.get(f"{prefix}Remaining"))
+        if left is not None:
+            limit = _count(headers.get(f"{prefix}Limit"))
+            found.append(Reported(scope, limit, left, _seconds_until(headers.get(f"{prefix}Reset"), reference)))
+    return found
 
 
 def _seconds_until(text: str | None, reference: float) -> float | None:

@@ -134,7 +134,7 @@ class RateLimiter:
         """
         reported = read_headers(headers or {}, self._clock.time() if server_date is None else server_date)
         self._answers.append(_Answer(ticket, self._clock.monotonic(), tuple(reported)))
-        self._free = min([self._free, *(one.left or 0 for one in reported)])
+        self._free = min([self._free, *(one.left for one in reported)])
         if any(one.left == 0 for one in reported):
             self.flush()
 

@@ -134,7 +134,7 @@ class Windows:
             report: The report.
         """
         window = self._window_of(report)
-        if window is None or report.left is None:
+        if window is None:
             return
         holds = window.span
         if report.resets is not None:
