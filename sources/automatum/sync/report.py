@@ -12,7 +12,7 @@ to ranges that overlap show it:
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -109,7 +109,7 @@ class Report:
             if date.fromisoformat(state["first"]) != self.first:
                 return False
             done = date.fromisoformat(state["done"]) if state["done"] else date.min
-            missing = {str(key): date.fromisoformat(day) for day, keys in state["missing"].items() for key in keys}
+            missing = {key: date.fromisoformat(day) for key, day in state["missing"].items()}
             fresh = Counter({date.fromisoformat(day): int(count) for day, count in state["fresh"].items()})
             most, to_end, from_start = map(int, state["shown"])
             row_days = tuple(date.fromisoformat(day) for day in state["row_days"])
@@ -136,13 +136,10 @@ class Report:
             yield from self._absent()
 
     def _save(self) -> None:
-        missing = defaultdict(list)
-        for key, day in self._missing.items():
-            missing[day.isoformat()].append(key)
         self.saved_state = {
             "first": self.first.isoformat(),
             "done": self.windows[self._done - 1].last.isoformat() if self._done else None,
-            "missing": missing,
+            "missing": {key: day.isoformat() for key, day in self._missing.items()},
             "fresh": {day.isoformat(): self.fresh[day] for day in set(self._missing.values()) if day in self.fresh},
             "waiting": self.waiting,
             "why": self.why,
@@ -191,9 +188,6 @@ class Report:
 
     def _parts(self, part: Answer) -> Generator[Ask, Answer, None]:
         """Prove an answer that has as many rows as any: each of its parts must have fewer, and together all."""
-        if not part.days:
-            self.why = self.why or "its records name no day"
-            return
         first, last = part.days[0], part.days[-1]
         if last - first >= 4 * DAY:
             # An API may leave out the ends of a range, so the halves overlap where both still have fewer rows.
