@@ -182,7 +182,7 @@ def repeated(program: Program, table: str, count: int, work: str = "unchanged") 
 def changed(table: str, count: int) -> tuple[Task, Task]:
     """The sync that meets changed rows and misses others, and the sync after it that marks these deleted.
 
-    More than 20 missing rows are marked by the second sweep that misses them (`sync/delete_policy.py`).
+    More than 20 missing rows are marked by the second sweep that misses them (`sync/absence.py`).
     """
     updated = sum(is_changed(number) for number in range(count))
     gone = sum(is_deleted(number) for number in range(count))

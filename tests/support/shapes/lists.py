@@ -57,26 +57,12 @@ class Twenty(Api):
     largest = 20
 
 
-@shape("at most 50 rows a page", page_size=50)
-class Fifty(Api):
-    largest = 50
-
-
 @shape("the first page is 0", paginator={"type": "page_number", "base_page": 0})
 class FromZero(Api):
     def list(self, call):
         rows, size, number = self.listed(call), self.size(call), int(call.query.get("page", 0))
         counts = {"page": number, "limit": size, "total": len(rows), "pages": ceil(len(rows) / size)}
         return self.body(rows[number * size : (number + 1) * size], counts)
-
-
-@shape("cursor in a header")
-class HeaderCursor(Api):
-    def list(self, call):
-        rows, start, size = self.listed(call), int(call.query.get("cursor", 0)), self.size(call)
-        more = {"X-Next": str(start + size)} if start + size < len(rows) else {}
-        answer = self.body(rows[start : start + size], {"total": len(rows)})
-        return Answer(answer.body, headers=more)
 
 
 class Links(Api):
@@ -86,13 +72,6 @@ class Links(Api):
         rows, start, size = self.listed(call), int(call.query.get("after", 0)), self.size(call)
         more = f"{self.path}?limit={size}&after={start + size}" if start + size < len(rows) else None
         return self.linked(self.body(rows[start : start + size], {"total": len(rows)}), more)
-
-
-@shape("next link in the body")
-class BodyLink(Links):
-    def linked(self, answer, more):
-        answer.body["pagination"]["next"] = more and self.base_url + more
-        return answer
 
 
 @shape("Link header")
@@ -139,12 +118,6 @@ class TotalOnly(Api):
         return super().body(rows, {"total": counts["total"]})
 
 
-@shape("pages without total", names="total", total="")
-class PagesOnly(Api):
-    def body(self, rows, counts):
-        return super().body(rows, {"pages": counts["pages"]})
-
-
 @shape("total capped at 200", total="")
 class Capped(Api):
     count = 330
@@ -165,17 +138,6 @@ class HeaderTotal(Api):
     def body(self, rows, counts):
         answer = super().body(rows, {})
         return Answer({"code": 200, "data": answer.body["data"]}, headers={"X-Total-Count": str(counts["total"])})
-
-
-@shape("no total, and another order at each request", names="total")
-class Shuffled(Api):
-    def listed(self, call):
-        rows = super().listed(call)
-        random.Random(len(self.calls)).shuffle(rows)
-        return rows
-
-    def body(self, rows, counts):
-        return super().body(rows, {})
 
 
 @shape("another order at each request")

@@ -1,7 +1,7 @@
 """Records that are elsewhere in the answer, and that have other names, keys and formats."""
 
 import re
-from datetime import datetime, timezone
+from datetime import datetime
 from decimal import Decimal
 
 from tests.support.shapes.api import Api
@@ -33,12 +33,6 @@ class Results(Api):
         return Answer({"count": counts["total"], "results": [self.record(row) for row in rows]})
 
 
-@shape("records at data.list", records="data.list")
-class DataList(Api):
-    def body(self, rows, counts):
-        return Answer({"code": 200, "data": {"list": [self.record(row) for row in rows]}, "pagination": counts})
-
-
 @shape("a top-level array", names="JSON object")
 class TopArray(Api):
     def body(self, rows, counts):
@@ -65,11 +59,6 @@ class CodeZero(Coded):
     code = 0
 
 
-@shape("code as text")
-class CodeText(Coded):
-    code = "200"
-
-
 @shape("code SUCCESS", names="code")
 class CodeWord(Coded):
     code = "SUCCESS"
@@ -81,12 +70,6 @@ class StatusOk(Coded):
         return Answer({"status": "ok", **{name: value for name, value in answer.body.items() if name != "code"}})
 
 
-@shape("errors in plain text")
-class BareErrors(Api):
-    def not_found(self):
-        return Answer(b"Not found", 404, {"Content-Type": "text/plain"})
-
-
 # The own URLs of rows
 
 
@@ -94,12 +77,6 @@ class BareErrors(Api):
 class BareDetail(Api):
     def detail(self, row):
         return Answer(self.record(row))
-
-
-@shape("own URLs answer the record at data.customer")
-class NestedDetail(Api):
-    def detail(self, row):
-        return Answer({"code": 200, "data": {"customer": self.record(row)}})
 
 
 @shape("own URLs of entitlements answer 404 for all rows")
@@ -138,12 +115,6 @@ class EmptyDetail(Api):
         return Answer({"code": 200, "data": {}}) if answer.status == 404 else answer
 
 
-@shape("own URLs answer a list of one")
-class ListDetail(Api):
-    def detail(self, row):
-        return Answer({"code": 200, "data": [self.record(row)]})
-
-
 # Keys
 
 
@@ -159,11 +130,6 @@ class Keyed(Api):
 @shape("the id is _id", names="columns", columns={"id": "_id"})
 class UnderscoreId(Keyed):
     name = "_id"
-
-
-@shape("the id is customerId", names="columns", columns={"id": "customerId"})
-class CustomerId(Keyed):
-    name = "customerId"
 
 
 @shape("the id is in another object", names="columns", columns={"id": "meta.id"})
@@ -293,18 +259,6 @@ class EpochSeconds(Timed):
         return int(moment.timestamp())
 
 
-@shape("times in milliseconds since 1970")
-class EpochMilliseconds(Timed):
-    def form(self, moment):
-        return int(moment.timestamp() * 1000)
-
-
-@shape("times in seconds since 1970, as text")
-class EpochText(Timed):
-    def form(self, moment):
-        return str(int(moment.timestamp()))
-
-
 @shape("times as 11/01/2023 10:20:30")
 class DayFirst(Timed):
     def form(self, moment):
@@ -315,12 +269,6 @@ class DayFirst(Timed):
 class NoZone(Timed):
     def form(self, moment):
         return moment.strftime("%Y-%m-%dT%H:%M:%S")
-
-
-@shape("times with an offset and fractions")
-class Offset(Timed):
-    def form(self, moment):
-        return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000+00:00")
 
 
 # Addresses

@@ -107,6 +107,7 @@ class RateLimiter:
                 )
                 queued = isinstance(answer, Wait)
                 if isinstance(answer, Ticket):
+                    self._free = answer.free
                     return answer
                 wait, reason = answer
                 now = self._clock.monotonic()
@@ -159,6 +160,7 @@ class RateLimiter:
             reason: Reason, for the message of a wait.
         """
         if math.isfinite(seconds) and seconds > 0:
+            self._free = 0
             self._best_effort(lambda state, now: state.block(now + seconds, reason))
 
     def wait_for(self, count: int, each: float = 0.0) -> float:
@@ -203,9 +205,7 @@ class RateLimiter:
                     for one in answer.reported:
                         self._windows.apply(state, at, one)
             self._windows.refresh(state, now)
-            result = work(state, now)
-            self._free = self._windows.free(state, now, self.reserve)
-            return result
+            return work(state, now)
 
         result = self._store.change(up_to_date)
         for answer in answers:

@@ -29,6 +29,7 @@ STALE = 3.0
 ORGANIZATION_HOLD = 60.0
 """Seconds for which the headers about the organization apply, because no header reports the reset of its window."""
 _PERIODS = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}
+_MANY = 2**31
 
 Entries = Iterator[tuple[float, int]]
 """Times at which requests stop counting in a window, ascending, and the number of requests for each."""
@@ -78,9 +79,11 @@ class Ticket:
 
     Attributes:
         number: Identifies the request in the state.
+        free: Further requests that are allowed now, apart from the share that is reserved for metering.
     """
 
     number: int
+    free: int = 0
 
 
 class Wait(NamedTuple):
@@ -156,14 +159,6 @@ class Windows:
         exact = [one for one in windows if one.limit == report.limit]
         return next(iter(exact or (windows[-1:] if report.resets is None else windows)), None)
 
-    def free(self, state: LimiterState, now: float, share: float) -> int:
-        """Requests that are allowed now, apart from the share that is reserved for metering."""
-        if state.blocked_until > now or state.waiting:
-            return 0
-        return min(
-            (window.unreserved(share) - self.used(state, window, now, reserved=True) for window in self.all), default=0
-        )
-
     def ask(self, state: LimiterState, now: float, name: str, from_reserve: bool, share: float) -> Ticket | Wait:
         """Allow a request, or add the caller to the queue.
 
@@ -179,14 +174,14 @@ class Windows:
         own = state.waiting.get(name) or Waiter(from_reserve, now, now)
         rank = (not own.from_reserve, own.since, name)
         ahead = [one for other, one in state.waiting.items() if (not one.from_reserve, one.since, other) < rank]
-        wait, reason = self._wait_time(state, now, from_reserve, share, ahead)
+        wait, reason, free = self._wait_time(state, now, from_reserve, share, ahead)
         state.changed = True
         if wait > 0:
             own.seen = now
             state.waiting[name] = own
             return Wait(wait, reason)
         state.waiting.pop(name, None)
-        return Ticket(state.add_request(now, from_reserve))
+        return Ticket(state.add_request(now, from_reserve), 0 if state.waiting else free - 1)
 
     def forecast(self, state: LimiterState, now: float, count: int, share: float, each: float) -> float:
         """Seconds until a number of further requests, one after the other, have their responses.
@@ -245,21 +240,24 @@ class Windows:
 
     def _wait_time(
         self, state: LimiterState, now: float, from_reserve: bool, share: float, ahead: list[Waiter]
-    ) -> tuple[float, str]:
-        """Seconds until the windows allow one more request after the queue ahead, and the reason of the wait."""
-        wait, reason = state.blocked_until - now, state.block_reason
+    ) -> tuple[float, str, int]:
+        """Seconds until the windows allow one more request after the queue ahead, the reason, and the free requests."""
+        wait, reason, free = state.blocked_until - now, state.block_reason, _MANY
         places = 1 + len(ahead)
         general_places = 1 + sum(not one.from_reserve for one in ahead)
         for window in self.all:
+            kept, used = window.unreserved(share), self.used(state, window, now, True)
+            free = min(free, kept - used)
+            if used + places <= kept:
+                continue
             until, but = self._wait_for_window(state, window, now, window.limit, places, True), ""
             if share and not from_reserve:
-                kept = window.unreserved(share)
                 below = self._wait_for_window(state, window, now, kept, general_places, False)
                 if below > until:
                     until, but = below, f", but for {window.limit - kept} kept for metering"
             if until > max(0.0, wait):
                 wait, reason = until, f"quota of the {window} is used up{but}"
-        return wait, reason
+        return wait, reason, free
 
     def _wait_for_window(
         self, state: LimiterState, window: Window, now: float, limit: int, places: int, reserved: bool
