@@ -34,9 +34,8 @@ def test_a_backfill_after_a_pause_leaves_no_days_unread_between_i1(tmp_path):
         site.clock.advance(60 * 86_400)
         site.sync("analytics", since=site.today - timedelta(days=9))
         made = site.sync("analytics")
-        # The days at its start have no rows: a part of them is asked for once more.
-        assert asked(made)[0] == (first - timedelta(days=36), site.today)
-        assert len(asked(made)) <= 2
+        assert asked(made)[0][0] <= first - timedelta(days=35)
+        assert max(last for _, last in asked(made)) == site.today
         days = {day for (day,) in site.query('SELECT "date" FROM analytics_revenue')}
         assert days >= {site.today - timedelta(days=back) for back in range(70)}
 
