@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 
 import dlt
@@ -348,25 +348,6 @@ def test_steps_apart_and_a_dropped_working_folder(small, desk):
     pipeline.drop()
     pipeline.run(automatum_source())
     assert differences(desk, expected_lists(small)) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "value", ["2026-01-15", "2026-01-15T00:00:00Z", date(2026, 1, 15), datetime(2026, 1, 15, tzinfo=timezone.utc)]
-)
-def test_bounds_of_a_range_have_any_type_that_dlt_takes(small, desk, value):
-    """D9: a text as start value was an `ArrowTypeError`."""
-    for i, id_ in enumerate(small.rows.ids("customers")):
-        small.rows.put(
-            "customers", {**small.rows.get("customers", id_), "updatedAt": f"2026-01-{10 + i:02d}T00:00:00Z"}
-        )
-    source, pipeline = automatum_source(), pipeline_of(desk, duckdb_destination(desk))
-    source.customers.bind(updated_at=dlt.sources.incremental("updated_at", initial_value=value))
-    pipeline.run(source.with_resources("customers"))
-    assert desk.query("SELECT min(updated_at)::date::varchar, count(*) FROM customers") == [
-        ("2026-01-15", SMALL["customers"] - 5)
-    ]
-    assert desk.query("SELECT verdict FROM _automatum_sweeps") == [("range",)]
 
 
 @pytest.mark.slow

@@ -62,15 +62,6 @@ def of_customers(**hints):
     return change
 
 
-def incremental(**bounds):
-    return dlt.sources.incremental("updated_at", **bounds)
-
-
-def bound(source):
-    source.customers.bind(updated_at=incremental(initial_value="2026-01-01T00:00:00Z"))
-    return source.with_resources("customers")
-
-
 def parallel(source):
     for resource in source.resources.values():
         resource.parallelize()
@@ -160,7 +151,7 @@ WAYS = [
         part=True,
     ),
     Way(
-        "`add_limit`, `bind`, a filter of the settings, or one of several organizations, with `replace` or `refresh`",
+        "`add_limit`, or one of several organizations, with `replace` or `refresh`",
         "refused: `write_disposition` or `refresh`, because the table would only have a part of its rows",
         limited(max_items=1),
         {"write_disposition": "replace"},
@@ -175,16 +166,8 @@ WAYS = [
     ),
     Way("`add_limit` with `refresh`", "", limited(max_items=1), {"refresh": "drop_data"}, refused="refresh"),
     Way(
-        '`source.customers.bind(updated_at=dlt.sources.incremental("updated_at", ...))`',
-        "works: loads a range, and the verdict is `range`. Bounds are a time, a date, or ISO 8601 text",
-        bound,
-        tables=("customers",),
-        verdicts={"customers": "range"},
-        part=True,
-    ),
-    Way(
         "`apply_hints(incremental=...)`",
-        "refused: `incremental`; use `bind`",
+        "refused: `incremental`; a sync loads what is new or changed, and a filter is a `WHERE` of your SQL",
         of_customers(incremental=dlt.sources.incremental("updated_at", initial_value="2026-01-01")),
         refused="incremental",
     ),

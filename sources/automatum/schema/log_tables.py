@@ -85,8 +85,7 @@ SWEEPS = StoredTable(
             "verdict",
             "text",
             "`complete`: all rows that the API listed are in the destination. `incomplete`: that is not proven. "
-            "`range`: all rows within the bounds of a `dlt.sources.incremental` are. `failed`: an error ended the "
-            "sweep. `skipped`: the API does not know the report.",
+            "`failed`: an error ended the sweep. `skipped`: the API does not know the report.",
         ),
         StoredColumn(
             "reason", "text", "Why the verdict is not `complete`, or what else is worth knowing. Null if nothing is."
