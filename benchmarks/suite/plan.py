@@ -174,24 +174,18 @@ def first(program: Program, table: str, count: int, work: str = "") -> Task:
 def repeated(program: Program, table: str, count: int, work: str = "unchanged") -> Task:
     """A second load that finds every row unchanged."""
     task = first(program, table, count, work)
-    pages = -(-count // PAGE)
+    pages = count // PAGE + 1  # with the page behind a full last one
     summary = {"verdict": "complete", "requests": pages, f"tables.{table}.unchanged": count}
     return replace(task, before=((program, 1),), summary=summary if program.name == CONNECTOR else {})
 
 
-def changed(table: str, count: int) -> tuple[Task, Task]:
-    """The sync that meets changed rows and misses others, and the sync after it that marks these deleted.
-
-    More than 20 missing rows are marked by the second sweep that misses them (`sync/absence.py`).
-    """
+def changed(table: str, count: int) -> Task:
+    """The sync that meets changed rows, and asks for each row that it misses."""
     updated = sum(is_changed(number) for number in range(count))
     gone = sum(is_deleted(number) for number in range(count))
-    at_once = gone if gone <= 20 else 0
     work = f"{100 / CHANGED:g} % changed, {100 / DELETED:g} % deleted"
-    said = {"verdict": "complete", f"tables.{table}.updated": updated, f"tables.{table}.deleted": at_once}
-    meets = Task(SYNC, work, ((SYNC, 1),), 2, {table: count}, said)
-    said = {"verdict": "complete", f"tables.{table}.updated": 0, f"tables.{table}.deleted": gone - at_once}
-    return meets, Task(SYNC, "the sync after that", ((SYNC, 1), (SYNC, 2)), 2, {table: count}, said)
+    said = {"verdict": "complete", f"tables.{table}.updated": updated, f"tables.{table}.deleted": gone}
+    return Task(SYNC, work, ((SYNC, 1),), 2, {table: count}, said)
 
 
 def sync_groups(sections: set[str], sizes: Sizes) -> list[Group]:
@@ -208,7 +202,7 @@ def sync_groups(sections: set[str], sizes: Sizes) -> list[Group]:
             groups.append(Group(section, title, served, tuple(tasks), rows=sizes.rows))
         if "second" in sections and (sizes.whole or table == "customers"):
             tasks = [first(FLOOR_CASE, table, sizes.rows, "first load"), repeated(FLOOR_CASE, table, sizes.rows)]
-            tasks += [repeated(SYNC, table, sizes.rows), *changed(table, sizes.rows)]
+            tasks += [repeated(SYNC, table, sizes.rows), changed(table, sizes.rows)]
             if sizes.whole:
                 tasks.append(repeated(HISTORY, table, sizes.rows, "unchanged, with history"))
             tasks.append(repeated(ARROW, table, sizes.rows))

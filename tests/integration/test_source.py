@@ -169,9 +169,9 @@ def test_arguments_win_over_the_environment(start, desk):
     assert set(source.resources) == {"customers", "analytics_revenue"}
     assert len(all_rows(source.customers)["own"]) == SMALL["customers"]
     assert list(source.analytics_revenue)
-    # The first request asks for days before the first one, too; the next one leaves them out.
-    report = served.sandbox.requests.to("/api/v1/analytics")[1]
-    assert report.query["startDate"] == "2000-01-01"
+    # Days before the first one are asked for, too: they prove that the answers are not cut.
+    starts = [entry.query["startDate"] for entry in served.sandbox.requests.to("/api/v1/analytics")]
+    assert "1999-10-01" < min(starts) <= "2000-01-01"
 
 
 @pytest.mark.slow

@@ -18,9 +18,9 @@ from tests.support.killing import KillableSync
 CHUNK_PAGES = 2
 NOW = datetime(2026, 11, 20, tzinfo=timezone.utc)
 CONFIG = SandboxConfig(customers=730, entitlements=410, private_offers=130, days=20, traps=True, limits=None, now=NOW)
-NEEDED = ceil(730 / 100) + ceil(410 / 100) + ceil(130 / 100) + 1
-PROOFS = 5
-"""Further requests of a first report at most, which prove that days without rows have none (docs/completeness.md)."""
+NEEDED = ceil(730 / 100) + ceil(410 / 100) + ceil(130 / 100)
+REPORT = 16
+"""Requests of a first report at most: five windows, each twice, and proofs (docs/completeness.md)."""
 KILLS = int(os.environ.get("KILLS", "4"))
 
 
@@ -41,6 +41,7 @@ def dump(database: Path) -> dict[str, list]:
     with duckdb.connect(str(database), read_only=True) as connection:
         tables = connection.execute(
             "SELECT table_name FROM information_schema.tables WHERE table_schema = 'automatum' "
+            "AND table_type = 'BASE TABLE' "
             "AND table_name NOT LIKE '\\_%' ESCAPE '\\'"
         ).fetchall()
         return {table: connection.execute(_content(connection, table)).fetchall() for (table,) in sorted(tables)}
@@ -78,7 +79,7 @@ def uninterrupted(tmp_path_factory):
         with serve(CONFIG) as served:
             environment = settings_of(served, SOURCES__AUTOMATUM__HISTORY="true")
             summary = KillableSync(environment, folder / f"{name}.duckdb", folder / name).finish(60)
-            assert summary["exit_code"] == 0 and NEEDED <= summary["requests"] <= NEEDED + PROOFS
+            assert summary["exit_code"] == 0 and NEEDED < summary["requests"] <= NEEDED + REPORT
         seconds = time.monotonic() - began
     return dump(folder / "second.duckdb"), seconds
 
@@ -117,15 +118,16 @@ def test_a_sync_that_is_killed_at_any_moment_ends_like_an_uninterrupted_one(unin
             assert not missing and not strange, (table, f"scenario {scenario} of seed {seed}", missing, strange)
         # What is read behind the last loaded chunk is asked for again, and no more. A chunk is two pages of new rows.
         # Rows whose package was killed after they were merged are not new when they are read again, so the chunk
-        # that reads them holds more pages than two; and the one report may be asked for again too.
-        assert asked <= NEEDED + PROOFS + of_this * (2 * CHUNK_PAGES + 1), (asked, NEEDED, of_this)
-        worst = max(worst, (asked - NEEDED - PROOFS) / of_this if of_this else 0.0)
+        # that reads them holds more pages than two. The last page that was loaded is read again, too, and a window of
+        # the report may be.
+        assert asked <= NEEDED + REPORT + of_this * (2 * CHUNK_PAGES + 5), (asked, NEEDED, of_this)
+        worst = max(worst, (asked - NEEDED - REPORT) / of_this if of_this else 0.0)
         kills += of_this
     print(f"{kills} kills in {scenario} syncs; at most {worst:.1f} requests a kill were asked for again")
 
 
 def test_a_spent_budget_ends_the_run_and_the_next_runs_finish_it(tmp_path):
-    """I3: several runs of a bounded sync, each exit 75, then 0; every page asked for once, also over four tables."""
+    """I3: several runs of a bounded sync, each exit 75, then 0; over four tables, a run reads one page again at most."""
     with serve(CONFIG) as served:
         environment = settings_of(served)
         codes = []
@@ -136,12 +138,13 @@ def test_a_spent_budget_ends_the_run_and_the_next_runs_finish_it(tmp_path):
         pages = [(one.path, one.page) for one in served.sandbox.requests.to("/api/v1/")]
     assert codes == [75] * (ceil(len(pages) / 5) - 1) + [0]
     lists = [one for one in pages if "analytics" not in one[0]]
-    assert len(lists) == len(set(lists)) == NEEDED - 1
-    assert 1 <= len(pages) - len(lists) <= 1 + PROOFS
+    assert len(set(lists)) == NEEDED
+    assert len(lists) - NEEDED < len(codes)
+    assert len(pages) - len(lists) <= REPORT + len(codes)
 
 
 def test_a_thousand_pages_in_several_runs_under_the_vendors_windows(desk):
-    """I3: each run ends with 75, the last with 0, and every page is brought once. An hour is made 18 s."""
+    """I3: each run ends with 75, the last with 0, and reads one page again. An hour is made 18 s."""
     scale = 0.005
     config = SandboxConfig(
         customers=99_990, entitlements=0, private_offers=0, days=0, limits=Limits(), window_scale=scale
@@ -159,7 +162,8 @@ def test_a_thousand_pages_in_several_runs_under_the_vendors_windows(desk):
     # How many runs it takes depends on how many requests are refused: these runs do not know of each other's yet.
     assert codes[-1] == 0
     assert len(codes) > 4
-    assert sorted(brought) == list(range(1, 1001))
+    assert set(brought) == set(range(1, 1001))
+    assert len(brought) - 1000 < len(codes)
 
 
 def test_a_package_that_was_normalized_before_a_kill_does_not_block_the_next_runs(tmp_path):
