@@ -127,7 +127,7 @@ def test_a_sync_that_is_killed_at_any_moment_ends_like_an_uninterrupted_one(unin
 
 
 def test_a_spent_budget_ends_the_run_and_the_next_runs_finish_it(tmp_path):
-    """I3: several runs of a bounded sync, each exit 75, then 0; over four tables, a run reads one page again at most."""
+    """I3: several runs of a bounded sync, each exit 75, then 0; a run reads one page again at most."""
     with serve(CONFIG) as served:
         environment = settings_of(served)
         codes = []
