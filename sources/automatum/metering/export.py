@@ -19,7 +19,7 @@ from ..schema.columns import DLT_LOAD_ID
 from ..schema.metering_tables import ATTEMPTS, EVENTS, LINES, METERING_TABLES
 from ..schema.stored import StoredTable
 from ..schema.tables import owned
-from ..warehouse.comments import write_comments
+from ..warehouse.catalog import update_catalog
 from ..warehouse.dlt_internals import current_load_id
 from ..warehouse.dlt_schema import dlt_columns, references
 from .ledger.ledger import Ledger
@@ -133,7 +133,7 @@ def export_ledger(
     except Exception as error:
         cause = error.__context__ or error.__cause__ or error
         raise DestinationError(f"The ledger cannot be loaded: {redact(str(cause))[:500]}") from error
-    write_comments(pipeline, (stored_table(table, organization_id) for table in METERING_TABLES))
+    update_catalog(pipeline, (stored_table(table, organization_id) for table in METERING_TABLES))
     counts = pipeline.last_trace.last_normalize_info.row_counts if pipeline.last_trace else {}  # type: ignore[attr-defined]
     return {table: counts.get(table, 0) for table in EXPORTED}
 

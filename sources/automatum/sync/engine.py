@@ -12,13 +12,12 @@ from ..api.session import ApiSession
 from ..core.clock import utc
 from ..core.errors import ConfigurationError, PackageRefused, ScopeMissing
 from ..endpoints import Endpoint
-from ..warehouse.comments import write_comments
+from ..warehouse.catalog import update_catalog
 from ..warehouse.dataset import delete_page_records, prepare_dataset, read_complete_loads
 from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
 from ..warehouse.sql_client import one_client
-from ..warehouse.views import create_views
 from .chunk_load import load_chunk
 from .key_check import check_keys
 from .organization_check import OrganizationCheck
@@ -94,7 +93,7 @@ def sync(
             return run
 
         summary = OrganizationSummary(runs=[begin(one) for one in endpoints], pipeline=pipeline.pipeline_name)
-        _write_comments(pipeline, summary.runs)
+        _update_catalog(pipeline, summary.runs)
         _skip_missing(missing, session, summary, named=bool(named))
         _take_over_finished(summary.runs, resumable, selection)
         _read_early(session, pipeline, summary.runs, loaded)
@@ -162,7 +161,7 @@ def _load_chunks(
             load_chunk(loader, pipeline, several, chunk)
             if loader.lacking != lacking:
                 with loader.keep_open():
-                    _write_comments(pipeline, runs)
+                    _update_catalog(pipeline, runs)
         except PackageRefused as refusal:
             if any(run.result.error for run in several):
                 raise  # Not even the record of the refusal can be loaded.
@@ -178,10 +177,8 @@ def _load_chunks(
             apart = True
 
 
-def _write_comments(pipeline: SupportsPipeline, runs: Sequence[TableSync]) -> None:
-    tables = [table for run in runs for table in run.tables()]
-    create_views(pipeline, tables)
-    write_comments(pipeline, tables)
+def _update_catalog(pipeline: SupportsPipeline, runs: Sequence[TableSync]) -> None:
+    update_catalog(pipeline, [table for run in runs for table in run.tables()])
 
 
 def _resumable(

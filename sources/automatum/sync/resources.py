@@ -16,6 +16,7 @@ from ..config.source_section import errors_name
 from ..core.errors import ScopeMissing, Unproven
 from ..endpoints import Endpoint
 from ..schema.stored import StoredTable
+from ..warehouse.catalog import drop_views
 from ..warehouse.compare import compare_tables
 from ..warehouse.dataset import check_organization_kind
 from ..warehouse.dlt_internals import current_load_id, loading_pipeline, set_table_hints, take_over_limit
@@ -28,7 +29,6 @@ from ..warehouse.dlt_schema import (
     stamp,
     table_hints,
 )
-from ..warehouse.views import drop_views
 from .hints import TABLE_HINT, Hints, check_hints, read_hints
 from .key_check import check_keys
 from .results import Verdict

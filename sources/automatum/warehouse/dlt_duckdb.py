@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dlt
-from dlt.common.configuration.specs.base_configuration import is_hint_not_resolvable
 
 from ..core.process import MOST_DUCKDB_MEMORY, parse_memory
 from .duckdb_file import create_file, find_storage_version
@@ -38,66 +37,25 @@ def duckdb_destination(database: Path, memory_limit: str, user_agent: str | None
     credentials.global_config = {"memory_limit": memory_limit}
     if user_agent:
         credentials.global_config["custom_user_agent"] = user_agent
-    return _create_file_first(dlt.destinations.duckdb(credentials, **options), database, find_storage_version())
-
-
-def _create_file_first(destination: Any, database: Path, storage_version: str) -> Any:
-    """Let a destination create its file in a storage version before a client connects to it.
-
-    dlt asks for the whole configuration when it makes a client, which connects to the file at once, and for a part of
-    it otherwise.
-    """
-    resolve = destination.configuration
+    made, storage_version = dlt.destinations.duckdb(credentials, **options), find_storage_version()
+    resolve, compute, known = made.configuration, made.capabilities, dict[Any, Any]()
 
     def configuration(initial_config: Any, accept_partial: bool = False) -> Any:
+        # dlt asks for the whole configuration when it makes a client, which connects to the file at once.
         config = resolve(initial_config, accept_partial)
         if not accept_partial and not config.credentials.read_only:
             create_file(database, storage_version)
         return config
 
-    destination.configuration = configuration
-    return destination
-
-
-def remember_capabilities(destination: Any) -> Any:
-    """Let a destination compute its capabilities once for each naming convention.
-
-    dlt asks for them at each step and for each client, and resolves the whole configuration of the destination for
-    them. Those of DuckDB do not depend on the configuration.
-    """
-    compute, known = destination.capabilities, {}
-
     def capabilities(config: Any = None, naming: Any = None) -> Any:
+        # dlt asks for them for each client, and resolves the configuration for them, on which they do not depend.
         if type(naming) not in known:
-            known[type(naming)] = compute(destination.spec(), naming)
+            known[type(naming)] = compute(made.spec(), naming)
         return known[type(naming)].copy()  # dlt replaces values in what it gets.
 
-    destination.capabilities = capabilities
-    return destination
-
-
-def resolve_once(destination: Any) -> Any:
-    """Let a destination look up its configuration once.
-
-    dlt does so for each client: 30 lookups, five times a sync, in several places each. What the first client found is
-    an explicit option for the next ones. They share the credentials too, and with these the pool of connections to the
-    file: while one client is connected, the others duplicate its connection, which has its settings already.
-    """
-    resolve = destination.configuration
-
-    def configuration(initial_config: Any, accept_partial: bool = False) -> Any:
-        config = resolve(initial_config, accept_partial)
-        if not accept_partial:
-            fields = config.get_resolvable_fields().items()
-            # The other fields are not looked up: the pipeline and its dataset, which dlt sets for each client.
-            destination.config_params.update(
-                {name: config[name] for name, hint in fields if not is_hint_not_resolvable(hint)}
-            )
-            destination.configuration = resolve
-        return config
-
-    destination.configuration = configuration
-    return destination
+    patched: Any = made
+    patched.configuration, patched.capabilities = configuration, capabilities
+    return made
 
 
 def remember_database(pipeline: SupportsPipeline) -> None:

@@ -109,11 +109,6 @@ class LakeFiles:
         """Table to format."""
         return {name: table.table_format for name, table in self._tables.items()}
 
-    def column_types(self, name: str) -> dict[str, str]:
-        """Columns of a table, each with dlt's name of its type; none if there is no such table."""
-        columns = self._tables[name].columns if name in self._tables else {}
-        return {column: str(hints.get("data_type")) for column, hints in columns.items()}
-
     def add_missing_columns(self, name: str, schema: pa.Schema) -> pa.Schema | None:
         """Give an Iceberg table the columns of a schema that it lacks; returns all its columns.
 

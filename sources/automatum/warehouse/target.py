@@ -22,7 +22,7 @@ from ..core.process import duckdb_memory, use_one_loader
 from ..core.redaction import first_line
 from ..core.suggest import suggestion
 from ..schema.names import normalize_identifier
-from .dlt_duckdb import duckdb_destination, remember_capabilities, remember_database, resolve_once
+from .dlt_duckdb import duckdb_destination, remember_database
 from .dlt_internals import credentials_without_password, default_pipelines_dir
 from .duckdb_file import USER_AGENT, KeepOpen, OpenFile, wait_for_file
 from .existing import missing_file_error
@@ -84,11 +84,9 @@ class Target:
                     "--database", f"there is no folder {self.database.parent}.", "Create it first."
                 )
             use_one_loader()
-            # A script may have the file open in its own process, and may change its settings between two runs.
-            script = pipeline_name == _SCRIPT
-            agent, options = None if script else USER_AGENT, _staging(pipeline_name)
-            made = duckdb_destination(self.database.resolve(), duckdb_memory(), agent, **options)
-            return remember_capabilities(made if script else resolve_once(made))
+            # A script may have the file open in its own process.
+            agent, options = None if pipeline_name == _SCRIPT else USER_AGENT, _staging(pipeline_name)
+            return duckdb_destination(self.database.resolve(), duckdb_memory(), agent, **options)
         register_destination_secrets()
         import dlt
         from dlt.common.destination.exceptions import UnknownDestinationModule

@@ -15,7 +15,6 @@ from pathlib import Path
 import dlt
 import duckdb
 import pytest
-from dlt.common.configuration.providers.environ import EnvironProvider
 from dlt.common.configuration.providers.toml import StringTomlProvider
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
@@ -24,7 +23,7 @@ import automatum
 from automatum.config.dlt_internals import document_of
 from automatum.schema.names import normalize_identifier
 from automatum.warehouse import dlt_files, dlt_internals
-from automatum.warehouse.dlt_duckdb import duckdb_destination, remember_capabilities, resolve_once
+from automatum.warehouse.dlt_duckdb import duckdb_destination
 
 CHECKED_WITH = "1.31"
 PLACES = (
@@ -92,7 +91,6 @@ PARTS = (
     ("dlt.destinations.impl.duckdb.configuration", "DuckDbCredentials", ()),
     ("dlt.destinations.impl.duckdb.configuration", "DuckDbConnectionPool.borrow_conn", ()),
     ("dlt.common.destination.reference", "Destination.configuration", ("initial_config", "accept_partial")),
-    ("dlt.common.configuration.specs.base_configuration", "is_hint_not_resolvable", ("hint",)),
     ("dlt.destinations.impl.postgres.configuration", "PostgresCredentials", ()),
     ("dlt.destinations.impl.duckdb.sql_client", "DuckDbSqlClient._make_database_exception", ("ex",)),
     ("dlt.destinations.impl.filesystem.filesystem", "FilesystemClient.list_table_files", ("table_name", "schema_name")),
@@ -253,46 +251,13 @@ def test_a_working_folder_is_emptied_of_pending_packages(tmp_path):
 
 
 def test_capabilities_that_are_remembered_are_those_of_dlt(tmp_path):
-    ours = remember_capabilities(duckdb_destination(tmp_path / "x.duckdb", "64MB"))
+    ours = duckdb_destination(tmp_path / "x.duckdb", "64MB")
     plain = dlt.destinations.duckdb(str(tmp_path / "x.duckdb"))
     for naming in (None, NamingConvention()):
         for _ in range(2):
             found = ours.capabilities(naming=naming)
             assert dict(found) == dict(plain.capabilities(naming=naming))
             found.preferred_loader_file_format, found.supported_loader_file_formats = "csv", []
-
-
-def test_a_destination_that_resolves_once_is_configured_as_by_dlt(tmp_path, monkeypatch):
-    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS__PRAGMAS", '["disable_progress_bar"]')
-    monkeypatch.setenv("DESTINATION__DUCKDB__CREATE_INDEXES", "true")
-    plain, ours = (duckdb_destination(tmp_path / "x.duckdb", "64MB", staging_dataset_name_layout="%s_s") for _ in "12")
-    resolve_once(ours)
-    for dataset in ("one", "other", "one"):
-        made = [
-            destination.configuration(destination.spec()._bind_dataset_name(dataset)) for destination in (plain, ours)
-        ]
-        expected, found = (
-            {name: value for name, value in one.items() if name != "credentials"}
-            | dict(one.credentials, conn_pool=None)
-            for one in made
-        )
-        assert found == expected
-        assert (found["dataset_name"], found["pragmas"], found["create_indexes"]) == (
-            dataset,
-            ["disable_progress_bar"],
-            True,
-        )
-
-
-def test_a_destination_that_resolves_once_asks_no_provider_again(tmp_path, monkeypatch):
-    ours = resolve_once(duckdb_destination(tmp_path / "x.duckdb", "64MB"))
-    first = ours.configuration(ours.spec()._bind_dataset_name("one"))
-    asked = []
-    monkeypatch.setattr(EnvironProvider, "get_value", lambda self, key, *_: asked.append(key) or (None, key))
-    assert ours.configuration(ours.spec()._bind_dataset_name("other")).credentials is first.credentials
-    assert asked == []
-    duckdb_destination(tmp_path / "x.duckdb", "64MB").configuration(None, accept_partial=True)
-    assert asked  # dlt asks for each client
 
 
 def test_a_missing_table_is_the_error_of_dlt():

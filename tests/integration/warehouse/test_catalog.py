@@ -6,7 +6,7 @@ import pytest
 from automatum import automatum_source
 from automatum.endpoints import CUSTOMERS
 from automatum.schema.tables import tables_of
-from automatum.warehouse.views import create_views
+from automatum.warehouse.catalog import update_catalog
 from tests.support.desk import SMALL
 from tests.support.destinations.places import DuckDb, Postgres
 
@@ -34,7 +34,7 @@ def test_each_version_ends_where_the_next_begins_and_the_view_stops_no_refresh_i
     served.sandbox.rows.delete("customers", gone)
     pipeline.run(automatum_source())
     for _ in range(2):
-        create_views(pipeline, tables_of(CUSTOMERS, history=True))
+        update_catalog(pipeline, tables_of(CUSTOMERS, history=True))
     kept = {}
     for row in sorted(place.rows("customers_versions"), key=lambda row: row["valid_from"]):
         kept.setdefault(row["id"], []).append(row)
@@ -44,5 +44,5 @@ def test_each_version_ends_where_the_next_begins_and_the_view_stops_no_refresh_i
     assert [row["deleted"] for row in kept[gone]] == [False, True]
 
     pipeline.run(automatum_source(), refresh="drop_sources")
-    create_views(pipeline, tables_of(CUSTOMERS, history=True))
+    update_catalog(pipeline, tables_of(CUSTOMERS, history=True))
     assert len(place.rows("customers_versions")) == len(place.rows("customers")) == SMALL["customers"] - 1
