@@ -202,7 +202,7 @@ def push_export(
     def work() -> int:
         from ..config.settings import resolve_settings
         from ..metering.export import export_ledger
-        from ..warehouse.dataset import prepare_dataset
+        from ..warehouse.dataset import check_organization_kind
         from ..warehouse.owners import use_stored_owner
         from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
         from ..warehouse.target import exclusive_pipeline
@@ -222,7 +222,7 @@ def push_export(
         ):
             settings = resolve_settings(with_credentials=False, organization=organization)
             pipeline = open_pipeline(place, dataset, pipelines_dir, own_name)
-            prepare_dataset(pipeline, bool(settings.organization))
+            check_organization_kind(pipeline, bool(settings.organization))
             use_stored_owner(pipeline, settings)
             loaded = export_ledger(ledger, pipeline, settings.owner, settings.table_format)
         say(loaded, as_json, lambda: display.show_export(loaded))

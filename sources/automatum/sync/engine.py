@@ -13,7 +13,7 @@ from ..core.clock import utc
 from ..core.errors import ConfigurationError, PackageRefused, ScopeMissing
 from ..endpoints import Endpoint
 from ..warehouse.catalog import update_catalog
-from ..warehouse.dataset import delete_page_records, prepare_dataset, read_complete_loads
+from ..warehouse.dataset import check_organization_kind, delete_page_records, read_complete_loads
 from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import Loader
 from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
@@ -75,7 +75,7 @@ def sync(
     granted = [endpoint for endpoint in endpoints if endpoint.group not in missing]
     loader = Loader(pipeline, session.clock, keep_open)
     with keep_open(), one_client(pipeline):
-        prepare_dataset(pipeline, bool(settings.organization))
+        check_organization_kind(pipeline, bool(settings.organization))
         check_table_format(pipeline, settings, [endpoint.table for endpoint in endpoints])
         check_keys(pipeline, endpoints)
         loader.start([table for endpoint in granted for table in tables_to_fill(endpoint, settings)])

@@ -112,7 +112,8 @@ def _sync_one(
     with exclusive_pipeline(name, options.pipelines_dir, clock, budget, wait):
         pipeline = open_pipeline(destination, target.dataset, options.pipelines_dir, name)
         tables = [one.table for one in session.select(options.tables or tuple(session.settings.tables or ()))]
-        owner = session.settings.owner
+        # Another machine may have another name for the organization.
+        owner = session.settings.client_id if session.settings.organization else None
         with exclusive_tables(pipeline, tables, owner, keep_open, clock=clock, budget=budget, wait=wait) as keep_locked:
             return _sync_locked(session, pipeline, options, selection, on_page, keep_locked)
 

@@ -9,10 +9,6 @@ from typing import TYPE_CHECKING
 from ..core.errors import ConfigurationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
-from .connection_errors import unreachable_error
-from .dlt_internals import (
-    create_storage,
-)
 from .lake_files import writes_lake_files
 from .sql import (
     PAGES_TABLE,
@@ -29,28 +25,6 @@ if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
 logger = logging.getLogger("automatum")
-
-
-def prepare_dataset(pipeline: SupportsPipeline, by_organization: bool = False) -> None:
-    """Create the dataset if it does not exist; check its kind if it does.
-
-    Args:
-        pipeline: The pipeline that loads.
-        by_organization: Whether it loads one of several organizations.
-
-    Raises:
-        ConfigurationError: The dataset was loaded for a single organization and this run is one of several, or the
-            other way round.
-        DestinationError: The destination cannot be reached.
-    """
-    try:
-        if create_storage(pipeline):
-            check_organization_kind(pipeline, by_organization)
-    except ConfigurationError:
-        raise
-    except Exception as error:
-        # dlt lets errors of drivers through, such as psycopg2's. They have no common base class.
-        raise unreachable_error(error) from None
 
 
 def read_complete_loads(pipeline: SupportsPipeline) -> set[str] | None:

@@ -107,20 +107,6 @@ def failed_table(error: BaseException) -> str | None:
     return job_id.split(".")[0] or None
 
 
-def create_storage(pipeline: SupportsPipeline) -> bool:
-    """Create the dataset if it does not exist; returns whether it existed."""
-    with destination_client(pipeline) as client:
-        if client.is_storage_initialized():
-            return True
-        try:
-            client.initialize_storage()
-        except Exception:
-            # Two runs can find no dataset and both create it. The destination refuses the second one.
-            if not client.is_storage_initialized():
-                raise
-        return False
-
-
 # The resource
 
 

@@ -57,7 +57,7 @@ def exclusive_tables(
     Args:
         pipeline: The pipeline of the destination.
         tables: Names of the tables.
-        owner: The organization, where the dataset holds several.
+        owner: OAuth application of the organization, where the dataset holds several.
         keep_open: Keeps the destination open.
         clock: Time.
         budget: Bounds of the run, which also end the wait.

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
 from datetime import timedelta
 
 import dlt
@@ -15,7 +14,6 @@ from automatum.config.settings import resolve_settings
 from automatum.core.errors import EXIT_SOFTWARE, ConfigurationError, Fault
 from automatum.metering.export import EXPORTED
 from automatum.sync.summary import OrganizationSummary
-from automatum.warehouse.dataset import prepare_dataset
 from automatum.warehouse.pipeline import open_pipeline
 from tests.integration.sync.test_multi_org import TWO, configure, ids_of, several
 from tests.integration.sync.test_report import asked
@@ -132,29 +130,6 @@ def test_an_export_loads_the_ledger_and_not_what_a_killed_sync_has_left_i1(desk,
         desk.query("FROM information_schema.tables WHERE table_schema = 'another' AND table_name = 'customers'") == []
     )
     assert pipeline.has_pending_data
-
-
-@pytest.mark.slow
-def test_runs_that_make_the_dataset_at_once_all_find_it_i7(postgres, tmp_path):  # noqa: F811
-    failed = []
-    for at in range(6):
-        target = dlt.destinations.postgres(postgres)
-        pipelines = [open_pipeline(target, f"d{at}", str(tmp_path / f"{at}{one}"), f"p{one}") for one in range(3)]
-        gate = threading.Barrier(3)
-
-        def make(pipeline, gate=gate):
-            gate.wait()
-            try:
-                prepare_dataset(pipeline, True)
-            except Exception as error:
-                failed.append(error)
-
-        threads = [threading.Thread(target=make, args=(one,)) for one in pipelines]
-        for one in threads:
-            one.start()
-        for one in threads:
-            one.join()
-    assert not failed
 
 
 def test_a_defect_in_one_organization_has_the_exit_code_of_a_defect():

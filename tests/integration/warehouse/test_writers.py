@@ -16,7 +16,6 @@ from automatum.endpoints import ENDPOINTS
 from automatum.schema.columns import POSITION, REMOVED
 from automatum.schema.log_tables import SWEEPS_TABLE, log_tables
 from automatum.schema.tables import tables_of
-from automatum.warehouse.dataset import prepare_dataset
 from automatum.warehouse.duckdb_writer import DuckDbWriter
 from automatum.warehouse.load import ATTEMPTS, ChunkTables, Loader, WriteFailed
 from automatum.warehouse.package_writer import PackageWriter
@@ -65,7 +64,6 @@ class Written:
         self._runs += 1
         destination = self.place.destination()
         pipeline = open_pipeline(destination, "automatum", str(self._folder / f"run_{self._runs}"))
-        prepare_dataset(pipeline)
         loader, schemas = Loader(pipeline, FakeClock()), {table.name: table.schema for table in self.tables}
         loader.start(self.tables)
         made = (writer or self.writer)(pipeline)
