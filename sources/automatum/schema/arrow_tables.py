@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, repeat
 from typing import Any, cast
@@ -117,7 +118,8 @@ class Table:
         values: list[Any] = array.to_pylist()
         if len(self._key_columns) > 1:
             for i in misfits:
-                values[i] = column_text(found[i]) if values[i] is None else values[i]
+                with suppress(TypeError):  # It has no JSON, and so its record cannot be loaded.
+                    values[i] = column_text(found[i]) if values[i] is None else values[i]
         return values
 
     def child_counts(self, records: Sequence[Record]) -> dict[str, list[int]]:

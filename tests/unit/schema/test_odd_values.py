@@ -13,7 +13,7 @@ from hypothesis import example, given, note, settings
 from hypothesis import strategies as st
 
 from automatum.api.exact_json import parse_json
-from automatum.endpoints import ENDPOINTS
+from automatum.endpoints import ENDPOINTS, REVENUE
 from automatum.schema.arrow_tables import Table
 from automatum.schema.json_text import column_text
 from automatum.schema.records import Rows, dig
@@ -167,3 +167,5 @@ def test_a_record_that_has_no_json_costs_itself_i1(odd):
     assert all(key.startswith("\x00") for key in found.keys[3:])
     assert len(set(found.keys)) == 6
     assert [len(hash_) for hash_ in found.hashes] == [16, 0, 16, 0, 16, 16]
+    in_key = Table(REVENUE).identify([{"date": odd, "vendor": "aws"}, {"date": "2026-01-01", "vendor": "aws"}])
+    assert (list(in_key.failed), len(set(in_key.keys))) == ([0], 2)
