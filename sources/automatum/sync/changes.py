@@ -66,9 +66,7 @@ class Changes:
                 self.counts.updated += 1
             known[key] = hash_
             chosen[key] = i
-        places = list(chosen.values())
-        size = found.size * len(places) // max(1, len(keys))
-        return Rows([keys[i] for i in places], [hashes[i] for i in places], [records[i] for i in places], read_at, size)
+        return Rows(keys, hashes, list(records), read_at, found.size).at(list(chosen.values()))
 
     def missing(self, listed: Container[str]) -> list[str]:
         """Keys of live rows of the destination that were not listed.
