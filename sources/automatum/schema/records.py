@@ -87,7 +87,7 @@ def with_value(record: Record, path: str, value: Any) -> Record:
 
 
 def pick(records: Sequence[Record], column: Column) -> tuple[list[Any], list[str]]:
-    """The column's value in each record, and the path where it was found. For a few records; else see `layout.Values`."""
+    """The column's value in each record, and the path where it was found. For a few records; see `Values`."""
     if len(column.places) == 1 and "." not in (path := column.places[0].path) and column.places[0].vendor is None:
         return [record.get(path) for record in records], [path] * len(records)
     values: list[Any] = []
