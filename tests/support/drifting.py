@@ -99,8 +99,6 @@ class Vendor:
         field, direction = self.order.split("_")
         return sorted(rows, key=lambda row: (row[f"{field}At"], row["id"]), reverse=direction == "desc")
 
-    base_url = "https://api.example.com"
-
     def get(self, path: str, params: dict | None = None, scope: str = "", url: str | None = None) -> ApiResponse:
         if self.requests in self.runs:
             self.runs.discard(self.requests)
@@ -116,7 +114,7 @@ class Vendor:
             row = self.rows.get(path.rsplit("/", 1)[1])
             if row is None:
                 raise NotThere("GET", path, 404, "not found")
-            return ApiResponse({"code": 200, "data": dict(row)}, 200, self.clock.time(), None)
+            return ApiResponse({"code": 200, "data": dict(row)}, 200, self.clock.time())
         number, rows = int(params["page"]), [dict(row) for row in self.listed()]
         start = (number - 1) * self.page_size
         total = max(0, min(len(rows) + self.offset, len(rows) + self.offset if self.cap is None else self.cap))
@@ -124,7 +122,7 @@ class Vendor:
             "data": rows[start : start + self.page_size],
             "pagination": {"total": total, "pages": -(-total // self.page_size)},
         }
-        return ApiResponse(body, 200, self.clock.time(), None)
+        return ApiResponse(body, 200, self.clock.time())
 
 
 KEYS = {"customers": "id", "_automatum_sweeps": "sweep_id", "_automatum_pages": "page"}

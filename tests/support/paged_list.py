@@ -24,8 +24,6 @@ class PagedList(MovingList):
         ages: Cursors are refused by the next run.
     """
 
-    base_url = "https://api.example.com"
-
     def __init__(self, rows, page_size, kind="cursor", keyset=False, totals=True, ages=False):
         super().__init__(rows, page_size)
         paging, total = Paging(kind, size=page_size, cursor_at="next"), CUSTOMERS.total if totals else ""
@@ -57,7 +55,7 @@ class PagedList(MovingList):
             body["next"] = f"{self._runs}:{end}"
         if self.totals:
             body["pagination"] = {"total": len(self.rows)}
-        return ApiResponse(body, 200, self.late + len(self.reads), None)
+        return ApiResponse(body, 200, self.late + len(self.reads))
 
     def _after(self, place):
         """The number of rows up to a rank."""

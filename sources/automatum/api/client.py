@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 from urllib.parse import urljoin
@@ -43,15 +43,11 @@ class ApiResponse:
         body: The whole JSON object, envelope included. Numbers that a float cannot hold are `int` or `Decimal`.
         status: HTTP status, 2xx.
         received_at: Epoch seconds of our clock.
-        date: The server's `Date` in epoch seconds; None without one.
-        headers: Its headers, case-insensitive.
     """
 
     body: dict[str, Any]
     status: int
     received_at: float
-    date: float | None
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class ApiClient:
@@ -100,21 +96,13 @@ class ApiClient:
     def max_wait(self, seconds: float | None) -> None:
         self.tokens.max_wait = seconds
 
-    @property
-    def base_url(self) -> str:
-        """Root of the API. The token is sent nowhere else."""
-        return self._settings.base_url
-
-    def get(
-        self, path: str, params: Mapping[str, str] | None = None, scope: str = "", url: str | None = None
-    ) -> ApiResponse:
+    def get(self, path: str, params: Mapping[str, str] | None = None, scope: str = "") -> ApiResponse:
         """Send a GET request and retry it until it succeeds, is refused, or the attempts or the deadline are over.
 
         Args:
             path: Path below `/api/v1/`; from the root of the host if it begins with a slash.
             params: Query.
             scope: OAuth scope that the path needs, for the message of a 403.
-            url: Where to send it instead: a link of the API, below `base_url`.
 
         Raises:
             NotThere: 404.
@@ -126,10 +114,6 @@ class ApiClient:
         """
         call = self._call("GET", path, params=params)
         call.scope = scope
-        if url is not None:
-            if not is_below(url, self.base_url):
-                raise ValueError("a link that is not below base_url would be given the token")
-            call.url = url
         return self._run(call)
 
     def post(
@@ -203,9 +187,7 @@ class ApiClient:
                 call.retry.record(ticket, outcome)
             if isinstance(outcome, HttpResponse):
                 if call.succeeded(outcome):
-                    return ApiResponse(
-                        outcome.body or {}, outcome.http_status, outcome.received_at, outcome.date, outcome.headers
-                    )
+                    return ApiResponse(outcome.body or {}, outcome.http_status, outcome.received_at)
                 self._retry_or_raise(call, outcome)
             elif outcome.final and call.repeatable:
                 raise ApiUnreachable(call.method, call.path, None, outcome.detail, _TOO_LARGE)

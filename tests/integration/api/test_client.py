@@ -84,7 +84,7 @@ def test_a_success_is_the_whole_object_and_when_it_came(server, client, clock):
     server.say(LIST, Say(body=FINE.body, headers={"Date": formatdate(there, usegmt=True)}))
     answer = client.get("customers", {"page": "3", "limit": "100"})
     assert answer.body == {"code": 200, "data": [{"id": "cust_1"}]}
-    assert (answer.status, answer.received_at, answer.date) == (200, clock.time(), there)
+    assert (answer.status, answer.received_at) == (200, clock.time())
     (seen,) = server.to(LIST)
     assert seen.query == {"page": ["3"], "limit": ["100"]}
     assert seen.headers["Authorization"] == "Bearer one"

@@ -23,7 +23,7 @@ class Answering:
     """A client that has one answer."""
 
     def __init__(self, text):
-        self._answer = ApiResponse(parse_json(text.encode()), 200, 0.0, None)
+        self._answer = ApiResponse(parse_json(text.encode()), 200, 0.0)
 
     def get(self, *arguments):
         return self._answer
