@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 from ..api.pages import Page
@@ -179,8 +180,9 @@ class Sweep:
 
     @property
     def some_key(self) -> str | None:
-        """A key that was listed a moment ago; None if there is none."""
-        return next((key for key in self._reading.keys if not is_unkeyed(key)), None)
+        """A key that was listed a moment ago: of the last page, if it has any. None if there is none."""
+        keys = chain(self._reading.last_keys, self._reading.keys)
+        return next((key for key in keys if not is_unkeyed(key)), None)
 
     @property
     def unkeyed(self) -> int:

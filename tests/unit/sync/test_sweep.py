@@ -51,6 +51,13 @@ def test_a_quiet_list_costs_one_request_a_page_i3(rows, reread_pages):
     assert len(loaded) == rows == len(sweep.keys)
 
 
+def test_a_row_of_the_last_page_is_what_shows_that_rows_have_urls_i2():
+    """Rows of earlier pages may be gone by now."""
+    source = MovingList(1050)
+    sweep, _ = swept(source)
+    assert sweep.some_key in {key for key, _ in source.rows[1000:]}
+
+
 def test_only_new_and_changed_rows_are_loaded():
     source = MovingList(250)
     known = KnownRows({key: hash_of(key) for key, _ in source.rows[:200]})
