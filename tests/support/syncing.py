@@ -126,7 +126,6 @@ class Site:
         max_requests=None,
         allow_deletes=False,
         since=None,
-        selection=None,
         destination=None,
         on_page=None,
         **settings,
@@ -135,7 +134,7 @@ class Site:
         self.clock.advance(60)
         resolved = self.resolved(**settings)
         session = connect(resolved, clock=self.clock, budget=Budget(self.clock, max_requests))
-        chosen = selection or Selection(since, None, allow_deletes)
+        chosen = Selection(since, None, allow_deletes)
         sandbox = getattr(self.served, "sandbox", None)
         if sandbox:
             sandbox.requests.clear()

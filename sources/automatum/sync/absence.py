@@ -83,9 +83,9 @@ def decide(
         RequestError: From `ask`.
         MoreToDo: From `ask`.
     """
-    apart = set(last.off_list)
     present = set(missing)
-    decision = Decision(off_list=[key for key in last.off_list if key in present])
+    decision = Decision(off_list=[key for key in last.off_list if ask and key in present])
+    apart = set(decision.off_list)
     candidates = [key for key in missing if key not in apart]
     live = len(missing) + listed
     # Where nothing is listed, no row can show that rows have URLs of their own.

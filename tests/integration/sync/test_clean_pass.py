@@ -187,6 +187,20 @@ def test_a_run_that_ends_in_the_middle_goes_on_while_its_pages_are_true_i1_i3(si
     assert site.query("SELECT count(*) FROM customers WHERE company_name = 'Later'") == [(int(later > HOUR),)]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("later", [60.0, 48 * HOUR], ids=["at once", "two days later"])
+def test_a_table_that_an_earlier_run_has_finished_counts_for_an_hour_i1_i3(site, later):
+    """S5: a verdict speaks of now. The run that goes on with the other tables reads it again two days later."""
+    sandbox = site.serve(customers=50, entitlements=250)
+    first = site.sync("customers", "entitlements", max_requests=2)
+    assert (first.code, first.tables["customers"]["verdict"]) == (75, "complete")
+    site.clock.advance(later)
+    new = sandbox.rows.insert("customers")
+    made = site.sync("customers", "entitlements")
+    assert (made.code, made.tables["customers"]["requests"]) == (0, int(later > HOUR))
+    assert (set(new) <= site.live("customers")) == (later > HOUR)
+
+
 # Rows that are gone, or are said to be
 
 

@@ -123,6 +123,24 @@ def test_the_same_list_as_set_is_complete(api, settings):
     assert (outcome.verdict, len(site.live)) == ("complete", 230)
 
 
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("count", [100, 200])
+def test_a_page_behind_the_last_one_may_be_the_last_one_again_i3(count, named):
+    """The page that is asked for behind a full last page. It is asked for once, whatever number it names."""
+
+    class Clamps(Api):
+        def list(self, call):
+            rows, size = self.listed(call), self.size(call)
+            number = min(int(call.query["page"]), len(rows) // size)
+            found = rows[(number - 1) * size : number * size]
+            return self.body(found, {"total": len(rows), **({"page": number} if named else {})})
+
+    served = Clamps()
+    served.rows = dict(list(served.rows.items())[:count])
+    outcome, site = synced(served)
+    assert (outcome.verdict, len(site.live), len(served.calls)) == ("complete", count, count // 100 + 1)
+
+
 # Runs that go on
 
 

@@ -58,6 +58,14 @@ def test_a_small_table_without_urls_is_not_emptied_by_two_empty_answers():
     assert decide(keys(3), 0, last, None, allow=True).gone == keys(3)
 
 
+def test_a_row_off_the_list_goes_by_the_rule_of_rows_without_urls_once_they_have_none():
+    """It would stay live for ever otherwise."""
+    last = SweepFacts(full=True, off_list=("k000",))
+    first = decide(keys(1), 100, last, None)
+    assert (first.gone, first.waiting, first.off_list) == ([], ["k000"], [])
+    assert decide(keys(1), 100, first.add_to(last), None).gone == ["k000"]
+
+
 def test_without_urls_the_next_complete_sweep_has_to_agree():
     first = decide(keys(3), 100, SweepFacts(), None)
     assert (first.gone, first.waiting) == ([], keys(3))
