@@ -33,6 +33,7 @@ from ..warehouse.sql import (
     organization_filter,
     select,
     select_grouped,
+    select_last,
     select_latest,
 )
 from ..warehouse.sql_client import SQL_UNSUPPORTED, checked_sql_client
@@ -240,16 +241,14 @@ def _compare_with_versions(
     client: Any, endpoint: Endpoint, history: str, prior: PriorState, own: Mapping[str, Any]
 ) -> None:
     """Let rows count as changed whose last version is another one, and find deletions that have no version."""
-    columns = (endpoint.row_key, VALID_FROM, VERSION, IS_DELETED)
-    hashes, last = prior.known.hashes, dict[str, tuple[Any, str]]()
-    for key, since, version, deleted in select(client, history, columns, own):
-        if key not in last or as_utc(since) >= as_utc(last[key][0]):
-            last[key] = since, DELETED if deleted else version
+    hashes = prior.known.hashes
+    found = select_last(client, history, endpoint.row_key, (VERSION, IS_DELETED), VALID_FROM, own)
+    last = {str(key): DELETED if deleted else version for key, version, deleted in found}
     prior.unclosed = tuple(
-        key for key, (_, version) in last.items() if version != DELETED and hashes.get(key, DELETED) == DELETED
+        key for key, version in last.items() if version != DELETED and hashes.get(key, DELETED) == DELETED
     )
     for key in prior.known.live:
-        if key not in last or last[key][1] != hashes[key]:
+        if last.get(key) != hashes[key]:
             hashes[key] = LOAD_AGAIN
 
 

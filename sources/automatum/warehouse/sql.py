@@ -93,6 +93,26 @@ def select_grouped(
     return _rows(client, f"SELECT {column}, {number} FROM {name}{condition} GROUP BY {column}", where)
 
 
+def select_last(
+    client: Any, table: str, key: str, columns: Sequence[str], by: str, where: Mapping[str, Any]
+) -> Iterator[tuple[Any, ...]]:
+    """The last row of each key of a table: the key and the columns; none if the table does not exist.
+
+    Args:
+        client: From `sql_client`.
+        table: Table name.
+        key: Column of the key.
+        columns: Column names.
+        by: Column whose largest value is in the last row.
+        where: Column to the value that it has.
+    """
+    quoted = client.escape_column_name
+    names = ", ".join(map(quoted, (key, *columns)))
+    place = f"ROW_NUMBER() OVER (PARTITION BY {quoted(key)} ORDER BY {quoted(by)} DESC) AS place"
+    rows = f"SELECT {names}, {place} FROM {client.make_qualified_table_name(table)}{where_clause(client, where)}"
+    return _rows(client, f"SELECT {names} FROM ({rows}) ranked WHERE place = 1", where)
+
+
 def select_latest(
     client: Any,
     table: str,
