@@ -248,8 +248,8 @@ class Sweep:
             state.extra += 1
             page = self._fetch_page(number)
         found = self._table.identify(page.records)
-        if self._is_behind(page) and self._reading.keys.issuperset(found.keys):
-            # Some servers answer a number behind the last page with a page that they have.
+        last = self._is_behind(page) and page.named == number - 1 and self._reading.keys.issuperset(found.keys)
+        if last:  # Some servers answer a number behind the last page with that page, and say so.
             page = replace(page, records=[], named=None)
             found = Identified()
         return page, found
