@@ -385,7 +385,8 @@ class Sweep:
         if reading.short is not None:
             return (
                 f"the first page has {reading.short} rows where {self._size} were asked for and {reading.total} are "
-                f"announced: set {where}.page_size to the rows of a page"
+                f"announced: set {where}.page_size to the rows of a page or, if the API counts other rows than it "
+                f'lists, {where}.total to ""'
             )
         if self._exact:
             why = f"{len(reading.keys)} distinct rows do not add up to the announced {reading.total}"
