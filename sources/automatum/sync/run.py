@@ -111,7 +111,8 @@ def _sync_one(
     clock, budget, wait = session.clock, session.budget, options.lock_wait
     with exclusive_pipeline(name, options.pipelines_dir, clock, budget, wait):
         pipeline = open_pipeline(destination, target.dataset, options.pipelines_dir, name)
-        tables = [one.table for one in session.select(options.tables or tuple(session.settings.tables or ()))]
+        key = "argument TABLE" if options.tables else "sources.automatum.tables"
+        tables = [one.table for one in session.select(options.tables or tuple(session.settings.tables or ()), key)]
         # Another machine may have another name for the organization.
         owner = session.settings.client_id if session.settings.organization else None
         with exclusive_tables(pipeline, tables, owner, keep_open, clock=clock, budget=budget, wait=wait) as keep_locked:

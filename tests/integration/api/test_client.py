@@ -131,7 +131,7 @@ def test_netrc_never_replaces_the_token(server, build, tmp_path, monkeypatch):
         error(500, "oops"), error(502, "oops"), error(599, "oops"), error(408, "slow"),
         Say(reset=True), Say(cut=0), Say(cut=20), Say(cut=20, chunked=True), Say(cut=0, chunked=True),
         Say(200, b"<html><h1>Sign in</h1></html>"), Say(200, b""), Say(200, b'{"data": [1,'), Say(200, b"1"),
-        Say(200, b"null"), Say(200, b"[1]"), Say(200, b"\xff\xfe{}"), Say(204),
+        Say(200, b"null"), Say(200, b"[1]"), Say(200, b"\xff\xfe{}"), Say(204, b""),
         Say(200, {"code": 500, "message": "inner"}), Say(200, {"code": "503"}), Say(200, {"code": 0, "data": []}),
         Say(200, {"code": "DONE", "data": []}),
     ],
