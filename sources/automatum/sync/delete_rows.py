@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def delete_rows(
-    pipeline: SupportsPipeline, batcher: Batcher, keys: Sequence[str], now: datetime, *, hard: bool
+    pipeline: SupportsPipeline, batcher: Batcher, keys: Sequence[str], now: datetime, hard: bool, past: bool = False
 ) -> Tables:
     """Tables that mark rows deleted, or remove them, with their children. The history gets a version that says so.
 
@@ -31,11 +31,14 @@ def delete_rows(
         keys: Keys of the rows.
         now: When they were found to be gone.
         hard: Remove them: dlt deletes a row that has `_deleted_at`, see the hints of the resource.
+        past: They are marked or removed already, and only the history does not say so.
     """
     table, history = batcher.table, batcher.history
     endpoint = table.endpoint
     rows = read_rows_by_key(pipeline, endpoint.table, endpoint.row_key, keys, table.organization_id)
-    if hard:
+    if past:
+        pass
+    elif hard:
         ids = [str(row[endpoint.row_key]) for row in rows]
         emptied = Rows(ids, ids, [{} for _ in ids], now)
         yield from (one for one in table.arrow([emptied], batcher.lists) if one[0] != endpoint.table)
@@ -44,7 +47,8 @@ def delete_rows(
             found = read_rows_by_key(pipeline, child.table, child.parent_key, keys, table.organization_id)
             if found:
                 yield child.table, _marked_deleted(child_table_of(endpoint, child).schema, found, now)
-    yield endpoint.table, _marked_deleted(table.schema, rows, now)
+    if not past:
+        yield endpoint.table, _marked_deleted(table.schema, rows, now)
     if history is None:
         return
     if lost := sorted({*keys} - {str(row[endpoint.row_key]) for row in rows}):  # Removed while no history was kept.

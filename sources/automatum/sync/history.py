@@ -20,14 +20,17 @@ class History:
 
     Args:
         endpoint: Whose rows.
+        kept: Key to last version of rows that the table lacks, though they have not ended: they may come back as they
+            were. Those that come are taken out.
 
     Attributes:
         name: Name of its table.
         schema: Arrow schema of its table.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, kept: dict[str, str]) -> None:
         stored = history_table_of(endpoint)
+        self._key, self._kept = endpoint.row_key, kept
         self.name, self.schema = stored.name, stored.schema
 
     def versions(self, rows: pa.Table, deleted: bool) -> pa.Table:
@@ -37,6 +40,9 @@ class History:
             rows: Rows of the table.
             deleted: The rows are gone.
         """
+        if self._kept and not deleted:
+            pairs = zip(rows[self._key].to_pylist(), rows[ROW_HASH].to_pylist(), strict=True)
+            rows = rows.filter([self._kept.pop(key, None) != mark for key, mark in pairs])
         marks = rows[ROW_HASH]
         made = {
             IS_DELETED: pa.repeat(pa.scalar(deleted), len(rows)),

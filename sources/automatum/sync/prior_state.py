@@ -87,8 +87,8 @@ class PriorState:
         past: Sweeps that reached their verdict, the latest first.
         unfinished: The interrupted sweep that can be resumed, if there is one.
         left_pages: Ids of sweeps that have page records, of the same part of the table or too old to be resumed.
-        unclosed: Keys whose last version in the history is live, but whose row is marked deleted or not there. It was
-            deleted while no history was kept, or a kill kept the version out.
+        unclosed: Key to the last version in the history, where that is live, and the row is marked deleted or not
+            there. It was deleted while no history was kept, a kill kept the version out, or the table is replaced.
         rejected: Rejections that are not resolved, by id.
     """
 
@@ -96,7 +96,7 @@ class PriorState:
     past: list[PastSweep] = field(default_factory=list)
     unfinished: Unfinished | None = None
     left_pages: tuple[str, ...] = ()
-    unclosed: tuple[str, ...] = ()
+    unclosed: dict[str, str] = field(default_factory=dict)
     rejected: dict[str, Rejection] = field(default_factory=dict)
 
 
@@ -244,9 +244,9 @@ def _compare_with_versions(
     hashes = prior.known.hashes
     found = select_last(client, history, endpoint.row_key, (VERSION, IS_DELETED), VALID_FROM, own)
     last = {str(key): DELETED if deleted else version for key, version, deleted in found}
-    prior.unclosed = tuple(
-        key for key, version in last.items() if version != DELETED and hashes.get(key, DELETED) == DELETED
-    )
+    prior.unclosed = {
+        key: version for key, version in last.items() if version != DELETED and hashes.get(key, DELETED) == DELETED
+    }
     for key in prior.known.live:
         if last.get(key) != hashes[key]:
             hashes[key] = LOAD_AGAIN

@@ -108,7 +108,7 @@ class TableSync:
         self._refused = self._limited = False
         self._hints = hints or Hints()
         self._early: tuple[float, PriorState] | None = None
-        self._unclosed: tuple[str, ...] = ()
+        self._unclosed: dict[str, str] = {}
         self._secret: dict[str, Any] | None = None
         self._stored_columns: dict[str, pa.Schema] = {}
 
@@ -238,19 +238,19 @@ class TableSync:
                 unflushed = 0
         gone = reader.conclude()
         self.result.counts.deleted += len(gone)
-        if self._unclosed and reader.facts().full:
-            gone += [key for key in self._unclosed if reader.is_deleted(key)]
         yield from self._delete(pipeline, gone)
+        if self._unclosed and reader.facts().full:
+            yield from self._delete(pipeline, [key for key in self._unclosed if reader.is_deleted(key)], past=True)
 
-    def _delete(self, pipeline: SupportsPipeline | None, gone: Sequence[str]) -> Tables:
-        """Mark rows deleted, or remove them, in batches."""
+    def _delete(self, pipeline: SupportsPipeline | None, gone: Sequence[str], past: bool = False) -> Tables:
+        """Mark rows deleted, or remove them, in batches; or tell the history alone."""
         if not gone or pipeline is None:
             return
         yield from self._batcher.flush()  # the rows that were read before must not follow their deletion
         now = utc(self.api_session.clock.time())
         for start in range(0, len(gone), _DELETE_BATCH):
             some = gone[start : start + _DELETE_BATCH]
-            yield from delete_rows(pipeline, self._batcher, some, now, hard=self.settings.deletes == "hard")
+            yield from delete_rows(pipeline, self._batcher, some, now, self.settings.deletes == "hard", past)
 
     def read_early(self, pipeline: SupportsPipeline, loaded: Collection[str] | None = None) -> int:
         """Read what the destination has before the table has its turn, where that saves a connection.
@@ -311,8 +311,8 @@ class TableSync:
         if not prior.past or prior.past[0].finished_at.date() < now.date():
             self.result.secret_since = first_use(self._secret)
         self._rejections.start(prior.rejected)
-        self._batcher.history = History(self.endpoint) if name else None
         self._unclosed = prior.unclosed
+        self._batcher.history = History(self.endpoint, self._unclosed) if name else None
         # Resumed or not: the page records of an interrupted sweep are useless once this one has its verdict.
         self.left_pages = set(prior.left_pages)
         context = ReaderContext(
