@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 PAGE = 100
+ORGANIZATION = "org_a1b2c3d4"
 CHANGED, DELETED = 100, 1000
 """In the second version of a table, one record of so many has changed, and one of so many is missing."""
 _STEP = 2_654_435_761
@@ -100,7 +101,7 @@ def customer(number: int, version: int, dimensions: int = 0) -> str:
     )
     status = "suspended" if version > 1 and is_changed(number) else _STATUSES[number % 4]
     return (
-        f'{{"id":"{id_of("cust", number)}","organizationId":"org_a1b2c3d4","vendor":"{"azure" if azure else "aws"}",'
+        f'{{"id":"{id_of("cust", number)}","organizationId":"{ORGANIZATION}","vendor":"{"azure" if azure else "aws"}",'
         f'{account},"email":"billing{number}@example.com","companyName":"Company {number % 5000} Ltd",'
         f'"status":"{status}",{_times(number, version)}}}'
     )
@@ -116,7 +117,7 @@ def entitlement(number: int, version: int, dimensions: int = 0) -> str:
     )
     offer = f'"offer_{number:08x}"' if number % 5 == 0 else "null"
     return (
-        f'{{"id":"{id_of("ent", number)}","organizationId":"org_a1b2c3d4","customerId":"{id_of("cust", number)}",'
+        f'{{"id":"{id_of("ent", number)}","organizationId":"{ORGANIZATION}","customerId":"{id_of("cust", number)}",'
         f'"vendor":"{"azure" if number % 8 > 4 else "aws"}","listingId":"lst_{number % 7:08x}",'
         f'"productName":"Product {number % 7}","planId":"plan_{number % 3}","status":"{_TERMS[number % 4]}",'
         f'"startDate":"2025-12-{1 + number % 28:02}","endDate":"2099-12-{1 + number % 28:02}",'
@@ -128,7 +129,7 @@ def entitlement(number: int, version: int, dimensions: int = 0) -> str:
 def private_offer(number: int, version: int, dimensions: int = 0) -> str:
     """A private offer with one payment."""
     return (
-        f'{{"id":"{id_of("offer", number)}","organizationId":"org_a1b2c3d4","customerId":"{id_of("cust", number)}",'
+        f'{{"id":"{id_of("offer", number)}","organizationId":"{ORGANIZATION}","customerId":"{id_of("cust", number)}",'
         f'"vendor":"aws","name":"Offer {number}","status":"accepted","expiresAt":"2026-12-31T00:00:00Z",'
         f'"pricing":{{"totalContractValue":{number}.50,"currency":"USD",'
         f'"paymentSchedule":[{{"date":"2026-12-01","amount":{number}.50,"currency":"USD"}}]}},'

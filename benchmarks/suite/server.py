@@ -1,7 +1,8 @@
 """A server that answers like the API as fast as it can: `python -m suite.server LIST=ROWS ...`; it prints its URL.
 
 Pages are rendered before the first request, so that the server does not take part in what is measured. It accepts any
-credentials and knows no limits. `dimensions=25` gives each entitlement so many dimensions. Beside the API:
+credentials and knows no limits. `dimensions=25` gives each entitlement so many dimensions. Clients `app_org_0`,
+`app_org_1` and so on are those of different organizations, which have the same rows. Beside the API:
 
 - `GET /bench/take` answers with the number of requests by path since the last time, and the number of usages.
 - `GET /bench/version/2` serves the second version of all lists from then on: with some records changed, and without
@@ -23,6 +24,8 @@ DAYS = 10
 """Days with revenue, up to today."""
 _SCOPES = "read:customers read:entitlements read:analytics read:private-offers write:metering"
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_CLIENT = re.compile(rb"app_org_(\d+)")
+_BEARER = re.compile(rb"Bearer t{28}(org_[0-9a-f]{8})")
 _PAGE = re.compile(rb"[?&]page=(\d+)")
 _SPAN = re.compile(rb"startDate=([\d-]+)&endDate=([\d-]+)")
 
@@ -137,7 +140,12 @@ class Connection(asyncio.Protocol):
             if len(rest) < length:
                 return
             self._received = rest[length:]
-            self._transport.write(self._site.answer(head.split(b" ", 2)[1], rest[:length]))
+            answer = self._site.answer(head.split(b" ", 2)[1], rest[:length])
+            if client := _CLIENT.search(head + rest[:length]):
+                answer = answer.replace(b"t" * 40, b"t" * 28 + b"org_%08x" % int(client[1]))
+            elif bearer := _BEARER.search(head):
+                answer = answer.replace(rows.ORGANIZATION.encode(), bearer[1])
+            self._transport.write(answer)
 
 
 async def serve(site: Site) -> None:
