@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,11 @@ UNKEYED = "\x00"
 def is_unkeyed(id_: str) -> bool:
     """Whether this is the id of a record without a key."""
     return id_.startswith(UNKEYED)
+
+
+def count_unkeyed(ids: Collection[str]) -> int:
+    """Number of ids of records without a key. Their ids come before all keys, so nearly always the first one tells."""
+    return sum(map(is_unkeyed, ids)) if is_unkeyed(min(ids, default="")) else 0
 
 
 @dataclass

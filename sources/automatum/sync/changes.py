@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence, Set
 from datetime import datetime
 
 from ..schema.arrow_tables import Table
-from ..schema.records import Identified, Record, Rows, is_unkeyed
+from ..schema.records import Identified, Record, Rows, count_unkeyed, is_unkeyed
 from .rejections import Rejections, reject
 from .results import DELETED, LOAD_AGAIN, Counts, KnownRows
 
@@ -41,7 +41,7 @@ class Changes:
         before = [known.get(key) for key in keys]
         new = set() if seen is None else set(keys).difference(seen)
         # Nearly all pages have unchanged rows alone, or new ones.
-        if not (found.failed or any(map(is_unkeyed, keys))):
+        if not (found.failed or count_unkeyed(keys)):
             if before == hashes and self._same_lists(keys, records):
                 self.counts.unchanged += len(new)
                 return Rows([], [], [], read_at)

@@ -21,7 +21,7 @@ from ..core.clock import utc
 from ..core.errors import NotThere, RequestRefused
 from ..core.text import plural
 from ..schema.arrow_tables import Table
-from ..schema.records import Identified, Rows, is_unkeyed
+from ..schema.records import Identified, Rows, count_unkeyed, is_unkeyed
 from .changes import Changes
 from .reading import Reading
 from .rejections import Rejections
@@ -187,7 +187,7 @@ class Sweep:
     @property
     def unkeyed(self) -> int:
         """Number of records without a key that the last reading of the list had."""
-        return sum(map(is_unkeyed, self.keys))
+        return count_unkeyed(self.keys)
 
     @property
     def keys(self) -> set[str]:

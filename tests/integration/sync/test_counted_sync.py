@@ -33,6 +33,19 @@ def test_a_row_takes_a_bounded_number_of_calls(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_page_takes_a_bounded_number_of_functions(tmp_path):
+    """Those between the client and the load that are called more often for more pages.
+
+    Measured: 52, and 97 before a record became a row of columns at once.
+    """
+    with_client = ("api.rate_limit", "api.http", "api.client", "api.connections", "api.oauth", "api.watchdog", "core.")
+    few, many = (calls_of(tmp_path / f"{rows}", rows)[0] for rows in (FEW, MANY))
+    functions = {name for name in many - few if not name.startswith(with_client) and "." in name}
+    own = {name for name in functions if name.split(".")[0] in ("api", "schema", "sync", "warehouse")}
+    assert len(own) <= 70, sorted(own)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("chunk_rows", "loads"), [(200, 3), (1000, 1)])
 def test_a_chunk_is_one_load(tmp_path, chunk_rows, loads):
     """A chunk ends with the page that fills it, and a sync of one chunk makes one load."""
