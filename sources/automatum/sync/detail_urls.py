@@ -20,6 +20,9 @@ from .absence import Answer
 
 logger = logging.getLogger("automatum")
 
+MOST_UNCLEAR = 3
+"""Rows one after another whose URLs do not tell, after which no other row is asked for: each may cost retries."""
+
 
 class DetailUrls:
     """Asks the API for single rows.
@@ -54,6 +57,7 @@ class DetailUrls:
         self._column = table.endpoint.find_column(table.endpoint.own_column)
         self._answers: dict[str, Record | Answer] = {}
         self._proven: bool | None = None
+        self._unclear_in_a_row = 0
 
     @property
     def gone(self) -> list[str]:
@@ -72,9 +76,12 @@ class DetailUrls:
             DestinationError: The destination cannot be reached.
         """
         if key not in self._answers:
+            if self._proven is False or self._unclear_in_a_row >= MOST_UNCLEAR:
+                return Answer.UNCLEAR
             if not self._may_ask():
                 return Answer.WAIT
             self._answers[key] = self._ask(key)
+            self._unclear_in_a_row = self._unclear_in_a_row + 1 if self._answers[key] is Answer.UNCLEAR else 0
         answer = self._answers[key]
         if not isinstance(answer, Answer):
             self._proven = True
