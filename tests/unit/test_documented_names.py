@@ -18,16 +18,13 @@ from automatum.config.known_keys import INTERNAL
 from automatum.config.settings import AutomatumSettings, resolve_settings
 from automatum.config.webhook_secret import KEYS as WEBHOOK_KEYS
 from automatum.core import errors
-from automatum.warehouse.duckdb_file import STORAGE_VERSION_KEY
 from tests.support import ROOT
 from tests.support.desk import forget
 from tests.support.pages import PAGES, TEXTS, blocks, spans
 
 DOCS = ROOT / "docs"
 GROUP = typer.main.get_command(app)
-SETTINGS = {*AutomatumSettings.get_resolvable_fields(), "notify_url", STORAGE_VERSION_KEY, *WEBHOOK_KEYS}.difference(
-    INTERNAL
-)
+SETTINGS = {*AutomatumSettings.get_resolvable_fields(), "notify_url", *WEBHOOK_KEYS}.difference(INTERNAL)
 OF_AIRFLOW = {"--conf", "--conn-type", "--conn-json"}
 NOT_IN_THE_PINS = {"more_to_do", "evidence"}
 """A verdict, and a key that is there only if the API has reported other limits."""

@@ -28,7 +28,6 @@ _VENDORS_NAMES = (*CREDENTIALS, "webhook_secret")
 """What the vendor's own variables may set: `AUTOMATUM_CLIENT_ID` and the like."""
 _ONLY_TOP = (
     "organizations",
-    "duckdb_storage_version",
     "notify_url",
     "secrets_from",
     "webhook_secret",

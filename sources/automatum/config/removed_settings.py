@@ -14,6 +14,8 @@ REMOVED_SETTINGS: Mapping[str, str] = {
     "status": _SQL,
     "success_codes": "Remove it: `code` in an answer is an HTTP status, as documented.",
     "full_sweep_every": "Remove it: every sync reads every list whole.",
+    "duckdb_storage_version": "Remove it: new files are readable by DuckDB 1.0 and later. For another format, create "
+    "the file in DuckDB beforehand (ATTACH '...' (STORAGE_VERSION '...')); it keeps its format.",
 }
 """Settings in `[sources.automatum]`."""
 

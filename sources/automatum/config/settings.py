@@ -257,7 +257,7 @@ def check_configuration(*sections: tuple[str, ...]) -> None:
 def _names() -> tuple[str, ...]:
     """Names of all settings."""
     names = (name for name in AutomatumSettings.get_resolvable_fields() if name not in INTERNAL)
-    return (*names, "notify_url", "duckdb_storage_version", *WEBHOOK_KEYS)
+    return (*names, "notify_url", *WEBHOOK_KEYS)
 
 
 def resolve_settings(

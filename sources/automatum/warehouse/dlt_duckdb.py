@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from ..core.process import MOST_DUCKDB_MEMORY, parse_memory
-from .duckdb_file import create_file, find_storage_version
+from .duckdb_file import create_file
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -25,9 +25,6 @@ def duckdb_destination(database: Path, memory_limit: str, user_agent: str | None
         memory_limit: As DuckDB's setting, such as `64MB`.
         user_agent: Name of the program that connects; None for DuckDB's default.
         **options: Further options of the destination.
-
-    Raises:
-        ConfigurationError: See `find_storage_version`.
     """
     from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
@@ -37,14 +34,14 @@ def duckdb_destination(database: Path, memory_limit: str, user_agent: str | None
     credentials.global_config = {"memory_limit": memory_limit}
     if user_agent:
         credentials.global_config["custom_user_agent"] = user_agent
-    made, storage_version = dlt.destinations.duckdb(credentials, **options), find_storage_version()
+    made = dlt.destinations.duckdb(credentials, **options)
     resolve, compute, known = made.configuration, made.capabilities, dict[Any, Any]()
 
     def configuration(initial_config: Any, accept_partial: bool = False) -> Any:
         # dlt asks for the whole configuration when it makes a client, which connects to the file at once.
         config = resolve(initial_config, accept_partial)
         if not accept_partial and not config.credentials.read_only:
-            create_file(database, storage_version)
+            create_file(database)
         return config
 
     def capabilities(config: Any = None, naming: Any = None) -> Any:

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config.lookup import SECTIONS, look_up
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import Busy, ConfigurationError, DestinationError
@@ -35,8 +34,6 @@ connector's connections from those of a notebook that runs in the same process."
 STORAGE_VERSION = "v1.0.0"
 """Storage version of new files, which DuckDB 1.0 and later read. DuckDB 1.4 and 1.5 write it by default; what DuckDB
 2.0 writes by default, no earlier version reads."""
-STORAGE_VERSION_KEY = "duckdb_storage_version"
-_STORAGE_OPTION = "storage_compatibility_version"
 _NEW, _BLOCK = "new-", 1 << 20
 _READ_A_COPY = (
     "Close it there: a notebook keeps the file for as long as its connection is open, even a read-only one. To read "
@@ -49,31 +46,8 @@ _HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
 _creating = threading.Lock()
 
 
-def find_storage_version() -> str:
-    """The storage version of new files: that of the setting, or `STORAGE_VERSION`.
-
-    Raises:
-        ConfigurationError: The installed DuckDB does not know it.
-    """
-    found: str | None = look_up(STORAGE_VERSION_KEY, str)
-    if found is None:
-        return STORAGE_VERSION
-    import duckdb
-
-    try:
-        duckdb.connect(":memory:", config={_STORAGE_OPTION: found}).close()
-    except duckdb.Error:
-        raise ConfigurationError(
-            ".".join((*SECTIONS, STORAGE_VERSION_KEY)),
-            f"{found!r} is no storage version that DuckDB {duckdb.__version__} can write.",
-            "Write latest, or a version of DuckDB with a v and three numbers, such as v1.4.0. Leave it out for "
-            f"{STORAGE_VERSION}, which older versions of DuckDB read, too.",
-        ) from None
-    return found
-
-
-def create_file(database: Path, storage_version: str) -> None:
-    """Create a DuckDB file in this storage version; leave an existing one as it is.
+def create_file(database: Path) -> None:
+    """Create a DuckDB file in `STORAGE_VERSION`; leave an existing one as it is.
 
     Afterwards each connection writes this version. It can only be set while a file is created, and dlt has no option
     for it. No error is raised: the connection that follows meets it, too.
@@ -83,7 +57,7 @@ def create_file(database: Path, storage_version: str) -> None:
     # Two connections of one process to one file must be configured alike.
     with _creating, contextlib.suppress(duckdb.Error):
         if not database.exists():
-            duckdb.connect(str(database), config={_STORAGE_OPTION: storage_version}).close()
+            duckdb.connect(str(database), config={"storage_compatibility_version": STORAGE_VERSION}).close()
 
 
 def refresh_copy(database: Path, copy: Path) -> None:
@@ -258,8 +232,7 @@ class OpenFile:
 def _open(database: Path) -> duckdb.DuckDBPyConnection:
     import duckdb  # Not needed, and perhaps not installed, where the destination is another.
 
-    if not database.exists():
-        create_file(database, find_storage_version())
+    create_file(database)
     return duckdb.connect(str(database), config={"custom_user_agent": USER_AGENT})
 
 

@@ -5,7 +5,6 @@ import duckdb
 import pytest
 
 from automatum import Target, automatum_source
-from automatum.core.errors import ConfigurationError
 from automatum.operations.demo import run_demo
 from automatum.warehouse.duckdb_file import STORAGE_VERSION
 
@@ -48,45 +47,12 @@ def test_the_demo(desk):
     assert storage_version(desk.folder / "demo.duckdb") == READ_BY_ALL
 
 
-@pytest.mark.parametrize("version", ["latest", "v1.2.0"])
-def test_the_setting(small, desk, version):
-    desk.set(duckdb_storage_version=version)
-    assert desk.sync("customers").code == 0
-    assert storage_version(desk.database) == (newest(desk.folder) if version == "latest" else "v1.2.0+")
-    desk.set(duckdb_storage_version=None)
-    assert desk.sync("customers").code == 0
-    assert storage_version(desk.database) != READ_BY_ALL, "an existing file keeps its format"
-
-
 def test_a_file_in_a_newer_format_keeps_working(small, desk):
     duckdb.connect(str(desk.database), config={"storage_compatibility_version": "latest"}).close()
     assert desk.sync("customers").code == 0
     Target(database=desk.database).pipeline().run(automatum_source().with_resources("customers"))
     assert storage_version(desk.database) == newest(desk.folder)
     assert desk.counts()["customers"] == 12
-
-
-@pytest.mark.parametrize("version", ["1.4", "v9.9.9", "newest"])
-def test_a_version_that_duckdb_does_not_know(small, desk, version):
-    """Before a request, whether or not the file exists."""
-    desk.set(duckdb_storage_version=version)
-    for _ in range(2):
-        made = desk.sync("customers")
-        assert made.code == 78, made
-        assert f"sources.automatum.duckdb_storage_version: {version!r}" in made.says
-        assert "latest" in made.says and duckdb.__version__ in made.says
-        assert not small.requests.all()
-        with pytest.raises(ConfigurationError, match="duckdb_storage_version"):
-            Target(database=desk.database).pipeline()
-        if not desk.database.exists():
-            duckdb.connect(str(desk.database)).close()
-
-
-def test_a_misspelt_setting_and_one_of_an_organization(desk):
-    desk.set(duckdb_storage_verison="latest")
-    assert "Did you mean SOURCES__AUTOMATUM__DUCKDB_STORAGE_VERSION?" in desk.run("sync").says
-    desk.set(duckdb_storage_verison=None, organizations=[{"name": "acme"}], acme__duckdb_storage_version="latest")
-    assert desk.run("sync").code == 78
 
 
 def test_a_query_creates_no_file(desk):

@@ -24,6 +24,11 @@ rows = [{"id": at, "at": dlt.common.pendulum.now(), "part": {"a": at}} for at in
 pipeline.run(rows, table_name="rows_of_" + name, primary_key="id", write_disposition="merge")
 pipeline.run(rows[:10], table_name="rows_of_" + name, primary_key="id", write_disposition="merge")
 """
+CREATE = """
+import sys
+import duckdb
+duckdb.connect(sys.argv[1], config={"storage_compatibility_version": "latest"}).close()
+"""
 READ = """
 import json, sys
 import duckdb
@@ -67,10 +72,10 @@ def test_each_version_reads_and_extends_the_file_of_each(environments, tmp_path,
 
 
 def test_the_newest_format_is_for_the_newest_alone(environments, tmp_path):
-    """Otherwise the default of the setting would be needless."""
+    """Otherwise the storage version of new files would be needless."""
     path = tmp_path / "marketplace.duckdb"
-    latest = {"SOURCES__AUTOMATUM__DUCKDB_STORAGE_VERSION": "latest"}
-    environments["newest"].run("-c", WRITE, "newest", path, cwd=tmp_path, **latest)
+    environments["newest"].run("-c", CREATE, path, cwd=tmp_path)
+    environments["newest"].run("-c", WRITE, "newest", path, cwd=tmp_path)
     assert read(environments["newest"], path) == {"rows_of_newest": ROWS}
     said = environments["1.5"].run("-c", READ, path, cwd=tmp_path, code=1)
     assert "version" in said
