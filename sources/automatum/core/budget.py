@@ -50,6 +50,11 @@ class Budget:
         return self._token_requests
 
     @property
+    def remaining_requests(self) -> int | None:
+        """API requests that may still be sent; None without a limit."""
+        return None if self._max_requests is None else max(0, self._max_requests - self._requests)
+
+    @property
     def over(self) -> bool:
         """Whether the run was told to stop, or its time is over."""
         left = self.remaining_seconds()

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from ..api.pages import Page, read_one
-from ..core.clock import utc
+from ..core.clock import instant, utc
 from ..core.errors import NotThere
 from ..core.text import plural
 from ..schema.records import Rows
@@ -121,16 +121,25 @@ class ListReader(Reader):
         return self._own(self._charged(lambda: self._pages.fetch(number)))
 
     def _resume(self, log: SweepLog) -> None:
+        """Go on with the interrupted sweep. What is too old is only gone on with if this run cannot read the whole list.
+
+        Otherwise each run of a small budget would load the first pages again, and never the others.
+        """
         unfinished = self._interrupted(log)
         if unfinished is None:
             return
         state = {name: value for name, value in unfinished.state.items() if name != "cursor"}
-        page = state.get("page")
-        if not isinstance(page, int) or not self._pages.restore(unfinished.state, page):
+        page, since = state.get("page"), state.get("since")
+        if not isinstance(page, int) or not isinstance(since, float):
+            return
+        still = self._is_true(utc(since), unfinished.needed)
+        if (not still and self._can_read(unfinished.needed)) or not self._pages.restore(unfinished.state, page):
             return
         if self._sweep.resume(unfinished.pages, state):
             log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
             logger.info("%s goes on at page %d", self._endpoint.table, page)
+            if not still:
+                self._sweep.distrust(f"the first pages were read at {instant(since)}, too long ago")
 
     def _may_delete(self) -> bool:
         return self._deletes and self._sweep.verdict is Verdict.COMPLETE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Any, TypeVar
 
@@ -111,12 +111,21 @@ class Reader(ABC):
         return [], {}
 
     def _interrupted(self, log: SweepLog) -> Unfinished | None:
-        """The interrupted sweep, if what it read is still true: a verdict speaks of now."""
-        unfinished, now = self._prior.unfinished, utc(self._session.clock.time())
-        if unfinished is None or now - unfinished.started_at > longest_sweep(self._settings, unfinished.needed):
-            return None
-        # Pages that were read by other settings of the endpoint may have been read wrong.
-        return unfinished if unfinished.settings[:1] == log.settings[:1] else None
+        """The interrupted sweep, if its pages were read by the same settings: otherwise they may have been read wrong."""
+        unfinished = self._prior.unfinished
+        return unfinished if unfinished and unfinished.settings[:1] == log.settings[:1] else None
+
+    def _is_true(self, since: datetime, requests: int) -> bool:
+        """Whether what was read since then still is as it was: a verdict speaks of now."""
+        return utc(self._session.clock.time()) - since <= longest_sweep(self._settings, requests)
+
+    def _can_read(self, requests: int) -> bool:
+        """Whether the bounds of this run allow so many further requests."""
+        client, budget = self._session.client, self._session.budget
+        left, seconds = budget.remaining_requests, budget.remaining_seconds()
+        bounds = [one for one in (seconds, client.max_wait) if one is not None]
+        enough = left is None or left >= requests
+        return enough and (not bounds or client.limiter.wait_for(requests, client.seconds_per_request) <= min(bounds))
 
     def _charged(self, request: Callable[[], Answered]) -> Answered:
         """Count the requests that a call costs, retries included, also when it fails."""

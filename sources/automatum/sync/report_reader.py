@@ -113,7 +113,8 @@ class ReportReader(Reader):
     def _resume(self, log: SweepLog) -> None:
         """Go on with the interrupted reading of the same days, if there is one."""
         unfinished = self._interrupted(log)
-        if unfinished and self._report.resume(unfinished.state):
+        still = unfinished and self._is_true(unfinished.started_at, unfinished.needed)
+        if unfinished and still and self._report.resume(unfinished.state):
             self._ambiguous, self._count = (int(unfinished.state[name]) for name in ("ambiguous", "count"))
             log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
             logger.info("%s goes on where an earlier run ended", self._endpoint.table)

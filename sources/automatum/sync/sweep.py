@@ -45,6 +45,7 @@ class SweepState:
 
     Attributes:
         page: Last page of the present reading that was read.
+        since: Epoch seconds at which its first page was read.
         total: The total that was announced last.
         readings: Number of whole readings before the present one.
         order: Digest of the reading before (`Reading.order`), if the present one may be compared with it.
@@ -57,6 +58,7 @@ class SweepState:
     """
 
     page: int = 0
+    since: float = 0.0
     total: int | None = None
     readings: int = 0
     order: str = ""
@@ -158,6 +160,7 @@ class Sweep:
             state.drift.append(f"page {number} repeats {len(found.keys) - new} rows")
         reading.finish(page, self._by_number)
         state.page, state.total, state.doubt = number, page.total, reading.doubt
+        state.since = float(page.read_at) if number == 1 else state.since
         state.extra += bool(state.readings)
         self._records[number] = PageRecord(number, found.keys, page.total, self._read_at)
         return rows
@@ -177,6 +180,14 @@ class Sweep:
         self.verdict, self.reason = None, ""
         self._start_again()
         return True
+
+    def distrust(self, event: str) -> None:
+        """Let the present reading prove nothing.
+
+        Args:
+            event: What happened, in words.
+        """
+        self._reading.doubt = self.state.doubt = event
 
     @property
     def some_key(self) -> str | None:

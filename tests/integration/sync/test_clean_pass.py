@@ -236,3 +236,19 @@ def test_two_empty_answers_do_not_empty_a_small_table_without_urls_i2(site, show
     assert site.sync("customers").code == 0
     api.rows = {}
     assert (site.sync("customers", allow_deletes=True).code, site.dead("customers")) == (0, set(kept))
+
+
+def test_runs_that_are_too_small_and_too_rare_load_the_whole_list_all_the_same_i1(site):
+    """Each run may send one request, every three hours. Nothing is concluded; a run that may read on begins anew."""
+    site.serve(customers=250)
+    for _ in range(3):
+        made = site.sync("customers", max_requests=1)
+        assert made.code == 75, made.summary.as_json()
+        site.clock.advance(3 * HOUR)
+    # The last page of the run before is read again, so one request brings nothing new.
+    for _ in range(4):
+        site.sync("customers", max_requests=2)
+        site.clock.advance(3 * HOUR)
+    assert len(site.live("customers")) == 250
+    made = site.sync("customers")
+    assert (made.code, made.summary.runs[0].result.verdict) == (0, "complete")
