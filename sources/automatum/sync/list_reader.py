@@ -121,7 +121,7 @@ class ListReader(Reader):
         return self._own(self._charged(lambda: self._pages.fetch(number)))
 
     def _resume(self, log: SweepLog) -> None:
-        """Go on with the interrupted sweep. What is too old is only gone on with if this run cannot read the whole list.
+        """Go on with the interrupted sweep; with one that is too old only if this run cannot read the whole list.
 
         Otherwise each run of a small budget would load the first pages again, and never the others.
         """

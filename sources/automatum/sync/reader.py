@@ -111,7 +111,7 @@ class Reader(ABC):
         return [], {}
 
     def _interrupted(self, log: SweepLog) -> Unfinished | None:
-        """The interrupted sweep, if its pages were read by the same settings: otherwise they may have been read wrong."""
+        """The interrupted sweep, if its pages were read by the same settings: by others, they may be wrong."""
         unfinished = self._prior.unfinished
         return unfinished if unfinished and unfinished.settings[:1] == log.settings[:1] else None
 
