@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
-from urllib.parse import urljoin
 
-from ..config.base_url import is_below
 from ..config.reload import reload_credentials
 from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
@@ -18,17 +16,16 @@ from ..core.errors import ApiUnreachable, CredentialsRefused, MoreToDo
 from ..core.text import plural
 from ..endpoints import API_PREFIX
 from .connections import Connections
-from .http import DASHBOARD, HttpFailure, HttpResponse, error_for, send
-from .oauth import TokenSource, redirect_host
+from .http import DASHBOARD, HttpFailure, HttpResponse, error_for, redirect_error, send
+from .oauth import TokenSource
 from .rate_limit import RateLimiter, Ticket
 from .request_stats import Attempt, RequestStats
 from .retry import Call, RetryPolicy, do_nothing
 
-MAX_REDIRECTS = 3
 MAX_EXPIRED_TOKENS = 5
 """Tokens in a row that may expire while a request waits for the rate limit."""
-_LATEST_WEIGHT = 0.1
-"""Weight of the latest request in the moving average of the duration."""
+_LATEST = 20
+"""Requests of which the mean duration is the expected one."""
 _TOO_LARGE = (
     "A page of 100 rows has about 100 kB. If this is a report, set sources.automatum.report_window_days, so that each "
     "answer holds fewer days."
@@ -65,7 +62,6 @@ class ApiClient:
         limiter: See `limiter` above.
         budget: See `budget` above.
         tokens: Fetches and caches the access token.
-        seconds_per_request: Duration of a request as a moving average; 0 before the first.
         stats: What was answered, and how long it took.
     """
 
@@ -80,7 +76,6 @@ class ApiClient:
     ) -> None:
         self._settings, self._clock = settings, clock
         self.limiter, self.budget = limiter, budget
-        self.seconds_per_request = 0.0
         self.stats = RequestStats()
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._connections = connections or Connections()
@@ -88,13 +83,10 @@ class ApiClient:
         self.tokens = TokenSource(settings, self._connections, limiter, clock, budget, self._rng, reload)
 
     @property
-    def max_wait(self) -> float | None:
-        """Seconds that a request may wait for the rate limit; None for no limit."""
-        return self.tokens.max_wait
-
-    @max_wait.setter
-    def max_wait(self, seconds: float | None) -> None:
-        self.tokens.max_wait = seconds
+    def seconds_per_request(self) -> float:
+        """Mean duration of the latest requests; 0 before the first."""
+        latest = self.stats.attempts[-_LATEST:]
+        return sum(one.seconds for one in latest) / len(latest) if latest else 0.0
 
     def get(self, path: str, params: Mapping[str, str] | None = None, scope: str = "") -> ApiResponse:
         """Send a GET request and retry it until it succeeds, is refused, or the attempts or the deadline are over.
@@ -169,12 +161,9 @@ class ApiClient:
     def _call(
         self, method: str, path: str, params: Mapping[str, str] | None = None, payload: bytes | None = None
     ) -> Call:
-        settings = self._settings
         below = path if path.startswith("/") else API_PREFIX + path
-        retry = RetryPolicy(
-            self._clock, self.limiter, self.budget, settings.retry_attempts, settings.retry_deadline, self._rng
-        )
-        return Call(method, below, settings.base_url + below, retry, params, payload)
+        retry = RetryPolicy(self._settings, self._clock, self.limiter, self.budget, self._rng)
+        return Call(method, below, self._settings.base_url + below, retry, params, payload)
 
     def _run(self, call: Call) -> ApiResponse:
         while True:
@@ -203,7 +192,7 @@ class ApiClient:
             self.budget.check_request()
             self.tokens.token()
             # A POST is metering, or one of the rare requests about an application. They may use the reserve.
-            ticket = self.limiter.acquire(self.max_wait, self.budget, from_reserve=call.method == "POST")
+            ticket = self.limiter.acquire(self.tokens.max_wait, self.budget, from_reserve=call.method == "POST")
             sendable = False
             try:
                 token = self.tokens.cached_token()
@@ -240,12 +229,6 @@ class ApiClient:
             seconds = self._clock.monotonic() - started
             self.stats.attempts.append(Attempt(status, seconds, call.attempts > 0))
             call.attempts += 1
-            self._measure(seconds)
-
-    def _measure(self, seconds: float) -> None:
-        self.seconds_per_request += (seconds - self.seconds_per_request) * (
-            _LATEST_WEIGHT if self.seconds_per_request else 1.0
-        )
 
     def _exchange(self, call: Call) -> HttpResponse | HttpFailure:
         headers = {"Authorization": f"Bearer {call.token}", "Accept": "application/json"}
@@ -278,7 +261,7 @@ class ApiClient:
             call.not_taken()
             self._reauthenticate(call, response)
         elif 300 <= response.http_status < 400:
-            self._follow(call, response)
+            raise redirect_error(call.method, call.path, response)
         elif 400 <= status < 500 and status != 408:
             raise error_for(call.method, call.path, response, call.scope, self.tokens.cached_scopes())
         elif call.repeatable:
@@ -310,35 +293,6 @@ class ApiClient:
             )
         call.reauthenticated = True
 
-    def _follow(self, call: Call, response: HttpResponse) -> None:
-        """Follow a redirect of a GET below `base_url`. The token is never sent elsewhere: that may be another host."""
-        location = response.headers.get("Location", "")
-        target = _redirect_target(call.url, location, self._settings.base_url)
-        call.redirects += 1
-        if not call.repeatable or target is None:
-            detail = f"a redirect to {redirect_host(location)}, which is not followed: it would be given the token"
-        elif call.redirects > MAX_REDIRECTS:
-            detail = f"more than {MAX_REDIRECTS} redirects"
-        else:
-            call.url, call.params = target, None
-            return
-        raise ApiUnreachable(
-            call.method,
-            call.path,
-            response.http_status,
-            detail,
-            "Set sources.automatum.base_url to the address that answers without a redirect.",
-        )
-
 
 def _unknown_outcome(call: Call) -> str:
     return f"Whether the server took this {call.method} is not known, so it is not sent again."
-
-
-def _redirect_target(url: str, location: str, base_url: str) -> str | None:
-    """The URL that a `Location` names; None if it is not valid, or not below `base_url`."""
-    try:
-        target = urljoin(url, location) if location else None
-        return target if target and is_below(target, base_url) else None
-    except ValueError:
-        return None

@@ -13,20 +13,20 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 from urllib3.util import Timeout
 
 from ..core.clock import Clock
-from ..core.errors import AccessError, AutomatumError, NotThere, RequestRefused
+from ..core.errors import AccessError, ApiUnreachable, AutomatumError, NotThere, RequestRefused
 from ..core.redaction import redact
 from ..endpoints import API_PREFIX
 from .connections import Connections
 from .exact_json import parse_json
 from .rate_limit.headers import read_headers
-from .watchdog import Cut, Watch, watched
+from .watchdog import Watch, watched
 
 logger = logging.getLogger("automatum")
 
@@ -89,8 +89,8 @@ class HttpResponse:
         moment = None if named is None else _http_date(named)
         body = self.body or {}
         waits = (
-            _number(named) if moment is None else moment - self._now(),
-            _number(body.get("retryAfter", body.get("retry_after"))),
+            parse_number(named) if moment is None else moment - self._now(),
+            parse_number(body.get("retryAfter", body.get("retry_after"))),
         )
         given = [wait for wait in waits if wait is not None]
         return min(max(0.0, max(given)), MAX_RETRY_AFTER) if given else None
@@ -167,7 +167,7 @@ def send(
             inspect(content)
         if watch.cut:
             # Without a length, an answer that was cut looks whole.
-            outcome: HttpResponse | HttpFailure = _cut_short(watch, within)
+            outcome: HttpResponse | HttpFailure = HttpFailure(watch.cut, watch.connected)
         elif isinstance(content, HttpFailure):
             outcome = content
         else:
@@ -175,7 +175,7 @@ def send(
     except (HTTPError, OSError) as error:
         # The exception may hold the URL with its secrets, so return only its text.
         sent = watch is not None and watch.connected
-        outcome = _cut_short(watch, within) if watch and watch.cut else _failure(error, timeout, sent)
+        outcome = HttpFailure(watch.cut, sent) if watch and watch.cut else _failure(error, timeout, sent)
     if logger.isEnabledFor(logging.DEBUG):
         _log(method, url, params, outcome, clock.monotonic() - started)
     return outcome
@@ -228,6 +228,21 @@ def error_for(
     return RequestRefused(method, path, status, detail, "", fields)
 
 
+def redirect_error(method: str, path: str, response: HttpResponse) -> ApiUnreachable:
+    """The error for a redirect. It shows only the host, because the rest of the URL may hold a secret."""
+    try:
+        host = urlsplit(response.headers.get("Location", "")).hostname or "the same host"
+    except ValueError:
+        host = "an invalid address"
+    return ApiUnreachable(
+        method,
+        path,
+        response.http_status,
+        f"a redirect to {host}, which is not followed: it would be given the credentials",
+        "Set sources.automatum.base_url to the address that answers without a redirect.",
+    )
+
+
 def _access_hint(scope: str, granted: frozenset[str] | None) -> str:
     plan = "API access belongs to the Professional plan and above."
     if scope and granted is not None and scope in granted:
@@ -243,11 +258,6 @@ def _fields(response: HttpResponse) -> tuple[tuple[str, str], ...]:
         for error in (errors if isinstance(errors, list) else [])
         if isinstance(error, dict)
     )
-
-
-def _cut_short(watch: Watch, within: float) -> HttpFailure:
-    said = "the run was told to stop" if watch.cut is Cut.STOP else f"the answer did not end within {within:g} s"
-    return HttpFailure(said, sent=watch.connected)
 
 
 def _read(response: BaseHTTPResponse, clock: Clock, until: float) -> bytes | HttpFailure:
@@ -278,7 +288,7 @@ def _parse_response(response: BaseHTTPResponse, content: bytes, clock: Clock) ->
     body = parsed if isinstance(parsed, dict) else None
     effective = status
     if 200 <= status < 300 and body and body.get("code") is not None:
-        code = _number(body["code"])
+        code = parse_number(body["code"])
         if code is None or not 200 <= code < 300:
             effective = int(code) if code is not None and 100 <= code < 600 else 500
     date = response.headers.get("Date")
@@ -335,7 +345,7 @@ def _http_date(text: str) -> float | None:
         return None
 
 
-def _number(value: object) -> float | None:
+def parse_number(value: object) -> float | None:
     """A finite number, also from a text; otherwise None."""
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
         return None

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import math
 import random
 import re
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
-from urllib.parse import urlencode, urlsplit
+from typing import Any
+from urllib.parse import urlencode
 
 from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
@@ -21,7 +20,7 @@ from ..core.redaction import register_secret
 from ..core.text import plural
 from ..endpoints import METERING_SCOPE, TOKEN_PATH
 from .connections import Connections
-from .http import HttpFailure, HttpResponse, send
+from .http import HttpFailure, HttpResponse, parse_number, redirect_error, send
 from .rate_limit import RateLimiter
 from .retry import RetryPolicy
 
@@ -29,12 +28,10 @@ logger = logging.getLogger("automatum")
 
 DEFAULT_LIFETIME = 3600.0
 """Seconds; the documented lifetime, used if `expires_in` is missing or invalid."""
-MIN_LIFETIME = 60.0
-"""Seconds; used for an `expires_in` of 0 or less, which would need a token for every request."""
 REFUSED_FOR = 60.0
 """Seconds for which refused credentials are not tried again."""
 MAX_LIFETIME = 86400.0
-"""Seconds; a larger `expires_in` is probably in milliseconds."""
+"""Seconds; a larger `expires_in` is invalid, and probably in milliseconds."""
 
 _VERIFY = (
     "Verify client_id and client_secret (AUTOMATUM_CLIENT_ID, AUTOMATUM_CLIENT_SECRET). They stop working when the "
@@ -166,9 +163,7 @@ class TokenSource:
 
     def _fetch(self) -> _Grant:
         settings = self._settings
-        retry = RetryPolicy(
-            self._clock, self._limiter, self._budget, settings.retry_attempts, settings.retry_deadline, self._rng
-        )
+        retry = RetryPolicy(settings, self._clock, self._limiter, self._budget, self._rng)
         refused: set[str] = set()
         while True:
             with retry.exclude_time():
@@ -186,7 +181,7 @@ class TokenSource:
                 status, detail, retry_after = None, outcome.detail, None
             else:
                 if outcome.usable:
-                    return _grant(outcome, started, self._clock.monotonic(), settings.base_url)
+                    return _grant(outcome, started, self._clock.monotonic())
                 if outcome.status == 429:
                     retry.wait_after_429(f"POST {TOKEN_PATH}", outcome)
                     continue
@@ -251,7 +246,7 @@ def _raise_for_status(response: HttpResponse, base_url: str) -> None:
     """Raise an error that no retry can change; return for the others."""
     status, detail = response.status, response.detail
     if 300 <= response.http_status < 400:
-        _raise_for_redirect(response)
+        raise redirect_error("POST", TOKEN_PATH, response)
     if status == 403:
         raise CredentialsRefused(f"POST {TOKEN_PATH} answered 403: {detail}.", f"{_PLAN} {_VERIFY}")
     if status == 404:
@@ -260,26 +255,7 @@ def _raise_for_status(response: HttpResponse, base_url: str) -> None:
         raise RequestRefused("POST", TOKEN_PATH, status, detail, _VERIFY)
 
 
-def _raise_for_redirect(response: HttpResponse) -> NoReturn:
-    location = redirect_host(response.headers.get("Location", ""))
-    raise ApiUnreachable(
-        "POST",
-        TOKEN_PATH,
-        response.http_status,
-        f"a redirect to {location}, which is not followed: it would be given the client secret",
-        "Set sources.automatum.base_url to the address that answers without a redirect.",
-    )
-
-
-def redirect_host(url: str) -> str:
-    """The host in a `Location` header, for an error. The rest of the URL may hold a secret."""
-    try:
-        return urlsplit(url).hostname or "the same host"
-    except ValueError:
-        return "an invalid address"
-
-
-def _grant(response: HttpResponse, started: float, now: float, base_url: str) -> _Grant:
+def _grant(response: HttpResponse, started: float, now: float) -> _Grant:
     body: Mapping[str, Any] = response.body or {}
     if "access_token" not in body and isinstance(body.get("data"), dict):
         body = body["data"]
@@ -298,28 +274,13 @@ def _grant(response: HttpResponse, started: float, now: float, base_url: str) ->
         scope = " ".join(map(str, scope))
     # Spaces are documented; some servers write commas.
     scopes = frozenset(re.split(r"[\s,]+", scope)) - {""} if isinstance(scope, str) else None
-    # The lifetime starts after the request was sent, so counting from the sending is safe.
-    left = started + lifetime - now
-    if left <= 0:
-        raise ApiUnreachable(
-            "POST",
-            TOKEN_PATH,
-            response.status,
-            f"its token is valid for {lifetime:g} s, and the answer took {now - started:.0f} s",
-            f"Run again later. If it persists, check the network and a proxy before {base_url}.",
-        )
-    # A slow answer leaves less than the margin; then half of the rest is used.
-    return _Grant(token, scopes, max(started + lifetime - margin, now + left / 2))
+    # The lifetime starts after the request was sent, so counting from the sending is safe. A slow answer leaves less
+    # than the margin; then half of the rest is used.
+    expires_at = started + lifetime
+    return _Grant(token, scopes, max(expires_at - margin, (now + expires_at) / 2))
 
 
 def _lifetime(value: object) -> float:
     """Lifetime of a token in seconds."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return DEFAULT_LIFETIME
-    try:
-        lifetime = float(value)
-    except (ValueError, OverflowError):
-        return DEFAULT_LIFETIME
-    if not math.isfinite(lifetime):
-        return DEFAULT_LIFETIME
-    return min(lifetime, MAX_LIFETIME) if lifetime > 0 else MIN_LIFETIME
+    lifetime = parse_number(value)
+    return lifetime if lifetime is not None and 1 <= lifetime <= MAX_LIFETIME else DEFAULT_LIFETIME

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
 from ..core.clock import Clock, instant
 from ..core.errors import QuotaExhausted
@@ -31,20 +32,20 @@ class RetryPolicy:
     """Decides whether one request is retried, and waits before the next attempt.
 
     Args:
+        settings: `retry_attempts`: number of failed attempts after which the request fails. `retry_deadline`: seconds
+            after which it fails. Waits for the rate limit do not count.
         clock: Time.
         limiter: Blocks the requests of all processes after a 429.
         budget: Limits of the run.
-        attempts: Number of failed attempts after which the request fails.
-        deadline: Seconds after which the request fails. Waits for the rate limit do not count.
         rng: Source of jitter.
     """
 
     def __init__(
-        self, clock: Clock, limiter: RateLimiter, budget: Budget, attempts: int, deadline: float, rng: random.Random
+        self, settings: AutomatumSettings, clock: Clock, limiter: RateLimiter, budget: Budget, rng: random.Random
     ) -> None:
         self._clock, self._limiter, self._budget = clock, limiter, budget
-        self._attempts = attempts
-        self._deadline = clock.monotonic() + deadline
+        self._attempts = settings.retry_attempts
+        self._deadline = clock.monotonic() + settings.retry_deadline
         self._rng = rng
         self.failures = 0
         self._throttled = 0
@@ -138,7 +139,6 @@ class Call:
     payload: bytes | None = None
     scope: str = ""
     attempts: int = 0
-    redirects: int = 0
     reauthenticated: bool = False
     before: Callable[[], None] = do_nothing
     not_taken: Callable[[], None] = do_nothing

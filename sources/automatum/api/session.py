@@ -91,6 +91,7 @@ def connect(
     clock: Clock | None = None,
     budget: Budget | None = None,
     max_wait: float | None = None,
+    stop: threading.Event | None = None,
 ) -> ApiSession:
     """Open a session. Sends no request.
 
@@ -99,40 +100,15 @@ def connect(
         clock: Time; None for the machine's clock.
         budget: Limits of the run; None for no limits.
         max_wait: Seconds that a request may wait for the rate limit; None for no limit.
+        stop: Set this event to end the run, if `clock` and `budget` are None.
 
     Raises:
         ConfigurationError: An override of an endpoint is not valid.
     """
     redact_logging()
-    clock = clock or SystemClock()
-    budget = budget or Budget(clock)
+    clock = clock or SystemClock(stop)
+    budget = budget or Budget(clock, stop=stop)
     client = ApiClient(settings, clock, open_rate_limiter(settings, clock), budget)
-    client.max_wait = max_wait
+    client.tokens.max_wait = max_wait
     endpoints, metering = resolve_endpoints(settings), resolve_metering(settings)
     return ApiSession(settings, endpoints, clock, budget, client, metering, settings.max_delete_checks)
-
-
-def open_session(
-    settings: AutomatumSettings,
-    clock: Clock | None = None,
-    stop: threading.Event | None = None,
-    max_requests: int | None = None,
-    max_minutes: float | None = None,
-    max_wait: float | None = None,
-) -> ApiSession:
-    """Open a session with the limits of a run. Sends no request.
-
-    Args:
-        settings: Resolved settings.
-        clock: Time; None for the machine's clock.
-        stop: Set this event to end the run.
-        max_requests: API requests that the run may send; None for no limit.
-        max_minutes: Minutes that the run may take; None for no limit.
-        max_wait: Seconds that a request may wait for the rate limit; None for no limit.
-
-    Raises:
-        ConfigurationError: A setting is not valid.
-    """
-    clock = clock or SystemClock(stop)
-    seconds = None if max_minutes is None else max_minutes * 60
-    return connect(settings, clock=clock, budget=Budget(clock, max_requests, seconds, stop), max_wait=max_wait)

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -25,13 +24,6 @@ GRACE = 2.0
 _POLL = 0.2
 
 _local = threading.local()
-
-
-class Cut(Enum):
-    """Why a request was ended."""
-
-    DEADLINE = "deadline"
-    STOP = "stop"
 
 
 @dataclass(eq=False)
@@ -45,7 +37,7 @@ class Watch:
         sock: Its socket, which a connection that will be closed leaves to the response.
         connected: Whether the connection was ready to send the request: to the server and not just to a proxy, and
             after the handshake of TLS. If not, no byte of the request was sent.
-        cut: Why it was ended; None if it was not.
+        cut: Why it was ended; empty if it was not.
         stop_at: Reading of `time.monotonic` at which it ends after the run was told to stop.
     """
 
@@ -54,7 +46,7 @@ class Watch:
     connection: Any = None
     sock: Any = None
     connected: bool = False
-    cut: Cut | None = None
+    cut: str = ""
     stop_at: float = field(default=float("inf"))
 
     def look(self, now: float) -> None:
@@ -62,7 +54,8 @@ class Watch:
         if self.stop_at == float("inf") and self.stopping():
             self.stop_at = now + GRACE
         if now >= min(self.deadline, self.stop_at):
-            self.cut = self.cut or (Cut.DEADLINE if now >= self.deadline else Cut.STOP)
+            late = now >= self.deadline
+            self.cut = self.cut or ("the answer did not end in time" if late else "the run was told to stop")
             self.sock = getattr(self.connection, "sock", None) or self.sock
             if self.sock is not None:
                 with contextlib.suppress(OSError, ValueError):

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.budget import Budget
-from ..core.clock import SystemClock
 from ..core.errors import ConfigurationError
 from ..core.text import printable
 from .commands import CommandApp, examples
@@ -252,10 +250,7 @@ def _open(organization: str | None, max_wait: float | None) -> ApiSession:
     from ..api.session import connect
     from ..config.settings import resolve_settings
 
-    stop = stop_on_signals()
-    clock = SystemClock(stop)
-    settings = resolve_settings(organization=organization)
-    return connect(settings, clock=clock, budget=Budget(clock, None, None, stop), max_wait=max_wait)
+    return connect(resolve_settings(organization=organization), stop=stop_on_signals(), max_wait=max_wait)
 
 
 def _show(found: Sequence[Application]) -> None:

@@ -63,7 +63,7 @@ def check(
     """
 
     def work() -> int:
-        from ..api.session import open_session
+        from ..api.session import connect
         from ..config.settings import resolve_settings
         from ..config.toml_files import readable_secrets
         from ..operations.check import check as check_connection
@@ -75,7 +75,7 @@ def check(
         prepare_for_rows(target)
         settings = resolve_settings(organization=organization)
         patience = longest_wait(no_wait, _LONGEST_WAIT if max_wait is None else max_wait)
-        session = open_session(settings, stop=stop, max_wait=patience)
+        session = connect(settings, stop=stop, max_wait=patience)
         report = check_connection(session)
         report.secret = secret_in_use(target, settings, SystemClock(stop))
         say(report.as_json(), as_json, lambda: render.show_check(report))

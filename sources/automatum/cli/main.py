@@ -181,7 +181,7 @@ def plan(
     """Forecast the requests of a sync, and how long the rate limits make it take; sends one request per table."""
 
     def work() -> int:
-        from ..api.session import open_session
+        from ..api.session import connect
         from ..config.settings import resolve_settings
         from ..operations.plan import plan as plan_sync
         from ..operations.plan import read_duration
@@ -191,7 +191,7 @@ def plan(
 
         seconds = None if every is None else read_duration(every, "--every")
         settings, stop = resolve_settings(organization=organization), stop_on_signals()
-        session = open_session(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
+        session = connect(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
         target = Target(destination, dataset, database)
         prepare_for_rows(target)
         pipeline = None if target.missing else open_existing(target, lock_wait, stop)

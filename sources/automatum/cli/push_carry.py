@@ -68,7 +68,7 @@ def push_carry(
     """
 
     def work() -> int:
-        from ..api.session import open_session
+        from ..api.session import connect
         from ..config.settings import resolve_settings
         from ..metering.carry import find_late, record_carries
         from ..metering.eligibility import UNCHECKED
@@ -84,7 +84,7 @@ def push_carry(
             synced = UNCHECKED if unchecked else read_synced(target, settings, lock_wait)
             late, summary = find_late(ledger, wanted, synced), None
             if confirm:
-                session = open_session(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
+                session = connect(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
                 require_metering(session)
                 carried = record_carries(ledger, late, Author(user_name(), reason.strip()))
                 summary = send_planned(session, ledger, {line.id for line in carried})

@@ -109,7 +109,7 @@ def push_retry(
     """Send rejected lines again, by the checks of a push, never unknown ones. Dry unless --confirm is given."""
 
     def work() -> int:
-        from ..api.session import open_session
+        from ..api.session import connect
         from ..config.settings import resolve_settings
         from ..metering.checks import retry_checks
         from ..metering.eligibility import UNCHECKED
@@ -127,7 +127,7 @@ def push_retry(
             plan = plan_retry(ledger, ids, utc(SystemClock().time()), expired=expired, checks=checks)
             if not confirm:
                 return _show_retry(plan, as_json)
-            session = open_session(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
+            session = connect(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
             summary = retry(session, ledger, plan, Author(user_name(), reason.strip()), checks)
         return _show_retried(summary, plan, as_json)
 

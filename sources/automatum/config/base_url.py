@@ -81,17 +81,3 @@ def file_key(base_url: str) -> str:
     # The hash keeps /a/b and /a-b apart.
     words = re.sub(r"[^A-Za-z0-9]+", "-", parts.path).strip("-")[:40]
     return f"{host}-{words}-{hashlib.sha256(parts.path.encode()).hexdigest()[:8]}"
-
-
-def is_below(url: str, base_url: str) -> bool:
-    """Whether a URL belongs to the API: the same scheme, host, port, and a path below its root.
-
-    Args:
-        url: An absolute URL.
-        base_url: A validated URL.
-    """
-    one, root = urlsplit(url), urlsplit(base_url)
-    ports = [parts.port or _PORTS.get(parts.scheme) for parts in (one, root)]
-    same = (one.scheme, one.hostname, ports[0]) == (root.scheme, root.hostname, ports[1])
-    dots = {".", ".."} & {unquote(segment) for segment in one.path.split("/")}
-    return same and (not root.path or (one.path.startswith(f"{root.path}/") and not dots))

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..api.session import open_session
+from ..api.session import connect
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock, utc
@@ -83,13 +83,13 @@ def read_and_push(
         AutomatumError: The push cannot begin.
     """
     ledger_url, owner = find_ledger(settings, options.ledger_url), ledger_owner(settings)
-    session = None
-    if options.confirm:
-        session = open_session(settings, clock, stop, None, options.max_minutes, options.max_wait)
-    clock = session.clock if session else clock or SystemClock(stop)
+    clock = clock or SystemClock(stop)
+    seconds = None if options.max_minutes is None else options.max_minutes * 60
+    budget = Budget(clock, max_seconds=seconds, stop=stop)
+    session = connect(settings, clock=clock, budget=budget, max_wait=options.max_wait) if options.confirm else None
     if session:
         require_ledger(settings, ledger_url, clock, new=options.new_ledger)
-    pipeline = open_pipeline(clock, session.budget if session else Budget(clock, stop=stop))
+    pipeline = open_pipeline(clock, budget)
     if pipeline is not None:
         use_stored_owner(pipeline, settings)
     if session and pipeline is not None:

@@ -193,7 +193,7 @@ def _take_token(session: ApiSession, application: Application, secret: str) -> N
     with Connections() as connections:
         limiter = open_rate_limiter(settings, session.clock)
         tokens = TokenSource(settings, connections, limiter, session.clock, session.budget)
-        tokens.max_wait = session.client.max_wait
+        tokens.max_wait = session.client.tokens.max_wait
         tokens.token()
 
 

@@ -83,7 +83,7 @@ def _take_turn(
 ) -> OrganizationSummary:
     try:
         session = sessions[name] = sessions.get(name) or connect(name)
-        session.client.max_wait = patience
+        session.client.tokens.max_wait = patience
         return sync(session)
     except MoreToDo as error:
         return OrganizationSummary(Verdict.MORE_TO_DO, errors=[error])

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..api.session import ApiSession, open_session
+from ..api.session import ApiSession, connect
 from ..config.organizations import organization_names
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.budget import Budget
@@ -77,18 +77,17 @@ def run_sync(
     seconds = None if options.max_minutes is None else options.max_minutes * 60
     budget = Budget(clock, max_seconds=seconds, stop=stop)
 
-    def connect(name: str | None) -> ApiSession:
-        # max_minutes bounds the whole run: each organization gets what the earlier ones have left.
-        left = budget.remaining_seconds()
-        minutes = None if left is None else left / 60
+    def open_session(name: str | None) -> ApiSession:
         chosen = settings or resolve_settings(organization=name)
-        return open_session(chosen, clock, stop, options.max_requests, minutes, options.max_wait)
+        # max_minutes bounds the whole run: each organization gets what the earlier ones have left.
+        spend = Budget(clock, options.max_requests, budget.remaining_seconds(), stop)
+        return connect(chosen, clock=clock, budget=spend, max_wait=options.max_wait)
 
-    session = None if names else connect(None)
+    session = None if names else open_session(None)
     with private_files(), target.exclusive_writer("automatum sync", clock, budget, options.lock_wait) as keep_open:
         sync_one = partial(_sync_one, options=options, keep_open=keep_open, on_page=on_page)
         summary: SyncSummary = (
-            sync_one(session) if session else _sync_several(names, connect, sync_one, options, clock, budget)
+            sync_one(session) if session else _sync_several(names, open_session, sync_one, options, clock, budget)
         )
         if copy and not target.missing:
             with keep_open():

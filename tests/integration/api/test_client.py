@@ -384,7 +384,7 @@ def test_unnamed_waits_double_and_end(server, client, clock):
 
 def test_a_429_blocks_the_other_threads_too(server, client, clock):
     server.say(LIST, Say(429, headers={"Retry-After": "100"}), FINE)
-    client.max_wait = 50
+    client.tokens.max_wait = 50
     with pytest.raises(QuotaExhausted, match="answered 429") as caught:
         client.get("customers")
     assert clock.time() + 100 <= caught.value.resume_at <= clock.time() + 103
@@ -505,21 +505,6 @@ def test_long_words_are_shortened(server, client):
 # ---- redirects
 
 
-def test_a_redirect_within_the_host_is_followed_and_charged(server, client):
-    server.say(LIST, Say(307, b"", {"Location": "/api/v1/moved?page=2"}))
-    server.say("/api/v1/moved", FINE)
-    assert client.get("customers", {"page": "2"}).body == FINE.body
-    assert [seen.query for seen in server.to("/api/v1/moved")] == [{"page": ["2"]}]
-    assert client.budget.requests == 2
-
-
-def test_a_circle_of_redirects_ends(server, client):
-    server.say(LIST, Say(302, b"", {"Location": LIST}))
-    with pytest.raises(ApiUnreachable, match="more than 3 redirects"):
-        client.get("customers")
-    assert len(server.to(LIST)) == 4
-
-
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_to_another_host_gets_nothing(server, client, status):
     with Loopback() as thief:
@@ -530,31 +515,14 @@ def test_a_redirect_to_another_host_gets_nothing(server, client, status):
     assert "secret=1" not in str(caught.value)
 
 
-@pytest.mark.parametrize("location", ["", "http://[", "https://127.0.0.1/x", "//other.example/x", "ftp://127.0.0.1/"])
-def test_a_redirect_to_nowhere_sensible_is_not_followed(server, client, location):
+@pytest.mark.parametrize(
+    "location", ["", "http://[", "https://127.0.0.1/x", "//other.example/x", "ftp://127.0.0.1/", f"{LIST}/"]
+)
+def test_no_redirect_is_followed_i6(server, client, location):
     server.say(LIST, Say(302, b"", {"Location": location}))
-    with pytest.raises(ApiUnreachable):
+    with pytest.raises(ApiUnreachable, match="not followed"):
         client.get("customers")
     assert len(server.to(LIST)) == 1
-
-
-@pytest.mark.parametrize(
-    "location", ["/other/customers", "/automatum/../other", "/automatum/%2e%2e/other", "/automatumx/"]
-)
-def test_a_redirect_out_of_the_path_of_a_gateway_is_not_followed(server, build, location):
-    """I6. The rest of a gateway may be other people's."""
-    server.say("/automatum/oauth/token", token())
-    server.say(f"/automatum{LIST}", Say(302, b"", {"Location": location}))
-    with pytest.raises(ApiUnreachable, match="not followed"):
-        build(f"{server.url}/automatum").get("customers")
-    assert [seen.path for seen in server.seen] == ["/automatum/oauth/token", f"/automatum{LIST}"]
-
-
-def test_a_redirect_within_the_path_of_a_gateway_is_followed(server, build):
-    server.say("/automatum/oauth/token", token())
-    server.say(f"/automatum{LIST}", Say(302, b"", {"Location": f"/automatum{LIST}/"}))
-    server.say(f"/automatum{LIST}/", FINE)
-    assert build(f"{server.url}/automatum").get("customers").body == FINE.body
 
 
 # ---- POST
@@ -666,7 +634,7 @@ def test_a_refused_wait_charges_no_request(server, build, clock):
     server.say(LIST, FINE)
     client = build(limits=((2, 3600.0),))
     client.get("customers")
-    client.max_wait = 60
+    client.tokens.max_wait = 60
     with pytest.raises(QuotaExhausted):
         client.get("customers")
     assert client.budget.requests == 1

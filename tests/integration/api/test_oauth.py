@@ -79,8 +79,8 @@ def test_a_token_is_kept_until_shortly_before_its_end(server, source, clock):
     ("expires_in", "usable"),
     [
         (3600, 3240), ("3600", 3240), ("3600.0", 3240), (None, 3240), ("soon", 3240), ([], 3240), (True, 3240),
-        ("nan", 3240), ("inf", 3240), (100, 50), (300, 240), (0, 30), (-5, 30), (3_600_000, 77_760),
-        (10**18, 77_760), ("1e18", 77_760), (-(10**18), 30), ("9" * 5000, 3240), ("1h", 3240), ({"s": 3600}, 3240),
+        ("nan", 3240), ("inf", 3240), (100, 50), (300, 240), (0, 3240), (-5, 3240), (3_600_000, 3240),
+        (10**18, 3240), ("1e18", 3240), (-(10**18), 3240), ("9" * 5000, 3240), ("1h", 3240), ({"s": 3600}, 3240),
     ],
 )  # fmt: skip
 def test_a_lifetime_in_another_form_is_read(server, source, clock, expires_in, usable):
@@ -117,13 +117,6 @@ def test_a_token_that_took_half_its_lifetime_is_used_for_half_of_the_rest(server
     assert source.cached_token()
     clock.advance(0.2)
     assert source.cached_token() is None
-
-
-def test_a_token_that_has_expired_on_its_way_is_an_error(server, source, clock):
-    server.say(URL, Say(body=token(expires_in=20).body, then=lambda: clock.advance(21)))
-    with pytest.raises(ApiUnreachable, match="valid for 20 s, and the answer took 21 s"):
-        source.token()
-    assert len(server.seen) == 1
 
 
 def test_refused_credentials_are_not_tried_again_for_a_minute(server, source, clock):
