@@ -16,19 +16,22 @@ from typing import TYPE_CHECKING, Any
 import dlt
 
 from ..core.process import duckdb_memory, parse_memory
-from .dlt_files import as_database_error, filesystem_client, list_complete_loads, read_stored_schemas
-from .dlt_internals import LOADS_TABLE
-from .lake_readers import (
+from .dlt_files import (
     StoredTable,
-    add_iceberg_columns,
+    as_database_error,
     current_rows,
     download_parquet,
+    filesystem_client,
+    list_complete_loads,
     list_parquet_files,
+    open_iceberg_table,
     quote_name,
     quote_text,
     read_delta,
     read_iceberg,
+    read_stored_schemas,
 )
+from .dlt_internals import LOADS_TABLE
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,12 +47,6 @@ _READERS = {"delta": read_delta, "iceberg": read_iceberg}
 def writes_lake_files(pipeline: SupportsPipeline) -> bool:
     """Whether a pipeline loads to files."""
     return isinstance(pipeline.destination, dlt.destinations.filesystem)
-
-
-def table_formats(pipeline: SupportsPipeline) -> dict[str, str | None]:
-    """Table to format, of all tables in the files of a pipeline's dataset."""
-    with open_lake_files(pipeline) as files:
-        return files.formats()
 
 
 @contextmanager
@@ -112,12 +109,19 @@ class LakeFiles:
     def add_missing_columns(self, name: str, schema: pa.Schema) -> pa.Schema | None:
         """Give an Iceberg table the columns of a schema that it lacks; returns all its columns.
 
-        None for a table that does not exist, and for other formats, which need no such step.
+        None for a table that does not exist, and for other formats. dlt would do it. But pyiceberg (0.12) reads the
+        rows that it updates with the schema of the last snapshot, and fails if that schema lacks a column of the rows.
         """
         table = self._tables.get(name)
         if table is None or table.table_format != "iceberg":
             return None
-        return add_iceberg_columns(self._client, table, schema)
+        if (iceberg := open_iceberg_table(self._client, table)) is None:
+            return None
+        if set(schema.names) - set(iceberg.schema().column_names):
+            with iceberg.update_schema() as update:
+                update.union_by_name(schema)
+            iceberg.append(iceberg.schema().as_arrow().empty_table())
+        return iceberg.schema().as_arrow()
 
     def _register(self, text: str) -> None:
         """Make the tables and columns that a query may name known to DuckDB."""

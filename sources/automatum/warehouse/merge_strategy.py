@@ -11,7 +11,7 @@ from ..config.settings import AutomatumSettings
 from ..core.errors import ConfigurationError
 from ..core.extras import install_command, is_installed
 from .dlt_internals import merge_strategies, supported_table_formats
-from .lake_files import table_formats, writes_lake_files
+from .lake_files import open_lake_files, writes_lake_files
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -95,7 +95,8 @@ def check_table_format(pipeline: SupportsPipeline, settings: AutomatumSettings, 
     """
     if not writes_lake_files(pipeline):
         return
-    known = table_formats(pipeline)
+    with open_lake_files(pipeline) as files:
+        known = files.formats()
     for table in tables:
         if table in known and known[table] != settings.table_format:
             raise ConfigurationError(
