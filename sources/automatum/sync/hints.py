@@ -12,7 +12,6 @@ from dlt.extract import DltResource
 from ..core.errors import ConfigurationError
 from ..endpoints import Endpoint
 from ..warehouse.dlt_internals import current_load_id, in_pool_of_threads
-from ..warehouse.refresh import NO_REFRESH, Refresh, pending_refresh
 from .results import Chunk
 
 _STRATEGIES = (None, "delete-insert", "upsert")
@@ -27,14 +26,17 @@ class Hints:
     """What a resource is asked for.
 
     Attributes:
-        refresh: Tables that have no rows any more when the package is loaded.
+        dropped: Tables that dlt drops when it loads the package.
+        absent: Tables that have no rows then: dropped, truncated or replaced. While pages are read, these still have
+            them, so they count as absent, and every row of them is loaded.
         replaces: The table and its child tables are replaced.
         upserts: Rows are merged one by one.
         chunk: Bounds of the reading.
         for_all_tables: Hints of the resource that hold for all its tables.
     """
 
-    refresh: Refresh = NO_REFRESH
+    dropped: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
     replaces: bool = False
     upserts: bool = False
     chunk: Chunk = field(default_factory=Chunk)
@@ -57,7 +59,7 @@ class Hints:
         part = self.chunk.limit
         if endpoint.by_organization:
             part = "those of one organization, and not of the others"
-        if part and endpoint.table in self.refresh.absent:
+        if part and endpoint.table in self.absent:
             raise _refused(
                 endpoint,
                 "write_disposition" if self.replaces else "refresh",
@@ -109,13 +111,24 @@ def read_hints(resource: DltResource, endpoint: Endpoint, now: float, table_form
     _check_disposition(endpoint, table)
     replaces = table["write_disposition"] == "replace"
     replaced = (endpoint.table, *(child.table for child in endpoint.children)) if replaces else ()
+    dropped, truncated = _pending_refresh()
     return Hints(
-        pending_refresh(replaced),
+        dropped,
+        dropped | truncated | frozenset(replaced),
         replaces,
         table.get("x-merge-strategy") == "upsert",
         _chunk(resource.limit, now),
         {name: table[name] for name in _FOR_ALL_TABLES if table.get(name)},
     )
+
+
+def _pending_refresh() -> tuple[frozenset[str], frozenset[str]]:
+    """Tables that the load of the package drops, and those that it truncates; none outside of an extraction."""
+    state: Any = dlt.current.load_package_state()["state"] if current_load_id() else {}
+    dropped, truncated = (
+        frozenset(table["name"] for table in state.get(key) or ()) for key in ("dropped_tables", "truncated_tables")
+    )
+    return dropped, truncated
 
 
 def check_hints(endpoints: Iterable[Endpoint], now: float, table_format: str | None = None) -> None:

@@ -27,7 +27,6 @@ from ..schema.columns import (
     VERSION,
 )
 from ..schema.log_tables import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE
-from ..warehouse.refresh import NO_REFRESH, Refresh
 from ..warehouse.sql import (
     complete_load_ids,
     organization_filter,
@@ -109,7 +108,7 @@ def read_prior_state(
     part: str = "",
     count_children: bool = False,
     loaded: Collection[str] | None = None,
-    refresh: Refresh = NO_REFRESH,
+    absent: frozenset[str] = frozenset(),
 ) -> PriorState:
     """Everything that a sweep has to know of the destination; read once.
 
@@ -123,7 +122,7 @@ def read_prior_state(
         part: What names the part of the table that is swept; only a sweep of the same part can be resumed.
         count_children: The destination merges. Count the child rows, so that rows count as changed that have lost some.
         loaded: See `read_complete_loads`; None to read it.
-        refresh: Tables that count as absent.
+        absent: Names of tables that count as absent.
 
     Returns:
         The prior state. Its known rows are not readable, with the reason, where the destination has no SQL or the table
@@ -136,7 +135,6 @@ def read_prior_state(
         with checked_sql_client(pipeline) as client:
             loaded = complete_load_ids(client) if loaded is None else loaded
             own = organization_filter(organization_id)
-            absent = refresh.absent
             prior = PriorState(
                 KnownRows() if endpoint.table in absent else _read_known(client, endpoint, own, count_children)
             )

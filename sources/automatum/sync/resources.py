@@ -62,7 +62,7 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
         missing = session.missing_scopes((endpoint,))
         if missing:
             error = ScopeMissing(missing, frozenset())
-            if endpoint.table in hints.refresh.absent:
+            if endpoint.table in hints.absent:
                 raise error  # dlt would empty the table.
             logger.warning("%s is skipped: %s", endpoint.table, error.message)
             return
@@ -73,7 +73,7 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
 
 def _extract(endpoint: Endpoint, session: ApiSession, hints: Hints) -> Tables:
     """All tables of a run that stands alone."""
-    pipeline, absent, lacking = loading_pipeline(), hints.refresh.absent, {}
+    pipeline, absent, lacking = loading_pipeline(), hints.absent, {}
     if pipeline:
         if not absent:
             check_organization_kind(pipeline, bool(session.settings.organization))
@@ -85,8 +85,8 @@ def _extract(endpoint: Endpoint, session: ApiSession, hints: Hints) -> Tables:
     run = TableSync(endpoint, session, hints=hints)
     yield from run.extract(pipeline, hints.chunk)
     if pipeline:
-        yield from run.create_tables({*lacking, *hints.refresh.dropped})
-        drop_views(pipeline, [table for table in run.tables() if table.name in hints.refresh.dropped])
+        yield from run.create_tables({*lacking, *hints.dropped})
+        drop_views(pipeline, [table for table in run.tables() if table.name in hints.dropped])
     result, table = run.result, endpoint.table
     if result.error:
         raise result.error

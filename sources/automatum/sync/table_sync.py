@@ -285,7 +285,7 @@ class TableSync:
         part = self._selection.part_of(self.endpoint)
         now, count = utc(self.api_session.clock.time()), merging.merge is not Merge.APPEND
         self._organization.start(pipeline)
-        prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count, loaded, self._hints.refresh)
+        prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count, loaded, self._hints.absent)
         known = prior.known.children
         if merging.merge is Merge.APPEND:  # Where an entry says that a list has become empty.
             known = {child.table: dict.fromkeys(prior.known.live, 1) for child in self.endpoint.children}
