@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from dlt.common.configuration.exceptions import (
@@ -26,7 +25,6 @@ _URLS = {
     "motherduck": "md:database?motherduck_token=...",
 }
 """Examples of the whole setting, by destination."""
-_NO_PASSWORD = "no password supplied"  # noqa: S105  a message of libpq
 
 
 def unreachable_error(error: Exception) -> AutomatumError:
@@ -43,22 +41,15 @@ def unreachable_error(error: Exception) -> AutomatumError:
         if isinstance(cause, ConfigFieldMissingException):
             return _not_set(cause)
         if isinstance(cause, ConfigurationException):
-            return ConfigurationError("destination", f"{_first_line(cause)}.", "See docs/destinations.md.")
+            return ConfigurationError("destination", f"{first_line(cause).rstrip('.')}.", "See docs/destinations.md.")
         if isinstance(cause, MissingDependencyException):
             names = " ".join(f"'{one}'" for one in cause.dependencies)
             return ConfigurationError(
                 "--destination", f"needs a package that is not installed: {names}.", f"pip install {names}"
             )
-    if _NO_PASSWORD in str(error):
-        return ConfigurationError(
-            "destination.postgres.credentials.password",
-            "is not set, and the server asks for it.",
-            "Set DESTINATION__POSTGRES__CREDENTIALS__PASSWORD, or write the password into the URL in "
-            "DESTINATION__POSTGRES__CREDENTIALS.",
-        )
     is_file = any(type(cause).__module__.partition(".")[0] in ("duckdb", "_duckdb") for cause in _causes(error))
     return DestinationError(
-        f"The destination cannot be reached: {_first_line(error)}",
+        f"The destination cannot be reached: {first_line(error).rstrip('.')}",
         "Check that no other program holds the file, and that this user may write to it."
         if is_file
         else "Check that it runs and can be reached from here, and its credentials (docs/destinations.md).",
@@ -78,10 +69,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _first_line(error: BaseException) -> str:
-    return first_line(error).rstrip(".")
-
-
 def _not_set(error: ConfigFieldMissingException) -> ConfigurationError:
     """Name each missing field by its variable: dlt lists a dozen keys for each field."""
     variables = list(dict.fromkeys(_variables(error.traces)))
@@ -90,7 +77,8 @@ def _not_set(error: ConfigFieldMissingException) -> ConfigurationError:
     path = variables[0].lower().split("__")
     section, names = ".".join(path[:-1]), [variable.rpartition("__")[2].lower() for variable in variables]
     places = "; ".join(
-        f"{file} ({f'has no {names[0]} in [{section}]' if file.is_file() else 'does not exist'})" for file in _files()
+        f"{file} ({f'has no {names[0]} in [{section}]' if file.is_file() else 'does not exist'})"
+        for file in dict.fromkeys(toml_paths(settings_providers()))
     )
     verb = "is" if len(names) == 1 else "are"
     whole, example = variables[0].rpartition("__")[0], _URLS.get(path[1])
@@ -102,12 +90,9 @@ def _not_set(error: ConfigFieldMissingException) -> ConfigurationError:
     return ConfigurationError(
         section,
         f"{', '.join(names)} {verb} not set. Looked in the environment; {places}.",
-        f"{step}, or write them to .dlt/secrets.toml under [{section}].",
+        f"{step}, or write them to .dlt/secrets.toml under [{section}]."
+        + (" An empty password is for a server that asks for none." if names == ["password"] else ""),
     )
-
-
-def _files() -> list[Path]:
-    return list(dict.fromkeys(toml_paths(settings_providers())))
 
 
 def _variables(traces: dict[str, Any]) -> Iterator[str]:

@@ -269,30 +269,6 @@ def print_paths_without_sqlalchemy() -> None:
     sys.modules.setdefault("dlt.common.libs.sql_alchemy_compat", sql_alchemy_shims)
 
 
-def credentials_without_password(destination: str) -> dict[str, Any]:
-    """The option `credentials` for a Postgres server that asks for no password; empty where dlt finds them all.
-
-    dlt refuses credentials without a password. The server may allow them (peer, trust, a certificate), or libpq knows
-    the password (`PGPASSWORD`, `~/.pgpass`). libpq takes an empty password for none.
-    """
-    if destination != "postgres":
-        return {}
-    from dlt.common.configuration import resolve_configuration
-    from dlt.common.configuration.exceptions import ConfigurationException
-    from dlt.destinations.impl.postgres.configuration import PostgresCredentials
-
-    found: Any = PostgresCredentials()
-    try:
-        found = resolve_configuration(found, sections=("destination", destination), accept_partial=True)
-    except ConfigurationException:
-        return {}  # dlt raises it again when the pipeline connects.
-    if found.password is not None or not (found.host and found.database and found.username):
-        return {}
-    found.password = ""
-    found.resolve()
-    return {"credentials": found}
-
-
 def supported_table_formats(pipeline: SupportsPipeline) -> Sequence[str]:
     """Table formats that a destination can write besides its own."""
     return pipeline.destination.capabilities().supported_table_formats or ()

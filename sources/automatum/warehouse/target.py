@@ -23,7 +23,7 @@ from ..core.redaction import first_line
 from ..core.suggest import suggestion
 from ..schema.names import normalize_identifier
 from .dlt_duckdb import duckdb_destination, remember_database
-from .dlt_internals import credentials_without_password, default_pipelines_dir
+from .dlt_internals import default_pipelines_dir
 from .duckdb_file import USER_AGENT, KeepOpen, OpenFile, wait_for_file
 from .existing import missing_file_error
 from .pipeline import PIPELINE, name_pipeline, open_pipeline
@@ -92,8 +92,7 @@ class Target:
         from dlt.common.destination.exceptions import UnknownDestinationModule
 
         try:
-            options = {**_staging(pipeline_name), **credentials_without_password(self.destination)}
-            return dlt.destination(self.destination, **options)
+            return dlt.destination(self.destination, **_staging(pipeline_name))
         except UnknownDestinationModule as error:
             raise ConfigurationError(
                 "--destination",

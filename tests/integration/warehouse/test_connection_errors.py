@@ -83,13 +83,13 @@ class TestCredentials:
 
 @pytest.mark.slow
 class TestWithoutPassword:
-    """A Postgres server that asks for no password takes a URL without one."""
+    """A Postgres server that asks for no password takes a URL with an empty one."""
 
     def test_where_the_server_allows_it(self, desk, ready, postgres, monkeypatch):  # noqa: F811
         running().execute(f"CREATE ROLE {TRUSTED} LOGIN SUPERUSER")
         try:
             name = postgres.rpartition("/")[2]
-            monkeypatch.setenv(CREDENTIALS, f"postgresql://{TRUSTED}@127.0.0.1:{running().port}/{name}")
+            monkeypatch.setenv(CREDENTIALS, f"postgresql://{TRUSTED}:@127.0.0.1:{running().port}/{name}")
             assert desk.sync("customers", "--destination", "postgres").code == 0
             made = desk.run("status", "--json", "--destination", "postgres")
             assert made.json["tables"]["customers"]["verdict"] == "complete"
@@ -103,6 +103,7 @@ class TestWithoutPassword:
         made = desk.run("status", "--destination", "postgres")
         assert made.code == 78, made
         assert f"{CREDENTIALS}__PASSWORD" in made.says
+        assert "An empty password is for a server that asks for none." in made.says
 
 
 class TestNotThere:

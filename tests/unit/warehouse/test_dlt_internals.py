@@ -91,7 +91,6 @@ PARTS = (
     ("dlt.destinations.impl.duckdb.configuration", "DuckDbCredentials", ()),
     ("dlt.destinations.impl.duckdb.configuration", "DuckDbConnectionPool.borrow_conn", ()),
     ("dlt.common.destination.reference", "Destination.configuration", ("initial_config", "accept_partial")),
-    ("dlt.destinations.impl.postgres.configuration", "PostgresCredentials", ()),
     ("dlt.destinations.impl.duckdb.sql_client", "DuckDbSqlClient._make_database_exception", ("ex",)),
     ("dlt.destinations.impl.filesystem.filesystem", "FilesystemClient.list_table_files", ("table_name", "schema_name")),
     (
