@@ -244,7 +244,7 @@ def read_existing(target: Target, lock_wait: float) -> Iterator[SupportsPipeline
         ConfigurationError: The file or the dataset does not exist.
         DestinationError: The destination cannot be reached.
     """
-    from ..warehouse.existing import check_dataset
+    from ..warehouse.dataset import check_dataset
     from ..warehouse.sql_client import one_client
 
     pipeline = open_existing(target, lock_wait)

@@ -1,14 +1,18 @@
-"""The dataset of a run: create and check it before, add columns to it, and delete page records after."""
+"""The dataset of a run: check it before, add columns to it, and delete page records after."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..core.errors import ConfigurationError
+from ..core.errors import AutomatumError, ConfigurationError
 from ..core.redaction import redact
+from ..core.suggest import suggestion
 from ..endpoints import ORGANIZATION
+from .connection_errors import unreachable_error
+from .dlt_internals import destination_client
 from .lake_files import writes_lake_files
 from .sql import (
     PAGES_TABLE,
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("automatum")
 
+_SYSTEM = ("information_schema", "main", "pg_catalog", "public")
+
 
 def read_complete_loads(pipeline: SupportsPipeline) -> set[str] | None:
     """Ids of complete load packages, for all that is read after them; None if they cannot be read.
@@ -41,6 +47,38 @@ def read_complete_loads(pipeline: SupportsPipeline) -> set[str] | None:
             return complete_load_ids(client)
     except SQL_UNSUPPORTED:
         return None
+
+
+def check_dataset(pipeline: SupportsPipeline) -> None:
+    """Check that the dataset of a pipeline exists.
+
+    Raises:
+        ConfigurationError: It does not exist. The message names the datasets that do, where the destination says.
+        DestinationError: The destination cannot be reached.
+    """
+    try:
+        with destination_client(pipeline) as client:
+            if client.is_storage_initialized():
+                return
+    except Exception as error:  # Errors of drivers have no common base class.
+        raise unreachable_error(error) from None
+    name, known = pipeline.dataset_name, _list_datasets(pipeline)
+    there = f" The destination has {', '.join(known)}." if known else ""
+    raise ConfigurationError(
+        "--dataset",
+        f"there is no dataset {name}.{there}",
+        f"{suggestion(name, known)} Sync first, or name another with --dataset.".lstrip(),
+    )
+
+
+def _list_datasets(pipeline: SupportsPipeline) -> list[str]:
+    """Names of the datasets in the destination; empty if it does not say."""
+    names: list[str] = []
+    if not writes_lake_files(pipeline):
+        text = "SELECT DISTINCT table_schema FROM information_schema.tables ORDER BY 1"
+        with contextlib.suppress(AutomatumError, *SQL_UNSUPPORTED), checked_sql_client(pipeline) as client:
+            names = [str(row[0]) for row in client.execute_sql(text)]
+    return [name for name in names if name.lower() not in _SYSTEM and not name.endswith("_staging")]
 
 
 def has_organizations(pipeline: SupportsPipeline) -> bool | None:

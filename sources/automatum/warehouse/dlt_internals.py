@@ -29,13 +29,12 @@ from dlt.common.pipeline import SupportsPipeline
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 from dlt.common.storages.load_package import create_load_id as create_load_id
 from dlt.destinations.job_client_impl import SqlJobClientBase
-from dlt.destinations.sql_client import WithSqlClient
 from dlt.extract import DltResource
 
 LOADS_TABLE = "_dlt_loads"
 VERSIONS_TABLE = "_dlt_version"
-_shared: WeakKeyDictionary[SupportsPipeline, Any] = WeakKeyDictionary()
-"""Pipeline to the client that `share_client` shares."""
+shared_clients: WeakKeyDictionary[SupportsPipeline, Any] = WeakKeyDictionary()
+"""Pipeline to the client that `sql_client.one_client` shares."""
 
 
 # The pipeline
@@ -150,43 +149,11 @@ def take_over_limit(resource: DltResource) -> Iterator[None]:
 @contextmanager
 def destination_client(pipeline: SupportsPipeline) -> Iterator[Any]:
     """Dlt's client of a pipeline's destination, connected: the shared one, or else a new one."""
-    shared = _shared.get(pipeline)
-    if shared is not None:
-        yield shared
+    if pipeline in shared_clients:
+        yield shared_clients[pipeline]
         return
     with pipeline.destination_client() as client:
         yield client
-
-
-@contextmanager
-def share_client(pipeline: SupportsPipeline, client: Any) -> Iterator[None]:
-    """Let `destination_client` return this client during a block. Blocks can be nested."""
-    outer = _shared.get(pipeline)
-    _shared[pipeline] = client
-    try:
-        yield
-    finally:
-        if outer is None:
-            del _shared[pipeline]
-        else:
-            _shared[pipeline] = outer
-
-
-def shared_sql_client(pipeline: SupportsPipeline) -> Any:
-    """The SQL client of the shared client; None if none is shared, or it has none."""
-    shared = _shared.get(pipeline)
-    return None if shared is None else sql_client_of(shared)
-
-
-def sql_client_of(client: Any) -> Any:
-    """The SQL client of a client of a destination; None if it has none."""
-    return client.sql_client if isinstance(client, WithSqlClient) else None
-
-
-def dataset_exists(pipeline: SupportsPipeline) -> bool:
-    """Whether the destination has the dataset of a pipeline."""
-    with destination_client(pipeline) as client:
-        return bool(client.is_storage_initialized())
 
 
 def locate_destination(destination: Any) -> str:

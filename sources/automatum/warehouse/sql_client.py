@@ -11,7 +11,7 @@ from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRela
 
 from ..config.plaintext import refuse_plaintext_postgres
 from .connection_errors import unreachable_error, unreadable_error
-from .dlt_internals import destination_client, share_client, shared_sql_client, sql_client_of
+from .dlt_internals import destination_client, shared_clients
 from .lake_files import open_lake_files, writes_lake_files
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ def sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
         with open_lake_files(pipeline) as files:
             yield files
         return
-    shared = shared_sql_client(pipeline)
-    if shared is not None:
+    if shared := getattr(shared_clients.get(pipeline), "sql_client", None):
         yield shared
         return
     with pipeline.sql_client() as client:  # type: ignore[attr-defined]
@@ -101,7 +100,7 @@ def reading_sql_client(pipeline: SupportsPipeline) -> Iterator[Any]:
 
 @contextmanager
 def one_client(pipeline: SupportsPipeline) -> Iterator[None]:
-    """Let all queries of a block use one client and its connection; otherwise each query opens its own.
+    """Let all queries of a block use one client and its connection; otherwise each opens its own. Can be nested.
 
     dlt resolves its configuration for each client, which takes longer than most queries.
 
@@ -109,11 +108,13 @@ def one_client(pipeline: SupportsPipeline) -> Iterator[None]:
         DestinationError: The destination cannot be reached.
     """
     with ExitStack() as stack:
-        try:
-            client = stack.enter_context(destination_client(pipeline))
-            if (opened := sql_client_of(client)) is not None:
-                _read_as_stored(opened)
-            stack.enter_context(share_client(pipeline, client))
-        except Exception as error:
-            raise unreachable_error(error) from None
+        if pipeline not in shared_clients:
+            try:
+                client = stack.enter_context(destination_client(pipeline))
+                if (opened := getattr(client, "sql_client", None)) is not None:
+                    _read_as_stored(opened)
+            except Exception as error:
+                raise unreachable_error(error) from None
+            shared_clients[pipeline] = client
+            stack.callback(shared_clients.pop, pipeline)
         yield

@@ -25,7 +25,6 @@ from ..schema.names import normalize_identifier
 from .dlt_duckdb import duckdb_destination, remember_database
 from .dlt_internals import default_pipelines_dir
 from .duckdb_file import USER_AGENT, KeepOpen, OpenFile, wait_for_file
-from .existing import missing_file_error
 from .pipeline import PIPELINE, name_pipeline, open_pipeline
 
 if TYPE_CHECKING:
@@ -141,7 +140,7 @@ class Target:
         """
         self._require_driver()
         if self.missing:
-            raise missing_file_error(self.database)
+            raise _missing_file(self.database)
         if self.file:
             wait_for_file(self.file, wait=wait, clock=clock, budget=budget)
         folder = tempfile.mkdtemp(prefix="automatum-")
@@ -193,6 +192,20 @@ def _staging(pipeline_name: str) -> dict[str, Any]:
     return {"staging_dataset_name_layout": f"%s_staging_{own}"}
 
 
+def _missing_file(database: Path) -> ConfigurationError:
+    """The error for a DuckDB file that does not exist, with the DuckDB files of its folder."""
+    path = database.absolute()
+    if path.is_dir():
+        return ConfigurationError("--database", f"{path} is a folder.", "Name a DuckDB file.")
+    others = sorted(one.name for one in path.parent.glob("*.duckdb"))
+    there = f"{path.parent} has {', '.join(others)}." if others else f"There is no DuckDB file in {path.parent}."
+    return ConfigurationError(
+        "--database",
+        f"there is no file {path}. {there}",
+        f"{suggestion(path.name, others)} Sync first, or name another with --database.".lstrip(),
+    )
+
+
 def dataset(target: Target | None = None) -> Any:
     """The loaded tables as a dataset of dlt, for notebooks and scripts; it only reads.
 
@@ -212,7 +225,7 @@ def dataset(target: Target | None = None) -> Any:
 
     target = target or Target()
     if target.missing:
-        raise missing_file_error(target.database)
+        raise _missing_file(target.database)
     destination = target.open()
     if target.file:
         destination.config_params["credentials"].read_only = True
