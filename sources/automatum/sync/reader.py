@@ -123,7 +123,7 @@ class Reader(ABC):
         """Whether the bounds of this run allow so many further requests."""
         client, budget = self._session.client, self._session.budget
         left, seconds = budget.remaining_requests, budget.remaining_seconds()
-        bounds = [one for one in (seconds, client.max_wait) if one is not None]
+        bounds = [one for one in (seconds, client.tokens.max_wait) if one is not None]
         enough = left is None or left >= requests
         return enough and (not bounds or client.limiter.wait_for(requests, client.seconds_per_request) <= min(bounds))
 
