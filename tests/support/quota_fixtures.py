@@ -66,10 +66,9 @@ class Shop:
 
 
 def spend(limiter, budget, count=1, **more):
-    """So many requests whose answers come, and are stored, at once."""
+    """So many requests whose answers come at once."""
     for _ in range(count):
         limiter.record_response(limiter.acquire(None, budget, **more))
-    limiter.flush()
 
 
 def used(limiter):

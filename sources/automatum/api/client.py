@@ -18,7 +18,7 @@ from ..endpoints import API_PREFIX
 from .connections import Connections
 from .http import DASHBOARD, HttpFailure, HttpResponse, error_for, redirect_error, send
 from .oauth import TokenSource
-from .rate_limit import RateLimiter, Ticket
+from .rate_limit import RateLimiter
 from .request_stats import Attempt, RequestStats
 from .retry import Call, RetryPolicy, do_nothing
 
@@ -186,7 +186,7 @@ class ApiClient:
             else:
                 raise ApiUnreachable(call.method, call.path, None, outcome.detail, _unknown_outcome(call))
 
-    def _acquire(self, call: Call) -> tuple[Ticket, str]:
+    def _acquire(self, call: Call) -> tuple[int, str]:
         """Wait for the rate limit and get a token. If the token expires during the wait, start again."""
         for _ in range(MAX_EXPIRED_TOKENS):
             self.budget.check_request()

@@ -13,7 +13,7 @@ from ..core.clock import Clock, instant
 from ..core.errors import QuotaExhausted
 from ..endpoints import API_PREFIX
 from .http import MAX_RETRY_AFTER, HttpFailure, HttpResponse, logger
-from .rate_limit import RateLimiter, Ticket
+from .rate_limit import RateLimiter
 
 MAX_429 = 10
 """Responses 429 in a row after which the run ends with `QuotaExhausted`."""
@@ -79,7 +79,7 @@ class RetryPolicy:
         self._budget.pause(pause)
         return True
 
-    def record(self, ticket: Ticket, outcome: HttpResponse | HttpFailure | None) -> None:
+    def record(self, ticket: int, outcome: HttpResponse | HttpFailure | None) -> None:
         """Tell the rate limiter that a response is here or never will be, and what it says about limits.
 
         The first 429 is believed if it asks for a shorter wait than its reset, which may be an hour away. After the

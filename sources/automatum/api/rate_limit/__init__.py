@@ -5,6 +5,5 @@ Start with `limiter`; `windows` counts.
 """
 
 from .limiter import NO_WAIT, RateLimiter, open_rate_limiter, state_name
-from .windows import Ticket
 
-__all__ = ["NO_WAIT", "RateLimiter", "Ticket", "open_rate_limiter", "state_name"]
+__all__ = ["NO_WAIT", "RateLimiter", "open_rate_limiter", "state_name"]

@@ -7,10 +7,9 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from itertools import count as numbers
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import platformdirs
@@ -22,12 +21,13 @@ from ...config.settings import AutomatumSettings
 from ...core.budget import Budget, wait_slice
 from ...core.clock import Clock, instant
 from ...core.errors import AutomatumError, ConfigurationError, QuotaExhausted
-from .headers import Reported, read_headers
+from .forecast import Lane, keeps_up
+from .headers import read_headers
 from .redis import SCHEMES, RedisStore
 from .sqlite import SqliteStore
 from .state import LimiterState
 from .stores import MemoryStore, Store, T
-from .windows import IN_FLIGHT, Ticket, Wait, Windows
+from .windows import IN_FLIGHT, Wait, Windows
 
 logger = logging.getLogger("automatum")
 
@@ -38,14 +38,6 @@ _LOG_FROM = 1.0
 """Seconds; the shortest wait that is logged."""
 _LOG_AGAIN = 5.0
 """Seconds by which the end of a wait must move to be logged again. It moves a little with each response."""
-
-
-class _Answer(NamedTuple):
-    """A response that is not stored yet: its request, reading of the monotonic clock, and what it says."""
-
-    ticket: Ticket
-    arrived: float
-    reported: tuple[Reported, ...]
 
 
 class RateLimiter:
@@ -78,10 +70,8 @@ class RateLimiter:
         self._windows = Windows(application, organization, in_flight)
         self._names = numbers()
         self._own = uuid4().hex
-        self._answers: list[_Answer] = []
-        self._free = 0
 
-    def acquire(self, max_wait: float | None, budget: Budget, *, from_reserve: bool = False) -> Ticket:
+    def acquire(self, max_wait: float | None, budget: Budget, *, from_reserve: bool = False) -> int:
         """Wait until all windows allow one more request, and count it.
 
         All processes wait in one queue. Requests that may use the metering reserve go first.
@@ -90,6 +80,9 @@ class RateLimiter:
             max_wait: Seconds to wait at most; None for no limit.
             budget: Limits of the run; a stop ends the wait.
             from_reserve: Whether the request may use the share that is reserved for metering.
+
+        Returns:
+            The number of the request, for `record_response` or `release`.
 
         Raises:
             QuotaExhausted: The wait would be longer than `max_wait`, or than the run has left.
@@ -106,8 +99,7 @@ class RateLimiter:
                     lambda state, now: self._windows.ask(state, now, name, from_reserve, self.reserve)
                 )
                 queued = isinstance(answer, Wait)
-                if isinstance(answer, Ticket):
-                    self._free = answer.free
+                if not isinstance(answer, Wait):
                     return answer
                 wait, reason = answer
                 now = self._clock.monotonic()
@@ -121,34 +113,29 @@ class RateLimiter:
                 self._best_effort(lambda state, now: self._leave(state, name))
 
     def record_response(
-        self, ticket: Ticket, headers: Mapping[str, str] | None = None, server_date: float | None = None
+        self, number: int, headers: Mapping[str, str] | None = None, server_date: float | None = None
     ) -> None:
         """Record that the response to a request arrived, or never will. The request ages from now on.
 
-        It is stored with the next change of the state, so that a page costs one change and not two. Until then, and
-        after a kill, the request counts as sent now.
-
         Args:
-            ticket: The request.
+            number: The request.
             headers: Headers of the response. What they say can only lower the number of requests that are left.
             server_date: The response's `Date`, in epoch seconds.
         """
         reported = read_headers(headers or {}, self._clock.time() if server_date is None else server_date)
-        self._answers.append(_Answer(ticket, self._clock.monotonic(), tuple(reported)))
-        self._free = min([self._free, *(one.left for one in reported)])
-        if any(one.left == 0 for one in reported):
-            self.flush()
 
-    def flush(self) -> None:
-        """Store the responses that are recorded and not stored yet."""
-        if self._answers:
-            self._best_effort(lambda state, now: None)
+        def work(state: LimiterState, now: float) -> None:
+            if state.record_response(number, now):
+                for one in reported:
+                    self._windows.apply(state, now, one)
 
-    def release(self, ticket: Ticket) -> None:
+        self._best_effort(work)
+
+    def release(self, number: int) -> None:
         """Take back a request of which no byte was sent."""
 
         def work(state: LimiterState, now: float) -> None:
-            state.changed |= state.pending.pop(ticket.number, None) is not None
+            state.changed |= state.pending.pop(number, None) is not None
 
         self._best_effort(work)
 
@@ -160,7 +147,6 @@ class RateLimiter:
             reason: Reason, for the message of a wait.
         """
         if math.isfinite(seconds) and seconds > 0:
-            self._free = 0
             self._best_effort(lambda state, now: state.block(now + seconds, reason))
 
     def wait_for(self, count: int, each: float = 0.0) -> float:
@@ -170,9 +156,6 @@ class RateLimiter:
             count: Number of requests.
             each: Seconds that a response takes.
         """
-        # Asked for each page. Other processes may have used some of what was free at the last change.
-        if 0 < count <= self._free // 2:
-            return count * each
         return self._on_state(lambda state, now: self._windows.forecast(state, now, count, self.reserve, each))
 
     def keeps_up(self, count: int, each: float, every: float) -> bool:
@@ -183,35 +166,23 @@ class RateLimiter:
             each: Seconds that a response takes.
             every: Seconds between the starts of two runs.
         """
-        return self._windows.keep_up(count, self.reserve, each, every)
+        lanes = [Lane(window.unreserved(self.reserve), window.span) for window in self._windows.all]
+        return keeps_up(lanes, count, each, every)
 
     def window_usage(self) -> list[dict[str, Any]]:
         """For each window: `window` (name), `scope`, `limit`, `seconds`, `used`, `reserved` and `free_in` (seconds)."""
         return self._on_state(lambda state, now: self._windows.usage(state, now, self.reserve))
 
     def close(self) -> None:
-        """Store what is not stored yet, and close files and connections."""
-        self.flush()
+        """Close files and connections."""
         self._store.close()
 
     def _on_state(self, work: Callable[[LimiterState, float], T]) -> T:
-        answers = tuple(self._answers)
-
-        def up_to_date(state: LimiterState, now: float) -> T:
-            later = self._clock.monotonic()
-            for answer in answers:  # Before older requests are dropped, which the server counted at that time.
-                at = now - (later - answer.arrived)
-                if state.record_response(answer.ticket.number, at):
-                    for one in answer.reported:
-                        self._windows.apply(state, at, one)
+        def refreshed(state: LimiterState, now: float) -> T:
             self._windows.refresh(state, now)
             return work(state, now)
 
-        result = self._store.change(up_to_date)
-        for answer in answers:
-            with suppress(ValueError):  # Another thread has stored it, too. It counts once.
-                self._answers.remove(answer)
-        return result
+        return self._store.change(refreshed)
 
     def _best_effort(self, work: Callable[[LimiterState, float], None]) -> None:
         """Change the state. A failure must not cost a response: it is logged, and a request may count for too long."""

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ...config.limits import Limits
-from .forecast import Lane, finish, keeps_up
+from .forecast import Lane, finish
 from .headers import Reported
 from .state import LimiterState, Waiter
 
@@ -29,7 +29,6 @@ STALE = 3.0
 ORGANIZATION_HOLD = 60.0
 """Seconds for which the headers about the organization apply, because no header reports the reset of its window."""
 _PERIODS = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}
-_MANY = 2**31
 
 Entries = Iterator[tuple[float, int]]
 """Times at which requests stop counting in a window, ascending, and the number of requests for each."""
@@ -71,19 +70,6 @@ class Window:
         """Name for messages."""
         period = _PERIODS.get(self.seconds, f"{self.seconds:g} seconds")
         return f"{self.scope}: {self.limit} requests per {period}"
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """The right to send one request.
-
-    Attributes:
-        number: Identifies the request in the state.
-        free: Further requests that are allowed now, apart from the share that is reserved for metering.
-    """
-
-    number: int
-    free: int = 0
 
 
 class Wait(NamedTuple):
@@ -159,8 +145,8 @@ class Windows:
         exact = [one for one in windows if one.limit == report.limit]
         return next(iter(exact or (windows[-1:] if report.resets is None else windows)), None)
 
-    def ask(self, state: LimiterState, now: float, name: str, from_reserve: bool, share: float) -> Ticket | Wait:
-        """Allow a request, or add the caller to the queue.
+    def ask(self, state: LimiterState, now: float, name: str, from_reserve: bool, share: float) -> int | Wait:
+        """Allow a request and return its number, or add the caller to the queue.
 
         Args:
             state: The refreshed state.
@@ -174,14 +160,14 @@ class Windows:
         own = state.waiting.get(name) or Waiter(from_reserve, now, now)
         rank = (not own.from_reserve, own.since, name)
         ahead = [one for other, one in state.waiting.items() if (not one.from_reserve, one.since, other) < rank]
-        wait, reason, free = self._wait_time(state, now, from_reserve, share, ahead)
+        wait, reason = self._wait_time(state, now, from_reserve, share, ahead)
         state.changed = True
         if wait > 0:
             own.seen = now
             state.waiting[name] = own
             return Wait(wait, reason)
         state.waiting.pop(name, None)
-        return Ticket(state.add_request(now, from_reserve), 0 if state.waiting else free - 1)
+        return state.add_request(now, from_reserve)
 
     def forecast(self, state: LimiterState, now: float, count: int, share: float, each: float) -> float:
         """Seconds until a number of further requests, one after the other, have their responses.
@@ -208,18 +194,6 @@ class Windows:
         ]
         return finish(lanes, start, count, each) - now
 
-    def keep_up(self, count: int, share: float, each: float, every: float) -> bool:
-        """Whether each run of a schedule ends before the next run starts.
-
-        Args:
-            count: Requests of one run.
-            share: The share that is reserved for metering.
-            each: Seconds that a response takes.
-            every: Seconds between the starts of two runs.
-        """
-        lanes = [Lane(window.unreserved(share), window.span) for window in self.all]
-        return keeps_up(lanes, count, each, every)
-
     def usage(self, state: LimiterState, now: float, share: float) -> list[dict[str, Any]]:
         """For each window: `window`, `scope`, `limit`, `seconds`, `used`, `reserved`, `free_in` (seconds)."""
         block = max(0.0, state.blocked_until - now)
@@ -240,15 +214,14 @@ class Windows:
 
     def _wait_time(
         self, state: LimiterState, now: float, from_reserve: bool, share: float, ahead: list[Waiter]
-    ) -> tuple[float, str, int]:
-        """Seconds until the windows allow one more request after the queue ahead, the reason, and the free requests."""
-        wait, reason, free = state.blocked_until - now, state.block_reason, _MANY
+    ) -> tuple[float, str]:
+        """Seconds until the windows allow one more request after the queue ahead, and the reason."""
+        wait, reason = state.blocked_until - now, state.block_reason
         places = 1 + len(ahead)
         general_places = 1 + sum(not one.from_reserve for one in ahead)
         for window in self.all:
-            kept, used = window.unreserved(share), self.used(state, window, now, True)
-            free = min(free, kept - used)
-            if used + places <= kept:
+            kept = window.unreserved(share)
+            if self.used(state, window, now, True) + places <= kept:
                 continue
             until, but = self._wait_for_window(state, window, now, window.limit, places, True), ""
             if share and not from_reserve:
@@ -257,7 +230,7 @@ class Windows:
                     until, but = below, f", but for {window.limit - kept} kept for metering"
             if until > max(0.0, wait):
                 wait, reason = until, f"quota of the {window} is used up{but}"
-        return wait, reason, free
+        return wait, reason
 
     def _wait_for_window(
         self, state: LimiterState, window: Window, now: float, limit: int, places: int, reserved: bool

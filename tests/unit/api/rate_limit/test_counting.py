@@ -195,8 +195,6 @@ def events(workshop):
         def all_see_the_same_and_no_less_than_there_is(self):
             if not hasattr(self, "shop"):
                 return
-            for limiter in self.limiters:
-                limiter.flush()
             states = [limiter.window_usage() for limiter in self.limiters]
             assert states[0] == states[1] == states[2]
             for (_, seconds), window in zip(self.application, states[0], strict=False):

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from urllib3 import HTTPHeaderDict
 
 from automatum.api.rate_limit import RateLimiter
-from automatum.api.rate_limit.stores import MemoryStore
 from automatum.api.rate_limit.windows import IN_FLIGHT, Window
 from automatum.config.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS
 from automatum.core.budget import Budget
@@ -443,39 +442,7 @@ def test_an_absurd_block_is_ignored(clock, budget, seconds):
     assert clock.slept == 0
 
 
-# ---- what is stored, and when
-
-
-class Counting(MemoryStore):
-    """Counts the changes of the state."""
-
-    changes = 0
-
-    def change(self, work):
-        self.changes += 1
-        return super().change(work)
-
-
-def test_a_page_costs_one_change_of_the_state(clock, budget):
-    """The charge is stored before the request is sent, and its answer with the next charge."""
-    store = Counting(clock)
-    limiter = RateLimiter(APPLICATION_LIMITS, ORGANIZATION_LIMITS, clock, store)
-    for _ in range(20):
-        answer(limiter, budget, headers(1000, 990), clock.time())
-        limiter.wait_for(1, 0.5)
-    assert store.changes == 20
-
-
-def test_an_answer_ages_from_when_it_came_although_it_is_stored_later(clock, budget):
-    limiter = RateLimiter(((1, 60.0),), GENEROUS, clock)
-    spend(limiter, budget, 1)
-    clock.advance(59)
-    spend(limiter, budget, 1)
-    assert clock.slept == pytest.approx(1.3)
-
-
-def test_what_is_left_is_compared_with_what_was_counted_when_the_answer_came(clock, budget):
-    """Requests that expire between an answer and its being stored are not taken for those of other programs."""
+def test_requests_that_expire_before_the_answer_are_not_taken_for_those_of_other_programs(clock, budget):
     limiter = RateLimiter(((10, 60.0),), GENEROUS, clock)
     spend(limiter, budget, 4)
     clock.advance(60)
