@@ -177,7 +177,7 @@ class Report:
             whole = yield from self._ask(window.early, window.last)
         if part.keys - whole.keys:
             self._cut(whole)
-        elif part.rows and part.rows >= self._most:
+        elif part.days and part.rows >= self._most:
             yield from self._parts(part)
             if len(part.days) == 1 and part.rows == before and days and days[1] < part.days[0]:
                 # Two days with as many rows as a limit may allow. An answer to both has more, if there is no limit.

@@ -409,7 +409,7 @@ class Sweep:
             why += f"; rows that differ share a key: set {where}.key to the columns that identify a row"
         if said := reading.doubt or (state.drift[-1] if reading.changed else ""):
             why += f"; {said}"
-        if self._exact and max(reading.pages, reading.number) > self._reread_pages:
+        if self._exact and max(reading.pages, reading.number) > self._reread_pages and not reading.endless:
             why += f". To let it read its {reading.pages} pages again, raise sources.automatum.reread_pages"
         elif self._exact and not (reading.changed or reading.repeated or reading.doubt):
             why += f'. If the API counts other rows than it lists, set {where}.total to ""'

@@ -28,7 +28,7 @@ class _Database:
 def test_the_table_in_a_database_is_the_servers(tmp_path, shape):
     with serve(shape.api()) as api, Site(tmp_path) as site:
         api.configured, site.served = True, api
-        made = site.sync(api.table, **{**shape.always, **shape.settings})
+        made = site.sync(api.table, **shape.settings)
         (run,) = made.summary.runs
         outcome = Outcome.of(run.result)
         assert made.code == 0, made.summary.line()
