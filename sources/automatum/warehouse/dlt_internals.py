@@ -16,7 +16,7 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,19 +41,14 @@ shared_clients: WeakKeyDictionary[SupportsPipeline, Any] = WeakKeyDictionary()
 
 
 def loading_pipeline() -> SupportsPipeline | None:
-    """The pipeline that extracts now; None if a resource is iterated outside of a pipeline.
-
-    `dlt.current.pipeline()` alone would also return a pipeline that this process used before.
-    """
+    """The pipeline that extracts now, or None. `dlt.current.pipeline()` also returns one that was used before."""
     return dlt.current.pipeline() if LoadPackageStateInjectableContext in Container() else None
 
 
 def current_load_id() -> str:
     """Id of the load package that is being extracted; empty outside of a pipeline."""
-    container = Container()
-    if LoadPackageStateInjectableContext not in container:
-        return ""
-    return str(container[LoadPackageStateInjectableContext].load_id)
+    context, container = LoadPackageStateInjectableContext, Container()
+    return str(container[context].load_id) if context in container else ""
 
 
 def waiting_package_states(pipeline: SupportsPipeline) -> Iterator[Mapping[str, Any]]:
@@ -69,13 +64,6 @@ def waiting_package_states(pipeline: SupportsPipeline) -> Iterator[Mapping[str, 
     ):
         if packages.storage.has_folder("."):
             yield from (packages.get_load_package_state(load_id) for load_id in packages.list_packages())
-
-
-def default_pipelines_dir() -> Path:
-    """The folder in which dlt keeps the working folders of pipelines."""
-    from dlt.common.pipeline import get_dlt_pipelines_dir
-
-    return Path(get_dlt_pipelines_dir())
 
 
 def without_memory(pipeline: SupportsPipeline) -> None:
@@ -110,27 +98,18 @@ def failed_table(error: BaseException) -> str | None:
 
 
 def set_table_hints(resource: DltResource, hints: Any) -> None:
-    """Set the hints of a further table of a resource.
-
-    `apply_hints` would begin with those of the resource itself, and give the columns of one table to the others.
-    """
+    """Set the hints of a further table of a resource: `apply_hints` would give it the columns of the first one."""
     resource._set_hints(hints, create_table_variant=True)
 
 
 def in_pool_of_threads() -> bool:
-    """Whether this runs in a thread of dlt's pool, where `parallelize()` runs a resource.
-
-    In it, a client of the destination would replace the configuration that the extraction uses.
-    """
+    """Whether `parallelize()` runs this in dlt's pool: a client there would replace the extraction's configuration."""
     return threading.current_thread().name.startswith(Container.thread_pool_prefix().partition("-pool-")[0] + "-pool-")
 
 
 @contextmanager
 def take_over_limit(resource: DltResource) -> Iterator[None]:
-    """Let the limit of `add_limit` count nothing during a block, because its resource keeps to it by itself.
-
-    dlt counts what a resource yields, and closes it in the middle of a page.
-    """
+    """Let `add_limit` count nothing during a block: dlt would close the resource, which counts itself, in a page."""
     limit = resource.limit
     if limit is None:
         yield
@@ -190,25 +169,22 @@ def create_tables(client: Any, force: bool) -> None:
 
 
 def missing_in_storage(pipeline: SupportsPipeline, tables: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
-    """Columns that the destination lacks, by table.
+    """Columns that the destination lacks: all of a table that does not exist. Files have all columns of their tables.
 
     Args:
         pipeline: The pipeline; its dataset exists.
         tables: Table name to the names of its columns.
 
     Returns:
-        Table name to missing columns: all of them if the table does not exist. Files have all columns of their tables.
-        Empty for destinations that do not say which tables they have.
+        Table name to missing columns; empty for destinations that do not say which tables they have.
     """
     with destination_client(pipeline) as opened:
         client: Any = opened
         if not hasattr(client, "get_storage_tables"):
             return {}
-        there = {name: set(columns) for name, columns in client.get_storage_tables(tables)}
-        if isinstance(client, SqlJobClientBase):
-            found = there
-        else:
-            found = {name: set(tables[name]) for name, columns in there.items() if columns}
+        found = {name: set(columns) for name, columns in client.get_storage_tables(tables)}
+        if not isinstance(client, SqlJobClientBase):
+            found = {name: set(tables[name]) for name, columns in found.items() if columns}
     missing = {name: set(columns) - found.get(name, set()) for name, columns in tables.items()}
     return {name: columns for name, columns in missing.items() if columns}
 
@@ -226,19 +202,10 @@ def drop_staging(pipeline: SupportsPipeline) -> None:
 
 
 def print_paths_without_sqlalchemy() -> None:
-    """Let dlt write URLs by its own code, as it does where SQLAlchemy is not installed; for the command line only.
-
-    After each load, dlt writes the path of a DuckDB file as a URL, and imports all of SQLAlchemy for it: a tenth of the
-    time of a sync of one page. A program that uses dlt for more may need SQLAlchemy's URLs.
-    """
+    """Let dlt write URLs without SQLAlchemy, whose import is a tenth of a short sync; for the command line only."""
     from dlt.common.libs import sql_alchemy_shims
 
     sys.modules.setdefault("dlt.common.libs.sql_alchemy_compat", sql_alchemy_shims)
-
-
-def supported_table_formats(pipeline: SupportsPipeline) -> Sequence[str]:
-    """Table formats that a destination can write besides its own."""
-    return pipeline.destination.capabilities().supported_table_formats or ()
 
 
 def merge_strategies(pipeline: SupportsPipeline, table_format: str | None) -> list[str]:

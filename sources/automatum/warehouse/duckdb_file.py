@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import duckdb
 
 KeepOpen = Callable[[], AbstractContextManager[None]]
-"""Keeps the destination open during a block, as `keep_open` does for a DuckDB file."""
+"""Keeps the destination open during a block, as `OpenFile` does for a DuckDB file."""
 USER_AGENT = "automatum"
 """DuckDB takes another connection of the same process only if it is configured alike. So this name tells the
 connector's connections from those of a notebook that runs in the same process."""
@@ -118,13 +118,11 @@ def wait_for_file(database: Path, *, wait: float, clock: Clock, budget: Budget) 
         DestinationError: It cannot be opened for another reason.
     """
     if database.is_file():
-        with keep_open(database, wait=wait, clock=clock, budget=budget):
-            return
+        _open_when_free(database, wait, clock, budget).close()
 
 
-@contextmanager
-def keep_open(database: Path, *, wait: float, clock: Clock, budget: Budget) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Keep a DuckDB file open during a block, once no other program has it open; see `wait_for_file` for the rest.
+def _open_when_free(database: Path, wait: float, clock: Clock, budget: Budget) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB file once no other program has it open; see `wait_for_file` for the errors.
 
     dlt opens the file for each query and for each file that it loads, and closes it again, which writes a checkpoint.
     While this connection is open, dlt's connections share its database, and only the last one writes a checkpoint.
@@ -135,8 +133,7 @@ def keep_open(database: Path, *, wait: float, clock: Clock, budget: Budget) -> I
         if waiting.over:
             raise Busy(f"{what} is open in {opened}.", _READ_A_COPY)
         waiting.pause(f"is open in {opened}")
-    with opened:
-        yield opened
+    return opened
 
 
 class OpenFile:
@@ -166,24 +163,21 @@ class OpenFile:
         budget: Budget,
         timer: Callable[[float, Callable[[], None]], threading.Timer] = threading.Timer,
     ) -> None:
-        self._open = partial(keep_open, database, wait=wait, clock=clock, budget=budget)
+        self._open = partial(_open_when_free, database, wait, clock, budget)
         self._make_timer = timer
         self._lock = threading.Lock()
         self._most_bytes = (parse_memory(duckdb_memory()) or 0) // 2
-        self._opened: contextlib.ExitStack | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._timer: threading.Timer | None = None
         self._blocks = 0
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Keep the file open during a block. Blocks can be nested; see `keep_open` for the errors."""
+        """Keep the file open during a block. Blocks can be nested; see `wait_for_file` for the errors."""
         with self._lock:
             self._stop_timer()
-            if self._opened is None:
-                with contextlib.ExitStack() as stack:
-                    self._connection = stack.enter_context(self._open())
-                    self._opened = stack.pop_all()
+            if self._connection is None:
+                self._connection = self._open()
             self._blocks += 1
         try:
             yield
@@ -191,37 +185,31 @@ class OpenFile:
             with self._lock:
                 self._blocks -= 1
                 if not self._blocks:
-                    self._let_go()
+                    self._let_go(self._connection)
 
     def close(self) -> None:
         """Close the file, unless a block uses it."""
         with self._lock:
             self._stop_timer()
-            if not self._blocks:
-                self._close()
+            if not self._blocks and self._connection:
+                self._connection.close()
+                self._connection = None
 
-    def _let_go(self) -> None:
-        """Close the file after a while, or at once if it takes much memory."""
-        if self._takes_much():
-            self._close()
-        else:
-            self._timer = self._make_timer(IDLE_SECONDS, self.close)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def _takes_much(self) -> bool:
+    def _let_go(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Close the file after a while, or at once if it takes much memory or cannot be used any more."""
         import duckdb
 
         try:
-            used = self._connection and self._connection.execute(_MEMORY).fetchone()
+            used = connection.execute(_MEMORY).fetchone()
+            if not used or used[0] <= self._most_bytes:
+                self._timer = self._make_timer(IDLE_SECONDS, self.close)
+                self._timer.daemon = True
+                self._timer.start()
+                return
         except duckdb.Error:
-            return True  # It cannot be used any more.
-        return bool(used and used[0] > self._most_bytes)
-
-    def _close(self) -> None:
-        if self._opened:
-            self._opened.close()
-            self._opened = self._connection = None
+            pass
+        connection.close()
+        self._connection = None
 
     def _stop_timer(self) -> None:
         if self._timer:

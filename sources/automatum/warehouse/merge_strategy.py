@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..config.settings import AutomatumSettings
 from ..core.errors import ConfigurationError
 from ..core.extras import install_command, is_installed
-from .dlt_internals import merge_strategies, supported_table_formats
+from .dlt_internals import merge_strategies
 from .lake_files import open_lake_files, writes_lake_files
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def merge_strategy_of(pipeline: SupportsPipeline, settings: AutomatumSettings) -
         ConfigurationError: The destination cannot do what the settings ask for.
     """
     name, wanted = pipeline.destination.destination_name, settings.table_format
-    if wanted and wanted not in supported_table_formats(pipeline):
+    if wanted and wanted not in (pipeline.destination.capabilities().supported_table_formats or ()):
         raise ConfigurationError(
             "sources.automatum.table_format", f"{name} has no {wanted} tables.", "Leave it out, or load to filesystem."
         )

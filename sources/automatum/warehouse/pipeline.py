@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+from dlt.common.pipeline import get_dlt_pipelines_dir
 
 from ..core.errors import ConfigurationError
-from .dlt_internals import default_pipelines_dir, locate_destination, without_memory
+from .dlt_internals import locate_destination, without_memory
 
 PIPELINE = "automatum"
 
@@ -32,7 +33,7 @@ def open_pipeline(
     Raises:
         ConfigurationError: The working folder cannot be used.
     """
-    folder = Path(pipelines_dir or default_pipelines_dir())
+    folder = Path(pipelines_dir or get_dlt_pipelines_dir())
 
     try:
         # Nothing in it is needed. dlt would load the packages of an earlier run before anything else, and resolve

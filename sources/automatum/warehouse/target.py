@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlt.common.pipeline import get_dlt_pipelines_dir
+
 from ..config.destination_secrets import register_destination_secrets
 from ..core.budget import Budget
 from ..core.clock import Clock
@@ -23,7 +25,6 @@ from ..core.redaction import first_line
 from ..core.suggest import suggestion
 from ..schema.names import normalize_identifier
 from .dlt_duckdb import duckdb_destination, remember_database
-from .dlt_internals import default_pipelines_dir
 from .duckdb_file import USER_AGENT, KeepOpen, OpenFile, wait_for_file
 from .pipeline import PIPELINE, name_pipeline, open_pipeline
 
@@ -248,7 +249,7 @@ def exclusive_pipeline(
     Raises:
         Busy: The other run takes longer than that.
     """
-    lock = Path(pipelines_dir or default_pipelines_dir()) / f"{pipeline_name}.lock"
+    lock = Path(pipelines_dir or get_dlt_pipelines_dir()) / f"{pipeline_name}.lock"
     with exclusive_lock(lock, f"The pipeline {pipeline_name}", "automatum", wait=wait, clock=clock, budget=budget):
         yield
 

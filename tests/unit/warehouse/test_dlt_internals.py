@@ -238,7 +238,7 @@ def test_the_first_merge_strategy(destination, table_format, strategies):
     pipeline = dlt.pipeline("automatum", destination=destination)
     assert (dlt_internals.merge_strategies(pipeline, table_format) or [None])[0] == strategies
     if table_format:
-        assert table_format in dlt_internals.supported_table_formats(pipeline)
+        assert table_format in pipeline.destination.capabilities().supported_table_formats
 
 
 def test_a_working_folder_is_emptied_of_pending_packages(tmp_path):
