@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..endpoints import CUSTOMERS, ENTITLEMENTS
 from ..schema.columns import DELETED_AT
-from ..warehouse.sql import has_columns, stream_columns
+from ..warehouse.sql import read_column_names, stream_columns
 from ..warehouse.sql_client import one_client
 from ..warehouse.values import as_utc
 from .model import UNKNOWN_CURRENCY, Line, exact
@@ -217,7 +217,7 @@ def _read_dimensions(
     There may be hundreds of thousands, but few different keys and prices, so equal ones are one object.
     """
     columns = [_DIMENSIONS.parent_key, "key"]
-    if has_columns(pipeline, _DIMENSIONS.table, [*columns, "price"]):
+    if {*columns, "price"} <= read_column_names(pipeline, _DIMENSIONS.table):
         columns.append("price")
     found: dict[str, dict[str, frozenset[Decimal]]] = {}
     keys: dict[str, str] = {}

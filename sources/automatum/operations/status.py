@@ -25,8 +25,8 @@ from ..warehouse.sql import (
     PAGES_TABLE,
     REJECTED_TABLE,
     SWEEPS_TABLE,
-    has_columns,
     organization_filter,
+    read_column_names,
     read_latest,
     stream_columns,
 )
@@ -87,7 +87,8 @@ def _status(pipeline: SupportsPipeline, now: float, most_days: int, organization
     columns = ("table_name", "resolved_at")
     rejections = stream_columns(pipeline, REJECTED_TABLE, columns, organization_id=organization_id)
     rejected = Counter(table for table, resolved_at in rejections if resolved_at is None)
-    counted = has_columns(pipeline, SWEEPS_TABLE, STATS_COLUMNS)  # Not where an earlier version has loaded them.
+    # Not where an earlier version has loaded them.
+    counted = set(STATS_COLUMNS) <= read_column_names(pipeline, SWEEPS_TABLE)
     for table, figures in tables.items():
         figures["rejected"] = rejected[table]
         figures["recent"] = _recent_requests(pipeline, table, organization_id) if counted else None

@@ -29,9 +29,9 @@ from ..schema.columns import (
 from ..schema.log_tables import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE
 from ..warehouse.sql import (
     complete_load_ids,
+    count_by,
     organization_filter,
     select,
-    select_grouped,
     select_last,
     select_latest,
 )
@@ -217,8 +217,7 @@ def _forget_half_loaded(
     On a fresh machine nothing would, because the row is there and seems unchanged.
     """
     try:
-        load_ids = [load_id for load_id, _ in select_grouped(client, endpoint.table, DLT_LOAD_ID, own)]
-        for load_id in load_ids:
+        for (load_id,) in list(select(client, endpoint.table, (DLT_LOAD_ID,), own, distinct=True)):
             if load_id is not None and load_id not in loaded:
                 half = select(client, endpoint.table, (endpoint.row_key,), {**own, DLT_LOAD_ID: load_id})
                 known.hashes.update((key, LOAD_AGAIN) for (key,) in half)
@@ -230,7 +229,7 @@ def _forget_half_loaded(
 def _count_children(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for child in endpoint.children:
-        found = select_grouped(client, child.table, child.parent_key, own, null=DELETED_AT)
+        found = count_by(client, child.table, child.parent_key, own, DELETED_AT)
         counts[child.table] = {str(key): int(count) for key, count in found}
     return counts
 

@@ -74,38 +74,17 @@ def _rows(client: Any, text: str, where: Mapping[str, Any]) -> Iterator[Any]:
         return
 
 
-def select_grouped(
-    client: Any, table: str, by: str, where: Mapping[str, Any], largest: str = "", null: str = ""
-) -> Iterator[tuple[Any, Any]]:
-    """Values of a column, each with its number of rows or with a largest value; none if the table does not exist.
-
-    Args:
-        client: From `sql_client`.
-        table: Table name.
-        by: The column.
-        where: Column to the value that it has.
-        largest: Column whose largest value is returned; empty for the number of rows.
-        null: Column that is null; empty for none.
-    """
+def count_by(client: Any, table: str, by: str, where: Mapping[str, Any], null: str) -> Iterator[tuple[Any, int]]:
+    """Values of a column, each with its number of rows, of those that `select` finds; none without the table."""
     column, condition = client.escape_column_name(by), where_clause(client, where, null=null)
-    number = f"MAX({client.escape_column_name(largest)})" if largest else "COUNT(*)"
     name = client.make_qualified_table_name(table)
-    return _rows(client, f"SELECT {column}, {number} FROM {name}{condition} GROUP BY {column}", where)
+    return _rows(client, f"SELECT {column}, COUNT(*) FROM {name}{condition} GROUP BY {column}", where)
 
 
 def select_last(
     client: Any, table: str, key: str, columns: Sequence[str], by: str, where: Mapping[str, Any]
 ) -> Iterator[tuple[Any, ...]]:
-    """The last row of each key of a table: the key and the columns; none if the table does not exist.
-
-    Args:
-        client: From `sql_client`.
-        table: Table name.
-        key: Column of the key.
-        columns: Column names.
-        by: Column whose largest value is in the last row.
-        where: Column to the value that it has.
-    """
+    """The key and columns of the last row of each key, by the largest value of `by`; none without the table."""
     quoted = client.escape_column_name
     names = ", ".join(map(quoted, (key, *columns)))
     place = f"ROW_NUMBER() OVER (PARTITION BY {quoted(key)} ORDER BY {quoted(by)} DESC) AS place"
@@ -157,17 +136,6 @@ def column_names(client: Any, table: str) -> set[str]:
             return {str(one[0]).lower() for one in cursor.description}
     except TABLE_MISSING:
         return set()
-
-
-def has_columns(pipeline: SupportsPipeline, table: str, columns: Sequence[str]) -> bool:
-    """Whether a table has these columns; not if it does not exist. See `read_column_names`."""
-    return set(columns) <= read_column_names(pipeline, table)
-
-
-def count_table(client: Any, table: str) -> int:
-    """Number of a table's rows; 0 if it does not exist."""
-    text = f"SELECT COUNT(*) FROM {client.make_qualified_table_name(table)}"
-    return sum(int(row[0]) for row in _rows(client, text, {}))
 
 
 def stream_columns(
