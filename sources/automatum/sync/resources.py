@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dlt
@@ -19,16 +20,8 @@ from ..schema.stored import StoredTable
 from ..warehouse.catalog import drop_views
 from ..warehouse.compare import compare_tables
 from ..warehouse.dataset import check_organization_kind
-from ..warehouse.dlt_internals import current_load_id, loading_pipeline, set_table_hints, take_over_limit
-from ..warehouse.dlt_schema import (
-    Declared,
-    declare_tables,
-    drop_expected_warnings,
-    json_columns,
-    order_columns,
-    stamp,
-    table_hints,
-)
+from ..warehouse.dlt_internals import current_load_id, loading_pipeline, take_over_limit
+from ..warehouse.dlt_schema import Declared, declare_tables, extracted, make_resource
 from .hints import TABLE_HINT, Hints, check_hints, read_hints
 from .key_check import check_keys
 from .results import Verdict
@@ -134,8 +127,6 @@ def declare_resource(
 ) -> DltResource:
     """The dlt resource of an endpoint.
 
-    Its hints are those of the table itself, so that the user's hints change no other table.
-
     Args:
         endpoint: Endpoint of the table.
         declared: All tables of the source.
@@ -143,34 +134,16 @@ def declare_resource(
         read: Yields names and Arrow tables, whose ids of the load are null. Its argument is the hints.
         monotonic: Clock for `add_limit`.
     """
-    drop_expected_warnings()
-    own = declared[endpoint.table][0]
-    table_format: Any = settings.table_format
+    own, table_format = declared[endpoint.table][0], settings.table_format
 
     def rows() -> Iterator[Any]:
-        resource, load_id = dlt.current.resource(), current_load_id()
+        resource = dlt.current.resource()
         hints = read_hints(resource, endpoint, monotonic(), table_format)
-        if load_id:  # The resource may have left its source, and the schema with it.
-            declare_tables(dlt.current.source_schema(), declared, settings.table_format)
-        for name, (table, _) in declared.items():
-            if name != endpoint.table:
-                changes = {"table_format": table_format, **hints.for_table(endpoint, name)}
-                set_table_hints(resource, table_hints(table, **changes))
+        if current_load_id():  # The resource may have left its source, and the schema with it.
+            declare_tables(dlt.current.source_schema(), declared, table_format)
         with take_over_limit(resource):
-            for name, made in read(hints):
-                stamped = stamp(made, load_id)
-                if load_id and table_format == "iceberg":  # It compares columns by their places.
-                    order_columns(dlt.current.source_schema(), name, stamped.column_names)
-                yield stamped if name == endpoint.table else dlt.mark.with_table_name(stamped, name)
+            yield from extracted(own.name, declared, table_format, read(hints), partial(hints.for_table, endpoint))
 
     rows.__doc__ = own.description  # dagster-dlt shows it as the description of an asset
-    resource = dlt.resource(
-        rows,
-        name=endpoint.table,
-        primary_key=own.key,
-        # Without a merge strategy dlt takes the best that the destination has, see `warehouse.merge_strategy`.
-        write_disposition="merge",
-        table_format=table_format,
-        columns=json_columns(own),
-    )
+    resource = make_resource(own.name, declared, table_format, rows)
     return resource.apply_hints(additional_table_hints={TABLE_HINT: own.name})

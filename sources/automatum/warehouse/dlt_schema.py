@@ -7,14 +7,16 @@ whichever of them a load has rows for. So dlt's readers find them after every lo
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dlt
+from dlt.extract import DltResource
 
 from ..endpoints import ORGANIZATION
 from ..schema.columns import DLT_LOAD_ID
 from ..schema.stored import StoredColumn, StoredTable
+from .dlt_internals import current_load_id, set_table_hints
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,25 +36,70 @@ _EXPECTED_WARNINGS = (
 )
 
 
-def table_hints(table: StoredTable, **changes: Any) -> Any:
+def make_resource(name: str, declared: Declared, table_format: Any, rows: Callable[[], Iterator[Any]]) -> DltResource:
+    """The dlt resource of a table. Its hints are those of that table, so that the user's hints change no other table.
+
+    Args:
+        name: Name of the table.
+        declared: All tables of the source.
+        table_format: `delta` or `iceberg`; None for the destination's own format.
+        rows: Yields what `extracted` does.
+    """
+    drop_expected_warnings()
+    own = declared[name][0]
+    return dlt.resource(
+        rows,
+        name=name,
+        primary_key=own.key,
+        # Without a merge strategy dlt takes the best that the destination has, see `warehouse.merge_strategy`.
+        write_disposition="merge",
+        table_format=table_format,
+        columns=_json_columns(own),
+    )
+
+
+def extracted(
+    name: str,
+    declared: Declared,
+    table_format: Any,
+    tables: Iterable[tuple[str, pa.Table]],
+    hints: Callable[[str], Mapping[str, Any]] = lambda _: {},
+) -> Iterator[Any]:
+    """The rows of a resource for dlt, with the id of the load, if there is one.
+
+    Args:
+        name: Name of the table that the resource has the hints of.
+        declared: All tables of the source.
+        table_format: `delta` or `iceberg`; None for the destination's own format.
+        tables: Table names and rows, whose ids of the load are null.
+        hints: Further hints of another table, from its name.
+    """
+    resource, load_id = dlt.current.resource(), current_load_id()
+    for other, (table, _) in declared.items():
+        if other != name:
+            set_table_hints(resource, _table_hints(table, table_format=table_format, **hints(other)))
+    for table_name, rows in tables:
+        if load_id and table_format == "iceberg":
+            _order_columns(dlt.current.source_schema(), table_name, rows.column_names)
+        stamped = stamp(rows, load_id)
+        yield stamped if table_name == name else dlt.mark.with_table_name(stamped, table_name)
+
+
+def _table_hints(table: StoredTable, **changes: Any) -> Any:
     """The hints of a table that `declare_tables` puts into the schema, as `dlt.mark.make_hints` returns them.
 
     dlt computes a table from them for each Arrow table, so they repeat nothing of the schema but what dlt replaces.
-
-    Args:
-        table: The table.
-        **changes: Further hints.
     """
     return dlt.mark.make_hints(
         table_name=table.name,
         primary_key=table.key,
         merge_key=table.merge_key,
-        columns=json_columns(table),
+        columns=_json_columns(table),
         **changes,
     )
 
 
-def json_columns(table: StoredTable) -> list[Any]:
+def _json_columns(table: StoredTable) -> list[Any]:
     """The columns whose type dlt does not read from Arrow, which has none for JSON."""
     return [{"name": column.name, "data_type": "json"} for column in table.columns if column.type == "json"]
 
@@ -109,14 +156,8 @@ def declare_tables(
         schema.update_table(declared)
 
 
-def order_columns(schema: Any, table: str, names: Sequence[str]) -> None:
-    """Put the columns of a table in the schema into an order. dlt writes the rows in the order of the schema.
-
-    Args:
-        schema: dlt's schema (`dlt.current.source_schema()`).
-        table: Name of the table.
-        names: The columns in their order. Further ones come last.
-    """
+def _order_columns(schema: Any, table: str, names: Sequence[str]) -> None:
+    """Put columns first in the schema: dlt writes in its order, and Iceberg compares columns by their places."""
     columns = schema.tables[table]["columns"]
     schema.tables[table]["columns"] = {
         name: columns[name] for name in dict.fromkeys([*names, *columns]) if name in columns

@@ -13,15 +13,13 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from .dlt_internals import (
     create_tables,
-    current_load_id,
     delete_loaded_rows,
     destination_client,
     drop_staging,
     failed_table,
     reset_working_folder,
-    set_table_hints,
 )
-from .dlt_schema import SCHEMA, declare_tables, drop_expected_warnings, json_columns, order_columns, stamp, table_hints
+from .dlt_schema import SCHEMA, declare_tables, extracted, make_resource
 from .load import ChunkTables, WriteFailed
 
 
@@ -69,37 +67,17 @@ def _step(run: Callable[[], Any]) -> None:
 
 def chunk_source(chunk: ChunkTables) -> Any:
     """A dlt source of one chunk, with the whole schema."""
-    drop_expected_warnings()
+
+    def resource(name: str) -> DltResource:
+        def rows() -> Iterator[Any]:
+            yield from extracted(name, chunk.declared, chunk.table_format, chunk.tables[name])
+
+        return make_resource(name, chunk.declared, chunk.table_format, rows)
 
     @dlt.source(name=SCHEMA, section="automatum")
     def automatum() -> Iterable[DltResource]:
         existing = chunk.declared.keys() - chunk.lacking
         declare_tables(dlt.current.source_schema(), chunk.declared, chunk.table_format, existing)
-        return [_resource(name, chunk) for name in chunk.tables]
+        return [resource(name) for name in chunk.tables]
 
     return automatum()
-
-
-def _resource(name: str, chunk: ChunkTables) -> DltResource:
-    own = chunk.declared[name][0]
-    table_format: Any = chunk.table_format
-
-    def rows() -> Iterator[Any]:
-        resource, load_id = dlt.current.resource(), current_load_id()
-        for other, (table, _) in chunk.declared.items():
-            if other != name:
-                set_table_hints(resource, table_hints(table, table_format=table_format))
-        for table_name, made in chunk.tables[name]:
-            if table_format == "iceberg":  # It compares columns by their places.
-                order_columns(dlt.current.source_schema(), table_name, made.column_names)
-            yield dlt.mark.with_table_name(stamp(made, load_id), table_name)
-
-    return dlt.resource(
-        rows,
-        name=name,
-        primary_key=own.key,
-        # Without a merge strategy dlt takes the best that the destination has, see `warehouse.merge_strategy`.
-        write_disposition="merge",
-        table_format=table_format,
-        columns=json_columns(own),
-    )
