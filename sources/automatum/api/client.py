@@ -13,7 +13,6 @@ from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import ApiUnreachable, CredentialsRefused, MoreToDo
-from ..core.text import plural
 from ..endpoints import API_PREFIX
 from .connections import Connections
 from .http import DASHBOARD, HttpFailure, HttpResponse, error_for, redirect_error, send
@@ -182,7 +181,7 @@ class ApiClient:
                 raise ApiUnreachable(call.method, call.path, None, outcome.detail, _TOO_LARGE)
             elif call.repeatable or not outcome.sent:
                 call.not_taken()
-                self._wait_or_raise(call, None, outcome.detail)
+                call.retry.wait_after_failure(call.method, call.path, None, outcome.detail)
             else:
                 raise ApiUnreachable(call.method, call.path, None, outcome.detail, _unknown_outcome(call))
 
@@ -265,24 +264,9 @@ class ApiClient:
         elif 400 <= status < 500 and status != 408:
             raise error_for(call.method, call.path, response, call.scope, self.tokens.cached_scopes())
         elif call.repeatable:
-            self._wait_or_raise(call, status, detail, response.retry_after())
+            call.retry.wait_after_failure(call.method, call.path, status, detail, response.retry_after())
         else:
             raise ApiUnreachable(call.method, call.path, status, detail, _unknown_outcome(call))
-
-    def _wait_or_raise(self, call: Call, status: int | None, detail: str, retry_after: float | None = None) -> None:
-        retry = call.retry
-        if not retry.wait_after_failure(
-            f"{call.name}: {detail if status is None else f'{status} {detail}'}", retry_after
-        ):
-            hint = f" The server asks to wait {retry_after:.0f} s." if retry_after else ""
-            raise ApiUnreachable(
-                call.method,
-                call.path,
-                status,
-                detail,
-                f"Tried {plural(retry.failures, 'time')}.{hint} Run again later; check the network, a proxy, and "
-                f"sources.automatum.base_url ({self._settings.base_url}).",
-            )
 
     def _reauthenticate(self, call: Call, response: HttpResponse) -> None:
         self.tokens.invalidate(call.token)

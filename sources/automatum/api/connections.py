@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
 from collections.abc import Mapping
+from functools import cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from types import TracebackType
@@ -43,7 +43,7 @@ class Connections:
     """
 
     def __init__(self) -> None:
-        self._tls = TrustedCertificates()
+        self._context = cache(_load_certificates)
         self._managers: dict[_Origin, PoolManager] = {}
         self._pools: dict[_Origin, HTTPConnectionPool] = {}
 
@@ -56,7 +56,7 @@ class Connections:
     def fresh(self) -> Connections:
         """Others, of which none is open yet, with the same certificates."""
         others = Connections()
-        others._tls = self._tls
+        others._context = self._context
         return others
 
     def request(
@@ -103,7 +103,7 @@ class Connections:
     def _manager(self, target: Url) -> PoolManager:
         proxy = proxy_for(target.scheme or "", (target.host or "").strip("[]"), target.port)
         secure = target.scheme == "https" or (proxy is not None and proxy.scheme == "https")
-        context = self._tls.context() if secure else None
+        context = self._context() if secure else None
         manager: PoolManager
         if proxy is None:
             manager = PoolManager(maxsize=_KEPT, ssl_context=context)
@@ -114,25 +114,6 @@ class Connections:
             )  # fmt: skip
         manager.pool_classes_by_scheme = WATCHED_POOLS
         return manager
-
-
-class TrustedCertificates:
-    """The certificates that a server's certificate is checked with, loaded when they are first needed. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._context: ssl.SSLContext | None = None
-
-    def context(self) -> ssl.SSLContext:
-        """The context of TLS connections.
-
-        Raises:
-            ConfigurationError: A variable names a file or folder that cannot be used.
-        """
-        with self._lock:
-            if self._context is None:
-                self._context = _load_certificates()
-            return self._context
 
 
 def proxy_for(scheme: str, host: str, port: int | None) -> Url | None:

@@ -160,7 +160,7 @@ def send(
             sent_headers = {**_HEADERS, **headers}
             response = connections.request(method, target, headers=sent_headers, body=body, timeout=allowed)
             try:
-                content = _read(response, clock, started + within)
+                content = _read(response)
             finally:
                 response.close()
         if inspect and isinstance(content, bytes):
@@ -260,19 +260,15 @@ def _fields(response: HttpResponse) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _read(response: BaseHTTPResponse, clock: Clock, until: float) -> bytes | HttpFailure:
-    """The decoded body, or the failure if it exceeds the time or the size."""
-    # `read1` returns the bytes that have arrived, so the time limit also applies to a slow body. `read` blocks.
-    read = getattr(response, "read1", response.read)
+def _read(response: BaseHTTPResponse) -> bytes | HttpFailure:
+    """The decoded body, or the failure if it exceeds the size. `watched` ends it at its deadline."""
     pieces: list[bytes] = []
     size = 0
-    while piece := read(2**16, decode_content=True):
+    while piece := response.read(2**16, decode_content=True):
         pieces.append(piece)
         size += len(piece)
         if size > MAX_BYTES:
             return HttpFailure(f"more than {MAX_BYTES >> 20} MiB came", True, final=True)
-        if clock.monotonic() > until:
-            return HttpFailure("the answer did not end", True)
     content = b"".join(pieces)
     if size > MAX_VALUES and content.count(b"{") + content.count(b"[") > MAX_VALUES:
         return HttpFailure(f"more than {MAX_VALUES:,} objects and lists came", True, final=True)

@@ -7,7 +7,6 @@ import random
 import re
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +16,6 @@ from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import ApiUnreachable, AutomatumError, CredentialsRefused, NotThere, RequestRefused
 from ..core.redaction import register_secret
-from ..core.text import plural
 from ..endpoints import METERING_SCOPE, TOKEN_PATH
 from .connections import Connections
 from .http import HttpFailure, HttpResponse, parse_number, redirect_error, send
@@ -29,7 +27,7 @@ logger = logging.getLogger("automatum")
 DEFAULT_LIFETIME = 3600.0
 """Seconds; the documented lifetime, used if `expires_in` is missing or invalid."""
 REFUSED_FOR = 60.0
-"""Seconds for which refused credentials are not tried again."""
+"""Seconds for which refused credentials are not tried again, so that not each table of a sync asks again."""
 MAX_LIFETIME = 86400.0
 """Seconds; a larger `expires_in` is invalid, and probably in milliseconds."""
 
@@ -87,7 +85,7 @@ class TokenSource:
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._ask_again = reload_credentials
         self._grant: _Grant | None = None
-        self._refusal: tuple[CredentialsRefused, str, float] | None = None
+        self._refusal: tuple[CredentialsRefused, float] | None = None
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -137,29 +135,16 @@ class TokenSource:
         grant = self._grant
         if grant is None or self._clock.monotonic() >= grant.refresh_at:
             self._grant = None
-            self._raise_known_refusal()
+            if self._refusal and self._clock.monotonic() <= self._refusal[1]:
+                raise self._refusal[0]
             try:
                 self._grant = grant = self._fetch()
             except CredentialsRefused as error:
-                self._refusal = error, self._client_secret, self._clock.monotonic()
+                self._refusal = error, self._clock.monotonic() + REFUSED_FOR
                 raise
             # An application without the scope for metering needs no reserve.
             self._limiter.reserve = self._settings.metering_reserve if METERING_SCOPE in (grant.scopes or ()) else 0.0
         return grant
-
-    def _raise_known_refusal(self) -> None:
-        """Raise the last refusal again if nothing has changed since, so that not each table of a sync asks again."""
-        refusal, self._refusal = self._refusal, None
-        if refusal is None or self._clock.monotonic() - refusal[2] > REFUSED_FOR:
-            return
-        found = None
-        with suppress(AutomatumError):
-            found = self._ask_again() if self._ask_again else None
-        if found is None or found == (self._client_id, refusal[1]):
-            self._refusal = refusal
-            raise refusal[0]
-        register_secret(found[1])
-        self._client_id, self._client_secret = found
 
     def _fetch(self) -> _Grant:
         settings = self._settings
@@ -191,15 +176,7 @@ class TokenSource:
                     continue
                 _raise_for_status(outcome, settings.base_url)
                 status, detail, retry_after = outcome.status, outcome.detail, outcome.retry_after()
-            if not retry.wait_after_failure(f"POST {TOKEN_PATH}: {detail}", retry_after):
-                raise ApiUnreachable(
-                    "POST",
-                    TOKEN_PATH,
-                    status,
-                    detail,
-                    f"Tried {plural(retry.failures, 'time')}. Check the network, a proxy, and "
-                    f"sources.automatum.base_url ({settings.base_url}).",
-                )
+            retry.wait_after_failure("POST", TOKEN_PATH, status, detail, retry_after)
 
     def _reload_secret(self, response: HttpResponse, refused: set[str]) -> None:
         """Use the secret that is configured now if it is a new one; raise otherwise."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
 from ..core.clock import Clock, instant
-from ..core.errors import QuotaExhausted
+from ..core.errors import ApiUnreachable, QuotaExhausted
+from ..core.text import plural
 from ..endpoints import API_PREFIX
 from .http import MAX_RETRY_AFTER, HttpFailure, HttpResponse, logger
 from .rate_limit import RateLimiter
@@ -33,7 +34,7 @@ class RetryPolicy:
 
     Args:
         settings: `retry_attempts`: number of failed attempts after which the request fails. `retry_deadline`: seconds
-            after which it fails. Waits for the rate limit do not count.
+            after which it fails; waits for the rate limit do not count.
         clock: Time.
         limiter: Blocks the requests of all processes after a 429.
         budget: Limits of the run.
@@ -44,10 +45,10 @@ class RetryPolicy:
         self, settings: AutomatumSettings, clock: Clock, limiter: RateLimiter, budget: Budget, rng: random.Random
     ) -> None:
         self._clock, self._limiter, self._budget = clock, limiter, budget
-        self._attempts = settings.retry_attempts
+        self._attempts, self._base_url = settings.retry_attempts, settings.base_url
         self._deadline = clock.monotonic() + settings.retry_deadline
         self._rng = rng
-        self.failures = 0
+        self._failures = 0
         self._throttled = 0
 
     def remaining_seconds(self) -> float:
@@ -63,21 +64,37 @@ class RetryPolicy:
         finally:
             self._deadline += self._clock.monotonic() - started
 
-    def wait_after_failure(self, what: str, retry_after: float | None = None) -> bool:
-        """Wait before the next attempt and return True; return False if the attempts or the deadline are over.
+    def wait_after_failure(
+        self, method: str, path: str, status: int | None, detail: str, retry_after: float | None = None
+    ) -> None:
+        """Wait before the next attempt.
 
         Args:
-            what: The failed request and the failure, for the log.
+            method: HTTP method.
+            path: Path of the failed request.
+            status: Status of the response; None without one.
+            detail: The failure.
             retry_after: Seconds that the server asks to wait.
+
+        Raises:
+            ApiUnreachable: The attempts or the deadline are over.
         """
         self._throttled = 0
-        self.failures += 1
-        pause = max(self._backoff(self.failures), retry_after or 0.0)
-        if self.failures >= self._attempts or self._clock.monotonic() + pause >= self._deadline:
-            return False
-        logger.warning("%s; attempt %d of %d in %.1f s", what, self.failures + 1, self._attempts, pause)
+        self._failures += 1
+        pause = max(self._backoff(self._failures), retry_after or 0.0)
+        if self._failures >= self._attempts or self._clock.monotonic() + pause >= self._deadline:
+            hint = f" The server asks to wait {retry_after:.0f} s." if retry_after else ""
+            raise ApiUnreachable(
+                method,
+                path,
+                status,
+                detail,
+                f"Tried {plural(self._failures, 'time')}.{hint} Run again later; check the network, a proxy, and "
+                f"sources.automatum.base_url ({self._base_url}).",
+            )
+        what = f"{method} {path}: {detail if status is None else f'{status} {detail}'}"
+        logger.warning("%s; attempt %d of %d in %.1f s", what, self._failures + 1, self._attempts, pause)
         self._budget.pause(pause)
-        return True
 
     def record(self, ticket: int, outcome: HttpResponse | HttpFailure | None) -> None:
         """Tell the rate limiter that a response is here or never will be, and what it says about limits.

@@ -45,10 +45,6 @@ class ApiSession:
         self.checks -= 1
         return self.checks >= 0
 
-    def groups(self) -> tuple[str, ...]:
-        """Names of tables for the command line, in their order."""
-        return tuple(dict.fromkeys(endpoint.group for endpoint in self.endpoints))
-
     def select(self, names: tuple[str, ...], key: str = "sources.automatum.tables") -> tuple[Endpoint, ...]:
         """Select endpoints by name, in their order. Without names, select all.
 
@@ -62,7 +58,8 @@ class ApiSession:
         known = {name for endpoint in self.endpoints for name in (endpoint.group, endpoint.table)}
         for name in names:
             if name not in known:
-                step = f"{suggestion(name, sorted(known))} Tables are {', '.join(self.groups())}.".lstrip()
+                groups = dict.fromkeys(endpoint.group for endpoint in self.endpoints)
+                step = f"{suggestion(name, sorted(known))} Tables are {', '.join(groups)}.".lstrip()
                 raise ConfigurationError(key, f"no table {name!r}.", step)
         return tuple(one for one in self.endpoints if not names or one.group in names or one.table in names)
 

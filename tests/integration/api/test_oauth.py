@@ -134,17 +134,18 @@ def test_refused_credentials_are_not_tried_again_for_a_minute(server, source, cl
     assert source.token() == "one"
 
 
-def test_a_new_secret_ends_a_refusal(server, clock):
+def test_a_new_secret_is_found_after_a_refusal(server, clock):
     found = [("app_1a2b", SECRET)]
     with Connections() as connections:
         source = build(server.url, connections, clock, reload_credentials=lambda: found[0])
-        server.say(URL, error(401, "Invalid client credentials"), token("one"))
+        server.say(URL, *[error(401, "Invalid client credentials")] * 2, token("one"))
         for _ in range(2):
             with pytest.raises(CredentialsRefused):
                 source.token()
         found[0] = ("app_1a2b", "secret_new")
+        clock.advance(61)
         assert source.token() == "one"
-    assert len(server.seen) == 2
+    assert len(server.seen) == 3
     assert b"secret_new" in server.seen[-1].body
 
 
