@@ -94,7 +94,7 @@ def declare_resource(
         table_name=made.name,
         write_disposition="merge",
         primary_key=made.key,
-        columns=dlt_columns(made.columns),
+        columns=dlt_columns(made),
         references=references(made, known),
         table_format=table_format,
     )

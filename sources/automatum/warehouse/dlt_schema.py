@@ -104,18 +104,26 @@ def _json_columns(table: StoredTable) -> list[Any]:
     return [{"name": column.name, "data_type": "json"} for column in table.columns if column.type == "json"]
 
 
-def dlt_columns(columns: Sequence[StoredColumn]) -> list[Any]:
-    """Columns as dlt's hints have them. dlt reads their types from Arrow, which has none for JSON.
-
-    A destination may have other types than the settings name, and the rows are made for those.
-    """
-    return [_dlt_column(column) for column in columns]
+def dlt_columns(table: StoredTable) -> dict[str, Any]:
+    """The columns of a table as dlt's hints have them, by name."""
+    return {column.name: _dlt_column(column, table) for column in table.columns}
 
 
-def _dlt_column(column: StoredColumn) -> Any:
-    made: dict[str, Any] = {"name": column.name, "nullable": column.nullable, "description": column.description}
-    if column.type == "json":
-        made["data_type"] = "json"
+def _dlt_column(column: StoredColumn, table: StoredTable) -> Any:
+    made: dict[str, Any] = {
+        "name": column.name,
+        "data_type": column.type,
+        "nullable": column.nullable,
+        "description": column.description,
+    }
+    if column.type == "timestamp":
+        made["precision"] = 6
+    if column.type == "decimal":
+        made["precision"], made["scale"] = 38, column.scale
+    if column.name in table.key:
+        made["primary_key"] = True
+    if column.name in table.merge_key:
+        made["merge_key"] = True
     if column.hard_delete is not None:
         made["hard_delete"] = column.hard_delete
     if column.latest_first:
@@ -146,7 +154,7 @@ def declare_tables(
             "description": table.description,
             "resource": resource,
             "write_disposition": "merge",
-            "columns": {column.name: _typed_column(column, table) for column in table.columns},
+            "columns": dlt_columns(table),
             "references": references(table, tables),
         }
         if table_format:
@@ -162,20 +170,6 @@ def _order_columns(schema: Any, table: str, names: Sequence[str]) -> None:
     schema.tables[table]["columns"] = {
         name: columns[name] for name in dict.fromkeys([*names, *columns]) if name in columns
     }
-
-
-def _typed_column(column: StoredColumn, table: StoredTable) -> Any:
-    made = _dlt_column(column)
-    made["data_type"] = column.type
-    if column.type == "timestamp":
-        made["precision"] = 6
-    if column.type == "decimal":
-        made["precision"], made["scale"] = 38, column.scale
-    if column.name in table.key:
-        made["primary_key"] = True
-    if column.name in table.merge_key:
-        made["merge_key"] = True
-    return made
 
 
 def references(table: StoredTable, known: Collection[str]) -> list[Any]:

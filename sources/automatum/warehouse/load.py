@@ -20,7 +20,7 @@ from ..core.errors import AutomatumError, DestinationError, PackageRefused
 from ..core.redaction import redact
 from .compare import Compared, compare_tables
 from .dlt_duckdb import grow_duckdb_memory, remember_database
-from .dlt_internals import original_error, reset_working_folder, without_memory
+from .dlt_internals import original_error, reset_working_folder
 from .duckdb_file import KeepOpen
 
 if TYPE_CHECKING:
@@ -116,7 +116,6 @@ class Loader:
     """
 
     def __init__(self, pipeline: SupportsPipeline, clock: Clock, keep_open: KeepOpen = nullcontext) -> None:
-        without_memory(pipeline)
         self._pipeline: Any = pipeline
         self._clock = clock
         self.keep_open = keep_open
