@@ -13,12 +13,10 @@ All other modules use what dlt documents: `dlt.pipeline`, `dlt.current`, `DltRes
 
 from __future__ import annotations
 
-import shutil
 import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -74,12 +72,6 @@ def without_memory(pipeline: SupportsPipeline) -> None:
 def reset_working_folder(pipeline: SupportsPipeline) -> None:
     """Delete schemas, state, traces and load packages from the working folder of a pipeline."""
     pipeline.drop()  # type: ignore[attr-defined]
-
-
-def delete_loaded_rows(pipeline: SupportsPipeline) -> None:
-    """Delete the rows of loaded packages from the working folder; what dlt shows of a package stays."""
-    for jobs in Path(pipeline.working_dir).glob("load/loaded/*/completed_jobs"):
-        shutil.rmtree(jobs, ignore_errors=True)
 
 
 def original_error(error: BaseException) -> BaseException:

@@ -13,7 +13,6 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from .dlt_internals import (
     create_tables,
-    delete_loaded_rows,
     destination_client,
     drop_staging,
     failed_table,
@@ -31,8 +30,9 @@ class PackageWriter:
     """
 
     def __init__(self, pipeline: SupportsPipeline) -> None:
-        # Until the next load, dlt would keep a copy of the rows that were loaded last, even after their deletion.
-        os.environ.setdefault(f"{pipeline.pipeline_name.upper()}__LOAD__TRUNCATE_STAGING_DATASET", "true")
+        # Until the next load, dlt would keep copies of the rows that were loaded last, even after their deletion.
+        for setting in ("TRUNCATE_STAGING_DATASET", "DELETE_COMPLETED_JOBS"):
+            os.environ.setdefault(f"{pipeline.pipeline_name.upper()}__LOAD__{setting}", "true")
         self._pipeline: Any = pipeline
         self._creates = False
 
@@ -49,7 +49,6 @@ class PackageWriter:
             with destination_client(self._pipeline) as client:
                 create_tables(client, force=True)
         _step(self._pipeline.load)
-        delete_loaded_rows(self._pipeline)
 
     def drop(self) -> None:
         """Drop the package and what dlt knows: a new schema may be what the destination takes."""
