@@ -64,21 +64,6 @@ def waiting_package_states(pipeline: SupportsPipeline) -> Iterator[Mapping[str, 
             yield from (packages.get_load_package_state(load_id) for load_id in packages.list_packages())
 
 
-def without_memory(pipeline: SupportsPipeline) -> None:
-    """Let a pipeline restore neither schemas nor state from its destination, nor store its state there."""
-    pipeline.config.restore_from_destination = False  # type: ignore[attr-defined]
-
-
-def reset_working_folder(pipeline: SupportsPipeline) -> None:
-    """Delete schemas, state, traces and load packages from the working folder of a pipeline."""
-    pipeline.drop()  # type: ignore[attr-defined]
-
-
-def original_error(error: BaseException) -> BaseException:
-    """The error of the destination in an error of a load job; any other error itself."""
-    return getattr(error, "client_exception", None) or error
-
-
 def failed_table(error: BaseException) -> str | None:
     """The table of the job that failed; None if the error names none."""
     # The id of a job is `table.file.format`; that of a normalize job has the retry count before the format.

@@ -20,7 +20,6 @@ from ..core.errors import AutomatumError, DestinationError, PackageRefused
 from ..core.redaction import redact
 from .compare import Compared, compare_tables
 from .dlt_duckdb import grow_duckdb_memory, remember_database
-from .dlt_internals import original_error, reset_working_folder
 from .duckdb_file import KeepOpen
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ class WriteFailed(Exception):
     @property
     def words(self) -> str:
         """What the destination said."""
-        origin = original_error(self.cause)
+        origin = getattr(self.cause, "client_exception", None) or self.cause  # dlt names the job first.
         return f"{type(origin).__name__}: {redact(str(origin)).strip()[:500]}"
 
 
@@ -133,7 +132,7 @@ class Loader:
             DestinationError: The destination cannot be reached.
         """
         if self._pipeline.schema_names or self._pipeline.has_pending_data:
-            reset_working_folder(self._pipeline)
+            self._pipeline.drop()
         self.compared = compare_tables(self._pipeline, tables)
         self.compared.check(table for table in tables if table.kind == "log")
         self.lacking = self.compared.lacking

@@ -16,7 +16,6 @@ from .dlt_internals import (
     destination_client,
     drop_staging,
     failed_table,
-    reset_working_folder,
 )
 from .dlt_schema import SCHEMA, declare_tables, extracted, make_resource
 from .load import ChunkTables, WriteFailed
@@ -52,7 +51,7 @@ class PackageWriter:
 
     def drop(self) -> None:
         """Drop the package and what dlt knows: a new schema may be what the destination takes."""
-        reset_working_folder(self._pipeline)
+        self._pipeline.drop()
         drop_staging(self._pipeline)
 
 

@@ -12,7 +12,7 @@ import dlt
 from dlt.common.pipeline import get_dlt_pipelines_dir
 
 from ..core.errors import ConfigurationError
-from .dlt_internals import locate_destination, without_memory
+from .dlt_internals import locate_destination
 
 PIPELINE = "automatum"
 
@@ -46,7 +46,7 @@ def open_pipeline(
             pipelines_dir=pipelines_dir,  # type: ignore[arg-type]
         )
         _check_modes(pipeline)
-        without_memory(pipeline)
+        pipeline.config.restore_from_destination = False
         # It holds customers' data while a load is under way.
         Path(pipeline.working_dir).chmod(0o700)
     except OSError as error:

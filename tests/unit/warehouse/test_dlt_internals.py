@@ -241,14 +241,6 @@ def test_the_first_merge_strategy(destination, table_format, strategies):
         assert table_format in pipeline.destination.capabilities().supported_table_formats
 
 
-def test_a_working_folder_is_emptied_of_pending_packages(tmp_path):
-    pipeline = dlt.pipeline("automatum", destination=dlt.destinations.duckdb("x.duckdb"), pipelines_dir=str(tmp_path))
-    pipeline.extract([{"id": 1}], table_name="rows")
-    assert pipeline.has_pending_data
-    dlt_internals.reset_working_folder(pipeline)
-    assert not pipeline.has_pending_data
-
-
 def test_capabilities_that_are_remembered_are_those_of_dlt(tmp_path):
     ours = duckdb_destination(tmp_path / "x.duckdb", "64MB")
     plain = dlt.destinations.duckdb(str(tmp_path / "x.duckdb"))
