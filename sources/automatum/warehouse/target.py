@@ -70,7 +70,7 @@ class Target:
         Raises:
             ConfigurationError: The destination, the file or the dataset cannot be used.
         """
-        self._require_driver()
+        self._require_driver_and_folder()
         if self.destination == DUCKDB:
             if normalize_identifier(self.database.stem).lower() == normalize_identifier(self.dataset).lower():
                 raise ConfigurationError(
@@ -78,10 +78,6 @@ class Target:
                     f"{self.dataset!r} has the name of the DuckDB file {self.database.name}, which DuckDB finds "
                     "ambiguous.",
                     "Name one of them differently.",
-                )
-            if not self.database.parent.is_dir():
-                raise ConfigurationError(
-                    "--database", f"there is no folder {self.database.parent}.", "Create it first."
                 )
             use_one_loader()
             # A script may have the file open in its own process.
@@ -120,11 +116,15 @@ class Target:
         remember_database(pipeline)
         return pipeline
 
-    def _require_driver(self) -> None:
+    def _require_driver_and_folder(self) -> None:
         driver = _DRIVERS.get(self.destination)
         if driver and not is_installed(driver):
             raise ConfigurationError(
                 "--destination", f"{self.destination} needs the package {driver}.", install_command(driver)
+            )
+        if self.file and not self.file.parent.is_dir():
+            raise ConfigurationError(
+                "--database", f"there is no folder {self.file.parent}.", "Create it, or name another file."
             )
 
     def existing(self, clock: Clock, budget: Budget, wait: float) -> SupportsPipeline:
@@ -139,7 +139,7 @@ class Target:
             ConfigurationError: The file does not exist, or the destination's driver is not installed.
             Busy: Another program has it open.
         """
-        self._require_driver()
+        self._require_driver_and_folder()
         if self.missing:
             raise _missing_file(self.database)
         if self.file:
@@ -166,14 +166,11 @@ class Target:
             Busy: Another run or program keeps it for longer than that.
             ConfigurationError: The folder does not exist or cannot be written to, or the driver is not installed.
         """
-        self._require_driver()
+        self._require_driver_and_folder()
         file = self.file
         if file is None:
             yield contextlib.nullcontext
             return
-        if not file.parent.is_dir():
-            raise ConfigurationError("--database", f"there is no folder {file.parent}.", "Create it first.")
-
         lock, opened = file.with_name(file.name + ".lock"), OpenFile(file, wait=wait, clock=clock, budget=budget)
         with exclusive_lock(lock, f"The DuckDB file {self.database}", role, wait=wait, clock=clock, budget=budget):
             try:
