@@ -74,10 +74,9 @@ def read_stored_schemas(client: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         yield str(version["schema_name"]), json.loads(version["schema"])["tables"]
 
 
-def list_complete_loads(client: Any) -> list[tuple[str, str]]:
-    """Schema name and load id of each complete load package. dlt writes an empty file for each, named after it."""
-    names = [file_stem(path).split("__") for path in list_table_files(client, LOADS_TABLE)]
-    return [("__".join(parts[:-1]), parts[-1]) for parts in names]
+def list_complete_loads(client: Any) -> list[str]:
+    """Ids of complete load packages. dlt writes an empty file for each, named after the schema and the id."""
+    return [file_stem(path).rpartition("__")[2] for path in list_table_files(client, LOADS_TABLE)]
 
 
 def file_stem(path: str) -> str:

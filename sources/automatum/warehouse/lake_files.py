@@ -125,9 +125,12 @@ class LakeFiles:
 
     def _register(self, text: str) -> None:
         """Make the tables and columns that a query may name known to DuckDB."""
+        import pyarrow as pa
+
         words = set(_WORD.findall(text))
         if LOADS_TABLE in words:
-            self._view(LOADS_TABLE, "SELECT * FROM _loads", _loads=_load_rows(self._client))
+            loads = pa.table({"load_id": pa.array(list_complete_loads(self._client), pa.string())})
+            self._view(LOADS_TABLE, "SELECT load_id, 0 AS status FROM _loads", _loads=loads)
         for name in words & self._tables.keys():
             table = self._tables[name]
             wanted = set(table.columns) if "*" in text else set(table.columns) & words
@@ -171,16 +174,3 @@ def _stored_tables(client: Any) -> dict[str, StoredTable]:
                 merged = table.get("write_disposition") in ("merge", "replace")
                 found[name] = StoredTable(name, schema, table.get("columns", {}), table.get("table_format"), merged)
     return found
-
-
-def _load_rows(client: Any) -> pa.Table:
-    import pyarrow as pa
-
-    loads = list_complete_loads(client)
-    return pa.table(
-        {
-            "load_id": pa.array([load_id for _, load_id in loads], pa.string()),
-            "schema_name": pa.array([schema for schema, _ in loads], pa.string()),
-            "status": pa.array([0] * len(loads), pa.int64()),
-        }
-    )
