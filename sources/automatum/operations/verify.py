@@ -144,7 +144,7 @@ def _count_off_one(pipeline: SupportsPipeline, endpoint: Endpoint, owner: str | 
     if verdict != Verdict.COMPLETE or not facts.full or facts.partial or len(facts.candidates) >= MOST_KEYS:
         return None
     with reading_sql_client(pipeline) as client:
-        keys = select(client, endpoint.table, (endpoint.row_key,), own, distinct=True, null=DELETED_AT)
+        keys = select(client, endpoint.table, (endpoint.row_key,), {**own, DELETED_AT: None}, distinct=True)
         live = sum(1 for _ in keys)
     # Rows that are not listed wait for the next sweep, or are live at their own URLs.
     most = listed + len({*facts.candidates, *facts.off_list})

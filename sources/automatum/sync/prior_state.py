@@ -229,7 +229,7 @@ def _forget_half_loaded(
 def _count_children(client: Any, endpoint: Endpoint, own: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for child in endpoint.children:
-        found = count_by(client, child.table, child.parent_key, own, DELETED_AT)
+        found = count_by(client, child.table, child.parent_key, {**own, DELETED_AT: None})
         counts[child.table] = {str(key): int(count) for key, count in found}
     return counts
 
@@ -252,7 +252,7 @@ def _compare_with_versions(
 def _read_rejected(client: Any, where: Mapping[str, Any]) -> dict[str, Rejection]:
     columns = ("rejection_id", "key", "row_hash", "reason", "fields", "rejected_at")
     try:
-        found = list(select(client, REJECTED_TABLE, columns, where, null="resolved_at"))
+        found = list(select(client, REJECTED_TABLE, columns, {**where, "resolved_at": None}))
     except SQL_UNSUPPORTED as error:
         logger.debug("rejections are not known: %s", redact(str(error)))
         return {}

@@ -27,17 +27,16 @@ def organization_filter(organization_id: str | None) -> dict[str, Any]:
     return {} if organization_id is None else {ORGANIZATION: organization_id}
 
 
-def where_clause(client: Any, values: Mapping[str, Any], word: str = "WHERE", null: str = "") -> str:
-    """A condition with a parameter for each value; empty without columns.
+def where_clause(client: Any, where: Mapping[str, Any], word: str = "WHERE") -> str:
+    """A condition with a parameter for each value that is not None; empty without columns.
 
     Args:
         client: From `sql_client`.
-        values: Column to the value that it has.
+        where: Column to the value that it has; None for null.
         word: What comes before the condition: `WHERE`, or `AND`.
-        null: Column that is null; empty for none.
     """
-    conditions = [f"{client.escape_column_name(name)} = %s" for name in values]
-    conditions += [f"{client.escape_column_name(null)} IS NULL"] if null else []
+    quoted = client.escape_column_name
+    conditions = [f"{quoted(name)} {'IS NULL' if value is None else '= %s'}" for name, value in where.items()]
     return f" {word} {' AND '.join(conditions)}" if conditions else ""
 
 
@@ -47,7 +46,6 @@ def select(
     columns: Sequence[str],
     where: Mapping[str, Any] | None = None,
     distinct: bool = False,
-    null: str = "",
 ) -> Iterator[Any]:
     """Rows of a table, fetched in batches; none if the table does not exist.
 
@@ -55,28 +53,27 @@ def select(
         client: From `sql_client`.
         table: Table name.
         columns: Column names.
-        where: Column to the value that it has; None for all rows.
+        where: Column to the value that it has, None for null; None for all rows.
         distinct: Each row once.
-        null: Column that is null; empty for none.
     """
     names, where = ", ".join(client.escape_column_name(name) for name in columns), where or {}
     what = f"DISTINCT {names}" if distinct else names
     name = client.make_qualified_table_name(table)
-    return _rows(client, f"SELECT {what} FROM {name}{where_clause(client, where, null=null)}", where)
+    return _rows(client, f"SELECT {what} FROM {name}{where_clause(client, where)}", where)
 
 
 def _rows(client: Any, text: str, where: Mapping[str, Any]) -> Iterator[Any]:
     try:
-        with client.execute_query(text, *where.values()) as cursor:
+        with client.execute_query(text, *(one for one in where.values() if one is not None)) as cursor:
             while batch := cursor.fetchmany(_BATCH):
                 yield from batch
     except TABLE_MISSING:
         return
 
 
-def count_by(client: Any, table: str, by: str, where: Mapping[str, Any], null: str) -> Iterator[tuple[Any, int]]:
+def count_by(client: Any, table: str, by: str, where: Mapping[str, Any]) -> Iterator[tuple[Any, int]]:
     """Values of a column, each with its number of rows, of those that `select` finds; none without the table."""
-    column, condition = client.escape_column_name(by), where_clause(client, where, null=null)
+    column, condition = client.escape_column_name(by), where_clause(client, where)
     name = client.make_qualified_table_name(table)
     return _rows(client, f"SELECT {column}, COUNT(*) FROM {name}{condition} GROUP BY {column}", where)
 
