@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigurationError
 from ..endpoints import Endpoint
+from ..schema.columns import ROW_HASH
 from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, select, select_latest
 from ..warehouse.sql_client import SQL_UNSUPPORTED, checked_sql_client
 from ..warehouse.values import json_object
@@ -43,7 +44,7 @@ def check_keys(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> Non
             stored = {table: key for table, extra in records if (key := json_object(extra).get("key"))}
             for endpoint in endpoints:
                 key = stored.get(endpoint.table, endpoint.key)
-                if tuple(key) != endpoint.key and any(select(client, endpoint.table, (endpoint.row_key,))):
+                if tuple(key) != endpoint.key and any(select(client, endpoint.table, (ROW_HASH,))):
                     raise ConfigurationError(
                         f"sources.automatum.endpoints.{endpoint.table}.key",
                         f"is {', '.join(endpoint.key)}, but the rows of {endpoint.table} in the dataset "
