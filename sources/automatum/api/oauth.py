@@ -88,9 +88,6 @@ class TokenSource:
         self._refusal: tuple[CredentialsRefused, float] | None = None
         self._lock = threading.Lock()
 
-    def __repr__(self) -> str:
-        return f"TokenSource(base_url={self._settings.base_url!r}, client_id={self._client_id!r})"
-
     def token(self) -> str:
         """Return a token that does not expire soon. One thread fetches it for all.
 

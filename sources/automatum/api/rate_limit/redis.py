@@ -17,7 +17,7 @@ from ...core.errors import ConfigurationError, QuotaUnreachable
 from ...core.extras import install_command
 from ...core.redaction import redact, register_url
 from .state import LimiterState
-from .stores import ForkSafe, T, Work
+from .stores import Store, T, Work
 
 logger = logging.getLogger("automatum")
 
@@ -42,7 +42,7 @@ _FORM = "Write redis://user:password@host:6379/0; in the password, / is %2F, # i
 SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 
 
-class RedisStore(ForkSafe):
+class RedisStore(Store):
     """A store in a key of a Redis or Valkey server. Safe for threads and processes, also across a fork.
 
     The times are those of the server. If the server loses the key, the next change stores what its process knows.

@@ -17,7 +17,7 @@ from ...core.clock import Clock
 from ...core.errors import ConfigurationError
 from ...core.file_system import network_file_system
 from .state import LimiterState
-from .stores import ForkSafe, MemoryStore, T, Work
+from .stores import MemoryStore, Store, T, Work
 
 logger = logging.getLogger("automatum")
 
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS tally (
 _STORE = "INSERT OR REPLACE INTO tally (one, version, boot, wall, body) VALUES (1, ?, ?, ?, ?)"
 
 
-class SqliteStore(ForkSafe):
+class SqliteStore(Store):
     """A store in a file. Safe for threads and processes, also across a fork.
 
     If the file cannot be used (unreadable, read-only, disk full), the process logs a warning and counts its requests
@@ -76,13 +76,8 @@ class SqliteStore(ForkSafe):
                     self._memory = MemoryStore(self._clock, self._state)
         return self._memory.change(work)
 
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self.disconnect()
-
     def disconnect(self) -> None:
-        """See `ForkSafe.disconnect`."""
+        """See `Store.disconnect`."""
         connection, self._connection = self._connection, None
         if connection is not None and self._process == os.getpid():
             self._close_connection()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from weakref import WeakSet
 
 from ...core.clock import Clock
@@ -17,8 +18,10 @@ Work = Callable[[LimiterState, float], T]
 """Changes the state at a time. A store may call it again on a newer state, so it has no other effect."""
 
 
-class ForkSafe:
-    """Base class of the stores. It makes a fork of the process safe: it waits for a running change and disconnects.
+class Store(ABC):
+    """Keeps one state for all processes of an OAuth application.
+
+    It makes a fork of the process safe: the fork waits for a running change, and the store disconnects before it.
 
     A lock that another thread holds at the fork stays locked in the child for ever. And a SQLite connection must not
     cross a fork: the child would share the parent's file locks, and its writes would be lost.
@@ -28,11 +31,24 @@ class ForkSafe:
         self._lock = threading.Lock()
         _instances.add(self)
 
-    def disconnect(self) -> None:
+    @abstractmethod
+    def change(self, work: Work[T]) -> T:
+        """Change the state atomically and return the result of `work`.
+
+        Raises:
+            QuotaUnreachable: The server that keeps the state does not answer.
+        """
+
+    def close(self) -> None:
+        """Close files and connections."""
+        with self._lock:
+            self.disconnect()
+
+    def disconnect(self) -> None:  # noqa: B027  most stores have nothing to close
         """Close what two processes must not share. The caller holds the lock."""
 
 
-_instances: WeakSet[ForkSafe] = WeakSet()
+_instances: WeakSet[Store] = WeakSet()
 _forking = threading.Lock()
 _locks: list[threading.Lock] = []
 
@@ -64,21 +80,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
-class Store(Protocol):
-    """Keeps one state for all processes of an OAuth application."""
-
-    def change(self, work: Work[T]) -> T:
-        """Change the state atomically and return the result of `work`.
-
-        Raises:
-            QuotaUnreachable: The server that keeps the state does not answer.
-        """
-
-    def close(self) -> None:
-        """Close files and connections."""
-
-
-class MemoryStore(ForkSafe):
+class MemoryStore(Store):
     """A store for one process. Thread-safe.
 
     Args:
@@ -95,6 +97,3 @@ class MemoryStore(ForkSafe):
         """See `Store.change`."""
         with self._lock:
             return work(self._state, self._state.now(self._clock.monotonic()))
-
-    def close(self) -> None:
-        """See `Store.close`. It has neither."""
