@@ -39,6 +39,7 @@ MAX_RETRY_AFTER = 7200.0
 """Seconds, twice the longest window. A longer `Retry-After` is treated as an error of the server."""
 MAX_DETAIL = 200
 DASHBOARD = "Settings > Integrations > API Access in the Automatum dashboard"
+PLAN = "API access belongs to the Professional plan and above."
 _HEADERS = {"User-Agent": "dlt-source-automatum", "Accept-Encoding": "gzip, deflate"}
 
 
@@ -218,12 +219,7 @@ def error_for(
         detail = shorten(f"{detail} ({details})")
     if status == 404:
         usage = method == "POST" and path.startswith(API_PREFIX)
-        step = (
-            "If the API takes usage at another path, set sources.automatum.metering.path."
-            if usage
-            else f"The path is {path}; if assumed, override sources.automatum.endpoints.<table>.path (for a further "
-            "report: its path in sources.automatum.reports)."
-        )
+        step = "If the API takes usage at another path, set sources.automatum.metering.path." if usage else ""
         return NotThere(method, path, status, detail, step, fields)
     return RequestRefused(method, path, status, detail, "", fields)
 
@@ -244,11 +240,10 @@ def redirect_error(method: str, path: str, response: HttpResponse) -> ApiUnreach
 
 
 def _access_hint(scope: str, granted: frozenset[str] | None) -> str:
-    plan = "API access belongs to the Professional plan and above."
     if scope and granted is not None and scope in granted:
-        return f"The token grants {scope}, which this path needs, so the plan or the path is the cause. {plan}"
+        return f"The token grants {scope}, which this path needs, so the plan or the path is the cause. {PLAN}"
     named = f"the scope {scope}" if scope else "the scope"
-    return f"Add {named} under {DASHBOARD}; the next run takes a new token, which carries it. {plan}"
+    return f"Add {named} under {DASHBOARD}; the next run takes a new token, which carries it. {PLAN}"
 
 
 def _fields(response: HttpResponse) -> tuple[tuple[str, str], ...]:

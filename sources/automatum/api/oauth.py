@@ -18,7 +18,7 @@ from ..core.errors import ApiUnreachable, AutomatumError, CredentialsRefused, No
 from ..core.redaction import register_secret
 from ..endpoints import METERING_SCOPE, TOKEN_PATH
 from .connections import Connections
-from .http import HttpFailure, HttpResponse, parse_number, redirect_error, send
+from .http import DASHBOARD, PLAN, HttpFailure, HttpResponse, parse_number, redirect_error, send
 from .rate_limit import RateLimiter
 from .retry import RetryPolicy
 
@@ -33,12 +33,7 @@ MAX_LIFETIME = 86400.0
 
 _VERIFY = (
     "Verify client_id and client_secret (AUTOMATUM_CLIENT_ID, AUTOMATUM_CLIENT_SECRET). They stop working when the "
-    "application is deleted or its secret is regenerated: see Settings > Integrations > API Access in the Automatum "
-    "dashboard."
-)
-_PLAN = (
-    "API access belongs to the Professional plan and above; see Settings > Integrations > API Access in the "
-    "Automatum dashboard."
+    f"application is deleted or its secret is regenerated: see {DASHBOARD}."
 )
 
 
@@ -222,7 +217,7 @@ def _raise_for_status(response: HttpResponse, base_url: str) -> None:
     if 300 <= response.http_status < 400:
         raise redirect_error("POST", TOKEN_PATH, response)
     if status == 403:
-        raise CredentialsRefused(f"POST {TOKEN_PATH} answered 403: {detail}.", f"{_PLAN} {_VERIFY}")
+        raise CredentialsRefused(f"POST {TOKEN_PATH} answered 403: {detail}.", f"{PLAN} {_VERIFY}")
     if status == 404:
         raise NotThere("POST", TOKEN_PATH, status, detail, f"Check sources.automatum.base_url ({base_url}).")
     if 400 <= status < 500 and status != 408:
@@ -241,7 +236,9 @@ def _grant(response: HttpResponse, started: float, now: float) -> _Grant:
             "POST", TOKEN_PATH, response.status, "the answer has no access_token", "Check sources.automatum.base_url."
         )
     register_secret(token)
-    lifetime = _lifetime(body.get("expires_in"))
+    lifetime = parse_number(body.get("expires_in"))
+    if lifetime is None or not 1 <= lifetime <= MAX_LIFETIME:
+        lifetime = DEFAULT_LIFETIME
     margin = min(max(60.0, 0.1 * lifetime), 0.5 * lifetime)
     scope = body.get("scope")
     if isinstance(scope, list):
@@ -252,9 +249,3 @@ def _grant(response: HttpResponse, started: float, now: float) -> _Grant:
     # than the margin; then half of the rest is used.
     expires_at = started + lifetime
     return _Grant(token, scopes, max(expires_at - margin, (now + expires_at) / 2))
-
-
-def _lifetime(value: object) -> float:
-    """Lifetime of a token in seconds."""
-    lifetime = parse_number(value)
-    return lifetime if lifetime is not None and 1 <= lifetime <= MAX_LIFETIME else DEFAULT_LIFETIME
