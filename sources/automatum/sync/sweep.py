@@ -312,10 +312,10 @@ class Sweep:
             keys = looked[-1][1].keys
             new = {key for key in keys if key not in reading.keys}.difference(found.keys, fresh)
             fresh |= new
-            if before.total != page.total:
-                reading.doubt = reading.doubt or f"the total changed again while page {back} was read again"
-            if len(fresh) >= fallen or len(new) < len(keys):
-                break
+            if before.total != page.total or before.read_at - page.read_at > LONG_PAUSE:
+                reading.doubt = reading.doubt or f"the list may have changed again before page {back} was read again"
+            if len(new) < len(keys):
+                break  # A row is here that was in front of the border before: what came over it follows.
         same = page.total != reading.total or looked[0][1].keys == list(reading.last_keys)
         if len(fresh) != fallen or not same:
             reading.doubt = reading.doubt or (

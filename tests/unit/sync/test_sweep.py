@@ -122,6 +122,14 @@ def test_a_move_while_the_sweep_looks_back_is_no_proof_i1():
     assert sweep.verdict == "incomplete" or source.stable <= set(loaded)
 
 
+def test_a_change_during_a_pause_before_the_sweep_looks_back_is_no_proof_i1():
+    """The row that is found there is a new one, and not the one that came over the border."""
+    source = MovingList(4, page_size=2)
+    source.events = {1: [delete(0)], 2: [wait(3600), delete(0.9), insert(0)]}
+    sweep, _ = swept(source, reread_pages=0, page_size=2)
+    assert sweep.verdict == "incomplete"
+
+
 @pytest.mark.parametrize("reread_pages", [0, 100])
 def test_a_change_during_a_long_pause_is_seen_though_the_total_stands_i1(reread_pages):
     """A row goes and another comes while the rate limit is waited for."""
