@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automatum.api.exact_json import DEEPEST, parse_json
+from automatum.api.exact_json import parse_json
+from automatum.endpoints import CUSTOMERS
+from automatum.schema.arrow_tables import Table
 from automatum.schema.numbers import parse_integer, parse_real
 
 
@@ -87,12 +89,10 @@ def nested(levels, inside="1"):
 @pytest.mark.parametrize("levels", [300, 5000])
 def test_what_is_nested_too_deeply_costs_its_record_and_not_the_page_s13(levels, inside):
     text = f'{{"data": [{{"id": "a"}}, {{"id": "b", "x": {nested(levels, inside)}}}, {{"id": "]c"}}]}}'
-    first, deep, last = parse_json(text.encode())["data"]
-    assert (first, deep["id"], last) == ({"id": "a"}, "b", {"id": "]c"})
-    found = deep["x"]
-    while isinstance(found, list):
-        (found, *_) = found
-    assert levels < DEEPEST or str(found) == "NaN", "`Table.identify` rejects both"
+    records = parse_json(text.encode())["data"]
+    assert (records[0], records[1]["id"], records[2]) == ({"id": "a"}, "b", {"id": "]c"})
+    # The parsers of some versions of Python read 5,000 levels. The canonical form of a record does not.
+    assert list(Table(CUSTOMERS).identify(records).failed) == [1]
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
