@@ -1,6 +1,7 @@
 """`automatum demo`: the whole product in one command, in a process of its own."""
 
 import json
+import re
 import resource
 
 import duckdb
@@ -29,7 +30,9 @@ def test_the_demo_syncs_changes_and_asks(desk):
     assert rows["private_offer_payments"] > 0
     first, second = figures["first_sync"], figures["second_sync"]
     assert first["verdict"] == second["verdict"] == "complete"
-    assert figures["requests"] == first["requests"] + second["requests"] == 22
+    assert figures["requests"] == first["requests"] + second["requests"]
+    # Three, five and two pages, and a report of a year with its proofs.
+    assert 10 < second["requests"] < first["requests"] < 30
     counted = {name: (one["inserted"], one["updated"], one["unchanged"]) for name, one in second["tables"].items()}
     assert {name: one[0] for name, one in counted.items()} == {
         "customers": 3,
@@ -61,7 +64,7 @@ def check_picture(figures):
         assert name == "analytics" or f"{name} {' '.join(map(str, numbers))}" in picture, name
     for answer in figures["answers"][:2]:
         assert f"{answer['question']} {' '.join(answer['columns'])}" in picture
-    assert f"{figures['requests']} requests in " in picture
+    assert re.search(r"\d+ requests in ", picture)  # Those of the report depend on the day.
 
 
 def test_the_demo_is_the_same_for_those_who_have_configured_the_real_api(desk):
@@ -77,4 +80,4 @@ def test_the_demo_is_the_same_for_those_who_have_configured_the_real_api(desk):
     made = desk.run("demo", "--json")
     assert made.code == 0, made
     assert made.json["rows"]["entitlements"] > 410
-    assert made.json["requests"] == 22
+    assert 20 < made.json["requests"] < 50
