@@ -89,8 +89,9 @@ def test_a_run_is_green_and_a_worker_with_a_fresh_disk_asks_for_nothing_twice(tr
     assert first.of("globex") == {**green, "private_offers": "skipped"}  # a table that no scope allows is no failure
     for name, tables in (("acme", TABLES[:3]), ("globex", TABLES[:2])):
         for table in tables:
-            found = [one for (one,) in rows(tmp_path, f"SELECT id FROM {table} WHERE organization_id = '{name}'")]
-            assert Counter(found) == Counter(served.sandbox.rows.ids(table, id_of(served.sandbox, name)))
+            id_ = id_of(served.sandbox, name)
+            found = [one for (one,) in rows(tmp_path, f"SELECT id FROM {table} WHERE organization_id = '{id_}'")]
+            assert Counter(found) == Counter(served.sandbox.rows.ids(table, id_))
     before = rows(tmp_path, "SELECT count(*), max(_synced_at) FROM customers")
     again = tried(conf={"tables": ["customers"]})
     assert {again.of(name)["customers"] for name in NAMES} == {"success"}

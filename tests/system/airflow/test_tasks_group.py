@@ -134,13 +134,9 @@ def test_one_task_reads_everything_and_the_file_is_parsed_without_credentials(gr
     change(served.sandbox)
     group.run()
     assert differences(desk, expected_lists(served.sandbox)) == []
-    # A report is proven by a second reading of a part of it, once.
-    assert api_requests(served.sandbox) == {
-        "customers": 3,
-        "entitlements": 3,
-        "private-offers": 3,
-        "analytics/revenue": 4,
-    }
+    asked = api_requests(served.sandbox)
+    assert asked.pop("analytics/revenue") < 40  # Windows of a year, with their proofs.
+    assert asked == {"customers": 3, "entitlements": 3, "private-offers": 3}
     assert desk.query("SELECT verdict, count(*) FROM _automatum_sweeps GROUP BY ALL") == [("complete", 12)]
 
 
@@ -162,7 +158,9 @@ def test_a_task_for_each_resource_one_after_another(group, served, desk):
     assert differences(desk, expected_lists(served.sandbox)) == []
     unchanged = ("private_offers", "private_offer_payments", "analytics_revenue")
     assert {name: desk.dump()[name] for name in unchanged} == {name: before[name] for name in unchanged}
-    assert set(api_requests(served.sandbox).values()) == {2, 3}
+    asked = api_requests(served.sandbox)
+    assert asked.pop("analytics/revenue") < 40  # Windows of a year, with their proofs.
+    assert set(asked.values()) == {2}
     assert desk.query("SELECT verdict, count(*) FROM _automatum_sweeps GROUP BY ALL") == [("complete", 8)]
 
 

@@ -109,8 +109,9 @@ def test_a_first_run_an_unchanged_run_and_a_run_after_changes(small, desk):
         "private_offers": None,
         "analytics_revenue": None,
     }
-    # A report is proven by a second reading of a part of it, once.
-    assert api_requests(small) == {**dict.fromkeys(("customers", "entitlements", "private-offers"), 3), REPORT: 4}
+    asked = api_requests(small)
+    assert asked.pop(REPORT) < 40  # Windows of a year, with their proofs.
+    assert asked == dict.fromkeys(("customers", "entitlements", "private-offers"), 3)
 
 
 def test_a_selection_reads_only_its_tables(small, desk):
