@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 Grain = Literal["hour", "day"]
 
@@ -75,101 +75,31 @@ def _uuid(parts: Iterable[str]) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-class UsageRow(NamedTuple):
-    """A valid row of the source. A tuple, because there are many, and each exists for a moment only.
-
-    Attributes:
-        row: Position in the source, from 1.
-        vendor: Marketplace, in lower case.
-        listing_id: Automatum's id of the listing.
-        customer_id: Automatum's id of the customer.
-        dimension: Key of the dimension in the listing.
-        units: Quantity, not negative.
-        price: Price of one unit, not negative.
-        used_at: Moment of use in UTC; None if the source has only a date.
-        day: UTC date of use.
-        title: Display name of the dimension.
-        description: Text.
-        per: Name of the unit, such as `request`.
-        entitlement_id: Automatum's id of the entitlement that the usage belongs to, if the source names one.
-    """
-
-    row: int
-    vendor: str
-    listing_id: str
-    customer_id: str
-    dimension: str
-    units: Decimal
-    price: Decimal
-    used_at: datetime | None
-    day: date
-    title: str | None = None
-    description: str | None = None
-    per: str | None = None
-    entitlement_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedUsage:
-    """What a refused row is about, as far as it can be read.
-
-    Attributes:
-        vendor: Marketplace, in lower case; "" if it is missing, as with the other texts.
-        listing_id: Automatum's id of the listing.
-        customer_id: Automatum's id of the customer.
-        dimension: Key of the dimension in the listing.
-        grain: Hour or day.
-        starts_at: Start of that hour or day, in UTC; None if the time of use cannot be read.
-        units: Quantity as the source has it, or the sum of a line.
-        price: Price as the source has it.
-        day: UTC date of use; None if it cannot be read.
-        entitlement_id: Automatum's id of the entitlement, if the source names one.
-    """
-
-    vendor: str = ""
-    listing_id: str = ""
-    customer_id: str = ""
-    dimension: str = ""
-    grain: Grain = "hour"
-    starts_at: datetime | None = None
-    units: str = ""
-    price: str = ""
-    day: date | None = None
-    entitlement_id: str | None = None
-
-    @property
-    def line_id(self) -> str | None:
-        """Id of the line that the row belongs to; None if its key cannot be read."""
-        key = (self.vendor, self.listing_id, self.customer_id, self.dimension)
-        if self.starts_at is None or not all(key):
-            return None
-        zero = Decimal(0)
-        return Line(*key, self.grain, self.starts_at, zero, zero, entitlement_id=self.entitlement_id).id
-
-
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A row that is not sent.
+    """Rows of the usage that are not sent, for one reason.
 
     Attributes:
-        row: Position in the source, from 1.
-        reason: What is wrong with it, for people.
-        usage: What it is about.
+        subject: Id of the line that they belong to; where their key cannot be read, a hash of the source's name and of
+            what can be read. The same for the same rows of a later push.
+        rows: Positions in the source: the line of a CSV file (the header is line 1), otherwise the row, from 1. At most
+            ten of them.
+        count: Number of rows.
+        reason: What is wrong, for people; it begins with the column, such as `units: `, if it is about one.
+        line_id: Id of the line; None if the key cannot be read.
+        about: What can be read of customer, listing, dimension, start, units and price, as text, for people.
     """
 
-    row: int
+    subject: str
+    rows: tuple[int, ...]
+    count: int
     reason: str
-    usage: RefusedUsage = field(default=RefusedUsage(), compare=False, repr=False)
-
-    def as_json(self) -> dict[str, object]:
-        """For `automatum push --json`."""
-        return {"row": self.row, "reason": self.reason}
+    line_id: str | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Derived:
     """What a line computes from its fields once: a push asks for it a dozen times for each of its lines.
-
-    The hash of the payload is not kept: a push asks for it three times, and it takes a quarter of the line's memory.
 
     It is in a base class, so that it is no field: it is not compared, copied or written.
     """
@@ -196,10 +126,11 @@ class Line(_Derived):
         title: Display name of the dimension.
         description: Text.
         per: Name of the unit, such as `request`.
-        rows: Positions of its rows, in order.
+        rows: Number of rows of the usage that it sums.
         entitlement_id: Automatum's id of the entitlement, if the usage names one. It is a part of the key then.
         carried_from: Id of the line whose late usage this line bills; None for usage of its own hour or day.
         carry_number: 1 for the first line that is carried from that line, 2 for the second; 0 for no such line.
+        currency: ISO code of the entitlement that it is billed under; `UNKNOWN_CURRENCY` if none is known.
     """
 
     vendor: str
@@ -213,10 +144,11 @@ class Line(_Derived):
     title: str | None = None
     description: str | None = None
     per: str | None = None
-    rows: tuple[int, ...] = ()
+    rows: int = 0
     entitlement_id: str | None = None
     carried_from: str | None = None
     carry_number: int = 0
+    currency: str = UNKNOWN_CURRENCY
 
     @property
     def id(self) -> str:
@@ -252,19 +184,6 @@ class Line(_Derived):
         """Units times price, exact."""
         return exact().multiply(self.units, self.price)
 
-    @property
-    def refused_usage(self) -> RefusedUsage:
-        """The line as the usage of a refusal."""
-        key = (self.vendor, self.listing_id, self.customer_id, self.dimension, self.grain, self.starts_at)
-        units, price = format_decimal(self.units), format_decimal(self.price)
-        return RefusedUsage(*key, units, price, self.day, self.entitlement_id)
-
-    @property
-    def payload_hash(self) -> str:
-        """SHA-256 of units and price; 17, 17.0 and 17.00 units have the same hash."""
-        text = f"{format_decimal(self.units)}\x1f{format_decimal(self.price)}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
     def _new_id(self) -> str:
         parts = [self.vendor, self.listing_id, self.customer_id, self.dimension, self.grain, self.starts_at.isoformat()]
         if self.entitlement_id is not None:
@@ -278,9 +197,9 @@ class Line(_Derived):
         return value
 
 
-def total(lines: Iterable[Line]) -> Decimal:
-    """Sum of `charged` of lines, exact."""
-    context, charged = exact(), Decimal(0)
+def amounts(lines: Iterable[Line]) -> dict[str, Decimal]:
+    """Sum of `charged` of lines, exact, by currency, in the order of the currencies."""
+    context, found = exact(), dict[str, Decimal]()
     for line in lines:
-        charged = context.add(charged, line.charged)
-    return charged
+        found[line.currency] = context.add(found.get(line.currency, Decimal(0)), line.charged)
+    return dict(sorted(found.items()))

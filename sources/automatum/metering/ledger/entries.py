@@ -1,21 +1,29 @@
-"""The rows of the ledger as objects, and the result of a comparison with the lines of a push."""
+"""What the ledger holds, as objects: lines with their state, calls, and journal items."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
-from datetime import date, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, get_args
 
-from ..model import Grain, Line
-from .states import State
+from ..model import Line, exact
 
-if TYPE_CHECKING:
-    from sqlalchemy import RowMapping
+State = Literal["sending", "accepted", "confirmed", "unbilled", "conflict", "unknown", "settled"]
+STATES: tuple[State, ...] = get_args(State)
+TAKEN: tuple[State, ...] = ("accepted", "confirmed")
+"""States of lines that the API took: `accepted` is queued there, `confirmed` is billed by the marketplace's word."""
+OPEN: tuple[State, ...] = ("unbilled", "conflict", "unknown")
+"""States that wait for a person, or for an event or a later push."""
 
-SettledBy = Literal["api", "event", "hand"]
+Why = Literal["rejected", "expired", "differs", "refused by the marketplace", "billed", "never", "carried", ""]
+"""Why a line is `unbilled` (rejected, expired), in `conflict` (differs, refused by the marketplace: it has another
+record of the key), or `settled` (billed, never, carried)."""
+
+Kind = Literal["run", "refusal", "source", "event", "decision"]
+"""What a journal item is: a push; rows that were refused; usage of a line that a second source holds; an event of the
+vendor; a decision of a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,199 +31,110 @@ class Entry:
     """A line in the ledger.
 
     Attributes:
-        line_id: `Line.id`.
-        day: UTC date of use.
-        units: Quantity that was sent, or will be. `price`, `charged` and the texts belong to it.
-        body_id: The last body that contained the line.
-        attempt_id: The last attempt to send the line.
-        attempts: Number of attempts.
-        settled_by: Source of the line's final state.
-        accepted_units: Quantity that the API accepted, with its price and hash; None if it accepted nothing.
-        asked_units: Quantity that a later push asked for, with its price and hash, after another one was accepted.
-        entitlement_id: The entitlement that the usage named, if any.
-        carried_from: Id of the line whose late usage this line bills, if it is such a line, with `carry_number`.
-        carried_units: Part of the asked quantity that later lines bill in place of this one; see `carry`.
-    """
-
-    line_id: str
-    vendor: str
-    listing_id: str
-    customer_id: str
-    dimension: str
-    grain: Grain
-    starts_at: datetime
-    day: date
-    units: Decimal
-    price: Decimal
-    charged: Decimal
-    title: str | None
-    description: str | None
-    per: str | None
-    payload_hash: str
-    state: State
-    body_id: str | None
-    attempt_id: str | None
-    attempts: int
-    first_seen_at: datetime
-    planned_at: datetime | None
-    sending_at: datetime | None
-    settled_at: datetime | None
-    settled_by: SettledBy | None
-    response: str | None
-    error: str | None
-    accepted_units: Decimal | None
-    accepted_price: Decimal | None
-    accepted_hash: str | None
-    asked_units: Decimal | None
-    asked_price: Decimal | None
-    asked_hash: str | None
-    entitlement_id: str | None
-    carried_from: str | None
-    carry_number: int | None
-    carried_units: Decimal | None
-
-    @property
-    def line(self) -> Line:
-        """The line as it is sent. The positions of its rows are not stored."""
-        return Line(
-            vendor=self.vendor,
-            listing_id=self.listing_id,
-            customer_id=self.customer_id,
-            dimension=self.dimension,
-            grain=self.grain,
-            starts_at=self.starts_at,
-            units=self.units,
-            price=self.price,
-            title=self.title,
-            description=self.description,
-            per=self.per,
-            entitlement_id=self.entitlement_id,
-            carried_from=self.carried_from,
-            carry_number=self.carry_number or 0,
-        )
-
-    def is_settled_for(self, payload_hash: str) -> bool:
-        """`is_settled_for` of its columns."""
-        return is_settled_for(payload_hash, self.accepted_hash, self.asked_hash, self.carried_units)
-
-    def as_row(self) -> dict[str, Any]:
-        """Columns to values, decimals and timestamps as they are."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptEntry:
-    """One line in one call, in the ledger.
-
-    Attributes:
-        attempt_id: Id of the call; the ids sort by the time at which the calls started.
-        state: `sending`, `accepted`, `rejected`, `unknown`, `conflict`, or `not_taken` (nothing was billed).
-        reference: Id that the API gave to the call.
-    """
-
-    attempt_id: str
-    line_id: str
-    body_id: str
-    run_id: str
-    started_at: datetime
-    ended_at: datetime | None
-    state: str
-    status_code: int | None
-    reference: str | None
-    response: str | None
-    error: str | None
-    units: Decimal
-    price: Decimal
-    charged: Decimal
-
-    def as_row(self) -> dict[str, Any]:
-        """Columns to values, decimals and timestamps as they are."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerMatch:
-    """A line of a push, and the ledger's entry for it.
-
-    Attributes:
-        line: The line of the push.
-        entry: The entry with its id; or an entry of the other grain, or with another use of entitlements, that blocks
-            it.
+        line: The line, with the units and the price that the latest push asked for.
+        state: Its state.
+        why: Why it is in that state, in a word of `Why`.
+        error: The same for people, with the API's message; "" if there is nothing to say.
+        accepted_units: Units that the API took under the id of this line, or a person says that it took; None if none.
+        accepted_price: Price of one of them.
+        carried_units: Units that other lines bill in place of this one; the sum of those lines that are not `unbilled`.
+        source: Name of the usage that asked for it last.
+        attempts: Number of calls that contained it.
+        attempt_id: The last of them; None if there was none.
+        settled_by: `api`, `event` or `hand`; "" while the outcome is open.
+        first_seen_at: Time of the first push that recorded it, aware, in UTC like all times here.
+        sent_at: Time of the last call; None if there was none.
+        settled_at: Time of its outcome; None while it is open.
     """
 
     line: Line
-    entry: Entry
+    state: State
+    why: str
+    error: str
+    accepted_units: Decimal | None
+    accepted_price: Decimal | None
+    carried_units: Decimal
+    source: str
+    attempts: int
+    attempt_id: str | None
+    settled_by: str
+    first_seen_at: datetime
+    sent_at: datetime | None
+    settled_at: datetime | None
+
+    @property
+    def id(self) -> str:
+        """`Line.id`."""
+        return self.line.id
+
+    @property
+    def open_units(self) -> Decimal:
+        """Units that were asked for and are neither accepted nor carried; negative if more was billed than used."""
+        context = exact()
+        billed = context.add(self.accepted_units or Decimal(0), self.carried_units)
+        return context.subtract(self.line.units, billed)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether asked = accepted + carried, at one price."""
+        same = self.accepted_price is None or self.accepted_price == self.line.price
+        return same and not self.open_units
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """Lines of a push by what the ledger says of them. Each line is in one group.
+class Attempt:
+    """Lines that a run has claimed, to send them in one call.
 
     Attributes:
-        new: Not in the ledger.
-        same: Accepted (or confirmed) with these units and this price; or with others, and a person has accepted the
-            difference.
-        changed: Accepted (or confirmed) with other units or another price.
-        unsettled: In any other state.
-        blocked: Lines of the other grain with the same key and date were sent, or are about to be; or
-            the same hour or day with an entitlement where the line has none, or the other way round.
-        accepted_once: Ids of those in `unsettled` that are rejected now, and that the API had accepted before.
+        id: Unique id. The ids sort by time, and by order within a process.
+        body_id: The caller's name for the body.
+        lines: The claimed lines, in the order of the request. The call must contain no others.
     """
 
-    new: tuple[Line, ...] = ()
-    same: tuple[Line, ...] = ()
-    changed: tuple[LedgerMatch, ...] = ()
-    unsettled: tuple[LedgerMatch, ...] = ()
-    blocked: tuple[LedgerMatch, ...] = ()
-    accepted_once: frozenset[str] = frozenset()
+    id: str
+    body_id: str
+    lines: tuple[Line, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """Result of `Run.plan`.
+class Outcome:
+    """What became of one line of a call.
 
     Attributes:
-        planned: Will be sent with these units: new, or planned before.
-        blocked: Not planned, because another entry blocks them.
-        other_state: Not planned, because they are in another state.
+        state: `accepted`; `unbilled` (refused); `conflict` (the marketplace has another record of the key); `unknown`.
+        error: For people; "" for `accepted`.
     """
 
-    planned: tuple[Line, ...] = ()
-    blocked: tuple[LedgerMatch, ...] = ()
-    other_state: tuple[LedgerMatch, ...] = ()
+    state: State
+    error: str = ""
 
 
-def is_settled_for(
-    payload_hash: str, accepted_hash: str | None, asked_hash: str | None, carried_units: Decimal | None
-) -> bool:
-    """Whether a line was billed with this payload, or a person has accepted or carried the difference."""
-    if carried_units is not None:
-        return payload_hash == asked_hash  # The accepted units are only a part of what is billed.
-    return payload_hash in (accepted_hash, asked_hash)
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A journal item. Open ones keep exit code 65.
 
-
-def to_entry(row: RowMapping) -> Entry:
-    """A row of `metering_lines`."""
-    return Entry(*_ENTRY(row))
-
-
-def to_attempt(row: RowMapping) -> AttemptEntry:
-    """A row of `metering_attempts`."""
-    return AttemptEntry(*_ATTEMPT(row))
-
-
-def lines_by_id(lines: Iterable[Line]) -> dict[str, Line]:
-    """Lines by id.
-
-    Raises:
-        ValueError: Two lines have the same id.
+    Attributes:
+        id: Unique id that sorts by time.
+        kind: What it is.
+        subject: What it is about: the id of a line or of a refusal's rows, the name of a source, the key of an event.
+        source: Name of the usage; "" if it is about none.
+        reason: For people.
+        data: Further facts, as JSON types.
+        by: User, or `api`.
+        at: Time, aware, in UTC.
+        closed_at: Time at which it was settled; None while it is open.
+        closed_by: `push`, `event`, or a user; "" while it is open.
+        closed_reason: Why it is closed, for people.
     """
-    found: dict[str, Line] = {}
-    for line in lines:
-        if found.setdefault(line.id, line) is not line:
-            raise ValueError(f"two lines have the id {line.id}: they should have been summed")
-    return found
 
-
-_ENTRY = itemgetter(*(field.name for field in fields(Entry)))
-_ATTEMPT = itemgetter(*(field.name for field in fields(AttemptEntry)))
+    id: str
+    kind: Kind
+    subject: str
+    source: str
+    reason: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    by: str = ""
+    at: datetime | None = None
+    closed_at: datetime | None = None
+    closed_by: str = ""
+    closed_reason: str = ""
