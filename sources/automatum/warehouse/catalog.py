@@ -8,7 +8,7 @@ where the next version of its row begins.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dlt
@@ -68,6 +68,30 @@ def update_catalog(pipeline: SupportsPipeline, tables: Iterable[StoredTable]) ->
                             client.execute_sql(statement)
     except SQL_UNSUPPORTED as error:
         logger.debug("comments and views are not written: %s", redact(str(error)))
+
+
+def write_views(pipeline: SupportsPipeline, views: Mapping[str, str], table: str) -> None:
+    """Make or replace views of one table. Other destinations than DuckDB and Postgres are left out.
+
+    Args:
+        pipeline: The pipeline whose destination has the table.
+        views: Name of a view to its query, in which `{lines}` is the table.
+        table: Name of the table.
+
+    Raises:
+        DestinationError: The destination cannot be reached.
+    """
+    if not isinstance(pipeline.destination, tuple(_STORED)):
+        return
+    try:
+        with checked_sql_client(pipeline) as client, client.begin_transaction():
+            for view, query in views.items():
+                name = client.make_qualified_table_name(view)
+                client.execute_sql(f"DROP VIEW IF EXISTS {name}")
+                text = query.replace("{lines}", client.make_qualified_table_name(table))
+                client.execute_sql(f"CREATE VIEW {name} AS {text}")
+    except SQL_UNSUPPORTED as error:
+        logger.debug("views are not written: %s", redact(str(error)))
 
 
 def drop_views(pipeline: SupportsPipeline, tables: Iterable[StoredTable]) -> None:

@@ -4,20 +4,31 @@ import dlt
 import duckdb
 import pytest
 
-from automatum.metering.export import EXPORTED, export_ledger
-from automatum.metering.ledger.ledger import Ledger
+from automatum.core.errors import DestinationError
+from automatum.metering.export import EXPORTED, VIEWS, export_ledger
 from automatum.schema.metering_tables import METERING_TABLES
 from automatum.schema.tables import owned
-from tests.support.clocks import FakeClock
-from tests.support.metering_lines import bring, make_line
+from tests.support.entries import START, Shelf, make_entry, make_item, make_line
 
-DUCKDB = {"text": "VARCHAR", "timestamp": "TIMESTAMP WITH TIME ZONE", "date": "DATE", "bigint": "BIGINT"}
+DUCKDB = {
+    "text": "VARCHAR", "timestamp": "TIMESTAMP WITH TIME ZONE", "date": "DATE", "bigint": "BIGINT", "json": "JSON",
+}  # fmt: skip
+CALL = {
+    "attempt_id": "attempt_1",
+    "body_id": "body_1",
+    "run_id": "run_1",
+    "started_at": START,
+    "ended_at": START,
+    "state": "accepted",
+    "status_code": 202,
+    "reference": "meter_1",
+    "response": "{}",
+    "error": None,
+}
 
 
-@pytest.fixture
-def ledger(tmp_path):
-    with Ledger.open(f"sqlite:///{tmp_path}/ledger.sqlite", FakeClock(), create=True) as opened:
-        yield opened
+def call_of(entry):
+    return {**CALL, "line_id": entry.id, "units": entry.line.units, "price": entry.line.price}
 
 
 @pytest.fixture
@@ -40,8 +51,8 @@ def stored_type(column):
 
 
 @pytest.mark.parametrize("organization", [None, "acme"])
-def test_every_table_is_there_with_its_columns_also_without_rows(ledger, pipeline, query, organization):
-    assert export_ledger(ledger, pipeline, organization) == dict.fromkeys(EXPORTED, 0)
+def test_every_table_and_view_is_there_also_without_rows(pipeline, query, organization):
+    assert export_ledger(Shelf(), pipeline, organization) == dict.fromkeys(EXPORTED, 0)
     for table in METERING_TABLES if organization is None else map(owned, METERING_TABLES):
         found = query(
             "SELECT column_name, data_type, is_nullable = 'YES' FROM information_schema.columns "
@@ -53,11 +64,13 @@ def test_every_table_is_there_with_its_columns_also_without_rows(ledger, pipelin
             f"AND table_name = '{table.name}' ORDER BY column_index"
         )
         assert comments == [(one.description,) for one in table.columns]
+    for view in VIEWS:
+        assert query(f"SELECT * FROM automatum.{view}") == []
 
 
 @pytest.mark.parametrize("organization", [None, "acme"])
-def test_dlt_knows_keys_references_and_descriptions(ledger, pipeline, organization):
-    export_ledger(ledger, pipeline, organization)
+def test_dlt_knows_keys_references_and_descriptions(pipeline, organization):
+    export_ledger(Shelf(), pipeline, organization)
     owner = [] if organization is None else ["organization_id"]
     for table in METERING_TABLES:
         stored = pipeline.default_schema.tables[table.name]
@@ -67,33 +80,90 @@ def test_dlt_knows_keys_references_and_descriptions(ledger, pipeline, organizati
         ]
         assert [name for name, one in stored["columns"].items() if one.get("primary_key")] == [*owner, *table.key]
         referred = {one.name for one in table.columns if one.reference and one.reference.table in EXPORTED}
-        assert {one["columns"][-1] for one in stored["references"]} == referred
-        assert [one["referenced_columns"] for one in stored["references"]] == [[*owner, "line_id"]]
+        assert {one["columns"][-1] for one in stored.get("references", ())} == referred
+
+
+def test_m18_amounts_have_a_currency_and_refusals_and_the_journal_are_exported(pipeline, query):
+    used = make_line(0, "13", "0.5")
+    entry = make_entry(used, "conflict", "5", carried="6", why="differs")
+    later = make_entry(make_line(30, "6", "0.5", carried_from=used.id, carry_number=1))
+    refused, decided = make_item("refusal", data={"rows": [2, 3]}), make_item("decision", entry.id, closed=True)
+    assert export_ledger(Shelf(entry, later, refused, decided, call_of(entry)), pipeline) == {
+        "metering_lines": 2,
+        "metering_attempts": 1,
+        "metering_journal": 2,
+    }
+    names = "currency, asked_units, accepted_units, carried_units, open_units, asked_amount, accepted_amount, "
+    names += "carried_amount, open_amount, state, why"
+    (row,) = query(f"SELECT {names} FROM automatum.metering_lines WHERE line_id = '{entry.id}'")
+    assert [str(one.normalize()) if hasattr(one, "normalize") else one for one in row] == [
+        "USD", "13", "5", "6", "2", "6.5", "2.5", "3", "1", "conflict", "differs",
+    ]  # fmt: skip
+    kinds = query("SELECT kind, reason, data->>'$.rows[1]', closed_by FROM automatum.metering_journal ORDER BY kind")
+    assert kinds == [
+        ("decision", decided.reason, None, "push"),
+        ("refusal", refused.reason, "3", None),
+    ]
+
+
+def test_the_views_answer_what_was_billed_what_is_usual_and_who_is_silent(pipeline, query):
+    entries = [make_entry(make_line(hour, str(hour + 1))) for hour in range(40)]
+    export_ledger(Shelf(*entries), pipeline)
+    (month, measured, accepted) = query(
+        "SELECT month::VARCHAR, measured_units, accepted_units FROM automatum.metering_statement"
+    )[0]
+    assert (month, measured, accepted) == ("2026-11-01", 820, 820)
+    assert query("SELECT lines, median_units FROM automatum.metering_usual") == [(30, 25)]
+    (lines, last_at, hours) = query("SELECT lines, last_at, silent_hours FROM automatum.metering_silence")[0]
+    assert (lines, last_at) == (40, entries[-1].line.starts_at)
+    assert hours == query(f"SELECT floor(epoch(now() - TIMESTAMPTZ '{last_at}') / 3600)")[0][0]
+
+
+@pytest.mark.parametrize("organization", [None, "acme"])
+def test_a_line_that_left_the_ledger_because_it_was_not_taken_leaves_the_export(pipeline, query, organization):
+    kept, left = make_entry(make_line(0), "sending"), make_entry(make_line(1), "sending")
+    export_ledger(Shelf(kept, left), pipeline, organization)
+    export_ledger(Shelf(kept), pipeline, organization)
+    assert query("SELECT line_id FROM automatum.metering_lines") == [(kept.id,)]
+
+
+def test_the_line_of_another_organization_stays(pipeline, query):
+    export_ledger(Shelf(make_entry(make_line(0), "sending")), pipeline, "acme")
+    export_ledger(Shelf(), pipeline, "globex")
+    assert query("SELECT organization_id FROM automatum.metering_lines") == [("acme",)]
+    export_ledger(Shelf(make_entry(make_line(0))), pipeline, "globex")
+    found = query("SELECT organization_id, unknown_units, accepted_units FROM automatum.metering_statement ORDER BY 1")
+    assert found == [("acme", 5, 0), ("globex", 0, 5)]
 
 
 @pytest.mark.slow
-def test_rows_name_the_load_that_wrote_them(ledger, pipeline, query):
-    bring(ledger, make_line(0), "confirmed")
-    assert export_ledger(ledger, pipeline) == dict.fromkeys(EXPORTED, 1)
+def test_rows_name_the_load_that_wrote_them(pipeline, query):
+    entry = make_entry()
+    export_ledger(Shelf(entry, call_of(entry), make_item("refusal")), pipeline)
     (first,) = query("SELECT load_id FROM automatum._dlt_loads")
     assert {one for name in EXPORTED for one in query(f"SELECT _dlt_load_id FROM automatum.{name}")} == {first}
-    bring(ledger, make_line(1), "planned")
-    export_ledger(ledger, pipeline)
+    export_ledger(Shelf(entry, make_entry(make_line(1))), pipeline)
     (last,) = query("SELECT max(load_id) FROM automatum._dlt_loads")
     assert last > first
     assert query("SELECT DISTINCT _dlt_load_id FROM automatum.metering_lines") == [last]
 
 
 @pytest.mark.slow
-def test_the_export_of_an_earlier_version_gets_the_column_of_the_load(ledger, pipeline, query, tmp_path):
-    bring(ledger, make_line(0), "accepted")
-    export_ledger(ledger, pipeline)
+def test_the_export_of_an_earlier_version_gets_the_new_columns(pipeline, query, tmp_path):
+    export_ledger(Shelf(make_entry()), pipeline)
     with duckdb.connect(str(tmp_path / "m.duckdb")) as connection:
-        for name in EXPORTED:
-            connection.execute(f"ALTER TABLE automatum.{name} DROP COLUMN _dlt_load_id")
-            connection.execute(f"ALTER TABLE automatum_staging.{name} DROP COLUMN _dlt_load_id")
+        for view in VIEWS:
+            connection.execute(f"DROP VIEW automatum.{view}")
+        for schema in ("automatum", "automatum_staging"):
+            connection.execute(f"ALTER TABLE {schema}.metering_lines DROP COLUMN _dlt_load_id")
+            connection.execute(f"ALTER TABLE {schema}.metering_lines DROP COLUMN open_amount")
         connection.execute("DELETE FROM automatum._dlt_version")
     pipeline.drop()
-    export_ledger(ledger, pipeline)
+    export_ledger(Shelf(make_entry()), pipeline)
     (last,) = query("SELECT max(load_id) FROM automatum._dlt_loads")
-    assert query("SELECT _dlt_load_id FROM automatum.metering_lines") == [last]
+    assert query("SELECT _dlt_load_id, open_amount FROM automatum.metering_lines") == [(*last, 0)]
+
+
+def test_a_number_that_does_not_fit_is_refused(pipeline):
+    with pytest.raises(DestinationError, match="does not fit"):
+        export_ledger(Shelf(make_entry(make_line(units="9" * 30))), pipeline)

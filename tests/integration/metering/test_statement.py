@@ -1,28 +1,16 @@
-"""The books of a month: every unit of the ledger is in one column, and they agree with what the server took (I5)."""
+"""The books of a month: every unit of the ledger is in one column (I5); and what the marketplace says beside them."""
 
-import csv
-import io
 import random
-from collections import defaultdict
-from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 from automatum.core.errors import ConfigurationError
-from automatum.metering.carry import find_late, record_carries
-from automatum.metering.checks import Checks
-from automatum.metering.ledger.ledger import Ledger
-from automatum.metering.ledger.reconcile import resolve_by_hand
-from automatum.metering.ledger.states import STATES
-from automatum.metering.marketplace_report import compare
-from automatum.metering.push import push
-from automatum.metering.statement import COLUMNS, SUMMED, read_statement
-from automatum.metering.usage.usage import read_usage
-from tests.support.clocks import FakeClock
-from tests.support.metering_lines import START, bring, make_like, make_line
-from tests.support.pushing import METERING, Books, use, write_csv
+from automatum.metering.ledger.entries import STATES
+from automatum.metering.statement import COLUMNS, read_statement
+from tests.support.entries import START, Shelf, make_entry, make_line
 
 MONTH = f"{START:%Y-%m}"
 
@@ -30,216 +18,173 @@ MONTH = f"{START:%Y-%m}"
 def check_adds_up(statement):
     for row in statement.rows:
         for what in ("units", "amount"):
-            total = sum(Fraction(getattr(row.sums[name], what)) for name in SUMMED)
-            taken_in = sum(Fraction(getattr(row.sums[name], what)) for name in ("measured", "carried_in"))
-            assert total == taken_in, (row.named, what)
+            cells = {name: Fraction(row[f"{name}_{what}"]) for name in COLUMNS}
+            taken_in = cells.pop("measured") + cells.pop("carried_in")
+            assert taken_in == sum(cells.values()), row
 
 
-def in_all(statement, name, what="units"):
-    return sum(Fraction(getattr(row.sums[name], what)) for row in statement.rows)
+def cells(row, what="units"):
+    return {name: str(row[f"{name}_{what}"].normalize()) for name in COLUMNS if row[f"{name}_{what}"]}
 
 
-@pytest.fixture
-def ledger(tmp_path):
-    with Ledger.open(f"sqlite:///{tmp_path}/ledger.sqlite", FakeClock(), create=True) as opened:
-        yield opened
-
-
-def test_each_state_has_its_column(ledger):
-    for number, state in enumerate(STATES):
-        bring(ledger, make_line(number, dimension=state), state)
-    statement = read_statement(ledger, MONTH)
+def test_each_state_has_its_column():
+    taken = {"accepted": "5", "confirmed": "5", "conflict": "3", "settled": "4"}
+    shelf = Shelf(
+        *(make_entry(make_line(dimension=state), state, taken.get(state)) for state in STATES),
+        make_entry(make_line(dimension="carried"), "settled", "2", carried="3"),
+    )
+    statement = read_statement(shelf, MONTH)
     check_adds_up(statement)
-    found = {
-        row.named["dimension"]: {name: str(one.units) for name, one in row.sums.items() if one.units}
-        for row in statement.rows
-    }
-    sent = {"measured": "5", "sent": "5"}
-    assert found == {
-        "planned": {"measured": "5", "open": "5"},
-        # The run that brought it to `sending` is over.
-        "sending": {**sent, "unknown": "5"},
-        "accepted": {**sent, "accepted": "5"},
-        "confirmed": {**sent, "confirmed": "5"},
-        "rejected": {**sent, "rejected": "5"},
-        "expired": {"measured": "5", "expired": "5"},
-        "conflict": {"measured": "6", "sent": "5", "accepted": "5", "difference": "1"},
-        "unknown": {**sent, "unknown": "5"},
-        "writeoff": {**sent, "written_off": "5"},
-        "canceled": {"measured": "5", "canceled": "5"},
-        "carried": {"measured": "5", "carried_out": "5"},
+    assert {row["dimension"]: cells(row) for row in statement.rows} == {
+        "sending": {"measured": "5", "unknown": "5"},
+        "accepted": {"measured": "5", "accepted": "5"},
+        "confirmed": {"measured": "5", "confirmed": "5"},
+        "unbilled": {"measured": "5", "unbilled": "5"},
+        "conflict": {"measured": "5", "accepted": "3", "difference": "2"},
+        "unknown": {"measured": "5", "unknown": "5"},
+        "settled": {"measured": "5", "accepted": "4", "written_off": "1"},
+        "carried": {"measured": "5", "accepted": "2", "carried_out": "3"},
     }
 
 
-def test_carried_usage_is_measured_once_and_billed_in_the_month_of_its_new_hour(ledger):
-    line = make_line(1)
-    bring(ledger, line, "conflict")
-    (carried,) = record_carries(ledger, find_late(ledger))
-    used, billed = read_statement(ledger, MONTH), read_statement(ledger, f"{carried.starts_at:%Y-%m}")
-    for statement in (used, billed):
+def test_carried_usage_is_measured_once_at_the_price_of_the_line_that_bills_it():
+    used = make_line(1, "13", "2")
+    later = make_line(24 * 12, "8", "1", carried_from=used.id, carry_number=1)
+    # The usage had the price 1 when it was carried, and has 2 now.
+    shelf = Shelf(make_entry(used, "conflict", "5", carried="8", price="1"), make_entry(later, "accepted"))
+    then, now = read_statement(shelf, MONTH), read_statement(shelf, "2026-12")
+    for statement in (then, now):
         check_adds_up(statement)
-    assert (in_all(used, "measured"), in_all(used, "accepted"), in_all(used, "carried_out")) == (6, 5, 1)
-    assert (in_all(billed, "measured"), in_all(billed, "carried_in"), in_all(billed, "open")) == (0, 1, 1)
+    assert cells(then.rows[0]) == {"measured": "13", "accepted": "5", "carried_out": "8"}
+    assert cells(then.rows[0], "amount") == {"measured": "26", "accepted": "5", "carried_out": "8", "difference": "13"}
+    assert cells(now.rows[0]) == {"carried_in": "8", "accepted": "8"}
 
 
-def test_a_month_ends_at_midnight_utc(ledger):
+def test_a_carried_line_that_was_not_billed_carries_nothing():
+    used = make_line(1, "13")
+    later = make_line(24, "8", carried_from=used.id, carry_number=1)
+    shelf = Shelf(make_entry(used, "unbilled"), make_entry(later, "unbilled"))
+    statement = read_statement(shelf, MONTH)
+    check_adds_up(statement)
+    assert cells(statement.rows[0]) == {"measured": "13", "carried_in": "8", "unbilled": "21"}
+
+
+def test_it_adds_up_to_the_last_digit_whatever_was_billed():
+    rng, found = random.Random(7), []
+    for number in range(300):
+        line = make_line(number % 240, f"{rng.randrange(10**9)}.{rng.randrange(10**6):06}", f"{rng.random():.12f}")
+        accepted = rng.choice([None, str(line.units), f"{rng.randrange(10**6)}.5"])
+        state = rng.choice(STATES) if accepted is None else rng.choice(["accepted", "confirmed", "conflict", "settled"])
+        found.append(make_entry(line, state, accepted, price=f"{rng.random():.12f}"))
+    statement = read_statement(Shelf(*found), MONTH)
+    check_adds_up(statement)
+    assert sum(Fraction(row["measured_amount"]) for row in statement.rows) == sum(
+        Fraction(entry.line.charged) for entry in found
+    )
+    assert sum(row["lines"] for row in statement.rows) == 300
+
+
+def test_a_month_ends_at_midnight_utc():
     month_end = make_line(24 * 11 - 1)  # 2026-11-30 23:00
-    for line in (month_end, make_line(24 * 11)):
-        bring(ledger, line, "accepted")
-    assert [row.lines for row in read_statement(ledger, "2026-11").rows] == [[month_end.id]]
+    shelf = Shelf(make_entry(month_end), make_entry(make_line(24 * 11, dimension="next")))
+    assert [row["dimension"] for row in read_statement(shelf, "2026-11").rows] == [month_end.dimension]
     for wrong in ("2026-13", "2026-1", "November", "0000-01"):
         with pytest.raises(ConfigurationError, match="is not a month"):
-            read_statement(ledger, wrong)
+            read_statement(shelf, wrong)
 
 
-def test_no_text_of_the_csv_is_a_formula(ledger):
-    bring(ledger, make_line(1, dimension="=1+1"), "accepted")
-    assert "'=1+1" in read_statement(ledger, MONTH).as_csv()
+def test_currencies_and_entitlements_are_rows_of_their_own():
+    lines = [make_line(1), make_line(2, currency="EUR"), make_line(3, entitlement_id="ent_1")]
+    rows = read_statement(Shelf(*map(make_entry, lines)), MONTH).rows
+    assert [(row["entitlement_id"], row["currency"]) for row in rows] == [("", "EUR"), ("", "USD"), ("ent_1", "USD")]
 
 
-@pytest.mark.slow
-def test_i5_the_statement_of_a_month_with_faults_ties_out_to_the_ledger_and_to_the_server(start, tmp_path):
-    """Usage of each day of a month, 5 % of the calls fail in all ways, and a person decides about a part of it."""
-    seed = 20261001
-    rng, served = random.Random(seed), start(traps=False, customers=12, entitlements=20, private_offers=2, days=2)
-    sandbox, books = served.sandbox, Books.at(served, tmp_path)
-    first = datetime(2026, 10, 1, 0, 20, tzinfo=timezone.utc)
-    bills = {(one.customer_id, one.listing_id): one for one in sandbox.metering.billable()}.values()
-    measured = defaultdict(Fraction)
-    for day in range(31):
-        books.clock = FakeClock(epoch=(first + timedelta(days=day + 1)).timestamp())
-        at, rows = first + timedelta(days=day, hours=10), []
-        for one in bills:
-            for dimension in one.prices:
-                rows.append(use(one, dimension, at, f"{rng.randrange(1, 10**6)}.{rng.randrange(10**6):06}"))
-                measured[one.customer_id, one.listing_id, dimension] += Fraction(rows[-1]["units"])
-        for call in range(len(bills)):
-            if rng.random() < 0.05:
-                kind = rng.choice(["lost_answer", "status", "error_after", "truncate", "reset"])
-                status = rng.choice([400, 409, 404, 500]) if kind == "status" else 503
-                sandbox.faults.add(kind, METERING, after=call, status=status)
-        begun = {"grain": "day", "new_ledger": not day, "checks": Checks(unchecked=True)}
-        push(books.connect(), read_usage(rows), books.url, books.clock, **begun)
-        sandbox.faults.clear()
-    with books.open() as ledger:
-        unknown, rejected = (
-            sorted(entry.line_id for entry in ledger.reader.lines([state])) for state in STATES[7:3:-3]
-        )
-        print(f"seed {seed}; unknown {len(unknown)}, rejected {len(rejected)}")
-        resolve_by_hand(ledger, written_off=rejected[:1], rejected=unknown[:1])
-        statement = read_statement(ledger, "2026-10")
-        entries, attempts = list(ledger.reader.lines()), list(ledger.reader.attempts())
-    check_adds_up(statement)
-    assert {one for one in COLUMNS if in_all(statement, one)} >= {"measured", "sent", "accepted", "unknown", "rejected"}
-    for row in statement.rows:
-        key = (row.named["customer_id"], row.named["listing_id"], row.named["dimension"])
-        assert Fraction(row.sums["measured"].units) == measured.pop(key), seed
-    assert not measured
-    # To the ledger, line by line and call by call.
-    assert sorted(line_id for row in statement.rows for line_id in row.lines) == sorted(one.line_id for one in entries)
-    accepted = {(one.attempt_id, one.line_id): one for one in attempts if one.state == "accepted"}.values()
-    for what, name in (("units", "units"), ("amount", "charged")):
-        assert in_all(statement, "accepted", what) == sum(Fraction(getattr(one, name)) for one in accepted)
-    # To the server: what it took is accepted, or unknown, or a person has decided about it.
-    took = sum(Fraction(one["units"]) for call in sandbox.metering.accepted for one in call.body["details"]["usages"])
-    taken = in_all(statement, "accepted")
-    assert taken <= took <= taken + in_all(statement, "unknown") + in_all(statement, "rejected")
-    # And the CSV has each digit.
-    table = list(csv.DictReader(io.StringIO(statement.as_csv())))
-    for name in COLUMNS:
-        assert sum(Fraction(line[f"{name}_amount"]) for line in table) == in_all(statement, name, "amount")
+def test_no_text_of_the_csv_is_a_formula():
+    assert "'=1+1" in read_statement(Shelf(make_entry(make_line(dimension="=1+1"))), MONTH).as_csv()
 
 
-# The marketplace's report
+# What the marketplace reports
 
 
-AWS = ("usage_date", "end_user_account_id", "dimension_key", "usage_quantity", "estimated_usage_revenue")
-AZURE = ("UsageDate", "MarketplaceSubscriptionId", "Meter Dimension", "NormalizedUsage", "Estimated Extended Charge")
+def compare(text, *found, vendor=None, columns=None, accounts=None):
+    Path("report.csv").write_text(text)
+    shelf = Shelf(*(found or (make_entry(), make_entry(make_line(1)))))
+    return read_statement(shelf, MONTH, Path("report.csv"), columns, vendor, accounts).compared
 
 
-@pytest.fixture
-def billed(ledger):
-    """A month of two customers; 2 of the 3 lines of one dimension."""
-    for number, customer in enumerate(("cust_1", "cust_1", "cust_2")):
-        bring(ledger, make_line(number, units=f"{number + 1}.5", customer=customer), "accepted")
-    bring(ledger, make_line(9, units="100"), "rejected")
-    return read_statement(ledger, MONTH)
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
 
 
-def report(columns, *rows):
-    return write_csv([dict(zip(columns, row, strict=True)) for row in rows], "report.csv")
+def test_a_report_of_aws_that_agrees():
+    text = (
+        "Product Code,End User Account ID,Usage Date,Dimension Key,Usage Quantity,Estimated Revenue,Currency\n"
+        "p1,111122223333,2026-11-20,api_calls,10,0.10,USD\np1,111122223333,2026-12-01,api_calls,7,7,USD\n"
+    )
+    compared = compare(text, accounts={"111122223333": "cust_1"})
+    assert (compared["differences"], compared["rows"], compared["amounts"]) == ([], 1, True)
+    assert compared["keys"] == ["vendor", "customer_id", "dimension", "currency"]
 
 
-@pytest.mark.parametrize(("columns", "day"), [(AWS, "2026-11-20"), (AZURE, "11/20/2026 12:00:00 AM")])
-def test_reports_of_the_marketplaces_are_compared_by_their_own_columns(billed, columns, day, tmp_path):
-    accounts = {"111122223333": "cust_1", "444455556666": "cust_2"}
-    rows = [
-        (day, "111122223333", "api_calls", "1.5", "0.015"),
-        (day, "111122223333", "api_calls", "2.50", "0.025"),
-        (day, "444455556666", "api_calls", "3.5", "0.035"),
-        (day.replace("11", "10", 1), "444455556666", "api_calls", "77", "0.77"),  # of another month
-    ]
-    path = report(columns, *rows)
-    agreed = compare(billed, tmp_path / "work" / path, customers=accounts)
-    assert (agreed.keys, agreed.amounts, agreed.rows) == (("customer_id", "dimension"), True, 3)
-    assert agreed.differences == []
-    rows[2] = (day, "444455556666", "api_calls", "3.4", "0.034")
-    (one,) = compare(billed, tmp_path / "work" / report(columns, *rows), customers=accounts).differences
-    assert one.as_json() == {
-        "customer_id": "cust_2",
-        "dimension": "api_calls",
-        "our_units": Decimal("3.5"),
-        "their_units": Decimal("3.4"),
-        "difference": Decimal("-0.1"),
-        "our_amount": Decimal("0.035"),
-        "their_amount": Decimal("0.034"),
-    }
+def test_m13_what_was_billed_to_a_strangers_account_is_a_difference():
+    """As found: a column of which the ledger knew no value was left out, so that a stranger's bill agreed."""
+    text = "End User Account ID,Usage Date,Dimension Key,Usage Quantity\n999999999999,2026-11-20,api_calls,10\n"
+    for accounts in ({"111122223333": "cust_1"}, {}):
+        found = compare(text, accounts=accounts)["differences"]
+        assert {(row["customer_id"], row["our_units"], row["their_units"]) for row in found} == {
+            ("999999999999", 0, 10),
+            ("cust_1", 10, 0),
+        }
 
 
-def test_what_only_one_side_has_is_a_difference(billed, tmp_path):
-    path = report(("customer_id", "dimension", "units"), ("cust_1", "api_calls", "4"), ("cust_9", "seats", "1"))
-    found = compare(billed, tmp_path / "work" / path)
-    assert [(one.key["customer_id"], one.ours.units, one.theirs.units) for one in found.differences] == [
-        ("cust_2", Decimal("3.5"), 0),
-        ("cust_9", 0, 1),
-    ]
-    assert found.notes == ["the report has no column of amounts, so only units were compared"]
+def test_units_that_differ_are_named_with_both_sides():
+    (row,) = compare("customer_id,dimension,units,amount\ncust_1,api_calls,12,0.12\n")["differences"]
+    assert (row["our_units"], row["their_units"], row["difference"]) == (10, 12, 2)
+    assert (row["our_amount"], row["their_amount"]) == (Decimal("0.1"), Decimal("0.12"))
 
 
-def test_customers_that_nobody_knows_are_named_and_the_dimensions_compared(billed, tmp_path):
-    path = report(("Customer AWS account number", "Dimension", "Usage units"), ("1111", "api_calls", "7.5"))
-    found = compare(billed, tmp_path / "work" / path)
-    assert (found.keys, found.differences) == (("dimension",), [])
-    assert "customer_id was not compared: the ledger knows none" in found.notes[0] and "'1111'" in found.notes[0]
+def test_amounts_of_several_currencies_are_compared_by_currency_only():
+    found = (make_entry(), make_entry(make_line(1, currency="EUR")))
+    without = compare("customer_id,units,amount\ncust_1,10,99\n", *found)
+    assert (without["differences"], without["amounts"]) == ([], False)
+    assert "currencies" in without["notes"][0]
+    within = compare("customer_id,units,amount,currency\ncust_1,5,0.05,USD\ncust_1,5,0.07,EUR\n", *found)
+    assert [(row["currency"], row["their_amount"]) for row in within["differences"]] == [("EUR", Decimal("0.07"))]
+
+
+def test_the_marketplace_of_a_report_must_be_known():
+    found = (make_entry(), make_entry(make_line(1, vendor="azure")))
+    with pytest.raises(ConfigurationError, match="several marketplaces"):
+        compare("customer_id,units\ncust_1,5\n", *found)
+    assert compare("customer_id,units\ncust_1,5\n", *found, vendor="aws")["differences"] == []
+    assert compare("marketplace,units\nAWS,5\nAzure,5\n", *found)["differences"] == []
 
 
 @pytest.mark.parametrize(
-    ("columns", "row", "says"),
+    ("text", "problem"),
     [
-        (("customer_id", "Menge"), ("cust_1", "1"), "lacks units"),
-        (("customer_id", "units"), ("cust_1", "1,234.5"), "line 2: units: '1,234.5' is not a number"),
-        (("date", "units"), ("20.11.2026", "1"), "line 2: '20.11.2026' is not a date"),
+        ('customer_id,units\ncust_1,"1,000"\n', "line 2: units: '1,000' is not a number"),
+        ("customer_id,units,day\ncust_1,1,2026-11-20\n\ncust_1,1,20.11.2026\n", "line 4: day: '20.11.2026'"),
+        ("customer_id,quantities\ncust_1,1\n", "lacks units"),
+        ("", "lacks units"),
     ],
 )
-def test_reports_that_cannot_be_read(billed, tmp_path, columns, row, says):
-    with pytest.raises(ConfigurationError, match=says):
-        compare(billed, tmp_path / "work" / report(columns, row))
+def test_what_cannot_be_read_is_named_with_its_line(text, problem):
+    with pytest.raises(ConfigurationError, match=problem):
+        compare(text)
 
 
-def test_the_marketplace_of_a_report_is_named_where_there_are_several(ledger, tmp_path):
-    bring(ledger, make_line(1), "accepted")
-    bring(ledger, make_line(1, vendor="azure"), "accepted")
-    path = tmp_path / "work" / report(("dimension", "units"), ("api_calls", "5"))
-    with pytest.raises(ConfigurationError, match="several marketplaces"):
-        compare(read_statement(ledger, MONTH), path)
-    assert compare(read_statement(ledger, MONTH), path, vendor="aws").differences == []
+def test_a_report_of_azure_with_names_of_its_own():
+    text = "\ufeffMarketplaceSubscriptionId,Usage Date,Meter Dimension,NormalizedUsage,Count\ncust_1,11/20/2026 0:00,api_calls,9,5\n"
+    assert compare(text)["differences"][0]["their_units"] == 9
+    found = compare(text, columns={"units": "Count"})["differences"]
+    assert found[0]["their_units"] == 5
+    with pytest.raises(ConfigurationError, match="is not a column of usage"):
+        compare(text, columns={"colour": "Count"})
 
 
-def test_a_line_that_failed_after_a_part_was_carried_still_adds_up(ledger):
-    line = make_line(1)
-    bring(ledger, line, "conflict")
-    resolve_by_hand(ledger, accepted=[line.id])
-    with ledger.run() as run:
-        run.conflict([make_like(line, units=Decimal(9))])
-    record_carries(ledger, find_late(ledger))
-    check_adds_up(read_statement(ledger, MONTH))
+def test_an_empty_month_beside_a_report():
+    compared = compare("customer_id,units\ncust_1,1\n", make_entry(make_line(24 * 20)))
+    assert [row["our_units"] for row in compared["differences"]] == [0]
+    assert compare("customer_id,units\n", make_entry(make_line(24 * 20)))["differences"] == []

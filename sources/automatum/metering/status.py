@@ -1,0 +1,250 @@
+"""What waits for a person in the ledger, each item with its money and the command that closes it (I5)."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, AutomatumError
+from ..core.result_line import result_line
+from .ledger.entries import OPEN, STATES, Entry, Item
+from .model import exact
+from .rules import documented_deadline
+
+if TYPE_CHECKING:
+    from .ledger.ledger import Ledger
+
+CONFIRM_WITHIN = timedelta(hours=48)
+"""Time after which an accepted line without a confirming event is an alarm, once events are used."""
+
+OpenKind = Literal["unknown", "conflict", "unbilled", "unconfirmed", "sending", "run", "refused", "source", "event"]
+_ORDER: tuple[OpenKind, ...] = (
+    "unknown", "conflict", "unbilled", "unconfirmed", "run", "source", "refused", "event", "sending",
+)  # fmt: skip
+_OF_ITEM: Mapping[str, OpenKind] = {"run": "run", "refusal": "refused", "source": "source", "event": "event"}
+_SETTLE = "automatum push settle"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenItem:
+    """A line, or another item of the ledger, that waits for a person.
+
+    Attributes:
+        kind: What is open. `unconfirmed`: accepted long ago, without an event. `sending`: in a call of a push that
+            runs or has died; it waits for nobody.
+        id: Id of the line or of the journal item: what `push settle` takes.
+        why: The reason, for people.
+        command: What closes it, ready to be pasted; "" if nothing is to be done.
+        hint: What to look at before, and the command for the other case; "" if there is none.
+        since: Time since which it waits.
+        entry: The line; None for another item.
+        about: What is known of rows that are no line, as text.
+    """
+
+    kind: OpenKind
+    id: str
+    why: str
+    command: str
+    hint: str
+    since: datetime | None
+    entry: Entry | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `automatum push status --json`; units and amounts are numbers with exactly their digits."""
+        found: dict[str, Any] = {"kind": self.kind, "id": self.id}
+        if self.entry:
+            found |= line_figures(self.entry)
+        else:
+            found |= {name: self.about.get(name) for name in ("vendor", "customer_id", "listing_id", "dimension")}
+            found |= {name: self.about.get(name) for name in ("starts_at", "units", "price")}
+        return found | {"why": self.why, "since": self.since, "command": self.command, "hint": self.hint}
+
+
+def line_figures(entry: Entry) -> dict[str, Any]:
+    """A line with its asked, accepted, carried and open units beside each other."""
+    line = entry.line
+    return {
+        "vendor": line.vendor,
+        "customer_id": line.customer_id,
+        "listing_id": line.listing_id,
+        "dimension": line.dimension,
+        "entitlement_id": line.entitlement_id,
+        "grain": line.grain,
+        "starts_at": line.starts_at,
+        "state": entry.state,
+        "price": line.price,
+        "currency": line.currency,
+        "asked_units": line.units,
+        "accepted_units": entry.accepted_units,
+        "carried_units": entry.carried_units,
+        "open_units": entry.open_units,
+        "open_amount": open_amount(entry),
+    }
+
+
+def open_amount(entry: Entry) -> Decimal:
+    """Money that is neither billed nor carried, at the price that the usage has; negative if too much was billed."""
+    context = exact()
+    if entry.accepted_units is None or entry.accepted_price is None:
+        return context.multiply(entry.open_units, entry.line.price)
+    billed = context.multiply(entry.accepted_units, entry.accepted_price)
+    carried = context.multiply(entry.carried_units, entry.line.price)
+    return context.subtract(entry.line.charged, context.add(billed, carried))
+
+
+@dataclass
+class LedgerStatus:
+    """What a ledger holds, and what waits for a person.
+
+    Attributes:
+        ledger: Its location.
+        exists: Whether it is there.
+        now: Time of the report.
+        lines: Number of lines by state.
+        items: What is open, the most urgent first.
+    """
+
+    ledger: str
+    exists: bool
+    now: datetime
+    lines: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
+    items: list[OpenItem] = field(default_factory=list)
+
+    @property
+    def unresolved(self) -> dict[str, int]:
+        """Number of items that wait for a person, by kind."""
+        kinds = [item.kind for item in self.items]
+        return {kind: kinds.count(kind) for kind in _ORDER if kind != "sending" and kind in kinds}
+
+    @property
+    def amounts(self) -> dict[str, dict[str, Decimal]]:
+        """Kind to currency to the open money of its lines; of accepted lines that are not confirmed, their amount."""
+        found: dict[str, dict[str, Decimal]] = {}
+        for item in self.items:
+            if item.entry is None:
+                continue
+            amount = item.entry.line.charged if item.kind == "unconfirmed" else open_amount(item.entry)
+            sums, currency = found.setdefault(item.kind, {}), item.entry.line.currency
+            sums[currency] = exact().add(sums.get(currency, Decimal(0)), amount)
+        return found
+
+    @property
+    def exit_code(self) -> int:
+        """65 as long as anything is unresolved, whichever push left it; else 0."""
+        return EXIT_INCOMPLETE if self.unresolved else EXIT_COMPLETE
+
+    @property
+    def changed(self) -> bool:
+        """Whether it changed anything: never."""
+        return False
+
+    @property
+    def named_errors(self) -> list[tuple[str, AutomatumError]]:
+        """Errors: none."""
+        return []
+
+    def line(self, brief: bool = False) -> str:
+        """The status in one line, such as `automatum push status: incomplete (exit 65); unknown 2, refused 1`."""
+        verdict = "incomplete" if self.unresolved else "complete"
+        counted = [f"{name} {number}" for name, number in self.unresolved.items()]
+        return result_line("push status", verdict, self.exit_code, changes=counted, brief=brief)
+
+    def to_json(self) -> dict[str, Any]:
+        """The status as one JSON object."""
+        return {
+            "ledger": self.ledger,
+            "ledger_exists": self.exists,
+            "verdict": "incomplete" if self.unresolved else "complete",
+            "lines": self.lines,
+            "unresolved": self.unresolved,
+            "amounts": self.amounts,
+            "open": [item.as_json() for item in self.items],
+        }
+
+
+def read_status(ledger: Ledger, now: datetime) -> LedgerStatus:
+    """Read the status of a ledger. Nothing is written, and no request is sent.
+
+    Args:
+        ledger: An open ledger.
+        now: The current time, aware.
+    """
+    status = LedgerStatus(ledger.location, ledger.exists, now)
+    if not ledger.exists:
+        return status
+    status.lines |= {str(state): number for state, number in ledger.counts().items()}
+    found = [_line_item(entry, now) for entry in ledger.entries(states=(*OPEN, "sending"))]
+    found += [_journal_item(item) for item in ledger.items(open_only=True)]
+    found += _unconfirmed(ledger, now)
+    status.items = sorted(found, key=lambda item: (_ORDER.index(item.kind), item.since or now, item.id))
+    return status
+
+
+def _unconfirmed(ledger: Ledger, now: datetime) -> Iterator[OpenItem]:
+    """Accepted lines that no event has confirmed in time. Without any event, the vendor's webhooks are not in use."""
+    if next(iter(ledger.items(kinds=("event",))), None) is None:
+        return
+    for entry in ledger.entries(states=("accepted",)):
+        since = entry.sent_at or entry.first_seen_at
+        if since <= now - CONFIRM_WITHIN and entry.settled_by != "hand":
+            why = f"accepted, and not confirmed by an event within {CONFIRM_WITHIN.total_seconds() / 3600:g} hours"
+            yield OpenItem("unconfirmed", entry.id, why, *_look(entry.id), since, entry)
+
+
+def _line_item(entry: Entry, now: datetime) -> OpenItem:
+    command, hint = _way_out(entry, now)
+    since = entry.settled_at or entry.sent_at or entry.first_seen_at
+    kind: OpenKind = entry.state if entry.state in ("unknown", "conflict", "sending") else "unbilled"  # type: ignore[assignment]
+    return OpenItem(kind, entry.id, _why(entry), command, hint, since, entry)
+
+
+def _why(entry: Entry) -> str:
+    if entry.state == "sending":
+        return "in a call of a push that runs, or was left by one that died: the next push finds out"
+    return ": ".join(filter(None, (entry.why, entry.error))) or entry.state
+
+
+def _look(line_id: str) -> tuple[str, str]:
+    """For a line of which only the marketplace can say whether it was billed."""
+    other = f"{_SETTLE} {line_id} --not-billed --confirm"
+    return f"{_SETTLE} {line_id} --billed --confirm", f"if the marketplace shows it as billed; if not: {other}"
+
+
+def _way_out(entry: Entry, now: datetime) -> tuple[str, str]:
+    """The command that closes a line, and a hint."""
+    name = f"{_SETTLE} {entry.id}"
+    if entry.state == "sending":
+        return "", ""
+    if entry.state == "unknown":
+        return _look(entry.id)
+    partly = bool(entry.accepted_units or entry.carried_units)
+    if entry.state == "conflict" and not partly:
+        return _look(entry.id)
+    same_price = entry.accepted_price in (None, entry.line.price)
+    if entry.open_units > 0 and same_price and (partly or now > documented_deadline(entry.line)):
+        return f"{name} --carry --confirm", "bills the open units by a line of the current hour"
+    if entry.state == "unbilled" and not partly:
+        return f"{name} --not-billed --send --confirm", "sends it again, under its own hour or day"
+    reason = "--reason 'corrected in the marketplace' --confirm"
+    too_much = entry.open_units <= 0
+    return (
+        f"{name} --billed {reason}",
+        "after a credit in the marketplace's portal" if too_much else "after a correction",
+    )
+
+
+def _journal_item(item: Item) -> OpenItem:
+    name = f"{_SETTLE} {shlex.quote(item.id)} --never --confirm --reason"
+    command, hint = {
+        "run": (f"{name} 'its usage need not be pushed'", "or push its usage again, whole"),
+        "refusal": (f"{name} 'need not be billed'", "or push the corrected usage"),
+        "source": (f"{name} 'repeats the other source'", "or push both sources as one usage, with one --source"),
+        "event": (f"{name} 'seen in the marketplace'", "after you have looked it up in the marketplace"),
+    }.get(item.kind, ("", ""))
+    about = item.data.get("about") or item.data
+    return OpenItem(_OF_ITEM[item.kind], item.id, item.reason, command, hint, item.at, about=about)
