@@ -1,0 +1,210 @@
+"""Reads the vendor's `metering.*` webhook events, and applies them to the calls that the ledger holds (I5).
+
+Their names are documented (`guide/notifications`); their bodies are not. An event is applied only by the id that the
+API gave to a call, under the names of a short list. Every other event about metering becomes an open journal item.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
+from ..core.text import letters_and_digits
+from .ledger.entries import Item
+from .ledger.events import apply_event
+from .ledger.ledger import Ledger
+from .model import format_decimal
+
+Kind = Literal["submitted", "confirmed", "failed"]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
+_STATUSES: Mapping[Kind, frozenset[str]] = {
+    "submitted": frozenset({"accepted", "pending", "queued", "submitted"}),
+    "confirmed": frozenset({"confirmed", "success"}),
+    "failed": frozenset({"failed", "error", "rejected"}),
+}
+"""Values of `data.status` that say the same as the name of the event."""
+_REASONS = ("reason", "error", "message", "failureReason", "failure_reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event about metering.
+
+    Attributes:
+        key: The same for each delivery of the event.
+        kind: What happened; None if the event cannot be applied.
+        call_id: Id that the API gave to the call; "" if the event cannot be applied.
+        dimensions: Dimensions that the event names; empty if it names none, and is about the whole call.
+        reason: Why the call failed; or why the event cannot be applied.
+        raw: The event.
+    """
+
+    key: str
+    kind: Kind | None
+    call_id: str
+    dimensions: frozenset[str]
+    reason: str
+    raw: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass
+class EventsResult:
+    """What events have changed.
+
+    Attributes:
+        placed: Number of events that were applied.
+        lines: Ids of the lines that they are about.
+        known: Number of events that were applied before.
+        ignored: Number of events that are not about metering.
+        open: Journal items of events that could not be applied. They keep exit code 65 until a person closes them.
+    """
+
+    placed: int = 0
+    lines: list[str] = field(default_factory=list)
+    known: int = 0
+    ignored: int = 0
+    open: list[Item] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """65 if an event could not be applied; else 0."""
+        return EXIT_INCOMPLETE if self.open else EXIT_COMPLETE
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as one JSON object."""
+        items = [{"item_id": item.id, "subject": item.subject, "reason": item.reason} for item in self.open]
+        return {
+            "placed": self.placed,
+            "lines": self.lines,
+            "known": self.known,
+            "ignored": self.ignored,
+            "open": items,
+        }
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """Events from a file of JSON lines, or one JSON array.
+
+    Raises:
+        ConfigurationError: There is no such file, or a line is not a JSON object.
+    """
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigurationError("events", f"{path} cannot be read: {problem}.", "Name a file of JSON lines.") from None
+    if content.lstrip().startswith("["):
+        numbered = list(enumerate(_parse(content, str(path)), 1))
+    else:
+        lines = enumerate(content.split("\n"), 1)
+        numbered = [(number, _parse(line, f"{path}, line {number}")) for number, line in lines if line.strip()]
+    for number, event in numbered:
+        if not isinstance(event, dict):
+            raise ConfigurationError("events", f"{path}, event {number} is no JSON object.", "Write one event a line.")
+        yield event
+
+
+def _parse(content: str, where: str) -> Any:
+    try:
+        return json.loads(content, parse_float=Decimal)
+    except ValueError as problem:
+        raise ConfigurationError("events", f"{where} is not JSON: {problem}.", "Write one event a line.") from None
+
+
+def apply_events(ledger: Ledger, events: Iterable[Mapping[str, Any]]) -> EventsResult:
+    """Apply events to the lines of the calls that they name.
+
+    Args:
+        ledger: The ledger, open for writing.
+        events: Events as the vendor sends them, in any order, also repeatedly.
+
+    Raises:
+        DestinationError: The ledger's database cannot be reached.
+    """
+    result = EventsResult()
+    for raw in events:
+        event = parse_event(raw)
+        if event is None:
+            result.ignored += 1
+            continue
+        applied = apply_event(
+            ledger, event.key, event.kind, event.call_id, event.reason, event.raw, dimensions=event.dimensions
+        )
+        if applied.item is not None:
+            result.open.append(applied.item)
+        elif applied.known:
+            result.known += 1
+        else:
+            result.placed += 1
+            result.lines += applied.lines
+    return result
+
+
+def parse_event(raw: Mapping[str, Any]) -> Event | None:
+    """Parse an event; None if its name says that it is not about metering. Without a name it may be."""
+    name = raw.get("event") or raw.get("type")
+    if isinstance(name, str) and not letters_and_digits(name).startswith("meter"):
+        return None
+    try:
+        kind, call_id, dimensions, reason = _read(name, raw)
+    except ValueError as problem:
+        return Event(_key("unplaced", raw), None, "", frozenset(), f"the event {problem}", raw)
+    return Event(_key(kind, raw), kind, call_id, dimensions, reason, raw)
+
+
+def _read(name: Any, raw: Mapping[str, Any]) -> tuple[Kind, str, frozenset[str], str]:
+    kind = next((known for known in _KINDS if isinstance(name, str) and name.lower() == f"metering.{known}"), None)
+    if kind is None:
+        raise ValueError(f"has the unknown name {str(name)[:60]!r}")
+    data = raw.get("data")
+    if isinstance(data, str):
+        data = json.loads(data, parse_float=Decimal)  # a column of a table that keeps events
+    if not isinstance(data, Mapping):
+        raise ValueError("has no data")
+    details = data.get("details")
+    both: dict[str, Any] = {**(details if isinstance(details, Mapping) else {}), **data}
+    # Beside the id of the call, `id` may be that of the event.
+    found = [both[key] for key in ("meteringId", "metering_id", "id") if both.get(key)]
+    if not found or isinstance(found[0], bool) or not isinstance(found[0], (str, int)):
+        raise ValueError("names no call (`id` or `meteringId` in its data)")
+    status = both.get("status")
+    if status is not None and letters_and_digits(str(status)) not in _STATUSES[kind]:
+        raise ValueError(f"is named {kind}, and has the status {str(status)[:60]!r}")
+    return kind, str(found[0]), _dimensions(both), _reason(both)
+
+
+def _dimensions(data: Mapping[str, Any]) -> frozenset[str]:
+    usages = data.get("usages") or []
+    keys = [usage.get("apiKey", usage.get("api_key")) for usage in usages if isinstance(usage, Mapping)]
+    named = [key for key in keys if isinstance(key, str)]
+    if not isinstance(usages, (list, tuple)) or len(named) < len(usages):
+        raise ValueError("has usages without an `apiKey`")
+    return frozenset(named)
+
+
+def _reason(data: Mapping[str, Any]) -> str:
+    for name in _REASONS:
+        value = data.get(name)
+        if isinstance(value, Mapping):
+            value = value.get("message")
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def _key(kind: str, raw: Mapping[str, Any]) -> str:
+    """The kind keeps the keys apart if the id is that of the call."""
+    event_id = raw.get("id") or raw.get("eventId")
+    if event_id and len(str(event_id)) <= 100 and str(event_id).isprintable():
+        return f"{kind}:id:{event_id}"
+    text = json.dumps(raw, sort_keys=True, default=_canonical, separators=(",", ":"))
+    return f"{kind}:sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _canonical(value: Any) -> str:
+    return format_decimal(value) if isinstance(value, Decimal) else str(value)

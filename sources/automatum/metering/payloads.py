@@ -1,0 +1,176 @@
+"""Builds the bodies of `POST /api/v1/metering` from lines, as documented in `guide/api-integration`."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from ..endpoints import METERING, MeteringForm
+from .model import NAMESPACE, Line, exact, format_decimal
+from .rules import deadline, rules_of
+
+_Json = str | Decimal | dict[str, "_Json"] | list["_Json"]
+
+_POSITION = r"(?:\[[\"']?([0-9]{1,6})[\"']?\]|[./]([0-9]{1,6}))"
+_BEGIN = r"(?:^|[./\[\"'])"
+_CENTS = 2
+
+
+@dataclass(frozen=True)
+class Body:
+    """One request: one customer of one listing, one hour or day, a usage for each dimension.
+
+    Attributes:
+        lines: Its lines, in the order of `usages`; at least one, all of the same vendor, listing, customer,
+            entitlement, grain and start.
+        form: How the API takes it. Neither the id nor any amount depends on it (I5).
+    """
+
+    lines: tuple[Line, ...]
+    form: MeteringForm = METERING
+
+    @property
+    def id(self) -> str:
+        """Id of the body; the same for the same lines."""
+        return str(uuid.uuid5(NAMESPACE, "\x1e".join(line.id for line in self.lines)))
+
+    @property
+    def charged(self) -> Decimal:
+        """Sum of units times price, exact."""
+        context, found = exact(), Decimal(0)
+        for line in self.lines:
+            found = context.add(found, line.charged)
+        return found
+
+    def payload(self) -> bytes:
+        """The JSON to send: amounts with exactly their digits, as numbers or as text."""
+        first, form = self.lines[0], self.form
+        values: dict[str, _Json] = {
+            "vendor": first.vendor,
+            "listing_id": first.listing_id,
+            "customer_id": first.customer_id,
+            "reporting_date": first.day.strftime(form.day_format),
+            "charged": self._number("charged", self.charged),
+            "usages": [self._usage(line) for line in self.lines],
+        }
+        if first.entitlement_id is not None:
+            values["entitlement_id"] = first.entitlement_id
+        return _dumps(_placed(form.fields, values)).encode()
+
+    def _usage(self, line: Line) -> _Json:
+        values: dict[str, _Json] = {
+            "dimension": line.dimension,
+            "units": self._number("units", line.units),
+            "title": line.title or line.dimension,
+            "description": line.description or "",
+            "per": line.per or "",
+            "price": self._number("price", line.price),
+        }
+        return _placed(self.form.usage_fields, {name: value for name, value in values.items() if value != ""})
+
+    def _number(self, name: str, number: Decimal) -> _Json:
+        """A number in the form that the API takes; as text, a price has at least the digits of cents."""
+        if name not in self.form.texts:
+            return number
+        return price_text(number) if name == "price" else format_decimal(number)
+
+    def usages_at_fault(self, errors: Sequence[tuple[str, str]]) -> dict[int, str] | None:
+        """The lines that a refusal names.
+
+        Args:
+            errors: Pairs of field, such as `details.usages[3].apiKey`, and message.
+
+        Returns:
+            Position in `lines` to the error message. None if the body as a whole is refused: a field names no usage, or
+            there are no fields. An error about `charged` is ignored beside one about a usage, which causes it.
+        """
+        found: dict[int, list[str]] = defaultdict(list)
+        beside: list[str] = []
+        usages, charged = _names(self.form, "usages"), _names(self.form, "charged")
+        for field, message in errors:
+            match = re.search(_BEGIN + usages + _POSITION, field, re.IGNORECASE)
+            position = int(match[1] or match[2]) if match else None
+            if position is not None and position < len(self.lines):
+                found[position].append(f"{field}: {message}")
+            elif not re.search(_BEGIN + charged + r"\b", field, re.IGNORECASE):
+                beside.append(field)
+        if beside or not found:
+            return None
+        return {position: "; ".join(found[position]) for position in sorted(found)}
+
+
+def bodies(lines: Iterable[Line], now: datetime | None = None) -> list[Body]:
+    """Group lines to bodies.
+
+    Args:
+        lines: Lines to send.
+        now: The current time, aware. If given, lines past their deadline come last, so that they do not delay others.
+
+    Returns:
+        Bodies, the earliest deadline first, then by start, vendor, listing and customer; in each, the usages are in the
+        order of their dimensions, and no more than the marketplace's `batch_size`.
+    """
+    groups: dict[tuple[object, ...], list[Line]] = defaultdict(list)
+    for line in lines:
+        # A call names a dimension once, so each entitlement, and each line that carries late usage, has its own.
+        key = (line.vendor, line.listing_id, line.customer_id, line.grain, line.starts_at)
+        own = (line.entitlement_id, line.carried_from, line.carry_number)
+        groups[key + own].append(line)
+    return [body for group in sorted(groups.values(), key=lambda group: _order(group[0], now)) for body in _cut(group)]
+
+
+def price_text(price: Decimal) -> str:
+    """A price without the zeros that a wide decimal column adds: `0.010000000` is `0.01`."""
+    whole, _, decimals = format(price, "f").partition(".")
+    kept = decimals[:_CENTS] + decimals[_CENTS:].rstrip("0")
+    return f"{whole}.{kept}" if kept else whole
+
+
+def _order(line: Line, now: datetime | None) -> tuple[object, ...]:
+    due = deadline(line)
+    passed = now is not None and now >= due
+    own = (line.entitlement_id or "", line.carried_from or "", line.carry_number)
+    return passed, due, line.starts_at, line.vendor, line.listing_id, line.customer_id, line.grain, *own
+
+
+def _cut(lines: list[Line]) -> Iterator[Body]:
+    size = rules_of(lines[0].vendor).batch_size
+    ordered = sorted(lines, key=lambda line: line.dimension)
+    for start in range(0, len(ordered), size):
+        yield Body(tuple(ordered[start : start + size]))
+
+
+def _names(form: MeteringForm, name: str) -> str:
+    """A pattern of the names that the API may give to a field: as it is set, and as it is documented."""
+    names = {fields[name].rpartition(".")[2] for fields in (form.fields, METERING.fields) if name in fields}
+    return f"(?:{'|'.join(map(re.escape, sorted(names)))})"
+
+
+def _placed(places: Mapping[str, str], values: Mapping[str, _Json]) -> _Json:
+    """The values in nested objects, each at its dotted path, in the order of the places."""
+    placed: dict[str, _Json] = {}
+    for name, place in places.items():
+        if name in values:
+            inside = placed
+            *above, last = place.split(".")
+            for step in above:
+                inside = inside.setdefault(step, {})  # type: ignore[assignment]
+            inside[last] = values[name]
+    return placed
+
+
+def _dumps(value: _Json) -> str:
+    """JSON with exact decimal numbers, which the json module cannot write."""
+    if isinstance(value, Decimal):
+        return format_decimal(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(name)}:{_dumps(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_dumps, value)) + "]"
+    return json.dumps(value)

@@ -1,0 +1,331 @@
+"""A push: compare the usage with the ledger, and send each line once. Without an API session it is a dry run."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+from ..api.session import ApiSession
+from ..core.clock import instant
+from ..core.errors import EXIT_INCOMPLETE, EXIT_MORE_TO_DO, AutomatumError, MoreToDo, worst_exit_code
+from ..core.json_rows import JsonRows, whole
+from ..core.result_line import result_line
+from ..core.text import plural
+from .checks import NO_CHECKS, UNUSUAL, Checks
+from .forecast import Forecast, forecast
+from .ledger.entries import OPEN, Entry
+from .ledger.ledger import Ledger
+from .model import Line, Refusal, amounts
+from .payloads import bodies
+from .plan import Plan, approved, make_plan
+from .send import Sender, SendResult, require_metering
+from .usage.usage import Usage
+
+logger = logging.getLogger("automatum")
+
+Verdict = Literal["dry_run", "complete", "incomplete", "more_to_do"]
+
+
+@dataclass(kw_only=True)
+class PushResult:
+    """What a push has done, or would do.
+
+    Attributes:
+        verdict: `dry_run`; or `complete`, `incomplete` (something is not billed, or waits for a person), `more_to_do`.
+        usage: The usage.
+        plan: What was decided about it.
+        sent: Outcomes of the calls; None in a dry run.
+        forecast: Of a dry run: what it would send, how long that takes, and what becomes too late meanwhile; else None.
+        ledger: Location of the ledger.
+        ledger_exists: Whether it was there. Only a dry run does without one.
+        unresolved: Number of lines by state, and of journal items by kind, of this push and of earlier ones, that wait.
+        unchecked: Whether the caller asked not to check against the synced tables.
+        requests: Number of API requests, retries included.
+        token_requests: Number of requests for a token.
+        errors: Errors that ended the push early.
+    """
+
+    verdict: Verdict
+    usage: Usage = field(repr=False)
+    plan: Plan = field(repr=False)
+    sent: SendResult | None = None
+    forecast: Forecast | None = None
+    ledger: str
+    ledger_exists: bool = True
+    unresolved: dict[str, int] = field(default_factory=dict)
+    unchecked: bool = False
+    requests: int = 0
+    token_requests: int = 0
+    errors: list[AutomatumError] = field(default_factory=list)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the usage, for `--plan`."""
+        return self.plan.digest
+
+    @property
+    def charged(self) -> dict[str, Decimal]:
+        """Money of the accepted lines, by currency; in a dry run, of the lines that would be sent."""
+        return amounts(self.plan.to_send if self.sent is None else self.sent.accepted)
+
+    @property
+    def lines(self) -> dict[str, int]:
+        """Number of lines by outcome; `refused` is the number of rows that are not sent until they are corrected."""
+        plan, sent = self.plan, self.sent or SendResult()
+        waiting = Counter(entry.why if entry.state == "unbilled" else entry.state for entry in plan.waiting)
+        return {
+            "to_send": len(plan.to_send) - sent.done,
+            "accepted": len(sent.accepted),
+            "rejected": len(sent.unbilled) + waiting["rejected"],
+            "expired": len(sent.expired) + len(plan.expired) + waiting["expired"],
+            "conflict": len(sent.conflict) + waiting["conflict"],
+            "unknown": len(sent.unknown) + waiting["unknown"],
+            "other_source": len(plan.sources),
+            "refused": sum(refusal.count for refusal in plan.refusals),
+        }
+
+    @property
+    def exit_code(self) -> int:
+        """The worst of: that of the errors; 65 if a line or a row waits for a person; 75 if the push is not finished; 0.
+
+        75 ranks below 65: a scheduler repeats the push in either case, and a person learns of the money at once.
+        """
+        codes = [error.exit_code for error in self.errors]
+        if self._waits:
+            codes.append(EXIT_INCOMPLETE)
+        if self.verdict == "more_to_do":
+            codes.append(EXIT_MORE_TO_DO)
+        return worst_exit_code(codes)
+
+    @property
+    def _waits(self) -> bool:
+        done = ("to_send", "accepted")
+        here = any(number for name, number in self.lines.items() if name not in done)
+        return bool(here or self.plan.limit or any(self.unresolved.values()))
+
+    @property
+    def changed(self) -> bool:
+        """Whether this push sent a line; in a dry run, whether `--confirm` would send one."""
+        sent = self.sent
+        return bool(
+            self.plan.to_send if sent is None else sent.accepted or sent.unbilled or sent.conflict or sent.unknown
+        )
+
+    @property
+    def resume_at(self) -> float | None:
+        """Epoch seconds at which the rest can be sent; None if any time will do, or nothing is left."""
+        return next((error.resume_at for error in self.errors if isinstance(error, MoreToDo) and error.resume_at), None)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Notes that stop nothing: late lines, unusual amounts, skipped checks."""
+        usage, plan, notes = self.usage, self.plan, list[str]()
+        if usage.missing and not self.unchecked:
+            tables = " and ".join(usage.missing)
+            notes.append(
+                f"the lines were not checked against {tables}: the database holds no {tables}; "
+                f"run automatum sync {' '.join(usage.missing)} first, or add --unchecked if that is meant"
+            )
+        if plan.late:
+            notes.append(f"late: {plural(plan.late, 'line')}; the marketplaces want usage within the hour")
+        notes += [
+            f"the rules of the marketplace {vendor!r} are not known; the strictest known rules were applied"
+            for vendor in usage.unknown_vendors
+        ]
+        notes += [f"more than {UNUSUAL} times the usual: {one}" for one in plan.unusual]
+        if not self.ledger_exists:
+            notes.append(f"there is no ledger at {self.ledger}: the first push of all begins it, with --new-ledger")
+        return notes
+
+    def line(self, brief: bool = False) -> str:
+        """The result in one line, such as `automatum push: complete; accepted 12; 2 requests`.
+
+        Args:
+            brief: Leave out the server's messages, which may contain customers' data.
+        """
+        names = {"to_send": "would send" if self.sent is None else "not sent", "other_source": "other source"}
+        needed = len(self.forecast.bodies) if self.forecast else 0
+        return result_line(
+            "push",
+            self.verdict,
+            self.exit_code,
+            changes=[f"{names.get(name, name)} {number}" for name, number in self.lines.items() if number],
+            cost=f"{plural(needed, 'request')} needed" if self.forecast else plural(self.requests, "request"),
+            reasons=[self.plan.limit or "see automatum push status"] if self._waits else [],
+            errors=[("", error) for error in self.errors],
+            resume_at=self.resume_at,
+            brief=brief,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as one JSON object; amounts are numbers with exactly their digits."""
+        return whole(self.figures())
+
+    def figures(self) -> dict[str, Any]:
+        """The same, with `JsonRows` in place of the lists of lines and rows, which may be very long."""
+        plan, sent, usage = self.plan, self.sent, self.usage
+        needed = len(self.forecast.bodies) if self.forecast else 0
+        seconds = None if self.forecast is None else round(self.forecast.seconds)
+        return {
+            "verdict": self.verdict,
+            "requests": self.requests,
+            "token_requests": self.token_requests,
+            "requests_needed": needed,
+            "forecast": seconds
+            if self.forecast is None
+            else {
+                "seconds": seconds,
+                "too_late": [line.id for line in self.forecast.too_late],
+            },
+            "charged": self.charged,
+            "lines": self.lines,
+            "plan": plan.digest,
+            "source": usage.source,
+            "to_send": JsonRows(plan.to_send if sent is None else [], line_as_json),
+            "refused": JsonRows(plan.refusals, _refusal_as_json),
+            "expired": JsonRows(plan.expired, lambda found: {**line_as_json(found[0]), "reason": found[1]}),
+            "other_sources": JsonRows(plan.sources, _source_as_json),
+            "waiting": JsonRows(plan.waiting, entry_as_json),
+            "unresolved": self.unresolved,
+            "already_accepted": plan.same,
+            "sent_by_another": plan.sending + (len(sent.elsewhere) if sent else 0),
+            "late": plan.late,
+            "zero": usage.zero,
+            "rows": usage.rows,
+            "open_rows": usage.open_rows,
+            "bodies": sent.bodies if sent else needed,
+            "limit": plan.limit,
+            "checks_skipped": list(usage.missing),
+            "warnings": self.warnings,
+            "ledger": self.ledger,
+            "ledger_exists": self.ledger_exists,
+            "resume_at": None if self.resume_at is None else instant(self.resume_at),
+            "errors": [error.as_json() for error in self.errors],
+        }
+
+
+def line_as_json(line: Line) -> dict[str, Any]:
+    """A line for `--json`."""
+    return {
+        "line_id": line.id,
+        "vendor": line.vendor,
+        "customer_id": line.customer_id,
+        "listing_id": line.listing_id,
+        "dimension": line.dimension,
+        "entitlement_id": line.entitlement_id,
+        "starts_at": line.starts_at.isoformat(),
+        "units": line.units,
+        "price": line.price,
+        "charged": line.charged,
+        "currency": line.currency,
+    }
+
+
+def entry_as_json(entry: Entry) -> dict[str, Any]:
+    """A line of the ledger for `--json`: what was asked for, accepted and carried, and what is open, side by side."""
+    return {
+        **line_as_json(entry.line),
+        "state": entry.state,
+        "why": entry.why,
+        "reason": entry.error,
+        "accepted_units": entry.accepted_units,
+        "accepted_price": entry.accepted_price,
+        "carried_units": entry.carried_units,
+        "open_units": entry.open_units,
+    }
+
+
+def _refusal_as_json(refusal: Refusal) -> dict[str, Any]:
+    found = {"subject": refusal.subject, "line_id": refusal.line_id, "rows": list(refusal.rows)}
+    return {**found, "count": refusal.count, "reason": refusal.reason, **refusal.about}
+
+
+def _source_as_json(found: tuple[Line, Entry]) -> dict[str, Any]:
+    line, entry = found
+    other = {"source": entry.source, "units": entry.line.units, "price": entry.line.price, "state": entry.state}
+    return {**line_as_json(line), "other": other}
+
+
+def push(session: ApiSession | None, usage: Usage, ledger: Ledger, checks: Checks = NO_CHECKS) -> PushResult:
+    """Report usage to the marketplaces, or compute what would be reported.
+
+    Args:
+        session: The API; None for a dry run, which sends nothing and writes nothing.
+        usage: From `read_usage`.
+        ledger: The ledger, open for writing unless it is a dry run. Only a dry run does without one.
+        checks: What is checked besides the rules of the marketplaces.
+
+    Returns:
+        The result, with the error that ended the push early, if any. A run that ended early is in the journal.
+
+    Raises:
+        ConfigurationError: The ledger cannot be used, or `plan` is no digest.
+        AccessError: The credentials are refused, or `write:metering` is not granted.
+        ApiUnreachable: The token endpoint does not answer.
+        DestinationError: The ledger's database cannot be reached.
+        PlanDiffers: The usage is not that of the approved plan.
+    """
+    usage = approved(usage, checks.plan)
+    plan = make_plan(usage, ledger, checks, ledger.now())
+    if session is not None:
+        return _send(session, usage, ledger, plan, checks)
+    return PushResult(
+        verdict="dry_run",
+        usage=usage,
+        plan=plan,
+        forecast=forecast(bodies(plan.to_send, ledger.now()), checks.limits, ledger.now(), checks.late_ok),
+        ledger=ledger.location,
+        ledger_exists=ledger.exists,
+        unresolved=unresolved(ledger),
+        unchecked=checks.unchecked,
+    )
+
+
+def unresolved(ledger: Ledger) -> dict[str, int]:
+    """Number of lines by state, and of journal items by kind, that wait for a person, an event or a push."""
+    lines = {state: number for state, number in ledger.counts().items() if state in OPEN and number}
+    return lines | dict(Counter(item.kind for item in ledger.items(open_only=True)))
+
+
+def _send(session: ApiSession, usage: Usage, ledger: Ledger, plan: Plan, checks: Checks) -> PushResult:
+    if plan.to_send and not plan.limit:
+        require_metering(session)
+    with ledger.run(usage.source, plan.to_send, checks.by) as run:
+        if recovered := run.recover():
+            logger.warning(
+                "%s of a push that died are unknown; see `automatum push status`.", plural(recovered, "line")
+            )
+            plan = make_plan(usage, ledger, checks, ledger.now())
+        run.record(
+            expired=plan.expired,
+            asked=plan.asked,
+            gone=plan.gone,
+            refusals=plan.refusals,
+            sources=plan.sources,
+            whole=not plan.refusals,
+        )
+        sender = Sender(session, ledger, run, late_ok=checks.late_ok, again=plan.again)
+        sent = SendResult() if plan.limit else sender.send(plan.to_send)
+        reason = plan.limit or (sent.stopped.message if sent.stopped else "")
+        run.end(complete=not reason, reason=reason)
+    result = PushResult(
+        verdict="complete",
+        usage=usage,
+        plan=plan,
+        sent=sent,
+        ledger=ledger.location,
+        unresolved=unresolved(ledger),
+        unchecked=checks.unchecked,
+        requests=session.budget.requests,
+        token_requests=session.budget.token_requests,
+        errors=[sent.stopped] if sent.stopped else [],
+    )
+    if isinstance(sent.stopped, MoreToDo):
+        result.verdict = "more_to_do"
+    elif sent.stopped or result.exit_code:
+        result.verdict = "incomplete"
+    return result

@@ -1,0 +1,319 @@
+"""Decides about lines by hand: they were billed, were not, need not be; or a line of the current hour bills the rest.
+
+A decision that sends passes the checks and limits of a push. It is written in one transaction with who decided and why;
+as long as a line is open, or was settled by hand, another decision corrects it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from ..api.session import ApiSession
+from ..core.clock import Clock
+from ..core.errors import (
+    EXIT_COMPLETE,
+    EXIT_INCOMPLETE,
+    AutomatumError,
+    ConfigurationError,
+    MoreToDo,
+    worst_exit_code,
+)
+from .checks import NO_CHECKS, Checks, above_limit
+from .ledger.entries import OPEN, Change, Entry, Item
+from .ledger.ledger import Ledger
+from .model import Line, bucket_start, exact, format_decimal
+from .push import Verdict, entry_as_json, line_as_json
+from .send import Sender, SendResult, require_metering, too_late
+from .usage.usage import read_usage
+
+Decision = Literal["billed", "not_billed", "never", "carry"]
+_SOURCE = "push settle"
+_MEANWHILE = "it has changed meanwhile; run the command again"
+
+
+@dataclass(kw_only=True)
+class SettleResult:
+    """What was decided, or would be.
+
+    Attributes:
+        verdict: `dry_run`; or `complete`, `incomplete` (an id was refused, or a line is not billed), `more_to_do`.
+        decision: The decision.
+        changes: What becomes of each line.
+        items: Journal items that are closed.
+        to_send: Lines that are sent: with `--send` the lines themselves, with `--carry` lines of the current hour.
+        refused: Ids about which this cannot be decided, with the reason.
+        sent: Outcomes of the calls; None if nothing was sent.
+    """
+
+    verdict: Verdict
+    decision: Decision
+    changes: list[Change] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    to_send: list[Line] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    sent: SendResult | None = None
+
+    @property
+    def errors(self) -> list[AutomatumError]:
+        """The error that ended the sending early, if any."""
+        return [self.sent.stopped] if self.sent and self.sent.stopped else []
+
+    @property
+    def exit_code(self) -> int:
+        """That of the error; 65 if an id was refused or a line is not billed; else 0."""
+        sent = self.sent or SendResult()
+        open_ = self.refused or sent.unbilled or sent.conflict or sent.unknown or sent.expired or sent.elsewhere
+        codes = [error.exit_code for error in self.errors]
+        return worst_exit_code([*codes, EXIT_INCOMPLETE if open_ else EXIT_COMPLETE])
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as one JSON object."""
+        sent = self.sent or SendResult()
+        outcomes = {"accepted": sent.accepted}
+        outcomes |= {name: [line for line, _ in getattr(sent, name)] for name in ("unbilled", "conflict", "unknown")}
+        return {
+            "verdict": self.verdict,
+            "decision": self.decision,
+            "changes": [
+                {**entry_as_json(change.expected), "after": change.state, "after_why": change.why}
+                for change in self.changes
+            ],
+            "closed": [{"item_id": item.id, "kind": item.kind, "reason": item.reason} for item in self.items],
+            "to_send": [line_as_json(line) for line in self.to_send],
+            "refused": [{"id": id_, "reason": reason} for id_, reason in self.refused],
+            "sent": {name: [line.id for line in lines] for name, lines in outcomes.items()},
+            "errors": [error.as_json() for error in self.errors],
+        }
+
+
+def settle(
+    ledger: Ledger,
+    session: ApiSession | None,
+    ids: Collection[str],
+    decision: Decision,
+    checks: Checks = NO_CHECKS,
+    *,
+    send: bool = False,
+    reason: str = "",
+    confirm: bool = False,
+    clock: Clock,
+) -> SettleResult:
+    """Decide about lines, or close journal items. Nothing is written or sent without `confirm`.
+
+    Args:
+        ledger: The ledger, open for writing with `confirm`.
+        session: The API; only needed to send.
+        ids: Ids of lines; for `never`, of journal items, too.
+        decision: `billed`: the marketplace has billed what the last call contained, or what is asked for in a conflict.
+            `not_billed`: it has billed nothing of the line. `never`: it need not be billed. `carry`: a line of the
+            current hour or day bills what is open.
+        checks: The checks of a push.
+        send: With `not_billed`: send the line now.
+        reason: Why, for people. `never` needs it.
+        confirm: Do it.
+        clock: Time.
+
+    Raises:
+        ConfigurationError: No id is given, `send` is given with another decision, or `never` has no reason.
+        AccessError: The credentials are refused, or `write:metering` is not granted.
+        ApiUnreachable: The token endpoint does not answer.
+        DestinationError: The ledger's database cannot be reached.
+    """
+    if not ids:
+        raise ConfigurationError("push settle", "no line is named.", "`automatum push status` lists what is open.")
+    if send and decision != "not_billed":
+        raise ConfigurationError("--send", "only a line that is not billed is sent.", "Add --not-billed.")
+    if decision == "never" and not reason:
+        raise ConfigurationError("--reason", "a line is not billed without a reason.", "Add --reason TEXT.")
+    result = SettleResult(verdict="dry_run", decision=decision)
+    _decide(result, ledger, list(dict.fromkeys(ids)), send)
+    if send or decision == "carry":
+        _check(result, ledger, checks, clock)
+    if confirm:
+        _carry_out(result, ledger, session, checks, reason)
+    return result
+
+
+def _decide(result: SettleResult, ledger: Ledger, ids: Sequence[str], send: bool) -> None:
+    """Fill `changes`, `items`, `to_send` and `refused`."""
+    entries = ledger.fetch(ids)
+    wanted = set(ids)
+    items = [item for item in ledger.items(open_only=True) if item.id in wanted or item.subject in wanted]
+    result.items = items if result.decision == "never" else []
+    about = {id_ for item in items for id_ in (item.id, item.subject)}
+    children = ledger.children(ids) if result.decision == "carry" else {}
+    for id_ in ids:
+        entry = entries.get(id_)
+        if entry is None:
+            if id_ not in about:
+                result.refused.append((id_, "neither a line nor an open journal item has this id"))
+            elif result.decision != "never":
+                result.refused.append((id_, "it is a journal item: only --never closes it"))
+            continue
+        made = _closed(entry) or _DECIDE[result.decision](entry, ledger, children.get(id_, ()), send)
+        if not isinstance(made, str):
+            result.changes.append(made)
+            if made.child is not None or send:
+                result.to_send.append(made.child or entry.line)
+        elif id_ not in about or result.decision != "never":
+            result.refused.append((id_, made))
+
+
+def _closed(entry: Entry) -> str:
+    """Why nobody can decide about a line now; "" if a person can."""
+    if entry.state in OPEN or (entry.settled_by == "hand" and entry.state != "sending"):
+        return ""
+    if entry.state == "sending":
+        return "a push is sending it"
+    return f"it is {entry.state}, and nothing of it is open"
+
+
+def _change(entry: Entry, state: str, why: str, error: str = "", child: Line | None = None, **accepted: Any) -> Change:
+    kept = {"accepted_units": entry.accepted_units, "accepted_price": entry.accepted_price, **accepted}
+    return Change(line_id=entry.id, expected=entry, state=state, why=why, error=error, child=child, **kept)
+
+
+def _billed(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool) -> Change | str:
+    line = entry.line
+    if entry.state == "conflict":
+        units, price = exact().subtract(line.units, entry.carried_units), line.price
+        if units < 0:
+            return "more is carried than is asked for: credit it in the portal, then --never"
+        return _change(entry, "settled", "billed", accepted_units=units, accepted_price=price)
+    call = ledger.last_call(entry)
+    if call is None:
+        return "it was never sent; if it was billed by other means: --never"
+    units, price = call
+    agrees = (exact().add(units, entry.carried_units), price) == (line.units, line.price)
+    state, why = ("settled", "billed") if agrees else ("conflict", "differs")
+    return _change(entry, state, why, accepted_units=units, accepted_price=price)
+
+
+def _not_billed(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool) -> Change | str:
+    if send and (entry.accepted_units or entry.carried_units):
+        return "a part of it is billed: --carry bills the rest"
+    if send and entry.line.carried_from:
+        return f"it bills the usage of another line: push settle {entry.line.carried_from} --carry"
+    if entry.state == "unbilled" and not send:
+        return "it is not billed already; --send sends it, --carry bills it in the current hour"
+    why = entry.why if entry.state == "unbilled" else "rejected"
+    error = entry.error if entry.state == "unbilled" else "A person says that it was not billed."
+    return _change(entry, "unbilled", why, error, accepted_units=None, accepted_price=None)
+
+
+def _never(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool) -> Change | str:
+    return _change(entry, "settled", "never")
+
+
+def _carry(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool) -> Change | str:
+    line, open_ = entry.line, entry.open_units
+    if entry.state == "unknown":
+        return "it may have been billed: --billed or --not-billed first"
+    if line.carried_from:
+        return f"it bills the usage of another line: push settle {line.carried_from} --carry"
+    if entry.state == "conflict" and entry.why != "differs":
+        return "it is not known how much of it is billed: --billed or --not-billed first"
+    if open_ <= 0:
+        return "more is billed than was used: credit it in the portal" if open_ else "nothing of it is open"
+    billed = {entry.accepted_price} | {child.line.price for child in children if child.state != "unbilled"}
+    if billed - {None, line.price}:
+        was = ", ".join(sorted(format_decimal(price) for price in billed if price is not None))
+        return f"the price has changed from {was} to {format_decimal(line.price)}: settle it in the portal"
+    child = replace(
+        line,
+        starts_at=bucket_start(ledger.now(), line.grain),
+        units=open_,
+        carried_from=line.id,
+        carry_number=max((child.line.carry_number for child in children), default=0) + 1,
+    )
+    return _change(entry, entry.state, entry.why, entry.error, child)
+
+
+_DECIDE = {"billed": _billed, "not_billed": _not_billed, "never": _never, "carry": _carry}
+
+
+def _check(result: SettleResult, ledger: Ledger, checks: Checks, clock: Clock) -> None:
+    """Refuse lines that a push would not send."""
+    now = ledger.now()
+    lines = {change.line_id: change.child or change.expected.line for change in result.changes}
+    problems = _problems(lines, checks, now, clock)
+    for id_, entry in ledger.overlapping([change.expected.line for change in result.changes]).items():
+        problems[id_] = f"the line {entry.id} ({entry.line.grain} of {entry.line.day}) bills the same usage, or may"
+    for id_, line in lines.items():
+        if line.carried_from is None and (late := too_late(line, now, checks.late_ok)):
+            problems.setdefault(id_, f"{late}; --carry bills it in the current hour")
+    rest = [line for id_, line in lines.items() if id_ not in problems]
+    if limit := above_limit(rest, checks.max_amount):
+        problems |= {id_: limit for id_ in lines if id_ not in problems}
+    result.refused += problems.items()
+    result.changes = [change for change in result.changes if change.line_id not in problems]
+    result.to_send = [line for id_, line in lines.items() if id_ not in problems]
+
+
+def _problems(lines: Mapping[str, Line], checks: Checks, now: datetime, clock: Clock) -> dict[str, str]:
+    """What the checks of usage find: rules of the marketplace, customer, entitlement, price."""
+    found: dict[str, str] = {}
+    for of_round in _rounds(lines):
+        plain = {id_: replace(line, carried_from=None, carry_number=0) for id_, line in of_round.items()}
+        usage = read_usage(
+            [_row(line) for line in plain.values()],
+            pipeline=checks.pipeline,
+            grain=next(iter(plain.values())).grain,
+            until=max(line.ends_at for line in plain.values()),
+            now=now,
+            mapping=None,
+            source=_SOURCE,
+            organization_id=checks.organization_id,
+            unchecked=checks.unchecked,
+            clock=clock,
+        )
+        refused = {refusal.line_id: refusal.reason for refusal in usage.refusals}
+        there = {line.id for line in usage.lines}
+        for id_, line in plain.items():
+            if line.id in usage.held:
+                found[id_] = usage.held[line.id].reason
+            elif line.id not in there:
+                found[id_] = refused.get(line.id, f"{line.vendor} does not take {format_decimal(line.units)} units")
+    return found
+
+
+def _rounds(lines: Mapping[str, Line]) -> Iterable[Mapping[str, Line]]:
+    """The lines in groups of one grain, in which no two have the same key: usage would sum them."""
+    rounds: dict[tuple[str, int], dict[str, Line]] = {}
+    seen: dict[str, int] = {}
+    for id_, line in lines.items():
+        key = replace(line, carried_from=None, carry_number=0).id
+        number = seen[key] = seen.get(key, -1) + 1
+        rounds.setdefault((line.grain, number), {})[id_] = line
+    return rounds.values()
+
+
+def _row(line: Line) -> dict[str, Any]:
+    row = {name: getattr(line, name) for name in ("vendor", "listing_id", "customer_id", "dimension", "units", "price")}
+    return {**row, "entitlement_id": line.entitlement_id, "usage_at": line.starts_at}
+
+
+def _carry_out(result: SettleResult, ledger: Ledger, session: ApiSession | None, checks: Checks, reason: str) -> None:
+    if result.to_send:
+        assert session is not None
+        require_metering(session)
+    done = set(ledger.settle(result.changes, checks.by, reason))
+    closed = set(ledger.close_items([item.id for item in result.items], checks.by, reason))
+    result.refused += ((change.line_id, _MEANWHILE) for change in result.changes if change.line_id not in done)
+    result.changes = [change for change in result.changes if change.line_id in done]
+    result.items = [item for item in result.items if item.id in closed]
+    result.to_send = [line for line in result.to_send if (line.carried_from or line.id) in done]
+    if result.to_send and session is not None:
+        with ledger.run(_SOURCE, result.to_send, checks.by) as run:
+            run.recover()
+            again = {line.id for line in result.to_send}
+            sender = Sender(session, ledger, run, late_ok=checks.late_ok, again=again)
+            result.sent = sender.send(result.to_send)
+            stopped = result.sent.stopped
+            run.end(complete=stopped is None, reason=stopped.message if stopped else "")
+    more = any(isinstance(error, MoreToDo) for error in result.errors)
+    result.verdict = "more_to_do" if more else "incomplete" if result.exit_code else "complete"
