@@ -1,17 +1,14 @@
-"""Lines for the tests of the ledger."""
+"""Lines for the tests of the ledger and of the push."""
 
+from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
-from automatum.metering.ledger.decision_log import NOBODY
-from automatum.metering.ledger.planned import cancel, plan_again
-from automatum.metering.ledger.reconcile import resolve_by_events, resolve_by_hand
-from automatum.metering.ledger.states import Transition
-from automatum.metering.ledger.transitions import apply_transition
+from automatum.metering.ledger.entries import Outcome
 from automatum.metering.model import Line
-from automatum.metering.retry import plan_retry
 
 START = datetime(2026, 11, 20, tzinfo=timezone.utc)
+SOURCE = "usage.csv"
 
 
 def make_line(hour=0, units="5", price="0.01", *, dimension="api_calls", grain="hour", customer="cust_1", **more):
@@ -32,60 +29,51 @@ def make_line(hour=0, units="5", price="0.01", *, dimension="api_calls", grain="
     )
 
 
+def make_like(line, **changes):
+    """The same key with other values."""
+    return Line(**{**{one.name: getattr(line, one.name) for one in fields(Line)}, **changes})
+
+
 def ids(lines):
     return {line.id for line in lines}
 
 
 def states(ledger):
     """State by line id, read anew."""
-    return {entry.line_id: entry.state for entry in ledger.reader.lines()}
+    return {entry.id: entry.state for entry in ledger.entries()}
 
 
-def bring(ledger, line, state):
-    """Bring a new line to a state, the way a push does."""
-    with ledger.run() as run:
+def bring(ledger, line, state, source=SOURCE):
+    """Bring a new line to a state, the way a push does; the attempt, if there was a call.
+
+    Of `sending`, the run is over when this returns, so the line becomes `unknown`.
+    """
+    with ledger.run(source, [line], "ann") as run:
         if state == "expired":
-            run.expire([line])
-            return None
-        if state == "carried":
-            # Without the line that bills its usage, which would be in the way.
-            run.expire([line])
-            late = {"carried_units": line.units, "asked_units": line.units, "asked_price": line.price}
-            with ledger.database.write() as connection:
-                apply_transition(connection, Transition.CARRY, [line.id], late | {"asked_hash": line.payload_hash})
-            return None
-        run.plan([line])
-        if state == "planned":
-            return None
-        if state == "canceled":
-            cancel(ledger, [line.id])
+            run.record(expired=[(line, "too late")])
             return None
         attempt = run.claim("body", [line])
         if state == "sending":
             return attempt
+        taken = {"conflict": "accepted", "settled": "unbilled", "confirmed": "accepted"}.get(state, state)
+        outcome = Outcome(taken, "" if taken == "accepted" else f"it is {taken}")
+        run.answer(attempt, {line.id: outcome}, status_code=202, reference=f"call {line.id}")
         if state == "conflict":
-            run.settle(attempt, "accepted", status_code=202)
-            run.conflict([make_like(line, units=line.units + 1)])
-        else:
-            settled = {"writeoff": "rejected", "confirmed": "accepted"}.get(state, state)
-            run.settle(attempt, settled, reference=attempt.id if state == "confirmed" else None)
-        if state == "writeoff":
-            resolve_by_hand(ledger, written_off=[line.id])
-        if state == "confirmed":
-            resolve_by_events(ledger, [event([line], call=attempt.id, number=attempt.id)])
-        return attempt
+            run.record(asked=[make_like(line, units=line.units + 1)])
+    if state == "settled":
+        settle_never(ledger, line.id)
+    if state == "confirmed":
+        from automatum.metering.events import apply_events
+
+        apply_events(ledger, [event([line], call=f"call {line.id}", number=line.id)])
+    return attempt
 
 
-def retry(ledger, line_ids=None, *, expired=False, author=NOBODY):
-    """Plan again what `automatum push retry` would, before any deadline; the ids of the lines."""
-    chosen = plan_retry(ledger, line_ids, START, expired=expired).to_send
-    return plan_again(ledger, [entry.line_id for entry in chosen], author)
+def settle_never(ledger, *line_ids):
+    """Say of lines that they need not be billed."""
+    from automatum.metering.settle import settle
 
-
-def make_like(line, **changes):
-    """The same key with other values."""
-    fields = {name: getattr(line, name) for name in Line.__slots__}
-    return Line(**{**fields, **changes})
+    settle(ledger, None, line_ids, "never", reason="not to be billed", confirm=True, clock=None)
 
 
 def event(lines, kind="confirmed", call="meter_1", number=1, **changes):

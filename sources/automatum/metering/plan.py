@@ -37,8 +37,8 @@ class Plan:
         gone: Ids of lines of this source, billed in the time of the usage, that the usage does not contain any more.
         sources: Lines that another source has brought, which are not sent.
         refusals: Rows, and lines, that are not sent until the usage is corrected.
-        waiting: Entries that wait for a person or an event, as they are after this push: of lines of the usage, and those
-            that are `gone`.
+        waiting: Entries that wait for a person or an event, as they are after this push: those of lines of the usage,
+            and those that are `gone`.
         sending: Number of lines that another push is sending.
         limit: Why nothing at all is sent; "" if the push is within its limits.
         unusual: Lines and customers with far more than usual, for people.

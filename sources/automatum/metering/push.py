@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -90,7 +89,7 @@ class PushResult:
 
     @property
     def exit_code(self) -> int:
-        """The worst of: that of the errors; 65 if a line or a row waits for a person; 75 if the push is not finished; 0.
+        """The worst of: that of the errors; 65 if a line or row waits for a person; 75 if the push is not finished; 0.
 
         75 ranks below 65: a scheduler repeats the push in either case, and a person learns of the money at once.
         """

@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,12 +18,9 @@ from automatum.core.errors import ConfigurationError
 from automatum.endpoints import METERING
 from automatum.metering.model import format_decimal
 from automatum.metering.payloads import Body, bodies, price_text
-from automatum.metering.usage.aggregation import aggregate
-from automatum.metering.usage.validation import validate
 from automatum_sandbox.metering_body import read_body
 from tests.support.examples import examples
 from tests.support.metering_lines import make_line
-from tests.support.metering_rows import NOW
 
 LINE = make_line()
 
@@ -34,19 +31,15 @@ def read(body):
 
 def test_the_vendors_own_sample():
     """`guide/api-integration`: API calls at 0.01, reported every hour; its shape is research/automatum-api.md §1.7."""
-    row = {
-        "customer_id": "cust_1a2b3c4d",
-        "listing_id": "listing_1",
-        "vendor": "aws",
-        "dimension": "api_calls",
-        "units": 1500,
-        "price": "0.01",
-        "usage_at": "2026-11-24T10:59:00Z",
-        "title": "API Calls",
-        "description": "Number of API calls",
-        "per": "request",
-    }
-    (body,) = bodies(aggregate(validate([(1, row)], "hour", lambda: NOW), "hour", NOW).lines)
+    line = make_line(
+        units="1500",
+        customer="cust_1a2b3c4d",
+        listing="listing_1",
+        title="API Calls",
+        description="Number of API calls",
+        per="request",
+    )
+    (body,) = bodies([replace(line, starts_at=datetime(2026, 11, 24, 10, tzinfo=timezone.utc))])
     assert read(body) == {
         "vendor": "aws",
         "listingId": "listing_1",
@@ -126,17 +119,7 @@ def test_the_other_side_reads_what_was_meant(amounts):
     assert int(whole + rest.ljust(12, "0")) == total
 
 
-PAYLOAD_PATH = (
-    "usage/readers",
-    "usage/sql",
-    "usage/usage",
-    "usage/validation",
-    "usage/parse",
-    "rules",
-    "model",
-    "usage/aggregation",
-    "payloads",
-)
+PAYLOAD_PATH = ("rules", "model", "payloads", "answers", "plan", "send", "settle", "checks")
 
 
 @pytest.mark.parametrize("module", PAYLOAD_PATH)
