@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
-from ..model import Line, exact
+from ..model import Line, exact, format_decimal
 
 State = Literal["sending", "accepted", "confirmed", "unbilled", "conflict", "unknown", "settled"]
 STATES: tuple[State, ...] = get_args(State)
@@ -17,9 +17,11 @@ TAKEN: tuple[State, ...] = ("accepted", "confirmed")
 OPEN: tuple[State, ...] = ("unbilled", "conflict", "unknown")
 """States that wait for a person, or for an event or a later push."""
 
-Why = Literal["rejected", "expired", "differs", "refused by the marketplace", "billed", "never", "carried", ""]
-"""Why a line is `unbilled` (rejected, expired), in `conflict` (differs, refused by the marketplace: it has another
-record of the key), or `settled` (billed, never, carried)."""
+Why = Literal[
+    "rejected", "expired", "differs", "refused by the marketplace", "events disagree", "billed", "never", "carried", ""
+]
+"""Why a line is `unbilled` (rejected, expired), in `conflict` (differs; refused by the marketplace: it has another
+record of the key; events disagree, with each other or with what was known), or `settled` (billed, never, carried)."""
 
 Kind = Literal["run", "refusal", "source", "event", "decision"]
 """What a journal item is: a push; rows that were refused; usage of a line that a second source holds; an event of the
@@ -41,7 +43,7 @@ class Entry:
         source: Name of the usage that asked for it last.
         attempts: Number of calls that contained it.
         attempt_id: The last of them; None if there was none.
-        settled_by: `api`, `event` or `hand`; "" while the outcome is open.
+        settled_by: `api`, `event`, `hand`, or `push` for a line that was not sent; "" while the outcome is open.
         first_seen_at: Time of the first push that recorded it, aware, in UTC like all times here.
         sent_at: Time of the last call; None if there was none.
         settled_at: Time of its outcome; None while it is open.
@@ -80,6 +82,62 @@ class Entry:
         same = self.accepted_price is None or self.accepted_price == self.line.price
         return same and not self.open_units
 
+    def judged(self, confirmed: bool = False) -> Entry:
+        """The entry with the state that follows from what was asked, accepted and carried; see `with_asked`.
+
+        Args:
+            confirmed: Whether the vendor's events say that the last call was billed.
+        """
+        if self.agrees and self.carried_units:
+            return replace(self, state="settled", why="carried", error="")
+        if self.agrees and self.accepted_units is not None:
+            if (self.state, self.why) == ("settled", "billed"):
+                return self
+            known = confirmed or self.state == "confirmed"
+            return replace(self, state="confirmed" if known else "accepted", why="", error="")
+        if self.accepted_units is not None or self.open_units < 0:
+            return replace(self, state="conflict", why="differs", error=self._difference())
+        if self.state == "unbilled":
+            return self
+        why = "rejected" if self.attempts else "expired"
+        return replace(self, state="unbilled", why=why, error="The line that should have billed it was not billed.")
+
+    def with_carried(self, confirmed: bool) -> Entry:
+        """The entry after a line that is carried from it has changed: settled if all is billed, else open again."""
+        carried = (self.state, self.why) == ("settled", "carried")
+        if self.state in ("unbilled", "conflict") and self.agrees and self.carried_units:
+            return self.judged()
+        return self.judged(confirmed) if carried and not (self.agrees and self.carried_units) else self
+
+    def with_asked(self, line: Line, source: str, confirmed: bool) -> Entry:
+        """The entry after a push has asked for this line: in conflict if a taken line differs; healed if it agrees.
+
+        Args:
+            line: The line as the push asks for it.
+            source: Name of its usage.
+            confirmed: See `judged`.
+        """
+        same = (line.units, line.price) == (self.line.units, self.line.price)
+        asked = replace(self, line=line, source=source)
+        if self.state in ("sending", "unknown", "unbilled") or (self.state, self.why) == ("settled", "never"):
+            if same or self.state != "settled":
+                return asked
+            # A person has decided about another amount.
+            return replace(asked, state="conflict", why="differs", error=asked._difference())
+        if self.state == "conflict" and self.why != "differs":
+            return asked
+        return asked.judged(confirmed)
+
+    def _difference(self) -> str:
+        def say(units: Decimal | None, price: Decimal | None) -> str:
+            return (
+                "nothing" if units is None or price is None else f"{format_decimal(units)} at {format_decimal(price)}"
+            )
+
+        asked, accepted = say(self.line.units, self.line.price), say(self.accepted_units, self.accepted_price)
+        carried = f", and {format_decimal(self.carried_units)} are carried" if self.carried_units else ""
+        return f"The usage asks for {asked} each; {accepted} was accepted{carried}."
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -107,6 +165,32 @@ class Outcome:
 
     state: State
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a person decides about a line.
+
+    Attributes:
+        line_id: Id of the line.
+        expected: The line as the decision saw it. If it has changed since, nothing is done.
+        state: Its new state.
+        why: See `Why`.
+        error: The same for people.
+        accepted_units: What is held to be accepted from now on; None for nothing.
+        accepted_price: Price of one of them.
+        child: A line that shall bill what is open. `state` to `accepted_price` do not count then: the line changes when
+            a run claims the child, in one transaction. Only the decision is recorded here.
+    """
+
+    line_id: str
+    expected: Entry
+    state: State
+    why: str
+    error: str = ""
+    accepted_units: Decimal | None = None
+    accepted_price: Decimal | None = None
+    child: Line | None = None
 
 
 @dataclass(frozen=True, slots=True)

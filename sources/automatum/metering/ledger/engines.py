@@ -1,0 +1,157 @@
+"""SQLAlchemy engines of the ledger: a SQLite file or a Postgres database, set up so that a commit is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from ...config.plaintext import refuse_plaintext_postgres
+from ...core.errors import ConfigurationError
+from ...core.extras import install_command
+from ...core.redaction import redact_logging, register_url
+from .location import KEY
+
+BUSY_SECONDS = 60
+"""Seconds to wait for the write of another process. Each write takes milliseconds."""
+_DRIVERS = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "postgresql": "postgresql+psycopg2",
+    "postgresql+psycopg2": "postgresql+psycopg2",
+    "postgres": "postgresql+psycopg2",
+}
+
+
+def parse_url(text: str) -> URL:
+    """Parse the URL of a ledger and register its passwords for redaction.
+
+    Raises:
+        ConfigurationError: It is not a URL, or is for a database that is not supported.
+    """
+    register_url(text)
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        # The text is not repeated: it may contain a password.
+        raise ConfigurationError(
+            KEY,
+            "is not a database URL.",
+            "Write sqlite:////path/to/ledger.sqlite or postgresql://user@host/name.",
+        ) from None
+    if url.drivername not in _DRIVERS:
+        raise ConfigurationError(
+            KEY,
+            f"{url.drivername!r} is not supported for the ledger.",
+            "Use a sqlite:/// or a postgresql:// URL.",
+        )
+    return url.set(drivername=_DRIVERS[url.drivername])
+
+
+def sqlite_path(url: URL) -> Path | None:
+    """File of a SQLite URL; None for Postgres.
+
+    Raises:
+        ConfigurationError: The database is in memory, the path is relative, or the URL has options.
+    """
+    if url.drivername != "sqlite":
+        return None
+    name = url.database
+    if not name or name == ":memory:" or name.startswith("file:") or url.query:
+        raise ConfigurationError(
+            KEY, "a SQLite ledger must be a file, without URL options.", "Write sqlite:////path/to/ledger.sqlite."
+        )
+    path = Path(name).expanduser()
+    if not path.is_absolute():
+        raise ConfigurationError(
+            KEY,
+            f"{name} is a relative path: from another folder it would be another, empty ledger.",
+            f"Write the whole path, with four slashes: sqlite:///{path.absolute()}.",
+        )
+    # A ledger under two names would have two sets of locks.
+    return path.resolve()
+
+
+def postgres_name(url: URL) -> str:
+    """Host, port and database; without the user and the options, which may be confidential."""
+    return f"{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
+
+
+def _closed_on_error(prepare: Callable[[Any], None]) -> Callable[[Any, object], None]:
+    """A listener that sets up a new connection, and closes it if that fails. SQLAlchemy 2.0 would leave it open."""
+
+    def listener(raw: Any, record: object) -> None:
+        try:
+            prepare(raw)
+        except BaseException:
+            raw.close()
+            raise
+
+    return listener
+
+
+def sqlite_engine(path: Path) -> Engine:
+    """Engine of a SQLite file that exists."""
+    # `mode=rw`: a file that was removed must not come back as an empty ledger.
+    quoted = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    engine = create_engine(
+        f"sqlite:///file:{quoted}?mode=rw&uri=true",
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    @_closed_on_error
+    def prepare(raw: Any) -> None:
+        raw.isolation_level = None  # the driver would begin transactions by rules of its own
+        raw.execute("PRAGMA journal_mode = WAL")
+        # Each commit waits for the disk, because a lost commit can bill a line twice.
+        raw.execute("PRAGMA synchronous = FULL")
+        raw.execute("PRAGMA fullfsync = ON")  # macOS
+        # Each commit is in the file itself at once: who moves or copies only the file loses nothing.
+        raw.execute("PRAGMA wal_autocheckpoint = 1")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("automatum_writes")
+        # A transaction that reads first and writes later could fail at the write.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def postgres_engine(url: URL) -> Engine:
+    """Engine of a Postgres database.
+
+    Raises:
+        ConfigurationError: The driver is not installed.
+    """
+    try:
+        engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 30})
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            KEY, "the driver for Postgres is not installed.", install_command("psycopg2")
+        ) from None
+
+    # It logs at DEBUG why a connection fails, and a driver names parts of a URL.
+    redact_logging(*{f"sqlalchemy.{part}" for part in ("engine.Engine", f"pool.impl.{type(engine.pool).__name__}")})
+
+    @event.listens_for(engine, "connect")
+    @_closed_on_error
+    def prepare(raw: Any) -> None:
+        refuse_plaintext_postgres(raw, KEY)
+        with raw.cursor() as cursor:
+            cursor.execute("SHOW synchronous_commit")
+            # A server that answers before its disk has written could lose what was sent.
+            if cursor.fetchone()[0] == "off":
+                cursor.execute("SET synchronous_commit = on")
+            cursor.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
+            for name in ("tcp_keepalives_idle", "tcp_keepalives_interval"):
+                # The server notices within minutes, not hours, that a client's machine is gone.
+                cursor.execute(f"SET {name} = 30")
+        raw.commit()
+
+    return engine
