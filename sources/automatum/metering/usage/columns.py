@@ -1,0 +1,242 @@
+"""The columns of usage, and values of any source as exact text for the query that checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...core.errors import ConfigurationError
+
+Kind = Literal["id", "amount", "time", "text"]
+
+COLUMNS: dict[str, Kind] = {
+    "customer_id": "id",
+    "listing_id": "id",
+    "vendor": "id",
+    "dimension": "id",
+    "units": "amount",
+    "price": "amount",
+    "usage_at": "time",
+    "usage_date": "time",
+    "entitlement_id": "id",
+    "title": "text",
+    "description": "text",
+    "per": "text",
+}
+"""Our column names, each with the kind of its values."""
+REQUIRED = ("customer_id", "listing_id", "vendor", "dimension", "units", "price")
+TIMES = ("usage_at", "usage_date")
+
+UNUSABLE = "\x00"
+"""First character of a text that stands for a value that its column cannot take; the rest of the text says why."""
+
+_CERTAIN = 15
+"""Significant digits that a binary double always keeps (IEEE 754)."""
+_LONGEST = 60
+"""Digits; more than any rule allows, and few enough to be written without an exponent."""
+ADVICE = "write it as 2026-01-15T10:00:00Z or, for a whole day, as 2026-01-15"
+_NOT_TEXT = "is not text; read the column as text, so that no digit is lost"
+_SCHEMA = pa.schema({"row": pa.int64(), "broken": pa.string(), **dict.fromkeys(COLUMNS, pa.string())})
+
+
+def column_positions(theirs: Sequence[str], mapping: Mapping[str, str]) -> dict[str, int]:
+    """Our name to the position of the source's column; columns that it lacks are left out.
+
+    Args:
+        theirs: Names of the source's columns. They match in any case.
+        mapping: Our column name to theirs, where they differ.
+
+    Raises:
+        ConfigurationError: A name fits several columns.
+    """
+    positions: dict[str, int] = {}
+    for ours in COLUMNS:
+        wanted = mapping.get(ours, ours)
+        exact = [index for index, name in enumerate(theirs) if name.strip() == wanted]
+        found = exact or [index for index, name in enumerate(theirs) if name.strip().lower() == wanted.lower()]
+        if len(found) > 1:
+            raise ConfigurationError("usage", f"has {len(found)} columns named {wanted}.", "Leave one of them out.")
+        if found:
+            positions[ours] = found[0]
+    return positions
+
+
+def require_columns(theirs: Sequence[str], mapping: Mapping[str, str]) -> dict[str, int]:
+    """`column_positions`, where no required column is missing, and no mapped one: that would be a mistyped name.
+
+    Raises:
+        ConfigurationError: A column is missing, or a name fits several.
+    """
+    positions = column_positions(theirs, mapping)
+    missing = [name for name in COLUMNS if name not in positions and (name in REQUIRED or name in mapping)]
+    if not any(name in positions or name in mapping for name in TIMES):
+        missing.append(" or ".join(TIMES))
+    if not missing:
+        return positions
+    named = ", ".join(f"{name} (mapped to {mapping[name]})" if name in mapping else name for name in missing)
+    step = f"It has: {', '.join(theirs) or 'none'}. Map a name that differs (ours=theirs), or rename it in a query."
+    if len(theirs) == 1 and any(mark in theirs[0] for mark in ";\t|"):
+        step += " The file seems not to be separated by commas."
+    raise ConfigurationError("usage", f"the source lacks {named}.", step)
+
+
+def as_table(rows: Sequence[int], values: Mapping[str, Sequence[Any]], broken: Sequence[str | None] = ()) -> pa.Table:
+    """Rows as a table of texts.
+
+    Args:
+        rows: Positions in the source.
+        values: Values of any type by our column name. A column that the source lacks is null.
+        broken: Why a row cannot be read at all, for each row; empty if all can.
+    """
+    columns = [
+        pa.array(rows, pa.int64()),
+        pa.array(broken, pa.string()) if broken else pa.nulls(len(rows), pa.string()),
+    ]
+    for name, kind in COLUMNS.items():
+        column = values.get(name)
+        text = pa.nulls(len(rows), pa.string()) if column is None else _text_column(column, kind)
+        columns.append(pc.utf8_trim_whitespace(text))
+    return pa.Table.from_arrays(columns, schema=_SCHEMA)
+
+
+def _text_column(column: Sequence[Any] | pa.Array, kind: Kind) -> pa.Array:
+    if isinstance(column, pa.Array):
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            return column.cast(pa.string())
+        column = _python_values(column)
+    try:
+        return pa.array([one if type(one) is str else as_text(one, kind) for one in column], pa.string())
+    except UnicodeEncodeError:  # A lone surrogate.
+        return pa.array([_encodable(as_text(one, kind), kind) for one in column], pa.string())
+
+
+def _python_values(column: pa.Array) -> list[Any]:
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        # Python has microseconds. The nanoseconds below them move no usage to another hour.
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError, pa.ArrowException):
+        values = [_python_value(value) for value in column]
+    return values
+
+
+def _python_value(scalar: Any) -> Any:
+    """A value, or a text that no column takes where Python has no such value."""
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError, pa.ArrowException):
+        return f"{UNUSABLE}{scalar.type} that cannot be read"
+
+
+def as_text(value: Any, kind: Kind) -> str | None:
+    """A value as text with all its digits; None for null and a frame's values for null.
+
+    Args:
+        value: Of any type.
+        kind: Of its column. What it cannot take begins with `UNUSABLE`, and says why.
+    """
+    if value is None or (isinstance(value, datetime) and value != value):
+        return None
+    if isinstance(value, str):
+        return str(value)
+    if type(value).__name__ == "NAType":  # pandas.NA, which has no truth value.
+        return None
+    return _READ[kind](value)
+
+
+def _id(value: Any) -> str | None:
+    if isinstance(value, Decimal) and value.is_finite() and value.as_tuple().exponent == 0:
+        return str(value)
+    if isinstance(value, Decimal):
+        return None if value.is_nan() else f"{UNUSABLE}{value} has decimals; read the column as text"
+    if isinstance(value, (int, UUID)) and not isinstance(value, bool):
+        return str(value)
+    return None if _is_nan(value) else f"{UNUSABLE}{_shown(repr(value))} {_NOT_TEXT}"
+
+
+def _amount(value: Any) -> str | None:
+    if isinstance(value, float):
+        # The shortest text for this double. A frame's own float type has another repr.
+        number = Decimal(float.__repr__(value))
+        if number.is_finite() and len(number.normalize().as_tuple().digits) > _CERTAIN:
+            why = "is a float without exact digits; use a DECIMAL or text column, or round it in the query"
+            return f"{UNUSABLE}{number} {why}"
+    elif isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) >= 10**_LONGEST:
+            return f"{UNUSABLE}has too many digits"
+        number = Decimal(value)
+    elif isinstance(value, Decimal):
+        number = value
+    else:
+        return f"{UNUSABLE}{_shown(str(value))} is not a number"
+    if not number.is_finite():
+        return f"{UNUSABLE}{number} is not a number"
+    exponent = int(number.as_tuple().exponent)
+    if number and (abs(number.adjusted()) > _LONGEST or abs(exponent) > _LONGEST):
+        return f"{UNUSABLE}{_shown(str(value))} has too many digits"
+    return format(number, "f") if number else "0"
+
+
+def _time(value: Any) -> str | None:
+    if isinstance(value, datetime):
+        try:
+            aware = value if value.utcoffset() is not None else value.replace(tzinfo=timezone.utc)
+            utc = aware.astimezone(timezone.utc)
+        except (ValueError, OverflowError) as error:
+            return f"{UNUSABLE}{_shown(str(value))} is not a date: {error}"
+        return f"{utc.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    if isinstance(value, date):
+        return value.isoformat()
+    if _is_nan(value):
+        return None
+    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+        return f"{UNUSABLE}{value} is a number, not a date; turn it into a timestamp in the query"
+    return f"{UNUSABLE}{_shown(f'{value} ({type(value).__name__})')} is not a date; {ADVICE}"
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return str(value)
+    return None if _is_nan(value) else f"{UNUSABLE}{_shown(repr(value))} is not text"
+
+
+_READ = {"id": _id, "amount": _amount, "time": _time, "text": _text}
+
+
+def _encodable(text: str | None, kind: Kind) -> str | None:
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError:
+        why = {"id": "has characters that cannot be seen", "amount": "is not a number", "time": "is not a date"}
+        return f"{UNUSABLE}{_shown(repr(text))} {why.get(kind, 'is not text')}"
+    return text
+
+
+def _is_nan(value: Any) -> bool:
+    return value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and value != value
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def checked_mapping(mapping: Mapping[str, str] | None) -> dict[str, str]:
+    """A mapping of our column names to theirs, checked.
+
+    Raises:
+        ConfigurationError: It names a column that is none of ours.
+    """
+    mapping = dict(mapping or {})
+    if unknown := sorted(set(mapping) - set(COLUMNS)):
+        named = ", ".join(unknown)
+        raise ConfigurationError("usage.mapping", f"{named} is not a usage column.", f"Columns: {', '.join(COLUMNS)}.")
+    return mapping

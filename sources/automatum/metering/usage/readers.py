@@ -1,0 +1,193 @@
+"""Reads usage from a file or from memory as tables of texts: CSV, Parquet, Arrow, a pandas frame, dicts.
+
+DuckDB cannot replace these readers: it does not number the lines of a CSV file that has blank or broken ones, fails on
+one timestamp out of range or a 256-bit decimal, and turns a frame's mixed values into text.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...core.clock import Clock
+from ...core.errors import ConfigurationError
+from .columns import COLUMNS, as_table, column_positions, require_columns
+from .files import complete_file
+from .sql import read_relation_or_query
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+BATCH = 20_000
+"""Rows of a table."""
+FORMS = (
+    "Give a .csv or .parquet file, the name of a table or view (`usage`, `schema.usage`), or a query: `sql:SELECT ...`."
+)
+_SUFFIXES = (".csv", ".parquet")
+
+
+def read_tables(
+    usage: Any, pipeline: SupportsPipeline | None, mapping: Mapping[str, str], clock: Clock
+) -> Iterator[pa.Table]:
+    """The rows of a usage, as tables of `columns.as_table`.
+
+    Args:
+        usage: Path, or text that ends in `.csv` or `.parquet`; `sql:SELECT ...` or the name of a table or view, which
+            in the pipeline's dataset needs no schema; a pandas frame; an object that exports Arrow (`pyarrow.Table`, a
+            `RecordBatchReader`, a polars frame, a DuckDB relation); an iterable of dicts.
+        pipeline: Pipeline whose destination contains the table; any destination with SQL.
+        mapping: Our column name to the column name in the usage, where they differ.
+        clock: Time, to wait for a file that is being written.
+
+    Raises:
+        ConfigurationError: The usage does not exist, cannot be read, lacks a column, or is being written.
+        DestinationError: The destination cannot be reached, or the connection is lost.
+    """
+    if (path := as_path(usage)) is not None:
+        return _read_file(path, mapping, clock)
+    if isinstance(usage, str):
+        if pipeline is None:
+            raise ConfigurationError("usage", f"{usage!r} must be read from a destination, and there is none.", FORMS)
+        return _read_relation(pipeline, usage, mapping, clock)
+    extract = sys.modules.get("dlt.extract")
+    if extract is not None and isinstance(usage, (extract.DltResource, extract.DltSource)):
+        raise ConfigurationError(
+            "usage",
+            f"{usage.name} is a dlt {'resource' if isinstance(usage, extract.DltResource) else 'source'}, which may "
+            "give each row only once. A push needs all rows of an hour at once, again and again until they are sent.",
+            "Load it to a table of the warehouse, and push the table.",
+        )
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(usage, pandas.DataFrame):
+        return _read_frame(usage, mapping)
+    if isinstance(usage, pa.RecordBatch):
+        usage = pa.Table.from_batches([usage])
+    if hasattr(usage, "__arrow_c_stream__"):
+        reader = pa.RecordBatchReader.from_stream(usage)
+        return _read_batches(reader, require_columns(reader.schema.names, mapping))
+    if isinstance(usage, Mapping) or not isinstance(usage, Iterable):
+        raise ConfigurationError("usage", f"a {type(usage).__name__} cannot be read as rows.", FORMS)
+    return _read_dicts(usage, mapping)
+
+
+def as_path(usage: Any) -> Path | None:
+    """The path of a usage file; None if the usage is no file."""
+    named = isinstance(usage, str) and usage.lower().endswith(_SUFFIXES) and not usage.lower().startswith("sql:")
+    return Path(usage) if named or isinstance(usage, Path) else None
+
+
+def _read_file(path: Path, mapping: Mapping[str, str], clock: Clock) -> Iterator[pa.Table]:
+    if path.suffix.lower() not in _SUFFIXES:
+        raise ConfigurationError("usage", f"{path} is neither a .csv nor a .parquet file.", FORMS)
+    if not path.is_file():
+        raise ConfigurationError("usage", f"there is no file {path}.", FORMS)
+    read = _read_csv if path.suffix.lower() == ".csv" else _read_parquet
+    try:
+        with complete_file(path, clock):
+            yield from read(path, mapping)
+    except UnicodeDecodeError:
+        raise ConfigurationError("usage", f"{path} is not in UTF-8.", "Save it as CSV UTF-8.") from None
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        step = "Check the file, its permissions and the disk, or write it again."
+        raise ConfigurationError("usage", f"{path} cannot be read: {str(error).splitlines()[0]}.", step) from None
+
+
+def _read_csv(path: Path, mapping: Mapping[str, str]) -> Iterator[pa.Table]:
+    """A CSV file with a header, commas and UTF-8. All values are text, so no digit is lost."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = _csv_rows(path, file)
+        _, names, _ = next(rows, (1, [], None))
+        positions = require_columns(names, mapping)
+        while batch := list(islice(rows, BATCH)):
+            numbers, values, broken = zip(*batch, strict=True)
+            columns = list(zip(*values, strict=True))
+            yield as_table(numbers, {name: pa.array(columns[at]) for name, at in positions.items()}, broken)
+
+
+def _csv_rows(path: Path, file: TextIO) -> Iterator[tuple[int, list[str], str | None]]:
+    """The first line, the values, and what is wrong, of the header and each row."""
+    line, width = 1, 0
+    # Without `strict`, a quote that is not closed would silently take in the rest of the file.
+    reader = csv.reader(file, strict=True)
+    try:
+        for values in reader:
+            width = width or len(values)
+            if len(values) == width:
+                yield line, values, None
+            elif values:
+                wrong = f"has {len(values)} fields where the header has {width}"
+                yield line, [""] * width, f"{wrong}\n{','.join(values)}"
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ConfigurationError(
+            "usage", f"{path} is damaged from line {line} on: {error}.", "Correct that line, or write the file again."
+        ) from None
+
+
+def _read_parquet(path: Path, mapping: Mapping[str, str]) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        theirs = {ours: names[at] for ours, at in require_columns(names, mapping).items()}
+        wanted = list(dict.fromkeys(theirs.values()))
+        batches = file.iter_batches(batch_size=BATCH, columns=wanted)
+        yield from _read_batches(batches, {ours: wanted.index(name) for ours, name in theirs.items()})
+
+
+def _read_batches(batches: Iterable[pa.RecordBatch], positions: Mapping[str, int]) -> Iterator[pa.Table]:
+    number = 1
+    for whole in batches:
+        for start in range(0, whole.num_rows, BATCH):
+            batch = whole.slice(start, BATCH)
+            numbers = range(number, number + batch.num_rows)
+            number += batch.num_rows
+            yield as_table(numbers, {name: batch.column(at) for name, at in positions.items()})
+
+
+def _read_frame(frame: Any, mapping: Mapping[str, str]) -> Iterator[pa.Table]:
+    """A pandas frame. NaN stays, so that it is refused by name where a number must be."""
+    positions = require_columns([str(name) for name in frame.columns], mapping)
+    for start in range(0, len(frame), BATCH):
+        part = frame.iloc[start : start + BATCH]
+        columns = {name: part.iloc[:, at].tolist() for name, at in positions.items()}
+        yield as_table(range(start + 1, start + 1 + len(part)), columns)
+
+
+def _read_relation(
+    pipeline: SupportsPipeline, usage: str, mapping: Mapping[str, str], clock: Clock
+) -> Iterator[pa.Table]:
+    positions: dict[str, int] = {}
+    number = 1
+    for names, rows in read_relation_or_query(pipeline, usage, FORMS, clock):
+        positions = positions or require_columns(names, mapping)
+        columns = list(zip(*rows, strict=True))
+        values = {name: columns[at] for name, at in positions.items()} if rows else {}
+        yield as_table(range(number, number + len(rows)), values)
+        number += len(rows)
+
+
+def _read_dicts(rows: Iterable[Any], mapping: Mapping[str, str]) -> Iterator[pa.Table]:
+    """Dicts, whose columns may differ row by row."""
+    known: dict[tuple[str, ...], dict[str, int]] = {}
+    left, number = iter(rows), 1
+    while batch := list(islice(left, BATCH)):
+        columns: dict[str, list[Any]] = {name: [None] * len(batch) for name in COLUMNS}
+        broken: list[str | None] = [None] * len(batch)
+        for place, row in enumerate(batch):
+            if not isinstance(row, Mapping):
+                broken[place] = f"is a {type(row).__name__}, not a row of columns and values"
+                continue
+            names = tuple(map(str, row))
+            if names not in known:
+                known[names] = column_positions(names, mapping)
+            values = list(row.values())
+            for name, at in known[names].items():
+                columns[name][place] = values[at]
+        yield as_table(range(number, number + len(batch)), columns, broken)
+        number += len(batch)

@@ -1,0 +1,107 @@
+"""Refused rows of usage, collected by what they are about, and the lines that they may be a part of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ...core.text import printable
+from ..model import Line, Refusal, format_decimal
+
+_MOST_ROWS = 10
+_MOST_REASONS = 3
+
+
+@dataclass(slots=True)
+class _Found:
+    """The refused rows of one subject."""
+
+    line_id: str | None
+    about: Mapping[str, str]
+    rows: list[int] = field(default_factory=list)
+    count: int = 0
+    reasons: dict[str, None] = field(default_factory=dict)
+
+
+class Refusals:
+    """The refusals of a usage, one for each subject."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, _Found] = {}
+        # Rows by each combination of known parts of their keys, so that many rows and many lines take linear time.
+        self._rows: dict[tuple[str, ...], dict[tuple[object, ...], list[int]]] = defaultdict(dict)
+
+    def add(
+        self, subject: str, rows: Iterable[int], count: int, reason: str, line_id: str | None, about: Mapping[str, str]
+    ) -> None:
+        """Add rows; see `Refusal`."""
+        found = self._found.setdefault(subject, _Found(line_id, about))
+        found.rows = sorted({*found.rows, *rows})[:_MOST_ROWS]
+        found.count += count
+        found.reasons[printable(reason)] = None
+
+    def add_row(
+        self,
+        row: int,
+        reason: str,
+        source: str,
+        line_id: str | None,
+        key: Mapping[str, object],
+        about: Mapping[str, str],
+    ) -> None:
+        """Add a row that was refused by itself.
+
+        Args:
+            row: Its position.
+            reason: What is wrong with it.
+            source: Name of the usage.
+            line_id: Id of its line; None if its key cannot be read.
+            key: The parts of its key that can be read: fields of a line, or `day`. What is missing may be any.
+            about: See `Refusal`.
+        """
+        subject = line_id or hashlib.sha256("\x1f".join((source, *about, *about.values())).encode()).hexdigest()[:32]
+        self.add(subject, (row,), 1, reason, line_id, about)
+        if "customer_id" in key:  # A row without a customer belongs to no line.
+            self._rows[tuple(key)].setdefault(tuple(key.values()), []).append(row)
+
+    def of(self, line: Line) -> Refusal | None:
+        """The refused rows that are, or may be, a part of a line, as its refusal; None if there are none."""
+        found: list[int] = []
+        for names, rows in self._rows.items():
+            found += rows.get(tuple(getattr(line, name) for name in names), ())
+        if not found:
+            return None
+        found.sort()
+        named = ", ".join(map(str, found[:_MOST_ROWS])) + (" ..." if len(found) > _MOST_ROWS else "")
+        reason = f"refused in the usage, and possibly a part of it: row {named}; correct the rows first"
+        return Refusal(line.id, tuple(found[:_MOST_ROWS]), len(found), reason, line.id, about_line(line))
+
+    def all(self) -> tuple[Refusal, ...]:
+        """Every refusal, in the order of the rows."""
+        made = (
+            Refusal(subject, tuple(one.rows), one.count, _joined(one.reasons), one.line_id, one.about)
+            for subject, one in self._found.items()
+        )
+        return tuple(sorted(made, key=lambda refusal: (refusal.rows, refusal.subject)))
+
+
+def _joined(reasons: Iterable[str]) -> str:
+    named = list(reasons)
+    more = f"; and {len(named) - _MOST_REASONS} further reasons" if len(named) > _MOST_REASONS else ""
+    return "; ".join(named[:_MOST_REASONS]) + more
+
+
+def about_line(line: Line) -> dict[str, str]:
+    """What a refusal says of a line."""
+    return {
+        "customer_id": line.customer_id,
+        "listing_id": line.listing_id,
+        "vendor": line.vendor,
+        "dimension": line.dimension,
+        **({"entitlement_id": line.entitlement_id} if line.entitlement_id else {}),
+        "starts_at": line.starts_at.isoformat(),
+        "units": format_decimal(line.units),
+        "price": format_decimal(line.price),
+    }

@@ -1,0 +1,284 @@
+"""Usage as lines: what a push is about, whatever the ledger holds.
+
+Columns: `customer_id`, `listing_id`, `vendor`, `dimension`, `units`, `price`, and `usage_at` (a moment) or `usage_date`
+(a UTC day); optional `entitlement_id`, `title`, `description`, `per`. Other columns are ignored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ...core.clock import Clock
+from ...core.errors import ConfigurationError
+from ...core.text import plural, printable
+from ...endpoints import CUSTOMERS, ENTITLEMENTS
+from ..model import Grain, Line, Refusal, format_decimal
+from ..rules import known_vendors, rules_of
+from .columns import UNUSABLE, checked_mapping
+from .eligibility import add_eligible, eligibility
+from .query import connect, sum_rows
+from .readers import as_path, read_tables
+from .refusals import Refusals, about_line
+from .sql import SQL
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+    from duckdb import DuckDBPyConnection
+
+_DIGEST = re.compile(r"([0-9]{8}T[0-9]{2})Z-([0-9]+)-([0-9a-f]{16})")
+_ZERO = Decimal(0)
+_NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
+"""Time in the digest of a usage without lines."""
+_FETCHED = 10_000
+_KEY = "vendor, listing_id, customer_id, dimension, entitlement_id"
+_ASKED = f"CREATE TABLE asked AS SELECT DISTINCT {_KEY}, start::DATE AS day FROM summed"
+_UNCHECKED = """CREATE TABLE eligible AS
+    SELECT *, NULL AS wrong_customer, NULL AS wrong_entitlement, NULL AS currency, NULL AS prices FROM asked"""
+_REFUSED = f"""SELECT row, reason, broken, start, day, {_KEY}, units, price, usage_at, usage_date
+    FROM checked WHERE reason IS NOT NULL ORDER BY row"""
+_LINES = f"""SELECT start, {_KEY}, plain(units), plain(price), title, description, per, rows, some_rows, summed.prices,
+        named_row, coalesce(wrong_customer, wrong_entitlement), currency, eligible.prices
+    FROM summed JOIN eligible USING ({_KEY}) WHERE day = start::DATE ORDER BY start, {_KEY}"""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The lines of a usage, and what cannot be sent of it.
+
+    Attributes:
+        lines: Sums of closed hours or days, in order of start, vendor, listing, customer, dimension, entitlement. Sums
+            of zero that the marketplace does not take are left out.
+        refusals: Rows that are not sent, one refusal for each line or, where their key cannot be read, for each content.
+        held: Id of a line to why it must not be sent: a row of it was refused, or may be a part of it; its customer,
+            entitlement or price is wrong.
+        open_rows: Number of rows of hours and days that are not over.
+        rows: Number of all rows.
+        zero: Number of sums of zero that were left out.
+        unknown_vendors: Marketplaces without rules in `rules`.
+        missing: Synced tables that are missing or empty, so that nothing was checked against them.
+        source: Name of the usage.
+    """
+
+    lines: tuple[Line, ...]
+    refusals: tuple[Refusal, ...]
+    held: Mapping[str, Refusal]
+    open_rows: int
+    rows: int
+    zero: int
+    unknown_vendors: tuple[str, ...]
+    missing: tuple[str, ...]
+    source: str
+    _refused: Refusals = field(repr=False, compare=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """End of the last hour or day, number of lines, and a hash of their ids, units and prices.
+
+        The same lines have the same digest, whatever the time, the ledger, or the order of the rows.
+        """
+        prints = sorted(f"{line.id} {format_decimal(line.units)} {format_decimal(line.price)}" for line in self.lines)
+        until = max((line.ends_at for line in self.lines), default=_NO_TIME)
+        return f"{until:%Y%m%dT%HZ}-{len(prints)}-{hashlib.sha256(chr(10).join(prints).encode()).hexdigest()[:16]}"
+
+    def until(self, moment: datetime) -> Usage:
+        """The usage without the lines that end after a moment, which count as open.
+
+        Args:
+            moment: Aware.
+        """
+        lines = tuple(line for line in self.lines if line.ends_at <= moment)
+        left = sum(line.rows for line in self.lines) - sum(line.rows for line in lines)
+        ids = {line.id for line in lines}
+        held = {line_id: refusal for line_id, refusal in self.held.items() if line_id in ids}
+        return replace(self, lines=lines, held=held, open_rows=self.open_rows + left)
+
+    def refusal_of(self, line: Line) -> Refusal | None:
+        """The refusal of rows that are, or may be, a part of a line, which the usage need not contain; None if none is.
+
+        Args:
+            line: Any line.
+        """
+        return self._refused.of(line)
+
+
+def until_of(digest: str) -> datetime:
+    """The end of the last hour or day of a digest, aware.
+
+    Raises:
+        ConfigurationError: It is no digest.
+    """
+    match = _DIGEST.fullmatch(digest)
+    try:
+        return datetime.strptime(match[1] if match else "", "%Y%m%dT%H").replace(tzinfo=timezone.utc)
+    except ValueError:
+        raise ConfigurationError(
+            "--plan", f"{digest!r} is not the digest of a plan.", "A dry run prints the digest."
+        ) from None
+
+
+def source_name(usage: Any) -> str:
+    """Name of a usage, by which the ledger tells two sources of a line apart: the absolute path of a file, the name of a
+    table, a hash of a query, `memory`.
+    """
+    if (path := as_path(usage)) is not None:
+        return str(path.absolute())
+    if not isinstance(usage, str):
+        return "memory"
+    if usage[: len(SQL)].lower() == SQL:
+        return SQL + hashlib.sha256(usage[len(SQL) :].strip().encode()).hexdigest()[:12]
+    return usage.strip()
+
+
+def read_usage(
+    usage: Any,
+    *,
+    pipeline: SupportsPipeline | None,
+    grain: Grain,
+    until: datetime,
+    now: datetime,
+    mapping: Mapping[str, str] | None = None,
+    source: str | None = None,
+    organization_id: str | None = None,
+    unchecked: bool = False,
+    clock: Clock,
+) -> Usage:
+    """Read usage, check its rows, and sum them to lines.
+
+    Args:
+        usage: See `readers.read_tables`.
+        pipeline: Pipeline of the destination: of a table or query that is read, and of the synced tables that the lines
+            are checked against.
+        grain: Whether lines stand for hours or for days.
+        until: Moment up to which the usage is complete, aware. Later hours and days are open.
+        now: Time right before, aware.
+        mapping: Our column name to the column name in the usage, where they differ. Names match in any case.
+        source: Name of the usage; None for `source_name`.
+        organization_id: Organization of the rows of the synced tables, if they contain several organizations.
+        unchecked: Do not check against the synced tables.
+        clock: Time.
+
+    Raises:
+        ConfigurationError: The usage does not exist, cannot be read, lacks a column, or is being written.
+        DestinationError: The destination cannot be reached, or the connection is lost.
+    """
+    source = source or source_name(usage)
+    with connect() as connection:
+        tables = read_tables(usage, pipeline, checked_mapping(mapping), clock)
+        rows, open_rows = sum_rows(connection, tables, grain, until, now, clock)
+        connection.execute(_ASKED)
+        missing: tuple[str, ...] = () if unchecked else (CUSTOMERS.table, ENTITLEMENTS.table)
+        if pipeline is None or unchecked:
+            connection.execute(_UNCHECKED)
+        else:
+            missing = add_eligible(connection, pipeline, organization_id, now)
+        refusals = Refusals()
+        _add_refused_rows(connection, refusals, source, grain)
+        found = _Lines(refusals, grain)
+        cursor = connection.execute(_LINES)
+        while batch := cursor.fetchmany(_FETCHED):
+            for row in batch:
+                found.add(*row)
+    unknown = tuple(sorted({line.vendor for line in found.lines} - known_vendors()))
+    counts = (open_rows, rows, found.zero, unknown)
+    return Usage(tuple(found.lines), refusals.all(), found.held, *counts, missing, source, refusals)
+
+
+def _add_refused_rows(connection: DuckDBPyConnection, refusals: Refusals, source: str, grain: Grain) -> None:
+    """Collect the rows that were refused one by one, with what can be read of their keys."""
+    cursor = connection.execute(_REFUSED)
+    while batch := cursor.fetchmany(_FETCHED):
+        for row, reason, broken, start, day, *key, units, price, usage_at, usage_date in batch:
+            starts_at = start and start.replace(tzinfo=timezone.utc)
+            vendor, listing, customer, dimension, entitlement = key
+            line_id = None
+            if starts_at and all((vendor, listing, customer, dimension)):
+                empty = Line(vendor, listing, customer, dimension, grain, starts_at, _ZERO, _ZERO)
+                line_id = replace(empty, entitlement_id=entitlement or None).id
+            known = {name: part for name, part in zip(_KEY.split(", "), key, strict=True) if part}
+            when = {"starts_at": starts_at} if starts_at else {"day": day} if day else {}
+            texts = {"units": units, "price": price, "usage_at": usage_at, "usage_date": usage_date, "row": broken}
+            about = {**known, **{name: _shown(text) for name, text in texts.items() if text}}
+            if starts_at:
+                about["starts_at"] = starts_at.isoformat()
+            refusals.add_row(row, reason, source, line_id, {**known, **when}, about)
+
+
+class _Lines:
+    """The lines of the rows that are in order, and why some of them must not be sent."""
+
+    def __init__(self, refusals: Refusals, grain: Grain) -> None:
+        self.lines: list[Line] = []
+        self.held: dict[str, Refusal] = {}
+        self.zero = 0
+        self._refusals = refusals
+        self._grain: Grain = grain
+
+    def add(
+        self,
+        start: datetime,
+        vendor: str,
+        listing: str,
+        customer: str,
+        dimension: str,
+        entitlement: str,
+        units: str,
+        price: str,
+        title: str | None,
+        description: str | None,
+        per: str | None,
+        rows: int,
+        some_rows: list[int],
+        prices: str | None,
+        named_row: int | None,
+        problem: str | None,
+        currency: str | None,
+        known_prices: list[str] | None,
+    ) -> None:
+        """Add a row of the query."""
+        ids = (vendor, listing, customer, dimension, self._grain, start.replace(tzinfo=timezone.utc))
+        amount, cost = Decimal(units), Decimal(price)
+        eligible = eligibility(amount, cost, problem, currency, known_prices)
+        own = (entitlement or None, None, 0, eligible.currency)
+        line = Line(*ids, amount, cost, title, description, per, rows, *own)
+        if wrong := _wrong_sum(line, prices, None if entitlement else named_row):
+            self._refuse(line, some_rows, wrong)
+        elif not amount and rules_of(vendor).zero == "skip":
+            self.zero += 1
+        else:
+            self.lines.append(line)
+            if eligible.problem:
+                self.held[line.id] = self._refuse(line, some_rows, eligible.problem)
+            elif refused := self._refusals.of(line):
+                self.held[line.id] = refused
+
+    def _refuse(self, line: Line, some_rows: list[int], reason: str) -> Refusal:
+        about = about_line(line)
+        self._refusals.add(line.id, some_rows, line.rows, reason, line.id, about)
+        return Refusal(line.id, tuple(some_rows), line.rows, reason, line.id, about)
+
+
+def _wrong_sum(line: Line, prices: str | None, named_row: int | None) -> str | None:
+    """Why rows that are in order one by one make no line."""
+    problem = rules_of(line.vendor).units_problem(line.units)
+    if named_row is not None:
+        what = f"for the same dimension and {line.grain}"
+        return f"entitlement_id: is missing here, and given in row {named_row}, {what}"
+    if prices is None and problem is None:
+        return None
+    when = f"{line.starts_at:%Y-%m-%d}" if line.grain == "day" else f"{line.starts_at:%Y-%m-%d %H:%M} UTC"
+    under = f" under {line.entitlement_id}" if line.entitlement_id else ""
+    what = f"{line.dimension} of {line.customer_id}{under} on {when}"
+    if prices is not None:
+        return f"price: {prices}, for {what}"
+    return f"units: the sum of {plural(line.rows, 'row')} for {what}: {problem}"
+
+
+def _shown(text: str) -> str:
+    return printable(text.replace(UNUSABLE, ""))[:60]
