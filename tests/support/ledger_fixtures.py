@@ -25,8 +25,8 @@ def open_ledger(ledger_url, clock):
     """Open the ledger, once more each time: what one sees is what the others have committed."""
     opened = []
 
-    def another(url=ledger_url, create=True):
-        opened.append(Ledger.open(url, clock, create=create))
+    def another(url=ledger_url, begin=True):
+        opened.append(Ledger.open(url, clock, begin=begin, write=True))
         return opened[-1]
 
     yield another

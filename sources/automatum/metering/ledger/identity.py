@@ -27,7 +27,9 @@ _SHARED = 0o022
 """Write permission of group or others: a file that several users share on purpose."""
 
 
-def insert_meta(connection: Connection, now: datetime, path: Path | None, **values: Any) -> None:
+def insert_meta(
+    connection: Connection, now: datetime, path: Path | None, values: Mapping[str, Any] | None = None
+) -> None:
     """Write what a new ledger is.
 
     Args:
@@ -42,7 +44,7 @@ def insert_meta(connection: Connection, now: datetime, path: Path | None, **valu
         "path": str(path) if path else None,
     }
     own |= {"version": VERSION, "created_at": now, "place": place_of(connection, path)}
-    connection.execute(insert(META).values({**own, **values}))
+    connection.execute(insert(META).values({**own, **(values or {})}))
 
 
 def read_meta(connection: Connection) -> dict[str, Any]:
