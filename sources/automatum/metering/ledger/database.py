@@ -40,6 +40,7 @@ class LedgerDatabase:
     Attributes:
         location: Its file, or host, port and database; never with a password.
         path: The file; None for Postgres.
+        clock: Clock of its times.
         exists: Whether the tables exist. Without them every query finds nothing.
         engine: Its connections.
         note: Its last call, as it is known outside of it.
@@ -51,7 +52,7 @@ class LedgerDatabase:
         self.location = str(self.path) if self.path else postgres_name(parsed)
         self.note = Note(self.location, self.path)
         self.exists = False
-        self._clock = clock
+        self.clock = clock
         if self.path:
             _check_file(self.path)
         self.engine = sqlite_engine(self.path) if self.path else postgres_engine(parsed)
@@ -63,7 +64,7 @@ class LedgerDatabase:
 
     def now(self) -> datetime:
         """The clock's time, in UTC."""
-        return utc(self._clock.time())
+        return utc(self.clock.time())
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -108,14 +109,21 @@ class LedgerDatabase:
             replace: Put it in the place of an empty ledger.
 
         Raises:
-            ConfigurationError: The file cannot be created.
+            ConfigurationError: The file cannot be created, or shall replace a ledger that is not empty.
             DestinationError: The database cannot be reached.
         """
         if self.path:
+            if replace and self.exists:
+                # Whoever has opened the empty one must not write to it any more.
+                with self.write(moved=True) as connection:
+                    self._refuse_used(connection)
+                    connection.execute(update(META).values(moved_to=self.location))
+                self.engine.dispose()
             self._create_file(self.path, fill, replace)
         else:
             with self._write() as connection:
                 if replace and inspect(connection).has_table(META.name):
+                    self._refuse_used(connection)
                     METADATA.drop_all(connection)
                 if not inspect(connection).has_table(META.name):
                     self._create_tables(connection, None, fill)
@@ -124,6 +132,12 @@ class LedgerDatabase:
     def is_used(self, connection: Connection) -> bool:
         """Whether it holds anything. A ledger that was begun, but was never pushed from, is empty."""
         return any(connection.execute(select(table).limit(1)).first() is not None for table in CONTENT)
+
+    def _refuse_used(self, connection: Connection) -> None:
+        if self.is_used(connection):
+            raise ConfigurationError(
+                KEY, f"there is a ledger at {self.location} already.", "Rename it, or name another file or database."
+            )
 
     def require_tables(self) -> None:
         """Raise `ConfigurationError` if the ledger has not been created."""
@@ -188,7 +202,7 @@ class LedgerDatabase:
             locks_folder(path).mkdir(mode=0o700, exist_ok=True)
             with self.translate_errors(), FileLock(locks_folder(path) / "create.lock"):
                 if replace or not path.exists():
-                    self._create_draft(path, fill)
+                    self._create_draft(path, fill, replace)
         except OSError as error:
             raise ConfigurationError(
                 KEY,
@@ -196,7 +210,7 @@ class LedgerDatabase:
                 "Name a file in a folder that this user may write.",
             ) from None
 
-    def _create_draft(self, path: Path, fill: Fill | None) -> None:
+    def _create_draft(self, path: Path, fill: Fill | None, replace: bool) -> None:
         draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -208,6 +222,10 @@ class LedgerDatabase:
             finally:
                 # The last connection removes the write-ahead log.
                 engine.dispose()
+            for end in (
+                ("-wal", "-shm") if replace else ()
+            ):  # Those of the empty ledger, if another process has it open.
+                path.with_name(path.name + end).unlink(missing_ok=True)
             draft.replace(path)
             _sync_folder(path.parent)
         finally:

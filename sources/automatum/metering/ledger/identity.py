@@ -66,7 +66,7 @@ def problem_of(
     return (
         problem_of_moved(meta, location)
         or (_problem_of_file(meta, path) if path else _problem_of_database(connection, meta, location))
-        or _problem_of_owner(meta, location, owner)
+        or problem_of_owner(meta, location, owner)
     )
 
 
@@ -96,17 +96,23 @@ def adopt_identity(connection: Connection, location: str, path: Path | None, own
         ConfigurationError: The ledger that it is a copy of is still there, so that both would bill.
     """
     meta = read_meta(connection)
-    before = Path(meta["path"]) if meta["path"] else None
-    original = read_identity(before) if before and before != path else None
-    if before and original and original == (meta["ledger_id"], str(before.stat().st_ino)):
-        raise ConfigurationError(
-            KEY,
-            f"{location} is a copy of {before}, which is still there. Both would bill what the other one has billed.",
-            f"Use {before}. If this copy shall take its place, remove or rename that file first.",
-        )
+    for before in (meta["path"], (meta["copied_from"] or "").removeprefix("sqlite:///")):
+        if before and before != str(path):
+            refuse_beside_original(meta, location, before)
     values = {"api": owner.api, "organization": owner.organization, "moved_to": None, "copied_from": None}
     values |= {"place": place_of(connection, path), "path": str(path) if path else None}
     connection.execute(update(META).values(values | {"machine": platform.node() or None}))
+
+
+def refuse_beside_original(meta: Mapping[str, Any], location: str, before: str) -> None:
+    """Raise `ConfigurationError` if the file that a ledger is a copy of is still there, and is used."""
+    path = Path(before)
+    if path.is_absolute() and read_identity(path) == (meta["ledger_id"], _inode(path)):
+        raise ConfigurationError(
+            KEY,
+            f"{location} is a copy of {path}, which is still there. Both would bill what the other one has billed.",
+            f"Use {path}. If the copy shall take its place, remove or rename that file first.",
+        )
 
 
 def _problem_of_file(meta: Mapping[str, Any], path: Path) -> ConfigurationError | None:
@@ -139,7 +145,8 @@ def _problem_of_database(connection: Connection, meta: Mapping[str, Any], locati
     )
 
 
-def _problem_of_owner(meta: Mapping[str, Any], location: str, owner: Owner) -> ConfigurationError | None:
+def problem_of_owner(meta: Mapping[str, Any], location: str, owner: Owner) -> ConfigurationError | None:
+    """The error for a backup, and for a ledger of another API or organization; None if it is this owner's."""
     if meta["copied_from"]:
         return ConfigurationError(
             KEY,

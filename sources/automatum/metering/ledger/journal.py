@@ -159,6 +159,8 @@ def close_runs(connection: Connection, now: datetime) -> None:
     query = select(JOURNAL.c.item_id, JOURNAL.c.line_ids, JOURNAL.c.data)
     query = query.where(JOURNAL.c.kind == "run", JOURNAL.c.closed_at.is_(None))
     for row in connection.execute(query).all():
+        if row.line_ids is None:
+            continue  # restored from an export, which does not name them
         missing = missing_of(connection, unpack(row.line_ids))
         if not missing:
             close(connection, [row.item_id], now, PUSH, "Each line is in the ledger.")

@@ -202,6 +202,21 @@ class Ledger:
             row = connection.execute(select(ATTEMPTS.c.units, ATTEMPTS.c.price).where(*call)).first()
         return (row.units, row.price) if row else None
 
+    def has_call(self, attempt_id: str) -> bool:
+        """Whether a call is in the ledger. Calls never leave it."""
+        if not self.exists:
+            return False
+        with self.database.read() as connection:
+            return (
+                connection.scalar(select(ATTEMPTS.c.attempt_id).where(ATTEMPTS.c.attempt_id == attempt_id).limit(1))
+                is not None
+            )
+
+    def meta(self) -> dict[str, Any]:
+        """Where and whose it is, as the row of `metering_schema`."""
+        with self.database.read() as connection:
+            return read_meta(connection)
+
     def attempts(self) -> Iterator[dict[str, Any]]:
         """Each line of each call, as rows of `metering_attempts`, in the order of the calls."""
         for _, page in self._pages(ATTEMPTS, ("attempt_id", "line_id"), select(ATTEMPTS)):
@@ -365,12 +380,10 @@ class Ledger:
         with database.read() as connection:
             meta = read_meta(connection)
             problem = problem_of(connection, meta, self.location, database.path, owner)
-            noted = None if problem else database.note.read()
-            known = select(ATTEMPTS.c.attempt_id).where(ATTEMPTS.c.attempt_id == noted).limit(1)
-            lacks = noted and connection.scalar(known) is None
         if problem:
             raise problem
-        if lacks:
+        noted = database.note.read()
+        if noted and not self.has_call(noted):
             raise ConfigurationError(
                 KEY,
                 f"{self.location} is older than the ledger that was here: it lacks the call {noted}, and maybe others "

@@ -28,10 +28,8 @@ EARLIER_TABLES = frozenset({"metering_schema", "metering_lines", "metering_attem
 """Tables that each of these versions has."""
 PLANNED = "Planned by an earlier version, and not sent: push the usage again."
 _PREFIX = "earlier_"
-_UPGRADED = (
-    "metering_schema metering_identity metering_lines metering_attempts metering_events metering_decisions "
-    "metering_refusals metering_holds metering_sources metering_plans"
-).split()
+_UPGRADED = EARLIER_TABLES | {"metering_identity", "metering_decisions", "metering_refusals", "metering_holds"}
+_UPGRADED |= {"metering_sources", "metering_plans"}
 _NUMBERS = {"units", "price", "charged", "accepted_units", "accepted_price", "asked_units", "asked_price"}
 _NUMBERS |= {"carried_units"}
 _STATES: Mapping[str, tuple[State, str]] = {
@@ -46,7 +44,9 @@ _STATES: Mapping[str, tuple[State, str]] = {
     "writeoff": ("settled", "never"),
     "carried": ("settled", "carried"),
 }
-_KEY = ("vendor", "customer_id", "listing_id", "dimension", "starts_at", "units", "price")
+_LINE = ("vendor", "listing_id", "customer_id", "dimension", "grain", "starts_at")
+_OPTIONAL = ("title", "description", "per", "entitlement_id", "carried_from")
+_REFUSED = ("vendor", "customer_id", "listing_id", "dimension", "starts_at", "units", "price")
 
 
 def upgrade(connection: Connection, path: Path | None, now: datetime) -> None:
@@ -109,9 +109,9 @@ def upgraded_attempts(
 def _entry(row: Mapping[str, Any], carried: Decimal) -> Entry:
     state, why = _STATES[row["state"]]
     asked = row.get("asked_units") is not None
+    key: dict[str, Any] = {name: row[name] for name in _LINE} | {name: row.get(name) for name in _OPTIONAL}
     line = Line(
-        **{name: row[name] for name in ("vendor", "listing_id", "customer_id", "dimension", "grain", "starts_at")},
-        **{name: row.get(name) for name in ("title", "description", "per", "entitlement_id", "carried_from")},
+        **key,
         units=row["asked_units"] if asked else row["units"],
         price=row["asked_price"] if asked else row["price"],
         carry_number=row.get("carry_number") or 0,
@@ -177,7 +177,7 @@ def _journal(
         yield _item("decision", row["subject_id"], at, row["reason"] or "", data, by=by, closed_by=by or "hand")
     for row in _rows(connection, earlier, "metering_refusals"):
         if row["closed_at"] is None:
-            about = {name: str(row[name]) for name in _KEY if row[name] is not None}
+            about = {name: str(row[name]) for name in _REFUSED if row[name] is not None}
             data = {"rows": [], "count": row["rows"], "line_id": row["line_id"], "about": about}
             yield _item("refusal", row["refusal_id"], row["first_seen_at"], row["reason"], data)
 
@@ -233,7 +233,7 @@ def _rename(connection: Connection) -> dict[str, Table]:
     """The earlier tables, out of the way of those of this version."""
     inspector = inspect(connection)
     found, schema = {}, MetaData()
-    for name in sorted(set(inspector.get_table_names()) & set(_UPGRADED)):
+    for name in sorted(set(inspector.get_table_names()) & _UPGRADED):
         columns = [Column(column["name"], _type(name, column)) for column in inspector.get_columns(name)]
         for index in inspector.get_indexes(name):
             connection.execute(text(f"DROP INDEX {index['name']}"))

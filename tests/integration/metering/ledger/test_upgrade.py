@@ -76,7 +76,7 @@ def upgraded(ledger_url, version):
 
 def test_each_line_keeps_what_is_known_of_it(upgraded, version):
     entries = {entry.line.starts_at.hour: entry for entry in upgraded.entries() if entry.line.starts_at.day == 20}
-    by_hour = list(entries[hour] for hour in sorted(entries))
+    by_hour = [entries[hour] for hour in sorted(entries)]
     names = [(entry.state, entry.why) for entry in by_hour]
     for name in HOURS[version].split():
         assert STATES[name] in names, name
