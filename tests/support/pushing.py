@@ -6,27 +6,30 @@ import multiprocessing
 import os
 import sys
 from collections import Counter
-from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
+from automatum.metering.ledger.ledger import Ledger
+from automatum.metering.ledger.location import default_ledger_url
+from automatum.metering.usage.usage import read_usage
+
 from automatum.api.session import connect
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock
-from automatum.metering.ledger.ledger import Ledger
-from automatum.metering.ledger.location import default_ledger_url
+from automatum.metering.checks import Checks
+from automatum.metering.events import apply_events
 from automatum.metering.push import push
-from automatum.metering.usage.usage import read_usage
+from automatum.metering.settle import settle
 from tests.support.clocks import FakeClock
 from tests.support.desk import WIDE_LIMITS
 from tests.support.loopback import Loopback, Say, token
 
 COLUMNS = ("customer_id", "listing_id", "vendor", "dimension", "units", "price", "usage_at")
 METERING = "/api/v1/metering"
-LINES = ("new", "on_hold", "accepted", "rejected", "expired", "conflict", "unknown", "invalid")
+LINES = ("to_send", "accepted", "rejected", "expired", "conflict", "unknown", "other_source", "refused")
 UTC = timezone.utc
 NOON = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 """A moment far from the end of any day or month."""
@@ -96,6 +99,11 @@ def write_csv(rows, path="usage.csv"):
 def cost(rows):
     """What rows cost, by a sum that knows no rounding and nothing of our own code."""
     return sum((Fraction(str(row["units"])) * Fraction(str(row["price"])) for row in rows), Fraction(0))
+
+
+def money(result):
+    """What a push has charged, or would, in all currencies."""
+    return sum(map(Fraction, result.charged.values()), Fraction(0))
 
 
 def keys_of(rows):
@@ -240,31 +248,80 @@ class Books:
         settings = resolve_settings(self.settings)
         return connect(settings, clock=self.clock, budget=Budget(self.clock), **options)
 
-    def push(self, rows, *, dry=False, max_wait=None, **options):
-        session = None if dry else self.connect(max_wait=max_wait)
-        return push(session, read_usage(rows), self.url, self.clock, new_ledger=not dry, **options)
+    def read(self, rows, *, grain="hour", source="usage.csv", mapping=None):
+        """The usage, without a grace period, and without synced tables."""
+        now = datetime.fromtimestamp(self.clock.time(), UTC)
+        return read_usage(
+            rows,
+            pipeline=None,
+            grain=grain,
+            until=now,
+            now=now,
+            mapping=mapping,
+            source=source,
+            organization_id=None,
+            unchecked=True,
+            clock=self.clock,
+        )
 
-    def open(self):
-        return closing(Ledger.open(self.url, SystemClock(), create=False))
+    def push(self, rows, *, dry=False, max_wait=None, grain="hour", source="usage.csv", **checks):
+        """Push rows; the first push begins the ledger."""
+        session = None if dry else self.connect(max_wait=max_wait)
+        usage = self.read(rows, grain=grain, source=source)
+        with self.open(write=not dry) as ledger:
+            return push(session, usage, ledger, Checks(by="ann", unchecked=True, **checks))
+
+    def settle(self, ids, decision, *, dry=False, send=False, reason="", max_wait=None, **checks):
+        """Decide about lines, by their ids or their units."""
+        ids = [ids] if isinstance(ids, str) else ids
+        with self.open(write=True) as ledger:
+            return settle(
+                ledger,
+                None if dry else self.connect(max_wait=max_wait),
+                ids,
+                decision,
+                Checks(by="ann", unchecked=True, **checks),
+                send=send,
+                reason=reason,
+                confirm=not dry,
+                clock=self.clock,
+            )
+
+    def take(self, events):
+        """Apply the vendor's events."""
+        with self.open(write=True) as ledger:
+            return apply_events(ledger, events)
+
+    def open(self, write=False):
+        begin = write and not self._exists()
+        return Ledger.open(self.url, self.clock, None, begin=begin, write=write)
+
+    def _exists(self):
+        with Ledger.open(self.url, self.clock, None) as ledger:
+            return ledger.exists
 
     def entries(self):
         """The ledger's lines by the units that they ask for."""
         with self.open() as ledger:
-            return {entry.units: entry for entry in ledger.reader.lines()}
+            return {entry.line.units: entry for entry in ledger.entries()}
 
     def states(self):
         with self.open() as ledger:
-            return {state: number for state, number in ledger.reader.counts().items() if number}
+            return {state: number for state, number in ledger.counts().items() if number}
+
+    def items(self, *kinds, open_only=True):
+        with self.open() as ledger:
+            return list(ledger.items(kinds=kinds or None, open_only=open_only))
 
     def accepted(self):
         """What the lines cost that the ledger holds as accepted."""
         with self.open() as ledger:
-            lines = list(ledger.reader.lines(["accepted"]))
+            lines = list(ledger.entries(states=["accepted"]))
         return sum((Fraction(one.accepted_units) * Fraction(one.accepted_price) for one in lines), Fraction(0))
 
     def attempts(self):
         with self.open() as ledger:
-            return list(ledger.reader.attempts())
+            return list(ledger.attempts())
 
 
 class Teller:
@@ -286,12 +343,13 @@ class Teller:
 
     @property
     def has_ledger(self):
-        with closing(Ledger.open(self.url, SystemClock(), create=False)) as ledger:
+        with Ledger.open(self.url, SystemClock(), None) as ledger:
             return ledger.exists
 
     def begin(self):
         """Begin the ledger, before processes push to it."""
-        Ledger.open(self.url, SystemClock(), create=True).close()
+        with Ledger.open(self.url, SystemClock(), None, begin=True, write=True):
+            pass
 
     def push(self, usage, *arguments, code=0):
         """Push rows, or a source by its name; the JSON, with exact decimals. The first push begins the ledger."""
@@ -309,8 +367,8 @@ class Teller:
         return exact(ran.out)
 
     def entries(self, *states):
-        with closing(Ledger.open(self.url, SystemClock(), create=False)) as ledger:
-            return list(ledger.reader.lines(states or None))
+        with Ledger.open(self.url, SystemClock(), None) as ledger:
+            return list(ledger.entries(states=states or None))
 
     def states(self):
         return dict(Counter(entry.state for entry in self.entries()))

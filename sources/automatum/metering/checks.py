@@ -78,7 +78,7 @@ def unusual(ledger: Ledger, lines: Sequence[Line]) -> list[str]:
     """
     if not lines:
         return []
-    grain, last = lines[0].grain, max(line.starts_at for line in lines)
+    grain, last = lines[0].grain, max(line.ends_at for line in lines)
     since = min(line.starts_at for line in lines) - _WINDOW * LENGTHS[grain]
     past: _Amounts = defaultdict(lambda: defaultdict(Decimal))
     for entry in ledger.entries(states=TAKEN, starts_in=(since, last)):

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from decimal import Decimal
 
-from ..core.errors import ConfigurationError, PlanDiffers
+from ..core.errors import PlanDiffers
 from ..core.text import plural
 from .checks import Checks, above_limit, unusual
-from .ledger.entries import OPEN, TAKEN, Entry
+from .ledger.entries import OPEN, TAKEN, Entry, Item
 from .ledger.ledger import Ledger
+from .ledger.tables import batches
 from .model import Line, Refusal, format_decimal
 from .rules import lateness
 from .send import too_late
-from .usage.usage import Usage
-
-_DIGEST = re.compile(r"([0-9]{8}T[0-9]{2}Z)-([0-9]+)-[0-9a-f]{16}")
+from .usage.usage import Usage, until_of
 
 
 @dataclass
@@ -73,17 +71,10 @@ def approved(usage: Usage, plan: str | None) -> Usage:
     """
     if plan is None:
         return usage
-    match = _DIGEST.fullmatch(plan)
-    try:
-        until = datetime.strptime(match[1] if match else "", "%Y%m%dT%HZ").replace(tzinfo=timezone.utc)
-    except ValueError:
-        until = None
-    if match is None or until is None:
-        raise ConfigurationError("--plan", f"{plan!r} is not the digest of a plan.", "A dry run prints the digest.")
-    usage = usage.until(until)
+    usage = usage.until(until_of(plan))
     if usage.digest != plan:
-        count, now = int(match[2]), len(usage.lines)
-        change = f"the usage has {plural(now, 'line')} now" if now != count else "lines, units or prices have changed"
+        count, now = plan.split("-")[1], len(usage.lines)
+        change = "lines, units or prices have changed" if count == str(now) else f"it has {plural(now, 'line')} now"
         raise PlanDiffers(
             f"The usage is not that of the approved plan {plan}: {change}. Nothing is sent.",
             "Make a new dry run, and have its digest approved.",
@@ -116,6 +107,7 @@ def make_plan(usage: Usage, ledger: Ledger, checks: Checks, now: datetime) -> Pl
             plan.again.add(line.id)
         else:
             _compare(plan, line, entry, usage.source)
+    _leave_decided(plan, ledger, usage.source)
     blocked = _blocked(plan, new, ledger)
     for line in new:
         if line.id in blocked:
@@ -127,9 +119,10 @@ def make_plan(usage: Usage, ledger: Ledger, checks: Checks, now: datetime) -> Pl
             plan.late += lateness(line, now) != "in time"
     sent = {line.id for line in plan.to_send}
     plan.again &= sent
-    gone = _gone(usage, ledger, {entry.id for entry in blocked.values()})
-    plan.gone = [entry.id for entry in gone]
-    plan.waiting += (entry.with_asked(replace(entry.line, units=Decimal(0)), usage.source, False) for entry in gone)
+    for entry in _gone(usage, ledger, {entry.id for entry in blocked.values()}):
+        after = entry.with_asked(replace(entry.line, units=Decimal(0)), usage.source, confirmed=False)
+        plan.gone += [entry.id] if after != entry else []
+        plan.waiting += [after] if after.state in OPEN else []
     plan.limit = above_limit(plan.to_send, checks.max_amount)
     plan.unusual = unusual(ledger, plan.to_send)
     return plan
@@ -142,7 +135,7 @@ def _may_be_sent(line: Line, entry: Entry) -> bool:
     if entry.why == "expired":
         return True
     # What an event or a person found not to be billed is sent again by `push settle --send` alone.
-    return entry.settled_by == "api" and _differs(line, entry)
+    return entry.settled_by in ("api", "push") and _differs(line, entry)
 
 
 def _differs(line: Line, entry: Entry) -> bool:
@@ -161,6 +154,25 @@ def _compare(plan: Plan, line: Line, entry: Entry, source: str) -> None:
         plan.waiting.append(entry)
     else:
         plan.same += 1
+
+
+def _leave_decided(plan: Plan, ledger: Ledger, source: str) -> None:
+    """Take out of `sources` what a person has decided about, as long as no amount has changed."""
+    ids = [line.id for line, _ in plan.sources]
+    decided: dict[str, Item] = {}
+    for batch in batches(ids):
+        items = ledger.items(kinds=["source"], subjects=batch)
+        decided |= {item.subject: item for item in items if item.source == source and item.closed_at}
+    found = [one for one in plan.sources if one[0].id not in decided or _is_new(decided[one[0].id], *one)]
+    plan.same += len(plan.sources) - len(found)
+    plan.sources = found
+
+
+def _is_new(item: Item, line: Line, entry: Entry) -> bool:
+    """Whether an amount differs from those that a closed journal item names."""
+    names = ("units", "price", "other_units", "other_price")
+    now = (line.units, line.price, entry.line.units, entry.line.price)
+    return [item.data.get(name) for name in names] != [format_decimal(number) for number in now]
 
 
 def _blocked(plan: Plan, lines: list[Line], ledger: Ledger) -> Mapping[str, Entry]:
@@ -210,20 +222,18 @@ def _refusal(line: Line, reason: str) -> Refusal:
 def _gone(usage: Usage, ledger: Ledger, overlapping: Collection[str]) -> list[Entry]:
     """Billed lines of this source, in the time of the usage, that the usage does not contain any more.
 
-    Nothing is said of them while a row cannot be read: it may be theirs. A line that overlaps one of the usage is named
-    by the refusal of that.
+    Nothing is said of a line of which a refused row may be a part, nor of one that overlaps a line of the usage.
     """
-    if not usage.lines or any(refusal.line_id is None for refusal in usage.refusals):
+    if not usage.lines:
         return []
-    first, last = (pick(line.starts_at for line in usage.lines) for pick in (min, max))
-    there = {line.id for line in usage.lines} | {refusal.line_id for refusal in usage.refusals} | set(overlapping)
-    entries = ledger.entries(states=(*TAKEN, "settled", "conflict"), starts_in=(first, last), source=usage.source)
+    starts_in = min(line.starts_at for line in usage.lines), max(line.ends_at for line in usage.lines)
+    there = {line.id for line in usage.lines} | set(overlapping)
     return [
         entry
-        for entry in entries
+        for entry in ledger.entries(states=(*TAKEN, "settled", "conflict"), starts_in=starts_in, source=usage.source)
         if entry.id not in there
-        and entry.line.units
         and entry.line.grain == usage.lines[0].grain
         and entry.line.carried_from is None
-        and entry.why not in ("never", "refused by the marketplace")
+        and entry.why not in ("never", "refused by the marketplace", "events disagree")
+        and usage.refusal_of(entry.line) is None
     ]

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
 
 from ..api.session import ApiSession
@@ -184,7 +185,7 @@ class PushResult:
             "lines": self.lines,
             "plan": plan.digest,
             "source": usage.source,
-            "to_send": JsonRows(plan.to_send if sent is None else [], line_as_json),
+            "to_send": JsonRows(self.forecast.lines if self.forecast else [], line_as_json),
             "refused": JsonRows(plan.refusals, _refusal_as_json),
             "expired": JsonRows(plan.expired, lambda found: {**line_as_json(found[0]), "reason": found[1]}),
             "other_sources": JsonRows(plan.sources, _source_as_json),
@@ -284,10 +285,15 @@ def push(session: ApiSession | None, usage: Usage, ledger: Ledger, checks: Check
     )
 
 
-def unresolved(ledger: Ledger) -> dict[str, int]:
-    """Number of lines by state, and of journal items by kind, that wait for a person, an event or a push."""
+def unresolved(ledger: Ledger, run_id: str = "") -> dict[str, int]:
+    """Number of lines by state, and of journal items by kind, that wait for a person, an event or a push.
+
+    Args:
+        ledger: The ledger.
+        run_id: A run whose own item does not count: it is the push that asks.
+    """
     lines = {state: number for state, number in ledger.counts().items() if state in OPEN and number}
-    return lines | dict(Counter(item.kind for item in ledger.items(open_only=True)))
+    return lines | dict(Counter(item.kind for item in ledger.items(open_only=True) if item.subject != run_id))
 
 
 def _send(session: ApiSession, usage: Usage, ledger: Ledger, plan: Plan, checks: Checks) -> PushResult:
@@ -305,7 +311,7 @@ def _send(session: ApiSession, usage: Usage, ledger: Ledger, plan: Plan, checks:
             gone=plan.gone,
             refusals=plan.refusals,
             sources=plan.sources,
-            whole=not plan.refusals,
+            whole=Path(usage.source).is_absolute(),
         )
         sender = Sender(session, ledger, run, late_ok=checks.late_ok, again=plan.again)
         sent = SendResult() if plan.limit else sender.send(plan.to_send)
@@ -317,7 +323,7 @@ def _send(session: ApiSession, usage: Usage, ledger: Ledger, plan: Plan, checks:
         plan=plan,
         sent=sent,
         ledger=ledger.location,
-        unresolved=unresolved(ledger),
+        unresolved=unresolved(ledger, run.id),
         unchecked=checks.unchecked,
         requests=session.budget.requests,
         token_requests=session.budget.token_requests,

@@ -118,12 +118,20 @@ class Sender:
         run: The ledger's run.
         late_ok: Also send what is past the strictest known deadline. The documented one holds all the same.
         again: Ids of lines that are `unbilled` in the ledger, and may be sent.
+        result: Result of an earlier run, to go on with.
     """
 
     def __init__(
-        self, session: ApiSession, ledger: Ledger, run: Run, *, late_ok: bool = False, again: Collection[str] = ()
+        self,
+        session: ApiSession,
+        ledger: Ledger,
+        run: Run,
+        *,
+        late_ok: bool = False,
+        again: Collection[str] = (),
+        result: SendResult | None = None,
     ) -> None:
-        self._result = SendResult()
+        self._result = result or SendResult()
         self._client, self._form, self._clock = session.client, session.metering, session.clock
         self._ledger, self._run, self._late_ok, self._again = ledger, run, late_ok, again
         self._queue: deque[Body] = deque()

@@ -307,12 +307,21 @@ def _carry_out(result: SettleResult, ledger: Ledger, session: ApiSession | None,
     result.items = [item for item in result.items if item.id in closed]
     result.to_send = [line for line in result.to_send if (line.carried_from or line.id) in done]
     if result.to_send and session is not None:
-        with ledger.run(_SOURCE, result.to_send, checks.by) as run:
-            run.recover()
-            again = {line.id for line in result.to_send}
-            sender = Sender(session, ledger, run, late_ok=checks.late_ok, again=again)
-            result.sent = sender.send(result.to_send)
-            stopped = result.sent.stopped
-            run.end(complete=stopped is None, reason=stopped.message if stopped else "")
+        result.sent = _send(result, ledger, session, checks)
     more = any(isinstance(error, MoreToDo) for error in result.errors)
     result.verdict = "more_to_do" if more else "incomplete" if result.exit_code else "complete"
+
+
+def _send(result: SettleResult, ledger: Ledger, session: ApiSession, checks: Checks) -> SendResult:
+    """Send the lines in a run for each source, which stays that of its lines."""
+    sources = {change.line_id: change.expected.source for change in result.changes}
+    sent = SendResult()
+    for source in dict.fromkeys(sources.values()):
+        lines = [line for line in result.to_send if sources[line.carried_from or line.id] == source]
+        if lines and not sent.stopped:
+            with ledger.run(source, lines, checks.by) as run:
+                run.recover()
+                again = {line.id for line in lines}
+                sent = Sender(session, ledger, run, late_ok=checks.late_ok, again=again, result=sent).send(lines)
+                run.end(complete=sent.stopped is None, reason=sent.stopped.message if sent.stopped else "")
+    return sent

@@ -7,20 +7,20 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
+from automatum.metering.classify import Classification
+from automatum.metering.ledger.batches import MOST
+from automatum.metering.ledger.ledger import Ledger
+from automatum.metering.ledger.past import read_past
+from automatum.metering.usage.usage import read_usage
 from sqlalchemy import event
 
 from automatum.core.json_rows import write_json
 from automatum.metering import model
 from automatum.metering.checks import Checks
-from automatum.metering.classify import Classification
-from automatum.metering.ledger.batches import MOST
-from automatum.metering.ledger.ledger import Ledger
-from automatum.metering.ledger.past import read_past
 from automatum.metering.model import Line
 from automatum.metering.plan import Planner
 from automatum.metering.push import push
 from automatum.metering.statement import read_statement
-from automatum.metering.usage.usage import read_usage
 from tests.support.clocks import FakeClock
 
 HOUR = datetime(2026, 11, 24, 9, tzinfo=timezone.utc)

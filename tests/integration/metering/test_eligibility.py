@@ -5,8 +5,8 @@ from datetime import date, datetime, timedelta, timezone
 import dlt
 import duckdb
 import pytest
-
 from automatum.metering.eligibility import UNCHECKED, _day, read_eligibility
+
 from tests.support.metering_lines import make_line
 
 DELETED = datetime(2026, 11, 1, tzinfo=timezone.utc)

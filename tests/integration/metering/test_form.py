@@ -33,7 +33,7 @@ def test_usage_goes_out_in_the_configured_form_and_a_change_of_the_form_sends_no
 
     for books in (documented, snake, other):
         again = books.push(rows)
-        assert (again.exit_code, again.classification.to_send) == (0, [])
+        assert (again.exit_code, again.plan.to_send) == (0, [])
         assert books.states() == {"accepted": 4}
     assert len(api.to(PATHS["other"])) == 2
     assert not api.to(PATHS["documented"])

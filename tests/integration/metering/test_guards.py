@@ -1,22 +1,16 @@
-"""I5: what looks like a mistake is not sent until a person allows it; an approved dry run sends just what it showed."""
+"""I5: what looks like a mistake is not sent, or is named; an approved dry run sends just what it showed."""
 
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from automatum.core.errors import ConfigurationError, PlanDiffers
-from automatum.metering.checks import Checks, source_name
-from automatum.metering.eligibility import UNCHECKED, Eligibility
-from automatum.metering.guards import price_holds
-from automatum.metering.plan import digest_of
 from tests.support.loopback import Say, error
-from tests.support.metering_lines import make_line
 from tests.support.pushing import NOON, YES, Api, Books, hour_of, keys_of, keys_of_bodies
 
 
-def row(customer=1, dimension="calls", units="5", back=1, price="0.5"):
+def row(customer=1, dimension="calls", units="5", back=1, price="0.5", **more):
     """A row of usage."""
     return {
         "customer_id": f"cust_{customer}",
@@ -26,6 +20,7 @@ def row(customer=1, dimension="calls", units="5", back=1, price="0.5"):
         "units": units,
         "price": price,
         "usage_at": (hour_of(NOON, back) + timedelta(minutes=10)).isoformat(),
+        **more,
     }
 
 
@@ -40,12 +35,8 @@ def books(api, tmp_path):
     return Books(api.url, tmp_path)
 
 
-def kinds(summary):
-    return sorted({hold.kind for hold in summary.plan.on_hold})
-
-
 def forbid(api):
-    """Let the API take nothing, so that the lines stay planned."""
+    """Let the API take nothing, so that nothing is in the ledger."""
     api.decide = lambda number, body: (False, error(403, "Insufficient scope"))
 
 
@@ -56,25 +47,16 @@ def admit(api):
 # Limits
 
 
-@pytest.mark.parametrize("limit", [{"max_lines": 2}, {"max_amount": Decimal("7.49")}])
-def test_i5_a_push_above_its_limits_sends_nothing(limit, api, books):
+def test_i5_a_push_above_its_limit_sends_nothing_and_stays_open(api, books):
     rows = [row(customer) for customer in range(1, 4)]
-    for dry in (True, False):
-        stopped = books.push(rows, dry=dry, checks=Checks(**limit))
-        assert (kinds(stopped), stopped.lines["on_hold"], stopped.lines["new"]) == (["limit"], 3, 0)
-        assert stopped.exit_code == 65
-    assert api.bodies == []
-    assert books.push(rows[:2], dry=True, checks=Checks(**limit)).lines["new"] == 2
-    allowed = books.push(rows, checks=Checks(**limit, allow=frozenset({"all"}), by="ada"))
-    assert (allowed.lines["accepted"], allowed.exit_code) == (3, 0)
-
-
-@pytest.mark.parametrize("limit", [{"max_lines": 3}, {"max_amount": Decimal("7.5")}, {}])
-def test_i5_a_push_at_its_limits_is_sent(limit, api, books):
-    rows = [row(customer) for customer in range(1, 4)]
-    books.push(rows, checks=Checks(max_lines=1))
-    raised = books.push(rows, checks=Checks(**limit))
-    assert (raised.lines["accepted"], raised.exit_code) == (3, 0)
+    for dry in (True, False, False):
+        stopped = books.push(rows, dry=dry, max_amount=Decimal("7.49"))
+        assert (stopped.exit_code, stopped.lines["to_send"]) == (65, 3)
+        assert "7.5 of unknown currency would be sent, more than the 7.49 of max_amount" in stopped.plan.limit
+    assert (api.bodies, books.states()) == ([], {})
+    assert {item.kind for item in books.items()} == {"run"}
+    raised = books.push(rows, max_amount=Decimal("7.5"))
+    assert (raised.lines["accepted"], raised.exit_code, books.items()) == (3, 0, [])
 
 
 # Unusual usage
@@ -89,100 +71,153 @@ def past(books, hours, units="5", customer=1, dimension="calls"):
     books.clock.set_wall(now - books.clock.time())
 
 
-UNUSUAL = Checks(unusual_factor=Decimal(10))
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("hours", "units", "found"), [(6, "50", []), (6, "51", ["unusual"]), (5, "5000", [])])
-def test_i5_usage_far_above_its_median_waits_for_a_person(hours, units, found, api, books):
-    """With fewer than six hours nothing is usual."""
+@pytest.mark.parametrize(("hours", "units", "warned"), [(6, "50", False), (6, "51", True), (5, "5000", False)])
+def test_m12_usage_far_above_its_median_is_sent_with_a_warning(hours, units, warned, api, books):
+    """A true night of 150 units must not wait until it is too late. With fewer than six hours nothing is usual."""
     past(books, hours)
-    asked = [row(units=units), row(2)]
-    summary = books.push(asked, checks=UNUSUAL)
-    assert kinds(summary) == found
-    assert summary.lines["accepted"] == 2 - len(found)
-    if found:
-        assert f"{units} units are more than 10 times the usual 5" in summary.plan.on_hold[0].reason
-        line_id = summary.plan.on_hold[0].line.id
-        again = books.push(asked, checks=replace(UNUSUAL, allow=frozenset({line_id}), by="ada"))
-        assert (again.lines["accepted"], again.exit_code) == (1, 0)
-        assert books.push(asked, checks=UNUSUAL).exit_code == 0
+    for dry in (True, False):
+        summary = books.push([row(units=units), row(2)], dry=dry)
+        assert (f"{units} units, usual are 5" in str(summary.warnings)) == warned
+    assert (summary.lines["accepted"], summary.exit_code) == (2, 0)
+    assert "usual" not in str(books.push([row(units=units), row(2)]).warnings), "nothing is sent any more"
 
 
 @pytest.mark.slow
-def test_i5_a_customer_far_above_the_usual_amount_waits_with_all_lines(api, books):
+def test_m12_a_customer_far_above_the_usual_amount_is_named(api, books):
     """Each new dimension looks harmless by itself."""
     past(books, 6)
     asked = [row(dimension=f"dim_{number}", units="9") for number in range(6)]
-    summary = books.push([*asked, row(2)], checks=UNUSUAL)
-    assert (kinds(summary), summary.lines["on_hold"], summary.lines["accepted"]) == (["unusual"], 6, 1)
-    assert "27 in all are more than 10 times the customer's usual 2.5" in summary.plan.on_hold[0].reason
+    summary = books.push([*asked, row(2)])
+    assert (summary.lines["accepted"], summary.exit_code) == (7, 0)
+    assert "cust_1" in str(summary.warnings) and "27 in all, usual are 2.5" in str(summary.warnings)
 
 
-# Prices
+# Refused rows
 
 
-def prices(**known):
-    """Synced entitlements that name these prices of `api_calls`."""
-    from automatum.metering.eligibility import _Entitlement
+def test_m7_a_line_of_which_a_row_was_refused_is_not_sent(api, books):
+    rows = [row(), row(units="many"), row(2)]
+    summary = books.push(rows)
+    assert (summary.lines["accepted"], summary.lines["refused"] > 0, summary.exit_code) == (1, True, 65)
+    assert keys_of_bodies(api.taken) == keys_of(rows[2:])
+    assert "refusal" in {item.kind for item in books.items()}
+    rows[1]["units"] = "7"
+    mended = books.push(rows)
+    assert (mended.lines["accepted"], mended.exit_code, books.items()) == (1, 0, [])
 
-    entitlement = _Entitlement("ent_1", "lst_1", "aws", "active", None, None, "USD")
-    named = {"ent_1": {"api_calls": frozenset(map(Decimal, known["each"]))}} if known else {}
-    return Eligibility(None, {"cust_1": [entitlement]}, named)
 
-
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
-    ("price", "eligibility", "reason"),
+    "broken",
     [
-        ("0.01", UNCHECKED, None),
-        ("0", UNCHECKED, "the price is zero"),
-        ("0", prices(), "the price is zero"),
-        ("0.010", prices(each=["0.01"]), None),
-        ("0", prices(each=["0"]), None),
-        ("0.02", prices(each=["0.01", "0.03"]), "the price is 0.02, that of the entitlement 0.01 or 0.03"),
-        ("0", prices(each=["0.01"]), "the price is 0, that of the entitlement 0.01"),
+        {"units": "ten"},
+        {"dimension": None},
+        {"usage_at": "yesterday"},
+        {"listing_id": ""},
+        {"vendor": None, "units": None},
     ],
 )
-def test_i5_a_price_that_is_zero_or_not_the_entitlements_waits_for_a_person(price, eligibility, reason):
-    found = list(price_holds([make_line(price=price)], eligibility))
-    assert [hold.reason for hold in found] == ([reason] if reason else [])
+def test_i5_a_partial_sum_is_not_sent(broken, api, books):
+    """It cannot be raised later. A part of the key that cannot be read may be any."""
+    rows = [row(1, units="3"), {**row(1, units="4"), **broken}, row(2, units="7")]
+    assert books.push(rows).lines["accepted"] == 1
+    assert keys_of_bodies(api.taken) == keys_of(rows[2:])
+    mended = books.push([row(1, units="3"), row(1, units="4"), row(2, units="7")])
+    assert mended.lines["accepted"] == 1
+    assert keys_of_bodies(api.taken) == keys_of([row(1, units="7"), row(2, units="7")])
 
 
-def test_zero_units_need_no_price():
-    assert list(price_holds([make_line(units="0", price="0")], UNCHECKED)) == []
+def test_i5_a_row_without_a_customer_stops_no_line(api, books):
+    assert books.push([row(1), row(2, customer_id=None)]).lines["accepted"] == 1
+
+
+def test_i5_a_refused_row_says_nothing_about_what_was_accepted(api, books):
+    """The sum lacks the row, so it is no difference."""
+    rows = [row(), row(units="7")]
+    books.push(rows)
+    rows[1]["units"] = "seven"
+    assert books.push(rows).lines["conflict"] == 0
+    assert books.states() == {"accepted": 1}
 
 
 # Sources
 
 
-@pytest.mark.parametrize(("units", "reason"), [("5", "looks like a repetition: a.csv"), ("7", "a.csv says 5 units")])
-def test_i5_a_line_of_two_sources_waits_for_a_person(units, reason, api, books):
-    """Either the first source is repeated, or one of two parts would be lost."""
-    forbid(api)
-    books.push([row()], checks=Checks(source="a.csv"))
-    assert kinds(books.push([row()], checks=Checks(source="a.csv"))) == [], "the same source may say it again"
-    admit(api)
-    summary = books.push([row(units=units)], checks=Checks(source="b.csv"))
-    assert kinds(summary) == ["other_source"] and reason in summary.plan.on_hold[0].reason
-    assert api.taken == []
-    allowed = books.push([row(units=units)], checks=Checks(source="b.csv", allow=frozenset({"all"})))
-    assert allowed.lines["accepted"] == 1
-    assert keys_of_bodies(api.taken) == keys_of([row(units=units)])
+@pytest.mark.parametrize("units", ["5", "7"])
+def test_m8_a_line_of_two_sources_is_neither_sent_nor_dropped(units, api, books):
+    """Equal units may be a repetition, or the other half of the hour."""
+    books.push([row()], source="a.csv")
+    for dry in (True, False, False):
+        summary = books.push([row(units=units), row(2)], dry=dry, source="b.csv")
+        assert (summary.lines["other_source"], summary.lines["conflict"], summary.exit_code) == (1, 0, 65)
+        (shown,) = summary.to_json()["other_sources"]
+        assert (shown["units"], shown["other"]["source"], shown["other"]["units"]) == (Decimal(units), "a.csv", 5)
+    assert keys_of_bodies(api.taken) == keys_of([row(), row(2)])
+    (item,) = books.items("source")
+    assert "a.csv" in item.reason and "b.csv" in item.reason and units in item.reason
+    assert books.push([row()], source="a.csv").exit_code == 65, "until a person decides"
+    closed = books.settle(item.subject, "never", reason="a repetition")
+    assert (closed.exit_code, books.items(), books.states()) == (0, [], {"accepted": 2})
+    again = books.push([row(units=units), row(2)], source="b.csv")
+    assert (again.exit_code, again.requests) == (0, 0), "a person has decided about these units"
+    assert books.push([row(units="9"), row(2)], source="b.csv").exit_code == 65, "and not about others"
 
 
-def test_i5_the_repetition_of_an_accepted_line_is_named(api, books):
-    books.push([row()], checks=Checks(source="a.csv"))
-    again = books.push([row()], checks=Checks(source="b.csv"))
-    assert "accepted before from another source" in " ".join(again.as_json()["warnings"])
-    assert again.exit_code == 0
-    third, without = (books.push([row()], checks=Checks(source=source)).as_json() for source in ("b.csv", None))
-    assert third["warnings"] == without["warnings"]
+def test_m8_one_source_for_both_parts_carries_the_second(api, books):
+    """The way out that the item names: both parts in one usage, under one name."""
+    books.push([row()], source="hour")
+    both = books.push([row(), row(units="2")], source="hour")
+    assert both.lines["conflict"] == 1
+    (entry,) = books.entries().values()
+    assert books.settle(entry.id, "carry").exit_code == 0
+    assert sum(Decimal(use["units"]) for body in api.taken for use in body["details"]["usages"]) == 7
 
 
-def test_sources_have_names(tmp_path):
-    assert source_name("usage.csv") == source_name(tmp_path.cwd() / "usage.csv") == str(tmp_path.cwd() / "usage.csv")
-    assert source_name(" usage_by_hour ") == "usage_by_hour"
-    assert source_name([row()]) is None
+# What is gone, and what overlaps
+
+
+def test_m16_a_line_that_the_usage_does_not_contain_any_more_is_a_conflict(api, books):
+    rows = [row(1), row(2), row(3)]
+    books.push(rows)
+    for dry in (True, False, False):
+        gone = books.push([row(1), row(3)], dry=dry)
+        assert (gone.lines["conflict"], gone.exit_code, gone.requests) == (1, 65, 0)
+    assert books.states() == {"accepted": 2, "conflict": 1}
+    (entry,) = [one for one in books.entries().values() if one.state == "conflict"]
+    assert (entry.line.units, entry.accepted_units, entry.open_units) == (0, 5, -5)
+    assert books.push(rows).exit_code == 0, "it heals when the row is there again"
+    assert books.states() == {"accepted": 3}
+
+
+@pytest.mark.parametrize(
+    ("rows", "source"),
+    [
+        ([row(1), row(3)], "other.csv"),
+        ([row(3, back=2)], "usage.csv"),
+        ([row(1), row(3), row(2, units="x")], "usage.csv"),
+    ],
+)
+def test_m16_nothing_is_gone_by_another_source_another_hour_or_an_unreadable_row(rows, source, books):
+    books.push([row(1), row(2), row(3)])
+    books.push(rows, source=source)
+    assert "conflict" not in books.states()
+
+
+def test_m2_a_day_does_not_bill_hours_again_whatever_became_of_them(api, books):
+    books.push([row(units="13")])
+    books.clock.advance(24 * 3600)
+    day = books.push([row(units="13")], grain="day")
+    assert (day.lines["refused"], day.lines["conflict"], day.exit_code, len(api.taken)) == (1, 0, 65, 1)
+    assert "by the hour already" in day.plan.refusals[0].reason
+
+
+def test_m2_usage_with_an_entitlement_does_not_bill_again_what_was_billed_without(api, books):
+    books.push([row(units="13")])
+    named = books.push([row(units="13", entitlement_id="ent_1")])
+    assert (named.lines["refused"], named.lines["conflict"], named.exit_code, len(api.taken)) == (1, 0, 65, 1)
+    both = books.push([row(2, units="3", entitlement_id="ent_1"), row(2, units="4")])
+    assert (both.lines["refused"], len(api.taken)) == (2, 1)
 
 
 # Approved plans
@@ -191,11 +226,11 @@ def test_sources_have_names(tmp_path):
 def test_i5_an_approved_plan_sends_just_what_it_showed(api, books):
     """Also after hours have closed: four eyes take time."""
     rows = [row(1), row(2)]
-    digest = books.push(rows, dry=True).plan.digest
+    digest = books.push(rows, dry=True).digest
     books.clock.advance(2 * 3600)
     later = [*rows, row(3, back=-1), row(3, back=0)]
-    summary = books.push(later, checks=Checks(plan=digest))
-    assert (summary.lines["accepted"], summary.plan.digest, summary.exit_code) == (2, digest, 0)
+    summary = books.push(later, plan=digest)
+    assert (summary.lines["accepted"], summary.digest, summary.exit_code) == (2, digest, 0)
     assert keys_of_bodies(api.taken) == keys_of(rows)
     assert books.push(later).lines["accepted"] == 2
 
@@ -208,40 +243,41 @@ def test_i5_an_approved_plan_sends_just_what_it_showed(api, books):
         lambda rows: [row(1), row(2, price="0.6")],
         lambda rows: [row(1)],
         lambda rows: [*rows, row(3)],
-        lambda rows: [row(1), {**row(2), "title": "Another"}],
     ],
 )
 def test_i5_a_plan_that_has_changed_sends_nothing(change, api, books):
     rows = [row(1), row(2)]
-    digest = books.push(rows, dry=True).plan.digest
+    digest = books.push(rows, dry=True).digest
     with pytest.raises(PlanDiffers, match="Nothing is sent"):
-        books.push(change(rows), checks=Checks(plan=digest))
+        books.push(change(rows), plan=digest)
     assert api.bodies == [] and books.states() == {}
 
 
 def test_i5_an_interrupted_plan_goes_on_with_the_same_digest(api, books):
-    """What is left of it is sent; what has changed since its approval is not."""
     rows = [row(1), row(2)]
-    digest = books.push(rows, dry=True).plan.digest
-    says = [error(429, "Rate limit exceeded", headers={"Retry-After": "170"})]
-    api.decide = lambda number, body: (False, says[0]) if number == 2 else (True, Say(202, YES))
-    first = books.push(rows, checks=Checks(plan=digest), max_wait=10)
+    digest = books.push(rows, dry=True).digest
+    wait = error(429, "Rate limit exceeded", headers={"Retry-After": "170"})
+    api.decide = lambda number, body: (False, wait) if number == 2 else (True, Say(202, YES))
+    first = books.push(rows, plan=digest, max_wait=10)
     assert (first.lines["accepted"], first.verdict) == (1, "more_to_do")
     books.clock.advance(400)
-    with pytest.raises(PlanDiffers, match="have changed since"):
-        books.push([row(1), row(2, units="6")], checks=Checks(plan=digest))
-    last = books.push([*rows, row(3)], checks=Checks(plan=digest))
-    assert (last.lines["accepted"], len(last.plan.not_in_plan)) == (1, 1)
+    with pytest.raises(PlanDiffers, match="have changed"):
+        books.push([row(1), row(2, units="6")], plan=digest)
+    last = books.push(rows, plan=digest)
+    assert (last.lines["accepted"], last.exit_code) == (1, 0)
     assert keys_of_bodies(api.taken) == keys_of(rows)
 
 
-@pytest.mark.parametrize("text", ["", "yes", "20261124T123000Z-2", "20261324T123000Z-2-0123456789abcdef"])
+def test_m11_a_dry_run_has_its_digest_whatever_else_is_open(api, books):
+    api.decide = lambda number, body: (False, error(400, "no"))
+    books.push([row(1)])
+    dry = books.push([row(2)], dry=True, source="other.csv")
+    assert (dry.exit_code, dry.lines["to_send"]) == (65, 1)
+    admit(api)
+    assert books.push([row(2)], plan=dry.digest, source="other.csv").lines["accepted"] == 1
+
+
+@pytest.mark.parametrize("text", ["", "yes", "20261124T12Z-2", "20261324T12Z-2-0123456789abcdef"])
 def test_what_is_no_digest_is_said_so(text, books):
     with pytest.raises(ConfigurationError, match="is not the digest of a plan"):
-        books.push([row()], dry=True, checks=Checks(plan=text))
-
-
-def test_a_digest_depends_on_the_lines_and_not_on_their_order():
-    lines = [make_line(hour) for hour in range(3)]
-    assert digest_of(NOON, lines) == digest_of(NOON, lines[::-1]) != digest_of(NOON, lines[:2])
-    assert digest_of(NOON, lines).startswith("20261124T123000Z-3-")
+        books.push([row()], dry=True, plan=text)

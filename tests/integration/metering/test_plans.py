@@ -4,17 +4,17 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
-
-from automatum.config.settings import resolve_settings
-from automatum.core.errors import ConfigurationError
-from automatum.metering.checks import Checks
 from automatum.metering.ledger.decision_log import Author
 from automatum.metering.ledger.decisions import undo
 from automatum.metering.ledger.plan_reader import lines_on_hold
 from automatum.metering.ledger.planned import cancel, find_planned, keep, plan_again
+from automatum.metering.run import run_push
+
+from automatum.config.settings import resolve_settings
+from automatum.core.errors import ConfigurationError
+from automatum.metering.checks import Checks
 from automatum.metering.options import PushOptions
 from automatum.metering.push import send_planned
-from automatum.metering.run import run_push
 from tests.support.clocks import FakeClock
 from tests.support.loopback import Say, error
 from tests.support.pushing import NOON, UTC, YES, Api, Books, hour_of, keys_of, keys_of_bodies

@@ -4,6 +4,7 @@ from automatum.metering.carry import find_late, record_carries
 from automatum.metering.ledger.decision_log import Author
 from automatum.metering.ledger.decisions import undo
 from automatum.metering.ledger.reconcile import resolve_by_hand
+
 from tests.support.metering_lines import bring, make_like, make_line, states
 
 ANN = Author("ann", "agreed")

@@ -1,11 +1,11 @@
 """I5: a ledger in Postgres that was dumped and restored is a copy, and both would bill what the other has billed."""
 
 import pytest
-
-from automatum.core.errors import ConfigurationError
 from automatum.metering.ledger.identity import Owner, _is_same_place, place_id
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.transfer import adopt_ledger, move_ledger
+
+from automatum.core.errors import ConfigurationError
 from tests.support.clocks import FakeClock
 from tests.support.metering_lines import make_line
 from tests.support.postgres import postgres, running  # noqa: F401  the fixture

@@ -9,13 +9,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from automatum.metering.ledger.engines import sqlite_engine
+from automatum.metering.ledger.ledger import Ledger
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from automatum.core.errors import ConfigurationError, DestinationError
 from automatum.core.redaction import redact
-from automatum.metering.ledger.engines import sqlite_engine
-from automatum.metering.ledger.ledger import Ledger
 from tests.support.clocks import FakeClock
 from tests.support.loopback import closed_port
 from tests.support.metering_lines import bring, make_line

@@ -1,12 +1,12 @@
 """I5: each decision of a person is kept with who, when and why, and can be undone until the line is sent."""
 
 import pytest
-from sqlalchemy import text
-
 from automatum.metering.ledger.decisions import Author, last_of, read_decisions, undo
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.reconcile import TRANSITIONS, resolve_by_events, resolve_by_hand
 from automatum.metering.ledger.states import STATES, Transition
+from sqlalchemy import text
+
 from tests.support.metering_lines import bring, event, make_line, retry, states
 
 ANN = Author("ann", "saw it in the portal")

@@ -7,12 +7,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from automatum.metering.ledger.identity import Owner
+from automatum.metering.ledger.ledger import Ledger
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from automatum.core.errors import ConfigurationError, DestinationError
-from automatum.metering.ledger.identity import Owner
-from automatum.metering.ledger.ledger import Ledger
 from tests.support.clocks import FakeClock
 from tests.support.metering_lines import make_line
 

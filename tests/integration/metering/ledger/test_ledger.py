@@ -7,14 +7,14 @@ from datetime import timedelta, timezone
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from automatum.core.errors import ConfigurationError, DestinationError
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.reconcile import resolve_by_hand
 from automatum.metering.ledger.states import BLOCKING, STATES, Transition
 from automatum.metering.retry import plan_retry
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automatum.core.errors import ConfigurationError, DestinationError
 from tests.support.clocks import FakeClock
 from tests.support.desk import await_
 from tests.support.metering_lines import START, bring, ids, make_like, make_line, retry, states

@@ -3,10 +3,10 @@
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import event
-
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.past import read_past
+from sqlalchemy import event
+
 from tests.support.metering_lines import make_line
 
 EACH = 10

@@ -1,11 +1,11 @@
 """I5: what a person plans again does not bill the usage of an hour twice, by the hour and by the day."""
 
 import pytest
-
 from automatum.metering.ledger.decision_log import NOBODY
 from automatum.metering.ledger.decisions import undo
 from automatum.metering.ledger.planned import cancel, keep, plan_again
 from automatum.metering.retry import plan_retry
+
 from tests.support.metering_lines import START, bring, make_line, retry, states
 
 RIVALS = [

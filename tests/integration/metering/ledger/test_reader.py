@@ -1,6 +1,7 @@
 """Reading the ledger: page by page, in order, and nothing of a ledger that is not there."""
 
 from automatum.metering.ledger.states import STATES
+
 from tests.support.metering_lines import ids, make_line
 
 LINES = [make_line(hour, dimension=dimension) for hour in range(3) for dimension in ("api_calls", "storage")]

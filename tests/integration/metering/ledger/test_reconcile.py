@@ -6,11 +6,11 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-
-from automatum.core.errors import ConfigurationError
 from automatum.metering.ledger.reconcile import resolve_by_events, resolve_by_hand
 from automatum.metering.ledger.resolution import Reconciled
 from automatum.metering.ledger.webhook_events import Unreadable, parse
+
+from automatum.core.errors import ConfigurationError
 from tests.support.metering_lines import event, ids, make_line, retry, states
 
 

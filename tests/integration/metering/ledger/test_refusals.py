@@ -1,11 +1,11 @@
 """I5: refused usage is in the ledger, with its key and reason, until a push takes it or a person dismisses it."""
 
 import pytest
-
-from automatum.core.errors import ConfigurationError
 from automatum.metering.ledger.decision_log import Author
 from automatum.metering.ledger.decisions import read_decisions, undo
 from automatum.metering.ledger.refusals import dismiss, find_refusals, open_refusals, record_refusals
+
+from automatum.core.errors import ConfigurationError
 from automatum.metering.model import Refusal, RefusedUsage
 from tests.support.metering_lines import make_line
 

@@ -1,6 +1,7 @@
 """Texts from outside with control characters: every ledger takes them, and no terminal obeys them."""
 
 from automatum.metering.ledger.reconcile import find_lines, resolve_by_events, resolve_by_hand
+
 from tests.support.metering_lines import event, make_line, states
 
 BAD = "no\x00 \x1b[2J\x9b"

@@ -8,10 +8,10 @@ import duckdb
 import psycopg2
 import pyarrow as pa
 import pytest
+from automatum.metering.usage.usage import read_usage
 
 from automatum.core.errors import ConfigurationError, DestinationError
 from automatum.metering.usage import readers
-from automatum.metering.usage.usage import read_usage
 from tests.support.metering_rows import MOMENT, ROW, as_parquet, judge
 
 
