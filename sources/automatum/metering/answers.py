@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from ..core.text import letters_and_digits
+from ..core.redaction import redact
+from ..core.text import letters_and_digits, printable
 from .ledger.entries import Outcome
 from .payloads import Body
 
@@ -58,7 +59,7 @@ def judge(
     reader.read(answer, status)
     if not reader.doubts:
         return tuple(reader.refused.get(place, reader.others) for place in range(len(body.lines)))
-    reason = f"the API answered {status} with {'; '.join(reader.doubts[:3])}"
+    reason = redact(printable(f"the API answered {status} with {'; '.join(reader.doubts[:3])}"))
     hint = f"; {WORD_HINT}" if reader.new_words else ""
     return _all(body, Outcome("unknown", reason + hint))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -181,18 +180,6 @@ def _blocked(plan: Plan, lines: list[Line], ledger: Ledger) -> Mapping[str, Entr
     for line in lines:
         if line.id in found:
             plan.refusals.append(_refusal(line, _overlap(line, found[line.id])))
-    named: dict[tuple[object, ...], list[Line]] = defaultdict(list)
-    mixed = len({line.entitlement_id is None for line in lines}) > 1
-    for line in lines if mixed else ():
-        if line.id not in found:
-            named[line.vendor, line.listing_id, line.customer_id, line.dimension, line.starts_at].append(line)
-    for group in named.values():
-        if len(group) > 1 and any(line.entitlement_id is None for line in group):
-            for line in group:
-                reason = f"entitlement_id: other rows of its {line.grain} name an entitlement; name it in all rows"
-                plan.refusals.append(_refusal(line, reason))
-            refused = {line.id for line in group}
-            lines[:] = [line for line in lines if line.id not in refused]
     return found
 
 
