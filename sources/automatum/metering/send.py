@@ -165,6 +165,11 @@ class Sender:
                 result.stopped = self._set_aside[-1][2]
         return result
 
+    @property
+    def _claimed(self) -> bool:
+        """Whether lines are claimed now. Without a claim, an error is about the token."""
+        return self._attempt is not None
+
     def _now(self) -> datetime:
         return utc(self._clock.time())
 
@@ -194,16 +199,16 @@ class Sender:
         except MoreToDo:
             raise  # before a claim, or after it was given back
         except AccessError as error:
-            about_all = isinstance(error, CredentialsRefused) or _NO_SCOPE in error.message.lower()
-            if about_all or self._attempt is None:
+            if isinstance(error, CredentialsRefused) or _NO_SCOPE in error.message.lower() or not self._claimed:
                 self._give_back(error.message)
                 raise
             self._read_refusal(body, error, 403, error.message)
         except RequestRefused as error:
             self._read_refusal(body, error, error.status or 400, f"{error.status}: {error.detail}", error.fields)
         except ApiUnreachable as error:
-            if not self._read_failure(error):
-                raise
+            if not self._claimed:
+                raise  # it was given back, because nothing was sent
+            self._read_failure(error)
         else:
             self._read_answer(body, answer)
 
@@ -278,10 +283,9 @@ class Sender:
         self._result.bodies += len(self._set_aside)
         self._set_aside.clear()
 
-    def _read_failure(self, error: ApiUnreachable) -> bool:
-        """End an attempt without a usable answer as unknown; False if it was given back, because nothing was sent."""
-        if self._attempt is None:
-            return False
+    def _read_failure(self, error: ApiUnreachable) -> None:
+        """End an attempt without a usable answer as unknown."""
+        assert self._attempt is not None
         message = f"{error.status or 'no answer'}: {error.detail}"
         kept = self._kept_content()
         outcome = Outcome("unknown", message)
@@ -292,7 +296,6 @@ class Sender:
         if outcome.state == "unknown":
             logger.warning("%s", error)
         self._end([(line, outcome) for line in self._attempt.lines], error.status)
-        return True
 
     def _kept_content(self) -> str:
         """The answer as the ledger keeps it: redacted and shortened."""

@@ -22,7 +22,7 @@ from ..core.errors import (
     worst_exit_code,
 )
 from .checks import NO_CHECKS, Checks, above_limit
-from .ledger.entries import OPEN, Change, Entry, Item
+from .ledger.entries import OPEN, Change, Entry, Item, State
 from .ledger.ledger import Ledger
 from .model import Line, bucket_start, exact, format_decimal
 from .push import Verdict, entry_as_json, line_as_json
@@ -164,6 +164,8 @@ def _decide(result: SettleResult, ledger: Ledger, ids: Sequence[str], send: bool
 
 def _closed(entry: Entry) -> str:
     """Why nobody can decide about a line now; "" if a person can."""
+    if entry.why == "never" and entry.line.carried_from:
+        return f"it is given up: decide about the line {entry.line.carried_from}, whose usage it should have billed"
     if entry.state in OPEN or (entry.settled_by == "hand" and entry.state != "sending"):
         return ""
     if entry.state == "sending":
@@ -171,7 +173,9 @@ def _closed(entry: Entry) -> str:
     return f"it is {entry.state}, and nothing of it is open"
 
 
-def _change(entry: Entry, state: str, why: str, error: str = "", child: Line | None = None, **accepted: Any) -> Change:
+def _change(
+    entry: Entry, state: State, why: str, error: str = "", child: Line | None = None, **accepted: Any
+) -> Change:
     kept = {"accepted_units": entry.accepted_units, "accepted_price": entry.accepted_price, **accepted}
     return Change(line_id=entry.id, expected=entry, state=state, why=why, error=error, child=child, **kept)
 
@@ -188,8 +192,9 @@ def _billed(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool)
         return "it was never sent; if it was billed by other means: --never"
     units, price = call
     agrees = (exact().add(units, entry.carried_units), price) == (line.units, line.price)
-    state, why = ("settled", "billed") if agrees else ("conflict", "differs")
-    return _change(entry, state, why, accepted_units=units, accepted_price=price)
+    if not agrees:
+        return _change(entry, "conflict", "differs", accepted_units=units, accepted_price=price)
+    return _change(entry, "settled", "billed", accepted_units=units, accepted_price=price)
 
 
 def _not_billed(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool) -> Change | str:
@@ -218,7 +223,10 @@ def _carry(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool) 
         return "it is not known how much of it is billed: --billed or --not-billed first"
     if open_ <= 0:
         return "more is billed than was used: credit it in the portal" if open_ else "nothing of it is open"
-    billed = {entry.accepted_price} | {child.line.price for child in children if child.state != "unbilled"}
+    if entry.state not in ("unbilled", "conflict"):
+        return "it is settled: --billed or --not-billed opens it again"
+    billed = {child.line.price for child in children if child.state != "unbilled"}
+    billed |= {entry.accepted_price} if entry.accepted_units is not None else set()
     if billed - {None, line.price}:
         was = ", ".join(sorted(format_decimal(price) for price in billed if price is not None))
         return f"the price has changed from {was} to {format_decimal(line.price)}: settle it in the portal"

@@ -262,6 +262,39 @@ def test_i5_another_price_of_what_was_carried_is_for_the_portal_too(api, books):
     assert billed(api) == 10
 
 
+def test_what_is_carried_heals_when_the_usage_goes_back(api, books):
+    entry = expire(books, 10)
+    books.settle(entry.id, "carry")
+    for rows in (usage(11, hour=8), usage(10, hour=8, price="0.6"), usage(7, hour=8)):
+        assert books.push(rows).exit_code == 65
+        assert books.push(rows).exit_code == 65, "it stays open"
+        assert books.push(usage(10, hour=8)).exit_code == 0
+    assert billed(api) == 10
+
+
+def test_a_conflict_that_was_given_up_can_be_opened_and_carried(api, books):
+    books.push(usage(10))
+    books.push(usage(12))
+    parent = only(books, state="conflict")
+    books.settle(parent.id, "never", reason="free of charge")
+    assert "opens it again" in books.settle(parent.id, "carry").refused[0][1]
+    books.settle(parent.id, "billed")
+    books.settle(parent.id, "carry")
+    assert billed(api) == 12 and books.push(usage(12)).exit_code == 0
+
+
+def test_a_carried_line_that_is_given_up_opens_the_line_that_it_bills(api, books):
+    books.push(usage(10))
+    books.push(usage(12))
+    parent = only(books, state="conflict")
+    lose(api, taken=False)
+    books.settle(parent.id, "carry")
+    child = only(books, state="unknown")
+    books.settle(child.id, "never", reason="free of charge")
+    assert (books.entries()[Decimal(12)].state, books.entries()[Decimal(12)].open_units) == ("conflict", 2)
+    assert parent.id in books.settle(child.id, "billed").refused[0][1]
+
+
 def test_a_conflict_that_the_marketplace_reported_is_not_carried(api, books):
     answer(api, False, Say(409, {"code": 409, "message": "exists"}))
     books.push(usage(10))

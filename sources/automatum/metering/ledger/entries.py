@@ -38,7 +38,7 @@ class Entry:
         why: Why it is in that state, in a word of `Why`.
         error: The same for people, with the API's message; "" if there is nothing to say.
         accepted_units: Units that the API took under the id of this line, or a person says that it took; None if none.
-        accepted_price: Price of one of them.
+        accepted_price: Price of one of them; of a line of which only carried lines bill something, their price.
         carried_units: Units that other lines bill in place of this one; the sum of those lines that are not `unbilled`.
         source: Name of the usage that asked for it last.
         attempts: Number of calls that contained it.
@@ -95,12 +95,14 @@ class Entry:
                 return self
             known = confirmed or self.state == "confirmed"
             return replace(self, state="confirmed" if known else "accepted", why="", error="")
-        if self.accepted_units is not None or self.open_units < 0:
+        other_price = bool(self.carried_units) and self.accepted_price not in (None, self.line.price)
+        if self.accepted_units is not None or self.open_units < 0 or other_price:
             return replace(self, state="conflict", why="differs", error=self._difference())
         if self.state == "unbilled":
             return self
         why = "rejected" if self.attempts else "expired"
-        return replace(self, state="unbilled", why=why, error="The line that should have billed it was not billed.")
+        text = "Only a part of it is carried." if self.carried_units else "What was carried of it was not billed."
+        return replace(self, state="unbilled", why=why, error=text)
 
     def with_carried(self, confirmed: bool) -> Entry:
         """The entry after a line that is carried from it has changed: settled if all is billed, else open again."""
@@ -120,6 +122,8 @@ class Entry:
         same = (line.units, line.price) == (self.line.units, self.line.price)
         asked = replace(self, line=line, source=source)
         if self.state in ("sending", "unknown", "unbilled") or (self.state, self.why) == ("settled", "never"):
+            if self.state == "unbilled" and self.carried_units:
+                return asked.judged()
             if same or self.state != "settled":
                 return asked
             # A person has decided about another amount.
@@ -178,7 +182,7 @@ class Change:
         why: See `Why`.
         error: The same for people.
         accepted_units: What is held to be accepted from now on; None for nothing.
-        accepted_price: Price of one of them.
+        accepted_price: Price of one of them; of a line of which only carried lines bill something, their price.
         child: A line that shall bill what is open. `state` to `accepted_price` do not count then: the line changes when
             a run claims the child, in one transaction. Only the decision is recorded here.
     """

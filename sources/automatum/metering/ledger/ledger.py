@@ -440,8 +440,13 @@ class Ledger:
 
 
 def _changed(entry: Entry, change: Change, now: datetime) -> Entry:
+    line = entry.line
+    if change.why == "never" and line.carried_from and not change.accepted_units:
+        # The line that it is carried from has the usage, and is open again.
+        line = replace(line, units=Decimal(0))
     return replace(
         entry,
+        line=line,
         state=change.state,
         why=change.why,
         error=redact(change.error)[:LONGEST],
@@ -453,7 +458,8 @@ def _changed(entry: Entry, change: Change, now: datetime) -> Entry:
 
 
 def _carried(entry: Entry) -> Entry:
-    return replace(entry, settled_by="hand")
+    price = entry.line.price if entry.accepted_units is None else entry.accepted_price
+    return replace(entry, settled_by="hand", accepted_price=price)
 
 
 def _facts(entry: Entry) -> dict[str, Any]:
