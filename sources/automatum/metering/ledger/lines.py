@@ -160,16 +160,27 @@ def remove(connection: Connection, entries: Sequence[Entry]) -> None:
 def refresh_parents(connection: Connection, children: Iterable[Line]) -> None:
     """Give the lines that others bill the state that follows from how much of them is carried now."""
     parents = fetch(connection, [line.carried_from for line in children if line.carried_from])
-    changed = [(entry, entry.with_carried(is_confirmed(connection, entry))) for entry in parents.values()]
+    billed = confirmed(connection, parents.values())
+    changed = [(entry, entry.with_carried(entry.id in billed)) for entry in parents.values()]
     if new := [after for before, after in changed if after != before]:
         save(connection, new)
 
 
 def is_confirmed(connection: Connection, entry: Entry) -> bool:
     """Whether the vendor's events say that the last call of a line was billed."""
-    call = (ATTEMPTS.c.attempt_id == entry.attempt_id, ATTEMPTS.c.line_id == entry.id)
-    row = connection.execute(select(ATTEMPTS.c.confirmed_at, ATTEMPTS.c.failed_at).where(*call)).first()
-    return row is not None and row.confirmed_at is not None and row.failed_at is None
+    return entry.id in confirmed(connection, [entry])
+
+
+def confirmed(connection: Connection, entries: Iterable[Entry]) -> set[str]:
+    """Ids of those entries of whose last call the vendor's events say that it was billed."""
+    calls = {(entry.id, entry.attempt_id) for entry in entries if entry.attempt_id}
+    columns = (ATTEMPTS.c.line_id, ATTEMPTS.c.attempt_id)
+    query = select(*columns).where(ATTEMPTS.c.confirmed_at.is_not(None), ATTEMPTS.c.failed_at.is_(None))
+    found: set[str] = set()
+    for batch in batches(sorted(line_id for line_id, _ in calls)):
+        rows = connection.execute(query.where(ATTEMPTS.c.line_id.in_(batch)))
+        found |= {row.line_id for row in rows if (row.line_id, row.attempt_id) in calls}
+    return found
 
 
 def overlapping(connection: Connection, lines: Iterable[Line]) -> dict[str, Entry]:

@@ -342,11 +342,12 @@ class Run:
         rows.save(connection, [entry for line_id, entry in changed.items() if entry != known[line_id]])
 
     def _record_asked(self, connection: Connection, asked: Mapping[str, Line]) -> None:
-        changed = []
-        for entry in rows.fetch(connection, asked).values():
-            if entry.state != "sending":  # Another push sends it. The next one compares it.
-                after = entry.with_asked(asked[entry.id], self.source, rows.is_confirmed(connection, entry))
-                changed += [after] if after != entry else []
+        # Another push sends what is `sending`. The next one compares it.
+        entries = [entry for entry in rows.fetch(connection, asked).values() if entry.state != "sending"]
+        billed, changed = rows.confirmed(connection, entries), []
+        for entry in entries:
+            after = entry.with_asked(asked[entry.id], self.source, entry.id in billed)
+            changed += [after] if after != entry else []
         rows.save(connection, changed)
 
     def _abandon(self, connection: Connection, run_id: str, error: str) -> int:
