@@ -41,7 +41,12 @@ _CERTAIN = 15
 _LONGEST = 60
 """Digits; more than any rule allows, and few enough to be written without an exponent."""
 ADVICE = "write it as 2026-01-15T10:00:00Z or, for a whole day, as 2026-01-15"
-_NOT_TEXT = "is not text; read the column as text, so that no digit is lost"
+_NONE: dict[Kind, str] = {
+    "id": "is not text; read the column as text, so that no digit is lost",
+    "amount": "is not a number",
+    "time": f"is not a date; {ADVICE}",
+    "text": "is not text",
+}
 _SCHEMA = pa.schema({"row": pa.int64(), "broken": pa.string(), **dict.fromkeys(COLUMNS, pa.string())})
 
 
@@ -101,7 +106,10 @@ def as_table(rows: Sequence[int], values: Mapping[str, Sequence[Any]], broken: S
     for name, kind in COLUMNS.items():
         column = values.get(name)
         text = pa.nulls(len(rows), pa.string()) if column is None else _text_column(column, kind)
-        columns.append(pc.utf8_trim_whitespace(text))
+        text = pc.utf8_trim_whitespace(text)
+        if kind == "id" and pc.all(pc.utf8_is_printable(text)).as_py() is False:
+            text = pa.array(map(_visible, text.to_pylist()), pa.string())
+        columns.append(text)
     return pa.Table.from_arrays(columns, schema=_SCHEMA)
 
 
@@ -144,88 +152,73 @@ def as_text(value: Any, kind: Kind) -> str | None:
         value: Of any type.
         kind: Of its column. What it cannot take begins with `UNUSABLE`, and says why.
     """
-    if value is None or (isinstance(value, datetime) and value != value):
+    # NaT is no equal of itself, and pandas.NA has no truth value.
+    if value is None or type(value).__name__ in ("NaTType", "NAType"):
         return None
     if isinstance(value, str):
         return str(value)
-    if type(value).__name__ == "NAType":  # pandas.NA, which has no truth value.
+    number = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+    if kind != "amount" and isinstance(value, (float, Decimal)) and str(value).lower().endswith("nan"):
         return None
-    return _READ[kind](value)
+    # An id such as 12.0 was a number, and may have lost its zeros or its last digits.
+    lossy = kind == "id" and isinstance(value, Decimal) and not str(value).isdigit()
+    text: str | None = None
+    if kind == "amount":
+        text = _amount(value) if number else None
+    elif kind == "time":
+        text = _time(value, number)
+    elif isinstance(value, UUID) or (number and not isinstance(value, float)):
+        text = None if lossy else str(value)
+    return f"{UNUSABLE}{_shown(value)} {_NONE[kind]}" if text is None else text
 
 
-def _id(value: Any) -> str | None:
-    if isinstance(value, Decimal) and value.is_finite() and value.as_tuple().exponent == 0:
-        return str(value)
-    if isinstance(value, Decimal):
-        return None if value.is_nan() else f"{UNUSABLE}{value} has decimals; read the column as text"
-    if isinstance(value, (int, UUID)) and not isinstance(value, bool):
-        return str(value)
-    return None if _is_nan(value) else f"{UNUSABLE}{_shown(repr(value))} {_NOT_TEXT}"
-
-
-def _amount(value: Any) -> str | None:
-    if isinstance(value, float):
+def _amount(number: Any) -> str | None:
+    if isinstance(number, float):
         # The shortest text for this double. A frame's own float type has another repr.
-        number = Decimal(float.__repr__(value))
-        if number.is_finite() and len(number.normalize().as_tuple().digits) > _CERTAIN:
+        exact = Decimal(float.__repr__(number))
+        if exact.is_finite() and len(exact.normalize().as_tuple().digits) > _CERTAIN:
             why = "is a float without exact digits; use a DECIMAL or text column, or round it in the query"
-            return f"{UNUSABLE}{number} {why}"
-    elif isinstance(value, int) and not isinstance(value, bool):
-        if abs(value) >= 10**_LONGEST:
-            return f"{UNUSABLE}has too many digits"
-        number = Decimal(value)
-    elif isinstance(value, Decimal):
-        number = value
+            return f"{UNUSABLE}{exact} {why}"
+    elif isinstance(number, int) and abs(number) >= 10**_LONGEST:
+        return f"{UNUSABLE}has too many digits"
     else:
-        return f"{UNUSABLE}{_shown(str(value))} is not a number"
-    if not number.is_finite():
-        return f"{UNUSABLE}{number} is not a number"
-    exponent = int(number.as_tuple().exponent)
-    if number and (abs(number.adjusted()) > _LONGEST or abs(exponent) > _LONGEST):
-        return f"{UNUSABLE}{_shown(str(value))} has too many digits"
-    return format(number, "f") if number else "0"
+        exact = Decimal(number)
+    if not exact.is_finite():
+        return f"{UNUSABLE}{exact} is not a number"
+    if exact and max(abs(exact.adjusted()), abs(int(exact.as_tuple().exponent))) > _LONGEST:
+        return f"{UNUSABLE}{exact} has too many digits"
+    return format(exact, "f") if exact else "0"
 
 
-def _time(value: Any) -> str | None:
+def _time(value: Any, number: bool) -> str | None:
     if isinstance(value, datetime):
         try:
             aware = value if value.utcoffset() is not None else value.replace(tzinfo=timezone.utc)
-            utc = aware.astimezone(timezone.utc)
+            return f"{aware.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
         except (ValueError, OverflowError) as error:
-            return f"{UNUSABLE}{_shown(str(value))} is not a date: {error}"
-        return f"{utc.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
-    if isinstance(value, date):
-        return value.isoformat()
-    if _is_nan(value):
-        return None
-    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+            return f"{UNUSABLE}{_shown(value)} is not a date: {error}"
+    if number:
         return f"{UNUSABLE}{value} is a number, not a date; turn it into a timestamp in the query"
-    return f"{UNUSABLE}{_shown(f'{value} ({type(value).__name__})')} is not a date; {ADVICE}"
-
-
-def _text(value: Any) -> str | None:
-    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
-        return str(value)
-    return None if _is_nan(value) else f"{UNUSABLE}{_shown(repr(value))} is not text"
-
-
-_READ = {"id": _id, "amount": _amount, "time": _time, "text": _text}
+    return value.isoformat() if isinstance(value, date) else None
 
 
 def _encodable(text: str | None, kind: Kind) -> str | None:
     try:
         (text or "").encode()
     except UnicodeEncodeError:
-        why = {"id": "has characters that cannot be seen", "amount": "is not a number", "time": "is not a date"}
-        return f"{UNUSABLE}{_shown(repr(text))} {why.get(kind, 'is not text')}"
+        return _visible(text) if kind == "id" else f"{UNUSABLE}{_shown(text)} {_NONE[kind]}"
     return text
 
 
-def _is_nan(value: Any) -> bool:
-    return value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and value != value
+def _visible(text: str | None) -> str | None:
+    """An id. One with characters that cannot be seen cannot be used; they include the separator in the ids of lines."""
+    if text is None or text.isprintable() or text.startswith(UNUSABLE):
+        return text
+    return f"{UNUSABLE}{_shown(text)} has characters that cannot be seen"
 
 
-def _shown(text: str) -> str:
+def _shown(value: Any) -> str:
+    text = f"{value!r} ({type(value).__name__})" if not isinstance(value, (str, Decimal)) else ascii(str(value))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 

@@ -5,7 +5,6 @@ this price?
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,7 @@ from ...schema.columns import DELETED_AT
 from ...warehouse.sql import read_column_names, stream_columns
 from ...warehouse.sql_client import one_client
 from ...warehouse.values import as_utc
-from ..model import UNKNOWN_CURRENCY, Line, format_decimal
-from .query import connect
+from ..model import format_decimal
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -37,7 +35,6 @@ _ENTITLEMENT = (
     "currency",
 )
 _KEY = "vendor, listing_id, customer_id, dimension, entitlement_id, day"
-_SYNC = "; run `automatum sync` if it is new"
 
 _TABLES = """
 CREATE TABLE customers (id VARCHAR, vendor VARCHAR, deleted BOOLEAN);
@@ -51,99 +48,55 @@ _ELIGIBLE = f"""
 CREATE TABLE eligible AS
 WITH pairs AS (
     SELECT a.*, e.id, e.vendor AS on_vendor, e.currency, k.keys,
-        a.entitlement_id IN ('', e.id) AS named, coalesce(e.vendor = a.vendor, true) AS there,
-        CASE WHEN a.day < e.starts THEN e.id || ' begins on ' || e.starts
-            WHEN a.day > e.ends THEN e.id || ' ended on ' || e.ends
+        a.entitlement_id IN ('', e.id) AS named, named AND coalesce(e.vendor = a.vendor, true) AS there,
+        CASE WHEN a.day < e.starts THEN concat(e.id, ' begins on ', e.starts)
+            WHEN a.day > e.ends THEN concat(e.id, ' ended on ', e.ends)
             WHEN e.status IS NULL OR e.status IN ('active', 'subscribed') THEN NULL
             WHEN e.ends <= $today AND NOT regexp_matches(e.status, 'pending|suspend|pause|draft|not.?started') THEN NULL
-            ELSE e.id || ' is ' || e.status END AS inactive,
-        named AND there AND inactive IS NULL AS live,
-        (SELECT list(DISTINCT d.price) FILTER (d.price IS NOT NULL) FROM dimensions d
+            ELSE concat(e.id, ' is ', e.status) END AS inactive,
+        there AND inactive IS NULL AS live,
+        (SELECT list(DISTINCT d.price ORDER BY d.price) FILTER (d.price IS NOT NULL) FROM dimensions d
             WHERE d.entitlement_id = e.id AND d.key = a.dimension) AS prices
     FROM asked a JOIN entitlements e ON e.customer_id = a.customer_id AND coalesce(e.listing_id = a.listing_id, true)
-    LEFT JOIN (SELECT entitlement_id, list(DISTINCT key) AS keys FROM dimensions GROUP BY 1) k ON k.entitlement_id = e.id
+    LEFT JOIN (SELECT entitlement_id, list(DISTINCT key) AS keys FROM dimensions GROUP BY 1) k
+        ON k.entitlement_id = e.id
 ), found AS (
-    SELECT {_KEY}, bool_or(named) AS has_named, bool_or(named AND there) AS has_there,
-        min(on_vendor) FILTER (named) AS other, bool_or(live) AS has_live,
-        array_to_string(list(inactive ORDER BY id) FILTER (named AND there)[:5], ', ') AS reasons,
-        bool_and(keys IS NOT NULL) FILTER (live) AS all_known, list_sort(list_distinct(flatten(list(keys) FILTER (live)))) AS keys,
+    SELECT {_KEY}, bool_or(named) AS has_named, bool_or(there) AS has_there, bool_or(live) AS has_live,
+        min(on_vendor) FILTER (named) AS other, list(inactive ORDER BY id) FILTER (there)[:5] AS reasons,
+        bool_and(keys IS NOT NULL) FILTER (live) AS all_known,
+        list_sort(list_distinct(flatten(list(keys) FILTER (live)))) AS keys,
         list(id ORDER BY id) FILTER (live AND list_contains(keys, dimension)) AS having,
-        list(id ORDER BY id) FILTER (live AND keys IS NULL) AS unlisted,
-        CASE WHEN count(DISTINCT coalesce(currency, '')) FILTER (live) = 1 THEN min(currency) FILTER (live) END AS currency,
-        list_distinct(flatten(list(prices) FILTER (live))) AS prices
+        coalesce(having, list(id ORDER BY id) FILTER (live AND keys IS NULL)) AS fitting,
+        CASE WHEN count(DISTINCT coalesce(currency, '')) FILTER (live) = 1 THEN min(currency) FILTER (live) END
+            AS currency,
+        list_sort(list_distinct(flatten(list(prices) FILTER (live)))) AS prices
     FROM pairs GROUP BY {_KEY}
-), fitting AS (SELECT *, coalesce(having, unlisted) AS fit FROM found)
+)
 SELECT a.*, f.currency, f.prices, CASE
-    WHEN NOT $customers THEN NULL
-    WHEN c.id IS NULL THEN 'customer_id: ' || a.customer_id || ' is not among the synced customers{_SYNC}'
-    WHEN c.deleted THEN 'customer_id: ' || a.customer_id || ' was deleted'
-    WHEN c.vendor <> a.vendor
-    THEN 'vendor: ' || a.customer_id || ' is a customer on ' || c.vendor || ', not on ' || a.vendor END AS wrong_customer,
-    CASE WHEN NOT $entitlements THEN NULL
-    WHEN has_named IS NULL THEN 'listing_id: ' || a.customer_id || ' has no entitlement for ' || a.listing_id || '{_SYNC}'
-    WHEN NOT has_named THEN 'entitlement_id: ' || a.customer_id || ' has no entitlement ' || a.entitlement_id || ' for '
-        || a.listing_id || '{_SYNC}'
-    WHEN NOT has_there THEN 'vendor: the entitlement for ' || a.listing_id || ' is on ' || other || ', not on ' || a.vendor
-    WHEN NOT has_live THEN 'listing_id: no entitlement of ' || a.customer_id || ' for ' || a.listing_id
-        || ' was active on ' || a.day || ' (' || reasons || ', as of the last sync)'
-    WHEN all_known AND having IS NULL THEN 'dimension: ' || a.dimension || ' is not among those of the entitlement: '
-        || array_to_string(keys, ', ')
-    WHEN a.entitlement_id = '' AND len(fit) > 1 THEN 'entitlement_id is missing: ' || a.customer_id || ' has '
-        || len(fit) || ' active entitlements for ' || a.listing_id || ' with ' || a.dimension || ' ('
-        || array_to_string(fit[:5], ', ') || '); name the one that was used' END AS wrong_entitlement
-FROM asked a LEFT JOIN customers c ON c.id = a.customer_id LEFT JOIN fitting f USING ({_KEY})
+    WHEN $customers AND c.id IS NULL
+    THEN concat('customer_id: ', a.customer_id, ' is not among the synced customers', $sync)
+    WHEN $customers AND c.deleted THEN concat('customer_id: ', a.customer_id, ' was deleted')
+    WHEN $customers AND c.vendor <> a.vendor
+    THEN concat('vendor: ', a.customer_id, ' is a customer on ', c.vendor, ', not on ', a.vendor)
+    WHEN NOT $entitlements THEN NULL
+    WHEN has_named IS NULL
+    THEN concat('listing_id: ', a.customer_id, ' has no entitlement for ', a.listing_id, $sync)
+    WHEN NOT has_named
+    THEN concat('entitlement_id: ', a.customer_id, ' has no entitlement ', a.entitlement_id, ' for ', a.listing_id,
+        $sync)
+    WHEN NOT has_there
+    THEN concat('vendor: the entitlement for ', a.listing_id, ' is on ', other, ', not on ', a.vendor)
+    WHEN NOT has_live
+    THEN concat('listing_id: no entitlement of ', a.customer_id, ' for ', a.listing_id, ' was active on ', a.day, ' (',
+        array_to_string(reasons, ', '), ', as of the last sync)')
+    WHEN all_known AND having IS NULL
+    THEN concat('dimension: ', a.dimension, ' is not among those of the entitlement: ', array_to_string(keys, ', '))
+    WHEN a.entitlement_id = '' AND len(fitting) > 1
+    THEN concat('entitlement_id is missing: ', a.customer_id, ' has ', len(fitting), ' active entitlements for ',
+        a.listing_id, ' with ', a.dimension, ' (', array_to_string(fitting[:5], ', '), '); name the one that was used')
+    END AS wrong
+FROM asked a LEFT JOIN customers c ON c.id = a.customer_id LEFT JOIN found f USING ({_KEY})
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Eligibility:
-    """What the synced tables say of a line.
-
-    Attributes:
-        problem: Why it cannot be billed, or not at its price; None if it can, as far as is known.
-        currency: Currency of the entitlements that it is billed under; `UNKNOWN_CURRENCY` if they name none, or
-            several.
-    """
-
-    problem: str | None
-    currency: str
-
-
-def check_lines(
-    lines: Sequence[Line], pipeline: SupportsPipeline, organization_id: str | None, now: datetime
-) -> dict[str, Eligibility]:
-    """Check lines that do not come from usage, such as those that a person sends or carries.
-
-    Args:
-        lines: The lines.
-        pipeline: The pipeline that syncs the tables.
-        organization_id: Organization of the rows, if the tables contain several organizations.
-        now: The current time, aware.
-
-    Returns:
-        What the tables say, by the id of the line.
-
-    Raises:
-        DestinationError: The destination cannot be reached or read.
-    """
-    with connect() as connection:
-        keys = {line.id: _key(line) for line in lines}
-        connection.execute(f"CREATE TABLE asked ({_KEY.replace(',', ' VARCHAR,')} DATE)")
-        _insert(connection, "asked", list(set(keys.values())))
-        add_eligible(connection, pipeline, organization_id, now)
-        query = f"SELECT {_KEY}, coalesce(wrong_customer, wrong_entitlement), currency, prices FROM eligible"
-        found = {row[:6]: row[6:] for row in connection.execute(query).fetchall()}
-    return {line.id: eligibility(line.units, line.price, *found[keys[line.id]]) for line in lines}
-
-
-def eligibility(
-    units: Decimal, price: Decimal, problem: str | None, currency: str | None, prices: Sequence[str] | None
-) -> Eligibility:
-    """The eligibility of units at a price, by a row of the table `eligible`."""
-    if problem is None and units and prices and format_decimal(price) not in prices:
-        wanted = " or ".join(sorted(prices))
-        problem = f"price: {format_decimal(price)} is not that of the entitlement, which is {wanted}"
-    return Eligibility(problem, currency or UNKNOWN_CURRENCY)
 
 
 def add_eligible(
@@ -155,8 +108,8 @@ def add_eligible(
     for entitlements are assumptions.
 
     Args:
-        connection: From `query.connect`; its table `asked` has vendor, listing, customer, dimension, entitlement ("" for
-            none) and day.
+        connection: From `query.connect`; its table `asked` has vendor, listing, customer, dimension, entitlement
+            ("" for none) and day.
         pipeline: The pipeline that syncs the tables.
         organization_id: Organization of the rows, if the tables contain several organizations.
         now: The current time, aware.
@@ -179,7 +132,7 @@ def add_eligible(
             _add_dimensions(connection, pipeline, organization_id, ids)
     today = now.astimezone(timezone.utc).date()
     known = {"customers": customers, "entitlements": entitlements}
-    connection.execute(_ELIGIBLE, {"today": today, **known})
+    connection.execute(_ELIGIBLE, {"today": today, "sync": "; run `automatum sync` if it is new", **known})
     return tuple(
         name for table, name in ((customers, CUSTOMERS.table), (entitlements, ENTITLEMENTS.table)) if not table
     )
@@ -189,12 +142,12 @@ def _add_customers(
     connection: DuckDBPyConnection, pipeline: SupportsPipeline, organization_id: str | None, wanted: Collection[str]
 ) -> bool:
     rows = stream_columns(pipeline, CUSTOMERS.table, ("id", "vendor", DELETED_AT), organization_id=organization_id)
-    seen, found = False, []
+    seen, found = False, {}  # Each customer once: a second row would repeat the lines.
     for id_, vendor, deleted_at in rows:
         seen = True
         if id_ in wanted:
-            found.append((id_, _lower(vendor), deleted_at is not None))
-    _insert(connection, "customers", found)
+            found[id_] = (id_, _lower(vendor), deleted_at is not None)
+    _insert(connection, "customers", list(found.values()))
     return seen
 
 
@@ -236,10 +189,6 @@ def _insert(connection: DuckDBPyConnection, table: str, rows: Sequence[Sequence[
         connection.register("batch", batch)
         connection.execute(f"INSERT INTO {table} FROM batch")
         connection.unregister("batch")
-
-
-def _key(line: Line) -> tuple[str, str, str, str, str, date]:
-    return (line.vendor, line.listing_id, line.customer_id, line.dimension, line.entitlement_id or "", line.day)
 
 
 def _lower(value: Any) -> str | None:

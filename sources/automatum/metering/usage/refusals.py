@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ...core.text import printable
+from ...core.text import plural, printable
 from ..model import Line, Refusal, format_decimal
 
 _MOST_ROWS = 10
@@ -23,6 +23,11 @@ class _Found:
     rows: list[int] = field(default_factory=list)
     count: int = 0
     reasons: dict[str, None] = field(default_factory=dict)
+
+    def refusal(self, subject: str) -> Refusal:
+        named, more = list(self.reasons)[:_MOST_REASONS], len(self.reasons) - _MOST_REASONS
+        reason = "; ".join(named) + (f"; and {plural(more, 'further reason')}" if more > 0 else "")
+        return Refusal(subject, tuple(self.rows), self.count, reason, self.line_id, self.about)
 
 
 class Refusals:
@@ -40,7 +45,7 @@ class Refusals:
         found = self._found.setdefault(subject, _Found(line_id, about))
         found.rows = sorted({*found.rows, *rows})[:_MOST_ROWS]
         found.count += count
-        found.reasons[printable(reason)] = None
+        found.reasons[printable(reason).replace("\n", "\\n").replace("\t", "\\t")] = None
 
     def add_row(
         self,
@@ -67,41 +72,28 @@ class Refusals:
             self._rows[tuple(key)].setdefault(tuple(key.values()), []).append(row)
 
     def of(self, line: Line) -> Refusal | None:
-        """The refused rows that are, or may be, a part of a line, as its refusal; None if there are none."""
-        found: list[int] = []
-        for names, rows in self._rows.items():
-            found += rows.get(tuple(getattr(line, name) for name in names), ())
-        if not found:
+        """Why a line must not be sent: refused rows are, or may be, a part of it. None if there are none."""
+        if (own := self._found.get(line.id)) is not None:
+            return own.refusal(line.id)
+        rows: list[int] = []
+        for names, found in self._rows.items():
+            rows += found.get(tuple(getattr(line, name) for name in names), ())
+        if not rows:
             return None
-        found.sort()
-        named = ", ".join(map(str, found[:_MOST_ROWS])) + (" ..." if len(found) > _MOST_ROWS else "")
+        rows.sort()
+        named = ", ".join(map(str, rows[:_MOST_ROWS])) + (" ..." if len(rows) > _MOST_ROWS else "")
         reason = f"refused in the usage, and possibly a part of it: row {named}; correct the rows first"
-        return Refusal(line.id, tuple(found[:_MOST_ROWS]), len(found), reason, line.id, about_line(line))
+        return Refusal(line.id, tuple(rows[:_MOST_ROWS]), len(rows), reason, line.id, about_line(line))
 
     def all(self) -> tuple[Refusal, ...]:
         """Every refusal, in the order of the rows."""
-        made = (
-            Refusal(subject, tuple(one.rows), one.count, _joined(one.reasons), one.line_id, one.about)
-            for subject, one in self._found.items()
-        )
+        made = (found.refusal(subject) for subject, found in self._found.items())
         return tuple(sorted(made, key=lambda refusal: (refusal.rows, refusal.subject)))
-
-
-def _joined(reasons: Iterable[str]) -> str:
-    named = list(reasons)
-    more = f"; and {len(named) - _MOST_REASONS} further reasons" if len(named) > _MOST_REASONS else ""
-    return "; ".join(named[:_MOST_REASONS]) + more
 
 
 def about_line(line: Line) -> dict[str, str]:
     """What a refusal says of a line."""
-    return {
-        "customer_id": line.customer_id,
-        "listing_id": line.listing_id,
-        "vendor": line.vendor,
-        "dimension": line.dimension,
-        **({"entitlement_id": line.entitlement_id} if line.entitlement_id else {}),
-        "starts_at": line.starts_at.isoformat(),
-        "units": format_decimal(line.units),
-        "price": format_decimal(line.price),
-    }
+    names = ("customer_id", "listing_id", "vendor", "dimension", "entitlement_id")
+    about = {name: getattr(line, name) for name in names if getattr(line, name)}
+    amounts = {"units": format_decimal(line.units), "price": format_decimal(line.price)}
+    return {**about, "starts_at": line.starts_at.isoformat(), **amounts}

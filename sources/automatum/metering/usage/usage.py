@@ -7,23 +7,21 @@ Columns: `customer_id`, `listing_id`, `vendor`, `dimension`, `units`, `price`, a
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...core.clock import Clock
-from ...core.errors import ConfigurationError
 from ...core.text import plural, printable
 from ...endpoints import CUSTOMERS, ENTITLEMENTS
-from ..model import Grain, Line, Refusal, format_decimal
+from ..model import UNKNOWN_CURRENCY, Grain, Line, Refusal, format_decimal
 from ..rules import known_vendors, rules_of
 from .columns import UNUSABLE, checked_mapping
-from .eligibility import add_eligible, eligibility
-from .query import connect, sum_rows
+from .eligibility import add_eligible
+from .query import connect, plain, sum_rows
 from .readers import as_path, read_tables
 from .refusals import Refusals, about_line
 from .sql import SQL
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
     from duckdb import DuckDBPyConnection
 
-_DIGEST = re.compile(r"([0-9]{8}T[0-9]{2})Z-([0-9]+)-([0-9a-f]{16})")
 _ZERO = Decimal(0)
 _NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
 """Time in the digest of a usage without lines."""
@@ -40,11 +37,15 @@ _FETCHED = 10_000
 _KEY = "vendor, listing_id, customer_id, dimension, entitlement_id"
 _ASKED = f"CREATE TABLE asked AS SELECT DISTINCT {_KEY}, start::DATE AS day FROM summed"
 _UNCHECKED = """CREATE TABLE eligible AS
-    SELECT *, NULL AS wrong_customer, NULL AS wrong_entitlement, NULL AS currency, NULL AS prices FROM asked"""
+    SELECT *, NULL AS wrong, NULL AS currency, NULL::VARCHAR[] AS prices FROM asked"""
 _REFUSED = f"""SELECT row, reason, broken, start, day, {_KEY}, units, price, usage_at, usage_date
     FROM checked WHERE reason IS NOT NULL ORDER BY row"""
-_LINES = f"""SELECT start, {_KEY}, plain(units), plain(price), title, description, per, rows, some_rows, summed.prices,
-        named_row, coalesce(wrong_customer, wrong_entitlement), currency, eligible.prices
+_PRICE = plain("summed.price")
+_LINES = f"""SELECT start, {_KEY}, {plain("units")}, {_PRICE}, title, description, per, rows, some_rows,
+        summed.prices, named_row, coalesce(wrong, CASE
+            WHEN units <> 0 AND len(eligible.prices) > 0 AND NOT list_contains(eligible.prices, {_PRICE})
+            THEN concat('price: ', {_PRICE}, ' is not that of the entitlement, which is ',
+                array_to_string(eligible.prices, ' or ')) END), currency
     FROM summed JOIN eligible USING ({_KEY}) WHERE day = start::DATE ORDER BY start, {_KEY}"""
 
 
@@ -55,7 +56,7 @@ class Usage:
     Attributes:
         lines: Sums of closed hours or days, in order of start, vendor, listing, customer, dimension, entitlement. Sums
             of zero that the marketplace does not take are left out.
-        refusals: Rows that are not sent, one refusal for each line or, where their key cannot be read, for each content.
+        refusals: Rows that are not sent: a refusal for each line or, where its key cannot be read, for each content.
         held: Id of a line to why it must not be sent: a row of it was refused, or may be a part of it; its customer,
             entitlement or price is wrong.
         open_rows: Number of rows of hours and days that are not over.
@@ -75,7 +76,6 @@ class Usage:
     unknown_vendors: tuple[str, ...]
     missing: tuple[str, ...]
     source: str
-    _refused: Refusals = field(repr=False, compare=False)
 
     @cached_property
     def digest(self) -> str:
@@ -99,33 +99,12 @@ class Usage:
         held = {line_id: refusal for line_id, refusal in self.held.items() if line_id in ids}
         return replace(self, lines=lines, held=held, open_rows=self.open_rows + left)
 
-    def refusal_of(self, line: Line) -> Refusal | None:
-        """The refusal of rows that are, or may be, a part of a line, which the usage need not contain; None if none is.
-
-        Args:
-            line: Any line.
-        """
-        return self._refused.of(line)
-
-
-def until_of(digest: str) -> datetime:
-    """The end of the last hour or day of a digest, aware.
-
-    Raises:
-        ConfigurationError: It is no digest.
-    """
-    match = _DIGEST.fullmatch(digest)
-    try:
-        return datetime.strptime(match[1] if match else "", "%Y%m%dT%H").replace(tzinfo=timezone.utc)
-    except ValueError:
-        raise ConfigurationError(
-            "--plan", f"{digest!r} is not the digest of a plan.", "A dry run prints the digest."
-        ) from None
-
 
 def source_name(usage: Any) -> str:
-    """Name of a usage, by which the ledger tells two sources of a line apart: the absolute path of a file, the name of a
-    table, a hash of a query, `memory`.
+    """Name of a usage, by which the ledger tells two sources of a line apart.
+
+    Returns:
+        The absolute path of a file, the name of a table, a hash of a query, or `memory`.
     """
     if (path := as_path(usage)) is not None:
         return str(path.absolute())
@@ -187,7 +166,7 @@ def read_usage(
                 found.add(*row)
     unknown = tuple(sorted({line.vendor for line in found.lines} - known_vendors()))
     counts = (open_rows, rows, found.zero, unknown)
-    return Usage(tuple(found.lines), refusals.all(), found.held, *counts, missing, source, refusals)
+    return Usage(tuple(found.lines), refusals.all(), found.held, *counts, missing, source)
 
 
 def _add_refused_rows(connection: DuckDBPyConnection, refusals: Refusals, source: str, grain: Grain) -> None:
@@ -239,13 +218,11 @@ class _Lines:
         named_row: int | None,
         problem: str | None,
         currency: str | None,
-        known_prices: list[str] | None,
     ) -> None:
         """Add a row of the query."""
         ids = (vendor, listing, customer, dimension, self._grain, start.replace(tzinfo=timezone.utc))
         amount, cost = Decimal(units), Decimal(price)
-        eligible = eligibility(amount, cost, problem, currency, known_prices)
-        own = (entitlement or None, None, 0, eligible.currency)
+        own = (entitlement or None, None, 0, currency or UNKNOWN_CURRENCY)
         line = Line(*ids, amount, cost, title, description, per, rows, *own)
         if wrong := _wrong_sum(line, prices, None if entitlement else named_row):
             self._refuse(line, some_rows, wrong)
@@ -253,15 +230,13 @@ class _Lines:
             self.zero += 1
         else:
             self.lines.append(line)
-            if eligible.problem:
-                self.held[line.id] = self._refuse(line, some_rows, eligible.problem)
-            elif refused := self._refusals.of(line):
-                self.held[line.id] = refused
+            if problem:
+                self._refuse(line, some_rows, problem)
+            if refusal := self._refusals.of(line):
+                self.held[line.id] = refusal
 
-    def _refuse(self, line: Line, some_rows: list[int], reason: str) -> Refusal:
-        about = about_line(line)
-        self._refusals.add(line.id, some_rows, line.rows, reason, line.id, about)
-        return Refusal(line.id, tuple(some_rows), line.rows, reason, line.id, about)
+    def _refuse(self, line: Line, some_rows: list[int], reason: str) -> None:
+        self._refusals.add(line.id, some_rows, line.rows, reason, line.id, about_line(line))
 
 
 def _wrong_sum(line: Line, prices: str | None, named_row: int | None) -> str | None:

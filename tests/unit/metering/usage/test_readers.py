@@ -1,5 +1,6 @@
 """Usage from files, Arrow, frames and dicts keeps all its digits, and what cannot be read is named."""
 
+import os
 from collections import deque
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,24 +12,24 @@ import pyarrow as pa
 import pytest
 
 from automatum.core.errors import ConfigurationError
-from automatum.metering.model import UsageRow
-from automatum.metering.usage.usage import read_usage
-from automatum.metering.usage.validation import validate
-from tests.support.metering_rows import MOMENT, NOW, ROW, UTC, as_parquet, judge, usage
+from automatum.metering.usage import readers
+from automatum.metering.usage.usage import source_name
+from tests.support.clocks import FakeClock
+from tests.support.metering_rows import MOMENT, NOW, ROW, UTC, as_parquet, read, refused, usage
 
 HEADER = "customer_id,listing_id,vendor,dimension,units,price,usage_at\n"
-
-
 GOOD = "cust_1,lst_1,aws,api_calls,5,0.01,2026-11-24T10:15:00Z\n"
 
 
-def write(text, name="usage.csv"):
+def write(text, name="usage.csv", age=600.0):
+    """Write a file that was last written so many seconds before NOW."""
     Path(name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    os.utime(name, (NOW.timestamp() - age,) * 2)
     return name
 
 
-def refusal(source, **options):
-    (one,) = judge(source, **options)
+def reason(source, **options):
+    (one,) = read(source, **options).refusals
     return one.reason
 
 
@@ -50,11 +51,12 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_gives_the_same_row(form):
-    (row,) = judge(FORMS[form]())
-    assert row == UsageRow(
-        1, "aws", "lst_1", "cust_1", "api_calls", Decimal("12345678.000001"), Decimal("0.01"), MOMENT, MOMENT.date()
-    )
+def test_every_form_gives_the_same_line(form):
+    found = read(FORMS[form]())
+    (line,) = found.lines
+    assert (line.customer_id, line.units, line.price) == ("cust_1", Decimal("12345678.000001"), Decimal("0.01"))
+    assert (line.starts_at, line.rows) == (MOMENT.replace(minute=0), 1)
+    assert found.digest == read([ROW]).digest
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_every_form_gives_the_same_row(form):
 )
 def test_sources_that_are_none(source, says):
     with pytest.raises(ConfigurationError, match=says):
-        read_usage(source)
+        read(source)
 
 
 @pytest.mark.parametrize(
@@ -83,64 +85,73 @@ def test_sources_that_are_none(source, says):
         (HEADER.replace("usage_at", "when"), "lacks usage_at or usage_date"),
         (HEADER.replace("usage_at", "Units"), "lacks usage_at or usage_date"),
         (HEADER.replace("usage_at", "usage_at,units"), "has 2 columns named units"),
-        (HEADER + 'cust_1,"lst_1,aws\n' + GOOD, "is damaged from line"),
+        (HEADER + GOOD + 'cust_1,"lst_1,aws\n' + GOOD, "is damaged from line 3 on"),
         (HEADER.encode() + GOOD.replace("cust_1", "Müller").encode("latin-1"), "is not in UTF-8"),
     ],
 )
 def test_csv_files_that_fail(text, says):
     with pytest.raises(ConfigurationError, match=says):
-        list(read_usage(write(text)))
+        read(write(text))
 
 
 def test_a_damaged_parquet_file():
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        read_usage(write("PAR1 not", "usage.parquet"))
+        read(write("PAR1 not", "usage.parquet"))
 
 
-def test_rows_of_a_csv_file_that_are_none_are_named():
+def test_rows_are_numbered_by_the_lines_of_the_file():
     # An unquoted separator of thousands moves every column behind it.
-    text = HEADER + GOOD + "\n" + GOOD.replace(",5,", ",1,000,") + "cust_1,lst_1\n" + GOOD
-    first, second, third, last = judge(write(text))
-    assert (second.row, second.reason) == (3, "has 8 fields where the header has 7")
-    assert (third.row, third.reason) == (4, "has 2 fields where the header has 7")
-    assert (first.row, last.row, type(last)) == (1, 5, UsageRow)
+    text = HEADER + GOOD + "\n" + GOOD.replace(",5,", ",1,000,") + "cust_1,lst_1\n" + GOOD.replace(",5,", ",x,")
+    text += GOOD.replace("api_calls", '"two\nlines"') + GOOD.replace("0.01", "-1")
+    found = read(write(text))
+    assert refused(found) == {
+        4: "has 8 fields where the header has 7",
+        5: "has 2 fields where the header has 7",
+        6: "units: 'x' is not a number; price: '-1' is negative",
+        7: "dimension: 'two\\nlines' has characters that cannot be seen",
+        9: "units: 'x' is not a number; price: '-1' is negative",
+    }
+    assert found.rows == 6
 
 
 def test_columns_are_found_in_any_case_and_by_mapping():
     table = pa.table({"CUSTOMER_ID": ["c"], "Listing": ["l"], "VENDOR": ["aws"], "sku": ["d"], "Units": ["1"],
                       "units_old": ["9"], "price": ["1"], "DAY": [date(2026, 11, 23)]})  # fmt: skip
     mapping = {"listing_id": "Listing", "dimension": "SKU", "usage_date": "day"}
-    (row,) = validate(read_usage(table, mapping=mapping), "day", lambda: NOW)
-    assert (row.customer_id, row.listing_id, row.dimension, row.units) == ("c", "l", "d", 1)
+    (line,) = read(table, "day", mapping=mapping).lines
+    assert (line.customer_id, line.listing_id, line.dimension, line.units) == ("c", "l", "d", 1)
 
 
 def test_a_mapping_that_misses():
     table = pa.Table.from_pylist([ROW])
     with pytest.raises(ConfigurationError, match=r"lacks units \(mapped to calls\)"):
-        read_usage(table, mapping={"units": "calls"})
+        read(table, mapping={"units": "calls"})
     with pytest.raises(ConfigurationError, match=r"lacks title \(mapped to name\)"):
-        read_usage(table, mapping={"title": "name"})
+        read(table, mapping={"title": "name"})
     with pytest.raises(ConfigurationError, match=r"lacks usage_date \(mapped to day\)"):
-        read_usage(table, mapping={"usage_date": "day"})
+        read(table, mapping={"usage_date": "day"})
     with pytest.raises(ConfigurationError, match="unit is not a usage column"):
-        read_usage(table, mapping={"unit": "units"})
+        read(table, mapping={"unit": "units"})
 
 
 def test_dicts_are_judged_row_by_row():
-    rows = [usage(), usage(units=...), "text", usage(UNITS="7", units=...), ["x"]]
-    found = judge(rows)
-    assert [one.row for one in found] == [1, 2, 3, 4, 5]
-    assert found[1].reason == "units is missing"
-    assert found[2].reason == "is a str, not a row of columns and values"
-    assert found[3].units == 7
+    rows = [usage(), usage(units=...), "text", usage(UNITS="7", units=..., dimension="b"), ["x"]]
+    found = read(rows)
+    assert [line.units for line in found.lines] == [5, 7]
+    assert refused(found) == {
+        2: "units is missing",
+        3: "is a str, not a row of columns and values",
+        5: "is a list, not a row of columns and values",
+    }
 
 
 def test_floats_of_frames_and_arrow():
     floats = [17.0, 0.1, 0.1 + 0.2, float("nan"), float("inf")]
-    for source in (pd.DataFrame([{**ROW, "units": one} for one in floats]),
-                   pa.Table.from_pylist([{**ROW, "units": one} for one in floats])):  # fmt: skip
-        first, second, third, fourth, fifth = judge(source)
-        assert (first.units, second.units) == (17, Decimal("0.1"))
+    rows = [{**ROW, "units": one, "dimension": f"d{n}"} for n, one in enumerate(floats)]
+    for source in (pd.DataFrame(rows), pa.Table.from_pylist(rows)):
+        found = read(source)
+        assert [line.units for line in found.lines] == [17, Decimal("0.1")]
+        third, fourth, fifth = found.refusals
         assert "use a DECIMAL or text column" in third.reason
         assert "units: NaN is not a number" in fourth.reason
         assert "units: Infinity is not a number" in fifth.reason
@@ -148,58 +159,124 @@ def test_floats_of_frames_and_arrow():
 
 def test_a_narrow_float_is_not_what_it_seems():
     table = pa.Table.from_pylist([ROW]).set_column(4, "units", pa.array([0.1], pa.float32()))
-    assert "use a DECIMAL or text column" in refusal(table)
+    assert "use a DECIMAL or text column" in reason(table)
 
 
 def test_nulls_of_frames():
     frame = pd.DataFrame([ROW, ROW, ROW]).astype({"customer_id": "string"})
     frame.loc[1, "customer_id"] = pd.NA
     frame.loc[2, "usage_at"] = pd.NaT
-    good, second, third = judge(frame)
-    assert isinstance(good, UsageRow)
-    assert second.reason == "customer_id is missing"
-    assert third.reason == "usage_at (or usage_date) is missing"
+    assert refused(read(frame)) == {2: "customer_id is missing", 3: "usage_at (or usage_date) is missing"}
     numbers = pd.DataFrame([ROW, ROW]).assign(units=pd.array([5, None], dtype="Int64"))
-    assert [getattr(one, "reason", None) for one in judge(numbers)] == [None, "units is missing"]
+    assert refused(read(numbers)) == {2: "units is missing"}
 
 
 def test_moments_of_arrow():
     for type_, value in (("ns", 1_795_515_300_000_000_001), ("us", 1_795_515_300_000_000), ("s", 1_795_515_300)):
         for zone in (None, "UTC", "Europe/Berlin"):
             column = pa.array([value], pa.int64()).cast(pa.timestamp(type_, zone))
-            (row,) = judge(pa.Table.from_pylist([ROW]).set_column(6, "usage_at", column))
-            assert row.used_at == datetime.fromtimestamp(1_795_515_300, UTC), (type_, zone)
+            (line,) = read(pa.Table.from_pylist([ROW]).set_column(6, "usage_at", column)).lines
+            moment = datetime.fromtimestamp(1_795_515_300, UTC)
+            assert line.starts_at == moment.replace(minute=0, second=0), (type_, zone)
     beyond = pa.array([2**61], pa.int64()).cast(pa.timestamp("us", "UTC"))
-    assert "usage_at: " in refusal(pa.Table.from_pylist([ROW]).set_column(6, "usage_at", beyond))
+    assert "usage_at: " in reason(pa.Table.from_pylist([ROW]).set_column(6, "usage_at", beyond))
     column = pa.array([date(2026, 11, 23)])
-    assert "has a date only" in refusal(pa.Table.from_pylist([ROW]).set_column(6, "usage_at", column))
+    assert "has a date only" in reason(pa.Table.from_pylist([ROW]).set_column(6, "usage_at", column))
 
 
-def test_dictionary_columns():
+def test_wide_decimals_and_dictionary_columns():
     table = pa.Table.from_pylist([ROW])
     coded = table.set_column(0, "customer_id", table["customer_id"].dictionary_encode())
-    assert judge(coded)[0].customer_id == "cust_1"
+    assert read(coded).lines[0].customer_id == "cust_1"
+    wide = table.set_column(4, "units", pa.array([Decimal("1." + "0" * 40)], pa.decimal256(76, 40)))
+    assert read(wide).lines[0].units == 1
 
 
-def test_a_source_is_read_in_pieces():
-    """Bounded memory: the second batch is not asked for before the first is used up."""
-    asked = []
-
-    def batches():
-        for number in range(3):
-            asked.append(number)
-            yield pa.RecordBatch.from_pylist([ROW] * 10)
-
-    reader = pa.RecordBatchReader.from_batches(pa.Table.from_pylist([ROW]).schema, batches())
-    rows = read_usage(reader)
-    for _ in range(10):
-        next(rows)
-    assert asked == [0]
-    assert len(list(rows)) == 20
+@pytest.mark.parametrize("form", ["csv", "parquet", "table", "frame", "dicts"])
+def test_rows_are_numbered_through_all_batches(form, monkeypatch):
+    monkeypatch.setattr(readers, "BATCH", 50)
+    rows = [{**{name: str(value) for name, value in ROW.items()}, "units": f"-{n}"} for n in range(1, 124)]
+    table = pa.Table.from_pylist(rows)
+    if form == "csv":
+        source = write(table.to_pandas().to_csv(index=False))
+    else:
+        source = {"parquet": as_parquet, "frame": pa.Table.to_pandas}.get(form, lambda one: one)(table)
+        source = rows if form == "dicts" else source
+    first = 2 if form == "csv" else 1
+    found = read(source)
+    (refusal,) = found.refusals
+    assert (refusal.count, found.rows) == (123, 123)
+    assert refusal.rows == tuple(range(first, first + 10))
+    assert refusal.reason.startswith("units: '-1' is negative; units: '-2' is negative")
 
 
 def test_an_empty_source_has_no_rows():
-    assert judge(write(HEADER)) == []
-    assert judge([]) == []
-    assert judge(pa.Table.from_pylist([ROW]).slice(0, 0)) == []
-    assert judge(pd.DataFrame([ROW]).iloc[:0]) == []
+    sources = (write(HEADER), [], pa.Table.from_pylist([ROW]).slice(0, 0), pd.DataFrame([ROW]).iloc[:0])
+    for source in sources:
+        found = read(source)
+        assert (found.rows, found.lines, found.refusals) == (0, (), ())
+
+
+def test_the_name_of_a_source():
+    """M8: two parts of one hour are told apart by where they come from."""
+    assert source_name("a/usage.csv") == source_name(Path("a/usage.csv")) == str(Path.cwd() / "a" / "usage.csv")
+    assert source_name(" product.usage ") == "product.usage"
+    assert source_name("SQL:SELECT 1 ") == source_name("sql: SELECT 1") != source_name("sql:SELECT 2")
+    assert source_name("sql:SELECT * FROM 'x.csv'").startswith("sql:")
+    assert source_name([ROW]) == source_name(pd.DataFrame([ROW])) == "memory"
+    assert read([ROW], named="mine").source == "mine"
+
+
+def test_a_file_that_was_just_written_is_waited_for():
+    """M7."""
+    clock = FakeClock(NOW.timestamp())
+    assert read(write(HEADER + GOOD, age=2), clock=clock).rows == 1
+    assert clock.sleeps == [3.0]
+    for age in (5, 3600, -3600):
+        assert read(write(HEADER + GOOD, age=age), clock=(quiet := FakeClock(NOW.timestamp()))).rows == 1
+        assert quiet.sleeps == []
+
+
+def test_a_file_that_is_still_being_written_is_refused():
+    """M7: `1` of `1000` was billed."""
+    path = write(HEADER + GOOD.replace(",5,", ",1"), age=30)
+    path = write(HEADER + "cust_1,lst_1,aws,api_calls,5,0.01,2026-11-24", age=30)
+    with pytest.raises(ConfigurationError, match="its last line has no end: it may be incomplete"):
+        read(path)
+    assert read(write(HEADER + GOOD.rstrip(), age=61)).rows == 1
+    write("PAR1", "usage.parquet", age=30)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read("usage.parquet")
+
+    class Writer(FakeClock):
+        def sleep(self, seconds):
+            super().sleep(seconds)
+            os.utime(path, (self.time(),) * 2)
+
+    write(HEADER + GOOD, age=1)
+    with pytest.raises(ConfigurationError, match="is being written"):
+        read(path, clock=Writer(NOW.timestamp()))
+
+
+@pytest.mark.parametrize("change", ["grows", "is rewritten", "is replaced"])
+def test_a_file_that_changes_while_it_is_read_is_refused(change, monkeypatch):
+    """M7: 28,400 of 32,000 were billed."""
+    path = write(HEADER + GOOD * 100)
+    monkeypatch.setattr(readers, "BATCH", 30)
+    real, changed = readers.as_table, []
+
+    def as_table(*arguments):
+        if not changed:
+            changed.append(True)
+            if change == "grows":
+                with open(path, "a") as file:
+                    file.write(GOOD)
+            elif change == "is rewritten":
+                Path(path).write_text(HEADER + GOOD * 100)
+            else:
+                os.replace(write(HEADER + GOOD * 100, "other.csv"), path)
+        return real(*arguments)
+
+    monkeypatch.setattr(readers, "as_table", as_table)
+    with pytest.raises(ConfigurationError, match="changed while it was read"):
+        read(path)
