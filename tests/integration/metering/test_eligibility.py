@@ -297,8 +297,8 @@ def test_customers_of_other_organizations_are_not_ours(synced, tmp_path):
     usage = synced([customer()], [entitlement()])
     with duckdb.connect(str(tmp_path / "w.duckdb")) as connection:
         for table in ("customers", "entitlements"):
-            connection.execute(f"ALTER TABLE automatum.{table} ADD COLUMN _organization_id VARCHAR")
-            connection.execute(f"UPDATE automatum.{table} SET _organization_id = 'org_1'")
+            connection.execute(f"ALTER TABLE automatum.{table} ADD COLUMN organization_id VARCHAR")
+            connection.execute(f"UPDATE automatum.{table} SET organization_id = 'org_1'")
     assert problem(usage(organization_id="org_1")) is None
     assert problem(usage(organization_id="org_2")).startswith("customer_id: cust_1 is not among the synced customers")
 

@@ -65,8 +65,8 @@ WITH pairs AS (
         min(on_vendor) FILTER (named) AS other, list(inactive ORDER BY id) FILTER (there)[:5] AS reasons,
         bool_and(keys IS NOT NULL) FILTER (live) AS all_known,
         list_sort(list_distinct(flatten(list(keys) FILTER (live)))) AS keys,
-        list(id ORDER BY id) FILTER (live AND list_contains(keys, dimension)) AS having,
-        coalesce(having, list(id ORDER BY id) FILTER (live AND keys IS NULL)) AS fitting,
+        list(id ORDER BY id) FILTER (live AND list_contains(keys, dimension)) AS offering,
+        coalesce(offering, list(id ORDER BY id) FILTER (live AND keys IS NULL)) AS fitting,
         CASE WHEN count(DISTINCT coalesce(currency, '')) FILTER (live) = 1 THEN min(currency) FILTER (live) END
             AS currency,
         list_sort(list_distinct(flatten(list(prices) FILTER (live)))) AS prices
@@ -89,13 +89,13 @@ SELECT a.*, f.currency, f.prices, CASE
     WHEN NOT has_live
     THEN concat('listing_id: no entitlement of ', a.customer_id, ' for ', a.listing_id, ' was active on ', a.day, ' (',
         array_to_string(reasons, ', '), ', as of the last sync)')
-    WHEN all_known AND having IS NULL
+    WHEN all_known AND offering IS NULL
     THEN concat('dimension: ', a.dimension, ' is not among those of the entitlement: ', array_to_string(keys, ', '))
     WHEN a.entitlement_id = '' AND len(fitting) > 1
     THEN concat('entitlement_id is missing: ', a.customer_id, ' has ', len(fitting), ' active entitlements for ',
         a.listing_id, ' with ', a.dimension, ' (', array_to_string(fitting[:5], ', '), '); name the one that was used')
     END AS wrong
-FROM asked a LEFT JOIN customers c ON c.id = a.customer_id LEFT JOIN found f USING ({_KEY})
+FROM asked a LEFT JOIN found f USING ({_KEY}) LEFT JOIN customers c ON c.id = a.customer_id
 """
 
 

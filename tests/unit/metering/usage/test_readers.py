@@ -269,12 +269,12 @@ def test_a_file_that_changes_while_it_is_read_is_refused(change, monkeypatch):
         if not changed:
             changed.append(True)
             if change == "grows":
-                with open(path, "a") as file:
+                with Path(path).open("a") as file:
                     file.write(GOOD)
             elif change == "is rewritten":
                 Path(path).write_text(HEADER + GOOD * 100)
             else:
-                os.replace(write(HEADER + GOOD * 100, "other.csv"), path)
+                Path(write(HEADER + GOOD * 100, "other.csv")).replace(path)
         return real(*arguments)
 
     monkeypatch.setattr(readers, "as_table", as_table)
