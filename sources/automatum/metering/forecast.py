@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ..api.rate_limit.forecast import Lane, finish
 from .model import Line
 from .payloads import Body
-from .rules import LateOk, last_moment
+from .rules import last_moment
 
 SECONDS_EACH = 1.0
 """Assumed duration of a call."""
@@ -35,7 +35,7 @@ class Forecast:
         return [line for body in self.bodies for line in body.lines]
 
 
-def forecast(bodies: Sequence[Body], limits: Sequence[tuple[int, float]], now: datetime, late_ok: LateOk) -> Forecast:
+def forecast(bodies: Sequence[Body], limits: Sequence[tuple[int, float]], now: datetime, late_ok: bool) -> Forecast:
     """Forecast when bodies are sent.
 
     Args:

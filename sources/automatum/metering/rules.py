@@ -7,20 +7,16 @@ that a marketplace discards is lost. A test fails when a rule was read more than
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Literal
 
-from ..core.errors import ConfigurationError
 from .model import LENGTHS, Grain, Line, format_decimal
 
 Lateness = Literal["in time", "late", "too late"]
 Zero = Literal["send", "skip"]
-LateOk = bool | frozenset[str]
-"""Whether lines are sent up to their documented deadline; or the marketplaces whose lines are."""
 
 ANY = "*"
 """Vendor of the rules for all other marketplaces: the strictest known."""
@@ -201,30 +197,9 @@ def documented_deadline(line: Line) -> datetime:
     return _earliest(line.vendor, line.grain, line.starts_at, rules_of(line.vendor).late_documented)
 
 
-def late_ok_of(vendors: Collection[str] | None, late_ok: bool) -> LateOk:
-    """What the setting `metering_documented_window` and the option `--late-ok` say together.
-
-    Args:
-        vendors: The setting: marketplaces whose documented deadline holds.
-        late_ok: The option.
-
-    Raises:
-        ConfigurationError: The setting names a marketplace without rules.
-    """
-    named = frozenset(vendor.lower() for vendor in vendors or ())
-    if unknown := sorted(named - known_vendors()):
-        raise ConfigurationError(
-            "sources.automatum.metering_documented_window",
-            f"no rules of {', '.join(unknown)} are known.",
-            f"Marketplaces with rules: {', '.join(sorted(known_vendors()))}.",
-        )
-    return late_ok or named
-
-
-def last_moment(line: Line, late_ok: LateOk) -> datetime:
+def last_moment(line: Line, late_ok: bool) -> datetime:
     """Moment from which a line is not sent: `documented_deadline` with `--late-ok`, otherwise `deadline`."""
-    documented = late_ok if isinstance(late_ok, bool) else line.vendor in late_ok
-    return documented_deadline(line) if documented else deadline(line)
+    return documented_deadline(line) if late_ok else deadline(line)
 
 
 def lateness(line: Line, now: datetime) -> Lateness:

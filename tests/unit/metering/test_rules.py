@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import pytest
 
-from automatum.core.errors import ConfigurationError
 from automatum.metering.rules import (
     ANY,
     RULES,
@@ -15,7 +14,6 @@ from automatum.metering.rules import (
     documented_deadline,
     known_vendors,
     last_moment,
-    late_ok_of,
     lateness,
     rules_of,
 )
@@ -133,20 +131,12 @@ def test_quantities_survive_a_reader_with_doubles(vendor, units):
         assert Decimal(repr(float(units))) == Decimal(units)
 
 
-def test_the_window_of_a_marketplace_is_wider_only_where_the_setting_names_it():
-    """AWS says 6 h in its reference, and 24 h in its newer usage model: a user chooses, for each marketplace."""
-    aws, other = make_line(vendor="aws"), make_line(vendor="gcp")
-    for late_ok in (late_ok_of(None, False), late_ok_of(["azure"], False)):
-        assert last_moment(aws, late_ok) == deadline(aws) == aws.starts_at + timedelta(hours=6)
-    wide = late_ok_of(["AWS"], False)
-    assert last_moment(aws, wide) == documented_deadline(aws) == aws.starts_at + timedelta(hours=24)
-    assert last_moment(other, wide) == deadline(other)
-    assert last_moment(aws, late_ok_of(None, True)) == documented_deadline(aws)
-    with pytest.raises(ConfigurationError, match="no rules of amazon are known"):
-        late_ok_of(["amazon"], False)
-
-
-def test_no_setting_and_no_option_sends_past_the_documented_deadline():
-    line = make_line(hour=30 * 24)  # the month end cuts it short
-    for late_ok in (False, True, frozenset({"aws"})):
-        assert last_moment(line, late_ok) <= documented_deadline(line)
+def test_late_usage_is_sent_up_to_the_documented_deadline_only_where_it_is_asked_for():
+    """AWS says 6 h in its reference, and 24 h in its newer usage model."""
+    line = make_line(vendor="aws")
+    assert last_moment(line, False) == deadline(line) == line.starts_at + timedelta(hours=6)
+    assert last_moment(line, True) == documented_deadline(line) == line.starts_at + timedelta(hours=24)
+    other = make_line(vendor="gcp")
+    assert last_moment(other, True) == documented_deadline(other) == deadline(other)
+    at_month_end = make_line(hour=30 * 24)
+    assert last_moment(at_month_end, True) <= documented_deadline(at_month_end)

@@ -8,11 +8,11 @@ import duckdb
 import psycopg2
 import pyarrow as pa
 import pytest
-from automatum.metering.usage.usage import read_usage
 
 from automatum.core.errors import ConfigurationError, DestinationError
-from automatum.metering.usage import readers
-from tests.support.metering_rows import MOMENT, ROW, as_parquet, judge
+from automatum.metering.usage import sql
+from tests.support.clocks import FakeClock
+from tests.support.metering_rows import MOMENT, ROW, as_parquet, read
 
 
 @pytest.fixture
@@ -47,8 +47,9 @@ def warehouse(tmp_path):
     ],
 )
 def test_relations_and_queries(warehouse, source, customer):
-    (row,) = judge(source, pipeline=warehouse)
-    assert (row.customer_id, row.units, row.used_at) == (customer, Decimal("12345678.000001"), MOMENT)
+    (line,) = read(source, pipeline=warehouse).lines
+    assert (line.customer_id, line.units, line.price) == (customer, Decimal("12345678.000001"), Decimal("0.01"))
+    assert line.starts_at == MOMENT.replace(minute=0)
 
 
 @pytest.mark.sample(5)
@@ -72,8 +73,8 @@ def test_relations_and_queries(warehouse, source, customer):
 )
 def test_relations_and_queries_that_fail(warehouse, source, says):
     with pytest.raises(ConfigurationError, match=says):
-        read_usage(source, pipeline=warehouse)
-    assert len(judge("usage", pipeline=warehouse)) == 1
+        read(source, pipeline=warehouse)
+    assert read("usage", pipeline=warehouse).rows == 1
 
 
 WRITES = [
@@ -106,9 +107,9 @@ def test_a_query_writes_nothing_and_reads_no_file_but_data_that_it_names(warehou
     secret.write_text("canary\n")
     named = {"table": "usage", "file": tmp_path / "out.csv", "secret": secret, "folder": tmp_path}
     with pytest.raises(ConfigurationError) as caught:
-        list(read_usage(f"sql:{query.format(**named)}", pipeline=warehouse))
+        read(f"sql:{query.format(**named)}", pipeline=warehouse)
     assert "canary" not in str(caught.value)
-    assert len(judge("usage", pipeline=warehouse)) == 1
+    assert read("usage", pipeline=warehouse).rows == 1
     assert not (tmp_path / "out.csv").exists()
 
 
@@ -124,7 +125,7 @@ def test_postgres_is_read_in_a_read_only_transaction(postgres, query):
     pipeline = dlt.pipeline("pg_usage", destination=dlt.destinations.postgres(postgres), dataset_name="automatum")
     for one in (query, "SELECT automatum.empty() AS units"):
         with pytest.raises((ConfigurationError, DestinationError)):
-            list(read_usage(f"sql:{one.format(table='automatum.usage', file='/tmp/x')}", pipeline=pipeline))
+            read(f"sql:{one.format(table='automatum.usage', file='/tmp/x')}", pipeline=pipeline)
     with psycopg2.connect(postgres) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM automatum.usage")
         assert cursor.fetchone() == (1,)
@@ -141,11 +142,11 @@ def test_files_of_a_lake_are_read_by_the_names_of_its_tables_alone(tmp_path, que
     (tmp_path / "secret").write_text("canary\n")
     named = {"table": "usage", "file": tmp_path / "o.csv", "secret": tmp_path / "secret", "folder": tmp_path}
     with pytest.raises(ConfigurationError) as caught:
-        list(read_usage(f"sql:{query.format(**named)}", pipeline=lake))
+        read(f"sql:{query.format(**named)}", pipeline=lake)
     assert "canary" not in str(caught.value)
     assert not (tmp_path / "o.csv").exists()
     fine = "sql:WITH a AS (SELECT * FROM usage) SELECT a.* FROM a, unnest([1]) WHERE 1 IN (FROM range(3))"
-    assert len(list(read_usage(fine, pipeline=lake))) == 1
+    assert read(fine, pipeline=lake).rows == 1
 
 
 def test_a_query_that_breaks_off_is_an_error_not_an_end(warehouse):
@@ -155,30 +156,40 @@ def test_a_query_that_breaks_off_is_an_error_not_an_end(warehouse):
         FROM range(30000) t(n), usage"""
     # What DuckDB says of it depends on the moment.
     with pytest.raises((ConfigurationError, DestinationError)):
-        list(read_usage(query, pipeline=warehouse))
+        read(query, pipeline=warehouse)
 
 
 def test_a_destination_that_is_not_there(tmp_path):
     away = dlt.destinations.postgres("postgresql://user:hunter2secret@127.0.0.1:9/none")
     pipeline = dlt.pipeline("away", destination=away, dataset_name="automatum")
     with pytest.raises(DestinationError) as caught:
-        read_usage("usage", pipeline=pipeline)
+        read("usage", pipeline=pipeline)
     assert "hunter2secret" not in str(caught.value)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("form", ["csv", "parquet", "table", "frame", "sql"])
-def test_rows_are_numbered_through_all_batches(form, monkeypatch, warehouse):
-    count = 2 * readers.BATCH + 3
-    rows = pa.table({**{name: [str(value)] * count for name, value in ROW.items() if name != "units"},
-                     "units": [str(n) for n in range(1, count + 1)]})  # fmt: skip
-    if form == "csv":
-        rows.to_pandas().to_csv("usage.csv", index=False)
-        source = "usage.csv"
-    elif form == "sql":
-        as_parquet(rows)
-        source = f"sql:SELECT * FROM '{Path.cwd()}/usage.parquet'"
-    else:
-        source = {"parquet": as_parquet, "table": lambda one: one, "frame": pa.Table.to_pandas}[form](rows)
-    found = list(read_usage(source, pipeline=warehouse))
-    assert [(number, values["units"]) for number, values in found] == [(n, str(n)) for n in range(1, count + 1)]
+def test_rows_are_numbered_through_all_batches(monkeypatch, warehouse):
+    monkeypatch.setattr(sql, "_BATCH", 50)
+    query = """sql:SELECT * REPLACE (CASE WHEN n % 25 = 0 THEN '-1' ELSE '1' END AS units, 'd' || n AS dimension)
+        FROM usage, range(1, 124) r(n) ORDER BY n"""
+    found = read(query, pipeline=warehouse)
+    assert (found.rows, len(found.lines)) == (123, 119)
+    assert [refusal.rows for refusal in found.refusals] == [(25,), (50,), (75,), (100,)]
+
+
+def test_a_file_that_a_query_names_has_to_be_complete(tmp_path, warehouse):
+    """M7, for `sql:SELECT ... FROM 'usage.csv'`."""
+    path = as_parquet(pa.Table.from_pylist([ROW]))
+    clock = FakeClock(Path(path).stat().st_mtime + 2)
+    found = read(f"sql:SELECT * FROM '{Path(path).absolute()}'", pipeline=warehouse, clock=clock)
+    assert (found.rows, len(clock.sleeps)) == (1, 1)
+
+
+def test_usage_is_checked_against_the_tables_beside_it(warehouse):
+    found = read("usage", pipeline=warehouse)
+    assert (found.source, found.missing) == ("usage", ("customers", "entitlements"))
+    with warehouse.sql_client() as client:
+        client.execute_sql("CREATE TABLE automatum.customers (id VARCHAR, vendor VARCHAR, _deleted_at TIMESTAMPTZ)")
+        client.execute_sql("INSERT INTO automatum.customers VALUES ('cust_2', 'aws', NULL)")
+    found = read("usage", pipeline=warehouse)
+    assert list(found.held) == [found.lines[0].id]
+    assert read("usage", pipeline=warehouse, unchecked=True).held == {}

@@ -294,8 +294,9 @@ def test_texts_are_cleaned():
 
 
 ANYTHING = st.one_of(
-    st.none(), st.text(max_size=8), st.integers(), st.floats(), st.decimals(), st.datetimes(), st.dates(), st.booleans(),
-    st.binary(max_size=3), st.sampled_from(["5", "0.01", "aws", "2026-11-24T10:15:00Z", "2026-11-24", "1e3", "\x00x"]),
+    st.none(), st.text(max_size=8), st.integers(), st.floats(), st.decimals(), st.datetimes(), st.dates(),
+    st.booleans(), st.binary(max_size=3),
+    st.sampled_from(["5", "0.01", "aws", "2026-11-24T10:15:00Z", "2026-11-24", "1e3", "\x00x"]),
 )  # fmt: skip
 NAMES = [*usage(), "usage_date", "entitlement_id", "title", "description", "per"]
 
