@@ -184,6 +184,12 @@ class Line(_Derived):
         """Units times price, exact."""
         return exact().multiply(self.units, self.price)
 
+    def with_keys(self, line_id: str, date_key: str) -> Line:
+        """This line, with the ids that the ledger has: there, texts of the key may be escaped."""
+        self._keep("_id", line_id)
+        self._keep("_date_key", date_key)
+        return self
+
     def _new_id(self) -> str:
         parts = [self.vendor, self.listing_id, self.customer_id, self.dimension, self.grain, self.starts_at.isoformat()]
         if self.entitlement_id is not None:

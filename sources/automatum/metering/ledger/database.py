@@ -263,7 +263,7 @@ class LedgerDatabase:
                 f"{self.location} was written by a later version (its tables are version {version}, ours {VERSION}).",
                 "Install that version or a later one, as this one was installed.",
             )
-        needed = set(METADATA.tables) if version == VERSION else EARLIER_TABLES
+        needed = set(METADATA.tables) if version in (VERSION, None) else EARLIER_TABLES
         if version is None or not needed <= found:
             missing = ", ".join(sorted(needed - found)) or "none"
             raise ConfigurationError(

@@ -81,7 +81,7 @@ def to_entry(row: Mapping[str, Any] | RowMapping, carried: Decimal) -> Entry:
         currency=row["currency"],
     )
     return Entry(
-        line=line,
+        line=line.with_keys(row["line_id"], row["date_key"]),
         state=row["state"],
         why=row["why"],
         error=row["error"],
@@ -196,10 +196,11 @@ def overlapping(connection: Connection, lines: Iterable[Line]) -> dict[str, Entr
     for (grain, without), wanted in groups.items():
         # The database leaves out the other hours of the date, which are many.
         named = LINES.c.entitlement_id.is_not(None) if without else LINES.c.entitlement_id.is_(None)
-        query = select(LINES).where(LINES.c.carried_from.is_(None), or_(LINES.c.grain != grain, named))
+        query = select(LINES).where(or_(LINES.c.grain != grain, named))
         for batch in batches(list(wanted)):
-            rows = connection.execute(query.where(LINES.c.date_key.in_(batch)).order_by(LINES.c.starts_at)).mappings()
-            for entry in _blocking(connection, rows.all()):
+            rows = connection.execute(query.where(LINES.c.date_key.in_(batch))).mappings().all()
+            # Not in SQL: SQLite would take the index of what it sorts by, and read all lines.
+            for entry in _blocking(connection, sorted(rows, key=lambda row: (row["starts_at"], row["line_id"]))):
                 for line in wanted[entry.line.date_key]:
                     if overlaps(line, entry.line):
                         found.setdefault(line.id, entry)

@@ -219,10 +219,9 @@ class Run:
         with self._database.write() as connection:
             self._record_unsent(connection, unsent, now)
             self._record_asked(connection, {line.id: line for line in asked})
-            known = rows.fetch(connection, gone).values()
-            self._record_asked(
-                connection, {one.id: replace(one.line, units=Decimal(0)) for one in known if _is_billed(one)}
-            )
+            billed = [entry.line for entry in rows.fetch(connection, gone).values() if _is_billed(entry)]
+            none = [replace(line, units=Decimal(0)).with_keys(line.id, line.date_key) for line in billed]
+            self._record_asked(connection, {line.id: line for line in none})
             journal.note_refusals(connection, refusals, self.source, now, self.by)
             for line, entry in sources:
                 journal.note_source(connection, line, entry, self.source, now, self.by)

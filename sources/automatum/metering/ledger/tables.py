@@ -81,7 +81,7 @@ METADATA = MetaData()
 META = Table(
     "metering_schema",  # The name of version 1, so that every earlier release reads the version and refuses the ledger.
     METADATA,
-    Column("version", Integer, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
     Column("created_at", Moment, nullable=False),
     Column("ledger_id", String(36), nullable=False),
     Column("api", Text),

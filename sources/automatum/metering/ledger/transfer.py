@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +18,7 @@ from ...core.clock import Clock
 from ...core.errors import ConfigurationError, DestinationError
 from ...warehouse.sql import read_column_names, stream_columns
 from ...warehouse.values import as_utc
-from ..model import exact, format_decimal
+from ..model import date_key, exact, format_decimal
 from .database import LedgerDatabase
 from .entries import Entry
 from .identity import adopt_identity, problem_of_owner, read_meta, refuse_beside_original
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LOST = "It was being sent when the ledger was copied; nobody knows whether it was billed."
 _BATCH = 1_000
+_KEY = ("vendor", "listing_id", "customer_id", "dimension")
 
 Exported = Mapping[str, Iterable[Mapping[str, Any]]]
 """Rows of an export, by the name of the table."""
@@ -229,11 +230,13 @@ def _copy(connection: Connection, into: Connection, location: str) -> Content:
 def _write_exported(into: Connection, source: Exported) -> None:
     lines = [_typed(LINES, row) for row in source[LINES.name]]
     for row in lines:
+        vendor, listing_id, customer_id, dimension = (row[name] for name in _KEY)
+        row["date_key"] = date_key(vendor, listing_id, customer_id, dimension, row["starts_at"].date())
         if row["state"] == "planned":  # of an earlier version
             row["state"] = "sending"
     entries = _entries(lines)
     for row, entry in zip(lines, entries, strict=True):
-        if entry.id != row["line_id"]:
+        if replace(entry.line).id != row["line_id"]:
             raise ConfigurationError(
                 "--dataset",
                 f"the exported line {row['line_id']} was changed: its id does not fit its key.",

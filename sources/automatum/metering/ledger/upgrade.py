@@ -118,7 +118,7 @@ def _entry(row: Mapping[str, Any], carried: Decimal) -> Entry:
     )
     billed = state in ("accepted", "confirmed", "conflict", "settled")
     entry = Entry(
-        line=line,
+        line=line.with_keys(row["line_id"], row["date_key"]),
         state=state,
         why=why,
         error=row["error"] or "",

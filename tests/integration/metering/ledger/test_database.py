@@ -9,16 +9,17 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from automatum.metering.ledger.engines import sqlite_engine
-from automatum.metering.ledger.ledger import Ledger
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from automatum.core.errors import ConfigurationError, DestinationError
 from automatum.core.redaction import redact
+from automatum.metering.ledger.engines import sqlite_engine
+from automatum.metering.ledger.entries import Outcome
+from automatum.metering.ledger.ledger import Ledger
 from tests.support.clocks import FakeClock
 from tests.support.loopback import closed_port
-from tests.support.metering_lines import bring, make_line
+from tests.support.metering_lines import make_line
 from tests.support.postgres import PASSWORD, running
 
 
@@ -30,14 +31,20 @@ def path(tmp_path):
 @pytest.fixture
 def made(path, clock):
     """A SQLite ledger with an accepted line, closed."""
-    with Ledger.open(f"sqlite:///{path}", clock, create=True) as ledger:
-        bring(ledger, make_line(), "accepted")
+    with Ledger.open(f"sqlite:///{path}", clock, begin=True, write=True) as ledger:
+        send(ledger, make_line())
     return path
 
 
-def refused(path, create=True):
+def send(ledger, *lines):
+    with ledger.run("u", lines, "ann") as run:
+        run.answer(run.claim("body", lines), {line.id: Outcome("accepted") for line in lines})
+        run.end(complete=True)
+
+
+def refused(path, write=True):
     with pytest.raises(ConfigurationError) as caught:
-        Ledger.open(f"sqlite:///{path}", FakeClock(), create=create)
+        Ledger.open(f"sqlite:///{path}", FakeClock(), begin=write, write=write)
     assert caught.value.next_step
     return str(caught.value)
 
@@ -45,9 +52,9 @@ def refused(path, create=True):
 def test_the_file_is_its_owners_and_every_commit_waits_for_the_disk(path, clock):
     previous = os.umask(0)
     try:
-        ledger = Ledger.open(f"sqlite:///{path}", clock, create=True)
-        with ledger.run() as run:
-            run.plan([make_line()])
+        ledger = Ledger.open(f"sqlite:///{path}", clock, begin=True, write=True)
+        with ledger.run("u", [make_line()], "ann") as run:
+            run.claim("body", [make_line()])
             for file in path.parent.glob("*.sqlite*"):
                 assert not stat.S_IMODE(file.stat().st_mode) & 0o077, file
     finally:
@@ -64,12 +71,12 @@ def test_the_file_is_its_owners_and_every_commit_waits_for_the_disk(path, clock)
 
 def test_postgres_answers_when_its_disk_has_answered(postgres, clock):
     running().execute(f"ALTER DATABASE {postgres.rsplit('/', 1)[1]} SET synchronous_commit = off")
-    with Ledger.open(postgres, clock, create=True) as ledger, ledger.database.write() as connection:
+    with Ledger.open(postgres, clock, begin=True, write=True) as ledger, ledger.database.write() as connection:
         assert connection.scalar(text("SHOW synchronous_commit")) == "on"
 
 
-@pytest.mark.parametrize("create", [True, False])
-def test_a_damaged_file_is_refused(made, create):
+@pytest.mark.parametrize("write", [True, False])
+def test_a_damaged_file_is_refused(made, write):
     content = made.read_bytes()
     for name, spoilt in {
         "no database": b"not a database" * 100,
@@ -80,7 +87,7 @@ def test_a_damaged_file_is_refused(made, create):
         },
     }.items():
         made.write_bytes(spoilt)
-        said = refused(made, create)
+        said = refused(made, write)
         assert "damaged" in said or "no ledger" in said, (name, said)
         assert made.read_bytes() == spoilt, f"{name}: it was written to"
 
@@ -96,14 +103,14 @@ def test_a_file_that_is_refused_is_closed_at_once(path):
     assert str(path) not in opened
 
 
-@pytest.mark.parametrize("create", [True, False])
-def test_an_empty_file_is_no_empty_ledger(path, create):
+@pytest.mark.parametrize("write", [True, False])
+def test_an_empty_file_is_no_empty_ledger(path, write):
     path.parent.mkdir()
     path.touch()
-    assert "empty file" in refused(path, create)
+    assert "empty file" in refused(path, write)
     path.unlink()
     path.mkdir()
-    assert "folder" in refused(path, create)
+    assert "folder" in refused(path, write)
 
 
 def test_a_lost_file_is_not_replaced(made):
@@ -113,11 +120,11 @@ def test_a_lost_file_is_not_replaced(made):
 
 
 def test_a_file_that_vanishes_does_not_come_back_empty(made, clock):
-    ledger = Ledger.open(f"sqlite:///{made}", clock, create=True)
+    ledger = Ledger.open(f"sqlite:///{made}", clock, write=True)
     ledger.close()
     made.unlink()
     with pytest.raises(ConfigurationError):
-        ledger.reader.counts()
+        ledger.counts()
     assert not made.exists()
 
 
@@ -138,12 +145,12 @@ def test_another_programs_database_is_refused(path):
         ("DROP TABLE metering_schema", "missing tables: metering_schema"),
     ],
 )
-@pytest.mark.parametrize("create", [True, False])
-def test_a_ledger_that_is_not_ours_to_read_is_refused(open_ledger, ledger_url, statement, says, create):
+@pytest.mark.parametrize("write", [True, False])
+def test_a_ledger_that_is_not_ours_to_read_is_refused(open_ledger, ledger_url, statement, says, write):
     with open_ledger() as ledger, ledger.database.write() as connection:
         connection.execute(text(statement))
     with pytest.raises(ConfigurationError, match=says) as caught:
-        open_ledger(create=create)
+        Ledger.open(ledger_url, FakeClock(), begin=write, write=write)
     assert caught.value.next_step
 
 
@@ -160,7 +167,7 @@ def test_a_ledger_that_is_not_ours_to_read_is_refused(open_ledger, ledger_url, s
 )
 def test_other_databases_are_refused(url):
     with pytest.raises(ConfigurationError) as caught:
-        Ledger.open(url, FakeClock(), create=True)
+        Ledger.open(url, FakeClock(), begin=True, write=True)
     assert "hunter2secret" not in str(caught.value) and "ledger_url" in str(caught.value)
     assert list(Path().iterdir()) == []
 
@@ -179,7 +186,7 @@ def test_a_password_is_never_shown(wrong, clock):
     name = "nowhere" if wrong == "database" else "postgres"
     written = secret.replace("/", "%2F").replace(":", "%3A").replace("?", "%3F")
     with pytest.raises(DestinationError) as caught:
-        Ledger.open(f"postgresql://postgres:{written}@127.0.0.1:{port}/{name}", clock, create=True)
+        Ledger.open(f"postgresql://postgres:{written}@127.0.0.1:{port}/{name}", clock, begin=True, write=True)
     shown = str(caught.value) + repr(caught.value) + str(caught.value.as_json())
     assert secret not in shown and written not in shown
     assert f"127.0.0.1:{port}/{name}" in shown and caught.value.next_step
@@ -197,5 +204,5 @@ def test_errors_contain_no_data_of_customers(ledger):
 def test_a_ledger_moves_with_its_file(made, tmp_path, clock):
     there = tmp_path / "elsewhere.sqlite"
     made.rename(there)
-    with Ledger.open(f"sqlite:///{there}", clock, create=False) as ledger:
-        assert [entry.state for entry in ledger.reader.lines()] == ["accepted"]
+    with Ledger.open(f"sqlite:///{there}", clock) as ledger:
+        assert [entry.state for entry in ledger.entries()] == ["accepted"]

@@ -6,13 +6,14 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import platformdirs
 import pytest
-from automatum.metering.ledger.identity import Owner
-from automatum.metering.ledger.ledger import Ledger
-from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from automatum.core.errors import ConfigurationError, DestinationError
+from automatum.metering.ledger.entries import Outcome
+from automatum.metering.ledger.ledger import Ledger
+from automatum.metering.ledger.location import Owner
 from tests.support.clocks import FakeClock
 from tests.support.metering_lines import make_line
 
@@ -24,27 +25,27 @@ def path(tmp_path):
     return tmp_path / "ledgers" / "marketplace.sqlite"
 
 
-def open_(path, owner=OURS, create=False):
-    return Ledger.open(f"sqlite:///{path}", FakeClock(), create=create, owner=owner)
+def open_(path, owner=OURS, begin=False):
+    return Ledger.open(f"sqlite:///{path}", FakeClock(), owner, begin=begin, write=True)
 
 
 def send(ledger, *lines):
-    with ledger.run() as run:
-        run.plan(lines)
-        run.settle(run.claim("body", lines), "accepted")
+    with ledger.run("u", lines, "ann") as run:
+        run.answer(run.claim("body", lines), {line.id: Outcome("accepted") for line in lines})
+        run.end(complete=True)
 
 
 @pytest.fixture
 def made(path):
     """A closed ledger with an accepted line."""
-    with open_(path, create=True) as ledger:
+    with open_(path, begin=True) as ledger:
         send(ledger, make_line())
     return path
 
 
 def killed(path, *lines):
     """The files as a killed push leaves them: with a write-ahead log; copied while a connection is open."""
-    with open_(path, create=True) as ledger:
+    with open_(path, begin=True) as ledger:
         send(ledger, *lines)
         keeper = sqlite3.connect(path)
         try:
@@ -71,8 +72,8 @@ def test_the_file_alone_holds_every_commit(path, tmp_path):
     killed(path, make_line())
     there = tmp_path / "alone.sqlite"
     shutil.copyfile(path, there)
-    with Ledger.open(f"sqlite:///{there}", FakeClock(), create=False) as ledger:
-        assert [entry.state for entry in ledger.reader.lines()] == ["accepted"]
+    with Ledger.open(f"sqlite:///{there}", FakeClock()) as ledger:
+        assert [entry.state for entry in ledger.entries()] == ["accepted"]
 
 
 def test_a_log_that_was_left_behind_is_named(path, tmp_path):
@@ -83,7 +84,7 @@ def test_a_log_that_was_left_behind_is_named(path, tmp_path):
     assert f"left behind: {path}-wal" in said
     Path(f"{path}-wal").rename(f"{there}-wal")
     with open_(there) as ledger:
-        assert [entry.state for entry in ledger.reader.lines()] == ["accepted"]
+        assert [entry.state for entry in ledger.entries()] == ["accepted"]
 
 
 def test_a_file_that_was_moved_whole_is_the_ledger(made, tmp_path):
@@ -91,7 +92,7 @@ def test_a_file_that_was_moved_whole_is_the_ledger(made, tmp_path):
     made.rename(there)
     for _ in range(2):
         with open_(there) as ledger:
-            assert ledger.reader.counts()["accepted"] == 1
+            assert ledger.counts()["accepted"] == 1
 
 
 def test_a_copy_is_refused(made, tmp_path):
@@ -114,7 +115,7 @@ def test_a_foreign_log_is_refused_before_it_is_written_into_the_file(path, tmp_p
     assert log.read_bytes() == content
     log.unlink()
     with open_(path) as ledger:
-        assert [entry.line_id for entry in ledger.reader.lines()] == [make_line().id]
+        assert [entry.id for entry in ledger.entries()] == [make_line().id]
 
 
 @pytest.mark.slow
@@ -155,23 +156,19 @@ def test_the_user_of_another_is_named(made, monkeypatch):
     open_(made).close()
 
 
-def test_a_ledger_of_the_first_version_is_upgraded_once(ledger_url, clock):
-    """An upgrade refuses no good ledger, and bills nothing again."""
-    with Ledger.open(ledger_url, clock, create=True) as ledger:
-        send(ledger, make_line())
-        with ledger.database.write() as connection:
-            connection.execute(text("DROP TABLE metering_identity"))
-            connection.execute(text("UPDATE metering_schema SET version = 1"))
-    with Ledger.open(ledger_url, clock, create=False) as ledger:
-        assert ledger.reader.counts()["accepted"] == 1
-    seen = set()
-    for _ in range(2):
-        with Ledger.open(ledger_url, clock, create=False, owner=OURS) as ledger, ledger.database.read() as connection:
-            seen.add(
-                tuple(connection.execute(text("SELECT ledger_id, api, organization FROM metering_identity")).one())
-            )
-    ((_, *owner),) = seen
-    assert owner == ["api.example.com", "acme"]
+def test_a_new_ledger_is_not_begun_where_or_beside_where_one_was(made, tmp_path):
+    made.unlink()
+    with pytest.raises(ConfigurationError, match=r"there was a ledger at .* names the call"):
+        open_(made, begin=True)
+    with open_(made) as ledger, pytest.raises(ConfigurationError, match="there was a ledger at"):
+        ledger.require()
+    folder = platformdirs.user_data_path("automatum", appauthor=False)
+    folder.mkdir(parents=True)
+    (folder / "metering-api.example.com-acme.sqlite").touch()
+    with pytest.raises(ConfigurationError, match="would bill again what another has billed"):
+        open_(tmp_path / "new.sqlite", begin=True)
+    with open_(tmp_path / "new.sqlite") as ledger, pytest.raises(ConfigurationError, match="Found instead"):
+        ledger.require()
 
 
 def test_a_failing_disk_is_not_a_damaged_ledger(made):
@@ -192,7 +189,7 @@ def test_one_ledger_has_one_set_of_locks_under_every_name(made, tmp_path):
 @pytest.mark.parametrize("url", ["sqlite:///ledger.sqlite", "sqlite:///./ledger.sqlite", "sqlite:///data/../l.sqlite"])
 def test_a_relative_path_is_refused(url):
     with pytest.raises(ConfigurationError, match="relative path") as caught:
-        Ledger.open(url, FakeClock(), create=True)
+        Ledger.open(url, FakeClock(), begin=True, write=True)
     assert str(Path.cwd()) in caught.value.next_step and "four slashes" in caught.value.next_step
     assert list(Path().iterdir()) == []
 

@@ -1,95 +1,135 @@
 """The ledger: I5, nothing billed twice, nothing silently unbilled; each call is on disk before it returns."""
 
-import dataclasses
 import itertools
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta, timezone
 from decimal import Decimal
 
 import pytest
-from automatum.metering.ledger.ledger import Ledger
-from automatum.metering.ledger.reconcile import resolve_by_hand
-from automatum.metering.ledger.states import BLOCKING, STATES, Transition
-from automatum.metering.retry import plan_retry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automatum.core.errors import ConfigurationError, DestinationError
+from automatum.metering.ledger.entries import STATES, Change, Outcome
+from automatum.metering.ledger.ledger import Ledger
 from tests.support.clocks import FakeClock
 from tests.support.desk import await_
-from tests.support.metering_lines import START, bring, ids, make_like, make_line, retry, states
+from tests.support.metering_lines import make_like, make_line, states
 from tests.support.postgres import running
 
 LINES = [make_line(hour, dimension=dimension) for hour in range(3) for dimension in ("api_calls", "storage")]
+YES = Outcome("accepted")
 
 
 def only(ledger):
     """The one line in the ledger."""
-    (entry,) = ledger.reader.lines()
+    (entry,) = ledger.entries()
     return entry
+
+
+def answer(run, attempt, outcome=YES, lines=None, **more):
+    """Give all lines of a call, or these, one outcome."""
+    run.answer(attempt, {line.id: outcome for line in lines or attempt.lines}, **more)
+
+
+def send(ledger, lines, outcome=YES, **more):
+    """Send lines in one call of a run of their own; the attempt."""
+    with ledger.run("usage.csv", lines, "ann") as run:
+        attempt = run.claim("body", lines)
+        answer(run, attempt, outcome, reference=more.pop("reference", "m-1"), status_code=202)
+        run.end(complete=True)
+    return attempt
+
+
+def ask(ledger, *lines, **more):
+    """Record what a later push asks for."""
+    with ledger.run("usage.csv", [], "ann") as run:
+        run.record(asked=lines, **more)
+        run.end(complete=True)
+
+
+def bring(ledger, line, state):
+    """Bring a new line to a state."""
+    if state == "unbilled":
+        send(ledger, [line], Outcome("unbilled", "400: units"))
+    elif state == "settled":
+        send(ledger, [line], Outcome("unbilled", "400: units"))
+        decide(ledger, line, "settled", "never")
+    elif state == "conflict":
+        send(ledger, [line])
+        ask(ledger, make_like(line, units=line.units + 1))
+    elif state == "confirmed":
+        send(ledger, [line])
+        decide(ledger, line, "confirmed", "")
+    elif state == "sending":
+        raise AssertionError("that lasts only as long as a run")
+    else:
+        send(ledger, [line], Outcome(state, "lost" if state == "unknown" else ""))
+
+
+def decide(ledger, line, state, why, **accepted):
+    entry = ledger.fetch([line.id])[line.id]
+    kept = {"accepted_units": entry.accepted_units, "accepted_price": entry.accepted_price, **accepted}
+    return ledger.settle([Change(line.id, entry, state, why, **kept)], "ann", "because")
 
 
 # What is written down
 
 
-def test_a_line_from_plan_to_acceptance(open_ledger, clock):
+def test_a_line_from_claim_to_acceptance(open_ledger, clock):
     """Each step is seen, with its time, by somebody else who looks right after it."""
-    ledger, other = open_ledger(), open_ledger()
-    line = make_line(units="17.50", title="API calls", description="All of them", per="request", rows=(3, 9))
-    times = []
-    with ledger.run() as run:
-        times.append(clock.time())
-        assert run.plan([line]).planned == (line,)
-        assert (only(other).state, only(other).attempts) == ("planned", 0)
-        clock.advance(10)
-        times.append(clock.time())
+    ledger, other = open_ledger(), open_ledger(begin=False)
+    text = {"title": "API calls", "description": "All of them", "per": "request", "currency": "USD"}
+    line = make_line(units="17.50", **text, rows=3)
+    with ledger.run("usage.csv", [line], "ann") as run:
+        (item,) = other.items()
+        assert (item.kind, item.source, item.by, item.closed_at) == ("run", "usage.csv", "ann", None)
+        assert not list(other.entries())
+        claimed = clock.time()
         attempt = run.claim("body-1", [line])
         assert attempt.lines == (line,)
-        assert (only(other).state, only(other).attempts, only(other).body_id) == ("sending", 1, "body-1")
-        (row,) = other.reader.attempts()
-        assert (row.state, row.run_id, row.attempt_id, row.ended_at) == ("sending", run.id, attempt.id, None)
+        assert (only(other).state, only(other).attempts, only(other).attempt_id) == ("sending", 1, attempt.id)
+        (row,) = other.attempts()
+        assert (row["state"], row["run_id"], row["attempt_id"], row["ended_at"]) == (
+            "sending",
+            run.id,
+            attempt.id,
+            None,
+        )
         clock.advance(10)
-        times.append(clock.time())
-        answer = {"status_code": 202, "reference": "meter_1", "response": '{"code": 202}'}
-        assert run.settle(attempt, "accepted", **answer) == (line.id,)
+        answer(run, attempt, status_code=202, reference="meter_1", response='{"code": 202}')
         entry = only(other)
-    assert entry.state == "accepted" and entry.settled_by == "api"
-    assert [one.timestamp() for one in (entry.first_seen_at, entry.sending_at, entry.settled_at)] == times
-    assert (entry.accepted_units, entry.accepted_price, entry.accepted_hash) == (
-        line.units,
-        line.price,
-        line.payload_hash,
-    )
-    assert entry.line == make_like(line, rows=())
-    assert str(entry.units) == "17.50", "the digits as given"
-    assert (entry.day, entry.starts_at, entry.starts_at.tzinfo) == (line.day, line.starts_at, timezone.utc)
-    (row,) = other.reader.attempts()
-    assert (row.state, row.status_code, row.reference, row.response) == ("accepted", 202, "meter_1", '{"code": 202}')
-    assert (row.units, row.price, row.charged) == (line.units, line.price, Decimal("0.1750"))
+        run.end(complete=True)
+    assert (entry.state, entry.why, entry.settled_by, entry.source) == ("accepted", "", "api", "usage.csv")
+    assert [one.timestamp() for one in (entry.first_seen_at, entry.sent_at)] == [claimed, claimed]
+    assert entry.settled_at.timestamp() == claimed + 10
+    assert (entry.accepted_units, entry.accepted_price, entry.open_units) == (line.units, line.price, 0)
+    assert entry.line == make_like(line, rows=0)
+    assert str(entry.line.units) == "17.50", "the digits as given"
+    (row,) = other.attempts()
+    assert (row["state"], row["status_code"], row["reference"]) == ("accepted", 202, "meter_1")
+    assert (row["units"], row["price"], row["response"]) == (line.units, line.price, '{"code": 202}')
+    (item,) = other.items()
+    assert (item.closed_by, item.closed_at.timestamp()) == ("push", claimed + 10)
 
 
-def test_nothing_is_made_before_something_is_written(open_ledger, ledger_url, tmp_path):
+def test_nothing_is_made_before_something_is_written(open_ledger, ledger_url, clock, tmp_path):
     """A dry run leaves no file and no table."""
     before = sorted(tmp_path.rglob("*"))
-    dry = open_ledger(create=False)
-    assert dry.compare(LINES).new == tuple(LINES)
-    assert (list(dry.reader.lines()), list(dry.reader.attempts()), set(dry.reader.counts().values())) == ([], [], {0})
-    assert plan_retry(dry, None, START).to_send == [] and not dry.exists
-    with pytest.raises(ConfigurationError, match="no ledger"), dry.run():
-        pass
-    with pytest.raises(ConfigurationError, match="no ledger"):
-        resolve_by_hand(dry, accepted=["x"])
+    for begin in (False, True):
+        with Ledger.open(ledger_url, clock, begin=begin) as dry:
+            assert (list(dry.entries()), list(dry.attempts()), list(dry.items())) == ([], [], [])
+            assert set(dry.counts().values()) == {0} and dry.overlapping(LINES) == {} and not dry.exists
+            with pytest.raises(ConfigurationError, match="no ledger"), dry.run("u", LINES, "ann"):
+                pass
     assert sorted(tmp_path.rglob("*")) == before
     if "postgresql" in ledger_url:
-        assert (
-            running().execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database(ledger_url)) == []
-        )
+        query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        assert running().execute(query, ledger_url.rsplit("/", 1)[1]) == []
     open_ledger()
-    assert open_ledger(create=False).exists
-
-
-def database(url):
-    return url.rsplit("/", 1)[1]
+    with Ledger.open(ledger_url, clock) as ledger:
+        assert ledger.exists
 
 
 DECIMALS = st.decimals(min_value=0, max_value=10**12, places=6, allow_nan=False, allow_infinity=False)
@@ -104,24 +144,31 @@ def test_money_comes_back_with_every_digit(kind, tmp_path_factory):
         else running().url(running().new_database())
     )
     hours = itertools.count()
-    with Ledger.open(url, FakeClock(), create=True) as ledger, ledger.run() as run:
+    with Ledger.open(url, FakeClock(), begin=True, write=True) as ledger, ledger.run("u", [], "ann") as run:
 
         @settings(max_examples=60, deadline=None, derandomize=True, database=None)
         @given(units=DECIMALS, price=DECIMALS, zone=st.integers(-12, 12))
         def check(units, price, zone):
             line = make_line(next(hours), units=units, price=price)
             line = make_like(line, starts_at=line.starts_at.astimezone(timezone(timedelta(hours=zone))))
-            run.plan([line])
-            entry = ledger.reader.fetch([line.id])[line.id]
-            assert (str(entry.units), str(entry.price)) == (format(units, "f"), format(price, "f"))
-            assert entry.charged == line.charged and entry.starts_at == line.starts_at
+            run.record(expired=[(line, "late")])
+            entry = ledger.fetch([line.id])[line.id]
+            assert (str(entry.line.units), str(entry.line.price)) == (format(units, "f"), format(price, "f"))
+            assert entry.line.charged == line.charged and entry.line.starts_at == line.starts_at
 
         check()
 
 
-def test_the_same_line_twice_is_a_mistake(ledger):
-    with ledger.run() as run, pytest.raises(ValueError, match="summed"):
-        run.plan([make_line(), make_line(units="7")])
+def test_answers_are_kept_short_and_without_secrets(ledger):
+    """I6."""
+    with ledger.run("u", LINES, "ann") as run:
+        attempt = run.claim("a", LINES[:1])
+        error = "secret_abcdefgh " + "y" * 5000
+        answer(run, attempt, Outcome("unbilled", error), response="Bearer abcdefghijk " + "x" * 5000)
+        run.end(complete=True)
+    (row,) = ledger.attempts()
+    assert len(row["response"]) == len(row["error"]) == len(only(ledger).error) == 2000
+    assert "abcdefgh" not in row["response"] + row["error"] + only(ledger).error
 
 
 # Who may send
@@ -129,300 +176,249 @@ def test_the_same_line_twice_is_a_mistake(ledger):
 
 def test_a_line_is_claimed_once(open_ledger):
     ledger, other = open_ledger(), open_ledger()
-    with ledger.run() as run, other.run() as rival:
-        run.plan(LINES)
-        rival.plan(LINES)
+    with ledger.run("u", LINES, "ann") as run, other.run("u", LINES, "bob") as rival:
         mine, theirs = run.claim("a", LINES[:4]), rival.claim("b", LINES[2:])
         assert (mine.lines, theirs.lines) == (tuple(LINES[:4]), tuple(LINES[4:]))
-        assert run.claim("c", LINES) is None and rival.claim("d", LINES) is None
+        assert run.claim("c", LINES) is None and rival.claim("d", LINES, again=[one.id for one in LINES]) is None
 
 
-def test_what_was_planned_with_other_units_is_not_claimed(open_ledger):
-    """Another push has met newer usage in between; what goes out must be what is written down."""
-    ledger, other = open_ledger(), open_ledger()
-    with ledger.run() as run, other.run() as rival:
-        run.plan([make_line(units="5")])
-        rival.plan([make_line(units="6")])
-        assert run.claim("a", [make_line(units="5")]) is None
-        assert rival.claim("b", [make_line(units="6.0")]).lines == (make_line(units="6.0"),)
+@pytest.mark.parametrize("state", [state for state in STATES if state != "sending"])
+def test_only_an_unbilled_line_is_sent_again_and_only_if_it_is_named(ledger, state):
+    """I5: what was accepted, or may have been, is never claimed."""
+    line = make_line()
+    bring(ledger, line, state)
+    with ledger.run("u", [], "ann") as run:
+        assert run.claim("a", [line]) is None
+        again = run.claim("a", [line], again=[line.id])
+        assert (again is not None) == (state == "unbilled")
+        if again:
+            answer(run, again)
+            assert (only(ledger).state, only(ledger).attempts, only(ledger).error) == ("accepted", 2, "")
 
 
-DOINGS = {
-    "plan": lambda run, ledger, line, attempt: run.plan([line]),
-    "claim": lambda run, ledger, line, attempt: run.claim("again", [line]),
-    "accept": lambda run, ledger, line, attempt: attempt and run.settle(attempt, "accepted"),
-    "reject": lambda run, ledger, line, attempt: attempt and run.settle(attempt, "rejected"),
-    "unknown": lambda run, ledger, line, attempt: attempt and run.settle(attempt, "unknown"),
-    "clash": lambda run, ledger, line, attempt: attempt and run.settle(attempt, "conflict"),
-    "give back": lambda run, ledger, line, attempt: attempt and run.give_back(attempt),
-    "expire": lambda run, ledger, line, attempt: run.expire([line]),
-    "differ": lambda run, ledger, line, attempt: run.conflict([make_like(line, units=line.units + 9)]),
-    "retry": lambda run, ledger, line, attempt: retry(ledger, [line.id]),
-    "retry expired": lambda run, ledger, line, attempt: retry(ledger, [line.id], expired=True),
-    "accepted by hand": lambda run, ledger, line, attempt: resolve_by_hand(ledger, accepted=[line.id]),
-    "not sent by hand": lambda run, ledger, line, attempt: resolve_by_hand(ledger, not_sent=[line.id]),
-    "rejected by hand": lambda run, ledger, line, attempt: resolve_by_hand(ledger, rejected=[line.id]),
-    "written off by hand": lambda run, ledger, line, attempt: resolve_by_hand(ledger, written_off=[line.id]),
-    "refuse": lambda run, ledger, line, attempt: attempt and run.refuse(attempt, "404: No such customer"),
-    "recover": lambda run, ledger, line, attempt: run.recover(),
-}
-ALLOWED = {
-    ("planned", "claim"): "sending",
-    ("planned", "expire"): "expired",
-    ("sending", "accept"): "accepted",
-    ("sending", "reject"): "rejected",
-    ("sending", "unknown"): "unknown",
-    ("sending", "clash"): "conflict",
-    ("sending", "give back"): "planned",
-    ("accepted", "differ"): "conflict",
-    ("confirmed", "differ"): "conflict",
-    ("carried", "differ"): "conflict",
-    ("rejected", "retry"): "planned",
-    ("rejected", "retry expired"): "planned",
-    ("expired", "retry expired"): "planned",
-    # Its own attempt was answered after all.
-    ("unknown", "accept"): "accepted",
-    ("unknown", "reject"): "rejected",
-    ("unknown", "clash"): "conflict",
-    ("unknown", "give back"): "planned",
-    ("unknown", "accepted by hand"): "accepted",
-    ("unknown", "not sent by hand"): "planned",
-    ("conflict", "accepted by hand"): "accepted",
-    ("unknown", "rejected by hand"): "rejected",
-    ("conflict", "rejected by hand"): "rejected",
-    ("writeoff", "rejected by hand"): "rejected",
-    ("rejected", "written off by hand"): "writeoff",
-    ("expired", "written off by hand"): "writeoff",
-    ("conflict", "written off by hand"): "writeoff",
-    ("unknown", "written off by hand"): "writeoff",
-}
-"""Written down a second time on purpose; whatever is not here changes nothing."""
+@pytest.mark.parametrize("first, second", [("hour", "day"), ("day", "hour")])
+@pytest.mark.parametrize("state", [state for state in STATES if state != "sending"])
+def test_the_two_grains_never_mix_for_one_key_and_date(ledger, first, second, state):
+    line, other = make_line(7, grain=first), make_line(7, grain=second)
+    bring(ledger, line, state)
+    elsewhere = [make_line(7, grain=second, dimension="storage"), make_line(31, grain=second)]
+    blocked = state != "unbilled"
+    assert [entry.id for entry in ledger.overlapping([other, *elsewhere]).values()] == [line.id] * blocked
+    with ledger.run("u", [], "ann") as run:
+        attempt = run.claim("a", [other, *elsewhere])
+        assert set(attempt.lines) == {*elsewhere, *([] if blocked else [other])}
+        if not blocked:
+            assert run.claim("b", [line], again=[line.id]) is None, "and the way back is closed now"
 
 
-@pytest.mark.slow
-def test_only_the_allowed_steps_change_anything(ledger):
-    """I5, every state with everything that can be done to it."""
-    hours = itertools.count()
-    with ledger.run() as run:
-        for state in STATES:
-            for name, do in DOINGS.items():
-                line = make_line(next(hours))
-                attempt = None
-                if state == "sending":
-                    run.plan([line])
-                    attempt = run.claim("first", [line])
-                else:
-                    attempt = bring(ledger, line, state)
-                assert ledger.reader.fetch([line.id])[line.id].state == state
-                do(run, ledger, line, attempt)
-                after = ledger.reader.fetch([line.id])[line.id].state
-                assert after == ALLOWED.get((state, name), state), (state, name)
+@pytest.mark.parametrize("state", ["accepted", "unknown", "unbilled"])
+@pytest.mark.parametrize(("first", "second"), [(None, "ent_1"), ("ent_1", None), ("ent_1", "ent_2")])
+def test_usage_with_an_entitlement_is_not_billed_again_without_one(ledger, first, second, state):
+    line, other = make_line(7, entitlement_id=first), make_line(7, entitlement_id=second)
+    bring(ledger, line, state)
+    blocked = state != "unbilled" and None in (first, second)
+    next_hour = make_line(8, entitlement_id=second)
+    with ledger.run("u", [], "ann") as run:
+        assert set(run.claim("a", [other, next_hour]).lines) == {next_hour, *([] if blocked else [other])}
 
 
-def test_accepted_is_left_only_for_a_conflict_or_by_events():
-    """I5: `unknown`, `accepted` and `confirmed` are never claimed."""
-    assert {one for one in Transition if "accepted" in one.before} == {
-        Transition.DIFFER,
-        Transition.CONFIRM_BY_EVENT,
-        Transition.FAIL_BY_EVENT,
-        Transition.CONTRADICT,
-    }
-    assert {one for one in Transition if "confirmed" in one.before} == {Transition.DIFFER, Transition.CONTRADICT}
-    assert [one.before for one in Transition if one.after == "sending"] == [("planned",)]
+def test_two_lines_of_one_call_do_not_bill_the_same_usage(ledger):
+    hour, day = make_line(3), make_line(5, grain="day")
+    with ledger.run("u", [], "ann") as run:
+        assert run.claim("a", [hour, day]).lines == (hour,)
 
 
 def test_an_attempt_moves_only_the_lines_that_it_sent(ledger):
     """An answer that comes late does not settle what has been sent again since."""
     line = make_line()
-    with ledger.run() as run:
-        run.plan([line])
+    with ledger.run("u", [line], "ann") as run:
         late = run.claim("first", [line])
-        run.settle(late, "unknown")
-        resolve_by_hand(ledger, not_sent=[line.id])
-        assert [row.state for row in ledger.reader.attempts()] == ["not_taken"]
-        again = run.claim("second", [line])
-        assert run.settle(late, "accepted") == () and run.give_back(late) == ()
+        answer(run, late, Outcome("unknown", "no answer"))
+        decide(ledger, line, "unbilled", "rejected")
+        again = run.claim("second", [line], again=[line.id])
+        answer(run, late)
+        run.give_back(late, error="429")
         assert only(ledger).state == "sending"
-        assert run.settle(again, "accepted") == (line.id,)
-    assert [row.state for row in ledger.reader.attempts()] == ["not_taken", "accepted"]
+        answer(run, again)
+        assert only(ledger).state == "accepted"
 
 
-def test_lines_of_one_call_are_settled_one_by_one(ledger):
-    with ledger.run() as run:
-        run.plan(LINES[:4])
-        attempt = run.claim("body", LINES[:4])
-        assert set(run.settle(attempt, "rejected", LINES[:1], status_code=400, error="units")) == ids(LINES[:1])
-        assert set(run.give_back(attempt, LINES[1:], status_code=400)) == ids(LINES[1:4])
-    found = {entry.line_id: entry for entry in ledger.reader.lines()}
-    assert found[LINES[0].id].state == "rejected" and found[LINES[0].id].error == "units"
-    assert {found[line.id].state for line in LINES[1:4]} == {"planned"}
-    assert sorted((row.state, row.status_code) for row in ledger.reader.attempts()) == [("not_taken", 400)] * 3 + [
-        ("rejected", 400)
-    ]
+# Given back
 
 
-def test_what_was_given_back_goes_out_again(ledger):
+def test_a_new_line_that_was_given_back_leaves_the_ledger_and_its_calls_stay(ledger):
     line = make_line()
-    with ledger.run() as run:
-        run.plan([line])
+    with ledger.run("u", [line], "ann") as run:
         run.give_back(run.claim("a", [line]), status_code=429, error="too many")
-        assert (only(ledger).state, only(ledger).error) == ("planned", "too many")
-        run.settle(run.claim("b", [line]), "accepted")
-    assert (only(ledger).state, only(ledger).attempts, only(ledger).error) == ("accepted", 2, None)
+        assert not list(ledger.entries())
+        answer(run, run.claim("b", [line]))
+        assert (only(ledger).state, only(ledger).attempts) == ("accepted", 2)
+        run.end(complete=True)
+    assert [(row["state"], row["status_code"]) for row in ledger.attempts()] == [("not_taken", 429), ("accepted", None)]
 
 
-def test_answers_are_kept_short_and_without_secrets(ledger):
-    """I6."""
+def test_an_unbilled_line_that_was_given_back_is_unbilled_for_the_same_reason(ledger):
     line = make_line()
-    with ledger.run() as run:
-        run.plan([line])
-        run.settle(
-            run.claim("a", [line]), "rejected", response="Bearer abcdefghijk " + "x" * 5000, error="secret_abcdefgh"
-        )
-    (row,) = ledger.reader.attempts()
-    for entry in (only(ledger), row):
-        assert len(entry.response) == 2000 and "abcdefgh" not in entry.response + entry.error
+    ask(ledger, expired=[(line, "6 h have passed")])
+    with ledger.run("u", [line], "ann") as run:
+        run.give_back(run.claim("a", [line], again=[line.id]), error="429")
+        run.end(complete=True)
+    assert (only(ledger).state, only(ledger).why, only(ledger).error) == ("unbilled", "expired", "6 h have passed")
+
+
+def test_lines_of_one_call_are_answered_one_by_one(ledger):
+    with ledger.run("u", LINES[:4], "ann") as run:
+        attempt = run.claim("body", LINES[:4])
+        answer(run, attempt, Outcome("unbilled", "units"), LINES[:1], status_code=400)
+        run.give_back(attempt, LINES[1:3], error="split", status_code=400)
+        answer(run, attempt, Outcome("conflict", "has another record"), LINES[3:4], status_code=409)
+        run.end(complete=True)
+    found = ledger.fetch([line.id for line in LINES])
+    assert {line_id: (entry.state, entry.why) for line_id, entry in found.items()} == {
+        LINES[0].id: ("unbilled", "rejected"),
+        LINES[3].id: ("conflict", "refused by the marketplace"),
+    }
+    assert sorted(row["state"] for row in ledger.attempts()) == ["conflict", "not_taken", "not_taken", "unbilled"]
 
 
 # What a push asks for against what the ledger has
 
 
-def test_comparing_groups_lines_by_what_the_ledger_has(ledger):
-    lines = {state: make_line(number) for number, state in enumerate(STATES)}
-    attempts = {state: bring(ledger, line, state) for state, line in lines.items()}
-    assert attempts["sending"] is not None
-    fresh, changed = make_line(50), make_line(51)
-    bring(ledger, changed, "accepted")
-    asked = [*lines.values(), fresh, make_like(changed, units=Decimal("5.5"))]
-    found = ledger.compare(asked)
-    assert found.new == (fresh,)
-    assert list(found.same) == [lines["accepted"], lines["confirmed"], lines["carried"]]
-    assert [(match.line.units, match.entry.accepted_units) for match in found.changed] == [(Decimal("5.5"), Decimal(5))]
-    kept = {match.entry.state: match.line for match in found.unsettled}
-    # The run that brought it to `sending` is over.
-    assert kept.pop("unknown") in (lines["unknown"], lines["sending"])
-    assert kept == {
-        state: lines[state] for state in ("planned", "rejected", "expired", "conflict", "writeoff", "canceled")
-    }
-    assert found.blocked == ()
-    same = ledger.compare([make_like(lines["accepted"], units=Decimal("5.00"), title="another")])
-    assert len(same.same) == 1, "5 and 5.00 are the same, and a title is not billed"
+def test_another_quantity_is_a_conflict_until_the_usage_agrees_again(ledger):
+    line = make_line(units="5")
+    send(ledger, [line])
+    ask(ledger, make_like(line, units=Decimal(6)))
+    entry = only(ledger)
+    assert (entry.state, entry.why, entry.accepted_units, entry.line.units) == ("conflict", "differs", 5, 6)
+    assert entry.open_units == 1 and "asks for 6 at 0.01" in entry.error
+    ask(ledger, make_like(line, units=Decimal("5.00")))
+    assert (only(ledger).state, only(ledger).error) == ("accepted", "")
+    ask(ledger, make_like(line, price=Decimal("0.02")))
+    assert (only(ledger).state, only(ledger).open_units) == ("conflict", 0)
 
 
-@pytest.mark.sample(10)
-@pytest.mark.parametrize("first, second", [("hour", "day"), ("day", "hour")])
-@pytest.mark.parametrize("state", STATES)
-def test_the_two_grains_never_mix_for_one_key_and_date(ledger, first, second, state):
-    line, other = make_line(7, grain=first), make_line(9, grain=second)
-    with ledger.run() as outer:
-        if state == "sending":
-            outer.plan([line])
-            outer.claim("body", [line])
-        else:
-            bring(ledger, line, state)
-        blocked = state not in ("rejected", "expired", "canceled")
-        assert blocked == (state in BLOCKING)
-        elsewhere = [make_line(9, grain=second, dimension="storage"), make_line(33, grain=second)]
-        seen = ledger.compare([other, *elsewhere])
-        made = outer.plan([other, *elsewhere])
-        assert [match.entry.line_id for match in seen.blocked] == [line.id] * blocked
-        assert [match.line for match in made.blocked] == [other] * blocked
-        assert set(made.planned) == {*elsewhere, *([] if blocked else [other])}
-        if not blocked:
-            # And the way back is closed now.
-            assert retry(ledger, [line.id], expired=True) == []
-            assert states(ledger)[line.id] == state
+def test_m16_a_billed_line_that_the_usage_does_not_contain_any_more_is_a_conflict(ledger):
+    line, late = make_line(), make_line(1)
+    send(ledger, [line])
+    ask(ledger, expired=[(late, "too late")])
+    ask(ledger, gone=[line.id, late.id])
+    found = ledger.fetch([line.id, late.id])
+    assert (found[line.id].state, found[line.id].open_units) == ("conflict", -5)
+    assert found[late.id].line.units == 5, "nothing of it is billed"
+    ask(ledger, line)
+    assert ledger.fetch([line.id])[line.id].state == "accepted"
 
 
-@pytest.mark.sample(8)
-@pytest.mark.parametrize("state", ["planned", "accepted", "unknown", "rejected", "expired"])
-@pytest.mark.parametrize(("first", "second"), [(None, "ent_1"), ("ent_1", None), ("ent_1", "ent_2")])
-def test_i5_usage_with_an_entitlement_is_not_billed_again_without_one(ledger, first, second, state):
-    """A user who adds the column must not bill the hours again that were billed without it; two entitlements may."""
-    line, other = make_line(7, entitlement_id=first), make_line(7, entitlement_id=second)
-    bring(ledger, line, state)
-    blocked = state in BLOCKING and None in (first, second)
-    next_hour = make_line(8, entitlement_id=second)
-    seen = ledger.compare([other, next_hour])
-    assert [match.entry.line_id for match in seen.blocked] == [line.id] * blocked
-    with ledger.run() as run:
-        assert set(run.plan([other, next_hour]).planned) == {next_hour, *([] if blocked else [other])}
-    assert ledger.reader.fetch([next_hour.id])[next_hour.id].line == next_hour
-
-
-def test_both_grains_at_once_are_a_mistake(ledger):
-    with ledger.run() as run:
-        with pytest.raises(ValueError, match="both grains"):
-            run.plan([make_line(3), make_line(5, grain="day")])
-        assert ledger.reader.counts()["planned"] == 0
-
-
-def test_planning_again_takes_the_units_of_today(ledger):
-    with ledger.run() as run:
-        run.plan([make_line(units="5")])
-        assert run.plan([make_line(units="6", title="new")]).planned == (make_line(units="6", title="new"),)
-        assert (only(ledger).units, only(ledger).title, only(ledger).charged) == (6, "new", Decimal("0.06"))
-        run.settle(run.claim("a", [make_line(units="6")]), "accepted")
-        (match,) = run.plan([make_line(units="7")]).other_state
-    assert (match.entry.state, only(ledger).units, only(ledger).accepted_units) == ("accepted", 6, 6)
-
-
-def test_a_changed_quantity_is_a_conflict_until_a_person_decides(ledger):
-    line, more, most = make_line(units="5"), make_line(units="6"), make_line(units="7")
-    bring(ledger, line, "accepted")
-    with ledger.run() as run:
-        assert run.conflict([line], "same") == ()
-        assert run.conflict([more], "5 were accepted, 6 are asked for") == (line.id,)
-        entry = only(ledger)
-        assert (entry.state, entry.accepted_units, entry.asked_units) == ("conflict", 5, 6)
-        assert entry.error == "5 were accepted, 6 are asked for"
-        assert resolve_by_hand(ledger, accepted=[line.id]).accepted == [line.id]
-        found = ledger.compare([more])
-        assert len(found.same) == 1, "it would come up again at every run"
-        assert run.conflict([more]) == ()
-        assert len(ledger.compare([most]).changed) == 1
-        assert run.conflict([most]) == (line.id,)
-    assert only(ledger).accepted_units == 5
+def test_a_line_that_need_not_be_billed_stays_so_while_the_usage_is_the_same(ledger):
+    line = make_line()
+    bring(ledger, line, "settled")
+    ask(ledger, line)
+    assert (only(ledger).state, only(ledger).why) == ("settled", "never")
+    ask(ledger, make_like(line, units=Decimal(7)))
+    assert (only(ledger).state, only(ledger).why) == ("conflict", "differs")
 
 
 def test_what_is_too_late_is_written_down(ledger):
-    early, planned, sent = make_line(1), make_line(2), make_line(3)
-    bring(ledger, planned, "planned")
-    bring(ledger, sent, "accepted")
-    with ledger.run() as run:
-        assert set(run.expire([early, planned, sent], "6 h have passed")) == ids([early, planned])
-        assert set(run.expire([make_like(early, units=Decimal(8))])) == {early.id}
-    found = {entry.line_id: entry for entry in ledger.reader.lines()}
-    assert (found[planned.id].error, found[sent.id].state) == ("6 h have passed", "accepted")
-    assert found[early.id].units == 8
-    assert retry(ledger) == []
-    assert set(retry(ledger, expired=True)) == ids([early, planned])
+    early, sent = make_line(1), make_line(3)
+    send(ledger, [sent])
+    ask(ledger, expired=[(early, "6 h have passed"), (sent, "6 h have passed")])
+    ask(ledger, expired=[(make_like(early, units=Decimal(8)), "7 h have passed")])
+    found = ledger.fetch([early.id, sent.id])
+    assert (found[early.id].state, found[early.id].why) == ("unbilled", "expired")
+    assert (found[early.id].line.units, found[early.id].error) == (8, "7 h have passed")
+    assert found[sent.id].state == "accepted"
 
 
-def test_retrying_all_takes_the_rejected_ones(ledger):
-    lines = {state: make_line(number) for number, state in enumerate(STATES) if state != "sending"}
-    for state, line in lines.items():
-        bring(ledger, line, state)
-    assert retry(ledger) == [lines["rejected"].id]
-    assert retry(ledger, ["no such line"]) == []
+# Carried
 
 
-def test_a_decision_settles_each_named_line_or_says_why_not(ledger):
-    one, two, three = make_line(1), make_line(2), make_line(3)
-    for line in (one, two):
-        bring(ledger, line, "unknown")
-    bring(ledger, three, "rejected")
-    result = resolve_by_hand(ledger, accepted=[one.id, three.id, "nowhere"], not_sent=[two.id])
-    assert (result.accepted, result.planned) == ([one.id], [two.id])
-    assert dict(result.refused) == {
-        three.id: "it is rejected; only unknown or conflict lines can be resolved so",
-        "nowhere": "not in the ledger; only unknown or conflict lines can be resolved so",
-    }
-    entry = ledger.reader.fetch([one.id])[one.id]
-    assert (entry.settled_by, entry.accepted_units, entry.accepted_hash) == ("hand", one.units, one.payload_hash)
-    assert sorted(row.state for row in ledger.reader.attempts()) == ["accepted", "not_taken", "rejected"]
-    both = resolve_by_hand(ledger, accepted=[two.id], not_sent=[two.id])
-    assert (both.accepted, both.planned, len(both.refused)) == ([], [], 1)
+def child_of(line, units, number=1):
+    return make_like(
+        line, units=Decimal(units), starts_at=make_line(30).starts_at, carried_from=line.id, carry_number=number
+    )
+
+
+def carry(ledger, child, outcome=YES):
+    with ledger.run("settle", [child], "ann") as run:
+        attempt = run.claim("carry", [child])
+        if attempt:
+            answer(run, attempt, outcome)
+        run.end(complete=True)
+    return attempt
+
+
+def test_asked_is_accepted_and_carried_and_open(ledger):
+    line = make_line(units="13")
+    send(ledger, [make_like(line, units=Decimal(10))])
+    ask(ledger, line)
+    assert carry(ledger, child_of(line, "4")) is None, "more than is open"
+    assert carry(ledger, make_like(child_of(line, "1"), price=Decimal("0.02"))) is None, "another price"
+    for number, (units, state) in enumerate([("1", ("conflict", "differs")), ("2", ("settled", "carried"))], 1):
+        assert carry(ledger, child_of(line, units, number))
+        entry = ledger.fetch([line.id])[line.id]
+        assert (entry.state, entry.why) == state
+    assert (entry.accepted_units, entry.carried_units, entry.open_units) == (10, 3, 0)
+    assert carry(ledger, child_of(line, "1", 3)) is None
+    assert [child.line.units for child in ledger.children([line.id])[line.id]] == [1, 2]
+    ask(ledger, line)
+    assert ledger.fetch([line.id])[line.id].state == "settled"
+
+
+@pytest.mark.parametrize("outcome", [Outcome("unbilled", "400"), Outcome("unknown", "lost"), "given back"])
+def test_a_carried_line_that_is_not_billed_opens_its_parent_again(ledger, outcome):
+    late, differs = make_line(1), make_line(2)
+    ask(ledger, expired=[(late, "too late")])
+    send(ledger, [differs])
+    ask(ledger, make_like(differs, units=Decimal(6)))
+    for line, units, state in ((late, "5", ("unbilled", "expired")), (differs, "1", ("conflict", "differs"))):
+        child = child_of(line, units)
+        if outcome == "given back":
+            with ledger.run("settle", [child], "ann") as run:
+                attempt = run.claim("carry", [child])
+                assert ledger.fetch([line.id])[line.id].why == "carried", "in the same transaction"
+                run.give_back(attempt, error="429")
+        else:
+            assert carry(ledger, child, outcome)
+        entry = ledger.fetch([line.id])[line.id]
+        if outcome != "given back" and outcome.state == "unknown":
+            assert entry.why == "carried", "the child may have been billed"
+        else:
+            assert (entry.state, entry.why) == state and entry.carried_units == 0
+
+
+def test_m2_a_line_that_another_bills_is_not_carried(ledger):
+    """An expired hour whose usage was pushed by day since."""
+    hour, day = make_line(7), make_line(7, grain="day")
+    ask(ledger, expired=[(hour, "too late")])
+    send(ledger, [day])
+    assert carry(ledger, child_of(hour, "5")) is None
+
+
+def test_m2_a_line_whose_usage_was_carried_blocks_the_other_grain(ledger):
+    hour, day = make_line(7, units="5"), make_line(7, grain="day")
+    ask(ledger, expired=[(hour, "too late")])
+    assert carry(ledger, child_of(hour, "2"))
+    assert ledger.fetch([hour.id])[hour.id].state == "unbilled"
+    with ledger.run("u", [], "ann") as run:
+        assert run.claim("a", [day]) is None
+        assert run.claim("a", [hour], again=[hour.id]) is None, "M3: a part of it is billed"
+
+
+# People
+
+
+def test_a_decision_is_written_with_who_and_why_and_what_was_before(ledger):
+    line = make_line()
+    bring(ledger, line, "unknown")
+    before = only(ledger)
+    assert ledger.last_call(before) == (line.units, line.price)
+    assert decide(ledger, line, "settled", "billed", accepted_units=line.units, accepted_price=line.price) == [line.id]
+    assert (only(ledger).why, only(ledger).settled_by, only(ledger).accepted_units) == ("billed", "hand", 5)
+    (item,) = ledger.items(kinds=["decision"])
+    assert (item.subject, item.by, item.reason, item.closed_by) == (line.id, "ann", "because", "ann")
+    assert (item.data["before"]["state"], item.data["after"]["accepted_units"]) == ("unknown", "5")
+    stale = Change(line.id, before, "unbilled", "rejected")
+    assert ledger.settle([stale], "bob", "too late") == [], "it has changed since"
 
 
 # Runs that died, and runs that go on
@@ -431,25 +427,21 @@ def test_a_decision_settles_each_named_line_or_says_why_not(ledger):
 def test_lines_of_a_dead_run_are_unknown_and_those_of_a_live_run_stay(open_ledger):
     dead, living = make_line(1), make_line(2)
     with ExitStack() as stack:
-        run, other = (stack.enter_context(open_ledger().run()) for _ in range(2))
+        run, other = (stack.enter_context(open_ledger().run("u", [], "ann")) for _ in range(2))
         gone = stack.enter_context(ExitStack())
         lost = open_ledger()
-        owner = gone.enter_context(lost.run())
-        owner.plan([dead, living])
+        owner = gone.enter_context(lost.run("u", [dead, living], "ann"))
         attempt = owner.claim("a", [dead])
         theirs = other.claim("b", [living])
         assert run.recover() == 0
         forget(lost, gone)
         await_(lambda: run.recover() == 1)  # a Postgres server takes a moment to see that a client has gone
-        assert states(open_ledger()) == {dead.id: "unknown", living.id: "sending"}
-        assert {row.line_id: row.state for row in open_ledger().reader.attempts()} == {
-            dead.id: "unknown",
-            living.id: "sending",
-        }
+        assert states(open_ledger(begin=False)) == {dead.id: "unknown", living.id: "sending"}
         assert run.recover() == 0
         # It lived after all, and was answered.
-        assert run.settle(attempt, "accepted") == (dead.id,)
-        assert other.settle(theirs, "accepted") == (living.id,)
+        answer(run, attempt)
+        answer(other, theirs)
+        assert set(states(open_ledger(begin=False)).values()) == {"accepted"}
 
 
 def forget(ledger, stack):
@@ -458,40 +450,82 @@ def forget(ledger, stack):
     stack.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
 
 
-def test_a_run_that_ends_early_leaves_no_line_sending(ledger):
-    line = make_line()
-    with pytest.raises(KeyboardInterrupt), ledger.run() as run:
-        run.plan([line])
+def test_a_run_that_ends_early_leaves_no_line_sending_and_an_open_item(ledger):
+    line, rest = make_line(), make_line(1)
+    with pytest.raises(KeyboardInterrupt), ledger.run("u", [line, rest], "ann") as run:
         run.claim("a", [line])
         raise KeyboardInterrupt
     entry = only(ledger)
     assert (entry.state, entry.error) == ("unknown", "The run ended before it received the API's answer.")
-    assert [row.state for row in ledger.reader.attempts()] == ["unknown"]
+    assert [row["state"] for row in ledger.attempts()] == ["unknown"]
+    (item,) = ledger.items(open_only=True)
+    assert "ended early: KeyboardInterrupt" in item.reason and ledger.missing(item.id) == [rest.id]
 
 
-def test_a_run_that_lost_its_sign_of_life_claims_nothing(clock):
+def test_a_run_that_lost_its_process_lock_claims_nothing(clock):
     server = running()
     name = server.new_database()
-    with Ledger.open(server.url(name), clock, create=True) as ledger, ledger.run() as run:
-        run.plan(LINES)
+    with (
+        Ledger.open(server.url(name), clock, begin=True, write=True) as ledger,
+        ledger.run("u", LINES, "ann") as run,
+    ):
         attempt = run.claim("a", LINES[:1])
         server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
         with pytest.raises(DestinationError, match="ledger"):
             run.claim("b", LINES[1:2])
         # What was sent before is settled all the same.
-        assert run.settle(attempt, "accepted") == (LINES[0].id,)
-        assert ledger.reader.counts()["sending"] == 0
+        answer(run, attempt)
+        assert ledger.counts()["sending"] == 0
     server.drop(name)
 
 
-def test_locks_are_taken_away(ledger, tmp_path, ledger_url):
-    with ledger.run():
+def test_locks_are_removed(ledger, tmp_path, ledger_url):
+    with ledger.run("u", [], "ann"):
         pass
     assert [path.name for path in tmp_path.rglob("*.lock") if path.name != "create.lock"] == []
     if "postgresql" in ledger_url:
         assert running().execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")[0][0] == 0
 
 
-def test_lines_know_their_fields():
-    """`bring` and the comparison above rest on it."""
-    assert dataclasses.is_dataclass(make_line()) and make_line(25).starts_at == START + timedelta(hours=25)
+# Doubt
+
+
+def test_unknown_calls_in_a_row_are_counted_until_one_has_another_outcome(ledger, clock):
+    with ledger.run("u", LINES, "ann") as run:
+        for number, line in enumerate(LINES[:3]):
+            clock.advance(1)
+            answer(run, run.claim("a", [line]), Outcome("unknown", f"lost {number}"))
+        doubt = ledger.doubt()
+        assert (doubt.in_a_row, doubt.latest.timestamp(), doubt.error) == (3, clock.time(), "lost 2")
+        decide(ledger, LINES[2], "unbilled", "rejected")
+        assert ledger.doubt().in_a_row == 0
+        run.claim("a", [LINES[4]])
+    assert ledger.doubt().in_a_row == 0, "it was lost with its run, which blames no API"
+
+
+# Pages
+
+
+def test_entries_are_read_in_pages(ledger, monkeypatch):
+    monkeypatch.setattr("automatum.metering.ledger.ledger._PAGE", 4)
+    send(ledger, LINES)
+    late = make_line(9)
+    ask(ledger, expired=[(late, "too late")])
+    carry(ledger, child_of(late, "2"))
+    entries = list(ledger.entries())
+    assert [entry.id for entry in entries] == sorted(entry.id for entry in entries) and len(entries) == 8
+    assert {entry.carried_units for entry in entries if entry.id == late.id} == {2}
+    assert entries == list(ledger.fetch([entry.id for entry in entries]).values()) or {
+        entry.id: entry for entry in entries
+    } == ledger.fetch([entry.id for entry in entries])
+    assert len(list(ledger.entries(states=["accepted"]))) == 7
+    assert len(list(ledger.entries(source="settle"))) == 1
+    assert len(list(ledger.attempts())) == 7
+    hour = LINES[0].starts_at
+    assert len(list(ledger.entries(starts_in=(hour, hour + timedelta(hours=1))))) == 2
+    assert [entry.id for entry in ledger.entries(ids=[LINES[1].id, "nowhere"])] == [LINES[1].id]
+
+
+def test_an_entry_knows_what_is_open():
+    """`bring` and the tests above rest on it."""
+    assert replace(make_line()).starts_at == make_line(0).starts_at

@@ -10,12 +10,12 @@ from collections import Counter
 import pytest
 from automatum.metering.ledger.decision_log import NOBODY
 from automatum.metering.ledger.decisions import undo
-from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.reconcile import TRANSITIONS, resolve_by_events, resolve_by_hand
 from automatum.metering.ledger.states import TAKEN
-from automatum.metering.ledger.tables import METADATA
 from sqlalchemy import text
 
+from automatum.metering.ledger.ledger import Ledger
+from automatum.metering.ledger.tables import METADATA
 from tests.support.clocks import FakeClock
 from tests.support.metering_lines import make_line, retry
 from tests.support.postgres import running

@@ -1,7 +1,6 @@
 """I5: backup, restore and adopt. A failure leaves nothing behind, and no two ledgers bill the same (M1, O1)."""
 
-import sqlite3
-from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -55,8 +54,6 @@ def file(made, tmp_path):
 def lose(url):
     """What happened to the ledger that was backed up."""
     if url.startswith("sqlite"):
-        from pathlib import Path
-
         Path(url.removeprefix("sqlite:///")).unlink()
 
 
@@ -85,14 +82,12 @@ def test_a_restore_beside_the_ledger_is_refused(made, file, there):
     if made.startswith("sqlite"):
         with pytest.raises(ConfigurationError, match="which is still there"):
             transfer.restore(there, FakeClock(), OURS, file)
-    with pytest.raises(ConfigurationError, match="there is a ledger at"):
+    with pytest.raises(ConfigurationError, match=r"there is a ledger at|which is still there"):
         transfer.restore(made, FakeClock(), OURS, file)
 
 
 def test_a_ledger_that_is_used_is_no_backup(made, there):
     if made.startswith("sqlite"):
-        from pathlib import Path
-
         with pytest.raises(ConfigurationError, match="in use, not a backup"):
             transfer.restore(there, FakeClock(), OURS, Path(made.removeprefix("sqlite:///")))
 
@@ -141,7 +136,7 @@ def test_m1_an_empty_ledger_is_a_question_whatever_created_it(ledger_url):
     with open_(ledger_url, begin=True, write=True) as ledger, ledger.run("u", LINES, "ann") as run:
         send(run, LINES)
         run.end(complete=True)
-    with pytest.raises(ConfigurationError, match="there is a ledger at .* already"):
+    with pytest.raises(ConfigurationError, match=r"there is a ledger at .* already"):
         open_(ledger_url, begin=True, write=True)
 
 
@@ -173,14 +168,12 @@ def test_m9_an_older_state_in_the_same_place_is_refused_until_it_is_adopted(made
 
 def put_back(url, file):
     """Write the content of a backup over the ledger, in its place."""
-    with closing(sqlite3.connect(file)) as connection, Ledger.open(url, FakeClock()) as ledger:
-        connection.row_factory = sqlite3.Row
-        with Ledger.open(f"sqlite:///{file}", FakeClock()) as copy, copy.database.read() as rows:
-            with ledger.database.write() as into:
-                for table in CONTENT:
-                    into.execute(table.delete())
-                    found = [dict(row) for row in rows.execute(table.select()).mappings()]
-                    into.execute(table.insert(), found)
+    with Ledger.open(f"sqlite:///{file}", FakeClock()) as copy, copy.database.read() as connection:
+        rows = {table: [dict(row) for row in connection.execute(table.select()).mappings()] for table in CONTENT}
+    with Ledger.open(url, FakeClock()) as ledger, ledger.database.write() as into:
+        for table in CONTENT:
+            into.execute(table.delete())
+            into.execute(table.insert(), rows[table])
 
 
 def test_an_adopted_copy_beside_the_original_is_refused(made, file, tmp_path):

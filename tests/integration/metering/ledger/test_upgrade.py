@@ -6,6 +6,7 @@ The fixtures are dumps of ledgers that the code of those versions wrote, with a 
 import contextlib
 import re
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from automatum.metering.ledger import upgrade
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.location import Owner
 from tests.support.clocks import FakeClock
-from tests.support.metering_lines import make_like, make_line
+from tests.support.metering_lines import START, make_like, make_line
 from tests.support.postgres import running
 
 OURS = Owner("api.example.com", "acme")
@@ -75,7 +76,7 @@ def upgraded(ledger_url, version):
 
 
 def test_each_line_keeps_what_is_known_of_it(upgraded, version):
-    entries = {entry.line.starts_at.hour: entry for entry in upgraded.entries() if entry.line.starts_at.day == 20}
+    entries = {int((entry.line.starts_at - START) / timedelta(hours=1)): entry for entry in upgraded.entries()}
     by_hour = [entries[hour] for hour in sorted(entries)]
     names = [(entry.state, entry.why) for entry in by_hour]
     for name in HOURS[version].split():
