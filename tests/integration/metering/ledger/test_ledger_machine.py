@@ -1,268 +1,324 @@
-"""I5 under any sequence of events: two pushes, an API that loses answers, kills, verdicts of the marketplace, a human.
+"""I5 under any sequence of steps: two pushes, an API that loses answers, kills, events, carries, restores, a person.
 
-The model knows nothing of the ledger's states. It counts what the API took, by what was in the calls: a call names
-a date and no hour, so calls of equal content are the same to the API and to the invoice.
+The model knows nothing of the ledger's states. It counts what the API took under each id, and what was asked for.
 """
 
 import random
-from collections import Counter
+import shutil
+from collections import Counter, defaultdict
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
-from automatum.metering.ledger.decision_log import NOBODY
-from automatum.metering.ledger.decisions import undo
-from automatum.metering.ledger.reconcile import TRANSITIONS, resolve_by_events, resolve_by_hand
-from automatum.metering.ledger.states import TAKEN
 from sqlalchemy import text
 
+from automatum.metering.ledger import transfer
+from automatum.metering.ledger.entries import TAKEN, Change, Outcome
+from automatum.metering.ledger.events import apply_event
 from automatum.metering.ledger.ledger import Ledger
-from automatum.metering.ledger.tables import METADATA
+from automatum.metering.ledger.lines import overlaps
+from automatum.metering.ledger.location import Owner
+from automatum.metering.ledger.tables import CONTENT
 from tests.support.clocks import FakeClock
-from tests.support.metering_lines import make_line, retry
+from tests.support.metering_lines import make_like, make_line
 from tests.support.postgres import running
 
-POOL = [
-    make_line(hour, units=units, dimension=key) for hour in range(4) for key, units in (("api", "5"), ("gb", "2.50"))
-]
-POOL += [make_line(5, units="7", dimension="api"), make_line(0, grain="day", dimension="api", units="5")]
-BODIES = [POOL[:2], POOL[2:4], POOL[4:6], POOL[6:8], POOL[:1], POOL[3:4], POOL[8:9], POOL[9:]]
-
-
-def content(line):
-    """What the API sees of a line."""
-    return line.dimension, line.units, line.price
-
-
-SEED, STEPS = 8, 60
+POOL = [make_line(hour, units="5", dimension=key) for hour in range(4) for key in ("api", "gb")]
+POOL += [make_line(0, grain="day", dimension="api", units="20")]
+POOL += [make_line(hour, units="5", dimension="gb", entitlement_id=f"ent_{hour % 2}") for hour in range(3)]
+OURS = Owner("api.example.com")
+SEED, STEPS = 8, 70
 SEEN = Counter()
-"""What the examples came to, to see that they come to something."""
+"""What the walks came to, to see that they come to something."""
 
 
 class Call:
-    """A call that the API took."""
+    """A call that was claimed.
 
-    def __init__(self, number, lines):
-        self.id, self.lines, self.verdict = f"meter_{number}", lines, None
+    Attributes:
+        taken: Whether the API has it.
+        failed: Whether the marketplace has refused it since.
+    """
+
+    def __init__(self, side, attempt, run):
+        self.id, self.side, self.attempt, self.run = f"meter_{attempt.id}", side, attempt, run
+        self.taken = self.failed = self.answered = False
 
 
 class Billing:
-    """Two pushes on one ledger, the API, the marketplace and a human.
-
-    Attributes:
-        way: Unknown lines are settled from `events` or by `hand`.
-        ids: Whether the API names its calls.
-    """
+    """Two pushes on one ledger, the API, the marketplace and a person who knows what the API has."""
 
     def __init__(self, url, chance):
-        self.chance = chance
-        self.ledgers = [Ledger.open(url, FakeClock(), create=True) for _ in range(2)]
+        self.url, self.chance = url, chance
+        self.calls, self.asked = [], {}
+        self.most = defaultdict(Decimal)
+        self.ledgers = [self.open(begin=True) for _ in range(2)]
         if "postgresql" in url:
             with self.ledgers[0].database.write() as connection:
-                for name in METADATA.tables:
-                    if name not in ("metering_schema", "metering_identity"):
-                        connection.execute(text(f"DELETE FROM {name}"))
+                for table in CONTENT:
+                    connection.execute(text(f"DELETE FROM {table.name}"))
+            self.ledgers[0].database.note.forget()
         self.managers, self.runs = [None, None], [None, None]
-        self.flying, self.calls, self.events, self.tried = [], [], [], set()
-        self.way = chance.choice(["events", "events", "hand"])
-        self.heard, self.ids = False, chance.random() < 0.6
         for side in (0, 1):
             self.begin(side)
 
+    def open(self, begin=False):
+        return Ledger.open(self.url, FakeClock(), OURS, begin=begin, write=True)
+
     def begin(self, side):
-        self.managers[side] = self.ledgers[side].run()
+        self.managers[side] = self.ledgers[side].run("u", [], "ann")
         self.runs[side] = self.managers[side].__enter__()
 
     def step(self):
-        """One thing that happens, and what must hold after it."""
-        doings = (
-            [self.push] * 5
-            + [self.take] * 4
-            + [self.answer] * 3
-            + [self.kill]
-            + [self.recover]
-            + [self.retry]
-            + [self.err_and_undo]
-        )
-        doings += [self.judge] * 2 + [self.resolve_by_events] if self.way == "events" else [self.resolve_by_hand]
-        self.chance.choice(doings)()
-        self.nothing_is_billed_twice()
-        self.nothing_is_lost()
+        doings = [self.push] * 6 + [self.take] * 4 + [self.answer] * 4 + [self.decide] * 2 + [self.carry] * 2
+        doings += [self.event] * 2 + [self.kill, self.recover, self.forget_usage, self.restore]
+        doing = self.chance.choice(doings)
+        doing()
+        self.check()
 
-    def side(self):
-        return self.chance.randrange(2)
+    # Steps
 
     def push(self):
-        side, lines = self.side(), self.chance.choice(BODIES)
-        if self.chance.random() < 0.7:
-            self.tried |= {line.id for line in lines}
-            self.runs[side].plan(lines)
-        attempt = self.runs[side].claim("body", lines)
+        """A push asks for some lines, with units that may have changed, and sends what it may."""
+        side = self.chance.randrange(2)
+        known = self.ledgers[side].fetch([line.id for line in POOL])
+        wanted, again = [], set()
+        for line in self.chance.sample(POOL, 3):
+            units = self.asked.get(line.id, line.units) + (self.chance.random() < 0.2)
+            line = make_like(line, units=Decimal(units))
+            entry = known.get(line.id)
+            if entry is None or (entry.state == "unbilled" and not entry.carried_units):
+                if self.chance.random() < 0.2:
+                    self.runs[side].record(expired=[(line, "too late")])
+                    self.ask(line)
+                    SEEN["expired"] += 1
+                    continue
+                wanted.append(line)
+                again |= {line.id} if entry else set()
+            else:
+                self.runs[side].record(asked=[line])
+                after = self.ledgers[side].fetch([line.id])[line.id]
+                if after.line.units == line.units:
+                    self.ask(line)
+                SEEN["asked again"] += 1
+        self.claim(side, wanted, again)
+
+    def claim(self, side, lines, again=()):
+        attempt = self.runs[side].claim("body", lines, again) if lines else None
         if attempt:
-            under_way = {line.id for _, other, _ in self.flying for line in other.lines}
-            assert not under_way & {line.id for line in attempt.lines}, "one line in two calls at once"
-            self.flying.append((side, attempt, None))
+            for line in attempt.lines:
+                if not line.carried_from:
+                    self.ask(line)
+            self.calls.append(Call(side, attempt, self.runs[side]))
+            SEEN["claimed"] += 1
+        SEEN["left out"] += len(lines) - len(attempt.lines if attempt else ())
+        return attempt
+
+    def ask(self, line):
+        self.asked[line.id] = line.units
+        self.most[line.id] = max(self.most[line.id], line.units)
 
     def take(self):
-        """The call arrives."""
-        waiting = [one for one in self.flying if one[2] is None]
-        if not waiting:
-            return
-        side, attempt, _ = one = self.chance.choice(waiting)
-        call = Call(len(self.calls), attempt.lines)
-        self.calls.append(call)
-        self.flying[self.flying.index(one)] = (side, attempt, call)
-        if self.ids:
-            self.say("submitted", call)
+        """A call arrives."""
+        waiting = [call for call in self.flying() if not call.taken]
+        if waiting:
+            self.chance.choice(waiting).taken = True
 
     def answer(self):
-        if not self.flying:
+        if not self.flying():
             return
-        side, attempt, call = self.flying.pop(self.chance.randrange(len(self.flying)))
-        lost, busy = self.chance.random() < 0.4, self.chance.random() < 0.5
-        run = self.runs[side]
-        SEEN["lost, taken" if call and lost else "lost" if lost else "taken" if call else "refused"] += 1
-        if lost:
-            run.settle(attempt, "unknown")
-        elif call:
-            run.settle(attempt, "accepted", status_code=202, reference=call.id if self.ids else None)
-        elif busy:
-            run.give_back(attempt)
+        call = self.chance.choice(self.flying())
+        call.answered = True
+        ids = [line.id for line in call.attempt.lines]
+        reference = call.id if self.chance.random() < 0.7 else None
+        if self.chance.random() < 0.4:
+            outcome = Outcome("unknown", "lost")
+        elif call.taken:
+            outcome = Outcome("accepted")
+        elif self.chance.random() < 0.5:
+            SEEN["given back"] += 1
+            call.run.give_back(call.attempt, error="429")
+            return
         else:
-            run.settle(attempt, "rejected")
+            outcome = Outcome("unbilled", "400")
+        SEEN[f"{outcome.state}, {'taken' if call.taken else 'not taken'}"] += 1
+        call.run.answer(call.attempt, dict.fromkeys(ids, outcome), reference=reference, status_code=202)
+
+    def event(self):
+        """The marketplace's verdict about a call that was taken, or a repetition of one."""
+        calls = [call for call in self.calls if call.taken and call.answered]
+        if not calls:
+            return
+        call = self.chance.choice(calls)
+        kind = "failed" if call.failed else self.chance.choice(["submitted", "confirmed", "failed"])
+        if kind == "failed" and (call.failed or not getattr(call, "confirmed", False)):
+            if not self.has(call):
+                return  # The ledger could not place it, and nobody would know that it is not billed.
+            call.failed = True
+        elif kind == "confirmed":
+            call.confirmed = True
+        elif kind == "failed":
+            return
+        result = apply_event(self.ledgers[0], f"{kind} {call.id}", kind, call.id, "why", {})
+        SEEN[f"{kind}, {'open' if result.item else 'known' if result.known else 'placed'}"] += 1
+
+    def has(self, call):
+        return any(row["reference"] == call.id for row in self.ledgers[0].attempts())
+
+    def decide(self):
+        """A person settles what is unknown, or disagrees, as the API has it."""
+        changes = []
+        for entry in self.ledgers[0].entries(states=["unknown", "conflict"]):
+            if self.chance.random() < 0.5:
+                continue
+            units, price = self.billed(entry.id), entry.line.price
+            if entry.state == "conflict" and entry.why == "differs":
+                continue
+            if not units:
+                changes.append(Change(entry.id, entry, "unbilled", "rejected"))
+            elif entry.line.units == units + entry.carried_units:
+                changes.append(Change(entry.id, entry, "settled", "billed", "", units, price))
+            else:
+                changes.append(Change(entry.id, entry, "conflict", "differs", "", units, price))
+        SEEN["decided"] += len(self.ledgers[0].settle(changes, "ann", "as the portal says"))
+
+    def carry(self):
+        """A person bills what is open of a line by another one."""
+        entries = [
+            entry
+            for entry in self.ledgers[0].entries(states=["unbilled", "conflict"])
+            if entry.open_units > 0 and not entry.line.carried_from and entry.why in ("differs", "expired", "rejected")
+        ]
+        if not entries:
+            return
+        entry = self.chance.choice(entries)
+        number = len(self.ledgers[0].children([entry.id]).get(entry.id, ())) + 1
+        units = self.chance.choice([entry.open_units, Decimal(1), entry.open_units + 1])
+        made = {"carried_from": entry.id, "carry_number": number, "starts_at": make_line(30).starts_at}
+        child = make_like(entry.line, units=units, **made)
+        self.ledgers[0].settle([Change(entry.id, entry, entry.state, entry.why, child=child)], "ann", "late")
+        SEEN["carried" if self.claim(0, [child]) else "not carried"] += 1
+
+    def forget_usage(self):
+        """A push whose usage lacks a line."""
+        line = self.chance.choice(POOL)
+        self.runs[0].record(gone=[line.id])
+        if (entry := self.ledgers[0].fetch([line.id]).get(line.id)) and not entry.line.units:
+            self.asked[line.id] = Decimal(0)
+            SEEN["gone"] += 1
 
     def kill(self, side=None):
-        side = self.side() if side is None else side
-        SEEN["killed, taken"] += any(call for one, _, call in self.flying if one == side)
+        side = self.chance.randrange(2) if side is None else side
+        SEEN["killed, taken"] += any(call.taken for call in self.flying() if call.side == side)
         self.ledgers[side].database.exists = False
         self.managers[side].__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
         self.ledgers[side].database.exists = True
-        self.flying = [one for one in self.flying if one[0] != side]
+        for call in self.flying():
+            call.answered = call.answered or call.side == side
         self.begin(side)
 
     def recover(self):
-        self.runs[self.side()].recover()
+        self.runs[self.chance.randrange(2)].recover()
 
-    def judge(self):
-        """The marketplace's verdict."""
-        under_way = [call for _, _, call in self.flying]
-        waiting = [call for call in self.calls if call.verdict is None and call not in under_way]
-        if waiting:
-            call = self.chance.choice(waiting)
-            call.verdict = self.chance.choice(["confirmed", "confirmed", "failed"])
-            self.say(call.verdict, call)
+    def restore(self):
+        """The disk is lost, and the ledger comes back from a backup of this moment."""
+        if "postgresql" in self.url or self.chance.random() < 0.7 or not self.calls:
+            return
+        for side in (0, 1):
+            self.kill(side)
+        path = Path(self.ledgers[0].location)
+        backup = path.with_name("backup")
+        backup.unlink(missing_ok=True)
+        transfer.backup(self.ledgers[0], backup)
+        self.close()
+        for file in path.parent.glob(f"{path.name}*"):
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+        transfer.restore(self.url, FakeClock(), OURS, backup)
+        self.ledgers = [self.open() for _ in range(2)]
+        for side in (0, 1):
+            self.begin(side)
+        SEEN["restored"] += 1
 
-    def say(self, kind, call):
-        line = call.lines[0]
-        data = {"vendor": line.vendor, "listingId": line.listing_id, "customerId": line.customer_id}
-        data |= {"id": call.id} if self.ids else {}
-        usages = [{"apiKey": one.dimension, "units": one.units, "price": str(one.price)} for one in call.lines]
-        data |= {"reportingDate": line.day.isoformat(), "usages": usages}
-        self.events.append({"id": f"evt_{len(self.events)}", "event": f"metering.{kind}", "data": data})
+    # What must hold
 
-    def resolve_by_events(self):
-        self.heard = True
-        events = [one for one in self.events if self.chance.random() < 0.8]
-        self.chance.shuffle(events)
-        result = resolve_by_events(self.ledgers[0], events)
-        # An event that the API has queued a call is rare here: the marketplace's verdict settles it, too.
-        SEEN["settled by event"] += len(result.accepted) + len(result.confirmed)
-        SEEN["failed by event"] += len(result.rejected)
-        entries = self.entries()
-        again = resolve_by_events(self.ledgers[0], events)
-        assert not (again.accepted or again.confirmed or again.rejected or again.conflict)
-        assert self.entries() == entries
+    def flying(self):
+        return [call for call in self.calls if not call.answered]
 
-    def resolve_by_hand(self):
-        taken = Counter(line.id for call in self.calls for line in call.lines)
-        unknown = [entry.line_id for entry in self.ledgers[0].reader.lines(["unknown"])]
-        SEEN["settled by hand"] += len(unknown)
-        resolve_by_hand(
-            self.ledgers[0],
-            accepted=[line_id for line_id in unknown if taken[line_id]],
-            not_sent=[line_id for line_id in unknown if not taken[line_id]],
-        )
+    def billed(self, line_id):
+        """What the API has under an id."""
+        lines = (line for call in self.calls if call.taken and not call.failed for line in call.attempt.lines)
+        return sum((line.units for line in lines if line.id == line_id), Decimal(0))
 
-    def retry(self):
-        # A line that was accepted once, and that the marketplace refused, is retried by its id alone.
-        rejected = [entry.line_id for entry in self.ledgers[1].reader.lines(["rejected"])]
-        SEEN["retried"] += len(retry(self.ledgers[1], rejected))
+    def check(self):
+        entries = {entry.id: entry for entry in self.ledgers[0].entries()}
+        billed = {}
+        for entry in entries.values():
+            billed[entry.id] = self.billed(entry.id)
+            self.state_is_true(entry, billed[entry.id])
+        families = defaultdict(Decimal)
+        for call in self.calls:
+            if call.taken and not call.failed:
+                for line in call.attempt.lines:
+                    assert line.id in entries, "sent, and not in the ledger"
+                    families[line.carried_from or line.id] += line.units
+        for line_id, units in families.items():
+            assert units <= self.most[line_id], "more was billed than was ever asked for"
+        for one in POOL:
+            for other in POOL:
+                assert not (overlaps(one, other) and families[one.id] and families[other.id]), "the same usage twice"
+        for line_id, units in self.asked.items():
+            if line_id in entries:
+                assert entries[line_id].line.units == units
 
-    def err_and_undo(self):
-        """A person decides wrongly, about lines that nobody sends meanwhile, and takes it back."""
-        ledger, entries = self.ledgers[0], self.entries()
-        decision = self.chance.choice(sorted(TRANSITIONS))
-        ids = [one.line_id for one in entries.values() if one.state in TRANSITIONS[decision].before]
-        resolve_by_hand(ledger, **{decision: ids})
-        assert undo(ledger, ids, NOBODY).refused == ()
-        assert self.entries() == entries
-        SEEN["undone"] += len(ids)
-
-    def entries(self):
-        return {entry.line_id: entry for entry in self.ledgers[0].reader.lines()}
-
-    def billed(self, *verdicts):
-        return Counter(content(line) for call in self.calls if call.verdict in verdicts for line in call.lines)
-
-    def nothing_is_billed_twice(self):
-        there = Counter(content(line) for line in POOL if line.id in self.tried)
-        assert self.billed(None, "confirmed") <= there
-        if not self.heard:
-            # No event has been put down to the like of its call yet, so it can be said of each line.
-            lines = Counter(line.id for call in self.calls if call.verdict != "failed" for line in call.lines)
-            assert set(lines.values()) <= {1}
-            grains = {line.grain for call in self.calls for line in call.lines if line.dimension == "api"}
-            assert len(grains) <= 1 or any(call.verdict == "failed" for call in self.calls), "both grains of one date"
-
-    def nothing_is_lost(self):
-        assert set(self.entries()) == self.tried - self.not_planned()
-
-    def not_planned(self):
-        """The other grain stood in the way."""
-        entries = set(self.entries())
-        return {line.id for line in POOL if line.dimension == "api" and line.id not in entries}
+    def state_is_true(self, entry, billed):
+        total = (entry.accepted_units or 0) + entry.carried_units + entry.open_units
+        assert total == entry.line.units, "asked = accepted + carried + open"
+        if entry.state == "unbilled":
+            assert not billed, "unbilled, and the API has it"
+        elif entry.state in TAKEN or entry.why in ("billed", "carried", "differs"):
+            assert (entry.accepted_units or 0) == billed
+        if entry.state in TAKEN or entry.why in ("billed", "carried"):
+            assert entry.agrees
 
     def end(self):
-        """Everybody stops, the marketplace has judged, and what can be settled is."""
+        """Everybody stops, and what can be settled is: then the ledger says what the API has."""
         try:
             for side in (0, 1):
                 self.kill(side)
-            self.runs[0].recover()
-            entries = self.entries()
-            assert "sending" not in {entry.state for entry in entries.values()}
-            if self.way == "hand":
-                self.resolve_by_hand()
-            else:
-                for call in self.calls:
-                    if call.verdict is None:
-                        call.verdict = "confirmed"
-                        self.say("confirmed", call)
-                result = resolve_by_events(self.ledgers[0], self.events)
-                assert all("proves nothing" in one.reason for one in result.unused), result.unused
-            accepted = Counter(content(entry.line) for entry in self.entries().values() if entry.state in TAKEN)
-            assert accepted == self.billed(None, "confirmed"), "billed is what is entries as accepted"
-            assert "conflict" not in {entry.state for entry in self.entries().values()}
+            while any(entry.state == "sending" for entry in self.ledgers[0].entries()):
+                self.runs[0].recover()
+            for _ in range(20):
+                self.decide()
+            self.check()
+            left = {(entry.state, entry.why) for entry in self.ledgers[0].entries()}
+            assert not any(state == "unknown" for state, _ in left)
+            for entry in self.ledgers[0].entries():
+                assert (entry.accepted_units or 0) == self.billed(entry.id)
         finally:
-            for manager, ledger in zip(self.managers, self.ledgers, strict=True):
-                manager.__exit__(None, None, None)
-                ledger.close()
+            self.close()
+
+    def close(self):
+        for manager, ledger in zip(self.managers, self.ledgers, strict=True):
+            manager.__exit__(None, None, None)
+            ledger.close()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind, walks", [("sqlite", 60), ("postgres", 25)])
-def test_whatever_happens_nothing_is_billed_twice_or_lost(kind, walks, tmp_path):
+@pytest.mark.parametrize("kind, walks", [("sqlite", 50), ("postgres", 20)])
+def test_whatever_happens_nothing_is_billed_twice_or_hidden(kind, walks, tmp_path):
     """I5. Random walks: a state machine of hypothesis finds nothing here, since few of its steps come to anything."""
     print(f"seed {SEED}")
     SEEN.clear()
     database = running().new_database() if kind == "postgres" else None
     for walk in range(walks):
-        billing = Billing(
-            running().url(database) if database else f"sqlite:///{tmp_path}/{walk}", random.Random(f"{SEED} {walk}")
-        )
+        url = running().url(database) if database else f"sqlite:///{tmp_path}/{walk}/ledger"
+        billing = Billing(url, random.Random(f"{SEED} {walk}"))
         try:
             for _ in range(STEPS):
                 billing.step()
         finally:
             billing.end()
     print(dict(SEEN))
-    assert len(SEEN) == 10 and min(SEEN.values()) >= 5, "too little happened"
+    assert len(SEEN) >= 20 and min(SEEN.values()) >= 2, "too little happened"
     if database:
         running().drop(database)
