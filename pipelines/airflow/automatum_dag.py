@@ -24,7 +24,6 @@ cannot bill anybody. `docs/airflow.md` describes the options.
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +53,12 @@ DEFAULTS: dict[str, Any] = {
     "new_ledger": False,  # True in the variable for the very first push only; remove it there afterwards
     "approval": False,  # True: a run pushes only the plan that it is triggered with; all others are dry runs
     "plan": None,  # digest that a dry run printed; from the form or `--conf` of one run, not from here
+    # Further options of `PushOptions`; null: its default.
     "max_amount": None,
-    "max_lines": None,
+    "source": None,
+    "mapping": None,
+    "late_ok": None,
+    "unchecked": None,
     # Seconds. A task that returns sooner meets a race in Airflow's scheduler, see docs/airflow.md.
     "earliest_return": 30.0,
 }
@@ -69,6 +72,8 @@ PARAMS = {
     "plan": Param(None, type=["null", "string"], description="Digest of an approved dry run: push just its lines"),
 }
 """What the form at *Trigger* offers, and `--conf` may set."""
+PUSH = ("grain", "new_ledger", "plan", "max_amount", "source", "mapping", "late_ok", "unchecked")
+"""Options that are those of `automatum.PushOptions`."""
 ARGUMENTS = {
     "pool": POOL,
     # The first retry comes after [core] default_task_retry_delay, 5 minutes.
@@ -246,32 +251,32 @@ def push_usage(organization: str | None) -> dict[str, Any]:
                     "connection automatum_ledger (Postgres), or set ledger_url."
                 )
             push_options = PushOptions(
+                **{name: options[name] for name in PUSH if options[name] is not None},
                 organization=organization,
                 confirm=confirm,
-                new_ledger=options["new_ledger"],
-                plan=options["plan"],
-                max_amount=None if options["max_amount"] is None else Decimal(str(options["max_amount"])),
-                max_lines=options["max_lines"],
-                grain=options["grain"],
                 target=target_of(options, warehouse),
                 max_wait=NO_WAIT,
                 lock_wait=LOCK_WAIT,
             )
-            summary = run_push(options["usage"].replace("{organization}", organization or ""), push_options)
+            result = run_push(options["usage"].replace("{organization}", organization or ""), push_options)
     except AutomatumError as error:
         if error.exit_code == 65:
             # The approved plan has changed. A retry would change nothing.
             raise AirflowFailException(str(error)) from None
         conclude_error(error, options["earliest_return"])
         raise
-    if summary.exit_code == 65:
-        # Lines that are unknown or rejected need a person. A retry would change nothing.
-        raise AirflowFailException(summary.line())
-    conclude(summary.exit_code, summary.resume_at, summary.line(), options["earliest_return"])
-    figures = summary.as_json()
-    charged = {currency: str(amount) for currency, amount in figures["charged_by_currency"].items()}
-    found = {name: figures[name] for name in ("verdict", "lines", "plan")}
-    return {"organization": organization, **found, "charged": charged}
+    figures = result.to_json()
+    charged = {currency: str(amount) for currency, amount in figures["charged"].items()}
+    found = {name: figures[name] for name in ("verdict", "lines", "plan", "unresolved")}
+    found = {"organization": organization, **found, "charged": charged}
+    # Before the task may fail: a dry run can be approved whatever else waits for a person.
+    get_current_context()["ti"].xcom_push(key="push", value=found)
+    line = f"{result.line()}; plan {figures['plan']}"
+    if result.exit_code == 65:
+        # Something waits for a person. A retry would change nothing.
+        raise AirflowFailException(line)
+    conclude(result.exit_code, result.resume_at, line, options["earliest_return"])
+    return found
 
 
 def list_organizations() -> list[str | None]:

@@ -1,45 +1,86 @@
-"""Options of commands that the fields of a dataclass declare, so that each is described once."""
+"""Options of commands by their names: those that `PushOptions` declares, and those that many commands share."""
 
 from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Annotated, Any, TypeVar
 
 import typer
 
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, LOCK_WAIT
+from ..metering.options import PushOptions
+from . import options as shared
+
 F = TypeVar("F", bound=Callable[..., Any])
 
+PLACE = ("destination", "database", "dataset")
+END = ("organization", "as_json", "debug")
+REPORT = ("quiet", "notify", "notify_on")
+WAITS = ("no_wait", "max_wait", "lock_wait")
+_DECLARED = {one.name: one for one in fields(PushOptions) if "help" in one.metadata}
+OWN = tuple(_DECLARED)
+"""Options that a push has of its own, besides `--usage`."""
+_SHARED: Mapping[str, tuple[Any, Any]] = {
+    "destination": (shared.DestinationName, DUCKDB),
+    "database": (shared.Database, DEFAULT_DATABASE),
+    "dataset": (shared.Dataset, DEFAULT_DATASET),
+    "organization": (shared.OrganizationName, None),
+    "pipelines_dir": (shared.PipelinesDir, None),
+    "no_wait": (shared.NoWait, False),
+    "max_wait": (shared.MaxWait, None),
+    "lock_wait": (shared.LockWait, LOCK_WAIT),
+    "quiet": (shared.Quiet, False),
+    "notify": (shared.Notify, None),
+    "notify_on": (shared.NotifyOn, "change"),
+    "as_json": (shared.Json, False),
+    "debug": (shared.Debug, False),
+}
 
-def declared(options: Any, *names: str) -> Callable[[F], F]:
-    """Give a command the options that fields of a dataclass declare, in place of its `**parameter`.
+
+def declared(*names: str) -> Callable[[F], F]:
+    """Give a command options in place of its `**given`.
 
     Args:
-        options: The dataclass. An option is a field with `help` in its metadata, `type` and, if it differs, `name`.
-        *names: Fields; none for all that are options.
+        *names: Of `OWN` and `_SHARED`, in the order of the help.
     """
-    found = {one.name: one for one in fields(options) if "help" in one.metadata}
 
     def decorate(command: F) -> F:
         signature, hints = inspect.signature(command), typing.get_type_hints(command, include_extras=True)
-        parameters = []
-        for parameter in signature.parameters.values():
-            if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
-                parameters.append(parameter.replace(annotation=hints[parameter.name]))
-                continue
-            for name in names or found:
-                one = found[name]
-                flags = [one.metadata["name"]] if one.metadata["name"] else []
-                kind: Any = Annotated[one.metadata["type"], typer.Option(*flags, help=one.metadata["help"])]
-                default = None if one.default is MISSING else one.default
-                parameters.append(
-                    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-                )
+        own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        parameters = [one.replace(annotation=hints[one.name]) for one in own]
+        for name in names:
+            kind, default = _SHARED[name] if name in _SHARED else _option(name)
+            parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
         # typer reads the signature and the annotations.
         command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
         return command
 
     return decorate
+
+
+def _option(name: str) -> tuple[Any, Any]:
+    field, flag = _DECLARED[name], _DECLARED[name].metadata["name"]
+    option = typer.Option(*([flag] if flag else []), help=field.metadata["help"])
+    return Annotated[field.metadata["type"], option], field.default
+
+
+def push_options(given: Mapping[str, Any]) -> PushOptions:
+    """The options of a command that pushes, settles or reads events.
+
+    Args:
+        given: Values of its options by their names.
+
+    Raises:
+        ConfigurationError: See `PushOptions`.
+    """
+    own = {name: given[name] for name in (*OWN, "organization") if name in given}
+    return PushOptions(
+        **own,
+        target=shared.target_of(given["destination"], given["dataset"], given["database"]),
+        max_wait=shared.longest_wait(given.get("no_wait", False), given.get("max_wait")),
+        lock_wait=given["lock_wait"],
+    )

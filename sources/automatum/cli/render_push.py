@@ -1,80 +1,198 @@
-"""Shows pushes and the ledger in a terminal."""
+"""Shows in a terminal what the commands of the push print as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.text import plural
-from ..metering.model import UNKNOWN_CURRENCY, format_decimal, format_money
+from ..metering.model import format_decimal, format_money
 from .console import say_text
 from .tables import TextTable
 
-if TYPE_CHECKING:
-    from ..metering.forecast import Forecast
-    from ..metering.ledger.entries import Entry, LedgerMatch
-    from ..metering.ledger.holds import Hold
-    from ..metering.model import Line
-    from ..metering.retry import RetryPlan
-    from ..metering.summary import PushSummary
-
 MOST_SHOWN = 20
 """Longest list that is shown in full; --json has all rows."""
+_COUNTS = {
+    "accepted": "accepted",
+    "rejected": "refused",
+    "expired": "too late",
+    "conflict": "in conflict with what was billed",
+    "unknown": "unknown: may have been billed",
+    "other_source": "asked for by another source",
+    "refused": "rows refused",
+}
+_STATEMENT = (
+    "measured", "carried_in", "accepted", "confirmed", "carried_out", "unknown", "unbilled", "difference",
+    "written_off",
+)  # fmt: skip
 
 
-def show_push(summary: PushSummary) -> None:
+def show_push(figures: Mapping[str, Any]) -> None:
     """What was sent, or would be sent, with the money."""
-    from ..metering.figures import outcome_warnings
-
-    found, sent = summary.classification, summary.send_result
-    if sent is None:
+    dry, lines, to_send = figures["verdict"] == "dry_run", figures["lines"], figures["to_send"]
+    if dry:
         say_text("Dry run: nothing is sent and nothing is written.")
-    counts = _counts(summary)
-    if len(counts):
-        counts.show()
-    else:
+    names = {"to_send": "to be sent" if dry else "not sent yet", **_COUNTS}
+    counted = {name: lines[key] for key, name in names.items() if lines[key]}
+    counted |= {
+        "accepted before": figures["already_accepted"],
+        "zero, which the marketplace does not take": figures["zero"],
+    }
+    counted |= {"being sent by another push": figures["sent_by_another"]}
+    show_counts("lines", "number", {name: number for name, number in counted.items() if number})
+    if not any(counted.values()):
         say_text("There is no line to send.")
-    if found.invalid:
-        say_text(f"Invalid: {plural(found.invalid, 'row')}. They are not sent:")
-    show_list(
-        [f"row {refusal.row}: {refusal.reason}" for refusal in sorted(found.refused, key=lambda refusal: refusal.row)]
-    )
-    if found.open_rows:
-        say_text(f"Of the current hour or day: {plural(found.open_rows, 'row')}. A later push sends them.")
-    show_list([_difference(match) for match in (*found.changed, *found.conflict)])
-    if sent:
-        show_list(
-            [
-                f"{line.id} {line.customer_id} {line.dimension}: {message}"
-                for line, message in (*sent.conflict, *sent.unknown)
-            ]
-        )
-    if summary.plan.on_hold:
-        show_holds(summary.plan.on_hold)
-    to_send = summary.forecast.lines if summary.forecast else []
-    if summary.forecast and to_send:
-        say_text(f"To be sent, in {plural(len(summary.forecast.bodies), 'request')}:")
-        show_list([_line(line, summary) for line in to_send])
-    for warning in outcome_warnings(summary):
+    show_list("Refused, until the usage is corrected", map(_refused, figures["refused"]))
+    show_list("Too late", (f"{_line(line)}: {line['reason']}" for line in figures["expired"]))
+    show_list("Asked for by two sources, and not sent", map(_source, figures["other_sources"]))
+    show_list("Waiting for a decision: automatum push status", map(_entry, figures["waiting"]))
+    if figures["open_rows"]:
+        say_text(f"Of the current hour or day: {plural(figures['open_rows'], 'row')}. A later push sends them.")
+    show_list(f"To be sent, in {plural(figures['requests_needed'], 'request')}", map(_line, to_send))
+    if figures["limit"]:
+        say_text(f"Nothing is sent: {figures['limit']}.")
+    for warning in figures["warnings"]:
         say_text(f"Note: {warning}.")
-    _show_cost(summary)
-    if summary.lines["unknown"]:
-        say_text("Next: automatum push resolve --events FILE settles unknown lines.")
-    elif to_send:
-        say_text(f"Next: the same command with --confirm sends them; with --plan {summary.plan.digest} only these.")
-    elif sent and summary.lines["new"]:
+    _show_cost(figures, dry)
+    if dry and len(to_send) and not figures["limit"]:
+        say_text(f"Next: the same command with --confirm sends them; with --plan {figures['plan']} only these.")
+    elif lines["to_send"] and not dry:
         say_text("Next: run the same command again; it sends the rest.")
+    elif figures["unresolved"]:
+        say_text("Next: automatum push status")
 
 
-def _show_cost(summary: PushSummary) -> None:
-    charged = money(summary.charged_by_currency)
-    if forecast := summary.forecast:
-        requests = plural(len(forecast.bodies), "request")
-        say_text(f"Would charge {charged} in {requests}{_duration(forecast)}. Ledger: {summary.ledger}")
+def _show_cost(figures: Mapping[str, Any], dry: bool) -> None:
+    charged = money(figures["charged"])
+    if not dry:
+        tokens = f" and {figures['token_requests']:,} for a token" if figures["token_requests"] else ""
+        say_text(f"Charged {charged} in {plural(figures['requests'], 'request')}{tokens}. Ledger: {figures['ledger']}")
+        return
+    minutes = round((figures["forecast"] or {}).get("seconds", 0) / 60)
+    time = plural(minutes, "minute") if minutes < 120 else plural(round(minutes / 60), "hour")
+    takes = f", which takes about {time} at the rate limit" if minutes else ""
+    requests = plural(figures["requests_needed"], "request")
+    say_text(f"Would charge {charged} in {requests}{takes}. Ledger: {figures['ledger']}")
+
+
+def show_status(figures: Mapping[str, Any]) -> None:
+    """Each open item with its command, then the open money and the lines by state."""
+    if not figures["ledger_exists"]:
+        say_text(f"There is no ledger at {figures['ledger']}: no usage was pushed to this API from here.")
+        return
+    for item in figures["open"][:MOST_SHOWN]:
+        say_text(f"{item['kind']} {item['id']}", style="bold")
+        say_text(
+            f"  {' '.join(str(item[name] or '?') for name in ('vendor', 'customer_id', 'listing_id', 'dimension'))}"
+            f" {_time(item)}"
+        )
+        if "asked_units" in item:
+            say_text(f"  {_units(item)}")
+        say_text(f"  why: {item['why']}")
+        if item["command"]:
+            say_text(f"  {item['command']}" + (f"    ({item['hint']})" if item["hint"] else ""))
+    if len(figures["open"]) > MOST_SHOWN:
+        say_text(f"  and {len(figures['open']) - MOST_SHOWN:,} more; --json lists all")
+    table = TextTable("open", "number", "amount")
+    for kind, number in figures["unresolved"].items():
+        table.add(kind, f"{number:,}", money(figures["amounts"].get(kind, {})) if kind in figures["amounts"] else "")
+    if len(table):
+        table.show()
     else:
-        tokens = f" and {summary.token_requests:,} for a token" if summary.token_requests else ""
-        say_text(f"Charged {charged} in {plural(summary.requests, 'request')}{tokens}. Ledger: {summary.ledger}")
+        say_text("Nothing waits for a decision.")
+    show_counts("state", "lines", figures["lines"])
+    say_text(f"Ledger: {figures['ledger']}")
+
+
+def show_settled(figures: Mapping[str, Any]) -> None:
+    """What a decision changed, closed and sent, or would."""
+    dry = figures["verdict"] == "dry_run"
+    after = "would be" if dry else "is"
+    show_list(
+        "Lines",
+        (f"{_line(one)}: {one['state']}, {after} {one['after']} {one['after_why']}" for one in figures["changes"]),
+    )
+    show_list("Closed", (f"{item['kind']} {item['item_id']}: {item['reason']}" for item in figures["closed"]))
+    show_list("To be sent" if dry else "Sent", map(_line, figures["to_send"]))
+    show_list("Refused", (f"{one['id']}: {one['reason']}" for one in figures["refused"]))
+    for outcome, ids in figures["sent"].items():
+        if ids:
+            say_text(f"{plural(len(ids), 'line')} {outcome}.")
+    if dry and (figures["changes"] or figures["closed"]):
+        say_text("Dry run. Next: the same command with --confirm.")
+
+
+def show_statement(figures: Mapping[str, Any]) -> None:
+    """The statement in units and in money, and the differences to a report."""
+    used = [
+        name for name in _STATEMENT if any(row[f"{name}_units"] or row[f"{name}_amount"] for row in figures["rows"])
+    ]
+    for what in ("units", "amount"):
+        heading = f"{figures['month']}, {'units' if what == 'units' else 'money'}"
+        table = TextTable("customer", *used, words=("vendor", "listing", "dimension", "currency"), title=heading)
+        for row in figures["rows"]:
+            listing = row["listing_id"] + (f" ({row['entitlement_id']})" if row["entitlement_id"] else "")
+            numbers = [format_decimal(row[f"{name}_{what}"]) for name in used]
+            table.add(row["customer_id"], *numbers, row["vendor"], listing, row["dimension"], row["currency"])
+        if len(table):
+            table.show()
+    if not figures["rows"]:
+        say_text(f"There is no line of {figures['month']} in the ledger.")
+    if compared := figures.get("compared"):
+        _show_compared(compared)
+
+
+def _show_compared(compared: Mapping[str, Any]) -> None:
+    for note in compared["notes"]:
+        say_text(f"Note: {note}.")
+    by = ", ".join(compared["keys"])
+    if not compared["differences"]:
+        say_text(f"The report agrees with the ledger: {plural(compared['rows'], 'row')}, by {by}.")
+    amounts = ("our_amount", "their_amount") if compared["amounts"] else ()
+    numbers = ("our_units", "their_units", *amounts)
+    show_list(
+        f"Differences, by {by}",
+        (
+            " ".join(
+                [
+                    *(row[key] or "-" for key in compared["keys"]),
+                    *(f"{name.replace('_', ' ')} {format_decimal(row[name])}" for name in numbers),
+                ]
+            )
+            for row in compared["differences"]
+        ),
+    )
+
+
+def show_figures(figures: Mapping[str, Any]) -> None:
+    """Names and values, one a line."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {number}" for key, number in value.items() if number) or "none"
+        say_text(f"{name.replace('_', ' ')}: {'-' if value is None else value}")
+
+
+def show_counts(first: str, second: str, counts: Mapping[str, int]) -> None:
+    """A table of names and numbers; nothing if there are none."""
+    table = TextTable(first, second)
+    for name, number in counts.items():
+        table.add(name, f"{number:,}")
+    if len(table):
+        table.show()
+
+
+def show_list(title: str, rows: Iterable[str]) -> None:
+    """The first rows, indented, and how many more there are; nothing without a row."""
+    found: Sequence[str] = list(rows)
+    if not found:
+        return
+    say_text(f"{title}:")
+    for row in found[:MOST_SHOWN]:
+        say_text(f"  {row}")
+    if len(found) > MOST_SHOWN:
+        say_text(f"  and {len(found) - MOST_SHOWN:,} more; --json lists all")
 
 
 def money(amounts: Mapping[str, Decimal]) -> str:
@@ -82,149 +200,36 @@ def money(amounts: Mapping[str, Decimal]) -> str:
     return ", ".join(format_money(amount, currency) for currency, amount in amounts.items()) or "0"
 
 
-def _duration(forecast: Forecast) -> str:
-    """How long the rate limits make a push take, if that is worth saying."""
-    minutes = round(forecast.seconds / 60)
-    if not minutes:
-        return ""
-    time = plural(minutes, "minute") if minutes < 120 else plural(round(minutes / 60), "hour")
-    return f", which takes about {time} at the rate limit"
+def _time(line: Mapping[str, Any]) -> str:
+    start = line.get("starts_at") or ""
+    return f"{start:%Y-%m-%d %H:%M}" if isinstance(start, datetime) else str(start)[:16].replace("T", " ")
 
 
-def _counts(summary: PushSummary) -> TextTable:
-    """Number and amount of the lines, by what became of them."""
-    found, sent = summary.classification, summary.send_result
-    table = TextTable("lines", "number", "amount")
-
-    def count(name: str, lines: Sequence[Line]) -> None:
-        if lines:
-            # Amounts of several currencies have no sum.
-            amounts = [
-                format_decimal(amount) + ("" if currency == UNKNOWN_CURRENCY else f" {currency}")
-                for currency, amount in summary.eligibility.charged_by_currency(lines).items()
-            ]
-            table.add(name, f"{len(lines):,}", "\n".join(amounts))
-
-    if sent is None:
-        count("to be sent", found.new)
-        count("to be sent, planned before", [*found.again, *summary.plan.left_over])
-        count("  of these late", found.late)
-    else:
-        count("accepted", sent.accepted)
-        count("refused by the API", [line for line, _ in sent.rejected])
-        count("in conflict with what the API has", [line for line, _ in sent.conflict])
-        count("unknown: may have been taken", [line for line, _ in sent.unknown])
-        left = summary.lines["new"]
-        if left:
-            table.add("not sent yet", f"{left:,}", "")
-    count("on hold: not sent until you decide", summary.plan.lines_on_hold)
-    count("accepted before", found.same)
-    count("changed since accepted", _lines(found.changed))
-    count("in conflict since before", _lines(found.conflict))
-    count("unknown since before", _lines(found.unknown))
-    count("refused before, unchanged", _lines(found.rejected))
-    count("too late", [*found.expired, *summary.plan.too_late])
-    count("zero, which the marketplace does not take", found.zero)
-    count("written off", _lines(found.written_off))
-    count("canceled", _lines(found.canceled))
-    count("being sent by another push", _lines(found.sending))
-    return table
+def _units(line: Mapping[str, Any]) -> str:
+    names = {"asked": "asked_units", "accepted": "accepted_units", "carried": "carried_units", "open": "open_units"}
+    numbers = [f"{name} {format_decimal(line[key] or Decimal(0))}" for name, key in names.items()]
+    return f"{', '.join(numbers)} at {format_decimal(line['price'])}: {format_money(line['open_amount'], line['currency'])} open"
 
 
-def show_holds(holds: Sequence[Hold]) -> None:
-    """Lines that are on hold, with the reasons, and the commands that release them."""
-    number = len({hold.line.id for hold in holds})
-    say_text(f"{plural(number, 'line')} on hold:" if holds else "No line is on hold.")
-    show_list(
-        [
-            f"{hold.line.id} {hold.line.customer_id} {hold.line.dimension} {hold.line.starts_at:%Y-%m-%d %H:%M}, "
-            f"{format_decimal(hold.line.units)} at {format_decimal(hold.line.price)}: {hold.reason}"
-            for hold in holds
-        ]
-    )
-    if holds:
-        say_text("Correct the usage; or send a line with --allow LINE_ID or `automatum push plan keep LINE_ID`;")
-        say_text("or withdraw it with `automatum push plan cancel LINE_ID`. `all` means all lines on hold.")
-
-
-def show_retry(plan: RetryPlan) -> None:
-    """What a retry would send, and what it leaves."""
-    say_text(f"{plural(len(plan.to_send), 'line')} would be sent again.")
-    show_list([_entry(entry) for entry in plan.to_send])
-    _show_left(plan)
-
-
-def show_retried(summary: PushSummary, plan: RetryPlan) -> None:
-    """What a retry has sent, and what it left."""
-    show_push(summary)
-    _show_left(plan)
-
-
-def _show_left(plan: RetryPlan) -> None:
-    if plan.left:
-        say_text(f"Left: {plural(len(plan.left), 'line')}.")
-        show_list([f"{entry.line_id} {entry.state}: {reason}" for entry, reason in plan.left])
-
-
-def _entry(entry: Entry) -> str:
+def _line(line: Mapping[str, Any]) -> str:
     return (
-        f"{entry.line_id} {entry.state}: {entry.customer_id} {entry.dimension} {entry.starts_at:%Y-%m-%d %H:%M}, "
-        f"{format_decimal(entry.units)} at {format_decimal(entry.price)}" + (f": {entry.error}" if entry.error else "")
+        f"{line['line_id']} {_time(line)} {line['vendor']} {line['customer_id']} {line['listing_id']} {line['dimension']}: "
+        f"{format_decimal(line['units'])} at {format_decimal(line['price'])} = {format_money(line['charged'], line['currency'])}"
     )
 
 
-def show_resolved(figures: Mapping[str, Any]) -> None:
-    """Lines that events, or a person, have settled."""
-    for name, words in (
-        ("accepted", "taken by the API"),
-        ("confirmed", "billed by the marketplace"),
-        ("rejected", "refused"),
-        ("planned", "not sent; the next push sends them"),
-        ("written_off", "written off"),
-        ("conflict", "both confirmed and failed, by their events"),
-    ):
-        if figures[name]:
-            say_text(f"{plural(len(figures[name]), 'line')} {words}.")
-    show_list([f"event {event['event']}: {event['reason']}" for event in figures["left"]])
-    show_list([f"{line['line_id']}: {line['reason']}" for line in figures["refused"]])
-    say_text(f"{plural(figures['lines']['unknown'], 'line')} still unknown.")
+def _entry(line: Mapping[str, Any]) -> str:
+    accepted = "" if line["accepted_units"] is None else f", accepted {format_decimal(line['accepted_units'])}"
+    return f"{_line(line)}{accepted}: {line['state']} {line['why']}" + (f": {line['reason']}" if line["reason"] else "")
 
 
-def show_export(loaded: Mapping[str, int]) -> None:
-    """Rows loaded, by table."""
-    table = TextTable("table", "rows")
-    for name, rows in loaded.items():
-        table.add(name, f"{rows:,}")
-    table.show()
+def _refused(row: Mapping[str, Any]) -> str:
+    place = f"row {', '.join(map(str, row['rows']))}" if row["rows"] else f"line {row['line_id']}"
+    more = f" and {row['count'] - len(row['rows']):,} more" if row["rows"] and row["count"] > len(row["rows"]) else ""
+    return f"{place}{more}: {row['reason']}"
 
 
-def _line(line: Line, summary: PushSummary) -> str:
-    currency = summary.eligibility.currency(line)
-    start = line.starts_at.strftime("%Y-%m-%d %H:%M" if line.grain == "hour" else "%Y-%m-%d")
-    return (
-        f"{start} {line.vendor} {line.customer_id} {line.listing_id} {line.dimension}: "
-        f"{format_decimal(line.units)} at {format_decimal(line.price)} = {format_decimal(line.charged)}"
-        + (f" {currency}" if currency else "")
-    )
-
-
-def _lines(matches: Iterable[LedgerMatch]) -> list[Line]:
-    return [match.line for match in matches]
-
-
-def _difference(match: LedgerMatch) -> str:
-    from ..metering.classify import difference
-
-    row = difference(match)
-    return (
-        f"{row['line_id']} {row['customer_id']} {row['dimension']} {row['starts_at']}: "
-        f"accepted {row['accepted_units']} at {row['accepted_price']}, now {row['asked_units']} at {row['asked_price']}"
-    )
-
-
-def show_list(rows: Sequence[str]) -> None:
-    """The first rows, indented, and how many more there are."""
-    for row in rows[:MOST_SHOWN]:
-        say_text(f"  {row}")
-    if len(rows) > MOST_SHOWN:
-        say_text(f"  and {len(rows) - MOST_SHOWN:,} more; --json lists all")
+def _source(row: Mapping[str, Any]) -> str:
+    other = row["other"]
+    units = f"{format_decimal(other['units'])} at {format_decimal(other['price'])}"
+    return f"{_line(row)}; {other['source']} has {units}, which is {other['state']}"

@@ -14,6 +14,12 @@ REMOVED_SETTINGS: Mapping[str, str] = {
     "status": _SQL,
     "success_codes": "Remove it: `code` in an answer is an HTTP status, as documented.",
     "full_sweep_every": "Remove it: every sync reads every list whole.",
+    "metering_max_lines": "Use metering_max_amount or `push --max-amount`; a dry run shows the number of lines.",
+    "metering_unusual_factor": "Remove it: a push warns of unusual amounts, and sends them.",
+    "metering_check_prices": "Remove it: a price that the synced entitlement contradicts is refused. `push --unchecked` "
+    "checks nothing.",
+    "metering_documented_window": "Push with --late-ok: it sends up to the documented deadline.",
+    "metering_silence_hours": "Query the view metering_silence, which `automatum push export` makes.",
     "duckdb_storage_version": "Remove it: new files are readable by DuckDB 1.0 and later. For another format, create "
     "the file in DuckDB beforehand (ATTACH '...' (STORAGE_VERSION '...')); it keeps its format.",
 }

@@ -79,17 +79,8 @@ class AutomatumSettings(BaseConfiguration):
         metering_reserve: Share of the rate limit that only a push may use, if the token grants `write:metering`.
         metering: Overrides of the metering body: `path`, `fields`, `numbers`, `reporting_date`, `naming`.
         metering_yes_words: Words of a metering answer that mean that the usage was taken, besides those that are known.
-        metering_max_amount: Money, in each currency, above which a push sends nothing until a person allows it.
-        metering_max_lines: Number of lines above which a push sends nothing until a person allows it.
-        metering_unusual_factor: A line or a customer above so many times its trailing median is not sent until a person
-            allows it; 0 to check nothing.
-        metering_check_prices: Lines with a price of zero, or another than that of the synced entitlement, are not sent
-            until a person allows it.
+        metering_max_amount: Money, in each currency, above which a push sends nothing.
         metering_grace_minutes: Minutes after the end of an hour or day before a push counts it as closed.
-        metering_documented_window: Marketplaces to which usage is sent up to the documented deadline. To others it is
-            sent by the strictest known rule.
-        metering_silence_hours: Hours without usage after which a customer and dimension that were metered before make
-            exit 65. None: never.
         stored_owner: Value of the column `organization_id`, as the dataset has it (not read from the configuration).
         tables: Tables to sync; the token must grant each. None: all tables that the token grants.
         since: First day of the reports, as an ISO date. None: 365 days ago.
@@ -138,12 +129,7 @@ class AutomatumSettings(BaseConfiguration):
     metering: Optional[Dict[str, Any]] = None
     metering_yes_words: Optional[List[str]] = None
     metering_max_amount: Optional[Decimal] = None
-    metering_max_lines: Optional[int] = None
-    metering_unusual_factor: float = 10.0
-    metering_check_prices: bool = True
     metering_grace_minutes: float = 5.0
-    metering_documented_window: Optional[List[str]] = None
-    metering_silence_hours: Optional[float] = None
     tables: Optional[List[str]] = None
     since: Optional[str] = None
     endpoints: Optional[Dict[str, Any]] = None
@@ -182,12 +168,9 @@ class AutomatumSettings(BaseConfiguration):
         if self.table_format is not None:
             self._check(self.table_format in TABLE_FORMATS, "table_format", f"is none of {', '.join(TABLE_FORMATS)}")
         self._check(0 <= self.metering_reserve < 1, "metering_reserve", "is not a share from 0 to below 1")
-        for name in ("metering_grace_minutes", "metering_unusual_factor", "metering_max_amount", "metering_max_lines"):
+        for name in ("metering_grace_minutes", "metering_max_amount"):
             number = getattr(self, name)
             self._check(number is None or 0 <= number < math.inf, name, "is negative or not finite")
-        silence = self.metering_silence_hours
-        known = silence is None or 0 < silence < math.inf
-        self._check(known, "metering_silence_hours", "is not a number of hours above 0")
         self._check(self.lookback_days >= 0, "lookback_days", "is below 0")
         self._check(self.secret_max_age_days >= 0, "secret_max_age_days", "is below 0")
         for name in ("reread_pages", "max_delete_checks"):
@@ -196,7 +179,7 @@ class AutomatumSettings(BaseConfiguration):
             value = getattr(self, name)
             self._check(value is None or value > 0, name, "is not above 0")
             self._check(value is None or math.isfinite(value), name, "is not a finite number")
-        for name in ("tables", "metering_yes_words", "metering_documented_window"):
+        for name in ("tables", "metering_yes_words"):
             self._check(all(isinstance(one, str) for one in getattr(self, name) or ()), name, "is not a list of texts")
 
     @property

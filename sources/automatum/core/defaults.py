@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 DEFAULT_DATABASE = Path("marketplace.duckdb")
@@ -11,5 +10,3 @@ DUCKDB = "duckdb"
 """Destination that needs no configuration."""
 LOCK_WAIT = 60.0
 """Seconds that a run waits for a lock by default: longer than a query of a notebook, shorter than a cron interval."""
-EXPIRING_FROM = timedelta(hours=3)
-"""Time before its deadline from which a planned line counts as expiring."""

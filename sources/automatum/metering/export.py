@@ -15,7 +15,7 @@ import pyarrow as pa
 from dlt.extract import DltResource
 
 from ..api.session import ApiSession
-from ..core.errors import DestinationError
+from ..core.errors import ConfigurationError, DestinationError
 from ..core.redaction import redact
 from ..endpoints import ORGANIZATION
 from ..schema.columns import DLT_LOAD_ID
@@ -25,10 +25,11 @@ from ..schema.tables import owned
 from ..warehouse.catalog import update_catalog, write_views
 from ..warehouse.dlt_internals import current_load_id
 from ..warehouse.dlt_schema import dlt_columns, references
+from ..warehouse.sql import stream_columns
 from ..warehouse.sql_client import SQL_UNSUPPORTED, checked_sql_client
 from .ledger.entries import Entry, Item
 from .ledger.ledger import Ledger
-from .ledger.location import default_ledger_url, ledger_owner
+from .ledger.location import KEY, default_ledger_url, ledger_owner
 from .model import exact, format_decimal
 
 if TYPE_CHECKING:
@@ -244,8 +245,10 @@ def export_ledger(
         Table to number of loaded rows.
 
     Raises:
+        ConfigurationError: The ledger is older than what was exported before; see `refuse_older`.
         DestinationError: The destination refuses the rows, or cannot be reached.
     """
+    refuse_older(ledger, pipeline, organization_id)
     try:
         loaded = pipeline.run(metering_ledger(ledger, organization_id, table_format))
     except Exception as error:
@@ -273,6 +276,26 @@ def _forget_given_back(pipeline: SupportsPipeline, load_ids: Sequence[str], orga
             client.execute_sql(f"DELETE FROM {name} WHERE state = %s{others}{own}", *values)
     except SQL_UNSUPPORTED as error:
         logger.debug("lines that left the ledger are not deleted: %s", redact(str(error)))
+
+
+def refuse_older(ledger: Ledger, pipeline: SupportsPipeline, organization_id: str | None) -> None:
+    """Refuse a ledger that lacks the last call of an export in the destination: another one sent it.
+
+    Calls never leave a ledger. A copy that was used beside it, or an older state of it, lacks some.
+
+    Raises:
+        ConfigurationError: It lacks that call.
+        DestinationError: The destination cannot be read.
+    """
+    calls = stream_columns(pipeline, ATTEMPTS.name, ("attempt_id",), organization_id)
+    last = max((row[0] for row in calls), default=None)
+    if last is not None and not ledger.has_attempt(last):
+        raise ConfigurationError(
+            KEY,
+            f"{ATTEMPTS.name} in the destination has the call {last}, which the ledger {ledger.location} lacks. Another "
+            "ledger sent it, or this one is an old copy.",
+            "Find the ledger that was exported; or bring back what it lacks: `automatum push ledger restore`.",
+        )
 
 
 def export(session: ApiSession, pipeline: SupportsPipeline) -> dict[str, int]:

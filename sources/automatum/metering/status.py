@@ -13,9 +13,11 @@ from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, AutomatumError
 from ..core.result_line import result_line
 from .ledger.entries import OPEN, STATES, Entry, Item
 from .model import exact
-from .rules import documented_deadline
+from .rules import deadline, documented_deadline
 
 if TYPE_CHECKING:
+    from ..config.settings import AutomatumSettings
+    from ..core.clock import Clock
     from .ledger.ledger import Ledger
 
 CONFIRM_WITHIN = timedelta(hours=48)
@@ -167,6 +169,20 @@ class LedgerStatus:
         }
 
 
+def status_of(settings: AutomatumSettings, clock: Clock, url: str | None = None) -> LedgerStatus:
+    """Read the status of the ledger of the settings; an empty one if nothing was ever pushed from here.
+
+    Args:
+        settings: Resolved settings.
+        clock: Time.
+        url: Database of the ledger; None for that of the settings.
+
+    Raises:
+        ConfigurationError: There should be a ledger, and there is none; or it must not be used.
+        DestinationError: The ledger cannot be read.
+    """
+
+
 def read_status(ledger: Ledger, now: datetime) -> LedgerStatus:
     """Read the status of a ledger. Nothing is written, and no request is sent.
 
@@ -216,26 +232,25 @@ def _look(line_id: str) -> tuple[str, str]:
 
 
 def _way_out(entry: Entry, now: datetime) -> tuple[str, str]:
-    """The command that closes a line, and a hint."""
-    name = f"{_SETTLE} {entry.id}"
+    """The command that closes a line, and a hint. `settle` refuses what does not fit the line."""
+    name, line = f"{_SETTLE} {entry.id}", entry.line
     if entry.state == "sending":
         return "", ""
-    if entry.state == "unknown":
+    if entry.state == "unknown" or (entry.state == "conflict" and entry.why != "differs"):
         return _look(entry.id)
+    if entry.state == "unbilled" and (line.carried_from or entry.open_units <= 0):
+        reason = f"the line {line.carried_from} is open again" if line.carried_from else "nothing of it is to be billed"
+        return f"{name} --never --reason '{reason}' --confirm", ""
     partly = bool(entry.accepted_units or entry.carried_units)
-    if entry.state == "conflict" and not partly:
-        return _look(entry.id)
-    same_price = entry.accepted_price in (None, entry.line.price)
-    if entry.open_units > 0 and same_price and (partly or now > documented_deadline(entry.line)):
+    if entry.state == "unbilled" and not partly and now < documented_deadline(line):
+        late = "" if now < deadline(line) else "--late-ok "
+        return f"{name} --not-billed --send {late}--confirm", "sends it again, under its own hour or day"
+    if entry.open_units > 0 and entry.accepted_price in (None, line.price):
         return f"{name} --carry --confirm", "bills the open units by a line of the current hour"
-    if entry.state == "unbilled" and not partly:
-        return f"{name} --not-billed --send --confirm", "sends it again, under its own hour or day"
-    reason = "--reason 'corrected in the marketplace' --confirm"
-    too_much = entry.open_units <= 0
-    return (
-        f"{name} --billed {reason}",
-        "after a credit in the marketplace's portal" if too_much else "after a correction",
-    )
+    hint = "after a credit in the marketplace's portal" if entry.open_units <= 0 else "after a correction in the portal"
+    if entry.carried_units > line.units:
+        return f"{name} --never --reason 'credited in the portal' --confirm", hint
+    return f"{name} --billed --reason 'corrected in the portal' --confirm", hint
 
 
 def _journal_item(item: Item) -> OpenItem:

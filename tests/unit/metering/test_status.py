@@ -10,6 +10,7 @@ from automatum.metering.status import CONFIRM_WITHIN, read_status
 from tests.support.entries import START, Shelf, make_entry, make_item, make_line
 
 NOW = START + timedelta(hours=3)
+PORTAL = "--reason 'corrected in the portal' --confirm"
 
 
 def status(*found, now=NOW):
@@ -42,14 +43,20 @@ def test_a_ledger_in_which_all_is_settled_is_complete():
         (make_entry(state="unbilled", why="rejected"), "X --not-billed --send --confirm"),
         (make_entry(state="conflict", why="refused by the marketplace"), "X --billed --confirm"),
         (make_entry(state="conflict", accepted="3", why="differs"), "X --carry --confirm"),
-        (make_entry(state="conflict", accepted="9"), "X --billed --reason 'corrected in the marketplace' --confirm"),
+        (make_entry(state="conflict", accepted="9", why="differs"), f"X --billed {PORTAL}"),
+        (make_entry(state="conflict", accepted="3", price="2", why="differs"), f"X --billed {PORTAL}"),
+        (make_entry(make_line(units="0"), "conflict", "3", why="differs"), f"X --billed {PORTAL}"),
         (
-            make_entry(state="conflict", accepted="3", price="2"),
-            "X --billed --reason 'corrected in the marketplace' --confirm",
+            make_entry(make_line(units="1"), "conflict", "3", carried="2", why="differs"),
+            "X --never --reason 'credited in the portal' --confirm",
         ),
         (
-            make_entry(make_line(units="0"), "conflict", accepted="3"),
-            "X --billed --reason 'corrected in the marketplace' --confirm",
+            make_entry(make_line(units="0"), "unbilled", why="expired"),
+            "X --never --reason 'nothing of it is to be billed' --confirm",
+        ),
+        (
+            make_entry(make_line(carried_from="L", carry_number=1), "unbilled", why="rejected"),
+            "X --never --reason 'the line L is open again' --confirm",
         ),
     ],
 )
@@ -60,6 +67,8 @@ def test_m17_each_line_has_the_command_that_closes_it(entry, command):
 def test_m17_a_line_that_only_carry_can_bill_says_so():
     expired = make_entry(state="unbilled", why="expired", sent_at=None)
     assert words(only(expired, now=NOW)) == ["X", "--not-billed", "--send", "--confirm"]
+    late = ["X", "--not-billed", "--send", "--late-ok", "--confirm"]
+    assert words(only(expired, now=NOW + timedelta(hours=5))) == late
     assert words(only(expired, now=NOW + timedelta(days=2))) == ["X", "--carry", "--confirm"]
 
 

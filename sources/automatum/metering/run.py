@@ -1,0 +1,151 @@
+"""`run_push` and `run_settle`: the one way to push usage and to decide about it, for commands, schedulers and scripts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ..api.session import connect
+from ..config.settings import AutomatumSettings, resolve_settings
+from ..core.budget import Budget
+from ..core.clock import Clock, SystemClock, utc
+from ..core.process_info import user_name
+from ..warehouse.owners import use_stored_owner
+from .checks import Checks
+from .export import refuse_older
+from .ledger.ledger import Ledger
+from .ledger.location import find_ledger, ledger_owner
+from .options import PushOptions
+from .push import PushResult, push
+from .settle import Decision, SettleResult, settle
+from .usage.usage import read_usage
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
+
+_DEFAULTS = PushOptions()
+_Open = Callable[[Clock, Budget], "SupportsPipeline | None"]
+
+
+def run_push(
+    usage: Any,
+    options: PushOptions = _DEFAULTS,
+    *,
+    settings: AutomatumSettings | None = None,
+    clock: Clock | None = None,
+    stop: threading.Event | None = None,
+    open_pipeline: _Open | None = None,
+) -> PushResult:
+    """Report usage to the marketplaces. Each line is billed once. Nothing is sent without `confirm`.
+
+    Args:
+        usage: A `.csv` or `.parquet` file, the name of a table or view of the destination, `sql:SELECT ...`, an Arrow
+            table, a pandas frame, or an iterable of dicts.
+        options: What to do, such as `PushOptions(confirm=True)`.
+        settings: Resolved settings; None to read them from dlt's configuration.
+        clock: Time; None for the machine's clock.
+        stop: Set this event to end the run before the next call.
+        open_pipeline: Gives the pipeline of the destination, or None; by default that of the options' target.
+
+    Returns:
+        What was sent, or would be: `verdict`, `exit_code`, `lines`, `charged`, `to_json()`.
+
+    Raises:
+        AutomatumError: The push cannot begin.
+    """
+    settings = settings or resolve_settings(with_credentials=options.confirm, organization=options.organization)
+    clock = clock or SystemClock(stop)
+    budget = _budget(clock, options, stop)
+    session = connect(settings, clock=clock, budget=budget, max_wait=options.max_wait) if options.confirm else None
+    begin = options.new_ledger and options.confirm
+    with _open(settings, options, clock, begin=begin) as ledger:
+        pipeline = (open_pipeline or _existing(options))(clock, budget)
+        checks = _checks(settings, options, pipeline)
+        if session and pipeline is not None:
+            refuse_older(ledger, pipeline, settings.owner)
+        # Before the usage is read: what arrives meanwhile must not be missing in an hour that counts as closed.
+        now = utc(clock.time())
+        found = read_usage(
+            usage,
+            pipeline=pipeline,
+            grain=options.grain,
+            until=now - timedelta(minutes=settings.metering_grace_minutes),
+            now=now,
+            mapping=options.mapping,
+            source=options.source,
+            organization_id=settings.owner,
+            unchecked=options.unchecked,
+            clock=clock,
+        )
+        return push(session, found, ledger, checks)
+
+
+def run_settle(
+    ids: Collection[str],
+    decision: Decision,
+    options: PushOptions = _DEFAULTS,
+    *,
+    send: bool = False,
+    reason: str = "",
+    stop: threading.Event | None = None,
+) -> SettleResult:
+    """Decide about lines of the ledger, or close other open items. Nothing is written or sent without `confirm`.
+
+    Args:
+        ids: Ids of lines; or of journal items, to close them.
+        decision: See `settle`.
+        options: Of the push, whose checks and limits hold here, too.
+        send: With `not_billed`: send the line now.
+        reason: Why, for people.
+        stop: Set this event to end the run before the next call.
+
+    Raises:
+        AutomatumError: The ledger cannot be used, or the decision is not possible.
+    """
+    sends = options.confirm and (send or decision == "carry")
+    settings = resolve_settings(with_credentials=sends, organization=options.organization)
+    clock = SystemClock(stop)
+    budget = _budget(clock, options, stop)
+    session = connect(settings, clock=clock, budget=budget, max_wait=options.max_wait) if sends else None
+    with _open(settings, options, clock) as ledger:
+        pipeline = _existing(options)(clock, budget) if send or decision == "carry" else None
+        checks = _checks(settings, options, pipeline)
+        given = {"send": send, "reason": reason.strip(), "confirm": options.confirm}
+        return settle(ledger, session, ids, decision, checks, **given, clock=clock)
+
+
+def _budget(clock: Clock, options: PushOptions, stop: threading.Event | None) -> Budget:
+    seconds = None if options.max_minutes is None else options.max_minutes * 60
+    return Budget(clock, max_seconds=seconds, stop=stop)
+
+
+def _open(settings: AutomatumSettings, options: PushOptions, clock: Clock, *, begin: bool = False) -> Ledger:
+    url = find_ledger(settings, options.ledger_url)
+    return Ledger.open(url, clock, ledger_owner(settings), begin=begin, write=options.confirm)
+
+
+def _existing(options: PushOptions) -> _Open:
+    def existing(clock: Clock, budget: Budget) -> SupportsPipeline | None:
+        target = options.target
+        return None if target.missing else target.existing(clock, budget, options.lock_wait)
+
+    return existing
+
+
+def _checks(settings: AutomatumSettings, options: PushOptions, pipeline: SupportsPipeline | None) -> Checks:
+    """What the settings and the options ask for."""
+    if pipeline is not None:
+        use_stored_owner(pipeline, settings)
+    limit = settings.metering_max_amount if options.max_amount is None else options.max_amount
+    return Checks(
+        plan=options.plan,
+        late_ok=options.late_ok,
+        max_amount=limit,
+        limits=(*settings.app_limits(), *settings.org_limits()),
+        by=user_name(),
+        pipeline=pipeline,
+        organization_id=settings.owner,
+        unchecked=options.unchecked,
+    )
