@@ -289,7 +289,7 @@ def refuse_older(ledger: Ledger, pipeline: SupportsPipeline, organization_id: st
     """
     calls = stream_columns(pipeline, ATTEMPTS.name, ("attempt_id",), organization_id)
     last = max((row[0] for row in calls), default=None)
-    if last is not None and not ledger.has_attempt(last):
+    if last is not None and not ledger.has_call(last):
         raise ConfigurationError(
             KEY,
             f"{ATTEMPTS.name} in the destination has the call {last}, which the ledger {ledger.location} lacks. Another "

@@ -1,26 +1,32 @@
-"""`run_push` and `run_settle`: the one way to push usage and to decide about it, for commands, schedulers and scripts."""
+"""The one way to push usage, to decide about lines and to apply events, for commands, schedulers and scripts."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.session import connect
 from ..config.settings import AutomatumSettings, resolve_settings
+from ..config.webhook_secret import find_signature_header, find_webhook_secret
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock, utc
 from ..core.process_info import user_name
 from ..warehouse.owners import use_stored_owner
 from .checks import Checks
+from .events import apply_events, read_events
 from .export import refuse_older
 from .ledger.ledger import Ledger
 from .ledger.location import find_ledger, ledger_owner
 from .options import PushOptions
 from .push import PushResult, push
 from .settle import Decision, SettleResult, settle
+from .status import read_status
+from .usage.sql import read_relation_or_query
 from .usage.usage import read_usage
+from .webhook_signature import SIGNATURE_HEADER, verified_events
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -114,6 +120,36 @@ def run_settle(
         checks = _checks(settings, options, pipeline)
         given = {"send": send, "reason": reason.strip(), "confirm": options.confirm}
         return settle(ledger, session, ids, decision, checks, **given, clock=clock)
+
+
+def run_events(source: str, options: PushOptions = _DEFAULTS) -> dict[str, Any]:
+    """Apply the vendor's `metering.*` webhook events to the lines of their calls.
+
+    Args:
+        source: A file of JSON lines; or a table or view of the destination, or `sql:SELECT ...`, whose rows are events.
+        options: The ledger, the organization and the destination.
+
+    Returns:
+        See `EventsResult.to_json`; and `unresolved`: what waits for a person, by kind.
+
+    Raises:
+        AutomatumError: The ledger cannot be used, or the events cannot be read; or one of them has no valid signature.
+    """
+    settings = resolve_settings(with_credentials=False, organization=options.organization)
+    clock = SystemClock()
+    if source.lower().endswith((".json", ".jsonl", ".ndjson")) or Path(source).is_file():
+        stored: Iterable[Mapping[str, Any]] = read_events(Path(source))
+    else:
+        pipeline = options.target.existing(clock, Budget(clock), options.lock_wait)
+        forms = "Name a file of JSON lines, a table or view, or 'sql:SELECT ...'."
+        batches = read_relation_or_query(pipeline, source, forms, clock)
+        stored = (dict(zip(names, row, strict=True)) for names, rows in batches for row in rows)
+    # All of them before the first is used: one that is forged makes the others suspect.
+    events = list(verified_events(stored, find_webhook_secret(), find_signature_header(SIGNATURE_HEADER)))
+    with Ledger.open(find_ledger(settings, options.ledger_url), clock, ledger_owner(settings), write=True) as ledger:
+        ledger.database.require_tables()
+        applied = apply_events(ledger, events)
+        return {**applied.to_json(), "unresolved": read_status(ledger, utc(clock.time())).unresolved}
 
 
 def _budget(clock: Clock, options: PushOptions, stop: threading.Event | None) -> Budget:

@@ -9,15 +9,17 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..core.clock import Clock, utc
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, AutomatumError
 from ..core.result_line import result_line
 from .ledger.entries import OPEN, STATES, Entry, Item
+from .ledger.location import find_ledger, ledger_owner, refuse_network
+from .ledger.missing import lost_ledger, missing_file
 from .model import exact
 from .rules import deadline, documented_deadline
 
 if TYPE_CHECKING:
     from ..config.settings import AutomatumSettings
-    from ..core.clock import Clock
     from .ledger.ledger import Ledger
 
 CONFIRM_WITHIN = timedelta(hours=48)
@@ -169,18 +171,37 @@ class LedgerStatus:
         }
 
 
-def status_of(settings: AutomatumSettings, clock: Clock, url: str | None = None) -> LedgerStatus:
+def status_of(
+    settings: AutomatumSettings, clock: Clock, url: str | None = None, *, named: bool | None = None
+) -> LedgerStatus:
     """Read the status of the ledger of the settings; an empty one if nothing was ever pushed from here.
 
     Args:
         settings: Resolved settings.
         clock: Time.
         url: Database of the ledger; None for that of the settings.
+        named: Whether it is an error that there is none; None if the URL or the settings name it.
 
     Raises:
         ConfigurationError: There should be a ledger, and there is none; or it must not be used.
         DestinationError: The ledger cannot be read.
     """
+    place, owner = find_ledger(settings, url), ledger_owner(settings)
+    refuse_network(place)
+    now, named = utc(clock.time()), bool(url or settings.ledger_url) if named is None else named
+    path = missing_file(place)
+    if path is None:
+        from .ledger.ledger import Ledger  # SQLAlchemy, only where there is a ledger.
+
+        with Ledger.open(place, clock, owner) as ledger:
+            if ledger.exists:
+                return read_status(ledger, now)
+            location, path = ledger.location, ledger.database.path
+    else:
+        location = str(path)
+    if problem := lost_ledger(owner, location, path, named=named):
+        raise problem
+    return LedgerStatus(location, False, now)
 
 
 def read_status(ledger: Ledger, now: datetime) -> LedgerStatus:
@@ -195,7 +216,9 @@ def read_status(ledger: Ledger, now: datetime) -> LedgerStatus:
         return status
     status.lines |= {str(state): number for state, number in ledger.counts().items()}
     found = [_line_item(entry, now) for entry in ledger.entries(states=(*OPEN, "sending"))]
-    found += [_journal_item(item) for item in ledger.items(open_only=True)]
+    items = list(ledger.items(open_only=True))
+    known = ledger.fetch([item.subject for item in items])
+    found += [_journal_item(item, known.get(item.subject)) for item in items]
     found += _unconfirmed(ledger, now)
     status.items = sorted(found, key=lambda item: (_ORDER.index(item.kind), item.since or now, item.id))
     return status
@@ -253,7 +276,7 @@ def _way_out(entry: Entry, now: datetime) -> tuple[str, str]:
     return f"{name} --billed --reason 'corrected in the portal' --confirm", hint
 
 
-def _journal_item(item: Item) -> OpenItem:
+def _journal_item(item: Item, entry: Entry | None) -> OpenItem:
     name = f"{_SETTLE} {shlex.quote(item.id)} --never --confirm --reason"
     command, hint = {
         "run": (f"{name} 'its usage need not be pushed'", "or push its usage again, whole"),
@@ -261,5 +284,5 @@ def _journal_item(item: Item) -> OpenItem:
         "source": (f"{name} 'repeats the other source'", "or push both sources as one usage, with one --source"),
         "event": (f"{name} 'seen in the marketplace'", "after you have looked it up in the marketplace"),
     }.get(item.kind, ("", ""))
-    about = item.data.get("about") or item.data
+    about = {**(line_figures(entry) if entry else {}), **item.data, **(item.data.get("about") or {})}
     return OpenItem(_OF_ITEM[item.kind], item.id, item.reason, command, hint, item.at, about=about)

@@ -132,6 +132,8 @@ _ATTEMPTS = (
     _number("units", "Quantity of the line in this call, in units of the dimension."),
     _number("price", f"Price of one unit in this call. {_CURRENCY}"),
     _amount("amount", "`units` times `price`, exact."),
+    _moment("confirmed_at", "When the ledger took the event that confirms the call. Null without one."),
+    _moment("failed_at", "When the ledger took the event that says that the call failed. Null without one."),
 )
 ATTEMPTS = StoredTable(
     "metering_attempts",

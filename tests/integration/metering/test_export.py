@@ -24,6 +24,8 @@ CALL = {
     "reference": "meter_1",
     "response": "{}",
     "error": None,
+    "confirmed_at": None,
+    "failed_at": None,
 }
 
 
