@@ -101,8 +101,7 @@ def push_events(events: Events, **given: Any) -> None:
         from ..metering.run import run_events
         from .render_push import show_figures
 
-        result = run_events(events, push_options(given))
-        figures = result.to_json()
+        figures = run_events(events, push_options(given))
         say(figures, given["as_json"], lambda: show_figures(figures))
         return EXIT_INCOMPLETE if figures["unresolved"] else EXIT_COMPLETE
 

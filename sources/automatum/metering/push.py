@@ -116,6 +116,11 @@ class PushResult:
         )
 
     @property
+    def named_errors(self) -> list[tuple[str, AutomatumError]]:
+        """The errors with an empty organization name, because a push is for one organization."""
+        return [("", error) for error in self.errors]
+
+    @property
     def resume_at(self) -> float | None:
         """Epoch seconds at which the rest can be sent; None if any time will do, or nothing is left."""
         return next((error.resume_at for error in self.errors if isinstance(error, MoreToDo) and error.resume_at), None)
@@ -156,7 +161,7 @@ class PushResult:
             changes=[f"{names.get(name, name)} {number}" for name, number in self.lines.items() if number],
             cost=f"{plural(needed, 'request')} needed" if self.forecast else plural(self.requests, "request"),
             reasons=[self.plan.limit or "see automatum push status"] if self._waits else [],
-            errors=[("", error) for error in self.errors],
+            errors=self.named_errors,
             resume_at=self.resume_at,
             brief=brief,
         )

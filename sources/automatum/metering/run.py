@@ -116,6 +116,7 @@ def run_settle(
     budget = _budget(clock, options, stop)
     session = connect(settings, clock=clock, budget=budget, max_wait=options.max_wait) if sends else None
     with _open(settings, options, clock) as ledger:
+        ledger.database.require_tables()
         pipeline = _existing(options)(clock, budget) if send or decision == "carry" else None
         checks = _checks(settings, options, pipeline)
         given = {"send": send, "reason": reason.strip(), "confirm": options.confirm}

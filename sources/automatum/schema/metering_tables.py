@@ -156,7 +156,7 @@ _JOURNAL = (
     ),
     _text("source", "Name of the usage. Null if it is about none."),
     _text("reason", "What happened, in words."),
-    StoredColumn("data", "json", "Further facts, such as the refused rows, or a line before and after a decision."),
+    _text("data", "Further facts as a JSON object: the refused rows, or a line before and after a decision."),
     _text("recorded_by", "User, or `api`."),
     _moment("recorded_at", "When it was recorded."),
     _moment("closed_at", "When it was settled. Null: it is open, and keeps exit code 65."),

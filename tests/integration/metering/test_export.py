@@ -11,7 +11,7 @@ from automatum.schema.tables import owned
 from tests.support.entries import START, Shelf, make_entry, make_item, make_line
 
 DUCKDB = {
-    "text": "VARCHAR", "timestamp": "TIMESTAMP WITH TIME ZONE", "date": "DATE", "bigint": "BIGINT", "json": "JSON",
+    "text": "VARCHAR", "timestamp": "TIMESTAMP WITH TIME ZONE", "date": "DATE", "bigint": "BIGINT"
 }  # fmt: skip
 CALL = {
     "attempt_id": "attempt_1",
