@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.clock import SystemClock
+from ..core.clock import SystemClock, instant
 from ..core.errors import EXIT_COMPLETE, ConfigurationError
 from .commands import CommandApp, examples
 from .console import say
@@ -19,6 +19,7 @@ from .options import guarded, open_existing, target_of
 if TYPE_CHECKING:
     from ..config.settings import AutomatumSettings
     from ..metering.ledger.ledger import Ledger
+    from ..metering.ledger.transfer import Content
 
 ledger_app = CommandApp(help="Show, back up and restore the ledger of the push. Sends nothing.", no_args_is_help=True)
 
@@ -32,12 +33,22 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="File of the backup. 
 @declared("ledger_url", *END)
 def show(**given: Any) -> None:
     """Show the ledger: where and whose it is, what it holds, and why it would be refused."""
+    _run(lambda: _show(*_find(given)), given)
 
 
 @ledger_app.command("backup", epilog=examples("automatum push ledger backup /backup/ledger.sqlite"))
 @declared("ledger_url", *END)
 def backup(file: File, **given: Any) -> None:
     """Copy the ledger to a SQLite file, also while pushes run."""
+
+    def work() -> dict[str, Any]:
+        from ..metering.ledger.transfer import backup, url_of
+
+        with open_ledger(given, needed=True) as (_, ledger):
+            content = backup(ledger, file)
+            return {"from": url_of(ledger), "to": str(file.expanduser().absolute()), **_content(content)}
+
+    _run(work, given)
 
 
 @ledger_app.command(
@@ -51,11 +62,95 @@ def backup(file: File, **given: Any) -> None:
 def restore(from_: From = None, **given: Any) -> None:
     """Restore a lost ledger from a backup, or from the export in the destination. A failure leaves nothing behind."""
 
+    def work() -> dict[str, Any]:
+        from ..metering.ledger.location import ledger_owner
+        from ..metering.ledger.transfer import Exported, read_exported, restore
+        from ..warehouse.owners import use_stored_owner
+
+        settings, url = _find(given)
+        source: Path | Exported | None = from_
+        if source is None:
+            target = target_of(given["destination"], given["dataset"], given["database"])
+            pipeline = open_existing(target, given["lock_wait"])
+            use_stored_owner(pipeline, settings)
+            source = read_exported(pipeline, settings.owner)
+        made = restore(url, SystemClock(), ledger_owner(settings), source)
+        last = made.content.last_call
+        after = f"What was sent after {instant(last.timestamp())} is not in it:" if last else "It has no call:"
+        step = f"{after} settle that usage with the marketplace before you push it."
+        if made.lacks:
+            step += " It lacks a call that was sent from here: `automatum push ledger adopt --confirm` accepts that."
+        return {"to": url.rpartition("@")[2], "unknown": made.unknown, **_content(made.content), "next_step": step}
+
+    _run(work, given)
+
 
 @ledger_app.command("adopt", epilog=examples("automatum push ledger adopt", "automatum push ledger adopt --confirm"))
 @declared("ledger_url", "confirm", *END)
 def adopt(**given: Any) -> None:
     """Use a copy, or the ledger of an organization or API that has another name now, as the ledger of the settings."""
+
+    def work() -> dict[str, Any]:
+        from ..metering.ledger.location import ledger_owner
+        from ..metering.ledger.transfer import adopt
+
+        settings, url = _find(given)
+        if given["confirm"]:
+            adopt(url, SystemClock(), ledger_owner(settings))
+        return {"adopted": given["confirm"], **_show(settings, url)}
+
+    _run(work, given)
+
+
+def _find(given: Mapping[str, Any]) -> tuple[AutomatumSettings, str]:
+    from ..config.organizations import PLACEHOLDER
+    from ..config.settings import resolve_settings
+    from ..metering.ledger.location import find_ledger, refuse_network
+
+    settings = resolve_settings(with_credentials=False, organization=given["organization"])
+    url = given["ledger_url"]
+    # Unlike a push, these may name a ledger without {organization}: that of the time before there were several.
+    named = url.replace(PLACEHOLDER, settings.organization) if url and settings.organization else url
+    found = named or find_ledger(settings, None)
+    refuse_network(found)
+    return settings, found
+
+
+def _show(settings: AutomatumSettings, url: str) -> dict[str, Any]:
+    from ..metering.ledger.ledger import Ledger
+    from ..metering.ledger.location import ledger_owner
+    from ..metering.ledger.transfer import content_of, url_of
+
+    with Ledger.open(url, SystemClock()) as ledger:
+        if not ledger.exists:
+            return {"ledger": url_of(ledger), "exists": False}
+        meta, problem = ledger.meta(), None
+        with ledger.database.read() as connection:
+            content = content_of(connection)
+        names = ("ledger_id", "api", "organization", "machine", "moved_to", "copied_from", "created_at")
+        figures = {"ledger": url_of(ledger), "exists": True, **{name: meta[name] for name in names}}
+        lines = ledger.counts()
+    try:
+        with Ledger.open(url, SystemClock(), ledger_owner(settings)):
+            pass
+    except ConfigurationError as error:
+        problem = str(error)
+    return {**figures, "lines": lines, **_content(content), "problem": problem}
+
+
+def _content(content: Content) -> dict[str, Any]:
+    return {"rows": content.rows, "digest": content.digest}
+
+
+def _run(work: Callable[[], dict[str, Any]], given: Mapping[str, Any]) -> None:
+    def run() -> int:
+        from .render_push import show_figures
+
+        figures = work()
+        say(figures, given["as_json"], lambda: show_figures(figures))
+        return EXIT_COMPLETE
+
+    guarded(run, given["as_json"], given["debug"])
 
 
 @contextmanager

@@ -40,12 +40,13 @@ def push_statement(
     """
 
     def work() -> int:
-        from ..metering.statement import read_accounts, read_statement
+        from ..metering.statement import month_bounds, read_accounts, read_statement
         from ..warehouse.owners import use_stored_owner
         from .render_push import show_statement
 
         if as_csv and (given["as_json"] or compare):
             raise ConfigurationError("--csv", "only the statement itself is CSV.", "Leave out --json and --compare.")
+        month_bounds(month)
         columns = read_pairs(column or [], "--column", "units=Quantity")
         target = target_of(given["destination"], given["dataset"], given["database"])
         with open_ledger(given, needed=True) as (settings, ledger):
@@ -56,7 +57,11 @@ def push_statement(
                 accounts = read_accounts(pipeline, settings.owner)
             found = read_statement(ledger, month, compare, columns, vendor, accounts)
         figures = found.to_json()
-        say(figures, given["as_json"], lambda: print(found.as_csv(), end="") if as_csv else show_statement(figures))
+        say(
+            figures,
+            given["as_json"],
+            lambda: typer.echo(found.as_csv(), nl=False) if as_csv else show_statement(figures),
+        )
         return EXIT_INCOMPLETE if found.compared and found.compared["differences"] else EXIT_COMPLETE
 
     guarded(work, given["as_json"], given["debug"])

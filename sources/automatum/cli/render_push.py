@@ -208,13 +208,16 @@ def _time(line: Mapping[str, Any]) -> str:
 def _units(line: Mapping[str, Any]) -> str:
     names = {"asked": "asked_units", "accepted": "accepted_units", "carried": "carried_units", "open": "open_units"}
     numbers = [f"{name} {format_decimal(line[key] or Decimal(0))}" for name, key in names.items()]
-    return f"{', '.join(numbers)} at {format_decimal(line['price'])}: {format_money(line['open_amount'], line['currency'])} open"
+    amount = format_money(line["open_amount"], line["currency"])
+    return f"{', '.join(numbers)} at {format_decimal(line['price'])}: {amount} open"
 
 
 def _line(line: Mapping[str, Any]) -> str:
+    names = ("vendor", "customer_id", "listing_id", "dimension")
+    amount = format_money(line["charged"], line["currency"])
     return (
-        f"{line['line_id']} {_time(line)} {line['vendor']} {line['customer_id']} {line['listing_id']} {line['dimension']}: "
-        f"{format_decimal(line['units'])} at {format_decimal(line['price'])} = {format_money(line['charged'], line['currency'])}"
+        f"{line['line_id']} {_time(line)} {' '.join(line[name] for name in names)}: "
+        f"{format_decimal(line['units'])} at {format_decimal(line['price'])} = {amount}"
     )
 
 

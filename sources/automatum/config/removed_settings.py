@@ -16,8 +16,8 @@ REMOVED_SETTINGS: Mapping[str, str] = {
     "full_sweep_every": "Remove it: every sync reads every list whole.",
     "metering_max_lines": "Use metering_max_amount or `push --max-amount`; a dry run shows the number of lines.",
     "metering_unusual_factor": "Remove it: a push warns of unusual amounts, and sends them.",
-    "metering_check_prices": "Remove it: a price that the synced entitlement contradicts is refused. `push --unchecked` "
-    "checks nothing.",
+    "metering_check_prices": "Remove it: a price that the synced entitlement contradicts is refused. With `push "
+    "--unchecked` nothing is checked.",
     "metering_documented_window": "Push with --late-ok: it sends up to the documented deadline.",
     "metering_silence_hours": "Query the view metering_silence, which `automatum push export` makes.",
     "duckdb_storage_version": "Remove it: new files are readable by DuckDB 1.0 and later. For another format, create "

@@ -292,8 +292,8 @@ def refuse_older(ledger: Ledger, pipeline: SupportsPipeline, organization_id: st
     if last is not None and not ledger.has_call(last):
         raise ConfigurationError(
             KEY,
-            f"{ATTEMPTS.name} in the destination has the call {last}, which the ledger {ledger.location} lacks. Another "
-            "ledger sent it, or this one is an old copy.",
+            f"{ATTEMPTS.name} in the destination has the call {last}, which the ledger {ledger.location} lacks. "
+            "Another ledger sent it, or this one is an old copy.",
             "Find the ledger that was exported; or bring back what it lacks: `automatum push ledger restore`.",
         )
 

@@ -67,6 +67,8 @@ def run_push(
     session = connect(settings, clock=clock, budget=budget, max_wait=options.max_wait) if options.confirm else None
     begin = options.new_ledger and options.confirm
     with _open(settings, options, clock, begin=begin) as ledger:
+        if session:
+            ledger.require()
         pipeline = (open_pipeline or _existing(options))(clock, budget)
         checks = _checks(settings, options, pipeline)
         if session and pipeline is not None:

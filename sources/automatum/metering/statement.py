@@ -122,7 +122,7 @@ def read_statement(
             cannot be read; or its marketplace is not named.
         DestinationError: The ledger cannot be read.
     """
-    start, end = _bounds(month)
+    start, end = month_bounds(month)
     # Lines that bill those of the month are of later hours.
     later = list(ledger.entries(starts_in=(start, datetime.max.replace(tzinfo=timezone.utc))))
     carried = carried_amounts(later)

@@ -1,4 +1,4 @@
-"""`push statement` and `push carry`: what a controller and an operator type (I5)."""
+"""`push statement` and `push settle --carry`: what a controller and an operator type (I5)."""
 
 import csv
 import io
@@ -23,7 +23,8 @@ def test_the_statement_of_a_push_and_the_report_that_agrees_with_it(small, desk,
     rows = rows_of(small, back=(1,), most=6)
     teller.push(rows, "--confirm")
     found = teller.run("statement", "--month", month_of(rows))
-    assert [found["totals"]["unknown"][name]["amount"] for name in ("measured", "accepted")] == [cost(rows)] * 2
+    for name in ("measured_amount", "accepted_amount"):
+        assert sum(Fraction(row[name]) for row in found["rows"]) == cost(rows)
     figures = desk.run("push", "statement", "--month", month_of(rows), "--csv")
     assert figures.code == 0
     table = list(csv.DictReader(io.StringIO(figures.out)))
@@ -50,7 +51,7 @@ def test_a_report_that_differs_ends_with_65_and_names_the_customer(small, desk, 
     ("arguments", "says"),
     [
         (["--month", "11/2026"], "is not a month"),
-        (["--month", "2026-11", "--csv", "--json"], "cannot be combined with --json"),
+        (["--month", "2026-11", "--csv", "--json"], "only the statement itself is CSV"),
         (["--month", "2026-11"], "there is no ledger"),
         (["--month", "2026-11", "--column", "units"], "is not ours=theirs"),
     ],
@@ -60,29 +61,37 @@ def test_mistakes_of_a_statement_end_with_78(desk, small, arguments, says):
     assert figures.code == 78 and says in figures.out + figures.err
 
 
+def test_m13_what_was_billed_to_a_strangers_account_does_not_agree(small, desk, teller):
+    """As found: the account was compared only where the ledger knew one of them."""
+    assert desk.sync("customers").code == 0
+    rows = rows_of(small, back=(1,), most=2)
+    teller.push(rows, "--confirm")
+    columns = {"vendor": "vendor", "dimension": "Dimension Key", "units": "Usage Quantity"}
+    report = [{named: row[ours] for ours, named in columns.items()} for row in rows]
+    write_csv([{**row, "End User Account ID": "999999999999"} for row in report], "report.csv")
+    arguments = ("--month", month_of(rows), "--compare", "report.csv")
+    found = teller.run("statement", *arguments, code=65)["compared"]["differences"]
+    strangers = [one for one in found if one["customer_id"] == "999999999999"]
+    assert sum(one["their_units"] for one in strangers) == sum(Decimal(row["units"]) for row in rows)
+    assert all(one["our_units"] == 0 for one in strangers) and len(found) > len(strangers)
+
+
 def test_late_usage_is_shown_confirmed_and_billed_once(small, desk, teller):
     rows = rows_of(small, back=(1,), most=2)
     teller.push(rows, "--confirm")
     more = [{**rows[0], "units": str(Decimal(rows[0]["units"]) + 3)}, rows[1]]
     teller.push(more, "--confirm", code=65)
-    sent = len(taken_by(small))
-    shown = teller.run("carry", code=65)
-    assert (shown["verdict"], [one["units"] for one in shown["carry"]]) == ("dry_run", [3])
-    assert shown["checks_skipped"] == ["customers", "entitlements"]
     before = len(taken_by(small))
-    assert before == sent, "a dry run sends nothing"
-    carried = teller.run("carry", "--confirm", "--reason", "agreed with the customer")
-    assert carried["push"]["lines"]["accepted"] == 1
+    (item,) = teller.run("status", code=65)["open"]
+    carry = ("settle", item["id"], "--carry", "--unchecked", "--reason", "agreed with the customer")
+    shown = teller.run(*carry)
+    assert (shown["verdict"], [one["units"] for one in shown["to_send"]]) == ("dry_run", [3])
+    assert len(taken_by(small)) == before, "a dry run sends nothing"
+    teller.run(*carry, "--confirm")
     assert [usage["units"] for body in taken_by(small)[before:] for usage in body["details"]["usages"]] == [3]
-    assert teller.run("carry", "--confirm")["carry"] == []
+    teller.run(*carry, "--confirm", code=65)  # nothing of it is open
     teller.push(more, "--confirm")
     assert len(taken_by(small)) == before + 1
-    (entry,) = [entry for entry in teller.entries() if entry.carried_units]
-    assert "agreed with the customer" in entry.error
-    figures = desk.run("push", "carry")
-    assert figures.code == 0 and "There is no late usage" in figures.out
-
-
-def test_late_usage_of_a_line_that_the_ledger_does_not_have_ends_with_78(small, desk, teller):
-    teller.push(rows_of(small, back=(1,), most=1), "--confirm")
-    assert desk.run("push", "carry", "no-such-line", *teller.ledger).code == 78
+    (row,) = [row for row in teller.run("statement", "--month", month_of(rows))["rows"] if row["carried_out_units"]]
+    assert (row["carried_out_units"], row["difference_units"]) == (3, 0)
+    assert desk.run("push", "statement", "--month", month_of(rows)).code == 0

@@ -322,7 +322,7 @@ def test_the_checks_of_a_push_hold_for_settle(small, desk, teller):
 
 
 def test_events_settle_what_nobody_knew_and_nothing_else(troubled, small):
-    teller, rows = troubled
+    teller, _ = troubled
     lost = set(ids_of(teller, "unknown"))
     figures = teller.run("events", write_events(small), code=65)  # the refused ones are open still
     # The lost answer had the id of its call: nothing but a person can place that event.
@@ -493,7 +493,11 @@ def test_m18_the_export_has_currencies_refusals_and_decisions(small, desk, telle
     (item,) = teller.run("status", code=65)["open"]
     teller.run("settle", item["id"], "--never", "--reason", "a test row", "--confirm")
     teller.run("export")
-    assert {row for (row,) in desk.query("SELECT DISTINCT currency FROM automatum.metering_lines")} <= {"USD", "EUR", "GBP"}
+    assert {row for (row,) in desk.query("SELECT DISTINCT currency FROM automatum.metering_lines")} <= {
+        "USD",
+        "EUR",
+        "GBP",
+    }
     journal = "SELECT kind, reason, closed_reason FROM automatum.metering_journal WHERE kind = 'refusal'"
     assert desk.query(journal) == [("refusal", "customer_id is missing", "a test row")]
     month = "SELECT sum(measured_units) FROM automatum.metering_statement"

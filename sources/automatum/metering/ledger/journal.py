@@ -157,7 +157,9 @@ def _note(
 def close_runs(connection: Connection, now: datetime) -> None:
     """Close the items of runs of which each line is in the ledger, or has an item of its own."""
     query = select(JOURNAL.c.item_id, JOURNAL.c.line_ids, JOURNAL.c.data)
-    query = query.where(JOURNAL.c.kind == "run", JOURNAL.c.closed_at.is_(None))
+    # A run that was restored from an export has no ids: only a person closes it.
+    known = JOURNAL.c.line_ids.is_not(None)
+    query = query.where(JOURNAL.c.kind == "run", JOURNAL.c.closed_at.is_(None), known)
     for row in connection.execute(query).all():
         if row.line_ids is None:
             continue  # restored from an export, which does not name them

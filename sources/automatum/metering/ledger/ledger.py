@@ -222,16 +222,6 @@ class Ledger:
         for _, page in self._pages(ATTEMPTS, ("attempt_id", "line_id"), select(ATTEMPTS)):
             yield from map(dict, page)
 
-    def has_call(self, attempt_id: str) -> bool:
-        """Whether it holds a call. Calls never leave a ledger."""
-        if not self.exists:
-            return False
-        with self.database.read() as connection:
-            return (
-                connection.scalar(select(ATTEMPTS.c.line_id).where(ATTEMPTS.c.attempt_id == attempt_id).limit(1))
-                is not None
-            )
-
     def items(
         self,
         kinds: Collection[Kind] | None = None,
