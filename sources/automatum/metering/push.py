@@ -23,6 +23,7 @@ from .model import Line, Refusal, amounts
 from .payloads import bodies
 from .plan import Plan, approved, make_plan
 from .send import Sender, SendResult, require_metering
+from .status import unconfirmed
 from .usage.usage import Usage
 
 logger = logging.getLogger("automatum")
@@ -298,7 +299,9 @@ def unresolved(ledger: Ledger, run_id: str = "") -> dict[str, int]:
         run_id: A run whose own item does not count: it is the push that asks.
     """
     lines = {state: number for state, number in ledger.counts().items() if state in OPEN and number}
-    return lines | dict(Counter(item.kind for item in ledger.items(open_only=True) if item.subject != run_id))
+    items = Counter(item.kind for item in ledger.items(open_only=True) if item.subject != run_id)
+    late = sum(1 for _ in unconfirmed(ledger, ledger.now()))
+    return lines | dict(items) | ({"unconfirmed": late} if late else {})
 
 
 def _send(session: ApiSession, usage: Usage, ledger: Ledger, plan: Plan, checks: Checks) -> PushResult:

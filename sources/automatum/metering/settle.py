@@ -27,6 +27,7 @@ from .ledger.ledger import Ledger
 from .model import Line, bucket_start, exact, format_decimal
 from .push import Verdict, entry_as_json, line_as_json
 from .send import Sender, SendResult, require_metering, too_late
+from .status import is_overdue
 from .usage.usage import read_usage
 
 Decision = Literal["billed", "not_billed", "never", "carry"]
@@ -153,7 +154,7 @@ def _decide(result: SettleResult, ledger: Ledger, ids: Sequence[str], send: bool
             elif result.decision != "never":
                 result.refused.append((id_, "it is a journal item: only --never closes it"))
             continue
-        made = _closed(entry) or _DECIDE[result.decision](entry, ledger, children.get(id_, ()), send)
+        made = _closed(entry, ledger.now()) or _DECIDE[result.decision](entry, ledger, children.get(id_, ()), send)
         if not isinstance(made, str):
             result.changes.append(made)
             if made.child is not None or send:
@@ -162,11 +163,11 @@ def _decide(result: SettleResult, ledger: Ledger, ids: Sequence[str], send: bool
             result.refused.append((id_, made))
 
 
-def _closed(entry: Entry) -> str:
+def _closed(entry: Entry, now: datetime) -> str:
     """Why nobody can decide about a line now; "" if a person can."""
     if entry.why == "never" and entry.line.carried_from:
         return f"it is given up: decide about the line {entry.line.carried_from}, whose usage it should have billed"
-    if entry.state in OPEN or (entry.settled_by == "hand" and entry.state != "sending"):
+    if entry.state in OPEN or (entry.settled_by == "hand" and entry.state != "sending") or is_overdue(entry, now):
         return ""
     if entry.state == "sending":
         return "a push is sending it"

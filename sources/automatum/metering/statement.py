@@ -145,7 +145,12 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, A
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
-def _bounds(month: str) -> tuple[datetime, datetime]:
+def month_bounds(month: str) -> tuple[datetime, datetime]:
+    """Start and end of a month, in UTC.
+
+    Raises:
+        ConfigurationError: It is no month.
+    """
     match = _MONTH.fullmatch(month)
     if match is None or month < "0001":
         raise ConfigurationError("--month", f"{month!r} is not a month.", "Write it as YYYY-MM, such as 2026-11.")

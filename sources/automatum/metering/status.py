@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 CONFIRM_WITHIN = timedelta(hours=48)
 """Time after which an accepted line without a confirming event is an alarm, once events are used."""
 
-OpenKind = Literal["unknown", "conflict", "unbilled", "unconfirmed", "sending", "run", "refused", "source", "event"]
+OpenKind = Literal["unknown", "conflict", "unbilled", "unconfirmed", "sending", "run", "refusal", "source", "event"]
 _ORDER: tuple[OpenKind, ...] = (
-    "unknown", "conflict", "unbilled", "unconfirmed", "run", "source", "refused", "event", "sending",
+    "unknown", "conflict", "unbilled", "unconfirmed", "run", "source", "refusal", "event", "sending",
 )  # fmt: skip
-_OF_ITEM: Mapping[str, OpenKind] = {"run": "run", "refusal": "refused", "source": "source", "event": "event"}
+_OF_ITEM: Mapping[str, OpenKind] = {"run": "run", "refusal": "refusal", "source": "source", "event": "event"}
 _SETTLE = "automatum push settle"
+_LATE = f"accepted, and not confirmed by an event within {CONFIRM_WITHIN.total_seconds() / 3600:g} hours"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ class LedgerStatus:
         return []
 
     def line(self, brief: bool = False) -> str:
-        """The status in one line, such as `automatum push status: incomplete (exit 65); unknown 2, refused 1`."""
+        """The status in one line, such as `automatum push status: incomplete (exit 65); unknown 2, refusal 1`."""
         verdict = "incomplete" if self.unresolved else "complete"
         counted = [f"{name} {number}" for name, number in self.unresolved.items()]
         return result_line("push status", verdict, self.exit_code, changes=counted, brief=brief)
@@ -219,20 +220,30 @@ def read_status(ledger: Ledger, now: datetime) -> LedgerStatus:
     items = list(ledger.items(open_only=True))
     known = ledger.fetch([item.subject for item in items])
     found += [_journal_item(item, known.get(item.subject)) for item in items]
-    found += _unconfirmed(ledger, now)
+    found += [
+        OpenItem("unconfirmed", entry.id, _LATE, *_look(entry.id), entry.sent_at, entry)
+        for entry in unconfirmed(ledger, now)
+    ]
     status.items = sorted(found, key=lambda item: (_ORDER.index(item.kind), item.since or now, item.id))
     return status
 
 
-def _unconfirmed(ledger: Ledger, now: datetime) -> Iterator[OpenItem]:
-    """Accepted lines that no event has confirmed in time. Without any event, the vendor's webhooks are not in use."""
-    if next(iter(ledger.items(kinds=("event",))), None) is None:
+def unconfirmed(ledger: Ledger, now: datetime) -> Iterator[Entry]:
+    """Accepted lines that no event has confirmed in time. Before the first event, the webhooks were not in use."""
+    first = next(iter(ledger.items(kinds=("event",))), None)
+    if first is None or first.at is None:
         return
-    for entry in ledger.entries(states=("accepted",)):
-        since = entry.sent_at or entry.first_seen_at
-        if since <= now - CONFIRM_WITHIN and entry.settled_by != "hand":
-            why = f"accepted, and not confirmed by an event within {CONFIRM_WITHIN.total_seconds() / 3600:g} hours"
-            yield OpenItem("unconfirmed", entry.id, why, *_look(entry.id), since, entry)
+    begin = first.at - CONFIRM_WITHIN
+    # Usage is sent within days.
+    for entry in ledger.entries(states=("accepted",), starts_in=(begin - timedelta(days=7), now)):
+        if entry.sent_at is not None and entry.sent_at >= begin and is_overdue(entry, now):
+            yield entry
+
+
+def is_overdue(entry: Entry, now: datetime) -> bool:
+    """Whether a line was accepted so long ago that an event should have confirmed it."""
+    by_hand = entry.settled_by == "hand"
+    return entry.state == "accepted" and not by_hand and (entry.sent_at or now) <= now - CONFIRM_WITHIN
 
 
 def _line_item(entry: Entry, now: datetime) -> OpenItem:

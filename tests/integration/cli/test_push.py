@@ -98,7 +98,7 @@ def test_m17_each_open_item_names_a_command_that_can_be_pasted_and_closes_it(tro
     rows[-1]["units"] = "4321"  # accepted with less
     teller.push([*rows[:-1], rows[-1], {**rows[0], "customer_id": "", "units": "1"}], "--confirm", code=65)
     figures = teller.run("status", code=65)
-    assert set(figures["unresolved"]) == {"unknown", "unbilled", "conflict", "refused"}
+    assert set(figures["unresolved"]) == {"unknown", "unbilled", "conflict", "refusal"}
     conflict = next(one for one in figures["open"] if one["kind"] == "conflict")
     assert conflict["open_units"] == conflict["asked_units"] - conflict["accepted_units"] > 0
     assert conflict["open_amount"] == conflict["open_units"] * conflict["price"]
@@ -153,11 +153,12 @@ def test_m16_an_accepted_line_that_is_never_confirmed_becomes_an_alarm_that_a_pe
 
 
 def _age_calls(teller, age):
-    """Let all calls have been made so long ago."""
+    """Let all calls have been made, and all events have come, so long ago."""
     path = teller.url.removeprefix("sqlite:///")
     with sqlite3.connect(path) as connection:
         moved = (datetime.now(timezone.utc) - age).isoformat(timespec="microseconds")
         connection.execute("UPDATE metering_lines SET sent_at = ?, settled_at = ?", (moved, moved))
+        connection.execute("UPDATE metering_journal SET recorded_at = ?", (moved,))
     connection.close()
 
 

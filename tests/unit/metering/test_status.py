@@ -94,7 +94,7 @@ def test_m17_lines_of_several_customers_are_items_of_their_own():
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [("run", "run"), ("refusal", "refused"), ("source", "source"), ("event", "event")]
+    ("kind", "name"), [("run", "run"), ("refusal", "refusal"), ("source", "source"), ("event", "event")]
 )
 def test_a_journal_item_is_65_until_it_is_closed(kind, name):
     item = make_item(kind)
@@ -134,4 +134,4 @@ def test_m16_an_accepted_line_that_no_event_confirms_in_time_is_an_alarm_once_ev
 
 def test_the_line_for_a_log_counts_what_is_open():
     text = status(make_entry(state="unknown"), make_item("refusal")).line()
-    assert text.startswith("automatum push status: incomplete (exit 65); unknown 1, refused 1")
+    assert text.startswith("automatum push status: incomplete (exit 65); unknown 1, refusal 1")
