@@ -27,11 +27,13 @@ class InstantApi:
         clock: Of the push.
         answers: Names of the next answers: see `post`; `yes` after them.
         calls: The calls that were taken.
+        posts: Whatever was sent, in order: the call if it was taken, else None.
     """
 
     clock: object
     answers: list = field(default_factory=list)
     calls: list = field(default_factory=list)
+    posts: list = field(default_factory=list)
     metering = METERING
     settings = SimpleNamespace(metering_yes_words=None)
     budget = SimpleNamespace(requests=0, token_requests=0)
@@ -57,8 +59,9 @@ class InstantApi:
         call = Call(
             f"m{len(self.calls)}", {(customer, one["apiKey"]): one["units"] for one in body["details"]["usages"]}
         )
-        if name in ("yes", "vague", "lost", "killed"):
-            self.calls.append(call)
+        taken = name in ("yes", "vague", "lost", "killed")
+        self.calls += [call] if taken else []
+        self.posts.append(call if taken else None)
         if name in ("killed", "killed before"):
             raise KeyboardInterrupt
         if name == "busy":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 
-from ..core.errors import PlanDiffers
+from ..core.errors import ConfigurationError, PlanDiffers
 from ..core.text import plural
 from .checks import Checks, above_limit, unusual
 from .ledger.entries import OPEN, TAKEN, Entry, Item
@@ -16,7 +17,9 @@ from .ledger.tables import batches
 from .model import Line, Refusal, format_decimal
 from .rules import lateness
 from .send import too_late
-from .usage.usage import Usage, until_of
+from .usage.usage import Usage
+
+_DIGEST = re.compile(r"[0-9]{8}T[0-9]{2}Z-[0-9]+-[0-9a-f]{16}")
 
 
 @dataclass
@@ -70,7 +73,13 @@ def approved(usage: Usage, plan: str | None) -> Usage:
     """
     if plan is None:
         return usage
-    usage = usage.until(until_of(plan))
+    try:
+        until = datetime.strptime(plan.partition("-")[0], "%Y%m%dT%HZ").replace(tzinfo=timezone.utc)
+    except ValueError:
+        until = None
+    if until is None or not _DIGEST.fullmatch(plan):
+        raise ConfigurationError("--plan", f"{plan!r} is not the digest of a plan.", "A dry run prints the digest.")
+    usage = usage.until(until)
     if usage.digest != plan:
         count, now = plan.split("-")[1], len(usage.lines)
         change = "lines, units or prices have changed" if count == str(now) else f"it has {plural(now, 'line')} now"
@@ -214,13 +223,15 @@ def _gone(usage: Usage, ledger: Ledger, overlapping: Collection[str]) -> list[En
     if not usage.lines:
         return []
     starts_in = min(line.starts_at for line in usage.lines), max(line.ends_at for line in usage.lines)
-    there = {line.id for line in usage.lines} | set(overlapping)
+    there = {line.id for line in usage.lines} | {refusal.line_id for refusal in usage.refusals} | set(overlapping)
+    # The rest of the key of these rows cannot be read.
+    customers = {refusal.about.get("customer_id") for refusal in usage.refusals if refusal.line_id is None}
     return [
         entry
         for entry in ledger.entries(states=(*TAKEN, "settled", "conflict"), starts_in=starts_in, source=usage.source)
         if entry.id not in there
+        and entry.line.customer_id not in customers
         and entry.line.grain == usage.lines[0].grain
         and entry.line.carried_from is None
         and entry.why not in ("never", "refused by the marketplace", "events disagree")
-        and usage.refusal_of(entry.line) is None
     ]

@@ -183,7 +183,7 @@ def _change(
 
 def _billed(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool) -> Change | str:
     line = entry.line
-    if entry.state == "conflict":
+    if entry.state == "conflict" and entry.why != "events disagree":
         units, price = exact().subtract(line.units, entry.carried_units), line.price
         if units < 0:
             return "more is carried than is asked for: credit it in the portal, then --never"
