@@ -7,7 +7,7 @@ import dlt
 import duckdb
 import pytest
 
-from automatum.metering.usage.eligibility import _day
+from automatum.metering.usage.eligibility import _text
 from tests.support.metering_rows import read
 
 DELETED = datetime(2026, 11, 1, tzinfo=timezone.utc)
@@ -205,8 +205,8 @@ def test_entitlements_without_customers(synced):
 
 def test_days_are_of_utc_whatever_zone_the_destination_answers_in():
     tokyo = timezone(timedelta(hours=9))
-    assert _day(datetime(2026, 11, 20, 8, 30, tzinfo=tokyo)) == date(2026, 11, 19)
-    assert _day(date(2026, 11, 20)) == date(2026, 11, 20)
+    assert _text(datetime(2026, 11, 20, 8, 30, tzinfo=tokyo)) == "2026-11-19"
+    assert _text(date(2026, 11, 20)) == "2026-11-20"
 
 
 TWO = [entitlement(), entitlement("ent_2"), entitlement("ent_3", status="expired", end=date(2026, 11, 1))]

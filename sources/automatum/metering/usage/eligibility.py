@@ -4,9 +4,9 @@ this price?
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -23,30 +23,32 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _DIMENSIONS = ENTITLEMENTS.children[0]
-_ENTITLEMENT = (
-    "id",
-    "customer_id",
-    "listing_id",
-    "vendor",
-    "status",
-    "start_date",
-    "end_date",
-    "expires_at",
-    "currency",
-)
+_BATCH = 20_000
 _KEY = "vendor, listing_id, customer_id, dimension, entitlement_id, day"
-
-_TABLES = """
-CREATE TABLE customers (id VARCHAR, vendor VARCHAR, deleted BOOLEAN);
-CREATE TABLE entitlements (id VARCHAR, customer_id VARCHAR, listing_id VARCHAR, vendor VARCHAR, status VARCHAR,
-    starts DATE, ends DATE, currency VARCHAR);
-CREATE TABLE dimensions (entitlement_id VARCHAR, key VARCHAR, price VARCHAR);
-"""
+_TABLES = {
+    CUSTOMERS.table: ("id", "vendor", DELETED_AT),
+    ENTITLEMENTS.table: (
+        *("id", "customer_id", "listing_id", "vendor", "status", "start_date", "end_date", "expires_at", "currency"),
+        DELETED_AT,
+    ),
+    _DIMENSIONS.table: (_DIMENSIONS.parent_key, "key", "price"),
+}
 # Only a status that is known as active is billed while the term goes on. Usage of a term that is over is billed if it
 # is of the days of the term, unless the term never began.
 _ELIGIBLE = f"""
 CREATE TABLE eligible AS
-WITH pairs AS (
+WITH own AS (
+    -- Each customer once: a second row would repeat the lines.
+    SELECT id, min(lower(vendor)) AS vendor, bool_and({DELETED_AT} IS NOT NULL) AS deleted
+    FROM {CUSTOMERS.table} GROUP BY id
+), entitled AS (
+    SELECT id, customer_id, nullif(listing_id, '') AS listing_id, nullif(lower(vendor), '') AS vendor,
+        nullif(lower(status), '') AS status, start_date::DATE AS starts, coalesce(end_date, expires_at)::DATE AS ends,
+        nullif(currency, '') AS currency
+    FROM {ENTITLEMENTS.table} WHERE {DELETED_AT} IS NULL
+), dimensions AS (
+    SELECT {_DIMENSIONS.parent_key} AS entitlement_id, key, price FROM {_DIMENSIONS.table} WHERE key <> ''
+), pairs AS (
     SELECT a.*, e.id, e.vendor AS on_vendor, e.currency, k.keys,
         a.entitlement_id IN ('', e.id) AS named, named AND coalesce(e.vendor = a.vendor, true) AS there,
         CASE WHEN a.day < e.starts THEN concat(e.id, ' begins on ', e.starts)
@@ -57,7 +59,7 @@ WITH pairs AS (
         there AND inactive IS NULL AS live,
         (SELECT list(DISTINCT d.price ORDER BY d.price) FILTER (d.price IS NOT NULL) FROM dimensions d
             WHERE d.entitlement_id = e.id AND d.key = a.dimension) AS prices
-    FROM asked a JOIN entitlements e ON e.customer_id = a.customer_id AND coalesce(e.listing_id = a.listing_id, true)
+    FROM asked a JOIN entitled e ON e.customer_id = a.customer_id AND coalesce(e.listing_id = a.listing_id, true)
     LEFT JOIN (SELECT entitlement_id, list(DISTINCT key) AS keys FROM dimensions GROUP BY 1) k
         ON k.entitlement_id = e.id
 ), found AS (
@@ -95,7 +97,7 @@ SELECT a.*, f.currency, f.prices, CASE
     THEN concat('entitlement_id is missing: ', a.customer_id, ' has ', len(fitting), ' active entitlements for ',
         a.listing_id, ' with ', a.dimension, ' (', array_to_string(fitting[:5], ', '), '); name the one that was used')
     END AS wrong
-FROM asked a LEFT JOIN found f USING ({_KEY}) LEFT JOIN customers c ON c.id = a.customer_id
+FROM asked a LEFT JOIN found f USING ({_KEY}) LEFT JOIN own c ON c.id = a.customer_id
 """
 
 
@@ -120,80 +122,42 @@ def add_eligible(
     Raises:
         DestinationError: The destination cannot be reached or read.
     """
-    connection.execute(_TABLES)
-    wanted = {customer for (customer,) in connection.execute("SELECT DISTINCT customer_id FROM asked").fetchall()}
     with one_client(pipeline):
-        customers = _add_customers(connection, pipeline, organization_id, wanted)
-        if not customers and organization_id is not None:
-            # If only other organizations are synced, this usage may be for their customers.
-            customers = _add_customers(connection, pipeline, None, frozenset())
-        entitlements, ids = _add_entitlements(connection, pipeline, organization_id, wanted)
-        if ids:
-            _add_dimensions(connection, pipeline, organization_id, ids)
-    today = now.astimezone(timezone.utc).date()
-    known = {"customers": customers, "entitlements": entitlements}
-    connection.execute(_ELIGIBLE, {"today": today, "sync": "; run `automatum sync` if it is new", **known})
-    return tuple(
-        name for table, name in ((customers, CUSTOMERS.table), (entitlements, ENTITLEMENTS.table)) if not table
-    )
+        for table in _TABLES:
+            _load(connection, pipeline, table, organization_id)
+        # If only other organizations are synced, this usage may be for their customers.
+        others = organization_id is not None and any(stream_columns(pipeline, CUSTOMERS.table, ("id",)))
+    known = {
+        "customers": others or _any(connection, f"SELECT 1 FROM {CUSTOMERS.table}"),
+        "entitlements": _any(connection, f"SELECT 1 FROM {ENTITLEMENTS.table} WHERE customer_id <> ''"),
+    }
+    values = {"today": now.astimezone(timezone.utc).date(), "sync": "; run `automatum sync` if it is new"}
+    connection.execute(_ELIGIBLE, {**values, **known})
+    return tuple(table for table, found in zip(_TABLES, known.values(), strict=False) if not found)
 
 
-def _add_customers(
-    connection: DuckDBPyConnection, pipeline: SupportsPipeline, organization_id: str | None, wanted: Collection[str]
-) -> bool:
-    rows = stream_columns(pipeline, CUSTOMERS.table, ("id", "vendor", DELETED_AT), organization_id=organization_id)
-    seen, found = False, {}  # Each customer once: a second row would repeat the lines.
-    for id_, vendor, deleted_at in rows:
-        seen = True
-        if id_ in wanted:
-            found[id_] = (id_, _lower(vendor), deleted_at is not None)
-    _insert(connection, "customers", list(found.values()))
-    return seen
-
-
-def _add_entitlements(
-    connection: DuckDBPyConnection, pipeline: SupportsPipeline, organization_id: str | None, wanted: Collection[str]
-) -> tuple[bool, set[str]]:
-    columns = (*_ENTITLEMENT, DELETED_AT)
-    linked, found = False, []
-    for id_, customer, listing, vendor, status, start, end, expires, currency, deleted_at in stream_columns(
-        pipeline, ENTITLEMENTS.table, columns, organization_id=organization_id
-    ):
-        linked = linked or bool(customer)
-        if customer in wanted and deleted_at is None:
-            ends = _day(end) or _day(expires)
-            texts = (id_, customer, listing or None, _lower(vendor), _lower(status))
-            found.append((*texts, _day(start), ends, currency or None))
-    _insert(connection, "entitlements", found)
-    return linked, {row[0] for row in found}
-
-
-def _add_dimensions(
-    connection: DuckDBPyConnection, pipeline: SupportsPipeline, organization_id: str | None, ids: Collection[str]
-) -> None:
-    columns = [_DIMENSIONS.parent_key, "key"]
-    if {*columns, "price"} <= read_column_names(pipeline, _DIMENSIONS.table):
-        columns.append("price")
-    found = []
-    for parent, key, *named in stream_columns(pipeline, _DIMENSIONS.table, columns, organization_id=organization_id):
-        if key and parent in ids:
-            price = named[0] if named else None
-            found.append((parent, key, None if price is None else format_decimal(Decimal(str(price)))))
-    _insert(connection, "dimensions", found)
-
-
-def _insert(connection: DuckDBPyConnection, table: str, rows: Sequence[Sequence[Any]]) -> None:
-    if rows:
-        columns = list(zip(*rows, strict=True))
-        batch = pa.table([pa.array(column) for column in columns], names=[f"c{at}" for at in range(len(columns))])
-        connection.register("batch", batch)
-        connection.execute(f"INSERT INTO {table} FROM batch")
+def _load(connection: DuckDBPyConnection, pipeline: SupportsPipeline, table: str, organization_id: str | None) -> None:
+    """Copy the columns of a synced table as texts. A column that a destination may lack is null."""
+    columns = _TABLES[table]
+    connection.execute(f"CREATE TABLE {table} ({', '.join(f'{name} VARCHAR' for name in columns)})")
+    if table == _DIMENSIONS.table and "price" not in read_column_names(pipeline, table):
+        columns = columns[:-1]
+    rows = stream_columns(pipeline, table, columns, organization_id=organization_id)
+    while batch := list(islice(rows, _BATCH)):
+        arrays = [pa.array(map(_text, column), pa.string()) for column in zip(*batch, strict=True)]
+        connection.register("batch", pa.Table.from_arrays(arrays, names=columns))
+        connection.execute(f"INSERT INTO {table} BY NAME FROM batch")
         connection.unregister("batch")
 
 
-def _lower(value: Any) -> str | None:
-    return str(value).lower() if value else None
+def _any(connection: DuckDBPyConnection, query: str) -> bool:
+    return bool(connection.execute(f"SELECT EXISTS ({query})").fetchall()[0][0])
 
 
-def _day(value: Any) -> date | None:
-    return as_utc(value).astimezone(timezone.utc).date() if value else None
+def _text(value: Any) -> str | None:
+    """A value as text: a date or a moment as its day in UTC, a number with its digits."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, date):
+        return as_utc(value).astimezone(timezone.utc).date().isoformat()
+    return format_decimal(Decimal(str(value)))

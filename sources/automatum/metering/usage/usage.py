@@ -7,7 +7,7 @@ Columns: `customer_id`, `listing_id`, `vendor`, `dimension`, `units`, `price`, a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -41,11 +41,12 @@ _UNCHECKED = """CREATE TABLE eligible AS
 _REFUSED = f"""SELECT row, reason, broken, start, day, {_KEY}, units, price, usage_at, usage_date
     FROM checked WHERE reason IS NOT NULL ORDER BY row"""
 _PRICE = plain("summed.price")
-_LINES = f"""SELECT start, {_KEY}, {plain("units")}, {_PRICE}, title, description, per, rows, some_rows,
-        summed.prices, named_row, coalesce(wrong, CASE
+_LINES = f"""SELECT start, vendor, listing_id, customer_id, dimension, {plain("units")}, {_PRICE},
+        title, description, per, rows, nullif(entitlement_id, ''), NULL, 0, coalesce(currency, '{UNKNOWN_CURRENCY}'),
+        some_rows, summed.prices, CASE WHEN entitlement_id = '' THEN named_row END, coalesce(wrong, CASE
             WHEN units <> 0 AND len(eligible.prices) > 0 AND NOT list_contains(eligible.prices, {_PRICE})
             THEN concat('price: ', {_PRICE}, ' is not that of the entitlement, which is ',
-                array_to_string(eligible.prices, ' or ')) END), currency
+                array_to_string(eligible.prices, ' or ')) END)
     FROM summed JOIN eligible USING ({_KEY}) WHERE day = start::DATE ORDER BY start, {_KEY}"""
 
 
@@ -159,84 +160,55 @@ def read_usage(
             missing = add_eligible(connection, pipeline, organization_id, now)
         refusals = Refusals()
         _add_refused_rows(connection, refusals, source, grain)
-        found = _Lines(refusals, grain)
-        cursor = connection.execute(_LINES)
-        while batch := cursor.fetchmany(_FETCHED):
-            for row in batch:
-                found.add(*row)
-    unknown = tuple(sorted({line.vendor for line in found.lines} - known_vendors()))
-    counts = (open_rows, rows, found.zero, unknown)
-    return Usage(tuple(found.lines), refusals.all(), found.held, *counts, missing, source)
+        lines, held, zero = _read_lines(connection, refusals, grain)
+    unknown = tuple(sorted({line.vendor for line in lines} - known_vendors()))
+    return Usage(tuple(lines), refusals.all(), held, open_rows, rows, zero, unknown, missing, source)
+
+
+def _fetch(connection: DuckDBPyConnection, query: str) -> Iterator[tuple[Any, ...]]:
+    cursor = connection.execute(query)
+    while batch := cursor.fetchmany(_FETCHED):
+        yield from batch
 
 
 def _add_refused_rows(connection: DuckDBPyConnection, refusals: Refusals, source: str, grain: Grain) -> None:
     """Collect the rows that were refused one by one, with what can be read of their keys."""
-    cursor = connection.execute(_REFUSED)
-    while batch := cursor.fetchmany(_FETCHED):
-        for row, reason, broken, start, day, *key, units, price, usage_at, usage_date in batch:
-            starts_at = start and start.replace(tzinfo=timezone.utc)
-            vendor, listing, customer, dimension, entitlement = key
-            line_id = None
-            if starts_at and all((vendor, listing, customer, dimension)):
-                empty = Line(vendor, listing, customer, dimension, grain, starts_at, _ZERO, _ZERO)
+    for row, reason, broken, start, day, *ids, units, price, usage_at, usage_date in _fetch(connection, _REFUSED):
+        vendor, listing, customer, dimension, entitlement = ids
+        key = {name: part for name, part in zip(_KEY.split(", "), ids, strict=True) if part}
+        texts = {"units": units, "price": price, "usage_at": usage_at, "usage_date": usage_date, "row": broken}
+        about = {**key, **{name: printable(text.replace(UNUSABLE, ""))[:60] for name, text in texts.items() if text}}
+        line_id = None
+        if start is not None:
+            start = key["starts_at"] = start.replace(tzinfo=timezone.utc)
+            about["starts_at"] = start.isoformat()
+            if all((vendor, listing, customer, dimension)):
+                empty = Line(vendor, listing, customer, dimension, grain, start, _ZERO, _ZERO)
                 line_id = replace(empty, entitlement_id=entitlement or None).id
-            known = {name: part for name, part in zip(_KEY.split(", "), key, strict=True) if part}
-            when = {"starts_at": starts_at} if starts_at else {"day": day} if day else {}
-            texts = {"units": units, "price": price, "usage_at": usage_at, "usage_date": usage_date, "row": broken}
-            about = {**known, **{name: _shown(text) for name, text in texts.items() if text}}
-            if starts_at:
-                about["starts_at"] = starts_at.isoformat()
-            refusals.add_row(row, reason, source, line_id, {**known, **when}, about)
+        elif day is not None:
+            key["day"] = day
+        refusals.add_row(row, reason, source, line_id, key, about)
 
 
-class _Lines:
-    """The lines of the rows that are in order, and why some of them must not be sent."""
-
-    def __init__(self, refusals: Refusals, grain: Grain) -> None:
-        self.lines: list[Line] = []
-        self.held: dict[str, Refusal] = {}
-        self.zero = 0
-        self._refusals = refusals
-        self._grain: Grain = grain
-
-    def add(
-        self,
-        start: datetime,
-        vendor: str,
-        listing: str,
-        customer: str,
-        dimension: str,
-        entitlement: str,
-        units: str,
-        price: str,
-        title: str | None,
-        description: str | None,
-        per: str | None,
-        rows: int,
-        some_rows: list[int],
-        prices: str | None,
-        named_row: int | None,
-        problem: str | None,
-        currency: str | None,
-    ) -> None:
-        """Add a row of the query."""
-        ids = (vendor, listing, customer, dimension, self._grain, start.replace(tzinfo=timezone.utc))
-        amount, cost = Decimal(units), Decimal(price)
-        own = (entitlement or None, None, 0, currency or UNKNOWN_CURRENCY)
-        line = Line(*ids, amount, cost, title, description, per, rows, *own)
-        if wrong := _wrong_sum(line, prices, None if entitlement else named_row):
-            self._refuse(line, some_rows, wrong)
-        elif not amount and rules_of(vendor).zero == "skip":
-            self.zero += 1
-        else:
-            self.lines.append(line)
-            if problem:
-                self._refuse(line, some_rows, problem)
-            if refusal := self._refusals.of(line):
-                self.held[line.id] = refusal
-
-    def _refuse(self, line: Line, some_rows: list[int], reason: str) -> None:
-        self._refusals.add(line.id, some_rows, line.rows, reason, line.id, about_line(line))
+def _read_lines(
+    connection: DuckDBPyConnection, refusals: Refusals, grain: Grain
+) -> tuple[list[Line], dict[str, Refusal], int]:
+    """The lines of the rows that are in order, why some of them must not be sent, and the number of zeros left out."""
+    lines, held, zero = [], {}, 0
+    for start, *fields, some_rows, prices, named, problem in _fetch(connection, _LINES):
+        key, amounts = fields[:4], (Decimal(fields[4]), Decimal(fields[5]))
+        line = Line(*(*key, grain, start.replace(tzinfo=timezone.utc), *amounts, *fields[6:]))
+        wrong = _wrong_sum(line, prices, named)
+        if not wrong and not line.units and rules_of(line.vendor).zero == "skip":
+            zero += 1
+            continue
+        if reason := wrong or problem:
+            refusals.add(line.id, some_rows, line.rows, reason, line.id, about_line(line))
+        if not wrong:
+            lines.append(line)
+            if refusal := refusals.of(line):
+                held[line.id] = refusal
+    return lines, held, zero
 
 
 def _wrong_sum(line: Line, prices: str | None, named_row: int | None) -> str | None:
@@ -253,7 +225,3 @@ def _wrong_sum(line: Line, prices: str | None, named_row: int | None) -> str | N
     if prices is not None:
         return f"price: {prices}, for {what}"
     return f"units: the sum of {plural(line.rows, 'row')} for {what}: {problem}"
-
-
-def _shown(text: str) -> str:
-    return printable(text.replace(UNUSABLE, ""))[:60]

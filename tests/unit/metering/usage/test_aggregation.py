@@ -135,6 +135,7 @@ def test_a_sum_of_zero_is_a_line_where_the_marketplace_takes_it():
         ({"listing_id": None}, ["hour 10"]),
         ({"dimension": None}, ["hour 10", "seats"]),
         ({"usage_at": "soon"}, ["hour 10", "hour 11", "day before"]),
+        ({"usage_at": "2026-11-24"}, ["hour 10", "hour 11"]),
         ({"customer_id": None}, []),
         ({"customer_id": "cust_2"}, []),
         ({"entitlement_id": "ent_1"}, []),
