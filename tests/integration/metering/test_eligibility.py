@@ -240,6 +240,7 @@ def test_the_currency_is_that_of_the_named_entitlement(synced):
     assert currency(usage({"entitlement_id": "ent_2"})) == "USD"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "end", "billed"),
     [

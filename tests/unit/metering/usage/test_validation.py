@@ -64,35 +64,39 @@ def test_all_that_is_wrong_is_named_at_once():
     )
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("001234567890", "001234567890"),
-        (123456789012, "123456789012"),
-        (Decimal(12), "12"),
-        (np.str_("a"), "a"),
-        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
-        (" lst 1 ", "lst 1"),
-        ("Ünï-客户", "Ünï-客户"),
-    ],
-)
-def test_ids_are_text(value, text):
-    assert line(customer_id=value).customer_id == text
-    assert line(entitlement_id=value).entitlement_id == text
+IDS = [
+    ("001234567890", "001234567890"),
+    (123456789012, "123456789012"),
+    (Decimal(12), "12"),
+    (np.str_("a"), "a"),
+    (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    (" lst 1 ", "lst 1"),
+    ("Ünï-客户", "Ünï-客户"),
+]
 
 
-@pytest.mark.parametrize(
-    "value", [True, 12.0, b"x", Decimal("1.0"), Decimal("1E+2"), Decimal("Infinity"), ["x"], date(2026, 1, 1)]
-)
-def test_ids_that_may_have_lost_digits_are_refused(value):
-    assert "is not text; read the column as text, so that no digit is lost" in reason(customer_id=value)
-
-
-@pytest.mark.parametrize("value", ["a\x1fb", "a\nb", "a\ud83d", "a\x00", "a\u202eb", "a\u2028b"])
-def test_ids_that_cannot_be_seen_are_refused(value):
+def test_ids_are_text():
     for name in ("customer_id", "entitlement_id"):
-        said = reason(**{name: value})
-        assert "has characters that cannot be seen" in said and said.isprintable()
+        found = read([usage(**{name: value}) for value, _ in IDS])
+        assert not found.refusals
+        assert {getattr(one, name) for one in found.lines} == {text for _, text in IDS}
+
+
+def test_ids_that_may_have_lost_digits_are_refused():
+    values = [True, 12.0, b"x", Decimal("1.0"), Decimal("1E+2"), Decimal("Infinity"), ["x"], date(2026, 1, 1)]
+    found = read([usage(customer_id=value, dimension=f"d{n}") for n, value in enumerate(values)])
+    assert len(found.refusals) == len(values)
+    for one in found.refusals:
+        assert "is not text; read the column as text, so that no digit is lost" in one.reason
+
+
+def test_ids_that_cannot_be_seen_are_refused():
+    values = ["a\x1fb", "a\nb", "a\ud83d", "a\x00", "a\u202eb", "a\u2028b"]
+    for name in ("customer_id", "entitlement_id"):
+        found = read([usage(**{name: value}, dimension=f"d{n}") for n, value in enumerate(values)])
+        assert len(found.refusals) == len(values) and not found.lines
+        for one in found.refusals:
+            assert "has characters that cannot be seen" in one.reason and one.reason.isprintable()
 
 
 def test_a_vendor_is_lower_case_and_may_be_unknown():
@@ -218,6 +222,7 @@ def test_moments():
     assert (one.starts_at, one.rows) == (datetime(2026, 11, 24, 10, tzinfo=UTC), len(MOMENTS))
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=examples(20), deadline=None)
 @given(st.lists(st.datetimes(datetime(1990, 1, 1), datetime(2026, 11, 24, 12)), min_size=1, max_size=20), st.data())
 def test_a_moment_of_any_zone_is_the_moment_that_python_reads(moments, data):
@@ -232,38 +237,39 @@ def test_a_moment_of_any_zone_is_the_moment_that_python_reads(moments, data):
         assert starts[f"d{n}"] == moment.replace(minute=0, second=0, microsecond=0, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    ("value", "why"),
-    [
-        ("24.11.2026", "usage_at: '24.11.2026' is not a date"),
-        ("11/24/2026 10:00", "usage_at: '11/24/2026 10:00' is not a date"),
-        ("2026-02-31T10:00:00Z", "usage_at: '2026-02-31T10:00:00Z' is not a date: there is no such day"),
-        ("2026-02-31", "usage_at: '2026-02-31' is not a date: there is no such day"),
-        ("2026-11-24T24:00:00Z", "usage_at: '2026-11-24T24:00:00Z' is not a date"),
-        ("2026-11-24T10:00:60Z", "usage_at: '2026-11-24T10:00:60Z' is not a date"),
-        ("2026-11-24T10:00:00+99:00", "usage_at: '2026-11-24T10:00:00+99:00' is not a date"),
-        ("0001-01-01T00:00:00+10:00", "usage_at: '0001-01-01T00:00:00+10:00' is not a date"),
-        ("0000-01-01", "usage_at: '0000-01-01' is not a date"),
-        ("1795516500", "usage_at: '1795516500' is a number, not a date"),
-        (1795516500, "usage_at: 1795516500 is a number, not a date"),
-        (1795516500.5, "usage_at: 1795516500.5 is a number, not a date"),
-        (True, "usage_at: True (bool) is not a date"),
-        (time(10), "usage_at: datetime.time(10, 0) (time) is not a date"),
-        (None, "usage_at (or usage_date) is missing"),
-        (pd.NaT, "usage_at (or usage_date) is missing"),
-        (float("nan"), "usage_at (or usage_date) is missing"),
-    ],
-)
-def test_moments_that_are_none(value, why):
-    found = reason(usage_at=value)
-    assert found.startswith(why)
-    assert ";" not in found or found.count("usage_at") == 1
+NO_MOMENTS = [
+    ("24.11.2026", "usage_at: '24.11.2026' is not a date"),
+    ("11/24/2026 10:00", "usage_at: '11/24/2026 10:00' is not a date"),
+    ("2026-02-31T10:00:00Z", "usage_at: '2026-02-31T10:00:00Z' is not a date: there is no such day"),
+    ("2026-02-31", "usage_at: '2026-02-31' is not a date: there is no such day"),
+    ("2026-11-24T24:00:00Z", "usage_at: '2026-11-24T24:00:00Z' is not a date"),
+    ("2026-11-24T10:00:60Z", "usage_at: '2026-11-24T10:00:60Z' is not a date"),
+    ("2026-11-24T10:00:00+99:00", "usage_at: '2026-11-24T10:00:00+99:00' is not a date"),
+    ("0001-01-01T00:00:00+10:00", "usage_at: '0001-01-01T00:00:00+10:00' is not a date"),
+    ("0000-01-01", "usage_at: '0000-01-01' is not a date"),
+    ("1795516500", "usage_at: '1795516500' is a number, not a date"),
+    (1795516500, "usage_at: 1795516500 is a number, not a date"),
+    (1795516500.5, "usage_at: 1795516500.5 is a number, not a date"),
+    (True, "usage_at: True (bool) is not a date"),
+    (time(10), "usage_at: datetime.time(10, 0) (time) is not a date"),
+    (None, "usage_at (or usage_date) is missing"),
+    (pd.NaT, "usage_at (or usage_date) is missing"),
+    (float("nan"), "usage_at (or usage_date) is missing"),
+]
+
+
+def test_moments_that_are_none():
+    found = read([usage(usage_at=value, dimension=f"d{n:02}") for n, (value, _) in enumerate(NO_MOMENTS)])
+    for one, (_, why) in zip(found.refusals, NO_MOMENTS, strict=True):
+        assert one.reason.startswith(why)
+        assert ";" not in one.reason or one.reason.count("usage_at") == 1
 
 
 def test_a_date_alone_is_for_days():
-    for value in ("2026-11-23", date(2026, 11, 23), datetime(2026, 11, 23), pd.Timestamp("2026-11-23")):
-        assert line("day", usage_at=..., usage_date=value).starts_at == datetime(2026, 11, 23, tzinfo=UTC)
-    assert line("day", usage_at="2026-11-23").day == date(2026, 11, 23)
+    values = ("2026-11-23", date(2026, 11, 23), datetime(2026, 11, 23), pd.Timestamp("2026-11-23"))
+    rows = [*(usage(usage_at=..., usage_date=value) for value in values), usage(usage_at="2026-11-23")]
+    (one,) = read(rows, "day").lines
+    assert (one.starts_at, one.rows) == (datetime(2026, 11, 23, tzinfo=UTC), 5)
     assert reason(usage_at=..., usage_date="2026-11-23") == "usage_date: has a date only; use --grain day"
     assert reason(usage_at="2026-11-23") == "usage_at: has a date only; use --grain day"
     assert "has a time of day" in reason("day", usage_at=..., usage_date="2026-11-23T10:00:00Z")
