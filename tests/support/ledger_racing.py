@@ -24,43 +24,57 @@ def note(path, text):
 
 
 def push(url, count, variant, started, go, api):
-    """Plan all lines and send them in bodies; the API is a file that says which process sent which line.
+    """Send all lines in bodies; the API is a file that says which process sent which line.
 
     The API takes its time, so that most kills hit a call and no process is done before the other has begun. Variant
     `backwards`: in the other order.
     """
     from automatum.core.clock import SystemClock
-    from automatum.metering.ledger.ledger import Ledger
+    from automatum.metering.ledger.entries import Outcome
 
     lines = all_lines(count)
     if variant == "backwards":
         lines.reverse()
     wait = threading.Event().wait
-    with Ledger.open(url, SystemClock(), create=True) as ledger, ledger.run() as run:
+    with open_ledger(url, SystemClock()) as ledger, ledger.run("usage.csv", lines) as run:
         started.set()
         go.wait(60)
-        run.plan(lines)
         for start in range(0, len(lines), BODY):
             attempt = run.claim("body", lines[start : start + BODY])
             if attempt is None:
                 continue
             wait(0.003)
-            note(api, " ".join([attempt.run_id, *(line.id for line in attempt.lines)]))
+            note(api, " ".join([run.id, *(line.id for line in attempt.lines)]))
             wait(0.003)
-            run.settle(attempt, "accepted", status_code=202)
+            run.answer(attempt, {line.id: Outcome("accepted") for line in attempt.lines}, status_code=202)
+        run.end(complete=True)
 
 
-def plan_grains(url, count, grain, started, go, api):
-    """Plan one grain of each date, one line at a time, and note what was planned."""
+def claim_grain(url, count, grain, started, go, api):
+    """Claim one grain of each date, one line at a time, and note what was claimed."""
     from automatum.core.clock import SystemClock
-    from automatum.metering.ledger.ledger import Ledger
+    from automatum.metering.ledger.entries import Outcome
 
-    with Ledger.open(url, SystemClock(), create=True) as ledger, ledger.run() as run:
+    with open_ledger(url, SystemClock()) as ledger, ledger.run("usage.csv", []) as run:
         started.set()
         go.wait(60)
         for day in range(count):
-            if run.plan([make_line(24 * day, grain=grain)]).planned:
+            line = make_line(24 * day, grain=grain)
+            if attempt := run.claim("body", [line]):
                 note(api, f"{day} {grain}")
+                run.answer(attempt, {line.id: Outcome("accepted")})
+        run.end(complete=True)
+
+
+def open_ledger(url, clock):
+    """The ledger, begun unless another process has done so, and has sent from it."""
+    from automatum.core.errors import ConfigurationError
+    from automatum.metering.ledger.ledger import Ledger
+
+    try:
+        return Ledger.open(url, clock, begin=True, write=True)
+    except ConfigurationError:
+        return Ledger.open(url, clock, write=True)
 
 
 class Racer:
