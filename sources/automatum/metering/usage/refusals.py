@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...core.text import plural, printable
@@ -39,37 +38,32 @@ class Refusals:
         self._rows: dict[tuple[str, ...], dict[tuple[object, ...], list[int]]] = defaultdict(dict)
 
     def add(
-        self, subject: str, rows: Iterable[int], count: int, reason: str, line_id: str | None, about: Mapping[str, str]
+        self,
+        subject: str,
+        rows: Sequence[int],
+        count: int,
+        reason: str,
+        line_id: str | None,
+        about: Mapping[str, str],
+        key: Mapping[str, object],
     ) -> None:
-        """Add rows; see `Refusal`."""
+        """Add rows; see `Refusal`.
+
+        Args:
+            subject: What they are about.
+            rows: Positions; at most ten of them are kept.
+            count: Number of rows.
+            reason: What is wrong.
+            line_id: Id of their line; None if their key cannot be read.
+            about: What can be read of them.
+            key: The parts of their key that are known: fields of a line, or `day`. What is missing may be any.
+        """
         found = self._found.setdefault(subject, _Found(line_id, about))
         found.rows = sorted({*found.rows, *rows})[:_MOST_ROWS]
         found.count += count
         found.reasons[printable(reason).replace("\n", "\\n").replace("\t", "\\t")] = None
-
-    def add_row(
-        self,
-        row: int,
-        reason: str,
-        source: str,
-        line_id: str | None,
-        key: Mapping[str, object],
-        about: Mapping[str, str],
-    ) -> None:
-        """Add a row that was refused by itself.
-
-        Args:
-            row: Its position.
-            reason: What is wrong with it.
-            source: Name of the usage.
-            line_id: Id of its line; None if its key cannot be read.
-            key: The parts of its key that can be read: fields of a line, or `day`. What is missing may be any.
-            about: See `Refusal`.
-        """
-        subject = line_id or hashlib.sha256("\x1f".join((source, *about, *about.values())).encode()).hexdigest()[:32]
-        self.add(subject, (row,), 1, reason, line_id, about)
         if "customer_id" in key:  # A row without a customer belongs to no line.
-            self._rows[tuple(key)].setdefault(tuple(key.values()), []).append(row)
+            self._rows[tuple(key)].setdefault(tuple(key.values()), []).extend(rows)
 
     def of(self, line: Line) -> Refusal | None:
         """Why a line must not be sent: refused rows are, or may be, a part of it. None if there are none."""

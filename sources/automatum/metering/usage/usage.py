@@ -35,6 +35,7 @@ _NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
 """Time in the digest of a usage without lines."""
 _FETCHED = 10_000
 _KEY = "vendor, listing_id, customer_id, dimension, entitlement_id"
+_PLAIN_KEY = ("customer_id", "vendor", "listing_id", "dimension", "starts_at")
 _ASKED = f"CREATE TABLE asked AS SELECT DISTINCT {_KEY}, start::DATE AS day FROM summed"
 _UNCHECKED = """CREATE TABLE eligible AS
     SELECT *, NULL AS wrong, NULL AS currency, NULL::VARCHAR[] AS prices FROM asked"""
@@ -187,7 +188,8 @@ def _add_refused_rows(connection: DuckDBPyConnection, refusals: Refusals, source
                 line_id = replace(empty, entitlement_id=entitlement or None).id
         elif day is not None:
             key["day"] = day
-        refusals.add_row(row, reason, source, line_id, key, about)
+        subject = line_id or hashlib.sha256("\x1f".join((source, *about, *about.values())).encode()).hexdigest()[:32]
+        refusals.add(subject, (row,), 1, reason, line_id, about, key)
 
 
 def _read_lines(
@@ -203,7 +205,9 @@ def _read_lines(
             zero += 1
             continue
         if reason := wrong or problem:
-            refusals.add(line.id, some_rows, line.rows, reason, line.id, about_line(line))
+            # Rows without an entitlement may belong to a line with one, of the same key.
+            known = {} if line.entitlement_id else {name: getattr(line, name) for name in _PLAIN_KEY}
+            refusals.add(line.id, some_rows, line.rows, reason, line.id, about_line(line), known)
         if not wrong:
             lines.append(line)
             if refusal := refusals.of(line):
