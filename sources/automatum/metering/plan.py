@@ -101,11 +101,12 @@ def make_plan(usage: Usage, ledger: Ledger, checks: Checks, now: datetime) -> Pl
     """
     plan = Plan(usage.digest, refusals=list(usage.refusals))
     known = ledger.fetch([line.id for line in usage.lines])
+    refused = {refusal.subject for refusal in usage.refusals}
     new = []
     for line in usage.lines:
         entry = known.get(line.id)
         if line.id in usage.held:
-            plan.refusals.append(usage.held[line.id])
+            plan.refusals += [usage.held[line.id]] if usage.held[line.id].subject not in refused else []
         elif entry is None:
             new.append(line)
         elif entry.source and entry.source != usage.source:
