@@ -88,7 +88,8 @@ def push(api, folder, **settings):
     entries = list(books.entries().values())
     reasons = [str(entry.error or "") for entry in entries]
     errors = [f"{error.message} {error.next_step}" for error in summary.errors]
-    return Pushed({entry.dimension: entry.state for entry in entries}, " ".join([*reasons, *errors]), summary.exit_code)
+    states = {row["dimension"]: "not sent" for row in usage()} | {one.line.dimension: one.state for one in entries}
+    return Pushed(states, " ".join([*reasons, *errors]), summary.exit_code)
 
 
 # Answers to usage that was taken
@@ -116,6 +117,7 @@ answers("taken: 204", b"", 204)
 answers("taken: success true", {"success": True})
 answers("taken: status ok", {"status": "ok"})
 answers("taken: code as text", {"code": "200", "data": {"status": "queued"}})
+answers("taken: with a field of its own", {"code": 200, "data": {"status": "queued", "queuePosition": 7}})
 answers("taken: code 0", {"code": 0, "data": {"status": "queued"}}, names="code")
 answers(
     "taken: another word",
@@ -125,7 +127,7 @@ answers(
 )
 answers(
     "taken: a result for each usage",
-    lambda dimensions: {"code": 200, "data": [{"apiKey": one, "status": "accepted"} for one in dimensions]},
+    lambda dimensions: {"code": 200, "data": {"results": [{"apiKey": one, "status": "accepted"} for one in dimensions]}},
 )
 answers("taken: an empty object", {})
 answers("taken: a text", b"OK", names="metering_yes_words", metering_yes_words=["OK"])
