@@ -121,8 +121,17 @@ def run_settle(
         ledger.database.require_tables()
         pipeline = _existing(options)(clock, budget) if send or decision == "carry" else None
         checks = _checks(settings, options, pipeline)
-        given = {"send": send, "reason": reason.strip(), "confirm": options.confirm}
-        return settle(ledger, session, ids, decision, checks, **given, clock=clock)
+        return settle(
+            ledger,
+            session,
+            ids,
+            decision,
+            checks,
+            send=send,
+            reason=reason.strip(),
+            confirm=options.confirm,
+            clock=clock,
+        )
 
 
 def run_events(source: str, options: PushOptions = _DEFAULTS) -> dict[str, Any]:

@@ -230,12 +230,12 @@ def read_status(ledger: Ledger, now: datetime) -> LedgerStatus:
 
 def unconfirmed(ledger: Ledger, now: datetime) -> Iterator[Entry]:
     """Accepted lines that no event has confirmed in time. Before the first event, the webhooks were not in use."""
-    first = next(iter(ledger.items(kinds=("event",))), None)
+    first = next(iter(ledger.items(kinds=["event"])), None)
     if first is None or first.at is None:
         return
     begin = first.at - CONFIRM_WITHIN
     # Usage is sent within days.
-    for entry in ledger.entries(states=("accepted",), starts_in=(begin - timedelta(days=7), now)):
+    for entry in ledger.entries(states=["accepted"], starts_in=(begin - timedelta(days=7), now)):
         if entry.sent_at is not None and entry.sent_at >= begin and is_overdue(entry, now):
             yield entry
 
@@ -249,7 +249,7 @@ def is_overdue(entry: Entry, now: datetime) -> bool:
 def _line_item(entry: Entry, now: datetime) -> OpenItem:
     command, hint = _way_out(entry, now)
     since = entry.settled_at or entry.sent_at or entry.first_seen_at
-    kind: OpenKind = entry.state if entry.state in ("unknown", "conflict", "sending") else "unbilled"  # type: ignore[assignment]
+    kind: OpenKind = entry.state if entry.state in ("unknown", "conflict", "sending") else "unbilled"
     return OpenItem(kind, entry.id, _why(entry), command, hint, since, entry)
 
 
