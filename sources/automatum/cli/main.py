@@ -54,6 +54,7 @@ from .options import (
     SyncTables,
     Traps,
     Until,
+    UsageSample,
     guarded,
     longest_wait,
     open_existing,
@@ -276,6 +277,7 @@ def verify(
     epilog=examples(
         "automatum sandbox",
         "automatum sandbox --port 0 --customers 5000",
+        "automatum sandbox --usage-sample usage.csv",
     ),
 )
 def sandbox(
@@ -288,6 +290,7 @@ def sandbox(
     traps: Traps = False,
     latency: Latency = 0.0,
     limit: SandboxLimit = None,
+    usage_sample: UsageSample = None,
     debug: Debug = False,
 ) -> None:
     """Serve the sandbox, a local server that behaves like the API, until Ctrl-C. Needs the extra `sandbox`."""
@@ -299,6 +302,8 @@ def sandbox(
         rows = {"customers": customers, "entitlements": entitlements, "private_offers": private_offers, "days": days}
         module = _demo_module()
         with module.serve_sandbox(port, limit or (), seed=seed, traps=traps, latency=latency, **rows) as served:
+            if usage_sample:
+                module.write_usage(served.sandbox, usage_sample)
             render.show_sandbox(served.base_url, served.client_id, served.client_secret)
             stop.wait()
         return 0

@@ -190,6 +190,9 @@ SandboxLimit = Annotated[
         help="Rate limit of the application. Repeatable. Default: the vendor's, 50/minute and 1000/hour.",
     ),
 ]
+UsageSample = Annotated[
+    Path | None, typer.Option(help="CSV file to write: usage of the last closed hour, for `automatum push`.")
+]
 DemoDatabase = Annotated[Path, typer.Option(help="DuckDB file to write. An existing file is replaced.")]
 
 

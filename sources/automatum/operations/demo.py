@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,36 @@ def serve_sandbox(port: int, limits: Sequence[str] = (), **options: Any) -> Serv
         raise ConfigurationError(
             "--port", f"{port}: {error.strerror}.", "Choose another port, or 0 for a free one."
         ) from None
+
+
+def write_usage(sandbox: Sandbox, path: Path) -> int:
+    """Write usage of the last closed hour of a sandbox, as a file that a push takes; returns the number of rows.
+
+    Args:
+        sandbox: The sandbox, whose active contracts are billed by usage.
+        path: The CSV file. An existing one is not replaced.
+
+    Raises:
+        ConfigurationError: The file exists, or cannot be written.
+    """
+    # Right after the full hour, the hour before it is still open.
+    now = utc(sandbox.calendar()) - timedelta(minutes=10)
+    used_at = now.replace(minute=15, second=0, microsecond=0) - timedelta(hours=1)
+    try:
+        with path.open("x", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(
+                ("customer_id", "listing_id", "entitlement_id", "vendor", "dimension", "units", "price", "usage_at")
+            )
+            number = 0
+            for one in sandbox.metering.billable():
+                for dimension, price in one.prices.items():
+                    number += 1
+                    key = (one.customer_id, one.listing_id, one.entitlement_id, one.vendor, dimension)
+                    rows.writerow((*key, number % 9 + 1, price, used_at.isoformat()))
+    except OSError as error:
+        raise ConfigurationError("--usage-sample", f"{path}: {error.strerror}.", "Name a new file.") from None
+    return number
 
 
 def _change_some(sandbox: Sandbox) -> None:

@@ -1,4 +1,4 @@
-"""The tables of mistakes in `docs/metering.md`: each row names a test that exists."""
+"""The table of mistakes in `docs/metering-operations.md`: each row names a test that exists."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-TEXT = (ROOT / "docs" / "metering.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "metering-operations.md").read_text(encoding="utf-8")
 TABLES = ["| Mistake | " + part.split("\n\n")[0] for part in TEXT.split("| Mistake | ")[1:]]
 NAMED = sorted(set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", "".join(TABLES))))
 
@@ -18,5 +18,5 @@ def test_each_row_of_the_table_is_tested(file, name):
 
 def test_each_row_names_a_test():
     rows = [line for table in TABLES for line in table.splitlines()[2:]]
-    assert len(TABLES) == 2
-    assert len(rows) > 45 and all("::test_" in row for row in rows)
+    assert len(TABLES) == 1
+    assert len(rows) > 10 and all("::test_" in row for row in rows)
