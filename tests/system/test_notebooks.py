@@ -200,8 +200,8 @@ def test_the_second_notebook_shows_what_the_api_holds_and_bills_each_line_once(k
         usage="usage.to_dict('records')",
         dry="dry.lines",
         pushed="pushed.lines",
-        settled="resolved['lines']",
-        again="again.as_json()",
+        settled="settled['lines']",
+        again="again.to_json()",
         bodies="[call.body for call in sandbox.metering.accepted]",
         sent="[entry.path for entry in sandbox.requests.to('/api/v1/metering')]",
     )
@@ -214,10 +214,11 @@ def test_the_second_notebook_shows_what_the_api_holds_and_bills_each_line_once(k
     _shows_offers(run.picture("private offers"), told["offers"])
     lines = len(told["usage"])
     assert lines >= 12
-    assert told["dry"] == {**dict.fromkeys(told["dry"], 0), "new": lines}
+    assert told["dry"] == {**dict.fromkeys(told["dry"], 0), "to_send": lines}
     assert told["pushed"]["unknown"] > 0
     assert told["pushed"]["accepted"] + told["pushed"]["unknown"] == lines
-    assert told["settled"]["confirmed"] == lines
+    assert told["settled"]["confirmed"] == told["pushed"]["accepted"]
+    assert told["settled"]["settled"] == told["pushed"]["unknown"]
     assert told["settled"]["unknown"] == 0
     assert told["again"]["already_accepted"] == lines
     assert told["again"]["requests"] == 0
@@ -308,14 +309,15 @@ def _shows_outcome(picture, lines, pushed):
     (panel,) = picture["panels"]
     assert panel["names"] == ["dry run", "after the push", "after the events"]
     widths = [bar["width"] for bar in panel["bars"]]
-    names = ("new", "accepted", "confirmed", "unknown")
+    names = ("to_send", "accepted", "confirmed", "unknown", "settled")
     states = {name: widths[3 * place : 3 * place + 3] for place, name in enumerate(names)}
-    assert states["new"] == [lines, 0, 0]
+    assert states["to_send"] == [lines, 0, 0]
     assert states["accepted"] == [0, pushed["accepted"], 0]
-    assert states["confirmed"] == [0, 0, lines]
+    assert states["confirmed"] == [0, 0, pushed["accepted"]]
+    assert states["settled"] == [0, 0, pushed["unknown"]]
     assert states["unknown"] == [0, pushed["unknown"], 0]
     assert picture["title"].startswith(
-        f"{lines} of {lines} usage lines are confirmed; {pushed['unknown']} were unknown"
+        f"{pushed['accepted']} of {lines} usage lines are confirmed; {pushed['unknown']} were unknown"
     )
 
 

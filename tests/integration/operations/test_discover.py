@@ -54,7 +54,7 @@ def test_the_tables_of_the_log_and_of_the_ledger_are_described_too(desk):
             assert (found["kind"], found["path"], found["scope"], found["documented"]) == (kind, None, None, None)
             assert {one["origin"] for one in found["columns"].values()} == {"connector"}
     assert tables["_automatum_pages"]["key"] == ["sweep_id", "page"]
-    assert tables["metering_lines"]["columns"]["charged"]["scale"] == 18
+    assert tables["metering_lines"]["columns"]["asked_amount"]["scale"] == 18
     customer = {"table": "customers", "column": "id"}
     assert tables["metering_lines"]["columns"]["customer_id"]["references"] == customer
     assert tables["entitlements"]["columns"]["customer_id"]["references"] == customer

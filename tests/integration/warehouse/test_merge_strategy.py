@@ -89,7 +89,7 @@ def test_a_row_that_is_read_twice_in_a_package_is_held_once(life, monkeypatch):
 @pytest.mark.parametrize("life", ["Parquet"], indirect=True)
 def test_usage_that_is_not_parquet_is_refused(life):
     """I5: the numbers of text files are no exact decimals."""
-    from automatum.metering.usage.usage import read_usage
+    from automatum.metering.usage.sql import read_relation_or_query
 
     usage = dlt.pipeline(
         "usage",
@@ -99,4 +99,4 @@ def test_usage_that_is_not_parquet_is_refused(life):
     )
     usage.run([{"units": 1.5}], table_name="usage_rows")
     with pytest.raises(ConfigurationError, match="loader_file_format"):
-        list(read_usage("usage_rows", pipeline=life.pipeline))
+        list(read_relation_or_query(life.pipeline, "usage_rows", "", life.site.clock))

@@ -201,7 +201,7 @@ KEYS = {
     "analytics_revenue": ("_row_key",),
     "metering_lines": ("line_id",),
     "metering_attempts": ("attempt_id", "line_id"),
-    "metering_events": ("event_key", "attempt_id", "line_id"),
+    "metering_journal": ("item_id",),
     "customers_history": ("id", "valid_from"),
     "entitlements_history": ("id", "valid_from"),
     "private_offers_history": ("id", "valid_from"),

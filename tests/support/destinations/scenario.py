@@ -13,8 +13,6 @@ from automatum.api.session import connect
 from automatum.core.budget import Budget
 from automatum.core.errors import ConfigurationError
 from automatum.endpoints import ENDPOINTS, Column, FieldPath
-from automatum.metering.checks import Checks
-from automatum.metering.eligibility import read_eligibility
 from automatum.metering.export import export_ledger
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.push import push
@@ -372,25 +370,37 @@ def _push(life):
     usage.run(typed, table_name="usage_rows", write_disposition="replace", loader_file_format=file_format)
     url = f"sqlite:///{site.folder}/ledger.db"
 
-    def report(source):
-        found = read_usage(source, pipeline=life.pipeline)
-        checks = Checks(eligibility=read_eligibility(life.pipeline))
-        return push(life.connect(), found, url, site.clock, new_ledger=True, checks=checks)
+    def report(source, begin):
+        now = datetime.fromtimestamp(site.clock.time(), timezone.utc)
+        found = read_usage(
+            source,
+            pipeline=life.pipeline,
+            grain="hour",
+            until=now,
+            now=now,
+            mapping=None,
+            source="usage_rows",
+            organization_id=None,
+            unchecked=False,
+            clock=site.clock,
+        )
+        with Ledger.open(url, site.clock, begin=begin, write=True) as ledger:
+            return push(life.connect(), found, ledger)
 
-    summary = report("usage_rows")
-    assert (summary.exit_code, summary.classification.refused, summary.errors) == (0, [], [])
+    result = report("usage_rows", begin=True)
+    assert (result.exit_code, result.plan.refusals, result.errors) == (0, [], [])
     bodies = [call.body for call in sandbox.metering.accepted]
     assert keys_of_bodies(bodies) == keys_of(rows)  # I5
-    again = report("sql:SELECT * FROM usage_rows")
+    again = report("sql:SELECT * FROM usage_rows", begin=False)
     assert again.exit_code == 0
     assert len(sandbox.metering.accepted) == len(bodies), "what was accepted was sent again"
     yield "usage pushed from it"
-    with Ledger.open(url, site.clock, create=False) as ledger:
-        lines = {entry.line_id: entry.charged for entry in ledger.reader.lines()}
+    with Ledger.open(url, site.clock) as ledger:
+        lines = {entry.id: entry.line.charged for entry in ledger.entries()}
         for _ in range(2):
             export_ledger(ledger, life.pipeline, table_format=life.place.settings.get("table_format"))
     exported = life.place.rows("metering_lines")
-    assert {row["line_id"]: row["charged"] for row in exported} == lines
+    assert {row["line_id"]: row["asked_amount"] for row in exported} == lines
     assert len(exported) == len(lines) == len(life.place.rows("metering_attempts"))
     yield "ledger exported to it"
     assert life.broken() == {}
