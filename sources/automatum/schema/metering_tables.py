@@ -73,7 +73,7 @@ _LINES = (
         "`never`, `carried`. Null if there is nothing to say.",
     ),
     _text("error", "The same in words, with the API's message. Null if nothing went wrong."),
-    _number("price", "Price of one unit that the latest usage has."),
+    _number("price", "Price of one unit that the latest usage has, in `currency`."),
     _number("asked_units", "Quantity that the latest usage has, in units of the dimension."),
     _number("accepted_units", "Quantity that the API took under the id of this line. Null if it took nothing."),
     _number("accepted_price", "Price of one unit that the API took. Null if it took nothing."),
@@ -131,7 +131,7 @@ _ATTEMPTS = (
     _text("error", "What went wrong, in words. Null if nothing did."),
     _number("units", "Quantity of the line in this call, in units of the dimension."),
     _number("price", f"Price of one unit in this call. {_CURRENCY}"),
-    _amount("amount", "`units` times `price`, exact."),
+    _amount("amount", "`units` times `price`, exact, in the `currency` of the line."),
     _moment("confirmed_at", "When the ledger took the event that confirms the call. Null without one."),
     _moment("failed_at", "When the ledger took the event that says that the call failed. Null without one."),
 )
