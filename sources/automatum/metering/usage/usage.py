@@ -38,7 +38,7 @@ _KEY = "vendor, listing_id, customer_id, dimension, entitlement_id"
 _PLAIN_KEY = ("customer_id", "vendor", "listing_id", "dimension", "starts_at")
 _ASKED = f"CREATE TABLE asked AS SELECT DISTINCT {_KEY}, start::DATE AS day FROM summed"
 _UNCHECKED = """CREATE TABLE eligible AS
-    SELECT *, NULL AS wrong, NULL AS currency, NULL::VARCHAR[] AS prices FROM asked"""
+    SELECT *, NULL::VARCHAR AS wrong, NULL::VARCHAR AS currency, NULL::VARCHAR[] AS prices FROM asked"""
 _REFUSED = f"""SELECT row, reason, broken, start, day, {_KEY}, units, price, usage_at, usage_date
     FROM checked WHERE reason IS NOT NULL ORDER BY row"""
 _PRICE = plain("summed.price")
