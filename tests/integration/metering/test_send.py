@@ -512,6 +512,17 @@ def test_i5_the_brake_holds_for_the_next_pushes_until_half_an_hour_is_over(tmp_p
         assert (books.push(rows).exit_code, len(api.bodies)) == (69, 4)
 
 
+def test_m16_a_clock_that_was_ahead_once_does_not_stop_pushes_until_its_time_has_come(tmp_path):
+    rows = usage(4)
+    with Api(first(True, Say(reset=True), times=3)) as api:
+        books = Books(api.url, tmp_path)
+        books.clock.set_wall(3600)
+        books.push(rows)
+        books.clock.set_wall(-3600)
+        assert books.push(rows).lines["accepted"] == 2
+        assert len(api.bodies) == 4
+
+
 def test_i5_unknown_bodies_of_several_pushes_add_up(tmp_path):
     """A dlt pipeline pushes file by file."""
     rows = usage(8)
