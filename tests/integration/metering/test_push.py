@@ -567,6 +567,23 @@ def test_unknown_customers_listings_and_dimensions_are_refused_by_the_synced_tab
     counts(teller.push([*rows, *bad], "--unchecked", code=65), to_send=3)
 
 
+@pytest.mark.slow
+def test_i5_what_is_settled_by_sending_is_checked_against_the_synced_tables(small, desk, teller):
+    """The rows name a dimension that the entitlement does not have."""
+    assert desk.sync("customers", "entitlements").code == 0
+    one = next(one for one in small.metering.billable() if all_dimensions_known(small, one))
+    (row,) = [row for row in rows_of(small, back=(2,)) if row["customer_id"] == one.customer_id][:1]
+    row = {**row, "dimension": "dim_none"}
+    teller.push([row], "--confirm", "--unchecked", code=65)
+    (entry,) = teller.entries("unbilled")
+    small.requests.clear()
+    for arguments in (["--not-billed", "--send"], ["--carry"]):
+        for confirm in ([], ["--confirm"]):
+            refused = teller.run("settle", entry.id, *arguments, *confirm, code=65)
+            assert "dim_none" in refused["refused"][0]["reason"]
+    assert sent_to(small) == []
+
+
 @pytest.mark.parametrize("column", ["units", "price", "customer_id", "usage_at"])
 def test_a_source_without_a_column_is_refused_as_a_whole(column, small, desk):
     rows = [{name: value for name, value in row.items() if name != column} for row in rows_of(small)]
