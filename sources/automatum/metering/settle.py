@@ -227,9 +227,10 @@ def _carry(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool) 
     if entry.state not in ("unbilled", "conflict"):
         return "it is settled: --billed or --not-billed opens it again"
     billed = {child.line.price for child in children if child.state != "unbilled"}
-    billed |= {entry.accepted_price} if entry.accepted_units is not None else set()
-    if billed - {None, line.price}:
-        was = ", ".join(sorted(format_decimal(price) for price in billed if price is not None))
+    if entry.accepted_units is not None and entry.accepted_price is not None:
+        billed.add(entry.accepted_price)
+    if billed - {line.price}:
+        was = ", ".join(sorted(map(format_decimal, billed)))
         return f"the price has changed from {was} to {format_decimal(line.price)}: settle it in the portal"
     child = replace(
         line,

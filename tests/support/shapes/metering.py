@@ -127,7 +127,7 @@ answers(
 )
 answers(
     "taken: a result for each usage",
-    lambda dimensions: {"code": 200, "data": {"results": [{"apiKey": one, "status": "accepted"} for one in dimensions]}},
+    lambda dimensions: {"code": 200, "data": {"results": [{"apiKey": one, "status": "ok"} for one in dimensions]}},
 )
 answers("taken: an empty object", {})
 answers("taken: a text", b"OK", names="metering_yes_words", metering_yes_words=["OK"])
