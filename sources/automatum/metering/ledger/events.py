@@ -72,7 +72,7 @@ def apply_event(
     now = ledger.now()
     with ledger.database.write() as connection:
         query = select(JOURNAL).where(JOURNAL.c.kind == EVENT, JOURNAL.c.subject == key)
-        row = connection.execute(query).mappings().first()
+        row = connection.execute(query).first()
         known = journal.to_item(row) if row else None
         if known and known.closed_at:
             return Applied(known=True)
@@ -87,16 +87,14 @@ def apply_event(
             return Applied(lines=lines)
         data = {"event": kind, "call": call_id, "dimensions": sorted(dimensions), "why": reason, "raw": _text(raw)}
         text = problem or f"{kind}: {len(lines)} line{'' if len(lines) == 1 else 's'}"
-        item = journal.add(
-            connection, EVENT, key, now, reason=text, data=data, by="api", closed_by="" if problem else EVENT
-        )
+        item = journal.add(connection, EVENT, key, now, text, data, by="api", closed_by="" if problem else EVENT)
         return Applied(item=item) if problem else Applied(lines=lines)
 
 
 def place_waiting(connection: Connection, call_id: str, now: datetime) -> None:
     """Apply the open events of a call whose id has become known: the vendor may be faster than the ledger."""
     query = select(JOURNAL).where(JOURNAL.c.kind == EVENT, JOURNAL.c.closed_at.is_(None))
-    for item in [journal.to_item(row) for row in connection.execute(query).mappings()]:
+    for item in [journal.to_item(row) for row in connection.execute(query)]:
         data = item.data
         if data.get("call") == call_id and data.get("event"):
             _, problem = _place(connection, data["event"], call_id, data["dimensions"], data["why"], now)

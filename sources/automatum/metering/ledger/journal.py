@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, or_, select, update
+from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from ..model import Line, Refusal, format_decimal, format_money
 from . import lines as line_rows
@@ -28,44 +28,32 @@ def new_id(now: datetime) -> str:
     return f"{int(now.timestamp() * 1e6):014x}{next(_NUMBERS):06x}{secrets.token_hex(8)}"
 
 
-def to_item(row: RowMapping) -> Item:
+def to_item(row: Row[Any]) -> Item:
     """A row of `metering_journal`."""
-    return Item(
-        id=row["item_id"],
-        kind=row["kind"],
-        subject=row["subject"],
-        source=row["source"],
-        reason=row["reason"],
-        data=json.loads(row["data"]),
-        by=row["recorded_by"],
-        at=row["recorded_at"],
-        closed_at=row["closed_at"],
-        closed_by=row["closed_by"],
-        closed_reason=row["closed_reason"],
-    )
+    about = (row.item_id, row.kind, row.subject, row.source, row.reason, json.loads(row.data))
+    return Item(*about, row.recorded_by, row.recorded_at, row.closed_at, row.closed_by, row.closed_reason)
 
 
-def add(
-    connection: Connection,
+def to_row(
     kind: Kind,
     subject: str,
     now: datetime,
-    *,
     reason: str,
+    data: Mapping[str, Any],
+    *,
     source: str = "",
-    data: Mapping[str, Any] | None = None,
     line_ids: Sequence[str] = (),
     by: str = "",
     closed_by: str = "",
-) -> Item:
-    """Write an item; it is open unless someone closes it at once."""
-    row = {
+) -> dict[str, Any]:
+    """A new item as a row of `metering_journal`; it is open unless someone closes it at once."""
+    return {
         "item_id": new_id(now),
         "kind": kind,
         "subject": subject,
         "source": source,
         "reason": shorten(reason) or "",
-        "data": json.dumps(data or {}),
+        "data": json.dumps(data),
         "line_ids": pack(line_ids) if line_ids else None,
         "recorded_by": by,
         "recorded_at": now,
@@ -73,8 +61,15 @@ def add(
         "closed_by": closed_by,
         "closed_reason": "",
     }
+
+
+def add(
+    connection: Connection, kind: Kind, subject: str, now: datetime, reason: str, data: Mapping[str, Any], **more: Any
+) -> Item:
+    """Write an item; see `to_row`."""
+    row = to_row(kind, subject, now, reason, data, **more)
     connection.execute(insert(JOURNAL).values(row))
-    return to_item(connection.execute(select(JOURNAL).where(JOURNAL.c.item_id == row["item_id"])).mappings().one())
+    return to_item(connection.execute(select(JOURNAL).where(JOURNAL.c.item_id == row["item_id"])).one())
 
 
 def close(connection: Connection, ids: Collection[str], now: datetime, by: str, reason: str) -> list[str]:
@@ -99,7 +94,7 @@ def close_refusals(connection: Connection, line_ids: Collection[str], now: datet
 def end_refusals(connection: Connection, source: str, now: datetime) -> None:
     """Close the refusals of a file that was read whole without any, but those of lines that are not in the ledger."""
     query = select(JOURNAL).where(JOURNAL.c.kind == "refusal", JOURNAL.c.closed_at.is_(None))
-    items = [to_item(row) for row in connection.execute(query.where(JOURNAL.c.source == source)).mappings()]
+    items = [to_item(row) for row in connection.execute(query.where(JOURNAL.c.source == source))]
     of_lines = {item.data["line_id"] for item in items if item.data.get("line_id")}
     there = line_rows.in_ledger(connection, of_lines)
     done = [item.id for item in items if item.data.get("line_id") in {None, *there}]
@@ -139,7 +134,7 @@ def _note(
 ) -> None:
     of_subject = (JOURNAL.c.kind == kind, JOURNAL.c.subject == subject, JOURNAL.c.source == source)
     query = select(JOURNAL).where(*of_subject).order_by(JOURNAL.c.item_id.desc()).limit(1)
-    row = connection.execute(query).mappings().first()
+    row = connection.execute(query).first()
     known = to_item(row) if row else None
     later = {**data, "later_at": now.isoformat()}
     text = shorten(reason) or ""
@@ -151,7 +146,7 @@ def _note(
         values = {"reason": text, "data": json.dumps(later)}
         connection.execute(update(JOURNAL).where(JOURNAL.c.item_id == known.id).values(values))
     else:
-        add(connection, kind, subject, now, reason=reason, source=source, data=data, by=by)
+        add(connection, kind, subject, now, reason, data, source=source, by=by)
 
 
 def close_runs(connection: Connection, now: datetime) -> None:

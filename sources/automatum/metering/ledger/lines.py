@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, or_, select, update
 
 from ..model import Line, exact
 from .entries import Entry
@@ -17,7 +17,10 @@ _KEY = frozenset(
     {"line_id", "vendor", "listing_id", "customer_id", "dimension", "entitlement_id", "grain", "starts_at"}
 )
 _KEY |= {"date_key", "carried_from", "carry_number", "first_seen_at"}
-_CHANGES = [name for name in (column.name for column in LINES.columns) if name not in _KEY]
+_COLUMNS = [column.name for column in LINES.columns]
+_CHANGES = [name for name in _COLUMNS if name not in _KEY]
+_OF_LINE = [*_COLUMNS[1:11], *_COLUMNS[12:17]]
+_OF_ENTRY = _COLUMNS[17:]
 
 
 def overlaps(one: Line, other: Line) -> bool:
@@ -40,17 +43,17 @@ def fetch(connection: Connection, ids: Iterable[str]) -> dict[str, Entry]:
     """Entries by id, without the ids that are not in the ledger."""
     found: dict[str, Entry] = {}
     for batch in batches(list(dict.fromkeys(ids))):
-        rows = connection.execute(select(LINES).where(LINES.c.line_id.in_(batch))).mappings().all()
+        rows = connection.execute(select(LINES).where(LINES.c.line_id.in_(batch))).all()
         found |= {entry.id: entry for entry in to_entries(connection, rows, LINES.c.carried_from.in_(batch))}
     return found
 
 
-def to_entries(connection: Connection, rows: Sequence[RowMapping], of_parents: ColumnElement[bool]) -> Iterator[Entry]:
+def to_entries(connection: Connection, rows: Sequence[Row[Any]], of_parents: ColumnElement[bool]) -> Iterator[Entry]:
     """Rows of `metering_lines` as entries, with what other lines carry of them.
 
     Args:
         connection: The transaction of the rows.
-        rows: The rows.
+        rows: The rows, with all columns.
         of_parents: Condition on `carried_from` that is true for these rows' ids.
     """
     context, carried = exact(), dict[str, Decimal]()
@@ -58,80 +61,24 @@ def to_entries(connection: Connection, rows: Sequence[RowMapping], of_parents: C
     for parent, units in connection.execute(query) if rows else ():
         carried[parent] = context.add(carried.get(parent, Decimal(0)), units)
     for row in rows:
-        yield to_entry(row, carried.get(row["line_id"], Decimal(0)))
+        yield to_entry(row, carried.get(row[0], Decimal(0)))
 
 
-def to_entry(row: Mapping[str, Any] | RowMapping, carried: Decimal) -> Entry:
-    """A row of `metering_lines` as an entry."""
-    line = Line(
-        vendor=row["vendor"],
-        listing_id=row["listing_id"],
-        customer_id=row["customer_id"],
-        dimension=row["dimension"],
-        grain=row["grain"],
-        starts_at=row["starts_at"],
-        units=row["asked_units"],
-        price=row["price"],
-        title=row["title"],
-        description=row["description"],
-        per=row["per"],
-        entitlement_id=row["entitlement_id"],
-        carried_from=row["carried_from"],
-        carry_number=row["carry_number"],
-        currency=row["currency"],
-    )
-    return Entry(
-        line=line.with_keys(row["line_id"], row["date_key"]),
-        state=row["state"],
-        why=row["why"],
-        error=row["error"],
-        accepted_units=row["accepted_units"],
-        accepted_price=row["accepted_price"],
-        carried_units=carried,
-        source=row["source"],
-        attempts=row["attempts"],
-        attempt_id=row["attempt_id"],
-        settled_by=row["settled_by"],
-        first_seen_at=row["first_seen_at"],
-        sent_at=row["sent_at"],
-        settled_at=row["settled_at"],
-    )
+def to_entry(row: Sequence[Any], carried: Decimal) -> Entry:
+    """A row of `metering_lines`, with its columns in their order, as an entry."""
+    line_id, vendor, listing_id, customer_id, dimension, entitlement_id, grain, starts_at, date_key = row[:9]
+    carried_from, carry_number, units, price, currency, title, description, per = row[9:17]
+    state, why, error, accepted_units, accepted_price, *others = row[17:]
+    key = (vendor, listing_id, customer_id, dimension, grain, starts_at)
+    late = (entitlement_id, carried_from, carry_number, currency)
+    line = Line(*key, units, price, title, description, per, 0, *late).with_keys(line_id, date_key)
+    return Entry(line, state, why, error, accepted_units, accepted_price, carried, *others)
 
 
 def to_row(entry: Entry) -> dict[str, Any]:
     """An entry as a row of `metering_lines`."""
-    line = entry.line
-    return {
-        "line_id": line.id,
-        "vendor": line.vendor,
-        "listing_id": line.listing_id,
-        "customer_id": line.customer_id,
-        "dimension": line.dimension,
-        "entitlement_id": line.entitlement_id,
-        "grain": line.grain,
-        "starts_at": line.starts_at,
-        "date_key": line.date_key,
-        "carried_from": line.carried_from,
-        "carry_number": line.carry_number,
-        "asked_units": line.units,
-        "price": line.price,
-        "currency": line.currency,
-        "title": line.title,
-        "description": line.description,
-        "per": line.per,
-        "state": entry.state,
-        "why": entry.why,
-        "error": entry.error,
-        "accepted_units": entry.accepted_units,
-        "accepted_price": entry.accepted_price,
-        "source": entry.source,
-        "attempts": entry.attempts,
-        "attempt_id": entry.attempt_id,
-        "settled_by": entry.settled_by,
-        "first_seen_at": entry.first_seen_at,
-        "sent_at": entry.sent_at,
-        "settled_at": entry.settled_at,
-    }
+    row = {name: getattr(entry.line, name) for name in _OF_LINE} | {name: getattr(entry, name) for name in _OF_ENTRY}
+    return {**row, "line_id": entry.id, "asked_units": entry.line.units}
 
 
 def add(connection: Connection, entries: Sequence[Entry]) -> None:
@@ -198,18 +145,18 @@ def overlapping(connection: Connection, lines: Iterable[Line]) -> dict[str, Entr
         named = LINES.c.entitlement_id.is_not(None) if without else LINES.c.entitlement_id.is_(None)
         query = select(LINES).where(or_(LINES.c.grain != grain, named))
         for batch in batches(list(wanted)):
-            rows = connection.execute(query.where(LINES.c.date_key.in_(batch))).mappings().all()
+            rows = connection.execute(query.where(LINES.c.date_key.in_(batch))).all()
             # Not in SQL: SQLite would take the index of what it sorts by, and read all lines.
-            for entry in _blocking(connection, sorted(rows, key=lambda row: (row["starts_at"], row["line_id"]))):
+            for entry in _blocking(connection, sorted(rows, key=lambda row: (row.starts_at, row.line_id))):
                 for line in wanted[entry.line.date_key]:
                     if overlaps(line, entry.line):
                         found.setdefault(line.id, entry)
     return found
 
 
-def _blocking(connection: Connection, rows: Sequence[RowMapping]) -> Iterator[Entry]:
+def _blocking(connection: Connection, rows: Sequence[Row[Any]]) -> Iterator[Entry]:
     for batch in batches(rows):
-        ids = [row["line_id"] for row in batch]
+        ids = [row.line_id for row in batch]
         for entry in to_entries(connection, batch, LINES.c.carried_from.in_(ids)):
             if entry.state != "unbilled" or entry.carried_units:
                 yield entry

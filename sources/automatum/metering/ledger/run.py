@@ -56,17 +56,10 @@ class Run:
         self._item: str | None = None
         if lines:
             with database.write() as connection:
-                self._item = journal.add(
-                    connection,
-                    "run",
-                    run_id,
-                    database.now(),
-                    reason="This push did not send all its lines: push the usage again.",
-                    source=source,
-                    data={"lines": len(lines)},
-                    line_ids=[line.id for line in lines],
-                    by=by,
-                ).id
+                reason = "This push did not send all its lines: push the usage again."
+                more: dict[str, Any] = {"source": source, "line_ids": [line.id for line in lines], "by": by}
+                data = {"lines": len(lines)}
+                self._item = journal.add(connection, "run", run_id, database.now(), reason, data, **more).id
 
     def recover(self) -> int:
         """Mark lines that dead runs left `sending` as `unknown`, because their calls may have been taken.

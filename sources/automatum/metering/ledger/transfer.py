@@ -267,7 +267,8 @@ def _entries(lines: list[dict[str, Any]]) -> list[Entry]:
         else:
             texts = {name: row.get(name) or "" for name in ("why", "error", "source", "settled_by")}
             number = {"carry_number": row.get("carry_number") or 0}
-            found.append(to_entry({**row, **texts, **number}, carried[row["line_id"]]))
+            values = {**row, **texts, **number}
+            found.append(to_entry([values.get(column.name) for column in LINES.columns], carried[row["line_id"]]))
     return found
 
 

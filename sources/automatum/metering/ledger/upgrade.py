@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import uuid
@@ -18,11 +17,11 @@ from typing import Any, cast
 from sqlalchemy import Column, Connection, MetaData, Table, insert, inspect, select, text
 
 from ..model import Line, exact
-from . import journal
 from .entries import Entry, State
 from .identity import insert_meta, is_same_place, place_of
+from .journal import to_row as to_item
 from .lines import to_row
-from .tables import ATTEMPTS, JOURNAL, LINES, METADATA, VERSION, Exact, Moment, shorten
+from .tables import ATTEMPTS, JOURNAL, LINES, METADATA, VERSION, Exact, Moment
 
 EARLIER_TABLES = frozenset({"metering_schema", "metering_lines", "metering_attempts", "metering_events"})
 """Tables that each of these versions has."""
@@ -163,50 +162,22 @@ def _journal(
     for line_id in connection.scalars(select(lines.c.line_id).where(lines.c.state == "planned")):
         planned[sources.get(line_id, "")].append(line_id)
     for source, ids in sorted(planned.items()):
-        item = _item("run", str(uuid.uuid4()), now, PLANNED, {"lines": len(ids)}, source=source)
-        yield {**item, "line_ids": journal.pack(ids)}
+        yield to_item("run", str(uuid.uuid4()), now, PLANNED, {"lines": len(ids)}, source=source, line_ids=ids)
     seen: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
     for event in events:
         seen.setdefault(event["event_key"], (event, []))[1].append(event["line_id"])
     for key, (event, ids) in seen.items():
         data = {"event": event["event"], "call": event["call_key"], "lines": ids}
-        yield _item("event", key, event["taken_at"], f"{event['event']}: {len(ids)} lines", data, closed_by="event")
+        yield to_item("event", key, event["taken_at"], f"{event['event']}: {len(ids)} lines", data, closed_by="event")
     for row in _rows(connection, earlier, "metering_decisions"):
         data = {name: row[name] for name in ("subject", "decision", "before", "after")}
         by, at = row["decided_by"] or "", row["decided_at"]
-        yield _item("decision", row["subject_id"], at, row["reason"] or "", data, by=by, closed_by=by or "hand")
+        yield to_item("decision", row["subject_id"], at, row["reason"] or "", data, by=by, closed_by=by or "hand")
     for row in _rows(connection, earlier, "metering_refusals"):
         if row["closed_at"] is None:
             about = {name: str(row[name]) for name in _REFUSED if row[name] is not None}
             data = {"rows": [], "count": row["rows"], "line_id": row["line_id"], "about": about}
-            yield _item("refusal", row["refusal_id"], row["first_seen_at"], row["reason"], data)
-
-
-def _item(
-    kind: str,
-    subject: str,
-    at: datetime,
-    reason: str,
-    data: Mapping[str, Any],
-    *,
-    source: str = "",
-    by: str = "",
-    closed_by: str = "",
-) -> dict[str, Any]:
-    return {
-        "item_id": journal.new_id(at),
-        "kind": kind,
-        "subject": subject,
-        "source": source,
-        "reason": shorten(reason) or "",
-        "data": json.dumps(data),
-        "line_ids": None,
-        "recorded_by": by,
-        "recorded_at": at,
-        "closed_at": at if closed_by else None,
-        "closed_by": closed_by,
-        "closed_reason": "",
-    }
+            yield to_item("refusal", row["refusal_id"], row["first_seen_at"], row["reason"], data)
 
 
 def _is_in_place(connection: Connection) -> bool:

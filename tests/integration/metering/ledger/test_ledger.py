@@ -507,7 +507,7 @@ def test_unknown_calls_in_a_row_are_counted_until_one_has_another_outcome(ledger
 
 
 def test_entries_are_read_in_pages(ledger, monkeypatch):
-    monkeypatch.setattr("automatum.metering.ledger.ledger._PAGE", 4)
+    monkeypatch.setattr("automatum.metering.ledger.reader._PAGE", 4)
     send(ledger, LINES)
     late = make_line(9)
     ask(ledger, expired=[(late, "too late")])
