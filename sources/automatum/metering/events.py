@@ -32,27 +32,6 @@ _STATUSES: Mapping[Kind, frozenset[str]] = {
 _REASONS = ("reason", "error", "message", "failureReason", "failure_reason")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An event about metering.
-
-    Attributes:
-        key: The same for each delivery of the event.
-        kind: What happened; None if the event cannot be applied.
-        call_id: Id that the API gave to the call; "" if the event cannot be applied.
-        dimensions: Dimensions that the event names; empty if it names none, and is about the whole call.
-        reason: Why the call failed; or why the event cannot be applied.
-        raw: The event.
-    """
-
-    key: str
-    kind: Kind | None
-    call_id: str
-    dimensions: frozenset[str]
-    reason: str
-    raw: Mapping[str, Any] = field(repr=False)
-
-
 @dataclass
 class EventsResult:
     """What events have changed.
@@ -79,13 +58,8 @@ class EventsResult:
     def to_json(self) -> dict[str, Any]:
         """The result as one JSON object."""
         items = [{"item_id": item.id, "subject": item.subject, "reason": item.reason} for item in self.open]
-        return {
-            "placed": self.placed,
-            "lines": self.lines,
-            "known": self.known,
-            "ignored": self.ignored,
-            "open": items,
-        }
+        counts = {"placed": self.placed, "known": self.known, "ignored": self.ignored}
+        return {**counts, "lines": self.lines, "open": items}
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
@@ -128,13 +102,19 @@ def apply_events(ledger: Ledger, events: Iterable[Mapping[str, Any]]) -> EventsR
     """
     result = EventsResult()
     for raw in events:
-        event = parse_event(raw)
-        if event is None:
+        name = raw.get("event") or raw.get("type")
+        # Without a name it may be about metering.
+        if isinstance(name, str) and not letters_and_digits(name).startswith("meter"):
             result.ignored += 1
             continue
-        applied = apply_event(
-            ledger, event.key, event.kind, event.call_id, event.reason, event.raw, dimensions=event.dimensions
-        )
+        found: tuple[Kind | None, str, frozenset[str], str]
+        try:
+            found = _read(name, raw)
+        except ValueError as problem:
+            found = None, "", frozenset(), f"the event {problem}"
+        kind, call_id, dimensions, reason = found
+        key = _key(kind, call_id, dimensions, raw)
+        applied = apply_event(ledger, key, kind, call_id, reason, raw, dimensions=dimensions)
         if applied.item is not None:
             result.open.append(applied.item)
         elif applied.known:
@@ -143,18 +123,6 @@ def apply_events(ledger: Ledger, events: Iterable[Mapping[str, Any]]) -> EventsR
             result.placed += 1
             result.lines += applied.lines
     return result
-
-
-def parse_event(raw: Mapping[str, Any]) -> Event | None:
-    """Parse an event; None if its name says that it is not about metering. Without a name it may be."""
-    name = raw.get("event") or raw.get("type")
-    if isinstance(name, str) and not letters_and_digits(name).startswith("meter"):
-        return None
-    try:
-        kind, call_id, dimensions, reason = _read(name, raw)
-    except ValueError as problem:
-        return Event(_key("unplaced", raw), None, "", frozenset(), f"the event {problem}", raw)
-    return Event(_key(kind, raw), kind, call_id, dimensions, reason, raw)
 
 
 def _read(name: Any, raw: Mapping[str, Any]) -> tuple[Kind, str, frozenset[str], str]:
@@ -197,13 +165,12 @@ def _reason(data: Mapping[str, Any]) -> str:
     return ""
 
 
-def _key(kind: str, raw: Mapping[str, Any]) -> str:
-    """The kind keeps the keys apart if the id is that of the call."""
+def _key(kind: Kind | None, call_id: str, dimensions: frozenset[str], raw: Mapping[str, Any]) -> str:
+    """The same for each delivery of an event. Its `id` alone may be that of something else, and the same for others."""
     event_id = raw.get("id") or raw.get("eventId")
-    if event_id and len(str(event_id)) <= 100 and str(event_id).isprintable():
-        return f"{kind}:id:{event_id}"
-    text = json.dumps(raw, sort_keys=True, default=_canonical, separators=(",", ":"))
-    return f"{kind}:sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    said: Any = [kind, call_id, sorted(dimensions), str(event_id)] if kind and event_id else raw
+    text = json.dumps(said, sort_keys=True, default=_canonical, separators=(",", ":"))
+    return f"{kind or 'unplaced'}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _canonical(value: Any) -> str:

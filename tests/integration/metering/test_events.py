@@ -93,6 +93,14 @@ def test_an_event_that_names_some_usages_of_its_call_is_about_those(books):
     assert books.states() == {"accepted": 2, "unbilled": 1}
 
 
+def test_m6_an_event_whose_id_is_that_of_another_is_not_forgotten(books):
+    """The id on top may be that of the organization."""
+    books.push([*usage(), *usage(customer=2)])
+    books.take([event("failed", call="m_1")])
+    assert len(books.take([event("failed", call="m_2")]).lines) == 3
+    assert books.states() == {"unbilled": 6}
+
+
 def test_events_about_other_things_are_ignored(books):
     books.push(usage())
     applied = books.take([{"event": "customer.created", "data": {"id": "m_1"}}, {"type": "entitlement.updated"}])

@@ -239,6 +239,20 @@ def test_usage_that_was_too_late_is_billed_whole_and_settled(api, books):
     assert books.push(usage(11, hour=8)).exit_code == 0 and billed(api) == 11
 
 
+def test_a_day_is_carried_by_the_current_day_and_the_hours_of_a_customer_by_one_hour(api, books):
+    """Two lines of one key may be carried to one hour."""
+    books.push(usage(10, hour=40), grain="day")
+    books.settle(only(books, state="unbilled").id, "carry")
+    (child,) = [entry for entry in books.entries().values() if entry.line.carried_from]
+    assert (child.line.grain, child.line.starts_at, billed(api)) == ("day", NOON.replace(hour=0, minute=0), 10)
+    hours = [*usage(3, hour=8, customer_id="cust_2"), *usage(4, hour=9, customer_id="cust_2")]
+    books.push(hours, source="hours.csv")
+    late = [entry.id for entry in books.entries().values() if entry.state == "unbilled"]
+    carried = books.settle(late, "carry")
+    assert (len(carried.to_send), carried.exit_code, billed(api)) == (2, 0, 17)
+    assert books.push(hours, source="hours.csv").exit_code == 0
+
+
 def test_too_much_is_for_a_credit_and_never_sent(api, books):
     books.push(usage(10))
     books.push(usage(7))
