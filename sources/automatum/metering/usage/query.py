@@ -151,27 +151,25 @@ SELECT row, coalesce(split_part(broken, chr(10), 1), nullif(array_to_string(prob
     day, exact_units, exact_price, units, price, usage_at, usage_date, {", ".join(map(_CLEAN.format, _TEXTS))}
 FROM judged
 """
-_FIRST_TEXTS = ", ".join(
-    f"arg_min({name}, row) FILTER ({name} IS NOT NULL) AS {name}, min(row) FILTER ({name} IS NOT NULL) AS {name}_row"
-    for name in _TEXTS
-)
+_KEY = "start, vendor, listing_id, customer_id, dimension, entitlement_id"
 _SUMMED = f"""
 CREATE TABLE summed AS
-WITH by_price AS (
-    SELECT start, vendor, listing_id, customer_id, dimension, entitlement_id, exact_price AS price,
-        sum(exact_units) AS units, count(*) AS rows, min(row) AS first, min(row, 10) AS some_rows, {_FIRST_TEXTS}
-    FROM checked WHERE reason IS NULL AND start + {{length}} <= $until GROUP BY ALL
-), by_key AS (
-    SELECT start, vendor, listing_id, customer_id, dimension, entitlement_id, min(price) AS price, sum(units) AS units,
-        sum(rows)::BIGINT AS rows, min(first) AS first, list_sort(flatten(list(some_rows)))[:10] AS some_rows,
-        {", ".join(f"arg_min({name}, {name}_row) AS {name}" for name in _TEXTS)},
-        CASE WHEN count(*) > 1
-            THEN string_agg(concat({plain("price")}, ' in row ', first), ' and ' ORDER BY first) END AS prices
-    FROM by_price GROUP BY ALL
+WITH by_key AS (
+    SELECT {_KEY}, min(exact_price) AS price, max(exact_price) AS highest, sum(exact_units) AS units,
+        count(*) AS rows, min(row) AS first, min(row, 10) AS some_rows,
+        {", ".join(f"arg_min({name}, row) FILTER ({name} IS NOT NULL) AS {name}" for name in _TEXTS)}
+    FROM checked WHERE reason IS NULL AND start + {{length}} <= $until GROUP BY {_KEY}
+), by_price AS (
+    SELECT {_KEY}, exact_price, min(row) AS first
+    FROM checked SEMI JOIN (SELECT {_KEY} FROM by_key WHERE price <> highest) USING ({_KEY})
+    WHERE reason IS NULL GROUP BY {_KEY}, exact_price
+), several AS (
+    SELECT {_KEY}, string_agg(concat({plain("exact_price")}, ' in row ', first), ' and ' ORDER BY first) AS prices
+    FROM by_price GROUP BY {_KEY}
 )
-SELECT *, min(first) FILTER (entitlement_id <> '')
+SELECT by_key.*, prices, min(first) FILTER (entitlement_id <> '')
     OVER (PARTITION BY start, vendor, listing_id, customer_id, dimension) AS named_row
-FROM by_key
+FROM by_key LEFT JOIN several USING ({_KEY})
 """
 _COUNTS = """
 SELECT count(*), count(reason), count(*) FILTER (reason IS NULL AND start + {length} > $until),
