@@ -54,7 +54,7 @@ class Imported:
 
 
 HELP = [("--help",), ("sync", "--help"), ("push", "--help"), ("push", "statement", "--help"), ("apps", "--help")]
-WRONG = [("snyc",), ("sync", "--max-minutes", "soon"), ("push", "ledger", "copy")]
+WRONG = [("snyc",), ("sync", "--max-minutes", "soon"), ("push", "ledger", "backup")]
 
 
 def test_the_version_imports_no_command(desk):

@@ -1,5 +1,7 @@
 """I5 for dlt users: the resource is the push, and usage that comes in several loads is billed whole."""
 
+import runpy
+import sys
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -70,7 +72,7 @@ def test_usage_of_an_incremental_resource_is_billed_whole_after_it_was_loaded_to
         )
         pipeline.run(new_rows())
         clock = FakeClock(epoch=(start + timedelta(minutes=until)).timestamp())
-        options = PushOptions(confirm=True, new_ledger=until == 59)
+        options = PushOptions(confirm=True, new_ledger=until in (59, 80))  # until a line was sent
         pipeline.run(metering_usage("usage", options, clock=clock))
         return sum(units for *_, units in pushed(small))
 
@@ -100,7 +102,7 @@ def test_a_resource_pushes_and_yields_the_results(small, desk, usage):
     )
     for new in (True, False):
         pipeline.run(metering_usage(usage, PushOptions(confirm=True, new_ledger=new)))
-        rows = desk.query("SELECT customer_id, dimension, units, state FROM metering_lines ORDER BY ALL")
+        rows = desk.query("SELECT customer_id, dimension, asked_units, state FROM metering_lines ORDER BY ALL")
         assert rows == [(*line, "accepted") for line in wanted(usage)]
     assert pushed(small) == wanted(usage)
 
@@ -125,19 +127,36 @@ def test_an_api_that_is_away_fails_the_job_and_loses_nothing(small, desk, usage)
     assert small.metering.accepted == []
 
 
-@pytest.mark.slow
-def test_the_script_is_dry_without_confirm(small, desk, usage, monkeypatch, caplog):
-    import runpy
-    import sys
+def run_script(monkeypatch, *arguments):
+    """The exit code of `pipelines/automatum_push.py`."""
+    script = str(ROOT / "pipelines" / "automatum_push.py")
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(script, run_name="__main__")
+    return ended.value.code
 
-    script = ROOT / "pipelines" / "automatum_push.py"
+
+def test_m15_the_script_ends_with_the_exit_code_of_the_push(small, desk, usage, monkeypatch, capsys):
+    """As found: it ended with 0 although 5 of 6 rows were not billed."""
+    assert run_script(monkeypatch) == 78, "there is no database"
+    pipeline = dlt.pipeline(
+        "automatum", destination=dlt.destinations.duckdb("marketplace.duckdb"), dataset_name="automatum"
+    )
+    wrong = [{**row, "customer_id": "cust_of_nobody", "vendor": ""} for row in usage[1:]]
+    pipeline.run([usage[0], *wrong], table_name="usage_by_hour")
+    assert run_script(monkeypatch, "--confirm") == 78, "there is no ledger"
+    assert run_script(monkeypatch, "--confirm", "--new-ledger") == 65
+    assert "incomplete" in capsys.readouterr().out
+    assert len(pushed(small)) == 1
+
+
+@pytest.mark.slow
+def test_the_script_is_dry_without_confirm(small, desk, usage, monkeypatch):
     pipeline = dlt.pipeline(
         "automatum", destination=dlt.destinations.duckdb("marketplace.duckdb"), dataset_name="automatum"
     )
     pipeline.run(usage, table_name="usage_by_hour")
-    monkeypatch.setattr(sys, "argv", [str(script)])
-    runpy.run_path(str(script), run_name="__main__")
+    assert run_script(monkeypatch) == 0
     assert small.metering.accepted == []
-    monkeypatch.setattr(sys, "argv", [str(script), "--confirm", "--new-ledger"])
-    runpy.run_path(str(script), run_name="__main__")
+    assert run_script(monkeypatch, "--confirm", "--new-ledger") == 0
     assert pushed(small) == wanted(usage)
