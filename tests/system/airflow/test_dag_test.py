@@ -29,7 +29,12 @@ module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 run = module.automatum_dag.test(run_conf=json.loads(sys.argv[2]))
 found = {f"{one.task_id}[{one.map_index}]".removeprefix("each."): str(one.state) for one in run.get_task_instances()}
-print(json.dumps({"state": str(run.state), "tasks": found, "run": run.run_id}))
+from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
+with create_session() as session:
+    kept = session.query(XComModel).filter(XComModel.run_id == run.run_id, XComModel.key == "push")
+    pushes = [XComModel.deserialize_value(one) for one in kept]
+print(json.dumps({"state": str(run.state), "tasks": found, "run": run.run_id, "pushes": pushes}))
 """
 TABLES = ("customers", "entitlements", "private_offers", "analytics")
 SCOPES_WITHOUT_OFFERS = tuple(scope for scope in SCOPES if scope != "read:private-offers")
@@ -43,6 +48,7 @@ class Tried:
         assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
         found = json.loads(done.stdout.splitlines()[-1])
         self.state, self.tasks, self.run = found["state"], found["tasks"], found["run"]
+        self.pushes = found["pushes"]
         self.said = done.stdout + done.stderr
 
     def of(self, organization):
@@ -135,6 +141,22 @@ def test_a_confirmed_push_needs_a_ledger_that_outlives_the_worker_and_then_sends
     for new in (True, False):
         begun = {**options, "new_ledger": new}
         assert tried(ledger, single=True, tables=["customers"], **begun).of(NAMES[0])["push"] == "success"
+    assert sum(len(one.body["details"]["usages"]) for one in served.sandbox.metering.accepted) == 4
+
+
+def test_m11_an_approval_gets_its_digest_whatever_else_is_open(tried, served, tmp_path):
+    """As found: one open line anywhere failed the dry run before its digest was handed on, so nobody could approve."""
+    rows = rows_of(served.sandbox, most=4)
+    usage = write_csv([*rows, {**rows[0], "customer_id": ""}], tmp_path / "usage.csv")
+    ledger = {"automatum_ledger": {"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}}
+    options = {"usage": str(usage), "confirm": True, "approval": True, "new_ledger": True}
+    tables = {"tables": ["customers", "entitlements"]}
+    dry = tried(ledger, single=True, **tables, **options)
+    assert dry.of(NAMES[0])["push"] == "failed", "a row is refused"
+    assert not served.sandbox.metering.accepted
+    (shown,) = dry.pushes
+    assert (shown["verdict"], shown["lines"]["to_send"], shown["lines"]["refused"]) == ("dry_run", 4, 1)
+    tried(ledger, single=True, conf={"plan": shown["plan"]}, **tables, **options)
     assert sum(len(one.body["details"]["usages"]) for one in served.sandbox.metering.accepted) == 4
 
 
