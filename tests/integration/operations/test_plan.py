@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from automatum import SyncOptions, resolve_settings, run_sync
-from automatum.api.rate_limit.forecast import Lane, finish, keeps_up
+from automatum.api.rate_limit.windows import Lane, finish, keeps_up
 from automatum.api.session import connect
 from automatum.core.errors import EXIT_ACCESS, EXIT_CONFIGURATION, EXIT_MORE_TO_DO, ConfigurationError
 from automatum.operations.plan import plan, read_duration

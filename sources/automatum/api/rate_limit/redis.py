@@ -7,6 +7,7 @@ meanwhile. The rules stay in `windows`, as for every store. A change that lost t
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 from uuid import uuid4
@@ -71,13 +72,11 @@ class RedisStore(Store):
         self._where = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
         self._errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
         self._key = f"automatum:quota:{name}"
-        self._clock = clock
-        super().__init__()
+        super().__init__(clock)
         self._state, self._version, self._body = LimiterState(), "", b""
+        named = url.replace("valkey", "redis", 1) if parts.scheme.startswith("valkey") else url
         try:
-            self._client: Any = redis.Redis.from_url(
-                _redis_url(url), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
-            )
+            self._client: Any = redis.Redis.from_url(named, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
         except ValueError as error:
             raise ConfigurationError("sources.automatum.quota_url", redact(str(error)), _FORM) from None
         self._script = self._client.register_script(_SWAP)
@@ -92,8 +91,8 @@ class RedisStore(Store):
                 if not self._state.changed or self._save():
                     return result
 
-    def close(self) -> None:
-        """Close the connections."""
+    def disconnect(self) -> None:
+        """See `Store.disconnect`."""
         self._client.close()
 
     def _read(self) -> None:
@@ -149,18 +148,10 @@ class RedisStore(Store):
 
 def _parts(url: str) -> SplitResult:
     """The parts of the URL. An error shows no part of it, because any part may belong to the password."""
-    try:
+    with suppress(ValueError):
         parts = urlsplit(url)
         _ = parts.port
         # A plain / # ? in the password ends host and port, and the rest of the password looks like a path.
-        sound = "@" not in parts.path + parts.query + parts.fragment
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ConfigurationError("sources.automatum.quota_url", "not the URL of a server.", _FORM)
-    return parts
-
-
-def _redis_url(url: str) -> str:
-    scheme, mark, rest = url.partition("://")
-    return {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme) + mark + rest
+        if "@" not in parts.path + parts.query + parts.fragment:
+            return parts
+    raise ConfigurationError("sources.automatum.quota_url", "not the URL of a server.", _FORM)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-import weakref
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,11 +56,9 @@ class SqliteStore(Store):
                 "machines share (redis://host:6379/0).",
             )
         self.path = path.absolute()
-        self._clock = clock
+        super().__init__(clock)
         self._boot = boot_id() if boot is None else boot
-        super().__init__()
         self._connection: sqlite3.Connection | None = None
-        self._process = 0
         self._state, self._version = LimiterState(), -1
         self._memory: MemoryStore | None = None
 
@@ -79,8 +76,8 @@ class SqliteStore(Store):
     def disconnect(self) -> None:
         """See `Store.disconnect`."""
         connection, self._connection = self._connection, None
-        if connection is not None and self._process == os.getpid():
-            self._close_connection()
+        if connection is not None:
+            connection.close()
 
     def _change(self, work: Work[T]) -> T:
         connection = self._connect()
@@ -91,8 +88,7 @@ class SqliteStore(Store):
             result = work(state, state.now(self._clock.monotonic()))
             if state.changed:
                 self._version += 1
-                values = (self._version, self._boot, self._clock.time(), state.dumps())
-                connection.execute(_STORE, values)
+                connection.execute(_STORE, (self._version, self._boot, self._clock.time(), state.dumps()))
             connection.execute("COMMIT")
         except BaseException:
             self._version = -1  # The state in memory may be half changed.
@@ -115,17 +111,13 @@ class SqliteStore(Store):
             if row[1] != self._boot:
                 # A restart resets the monotonic clock. The wall clock tells how much time has passed.
                 self._state.resume_clock(self._clock.monotonic(), self._clock.time() - row[2])
-                self._state.changed = True
         return self._state
 
     def _connect(self) -> sqlite3.Connection:
-        if self._connection is None or self._process != os.getpid():
-            # A connection must not cross a fork, because its locks belong to the process that took them.
-            self._process, self._version = os.getpid(), -1
+        if self._connection is None:
+            self._version = -1
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-            # Closes the file if the caller does not. `__del__` could run after the end of the connection.
-            self._close_connection = weakref.finalize(self, _close_in, self._process, self._connection)
             if os.name == "posix":
                 self.path.chmod(0o600)
             # A commit need not reach the disk: after a power cut, the restart takes longer than a lost change matters.
@@ -163,9 +155,3 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
-
-
-def _close_in(process: int, connection: sqlite3.Connection) -> None:
-    """Close a connection in the process that opened it. In a child, that would release the locks of the parent."""
-    if process == os.getpid():
-        connection.close()

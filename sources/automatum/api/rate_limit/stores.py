@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 from abc import ABC, abstractmethod
@@ -21,19 +20,22 @@ Work = Callable[[LimiterState, float], T]
 class Store(ABC):
     """Keeps one state for all processes of an OAuth application.
 
-    It makes a fork of the process safe: the fork waits for a running change, and the store disconnects before it.
-
-    A lock that another thread holds at the fork stays locked in the child for ever. And a SQLite connection must not
+    It makes a fork of the process safe: the fork waits for a running change, and the store disconnects before it. A
+    lock that another thread holds at the fork stays locked in the child for ever. And a SQLite connection must not
     cross a fork: the child would share the parent's file locks, and its writes would be lost.
+
+    Args:
+        clock: Time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         _instances.add(self)
 
     @abstractmethod
     def change(self, work: Work[T]) -> T:
-        """Change the state atomically and return the result of `work`.
+        """Apply `work` to the state, atomically, and store the state if it has `changed`.
 
         Raises:
             QuotaUnreachable: The server that keeps the state does not answer.
@@ -67,15 +69,6 @@ def _after_fork() -> None:
     _forking.release()
 
 
-def _at_exit() -> None:
-    """Close all files, which the end of the command line leaves to their owners."""
-    for one in list(_instances):
-        if one._lock.acquire(blocking=False):  # Or a thread changes it, and the system closes it.
-            one.disconnect()
-            one._lock.release()
-
-
-atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
@@ -89,8 +82,7 @@ class MemoryStore(Store):
     """
 
     def __init__(self, clock: Clock, state: LimiterState | None = None) -> None:
-        super().__init__()
-        self._clock = clock
+        super().__init__(clock)
         self._state = state or LimiterState()
 
     def change(self, work: Work[T]) -> T:
