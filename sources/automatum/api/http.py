@@ -23,10 +23,9 @@ from ..core.clock import Clock
 from ..core.errors import AccessError, ApiUnreachable, AutomatumError, NotThere, RequestRefused
 from ..core.redaction import redact
 from ..endpoints import API_PREFIX
-from .connections import Connections
+from .connections import Connections, Exchange, exchange
 from .exact_json import parse_json
 from .rate_limit.headers import read_headers
-from .watchdog import Watch, watched
 
 logger = logging.getLogger("automatum")
 
@@ -155,28 +154,23 @@ def send(
     started = clock.monotonic()
     allowed = Timeout(connect=min(timeout, CONNECT_TIMEOUT), read=timeout)
     target = f"{url}{'&' if '?' in url else '?'}{urlencode(params)}" if params else url
-    watch: Watch | None = None
+    outcome: HttpResponse | HttpFailure
+    current: Exchange | None = None
     try:
-        with watched(within, stopping) as watch:
+        with exchange(within, stopping) as current:
             sent_headers = {**_HEADERS, **headers}
             response = connections.request(method, target, headers=sent_headers, body=body, timeout=allowed)
             try:
                 content = _read(response)
             finally:
                 response.close()
-        if inspect and isinstance(content, bytes):
+        if isinstance(content, bytes) and inspect:
             inspect(content)
-        if watch.cut:
-            # Without a length, an answer that was cut looks whole.
-            outcome: HttpResponse | HttpFailure = HttpFailure(watch.cut, watch.connected)
-        elif isinstance(content, HttpFailure):
-            outcome = content
-        else:
-            outcome = _parse_response(response, content, clock)
+        outcome = _parse_response(response, content, clock) if isinstance(content, bytes) else content
     except (HTTPError, OSError) as error:
         # The exception may hold the URL with its secrets, so return only its text.
-        sent = watch is not None and watch.connected
-        outcome = HttpFailure(watch.cut, sent) if watch and watch.cut else _failure(error, timeout, sent)
+        sent = current is not None and current.connected
+        outcome = HttpFailure(current.cut, sent) if current and current.cut else _failure(error, timeout, sent)
     if logger.isEnabledFor(logging.DEBUG):
         _log(method, url, params, outcome, clock.monotonic() - started)
     return outcome
@@ -256,7 +250,7 @@ def _fields(response: HttpResponse) -> tuple[tuple[str, str], ...]:
 
 
 def _read(response: BaseHTTPResponse) -> bytes | HttpFailure:
-    """The decoded body, or the failure if it exceeds the size. `watched` ends it at its deadline."""
+    """The decoded body, or the failure if it exceeds the size. `connections` ends it at its deadline."""
     pieces: list[bytes] = []
     size = 0
     while piece := response.read(2**16, decode_content=True):
