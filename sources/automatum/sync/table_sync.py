@@ -28,7 +28,7 @@ from ..schema.log_tables import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, log_t
 from ..schema.stored import StoredTable
 from ..schema.tables import tables_of
 from ..warehouse.connection_errors import unreadable_error
-from ..warehouse.dataset import add_missing_columns
+from ..warehouse.lake_files import add_missing_columns
 from ..warehouse.merge_strategy import Merge, check_table_format, merge_strategy_of
 from ..warehouse.sql import read_rows_by_key
 from .batcher import Batcher, Tables

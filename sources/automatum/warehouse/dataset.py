@@ -1,10 +1,10 @@
-"""The dataset of a run: check it before, add columns to it, and delete page records after."""
+"""The dataset of a run: check it before, and delete page records after."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..core.errors import AutomatumError, ConfigurationError
@@ -25,7 +25,6 @@ from .sql import (
 from .sql_client import SQL_UNSUPPORTED, TABLE_MISSING, checked_sql_client
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from dlt.common.pipeline import SupportsPipeline
 
 logger = logging.getLogger("automatum")
@@ -120,28 +119,6 @@ def check_organization_kind(pipeline: SupportsPipeline, by_organization: bool) -
         f"{name} was loaded before organizations were listed, and its keys do not hold them.",
         "Name another dataset for several organizations.",
     )
-
-
-def add_missing_columns(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> dict[str, pa.Schema]:
-    """Add columns that tables lack, where dlt fails to (Iceberg).
-
-    Args:
-        pipeline: The pipeline that will load the tables.
-        schemas: Table name to the schema of the rows that will be loaded.
-
-    Returns:
-        Table name to the columns that the table has now. Rows for it must have the same columns in the same order
-        (`schema.arrow_tables.fit_columns`), because pyiceberg (0.12) compares them by position. Other tables are left
-        out.
-
-    Raises:
-        DestinationError: The destination cannot be reached.
-    """
-    if not writes_lake_files(pipeline):
-        return {}
-    with checked_sql_client(pipeline) as files:
-        every = {name: files.add_missing_columns(name, schema) for name, schema in schemas.items()}
-    return {name: columns for name, columns in every.items() if columns is not None}
 
 
 def delete_page_records(pipeline: SupportsPipeline, sweeps: Sequence[str], organization_id: str | None = None) -> None:

@@ -22,7 +22,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 import automatum
 from automatum.config.dlt_internals import document_of
 from automatum.schema.names import normalize_identifier
-from automatum.warehouse import dlt_files, dlt_internals
+from automatum.warehouse import dlt_internals, lake_files
 from automatum.warehouse.dlt_duckdb import duckdb_destination
 
 CHECKED_WITH = "1.31"
@@ -31,7 +31,7 @@ PLACES = (
     "schema/names.py",
     "warehouse/dlt_internals.py",
     "warehouse/dlt_duckdb.py",
-    "warehouse/dlt_files.py",
+    "warehouse/lake_files.py",
 )
 """The modules of the connector that may use undocumented parts of dlt: one of each layer, and two of destinations."""
 DOCUMENTED = (
@@ -254,7 +254,7 @@ def test_capabilities_that_are_remembered_are_those_of_dlt(tmp_path):
 def test_a_missing_table_is_the_error_of_dlt():
     with duckdb.connect(":memory:") as connection, pytest.raises(duckdb.Error) as missing:
         connection.execute("SELECT * FROM no_such_table")
-    assert isinstance(dlt_files.as_database_error(missing.value), DatabaseUndefinedRelation)
+    assert isinstance(lake_files.as_database_error(missing.value), DatabaseUndefinedRelation)
 
 
 def test_names_are_normalized_as_dlt_does():
