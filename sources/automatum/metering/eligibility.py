@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..endpoints import CUSTOMERS, ENTITLEMENTS
 from ..schema.columns import DELETED_AT
-from ..warehouse.sql import read_column_names, stream_columns
+from ..warehouse.sql import as_utc, read_column_names, stream_columns
 from ..warehouse.sql_client import one_client
-from ..warehouse.values import as_utc
 from .model import UNKNOWN_CURRENCY, Line, exact
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from sqlalchemy import Table, insert, select
 
 from ..core.errors import ConfigurationError
 from ..schema import metering_tables
-from ..warehouse.sql import read_column_names, stream_columns
-from ..warehouse.values import as_utc
+from ..warehouse.sql import as_utc, read_column_names, stream_columns
 from .ledger.batches import batches
 from .ledger.entries import AttemptEntry, Entry
 from .ledger.ledger import Ledger

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..warehouse.dlt_duckdb import is_duckdb
-from ..warehouse.duckdb_writer import DuckDbWriter
 from ..warehouse.load import ChunkTables, Loader, Tables
-from ..warehouse.package_writer import PackageWriter
+from ..warehouse.writers import DuckDbWriter, PackageWriter
 from .results import Chunk
 from .table_sync import TableSync
 

@@ -16,7 +16,7 @@ from ..warehouse.catalog import update_catalog
 from ..warehouse.dataset import check_organization_kind, delete_page_records, read_complete_loads
 from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import Loader
-from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
+from ..warehouse.merge_strategy import check_table_format, merge_of
 from ..warehouse.sql_client import one_client
 from .chunk_load import load_chunk
 from .key_check import check_keys
@@ -70,7 +70,7 @@ def sync(
     named = tuple(names or settings.tables or ())
     endpoints = session.select(named, "argument TABLE" if names else "sources.automatum.tables")
     check_days(session, pipeline, endpoints, selection)
-    merge_strategy_of(pipeline, settings)  # raises before a request is spent if the destination cannot merge
+    merge_of(pipeline, settings)  # raises before a request is spent if the destination cannot merge
     missing = session.missing_scopes(endpoints)
     granted = [endpoint for endpoint in endpoints if endpoint.group not in missing]
     loader = Loader(pipeline, session.clock, keep_open)

@@ -15,8 +15,7 @@ from uuid import uuid4
 from dlt.common.pipeline import SupportsPipeline
 
 from ..core.errors import DestinationError
-from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, read_sync_records
-from ..warehouse.values import as_utc, json_object
+from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, as_utc, json_object, read_sync_records
 from .facts import SweepFacts
 from .prior_state import CLOCK_SKEW
 from .results import Verdict

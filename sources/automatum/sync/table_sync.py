@@ -27,10 +27,10 @@ from ..schema.columns import history_table
 from ..schema.log_tables import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, log_tables
 from ..schema.stored import StoredTable
 from ..schema.tables import tables_of
-from ..warehouse.connection_errors import unreadable_error
 from ..warehouse.lake_files import add_missing_columns
-from ..warehouse.merge_strategy import Merge, check_table_format, merge_strategy_of
+from ..warehouse.merge_strategy import Merge, check_table_format, merge_of
 from ..warehouse.sql import read_rows_by_key
+from ..warehouse.sql_client import unreadable_error
 from .batcher import Batcher, Tables
 from .delete_rows import delete_rows
 from .facts import SweepFacts, digest_settings
@@ -279,17 +279,17 @@ class TableSync:
 
     def _read_destination(self, pipeline: SupportsPipeline, loaded: Collection[str] | None = None) -> PriorState:
         owner, name = self._table.organization_id, history_table(self.endpoint) if self.settings.history else None
-        merging = merge_strategy_of(pipeline, self.settings)
+        merging = merge_of(pipeline, self.settings)
         check_table_format(pipeline, self.settings, [self.endpoint.table])
         self._batcher.once = merging.one_row_per_key or self._hints.upserts
         part = self._selection.part_of(self.endpoint)
-        now, count = utc(self.api_session.clock.time()), merging.merge is not Merge.APPEND
+        now, count = utc(self.api_session.clock.time()), merging is not Merge.APPEND
         self._organization.start(pipeline)
         prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count, loaded, self._hints.absent)
         known = prior.known.children
-        if merging.merge is Merge.APPEND:  # Where an entry says that a list has become empty.
+        if merging is Merge.APPEND:  # Where an entry says that a list has become empty.
             known = {child.table: dict.fromkeys(prior.known.live, 1) for child in self.endpoint.children}
-        may_remove = merging.can_delete or not merging.one_row_per_key
+        may_remove = merging is not Merge.UPDATE
         self._batcher.lists = ChildLists(known or {}, may_remove, unknown=0 if prior.known.readable else 1)
         if merging.one_row_per_key:
             self._stored_columns = add_missing_columns(pipeline, self.schemas())

@@ -14,9 +14,8 @@ from ..core.errors import ConfigurationError
 from ..core.redaction import redact
 from ..schema.columns import ROW_HASH
 from ..schema.stored import StoredColumn, StoredTable
-from .connection_errors import unreachable_error
 from .dlt_internals import missing_in_storage
-from .sql_client import SQL_UNSUPPORTED, TABLE_MISSING, checked_sql_client
+from .sql_client import SQL_UNSUPPORTED, TABLE_MISSING, checked_sql_client, unreachable_error
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline

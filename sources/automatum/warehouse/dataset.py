@@ -11,7 +11,6 @@ from ..core.errors import AutomatumError, ConfigurationError
 from ..core.redaction import redact
 from ..core.suggest import suggestion
 from ..endpoints import ORGANIZATION
-from .connection_errors import unreachable_error
 from .dlt_internals import destination_client
 from .lake_files import writes_lake_files
 from .sql import (
@@ -22,7 +21,7 @@ from .sql import (
     organization_filter,
     where_clause,
 )
-from .sql_client import SQL_UNSUPPORTED, TABLE_MISSING, checked_sql_client
+from .sql_client import SQL_UNSUPPORTED, TABLE_MISSING, checked_sql_client, unreachable_error
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline

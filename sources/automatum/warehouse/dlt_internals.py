@@ -183,13 +183,3 @@ def print_paths_without_sqlalchemy() -> None:
     from dlt.common.libs import sql_alchemy_shims
 
     sys.modules.setdefault("dlt.common.libs.sql_alchemy_compat", sql_alchemy_shims)
-
-
-def merge_strategies(pipeline: SupportsPipeline, table_format: str | None) -> list[str]:
-    """Merge strategies of a destination for tables of this format; dlt uses the first one by default."""
-    capabilities = pipeline.destination.capabilities()
-    strategies: list[Any] = list(capabilities.supported_merge_strategies or ())
-    if capabilities.merge_strategies_selector:
-        table: Any = {"name": "", "table_format": table_format}
-        strategies = list(capabilities.merge_strategies_selector(strategies, table_schema=table))
-    return strategies

@@ -51,23 +51,20 @@ class ChunkTables:
     lacking: set[str]
     table_format: str | None = None
 
+    @property
+    def existing(self) -> set[str]:
+        """Names of the tables that the destination has."""
+        return self.declared.keys() - self.lacking
+
 
 class Writer(Protocol):
-    """A way to write chunks."""
+    """A way to write chunks. Its methods raise `WriteFailed`."""
 
     def read(self, chunk: ChunkTables) -> None:
-        """Read the tables of a chunk. The destination stays closed: that may take an hour.
+        """Read the tables of a chunk. The destination stays closed: that may take an hour."""
 
-        Raises:
-            WriteFailed: They cannot be read.
-        """
-
-    def write(self) -> None:
-        """Write what was read, all of it or nothing that counts.
-
-        Raises:
-            WriteFailed: The destination does not take it.
-        """
+    def write(self, chunk: ChunkTables, creates: bool) -> None:
+        """Write what was read of the chunk, all of it or nothing that counts; `creates` if it creates tables, too."""
 
     def drop(self) -> None:
         """Forget what was read."""
@@ -109,7 +106,6 @@ class Loader:
         keep_open: Keeps the destination open while it is written to.
 
     Attributes:
-        keep_open: The same.
         compared: What the destination has of the tables.
         lacking: Table name to the columns that it lacks; all of them if it lacks the table.
     """
@@ -119,7 +115,7 @@ class Loader:
         self._clock = clock
         self.keep_open = keep_open
         self.compared = Compared({}, {})
-        self.lacking: dict[str, set[str]] = {}
+        self.lacking = self.compared.lacking
 
     def start(self, tables: Sequence[StoredTable]) -> None:
         """Drop what earlier runs have left in the working folder, and compare the tables of the dataset.
@@ -151,16 +147,16 @@ class Loader:
             DestinationError: The destination failed for a reason that may pass. The next run reads the rows again.
             PackageRefused: It failed for a reason that stays. The rows have to be read again.
         """
-        attempt = 0
+        attempt, before = 0, set(chunk.lacking)
         try:
             writer.read(chunk)
             while True:
                 try:
                     with self.keep_open(), job_errors_at_debug():
-                        writer.write()
+                        writer.write(chunk, chunk.lacking != before)
                     break
                 except WriteFailed as error:
-                    if _out_of_memory(error.cause) and (limit := grow_duckdb_memory(self._pipeline)):
+                    if "Out of Memory Error" in str(error.cause) and (limit := grow_duckdb_memory(self._pipeline)):
                         logger.info("DuckDB needs more memory; the load is tried again with %s", limit)
                         continue
                     attempt += 1
@@ -181,26 +177,20 @@ class Loader:
         self.lacking = {name: columns for name, columns in self.lacking.items() if name in chunk.lacking}
 
 
-class _JobErrors(logging.Filter):
-    """Moves what dlt logs of its load jobs, and other tracebacks, to the connector's log, at debug."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.module != "load" and not record.exc_info:
-            return True
-        logger.debug("%s", record.getMessage(), exc_info=record.exc_info)
-        return False
+def _no_job_error(record: logging.LogRecord) -> bool:
+    """Move what dlt logs of its load jobs, and other tracebacks, to the connector's log, at debug."""
+    if record.module != "load" and not record.exc_info:
+        return True
+    logger.debug("%s", record.getMessage(), exc_info=record.exc_info)
+    return False
 
 
 @contextmanager
 def job_errors_at_debug() -> Iterator[None]:
     """Let dlt print nothing of a load job that fails. The loader tries it again, or says in its error what happened."""
-    log, errors = logging.getLogger("dlt"), _JobErrors()
-    log.addFilter(errors)
+    log = logging.getLogger("dlt")
+    log.addFilter(_no_job_error)
     try:
         yield
     finally:
-        log.removeFilter(errors)
-
-
-def _out_of_memory(cause: BaseException) -> bool:
-    return "Out of Memory Error" in str(cause)
+        log.removeFilter(_no_job_error)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from ..endpoints import ORGANIZATION
 from ..schema.log_tables import PAGES_TABLE as PAGES_TABLE
@@ -12,7 +14,6 @@ from ..schema.log_tables import REJECTED_TABLE as REJECTED_TABLE
 from ..schema.log_tables import SWEEPS_TABLE as SWEEPS_TABLE
 from .dlt_internals import LOADS_TABLE
 from .sql_client import TABLE_MISSING, checked_sql_client, reading_sql_client
-from .values import as_utc
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -261,3 +262,18 @@ def read_sync_records(
 def complete_load_ids(client: Any) -> set[str]:
     """Ids of complete load packages. A killed load may have written its records and not its rows."""
     return {load_id for load_id, status in select(client, LOADS_TABLE, ("load_id", "status")) if status == 0}
+
+
+def as_utc(value: Any) -> datetime:
+    """A timestamp of the destination, with a time zone. Some destinations omit it; the connector writes UTC."""
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def json_object(value: Any) -> dict[str, Any]:
+    """The value of a JSON column, which some destinations return parsed and others as text; empty for anything else."""
+    try:
+        parsed = orjson.loads(value) if isinstance(value, (str, bytes)) else value
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

@@ -16,10 +16,9 @@ from automatum.endpoints import ENDPOINTS
 from automatum.schema.columns import POSITION, REMOVED
 from automatum.schema.log_tables import SWEEPS_TABLE, log_tables
 from automatum.schema.tables import tables_of
-from automatum.warehouse.duckdb_writer import DuckDbWriter
 from automatum.warehouse.load import ATTEMPTS, ChunkTables, Loader, WriteFailed
-from automatum.warehouse.package_writer import PackageWriter
 from automatum.warehouse.pipeline import open_pipeline
+from automatum.warehouse.writers import DuckDbWriter, PackageWriter
 from tests.support.clocks import FakeClock
 from tests.support.destinations.places import PLACES
 from tests.support.many_databases import Killed
@@ -267,7 +266,7 @@ class Failing:
     def read(self, chunk):
         pass
 
-    def write(self):
+    def write(self, chunk, creates):
         if self.causes:
             raise WriteFailed("load", self.causes.pop(0))
 
