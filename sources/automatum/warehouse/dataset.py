@@ -60,23 +60,18 @@ def check_dataset(pipeline: SupportsPipeline) -> None:
                 return
     except Exception as error:  # Errors of drivers have no common base class.
         raise unreachable_error(error) from None
-    name, known = pipeline.dataset_name, _list_datasets(pipeline)
+    name, known = pipeline.dataset_name, list[str]()
+    if not writes_lake_files(pipeline):
+        text = "SELECT DISTINCT table_schema FROM information_schema.tables ORDER BY 1"
+        with contextlib.suppress(AutomatumError, *SQL_UNSUPPORTED), checked_sql_client(pipeline) as client:
+            found = [str(row[0]) for row in client.execute_sql(text)]
+            known = [one for one in found if one.lower() not in _SYSTEM and not one.endswith("_staging")]
     there = f" The destination has {', '.join(known)}." if known else ""
     raise ConfigurationError(
         "--dataset",
         f"there is no dataset {name}.{there}",
         f"{suggestion(name, known)} Sync first, or name another with --dataset.".lstrip(),
     )
-
-
-def _list_datasets(pipeline: SupportsPipeline) -> list[str]:
-    """Names of the datasets in the destination; empty if it does not say."""
-    names: list[str] = []
-    if not writes_lake_files(pipeline):
-        text = "SELECT DISTINCT table_schema FROM information_schema.tables ORDER BY 1"
-        with contextlib.suppress(AutomatumError, *SQL_UNSUPPORTED), checked_sql_client(pipeline) as client:
-            names = [str(row[0]) for row in client.execute_sql(text)]
-    return [name for name in names if name.lower() not in _SYSTEM and not name.endswith("_staging")]
 
 
 def has_organizations(pipeline: SupportsPipeline) -> bool | None:
@@ -103,21 +98,14 @@ def check_organization_kind(pipeline: SupportsPipeline, by_organization: bool) -
         ConfigurationError: The dataset is of the other kind.
     """
     has_several = has_organizations(pipeline)
-    if has_several is None or has_several == by_organization:
+    if has_several in (None, by_organization):
         return
-    name = pipeline.dataset_name
-    if has_several:
-        # The sync of a single organization would mark the rows of all others as deleted.
-        raise ConfigurationError(
-            "--dataset",
-            f"{name} holds several organizations, and none is named.",
-            "List them under sources.automatum.organizations, or name another dataset.",
-        )
-    raise ConfigurationError(
-        "--dataset",
-        f"{name} was loaded before organizations were listed, and its keys do not hold them.",
-        "Name another dataset for several organizations.",
-    )
+    problem = "was loaded before organizations were listed, and its keys do not hold them"
+    step = "Name another dataset for several organizations."
+    if has_several:  # The sync of a single organization would mark the rows of all others as deleted.
+        problem = "holds several organizations, and none is named"
+        step = "List them under sources.automatum.organizations, or name another dataset."
+    raise ConfigurationError("--dataset", f"{pipeline.dataset_name} {problem}.", step)
 
 
 def delete_page_records(pipeline: SupportsPipeline, sweeps: Sequence[str], organization_id: str | None = None) -> None:

@@ -75,7 +75,7 @@ def refresh_copy(database: Path, copy: Path) -> None:
     """
     import duckdb  # Not needed, and perhaps not installed, where the destination is another.
 
-    made: Path | None = None
+    made = copy
     try:
         for left in copy.parent.glob(f".{glob.escape(copy.name)}.{_NEW}*"):
             left.unlink(missing_ok=True)  # A killed run has left it. Only one run at a time makes copies.
@@ -98,34 +98,27 @@ def refresh_copy(database: Path, copy: Path) -> None:
     except OSError as error:
         raise ConfigurationError("--read-copy", f"{copy}: {error.strerror}.", "Name another file.") from None
     finally:
-        with contextlib.suppress(OSError):
-            if made:
+        if made != copy:
+            with contextlib.suppress(OSError):
                 made.unlink(missing_ok=True)
 
 
-def wait_for_file(database: Path, *, wait: float, clock: Clock, budget: Budget) -> None:
-    """Wait until no other program has a DuckDB file open.
+def open_when_free(database: Path, *, wait: float, clock: Clock, budget: Budget) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB file once no other program has it open.
+
+    dlt opens the file for each query and for each file that it loads, and closes it again, which writes a checkpoint.
+    While this connection is open, dlt's connections share its database, and only the last one writes a checkpoint.
 
     Args:
-        database: The file; if there is none, nothing holds it.
+        database: The file.
         wait: Seconds.
         clock: Time.
         budget: Bounds of the run, which also end the wait.
 
     Raises:
-        Busy: It is still open then, or this very process has it open.
+        Busy: Another program still has it open then, or this very process has it open.
         BudgetSpent: The run was told to stop, or its time is over.
         DestinationError: It cannot be opened for another reason.
-    """
-    if database.is_file():
-        _open_when_free(database, wait, clock, budget).close()
-
-
-def _open_when_free(database: Path, wait: float, clock: Clock, budget: Budget) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB file once no other program has it open; see `wait_for_file` for the errors.
-
-    dlt opens the file for each query and for each file that it loads, and closes it again, which writes a checkpoint.
-    While this connection is open, dlt's connections share its database, and only the last one writes a checkpoint.
     """
     what = f"The DuckDB file {database}"
     waiting = Waiting(what, wait, clock, budget)
@@ -163,7 +156,7 @@ class OpenFile:
         budget: Budget,
         timer: Callable[[float, Callable[[], None]], threading.Timer] = threading.Timer,
     ) -> None:
-        self._open = partial(_open_when_free, database, wait, clock, budget)
+        self._open = partial(open_when_free, database, wait=wait, clock=clock, budget=budget)
         self._make_timer = timer
         self._lock = threading.Lock()
         self._most_bytes = (parse_memory(duckdb_memory()) or 0) // 2
@@ -173,7 +166,7 @@ class OpenFile:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Keep the file open during a block. Blocks can be nested; see `wait_for_file` for the errors."""
+        """Keep the file open during a block. Blocks can be nested; see `open_when_free` for the errors."""
         with self._lock:
             self._stop_timer()
             if self._connection is None:
@@ -230,23 +223,15 @@ def _connect(database: Path) -> duckdb.DuckDBPyConnection | str:
 
     try:
         return _open(database)
-    except duckdb.ConnectionException as error:
-        if "different configuration" in str(error):
-            raise Busy(f"The DuckDB file {database} is open in this very process.", _READ_A_COPY) from None
-        raise _broken(database, error) from None
-    except duckdb.IOException as error:
-        found = _HOLDER.search(str(error))
-        if found:
-            return describe_process(int(found[2]), Path(found[1]).name)
-        if "Could not set lock" in str(error):
-            return "another program"
-        raise _broken(database, error) from None
     except duckdb.Error as error:
-        raise _broken(database, error) from None
-
-
-def _broken(database: Path, error: Exception) -> DestinationError:
-    return DestinationError(
-        f"The DuckDB file {database} cannot be opened: {first_line(error)}",
-        "Check that it is a DuckDB file, written by this version of DuckDB or an older one, and yours to write.",
-    )
+        text = str(error)
+        if "different configuration" in text:
+            raise Busy(f"The DuckDB file {database} is open in this very process.", _READ_A_COPY) from None
+        if found := _HOLDER.search(text):
+            return describe_process(int(found[2]), Path(found[1]).name)
+        if "Could not set lock" in text:
+            return "another program"
+        raise DestinationError(
+            f"The DuckDB file {database} cannot be opened: {first_line(error)}",
+            "Check that it is a DuckDB file, written by this version of DuckDB or an older one, and yours to write.",
+        ) from None
