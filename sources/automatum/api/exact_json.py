@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from ..schema.numbers import parse_integer, parse_real
+from ..schema.json_text import parse_integer, parse_real
 
 DEEPEST = 500
 """Levels of a body that are read. JSON of more becomes NaN, as the parsers recurse."""

@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..endpoints import ColumnType
-from .json_text import column_text
-from .numbers import plain_text
+from .json_text import column_text, plain_text
 
 Converted = tuple[Any, bool]
 """The value of a column, and whether it is exactly the value of the JSON."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..warehouse.dlt_duckdb import is_duckdb
+from ..warehouse.duckdb_file import is_duckdb
 from ..warehouse.load import ChunkTables, Loader, Tables
 from ..warehouse.writers import DuckDbWriter, PackageWriter
 from .results import Chunk

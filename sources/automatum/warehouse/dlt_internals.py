@@ -3,7 +3,7 @@
 dlt may change them in any release. `tests/unit/warehouse/test_dlt_internals.py` names each part that is missing after
 an upgrade, and lets no other module use undocumented parts but these four:
 
-- `dlt_duckdb` has those of dlt's DuckDB destination, `lake_files` those of its destination `filesystem`.
+- `duckdb_file` has those of dlt's DuckDB destination, `lake_files` those of its destination `filesystem`.
 - `config.dlt_internals` has those of dlt's configuration. `config` is below this package and cannot import it.
 - `schema.names` writes names as dlt does.
 

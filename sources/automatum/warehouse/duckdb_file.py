@@ -1,4 +1,7 @@
-"""The DuckDB file, which admits one process or readers only: open it, keep it open, and copy it for readers."""
+"""The DuckDB file, which admits one process or readers only: open it, keep it open, copy it; dlt's destination for it.
+
+It uses undocumented parts of dlt's DuckDB destination, checked with dlt 1.31; see `dlt_internals`.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,21 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import dlt
 
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import Busy, ConfigurationError, DestinationError
 from ..core.file_lock import Waiting
-from ..core.process import duckdb_memory, parse_memory
+from ..core.process import MOST_DUCKDB_MEMORY, duckdb_memory, parse_memory
 from ..core.process_info import describe_process
 from ..core.redaction import first_line
 
 if TYPE_CHECKING:
     import duckdb
+    from dlt.common.pipeline import SupportsPipeline
 
 KeepOpen = Callable[[], AbstractContextManager[None]]
 """Keeps the destination open during a block, as `OpenFile` does for a DuckDB file."""
@@ -235,3 +241,70 @@ def _connect(database: Path) -> duckdb.DuckDBPyConnection | str:
             f"The DuckDB file {database} cannot be opened: {first_line(error)}",
             "Check that it is a DuckDB file, written by this version of DuckDB or an older one, and yours to write.",
         ) from None
+
+
+def duckdb_destination(database: Path, memory_limit: str, user_agent: str | None = None, **options: Any) -> Any:
+    """Dlt's destination for a DuckDB file, which creates the file as `create_file` does.
+
+    Args:
+        database: Absolute path. dlt resolves a relative one against the folder of the pipeline's first run.
+        memory_limit: As DuckDB's setting, such as `64MB`.
+        user_agent: Name of the program that connects; None for DuckDB's default.
+        **options: Further options of the destination.
+    """
+    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+
+    # Not as its argument: dlt would first try to read the path as a URL, for which it imports all of SQLAlchemy.
+    credentials = DuckDbCredentials()
+    credentials.database = str(database)
+    credentials.global_config = {"memory_limit": memory_limit}
+    if user_agent:
+        credentials.global_config["custom_user_agent"] = user_agent
+    made = dlt.destinations.duckdb(credentials, **options)
+    resolve, compute, known = made.configuration, made.capabilities, dict[Any, Any]()
+
+    def configuration(initial_config: Any, accept_partial: bool = False) -> Any:
+        # dlt asks for the whole configuration when it makes a client, which connects to the file at once.
+        config = resolve(initial_config, accept_partial)
+        if not accept_partial and not config.credentials.read_only:
+            create_file(database)
+        return config
+
+    def capabilities(config: Any = None, naming: Any = None) -> Any:
+        # dlt asks for them for each client, and resolves the configuration for them, on which they do not depend.
+        if type(naming) not in known:
+            known[type(naming)] = compute(made.spec(), naming)
+        return known[type(naming)].copy()  # dlt replaces values in what it gets.
+
+    patched: Any = made
+    patched.configuration, patched.capabilities = configuration, capabilities
+    return made
+
+
+def remember_database(pipeline: SupportsPipeline) -> None:
+    """Note the path of a DuckDB file in the local state of a pipeline, so that `dlt.attach` finds the file.
+
+    dlt stores no path. A pipeline that is attached by its name would create a file in the working directory.
+    """
+    if is_duckdb(pipeline):
+        credentials = pipeline.destination.config_params.get("credentials")
+        database = getattr(credentials, "database", credentials)
+        if isinstance(database, (str, Path)):
+            opened: Any = pipeline
+            opened.set_local_state_val("duckdb_database", str(Path(database).absolute()))
+
+
+def is_duckdb(pipeline: SupportsPipeline) -> bool:
+    """Whether a pipeline loads to a DuckDB file."""
+    return isinstance(pipeline.destination, dlt.destinations.duckdb)
+
+
+def grow_duckdb_memory(pipeline: SupportsPipeline, most_bytes: int = MOST_DUCKDB_MEMORY) -> str | None:
+    """Raise DuckDB's memory limit fourfold; returns the new limit, or None if the bound is reached or none is set."""
+    credentials = getattr(pipeline.destination, "config_params", {}).get("credentials")
+    limits = getattr(credentials, "global_config", None) or {}
+    limit = parse_memory(str(limits.get("memory_limit", "")))
+    if limit is None or limit >= most_bytes:
+        return None
+    limits["memory_limit"] = f"{min(limit * 4, most_bytes) // 1_000_000}MB"
+    return str(limits["memory_limit"])

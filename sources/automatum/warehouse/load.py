@@ -19,8 +19,7 @@ from ..core.clock import Clock
 from ..core.errors import AutomatumError, DestinationError, PackageRefused
 from ..core.redaction import redact
 from .compare import Compared, compare_tables
-from .dlt_duckdb import grow_duckdb_memory, remember_database
-from .duckdb_file import KeepOpen
+from .duckdb_file import KeepOpen, grow_duckdb_memory, remember_database
 
 if TYPE_CHECKING:
     from ..schema.stored import StoredTable

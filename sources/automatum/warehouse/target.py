@@ -24,8 +24,7 @@ from ..core.process import duckdb_memory, use_one_loader
 from ..core.redaction import first_line
 from ..core.suggest import suggestion
 from ..schema.names import normalize_identifier
-from .dlt_duckdb import duckdb_destination, remember_database
-from .duckdb_file import USER_AGENT, KeepOpen, OpenFile, open_when_free
+from .duckdb_file import USER_AGENT, KeepOpen, OpenFile, duckdb_destination, open_when_free, remember_database
 from .pipeline import PIPELINE, name_pipeline, open_pipeline
 
 if TYPE_CHECKING:

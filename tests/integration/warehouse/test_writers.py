@@ -13,7 +13,7 @@ import pytest
 
 from automatum.core.errors import DestinationError, PackageRefused
 from automatum.endpoints import ENDPOINTS
-from automatum.schema.columns import POSITION, REMOVED
+from automatum.schema.columns import POSITION
 from automatum.schema.log_tables import SWEEPS_TABLE, log_tables
 from automatum.schema.tables import tables_of
 from automatum.warehouse.load import ATTEMPTS, ChunkTables, Loader, WriteFailed
@@ -142,7 +142,7 @@ def test_a_row_replaces_the_one_of_its_key_also_within_a_chunk(written):
 def test_the_lists_of_the_parents_in_a_chunk_are_replaced(written):
     written.run([("entitlement_dimensions", [child("a", 0), child("a", 1), child("b", 0), child("c", 0)])])
     later = NOON + timedelta(minutes=1)
-    written.run([("entitlement_dimensions", [child("a", 0, at=later), child("b", 0, at=later, **{REMOVED: True})])])
+    written.run([("entitlement_dimensions", [child("a", 0, at=later), child("b", 0, at=later, _removed=True)])])
     assert written.rows("entitlement_dimensions", "entitlement_id", POSITION) == [("a", 0), ("c", 0)]
 
 

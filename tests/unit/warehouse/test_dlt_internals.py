@@ -24,7 +24,7 @@ from automatum.config.dlt_internals import document_of
 from automatum.config.settings import AutomatumSettings
 from automatum.schema.names import normalize_identifier
 from automatum.warehouse import dlt_internals, lake_files
-from automatum.warehouse.dlt_duckdb import duckdb_destination
+from automatum.warehouse.duckdb_file import duckdb_destination
 from automatum.warehouse.merge_strategy import Merge, merge_of
 
 CHECKED_WITH = "1.31"
@@ -32,7 +32,7 @@ PLACES = (
     "config/dlt_internals.py",
     "schema/names.py",
     "warehouse/dlt_internals.py",
-    "warehouse/dlt_duckdb.py",
+    "warehouse/duckdb_file.py",
     "warehouse/lake_files.py",
 )
 """The modules of the connector that may use undocumented parts of dlt: one of each layer, and two of destinations."""
