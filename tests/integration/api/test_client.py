@@ -567,7 +567,7 @@ def test_a_post_is_sent_again_after_a_401_with_a_new_token(server, client):
 def test_a_post_is_sent_again_where_nobody_listened(server, build, clock):
     client = build()
     client.tokens.token()
-    client._settings.base_url = f"http://127.0.0.1:{closed_port()}"
+    client._sender.settings.base_url = f"http://127.0.0.1:{closed_port()}"
     with pytest.raises(ApiUnreachable, match="refused"):
         client.post("metering", b"{}")
     assert client.budget.requests == 6
