@@ -45,7 +45,7 @@ class ListReader(Reader):
             lambda own_id: self._charged(lambda: read_one(session.client, endpoint, own_id)),
             lambda: self._sweep.some_key,
             session.may_check,
-            self._selection.allow_deletes,
+            self._options.allow_deletes,
         )
         self._resume(context.log)
         self._result.counts = self._sweep.state.counts
@@ -153,7 +153,7 @@ class ListReader(Reader):
             len(listed) - sweep.unkeyed,
             self._last,
             self._urls.ask if self._endpoint.own_path else None,
-            self._selection.allow_deletes,
+            self._options.allow_deletes,
         )
         records = list(decision.alive.values())
         rows = [sweep.changes.take(self._table.identify(records), records, now, listed)] if records else []

@@ -17,11 +17,11 @@ from ..core.errors import NotThere
 from ..schema.arrow_tables import Table
 from ..schema.records import Rows
 from .facts import SweepFacts
+from .options import SyncOptions
 from .organization_check import OrganizationCheck
 from .prior_state import PriorState, Unfinished
 from .rejections import Rejections
 from .results import DELETED, PageRecord, TableResult
-from .selection import Selection
 from .sync_log import SweepLog
 
 Answered = TypeVar("Answered")
@@ -35,7 +35,7 @@ class ReaderContext:
     Attributes:
         table: The table to read.
         session: The API session.
-        selection: Which days, and what may be done about missing rows.
+        options: Which days to read, and whether many rows may be deleted.
         prior: What the destination has.
         result: What came of the table; the reader fills it in.
         log: The log of this sweep.
@@ -47,7 +47,7 @@ class ReaderContext:
 
     table: Table
     session: ApiSession
-    selection: Selection
+    options: SyncOptions
     prior: PriorState
     result: TableResult
     log: SweepLog
@@ -63,7 +63,7 @@ class Reader(ABC):
     def __init__(self, context: ReaderContext) -> None:
         self._table, self._endpoint = context.table, context.table.endpoint
         self._session, self._settings = context.session, context.session.settings
-        self._selection, self._prior, self._result = context.selection, context.prior, context.result
+        self._options, self._prior, self._result = context.options, context.prior, context.result
         self._rejections, self._organization = context.rejections, context.organization
         self._deletes = context.compares and self._prior.known.readable and self._settings.deletes != "ignore"
 

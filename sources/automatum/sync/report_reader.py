@@ -30,7 +30,7 @@ class ReportReader(Reader):
     def __init__(self, context: ReaderContext) -> None:
         super().__init__(context)
         settings, today = self._settings, utc(self._session.clock.time()).date()
-        start, last = days_to_read(self._prior, self._table, settings, self._selection, today)
+        start, last = days_to_read(self._prior, self._table, settings, self._options, today)
         self._since = min(start, read_since(self._prior) or start)
         self._ambiguous, self._count = 0, 0
         self._hashes: dict[str, str] = {}
@@ -47,7 +47,7 @@ class ReportReader(Reader):
             stored,
             today,
             deletes=self._deletes,
-            allow_deletes=self._selection.allow_deletes,
+            allow_deletes=self._options.allow_deletes,
             may_check=self._session.may_check,
         )
         self._resume(context.log)
@@ -94,7 +94,7 @@ class ReportReader(Reader):
 
     def facts(self) -> SweepFacts:
         """What the next sync has to know of this reading."""
-        partial = self._selection.ranged
+        partial = bool(self._options.since)
         facts = SweepFacts(partial=partial, since=None if partial else self._since.isoformat())
         proven = self.finished and self._deletes and not (self._report.why or self._ambiguous)
         return replace(facts, full=proven and not partial)

@@ -43,14 +43,13 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
         ConfigurationError: A setting is missing or wrong. The message names the key.
     """
     session = connect(settings)
-    named = tuple(settings.tables or ())
-    chosen = session.select(named)
+    chosen = session.select()
     declared = _declare({one.table: tables_to_fill(one, settings) for one in chosen}, settings)
 
     def extract(endpoint: Endpoint, hints: Hints) -> Tables:
         check_hints(chosen, session.clock.monotonic(), settings.table_format)
         # There is no summary: a missing scope and an incomplete result are warnings, an error is raised.
-        if named:
+        if settings.tables:
             session.require_scopes(chosen)
         missing = session.missing_scopes((endpoint,))
         if missing:

@@ -53,7 +53,7 @@ class SyncSession:
     Attributes:
         id: Its id.
         tables: The tables that it reads.
-        selection: What names the days that it reads (`Selection.name`); empty for all.
+        selection: What names the days that it reads (`SyncOptions.days`); empty for all.
         finished: The tables that earlier runs have finished.
     """
 

@@ -37,6 +37,7 @@ from .facts import SweepFacts, digest_settings
 from .hints import Hints
 from .history import History
 from .list_reader import ListReader
+from .options import DEFAULT_OPTIONS, SyncOptions
 from .organization_check import OrganizationCheck
 from .prior_state import PriorState, read_prior_state
 from .reader import Reader, ReaderContext
@@ -45,7 +46,6 @@ from .report_reader import ReportReader
 from .results import BATCH_BYTES, Chunk, KnownRows, TableResult, Verdict
 from .resume import FinishedTable, SyncSession
 from .secret_age import first_use, in_use_since
-from .selection import Selection
 from .sync_log import SweepLog
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class TableSync:
     Args:
         endpoint: What to read.
         session: The API session.
-        selection: Which rows, and what may be done about missing ones.
+        options: Which days of reports to read, and whether many rows may be deleted.
         on_page: Called after each page.
         sync_session: The sync that it belongs to; None if it stands alone.
         organization: Knows whose rows the dataset has; shared by the tables of a run. None if it stands alone.
@@ -83,7 +83,7 @@ class TableSync:
         self,
         endpoint: Endpoint,
         session: ApiSession,
-        selection: Selection | None = None,
+        options: SyncOptions = DEFAULT_OPTIONS,
         on_page: Callable[[TableSync], None] | None = None,
         sync_session: SyncSession | None = None,
         organization: OrganizationCheck | None = None,
@@ -95,14 +95,14 @@ class TableSync:
         self.left_pages: set[str] = set()
         self.siblings: Sequence[TableSync] = (self,)
         self.api_session = session
-        self._selection = selection or Selection()
+        self._options = options
         self._on_page = on_page
         self._table = Table(endpoint, self.settings.owner)
         self._organization = organization or OrganizationCheck(session)
         self._rejections = Rejections()
         self._batcher = Batcher(self._table, self._rejections)
         facts = sync_session.facts if sync_session else SweepFacts()
-        facts = replace(facts, part=self._selection.part_of(endpoint), settings=self.read_by)
+        facts = replace(facts, part=self._options.part_of(endpoint), settings=self.read_by)
         self._log = SweepLog(self._table, utc(session.clock.time()), facts)
         self._reader: Reader | None = None
         self._refused = self._limited = False
@@ -282,7 +282,7 @@ class TableSync:
         merging = merge_of(pipeline, self.settings)
         check_table_format(pipeline, self.settings, [self.endpoint.table])
         self._batcher.once = merging.one_row_per_key or self._hints.upserts
-        part = self._selection.part_of(self.endpoint)
+        part = self._options.part_of(self.endpoint)
         now, count = utc(self.api_session.clock.time()), merging is not Merge.APPEND
         self._organization.start(pipeline)
         prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count, loaded, self._hints.absent)
@@ -318,7 +318,7 @@ class TableSync:
         context = ReaderContext(
             self._table,
             self.api_session,
-            self._selection,
+            self._options,
             prior,
             self.result,
             self._log,
@@ -381,7 +381,7 @@ class TableSync:
         result, reader = self.result, self._reader
         verdict = Verdict.FAILED if result.error else Verdict.SKIPPED if result.skipped else result.verdict
         if verdict and verdict is not Verdict.MORE_TO_DO:
-            facts = reader.facts() if reader else SweepFacts(partial=self._selection.ranged)
+            facts = reader.facts() if reader else SweepFacts(partial=bool(self._options.since))
             now = utc(self.api_session.clock.time())
             facts = replace(
                 facts, partial=facts.partial or self._limited, secret=self._secret, organization=self._organization.fact

@@ -83,7 +83,7 @@ def test_the_forecast_comes_true(desk, kind):
     with serve(Sandbox(config, time=clock.time)) as served:
         desk.use(served)
         desk.set(application_limits=[[20, 60], [60, 3600]], organization_limits=[[500, 60], [10_000, 3600]])
-        forecast = plan(connect(resolve_settings(), clock=clock), None, ("customers",))
+        forecast = plan(connect(resolve_settings(), clock=clock), None, SyncOptions(tables=("customers",)))
         asked = len(served.sandbox.requests.all())
         ran = run_sync(SyncOptions(tables=("customers",)), clock=clock)
         log = served.sandbox.requests.all()[asked:]

@@ -111,7 +111,7 @@ class _Run(TableSync):
         reading = ReaderContext(
             self._table,
             self.api_session,
-            self._selection,
+            self._options,
             self._site.prior(),
             self.result,
             self._log,
