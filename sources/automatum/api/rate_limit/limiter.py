@@ -23,7 +23,7 @@ from .headers import read_headers
 from .redis import SCHEMES, RedisStore
 from .sqlite import SqliteStore
 from .state import LimiterState
-from .stores import MemoryStore, Store, Work
+from .stores import Store, Work
 from .windows import Lane, Window, apply_report, finish, full_lanes, keeps_up
 
 logger = logging.getLogger("automatum")
@@ -65,7 +65,7 @@ class RateLimiter:
         self.on_wait: Callable[[float, str], None] | None = None
         self.reserve = 0.0
         self._clock = clock
-        self._store = store or MemoryStore(clock)
+        self._store = store or Store(clock)
         self._in_flight = in_flight
         limits = [("application", *limit) for limit in application]
         limits += [("organization", *limit) for limit in organization]
@@ -266,10 +266,10 @@ def _store(settings: AutomatumSettings, clock: Clock) -> Store:
         except ConfigurationError as error:
             # The user did not choose this file, so warn and continue.
             logger.warning("%s Until then this process counts its requests alone.", error)
-            return MemoryStore(clock)
+            return Store(clock)
     scheme = url.partition(":")[0].lower()
     if scheme == "memory":
-        return MemoryStore(clock)
+        return Store(clock)
     if scheme == "sqlite" and url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
         # A file holds the state of one application; Redis has a key for each.
         url = insert_organization(_KEY, url, settings.organization)
