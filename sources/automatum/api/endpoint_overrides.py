@@ -210,8 +210,7 @@ def _detail_path(at: str, endpoint: Endpoint, value: Any) -> _Changes:
             f"{own!r} does not name one field in braces.",
             f'Write it like "customers/{{id}}", or "{NO_DETAIL}" if records have no URLs of their own.',
         )
-    known = [column.name for column in endpoint.columns]
-    name = choice(at, _column_name(at, fields[0]), known, "Columns")
+    name = choice(at, _column_name(at, fields[0]), endpoint.key, "Columns of the key")
     return {"detail_path": _FIELD.sub(f"{{{name}}}", own)}
 
 

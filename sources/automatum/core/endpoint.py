@@ -121,8 +121,9 @@ class Endpoint:
             `start` and `end` for reports.
         paging: How pages are asked for.
         only_in_detail: Keys that a record has at its own URL and not in the list.
-        detail_path: Path of a record's own URL, below `/api/v1/`, with a column in braces, such as `customers/{id}`.
-            Empty: `path` and the column `id` (see `own_column`). `none`: records have no URLs of their own.
+        detail_path: Path of a record's own URL, below `/api/v1/`, with a column of the key in braces, such as
+            `customers/{id}`. Empty: `path` and the column `id` (see `own_column`). `none`: records have no URLs of
+            their own.
         documented: True where the vendor's reference shows path, parameters and fields; False where they are assumed,
             or set by the user.
         by_organization: The table holds the rows of several organizations, and `organization_id` is part of all keys.
@@ -162,8 +163,7 @@ class Endpoint:
         """Path of a record's own URL, with a column in braces; empty if records have no URLs of their own."""
         if self.detail_path:
             return "" if self.detail_path == NO_DETAIL else self.detail_path
-        names = [column.name for column in self.columns]
-        name = "id" if "id" in names else self.key[0]
+        name = "id" if "id" in self.key else self.key[0]
         return f"{self.path.partition('?')[0]}/{{{name}}}" if name == "id" or len(self.key) == 1 else ""
 
     @property

@@ -56,6 +56,10 @@ class KnownRows:
     readable: bool = True
     why: str = ""
 
+    def is_deleted(self, key: str) -> bool:
+        """Whether a row is marked deleted, or not there."""
+        return self.hashes.get(key, DELETED) == DELETED
+
     @property
     def live(self) -> list[str]:
         """Keys of the rows that are not marked deleted."""
@@ -150,7 +154,8 @@ class TableResult:
         announced: Number of rows that the API announced. None if it announced none.
         distinct: Distinct keys read.
         counts: Numbers of rows by what changed.
-        rejected: Number of records that could not be loaded.
+        unkeyed: Number of records without a key that the last reading of the list had.
+        rejected: Number of records that could not be loaded, with these.
         waiting: Number of rows that are not listed any more and that a later sync decides about.
         unread: Column to the number of values that it could not read, in the rows that were loaded. They are in
             `extra`, and the column is null.
@@ -169,6 +174,7 @@ class TableResult:
     announced: int | None = None
     distinct: int = 0
     counts: Counts = field(default_factory=Counts)
+    unkeyed: int = 0
     rejected: int = 0
     waiting: int = 0
     unread: dict[str, int] = field(default_factory=dict)

@@ -29,7 +29,6 @@ from ..schema.stored import StoredTable
 from ..schema.tables import tables_of
 from ..warehouse.lake_files import add_missing_columns
 from ..warehouse.merge_strategy import Merge, check_table_format, merge_of
-from ..warehouse.sql import read_rows_by_key
 from ..warehouse.sql_client import unreadable_error
 from .batcher import Batcher, Tables
 from .delete_rows import delete_rows
@@ -40,7 +39,7 @@ from .list_reader import ListReader
 from .options import DEFAULT_OPTIONS, SyncOptions
 from .organization_check import OrganizationCheck
 from .prior_state import PriorState, read_prior_state
-from .reader import Reader, ReaderContext
+from .reader import Reader
 from .rejections import Rejections
 from .report_reader import ReportReader
 from .results import BATCH_BYTES, Chunk, KnownRows, TableResult, Verdict
@@ -240,7 +239,8 @@ class TableSync:
         self.result.counts.deleted += len(gone)
         yield from self._delete(pipeline, gone)
         if self._unclosed and reader.facts().full:
-            yield from self._delete(pipeline, [key for key in self._unclosed if reader.is_deleted(key)], past=True)
+            known = reader.prior.known
+            yield from self._delete(pipeline, [key for key in self._unclosed if known.is_deleted(key)], past=True)
 
     def _delete(self, pipeline: SupportsPipeline | None, gone: Sequence[str], past: bool = False) -> Tables:
         """Mark rows deleted, or remove them, in batches; or tell the history alone."""
@@ -315,7 +315,10 @@ class TableSync:
         self._batcher.history = History(self.endpoint, self._unclosed) if name else None
         # Resumed or not: the page records of an interrupted sweep are useless once this one has its verdict.
         self.left_pages = set(prior.left_pages)
-        context = ReaderContext(
+        return self._reader_of(prior, compares=pipeline is not None)
+
+    def _reader_of(self, prior: PriorState, compares: bool) -> Reader:
+        return _READERS[self.endpoint.kind](
             self._table,
             self.api_session,
             self._options,
@@ -324,20 +327,13 @@ class TableSync:
             self._log,
             self._rejections,
             self._organization,
-            compares=pipeline is not None,
-            stored=lambda keys: self._stored(pipeline, keys),
+            compares,
         )
-        return _READERS[self.endpoint.kind](context)
-
-    def _stored(self, pipeline: SupportsPipeline | None, keys: Sequence[str]) -> list[dict[str, Any]]:
-        if pipeline is None:
-            return []
-        return read_rows_by_key(pipeline, self.endpoint.table, self.endpoint.row_key, keys, self._table.organization_id)
 
     def _refuse_rejected(self) -> None:
         """Say how many records could not be loaded; a table with such is complete only if the user accepts it."""
-        result, reader = self.result, self._reader
-        result.rejected = (reader.rejected if reader else 0) + self._rejections.failed
+        result = self.result
+        result.rejected = result.unkeyed + self._rejections.failed
         words = f"{plural(result.rejected, 'record')} could not be loaded; see the table {REJECTED_TABLE}"
         words += self._rejections.key_hint(self.endpoint, result.rejected)
         over = result.verdict in (Verdict.COMPLETE, Verdict.INCOMPLETE)
