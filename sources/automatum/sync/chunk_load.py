@@ -1,13 +1,11 @@
-"""Reads one chunk of the tables, and chooses the writer that loads it."""
+"""Reads one chunk of the tables, and loads it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..warehouse.duckdb_file import is_duckdb
 from ..warehouse.load import ChunkTables, Loader, Tables
-from ..warehouse.writers import DuckDbWriter, PackageWriter
 from .results import Chunk
 from .table_sync import TableSync
 
@@ -30,8 +28,7 @@ def load_chunk(loader: Loader, pipeline: SupportsPipeline, runs: Sequence[TableS
     lacking = set(loader.lacking)
     tables = {run.endpoint.table: _tables(run, pipeline, chunk, lacking) for run in runs}
     declared = {table.name: (table, run.endpoint.table) for run in runs for table in run.tables()}
-    writer = DuckDbWriter(pipeline) if is_duckdb(pipeline) else PackageWriter(pipeline)
-    loader.load(writer, ChunkTables(tables, declared, lacking, runs[0].settings.table_format))
+    loader.load(ChunkTables(tables, declared, lacking, runs[0].settings.table_format))
 
 
 def _tables(run: TableSync, pipeline: SupportsPipeline, chunk: Chunk, lacking: set[str]) -> Tables:

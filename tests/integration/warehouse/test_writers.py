@@ -16,9 +16,8 @@ from automatum.endpoints import ENDPOINTS
 from automatum.schema.columns import POSITION
 from automatum.schema.log_tables import SWEEPS_TABLE, log_tables
 from automatum.schema.tables import tables_of
-from automatum.warehouse.load import ATTEMPTS, ChunkTables, Loader, WriteFailed
+from automatum.warehouse.load import ATTEMPTS, ChunkTables, DuckDbWriter, Loader, PackageWriter, WriteFailed
 from automatum.warehouse.pipeline import open_pipeline
-from automatum.warehouse.writers import DuckDbWriter, PackageWriter
 from tests.support.clocks import FakeClock
 from tests.support.destinations.places import PLACES
 from tests.support.many_databases import Killed
@@ -63,9 +62,9 @@ class Written:
         self._runs += 1
         destination = self.place.destination()
         pipeline = open_pipeline(destination, "automatum", str(self._folder / f"run_{self._runs}"))
-        loader, schemas = Loader(pipeline, FakeClock()), {table.name: table.schema for table in self.tables}
+        loader = Loader(pipeline, FakeClock(), writer=(writer or self.writer)(pipeline))
+        schemas = {table.name: table.schema for table in self.tables}
         loader.start(self.tables)
-        made = (writer or self.writer)(pipeline)
         for chunk in chunks:
             lacking = set(loader.lacking)
 
@@ -75,7 +74,7 @@ class Written:
                     yield name, pa.Table.from_pylist(rows, schemas[name])
 
             declared = {table.name: (table, "entitlements") for table in self.tables}
-            loader.load(made, ChunkTables({"entitlements": read()}, declared, lacking))
+            loader.load(ChunkTables({"entitlements": read()}, declared, lacking))
         return pipeline
 
     def rows(self, table, *columns):
@@ -282,10 +281,10 @@ def test_a_failure_that_may_pass_is_tried_again_a_few_times(tmp_path, failures, 
     writer = Failing(*[RuntimeError("away")] * failures)
     chunk = ChunkTables({}, {}, set())
     if failures < ATTEMPTS:
-        Loader(pipeline, clock).load(writer, chunk)
+        Loader(pipeline, clock, writer=writer).load(chunk)
     else:
         with pytest.raises(DestinationError, match="away") as failed:
-            Loader(pipeline, clock).load(writer, chunk)
+            Loader(pipeline, clock, writer=writer).load(chunk)
         assert not isinstance(failed.value, PackageRefused)
     assert (slept, writer.dropped) == (sleeps, failures == ATTEMPTS)
 
