@@ -65,7 +65,7 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
 
 def _extract(endpoint: Endpoint, session: ApiSession, hints: Hints) -> Tables:
     """All tables of a run that stands alone."""
-    pipeline, absent, lacking = loading_pipeline(), hints.absent, {}
+    pipeline, absent, lacking = loading_pipeline(), hints.absent, set[str]()
     if pipeline:
         if not absent:
             check_organization_kind(pipeline, bool(session.settings.organization))

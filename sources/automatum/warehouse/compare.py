@@ -46,11 +46,11 @@ class Compared:
     """What the destination has of the tables of a sync.
 
     Attributes:
-        lacking: Table name to the columns that it lacks; all of them if it lacks the table.
+        lacking: Names of the tables that it lacks, wholly or in part.
         wrong: Table name to the error for a column of another type.
     """
 
-    lacking: dict[str, set[str]]
+    lacking: set[str]
     wrong: dict[str, ConfigurationError]
 
     def check(self, tables: Iterable[StoredTable]) -> None:
@@ -78,7 +78,7 @@ def compare_tables(pipeline: SupportsPipeline, tables: Sequence[StoredTable]) ->
     try:
         lacking = missing_in_storage(pipeline, wanted)
     except (*TABLE_MISSING, *SQL_UNSUPPORTED):
-        return Compared(wanted, {})
+        return Compared(set(wanted), {})
     except Exception as error:  # Errors of drivers have no common base class.
         raise unreachable_error(error) from None
     try:
@@ -87,7 +87,7 @@ def compare_tables(pipeline: SupportsPipeline, tables: Sequence[StoredTable]) ->
     except SQL_UNSUPPORTED as error:
         logger.debug("the columns cannot be compared: %s", redact(str(error)))
         wrong = {}
-    return Compared(lacking, wrong)
+    return Compared(set(lacking), wrong)
 
 
 def _load_again(

@@ -246,7 +246,7 @@ class Loader:
 
     Attributes:
         compared: What the destination has of the tables.
-        lacking: Table name to the columns that it lacks; all of them if it lacks the table.
+        lacking: Names of the tables that it lacks, wholly or in part.
     """
 
     def __init__(
@@ -256,7 +256,7 @@ class Loader:
         self._clock = clock
         self._writer = writer or (DuckDbWriter(pipeline) if is_duckdb(pipeline) else PackageWriter(pipeline))
         self.keep_open = keep_open
-        self.compared = Compared({}, {})
+        self.compared = Compared(set(), {})
         self.lacking = self.compared.lacking
 
     def start(self, tables: Sequence[StoredTable]) -> None:
@@ -315,7 +315,7 @@ class Loader:
                 f"The {error.step} step failed: {error.words}",
                 "Run again: the next run reads these rows again. --debug shows the whole error.",
             ) from error
-        self.lacking = {name: columns for name, columns in self.lacking.items() if name in chunk.lacking}
+        self.lacking = self.lacking & chunk.lacking
 
 
 def _no_job_error(record: logging.LogRecord) -> bool:
