@@ -111,8 +111,10 @@ class LakeFiles:
 
         words = set(_WORD.findall(text))
         if LOADS_TABLE in words:
-            loads = pa.table({"load_id": pa.array(_complete_loads(self._client), pa.string())})
-            self._view(LOADS_TABLE, loads, "SELECT load_id, 0 AS status FROM {}")
+            # dlt writes an empty file for each complete load, named after the schema and the id.
+            ids = [_stem(path).rpartition("__")[2] for path in _list_files(self._client, LOADS_TABLE)]
+            rows = pa.table({"load_id": pa.array(ids, pa.string())})
+            self._view(LOADS_TABLE, rows, "SELECT load_id, 0 AS status FROM {}")
         for name in words & self._tables.keys():
             table, known = self._tables[name], self._known.get(name)
             columns = set(table["columns"]) if "*" in text else table["columns"].keys() & words
@@ -199,11 +201,6 @@ def _list_files(client: Any, table: str, schema: str | None = None) -> list[str]
         return sorted(client.list_table_files(table, schema_name=schema))
     except DestinationUndefinedEntity:
         return []
-
-
-def _complete_loads(client: Any) -> list[str]:
-    """Ids of complete load packages. dlt writes an empty file for each, named after the schema and the id."""
-    return [_stem(path).rpartition("__")[2] for path in _list_files(client, LOADS_TABLE)]
 
 
 def _stem(path: str) -> str:
