@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -15,7 +14,8 @@ from ..core.clock import Clock
 from ..core.errors import ApiUnreachable, AutomatumError, CredentialsRefused, MoreToDo
 from ..endpoints import API_PREFIX
 from .connections import Connections
-from .http import DASHBOARD, HttpResponse, error_for
+from .http import DASHBOARD, error_for
+from .http import ApiResponse as ApiResponse
 from .oauth import TokenSource
 from .rate_limit import RateLimiter
 from .request_stats import RequestStats
@@ -25,21 +25,6 @@ MAX_EXPIRED_TOKENS = 5
 """Tokens in a row that may expire while a request waits for the rate limit."""
 _LATEST = 20
 """Requests of which the mean duration is the expected one."""
-
-
-@dataclass(frozen=True, slots=True)
-class ApiResponse:
-    """A successful response.
-
-    Attributes:
-        body: The whole JSON object, envelope included. Numbers that a float cannot hold are `int` or `Decimal`.
-        status: HTTP status, 2xx.
-        received_at: Epoch seconds of our clock.
-    """
-
-    body: dict[str, Any]
-    status: int
-    received_at: float
 
 
 class ApiClient:
@@ -156,7 +141,7 @@ class ApiClient:
             call.headers = headers if repeatable else {**headers, "Content-Type": "application/json"}
             return ticket
 
-        def renew(call: Call, response: HttpResponse) -> None:
+        def renew(call: Call, response: ApiResponse) -> None:
             nonlocal reauthenticated
             self.tokens.invalidate(call.headers["Authorization"].removeprefix("Bearer "))
             if reauthenticated:
@@ -166,24 +151,13 @@ class ApiClient:
                 )
             reauthenticated = True
 
-        def refusal(call: Call, response: HttpResponse) -> AutomatumError:
+        def refusal(call: Call, response: ApiResponse) -> AutomatumError:
             return error_for(call.method, call.path, response, scope, self.tokens.cached_scopes())
 
         # The answer with a new secret comes once, so a run that is told to stop still waits for it.
         stoppable = repeatable or below.startswith(API_PREFIX)
-        call = Call(
-            method,
-            below,
-            acquire,
-            renew,
-            refusal,
-            repeatable=repeatable,
-            stoppable=stoppable,
-            stats=self.stats,
-            **options,
-        )
-        response = self._sender.run(call)
-        return ApiResponse(response.body or {}, response.http_status, response.received_at)
+        flags: dict[str, Any] = {"repeatable": repeatable, "stoppable": stoppable}
+        return self._sender.run(Call(method, below, acquire, renew, refusal, stats=self.stats, **flags, **options))
 
     def _acquire(self, call: Call, before: Callable[[], None]) -> tuple[int, str]:
         """Wait for the rate limit and get a token. If the token expires during the wait, start again."""

@@ -152,7 +152,7 @@ class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _HttpsConnection
 
 
-class Connections:
+class Connections(contextlib.AbstractContextManager["Connections"]):
     """Sends requests on connections that it keeps open. Thread-safe.
 
     The environment names proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) and trusted certificates
@@ -164,9 +164,6 @@ class Connections:
         self._context = cache(_load_certificates)
         self._managers: dict[_Origin, PoolManager] = {}
         self._pools: dict[_Origin, HTTPConnectionPool] = {}
-
-    def __enter__(self) -> Connections:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()

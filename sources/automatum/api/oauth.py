@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from ..core.errors import ApiUnreachable, AutomatumError, CredentialsRefused, MoreToDo, NotThere, RequestRefused
 from ..core.redaction import register_secret
 from ..endpoints import METERING_SCOPE, TOKEN_PATH
-from .http import DASHBOARD, PLAN, HttpResponse, parse_number
+from .http import DASHBOARD, PLAN, ApiResponse, parse_number
 from .retry import Call, Sender, do_nothing
 
 logger = logging.getLogger("automatum")
@@ -141,13 +141,13 @@ class TokenSource:
             sent_at = self._clock.monotonic()
             return ticket
 
-        def renew(call: Call, response: HttpResponse) -> None:
+        def renew(call: Call, response: ApiResponse) -> None:
             self._reload_secret(response, refused)
 
         call = Call("POST", TOKEN_PATH, acquire, renew, self._error_for, headers=_HEADERS, renewed_after=(400, 401))
         return _grant(self._sender.run(call), sent_at, self._clock.monotonic())
 
-    def _reload_secret(self, response: HttpResponse, refused: set[str]) -> None:
+    def _reload_secret(self, response: ApiResponse, refused: set[str]) -> None:
         """Use the secret that is configured now if it is a new one; raise otherwise."""
         refused.add(self._client_secret)
         message = f"POST {TOKEN_PATH} answered {response.status}: {response.detail}."
@@ -168,7 +168,7 @@ class TokenSource:
         self._client_secret = secret
         logger.info("the client secret was refused; retrying with the new secret from the configuration")
 
-    def _error_for(self, call: Call, response: HttpResponse) -> AutomatumError:
+    def _error_for(self, call: Call, response: ApiResponse) -> AutomatumError:
         status, detail = response.status, response.detail
         if status == 403:
             return CredentialsRefused(f"{call.name} answered 403: {detail}.", f"{PLAN} {_VERIFY}")
@@ -178,8 +178,8 @@ class TokenSource:
         return RequestRefused("POST", TOKEN_PATH, status, detail, _VERIFY)
 
 
-def _grant(response: HttpResponse, started: float, now: float) -> _Grant:
-    body: Mapping[str, Any] = response.body or {}
+def _grant(response: ApiResponse, started: float, now: float) -> _Grant:
+    body: Mapping[str, Any] = response.body
     if "access_token" not in body and isinstance(body.get("data"), dict):
         body = body["data"]
     token = body.get("access_token")

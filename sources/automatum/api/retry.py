@@ -13,7 +13,7 @@ from ..core.clock import Clock, instant
 from ..core.errors import ApiUnreachable, AutomatumError, QuotaExhausted
 from ..core.text import plural
 from .connections import Connections
-from .http import MAX_RETRY_AFTER, HttpFailure, HttpResponse, logger, redirect_error, send
+from .http import MAX_RETRY_AFTER, ApiResponse, HttpFailure, logger, redirect_error, send
 from .rate_limit import RateLimiter
 from .request_stats import Attempt, RequestStats
 
@@ -55,8 +55,8 @@ class Call:
     method: str
     path: str
     acquire: Callable[[Call], int]
-    renew: Callable[[Call, HttpResponse], None]
-    refusal: Callable[[Call, HttpResponse], AutomatumError]
+    renew: Callable[[Call, ApiResponse], None]
+    refusal: Callable[[Call, ApiResponse], AutomatumError]
     params: Mapping[str, str] | None = None
     payload: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -76,7 +76,7 @@ class Call:
         """Method and path, for messages."""
         return f"{self.method} {self.path}"
 
-    def succeeded(self, response: HttpResponse) -> bool:
+    def succeeded(self, response: ApiResponse) -> bool:
         """Whether the response is a success. For a POST of usage, 201, 202 and 204 need no body."""
         empty = not self.repeatable and response.empty and response.http_status in _EMPTY_SUCCESS
         return response.usable or empty
@@ -109,7 +109,7 @@ class Sender:
         self._connections = connections or Connections()
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
 
-    def run(self, call: Call) -> HttpResponse:
+    def run(self, call: Call) -> ApiResponse:
         """Send a request until it succeeds, is refused, or its attempts or its deadline are over.
 
         Raises:
@@ -122,12 +122,12 @@ class Sender:
         while True:
             with self._exclude_time(call):
                 ticket = call.acquire(call)
-            outcome: HttpResponse | HttpFailure | None = None
+            outcome: ApiResponse | HttpFailure | None = None
             try:
                 outcome = self._send(call)
             finally:
                 self._record(call, ticket, outcome)
-            if isinstance(outcome, HttpResponse):
+            if isinstance(outcome, ApiResponse):
                 if call.succeeded(outcome):
                     return outcome
                 self._retry_or_raise(call, outcome)
@@ -147,7 +147,7 @@ class Sender:
         finally:
             call.deadline += self.clock.monotonic() - started
 
-    def _send(self, call: Call) -> HttpResponse | HttpFailure:
+    def _send(self, call: Call) -> ApiResponse | HttpFailure:
         started, status = self.clock.monotonic(), None
         timeout, within = self.settings.request_timeout, max(1.0, call.deadline - started)
         with ExitStack() as stack:
@@ -164,7 +164,7 @@ class Sender:
                     body=call.payload, inspect=call.inspect,
                     stopping=lambda: call.stoppable and self.budget.over,
                 )  # fmt: skip
-                status = outcome.status if isinstance(outcome, HttpResponse) else None
+                status = outcome.status if isinstance(outcome, ApiResponse) else None
                 return outcome
             finally:
                 if call.stats is not None:
@@ -172,13 +172,13 @@ class Sender:
                     call.stats.attempts.append(Attempt(status, seconds, call.attempts > 0))
                 call.attempts += 1
 
-    def _record(self, call: Call, ticket: int, outcome: HttpResponse | HttpFailure | None) -> None:
+    def _record(self, call: Call, ticket: int, outcome: ApiResponse | HttpFailure | None) -> None:
         """Tell the rate limiter that a response is here or never will be, and what it says about limits.
 
         The first 429 is believed if it asks for a shorter wait than its reset, which may be an hour away. After the
         next one in a row, the request waits for the reset.
         """
-        response = outcome if isinstance(outcome, HttpResponse) else None
+        response = outcome if isinstance(outcome, ApiResponse) else None
         if response and response.status == 429 and not call.throttled and response.named_wait() is not None:
             response = None
         if response:
@@ -186,7 +186,7 @@ class Sender:
         else:
             self.limiter.record_response(ticket)
 
-    def _retry_or_raise(self, call: Call, response: HttpResponse) -> None:
+    def _retry_or_raise(self, call: Call, response: ApiResponse) -> None:
         """Wait and return if the call is to be sent again; raise otherwise."""
         status, detail = response.status, response.detail
         if status == 429:
@@ -226,7 +226,7 @@ class Sender:
         logger.warning("%s; attempt %d of %d in %.1f s", what, call.failures + 1, attempts, pause)
         self.budget.pause(pause)
 
-    def _wait_after_429(self, call: Call, response: HttpResponse) -> None:
+    def _wait_after_429(self, call: Call, response: ApiResponse) -> None:
         """Block the rate limiter for the time that a 429 asks for. The next attempt waits there."""
         call.throttled += 1
         retry_after = response.retry_after()

@@ -1,4 +1,4 @@
-"""What an endpoint of the API is: its path, its parameters, and the columns of the table that it fills.
+"""What an endpoint of the API is: its path, its parameters, and the columns of the table that it fills; or its body.
 
 `automatum.endpoints` has the endpoints themselves.
 """
@@ -178,3 +178,22 @@ class Endpoint:
     def key_with(self, *names: str) -> tuple[str, ...]:
         """These columns, and `organization_id` before them where the table holds several organizations."""
         return (ORGANIZATION, *names) if self.by_organization else names
+
+
+@dataclass(frozen=True)
+class MeteringForm:
+    """How the API takes usage: `POST /api/v1/metering`, as documented in `guide/api-integration`.
+
+    Attributes:
+        path: Below `/api/v1/`, without a leading slash.
+        fields: Our name of a field of the body to its dotted path there. A field that is not in it is not sent.
+        usage_fields: The same for the fields of one usage, in the order in which they are sent.
+        texts: Names of the numbers that are sent as text.
+        day_format: Format of the date, as `strftime` writes it.
+    """
+
+    path: str
+    fields: Mapping[str, str]
+    usage_fields: Mapping[str, str]
+    texts: frozenset[str]
+    day_format: str
