@@ -15,10 +15,9 @@ from ..endpoints import Endpoint
 from ..warehouse.catalog import update_catalog
 from ..warehouse.dataset import check_organization_kind, delete_page_records, read_complete_loads
 from ..warehouse.duckdb_file import KeepOpen
-from ..warehouse.load import Loader
+from ..warehouse.load import ChunkTables, Loader, Tables
 from ..warehouse.merge_strategy import check_table_format, merge_of
 from ..warehouse.sql_client import one_client
-from .chunk_load import load_chunk
 from .key_check import check_keys
 from .options import DEFAULT_OPTIONS, SyncOptions
 from .organization_check import OrganizationCheck
@@ -93,8 +92,7 @@ def sync(
         _take_over_finished(summary.runs, resumable, options.allow_deletes)
         _read_early(session, pipeline, summary.runs, loaded)
     _load_chunks(session, loader, pipeline, summary.runs, begin)
-    _delete_left_pages(pipeline, summary.runs, settings.owner)
-    _conclude(session, summary, started)
+    _conclude(session, pipeline, summary, started)
     return summary
 
 
@@ -110,13 +108,6 @@ def _take_over_finished(runs: list[TableSync], resumable: SyncSession | None, al
         same = earlier and earlier.settings in ((), run.read_by)
         if earlier and same and (earlier.verdict == Verdict.COMPLETE or not allow_deletes):
             run.finish_as(earlier)
-
-
-def _delete_left_pages(pipeline: SupportsPipeline, runs: Sequence[TableSync], owner: str | None) -> None:
-    """Delete the record of the pages that no later run goes on from. Those of a table that failed stay."""
-    judged = (Verdict.COMPLETE, Verdict.INCOMPLETE)
-    if over := [id_ for run in runs if run.result.verdict in judged for id_ in run.left_pages]:
-        delete_page_records(pipeline, over, owner)
 
 
 def _read_early(
@@ -153,7 +144,7 @@ def _load_chunks(
         chunk = Chunk(settings.chunk_rows, session.clock.monotonic() + settings.chunk_seconds, max_bytes=CHUNK_BYTES)
         lacking = loader.lacking
         try:
-            load_chunk(loader, pipeline, several, chunk)
+            _load_chunk(loader, pipeline, several, chunk)
             if loader.lacking != lacking:
                 with loader.keep_open():
                     _update_catalog(pipeline, runs)
@@ -170,6 +161,21 @@ def _load_chunks(
                     if apart:
                         again.refuse(refusal)
             apart = True
+
+
+def _load_chunk(loader: Loader, pipeline: SupportsPipeline, runs: Sequence[TableSync], chunk: Chunk) -> None:
+    """Read one chunk of these tables, and load it. The results of the runs tell what was read."""
+    lacking = set(loader.lacking)
+
+    def tables_of(run: TableSync) -> Tables:
+        for name, table in run.extract(pipeline, chunk):
+            lacking.discard(name)
+            yield name, table
+        yield from run.create_tables(lacking)
+
+    tables = {run.endpoint.table: tables_of(run) for run in runs}
+    declared = {table.name: (table, run.endpoint.table) for run in runs for table in run.tables()}
+    loader.load(ChunkTables(tables, declared, lacking, runs[0].settings.table_format))
 
 
 def _update_catalog(pipeline: SupportsPipeline, runs: Sequence[TableSync]) -> None:
@@ -202,8 +208,11 @@ def _skip_missing(missing: dict[str, str], session: ApiSession, summary: Organiz
         summary.errors.append(ScopeMissing(missing, session.client.tokens.scopes() or frozenset()))
 
 
-def _conclude(session: ApiSession, summary: OrganizationSummary, started: float) -> None:
-    """Fill in the summary from the results of the tables, and free everything else."""
+def _conclude(session: ApiSession, pipeline: SupportsPipeline, summary: OrganizationSummary, started: float) -> None:
+    """Delete the page records of tables that have their verdict, fill in the summary, and free everything else."""
+    judged = (Verdict.COMPLETE, Verdict.INCOMPLETE)
+    if over := [id_ for run in summary.runs if run.result.verdict in judged for id_ in run.left_pages]:
+        delete_page_records(pipeline, over, session.settings.owner)
     budget = session.budget
     summary.requests, summary.token_requests = budget.requests, budget.token_requests
     summary.stats = session.client.stats
