@@ -13,7 +13,7 @@ from ..core.errors import NotThere
 from ..core.redaction import redact
 from ..core.text import plural
 from ..endpoints import Endpoint
-from ..schema.records import Rows
+from ..schema.records import Rows, count_unkeyed
 from .absence import Decision, decide
 from .detail_urls import DetailUrls
 from .facts import SweepFacts, last_full
@@ -96,8 +96,13 @@ class ListReader(Reader):
             return self._look_for_the_missing()
         rows = sweep.step()
         result.pages, result.announced = sweep.state.pages_read, sweep.state.total
-        result.distinct, result.unkeyed = len(sweep.keys), sweep.unkeyed
+        result.distinct = len(sweep.keys)
         return rows
+
+    @property
+    def unkeyed(self) -> int:
+        """Number of records without a key that the last reading of a list had."""
+        return count_unkeyed(self._sweep.keys)
 
     def conclude(self) -> list[str]:
         """Take the sweep's verdict over, unless rows are missing; returns the keys of rows that are gone."""
@@ -181,7 +186,7 @@ class ListReader(Reader):
         listed = sweep.keys
         decision = decide(
             sweep.changes.missing(listed),
-            len(listed) - sweep.unkeyed,
+            len(listed) - self.unkeyed,
             self._last,
             self._urls.ask if self._endpoint.own_path else None,
             self.options.allow_deletes,

@@ -72,6 +72,11 @@ class Reader(ABC):
             MoreToDo: The same.
         """
 
+    @property
+    def unkeyed(self) -> int:
+        """Number of records without a key that the last reading of a list had."""
+        return 0
+
     @abstractmethod
     def conclude(self) -> list[str]:
         """Set verdict and reason of a finished table; returns the keys of its rows that are gone."""

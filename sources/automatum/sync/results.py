@@ -154,8 +154,7 @@ class TableResult:
         announced: Number of rows that the API announced. None if it announced none.
         distinct: Distinct keys read.
         counts: Numbers of rows by what changed.
-        unkeyed: Number of records without a key that the last reading of the list had.
-        rejected: Number of records that could not be loaded, with these.
+        rejected: Number of records that could not be loaded.
         waiting: Number of rows that are not listed any more and that a later sync decides about.
         unread: Column to the number of values that it could not read, in the rows that were loaded. They are in
             `extra`, and the column is null.
@@ -174,7 +173,6 @@ class TableResult:
     announced: int | None = None
     distinct: int = 0
     counts: Counts = field(default_factory=Counts)
-    unkeyed: int = 0
     rejected: int = 0
     waiting: int = 0
     unread: dict[str, int] = field(default_factory=dict)

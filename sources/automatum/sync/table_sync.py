@@ -333,7 +333,7 @@ class TableSync:
     def _refuse_rejected(self) -> None:
         """Say how many records could not be loaded; a table with such is complete only if the user accepts it."""
         result = self.result
-        result.rejected = result.unkeyed + self._rejections.failed
+        result.rejected = (self._reader.unkeyed if self._reader else 0) + self._rejections.failed
         words = f"{plural(result.rejected, 'record')} could not be loaded; see the table {REJECTED_TABLE}"
         words += self._rejections.key_hint(self.endpoint, result.rejected)
         over = result.verdict in (Verdict.COMPLETE, Verdict.INCOMPLETE)
