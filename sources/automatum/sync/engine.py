@@ -106,8 +106,8 @@ def _take_over_finished(runs: list[TableSync], resumable: SyncSession | None, al
         run.siblings = runs
         earlier = resumable.finished.get(run.endpoint.table) if resumable else None
         same = earlier and earlier.settings in ((), run.read_by)
-        if earlier and same and (earlier.verdict == Verdict.COMPLETE or not allow_deletes):
-            run.finish_as(earlier)
+        if earlier and same and (earlier.result.verdict == Verdict.COMPLETE or not allow_deletes):
+            run.result = earlier.result
 
 
 def _read_early(

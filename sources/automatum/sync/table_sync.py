@@ -43,7 +43,7 @@ from .reader import Reader
 from .rejections import Rejections
 from .report_reader import ReportReader
 from .results import BATCH_BYTES, Chunk, KnownRows, TableResult, Verdict
-from .resume import FinishedTable, SyncSession
+from .resume import SyncSession
 from .secret_age import first_use, in_use_since
 from .sync_log import SweepLog
 
@@ -127,18 +127,6 @@ class TableSync:
     def started(self) -> bool:
         """Whether it has read what the destination has, and may have read pages."""
         return self._reader is not None
-
-    def finish_as(self, earlier: FinishedTable) -> None:
-        """Take over the result of an earlier run of the same sync, which has finished this table."""
-        result = self.result
-        result.finished_earlier = True
-        if earlier.verdict == Verdict.SKIPPED:
-            self.skip(earlier.reason)
-            return
-        result.verdict = Verdict.COMPLETE if earlier.verdict == Verdict.COMPLETE else Verdict.INCOMPLETE
-        at = earlier.finished_at.isoformat(timespec="seconds")
-        result.reason = f"read earlier in this sync, at {at}" + (f": {earlier.reason}" if earlier.reason else "")
-        result.announced, result.distinct = earlier.announced, earlier.distinct
 
     def refuse(self, error: AutomatumError) -> None:
         """End with an error of the destination. The next chunk has the record of it, and no rows."""
