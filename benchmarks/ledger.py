@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from automatum.metering.ledger.attempts import Attempt, accepted_as_sent, insert_attempt
 from sqlalchemy import event, update
 from tests.support.clocks import FakeClock
 from tests.support.postgres import running
@@ -24,7 +25,6 @@ from tests.support.postgres import running
 from automatum.core.clock import SystemClock
 from automatum.metering.checks import Checks
 from automatum.metering.ledger import line_rows
-from automatum.metering.ledger.attempts import Attempt, accepted_as_sent, insert_attempt
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.tables import LINES
 from automatum.metering.model import Line

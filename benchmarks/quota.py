@@ -20,7 +20,7 @@ from tests.support.valkey import Valkey
 from automatum.api.rate_limit import RateLimiter
 from automatum.api.rate_limit.redis import RedisStore
 from automatum.api.rate_limit.sqlite import SqliteStore
-from automatum.api.rate_limit.stores import MemoryStore
+from automatum.api.rate_limit.stores import Store
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock
 
@@ -87,7 +87,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for entries in (0, ENTRIES):
             for name, store in (
-                ("memory", MemoryStore(CLOCK)),
+                ("memory", Store(CLOCK)),
                 ("SQLite", SqliteStore(Path(folder) / f"{entries}.sqlite", CLOCK)),
                 ("Redis", RedisStore(server.url, f"bench-{entries}", CLOCK)),
             ):

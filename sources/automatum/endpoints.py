@@ -24,8 +24,8 @@ from .core.endpoint import ColumnType as ColumnType
 from .core.endpoint import Endpoint as Endpoint
 from .core.endpoint import FieldPath as FieldPath
 from .core.endpoint import Kind as Kind
+from .core.endpoint import MeteringForm as MeteringForm
 from .core.endpoint import Paging as Paging
-from .core.metering_form import MeteringForm as MeteringForm
 
 API_PREFIX = "/api/v1/"
 TOKEN_PATH = "/oauth/token"

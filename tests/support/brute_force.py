@@ -71,10 +71,10 @@ def swept(source: MovingList, batches: dict[int, Batch], reread_pages: int, befo
         if len(source.reads) in kills:
             kills.discard(len(source.reads))
             pages.update({record.page: record for record in sweep.take_records()})
-            saved = orjson.loads(orjson.dumps({**sweep.saved_state, **reader.saved(sweep.state.page)}))
+            saved = orjson.loads(orjson.dumps({**sweep.saved_state, "cursor": reader.cursors.get(sweep.state.page)}))
             reader, sweep = new()
-            restored = reader.restore(saved, saved["page"]) and saved["page"]
-            saved.pop("cursor", None)
+            reader.cursors[saved["page"]] = cursor = saved.pop("cursor") or ""
+            restored = saved["page"] and (cursor or saved["page"] == 1 or source.by_number)
             if not (restored and sweep.resume(list(pages.values()), saved)):
                 pages = {}
         for rows in sweep.step():

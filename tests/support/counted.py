@@ -22,8 +22,7 @@ def count_calls(work: Callable[[], Any]) -> Counter[str]:
 
     def note(frame: FrameType, event: str, argument: Any) -> None:
         if event == "call" and frame.f_code.co_filename.startswith(_ROOT):
-            module = frame.f_code.co_filename.removeprefix(_ROOT).strip("/").removesuffix(".py").replace("/", ".")
-            calls[f"{module}.{frame.f_code.co_name}"] += 1
+            calls[_name(frame)] += 1
         elif event == "c_call":
             calls[f"{argument.__module__}.{argument.__qualname__}"] += 1
 
@@ -41,7 +40,7 @@ def count_calls_of_all_threads(work: Callable[[], Any]) -> Counter[str]:
 
     def note(frame: FrameType, event: str, _: Any) -> None:
         if event == "call" and frame.f_code.co_filename.startswith(_ROOT):
-            calls[f"{frame.f_code.co_filename.removeprefix(_ROOT)}:{frame.f_code.co_name}"] += 1
+            calls[_name(frame)] += 1
 
     threading.setprofile(note)
     sys.setprofile(note)
@@ -51,3 +50,8 @@ def count_calls_of_all_threads(work: Callable[[], Any]) -> Counter[str]:
         sys.setprofile(None)
         threading.setprofile(None)
     return calls
+
+
+def _name(frame: FrameType) -> str:
+    module = frame.f_code.co_filename.removeprefix(_ROOT).strip("/").removesuffix(".py").replace("/", ".")
+    return f"{module}.{frame.f_code.co_name}"

@@ -21,12 +21,13 @@ def sync_once(environment: dict[str, str], database: str, folder: str, tables: t
     from automatum.core.budget import Budget
     from automatum.core.clock import SystemClock
     from automatum.sync.engine import sync
+    from automatum.sync.options import SyncOptions
     from automatum.warehouse.pipeline import open_pipeline
 
     clock = SystemClock()
     session = connect(resolve_settings(), clock=clock, budget=Budget(clock))
     pipeline = open_pipeline(dlt.destinations.duckdb(database), "automatum", folder)
-    summary = sync(session, pipeline, tables)
+    summary = sync(session, pipeline, SyncOptions(tables=tuple(tables)))
     Path(result).write_text(json.dumps({**summary.as_json(), "exit_code": summary.exit_code}))
 
 

@@ -10,7 +10,7 @@ from dlt.pipeline import Pipeline
 from automatum import AutomatumError, SyncOptions, Target, run_sync
 from automatum.config.settings import resolve_settings
 from automatum.core.clock import utc
-from automatum.warehouse.duckdb_writer import DuckDbWriter
+from automatum.warehouse.load import DuckDbWriter
 from automatum_sandbox import Sandbox, SandboxConfig, serve
 from tests.support.clocks import FakeClock
 from tests.support.desk import forget_run

@@ -29,6 +29,7 @@ class MovingList:
         self.cap: int | None = None
         self.offset = 0
         self.late = 0.0
+        self.cursors: dict[int, str] = {}
 
     table = Table(CUSTOMERS)
     by_number = totals = True
@@ -36,14 +37,6 @@ class MovingList:
     def pages(self) -> "MovingList":
         """The pages, as a run reads them."""
         return self
-
-    def saved(self, number: int) -> dict[str, str]:
-        """Nothing: a page is read by its number."""
-        return {}
-
-    def restore(self, saved: dict[str, str], number: int) -> bool:
-        """A later run can read any page."""
-        return True
 
     def fetch(self, number: int) -> Page:
         for event in self.events.get(len(self.reads), []):

@@ -8,7 +8,7 @@ import pytest
 from automatum.api.rate_limit import RateLimiter
 from automatum.api.rate_limit.redis import RedisStore
 from automatum.api.rate_limit.sqlite import SqliteStore
-from automatum.api.rate_limit.stores import MemoryStore
+from automatum.api.rate_limit.stores import Store
 from automatum.core.budget import Budget
 from tests.support.quota_stage import Stage
 from tests.support.valkey import valkey, valkey_server  # noqa: F401  fixtures
@@ -46,7 +46,7 @@ class Shop:
     def fresh(self):
         """Start with a new, empty state."""
         self._name = f"t{next(_NAMES)}"
-        self._memory = MemoryStore(self.clock)
+        self._memory = Store(self.clock)
 
     def store(self):
         if self.kind == "memory":

@@ -14,7 +14,7 @@ from automatum.core.budget import Budget
 from automatum.endpoints import ENDPOINTS
 from automatum.operations.verify import verify
 from automatum.sync.engine import sync
-from automatum.sync.selection import Selection
+from automatum.sync.options import SyncOptions
 from automatum.warehouse.pipeline import open_pipeline
 from automatum_sandbox import Sandbox, SandboxConfig, serve
 from tests.support.clocks import FakeClock
@@ -134,11 +134,11 @@ class Site:
         self.clock.advance(60)
         resolved = self.resolved(**settings)
         session = connect(resolved, clock=self.clock, budget=Budget(self.clock, max_requests))
-        chosen = Selection(since, None, allow_deletes)
+        options = SyncOptions(tables=names, since=since, allow_deletes=allow_deletes)
         sandbox = getattr(self.served, "sandbox", None)
         if sandbox:
             sandbox.requests.clear()
-        summary = sync(session, self.pipeline(destination), names, selection=chosen, on_page=on_page)
+        summary = sync(session, self.pipeline(destination), options, on_page=on_page)
         entries = sandbox.requests.to("/api/v1/") if sandbox else []
         assert summary.requests == len(entries) or not sandbox  # I3: what it says is what it sent
         return Synced(summary, entries)

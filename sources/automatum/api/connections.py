@@ -2,29 +2,40 @@
 
 It is a thin layer on urllib3. `requests` takes three times as long for a request on an open connection, because it
 reads the environment and looks for the certificates each time (`docs/decisions.md`).
+
+The timeout of a socket bounds the silence between two bytes. A server that sends a header, or a `100 Continue`, every
+few seconds would keep a request for ever, and so a run that was told to stop. So responses are read in slices.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import socket
 import ssl
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
+from http.client import HTTPResponse
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from urllib.parse import unquote
 from urllib.request import getproxies, proxy_bypass
 
 import certifi
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import Retry, Timeout, Url, make_headers, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
 from ..core.errors import ConfigurationError
 from ..core.network import is_loopback
 from ..core.redaction import register_url
-from .watchdog import WATCHED_POOLS
 
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """Variables that name trusted certificates: a file or a folder. The first that is set counts; else those of certifi."""
@@ -32,9 +43,116 @@ _NO_RETRY = Retry(False)
 _Origin = tuple[str | None, str | None, int | None]
 _KEPT = 10
 """Connections to a host that are kept: one for each thread that reads at the same time."""
+GRACE = 2.0
+"""Seconds that a request may go on after the run was told to stop: most answers come in that time."""
+_SLICE = 0.2
+"""Seconds; the longest wait for a byte before the reading looks at its deadline."""
+_local = threading.local()
 
 
-class Connections:
+@dataclass
+class Exchange:
+    """A request that this thread sends, and its end.
+
+    Attributes:
+        deadline: Reading of `time.monotonic` at which it ends.
+        stopping: Whether the run was told to stop.
+        connected: Whether the connection was ready to send the request: to the server and not just to a proxy, and
+            after the handshake of TLS. If not, no byte of the request was sent.
+        cut: Why its response was not read to the end; empty if it was.
+        stop_at: Reading of `time.monotonic` at which it ends after the run was told to stop.
+    """
+
+    deadline: float
+    stopping: Callable[[], bool]
+    connected: bool = False
+    cut: str = ""
+    stop_at: float = float("inf")
+
+    def check(self, now: float) -> None:
+        """Raise `TimeoutError` if it is time to end."""
+        if self.stop_at == float("inf") and self.stopping():
+            self.stop_at = now + GRACE
+        if now >= min(self.deadline, self.stop_at):
+            self.cut = "the answer did not end in time" if now >= self.deadline else "the run was told to stop"
+            raise TimeoutError(self.cut)
+
+
+@contextlib.contextmanager
+def exchange(seconds: float, stopping: Callable[[], bool]) -> Iterator[Exchange]:
+    """Bound the request that this thread sends in the block.
+
+    Args:
+        seconds: Real seconds after which it ends.
+        stopping: Whether the run was told to stop.
+    """
+    _local.exchange = Exchange(time.monotonic() + seconds, stopping)
+    try:
+        yield _local.exchange
+    finally:
+        _local.exchange = None
+
+
+class _Reader(io.RawIOBase):
+    """Reads a response in slices. It keeps the file of the socket, which keeps the socket open."""
+
+    def __init__(self, sock: socket.socket, file: io.BufferedIOBase) -> None:
+        self._sock, self._file, self._timeout = sock, file, sock.gettimeout()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        began, current = time.monotonic(), _local.exchange
+        while True:
+            now = time.monotonic()
+            current.check(now)
+            silence = float("inf") if self._timeout is None else began + self._timeout - now
+            self._sock.settimeout(max(0.001, min(_SLICE, silence)))
+            try:
+                return self._sock.recv_into(buffer)
+            except TimeoutError:
+                if silence <= _SLICE:
+                    raise
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _Response(HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_Reader(sock, self.fp))
+
+
+class _HttpConnection(HTTPConnection):
+    response_class = _Response
+
+    def connect(self) -> None:
+        _local.exchange.connected = False
+        super().connect()
+        _local.exchange.connected = True
+
+    def request(self, *args: Any, **options: Any) -> None:
+        _local.exchange.connected = self.sock is not None
+        super().request(*args, **options)
+        _local.exchange.connected = True
+
+
+class _HttpsConnection(_HttpConnection, HTTPSConnection):
+    """The same over TLS: `super()` in `_HttpConnection` is then `HTTPSConnection`."""
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+class Connections(contextlib.AbstractContextManager["Connections"]):
     """Sends requests on connections that it keeps open. Thread-safe.
 
     The environment names proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) and trusted certificates
@@ -46,9 +164,6 @@ class Connections:
         self._context = cache(_load_certificates)
         self._managers: dict[_Origin, PoolManager] = {}
         self._pools: dict[_Origin, HTTPConnectionPool] = {}
-
-    def __enter__(self) -> Connections:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
@@ -112,7 +227,7 @@ class Connections:
                 proxy._replace(auth=None).url, proxy_headers=_authorization(proxy), proxy_ssl_context=context,
                 maxsize=_KEPT, ssl_context=context,
             )  # fmt: skip
-        manager.pool_classes_by_scheme = WATCHED_POOLS
+        manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
         return manager
 
 

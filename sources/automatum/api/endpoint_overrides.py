@@ -55,6 +55,8 @@ _MOST_ROWS = 10_000
 _TABLE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _NOT_IN_PATHS = re.compile(r"[\[\]*$\s]")
 _FIELD = re.compile(r"\{([^{}]+)\}")
+_Changes = dict[str, Any]
+"""Attributes of an `Endpoint`."""
 
 
 def resolve_endpoints(settings: AutomatumSettings, by_organization: bool | None = None) -> tuple[Endpoint, ...]:
@@ -78,9 +80,8 @@ def resolve_endpoints(settings: AutomatumSettings, by_organization: bool | None 
         found[endpoint.table] = endpoint
     for name, changes in table(_WHERE, settings.endpoints or {}, found, "Tables").items():
         found[name] = _override(f"{_WHERE}.{name}", found[name], changes)
-    if bool(settings.organization) if by_organization is None else by_organization:
-        return tuple(_by_organization(endpoint) for endpoint in found.values())
-    return tuple(found.values())
+    several = bool(settings.organization) if by_organization is None else by_organization
+    return tuple(_by_organization(endpoint) if several else endpoint for endpoint in found.values())
 
 
 def _report(where: str, spec: Any) -> Endpoint:
@@ -100,10 +101,8 @@ def _report(where: str, spec: Any) -> Endpoint:
 
 def _by_organization(endpoint: Endpoint) -> Endpoint:
     """The endpoint for a table that several organizations share."""
-    columns = endpoint.columns
-    if all(column.name != ORGANIZATION for column in columns):
-        place = FieldPath("organizationId")
-        columns = (Column(ORGANIZATION, "text", (place,), description=OF_ORGANIZATION), *columns)
+    own = Column(ORGANIZATION, "text", (FieldPath("organizationId"),), description=OF_ORGANIZATION)
+    columns = endpoint.columns if endpoint.find_column(ORGANIZATION) else (own, *endpoint.columns)
     return replace(endpoint, columns=columns, by_organization=True)
 
 
@@ -115,33 +114,20 @@ def _override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
             raise ConfigurationError(f"{where}.{name}", "was removed.", REMOVED_ENDPOINT_KEYS[name])
     given, before = table(where, changes, keys), endpoint
     for name in (name for name in keys if name in given):
-        endpoint = _KEYS[name](f"{where}.{name}", endpoint, given[name])
+        endpoint = replace(endpoint, **_KEYS[name](f"{where}.{name}", endpoint, given[name]))
     # What a documented path and key allow to conclude is not known of others.
     return replace(endpoint, documented=endpoint.documented and _identity(endpoint) == _identity(before))
 
 
 def _identity(endpoint: Endpoint) -> tuple[Any, ...]:
     """What decides which record answers at which URL."""
-    own = [column.places for column in endpoint.columns if column.name == endpoint.own_column]
-    return endpoint.path, endpoint.key, endpoint.detail_path, own
+    return endpoint.path, endpoint.key, endpoint.detail_path, endpoint.find_column(endpoint.own_column)
 
 
-# ---- the nine keys
+# ---- the nine keys: what each sets in the endpoint
 
 
-def _path(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
-    return replace(endpoint, path=text(at, value).strip("/"))
-
-
-def _records(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
-    return replace(endpoint, records=paths(at, value))
-
-
-def _total(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
-    return replace(endpoint, total="" if value == "" else path(at, value))
-
-
-def _paginator(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+def _paginator(at: str, endpoint: Endpoint, value: Any) -> _Changes:
     given = {"type": value} if isinstance(value, str) else table(at, value)
     kind = choice(f"{at}.type", given.get("type", ""), _KINDS, "Types")
     table(at, given, ("type", *_PAGINATORS[kind]))
@@ -151,36 +137,34 @@ def _paginator(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
     if first not in (0, 1):
         raise ConfigurationError(f"{at}.base_page", f"{first!r} is not the number of a first page.", "It is 1 or 0.")
     cursor_at = path(f"{at}.cursor_path", given.get("cursor_path", Paging.cursor_at))
-    paging = Paging(kind, int(first), endpoint.paging.size, cursor_at)
-    return replace(endpoint, paging=paging, parameters=parameters)
+    return {"paging": Paging(kind, int(first), endpoint.paging.size, cursor_at), "parameters": parameters}
 
 
-def _page_size(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+def _page_size(at: str, endpoint: Endpoint, value: Any) -> _Changes:
     if type(value) is not int or not 1 <= value <= _MOST_ROWS:
         raise ConfigurationError(at, f"{value!r} is not a number of rows from 1 to {_MOST_ROWS}.")
-    return replace(endpoint, paging=replace(endpoint.paging, size=value))
+    return {"paging": replace(endpoint.paging, size=value)}
 
 
-def _parameters(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+def _parameters(at: str, endpoint: Endpoint, value: Any) -> _Changes:
     named = {key: text(f"{at}.{key}", name) for key, name in table(at, value, endpoint.parameters).items()}
-    return replace(endpoint, parameters={**endpoint.parameters, **named})
+    return {"parameters": {**endpoint.parameters, **named}}
 
 
-def _key(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+def _key(at: str, endpoint: Endpoint, value: Any) -> _Changes:
     names = texts(at, value)
-    have = {column.name for column in endpoint.columns}
     key = tuple(_column_name(at, name) for name in names)
     if len(set(key)) < len(key):
         raise ConfigurationError(at, "names a field twice.")
     added = tuple(
         Column(column, "date" if column == "date" else "text", (FieldPath(name),))
         for column, name in zip(key, names, strict=True)
-        if column not in have
+        if endpoint.find_column(column) is None
     )
-    return replace(endpoint, key=key, columns=(*added, *endpoint.columns))
+    return {"key": key, "columns": (*added, *endpoint.columns)}
 
 
-def _columns(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+def _columns(at: str, endpoint: Endpoint, value: Any) -> _Changes:
     found = {column.name: column for column in endpoint.columns}
     for field, change in table(at, value).items():
         name = _column_name(at, field)
@@ -195,51 +179,45 @@ def _columns(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
         found[name] = _changed(f"{at}.{field}", column, change)
     # Places that count for one marketplace look for it where the column `vendor` does.
     vendor = next((place.path for place in found[VENDOR].places), VENDOR) if VENDOR in found else VENDOR
-    return replace(endpoint, columns=tuple(_with_vendor_at(column, vendor) for column in found.values()))
+    return {"columns": tuple(_with_vendor_at(column, vendor) for column in found.values())}
 
 
 def _changed(at: str, column: Column, change: Any) -> Column:
-    if isinstance(change, Mapping):
-        for key, value in table(at, change, ("path", "type")).items():
-            column = _typed(f"{at}.type", column, value) if key == "type" else _placed(f"{at}.path", column, value)
-        return column
-    return _typed(at, column, change) if change in _TYPES else _placed(at, column, change)
-
-
-def _placed(at: str, column: Column, value: Any) -> Column:
-    return replace(column, places=tuple(FieldPath(place) for place in paths(at, value)), documented=False)
-
-
-def _typed(at: str, column: Column, value: Any) -> Column:
-    return replace(column, type=choice(at, value, _TYPES, "Types"))
+    given = change if isinstance(change, Mapping) else {"type" if change in _TYPES else "path": change}
+    for key, value in table(at, given, ("path", "type")).items():
+        where = f"{at}.{key}" if given is change else at
+        if key == "type":
+            column = replace(column, type=choice(where, value, _TYPES, "Types"))
+        else:
+            places = tuple(FieldPath(place) for place in paths(where, value))
+            column = replace(column, places=places, documented=False)
+    return column
 
 
 def _with_vendor_at(column: Column, vendor: str) -> Column:
-    if not any(place.vendor for place in column.places):
-        return column
-    return replace(column, places=tuple(replace(one, vendor_at=vendor) if one.vendor else one for one in column.places))
+    places = tuple(replace(one, vendor_at=vendor) if one.vendor else one for one in column.places)
+    return replace(column, places=places)
 
 
-def _detail_path(at: str, endpoint: Endpoint, value: Any) -> Endpoint:
+def _detail_path(at: str, endpoint: Endpoint, value: Any) -> _Changes:
     own = NO_DETAIL if value is False else text(at, value).strip("/")
     fields = _FIELD.findall(own)
     if own == NO_DETAIL:
-        return replace(endpoint, detail_path=own)
+        return {"detail_path": own}
     if len(fields) != 1:
         raise ConfigurationError(
             at,
             f"{own!r} does not name one field in braces.",
             f'Write it like "customers/{{id}}", or "{NO_DETAIL}" if records have no URLs of their own.',
         )
-    known = [column.name for column in endpoint.columns]
-    name = choice(at, _column_name(at, fields[0]), known, "Columns")
-    return replace(endpoint, detail_path=_FIELD.sub(f"{{{name}}}", own))
+    name = choice(at, _column_name(at, fields[0]), endpoint.key, "Columns of the key")
+    return {"detail_path": _FIELD.sub(f"{{{name}}}", own)}
 
 
-_KEYS: Mapping[str, Callable[[str, Endpoint, Any], Endpoint]] = {
-    "path": _path,
-    "records": _records,
-    "total": _total,
+_KEYS: Mapping[str, Callable[[str, Endpoint, Any], _Changes]] = {
+    "path": lambda at, _, value: {"path": text(at, value).strip("/")},
+    "records": lambda at, _, value: {"records": paths(at, value)},
+    "total": lambda at, _, value: {"total": "" if value == "" else path(at, value)},
     "paginator": _paginator,
     "page_size": _page_size,
     "parameters": _parameters,

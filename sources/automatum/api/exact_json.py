@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from ..schema.numbers import parse_integer, parse_real
+from ..schema.json_text import parse_integer, parse_real
 
 DEEPEST = 500
 """Levels of a body that are read. JSON of more becomes NaN, as the parsers recurse."""
@@ -32,8 +32,8 @@ _LEVELS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
 def parse_json(content: bytes) -> Any:
     """Parse JSON. A number that neither 64 bits nor a float represent becomes a `Decimal`.
 
-    What a number becomes does not depend on the other numbers: see `schema.numbers`. NaN, Infinity, and what is nested
-    more than `DEEPEST` levels deep, become a `Decimal` that is not finite: they cost a record, not a page.
+    What a number becomes does not depend on the other numbers: see `schema.json_text`. NaN, Infinity, and what is
+    nested more than `DEEPEST` levels deep, become a `Decimal` that is not finite: they cost a record, not a page.
 
     Raises:
         ValueError: The content is not JSON.

@@ -23,10 +23,9 @@ from ..core.clock import Clock
 from ..core.errors import AccessError, ApiUnreachable, AutomatumError, NotThere, RequestRefused
 from ..core.redaction import redact
 from ..endpoints import API_PREFIX
-from .connections import Connections
+from .connections import Connections, Exchange, exchange
 from .exact_json import parse_json
 from .rate_limit.headers import read_headers
-from .watchdog import Watch, watched
 
 logger = logging.getLogger("automatum")
 
@@ -44,32 +43,38 @@ _HEADERS = {"User-Agent": "dlt-source-automatum", "Accept-Encoding": "gzip, defl
 
 
 @dataclass(frozen=True, slots=True)
-class HttpResponse:
+class ApiResponse:
     """A complete response.
 
     Attributes:
-        http_status: HTTP status.
+        json: The whole JSON object, envelope included; None if the body is anything else. Numbers that a float cannot
+            hold are `int` or `Decimal`.
         status: The HTTP status, or the envelope's `code` if that is not 2xx although the HTTP status is; 500 for a
             `code` that is no HTTP status.
-        headers: The headers, case-insensitive.
-        body: The JSON object; None if the body is anything else.
-        content: The body as it came.
         received_at: Epoch seconds of our clock.
+        http_status: HTTP status.
+        headers: The headers, case-insensitive.
+        content: The body as it came.
         date: The server's `Date` in epoch seconds; None without one.
     """
 
-    http_status: int
+    json: dict[str, Any] | None
     status: int
-    headers: Mapping[str, str]
-    body: dict[str, Any] | None
-    content: bytes = field(repr=False)
     received_at: float
-    date: float | None
+    http_status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes = field(default=b"", repr=False)
+    date: float | None = None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON object; empty if there is none."""
+        return {} if self.json is None else self.json
 
     @property
     def usable(self) -> bool:
         """Whether the response is a success with a JSON object."""
-        return 200 <= self.status < 300 and self.body is not None
+        return 200 <= self.status < 300 and self.json is not None
 
     @property
     def empty(self) -> bool:
@@ -79,30 +84,27 @@ class HttpResponse:
     @property
     def detail(self) -> str:
         """The server's message, shortened and redacted. It never quotes records, because they hold customers' data."""
-        message = _message(self.status, self.content, self.body)
+        message = _message(self.status, self.content, self.json)
         if self.body and self.status == 500 and 200 <= self.http_status < 300:
             return f'"code": {shorten(json.dumps(self.body["code"], default=str))} in its body ({message})'
         return message
 
     def named_wait(self) -> float | None:
         """Seconds that the server asks to wait, in the header `Retry-After` or the field `retryAfter`; the longer."""
-        named = self.headers.get("Retry-After")
+        named, body = self.headers.get("Retry-After"), self.body
         moment = None if named is None else _http_date(named)
-        body = self.body or {}
-        waits = (
-            parse_number(named) if moment is None else moment - self._now(),
-            parse_number(body.get("retryAfter", body.get("retry_after"))),
-        )
+        waits = [parse_number(body.get("retryAfter", body.get("retry_after")))]
+        waits += [parse_number(named) if moment is None else moment - self._now()]
         given = [wait for wait in waits if wait is not None]
-        return min(max(0.0, max(given)), MAX_RETRY_AFTER) if given else None
+        return min(max(0.0, *given), MAX_RETRY_AFTER) if given else None
 
     def retry_after(self) -> float | None:
         """Seconds to wait: `named_wait`, or until an exhausted window of a 429 is reset; None if no time is named."""
         named = self.named_wait()
         if named is None and self.status == 429:
             resets = (one.resets for one in read_headers(self.headers, self._now()) if one.left == 0)
-            named = max((one for one in resets if one is not None), default=None)
-        return None if named is None else min(named, MAX_RETRY_AFTER)
+            named = max((min(one, MAX_RETRY_AFTER) for one in resets if one is not None), default=None)
+        return named
 
     def _now(self) -> float:
         return self.received_at if self.date is None else self.date
@@ -136,7 +138,7 @@ def send(
     body: bytes | None = None,
     inspect: Callable[[bytes], None] | None = None,
     stopping: Callable[[], bool] = lambda: False,
-) -> HttpResponse | HttpFailure:
+) -> ApiResponse | HttpFailure:
     """Send one request and read the response. It follows no redirect, and returns network errors as `HttpFailure`.
 
     Args:
@@ -155,35 +157,30 @@ def send(
     started = clock.monotonic()
     allowed = Timeout(connect=min(timeout, CONNECT_TIMEOUT), read=timeout)
     target = f"{url}{'&' if '?' in url else '?'}{urlencode(params)}" if params else url
-    watch: Watch | None = None
+    outcome: ApiResponse | HttpFailure
+    current: Exchange | None = None
     try:
-        with watched(within, stopping) as watch:
+        with exchange(within, stopping) as current:
             sent_headers = {**_HEADERS, **headers}
             response = connections.request(method, target, headers=sent_headers, body=body, timeout=allowed)
             try:
                 content = _read(response)
             finally:
                 response.close()
-        if inspect and isinstance(content, bytes):
+        if isinstance(content, bytes) and inspect:
             inspect(content)
-        if watch.cut:
-            # Without a length, an answer that was cut looks whole.
-            outcome: HttpResponse | HttpFailure = HttpFailure(watch.cut, watch.connected)
-        elif isinstance(content, HttpFailure):
-            outcome = content
-        else:
-            outcome = _parse_response(response, content, clock)
+        outcome = _parse_response(response, content, clock) if isinstance(content, bytes) else content
     except (HTTPError, OSError) as error:
         # The exception may hold the URL with its secrets, so return only its text.
-        sent = watch is not None and watch.connected
-        outcome = HttpFailure(watch.cut, sent) if watch and watch.cut else _failure(error, timeout, sent)
+        sent = current is not None and current.connected
+        outcome = HttpFailure(current.cut, sent) if current and current.cut else _failure(error, timeout, sent)
     if logger.isEnabledFor(logging.DEBUG):
         _log(method, url, params, outcome, clock.monotonic() - started)
     return outcome
 
 
 def _log(
-    method: str, url: str, params: Mapping[str, str] | None, outcome: HttpResponse | HttpFailure, seconds: float
+    method: str, url: str, params: Mapping[str, str] | None, outcome: ApiResponse | HttpFailure, seconds: float
 ) -> None:
     path = "/" + url.split("://", 1)[-1].partition("/")[2].partition("?")[0]
     page = f" page={params['page']}" if params and "page" in params else ""
@@ -199,7 +196,7 @@ def shorten(text: str) -> str:
 
 
 def error_for(
-    method: str, path: str, response: HttpResponse, scope: str = "", granted: frozenset[str] | None = None
+    method: str, path: str, response: ApiResponse, scope: str = "", granted: frozenset[str] | None = None
 ) -> AutomatumError:
     """The error for a 4xx response that no retry can change.
 
@@ -224,7 +221,7 @@ def error_for(
     return RequestRefused(method, path, status, detail, "", fields)
 
 
-def redirect_error(method: str, path: str, response: HttpResponse) -> ApiUnreachable:
+def redirect_error(method: str, path: str, response: ApiResponse) -> ApiUnreachable:
     """The error for a redirect. It shows only the host, because the rest of the URL may hold a secret."""
     try:
         host = urlsplit(response.headers.get("Location", "")).hostname or "the same host"
@@ -246,8 +243,8 @@ def _access_hint(scope: str, granted: frozenset[str] | None) -> str:
     return f"Add {named} under {DASHBOARD}; the next run takes a new token, which carries it. {PLAN}"
 
 
-def _fields(response: HttpResponse) -> tuple[tuple[str, str], ...]:
-    errors = (response.body or {}).get("errors")
+def _fields(response: ApiResponse) -> tuple[tuple[str, str], ...]:
+    errors = response.body.get("errors")
     return tuple(
         (shorten(str(error.get("field", ""))), shorten(str(error.get("message", ""))))
         for error in (errors if isinstance(errors, list) else [])
@@ -256,7 +253,7 @@ def _fields(response: HttpResponse) -> tuple[tuple[str, str], ...]:
 
 
 def _read(response: BaseHTTPResponse) -> bytes | HttpFailure:
-    """The decoded body, or the failure if it exceeds the size. `watched` ends it at its deadline."""
+    """The decoded body, or the failure if it exceeds the size. `connections` ends it at its deadline."""
     pieces: list[bytes] = []
     size = 0
     while piece := response.read(2**16, decode_content=True):
@@ -270,7 +267,7 @@ def _read(response: BaseHTTPResponse) -> bytes | HttpFailure:
     return content
 
 
-def _parse_response(response: BaseHTTPResponse, content: bytes, clock: Clock) -> HttpResponse:
+def _parse_response(response: BaseHTTPResponse, content: bytes, clock: Clock) -> ApiResponse:
     status = response.status
     try:
         parsed = parse_json(content)
@@ -283,15 +280,8 @@ def _parse_response(response: BaseHTTPResponse, content: bytes, clock: Clock) ->
         if code is None or not 200 <= code < 300:
             effective = int(code) if code is not None and 100 <= code < 600 else 500
     date = response.headers.get("Date")
-    return HttpResponse(
-        http_status=status,
-        status=effective,
-        headers=response.headers,
-        body=body,
-        content=content,
-        received_at=clock.time(),
-        date=None if date is None else _http_date(date),
-    )
+    sent_at = None if date is None else _http_date(date)
+    return ApiResponse(body, effective, clock.time(), status, response.headers, content, sent_at)
 
 
 def _message(status: int, content: bytes, body: dict[str, Any] | None) -> str:

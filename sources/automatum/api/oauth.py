@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -11,16 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from ..config.settings import AutomatumSettings
-from ..core.budget import Budget
-from ..core.clock import Clock
-from ..core.errors import ApiUnreachable, AutomatumError, CredentialsRefused, NotThere, RequestRefused
+from ..core.errors import ApiUnreachable, AutomatumError, CredentialsRefused, MoreToDo, NotThere, RequestRefused
 from ..core.redaction import register_secret
 from ..endpoints import METERING_SCOPE, TOKEN_PATH
-from .connections import Connections
-from .http import DASHBOARD, PLAN, HttpFailure, HttpResponse, parse_number, redirect_error, send
-from .rate_limit import RateLimiter
-from .retry import RetryPolicy
+from .http import DASHBOARD, PLAN, ApiResponse, parse_number
+from .retry import Call, Sender, do_nothing
 
 logger = logging.getLogger("automatum")
 
@@ -36,6 +30,8 @@ _VERIFY = (
     f"application is deleted or its secret is regenerated: see {DASHBOARD}."
 )
 
+_HEADERS = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
@@ -47,13 +43,10 @@ class _Grant:
 class TokenSource:
     """Fetches a token on demand and keeps it until shortly before it expires. Thread-safe.
 
+    Token requests count against the rate limits too, because the vendor does not document whether they do.
+
     Args:
-        settings: Resolved settings, with the credentials.
-        connections: Connections.
-        limiter: Counts token requests too, because the vendor does not document whether they count.
-        clock: Time.
-        budget: Limits of the run.
-        rng: Source of jitter; None for a new one.
+        sender: Sends the requests, with the settings, the clock and the limits of the run.
         reload_credentials: Returns the client id and secret that are configured now, or None. Called once for each
             secret that is refused, so that a rotated secret needs no restart.
 
@@ -61,23 +54,13 @@ class TokenSource:
         max_wait: Seconds that a token request may wait for the rate limit; None for no limit.
     """
 
-    def __init__(
-        self,
-        settings: AutomatumSettings,
-        connections: Connections,
-        limiter: RateLimiter,
-        clock: Clock,
-        budget: Budget,
-        rng: random.Random | None = None,
-        reload_credentials: Callable[[], tuple[str, str] | None] | None = None,
-    ) -> None:
+    def __init__(self, sender: Sender, reload_credentials: Callable[[], tuple[str, str] | None] = do_nothing) -> None:
+        settings = sender.settings
         register_secret(settings.client_secret)
         self.max_wait: float | None = None
-        self._settings = settings
+        self._sender, self._clock = sender, sender.clock
         self._client_id: str = settings.client_id
         self._client_secret: str = settings.client_secret
-        self._connections, self._limiter, self._clock, self._budget = connections, limiter, clock, budget
-        self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
         self._ask_again = reload_credentials
         self._grant: _Grant | None = None
         self._refusal: tuple[CredentialsRefused, float] | None = None
@@ -135,48 +118,42 @@ class TokenSource:
                 self._refusal = error, self._clock.monotonic() + REFUSED_FOR
                 raise
             # An application without the scope for metering needs no reserve.
-            self._limiter.reserve = self._settings.metering_reserve if METERING_SCOPE in (grant.scopes or ()) else 0.0
+            reserved = METERING_SCOPE in (grant.scopes or ())
+            self._sender.limiter.reserve = self._sender.settings.metering_reserve if reserved else 0.0
         return grant
 
     def _fetch(self) -> _Grant:
-        settings = self._settings
-        retry = RetryPolicy(settings, self._clock, self._limiter, self._budget, self._rng)
+        limiter, budget = self._sender.limiter, self._sender.budget
         refused: set[str] = set()
-        while True:
-            with retry.exclude_time():
-                # A push needs a token too, so token requests may use the reserve. There are a few a day.
-                ticket = self._limiter.acquire(self.max_wait, self._budget, from_reserve=True)
-            outcome: HttpResponse | HttpFailure | None = None
-            try:
-                self._budget.charge_token_request()
-                started = self._clock.monotonic()
-                outcome = self._post(retry.remaining_seconds())
-            finally:
-                # Also if it was not sent: the recorded request then ages.
-                retry.record(ticket, outcome)
-            if isinstance(outcome, HttpFailure):
-                status, detail, retry_after = None, outcome.detail, None
-            else:
-                if outcome.usable:
-                    return _grant(outcome, started, self._clock.monotonic())
-                if outcome.status == 429:
-                    retry.wait_after_429(f"POST {TOKEN_PATH}", outcome)
-                    continue
-                if outcome.status in (400, 401):
-                    with retry.exclude_time():
-                        self._reload_secret(outcome, refused)
-                    continue
-                _raise_for_status(outcome, settings.base_url)
-                status, detail, retry_after = outcome.status, outcome.detail, outcome.retry_after()
-            retry.wait_after_failure("POST", TOKEN_PATH, status, detail, retry_after)
+        sent_at = 0.0
 
-    def _reload_secret(self, response: HttpResponse, refused: set[str]) -> None:
+        def acquire(call: Call) -> int:
+            nonlocal sent_at
+            # A push needs a token too, so token requests may use the reserve. There are a few a day.
+            ticket = limiter.acquire(self.max_wait, budget, from_reserve=True)
+            try:
+                budget.charge_token_request()
+            except MoreToDo:
+                limiter.release(ticket)
+                raise
+            form = {"client_id": self._client_id, "client_secret": self._client_secret}
+            call.payload = urlencode({"grant_type": "client_credentials", **form}).encode()
+            sent_at = self._clock.monotonic()
+            return ticket
+
+        def renew(call: Call, response: ApiResponse) -> None:
+            self._reload_secret(response, refused)
+
+        call = Call("POST", TOKEN_PATH, acquire, renew, self._error_for, headers=_HEADERS, renewed_after=(400, 401))
+        return _grant(self._sender.run(call), sent_at, self._clock.monotonic())
+
+    def _reload_secret(self, response: ApiResponse, refused: set[str]) -> None:
         """Use the secret that is configured now if it is a new one; raise otherwise."""
         refused.add(self._client_secret)
         message = f"POST {TOKEN_PATH} answered {response.status}: {response.detail}."
         found, problem = None, ""
         try:
-            found = self._ask_again() if self._ask_again else None
+            found = self._ask_again()
         except AutomatumError as error:
             problem = f" The configuration could not be read again: {error.message}"
         client_id, secret = found or (self._client_id, self._client_secret)
@@ -191,41 +168,18 @@ class TokenSource:
         self._client_secret = secret
         logger.info("the client secret was refused; retrying with the new secret from the configuration")
 
-    def _post(self, within: float) -> HttpResponse | HttpFailure:
-        settings = self._settings
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": self._client_id,
-            "client_secret": self._client_secret,
-        }
-        return send(
-            self._connections,
-            "POST",
-            settings.base_url + TOKEN_PATH,
-            clock=self._clock,
-            timeout=min(settings.request_timeout, within),
-            within=within,
-            headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
-            body=urlencode(form).encode(),
-            stopping=lambda: self._budget.over,
-        )
+    def _error_for(self, call: Call, response: ApiResponse) -> AutomatumError:
+        status, detail = response.status, response.detail
+        if status == 403:
+            return CredentialsRefused(f"{call.name} answered 403: {detail}.", f"{PLAN} {_VERIFY}")
+        if status == 404:
+            step = f"Check sources.automatum.base_url ({self._sender.settings.base_url})."
+            return NotThere("POST", TOKEN_PATH, status, detail, step)
+        return RequestRefused("POST", TOKEN_PATH, status, detail, _VERIFY)
 
 
-def _raise_for_status(response: HttpResponse, base_url: str) -> None:
-    """Raise an error that no retry can change; return for the others."""
-    status, detail = response.status, response.detail
-    if 300 <= response.http_status < 400:
-        raise redirect_error("POST", TOKEN_PATH, response)
-    if status == 403:
-        raise CredentialsRefused(f"POST {TOKEN_PATH} answered 403: {detail}.", f"{PLAN} {_VERIFY}")
-    if status == 404:
-        raise NotThere("POST", TOKEN_PATH, status, detail, f"Check sources.automatum.base_url ({base_url}).")
-    if 400 <= status < 500 and status != 408:
-        raise RequestRefused("POST", TOKEN_PATH, status, detail, _VERIFY)
-
-
-def _grant(response: HttpResponse, started: float, now: float) -> _Grant:
-    body: Mapping[str, Any] = response.body or {}
+def _grant(response: ApiResponse, started: float, now: float) -> _Grant:
+    body: Mapping[str, Any] = response.body
     if "access_token" not in body and isinstance(body.get("data"), dict):
         body = body["data"]
     token = body.get("access_token")

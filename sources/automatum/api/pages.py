@@ -125,7 +125,7 @@ def read_one(client: ApiClient, endpoint: Endpoint, own_id: str) -> Record | Non
     column = next(column for column in endpoint.columns if column.name == name)
     (value,), (place,) = pick([found], column)
     if value is None:
-        return with_value(found, place, own_id) if name in endpoint.key else found  # The record is known by its URL.
+        return with_value(found, place, own_id)  # The record is known by its URL.
     if str(value) != own_id:
         raise ApiUnreachable("GET", path, response.status, f"the record has another {place}")
     return found

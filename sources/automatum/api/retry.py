@@ -1,20 +1,21 @@
-"""One request of the client, and its retry policy: attempts, deadline, backoff, and the wait after a 429."""
+"""Sends a request until there is a response that counts. It is the only layer that retries."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
 from ..core.clock import Clock, instant
-from ..core.errors import ApiUnreachable, QuotaExhausted
+from ..core.errors import ApiUnreachable, AutomatumError, QuotaExhausted
 from ..core.text import plural
-from ..endpoints import API_PREFIX
-from .http import MAX_RETRY_AFTER, HttpFailure, HttpResponse, logger
+from .connections import Connections
+from .http import MAX_RETRY_AFTER, ApiResponse, HttpFailure, logger, redirect_error, send
 from .rate_limit import RateLimiter
+from .request_stats import Attempt, RequestStats
 
 MAX_429 = 10
 """Responses 429 in a row after which the run ends with `QuotaExhausted`."""
@@ -23,118 +24,221 @@ DEFAULT_429_WAIT = 60.0
 BACKOFF_BASE, BACKOFF_CAP = 0.5, 30.0
 _EMPTY_SUCCESS = (201, 202, 204)
 """Statuses of a POST that need no body."""
+_TOO_LARGE = (
+    "A page of 100 rows has about 100 kB. If this is a report, set sources.automatum.report_window_days, so that each "
+    "answer holds fewer days."
+)
 
 
 def do_nothing(*_: object) -> None:
     """Do nothing: the default of a callback."""
 
 
-class RetryPolicy:
-    """Decides whether one request is retried, and waits before the next attempt.
+@dataclass
+class Call:
+    """One request, and the state of its attempts.
+
+    Attributes:
+        method: HTTP method.
+        path: Path below the host.
+        acquire: Called before each attempt: waits for the rate limit, sets `headers` and `payload`, and returns the
+            number of the request for the rate limiter.
+        renew: Called after a 401, and each other status of `renewed_after`. The call is sent again unless it raises.
+        refusal: The error for another status that no retry can change.
+        repeatable: Whether it may be sent again after an unknown outcome. A POST of usage could be billed twice.
+        stoppable: Whether the attempt ends when the run is told to stop.
+        not_taken: Called right after an attempt that the server certainly did not accept, before any wait.
+        inspect: Called with the bytes of each response, before they are parsed.
+        stats: Counts the attempts; None to leave them out.
+    """
+
+    method: str
+    path: str
+    acquire: Callable[[Call], int]
+    renew: Callable[[Call, ApiResponse], None]
+    refusal: Callable[[Call, ApiResponse], AutomatumError]
+    params: Mapping[str, str] | None = None
+    payload: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    repeatable: bool = True
+    stoppable: bool = True
+    renewed_after: tuple[int, ...] = (401,)
+    not_taken: Callable[[], None] = do_nothing
+    inspect: Callable[[bytes], None] = do_nothing
+    stats: RequestStats | None = None
+    deadline: float = 0.0
+    attempts: int = 0
+    failures: int = 0
+    throttled: int = 0
+
+    @property
+    def name(self) -> str:
+        """Method and path, for messages."""
+        return f"{self.method} {self.path}"
+
+    def succeeded(self, response: ApiResponse) -> bool:
+        """Whether the response is a success. For a POST of usage, 201, 202 and 204 need no body."""
+        empty = not self.repeatable and response.empty and response.http_status in _EMPTY_SUCCESS
+        return response.usable or empty
+
+
+class Sender:
+    """Sends requests, within the attempts (`retry_attempts`) and the deadline (`retry_deadline`) of each. Thread-safe.
+
+    Waits for the rate limit do not count towards the deadline.
 
     Args:
-        settings: `retry_attempts`: number of failed attempts after which the request fails. `retry_deadline`: seconds
-            after which it fails; waits for the rate limit do not count.
+        settings: Resolved settings.
         clock: Time.
-        limiter: Blocks the requests of all processes after a 429.
+        limiter: Counts the requests against the API's rate limits.
         budget: Limits of the run.
-        rng: Source of jitter.
+        connections: Connections; None for new ones.
+        rng: Source of jitter; None for a new one.
     """
 
     def __init__(
-        self, settings: AutomatumSettings, clock: Clock, limiter: RateLimiter, budget: Budget, rng: random.Random
+        self,
+        settings: AutomatumSettings,
+        clock: Clock,
+        limiter: RateLimiter,
+        budget: Budget,
+        connections: Connections | None = None,
+        rng: random.Random | None = None,
     ) -> None:
-        self._clock, self._limiter, self._budget = clock, limiter, budget
-        self._attempts, self._base_url = settings.retry_attempts, settings.base_url
-        self._deadline = clock.monotonic() + settings.retry_deadline
-        self._rng = rng
-        self._failures = 0
-        self._throttled = 0
+        self.settings, self.clock, self.limiter, self.budget = settings, clock, limiter, budget
+        self._connections = connections or Connections()
+        self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
 
-    def remaining_seconds(self) -> float:
-        """Seconds until the deadline; at least 1, so that a last attempt can succeed."""
-        return max(1.0, self._deadline - self._clock.monotonic())
+    def run(self, call: Call) -> ApiResponse:
+        """Send a request until it succeeds, is refused, or its attempts or its deadline are over.
+
+        Raises:
+            ApiUnreachable: No usable response within attempts and deadline, or the outcome of a request that must not
+                be repeated is not known.
+            QuotaExhausted: The API answered 429 too many times in a row.
+            AutomatumError: What `acquire`, `renew` and `refusal` of the call raise or return.
+        """
+        call.deadline = self.clock.monotonic() + self.settings.retry_deadline
+        while True:
+            with self._exclude_time(call):
+                ticket = call.acquire(call)
+            outcome: ApiResponse | HttpFailure | None = None
+            try:
+                outcome = self._send(call)
+            finally:
+                self._record(call, ticket, outcome)
+            if isinstance(outcome, ApiResponse):
+                if call.succeeded(outcome):
+                    return outcome
+                self._retry_or_raise(call, outcome)
+            elif outcome.final and call.repeatable:
+                raise ApiUnreachable(call.method, call.path, None, outcome.detail, _TOO_LARGE)
+            elif call.repeatable or not outcome.sent:
+                call.not_taken()
+                self._wait_after_failure(call, None, outcome.detail)
+            else:
+                raise _unknown_outcome(call, None, outcome.detail)
 
     @contextmanager
-    def exclude_time(self) -> Iterator[None]:
-        """Exclude the time of the block from the deadline."""
-        started = self._clock.monotonic()
+    def _exclude_time(self, call: Call) -> Iterator[None]:
+        started = self.clock.monotonic()
         try:
             yield
         finally:
-            self._deadline += self._clock.monotonic() - started
+            call.deadline += self.clock.monotonic() - started
 
-    def wait_after_failure(
-        self, method: str, path: str, status: int | None, detail: str, retry_after: float | None = None
-    ) -> None:
-        """Wait before the next attempt.
+    def _send(self, call: Call) -> ApiResponse | HttpFailure:
+        started, status = self.clock.monotonic(), None
+        timeout, within = self.settings.request_timeout, max(1.0, call.deadline - started)
+        with ExitStack() as stack:
+            connections = self._connections
+            if not call.repeatable:
+                # On a kept connection, a server that closed it before the request looks the same as a server that
+                # broke off after accepting the request.
+                connections = stack.enter_context(connections.fresh())
+                within = max(timeout, self.settings.retry_deadline)
+            try:
+                outcome = send(
+                    connections, call.method, self.settings.base_url + call.path, clock=self.clock,
+                    timeout=min(timeout, within), within=within, headers=call.headers, params=call.params,
+                    body=call.payload, inspect=call.inspect,
+                    stopping=lambda: call.stoppable and self.budget.over,
+                )  # fmt: skip
+                status = outcome.status if isinstance(outcome, ApiResponse) else None
+                return outcome
+            finally:
+                if call.stats is not None:
+                    seconds = self.clock.monotonic() - started
+                    call.stats.attempts.append(Attempt(status, seconds, call.attempts > 0))
+                call.attempts += 1
 
-        Args:
-            method: HTTP method.
-            path: Path of the failed request.
-            status: Status of the response; None without one.
-            detail: The failure.
-            retry_after: Seconds that the server asks to wait.
-
-        Raises:
-            ApiUnreachable: The attempts or the deadline are over.
-        """
-        self._throttled = 0
-        self._failures += 1
-        pause = max(self._backoff(self._failures), retry_after or 0.0)
-        if self._failures >= self._attempts or self._clock.monotonic() + pause >= self._deadline:
-            hint = f" The server asks to wait {retry_after:.0f} s." if retry_after else ""
-            raise ApiUnreachable(
-                method,
-                path,
-                status,
-                detail,
-                f"Tried {plural(self._failures, 'time')}.{hint} Run again later; check the network, a proxy, and "
-                f"sources.automatum.base_url ({self._base_url}).",
-            )
-        what = f"{method} {path}: {detail if status is None else f'{status} {detail}'}"
-        logger.warning("%s; attempt %d of %d in %.1f s", what, self._failures + 1, self._attempts, pause)
-        self._budget.pause(pause)
-
-    def record(self, ticket: int, outcome: HttpResponse | HttpFailure | None) -> None:
+    def _record(self, call: Call, ticket: int, outcome: ApiResponse | HttpFailure | None) -> None:
         """Tell the rate limiter that a response is here or never will be, and what it says about limits.
 
         The first 429 is believed if it asks for a shorter wait than its reset, which may be an hour away. After the
         next one in a row, the request waits for the reset.
-
-        Args:
-            ticket: The request.
-            outcome: What came of it; None if it was not sent.
         """
-        response = outcome if isinstance(outcome, HttpResponse) else None
-        if response and response.status == 429 and not self._throttled and response.named_wait() is not None:
+        response = outcome if isinstance(outcome, ApiResponse) else None
+        if response and response.status == 429 and not call.throttled and response.named_wait() is not None:
             response = None
         if response:
-            self._limiter.record_response(ticket, response.headers, response.date)
+            self.limiter.record_response(ticket, response.headers, response.date)
         else:
-            self._limiter.record_response(ticket)
+            self.limiter.record_response(ticket)
 
-    def wait_after_429(self, what: str, response: HttpResponse) -> None:
-        """Block the rate limiter for the time that a 429 asks for. The next attempt waits there.
+    def _retry_or_raise(self, call: Call, response: ApiResponse) -> None:
+        """Wait and return if the call is to be sent again; raise otherwise."""
+        status, detail = response.status, response.detail
+        if status == 429:
+            call.not_taken()
+            self._wait_after_429(call, response)
+        elif status in call.renewed_after:
+            call.not_taken()
+            with self._exclude_time(call):
+                call.renew(call, response)
+        elif 300 <= response.http_status < 400:
+            raise redirect_error(call.method, call.path, response)
+        elif 400 <= status < 500 and status != 408:
+            raise call.refusal(call, response)
+        elif call.repeatable:
+            self._wait_after_failure(call, status, detail, response.retry_after())
+        else:
+            raise _unknown_outcome(call, status, detail)
 
-        Args:
-            what: Method and path.
-            response: The 429.
+    def _wait_after_failure(
+        self, call: Call, status: int | None, detail: str, retry_after: float | None = None
+    ) -> None:
+        """Wait before the next attempt; raise if the attempts or the deadline are over."""
+        call.throttled = 0
+        call.failures += 1
+        attempts, pause = self.settings.retry_attempts, max(self._backoff(call.failures), retry_after or 0.0)
+        if call.failures >= attempts or self.clock.monotonic() + pause >= call.deadline:
+            hint = f" The server asks to wait {retry_after:.0f} s." if retry_after else ""
+            raise ApiUnreachable(
+                call.method,
+                call.path,
+                status,
+                detail,
+                f"Tried {plural(call.failures, 'time')}.{hint} Run again later; check the network, a proxy, and "
+                f"sources.automatum.base_url ({self.settings.base_url}).",
+            )
+        what = f"{call.name}: {detail if status is None else f'{status} {detail}'}"
+        logger.warning("%s; attempt %d of %d in %.1f s", what, call.failures + 1, attempts, pause)
+        self.budget.pause(pause)
 
-        Raises:
-            QuotaExhausted: The API answered 429 too many times in a row.
-        """
-        self._throttled += 1
+    def _wait_after_429(self, call: Call, response: ApiResponse) -> None:
+        """Block the rate limiter for the time that a 429 asks for. The next attempt waits there."""
+        call.throttled += 1
         retry_after = response.retry_after()
-        wait = DEFAULT_429_WAIT * 2 ** (self._throttled - 1) if retry_after is None else retry_after
-        wait = min(MAX_RETRY_AFTER, max(wait, self._backoff(self._throttled)))
+        wait = DEFAULT_429_WAIT * 2 ** (call.throttled - 1) if retry_after is None else retry_after
+        wait = min(MAX_RETRY_AFTER, max(wait, self._backoff(call.throttled)))
         wait += min(3.0, 0.05 * wait) * self._rng.random()
-        self._limiter.block(wait, f"{what} answered 429: {response.detail}")
-        logger.warning("%s answered 429: %s; no request for %.1f s", what, response.detail, wait)
-        if self._throttled >= MAX_429:
-            resume_at = self._clock.time() + wait
+        self.limiter.block(wait, f"{call.name} answered 429: {response.detail}")
+        logger.warning("%s answered 429: %s; no request for %.1f s", call.name, response.detail, wait)
+        if call.throttled >= MAX_429:
+            resume_at = self.clock.time() + wait
             raise QuotaExhausted(
-                f"{what} answered 429 {self._throttled} times in a row: {response.detail}.",
+                f"{call.name} answered 429 {call.throttled} times in a row: {response.detail}.",
                 f"Run again after {instant(resume_at)}. If no other program uses the application, lower "
                 "sources.automatum.application_limits.",
                 resume_at,
@@ -144,41 +248,6 @@ class RetryPolicy:
         return min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** (count - 1)) * self._rng.uniform(0.5, 1.0)
 
 
-@dataclass
-class Call:
-    """One request and the state of its attempts."""
-
-    method: str
-    path: str
-    url: str
-    retry: RetryPolicy
-    params: Mapping[str, str] | None = None
-    payload: bytes | None = None
-    scope: str = ""
-    attempts: int = 0
-    reauthenticated: bool = False
-    before: Callable[[], None] = do_nothing
-    not_taken: Callable[[], None] = do_nothing
-    inspect: Callable[[bytes], None] = do_nothing
-    token: str = field(default="", repr=False)
-
-    @property
-    def name(self) -> str:
-        """Method and path, for messages."""
-        return f"{self.method} {self.path}"
-
-    @property
-    def below_api(self) -> bool:
-        """Whether it is about data or usage, and not about OAuth applications."""
-        return self.path.startswith(API_PREFIX)
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether it may be sent again after an unknown outcome. A POST of usage could be billed twice."""
-        return self.method == "GET"
-
-    def succeeded(self, response: HttpResponse) -> bool:
-        """Whether the response is a success. For a POST, 201, 202 and 204 need no body."""
-        if self.repeatable:
-            return response.usable
-        return response.usable or (response.empty and response.http_status in _EMPTY_SUCCESS)
+def _unknown_outcome(call: Call, status: int | None, detail: str) -> ApiUnreachable:
+    step = f"Whether the server took this {call.method} is not known, so it is not sent again."
+    return ApiUnreachable(call.method, call.path, status, detail, step)

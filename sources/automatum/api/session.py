@@ -45,22 +45,24 @@ class ApiSession:
         self.checks -= 1
         return self.checks >= 0
 
-    def select(self, names: tuple[str, ...], key: str = "sources.automatum.tables") -> tuple[Endpoint, ...]:
-        """Select endpoints by name, in their order. Without names, select all.
+    def select(self, tables: tuple[str, ...] = ()) -> tuple[Endpoint, ...]:
+        """Select endpoints, in their order: those that are named, else those of the settings, else all.
 
         Args:
-            names: Groups (`analytics`) or tables (`analytics_revenue`).
-            key: Setting or argument that the error names.
+            tables: Groups (`analytics`) or tables (`analytics_revenue`) that the user names.
 
         Raises:
             ConfigurationError: A name is unknown.
         """
+        names = tables or tuple(self.settings.tables or ())
         known = {name for endpoint in self.endpoints for name in (endpoint.group, endpoint.table)}
         for name in names:
             if name not in known:
                 groups = dict.fromkeys(endpoint.group for endpoint in self.endpoints)
                 step = f"{suggestion(name, sorted(known))} Tables are {', '.join(groups)}.".lstrip()
-                raise ConfigurationError(key, f"no table {name!r}.", step)
+                raise ConfigurationError(
+                    "argument TABLE" if tables else "sources.automatum.tables", f"no table {name!r}.", step
+                )
         return tuple(one for one in self.endpoints if not names or one.group in names or one.table in names)
 
     def missing_scopes(self, endpoints: tuple[Endpoint, ...]) -> dict[str, str]:

@@ -186,7 +186,7 @@ def plan(
         from ..config.settings import resolve_settings
         from ..operations.plan import plan as plan_sync
         from ..operations.plan import read_duration
-        from ..sync.selection import Selection
+        from ..sync.options import SyncOptions
         from ..warehouse.target import Target
         from . import render
 
@@ -196,8 +196,8 @@ def plan(
         target = Target(destination, dataset, database)
         prepare_for_rows(target)
         pipeline = None if target.missing else open_existing(target, lock_wait, stop)
-        selection = Selection(_day(since), _day(until))
-        found = plan_sync(session, pipeline, tuple(tables or ()), every=seconds, selection=selection)
+        options = SyncOptions(tables=tuple(tables or ()), since=_day(since), until=_day(until))
+        found = plan_sync(session, pipeline, options, every=seconds)
         say(found.as_json(), as_json, lambda: render.show_plan(found))
         return 0
 

@@ -41,6 +41,8 @@ APPLICATION_LIMITS = ((50, 60.0), (1000, 3600.0))
 ORGANIZATION_LIMITS = ((500, 60.0), (10000, 3600.0))
 """Requests and seconds, for all OAuth applications of the organization together (`api/authentication`)."""
 DEFAULT_DAYS = 365
+EARLIEST = date(2000, 1, 1)
+"""No report begins earlier: each quarter of a year costs two requests, and no marketplace is older."""
 DELETES = ("soft", "hard", "ignore")
 TABLE_FORMATS = ("delta", "iceberg")
 _POSITIVE = (
@@ -207,11 +209,13 @@ class AutomatumSettings(BaseConfiguration):
         if self.since is None:
             return (today or utc(time.time()).date()) - timedelta(days=DEFAULT_DAYS)
         try:
-            return date.fromisoformat(str(self.since))
+            found = date.fromisoformat(str(self.since))
         except ValueError:
             raise ConfigurationError(
                 "sources.automatum.since", f"{self.since!r} is not a date.", "Write it as YYYY-MM-DD."
             ) from None
+        self._check(found >= EARLIEST, "since", f"is before {EARLIEST}: no report goes back so far")
+        return found
 
     def __repr__(self) -> str:
         return f"AutomatumSettings(base_url={self.base_url!r}, client_id={self.client_id!r}, client_secret=***)"

@@ -21,6 +21,10 @@ class Budget:
         max_requests: API requests that the run may send, retries included, token requests excluded; None for no limit.
         max_seconds: Seconds from now; None for no deadline.
         stop: Set this event to end the run, such as on a signal.
+
+    Attributes:
+        requests: API requests sent so far, retries included.
+        token_requests: Token requests sent so far, retries included.
     """
 
     def __init__(
@@ -36,23 +40,13 @@ class Budget:
         self._deadline = None if max_seconds is None else clock.monotonic() + max_seconds
         self._stop = stop
         self._lock = threading.Lock()
-        self._requests = 0
-        self._token_requests = 0
-
-    @property
-    def requests(self) -> int:
-        """API requests sent so far, retries included."""
-        return self._requests
-
-    @property
-    def token_requests(self) -> int:
-        """Token requests sent so far, retries included."""
-        return self._token_requests
+        self.requests = 0
+        self.token_requests = 0
 
     @property
     def remaining_requests(self) -> int | None:
         """API requests that may still be sent; None without a limit."""
-        return None if self._max_requests is None else max(0, self._max_requests - self._requests)
+        return None if self._max_requests is None else max(0, self._max_requests - self.requests)
 
     @property
     def over(self) -> bool:
@@ -79,13 +73,13 @@ class Budget:
         self.check()
         with self._lock:
             self._check_count()
-            self._requests += 1
+            self.requests += 1
 
     def charge_token_request(self) -> None:
         """Count a token request before it is sent. Token requests have no limit: there are a few a day."""
         self.check()
         with self._lock:
-            self._token_requests += 1
+            self.token_requests += 1
 
     def remaining_seconds(self) -> float | None:
         """Seconds until the deadline, 0 after it; None without a deadline."""
@@ -100,7 +94,7 @@ class Budget:
             self.check()
 
     def _check_count(self) -> None:
-        if self._max_requests is not None and self._requests >= self._max_requests:
+        if self._max_requests is not None and self.requests >= self._max_requests:
             raise BudgetSpent(f"The run's budget of {plural(self._max_requests, 'request')} is spent.", _RUN_AGAIN)
 
 

@@ -1,4 +1,4 @@
-"""What an endpoint of the API is: its path, its parameters, and the columns of the table that it fills.
+"""What an endpoint of the API is: its path, its parameters, and the columns of the table that it fills; or its body.
 
 `automatum.endpoints` has the endpoints themselves.
 """
@@ -121,8 +121,9 @@ class Endpoint:
             `start` and `end` for reports.
         paging: How pages are asked for.
         only_in_detail: Keys that a record has at its own URL and not in the list.
-        detail_path: Path of a record's own URL, below `/api/v1/`, with a column in braces, such as `customers/{id}`.
-            Empty: `path` and the column `id` (see `own_column`). `none`: records have no URLs of their own.
+        detail_path: Path of a record's own URL, below `/api/v1/`, with a column of the key in braces, such as
+            `customers/{id}`. Empty: `path` and the column `id` (see `own_column`). `none`: records have no URLs of
+            their own.
         documented: True where the vendor's reference shows path, parameters and fields; False where they are assumed,
             or set by the user.
         by_organization: The table holds the rows of several organizations, and `organization_id` is part of all keys.
@@ -162,8 +163,7 @@ class Endpoint:
         """Path of a record's own URL, with a column in braces; empty if records have no URLs of their own."""
         if self.detail_path:
             return "" if self.detail_path == NO_DETAIL else self.detail_path
-        names = [column.name for column in self.columns]
-        name = "id" if "id" in names else self.key[0]
+        name = "id" if "id" in self.key else self.key[0]
         return f"{self.path.partition('?')[0]}/{{{name}}}" if name == "id" or len(self.key) == 1 else ""
 
     @property
@@ -178,3 +178,22 @@ class Endpoint:
     def key_with(self, *names: str) -> tuple[str, ...]:
         """These columns, and `organization_id` before them where the table holds several organizations."""
         return (ORGANIZATION, *names) if self.by_organization else names
+
+
+@dataclass(frozen=True)
+class MeteringForm:
+    """How the API takes usage: `POST /api/v1/metering`, as documented in `guide/api-integration`.
+
+    Attributes:
+        path: Below `/api/v1/`, without a leading slash.
+        fields: Our name of a field of the body to its dotted path there. A field that is not in it is not sent.
+        usage_fields: The same for the fields of one usage, in the order in which they are sent.
+        texts: Names of the numbers that are sent as text.
+        day_format: Format of the date, as `strftime` writes it.
+    """
+
+    path: str
+    fields: Mapping[str, str]
+    usage_fields: Mapping[str, str]
+    texts: frozenset[str]
+    day_format: str

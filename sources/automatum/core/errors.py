@@ -74,6 +74,7 @@ class AutomatumError(Exception):
     """
 
     exit_code: ClassVar[int] = EXIT_UNREACHABLE
+    _in_json: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, message: str, next_step: str = "") -> None:
         # A piece of a password that was not encoded in a URL may look like the host, and a message may quote it.
@@ -81,12 +82,13 @@ class AutomatumError(Exception):
         super().__init__(f"{self.message} {self.next_step}".strip())
 
     def as_json(self) -> dict[str, object]:
-        """The error as it appears under `errors` of `--json`: `type`, `message`, `next_step`, `exit_code`."""
+        """The error under `errors` of `--json`: `type`, `message`, `next_step`, `exit_code` and more."""
         return {
             "type": type(self).__name__,
             "message": self.message,
             "next_step": self.next_step,
             "exit_code": self.exit_code,
+            **{name: getattr(self, name) for name in self._in_json},
         }
 
 
@@ -335,14 +337,11 @@ class SecretNotKept(AutomatumError):
     """
 
     exit_code = EXIT_UNREACHABLE
+    _in_json = ("kept_at",)
 
     def __init__(self, message: str, next_step: str = "", kept_at: str | None = None) -> None:
         self.kept_at = kept_at
         super().__init__(message, next_step)
-
-    def as_json(self) -> dict[str, object]:
-        """As `AutomatumError.as_json`, with `kept_at`."""
-        return {**super().as_json(), "kept_at": self.kept_at}
 
 
 class DestinationError(AutomatumError):
@@ -365,6 +364,8 @@ class PackageRefused(DestinationError):
         reason: What the destination or dlt said.
     """
 
+    _in_json = ("table",)
+
     def __init__(self, step: str, table: str | None, reason: str) -> None:
         self.step = step
         self.table = table
@@ -374,7 +375,3 @@ class PackageRefused(DestinationError):
             f"The {step} step failed for the rows{of_table}: {reason}",
             "Correct the cause, then run again: the next run reads these rows again. --debug shows the whole error.",
         )
-
-    def as_json(self) -> dict[str, object]:
-        """As `AutomatumError.as_json`, with `table`."""
-        return {**super().as_json(), "table": self.table}

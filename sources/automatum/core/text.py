@@ -18,7 +18,10 @@ def printable(text: str) -> str:
     """
     if text.isprintable():  # The common case, without a look at each character.
         return text
-    return "".join(one if one in "\n\t" or unicodedata.category(one) not in _UNSAFE else _escape(one) for one in text)
+    return "".join(
+        one if one in "\n\t" or unicodedata.category(one) not in _UNSAFE else one.encode("unicode_escape").decode()
+        for one in text
+    )
 
 
 def without_controls(text: str) -> str:
@@ -43,23 +46,8 @@ def escape_json(text: str) -> str:
     if text.replace("\n", "").isprintable():
         return text
     return "".join(
-        one if one == "\n" or unicodedata.category(one) not in _UNSAFE else _escape_json(one) for one in text
+        one if one == "\n" or unicodedata.category(one) not in _UNSAFE else json.dumps(one)[1:-1] for one in text
     )
-
-
-def escape_toml(text: str) -> str:
-    r"""Return a TOML text whose control and format characters are escaped as its strings do: `\U0000202e`.
-
-    Args:
-        text: A TOML text, whose odd characters are in basic strings.
-    """
-    return "".join(
-        one if one == "\n" or unicodedata.category(one) not in _UNSAFE else f"\\U{ord(one):08x}" for one in text
-    )
-
-
-def _escape_json(character: str) -> str:
-    return json.dumps(character)[1:-1]
 
 
 def letters_and_digits(text: str) -> str:
@@ -80,7 +68,3 @@ def plural(count: int, noun: str, plural_noun: str = "") -> str:
         plural_noun: Its plural, if that is not the noun with an `s`.
     """
     return f"{count:,} {noun if count == 1 else plural_noun or noun + 's'}"
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from ..api.rate_limit.forecast import Lane, finish
+from ..api.rate_limit.windows import Lane, finish
 from .model import Line
 from .payloads import Body
 from .rules import last_moment

@@ -209,7 +209,7 @@ def _lost(session: ApiSession, application: Application, after: dict[str, Any]) 
     """What this configuration reads and could not read any longer, with the scope that is missing."""
     if application.client_id != session.settings.client_id or "scopes" not in after:
         return {}
-    endpoints = session.select(tuple(session.settings.tables or ()))
+    endpoints = session.select()
     return {one.table: one.scope for one in endpoints if one.scope not in after["scopes"]}
 
 

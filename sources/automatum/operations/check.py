@@ -108,13 +108,12 @@ def check(session: ApiSession) -> CheckReport:
         AccessError: The credentials are refused.
         ApiUnreachable: The token endpoint gives no answer.
     """
-    named = tuple(session.settings.tables or ())
-    chosen = session.select(named)
+    chosen = session.select()
     missing = session.missing_scopes(chosen)
     granted = session.client.tokens.scopes()
     report = CheckReport(granted, [], can_push=granted is None or METERING_SCOPE in granted)
     report.excess = excess_scopes(granted, chosen, session.settings)
-    if missing and named:
+    if missing and session.settings.tables:
         report.errors.append(ScopeMissing(missing, granted or frozenset()))
     for endpoint in chosen:
         if endpoint.group in missing:
@@ -125,7 +124,7 @@ def check(session: ApiSession) -> CheckReport:
         report.tables.append(result)
         if result.error:
             report.errors.append(result.error)
-    if missing and not named and len(missing) == len({one.group for one in chosen}):
+    if missing and not session.settings.tables and len(missing) == len({one.group for one in chosen}):
         report.errors.append(ScopeMissing(missing, granted or frozenset()))
     report.windows = session.client.limiter.window_usage()
     report.requests, report.token_requests = session.budget.requests, session.budget.token_requests

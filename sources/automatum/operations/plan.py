@@ -16,12 +16,12 @@ from ..core.errors import ConfigurationError, NotThere, ScopeMissing
 from ..endpoints import METERING_SCOPE, Endpoint
 from ..schema.arrow_tables import Table
 from ..sync.key_check import check_keys
+from ..sync.options import DEFAULT_OPTIONS, SyncOptions
 from ..sync.prior_state import PriorState, read_prior_state
 from ..sync.reader import longest_sweep
-from ..sync.report_days import check_days, days_to_read, windows
+from ..sync.report_days import days_to_read, windows
 from ..sync.results import KnownRows
 from ..sync.resume import resume_session
-from ..sync.selection import Selection
 from ..warehouse.owners import use_stored_owner
 
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|m|min|h|d)\s*")
@@ -121,19 +121,17 @@ class Plan:
 def plan(
     session: ApiSession,
     pipeline: SupportsPipeline | None,
-    names: Sequence[str] = (),
+    options: SyncOptions = DEFAULT_OPTIONS,
     *,
     every: float | None = None,
-    selection: Selection | None = None,
 ) -> Plan:
     """Read the first page of each table, and calculate what a sync costs.
 
     Args:
         session: The API.
         pipeline: The pipeline that would load; None if nothing is loaded yet.
-        names: Tables or groups; empty for those that a sync would read.
+        options: The options of the sync.
         every: Interval of a schedule to check, in seconds; None for no schedule.
-        selection: Which days of the reports; None for those that a sync would read.
 
     Raises:
         ConfigurationError: An unknown name.
@@ -141,28 +139,26 @@ def plan(
         ApiUnreachable: No usable answer.
         MoreToDo: Not even these requests fit into the quota or the budget.
     """
-    selection = selection or Selection()
-    named = tuple(names) or tuple(session.settings.tables or ())
-    chosen = session.select(named, "argument TABLE" if names else "sources.automatum.tables")
+    chosen = session.select(options.tables)
+    options.check_days(utc(session.clock.time()).date())
     if pipeline:
         check_keys(pipeline, chosen)
         use_stored_owner(pipeline, session.settings)
-    check_days(session, pipeline, chosen, selection)
-    if named:
+    if options.tables or session.settings.tables:
         session.require_scopes(chosen)
     missing = session.missing_scopes(chosen)
     if len(missing) == len({one.group for one in chosen}):
         raise ScopeMissing(missing, session.client.tokens.scopes() or frozenset())
     skipped = {one.table: f"needs scope {one.scope}" for one in chosen if one.group in missing}
     granted = [one for one in chosen if one.group not in missing]
-    finished = _finished_tables(session, pipeline, granted, selection)
+    finished = _finished_tables(session, pipeline, granted, options)
     tables = []
     for endpoint in granted:
         if endpoint.table in finished:
             tables.append(TablePlan(endpoint.table, 0, None, "read earlier in this sync"))
             continue
         try:
-            tables.append(_plan_table(session, pipeline, endpoint, selection))
+            tables.append(_plan_table(session, pipeline, endpoint, options))
         except NotThere as error:
             if endpoint.kind == "list":
                 raise
@@ -188,17 +184,17 @@ def read_duration(text: str, key: str) -> float:
 
 
 def _finished_tables(
-    session: ApiSession, pipeline: SupportsPipeline | None, granted: Sequence[Endpoint], selection: Selection
+    session: ApiSession, pipeline: SupportsPipeline | None, granted: Sequence[Endpoint], options: SyncOptions
 ) -> set[str]:
     if pipeline is None or not granted:
         return set()
     now, owner = utc(session.clock.time()), session.settings.owner
     tables = [one.table for one in granted]
-    return set(resume_session(pipeline, tables, now, owner, selection.name).finished)
+    return set(resume_session(pipeline, tables, now, owner, options.days).finished)
 
 
 def _plan_table(
-    session: ApiSession, pipeline: SupportsPipeline | None, endpoint: Endpoint, selection: Selection
+    session: ApiSession, pipeline: SupportsPipeline | None, endpoint: Endpoint, options: SyncOptions
 ) -> TablePlan:
     owner = session.settings.owner
     now, prior_state = utc(session.clock.time()), PriorState(KnownRows())
@@ -207,7 +203,7 @@ def _plan_table(
     return (
         _plan_list(session, endpoint, prior_state)
         if endpoint.kind == "list"
-        else _plan_report(session, endpoint, prior_state, selection)
+        else _plan_report(session, endpoint, prior_state, options)
     )
 
 
@@ -226,9 +222,9 @@ def _plan_list(session: ApiSession, endpoint: Endpoint, prior_state: PriorState)
     return found
 
 
-def _plan_report(session: ApiSession, endpoint: Endpoint, prior_state: PriorState, selection: Selection) -> TablePlan:
+def _plan_report(session: ApiSession, endpoint: Endpoint, prior_state: PriorState, options: SyncOptions) -> TablePlan:
     settings, today = session.settings, utc(session.clock.time()).date()
-    start, last = days_to_read(prior_state, Table(endpoint, settings.owner), settings, selection, today)
+    start, last = days_to_read(prior_state, Table(endpoint, settings.owner), settings, options, today)
     spans = windows(start, last, settings.report_window_days)
     read_report(session.client, endpoint, today, today)
     proofs = sum(one.early < one.first for one in spans)

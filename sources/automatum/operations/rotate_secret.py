@@ -18,6 +18,7 @@ from typing import Any
 from ..api.connections import Connections
 from ..api.oauth import TokenSource
 from ..api.rate_limit import open_rate_limiter
+from ..api.retry import Sender
 from ..api.session import ApiSession
 from ..config.reload import reload_credentials
 from ..config.secret_source import SECRET, STORE_IN, find_secret_source, open_store
@@ -192,7 +193,7 @@ def _take_token(session: ApiSession, application: Application, secret: str) -> N
     settings.client_id, settings.client_secret = application.client_id, secret
     with Connections() as connections:
         limiter = open_rate_limiter(settings, session.clock)
-        tokens = TokenSource(settings, connections, limiter, session.clock, session.budget)
+        tokens = TokenSource(Sender(settings, session.clock, limiter, session.budget, connections))
         tokens.max_wait = session.client.tokens.max_wait
         tokens.token()
 

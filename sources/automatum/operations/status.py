@@ -25,13 +25,14 @@ from ..warehouse.sql import (
     PAGES_TABLE,
     REJECTED_TABLE,
     SWEEPS_TABLE,
+    as_utc,
+    json_object,
     organization_filter,
     read_column_names,
     read_latest,
     stream_columns,
 )
 from ..warehouse.target import Target
-from ..warehouse.values import as_utc, json_object
 
 _COLUMNS = (
     "sweep_id", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",

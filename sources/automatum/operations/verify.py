@@ -15,9 +15,8 @@ from ..schema.log_tables import REJECTED_TABLE, SWEEPS_TABLE
 from ..sync.facts import MOST_KEYS, SweepFacts
 from ..sync.key_check import check_keys
 from ..sync.results import Verdict
-from ..warehouse.sql import count_rows, organization_filter, read_latest, select, stream_columns
+from ..warehouse.sql import count_rows, json_object, organization_filter, read_latest, select, stream_columns
 from ..warehouse.sql_client import reading_sql_client
-from ..warehouse.values import json_object
 
 _COLUMNS = {
     ORGANIZATION: ORGANIZATION,

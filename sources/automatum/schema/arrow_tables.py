@@ -15,8 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..endpoints import ORGANIZATION, Child, Column, Endpoint, FieldPath
-from .arrow_types import TIMESTAMP
-from .coerce import convert, json_array
+from .coerce import TIMESTAMP, convert, json_array
 from .json_text import column_text, dumps
 from .layout import Layout
 from .records import UNKEYED, Identified, Record, Rows, dig, pick

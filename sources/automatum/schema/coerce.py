@@ -1,27 +1,46 @@
 """JSON values to Arrow arrays of a column's type.
 
 A value that does not fit its column exactly is a misfit. The column gets the nearest value that fits (a rounded
-decimal, the date of a timestamp) or null, and the caller keeps the original value elsewhere.
+decimal, the date of a timestamp) or null, and the caller keeps the original value elsewhere. Times are texts in ISO
+8601: a number is no time, because 20260115 and 1768471200000 have several meanings.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import date, datetime, timezone
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
 
+import pendulum
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..endpoints import ColumnType
-from .arrow_types import ARROW_TYPES, TIMESTAMP
-from .json_text import column_text
-from .moments import DAYS, MICROSECONDS, Converted, to_date, to_timestamp
-from .numbers import plain_text
+from .json_text import column_text, plain_text
 
-DECIMAL = ARROW_TYPES["decimal"]
+Converted = tuple[Any, bool]
+"""The value of a column, and whether it is exactly the value of the JSON."""
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+DECIMAL = pa.decimal128(38, 9)
+ARROW_TYPES: dict[str, pa.DataType] = {
+    "text": pa.string(),
+    "timestamp": TIMESTAMP,
+    "date": pa.date32(),
+    "decimal": DECIMAL,
+    "bigint": pa.int64(),
+    "bool": pa.bool_(),
+    "json": pa.string(),  # Arrow has no type for JSON.
+}
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_MOMENT = re.compile(r"\d{4}-|\d{4}/|\d{8}(?:T|$)")
+_SUB_MICROSECONDS = re.compile(r"[.,]\d{6}0*[1-9]")
+_FIRST, _LAST = (day.toordinal() - date(1970, 1, 1).toordinal() for day in (date.min, date.max))
+"""First and last day that every destination stores and that Python can read again: years 1 to 9999."""
+_MICROSECONDS = 86_400_000_000
+"""Of a day."""
 _QUANTUM = Decimal(1).scaleb(-9)
 _LARGEST = Decimal(10) ** 29
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
@@ -80,8 +99,8 @@ def _fast(values: Sequence[Any], type_: ColumnType) -> pa.Array | None:
         if type_ == "date":
             days = pc.utf8_length(text)
             whole = not pc.any(pc.not_equal(days, 10)).as_py()
-            return _within(text.cast(pa.date32()), pa.int32(), *DAYS) if whole else None
-        return _within(text.cast(TIMESTAMP), pa.int64(), *MICROSECONDS)
+            return _within(text.cast(pa.date32()), pa.int32(), _FIRST, _LAST) if whole else None
+        return _within(text.cast(TIMESTAMP), pa.int64(), _FIRST * _MICROSECONDS, (_LAST + 1) * _MICROSECONDS - 1)
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError):
         return None
 
@@ -89,16 +108,17 @@ def _fast(values: Sequence[Any], type_: ColumnType) -> pa.Array | None:
 def _decimals(values: Sequence[Any], types: set[type]) -> pa.Array | None:
     """The same for decimals. Arrow refuses what it would have to round, and digits that are too many.
 
-    A number with an exponent that is too large becomes another number in Arrow (26), without an error.
+    A number with an exponent that is too large becomes another number in Arrow (26), and 1e-224 becomes 0, without an
+    error.
     """
     if types == {int}:
         return pa.array(values, pa.int64()).cast(DECIMAL)
     if types <= {int, float}:
         # Arrow refuses an integer that a double does not represent, and writes the shortest number for a double.
         doubles = pa.array(values, pa.float64())
-        if pc.max(pc.abs(doubles)).as_py() >= float(_LARGEST):
-            return None
         text = doubles.cast(pa.string())
+        if pc.max(pc.abs(doubles)).as_py() >= float(_LARGEST) or pc.any(pc.match_substring(text, "e-")).as_py():
+            return None
     elif types == {str}:
         if "e" in "".join(filter(None, values)).lower():
             return None
@@ -125,6 +145,29 @@ def _text(value: Any) -> Converted:
     if isinstance(value, (float, Decimal)):
         return plain_text(value), True
     return None, False
+
+
+def _timestamp(value: Any) -> Converted:
+    # pendulum parses "now" and times of day too, and takes them for today.
+    if not isinstance(value, str) or not _MOMENT.match(value):
+        return None, False
+    try:
+        parsed: Any = pendulum.parse(value, tz="UTC")
+        # Durations and intervals parse too, and "2026-01" is not a full date.
+        if not isinstance(parsed, datetime):
+            return None, False
+        return parsed.astimezone(timezone.utc), len(value) >= 8 and not _SUB_MICROSECONDS.search(value)
+    except (ValueError, OverflowError, TypeError):  # TypeError for an interval that ends with a duration.
+        return None, False
+
+
+def _date(value: Any) -> Converted:
+    """The day as it is written: with an offset, midnight is on the day before in UTC."""
+    moment, exact = _timestamp(value)
+    if moment is None:
+        return None, False
+    midnight = (moment.hour, moment.minute, moment.second, moment.microsecond) == (0, 0, 0, 0)
+    return (date.fromisoformat(value[:10]) if _DAY.match(value) else moment.date()), exact and midnight
 
 
 def _decimal(value: Any) -> Converted:
@@ -163,8 +206,8 @@ def _bool(value: Any) -> Converted:
 
 _ONE: dict[ColumnType, Callable[..., Converted]] = {
     "text": _text,
-    "timestamp": to_timestamp,
-    "date": to_date,
+    "timestamp": _timestamp,
+    "date": _date,
     "decimal": _decimal,
     "bigint": _bigint,
     "bool": _bool,

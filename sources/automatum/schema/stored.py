@@ -5,8 +5,9 @@ Arrow schemas, the hints and the schema that dlt gets, `automatum discover` and 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,10 +63,21 @@ class StoredColumn:
         """The column as Arrow has it."""
         import pyarrow as pa  # Not where only names are needed, as for `automatum status`.
 
-        from .arrow_types import ARROW_TYPES
+        from .coerce import ARROW_TYPES
 
         kind = pa.decimal128(38, self.scale) if self.type == "decimal" else ARROW_TYPES[self.type]
         return pa.field(self.name, kind, nullable=self.nullable)
+
+
+def read_columns(text: str) -> tuple[StoredColumn, ...]:
+    """Columns from lines with name, type (`!` after it: never null) and description. An indented line goes on.
+
+    Args:
+        text: The lines.
+    """
+    lines = re.sub(r"\n +", " ", text).strip().splitlines()
+    columns: Any = (line.split(" ", 2) for line in lines)
+    return tuple(StoredColumn(name, type_.rstrip("!"), said, "!" not in type_) for name, type_, said in columns)
 
 
 @dataclass(frozen=True)

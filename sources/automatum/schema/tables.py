@@ -10,56 +10,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..endpoints import ORGANIZATION, Child, Column, Endpoint
-from .columns import (
-    DELETED_AT,
-    DLT_LOAD_ID,
-    EXTRA,
-    IS_DELETED,
-    POSITION,
-    REMOVED,
-    ROW_HASH,
-    SYNCED_AT,
-    VALID_FROM,
-    VERSION,
-    history_table,
-    versions_view,
-)
-from .stored import Reference, StoredColumn, StoredTable
+from .columns import DELETED_AT, DLT_LOAD_ID, POSITION, VALID_FROM, history_table, versions_view
+from .stored import Reference, StoredColumn, StoredTable, read_columns
 
-_ROW_KEY = "_row_key"
 _CONFIGURED = "A column that the settings add; read from {}."
-OWNER = StoredColumn(
-    ORGANIZATION,
-    "text",
-    "The organization that the row belongs to: the vendor's id, or the name in the settings if the id is not known.",
-    nullable=False,
-)
-EXTRA_COLUMN = StoredColumn(
-    EXTRA,
-    "json",
-    "JSON object of all fields of the record that have no column, and of values that their column cannot hold exactly. "
-    "Null if there are none.",
-)
-SYNCED = StoredColumn(
-    SYNCED_AT,
-    "timestamp",
-    "When the row was read from the API, by the clock of the connector.",
-    nullable=False,
-    latest_first=True,
-)
-LOAD = StoredColumn(
-    DLT_LOAD_ID,
-    "text",
-    "The load that wrote the row, as in `_dlt_loads`. Null in rows that an earlier version of the connector loaded.",
-)
-_HASH = StoredColumn(
-    ROW_HASH, "text", "Hash of the record. A sync compares it to find rows that have changed.", nullable=False
-)
-_DELETED = StoredColumn(
-    DELETED_AT,
-    "timestamp",
-    "When a sync found that the API no longer lists the row. Null in current rows; null again if the row comes back.",
-)
+OWNER, EXTRA_COLUMN, _HASH, SYNCED, _DELETED, LOAD, _ROW, _POSITION, _REMOVED = read_columns("""
+organization_id text! The organization that the row belongs to: the vendor's id, or the name in the settings if the id
+    is not known.
+extra json JSON object of all fields of the record that have no column, and of values that their column cannot hold
+    exactly. Null if there are none.
+_row_hash text! Hash of the record. A sync compares it to find rows that have changed.
+_synced_at timestamp! When the row was read from the API, by the clock of the connector.
+_deleted_at timestamp When a sync found that the API no longer lists the row. Null in current rows; null again if the
+    row comes back.
+_dlt_load_id text The load that wrote the row, as in `_dlt_loads`. Null in rows that an earlier version of the connector
+    loaded.
+_row_key text! Identifies the row: a JSON array of {}, because some of them may be null.
+position bigint! Place of the entry in the list, from 0.
+_removed bool Set in a load to remove the entries that a list has lost. Null in every row of a database; a row of plain
+    Parquet files or of an Iceberg table may have it.
+""")
+SYNCED, _REMOVED = replace(SYNCED, latest_first=True), replace(_REMOVED, hard_delete=True)
+_VERSIONS = read_columns("""
+deleted bool! Whether the row was gone from the API in this version.
+_version text! What tells versions apart: the row hash, and whether the row is gone.
+valid_from timestamp! When the version was first read.
+""")
 
 
 def owned(table: StoredTable) -> StoredTable:
@@ -79,8 +55,7 @@ def own_table(endpoint: Endpoint, hard: bool = False) -> StoredTable:
     columns = [_stored(column, keys) for column in endpoint.columns]
     if len(endpoint.key) > 1:
         parts = ", ".join(f"`{name}`" for name in endpoint.key)
-        described = f"Identifies the row: a JSON array of {parts}, because some of them may be null."
-        columns.insert(0, StoredColumn(_ROW_KEY, "text", described, nullable=False))
+        columns.insert(0, replace(_ROW, description=_ROW.description.format(parts)))
     # Said in both directions: dlt keeps what an earlier run said in the schema that it stores.
     deleted = replace(_DELETED, hard_delete=hard)
     return StoredTable(
@@ -101,21 +76,13 @@ def child_table_of(endpoint: Endpoint, child: Child) -> StoredTable:
         nullable=False,
         reference=Reference(endpoint.table, endpoint.row_key),
     )
-    position = StoredColumn(POSITION, "bigint", "Place of the entry in the list, from 0.", nullable=False)
-    removed = StoredColumn(
-        REMOVED,
-        "bool",
-        "Set in a load to remove the entries that a list has lost. Null in every row of a database; a row of plain "
-        "Parquet files or of an Iceberg table may have it.",
-        hard_delete=True,
-    )
     columns = [_stored(column, ()) for column in child.columns]
     table = StoredTable(
         child.table,
         "child",
         child.description or f"Entries of the list {_named(child.places)} in each row of `{endpoint.table}`.",
         (child.parent_key, POSITION),
-        (parent, position, *columns, EXTRA_COLUMN, SYNCED, _DELETED, removed, LOAD),
+        (parent, _POSITION, *columns, EXTRA_COLUMN, SYNCED, _DELETED, _REMOVED, LOAD),
         # All entries of a parent are replaced together. If a load has one parent twice, the key and `_removed` keep the
         # entries of the later reading.
         (child.parent_key,),
@@ -128,20 +95,13 @@ def history_table_of(endpoint: Endpoint) -> StoredTable:
     """The table that keeps every version of the rows of an endpoint."""
     own = own_table(endpoint)
     kept = [column for column in own.columns if column.name not in (DELETED_AT, DLT_LOAD_ID)]
-    versions = (
-        StoredColumn(IS_DELETED, "bool", "Whether the row was gone from the API in this version.", nullable=False),
-        StoredColumn(
-            VERSION, "text", "What tells versions apart: the row hash, and whether the row is gone.", nullable=False
-        ),
-        StoredColumn(VALID_FROM, "timestamp", "When the version was first read.", nullable=False),
-    )
     return StoredTable(
         history_table(endpoint),
         "history",
         f"Every version of every row of `{endpoint.table}`, with the time at which it was first read. In DuckDB and "
         f"Postgres the view `{versions_view(endpoint.table)}` adds `valid_to`: when the next version was first read.",
         endpoint.key_with(endpoint.row_key, VALID_FROM),
-        (*kept, *versions, LOAD),
+        (*kept, *_VERSIONS, LOAD),
         parent=endpoint.table,
     )
 

@@ -12,8 +12,7 @@ import pyarrow as pa
 from ..schema.columns import DELETED_AT, SYNCED_AT, VALID_FROM
 from ..schema.records import Rows
 from ..schema.tables import child_table_of
-from ..warehouse.sql import read_rows_by_key
-from ..warehouse.values import as_utc
+from ..warehouse.sql import as_utc, read_rows_by_key
 from .batcher import Batcher, Tables
 
 if TYPE_CHECKING:

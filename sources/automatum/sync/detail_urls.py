@@ -1,10 +1,11 @@
-"""Rows at their own URLs: the id in such a URL, which need not be the key of the table, and what the URL says."""
+"""Rows at their own URLs, and what these say."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+
+import orjson
 
 from ..core.errors import (
     AccessError,
@@ -32,7 +33,6 @@ class DetailUrls:
 
     Args:
         table: The table of the rows.
-        stored: Rows of the destination by their keys.
         request: Asks for the row with an id; None if the API has no such row.
         some_key: Tells the key of a row that was listed a moment ago; None if there is none.
         may_ask: Whether the run may send another such request; counts it.
@@ -45,16 +45,14 @@ class DetailUrls:
     def __init__(
         self,
         table: Table,
-        stored: Callable[[Sequence[str]], list[dict[str, Any]]],
         request: Callable[[str], Record | None],
         some_key: Callable[[], str | None],
         may_ask: Callable[[], bool],
         allow: bool = False,
     ) -> None:
         self.unclear = ""
-        self._table, self._stored, self._request = table, stored, request
+        self._table, self._request = table, request
         self._some_key, self._may_ask, self._allow = some_key, may_ask, allow
-        self._column = table.endpoint.find_column(table.endpoint.own_column)
         self._answers: dict[str, Record | Answer] = {}
         self._proven: bool | None = None
         self._unclear_in_a_row = 0
@@ -99,9 +97,11 @@ class DetailUrls:
         return self._proven
 
     def _ask(self, key: str) -> Record | Answer:
-        own_id = self._id_of(key)
-        if own_id is None or own_id.strip(".") == "":  # Of `..` the URL would be that of something else.
-            self.unclear = "the id in the row's own URL is not known, or is not one that a URL can have"
+        endpoint = self._table.endpoint
+        values = [key] if len(endpoint.key) == 1 else orjson.loads(key)
+        own_id = str(values[endpoint.key.index(endpoint.own_column)])
+        if own_id.strip(".") == "":  # Of `..` the URL would be that of something else.
+            self.unclear = "the id in the row's own URL is not one that a URL can have"
             return Answer.UNCLEAR
         try:
             record = self._request(own_id)
@@ -109,7 +109,7 @@ class DetailUrls:
             raise  # The next request would be refused as well.
         except (RequestRefused, ApiUnreachable, AccessError) as error:
             self.unclear = f"a row at its own URL: {error.message}"
-            logger.warning("%s: %s", self._table.endpoint.table, self.unclear)
+            logger.warning("%s: %s", endpoint.table, self.unclear)
             return Answer.UNCLEAR
         if record is None:
             return Answer.GONE
@@ -117,13 +117,3 @@ class DetailUrls:
             self.unclear = "what answers at a row's own URL is another record"
             return Answer.UNCLEAR
         return record
-
-    def _id_of(self, key: str) -> str | None:
-        """The id in a row's URL; None if it has no such URL, or its id is not known."""
-        if self._column is None:
-            return None
-        if self._table.endpoint.key == (self._column.name,):
-            return key
-        rows = self._stored([key])
-        value = rows[0].get(self._column.name) if rows else None
-        return None if value in (None, "") else str(value)

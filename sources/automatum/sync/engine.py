@@ -15,17 +15,15 @@ from ..endpoints import Endpoint
 from ..warehouse.catalog import update_catalog
 from ..warehouse.dataset import check_organization_kind, delete_page_records, read_complete_loads
 from ..warehouse.duckdb_file import KeepOpen
-from ..warehouse.load import Loader
-from ..warehouse.merge_strategy import check_table_format, merge_strategy_of
+from ..warehouse.load import ChunkTables, Loader, Tables
+from ..warehouse.merge_strategy import check_table_format, merge_of
 from ..warehouse.sql_client import one_client
-from .chunk_load import load_chunk
 from .key_check import check_keys
+from .options import DEFAULT_OPTIONS, SyncOptions
 from .organization_check import OrganizationCheck
-from .report_days import check_days
 from .results import CHUNK_BYTES, Chunk, Verdict
 from .resume import SyncSession, resume_session
 from .secret_age import too_old
-from .selection import Selection
 from .summary import OrganizationSummary
 from .table_sync import TableSync, tables_to_fill
 
@@ -39,9 +37,8 @@ _EARLY_ROWS = 100_000
 def sync(
     session: ApiSession,
     pipeline: SupportsPipeline,
-    names: Sequence[str] = (),
+    options: SyncOptions = DEFAULT_OPTIONS,
     *,
-    selection: Selection | None = None,
     on_page: Callable[[TableSync], None] | None = None,
     keep_open: KeepOpen = nullcontext,
 ) -> OrganizationSummary:
@@ -50,8 +47,7 @@ def sync(
     Args:
         session: The API session.
         pipeline: The dlt pipeline that loads.
-        names: Tables or groups. Empty for the configured tables, or else for all that the scopes allow.
-        selection: Which days to read of reports, and whether many rows may be deleted. None for all, and no.
+        options: Which tables to sync, which days to read of reports, and whether many rows may be deleted.
         on_page: Called after each page, with the table run that read it.
         keep_open: Keeps the destination open during a block; see `Target.exclusive_writer`.
 
@@ -66,11 +62,9 @@ def sync(
         DestinationError: The destination refuses.
     """
     started, settings = session.clock.monotonic(), session.settings
-    selection = selection or Selection()
-    named = tuple(names or settings.tables or ())
-    endpoints = session.select(named, "argument TABLE" if names else "sources.automatum.tables")
-    check_days(session, pipeline, endpoints, selection)
-    merge_strategy_of(pipeline, settings)  # raises before a request is spent if the destination cannot merge
+    endpoints = session.select(options.tables)
+    options.check_days(utc(session.clock.time()).date())
+    merge_of(pipeline, settings)  # raises before a request is spent if the destination cannot merge
     missing = session.missing_scopes(endpoints)
     granted = [endpoint for endpoint in endpoints if endpoint.group not in missing]
     loader = Loader(pipeline, session.clock, keep_open)
@@ -82,10 +76,10 @@ def sync(
         loaded = read_complete_loads(pipeline)
         organization = OrganizationCheck(session)
         organization.start(pipeline)
-        resumable = _resumable(session, pipeline, [one.table for one in granted], selection, loaded)
+        resumable = _resumable(session, pipeline, [one.table for one in granted], options.days, loaded)
 
         def begin(endpoint: Endpoint) -> TableSync:
-            run = TableSync(endpoint, session, selection, on_page, resumable, organization)
+            run = TableSync(endpoint, session, options, on_page, resumable, organization)
             try:
                 loader.compared.check(run.tables())
             except ConfigurationError as error:
@@ -94,16 +88,15 @@ def sync(
 
         summary = OrganizationSummary(runs=[begin(one) for one in endpoints], pipeline=pipeline.pipeline_name)
         _update_catalog(pipeline, summary.runs)
-        _skip_missing(missing, session, summary, named=bool(named))
-        _take_over_finished(summary.runs, resumable, selection)
+        _skip_missing(missing, session, summary, named=bool(options.tables or settings.tables))
+        _take_over_finished(summary.runs, resumable, options.allow_deletes)
         _read_early(session, pipeline, summary.runs, loaded)
     _load_chunks(session, loader, pipeline, summary.runs, begin)
-    _delete_left_pages(pipeline, summary.runs, settings.owner)
-    _conclude(session, summary, started)
+    _conclude(session, pipeline, summary, started)
     return summary
 
 
-def _take_over_finished(runs: list[TableSync], resumable: SyncSession | None, selection: Selection) -> None:
+def _take_over_finished(runs: list[TableSync], resumable: SyncSession | None, allow_deletes: bool) -> None:
     """Let the tables that the interrupted sync has finished be as it left them.
 
     A table is read again if the user has changed its settings meanwhile. So is an incomplete one if it may be the one
@@ -113,15 +106,8 @@ def _take_over_finished(runs: list[TableSync], resumable: SyncSession | None, se
         run.siblings = runs
         earlier = resumable.finished.get(run.endpoint.table) if resumable else None
         same = earlier and earlier.settings in ((), run.read_by)
-        if earlier and same and (earlier.verdict == Verdict.COMPLETE or not selection.allow_deletes):
-            run.finish_as(earlier)
-
-
-def _delete_left_pages(pipeline: SupportsPipeline, runs: Sequence[TableSync], owner: str | None) -> None:
-    """Delete the record of the pages that no later run goes on from. Those of a table that failed stay."""
-    judged = (Verdict.COMPLETE, Verdict.INCOMPLETE)
-    if over := [id_ for run in runs if run.result.verdict in judged for id_ in run.left_pages]:
-        delete_page_records(pipeline, over, owner)
+        if earlier and same and (earlier.result.verdict == Verdict.COMPLETE or not allow_deletes):
+            run.result = earlier.result
 
 
 def _read_early(
@@ -158,7 +144,7 @@ def _load_chunks(
         chunk = Chunk(settings.chunk_rows, session.clock.monotonic() + settings.chunk_seconds, max_bytes=CHUNK_BYTES)
         lacking = loader.lacking
         try:
-            load_chunk(loader, pipeline, several, chunk)
+            _load_chunk(loader, pipeline, several, chunk)
             if loader.lacking != lacking:
                 with loader.keep_open():
                     _update_catalog(pipeline, runs)
@@ -177,6 +163,21 @@ def _load_chunks(
             apart = True
 
 
+def _load_chunk(loader: Loader, pipeline: SupportsPipeline, runs: Sequence[TableSync], chunk: Chunk) -> None:
+    """Read one chunk of these tables, and load it. The results of the runs tell what was read."""
+    lacking = set(loader.lacking)
+
+    def tables_of(run: TableSync) -> Tables:
+        for name, table in run.extract(pipeline, chunk):
+            lacking.discard(name)
+            yield name, table
+        yield from run.create_tables(lacking)
+
+    tables = {run.endpoint.table: tables_of(run) for run in runs}
+    declared = {table.name: (table, run.endpoint.table) for run in runs for table in run.tables()}
+    loader.load(ChunkTables(tables, declared, lacking, runs[0].settings.table_format))
+
+
 def _update_catalog(pipeline: SupportsPipeline, runs: Sequence[TableSync]) -> None:
     update_catalog(pipeline, [table for run in runs for table in run.tables()])
 
@@ -185,14 +186,14 @@ def _resumable(
     session: ApiSession,
     pipeline: SupportsPipeline,
     tables: Sequence[str],
-    selection: Selection,
+    days: str,
     loaded: Collection[str] | None,
 ) -> SyncSession | None:
     """The interrupted sync to resume, or a new one. None if no table is read."""
     if not tables:
         return None
     now, owner = utc(session.clock.time()), session.settings.owner
-    resumable = resume_session(pipeline, tables, now, owner, selection.name, loaded)
+    resumable = resume_session(pipeline, tables, now, owner, days, loaded)
     if resumable.finished:
         logger.info("resuming an interrupted sync; already finished: %s", ", ".join(sorted(resumable.finished)))
     return resumable
@@ -207,8 +208,11 @@ def _skip_missing(missing: dict[str, str], session: ApiSession, summary: Organiz
         summary.errors.append(ScopeMissing(missing, session.client.tokens.scopes() or frozenset()))
 
 
-def _conclude(session: ApiSession, summary: OrganizationSummary, started: float) -> None:
-    """Fill in the summary from the results of the tables, and free everything else."""
+def _conclude(session: ApiSession, pipeline: SupportsPipeline, summary: OrganizationSummary, started: float) -> None:
+    """Delete the page records of tables that have their verdict, fill in the summary, and free everything else."""
+    judged = (Verdict.COMPLETE, Verdict.INCOMPLETE)
+    if over := [id_ for run in summary.runs if run.result.verdict in judged for id_ in run.left_pages]:
+        delete_page_records(pipeline, over, session.settings.owner)
     budget = session.budget
     summary.requests, summary.token_requests = budget.requests, budget.token_requests
     summary.stats = session.client.stats

@@ -31,7 +31,7 @@ class SweepFacts:
         candidates: Keys of rows that it did not find, and that a later sweep decides about.
         off_list: Keys of live rows that the API keeps off the list; the one that was asked for last comes last.
         since: First day of a report from which on all days have been read, as an ISO date.
-        part: What names the part of the table that it read (`Selection.part_of`); empty for the whole table.
+        part: What names the part of the table that it read (`SyncOptions.part_of`); empty for the whole table.
         session: The sync that it belongs to: `id`, `tables`, and `selection` if that is not everything.
         secret: The client secret that it was read with: `mark`, and `since` when it is in use (`secret_age`).
         organization: Whose rows the dataset has: `id`, and the `application` that read them (`organization_check`).

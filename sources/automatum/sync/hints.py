@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,38 +80,16 @@ def read_hints(resource: DltResource, endpoint: Endpoint, now: float, table_form
     Raises:
         ConfigurationError: A hint cannot be honored. The message names it, and what to do instead.
     """
-    if in_pool_of_threads():
-        raise _refused(
-            endpoint,
-            "parallelize",
-            "dlt would run it in a thread in which it cannot ask the destination",
-            "Leave it out: the rate limit of the API holds for all resources together.",
-        )
-    if resource.name != endpoint.table:
-        raise _refused(endpoint, "with_name", f"it is named {resource.name!r}", "Load to another dataset instead.")
-    incremental = resource.incremental
-    if incremental is not None and getattr(incremental, "incremental", incremental) is not None:
-        raise _refused(
-            endpoint,
-            "incremental",
-            "dlt would filter its child tables and its log by the same column",
-            "Leave it out: a sync loads only the rows that are new or changed. Filter the table in SQL.",
-        )
-    if resource.has_dynamic_table_name or resource.table_name != endpoint.table:
-        raise _refused(endpoint, "table_name", "it has another table", "Load to another dataset instead.")
+    refusal = next(_refusals(resource, endpoint, table_format), None)
+    if refusal:
+        raise _refused(endpoint, *refusal)
     table: Any = resource.compute_table_schema()
-    _check_keys(endpoint, table["columns"])
-    if table.get("table_format") != table_format:
-        raise _refused(
-            endpoint,
-            "table_format",
-            "the next run would find tables of another format than the settings name",
-            "Set sources.automatum.table_format instead.",
-        )
-    _check_disposition(endpoint, table)
     replaces = table["write_disposition"] == "replace"
     replaced = (endpoint.table, *(child.table for child in endpoint.children)) if replaces else ()
-    dropped, truncated = _pending_refresh()
+    state: Any = dlt.current.load_package_state()["state"] if current_load_id() else {}
+    dropped, truncated = (
+        frozenset(table["name"] for table in state.get(key) or ()) for key in ("dropped_tables", "truncated_tables")
+    )
     return Hints(
         dropped,
         dropped | truncated | frozenset(replaced),
@@ -122,13 +100,38 @@ def read_hints(resource: DltResource, endpoint: Endpoint, now: float, table_form
     )
 
 
-def _pending_refresh() -> tuple[frozenset[str], frozenset[str]]:
-    """Tables that the load of the package drops, and those that it truncates; none outside of an extraction."""
-    state: Any = dlt.current.load_package_state()["state"] if current_load_id() else {}
-    dropped, truncated = (
-        frozenset(table["name"] for table in state.get(key) or ()) for key in ("dropped_tables", "truncated_tables")
-    )
-    return dropped, truncated
+def _refusals(resource: DltResource, endpoint: Endpoint, table_format: str | None) -> Iterator[tuple[str, str, str]]:
+    """Hints that cannot be honored: each with why, and what to do instead."""
+    elsewhere = "Load to another dataset instead."
+    if in_pool_of_threads():
+        why = "dlt would run it in a thread in which it cannot ask the destination"
+        yield "parallelize", why, "Leave it out: the rate limit of the API holds for all resources together."
+    if resource.name != endpoint.table:
+        yield "with_name", f"it is named {resource.name!r}", elsewhere
+    incremental = resource.incremental
+    if incremental is not None and getattr(incremental, "incremental", incremental) is not None:
+        why = "dlt would filter its child tables and its log by the same column"
+        step = "Leave it out: a sync loads only the rows that are new or changed. Filter the table in SQL."
+        yield "incremental", why, step
+    if resource.has_dynamic_table_name or resource.table_name != endpoint.table:
+        yield "table_name", "it has another table", elsewhere
+    table: Any = resource.compute_table_schema()
+    columns, key = table["columns"], endpoint.key_with(endpoint.row_key)
+    why = f"rows are found again by {', '.join(key)}"
+    step = f"Set sources.automatum.endpoints.{endpoint.table}.key instead."
+    if {name for name, column in columns.items() if column.get("primary_key")} != set(key):
+        yield "primary_key", why, step
+    if any(column.get("merge_key") for column in columns.values()):
+        yield "merge_key", why, step
+    if table.get("table_format") != table_format:
+        why = "the next run would find tables of another format than the settings name"
+        yield "table_format", why, "Set sources.automatum.table_format instead."
+    disposition, strategy = table.get("write_disposition"), table.get("x-merge-strategy")
+    odd_strategy = disposition == "merge" and strategy not in _STRATEGIES
+    if odd_strategy or disposition not in ("merge", "replace"):
+        given = f"the strategy {strategy!r}" if odd_strategy else repr(disposition)
+        step = "Leave it out, or set sources.automatum.history = true for every version of every row."
+        yield "write_disposition", f"{given} would not keep one row a key", step
 
 
 def check_hints(endpoints: Iterable[Endpoint], now: float, table_format: str | None = None) -> None:
@@ -151,36 +154,6 @@ def check_hints(endpoints: Iterable[Endpoint], now: float, table_format: str | N
         table: Any = resource.compute_table_schema()
         if endpoint := by_table.get(table.get(TABLE_HINT)):
             read_hints(resource, endpoint, now, table_format).check_whole(endpoint)
-
-
-def _check_disposition(endpoint: Endpoint, table: dict[str, Any]) -> None:
-    disposition, strategy = table.get("write_disposition"), table.get("x-merge-strategy")
-    refused = "" if disposition in ("merge", "replace") else repr(disposition)
-    if disposition == "merge" and strategy not in _STRATEGIES:
-        refused = f"the strategy {strategy!r}"
-    if refused:
-        raise _refused(
-            endpoint,
-            "write_disposition",
-            f"{refused} would not keep one row a key",
-            "Leave it out, or set sources.automatum.history = true for every version of every row.",
-        )
-
-
-def _check_keys(endpoint: Endpoint, columns: dict[str, Any]) -> None:
-    keys = {name for name, column in columns.items() if column.get("primary_key")}
-    expected = endpoint.key_with(endpoint.row_key)
-    for hint, changed in (
-        ("primary_key", keys != set(expected)),
-        ("merge_key", any(column.get("merge_key") for column in columns.values())),
-    ):
-        if changed:
-            raise _refused(
-                endpoint,
-                hint,
-                f"rows are found again by {', '.join(expected)}",
-                f"Set sources.automatum.endpoints.{endpoint.table}.key instead.",
-            )
 
 
 def _chunk(limit: Any, now: float) -> Chunk:

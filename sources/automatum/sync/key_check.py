@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from ..core.errors import ConfigurationError
 from ..endpoints import Endpoint
 from ..schema.columns import ROW_HASH
-from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, select, select_latest
+from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, json_object, select, select_latest
 from ..warehouse.sql_client import SQL_UNSUPPORTED, checked_sql_client
-from ..warehouse.values import json_object
 from .results import Verdict
 
 if TYPE_CHECKING:

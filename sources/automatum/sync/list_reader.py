@@ -3,53 +3,83 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
-from ..api.pages import Page, read_one
+from ..api.client import ApiClient
+from ..api.pages import Page, read_one, read_page
 from ..core.clock import instant, utc
 from ..core.errors import NotThere
+from ..core.redaction import redact
 from ..core.text import plural
-from ..schema.records import Rows
+from ..endpoints import Endpoint
+from ..schema.records import Rows, count_unkeyed
 from .absence import Decision, decide
 from .detail_urls import DetailUrls
 from .facts import SweepFacts, last_full
-from .list_pages import ListPages
-from .reader import Reader, ReaderContext
+from .reader import Reader
 from .results import PageRecord, Verdict
 from .sweep import Sweep
-from .sync_log import SweepLog
 
 logger = logging.getLogger("automatum")
+
+
+class ListPages:
+    """Reads the pages of one list by their numbers, also where a cursor leads from each page to the next one.
+
+    Args:
+        client: Sends the requests.
+        endpoint: Endpoint of a list.
+
+    Attributes:
+        cursors: Number of a page to the cursor that leads to it, where the list is paged by cursor.
+    """
+
+    def __init__(self, client: ApiClient, endpoint: Endpoint) -> None:
+        self._client, self._endpoint = client, endpoint
+        self.cursors: dict[int, str] = {}
+
+    def fetch(self, number: int) -> Page:
+        """Read a page.
+
+        Args:
+            number: Number of the page, from 1. Where a cursor leads on, the first page, or one that was led to.
+        """
+        after = self.cursors.get(number, "")
+        page = read_page(self._client, self._endpoint, number, after)
+        if after and page.next_at == after:
+            page = replace(page, next_at=None)  # A cursor that leads to its own page leads nowhere.
+        self.cursors = {number: after, number + 1: page.next_at or ""}
+        return page
 
 
 class ListReader(Reader):
     """Sweeps a list."""
 
-    def __init__(self, context: ReaderContext) -> None:
-        super().__init__(context)
-        session, endpoint = self._session, self._endpoint
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        session, endpoint = self.session, self._endpoint
         self._pages = ListPages(session.client, endpoint)
         self._sweep = Sweep(
-            self._table,
+            self.table,
             self._page,
-            self._prior.known,
+            self.prior.known,
             reread_pages=self._settings.reread_pages,
             page_size=endpoint.paging.size,
             by_number=endpoint.paging.any_page,
             exact=endpoint.exact_total,
-            rejections=self._rejections,
+            rejections=self.rejections,
         )
         self._urls = DetailUrls(
-            self._table,
-            context.stored,
+            self.table,
             lambda own_id: self._charged(lambda: read_one(session.client, endpoint, own_id)),
             lambda: self._sweep.some_key,
             session.may_check,
-            self._selection.allow_deletes,
+            self.options.allow_deletes,
         )
-        self._resume(context.log)
-        self._result.counts = self._sweep.state.counts
-        self._last = last_full(self._prior.past)
+        self._resume()
+        self.result.counts = self._sweep.state.counts
+        self._last = last_full(self.prior.past)
         self._decision: Decision | None = None
         self._hidden: set[str] = set()
         self._doubtful = ""
@@ -61,7 +91,7 @@ class ListReader(Reader):
 
     def step(self) -> list[Rows]:
         """Read the next page; after the last one, decide about the missing rows."""
-        sweep, result = self._sweep, self._result
+        sweep, result = self._sweep, self.result
         if sweep.verdict is not None:
             return self._look_for_the_missing()
         rows = sweep.step()
@@ -70,16 +100,16 @@ class ListReader(Reader):
         return rows
 
     @property
-    def rejected(self) -> int:
-        """Number of records that were listed and have no key."""
-        return self._sweep.unkeyed
+    def unkeyed(self) -> int:
+        """Number of records without a key that the last reading of a list had."""
+        return count_unkeyed(self._sweep.keys)
 
     def conclude(self) -> list[str]:
         """Take the sweep's verdict over, unless rows are missing; returns the keys of rows that are gone."""
-        result, sweep, decision = self._result, self._sweep, self._decision
+        result, sweep, decision = self.result, self._sweep, self._decision
         result.verdict, result.reason = sweep.verdict, sweep.reason or self._unread()
         if result.verdict is Verdict.COMPLETE:
-            self._rejections.resolve_all_but(sweep.keys, utc(self._session.clock.time()))
+            self.rejections.resolve_all_but(sweep.keys, utc(self.session.clock.time()))
         if decision is None:
             return []
         result.waiting = len(decision.waiting)
@@ -103,12 +133,15 @@ class ListReader(Reader):
 
     def not_found(self, error: NotThere) -> None:
         """The API does not know the list, which is an error."""
-        self._result.error = error
+        self.result.error = error
 
     def unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
         """Pages since the last call, and the sweep's state after them."""
         sweep = self._sweep
-        return sweep.take_records(), {**sweep.saved_state, **self._pages.saved(sweep.state.page)}
+        cursor = self._pages.cursors.get(sweep.state.page, "")
+        # A cursor with a secret stays out of the destination: the sweep then starts anew.
+        place = {"cursor": cursor} if redact(cursor) == cursor else {}
+        return sweep.take_records(), {**sweep.saved_state, **place}
 
     def settled(self) -> list[str]:
         """Rows whose own URL answered 404. Each is confirmed by itself.
@@ -120,12 +153,12 @@ class ListReader(Reader):
     def _page(self, number: int) -> Page:
         return self._own(self._charged(lambda: self._pages.fetch(number)))
 
-    def _resume(self, log: SweepLog) -> None:
+    def _resume(self) -> None:
         """Go on with the interrupted sweep; with one that is too old only if this run cannot read the whole list.
 
         Otherwise each run of a small budget would load the first pages again, and never the others.
         """
-        unfinished = self._interrupted(log)
+        unfinished = self._interrupted()
         if unfinished is None:
             return
         state = {name: value for name, value in unfinished.state.items() if name != "cursor"}
@@ -133,10 +166,13 @@ class ListReader(Reader):
         if not isinstance(page, int) or not isinstance(since, float):
             return
         still = self._is_true(utc(since), unfinished.needed)
-        if (not still and self._can_read(unfinished.needed)) or not self._pages.restore(unfinished.state, page):
+        cursor = str(unfinished.state.get("cursor") or "")
+        leads = bool(cursor) or page == 1 or self._endpoint.paging.any_page
+        if not leads or (not still and self._can_read(unfinished.needed)):
             return
+        self._pages.cursors[page] = cursor
         if self._sweep.resume(unfinished.pages, state):
-            log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
+            self.log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
             logger.info("%s goes on at page %d", self._endpoint.table, page)
             if not still:
                 self._sweep.distrust(f"the first pages were read at {instant(since)}, too long ago")
@@ -146,17 +182,17 @@ class ListReader(Reader):
 
     def _look_for_the_missing(self) -> list[Rows]:
         """Decide about rows that were not listed; returns the rows that turn out to be live."""
-        sweep, now = self._sweep, utc(self._session.clock.time())
+        sweep, now = self._sweep, utc(self.session.clock.time())
         listed = sweep.keys
         decision = decide(
             sweep.changes.missing(listed),
-            len(listed) - sweep.unkeyed,
+            len(listed) - self.unkeyed,
             self._last,
             self._urls.ask if self._endpoint.own_path else None,
-            self._selection.allow_deletes,
+            self.options.allow_deletes,
         )
         records = list(decision.alive.values())
-        rows = [sweep.changes.take(self._table.identify(records), records, now, listed)] if records else []
+        rows = [sweep.changes.take(self.table.identify(records), records, now, listed)] if records else []
         hidden = decision.alive.keys() - set(self._last.off_list) - self._hidden
         event = f"{plural(len(hidden), 'live row')} on no page of the list"
         if hidden and sweep.read_again(event):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from ..config.settings import EARLIEST
 from ..core.defaults import LOCK_WAIT
+from ..core.errors import ConfigurationError
+from ..endpoints import Endpoint
 from ..warehouse.target import Target
 
 
@@ -24,7 +28,7 @@ class SyncOptions:
             organization, such as `automatum_marketplace_1f3a9c2e`. Runs with different names can load into one dataset
             at the same time if they load different tables or organizations.
         since: First day of the reports. None to go on where the last sync ended.
-        until: Last day of the reports. None for today. A sync with `since` or `until` is a backfill.
+        until: Last day of the reports; only with `since`. None for today. A sync with `since` is a backfill.
         allow_deletes: Mark rows deleted even if a large share of a table is gone from the API.
         max_requests: API requests of each organization after which the sync ends cleanly. None for any number.
         max_minutes: Minutes after which the sync ends cleanly. None for any time.
@@ -32,6 +36,9 @@ class SyncOptions:
         lock_wait: Seconds to wait for another run, or for a program that has the DuckDB file open.
         read_copy: DuckDB file that is replaced by a copy of the database after the sync.
         metering: Also load the ledger of pushed usage.
+
+    Raises:
+        ConfigurationError: There is no day from `since` to `until`, or it begins before `EARLIEST`.
     """
 
     tables: tuple[str, ...] = ()
@@ -48,3 +55,40 @@ class SyncOptions:
     lock_wait: float = LOCK_WAIT
     read_copy: Path | None = None
     metering: bool = False
+
+    def __post_init__(self) -> None:
+        if self.until and not self.since:
+            raise ConfigurationError("--until", "needs a first day.", "Give --since as well.")
+        if self.since and self.until and self.until < self.since:
+            raise ConfigurationError("--until", f"{self.until} is before {self.since}.")
+        if self.since and self.since < EARLIEST:
+            raise ConfigurationError("--since", f"{self.since} is before {EARLIEST}: no report goes back so far.")
+
+    def check_days(self, today: date) -> None:
+        """Refuse days of which none has come yet.
+
+        Args:
+            today: The present day (UTC).
+
+        Raises:
+            ConfigurationError: The first day is in the future.
+        """
+        if self.since and self.since > today:
+            raise ConfigurationError("--since", f"{self.since} is after today, {today}.", "Name a day in the past.")
+
+    @property
+    def days(self) -> str:
+        """What names the chosen days; empty for none. Only a sync of the same days can be resumed."""
+        given = {"since": self.since, "until": self.until}
+        return json.dumps({name: str(day) for name, day in given.items() if day}) if self.since else ""
+
+    def part_of(self, endpoint: Endpoint) -> str:
+        """What names the part of a table that is read; empty for the whole table.
+
+        Args:
+            endpoint: Endpoint of the table.
+        """
+        return self.days if endpoint.kind == "report" else ""
+
+
+DEFAULT_OPTIONS = SyncOptions()

@@ -28,15 +28,16 @@ from ..schema.columns import (
 )
 from ..schema.log_tables import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE
 from ..warehouse.sql import (
+    as_utc,
     complete_load_ids,
     count_by,
+    json_object,
     organization_filter,
     select,
     select_last,
     select_latest,
 )
 from ..warehouse.sql_client import SQL_UNSUPPORTED, checked_sql_client
-from ..warehouse.values import as_utc, json_object
 from .facts import MOST_SWEEPS, PastSweep, SweepFacts, last_verdict
 from .rejections import Rejection, internal_id
 from .results import DELETED, LOAD_AGAIN, KnownRows, PageRecord, Verdict

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
@@ -17,55 +17,46 @@ from ..core.errors import NotThere
 from ..schema.arrow_tables import Table
 from ..schema.records import Rows
 from .facts import SweepFacts
+from .options import SyncOptions
 from .organization_check import OrganizationCheck
 from .prior_state import PriorState, Unfinished
 from .rejections import Rejections
-from .results import DELETED, PageRecord, TableResult
-from .selection import Selection
+from .results import PageRecord, TableResult
 from .sync_log import SweepLog
 
 Answered = TypeVar("Answered")
 _LEEWAY = timedelta(minutes=10)
 
 
-@dataclass(frozen=True)
-class ReaderContext:
-    """What a reader is given.
+@dataclass
+class Reader(ABC):
+    """Reads one table of one kind.
 
     Attributes:
         table: The table to read.
         session: The API session.
-        selection: Which days, and what may be done about missing rows.
+        options: Which days to read, and whether many rows may be deleted.
         prior: What the destination has.
         result: What came of the table; the reader fills it in.
         log: The log of this sweep.
         rejections: Takes the records that cannot be loaded.
         organization: Knows whose rows the dataset has.
         compares: A pipeline loads the rows, so that rows can be found missing.
-        stored: Rows of the destination by their keys.
     """
 
     table: Table
     session: ApiSession
-    selection: Selection
+    options: SyncOptions
     prior: PriorState
     result: TableResult
     log: SweepLog
     rejections: Rejections
     organization: OrganizationCheck
     compares: bool
-    stored: Callable[[Sequence[str]], list[dict[str, Any]]]
 
-
-class Reader(ABC):
-    """Reads one table of one kind."""
-
-    def __init__(self, context: ReaderContext) -> None:
-        self._table, self._endpoint = context.table, context.table.endpoint
-        self._session, self._settings = context.session, context.session.settings
-        self._selection, self._prior, self._result = context.selection, context.prior, context.result
-        self._rejections, self._organization = context.rejections, context.organization
-        self._deletes = context.compares and self._prior.known.readable and self._settings.deletes != "ignore"
+    def __post_init__(self) -> None:
+        self._endpoint, self._settings = self.table.endpoint, self.session.settings
+        self._deletes = self.compares and self.prior.known.readable and self._settings.deletes != "ignore"
 
     @property
     @abstractmethod
@@ -82,17 +73,13 @@ class Reader(ABC):
         """
 
     @property
-    def rejected(self) -> int:
-        """Number of records that were read and have no key."""
+    def unkeyed(self) -> int:
+        """Number of records without a key that the last reading of a list had."""
         return 0
 
     @abstractmethod
     def conclude(self) -> list[str]:
         """Set verdict and reason of a finished table; returns the keys of its rows that are gone."""
-
-    def is_deleted(self, key: str) -> bool:
-        """Whether a row is marked deleted, or not there."""
-        return self._prior.known.hashes.get(key, DELETED) == DELETED
 
     def settled(self) -> list[str]:
         """Keys of rows that are known to be gone, though a bound of the run ends the reading before its conclusion."""
@@ -106,22 +93,22 @@ class Reader(ABC):
     def not_found(self, error: NotThere) -> None:
         """Set the result of a table whose path the API does not know."""
 
+    @abstractmethod
     def unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
-        """Pages since the last call, and the state after them, for a later run to resume; no pages if it cannot."""
-        return [], {}
+        """Pages since the last call, and the state after them, for a later run to resume."""
 
-    def _interrupted(self, log: SweepLog) -> Unfinished | None:
+    def _interrupted(self) -> Unfinished | None:
         """The interrupted sweep, if its pages were read by the same settings: by others, they may be wrong."""
-        unfinished = self._prior.unfinished
-        return unfinished if unfinished and unfinished.settings[:1] == log.settings[:1] else None
+        unfinished = self.prior.unfinished
+        return unfinished if unfinished and unfinished.settings[:1] == self.log.settings[:1] else None
 
     def _is_true(self, since: datetime, requests: int) -> bool:
         """Whether what was read since then still is as it was: a verdict speaks of now."""
-        return utc(self._session.clock.time()) - since <= longest_sweep(self._settings, requests)
+        return utc(self.session.clock.time()) - since <= longest_sweep(self._settings, requests)
 
     def _can_read(self, requests: int) -> bool:
         """Whether the bounds of this run allow so many further requests."""
-        client, budget = self._session.client, self._session.budget
+        client, budget = self.session.client, self.session.budget
         left, seconds = budget.remaining_requests, budget.remaining_seconds()
         bounds = [one for one in (seconds, client.tokens.max_wait) if one is not None]
         enough = left is None or left >= requests
@@ -129,21 +116,21 @@ class Reader(ABC):
 
     def _charged(self, request: Callable[[], Answered]) -> Answered:
         """Count the requests that a call costs, retries included, also when it fails."""
-        budget, stats = self._session.budget, self._session.client.stats
+        budget, stats = self.session.budget, self.session.client.stats
         before, sent = budget.requests, len(stats.attempts)
         try:
             return request()
         finally:
-            self._result.requests += budget.requests - before
-            self._result.stats.add(stats.since(sent))
+            self.result.requests += budget.requests - before
+            self.result.stats.add(stats.since(sent))
 
     def _own(self, page: Page) -> Page:
         """The page, if its rows are this organization's: the credentials may be another's."""
-        self._charged(lambda: self._organization.check(self._table, page.records))
+        self._charged(lambda: self.organization.check(self.table, page.records))
         return page
 
     def _unread(self) -> str:
-        why = self._prior.known.why
+        why = self.prior.known.why
         return f"the destination could not be read, so every row was loaded again ({why})" if why else ""
 
 

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
-from ..api.session import ApiSession
 from ..config.settings import AutomatumSettings
-from ..core.clock import utc
-from ..core.errors import ConfigurationError
-from ..endpoints import Endpoint
 from ..schema.arrow_tables import Table
-from .prior_state import PriorState, read_prior_state
-from .results import KnownRows, Verdict
-from .selection import Selection
-
-if TYPE_CHECKING:
-    from dlt.common.pipeline import SupportsPipeline
+from .options import SyncOptions
+from .prior_state import PriorState
+from .results import Verdict
 
 WINDOW_DAYS = 90
 """Days of a window where `report_window_days` is not set."""
-EARLIEST = date(2000, 1, 1)
-"""No report begins earlier: each quarter of a year costs two requests, and no marketplace is older."""
 DAY = timedelta(days=1)
 
 
@@ -89,7 +79,7 @@ def read_since(prior: PriorState) -> date | None:
 
 
 def days_to_read(
-    prior: PriorState, table: Table, settings: AutomatumSettings, selection: Selection, today: date
+    prior: PriorState, table: Table, settings: AutomatumSettings, options: SyncOptions, today: date
 ) -> tuple[date, date]:
     """First and last day to read of a report.
 
@@ -97,50 +87,10 @@ def days_to_read(
         prior: What the destination has.
         table: The table of the report.
         settings: The settings.
-        selection: The days that the user has chosen.
+        options: The days that the user has chosen.
         today: The present day (UTC).
-
-    Raises:
-        ConfigurationError: The user has chosen days between which there is none, or a first day before `EARLIEST`.
     """
-    last = min(selection.until or today, today)
-    start = selection.since or _first_day(prior, table, settings, today)
-    if start < EARLIEST:
-        key = "--since" if selection.since else "sources.automatum.since"
-        raise ConfigurationError(key, f"{start} is before {EARLIEST}: no report goes back so far.", "Name a later day.")
-    if start > last and selection.ranged:
-        raise ConfigurationError(
-            "--until" if selection.until else "--since",
-            f"there is no day from {start} to {last} to read of {table.endpoint.table}.",
-            "Give both --since and --until, in the past.",
-        )
-    return start, last
-
-
-def check_days(
-    session: ApiSession, pipeline: SupportsPipeline | None, endpoints: Sequence[Endpoint], selection: Selection
-) -> None:
-    """Refuse days that leave nothing to read of a report, before a request is spent.
-
-    Args:
-        session: The API session. Nothing is sent.
-        pipeline: The pipeline that loads; None if nothing is loaded yet.
-        endpoints: What would be read.
-        selection: The days that the user has chosen.
-
-    Raises:
-        ConfigurationError: There is no such day.
-        DestinationError: The destination cannot be reached.
-    """
-    settings, now = session.settings, utc(session.clock.time())
-    if not selection.ranged and settings.since is None:
-        return
-    for endpoint in endpoints:
-        if endpoint.kind == "report":
-            prior = PriorState(KnownRows())
-            if pipeline is not None and selection.ranged and selection.since is None:
-                prior = read_prior_state(pipeline, endpoint, now, organization_id=settings.owner)
-            days_to_read(prior, Table(endpoint, settings.owner), settings, selection, now.date())
+    return options.since or _first_day(prior, table, settings, today), min(options.until or today, today)
 
 
 def _first_day(prior: PriorState, table: Table, settings: AutomatumSettings, today: date) -> date:

@@ -14,12 +14,11 @@ from ..core.errors import NotThere, RequestRefused
 from ..core.text import plural
 from ..schema.records import Rows, is_unkeyed
 from .facts import SweepFacts
-from .reader import Reader, ReaderContext
+from .reader import Reader
 from .rejections import reject
 from .report import Answer, Report
 from .report_days import day_of, days_to_read, read_since
 from .results import DELETED, PageRecord, Verdict
-from .sync_log import SweepLog
 
 logger = logging.getLogger("automatum")
 
@@ -27,17 +26,17 @@ logger = logging.getLogger("automatum")
 class ReportReader(Reader):
     """Reads the windows of a report."""
 
-    def __init__(self, context: ReaderContext) -> None:
-        super().__init__(context)
-        settings, today = self._settings, utc(self._session.clock.time()).date()
-        start, last = days_to_read(self._prior, self._table, settings, self._selection, today)
-        self._since = min(start, read_since(self._prior) or start)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        settings, today = self._settings, utc(self.session.clock.time()).date()
+        start, last = days_to_read(self.prior, self.table, settings, self.options, today)
+        self._since = min(start, read_since(self.prior) or start)
         self._ambiguous, self._count = 0, 0
         self._hashes: dict[str, str] = {}
         self._records: list[PageRecord] = []
         stored: defaultdict[date, list[str]] = defaultdict(list)
-        for key in self._prior.known.live:
-            if day := day_of(key, self._table):
+        for key in self.prior.known.live:
+            if day := day_of(key, self.table):
                 stored[day].append(key)
         self._report = Report(
             self._endpoint.table,
@@ -47,10 +46,10 @@ class ReportReader(Reader):
             stored,
             today,
             deletes=self._deletes,
-            allow_deletes=self._selection.allow_deletes,
-            may_check=self._session.may_check,
+            allow_deletes=self.options.allow_deletes,
+            may_check=self.session.may_check,
         )
-        self._resume(context.log)
+        self._resume()
         self._asks = self._report.read()
         self._ask = next(self._asks, None)
 
@@ -66,7 +65,7 @@ class ReportReader(Reader):
         page = self._page(first, last)
         rows, answer = self._take(page, first, last)
         self._count += 1
-        self._result.pages, self._result.distinct = self._count, len(self._hashes)
+        self.result.pages, self.result.distinct = self._count, len(self._hashes)
         self._records.append(PageRecord(self._count, [], None, utc(page.read_at)))
         try:
             self._ask = self._asks.send(answer)
@@ -82,10 +81,10 @@ class ReportReader(Reader):
                 f"{plural(self._ambiguous, 'record')} share or lack their key ({', '.join(self._endpoint.key)}); set a "
                 f"unique key in sources.automatum.endpoints.{endpoint}.key"
             )
-        self._result.waiting = report.waiting
+        self.result.waiting = report.waiting
         waiting = f"{plural(report.waiting, 'row')} not reported any more; a later sync decides"
-        self._result.verdict = Verdict.INCOMPLETE if report.why else Verdict.COMPLETE
-        self._result.reason = report.why or self._unread() or (waiting if report.waiting else "")
+        self.result.verdict = Verdict.INCOMPLETE if report.why else Verdict.COMPLETE
+        self.result.reason = report.why or self._unread() or (waiting if report.waiting else "")
         return self.settled()
 
     def settled(self) -> list[str]:
@@ -94,15 +93,15 @@ class ReportReader(Reader):
 
     def facts(self) -> SweepFacts:
         """What the next sync has to know of this reading."""
-        partial = self._selection.ranged
+        partial = bool(self.options.since)
         facts = SweepFacts(partial=partial, since=None if partial else self._since.isoformat())
         proven = self.finished and self._deletes and not (self._report.why or self._ambiguous)
         return replace(facts, full=proven and not partial)
 
     def not_found(self, error: NotThere) -> None:
         """The API does not know the report: it is skipped, because its path is an assumption."""
-        self._result.skipped = f"{error} Set its path, or leave it out of the tables."
-        logger.warning("%s is skipped: %s", self._endpoint.table, self._result.skipped)
+        self.result.skipped = f"{error} Set its path, or leave it out of the tables."
+        logger.warning("%s is skipped: %s", self._endpoint.table, self.result.skipped)
 
     def unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
         """A record for each answer since the last call, and what the reading knows after the last of them."""
@@ -110,18 +109,18 @@ class ReportReader(Reader):
         state = {**self._report.saved_state, "ambiguous": self._ambiguous, "count": self._count}
         return records, state if records else {}
 
-    def _resume(self, log: SweepLog) -> None:
+    def _resume(self) -> None:
         """Go on with the interrupted reading of the same days, if there is one."""
-        unfinished = self._interrupted(log)
+        unfinished = self._interrupted()
         still = unfinished and self._is_true(unfinished.started_at, unfinished.needed)
         if unfinished and still and self._report.resume(unfinished.state):
             self._ambiguous, self._count = (int(unfinished.state[name]) for name in ("ambiguous", "count"))
-            log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
+            self.log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
             logger.info("%s goes on where an earlier run ended", self._endpoint.table)
 
     def _page(self, first: date, last: date) -> Page:
         try:
-            page = self._charged(lambda: read_report(self._session.client, self._endpoint, first, last))
+            page = self._charged(lambda: read_report(self.session.client, self._endpoint, first, last))
         except RequestRefused as error:
             if not isinstance(error, NotThere) and not error.next_step and first != last:
                 error.next_step = (
@@ -134,7 +133,7 @@ class ReportReader(Reader):
 
     def _take(self, page: Page, first: date, last: date) -> tuple[Rows, Answer]:
         """Compare the records of an answer with the destination; returns those to load, and what the answer shows."""
-        found, read_at = self._table.identify(page.records), utc(page.read_at)
+        found, read_at = self.table.identify(page.records), utc(page.read_at)
         rows = Rows([], [], [], read_at)
         days: dict[str, date | None] = {}
         ambiguous = 0
@@ -142,11 +141,11 @@ class ReportReader(Reader):
             if is_unkeyed(key) or key in days:
                 ambiguous += 1
                 continue
-            days[key] = day = day_of(key, self._table)
+            days[key] = day = day_of(key, self.table)
             if day and day < self._report.first:
                 continue  # It is evidence, and none of the rows to load.
             if place in found.failed and key not in self._hashes:
-                self._rejections.add(reject(key, key, hash_, page.records[place], found.failed[place], read_at))
+                self.rejections.add(reject(key, key, hash_, page.records[place], found.failed[place], read_at))
             elif place not in found.failed and self._changed(key, hash_, day):
                 rows.keys.append(key)
                 rows.hashes.append(hash_)
@@ -161,7 +160,7 @@ class ReportReader(Reader):
 
     def _changed(self, key: str, hash_: str, day: date | None) -> bool:
         """Whether a row has to be loaded; it is counted when it is met first."""
-        before, counts = self._prior.known.hashes.get(key), self._result.counts
+        before, counts = self.prior.known.hashes.get(key), self.result.counts
         if key in self._hashes:
             return self._hashes[key] != hash_
         counts.unchanged += before == hash_

@@ -1,9 +1,9 @@
-"""The dlt resources of the tables: those of `automatum_source`, and those of one chunk of a sync."""
+"""The dlt resources of `automatum_source`."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,6 @@ from ..config.settings import AutomatumSettings
 from ..config.source_section import errors_name
 from ..core.errors import ScopeMissing, Unproven
 from ..endpoints import Endpoint
-from ..schema.stored import StoredTable
 from ..warehouse.catalog import drop_views
 from ..warehouse.compare import compare_tables
 from ..warehouse.dataset import check_organization_kind
@@ -30,7 +29,6 @@ from .table_sync import TableSync, tables_to_fill
 logger = logging.getLogger("automatum")
 
 Tables = Iterator[tuple[str, pa.Table]]
-Read = Callable[[Hints], Tables]
 
 
 def source_resources(settings: AutomatumSettings) -> list[DltResource]:
@@ -43,30 +41,48 @@ def source_resources(settings: AutomatumSettings) -> list[DltResource]:
         ConfigurationError: A setting is missing or wrong. The message names the key.
     """
     session = connect(settings)
-    named = tuple(settings.tables or ())
-    chosen = session.select(named)
-    declared = _declare({one.table: tables_to_fill(one, settings) for one in chosen}, settings)
+    chosen = session.select()
+    declared = {table.name: (table, one.table) for one in chosen for table in tables_to_fill(one, settings)}
+    declare_tables(dlt.current.source_schema(), declared, settings.table_format)
+    return [_resource(endpoint, chosen, declared, session) for endpoint in chosen]
 
-    def extract(endpoint: Endpoint, hints: Hints) -> Tables:
-        check_hints(chosen, session.clock.monotonic(), settings.table_format)
-        # There is no summary: a missing scope and an incomplete result are warnings, an error is raised.
-        if named:
-            session.require_scopes(chosen)
-        missing = session.missing_scopes((endpoint,))
-        if missing:
-            error = ScopeMissing(missing, frozenset())
-            if endpoint.table in hints.absent:
-                raise error  # dlt would empty the table.
-            logger.warning("%s is skipped: %s", endpoint.table, error.message)
-            return
-        yield from _extract(endpoint, session, hints)
 
-    return [_fresh_resource(endpoint, declared, session, extract) for endpoint in chosen]
+def _resource(endpoint: Endpoint, chosen: tuple[Endpoint, ...], declared: Declared, session: ApiSession) -> DltResource:
+    """A resource that starts a new sync of its table each time it is iterated."""
+    own, settings, monotonic = declared[endpoint.table][0], session.settings, session.clock.monotonic
+    table_format = settings.table_format
+
+    def rows() -> Iterator[Any]:
+        resource = dlt.current.resource()
+        hints = read_hints(resource, endpoint, monotonic(), table_format)
+        if current_load_id():  # The resource may have left its source, and the schema with it.
+            declare_tables(dlt.current.source_schema(), declared, table_format)
+        with take_over_limit(resource), errors_name(settings.section):
+            hints.check_whole(endpoint)
+            check_hints(chosen, monotonic(), table_format)
+            tables = _extract(endpoint, session, hints) if _is_granted(endpoint, chosen, session, hints) else iter(())
+            yield from extracted(own.name, declared, table_format, tables, partial(hints.for_table, endpoint))
+
+    rows.__doc__ = own.description  # dagster-dlt shows it as the description of an asset
+    resource = make_resource(own.name, declared, table_format, rows)
+    return resource.apply_hints(additional_table_hints={TABLE_HINT: own.name})
+
+
+def _is_granted(endpoint: Endpoint, chosen: tuple[Endpoint, ...], session: ApiSession, hints: Hints) -> bool:
+    """Whether the scopes allow a table. There is no summary, so that they do not is a warning."""
+    if session.settings.tables:
+        session.require_scopes(chosen)
+    if missing := session.missing_scopes((endpoint,)):
+        error = ScopeMissing(missing, frozenset())
+        if endpoint.table in hints.absent:
+            raise error  # dlt would empty the table.
+        logger.warning("%s is skipped: %s", endpoint.table, error.message)
+    return not missing
 
 
 def _extract(endpoint: Endpoint, session: ApiSession, hints: Hints) -> Tables:
     """All tables of a run that stands alone."""
-    pipeline, absent, lacking = loading_pipeline(), hints.absent, {}
+    pipeline, absent, lacking = loading_pipeline(), hints.absent, set[str]()
     if pipeline:
         if not absent:
             check_organization_kind(pipeline, bool(session.settings.organization))
@@ -93,57 +109,3 @@ def _extract(endpoint: Endpoint, session: ApiSession, hints: Hints) -> Tables:
             )
         if not result.skipped:
             logger.warning("%s is %s: %s", table, result.verdict, why)
-
-
-def _fresh_resource(
-    endpoint: Endpoint,
-    declared: Declared,
-    session: ApiSession,
-    extract: Callable[[Endpoint, Hints], Tables],
-) -> DltResource:
-    """A resource that starts a new sync of its table each time it is iterated."""
-
-    def read(hints: Hints) -> Tables:
-        with errors_name(session.settings.section):
-            hints.check_whole(endpoint)
-            yield from extract(endpoint, hints)
-
-    return declare_resource(endpoint, declared, session.settings, read, session.clock.monotonic)
-
-
-def _declare(tables: Mapping[str, Sequence[StoredTable]], settings: AutomatumSettings) -> Declared:
-    """Put the tables of each resource into the schema of the source that is made now."""
-    declared = {table.name: (table, resource) for resource, found in tables.items() for table in found}
-    declare_tables(dlt.current.source_schema(), declared, settings.table_format)
-    return declared
-
-
-def declare_resource(
-    endpoint: Endpoint,
-    declared: Declared,
-    settings: AutomatumSettings,
-    read: Read,
-    monotonic: Callable[[], float],
-) -> DltResource:
-    """The dlt resource of an endpoint.
-
-    Args:
-        endpoint: Endpoint of the table.
-        declared: All tables of the source.
-        settings: Resolved settings.
-        read: Yields names and Arrow tables, whose ids of the load are null. Its argument is the hints.
-        monotonic: Clock for `add_limit`.
-    """
-    own, table_format = declared[endpoint.table][0], settings.table_format
-
-    def rows() -> Iterator[Any]:
-        resource = dlt.current.resource()
-        hints = read_hints(resource, endpoint, monotonic(), table_format)
-        if current_load_id():  # The resource may have left its source, and the schema with it.
-            declare_tables(dlt.current.source_schema(), declared, table_format)
-        with take_over_limit(resource):
-            yield from extracted(own.name, declared, table_format, read(hints), partial(hints.for_table, endpoint))
-
-    rows.__doc__ = own.description  # dagster-dlt shows it as the description of an asset
-    resource = make_resource(own.name, declared, table_format, rows)
-    return resource.apply_hints(additional_table_hints={TABLE_HINT: own.name})

@@ -56,6 +56,10 @@ class KnownRows:
     readable: bool = True
     why: str = ""
 
+    def is_deleted(self, key: str) -> bool:
+        """Whether a row is marked deleted, or not there."""
+        return self.hashes.get(key, DELETED) == DELETED
+
     @property
     def live(self) -> list[str]:
         """Keys of the rows that are not marked deleted."""

@@ -9,42 +9,32 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from dlt.common.pipeline import SupportsPipeline
 
 from ..core.errors import DestinationError
-from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, read_sync_records
-from ..warehouse.values import as_utc, json_object
+from ..warehouse.sql import PAGES_TABLE, SWEEPS_TABLE, as_utc, json_object, read_sync_records
 from .facts import SweepFacts
 from .prior_state import CLOCK_SKEW
-from .results import Verdict
+from .results import TableResult, Verdict
 
 GO_ON_WITHIN = timedelta(minutes=70)
 """Age of its last record up to which an interrupted sync is resumed: an hour of waiting, and ten minutes.
 A verdict speaks of now: the tables that an older run has finished are read again."""
 
 
-@dataclass(frozen=True)
-class FinishedTable:
+class FinishedTable(NamedTuple):
     """A table that an earlier run of the same sync has finished.
 
     Attributes:
-        verdict: Its verdict.
-        reason: Why.
-        finished_at: When.
-        announced: Rows that the API announced.
-        distinct: Distinct keys seen.
+        result: Its result.
         settings: What it was read by (`SweepFacts.settings`).
     """
 
-    verdict: str
-    reason: str
-    finished_at: datetime
-    announced: int | None
-    distinct: int
-    settings: tuple[str, ...] = ()
+    result: TableResult
+    settings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -54,7 +44,7 @@ class SyncSession:
     Attributes:
         id: Its id.
         tables: The tables that it reads.
-        selection: What names the days that it reads (`Selection.name`); empty for all.
+        selection: What names the days that it reads (`SyncOptions.days`); empty for all.
         finished: The tables that earlier runs have finished.
     """
 
@@ -108,24 +98,30 @@ def resume_session(
     if not recent:
         return new
     latest = max(recent, key=lambda sign: sign[0])[1]
-    done = {
-        table: FinishedTable(verdict, reason or "", as_utc(finished_at), announced, distinct or 0, _settings_of(extra))
-        for table, finished_at, extra, verdict, reason, announced, distinct in reversed(sweeps)
-        if _session_of(extra).get("id") == latest["id"]
-    }
-    if set(done) >= set(new.tables):
+    own = [row for row in reversed(sweeps) if _session_of(row[2]).get("id") == latest["id"]]
+    if {row[0] for row in own} >= set(new.tables):
         return new
     # A failed table does not keep the sync open. While another table does, the failed table is read again.
-    finished = {table: one for table, one in done.items() if one.verdict != Verdict.FAILED}
+    verdicts = {row[0]: row[3] for row in own}
+    finished = {row[0]: _finished(*row[1:]) for row in own if verdicts[row[0]] != Verdict.FAILED}
     return replace(new, id=latest["id"], finished=finished)
+
+
+def _finished(
+    at: Any, extra: Any, verdict: str, reason: str | None, announced: int | None, distinct: int | None
+) -> FinishedTable:
+    result = TableResult(announced=announced, distinct=distinct or 0, finished_earlier=True)
+    if verdict == Verdict.SKIPPED:
+        result.skipped = reason or ""
+    else:
+        result.verdict = Verdict.COMPLETE if verdict == Verdict.COMPLETE else Verdict.INCOMPLETE
+        result.reason = f"read earlier in this sync, at {as_utc(at).isoformat(timespec='seconds')}"
+        result.reason += f": {reason}" if reason else ""
+    return FinishedTable(result, SweepFacts.from_json(json_object(extra)).settings)
 
 
 def _session_of(extra: Any) -> dict[str, Any]:
     return json_object(extra).get("session") or {}
-
-
-def _settings_of(extra: Any) -> tuple[str, ...]:
-    return SweepFacts.from_json(json_object(extra)).settings
 
 
 _SWEEP_COLUMNS = ("table_name", "finished_at", "extra", "verdict", "reason", "announced", "distinct_keys")

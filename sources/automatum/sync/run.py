@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ..api.session import ApiSession, connect
 from ..config.organizations import organization_names
@@ -28,19 +27,13 @@ from ..warehouse.postgres_lock import exclusive_tables
 from ..warehouse.target import check_copy_path, exclusive_pipeline
 from .engine import sync
 from .multi_org import sync_organizations
-from .options import SyncOptions
-from .selection import Selection
+from .options import DEFAULT_OPTIONS, SyncOptions
 from .summary import MultiOrgSummary, OrganizationSummary, SyncSummary
 from .table_sync import TableSync
 
-if TYPE_CHECKING:
-    from dlt.common.pipeline import SupportsPipeline
-
-_DEFAULTS = SyncOptions()
-
 
 def run_sync(
-    options: SyncOptions = _DEFAULTS,
+    options: SyncOptions = DEFAULT_OPTIONS,
     *,
     settings: AutomatumSettings | None = None,
     clock: Clock | None = None,
@@ -106,33 +99,20 @@ def _sync_one(
     target, label = options.target, options.pipeline_name or label_pipeline(session.settings.organization)
     destination = target.open(label)
     name = options.pipeline_name or name_pipeline(label, destination, target.dataset, target.file)
-    selection = Selection(options.since, options.until, options.allow_deletes)
     clock, budget, wait = session.clock, session.budget, options.lock_wait
     with exclusive_pipeline(name, options.pipelines_dir, clock, budget, wait):
         pipeline = open_pipeline(destination, target.dataset, options.pipelines_dir, name)
-        key = "argument TABLE" if options.tables else "sources.automatum.tables"
-        tables = [one.table for one in session.select(options.tables or tuple(session.settings.tables or ()), key)]
+        tables = [one.table for one in session.select(options.tables)]
         # Another machine may have another name for the organization.
         owner = session.settings.client_id if session.settings.organization else None
         with exclusive_tables(pipeline, tables, owner, keep_open, clock=clock, budget=budget, wait=wait) as keep_locked:
-            return _sync_locked(session, pipeline, options, selection, on_page, keep_locked)
+            summary = sync(session, pipeline, options, on_page=on_page, keep_open=keep_locked)
+            if options.metering:
+                from ..metering.export import export  # SQLAlchemy, only where the ledger is read.
 
-
-def _sync_locked(
-    session: ApiSession,
-    pipeline: SupportsPipeline,
-    options: SyncOptions,
-    selection: Selection,
-    on_page: Callable[[TableSync], None] | None,
-    keep_open: KeepOpen,
-) -> OrganizationSummary:
-    summary = sync(session, pipeline, options.tables, selection=selection, on_page=on_page, keep_open=keep_open)
-    if options.metering:
-        from ..metering.export import export  # SQLAlchemy, only where the ledger is read.
-
-        with keep_open():
-            summary.metering = export(session, pipeline)
-    return summary
+                with keep_locked():
+                    summary.metering = export(session, pipeline)
+            return summary
 
 
 def _sync_several(

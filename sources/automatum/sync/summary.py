@@ -19,7 +19,7 @@ from ..core.errors import (
 )
 from ..core.result_line import describe_verdict, format_changes, result_line
 from ..core.text import plural
-from .results import Counts, Verdict
+from .results import Verdict
 from .table_sync import TableSync
 
 _EXIT_CODES: dict[Verdict, int] = {
@@ -27,6 +27,8 @@ _EXIT_CODES: dict[Verdict, int] = {
     Verdict.INCOMPLETE: EXIT_INCOMPLETE,
     Verdict.MORE_TO_DO: EXIT_MORE_TO_DO,
 }
+
+_COUNTS = ("inserted", "updated", "deleted", "unchanged")
 
 
 @dataclass
@@ -215,7 +217,7 @@ class MultiOrgSummary:
         tables: dict[str, Counter[str]] = {}
         for one in self.organizations.values():
             for table, figures in one.as_json()["tables"].items():
-                counts = {name: figures[name] for name in ("inserted", "updated", "deleted")}
+                counts = {name: figures[name] for name in _COUNTS[:3]}
                 tables.setdefault(table, Counter()).update(counts)
         changed = sum(one.changed for one in self.organizations.values())
         unfinished = [
@@ -260,12 +262,6 @@ def _worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
 def _figures(runs: Sequence[TableSync]) -> dict[str, Any]:
     """The numbers of one table, or of all reports together."""
     results = [run.result for run in runs]
-    counts = Counts()
-    for result in results:
-        counts.inserted += result.counts.inserted
-        counts.updated += result.counts.updated
-        counts.deleted += result.counts.deleted
-        counts.unchanged += result.counts.unchanged
     announced = [result.announced for result in results if result.announced is not None]
     reasons = [result.reason or str(result.error or result.stopped or "") for result in results]
     return {
@@ -275,10 +271,7 @@ def _figures(runs: Sequence[TableSync]) -> dict[str, Any]:
         "pages": sum(result.pages for result in results),
         "announced": sum(announced) if announced else None,
         "distinct": sum(result.distinct for result in results),
-        "inserted": counts.inserted,
-        "updated": counts.updated,
-        "deleted": counts.deleted,
-        "unchanged": counts.unchanged,
+        **{name: sum(getattr(one.counts, name) for one in results) for name in _COUNTS},
         "rejected": sum(result.rejected for result in results),
         "waiting": sum(result.waiting for result in results),
         "unread": {name: count for result in results for name, count in result.unread.items()},

@@ -11,7 +11,7 @@ were seen, less those that are gone, must be as many as announced.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from itertools import chain
 from typing import Any
@@ -21,7 +21,7 @@ from ..core.clock import utc
 from ..core.errors import NotThere, RequestRefused
 from ..core.text import plural
 from ..schema.arrow_tables import Table
-from ..schema.records import Identified, Rows, count_unkeyed, is_unkeyed
+from ..schema.records import Identified, Rows, is_unkeyed
 from .changes import Changes
 from .reading import Reading
 from .rejections import Rejections
@@ -68,18 +68,6 @@ class SweepState:
     doubt: str = ""
     drift: list[str] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
-
-    @classmethod
-    def from_json(cls, saved: dict[str, Any]) -> SweepState:
-        """The state that `asdict` gave.
-
-        Raises:
-            KeyError: Another version of the connector saved it.
-            TypeError: The same.
-        """
-        state = cls(**{one.name: saved[one.name] for one in fields(cls)})
-        state.counts = Counts(**saved["counts"])
-        return state
 
 
 class Sweep:
@@ -196,11 +184,6 @@ class Sweep:
         return next((key for key in keys if not is_unkeyed(key)), None)
 
     @property
-    def unkeyed(self) -> int:
-        """Number of records without a key that the last reading of the list had."""
-        return count_unkeyed(self.keys)
-
-    @property
     def keys(self) -> set[str]:
         """Keys of the rows that the last reading of the list had, and ids of records without a key."""
         return self._reading.keys
@@ -227,10 +210,9 @@ class Sweep:
         Returns:
             False if it does not hold together; then nothing has changed and the sweep starts with the first page.
         """
-        try:
-            state = SweepState.from_json(saved_state)
-        except (KeyError, TypeError):
+        if saved_state.keys() != asdict(self.state).keys():
             return False  # Another version of the connector saved it.
+        state = SweepState(**{**saved_state, "counts": Counts(**saved_state["counts"])})
         # The pages of a reading before have the same numbers, or higher ones.
         latest = {one.page: one for one in sorted(records, key=lambda one: one.read_at)}
         pages = [latest[number] for number in range(1, state.page + 1) if number in latest]
@@ -337,18 +319,20 @@ class Sweep:
         """After the last page: the verdict, or what to read next; returns rows of pages that were read for it."""
         state, reading = self.state, self._reading
         if reading.clean and (self._exact or state.order == reading.order):
-            self._end(Verdict.COMPLETE, "proven by reading the list again" if self._exact and state.readings else "")
-        elif reading.short is not None or reading.endless:
-            self._end(Verdict.INCOMPLETE, self._why())
-        elif self._may_read_again():
+            self.verdict = Verdict.COMPLETE
+            self.reason = "proven by reading the list again" if self._exact and state.readings else ""
+            return []
+        may_end = reading.short is None and not reading.endless
+        if may_end and self._may_read_again():
             state.order = reading.order if reading.clean else ""
             self._start_again()
-        elif not reading.doubt and self._exact and self._by_number and not self._ends_read and self._unsettled():
+            return []
+        explained = may_end and self._exact and not reading.doubt
+        if explained and self._unsettled() and self._by_number and not self._ends_read:
             return self._read_ends()
-        elif not reading.doubt and self._exact and not self._unsettled():
-            self._end(Verdict.COMPLETE, "each change of the total is explained by rows that were seen")
-        else:
-            self._end(Verdict.INCOMPLETE, self._why())
+        proven = explained and not self._unsettled()
+        self.verdict = Verdict.COMPLETE if proven else Verdict.INCOMPLETE
+        self.reason = "each change of the total is explained by rows that were seen" if proven else self._why()
         return []
 
     def _unsettled(self) -> bool:
@@ -385,9 +369,6 @@ class Sweep:
         state.readings, state.page, state.gone, state.doubt = state.readings + readings, 0, 0, ""
         self._reading, self._shared = Reading(self._size, self._exact), 0
         self._ends_read, self._resumed, self._expected = False, False, None
-
-    def _end(self, verdict: Verdict, reason: str) -> None:
-        self.verdict, self.reason = verdict, reason
 
     def _why(self) -> str:
         """Why the list is not proven, and the setting that may be wrong."""

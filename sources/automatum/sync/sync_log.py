@@ -7,7 +7,7 @@ later run resumes from them, on any machine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -18,13 +18,13 @@ from ..core.redaction import redact
 from ..core.text import printable
 from ..endpoints import ORGANIZATION
 from ..schema.arrow_tables import Table
+from ..schema.columns import EXTRA, SYNCED_AT
 from ..schema.json_text import dumps
 from ..schema.log_tables import PAGES, SWEEPS
+from ..schema.stored import StoredTable
+from ..schema.tables import owned
 from .facts import SweepFacts
 from .results import PageRecord, TableResult, Verdict
-
-SWEEPS_SCHEMA = SWEEPS.schema
-PAGES_SCHEMA = PAGES.schema
 
 
 class SweepLog:
@@ -40,7 +40,7 @@ class SweepLog:
     """
 
     def __init__(self, table: Table, started_at: datetime, session: SweepFacts) -> None:
-        self._table = table
+        self._table, self._key = table, table.endpoint.key
         self._session = session
         self.sweep_id = uuid4().hex
         self._started_at = started_at
@@ -71,24 +71,24 @@ class SweepLog:
             finished_at: The present.
         """
         stored = replace(
-            facts,
-            session=self._session.session,
-            part=self._session.part,
-            key=self._table.endpoint.key,
-            settings=self._session.settings,
-        ).as_json()
-        counts = result.counts
-        values = [
+            facts, session=self._session.session, part=self._session.part, settings=self.settings, key=self._key
+        )
+        row = {
             # A failed sweep may be resumed: its id must stay free for its verdict.
-            f"{self.sweep_id}:{uuid4().hex}" if verdict is Verdict.FAILED else self.sweep_id,
-            self._table.endpoint.table, self._started_at, finished_at,
-            result.pages, self._earlier_requests + result.requests, result.announced, result.distinct,
-            counts.inserted, counts.updated, counts.deleted, counts.unchanged,
-            verdict.value, printable(redact(str(result.error or "")) or result.skipped or result.reason) or None,
-            None, *result.stats.as_json().values(), dumps(stored).decode() if stored else None, finished_at,
-        ]  # fmt: skip
-        arrays = [pa.array([value], one.type) for value, one in zip(values, SWEEPS_SCHEMA, strict=True)]
-        return _owned(pa.Table.from_arrays(arrays, schema=SWEEPS_SCHEMA), self._table.organization_id)
+            "sweep_id": f"{self.sweep_id}:{uuid4().hex}" if verdict is Verdict.FAILED else self.sweep_id,
+            "finished_at": finished_at,
+            "pages": result.pages,
+            "requests": self._earlier_requests + result.requests,
+            "announced": result.announced,
+            "distinct_keys": result.distinct,
+            **asdict(result.counts),
+            "verdict": verdict.value,
+            "reason": printable(redact(str(result.error or "")) or result.skipped or result.reason) or None,
+            **result.stats.as_json(),
+            EXTRA: dumps(stored.as_json()).decode(),
+            SYNCED_AT: finished_at,
+        }
+        return self._rows(SWEEPS, [row])
 
     def pages(self, requests: int, records: Sequence[PageRecord], state: dict[str, Any]) -> pa.Table:
         """The rows of pages whose sweep goes on in another chunk; the latest of them carries the state of the sweep.
@@ -98,29 +98,25 @@ class SweepLog:
             records: The pages.
             state: What the sweep knows after the last of them.
         """
-        last = max(range(len(records)), key=lambda i: records[i].read_at)
-        count = len(records)
-        columns: list[list[Any]] = [
-            [self.sweep_id] * count,
-            [one.page for one in records],
-            [self._table.endpoint.table] * count,
-            [dumps(list(one.keys)).decode() for one in records],
-            [one.total for one in records],
-            [one.read_at for one in records],
-            [None] * count,
-            [dumps(state).decode() if i == last else None for i in range(count)],
-            [self._started_at] * count,
-            [self._earlier_requests + requests] * count,
-            [dumps(replace(self._session, key=self._table.endpoint.key).as_json()).decode()] * count,
-            [one.read_at for one in records],
+        extra = dumps(replace(self._session, key=self._key).as_json()).decode()
+        rows: list[dict[str, Any]] = [
+            {
+                "sweep_id": self.sweep_id,
+                "page": one.page,
+                "keys": dumps(list(one.keys)).decode(),
+                "total": one.total,
+                "read_at": one.read_at,
+                "requests": self._earlier_requests + requests,
+                EXTRA: extra,
+                SYNCED_AT: one.read_at,
+            }
+            for one in records
         ]
-        arrays = [pa.array(values, one.type) for values, one in zip(columns, PAGES_SCHEMA, strict=True)]
-        return _owned(pa.Table.from_arrays(arrays, schema=PAGES_SCHEMA), self._table.organization_id)
+        max(rows, key=lambda row: row["read_at"])["state"] = dumps(state).decode()
+        return self._rows(PAGES, rows)
 
-
-def _owned(table: pa.Table, organization_id: str | None) -> pa.Table:
-    """With the column `organization_id` in front, where the tables hold several organizations."""
-    if organization_id is None:
-        return table
-    owner = pa.array([organization_id] * len(table), pa.string())
-    return table.add_column(0, pa.field(ORGANIZATION, pa.string(), nullable=False), owner)
+    def _rows(self, stored: StoredTable, rows: list[dict[str, Any]]) -> pa.Table:
+        owner, table = self._table.organization_id, self._table.endpoint.table
+        own = {ORGANIZATION: owner, "table_name": table, "started_at": self._started_at}
+        schema = (stored if owner is None else owned(stored)).schema
+        return pa.Table.from_pylist([{**own, **row} for row in rows], schema=schema)

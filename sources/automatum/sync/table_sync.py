@@ -27,25 +27,24 @@ from ..schema.columns import history_table
 from ..schema.log_tables import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, log_tables
 from ..schema.stored import StoredTable
 from ..schema.tables import tables_of
-from ..warehouse.connection_errors import unreadable_error
-from ..warehouse.dataset import add_missing_columns
-from ..warehouse.merge_strategy import Merge, check_table_format, merge_strategy_of
-from ..warehouse.sql import read_rows_by_key
+from ..warehouse.lake_files import add_missing_columns
+from ..warehouse.merge_strategy import Merge, check_table_format, merge_of
+from ..warehouse.sql_client import unreadable_error
 from .batcher import Batcher, Tables
 from .delete_rows import delete_rows
 from .facts import SweepFacts, digest_settings
 from .hints import Hints
 from .history import History
 from .list_reader import ListReader
+from .options import DEFAULT_OPTIONS, SyncOptions
 from .organization_check import OrganizationCheck
 from .prior_state import PriorState, read_prior_state
-from .reader import Reader, ReaderContext
+from .reader import Reader
 from .rejections import Rejections
 from .report_reader import ReportReader
 from .results import BATCH_BYTES, Chunk, KnownRows, TableResult, Verdict
-from .resume import FinishedTable, SyncSession
+from .resume import SyncSession
 from .secret_age import first_use, in_use_since
-from .selection import Selection
 from .sync_log import SweepLog
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class TableSync:
     Args:
         endpoint: What to read.
         session: The API session.
-        selection: Which rows, and what may be done about missing ones.
+        options: Which days of reports to read, and whether many rows may be deleted.
         on_page: Called after each page.
         sync_session: The sync that it belongs to; None if it stands alone.
         organization: Knows whose rows the dataset has; shared by the tables of a run. None if it stands alone.
@@ -83,7 +82,7 @@ class TableSync:
         self,
         endpoint: Endpoint,
         session: ApiSession,
-        selection: Selection | None = None,
+        options: SyncOptions = DEFAULT_OPTIONS,
         on_page: Callable[[TableSync], None] | None = None,
         sync_session: SyncSession | None = None,
         organization: OrganizationCheck | None = None,
@@ -95,14 +94,14 @@ class TableSync:
         self.left_pages: set[str] = set()
         self.siblings: Sequence[TableSync] = (self,)
         self.api_session = session
-        self._selection = selection or Selection()
+        self._options = options
         self._on_page = on_page
         self._table = Table(endpoint, self.settings.owner)
         self._organization = organization or OrganizationCheck(session)
         self._rejections = Rejections()
         self._batcher = Batcher(self._table, self._rejections)
         facts = sync_session.facts if sync_session else SweepFacts()
-        facts = replace(facts, part=self._selection.part_of(endpoint), settings=self.read_by)
+        facts = replace(facts, part=self._options.part_of(endpoint), settings=self.read_by)
         self._log = SweepLog(self._table, utc(session.clock.time()), facts)
         self._reader: Reader | None = None
         self._refused = self._limited = False
@@ -128,18 +127,6 @@ class TableSync:
     def started(self) -> bool:
         """Whether it has read what the destination has, and may have read pages."""
         return self._reader is not None
-
-    def finish_as(self, earlier: FinishedTable) -> None:
-        """Take over the result of an earlier run of the same sync, which has finished this table."""
-        result = self.result
-        result.finished_earlier = True
-        if earlier.verdict == Verdict.SKIPPED:
-            self.skip(earlier.reason)
-            return
-        result.verdict = Verdict.COMPLETE if earlier.verdict == Verdict.COMPLETE else Verdict.INCOMPLETE
-        at = earlier.finished_at.isoformat(timespec="seconds")
-        result.reason = f"read earlier in this sync, at {at}" + (f": {earlier.reason}" if earlier.reason else "")
-        result.announced, result.distinct = earlier.announced, earlier.distinct
 
     def refuse(self, error: AutomatumError) -> None:
         """End with an error of the destination. The next chunk has the record of it, and no rows."""
@@ -240,7 +227,8 @@ class TableSync:
         self.result.counts.deleted += len(gone)
         yield from self._delete(pipeline, gone)
         if self._unclosed and reader.facts().full:
-            yield from self._delete(pipeline, [key for key in self._unclosed if reader.is_deleted(key)], past=True)
+            known = reader.prior.known
+            yield from self._delete(pipeline, [key for key in self._unclosed if known.is_deleted(key)], past=True)
 
     def _delete(self, pipeline: SupportsPipeline | None, gone: Sequence[str], past: bool = False) -> Tables:
         """Mark rows deleted, or remove them, in batches; or tell the history alone."""
@@ -279,17 +267,17 @@ class TableSync:
 
     def _read_destination(self, pipeline: SupportsPipeline, loaded: Collection[str] | None = None) -> PriorState:
         owner, name = self._table.organization_id, history_table(self.endpoint) if self.settings.history else None
-        merging = merge_strategy_of(pipeline, self.settings)
+        merging = merge_of(pipeline, self.settings)
         check_table_format(pipeline, self.settings, [self.endpoint.table])
         self._batcher.once = merging.one_row_per_key or self._hints.upserts
-        part = self._selection.part_of(self.endpoint)
-        now, count = utc(self.api_session.clock.time()), merging.merge is not Merge.APPEND
+        part = self._options.part_of(self.endpoint)
+        now, count = utc(self.api_session.clock.time()), merging is not Merge.APPEND
         self._organization.start(pipeline)
         prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count, loaded, self._hints.absent)
         known = prior.known.children
-        if merging.merge is Merge.APPEND:  # Where an entry says that a list has become empty.
+        if merging is Merge.APPEND:  # Where an entry says that a list has become empty.
             known = {child.table: dict.fromkeys(prior.known.live, 1) for child in self.endpoint.children}
-        may_remove = merging.can_delete or not merging.one_row_per_key
+        may_remove = merging is not Merge.UPDATE
         self._batcher.lists = ChildLists(known or {}, may_remove, unknown=0 if prior.known.readable else 1)
         if merging.one_row_per_key:
             self._stored_columns = add_missing_columns(pipeline, self.schemas())
@@ -315,29 +303,25 @@ class TableSync:
         self._batcher.history = History(self.endpoint, self._unclosed) if name else None
         # Resumed or not: the page records of an interrupted sweep are useless once this one has its verdict.
         self.left_pages = set(prior.left_pages)
-        context = ReaderContext(
+        return self._reader_of(prior, compares=pipeline is not None)
+
+    def _reader_of(self, prior: PriorState, compares: bool) -> Reader:
+        return _READERS[self.endpoint.kind](
             self._table,
             self.api_session,
-            self._selection,
+            self._options,
             prior,
             self.result,
             self._log,
             self._rejections,
             self._organization,
-            compares=pipeline is not None,
-            stored=lambda keys: self._stored(pipeline, keys),
+            compares,
         )
-        return _READERS[self.endpoint.kind](context)
-
-    def _stored(self, pipeline: SupportsPipeline | None, keys: Sequence[str]) -> list[dict[str, Any]]:
-        if pipeline is None:
-            return []
-        return read_rows_by_key(pipeline, self.endpoint.table, self.endpoint.row_key, keys, self._table.organization_id)
 
     def _refuse_rejected(self) -> None:
         """Say how many records could not be loaded; a table with such is complete only if the user accepts it."""
-        result, reader = self.result, self._reader
-        result.rejected = (reader.rejected if reader else 0) + self._rejections.failed
+        result = self.result
+        result.rejected = (self._reader.unkeyed if self._reader else 0) + self._rejections.failed
         words = f"{plural(result.rejected, 'record')} could not be loaded; see the table {REJECTED_TABLE}"
         words += self._rejections.key_hint(self.endpoint, result.rejected)
         over = result.verdict in (Verdict.COMPLETE, Verdict.INCOMPLETE)
@@ -381,7 +365,7 @@ class TableSync:
         result, reader = self.result, self._reader
         verdict = Verdict.FAILED if result.error else Verdict.SKIPPED if result.skipped else result.verdict
         if verdict and verdict is not Verdict.MORE_TO_DO:
-            facts = reader.facts() if reader else SweepFacts(partial=self._selection.ranged)
+            facts = reader.facts() if reader else SweepFacts(partial=bool(self._options.since))
             now = utc(self.api_session.clock.time())
             facts = replace(
                 facts, partial=facts.partial or self._limited, secret=self._secret, organization=self._organization.fact

@@ -14,9 +14,8 @@ from ..core.errors import ConfigurationError
 from ..core.redaction import redact
 from ..schema.columns import ROW_HASH
 from ..schema.stored import StoredColumn, StoredTable
-from .connection_errors import unreachable_error
 from .dlt_internals import missing_in_storage
-from .sql_client import SQL_UNSUPPORTED, TABLE_MISSING, checked_sql_client
+from .sql_client import SQL_UNSUPPORTED, TABLE_MISSING, checked_sql_client, unreachable_error
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -47,11 +46,11 @@ class Compared:
     """What the destination has of the tables of a sync.
 
     Attributes:
-        lacking: Table name to the columns that it lacks; all of them if it lacks the table.
+        lacking: Names of the tables that it lacks, wholly or in part.
         wrong: Table name to the error for a column of another type.
     """
 
-    lacking: dict[str, set[str]]
+    lacking: set[str]
     wrong: dict[str, ConfigurationError]
 
     def check(self, tables: Iterable[StoredTable]) -> None:
@@ -79,35 +78,32 @@ def compare_tables(pipeline: SupportsPipeline, tables: Sequence[StoredTable]) ->
     try:
         lacking = missing_in_storage(pipeline, wanted)
     except (*TABLE_MISSING, *SQL_UNSUPPORTED):
-        return Compared(wanted, {})
+        return Compared(set(wanted), {})
     except Exception as error:  # Errors of drivers have no common base class.
         raise unreachable_error(error) from None
     try:
-        _load_again(pipeline, _parents_of_lost(lacking, tables))
+        _load_again(pipeline, tables, lacking)
         wrong = _other_types(pipeline, tables) if isinstance(pipeline.destination, _CHECKED) else {}
     except SQL_UNSUPPORTED as error:
         logger.debug("the columns cannot be compared: %s", redact(str(error)))
         wrong = {}
-    return Compared(lacking, wrong)
+    return Compared(set(lacking), wrong)
 
 
-def _parents_of_lost(lacking: Mapping[str, Collection[str]], tables: Iterable[StoredTable]) -> set[str]:
-    """Tables from whose records a column is filled that is not there any more.
+def _load_again(
+    pipeline: SupportsPipeline, tables: Iterable[StoredTable], lacking: Mapping[str, Collection[str]]
+) -> None:
+    """Let all rows count as changed whose table lost a column, or their child table. A kill changes nothing of that.
 
-    A column of the connector itself is null in the rows of an earlier version, and stays so.
+    No record has an empty hash. The connector's own columns are null in the rows of an earlier version, and stay so.
     """
-    return {
-        (table.parent if table.kind == "child" and table.parent else table.name)
-        for table in tables
-        if table.kind in ("list", "report", "child")
-        if len(lost := lacking.get(table.name, ())) < len(table.columns)
-        if any(column.name in lost and column.origin != "connector" for column in table.columns)
-    }
-
-
-def _load_again(pipeline: SupportsPipeline, tables: Iterable[str]) -> None:
-    """Let all rows of tables count as changed, because no record has an empty hash. A kill changes nothing of that."""
-    for name in sorted(tables):
+    again: set[str] = set()
+    for table in tables:
+        gone = lacking.get(table.name, ())
+        lost = {column.name for column in table.columns if column.origin != "connector"} & set(gone)
+        if table.kind in ("list", "report", "child") and lost and len(gone) < len(table.columns):
+            again.add(table.parent or table.name)
+    for name in sorted(again):
         logger.warning("%s has lost a column: its rows are loaded again", name)
         try:
             with checked_sql_client(pipeline) as client:
@@ -118,18 +114,16 @@ def _load_again(pipeline: SupportsPipeline, tables: Iterable[str]) -> None:
 
 
 def _other_types(pipeline: SupportsPipeline, tables: Iterable[StoredTable]) -> dict[str, ConfigurationError]:
-    stored: dict[tuple[str, str], tuple[str, int | None, int | None]] = {}
+    wrong: dict[str, ConfigurationError] = {}
     with checked_sql_client(pipeline) as client:
         with client.execute_query(_COLUMNS, client.dataset_name) as cursor:
-            for table, column, *found in cursor.fetchall():
-                stored[table, column] = tuple(found)
-        names = {table.name: client.make_qualified_table_name(table.name) for table in tables}
-    wrong: dict[str, ConfigurationError] = {}
-    for table in tables:
-        for column in table.columns:
-            found_type = stored.get((table.name, column.name))
-            if found_type and table.name not in wrong and not _holds(column, *found_type):
-                wrong[table.name] = _error(table, column, found_type, names[table.name])
+            stored = {(name, column): tuple(found) for name, column, *found in cursor.fetchall()}
+        for table in tables:
+            name = client.make_qualified_table_name(table.name)
+            for column in table.columns:
+                found = stored.get((table.name, column.name))
+                if found and not _holds(column, *found):
+                    wrong.setdefault(table.name, _error(table, column, name, *found))
     return wrong
 
 
@@ -143,19 +137,14 @@ def _holds(column: StoredColumn, data_type: str, precision: int | None, scale: i
 
 
 def _error(
-    table: StoredTable, column: StoredColumn, found: tuple[str, int | None, int | None], name: str
+    table: StoredTable, column: StoredColumn, name: str, data_type: str, precision: int | None, scale: int | None
 ) -> ConfigurationError:
-    data_type, precision, scale = found
     if precision and column.type == "decimal" and "(" not in data_type:
         data_type += f"({precision}, {scale})"
     wanted = f"decimal({_DIGITS}, {column.scale})" if column.type == "decimal" else column.type
-    again = (
-        "the next sync adds it, and loads its rows again"
-        if table.kind in ("list", "report", "child")
-        else ("the next sync adds it, empty")
-    )
+    again = "and loads its rows again" if table.kind in ("list", "report", "child") else "empty"
     return ConfigurationError(
         f"{table.name}.{column.name}",
         f"is {data_type} in the destination, and does not hold every {wanted}.",
-        f"Drop the column: {again}. ALTER TABLE {name} DROP COLUMN {column.name}",
+        f"Drop the column: the next sync adds it, {again}. ALTER TABLE {name} DROP COLUMN {column.name}",
     )

@@ -1,17 +1,16 @@
-"""The dataset of a run: check it before, add columns to it, and delete page records after."""
+"""The dataset of a run: check it before, and delete page records after."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..core.errors import AutomatumError, ConfigurationError
 from ..core.redaction import redact
 from ..core.suggest import suggestion
 from ..endpoints import ORGANIZATION
-from .connection_errors import unreachable_error
 from .dlt_internals import destination_client
 from .lake_files import writes_lake_files
 from .sql import (
@@ -22,10 +21,9 @@ from .sql import (
     organization_filter,
     where_clause,
 )
-from .sql_client import SQL_UNSUPPORTED, TABLE_MISSING, checked_sql_client
+from .sql_client import SQL_UNSUPPORTED, TABLE_MISSING, checked_sql_client, unreachable_error
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from dlt.common.pipeline import SupportsPipeline
 
 logger = logging.getLogger("automatum")
@@ -62,23 +60,18 @@ def check_dataset(pipeline: SupportsPipeline) -> None:
                 return
     except Exception as error:  # Errors of drivers have no common base class.
         raise unreachable_error(error) from None
-    name, known = pipeline.dataset_name, _list_datasets(pipeline)
+    name, known = pipeline.dataset_name, list[str]()
+    if not writes_lake_files(pipeline):
+        text = "SELECT DISTINCT table_schema FROM information_schema.tables ORDER BY 1"
+        with contextlib.suppress(AutomatumError, *SQL_UNSUPPORTED), checked_sql_client(pipeline) as client:
+            found = [str(row[0]) for row in client.execute_sql(text)]
+            known = [one for one in found if one.lower() not in _SYSTEM and not one.endswith("_staging")]
     there = f" The destination has {', '.join(known)}." if known else ""
     raise ConfigurationError(
         "--dataset",
         f"there is no dataset {name}.{there}",
         f"{suggestion(name, known)} Sync first, or name another with --dataset.".lstrip(),
     )
-
-
-def _list_datasets(pipeline: SupportsPipeline) -> list[str]:
-    """Names of the datasets in the destination; empty if it does not say."""
-    names: list[str] = []
-    if not writes_lake_files(pipeline):
-        text = "SELECT DISTINCT table_schema FROM information_schema.tables ORDER BY 1"
-        with contextlib.suppress(AutomatumError, *SQL_UNSUPPORTED), checked_sql_client(pipeline) as client:
-            names = [str(row[0]) for row in client.execute_sql(text)]
-    return [name for name in names if name.lower() not in _SYSTEM and not name.endswith("_staging")]
 
 
 def has_organizations(pipeline: SupportsPipeline) -> bool | None:
@@ -105,43 +98,14 @@ def check_organization_kind(pipeline: SupportsPipeline, by_organization: bool) -
         ConfigurationError: The dataset is of the other kind.
     """
     has_several = has_organizations(pipeline)
-    if has_several is None or has_several == by_organization:
+    if has_several in (None, by_organization):
         return
-    name = pipeline.dataset_name
-    if has_several:
-        # The sync of a single organization would mark the rows of all others as deleted.
-        raise ConfigurationError(
-            "--dataset",
-            f"{name} holds several organizations, and none is named.",
-            "List them under sources.automatum.organizations, or name another dataset.",
-        )
-    raise ConfigurationError(
-        "--dataset",
-        f"{name} was loaded before organizations were listed, and its keys do not hold them.",
-        "Name another dataset for several organizations.",
-    )
-
-
-def add_missing_columns(pipeline: SupportsPipeline, schemas: Mapping[str, pa.Schema]) -> dict[str, pa.Schema]:
-    """Add columns that tables lack, where dlt fails to (Iceberg).
-
-    Args:
-        pipeline: The pipeline that will load the tables.
-        schemas: Table name to the schema of the rows that will be loaded.
-
-    Returns:
-        Table name to the columns that the table has now. Rows for it must have the same columns in the same order
-        (`schema.arrow_tables.fit_columns`), because pyiceberg (0.12) compares them by position. Other tables are left
-        out.
-
-    Raises:
-        DestinationError: The destination cannot be reached.
-    """
-    if not writes_lake_files(pipeline):
-        return {}
-    with checked_sql_client(pipeline) as files:
-        every = {name: files.add_missing_columns(name, schema) for name, schema in schemas.items()}
-    return {name: columns for name, columns in every.items() if columns is not None}
+    problem = "was loaded before organizations were listed, and its keys do not hold them"
+    step = "Name another dataset for several organizations."
+    if has_several:  # The sync of a single organization would mark the rows of all others as deleted.
+        problem = "holds several organizations, and none is named"
+        step = "List them under sources.automatum.organizations, or name another dataset."
+    raise ConfigurationError("--dataset", f"{pipeline.dataset_name} {problem}.", step)
 
 
 def delete_page_records(pipeline: SupportsPipeline, sweeps: Sequence[str], organization_id: str | None = None) -> None:

@@ -3,7 +3,7 @@
 dlt may change them in any release. `tests/unit/warehouse/test_dlt_internals.py` names each part that is missing after
 an upgrade, and lets no other module use undocumented parts but these four:
 
-- `dlt_duckdb` has those of dlt's DuckDB destination, `dlt_files` those of its destination `filesystem`.
+- `duckdb_file` has those of dlt's DuckDB destination, `lake_files` those of its destination `filesystem`.
 - `config.dlt_internals` has those of dlt's configuration. `config` is below this package and cannot import it.
 - `schema.names` writes names as dlt does.
 
@@ -183,13 +183,3 @@ def print_paths_without_sqlalchemy() -> None:
     from dlt.common.libs import sql_alchemy_shims
 
     sys.modules.setdefault("dlt.common.libs.sql_alchemy_compat", sql_alchemy_shims)
-
-
-def merge_strategies(pipeline: SupportsPipeline, table_format: str | None) -> list[str]:
-    """Merge strategies of a destination for tables of this format; dlt uses the first one by default."""
-    capabilities = pipeline.destination.capabilities()
-    strategies: list[Any] = list(capabilities.supported_merge_strategies or ())
-    if capabilities.merge_strategies_selector:
-        table: Any = {"name": "", "table_format": table_format}
-        strategies = list(capabilities.merge_strategies_selector(strategies, table_schema=table))
-    return strategies

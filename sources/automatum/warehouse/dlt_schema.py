@@ -45,7 +45,7 @@ def make_resource(name: str, declared: Declared, table_format: Any, rows: Callab
         table_format: `delta` or `iceberg`; None for the destination's own format.
         rows: Yields what `extracted` does.
     """
-    drop_expected_warnings()
+    logging.getLogger("dlt").addFilter(_unexpected)
     own = declared[name][0]
     return dlt.resource(
         rows,
@@ -77,26 +77,15 @@ def extracted(
     resource, load_id = dlt.current.resource(), current_load_id()
     for other, (table, _) in declared.items():
         if other != name:
-            set_table_hints(resource, _table_hints(table, table_format=table_format, **hints(other)))
+            # They repeat nothing of the schema of `declare_tables` but what dlt would replace.
+            own: Any = {"primary_key": table.key, "merge_key": table.merge_key, "columns": _json_columns(table)}
+            made = dlt.mark.make_hints(table_name=other, table_format=table_format, **own, **hints(other))
+            set_table_hints(resource, made)
     for table_name, rows in tables:
         if load_id and table_format == "iceberg":
             _order_columns(dlt.current.source_schema(), table_name, rows.column_names)
         stamped = stamp(rows, load_id)
         yield stamped if table_name == name else dlt.mark.with_table_name(stamped, table_name)
-
-
-def _table_hints(table: StoredTable, **changes: Any) -> Any:
-    """The hints of a table that `declare_tables` puts into the schema, as `dlt.mark.make_hints` returns them.
-
-    dlt computes a table from them for each Arrow table, so they repeat nothing of the schema but what dlt replaces.
-    """
-    return dlt.mark.make_hints(
-        table_name=table.name,
-        primary_key=table.key,
-        merge_key=table.merge_key,
-        columns=_json_columns(table),
-        **changes,
-    )
 
 
 def _json_columns(table: StoredTable) -> list[Any]:
@@ -207,17 +196,6 @@ def stamp(table: pa.Table, load_id: str) -> pa.Table:
     return table
 
 
-class _ExpectedWarnings(logging.Filter):
-    """Drops dlt's warnings about differences that are intended."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        return not any(part in message for part in _EXPECTED_WARNINGS)
-
-
-_filter = _ExpectedWarnings()
-
-
-def drop_expected_warnings() -> None:
-    """Let dlt print no warnings about differences that are intended."""
-    logging.getLogger("dlt").addFilter(_filter)
+def _unexpected(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not any(part in message for part in _EXPECTED_WARNINGS)

@@ -1,4 +1,7 @@
-"""The DuckDB file, which admits one process or readers only: open it, keep it open, and copy it for readers."""
+"""The DuckDB file, which admits one process or readers only: open it, keep it open, copy it; dlt's destination for it.
+
+It uses undocumented parts of dlt's DuckDB destination, checked with dlt 1.31; see `dlt_internals`.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,21 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import dlt
 
 from ..core.budget import Budget
 from ..core.clock import Clock
 from ..core.errors import Busy, ConfigurationError, DestinationError
 from ..core.file_lock import Waiting
-from ..core.process import duckdb_memory, parse_memory
+from ..core.process import MOST_DUCKDB_MEMORY, duckdb_memory, parse_memory
 from ..core.process_info import describe_process
 from ..core.redaction import first_line
 
 if TYPE_CHECKING:
     import duckdb
+    from dlt.common.pipeline import SupportsPipeline
 
 KeepOpen = Callable[[], AbstractContextManager[None]]
 """Keeps the destination open during a block, as `OpenFile` does for a DuckDB file."""
@@ -75,7 +81,7 @@ def refresh_copy(database: Path, copy: Path) -> None:
     """
     import duckdb  # Not needed, and perhaps not installed, where the destination is another.
 
-    made: Path | None = None
+    made = copy
     try:
         for left in copy.parent.glob(f".{glob.escape(copy.name)}.{_NEW}*"):
             left.unlink(missing_ok=True)  # A killed run has left it. Only one run at a time makes copies.
@@ -98,34 +104,27 @@ def refresh_copy(database: Path, copy: Path) -> None:
     except OSError as error:
         raise ConfigurationError("--read-copy", f"{copy}: {error.strerror}.", "Name another file.") from None
     finally:
-        with contextlib.suppress(OSError):
-            if made:
+        if made != copy:
+            with contextlib.suppress(OSError):
                 made.unlink(missing_ok=True)
 
 
-def wait_for_file(database: Path, *, wait: float, clock: Clock, budget: Budget) -> None:
-    """Wait until no other program has a DuckDB file open.
+def open_when_free(database: Path, *, wait: float, clock: Clock, budget: Budget) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB file once no other program has it open.
+
+    dlt opens the file for each query and for each file that it loads, and closes it again, which writes a checkpoint.
+    While this connection is open, dlt's connections share its database, and only the last one writes a checkpoint.
 
     Args:
-        database: The file; if there is none, nothing holds it.
+        database: The file.
         wait: Seconds.
         clock: Time.
         budget: Bounds of the run, which also end the wait.
 
     Raises:
-        Busy: It is still open then, or this very process has it open.
+        Busy: Another program still has it open then, or this very process has it open.
         BudgetSpent: The run was told to stop, or its time is over.
         DestinationError: It cannot be opened for another reason.
-    """
-    if database.is_file():
-        _open_when_free(database, wait, clock, budget).close()
-
-
-def _open_when_free(database: Path, wait: float, clock: Clock, budget: Budget) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB file once no other program has it open; see `wait_for_file` for the errors.
-
-    dlt opens the file for each query and for each file that it loads, and closes it again, which writes a checkpoint.
-    While this connection is open, dlt's connections share its database, and only the last one writes a checkpoint.
     """
     what = f"The DuckDB file {database}"
     waiting = Waiting(what, wait, clock, budget)
@@ -163,7 +162,7 @@ class OpenFile:
         budget: Budget,
         timer: Callable[[float, Callable[[], None]], threading.Timer] = threading.Timer,
     ) -> None:
-        self._open = partial(_open_when_free, database, wait, clock, budget)
+        self._open = partial(open_when_free, database, wait=wait, clock=clock, budget=budget)
         self._make_timer = timer
         self._lock = threading.Lock()
         self._most_bytes = (parse_memory(duckdb_memory()) or 0) // 2
@@ -173,7 +172,7 @@ class OpenFile:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Keep the file open during a block. Blocks can be nested; see `wait_for_file` for the errors."""
+        """Keep the file open during a block. Blocks can be nested; see `open_when_free` for the errors."""
         with self._lock:
             self._stop_timer()
             if self._connection is None:
@@ -230,23 +229,82 @@ def _connect(database: Path) -> duckdb.DuckDBPyConnection | str:
 
     try:
         return _open(database)
-    except duckdb.ConnectionException as error:
-        if "different configuration" in str(error):
-            raise Busy(f"The DuckDB file {database} is open in this very process.", _READ_A_COPY) from None
-        raise _broken(database, error) from None
-    except duckdb.IOException as error:
-        found = _HOLDER.search(str(error))
-        if found:
-            return describe_process(int(found[2]), Path(found[1]).name)
-        if "Could not set lock" in str(error):
-            return "another program"
-        raise _broken(database, error) from None
     except duckdb.Error as error:
-        raise _broken(database, error) from None
+        text = str(error)
+        if "different configuration" in text:
+            raise Busy(f"The DuckDB file {database} is open in this very process.", _READ_A_COPY) from None
+        if found := _HOLDER.search(text):
+            return describe_process(int(found[2]), Path(found[1]).name)
+        if "Could not set lock" in text:
+            return "another program"
+        raise DestinationError(
+            f"The DuckDB file {database} cannot be opened: {first_line(error)}",
+            "Check that it is a DuckDB file, written by this version of DuckDB or an older one, and yours to write.",
+        ) from None
 
 
-def _broken(database: Path, error: Exception) -> DestinationError:
-    return DestinationError(
-        f"The DuckDB file {database} cannot be opened: {first_line(error)}",
-        "Check that it is a DuckDB file, written by this version of DuckDB or an older one, and yours to write.",
-    )
+def duckdb_destination(database: Path, memory_limit: str, user_agent: str | None = None, **options: Any) -> Any:
+    """Dlt's destination for a DuckDB file, which creates the file as `create_file` does.
+
+    Args:
+        database: Absolute path. dlt resolves a relative one against the folder of the pipeline's first run.
+        memory_limit: As DuckDB's setting, such as `64MB`.
+        user_agent: Name of the program that connects; None for DuckDB's default.
+        **options: Further options of the destination.
+    """
+    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+
+    # Not as its argument: dlt would first try to read the path as a URL, for which it imports all of SQLAlchemy.
+    credentials = DuckDbCredentials()
+    credentials.database = str(database)
+    credentials.global_config = {"memory_limit": memory_limit}
+    if user_agent:
+        credentials.global_config["custom_user_agent"] = user_agent
+    made = dlt.destinations.duckdb(credentials, **options)
+    resolve, compute, known = made.configuration, made.capabilities, dict[Any, Any]()
+
+    def configuration(initial_config: Any, accept_partial: bool = False) -> Any:
+        # dlt asks for the whole configuration when it makes a client, which connects to the file at once.
+        config = resolve(initial_config, accept_partial)
+        if not accept_partial and not config.credentials.read_only:
+            create_file(database)
+        return config
+
+    def capabilities(config: Any = None, naming: Any = None) -> Any:
+        # dlt asks for them for each client, and resolves the configuration for them, on which they do not depend.
+        if type(naming) not in known:
+            known[type(naming)] = compute(made.spec(), naming)
+        return known[type(naming)].copy()  # dlt replaces values in what it gets.
+
+    patched: Any = made
+    patched.configuration, patched.capabilities = configuration, capabilities
+    return made
+
+
+def remember_database(pipeline: SupportsPipeline) -> None:
+    """Note the path of a DuckDB file in the local state of a pipeline, so that `dlt.attach` finds the file.
+
+    dlt stores no path. A pipeline that is attached by its name would create a file in the working directory.
+    """
+    if is_duckdb(pipeline):
+        credentials = pipeline.destination.config_params.get("credentials")
+        database = getattr(credentials, "database", credentials)
+        if isinstance(database, (str, Path)):
+            opened: Any = pipeline
+            opened.set_local_state_val("duckdb_database", str(Path(database).absolute()))
+
+
+def is_duckdb(pipeline: SupportsPipeline) -> bool:
+    """Whether a pipeline loads to a DuckDB file."""
+    return isinstance(pipeline.destination, dlt.destinations.duckdb)
+
+
+def grow_duckdb_memory(pipeline: SupportsPipeline, most_bytes: int = MOST_DUCKDB_MEMORY) -> str | None:
+    """Raise DuckDB's memory limit fourfold; returns the new limit, or None if the bound is reached or none is set."""
+    credentials = getattr(pipeline.destination, "config_params", {}).get("credentials")
+    limits = getattr(credentials, "global_config", None) or {}
+    limit = parse_memory(str(limits.get("memory_limit", "")))
+    if limit is None or limit >= most_bytes:
+        return None
+    limits["memory_limit"] = f"{min(limit * 4, most_bytes) // 1_000_000}MB"
+    return str(limits["memory_limit"])

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config.settings import AutomatumSettings
 from ..core.errors import ConfigurationError
 from ..core.extras import install_command, is_installed
-from .dlt_internals import merge_strategies
 from .lake_files import open_lake_files, writes_lake_files
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
+_KEY = "sources.automatum.table_format"
 _LIBRARIES = {"delta": "deltalake", "iceberg": "pyiceberg"}
 """Table format to the library that writes it."""
 
@@ -26,30 +25,19 @@ class Merge(Enum):
     REPLACE = "replace"
     """It deletes and inserts, by merge key too. Of a load package it takes one row of each key (`delete-insert`)."""
     UPSERT = "upsert"
-    """It updates or inserts row by row. Two rows of one key in a load package are doubled or refused."""
+    """It updates or inserts row by row, and deletes. Two rows of one key in a load package are doubled or refused."""
+    UPDATE = "update"
+    """The same, but it cannot delete: dlt upserts Iceberg tables with pyiceberg's upsert."""
     APPEND = "append"
-    """It keeps every version."""
-
-
-@dataclass(frozen=True)
-class MergeStrategy:
-    """How a destination merges.
-
-    Attributes:
-        merge: What it does with a row whose key it has already.
-        can_delete: Whether it can delete rows.
-    """
-
-    merge: Merge = Merge.REPLACE
-    can_delete: bool = True
+    """It keeps every version, and cannot delete."""
 
     @property
     def one_row_per_key(self) -> bool:
         """Whether a load package must not contain a key twice."""
-        return self.merge is Merge.UPSERT
+        return self in (Merge.UPSERT, Merge.UPDATE)
 
 
-def merge_strategy_of(pipeline: SupportsPipeline, settings: AutomatumSettings) -> MergeStrategy:
+def merge_of(pipeline: SupportsPipeline, settings: AutomatumSettings) -> Merge:
     """How a pipeline's destination merges; sends no request and opens no connection.
 
     Args:
@@ -59,27 +47,30 @@ def merge_strategy_of(pipeline: SupportsPipeline, settings: AutomatumSettings) -
     Raises:
         ConfigurationError: The destination cannot do what the settings ask for.
     """
-    name, wanted = pipeline.destination.destination_name, settings.table_format
-    if wanted and wanted not in (pipeline.destination.capabilities().supported_table_formats or ()):
-        raise ConfigurationError(
-            "sources.automatum.table_format", f"{name} has no {wanted} tables.", "Leave it out, or load to filesystem."
-        )
-    if wanted and not is_installed(_LIBRARIES[wanted]):
-        library = _LIBRARIES[wanted]
-        raise ConfigurationError(
-            "sources.automatum.table_format", f"{wanted} needs the package {library}.", install_command(library)
-        )
-    strategies = merge_strategies(pipeline, wanted)
-    merge = Merge.APPEND if not strategies else Merge.UPSERT if strategies[0] == "upsert" else Merge.REPLACE
-    # dlt upserts Iceberg tables with pyiceberg's upsert, which deletes nothing.
-    can_delete = merge is Merge.REPLACE or (merge is Merge.UPSERT and wanted == "delta")
-    if settings.deletes == "hard" and not can_delete:
+    name, wanted, able = (
+        pipeline.destination.destination_name,
+        settings.table_format,
+        pipeline.destination.capabilities(),
+    )
+    if wanted and wanted not in (able.supported_table_formats or ()):
+        raise ConfigurationError(_KEY, f"{name} has no {wanted} tables.", "Leave it out, or load to filesystem.")
+    if wanted and not is_installed(library := _LIBRARIES[wanted]):
+        raise ConfigurationError(_KEY, f"{wanted} needs the package {library}.", install_command(library))
+    strategies: list[Any] = list(able.supported_merge_strategies or ())
+    if able.merge_strategies_selector:
+        table: Any = {"name": "", "table_format": wanted}
+        strategies = list(able.merge_strategies_selector(strategies, table_schema=table))
+    # By default, dlt uses the first one.
+    merge = Merge.REPLACE if strategies else Merge.APPEND
+    if strategies[:1] == ["upsert"]:
+        merge = Merge.UPDATE if wanted != "delta" else Merge.UPSERT
+    if settings.deletes == "hard" and merge in (Merge.UPDATE, Merge.APPEND):
         raise ConfigurationError(
             "sources.automatum.deletes",
             f"{name} cannot remove rows{f' of {wanted} tables' if wanted else ''}.",
             "Write `soft`, which sets `_deleted_at` in rows that are gone; or use another destination or table format.",
         )
-    return MergeStrategy(merge, can_delete)
+    return merge
 
 
 def check_table_format(pipeline: SupportsPipeline, settings: AutomatumSettings, tables: Iterable[str]) -> None:
@@ -98,9 +89,6 @@ def check_table_format(pipeline: SupportsPipeline, settings: AutomatumSettings, 
     with open_lake_files(pipeline) as files:
         known = files.formats()
     for table in tables:
-        if table in known and known[table] != settings.table_format:
-            raise ConfigurationError(
-                "sources.automatum.table_format",
-                f"{table} has the format {known[table] or 'Parquet'} already.",
-                "Set it as it was, or name another dataset.",
-            )
+        if known.get(table, settings.table_format) != settings.table_format:
+            found = f"{table} has the format {known[table] or 'Parquet'} already."
+            raise ConfigurationError(_KEY, found, "Set it as it was, or name another dataset.")

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..config.settings import AutomatumSettings
 from ..endpoints import ORGANIZATION
-from .sql import SWEEPS_TABLE, select_latest
+from .sql import SWEEPS_TABLE, as_utc, json_object, select_latest
 from .sql_client import SQL_UNSUPPORTED, checked_sql_client
-from .values import as_utc, json_object
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline

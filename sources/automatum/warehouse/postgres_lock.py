@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 _LONGEST_NAME = 63
 """Bytes of a name of an application in Postgres."""
 _SET_UP = (
-    "SELECT set_config('application_name', %s, false)",
-    # Versions before 14 do not have it.
-    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'",
+    "SELECT set_config(name, CASE name WHEN 'application_name' THEN %s ELSE '0' END, false) FROM pg_settings "
+    "WHERE name IN ('application_name', 'idle_session_timeout')"  # Versions before 14 have no such timeout.
 )
 _LOCK = "SELECT pg_try_advisory_lock(hashtext(%s), hashtext(%s))"
 _HOLDER = (
@@ -75,8 +74,7 @@ def exclusive_tables(
         yield keep_open
         return
     with checked_sql_client(pipeline) as client:
-        for text, values in zip(_SET_UP, ((_own_name(),), ()), strict=True):
-            client.execute_sql(text, *values)
+        client.execute_sql(_SET_UP, f"automatum, process {os.getpid()} on {platform.node()}"[:_LONGEST_NAME])
         of_all = Waiting(f"The dataset {pipeline.dataset_name}", wait, clock, budget)
         for table in sorted(tables):  # Two runs that share two tables take them in the same order.
             key = f"automatum {pipeline.dataset_name}", f"{table} {owner or ''}"
@@ -99,11 +97,6 @@ def exclusive_tables(
                 yield
 
         yield keep_open_and_locked
-
-
-def _own_name() -> str:
-    process = f"automatum, process {os.getpid()} on "
-    return (process + platform.node())[:_LONGEST_NAME]
 
 
 def _holder(client: Any, key: tuple[str, str]) -> str:

@@ -1,10 +1,15 @@
-"""SQL queries on a pipeline's dataset, for destinations that answer SQL and for files alike."""
+"""SQL queries on a pipeline's dataset, for destinations that answer SQL and for files alike.
+
+Some destinations return values as what was written, others as texts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from ..endpoints import ORGANIZATION
 from ..schema.log_tables import PAGES_TABLE as PAGES_TABLE
@@ -12,7 +17,6 @@ from ..schema.log_tables import REJECTED_TABLE as REJECTED_TABLE
 from ..schema.log_tables import SWEEPS_TABLE as SWEEPS_TABLE
 from .dlt_internals import LOADS_TABLE
 from .sql_client import TABLE_MISSING, checked_sql_client, reading_sql_client
-from .values import as_utc
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -56,26 +60,14 @@ def select(
         where: Column to the value that it has, None for null; None for all rows.
         distinct: Each row once.
     """
-    names, where = ", ".join(client.escape_column_name(name) for name in columns), where or {}
-    what = f"DISTINCT {names}" if distinct else names
-    name = client.make_qualified_table_name(table)
-    return _rows(client, f"SELECT {what} FROM {name}{where_clause(client, where)}", where)
-
-
-def _rows(client: Any, text: str, where: Mapping[str, Any]) -> Iterator[Any]:
-    try:
-        with client.execute_query(text, *(one for one in where.values() if one is not None)) as cursor:
-            while batch := cursor.fetchmany(_BATCH):
-                yield from batch
-    except TABLE_MISSING:
-        return
+    names = ", ".join(map(client.escape_column_name, columns))
+    return _rows(client, f"SELECT {'DISTINCT ' if distinct else ''}{names} FROM {{}}", table, where or {})
 
 
 def count_by(client: Any, table: str, by: str, where: Mapping[str, Any]) -> Iterator[tuple[Any, int]]:
     """Values of a column, each with its number of rows, of those that `select` finds; none without the table."""
-    column, condition = client.escape_column_name(by), where_clause(client, where)
-    name = client.make_qualified_table_name(table)
-    return _rows(client, f"SELECT {column}, COUNT(*) FROM {name}{condition} GROUP BY {column}", where)
+    column = client.escape_column_name(by)
+    return _rows(client, f"SELECT {column}, COUNT(*) FROM {{}} GROUP BY {column}", table, where)
 
 
 def select_last(
@@ -85,8 +77,19 @@ def select_last(
     quoted = client.escape_column_name
     names = ", ".join(map(quoted, (key, *columns)))
     place = f"ROW_NUMBER() OVER (PARTITION BY {quoted(key)} ORDER BY {quoted(by)} DESC) AS place"
-    rows = f"SELECT {names}, {place} FROM {client.make_qualified_table_name(table)}{where_clause(client, where)}"
-    return _rows(client, f"SELECT {names} FROM ({rows}) ranked WHERE place = 1", where)
+    text = f"SELECT {names} FROM (SELECT {names}, {place} FROM {{}}) ranked WHERE place = 1"
+    return _rows(client, text, table, where)
+
+
+def _rows(client: Any, text: str, table: str, where: Mapping[str, Any]) -> Iterator[Any]:
+    """Rows of a query, which has braces in place of a table and its conditions."""
+    text = text.replace("{}", client.make_qualified_table_name(table) + where_clause(client, where))
+    try:
+        with client.execute_query(text, *(one for one in where.values() if one is not None)) as cursor:
+            while batch := cursor.fetchmany(_BATCH):
+                yield from batch
+    except TABLE_MISSING:
+        return
 
 
 def select_latest(
@@ -117,7 +120,7 @@ def select_latest(
     if not moments:
         return []
     name, column = client.make_qualified_table_name(table), client.escape_column_name(by)
-    names = ", ".join(client.escape_column_name(one) for one in (by, *columns))
+    names = ", ".join(map(client.escape_column_name, (by, *columns)))
     conditions = where_clause(client, where, "AND")
     text = f"SELECT {names} FROM {name} WHERE {column} >= %s AND {column} <= %s{conditions}"
     with client.execute_query(text, moments[-1], moments[0], *where.values()) as cursor:
@@ -135,30 +138,24 @@ def column_names(client: Any, table: str) -> set[str]:
         return set()
 
 
+def complete_load_ids(client: Any) -> set[str]:
+    """Ids of complete load packages. A killed load may have written its records and not its rows."""
+    return {load_id for load_id, status in select(client, LOADS_TABLE, ("load_id", "status")) if status == 0}
+
+
+# With a client of their own. They raise `DestinationError` if the destination cannot be reached or read.
+
+
 def stream_columns(
     pipeline: SupportsPipeline, table: str, columns: Sequence[str], organization_id: str | None = None
 ) -> Iterator[tuple[Any, ...]]:
-    """Columns of all rows of a table, fetched in batches; none if the table does not exist.
-
-    Args:
-        pipeline: The pipeline whose destination is queried.
-        table: Table name.
-        columns: Column names.
-        organization_id: Organization whose rows to read; None for all rows.
-
-    Raises:
-        DestinationError: The destination cannot be reached or read.
-    """
+    """Columns of all rows of a table, or of those of an organization; see `select`."""
     with reading_sql_client(pipeline) as client:
         yield from select(client, table, columns, organization_filter(organization_id))
 
 
 def read_column_names(pipeline: SupportsPipeline, table: str) -> set[str]:
-    """Names of a table's columns, in lower case; empty if it does not exist.
-
-    Raises:
-        DestinationError: The destination cannot be reached or read.
-    """
+    """Names of a table's columns, in lower case; empty if it does not exist."""
     with reading_sql_client(pipeline) as client:
         return column_names(client, table)
 
@@ -166,30 +163,36 @@ def read_column_names(pipeline: SupportsPipeline, table: str) -> set[str]:
 def read_latest(
     pipeline: SupportsPipeline, table: str, columns: Sequence[str], where: Mapping[str, Any], by: str, most: int
 ) -> list[tuple[Any, ...]]:
-    """The latest rows of a table by the values of columns; see `select_latest`.
-
-    Raises:
-        DestinationError: The destination cannot be reached or read.
-    """
+    """The latest rows of a table by the values of columns; see `select_latest`."""
     with reading_sql_client(pipeline) as client:
         return select_latest(client, table, columns, where, by, most)
+
+
+def read_sync_records(
+    pipeline: SupportsPipeline,
+    table: str,
+    columns: Sequence[str],
+    by: str,
+    until: datetime,
+    most: int,
+    organization_id: str | None = None,
+    loaded: Collection[str] | None = None,
+) -> list[tuple[Any, ...]]:
+    """The latest records of sweeps or pages from complete load packages, of those that `select_latest` finds.
+
+    `loaded` are the ids of complete packages, see `read_complete_loads`; None to read them.
+    """
+    with reading_sql_client(pipeline) as client:
+        loaded = complete_load_ids(client) if loaded is None else loaded
+        own = organization_filter(organization_id)
+        found = select_latest(client, table, (*columns, "load_id"), own, by, most, until)
+        return [row[:-1] for row in found if row[-1] in loaded]
 
 
 def read_rows_by_key(
     pipeline: SupportsPipeline, table: str, column: str, keys: Sequence[str], organization_id: str | None = None
 ) -> list[dict[str, Any]]:
-    """Rows of a table by the values of a column.
-
-    Args:
-        pipeline: The pipeline whose destination is queried.
-        table: Table name.
-        column: Column name.
-        keys: Values to look for.
-        organization_id: Organization whose rows to read; None for all rows.
-
-    Raises:
-        DestinationError: The destination cannot be reached.
-    """
+    """Rows of a table with these values of a column, or of those the ones of an organization."""
     own = organization_filter(organization_id)
     rows: list[dict[str, Any]] = []
     with checked_sql_client(pipeline) as client:
@@ -215,9 +218,6 @@ def count_rows(pipeline: SupportsPipeline, text: str, tables: Sequence[str], nam
         text: The query, with names in braces.
         tables: The names in braces that are tables.
         names: The other names in braces, each with its column name.
-
-    Raises:
-        DestinationError: The destination cannot be reached or read.
     """
     with reading_sql_client(pipeline) as client:
         known = {table: client.make_qualified_table_name(table) for table in tables}
@@ -229,35 +229,19 @@ def count_rows(pipeline: SupportsPipeline, text: str, tables: Sequence[str], nam
             return None
 
 
-def read_sync_records(
-    pipeline: SupportsPipeline,
-    table: str,
-    columns: Sequence[str],
-    by: str,
-    until: datetime,
-    most: int,
-    organization_id: str | None = None,
-    loaded: Collection[str] | None = None,
-) -> list[tuple[Any, ...]]:
-    """The latest records of sweeps or pages from complete load packages; see `select_latest`.
-
-    Args:
-        pipeline: The pipeline whose destination is queried.
-        table: Table name.
-        columns: Column names.
-        by: Timestamp column to sort by, latest first.
-        until: Records with a later timestamp are left out.
-        most: Number of records to look at.
-        organization_id: Organization whose records to read; None for all.
-        loaded: See `read_complete_loads`; None to read it.
-    """
-    with reading_sql_client(pipeline) as client:
-        loaded = complete_load_ids(client) if loaded is None else loaded
-        own = organization_filter(organization_id)
-        found = select_latest(client, table, (*columns, "load_id"), own, by, most, until)
-        return [row[:-1] for row in found if row[-1] in loaded]
+# Values.
 
 
-def complete_load_ids(client: Any) -> set[str]:
-    """Ids of complete load packages. A killed load may have written its records and not its rows."""
-    return {load_id for load_id, status in select(client, LOADS_TABLE, ("load_id", "status")) if status == 0}
+def as_utc(value: Any) -> datetime:
+    """A timestamp of the destination, with a time zone. Some destinations omit it; the connector writes UTC."""
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def json_object(value: Any) -> dict[str, Any]:
+    """The value of a JSON column, which some destinations return parsed and others as text; empty for anything else."""
+    try:
+        parsed = orjson.loads(value) if isinstance(value, (str, bytes)) else value
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

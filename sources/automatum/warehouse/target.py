@@ -24,8 +24,7 @@ from ..core.process import duckdb_memory, use_one_loader
 from ..core.redaction import first_line
 from ..core.suggest import suggestion
 from ..schema.names import normalize_identifier
-from .dlt_duckdb import duckdb_destination, remember_database
-from .duckdb_file import USER_AGENT, KeepOpen, OpenFile, wait_for_file
+from .duckdb_file import USER_AGENT, KeepOpen, OpenFile, duckdb_destination, open_when_free, remember_database
 from .pipeline import PIPELINE, name_pipeline, open_pipeline
 
 if TYPE_CHECKING:
@@ -110,9 +109,9 @@ class Target:
         """
         import dlt
 
-        destination = self.open(_SCRIPT)
-        name = name_pipeline(_SCRIPT, destination, self.dataset, self.file)
-        pipeline = dlt.pipeline(name, destination=destination, dataset_name=self.dataset)
+        made = self.open(_SCRIPT)
+        name = name_pipeline(_SCRIPT, made, self.dataset, self.file)
+        pipeline = dlt.pipeline(name, destination=made, dataset_name=self.dataset)
         remember_database(pipeline)
         return pipeline
 
@@ -143,7 +142,7 @@ class Target:
         if self.missing:
             raise _missing_file(self.database)
         if self.file:
-            wait_for_file(self.file, wait=wait, clock=clock, budget=budget)
+            open_when_free(self.file, wait=wait, clock=clock, budget=budget).close()
         folder = tempfile.mkdtemp(prefix="automatum-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)  # Each run by cron would leave a folder.
         return open_pipeline(self.open(), self.dataset, folder)

@@ -12,7 +12,7 @@ from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
 from automatum.api.client import ApiClient
 from automatum.api.connections import Connections
-from automatum.api.http import HttpResponse
+from automatum.api.http import ApiResponse
 from automatum.api.rate_limit import RateLimiter
 from automatum.config.settings import AutomatumSettings
 from automatum.core.budget import Budget
@@ -567,7 +567,7 @@ def test_a_post_is_sent_again_after_a_401_with_a_new_token(server, client):
 def test_a_post_is_sent_again_where_nobody_listened(server, build, clock):
     client = build()
     client.tokens.token()
-    client._settings.base_url = f"http://127.0.0.1:{closed_port()}"
+    client._sender.settings.base_url = f"http://127.0.0.1:{closed_port()}"
     with pytest.raises(ApiUnreachable, match="refused"):
         client.post("metering", b"{}")
     assert client.budget.requests == 6
@@ -690,7 +690,7 @@ def everything_in(error, seen=None):
     seen.add(id(error))
     yield from (repr(error), str(error), repr(error.args), repr(vars(error)))
     for value in (*error.args, *vars(error).values()):
-        assert not isinstance(value, (HttpResponse, BaseHTTPResponse, HTTPConnectionPool)), value
+        assert not isinstance(value, (ApiResponse, BaseHTTPResponse, HTTPConnectionPool)), value
     yield from everything_in(error.__context__, seen)
     yield from everything_in(error.__cause__, seen)
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from automatum.api.connections import BUNDLES, Connections
-from automatum.api.http import HttpFailure, HttpResponse, send
+from automatum.api.http import ApiResponse, HttpFailure, send
 from automatum.core.clock import SystemClock
 from automatum.core.errors import ConfigurationError
 from automatum.core.redaction import redact_logging
@@ -48,7 +48,7 @@ def test_pages_share_one_connection_i3(connections):
     with Loopback() as server:
         server.say(PAGE, *answers)
         for number in range(20):
-            assert isinstance(request(connections, server.url + PAGE, params={"page": str(number)}), HttpResponse)
+            assert isinstance(request(connections, server.url + PAGE, params={"page": str(number)}), ApiResponse)
         assert server.connections == 1
         assert [one.query["page"] for one in server.seen] == [[str(number)] for number in range(20)]
 

@@ -9,6 +9,7 @@ import pytest
 from automatum.api.connections import Connections
 from automatum.api.oauth import TokenSource
 from automatum.api.rate_limit import RateLimiter
+from automatum.api.retry import Sender, do_nothing
 from automatum.config.settings import AutomatumSettings
 from automatum.core.budget import Budget
 from automatum.core.errors import (
@@ -51,7 +52,8 @@ def build(url, connections, clock, limits=((1000, 60.0),), budget=None, reload_c
     settings.base_url, settings.client_id, settings.client_secret = url, "app_1a2b", SECRET
     settings.request_timeout = 5.0
     settings.update(more)
-    one = TokenSource(settings, connections, limiter, clock, budget, random.Random(1), reload_credentials)
+    sender = Sender(settings, clock, limiter, budget, connections, random.Random(1))
+    one = TokenSource(sender, reload_credentials or do_nothing)
     one.limiter, one.budget = limiter, budget
     return one
 

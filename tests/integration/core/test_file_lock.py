@@ -15,7 +15,7 @@ from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock, instant
 from automatum.core.errors import BudgetSpent, Busy, ConfigurationError, DestinationError
 from automatum.core.file_lock import exclusive_lock
-from automatum.warehouse.duckdb_file import IDLE_SECONDS, wait_for_file
+from automatum.warehouse.duckdb_file import IDLE_SECONDS, open_when_free
 from automatum.warehouse.pipeline import name_pipeline
 from automatum.warehouse.target import Target
 from tests.support.clocks import FakeClock
@@ -120,7 +120,7 @@ def test_a_wait_for_a_file_is_logged_once_with_command_and_start_i7(tmp_path, ca
     duckdb.connect(str(database)).close()
     caplog.set_level("INFO", "automatum")
     with Other(OPEN, database, "ro") as other, pytest.raises(Busy):
-        wait_for_file(database, wait=20, clock=clock, budget=Budget(clock))
+        open_when_free(database, wait=20, clock=clock, budget=Budget(clock)).close()
     (said,) = waits(caplog)
     assert f"{database} is open in process {other.process.pid} (python" in said
     assert re.search(r", since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ\)\. Waiting for it until 2023-", said), said
@@ -180,17 +180,17 @@ def test_a_file_that_a_notebook_has_open_is_waited_for_then_refused_i7(tmp_path,
     clock = FakeClock()
     before = clock.monotonic()
     with Other(OPEN, database, mode) as other, pytest.raises(Busy) as refused:
-        wait_for_file(database, wait=20, clock=clock, budget=Budget(clock))
+        open_when_free(database, wait=20, clock=clock, budget=Budget(clock)).close()
     assert clock.monotonic() - before == pytest.approx(20, abs=0.3)
     assert f"process {other.process.pid} (python" in str(refused.value) and "--read-copy" in str(refused.value)
-    wait_for_file(database, wait=0, clock=clock, budget=Budget(clock))
+    open_when_free(database, wait=0, clock=clock, budget=Budget(clock)).close()
 
 
 def test_a_file_that_this_process_has_open_is_refused_at_once_i7(tmp_path):
     database, clock = tmp_path / "x.duckdb", FakeClock()
     before = clock.monotonic()
     with duckdb.connect(str(database)), pytest.raises(Busy, match="in this very process"):
-        wait_for_file(database, wait=60, clock=clock, budget=Budget(clock))
+        open_when_free(database, wait=60, clock=clock, budget=Budget(clock)).close()
     assert clock.monotonic() == before
 
 
@@ -198,7 +198,7 @@ def test_a_file_that_is_no_database_is_not_waited_for(tmp_path):
     database, clock = tmp_path / "x.duckdb", FakeClock()
     database.write_text("not a database, and long enough to be taken for one" * 100)
     with pytest.raises(DestinationError, match="cannot be opened"):
-        wait_for_file(database, wait=60, clock=clock, budget=Budget(clock))
+        open_when_free(database, wait=60, clock=clock, budget=Budget(clock)).close()
 
 
 @pytest.mark.slow

@@ -11,14 +11,11 @@ from datetime import timedelta
 import pytest
 from automatum.metering.ledger.decision_log import NOBODY, Author
 from automatum.metering.ledger.decisions import undo
-from automatum.metering.ledger.identity import Owner
-from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.plan_reader import lines_on_hold
 from automatum.metering.ledger.planned import keep
 from automatum.metering.ledger.reconcile import TRANSITIONS, resolve_by_events, resolve_by_hand
 from automatum.metering.ledger.refusals import dismiss, open_refusals
 from automatum.metering.ledger.states import TAKEN, UNRESOLVED
-from automatum.metering.ledger.transfer import move_ledger
 from automatum.metering.ledger_status import read_status
 from automatum.metering.retry import plan_retry, retry
 from hypothesis import HealthCheck, Phase, settings
@@ -35,6 +32,9 @@ from hypothesis.stateful import (
 from automatum.core.clock import utc
 from automatum.core.errors import AutomatumError, ConfigurationError
 from automatum.metering.checks import NO_CHECKS
+from automatum.metering.ledger.identity import Owner
+from automatum.metering.ledger.ledger import Ledger
+from automatum.metering.ledger.transfer import move_ledger
 from tests.support.billing_model import NOT_TAKEN, Marketplace, MortalClock
 from tests.support.billing_model import TAKEN as TAKEN_ANSWERS
 from tests.support.pushing import NOON, Books

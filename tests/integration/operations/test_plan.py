@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from automatum import SyncOptions, resolve_settings, run_sync
-from automatum.api.rate_limit.forecast import Lane, finish, keeps_up
+from automatum.api.rate_limit.windows import Lane, finish, keeps_up
 from automatum.api.session import connect
 from automatum.core.errors import EXIT_ACCESS, EXIT_CONFIGURATION, EXIT_MORE_TO_DO, ConfigurationError
 from automatum.operations.plan import plan, read_duration
@@ -83,7 +83,7 @@ def test_the_forecast_comes_true(desk, kind):
     with serve(Sandbox(config, time=clock.time)) as served:
         desk.use(served)
         desk.set(application_limits=[[20, 60], [60, 3600]], organization_limits=[[500, 60], [10_000, 3600]])
-        forecast = plan(connect(resolve_settings(), clock=clock), None, ("customers",))
+        forecast = plan(connect(resolve_settings(), clock=clock), None, SyncOptions(tables=("customers",)))
         asked = len(served.sandbox.requests.all())
         ran = run_sync(SyncOptions(tables=("customers",)), clock=clock)
         log = served.sandbox.requests.all()[asked:]

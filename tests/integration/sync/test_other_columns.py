@@ -15,7 +15,7 @@ RECORDS = [
     {
         "_id": f"e{n}",
         "plan": {"tier": ["gold", "free"][n % 2]},
-        "starts": 1768471200000 + n,
+        "starts": f"2026-01-15T10:00:00.00{n}Z",
     }
     for n in range(3)
 ]

@@ -35,7 +35,7 @@ def dead(site):
         {"key": "awsAccountId"},
         {"key": ["vendor", "id"]},
         {"path": "clients"},
-        {"detail_path": "customers/{awsAccountId}"},
+        {"key": "awsAccountId", "detail_path": "customers/{awsAccountId}"},
     ],
 )
 def test_a_live_row_that_is_not_listed_is_not_deleted_by_a_404_of_an_overridden_endpoint_i2(site, override):
@@ -54,10 +54,10 @@ def test_a_live_row_that_is_not_listed_is_not_deleted_by_a_404_of_an_overridden_
 @pytest.mark.parametrize(
     ("override", "name"),
     [
-        ({"key": "awsAccountId"}, "id"),
+        ({"key": "awsAccountId"}, "awsAccountId"),
         ({"key": ["vendor", "id"]}, "id"),
-        ({"key": ["vendor", "id"], "detail_path": "customers/{awsAccountId}"}, "awsAccountId"),
-        ({"key": "ref"}, "id"),
+        ({"key": ["vendor", "awsAccountId"], "detail_path": "customers/{awsAccountId}"}, "awsAccountId"),
+        ({"key": "ref"}, "ref"),
     ],
 )
 def test_a_row_is_asked_for_by_an_id_of_its_own_i2(site, override, name):

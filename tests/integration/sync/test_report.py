@@ -11,8 +11,8 @@ from automatum.core.errors import ConfigurationError
 from automatum.endpoints import REVENUE
 from automatum.operations.plan import plan
 from automatum.sync.engine import sync
+from automatum.sync.options import SyncOptions
 from automatum.sync.resume import resume_session
-from automatum.sync.selection import Selection
 from automatum.sync.table_sync import TableSync
 from tests.support.syncing import Site
 
@@ -215,7 +215,7 @@ def test_a_report_that_is_skipped_stays_skipped_when_its_sync_goes_on(site):
     session, tables = connect(site.resolved(), clock=site.clock), ("customers", "analytics_revenue")
     left = resume_session(site.pipeline(), tables, utc(site.clock.time()))
     run = TableSync(REVENUE, session)
-    run.finish_as(left.finished["analytics_revenue"])
+    run.result = left.finished["analytics_revenue"].result
     assert run.done
     assert (run.result.verdict, run.result.error) == (None, None)
     assert "404" in run.result.skipped
@@ -223,15 +223,17 @@ def test_a_report_that_is_skipped_stays_skipped_when_its_sync_goes_on(site):
 
 @pytest.mark.slow
 def test_days_that_do_not_exist_are_refused_before_a_request(site):
-    """I3: `--until` alone ends a range that begins where the last sync ended."""
+    """I3: a range begins with `--since`, and not in the future."""
     sandbox = site.serve(customers=5, days=10)
     site.sync()
+    with pytest.raises(ConfigurationError, match="--until"):
+        SyncOptions(until=site.today)
     for pipeline in (None, site.pipeline()):
-        selection = Selection(until=site.today - timedelta(days=500))
+        options = SyncOptions(since=site.today + timedelta(days=1))
         sandbox.requests.clear()
         session = connect(site.resolved(), clock=site.clock, budget=Budget(site.clock))
-        with pytest.raises(ConfigurationError, match="--until"):
-            sync(session, pipeline, selection=selection) if pipeline else plan(session, None, selection=selection)
+        with pytest.raises(ConfigurationError, match="--since"):
+            sync(session, pipeline, options) if pipeline else plan(session, None, options)
         assert sandbox.requests.all() == []
 
 

@@ -116,7 +116,7 @@ def test_days_of_which_there_are_none_are_refused(desk, start, arguments):
     assert desk.sync("analytics").code == 0
     served.sandbox.requests.clear()
     ran = desk.run("sync", "analytics", *arguments)
-    assert ran.code == 78 and "there is no day from" in ran.says, ran
+    assert ran.code == 78 and f"{arguments[0]}: " in ran.says, ran
     assert not served.sandbox.requests.to("/api/")
 
 

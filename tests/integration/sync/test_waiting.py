@@ -11,6 +11,7 @@ from automatum.cli import progress as progress_bars
 from automatum.core.budget import Budget
 from automatum.core.errors import EXIT_MORE_TO_DO
 from automatum.sync.engine import sync
+from automatum.sync.options import SyncOptions
 from tests.support.clocks import FakeClock
 from tests.support.desk import VOLUME
 from tests.support.syncing import Site
@@ -31,7 +32,7 @@ def test_what_was_read_is_loaded_before_a_long_wait_and_not_after_it(site):
     session.client.limiter.on_wait = lambda seconds, reason: held.append(
         site.query("SELECT count(*) FROM customers")[0][0]
     )
-    summary = sync(session, site.pipeline(), ("customers",))
+    summary = sync(session, site.pipeline(), SyncOptions(tables=("customers",)))
     assert summary.verdict == "complete"
     assert held == [200], "a token and two pages, then the wait"
 
@@ -39,7 +40,7 @@ def test_what_was_read_is_loaded_before_a_long_wait_and_not_after_it(site):
 @pytest.mark.slow
 def test_a_short_wait_is_not_worth_a_load_package(site):
     session = connect(site.resolved(application_limits=[[3, 3]], metering_reserve=0), clock=site.clock)
-    sync(session, site.pipeline(), ("customers",))
+    sync(session, site.pipeline(), SyncOptions(tables=("customers",)))
     assert site.query("SELECT count(DISTINCT load_id) FROM _dlt_loads") == [(1,)]
 
 
@@ -68,7 +69,7 @@ def test_a_wait_shows_beside_the_progress_bar(site):
     settings = site.resolved(application_limits=[[3, 60]], metering_reserve=0)
     session = connect(settings, clock=clock, budget=Budget(clock))
     with progress_bars.Progress(console=console) as progress:
-        sync(session, site.pipeline(), ("customers",), on_page=progress.on_page)
+        sync(session, site.pipeline(), SyncOptions(tables=("customers",)), on_page=progress.on_page)
         progress.on_wait(60.0, "quota of the application: 3 requests per minute is used up")
         progress._bars.refresh()
     assert "waits until 22:15" in screen.getvalue()

@@ -4,7 +4,7 @@ import pytest
 
 from automatum import ConfigurationError
 from automatum.sync.results import Chunk
-from automatum.warehouse.dlt_duckdb import grow_duckdb_memory
+from automatum.warehouse.duckdb_file import grow_duckdb_memory
 from automatum.warehouse.target import Target
 from tests.support.syncing import Site
 

@@ -13,12 +13,10 @@ import pytest
 
 from automatum.core.errors import DestinationError, PackageRefused
 from automatum.endpoints import ENDPOINTS
-from automatum.schema.columns import POSITION, REMOVED
+from automatum.schema.columns import POSITION
 from automatum.schema.log_tables import SWEEPS_TABLE, log_tables
 from automatum.schema.tables import tables_of
-from automatum.warehouse.duckdb_writer import DuckDbWriter
-from automatum.warehouse.load import ATTEMPTS, ChunkTables, Loader, WriteFailed
-from automatum.warehouse.package_writer import PackageWriter
+from automatum.warehouse.load import ATTEMPTS, ChunkTables, DuckDbWriter, Loader, PackageWriter, WriteFailed
 from automatum.warehouse.pipeline import open_pipeline
 from tests.support.clocks import FakeClock
 from tests.support.destinations.places import PLACES
@@ -64,9 +62,9 @@ class Written:
         self._runs += 1
         destination = self.place.destination()
         pipeline = open_pipeline(destination, "automatum", str(self._folder / f"run_{self._runs}"))
-        loader, schemas = Loader(pipeline, FakeClock()), {table.name: table.schema for table in self.tables}
+        loader = Loader(pipeline, FakeClock(), writer=(writer or self.writer)(pipeline))
+        schemas = {table.name: table.schema for table in self.tables}
         loader.start(self.tables)
-        made = (writer or self.writer)(pipeline)
         for chunk in chunks:
             lacking = set(loader.lacking)
 
@@ -76,7 +74,7 @@ class Written:
                     yield name, pa.Table.from_pylist(rows, schemas[name])
 
             declared = {table.name: (table, "entitlements") for table in self.tables}
-            loader.load(made, ChunkTables({"entitlements": read()}, declared, lacking))
+            loader.load(ChunkTables({"entitlements": read()}, declared, lacking))
         return pipeline
 
     def rows(self, table, *columns):
@@ -143,7 +141,7 @@ def test_a_row_replaces_the_one_of_its_key_also_within_a_chunk(written):
 def test_the_lists_of_the_parents_in_a_chunk_are_replaced(written):
     written.run([("entitlement_dimensions", [child("a", 0), child("a", 1), child("b", 0), child("c", 0)])])
     later = NOON + timedelta(minutes=1)
-    written.run([("entitlement_dimensions", [child("a", 0, at=later), child("b", 0, at=later, **{REMOVED: True})])])
+    written.run([("entitlement_dimensions", [child("a", 0, at=later), child("b", 0, at=later, _removed=True)])])
     assert written.rows("entitlement_dimensions", "entitlement_id", POSITION) == [("a", 0), ("c", 0)]
 
 
@@ -267,7 +265,7 @@ class Failing:
     def read(self, chunk):
         pass
 
-    def write(self):
+    def write(self, chunk, creates):
         if self.causes:
             raise WriteFailed("load", self.causes.pop(0))
 
@@ -283,10 +281,10 @@ def test_a_failure_that_may_pass_is_tried_again_a_few_times(tmp_path, failures, 
     writer = Failing(*[RuntimeError("away")] * failures)
     chunk = ChunkTables({}, {}, set())
     if failures < ATTEMPTS:
-        Loader(pipeline, clock).load(writer, chunk)
+        Loader(pipeline, clock, writer=writer).load(chunk)
     else:
         with pytest.raises(DestinationError, match="away") as failed:
-            Loader(pipeline, clock).load(writer, chunk)
+            Loader(pipeline, clock, writer=writer).load(chunk)
         assert not isinstance(failed.value, PackageRefused)
     assert (slept, writer.dropped) == (sleeps, failures == ATTEMPTS)
 

@@ -7,9 +7,8 @@ from automatum.core.clock import utc
 from automatum.core.errors import AutomatumError
 from automatum.sync.facts import PastSweep
 from automatum.sync.prior_state import PriorState
-from automatum.sync.reader import ReaderContext
 from automatum.sync.results import DELETED, Chunk, KnownRows
-from automatum.sync.table_sync import _READERS, TableSync
+from automatum.sync.table_sync import TableSync
 from tests.support.clocks import FakeClock
 from tests.support.shapes.cell import Outcome
 
@@ -108,19 +107,7 @@ class _Run(TableSync):
         self._site = site
 
     def _prepare(self, pipeline):
-        reading = ReaderContext(
-            self._table,
-            self.api_session,
-            self._selection,
-            self._site.prior(),
-            self.result,
-            self._log,
-            self._rejections,
-            self._organization,
-            compares=True,
-            stored=lambda keys: [self._site.rows[key] for key in keys if key in self._site.rows],
-        )
-        return _READERS[self.endpoint.kind](reading)
+        return self._reader_of(self._site.prior(), compares=True)
 
     def _delete(self, pipeline, gone):
         self._site.mark_deleted(gone)

@@ -177,7 +177,7 @@ class CompositeKeyApart(CompositeKey):
         return sorted(super().listed(call), key=lambda row: self.record(row)["vendor"])
 
 
-@shape("own URLs by another field", key="awsAccountId")
+@shape("own URLs by another field", key="awsAccountId", detail_path="none")
 class OtherKey(Api):
     """Rows are identified by the account; their own URLs take the id."""
 

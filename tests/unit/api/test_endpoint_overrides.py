@@ -31,7 +31,7 @@ def test_nothing_said_is_nothing_changed():
         ("customers", {"total": "meta.count"}, "total", "meta.count"),
         ("customers", {"total": ""}, "total", ""),
         ("analytics_revenue", {"path": "analytics/income?groupBy=day"}, "path", "analytics/income?groupBy=day"),
-        ("customers", {"detail_path": "accounts/{email}"}, "detail_path", "accounts/{email}"),
+        ("customers", {"detail_path": "accounts/{id}"}, "detail_path", "accounts/{id}"),
         ("customers", {"detail_path": False}, "detail_path", "none"),
         ("customers", {"parameters": {"page": "p"}}, "parameters", {"page": "p", "limit": "limit"}),
         ("analytics_revenue", {"parameters": {"end": "to"}}, "parameters", {**REPORT_WORDS, "end": "to"}),
@@ -83,6 +83,7 @@ def test_each_setting_changes_one_thing(table, changes, attribute, value):
         ({"endpoints": {"customers": {"key": "_id"}}}, "endpoints.customers.key"),
         ({"endpoints": {"customers": {"detail_path": "x"}}}, "endpoints.customers.detail_path"),
         ({"endpoints": {"customers": {"detail_path": "x/{nope}"}}}, "endpoints.customers.detail_path"),
+        ({"endpoints": {"customers": {"detail_path": "x/{email}"}}}, "endpoints.customers.detail_path"),
         ({"endpoints": {"analytics_revenue": {"detail_path": "x"}}}, "endpoints.analytics_revenue.detail_path"),
         ({"endpoints": {"analytics_revenue": {"page_size": 5}}}, "endpoints.analytics_revenue.page_size"),
         (

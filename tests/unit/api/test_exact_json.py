@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from automatum.api.exact_json import parse_json
 from automatum.endpoints import CUSTOMERS
 from automatum.schema.arrow_tables import Table
-from automatum.schema.numbers import parse_integer, parse_real
+from automatum.schema.json_text import parse_integer, parse_real
 
 
 @pytest.mark.parametrize(

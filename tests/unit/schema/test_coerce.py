@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automatum.schema.coerce import convert
-from automatum.schema.moments import to_timestamp
 
 UTC = timezone.utc
 
@@ -25,17 +24,15 @@ UTC = timezone.utc
         ("timestamp", "2026-01-15T10:00:00.123456+02:00", datetime(2026, 1, 15, 8, 0, 0, 123456, tzinfo=UTC), True),
         ("timestamp", "2026-01-15T10:00:00", datetime(2026, 1, 15, 10, tzinfo=UTC), True),
         ("timestamp", "2026-01-15", datetime(2026, 1, 15, tzinfo=UTC), True),
-        ("timestamp", 1768471200, datetime(2026, 1, 15, 10, tzinfo=UTC), True),
-        ("timestamp", 1768471200000, datetime(2026, 1, 15, 10, tzinfo=UTC), True),
-        ("timestamp", "1768471200", datetime(2026, 1, 15, 10, tzinfo=UTC), True),
-        ("timestamp", "1768471200000", datetime(2026, 1, 15, 10, tzinfo=UTC), True),
-        ("date", 1768435200, date(2026, 1, 15), True),
-        # Numbers with more than one meaning: a date in digits, seconds of the year 9999, no value, days, microseconds.
+        # A number is no time, whatever it may mean: seconds, milliseconds, a date in digits, days.
+        ("timestamp", 1768471200, None, False),
+        ("timestamp", 1768471200000, None, False),
+        ("timestamp", "1768471200", None, False),
+        ("timestamp", 1768471200.5, None, False),
+        ("date", 1768435200, None, False),
         ("timestamp", 20260115, None, False),
-        ("timestamp", 253402300799, None, False),
         ("timestamp", 0, None, False),
         ("timestamp", 46037, None, False),
-        ("timestamp", 1768471200000000, None, False),
         ("timestamp", -1768471200, None, False),
         ("date", 20260115, None, False),
         ("timestamp", "20260115", datetime(2026, 1, 15, tzinfo=UTC), True),
@@ -55,8 +52,6 @@ UTC = timezone.utc
         ("timestamp", "0000-01-01", None, False),
         ("timestamp", "2026-01-15T10:00:00.123456000Z", datetime(2026, 1, 15, 10, 0, 0, 123456, tzinfo=UTC), True),
         ("timestamp", "2026-01-15T10:00:00.123456789Z", datetime(2026, 1, 15, 10, 0, 0, 123456, tzinfo=UTC), False),
-        ("timestamp", 1768471200.5, datetime(2026, 1, 15, 10, 0, 0, 500000, tzinfo=UTC), True),
-        ("timestamp", Decimal("1768471200.0000001"), datetime(2026, 1, 15, 10, tzinfo=UTC), False),
         ("timestamp", 10**18, None, False),
         ("timestamp", Decimal("1e999999999999999"), None, False),
         ("date", "0000-01-01", None, False),
@@ -89,6 +84,7 @@ UTC = timezone.utc
         ("decimal", "4E29", None, False),
         ("decimal", "30E30", None, False),
         ("decimal", 4e29, None, False),
+        ("decimal", 1.4446562425709372e-224, Decimal(0), False),
         ("decimal", -9e28, Decimal("-9e28"), True),
         ("bigint", 3, 3, True),
         ("bigint", "3", 3, True),
@@ -109,18 +105,6 @@ def test_one_value(type_, value, expected, exact):
         array, misfits = convert(values, type_)
         assert array[0].as_py() == expected
         assert (0 not in misfits) is exact
-
-
-@given(st.integers(-(10**16), 10**16))
-def test_a_number_is_a_time_only_if_it_has_ten_or_thirteen_digits(number):
-    """A time that is guessed is from 2001 to 2286."""
-    for value in (number, str(number)):
-        moment = to_timestamp(value)[0]
-        guessed = number > 0 and len(str(number)) in (10, 13)
-        if guessed:
-            assert datetime(2001, 9, 9, tzinfo=UTC) <= moment <= datetime(2286, 11, 21, tzinfo=UTC)
-        elif isinstance(value, int) or len(value) != 8:
-            assert moment is None
 
 
 @given(st.lists(st.one_of(st.none(), st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))))

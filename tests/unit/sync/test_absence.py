@@ -118,7 +118,7 @@ def urls(api, may_ask=lambda: True, listed="listed"):
             raise api[own_id]
         return api.get(own_id)
 
-    found = DetailUrls(Table(CUSTOMERS), lambda _: [], request, lambda: listed, may_ask)
+    found = DetailUrls(Table(CUSTOMERS), request, lambda: listed, may_ask)
     return found, asked
 
 

@@ -10,7 +10,7 @@ from automatum.config.settings import resolve_settings
 from automatum.endpoints import PRIVATE_OFFERS
 from automatum.schema.json_text import dumps
 from automatum.sync.facts import MOST_EVENTS, MOST_KEYS, SweepFacts, digest_settings
-from automatum.warehouse.values import json_object
+from automatum.warehouse.sql import json_object
 
 
 def stored(facts):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from automatum.core.errors import ApiUnreachable, NotThere
 from automatum.endpoints import CUSTOMERS
 from automatum.schema.arrow_tables import Table
+from automatum.schema.records import count_unkeyed
 from automatum.sync.results import DELETED, KnownRows, Verdict
 from automatum.sync.sweep import Sweep, SweepState
 from tests.support.examples import examples
@@ -279,7 +280,7 @@ def test_rows_without_a_key_are_rejected_and_the_others_are_proven_i1():
     records = [{"id": "a"}, {"id": None}, {"id": None}, {}]
     source = MovingList(4)
     sweep, _ = swept(lambda number: replace(source.fetch(number), records=records))
-    assert (sweep.verdict, len(sweep.keys), sweep.unkeyed, sweep.some_key) == ("complete", 4, 3, "a")
+    assert (sweep.verdict, len(sweep.keys), count_unkeyed(sweep.keys), sweep.some_key) == ("complete", 4, 3, "a")
 
 
 def test_a_failed_request_leaves_the_sweep_where_it_was():

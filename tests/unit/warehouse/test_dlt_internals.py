@@ -21,17 +21,19 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 import automatum
 from automatum.config.dlt_internals import document_of
+from automatum.config.settings import AutomatumSettings
 from automatum.schema.names import normalize_identifier
-from automatum.warehouse import dlt_files, dlt_internals
-from automatum.warehouse.dlt_duckdb import duckdb_destination
+from automatum.warehouse import dlt_internals, lake_files
+from automatum.warehouse.duckdb_file import duckdb_destination
+from automatum.warehouse.merge_strategy import Merge, merge_of
 
 CHECKED_WITH = "1.31"
 PLACES = (
     "config/dlt_internals.py",
     "schema/names.py",
     "warehouse/dlt_internals.py",
-    "warehouse/dlt_duckdb.py",
-    "warehouse/dlt_files.py",
+    "warehouse/duckdb_file.py",
+    "warehouse/lake_files.py",
 )
 """The modules of the connector that may use undocumented parts of dlt: one of each layer, and two of destinations."""
 DOCUMENTED = (
@@ -226,19 +228,18 @@ def test_no_pipeline_loads_outside_of_an_extraction():
 
 
 @pytest.mark.parametrize(
-    ("destination", "table_format", "strategies"),
+    ("destination", "table_format", "merge"),
     [
-        (dlt.destinations.duckdb("x.duckdb"), None, "delete-insert"),
-        (dlt.destinations.filesystem("lake"), "delta", "upsert"),
-        (dlt.destinations.filesystem("lake"), "iceberg", "upsert"),
-        (dlt.destinations.filesystem("lake"), None, None),
+        (dlt.destinations.duckdb("x.duckdb"), None, Merge.REPLACE),
+        (dlt.destinations.filesystem("lake"), "delta", Merge.UPSERT),
+        (dlt.destinations.filesystem("lake"), "iceberg", Merge.UPDATE),
+        (dlt.destinations.filesystem("lake"), None, Merge.APPEND),
     ],
 )
-def test_the_first_merge_strategy(destination, table_format, strategies):
-    pipeline = dlt.pipeline("automatum", destination=destination)
-    assert (dlt_internals.merge_strategies(pipeline, table_format) or [None])[0] == strategies
-    if table_format:
-        assert table_format in pipeline.destination.capabilities().supported_table_formats
+def test_how_destinations_merge(destination, table_format, merge):
+    settings = AutomatumSettings()
+    settings.table_format = table_format
+    assert merge_of(dlt.pipeline("automatum", destination=destination), settings) is merge
 
 
 def test_capabilities_that_are_remembered_are_those_of_dlt(tmp_path):
@@ -254,7 +255,7 @@ def test_capabilities_that_are_remembered_are_those_of_dlt(tmp_path):
 def test_a_missing_table_is_the_error_of_dlt():
     with duckdb.connect(":memory:") as connection, pytest.raises(duckdb.Error) as missing:
         connection.execute("SELECT * FROM no_such_table")
-    assert isinstance(dlt_files.as_database_error(missing.value), DatabaseUndefinedRelation)
+    assert isinstance(lake_files.as_database_error(missing.value), DatabaseUndefinedRelation)
 
 
 def test_names_are_normalized_as_dlt_does():

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import os
+import weakref
 from collections.abc import Callable, Mapping
-from itertools import count as numbers
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import platformdirs
 
@@ -21,17 +19,18 @@ from ...config.settings import AutomatumSettings
 from ...core.budget import Budget, wait_slice
 from ...core.clock import Clock, instant
 from ...core.errors import AutomatumError, ConfigurationError, QuotaExhausted
-from .forecast import Lane, keeps_up
 from .headers import read_headers
 from .redis import SCHEMES, RedisStore
 from .sqlite import SqliteStore
 from .state import LimiterState
-from .stores import MemoryStore, Store, T
-from .windows import IN_FLIGHT, Wait, Windows
+from .stores import Store, Work
+from .windows import Lane, Window, apply_report, finish, full_lanes, keeps_up
 
 logger = logging.getLogger("automatum")
 
 _KEY = "sources.automatum.quota_url"
+IN_FLIGHT = 60.0
+"""Seconds, twice the default timeout, for which a request without a recorded response (a crash) counts as sent now."""
 NO_WAIT = 1.0
 """Seconds that a run with `--no-wait` may wait, because a new run for a shorter wait is not worthwhile."""
 _LOG_FROM = 1.0
@@ -66,15 +65,16 @@ class RateLimiter:
         self.on_wait: Callable[[float, str], None] | None = None
         self.reserve = 0.0
         self._clock = clock
-        self._store = store or MemoryStore(clock)
-        self._windows = Windows(application, organization, in_flight)
-        self._names = numbers()
-        self._own = uuid4().hex
+        self._store = store or Store(clock)
+        self._in_flight = in_flight
+        limits = [("application", *limit) for limit in application]
+        limits += [("organization", *limit) for limit in organization]
+        self._windows = tuple(Window(*limit) for limit in limits)
+        # At the end of the process too: the end of the command line leaves files to their owners.
+        weakref.finalize(self, self._store.close)
 
     def acquire(self, max_wait: float | None, budget: Budget, *, from_reserve: bool = False) -> int:
         """Wait until all windows allow one more request, and count it.
-
-        All processes wait in one queue. Requests that may use the metering reserve go first.
 
         Args:
             max_wait: Seconds to wait at most; None for no limit.
@@ -89,28 +89,20 @@ class RateLimiter:
             BudgetSpent: The run was told to stop.
             QuotaUnreachable: The server that keeps the state does not answer.
         """
-        name = f"{self._own}-{os.getpid()}-{next(self._names)}"
-        started, queued = self._clock.monotonic(), False
+        started = self._clock.monotonic()
         announced = ("", -math.inf)
-        try:
-            while True:
-                budget.check()
-                answer = self._on_state(
-                    lambda state, now: self._windows.ask(state, now, name, from_reserve, self.reserve)
-                )
-                queued = isinstance(answer, Wait)
-                if not isinstance(answer, Wait):
-                    return answer
-                wait, reason = answer
-                now = self._clock.monotonic()
-                self._refuse_long_wait(wait, now - started, reason, max_wait, budget)
-                if wait > _LOG_FROM and (reason != announced[0] or now + wait > announced[1] + _LOG_AGAIN):
-                    announced = (reason, now + wait)
-                    self._announce(wait, reason)
-                self._clock.sleep(wait_slice(wait, budget))
-        finally:
-            if queued:
-                self._best_effort(lambda state, now: self._leave(state, name))
+        while True:
+            budget.check()
+            answer = self._store.change(lambda state, now: self._ask(state, now, from_reserve))
+            if isinstance(answer, int):
+                return answer
+            wait, reason = answer
+            now = self._clock.monotonic()
+            self._refuse_long_wait(wait, now - started, reason, max_wait, budget)
+            if wait > _LOG_FROM and (reason != announced[0] or now + wait > announced[1] + _LOG_AGAIN):
+                announced = (reason, now + wait)
+                self._announce(wait, reason)
+            self._clock.sleep(wait_slice(wait, budget))
 
     def record_response(
         self, number: int, headers: Mapping[str, str] | None = None, server_date: float | None = None
@@ -124,20 +116,17 @@ class RateLimiter:
         """
         reported = read_headers(headers or {}, self._clock.time() if server_date is None else server_date)
 
-        def work(state: LimiterState, now: float) -> None:
-            if state.record_response(number, now):
-                for one in reported:
-                    self._windows.apply(state, now, one)
+        def record(state: LimiterState, now: float) -> bool:
+            recorded = state.record_response(number, now)
+            for one in reported if recorded else ():
+                apply_report(self._windows, state, now, one)
+            return recorded
 
-        self._best_effort(work)
+        self._try_change(record)
 
     def release(self, number: int) -> None:
         """Take back a request of which no byte was sent."""
-
-        def work(state: LimiterState, now: float) -> None:
-            state.changed |= state.pending.pop(number, None) is not None
-
-        self._best_effort(work)
+        self._try_change(lambda state, now: state.pending.pop(number, None) is not None)
 
     def block(self, seconds: float, reason: str) -> None:
         """Block all requests for a time, such as after a 429: each request counts in every window.
@@ -147,7 +136,7 @@ class RateLimiter:
             reason: Reason, for the message of a wait.
         """
         if math.isfinite(seconds) and seconds > 0:
-            self._best_effort(lambda state, now: state.block(now + seconds, reason))
+            self._try_change(lambda state, now: state.block(now + seconds, reason))
 
     def wait_for(self, count: int, each: float = 0.0) -> float:
         """Forecast the seconds until a number of further requests, one after the other, have their responses.
@@ -156,7 +145,14 @@ class RateLimiter:
             count: Number of requests.
             each: Seconds that a response takes.
         """
-        return self._on_state(lambda state, now: self._windows.forecast(state, now, count, self.reserve, each))
+        if count <= 0:
+            return 0.0
+
+        def forecast(state: LimiterState, now: float) -> float:
+            lanes = full_lanes(self._windows, state, now, count, self.reserve)
+            return finish(lanes, max(now, state.blocked_until), count, each) - now
+
+        return self._store.change(forecast)
 
     def keeps_up(self, count: int, each: float, every: float) -> bool:
         """Whether each run of a schedule ends before the next run starts.
@@ -166,33 +162,54 @@ class RateLimiter:
             each: Seconds that a response takes.
             every: Seconds between the starts of two runs.
         """
-        lanes = [Lane(window.unreserved(self.reserve), window.span) for window in self._windows.all]
+        lanes = [Lane(window.unreserved(self.reserve), window.span) for window in self._windows]
         return keeps_up(lanes, count, each, every)
 
     def window_usage(self) -> list[dict[str, Any]]:
         """For each window: `window` (name), `scope`, `limit`, `seconds`, `used`, `reserved` and `free_in` (seconds)."""
-        return self._on_state(lambda state, now: self._windows.usage(state, now, self.reserve))
+
+        def usage(state: LimiterState, now: float) -> list[dict[str, Any]]:
+            return [
+                {
+                    "window": str(window),
+                    "scope": window.scope,
+                    "limit": window.limit,
+                    "seconds": window.seconds,
+                    "used": window.used(state, now),
+                    "reserved": window.limit - window.unreserved(self.reserve),
+                    "free_in": max(0.0, state.blocked_until - now, window.lane(state, now).free_at() - now),
+                }
+                for window in self._windows
+            ]
+
+        return self._store.change(usage)
 
     def close(self) -> None:
         """Close files and connections."""
         self._store.close()
 
-    def _on_state(self, work: Callable[[LimiterState, float], T]) -> T:
-        def refreshed(state: LimiterState, now: float) -> T:
-            self._windows.refresh(state, now)
-            return work(state, now)
+    def _try_change(self, work: Work[bool]) -> None:
+        """Change the state; `work` says whether it did. A failure must not cost a response, so it is logged."""
 
-        return self._store.change(refreshed)
+        def change(state: LimiterState, now: float) -> None:
+            state.changed |= work(state, now)
 
-    def _best_effort(self, work: Callable[[LimiterState, float], None]) -> None:
-        """Change the state. A failure must not cost a response: it is logged, and a request may count for too long."""
         try:
-            self._on_state(work)
+            self._store.change(change)
         except AutomatumError as error:
             logger.warning("%s", error)
 
-    def _leave(self, state: LimiterState, name: str) -> None:
-        state.changed |= state.waiting.pop(name, None) is not None
+    def _ask(self, state: LimiterState, now: float, from_reserve: bool) -> int | tuple[float, str]:
+        """Allow a request and return its number; or the seconds that it has to wait, and the reason."""
+        until, reason = state.blocked_until, state.block_reason
+        for lane in full_lanes(self._windows, state, now, 1, self.reserve, from_reserve=from_reserve):
+            if lane.free_at() > until:
+                until, reason = lane.free_at(), lane.reason
+        if until > now:
+            return until - now, reason
+        state.prune(now, max((window.span for window in self._windows), default=0.0))
+        state.changed = True
+        return state.add_request(now + self._in_flight, from_reserve)
 
     def _refuse_long_wait(
         self, wait: float, waited: float, reason: str, max_wait: float | None, budget: Budget
@@ -249,10 +266,10 @@ def _store(settings: AutomatumSettings, clock: Clock) -> Store:
         except ConfigurationError as error:
             # The user did not choose this file, so warn and continue.
             logger.warning("%s Until then this process counts its requests alone.", error)
-            return MemoryStore(clock)
+            return Store(clock)
     scheme = url.partition(":")[0].lower()
     if scheme == "memory":
-        return MemoryStore(clock)
+        return Store(clock)
     if scheme == "sqlite" and url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
         # A file holds the state of one application; Redis has a key for each.
         url = insert_organization(_KEY, url, settings.organization)

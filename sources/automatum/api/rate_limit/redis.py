@@ -7,9 +7,9 @@ meanwhile. The rules stay in `windows`, as for every store. A change that lost t
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
-from uuid import uuid4
 
 from ...config.plaintext import refuse_plaintext
 from ...core.clock import Clock
@@ -17,7 +17,7 @@ from ...core.errors import ConfigurationError, QuotaUnreachable
 from ...core.extras import install_command
 from ...core.redaction import redact, register_url
 from .state import LimiterState
-from .stores import Store, T, Work
+from .stores import Store
 
 logger = logging.getLogger("automatum")
 
@@ -71,65 +71,37 @@ class RedisStore(Store):
         self._where = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
         self._errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
         self._key = f"automatum:quota:{name}"
-        self._clock = clock
-        super().__init__()
-        self._state, self._version, self._body = LimiterState(), "", b""
+        super().__init__(clock)
+        named = url.replace("valkey", "redis", 1) if parts.scheme.startswith("valkey") else url
         try:
-            self._client: Any = redis.Redis.from_url(
-                _redis_url(url), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
-            )
+            self._client: Any = redis.Redis.from_url(named, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
         except ValueError as error:
             raise ConfigurationError("sources.automatum.quota_url", redact(str(error)), _FORM) from None
         self._script = self._client.register_script(_SWAP)
 
-    def change(self, work: Work[T]) -> T:
-        """See `Store.change`."""
-        with self._lock:
-            while True:
-                self._read()
-                self._state.changed = False
-                result = work(self._state, self._now)
-                if not self._state.changed or self._save():
-                    return result
-
-    def close(self) -> None:
-        """Close the connections."""
+    def disconnect(self) -> None:
+        """See `Store.disconnect`."""
         self._client.close()
 
-    def _read(self) -> None:
-        answer = self._call(self._version)
-        version = answer[3].decode()
-        if version and version != self._version:
-            try:
-                self._state = LimiterState.loads(answer[4])
-                self._version, self._body = version, answer[4]
-            except ValueError as error:
-                raise QuotaUnreachable(
-                    f"The key {self._key} at {self._where} cannot be read: {error}.",
-                    "Use the same version on all machines, or delete the key.",
-                ) from None
-        elif not version:
-            self._version = ""  # The key was lost: what this process knows is stored with the next change.
-        self._now = self._state.now(int(answer[1]) + int(answer[2]) / 1e6)
+    def _read(self, known: str) -> tuple[float, str, bytes | None]:
+        _, seconds, micros, version, *body = self._call(known)
+        return int(seconds) + int(micros) / 1e6, version.decode(), body[0] if body else None
 
-    def _save(self) -> bool:
-        following, body = uuid4().hex, self._state.dumps()
-        ahead = self._state.blocked_until - self._now  # A block may outlast the longest window.
-        expiry = int(1000 * max(120.0, 2 * self._state.longest, ahead))
+    def _parse(self, body: bytes) -> LimiterState:
         try:
-            answer = self._call(self._version, following, body, expiry)
-        except BaseException:
-            self._forget()
-            raise
-        if answer[0] == 1 or answer[3].decode() == following:  # Stored, though the first response may have been lost.
-            self._version, self._body = following, body
-            return True
-        self._forget()
-        return False
+            return super()._parse(body)
+        except ValueError as error:
+            raise QuotaUnreachable(
+                f"The key {self._key} at {self._where} cannot be read: {error}.",
+                "Use the same version on all machines, or delete the key.",
+            ) from None
 
-    def _forget(self) -> None:
-        """Drop the state in memory. A version that does not exist makes the server send its own."""
-        self._state, self._version = LimiterState.loads(self._body) if self._body else LimiterState(), "-"
+    def _swap(self, known: str, version: str, body: bytes) -> bool:
+        # A block may outlast the longest window.
+        ahead = self._state.blocked_until - self._state.last
+        answer = self._call(known, version, body, int(1000 * max(120.0, 2 * self._state.longest, ahead)))
+        # If it is stored in any case, the first response was lost.
+        return bool(answer[0] == 1) or answer[3].decode() == version
 
     def _call(self, *arguments: Any) -> Any:
         end = self._clock.monotonic() + RETRY_SECONDS
@@ -149,18 +121,10 @@ class RedisStore(Store):
 
 def _parts(url: str) -> SplitResult:
     """The parts of the URL. An error shows no part of it, because any part may belong to the password."""
-    try:
+    with suppress(ValueError):
         parts = urlsplit(url)
         _ = parts.port
         # A plain / # ? in the password ends host and port, and the rest of the password looks like a path.
-        sound = "@" not in parts.path + parts.query + parts.fragment
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ConfigurationError("sources.automatum.quota_url", "not the URL of a server.", _FORM)
-    return parts
-
-
-def _redis_url(url: str) -> str:
-    scheme, mark, rest = url.partition("://")
-    return {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme) + mark + rest
+        if "@" not in parts.path + parts.query + parts.fragment:
+            return parts
+    raise ConfigurationError("sources.automatum.quota_url", "not the URL of a server.", _FORM)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-import weakref
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ...core.clock import Clock
 from ...core.errors import ConfigurationError
 from ...core.file_system import network_file_system
 from .state import LimiterState
-from .stores import MemoryStore, Store, T, Work
+from .stores import Store, T, Work
 
 logger = logging.getLogger("automatum")
 
@@ -29,7 +29,8 @@ CREATE TABLE IF NOT EXISTS tally (
     body BLOB NOT NULL
 )
 """
-_STORE = "INSERT OR REPLACE INTO tally (one, version, boot, wall, body) VALUES (1, ?, ?, ?, ?)"
+_FIRST = "INSERT OR IGNORE INTO tally (version, boot, wall, body, one) VALUES (?, ?, ?, ?, 1)"
+_NEXT = "UPDATE tally SET version = ?, boot = ?, wall = ?, body = ? WHERE version = ?"
 
 
 class SqliteStore(Store):
@@ -57,75 +58,62 @@ class SqliteStore(Store):
                 "machines share (redis://host:6379/0).",
             )
         self.path = path.absolute()
-        self._clock = clock
+        super().__init__(clock)
         self._boot = boot_id() if boot is None else boot
-        super().__init__()
+        self._stored_at: list[Any] = []
         self._connection: sqlite3.Connection | None = None
-        self._process = 0
-        self._state, self._version = LimiterState(), -1
-        self._memory: MemoryStore | None = None
+        self._usable = True
 
     def change(self, work: Work[T]) -> T:
         """See `Store.change`. An error of the file does not raise."""
-        with self._lock:
-            if self._memory is None:
-                try:
-                    return self._change(work)
-                except (sqlite3.Error, OSError, ValueError) as error:
-                    self._fall_back(error)
-                    self._memory = MemoryStore(self._clock, self._state)
-        return self._memory.change(work)
+        try:
+            return super().change(work)
+        except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+            self._usable = False
+            with suppress(sqlite3.Error):
+                self.close()
+            logger.warning(
+                "The file %s, which counts requests, cannot be used (%s). Now this process counts its requests alone; "
+                "several processes together may get a 429. Delete it, or name another in sources.automatum.quota_url.",
+                self.path,
+                error,
+            )
+            return super().change(work)
 
     def disconnect(self) -> None:
         """See `Store.disconnect`."""
         connection, self._connection = self._connection, None
-        if connection is not None and self._process == os.getpid():
-            self._close_connection()
+        if connection is not None:
+            connection.close()
 
-    def _change(self, work: Work[T]) -> T:
-        connection = self._connect()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            state = self._load(connection)
-            state.changed = False
-            result = work(state, state.now(self._clock.monotonic()))
-            if state.changed:
-                self._version += 1
-                values = (self._version, self._boot, self._clock.time(), state.dumps())
-                connection.execute(_STORE, values)
-            connection.execute("COMMIT")
-        except BaseException:
-            self._version = -1  # The state in memory may be half changed.
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
-        return result
+    def _read(self, known: str) -> tuple[float, str, bytes | None]:
+        if not self._usable:
+            return super()._read(known)
+        connection, body = self._connect(), None
+        row = connection.execute("SELECT version FROM tally").fetchone()
+        if row and str(row[0]) != known:
+            row = connection.execute("SELECT version, boot, wall, body FROM tally").fetchone()
+            _, *self._stored_at, body = row
+        return self._clock.monotonic(), str(row[0]) if row else "", body
 
-    def _load(self, connection: sqlite3.Connection) -> LimiterState:
-        """The stored state, parsed only if another process has changed it."""
-        row = connection.execute("SELECT version, boot, wall FROM tally").fetchone()
-        if row is None:
-            self._state, self._version = LimiterState(), 0
-        elif row[0] != self._version:
-            (body,) = connection.execute("SELECT body FROM tally").fetchone()
-            if [type(one) for one in (*row, body)] != [int, str, float, bytes] or row[0] >= 2**62:
-                raise ValueError("it does not hold the state of a rate limiter")
-            self._state = LimiterState.loads(body)
-            self._version = row[0]
-            if row[1] != self._boot:
-                # A restart resets the monotonic clock. The wall clock tells how much time has passed.
-                self._state.resume_clock(self._clock.monotonic(), self._clock.time() - row[2])
-                self._state.changed = True
-        return self._state
+    def _parse(self, body: bytes) -> LimiterState:
+        state, (boot, wall) = super()._parse(body), self._stored_at
+        if boot != self._boot:
+            # A restart resets the monotonic clock. The wall clock tells how much time has passed.
+            state.resume_clock(self._clock.monotonic(), self._clock.time() - wall)
+        return state
+
+    def _swap(self, known: str, version: str, body: bytes) -> bool:
+        if not self._usable:
+            return super()._swap(known, version, body)
+        values = version, self._boot, self._clock.time(), body
+        stored = self._connect().execute(_NEXT, (*values, known)) if known else self._connect().execute(_FIRST, values)
+        return stored.rowcount == 1
 
     def _connect(self) -> sqlite3.Connection:
-        if self._connection is None or self._process != os.getpid():
-            # A connection must not cross a fork, because its locks belong to the process that took them.
-            self._process, self._version = os.getpid(), -1
+        if self._connection is None:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-            # Closes the file if the caller does not. `__del__` could run after the end of the connection.
-            self._close_connection = weakref.finalize(self, _close_in, self._process, self._connection)
             if os.name == "posix":
                 self.path.chmod(0o600)
             # A commit need not reach the disk: after a power cut, the restart takes longer than a lost change matters.
@@ -146,16 +134,6 @@ class SqliteStore(Store):
                     raise
             self._clock.sleep(0.01)
 
-    def _fall_back(self, error: Exception) -> None:
-        with suppress(sqlite3.Error):
-            self.disconnect()
-        logger.warning(
-            "The file %s, which counts requests, cannot be used (%s). Now this process counts its requests alone; "
-            "several processes together may get a 429. Delete it, or name another in sources.automatum.quota_url.",
-            self.path,
-            error,
-        )
-
 
 def boot_id() -> str:
     """Identifies the current start of this machine; empty if the system does not report it."""
@@ -163,9 +141,3 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
-
-
-def _close_in(process: int, connection: sqlite3.Connection) -> None:
-    """Close a connection in the process that opened it. In a child, that would release the locks of the parent."""
-    if process == os.getpid():
-        connection.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right, insort
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from secrets import randbits
 from typing import Any
@@ -17,43 +18,15 @@ import orjson
 FORMAT = 1
 
 
-@dataclass(slots=True)
-class PendingRequest:
-    """A request without a response yet.
-
-    Attributes:
-        acquired: Time at which it was allowed.
-        from_reserve: Whether it may use the share that is reserved for metering.
-    """
-
-    acquired: float
-    from_reserve: bool
-
-
-@dataclass(slots=True)
-class Waiter:
-    """A caller in the queue for the next request.
-
-    Attributes:
-        from_reserve: Whether it may use the share that is reserved for metering. Such a caller goes first.
-        since: Time at which it joined the queue.
-        seen: Time of its last poll. A caller that no longer polls is dropped.
-    """
-
-    from_reserve: bool
-    since: float
-    seen: float
-
-
 @dataclass
 class LimiterState:
-    """Sent requests, the queue, and what the server has said.
+    """Sent requests, and what the server has said.
 
     Attributes:
         general: Times of the responses to requests, ascending.
         reserved: The same for requests that may use the metering reserve.
-        pending: Requests without a response, by number.
-        waiting: The queue, by the name of the caller.
+        pending: Requests without a response, by number: when each is over at the latest, as its process may have died,
+            and whether it may use the reserve.
         others: Window key to requests of other programs that the server counts: expiry and number.
         blocked_until: Time until which no request may be sent.
         block_reason: Reason of the block.
@@ -65,8 +38,7 @@ class LimiterState:
 
     general: array[float] = field(default_factory=lambda: array("d"))
     reserved: array[float] = field(default_factory=lambda: array("d"))
-    pending: dict[int, PendingRequest] = field(default_factory=dict)
-    waiting: dict[str, Waiter] = field(default_factory=dict)
+    pending: dict[int, tuple[float, bool]] = field(default_factory=dict)
     others: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     blocked_until: float = 0.0
     block_reason: str = ""
@@ -93,17 +65,26 @@ class LimiterState:
         self.last += max(0.0, seconds)
         self.shift = self.last - reading
 
-    def add_request(self, now: float, from_reserve: bool) -> int:
+    def logs(self, reserved: bool) -> tuple[array[float], ...]:
+        """The times of responses; `reserved`: to metering requests, too."""
+        return (self.general, self.reserved) if reserved else (self.general,)
+
+    def pending_since(self, now: float, reserved: bool) -> Iterator[float]:
+        """Times from which pending requests count: now, or earlier for a request that is over without a response."""
+        return (min(now, over) for over, from_reserve in self.pending.values() if reserved or not from_reserve)
+
+    def add_request(self, over: float, from_reserve: bool) -> int:
         """Add an allowed request and return its number, which is unique among all states."""
         number = randbits(53) | 1
-        self.pending[number] = PendingRequest(now, from_reserve)
-        self.changed = True
+        self.pending[number] = (over, from_reserve)
         return number
 
-    def block(self, until: float, reason: str) -> None:
-        """Block all requests until a time, unless they are blocked for longer already."""
-        if until > self.blocked_until:
-            self.blocked_until, self.block_reason, self.changed = until, reason, True
+    def block(self, until: float, reason: str) -> bool:
+        """Block all requests until a time; False if they are blocked for longer already."""
+        longer = until > self.blocked_until
+        if longer:
+            self.blocked_until, self.block_reason = until, reason
+        return longer
 
     def record_response(self, number: int, at: float) -> bool:
         """Record when the response to a request came. The request ages from then on.
@@ -112,43 +93,29 @@ class LimiterState:
             False if it was recorded before, or the request was taken back.
         """
         request = self.pending.pop(number, None)
-        if request is None:
-            return False
-        insort(self.reserved if request.from_reserve else self.general, max(request.acquired, at))
-        self.changed = True
-        return True
+        if request is not None:
+            insort(self.reserved if request[1] else self.general, at)
+        return request is not None
 
-    def pending_since(self, now: float, in_flight: float, *, reserved: bool) -> list[float]:
-        """Times from which the pending requests count: now, or earlier for a request whose process died (`windows`).
-
-        A request without a response for `in_flight` seconds was certainly sent before they were over.
-        """
-        requests = self.pending.values()
-        return [min(now, one.acquired + in_flight) for one in requests if reserved or not one.from_reserve]
-
-    def prune(self, now: float, in_flight: float) -> None:
-        """Drop the requests that no window counts any more."""
-        over = now - in_flight - self.longest
-        for number in [one for one, request in self.pending.items() if request.acquired <= over]:
-            del self.pending[number]
-        for times in (self.general, self.reserved):
-            gone = bisect_right(times, now - self.longest)
+    def prune(self, now: float, longest: float) -> None:
+        """Drop the requests that no window counts any more: this process knows windows up to the length `longest`."""
+        self.longest = max(self.longest, longest)
+        since = now - self.longest
+        self.pending = {number: request for number, request in self.pending.items() if request[0] > since}
+        for times in self.logs(reserved=True):
+            gone = bisect_right(times, since)
             if gone:
                 del times[:gone]
-        for key, entries in list(self.others.items()):
-            left = [entry for entry in entries if entry[0] > now]
-            if left:
-                self.others[key] = left
-            else:
-                del self.others[key]
+        if self.others:
+            left = {key: [one for one in entries if one[0] > now] for key, entries in self.others.items()}
+            self.others = {key: entries for key, entries in left.items() if entries}
 
     def dumps(self) -> bytes:
         """Serialize. The keys are part of the stored format."""
         rest = {
             "format": FORMAT,
             "sizes": [len(self.general), len(self.reserved)],
-            "flying": [[number, one.acquired, one.from_reserve] for number, one in self.pending.items()],
-            "waiting": [[name, one.from_reserve, one.since, one.seen] for name, one in self.waiting.items()],
+            "flying": [[number, *request] for number, request in self.pending.items()],
             "others": self.others,
             "gate": [self.blocked_until, self.block_reason],
             "clock": [self.longest, self.last, self.shift],
@@ -170,15 +137,13 @@ class LimiterState:
             general, reserved = rest["sizes"]
             if len(times) != 8 * (general + reserved):
                 raise ValueError("it is cut short")
-            state = cls(
+            return cls(
                 array("d", times[: 8 * general]),
                 array("d", times[8 * general :]),
-                {number: PendingRequest(acquired, reserve) for number, acquired, reserve in rest["flying"]},
-                {name: Waiter(reserve, since, seen) for name, reserve, since, seen in rest["waiting"]},
+                {number: (over, from_reserve) for number, over, from_reserve in rest["flying"]},
                 {key: [(leave, count) for leave, count in entries] for key, entries in rest["others"].items()},
+                *rest["gate"],
+                *rest["clock"],
             )
-            state.blocked_until, state.block_reason = rest["gate"]
-            state.longest, state.last, state.shift = rest["clock"]
         except (KeyError, TypeError) as error:
             raise ValueError(f"it lacks {error}") from None
-        return state

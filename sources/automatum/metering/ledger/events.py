@@ -23,7 +23,7 @@ from .entries import Entry, Item
 from .tables import ATTEMPTS, JOURNAL, LONGEST, shorten
 
 if TYPE_CHECKING:
-    from .ledger import Ledger
+    from .database import LedgerDatabase
 
 Kind = Literal["submitted", "confirmed", "failed"]
 EVENT: Literal["event"] = "event"
@@ -45,7 +45,7 @@ class Applied:
 
 
 def apply_event(
-    ledger: Ledger,
+    database: LedgerDatabase,
     key: str,
     kind: Kind | None,
     call_id: str,
@@ -57,7 +57,7 @@ def apply_event(
     """Apply an event to the lines of its call, or keep it as an open journal item.
 
     Args:
-        ledger: The ledger, open for writing.
+        database: The ledger's database, open for writing.
         key: The same for each delivery of the event.
         kind: What happened; None if the event cannot be applied.
         call_id: Id that the API gave to the call.
@@ -69,8 +69,8 @@ def apply_event(
         ConfigurationError: There is no ledger.
         DestinationError: The ledger's database cannot be reached.
     """
-    now = ledger.now()
-    with ledger.database.write() as connection:
+    now = database.now()
+    with database.write() as connection:
         query = select(JOURNAL).where(JOURNAL.c.kind == EVENT, JOURNAL.c.subject == key)
         row = connection.execute(query).first()
         known = journal.to_item(row) if row else None

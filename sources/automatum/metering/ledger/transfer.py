@@ -16,8 +16,7 @@ from sqlalchemy import Connection, Table, func, insert, select, update
 
 from ...core.clock import Clock
 from ...core.errors import ConfigurationError, DestinationError
-from ...warehouse.sql import read_column_names, stream_columns
-from ...warehouse.values import as_utc
+from ...warehouse.sql import as_utc, read_column_names, stream_columns
 from ..model import date_key, exact, format_decimal
 from .database import LedgerDatabase
 from .entries import Entry

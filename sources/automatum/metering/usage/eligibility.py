@@ -13,9 +13,8 @@ import pyarrow as pa
 
 from ...endpoints import CUSTOMERS, ENTITLEMENTS
 from ...schema.columns import DELETED_AT
-from ...warehouse.sql import read_column_names, stream_columns
+from ...warehouse.sql import as_utc, read_column_names, stream_columns
 from ...warehouse.sql_client import one_client
-from ...warehouse.values import as_utc
 from ..model import format_decimal
 
 if TYPE_CHECKING:

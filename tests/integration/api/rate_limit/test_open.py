@@ -10,7 +10,7 @@ import pytest
 from automatum.api.rate_limit import open_rate_limiter, sqlite, state_name
 from automatum.api.rate_limit.redis import RedisStore
 from automatum.api.rate_limit.sqlite import SqliteStore
-from automatum.api.rate_limit.stores import MemoryStore
+from automatum.api.rate_limit.stores import Store
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.errors import EXIT_CONFIGURATION, ConfigurationError
@@ -79,7 +79,7 @@ def test_a_relative_path_stays_where_it_was_when_the_working_folder_changes(buil
 
 
 def test_memory(build):
-    assert isinstance(build("memory://")._store, MemoryStore)
+    assert isinstance(build("memory://")._store, Store)
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "valkey", "valkeys"])

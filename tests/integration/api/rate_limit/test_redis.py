@@ -301,4 +301,4 @@ def test_it_works_with_the_real_clock_and_says_the_servers_time(build, valkey):
     spend(limiter, Budget(clock), 5)
     assert clock.monotonic() - started >= 0.4
     seconds, micros = valkey.client.time()
-    assert limiter._store._now == pytest.approx(seconds + micros / 1e6, abs=5)
+    assert limiter._store._state.last == pytest.approx(seconds + micros / 1e6, abs=5)

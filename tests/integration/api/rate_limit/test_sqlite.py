@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from automatum.api.rate_limit import sqlite
+from automatum.api.rate_limit import RateLimiter, sqlite
 from automatum.api.rate_limit.state import FORMAT
 from automatum.core.budget import Budget
 from automatum.core.errors import QuotaExhausted
@@ -46,13 +46,13 @@ def test_a_file_that_is_no_database_leads_to_a_count_in_memory(path, open_one, b
     assert path.read_bytes() == content, "it may be somebody else's"
 
 
-def test_a_store_that_nobody_closes_closes_its_file_also_in_a_cycle_of_references(path, clock):
+def test_a_limiter_that_nobody_closes_closes_its_file_also_in_a_cycle_of_references(path, clock, budget):
     """Python 3.13 and later raise ResourceWarning, an error in these tests, for a connection that is not closed."""
-    store = sqlite.SqliteStore(path, clock)
-    store.itself = store
-    gc.collect(0)  # The connection gets younger than the store. The collector comes to it first.
-    store.change(lambda state, now: None)
-    del store
+    limiter = RateLimiter((), (), clock, sqlite.SqliteStore(path, clock))
+    limiter.itself = limiter
+    gc.collect(0)  # The connection gets younger than the limiter. The collector comes to it first.
+    spend(limiter, budget)
+    del limiter
     gc.collect()
 
 
@@ -82,10 +82,8 @@ def test_a_file_that_breaks_in_use_leads_to_a_count_in_memory_that_forgets_nothi
         ("body", b"[]\n"),
         ("body", b""),
         ("body", "text"),
-        ("version", "text"),
-        ("version", 2**63 - 1),
     ],
-    ids=["later format", "lacks all", "list", "empty", "text", "version text", "version at its end"],
+    ids=["later format", "lacks all", "list", "empty", "text"],
 )
 def test_a_state_that_this_version_cannot_read_leads_to_a_count_in_memory(
     path, open_one, budget, caplog, column, value

@@ -13,6 +13,7 @@ from automatum import automatum_source
 from automatum.api.connections import Connections
 from automatum.api.oauth import TokenSource
 from automatum.api.rate_limit import NO_WAIT, RateLimiter
+from automatum.api.retry import Sender
 from automatum.config.settings import AutomatumSettings, resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.errors import CredentialsRefused, QuotaExhausted, VaultUnreachable
@@ -57,7 +58,7 @@ def source(server):
             settings = AutomatumSettings()
             settings.base_url, settings.client_id, settings.client_secret = server.url, "app_1", OLD
             settings.request_timeout = 5.0
-            one = TokenSource(settings, connections, limiter, clock, budget, random.Random(1), asked)
+            one = TokenSource(Sender(settings, clock, limiter, budget, connections, random.Random(1)), asked)
             one.asked, one.budget = asked, budget
             return one
 

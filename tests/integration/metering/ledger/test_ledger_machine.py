@@ -157,7 +157,7 @@ class Billing:
             call.confirmed = True
         elif kind == "failed":
             return
-        result = apply_event(self.ledgers[0], f"{kind} {call.id}", kind, call.id, "why", {})
+        result = apply_event(self.ledgers[0].database, f"{kind} {call.id}", kind, call.id, "why", {})
         SEEN[f"{kind}, {'open' if result.item else 'known' if result.known else 'placed'}"] += 1
 
     def has(self, call):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from urllib3 import HTTPHeaderDict
 
 from automatum.api.rate_limit import RateLimiter
-from automatum.api.rate_limit.windows import IN_FLIGHT, Window
+from automatum.api.rate_limit.limiter import IN_FLIGHT
+from automatum.api.rate_limit.windows import Window
 from automatum.config.settings import APPLICATION_LIMITS, ORGANIZATION_LIMITS
 from automatum.core.budget import Budget
 from automatum.core.errors import EXIT_MORE_TO_DO, BudgetSpent, QuotaExhausted

@@ -4,7 +4,7 @@ import pytest
 
 from automatum.api.rate_limit import RateLimiter
 from automatum.api.rate_limit.state import LimiterState
-from automatum.api.rate_limit.stores import MemoryStore
+from automatum.api.rate_limit.stores import Store
 from automatum.core.budget import Budget
 from tests.support.clocks import FakeClock
 from tests.support.quota_fixtures import WIDE, spend
@@ -29,7 +29,7 @@ def test_a_forecast_without_a_full_window_reads_almost_nothing_of_the_log(count)
     """It is asked for once a page. It read the whole log: 2 s for 1,000 pages."""
     clock = FakeClock()
     state = LimiterState()
-    limiter = RateLimiter(((100_000, 60.0),), WIDE, clock, MemoryStore(clock, state))
+    limiter = RateLimiter(((100_000, 60.0),), WIDE, clock, Store(clock, state))
     spend(limiter, Budget(clock), 5000)
     state.general = log = _Log(state.general)
     assert limiter.wait_for(count, 0.5) == pytest.approx(count * 0.5)

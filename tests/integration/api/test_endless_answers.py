@@ -4,10 +4,9 @@ import threading
 
 import pytest
 
-from automatum.api.connections import Connections
+from automatum.api.connections import GRACE, Connections
 from automatum.api.http import HttpFailure, send
 from automatum.api.session import connect
-from automatum.api.watchdog import GRACE
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock
