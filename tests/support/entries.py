@@ -72,9 +72,9 @@ class Shelf:
 
     def items(self, kinds=None, open_only=False, subjects=None):
         for item in self.found:
-            if isinstance(item, Item) and (kinds is None or item.kind in kinds):
-                if not (open_only and item.closed_at):
-                    yield item
+            wanted = isinstance(item, Item) and (kinds is None or item.kind in kinds)
+            if wanted and not (open_only and item.closed_at):
+                yield item
 
     def fetch(self, ids):
         return {entry.id: entry for entry in self.entries(ids=set(ids))}
