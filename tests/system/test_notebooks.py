@@ -338,7 +338,7 @@ def test_with_credentials_alone_the_notebooks_run_on_ones_own_account_and_bill_n
         assert served.client_secret not in run.outputs
         assert run.printed("stderr") == {}
         presentable(run.pictures)
-    assert run.told["lines"]["new"] > 0
+    assert run.told["lines"]["to_send"] > 0
     asked = api_requests(served.sandbox)
     assert "metering" not in asked
     with duckdb.connect(str(mine / "marketplace.duckdb"), read_only=True) as connection:

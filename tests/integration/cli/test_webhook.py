@@ -339,9 +339,9 @@ def test_a_push_posts_its_lines(small, desk, posted):
     made = desk.run("push", "--usage", usage, "--json", "--unchecked", "--confirm", "--new-ledger")
     (body,) = posted()
     assert made.code == body["exit_code"] == 65
-    assert (body["lines"]["accepted"], body["lines"]["invalid"]) == (3, 1) == (3, made.json["lines"]["invalid"])
-    assert body["text"].startswith("automatum push: incomplete (exit 65); accepted 3, invalid 1; ")
-    assert [one["row"] for one in made.json["refused"]] == [4]
+    assert (body["lines"]["accepted"], body["lines"]["refused"]) == (3, 1) == (3, made.json["lines"]["refused"])
+    assert body["text"].startswith("automatum push: incomplete (exit 65); accepted 3, refused 1; ")
+    assert [one["rows"] for one in made.json["refused"]] == [[5]]
     assert not {"charged", "refused", "ledger"} & set(body)
     assert not [row for row in rows if row["customer_id"] in json.dumps(body)]
     assert "canary" not in json.dumps(body)

@@ -9,6 +9,7 @@ from automatum.metering.export import EXPORTED, VIEWS, export_ledger
 from automatum.schema.metering_tables import METERING_TABLES
 from automatum.schema.tables import owned
 from tests.support.entries import START, Shelf, make_entry, make_item, make_line
+from tests.support.postgres import postgres  # noqa: F401  fixture
 
 DUCKDB = {
     "text": "VARCHAR", "timestamp": "TIMESTAMP WITH TIME ZONE", "date": "DATE", "bigint": "BIGINT"
@@ -119,6 +120,22 @@ def test_the_views_answer_what_was_billed_what_is_usual_and_who_is_silent(pipeli
     (lines, last_at, hours) = query("SELECT lines, last_at, silent_hours FROM automatum.metering_silence")[0]
     assert (lines, last_at) == (40, entries[-1].line.starts_at)
     assert hours == query(f"SELECT floor(epoch(now() - TIMESTAMPTZ '{last_at}') / 3600)")[0][0]
+
+
+@pytest.mark.slow
+def test_the_views_are_made_in_postgres_too(postgres, tmp_path):  # noqa: F811
+    target = dlt.destinations.postgres(credentials=postgres)
+    pipeline = dlt.pipeline("export", str(tmp_path / "dlt"), destination=target, dataset_name="automatum")
+    entries = [make_entry(make_line(hour, str(hour + 1))) for hour in range(3)]
+    for _ in range(2):
+        export_ledger(Shelf(*entries), pipeline)
+    with pipeline.sql_client() as client:
+        statement = client.execute_sql("SELECT month, lines, measured_units, accepted_units FROM metering_statement")
+        usual = client.execute_sql("SELECT lines, median_units FROM metering_usual")
+        (silent,) = client.execute_sql("SELECT last_at, silent_hours FROM metering_silence")
+    assert [(str(row[0]), *row[1:]) for row in statement] == [("2026-11-01", 3, 6, 6)]
+    assert usual == [(3, 2)]
+    assert silent[0].timestamp() == entries[-1].line.starts_at.timestamp() and silent[1] > 0
 
 
 @pytest.mark.parametrize("organization", [None, "acme"])

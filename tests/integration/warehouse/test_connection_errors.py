@@ -25,7 +25,7 @@ def ready(desk, start):
 class TestCredentials:
     """Exit 78, the variable to set, and the files that were looked in."""
 
-    @pytest.mark.parametrize("command", [("sync",), ("plan",), *READERS, ("push", "export")], ids=" ".join)
+    @pytest.mark.parametrize("command", [("sync",), ("plan",), *READERS], ids=" ".join)
     def test_each_command_names_the_variable(self, desk, ready, command):
         made = desk.run(*command, "--destination", "postgres")
         assert made.code == 78, made

@@ -147,7 +147,7 @@ class LedgerReader:
     def attempts(self) -> Iterator[dict[str, Any]]:
         """Each line of each call, as rows of `metering_attempts`, in the order of the calls."""
         for _, page in self._pages(ATTEMPTS, ("attempt_id", "line_id"), select(ATTEMPTS)):
-            yield from (dict(row._mapping) for row in page)
+            yield from (dict(zip(row._fields, row, strict=True)) for row in page)
 
     def items(
         self,
