@@ -15,6 +15,12 @@ from .database import LedgerDatabase
 from .notes import locks_folder
 
 
+_HELD = (
+    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted "
+    "AND CAST(classid AS bigint) = :high AND CAST(objid AS bigint) = :low"
+)
+
+
 class ProcessLock(Protocol):
     """The lock of this run, and the test of other runs' locks."""
 
@@ -43,6 +49,22 @@ def lock_process(database: LedgerDatabase, run_id: str) -> Iterator[ProcessLock]
         connection.execute(text("SET idle_session_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _lock_key(run_id)})
         yield _PostgresProcessLock(connection, database)
+
+
+def is_running(database: LedgerDatabase, run_id: str) -> bool:
+    """Whether the process of a run is alive, as far as this machine, or the database, knows."""
+    if database.path:
+        path = _lock_file(locks_folder(database.path), run_id)
+        if not path.exists():
+            return False
+        try:
+            with FileLock(path, timeout=0, thread_local=False):
+                return False
+        except (Timeout, PermissionError):
+            return True
+    key = _lock_key(run_id)
+    with database.read() as connection:
+        return connection.scalar(text(_HELD), {"high": key >> 32, "low": key & 0xFFFFFFFF}) is not None
 
 
 def _lock_file(folder: Path, run_id: str) -> Path:

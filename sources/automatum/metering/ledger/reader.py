@@ -18,6 +18,7 @@ from . import lines as line_rows
 from .database import LedgerDatabase
 from .entries import STATES, Entry, Item, Kind, State
 from .identity import read_meta
+from .process_lock import is_running
 from .run import PROCESS_ENDED, RUN_ENDED
 from .tables import ATTEMPTS, JOURNAL, LINES, batches
 
@@ -159,7 +160,7 @@ class LedgerReader:
 
         Args:
             kinds: Kinds to include; None for all.
-            open_only: Leave out those that are closed.
+            open_only: Leave out those that are closed, and the runs of pushes that are under way.
             subjects: At most 500 subjects; None for all.
         """
         query = select(JOURNAL)
@@ -170,7 +171,9 @@ class LedgerReader:
         if subjects is not None:
             query = query.where(JOURNAL.c.subject.in_(list(subjects)))
         for _, page in self._pages(JOURNAL, ("item_id",), query):
-            yield from map(journal.to_item, page)
+            for item in map(journal.to_item, page):
+                if not (open_only and item.kind == "run" and is_running(self.database, item.subject)):
+                    yield item
 
     def missing(self, item_id: str) -> list[str]:
         """Ids of the lines of a run, by its journal item, that are not in the ledger."""

@@ -235,7 +235,7 @@ class Run:
         with self._database.write() as connection:
             self._abandon(connection, self.id, RUN_ENDED)
             if self._item and not complete and reason:
-                text = {"reason": shorten(f"This push ended early: {reason} Push the usage again.")}
+                text = {"reason": shorten(f"This push ended early: {reason.rstrip('.')}. Push the usage again.")}
                 connection.execute(update(JOURNAL).where(JOURNAL.c.item_id == self._item).values(text))
             journal.close_runs(connection, now)
 

@@ -32,13 +32,21 @@ def open_items(ledger, kind):
 def test_a_run_is_open_until_each_of_its_lines_is_in_the_ledger(ledger):
     push(ledger, lines=LINES, send=LINES[:1], complete=False)
     (item,) = open_items(ledger, "run")
-    assert item.reason == "This push ended early: the time is over Push the usage again."
+    assert item.reason == "This push ended early: the time is over. Push the usage again."
     assert (item.data, item.source) == ({"lines": 3, "missing": 2}, "a.csv")
     assert ledger.missing(item.id) == sorted(line.id for line in LINES[1:])
     push(ledger, source="b.csv", lines=LINES[1:2], send=LINES[1:2])
     assert len(open_items(ledger, "run")) == 1, "one is missing still"
     push(ledger, expired=[(LINES[2], "too late")])
     assert not open_items(ledger, "run")
+
+
+def test_a_push_that_is_under_way_waits_for_nobody(ledger):
+    """Its item would else be an alarm of `push status` each hour; and nobody may close it meanwhile."""
+    with ledger.run("a.csv", LINES, "ann") as run:
+        assert list(ledger.items(kinds=["run"])) and not open_items(ledger, "run")
+        run.end(complete=False, reason="the time is over")
+    assert open_items(ledger, "run")
 
 
 def test_a_run_without_lines_leaves_no_item(ledger):
