@@ -14,7 +14,6 @@ from sqlalchemy import Connection, text
 from .database import LedgerDatabase
 from .notes import locks_folder
 
-
 _HELD = (
     "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted "
     "AND CAST(classid AS bigint) = :high AND CAST(objid AS bigint) = :low"
