@@ -64,6 +64,8 @@ quota: setup
 
 push: setup
 	KILLS=100 $(BIN)/python -m pytest -s tests/system/test_push_kills.py
+	DEATHS=long $(BIN)/python -m pytest -s tests/system/test_push_deaths.py
+	MACHINE_STEPS=20000 $(BIN)/python -m pytest -s tests/integration/metering/test_machine.py
 	WALKS=290 $(BIN)/python -m pytest -s tests/integration/metering/ledger/test_ledger_machine.py
 
 # Known vulnerabilities of what users install, by the lock file. Asks PyPI's service; fails if it cannot be reached.

@@ -88,18 +88,14 @@ def ambiguous(sandbox, organization=None):
 
 
 def write_csv(rows, path="usage.csv"):
-    """The rows as a file that was written a while ago, so that no push waits for its end; columns of the first row."""
+    """The rows as a file that was written a while ago; the columns are those of the first row."""
     with Path(path).open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else list(COLUMNS))
         writer.writeheader()
         writer.writerows(rows)
-    return settled(path)
-
-
-def settled(path):
-    """The file, as if it had been written five minutes ago: a push waits for a file that was just written."""
-    then = time.time() - 300
-    os.utime(path, (then, then))
+    # A push waits until a file was not written to for five seconds.
+    before = time.time() - 120
+    os.utime(path, (before, before))
     return path
 
 

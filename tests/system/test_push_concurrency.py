@@ -29,7 +29,7 @@ def test_two_pushes_of_the_same_usage_send_each_line_once(start, desk, ledger_ur
     rows = rows_of(served.sandbox, back=(1,))
     usage, go = write_csv(rows), CONTEXT.Event()
     Teller(desk, ledger_url).begin()
-    arguments = ("push", "--usage", usage, "--ledger-url", ledger_url, "--confirm", "--json")
+    arguments = ("push", "--usage", usage, "--ledger-url", ledger_url, "--new-ledger", "--confirm", "--json")
     both = [Process(desk.folder, *arguments, go=go) for _ in range(2)]
     # Each waits for a token after it has looked into the ledger, so that both find it empty.
     served.sandbox.faults.add("slow", "/oauth/token", seconds=0.2, count=None)
@@ -41,6 +41,7 @@ def test_two_pushes_of_the_same_usage_send_each_line_once(start, desk, ledger_ur
     assert cost_of_bodies(bodies) == cost(rows)
     assert min(one["lines"]["accepted"] for one in figures) > 0, "one was done before the other began"
     assert sum(one["lines"]["accepted"] for one in figures) == len(rows)
-    assert sum(one["charged"] for one in figures) == cost(rows)
+    assert sum(sum(one["charged"].values()) for one in figures) == cost(rows)
     assert sum(one["requests"] for one in figures) == len(bodies)
     assert Teller(desk, ledger_url).states() == {"accepted": len(rows)}
+    assert Teller(desk, ledger_url).run("status")["open"] == []

@@ -32,6 +32,7 @@ from .usage.usage import read_usage
 
 Decision = Literal["billed", "not_billed", "never", "carry"]
 _SOURCE = "push settle"
+_SENDING = "lines are in a call of a push that runs, or has died: push again, which finds out, and then close it"
 _MEANWHILE = "it has changed meanwhile; run the command again"
 
 
@@ -144,6 +145,10 @@ def _decide(result: SettleResult, ledger: Ledger, ids: Sequence[str], send: bool
     wanted = set(ids)
     items = [item for item in ledger.items(open_only=True) if item.id in wanted or item.subject in wanted]
     result.items = items if result.decision == "never" else []
+    if any(item.kind == "run" for item in result.items) and ledger.counts()["sending"]:
+        # Without the item of a push that has died, nobody would learn that it was sending them.
+        result.refused += ((item.id, _SENDING) for item in result.items if item.kind == "run")
+        result.items = [item for item in result.items if item.kind != "run"]
     about = {id_ for item in items for id_ in (item.id, item.subject)}
     children = ledger.children(ids) if result.decision == "carry" else {}
     for id_ in ids:
@@ -211,6 +216,9 @@ def _not_billed(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: b
 
 
 def _never(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool) -> Change | str:
+    if entry.state == "unknown" or entry.why == "refused by the marketplace":
+        # Without what was billed, usage that grows later would be carried whole, and billed twice.
+        return "it may have been billed: --billed or --not-billed first"
     return _change(entry, "settled", "never")
 
 

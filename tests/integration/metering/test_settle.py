@@ -68,7 +68,7 @@ def test_nothing_is_written_or_sent_without_confirm(api, books):
     lose(api, taken=False)
     books.push(usage(13))
     entry, before = only(books, state="unknown"), len(api.bodies)
-    for decision, options in (("billed", {}), ("not_billed", {"send": True}), ("never", {"reason": "free"})):
+    for decision, options in (("billed", {}), ("not_billed", {}), ("not_billed", {"send": True})):
         dry = books.settle(entry.id, decision, dry=True, **options)
         assert (dry.verdict, dry.exit_code, [change.line_id for change in dry.changes]) == ("dry_run", 0, [entry.id])
     assert (len(api.bodies), books.states()) == (before, {"unknown": 1})
@@ -304,6 +304,7 @@ def test_a_carried_line_that_is_given_up_opens_the_line_that_it_bills(api, books
     lose(api, taken=False)
     books.settle(parent.id, "carry")
     child = only(books, state="unknown")
+    books.settle(child.id, "not_billed")
     books.settle(child.id, "never", reason="free of charge")
     assert (books.entries()[Decimal(12)].state, books.entries()[Decimal(12)].open_units) == ("conflict", 2)
     assert parent.id in books.settle(child.id, "billed").refused[0][1]

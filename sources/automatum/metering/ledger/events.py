@@ -161,6 +161,8 @@ def _taken(entry: Entry, call: RowMapping, confirmed: bool) -> Entry:
         return replace(entry, state="accepted", accepted_units=units, accepted_price=price).judged(confirmed)
     if entry.state in ("accepted", "confirmed"):
         return entry.judged(confirmed)
+    if entry.why == "never" and entry.accepted_units is not None:
+        return entry  # What need not be billed is the rest of it.
     if entry.state == "unbilled" or entry.why in ("never", "refused by the marketplace"):
         return _disagree(entry, call, "An event says that it was taken, after it was held not to be billed.")
     if entry.why == "billed" and confirmed:
@@ -171,7 +173,8 @@ def _taken(entry: Entry, call: RowMapping, confirmed: bool) -> Entry:
 def _failed(entry: Entry, call: RowMapping, reason: str) -> Entry:
     if entry.why == "billed":
         return _disagree(entry, call, "An event says that its call failed, after a person said that it was billed.")
-    if entry.state == "unbilled" or entry.why in ("never", "refused by the marketplace", "events disagree"):
+    given_up = entry.why == "never" and entry.accepted_units is None  # Else a person gave up the rest of it alone.
+    if entry.state == "unbilled" or given_up or entry.why in ("refused by the marketplace", "events disagree"):
         return entry
     text = f"An event says that its call failed{f': {reason}' if reason else ''}."
     without = replace(entry, accepted_units=None, accepted_price=None)
