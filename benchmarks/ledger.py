@@ -1,39 +1,39 @@
 """Cost of the ledger: `python benchmarks/ledger.py [LINES]`, default 5000; `python benchmarks/ledger.py ages [HOURLY]`.
 
-Plans, claims and settles usage lines in bodies of 25: in SQLite, in Postgres, and for comparison in SQLite without
-disk sync. Prints microseconds a line, and the ratio to SQLite.
+Claims and answers usage lines in bodies of 25, and compares them with the ledger: in SQLite, in Postgres, and for
+comparison in SQLite without disk sync. Prints microseconds a line, and the ratio to SQLite.
 
 With `ages`: fills ledgers of 12 hours and of 30 days with so many lines an hour (default 50), and prints the size of
-the file, and the time of a dry run of the next hour, of the numbers of `push status`, and of `push statement`.
+the file, and the time of a dry run of the next hour, of `push status`, and of `push statement`.
 """
 
 import sys
 import tempfile
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from automatum.metering.ledger.attempts import Attempt, accepted_as_sent, insert_attempt
-from sqlalchemy import event, update
+from sqlalchemy import event
 from tests.support.clocks import FakeClock
 from tests.support.postgres import running
 
 from automatum.core.clock import SystemClock
-from automatum.metering.checks import Checks
-from automatum.metering.ledger import line_rows
+from automatum.metering.checks import NO_CHECKS
+from automatum.metering.ledger.entries import Outcome
 from automatum.metering.ledger.ledger import Ledger
-from automatum.metering.ledger.tables import LINES
 from automatum.metering.model import Line
+from automatum.metering.plan import make_plan
 from automatum.metering.push import push
 from automatum.metering.statement import read_statement
-from automatum.metering.usage.usage import read_usage
+from automatum.metering.status import read_status
+from automatum.metering.usage.usage import Usage
 
 BODY = 25
-STEPS = ("plan", "claim", "settle", "compare")
+STEPS = ("run", "claim", "answer", "compare")
 
 
 def make_lines(count: int) -> list[Line]:
@@ -55,6 +55,21 @@ def make_lines(count: int) -> list[Line]:
     ]
 
 
+def usage_of(lines: list[Line]) -> Usage:
+    """Lines as a push reads them."""
+    return Usage(tuple(lines), (), {}, open_rows=0, rows=len(lines), zero=0, unknown_vendors=(), missing=(), source="u")
+
+
+def accept(run, lines: list[Line], timed=lambda step, call: call()) -> None:  # type: ignore[no-untyped-def]
+    """Claim lines in bodies, and record that each was accepted."""
+    for start in range(0, len(lines), BODY):
+        batch = lines[start : start + BODY]
+        attempt = timed("claim", lambda batch=batch: run.claim("body", batch))
+        outcomes = {line.id: Outcome("accepted") for line in batch}
+        timed("answer", lambda attempt=attempt, outcomes=outcomes: run.answer(attempt, outcomes, status_code=202))
+    run.end(complete=True)
+
+
 def measure(url: str, lines: list[Line], *, durable: bool = True) -> dict[str, float]:
     """Seconds of each step over all lines."""
     taken = dict.fromkeys(STEPS, 0.0)
@@ -65,40 +80,31 @@ def measure(url: str, lines: list[Line], *, durable: bool = True) -> dict[str, f
         taken[step] += time.perf_counter() - started
         return made
 
-    with Ledger.open(url, SystemClock(), create=True) as ledger:
+    with Ledger.open(url, SystemClock(), None, begin=True, write=True) as ledger:
         if not durable:
             event.listen(ledger.database.engine, "connect", lambda raw, record: raw.execute("PRAGMA synchronous = OFF"))
             ledger.close()
-        with ledger.run() as run:
-            timed("plan", lambda: run.plan(lines))
-            for start in range(0, len(lines), BODY):
-                batch = lines[start : start + BODY]
-                attempt = timed("claim", lambda batch=batch: run.claim("body", batch))
-                timed("settle", lambda attempt=attempt: run.settle(attempt, "accepted", status_code=202, response="{}"))
-            assert len(timed("compare", lambda: ledger.compare(lines)).same) == len(lines)
-        assert ledger.reader.counts()["accepted"] == len(lines)
+        started = time.perf_counter()
+        with ledger.run("u", lines, "") as run:
+            taken["run"] = time.perf_counter() - started
+            accept(run, lines, timed)
+        plan = timed("compare", lambda: make_plan(usage_of(lines), ledger, NO_CHECKS, ledger.now()))
+        assert plan.same == len(lines) == ledger.counts()["accepted"]
     return taken
 
 
 def fill(url: str, hours: int, hourly: int) -> list[Line]:
-    """A ledger of accepted lines, one transaction an hour; returns the lines of the hour after."""
+    """A ledger of accepted lines; returns the lines of the hour after."""
     start = datetime(2026, 10, 1, tzinfo=timezone.utc)
     first = [replace(line, starts_at=start) for line in make_lines(50 * BODY)[:hourly]]
-    hour = first
-    with Ledger.open(url, SystemClock(), create=True) as ledger:
+    with Ledger.open(url, FakeClock(epoch=start.timestamp()), None, begin=True, write=True) as ledger:
+        event.listen(ledger.database.engine, "connect", lambda raw, record: raw.execute("PRAGMA synchronous = OFF"))
+        ledger.close()
         for number in range(hours):
-            attempts = [
-                Attempt(f"{number:08}-{position:08}", "body", "run", start, tuple(hour[position : position + BODY]))
-                for position in range(0, len(hour), BODY)
-            ]
-            with ledger.database.write() as connection:
-                line_rows.write_new(connection, hour, "planned", start)
-                for attempt in attempts:
-                    insert_attempt(connection, attempt)
-                sent = {"state": "accepted", "attempts": 1, "settled_at": start, "settled_by": "api"}
-                connection.execute(update(LINES).where(LINES.c.state == "planned").values(sent | accepted_as_sent()))
-            hour = [replace(line, starts_at=start + timedelta(hours=number + 1)) for line in first]
-    return hour
+            hour = [replace(line, starts_at=start + timedelta(hours=number)) for line in first]
+            with ledger.run("u", hour, "") as run:
+                accept(run, hour)
+    return [replace(line, starts_at=start + timedelta(hours=hours)) for line in first]
 
 
 def measure_age(folder: str, hours: int, hourly: int) -> dict[str, float]:
@@ -107,19 +113,20 @@ def measure_age(folder: str, hours: int, hourly: int) -> dict[str, float]:
     url = f"sqlite:///{path}"
     lines = fill(url, hours, hourly)
     clock = FakeClock(epoch=(lines[0].starts_at + timedelta(hours=1, minutes=30)).timestamp())
-    rows = [{**row, "usage_at": row["starts_at"], "units": "7"} for row in map(asdict, lines)]
     found = {"lines": hours * hourly, "MB": path.stat().st_size / 1e6}
-    started = time.perf_counter()
-    summary = push(None, read_usage(rows), url, clock, checks=Checks(unchecked=True))
-    found["dry run"] = time.perf_counter() - started
-    assert summary.lines["new"] + summary.lines["on_hold"] == len(lines), summary.lines
-    with Ledger.open(url, clock, create=False) as ledger:
+
+    def timed(name, call):  # type: ignore[no-untyped-def]
         started = time.perf_counter()
-        assert ledger.reader.counts()["accepted"] == hours * hourly and not ledger.reader.unresolved()
-        found["status"] = time.perf_counter() - started
-        started = time.perf_counter()
-        read_statement(ledger, "2026-10")
-        found["statement"] = time.perf_counter() - started
+        made = call()
+        found[name] = time.perf_counter() - started
+        return made
+
+    with Ledger.open(url, clock, None) as ledger:
+        planned = timed("dry run", lambda: push(None, usage_of(lines), ledger))
+        assert planned.lines["to_send"] == len(lines), planned.lines
+        status = timed("status", lambda: read_status(ledger, ledger.now()))
+        assert status.lines["accepted"] == hours * hourly and not status.unresolved
+        timed("statement", lambda: read_statement(ledger, "2026-10"))
     return found
 
 
