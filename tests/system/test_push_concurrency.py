@@ -34,7 +34,8 @@ def test_two_pushes_of_the_same_usage_send_each_line_once(start, desk, ledger_ur
     # Each waits for a token after it has looked into the ledger, so that both find it empty.
     served.sandbox.faults.add("slow", "/oauth/token", seconds=0.2, count=None)
     go.set()
-    assert [one.code for one in both] == [0, 0], [one.err for one in both]
+    # The first that ends says 65 if the other one is still in a call: it may die there.
+    assert {one.code for one in both} <= {0, 65}, [one.err for one in both]
     bodies, figures = taken_by(served.sandbox), [one.json for one in both]
     print([one["lines"]["accepted"] for one in figures])
     assert keys_of_bodies(bodies) == keys_of(rows)

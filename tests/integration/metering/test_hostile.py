@@ -336,6 +336,19 @@ def test_a_run_cannot_be_closed_while_its_lines_are_in_a_call(shop):
         assert shop.desk.run("push", "status").code == 65
 
 
+def test_a_push_that_ends_does_not_close_the_run_of_one_that_died(shop):
+    """Found by two processes of which one was killed: its line was in a call, and the status said 0."""
+    shop.push([row(1)])
+    line = replace(shop.line.line, dimension="seats")
+    with (
+        Ledger.open(shop.teller.url, SystemClock(), None, write=True) as ledger,
+        ledger.run("usage.csv", [line]) as run,
+    ):
+        run.claim("body", [line])
+        shop.push([row(1), row(2, dimension="more")], code=65)
+        assert shop.desk.run("push", "status").code == 65
+
+
 @pytest.mark.parametrize("answer", [(200, {}), (409, {"code": 409, "message": "Already there"})], ids=["?", "409"])
 def test_what_may_have_been_billed_is_not_given_up(answer, shop):
     """Found by the machine: given up, then grown and carried, it was billed twice: 21 for 15."""

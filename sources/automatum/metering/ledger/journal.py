@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, insert, or_, select, update
 from ..model import Line, Refusal, format_decimal, format_money
 from . import lines as line_rows
 from .entries import Entry, Item, Kind
-from .tables import JOURNAL, LONGEST, batches, shorten
+from .tables import ATTEMPTS, JOURNAL, LONGEST, batches, shorten
 
 PUSH = "push"
 _NUMBERS = itertools.count()
@@ -151,11 +151,15 @@ def _note(
 
 def close_runs(connection: Connection, now: datetime) -> None:
     """Close the items of runs of which each line is in the ledger, or has an item of its own."""
-    query = select(JOURNAL.c.item_id, JOURNAL.c.line_ids, JOURNAL.c.data)
+    # The item of a run that has died is all that shows its calls until the next push finds out about them.
+    calling = set(connection.scalars(select(ATTEMPTS.c.run_id).where(ATTEMPTS.c.state == "sending")))
+    query = select(JOURNAL.c.item_id, JOURNAL.c.subject, JOURNAL.c.line_ids, JOURNAL.c.data)
     # A run that was restored from an export has no ids: only a person closes it.
     known = JOURNAL.c.line_ids.is_not(None)
     query = query.where(JOURNAL.c.kind == "run", JOURNAL.c.closed_at.is_(None), known)
     for row in connection.execute(query).all():
+        if row.subject in calling:
+            continue
         if row.line_ids is None:
             continue  # restored from an export, which does not name them
         missing = missing_of(connection, unpack(row.line_ids))
