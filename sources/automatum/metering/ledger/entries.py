@@ -106,6 +106,9 @@ class Entry:
 
     def with_carried(self, confirmed: bool) -> Entry:
         """The entry after a line that is carried from it has changed: settled if all is billed, else open again."""
+        if self.why == "differs" and not (self.line.units or self.accepted_units or self.carried_units):
+            text = "The usage does not contain it any more, and nothing of it is billed."
+            return replace(self, state="settled", why="never", error=text)
         carried = (self.state, self.why) == ("settled", "carried")
         if self.state in ("unbilled", "conflict") and self.agrees and self.carried_units:
             return self.judged()

@@ -52,6 +52,15 @@ def test_the_state_follows_from_what_is_open(asked, accepted, carried, state, op
     assert judged.judged() == judged
 
 
+def test_a_line_that_the_usage_lost_is_settled_once_nothing_of_it_is_billed():
+    """Its usage was carried, then its row was removed, and then the carried line was not billed after all."""
+    lost = replace(ACCEPTED, line=make_line(units="0"), accepted_units=None, accepted_price=None)
+    conflict = replace(lost, carried_units=Decimal(3)).judged()
+    assert (conflict.state, conflict.open_units) == ("conflict", -3)
+    after = replace(conflict, carried_units=Decimal(0)).with_carried(confirmed=False)
+    assert (after.state, after.why, after.open_units) == ("settled", "never", 0)
+
+
 def test_another_price_is_a_conflict_with_nothing_open():
     entry = replace(ACCEPTED, line=make_line(units="10", price="0.02")).judged()
     assert (entry.state, entry.open_units, entry.agrees) == ("conflict", 0, False)
