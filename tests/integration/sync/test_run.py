@@ -25,12 +25,12 @@ def test_a_sync_in_one_call_then_a_dry_push_and_a_real_one(desk, start):
     assert list(dict.fromkeys(pages)) == ["customers", "entitlements", "private_offers", "analytics_revenue"]
     rows = rows_of(served.sandbox)
     dry = automatum.run_push(rows)
-    assert dry.verdict == "dry_run" and dry.lines["new"] == len(rows)
+    assert dry.verdict == "dry_run" and dry.lines["to_send"] == len(rows)
     assert not served.sandbox.requests.to("/api/v1/metering")
     sent = automatum.run_push(rows, automatum.PushOptions(confirm=True, new_ledger=True))
     assert sent.verdict == "complete" and sent.lines["accepted"] == len(rows)
     again = automatum.run_push(rows, automatum.PushOptions(confirm=True))
-    assert again.as_json()["already_accepted"] == len(rows) and again.lines["accepted"] == 0
+    assert again.to_json()["already_accepted"] == len(rows) and again.lines["accepted"] == 0
     exported = run_sync(SyncOptions(tables=("customers",), metering=True))
     assert exported.as_json()["metering"]["metering_lines"] == len(rows)
 
