@@ -253,7 +253,7 @@ def push_group(sizes: Sizes) -> Group:
         usage = Program("usage", (("{python}", "-m", "suite.cases.usage", str(count), "usage.csv"),))
         before = ((connector("sync", "customers", "entitlements", "--json"), 1), (usage, 1))
         push = ("push", "--usage", "usage.csv", "--json")
-        planned = {"verdict": "dry_run", "lines.new": count, "requests_needed": count // 25}
+        planned = {"verdict": "dry_run", "lines.to_send": count, "requests_needed": count // 25}
         sent = {"verdict": "complete", "lines.accepted": count, "requests": count // 25}
         tasks.append(Task(connector(*push), f"{count:,} rows planned", before, summary=planned))
         confirmed = connector(*push, "--confirm", "--new-ledger")
