@@ -25,6 +25,7 @@ def main() -> None:
         file.write("customer_id,listing_id,vendor,dimension,units,price,usage_at,title,per\n")
         for row in range(count):
             number, at = divmod(row, DIMENSIONS)
+            number = number // 2 * 4 + number % 2  # Two of four entitlements are active.
             vendor = "azure" if number % 8 > 4 else "aws"
             file.write(
                 f"{id_of('cust', number)},lst_{number % 7:08x},{vendor},dimension_{at},{1 + row % 90}.25,"
