@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Annotated, Any, TypeVar
@@ -48,9 +47,9 @@ def declared(*names: str) -> Callable[[F], F]:
     """
 
     def decorate(command: F) -> F:
-        signature, hints = inspect.signature(command), typing.get_type_hints(command, include_extras=True)
-        own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
-        parameters = [one.replace(annotation=hints[one.name]) for one in own]
+        # Not by `typing.get_type_hints`: on Python 3.10 it hides the option of a parameter whose default is None.
+        signature = inspect.signature(command, eval_str=True)
+        parameters = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
         for name in names:
             kind, default = _SHARED[name] if name in _SHARED else _option(name)
             parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
