@@ -26,6 +26,8 @@ from tests.support.loopback import Say
 from tests.support.postgres import postgres  # noqa: F401  the fixture
 from tests.support.pushing import UTC, YES, Api, Teller, hour_of, rows_of, taken_by, write_csv
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -22,6 +22,8 @@ from automatum.metering.usage.usage import Usage
 from tests.support.clocks import FakeClock
 from tests.support.instant_api import InstantApi
 
+pytestmark = pytest.mark.slow
+
 BEGIN = datetime(2026, 11, 29, 12, 30, tzinfo=timezone.utc)
 """A month ends on the way."""
 SOURCES = ("/a.csv", "/b.csv")
