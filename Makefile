@@ -1,6 +1,6 @@
 # On a machine that has only Python >= 3.10 with pip, git and make:
 #   make demo      see it work against the sandbox, a local API server; installs what that needs and no more
-#   make test      lint, types, unit tests and the core of the integration tests: the loop, about two minutes
+#   make test      lint, types, unit tests and the core of the integration tests: the loop, about three minutes
 #   make test-all  every test, with coverage; what a release needs
 # Everything is installed inside the checkout. The second time neither needs a network.
 PYTHON ?= python3
@@ -94,7 +94,7 @@ environments: setup
 	-.ci/newest_python
 	ENVIRONMENTS=all $(BIN)/python -m pytest -s tests/system/environments
 
-# `make test` on each Python from 3.10 to 3.14 that is found, in a fresh clone of the last commit; two minutes for each.
+# `make test` on each Python from 3.10 to 3.14 that is found, in a fresh clone of the last commit; about four minutes for each.
 # Some of them: PYTHONS="3.10 3.14" or PYTHONS="oldest newest". 3.14 comes from Debian's packages where it is missing.
 pythons: $(UV)
 	.ci/pythons

@@ -160,8 +160,6 @@ def close_runs(connection: Connection, now: datetime) -> None:
     for row in connection.execute(query).all():
         if row.subject in calling:
             continue
-        if row.line_ids is None:
-            continue  # restored from an export, which does not name them
         missing = missing_of(connection, unpack(row.line_ids))
         if not missing:
             close(connection, [row.item_id], now, PUSH, "Each line is in the ledger.")
