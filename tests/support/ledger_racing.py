@@ -77,12 +77,20 @@ def open_ledger(url, clock):
         return Ledger.open(url, clock, write=True)
 
 
+def _with_environment(environment, target, *arguments):
+    """The server that forks has the environment of the first test, and with it that test's notes of ledgers."""
+    os.environ.clear()
+    os.environ.update(environment)
+    target(*arguments)
+
+
 class Racer:
     """A process that waits for a common start."""
 
     def __init__(self, target, url, count, variant, go, api):
         self._started = CONTEXT.Event()
-        self.process = CONTEXT.Process(target=target, args=(url, count, variant, self._started, go, str(api)))
+        arguments = (url, count, variant, self._started, go, str(api))
+        self.process = CONTEXT.Process(target=_with_environment, args=(dict(os.environ), target, *arguments))
         self.process.start()
 
     def ready(self):

@@ -182,8 +182,9 @@ def test_the_sdist_holds_what_it_must_and_no_noise(built):
 
 
 def modules():
-    """Paths of all modules below sources/ that are in packages."""
-    found = [path for package in PACKAGES for path in (ROOT / "sources" / package).rglob("*.py")]
+    """Paths of all modules, and of the SQL that they read, below sources/ that are in packages."""
+    suffixes = ("*.py", "*.sql")
+    found = [path for package in PACKAGES for one in suffixes for path in (ROOT / "sources" / package).rglob(one)]
     return {path.relative_to(ROOT / "sources").as_posix() for path in found}
 
 

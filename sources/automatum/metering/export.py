@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
@@ -26,7 +25,6 @@ from ..warehouse.catalog import update_catalog, write_views
 from ..warehouse.dlt_internals import current_load_id
 from ..warehouse.dlt_schema import dlt_columns, references
 from ..warehouse.sql import stream_columns
-from ..warehouse.sql_client import SQL_UNSUPPORTED, checked_sql_client
 from .ledger.entries import Entry, Item
 from .ledger.ledger import Ledger
 from .ledger.location import KEY, default_ledger_url, ledger_owner
@@ -34,8 +32,6 @@ from .model import exact, format_decimal
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
-
-logger = logging.getLogger("automatum")
 
 Rows = Callable[[], Iterator[dict[str, Any]]]
 BATCH = 5_000
@@ -53,9 +49,12 @@ def read_sql(name: str) -> str:
 
 
 def line_rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    """All lines as rows of `metering_lines`, in the order of their ids."""
-    carried = carried_amounts(ledger.entries())
-    return (line_row(entry, carried) for entry in ledger.entries())
+    """Lines as rows of `metering_lines`, in the order of their ids.
+
+    A line that a push is sending at this moment is missing: the API may refuse it for now, and then it is in no ledger.
+    """
+    abandoned, carried = ledger.abandoned(), carried_amounts(ledger.entries())
+    return (line_row(entry, carried) for entry in ledger.entries() if entry.state != "sending" or entry.id in abandoned)
 
 
 def carried_amounts(entries: Iterable[Entry]) -> dict[str, Decimal]:
@@ -250,11 +249,10 @@ def export_ledger(
     """
     refuse_older(ledger, pipeline, organization_id)
     try:
-        loaded = pipeline.run(metering_ledger(ledger, organization_id, table_format))
+        pipeline.run(metering_ledger(ledger, organization_id, table_format))
     except Exception as error:
         cause = error.__context__ or error.__cause__ or error
         raise DestinationError(f"The ledger cannot be loaded: {redact(str(cause))[:500]}") from error
-    _forget_given_back(pipeline, loaded.loads_ids, organization_id)
     update_catalog(pipeline, (_stored(table, organization_id) for table in METERING_TABLES))
     write_views(pipeline, {view: _view(file, organization_id) for view, file in VIEWS.items()}, LINES.name)
     counts = pipeline.last_trace.last_normalize_info.row_counts if pipeline.last_trace else {}  # type: ignore[attr-defined]
@@ -263,19 +261,6 @@ def export_ledger(
 
 def _view(file: str, organization_id: str | None) -> str:
     return read_sql(file).replace("{organization}", "" if organization_id is None else f"{ORGANIZATION}, ")
-
-
-def _forget_given_back(pipeline: SupportsPipeline, load_ids: Sequence[str], organization_id: str | None) -> None:
-    """Delete lines that an earlier export saw in a call, and that left the ledger because the API did not take them."""
-    values = ["sending", *load_ids, *([] if organization_id is None else [organization_id])]
-    others = "".join(f" AND {DLT_LOAD_ID} <> %s" for _ in load_ids)
-    own = "" if organization_id is None else f" AND {ORGANIZATION} = %s"
-    try:
-        with checked_sql_client(pipeline) as client:
-            name = client.make_qualified_table_name(LINES.name)
-            client.execute_sql(f"DELETE FROM {name} WHERE state = %s{others}{own}", *values)
-    except SQL_UNSUPPORTED as error:
-        logger.debug("lines that left the ledger are not deleted: %s", redact(str(error)))
 
 
 def refuse_older(ledger: Ledger, pipeline: SupportsPipeline, organization_id: str | None) -> None:

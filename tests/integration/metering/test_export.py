@@ -138,23 +138,6 @@ def test_the_views_are_made_in_postgres_too(postgres, tmp_path):  # noqa: F811
     assert silent[0].timestamp() == entries[-1].line.starts_at.timestamp() and silent[1] > 0
 
 
-@pytest.mark.parametrize("organization", [None, "acme"])
-def test_a_line_that_left_the_ledger_because_it_was_not_taken_leaves_the_export(pipeline, query, organization):
-    kept, left = make_entry(make_line(0), "sending"), make_entry(make_line(1), "sending")
-    export_ledger(Shelf(kept, left), pipeline, organization)
-    export_ledger(Shelf(kept), pipeline, organization)
-    assert query("SELECT line_id FROM automatum.metering_lines") == [(kept.id,)]
-
-
-def test_the_line_of_another_organization_stays(pipeline, query):
-    export_ledger(Shelf(make_entry(make_line(0), "sending")), pipeline, "acme")
-    export_ledger(Shelf(), pipeline, "globex")
-    assert query("SELECT organization_id FROM automatum.metering_lines") == [("acme",)]
-    export_ledger(Shelf(make_entry(make_line(0))), pipeline, "globex")
-    found = query("SELECT organization_id, unknown_units, accepted_units FROM automatum.metering_statement ORDER BY 1")
-    assert found == [("acme", 5, 0), ("globex", 0, 5)]
-
-
 @pytest.mark.slow
 def test_rows_name_the_load_that_wrote_them(pipeline, query):
     entry = make_entry()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from .database import LedgerDatabase
 from .notes import locks_folder
@@ -47,7 +48,12 @@ def lock_process(database: LedgerDatabase, run_id: str) -> Iterator[ProcessLock]
     with database.lock_connection() as connection:
         connection.execute(text("SET idle_session_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _lock_key(run_id)})
-        yield _PostgresProcessLock(connection, database)
+        try:
+            yield _PostgresProcessLock(connection, database)
+        finally:
+            # A closed connection keeps its locks until the server notices.
+            with suppress(SQLAlchemyError):
+                connection.execute(text("SELECT pg_advisory_unlock_all()"))
 
 
 def is_running(database: LedgerDatabase, run_id: str) -> bool:

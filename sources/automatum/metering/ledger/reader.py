@@ -96,6 +96,17 @@ class LedgerReader:
             of_page = LINES.c.carried_from.between(page[0].line_id, page[-1].line_id)
             yield from list(line_rows.to_entries(connection, page, of_page))
 
+    def abandoned(self) -> set[str]:
+        """Ids of lines that are still `sending` although the process of their push has ended."""
+        if not self.exists:
+            return set()
+        call = and_(LINES.c.attempt_id == ATTEMPTS.c.attempt_id, LINES.c.line_id == ATTEMPTS.c.line_id)
+        query = select(LINES.c.line_id, ATTEMPTS.c.run_id).join(ATTEMPTS, call).where(LINES.c.state == "sending")
+        with self.database.read() as connection:
+            found = connection.execute(query).all()
+        ended = {run_id for run_id in {row.run_id for row in found} if not is_running(self.database, run_id)}
+        return {row.line_id for row in found if row.run_id in ended}
+
     def fetch(self, ids: Iterable[str]) -> dict[str, Entry]:
         """Entries by id, without the ids that are not in the ledger."""
         if not self.exists:

@@ -9,8 +9,11 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from automatum.core.errors import ConfigurationError, DestinationError
+from automatum.metering.export import line_rows
+from automatum.metering.ledger import tables
 from automatum.metering.ledger.entries import STATES, Change, Outcome
 from automatum.metering.ledger.ledger import Ledger
 from tests.support.clocks import FakeClock
@@ -255,6 +258,18 @@ def test_a_new_line_that_was_given_back_leaves_the_ledger_and_its_calls_stay(led
         assert (only(ledger).state, only(ledger).attempts) == ("accepted", 2)
         run.end(complete=True)
     assert [(row["state"], row["status_code"]) for row in ledger.attempts()] == [("not_taken", 429), ("accepted", None)]
+
+
+def test_a_line_that_is_being_sent_is_exported_only_once_its_push_has_ended(ledger):
+    """It may be given back, and an exported row of it would stay for ever where rows are only added."""
+    line = make_line()
+    with ledger.run("u", [line], "ann") as run:
+        run.claim("a", [line])
+        assert not list(line_rows(ledger))
+        run.end(complete=False, reason="killed")
+    with ledger.database.write() as connection:
+        connection.execute(update(tables.LINES).values(state="sending"))
+    assert [row["line_id"] for row in line_rows(ledger)] == [line.id]
 
 
 def test_an_unbilled_line_that_was_given_back_is_unbilled_for_the_same_reason(ledger):
