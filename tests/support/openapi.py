@@ -1,4 +1,6 @@
-"""The validators of OpenAPI documents. Imported when a test asks for them: that takes a second of each process."""
+"""YAML of the OpenAPI document, and its validators, which take a second to import and so wait for a test that asks."""
+
+import yaml
 
 
 def validate(document):
@@ -24,3 +26,17 @@ def excluded_checks():
     from schemathesis.checks import negative_data_rejection, positive_data_acceptance
 
     return [negative_data_rejection, positive_data_acceptance]
+
+
+def write_yaml(document, file):
+    """Write a document as YAML, texts of several lines as blocks."""
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data):
+            return True
+
+    def text(dumper, value):
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+    Dumper.add_representer(str, text)
+    yaml.dump(document, file, Dumper, sort_keys=False, allow_unicode=True, width=120)

@@ -9,7 +9,7 @@ import typer
 from ..core.clock import SystemClock
 from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB
 from .commands import LOOK, SET_UP, examples
-from .console import say, show_error, write_yaml
+from .console import say, show_error
 from .options import (
     Database,
     Dataset,
@@ -18,7 +18,6 @@ from .options import (
     Json,
     MaxWait,
     NoWait,
-    OpenApi,
     OrganizationName,
     guarded,
     longest_wait,
@@ -40,9 +39,7 @@ def add_check(app: typer.Typer) -> None:
 
 def add_discover(app: typer.Typer) -> None:
     """Add the command `discover`."""
-    help_text = examples(
-        "automatum discover", "automatum discover --json", "automatum discover --openapi > openapi.yaml"
-    )
+    help_text = examples("automatum discover", "automatum discover --json")
     app.command(rich_help_panel=LOOK, epilog=help_text)(discover)
 
 
@@ -88,24 +85,17 @@ def check(
     guarded(work, as_json, debug)
 
 
-def discover(openapi: OpenApi = False, as_json: Json = False, debug: Debug = False) -> None:
+def discover(as_json: Json = False, debug: Debug = False) -> None:
     """List and describe tables and columns, and whether they are documented or assumed; sends no request."""
 
     def work() -> int:
         from ..api.endpoint_overrides import resolve_endpoints
-        from ..api.metering_overrides import resolve_metering
         from ..config.settings import resolve_settings
         from ..operations.discover import describe
         from . import render
 
         settings = resolve_settings(with_credentials=False)
         endpoints = resolve_endpoints(settings, bool(settings.organizations))
-        if openapi:
-            from ..operations.openapi import describe_openapi
-
-            document = describe_openapi(endpoints, settings.base_url, resolve_metering(settings))
-            say(document, as_json, lambda: write_yaml(document))
-            return 0
         described = describe(endpoints, settings.history)
         say(described, as_json, lambda: render.show_discovery(described))
         return 0

@@ -85,21 +85,6 @@ def say(figures: Mapping[str, Any], as_json: bool, show: Callable[[], None]) -> 
         ) from None
 
 
-def write_yaml(document: dict[str, Any]) -> None:
-    """Print a document as YAML on stdout, texts of several lines as blocks. `say` calls it."""
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
-
-    Dumper.add_representer(str, text)
-    yaml.dump(document, sys.stdout, Dumper, sort_keys=False, allow_unicode=True, width=120)
-
-
 def _discard(stream: IO[str]) -> None:
     """Let a stream lead nowhere, so that what it still buffers raises no further error at the end of the process."""
     with contextlib.suppress(OSError, ValueError):

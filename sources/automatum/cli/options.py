@@ -163,15 +163,6 @@ PlanSince = Annotated[
 ]
 PlanUntil = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As for sync: reports up to this day.")]
 
-# discover
-OpenApi = Annotated[
-    bool,
-    typer.Option(
-        "--openapi",
-        help="Describe the API as an OpenAPI 3.1 document, in YAML; with --json in JSON. It marks what is assumed.",
-    ),
-]
-
 # sandbox and demo
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")]
 Seed = Annotated[int, typer.Option(help="Seed of the data.")]

@@ -1,9 +1,6 @@
 """`automatum discover`: everything that can be had, without credentials, without a request."""
 
-import json
-
 import pytest
-import yaml
 
 from automatum.endpoints import ENDPOINTS
 from automatum.metering.export import EXPORTED
@@ -116,16 +113,3 @@ def test_for_people_it_lists_and_describes_every_table_and_column(desk):
         for column, one in facts["columns"].items():
             assert any(column in line and one["description"] in line for line in made.out.splitlines())
     assert "customers.id" in made.out
-
-
-def test_openapi_as_yaml_and_as_json_with_the_overrides(small, desk):
-    """One document in both forms, for the configured host, without credentials and without a request."""
-    desk.set(client_id=None, client_secret=None, base_url="https://nowhere.invalid/automatum")
-    desk.set(endpoints={"entitlements": {"path": "contracts"}})
-    made = desk.run("discover", "--openapi")
-    assert (made.code, made.err) == (0, "")
-    document = yaml.safe_load(made.out)
-    assert document["servers"] == [{"url": "https://nowhere.invalid/automatum"}]
-    assert "/api/v1/contracts" in document["paths"]
-    assert json.loads(desk.run("discover", "--openapi", "--json").out) == document
-    assert small.requests.all() == []

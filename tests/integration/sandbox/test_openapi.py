@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from automatum.endpoints import API_PREFIX, ENDPOINTS
 from automatum.metering.model import Line
 from automatum.metering.payloads import Body
-from automatum.operations.openapi import describe_openapi
-from automatum.operations.openapi_marks import USED
 from automatum_sandbox import AppConfig
 from tests.integration.sandbox.conftest import NOW
 from tests.support.openapi import excluded_checks, load
+from tests.support.openapi_document import describe_openapi
+from tests.support.openapi_document.marks import USED
 
 DOCUMENT = describe_openapi(ENDPOINTS, "http://127.0.0.1")
 OPERATIONS = sorted(

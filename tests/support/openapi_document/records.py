@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..endpoints import Child, Column, ColumnType, Endpoint
-from .openapi_marks import COLUMNS, REFERENCE, TABLE, Json, assumed, configured, documented, origin, ref
+from automatum.endpoints import Child, Column, ColumnType, Endpoint
+
+from .marks import COLUMNS, REFERENCE, TABLE, Json, assumed, configured, documented, origin, ref
 
 _ENVELOPE = "data"
 _TYPES: dict[ColumnType, Json] = {

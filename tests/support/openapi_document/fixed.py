@@ -10,11 +10,20 @@ from typing import Any
 
 import orjson
 
-from ..endpoints import APPLICATIONS_PATH, METERING, METERING_SCOPE, REGENERATE, SCOPES, TOKEN_PATH, MeteringForm
-from ..metering.model import Line
-from ..metering.payloads import Body
-from .openapi_marks import AUTHENTICATION, INTEGRATION, REFERENCE, USED, Json, assumed, configured, documented, ref
-from .openapi_records import envelope
+from automatum.endpoints import (
+    APPLICATIONS_PATH,
+    METERING,
+    METERING_SCOPE,
+    REGENERATE,
+    SCOPES,
+    TOKEN_PATH,
+    MeteringForm,
+)
+from automatum.metering.model import Line
+from automatum.metering.payloads import Body
+
+from .marks import AUTHENTICATION, INTEGRATION, REFERENCE, USED, Json, assumed, configured, documented, ref
+from .records import envelope
 
 _TEXT: Json = {"type": "string"}
 _SCOPE_TABLE = f"{AUTHENTICATION}, table of scopes; the rest is assumed"

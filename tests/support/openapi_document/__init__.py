@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from urllib.parse import parse_qsl
 
-from ..endpoints import (
+from automatum.endpoints import (
     API_PREFIX,
     ENDPOINTS,
     METERING,
@@ -16,7 +16,8 @@ from ..endpoints import (
     Endpoint,
     MeteringForm,
 )
-from .openapi_fixed import (
+
+from .fixed import (
     application_paths,
     components,
     errors,
@@ -26,7 +27,7 @@ from .openapi_fixed import (
     token_operation,
     unused_operation,
 )
-from .openapi_marks import (
+from .marks import (
     AUTHENTICATION,
     CONFIGURED,
     DOCUMENTED,
@@ -40,7 +41,7 @@ from .openapi_marks import (
     documented,
     origin,
 )
-from .openapi_records import answer_schema, detail_schema, record_schema, schema_name
+from .records import answer_schema, detail_schema, record_schema, schema_name
 
 _DESCRIPTION = f"""\
 What dlt-source-automatum knows of the API. This is not the vendor's document.
