@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import ConfigurationError
 
 _PRIVATE = 0o077
 _lock = threading.Lock()
@@ -29,3 +34,69 @@ def private_files() -> Iterator[None]:
             before = _blocks.pop()
             if not _blocks:
                 os.umask(before)
+
+
+def check_own(path: Path) -> None:
+    """Refuse a file that exists and is a link, no plain file, or another user's.
+
+    Raises:
+        ConfigurationError: It is one of these.
+    """
+    with suppress(FileNotFoundError):
+        _check(path, os.lstat(path))
+
+
+def open_own(path: Path, flags: int, mode: int = 0o600) -> int:
+    """Open or create a file of this user, never by way of a link; returns its descriptor.
+
+    Args:
+        path: The file.
+        flags: As for `os.open`.
+        mode: Of a new file.
+
+    Raises:
+        ConfigurationError: It is a link, no plain file, or another user's. It is not changed.
+        OSError: It cannot be opened.
+    """
+    check_own(path)  # Before it is opened: a pipe would block.
+    number = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        _check(path, os.fstat(number))
+    except ConfigurationError:
+        os.close(number)
+        raise
+    return number
+
+
+def replace_own(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write a file in one step: a reader sees the old content or the new one.
+
+    Args:
+        path: The file; its folder exists.
+        content: All that it is to hold.
+        mode: Of the file.
+
+    Raises:
+        ConfigurationError: What is there is a link, no plain file, or another user's. It is not changed.
+        OSError: It cannot be written.
+    """
+    check_own(path)
+    # An unpredictable name: in a shared folder, another user may have put a link at a predictable one.
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(number, mode)
+            os.fsync(number)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _check(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise ConfigurationError(str(path), "is a link, or no plain file.", "Remove it, or name another file.")
+    if found.st_uid != os.geteuid():
+        raise ConfigurationError(str(path), "belongs to another user.", "Run as that user, or name another file.")
