@@ -80,7 +80,6 @@ def main() -> None:
                 "measured": measured,
                 "ratio": round(peaks[-1] / peaks[0], 3),
                 "microseconds_a_row": [round(rate, 1) for rate in rates],
-                "chunk_rows": os.environ.get("SOURCES__AUTOMATUM__CHUNK_ROWS", "default"),
                 "self_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             },
             indent=2,

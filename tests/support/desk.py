@@ -131,10 +131,11 @@ class Desk:
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return Ran(result.exit_code, result.stdout, result.stderr)
 
-    def start(self, *arguments):
+    def start(self, *arguments, chunk_rows=None):
         """Start the command in a process of its own."""
+        chunks = f"from automatum.sync import results; results.CHUNK_ROWS = {chunk_rows}; " if chunk_rows else ""
         return subprocess.Popen(
-            [sys.executable, "-c", "from automatum.__main__ import main; main()", *map(str, arguments)],
+            [sys.executable, "-c", f"{chunks}from automatum.__main__ import main; main()", *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -11,7 +11,7 @@ _CONTEXT.set_forkserver_preload(
 )
 
 
-def sync_once(environment: dict[str, str], database: str, folder: str, tables: tuple[str, ...], result: str) -> None:
+def sync_once(environment: dict[str, str], database: str, folder: str, rows: int, result: str) -> None:
     """One run of a sync; writes its summary, if it gets that far. Runs in the child."""
     os.environ.update(environment, RUNTIME__DLTHUB_TELEMETRY="false")
     import dlt
@@ -20,14 +20,15 @@ def sync_once(environment: dict[str, str], database: str, folder: str, tables: t
     from automatum.config.settings import resolve_settings
     from automatum.core.budget import Budget
     from automatum.core.clock import SystemClock
+    from automatum.sync import results
     from automatum.sync.engine import sync
-    from automatum.sync.options import SyncOptions
     from automatum.warehouse.pipeline import open_pipeline
 
+    results.CHUNK_ROWS = rows
     clock = SystemClock()
     session = connect(resolve_settings(), clock=clock, budget=Budget(clock))
     pipeline = open_pipeline(dlt.destinations.duckdb(database), "automatum", folder)
-    summary = sync(session, pipeline, SyncOptions(tables=tuple(tables)))
+    summary = sync(session, pipeline)
     Path(result).write_text(json.dumps({**summary.as_json(), "exit_code": summary.exit_code}))
 
 
@@ -38,14 +39,14 @@ class KillableSync:
         environment: Settings.
         database: DuckDB file.
         folder: dlt's working folder.
-        tables: Tables to sync; empty for all.
+        rows: Rows of a chunk.
     """
 
-    def __init__(self, environment: dict[str, str], database: Path, folder: Path, tables: tuple[str, ...] = ()) -> None:
+    def __init__(self, environment: dict[str, str], database: Path, folder: Path, rows: int) -> None:
         self._result = folder.with_suffix(".json")
         self._result.unlink(missing_ok=True)
         self._process = _CONTEXT.Process(
-            target=sync_once, args=(environment, str(database), str(folder), tables, str(self._result))
+            target=sync_once, args=(environment, str(database), str(folder), rows, str(self._result))
         )
         self._process.start()
 

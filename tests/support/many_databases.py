@@ -15,7 +15,7 @@ from automatum_sandbox import Sandbox, SandboxConfig, serve
 from tests.support.clocks import FakeClock
 from tests.support.desk import forget_run
 from tests.support.expected import differences, expected_lists
-from tests.support.syncing import SETTINGS
+from tests.support.syncing import SETTINGS, chunks_of
 
 OF_TABLE = {
     "customers": ("customers",),
@@ -96,7 +96,6 @@ class Machine:
                 "client_secret": self.served.client_secret,
                 **SETTINGS,
                 "history": history,
-                "chunk_rows": rows,
                 "endpoints": {"customers": {setting: value for setting, value in customers.items() if value}},
             }
         )
@@ -110,7 +109,7 @@ class Machine:
         forget_run()
         code, words = None, ""
         try:
-            with killed_at(kill, after):
+            with chunks_of(rows), killed_at(kill, after):
                 summary = run_sync(options, settings=settings, clock=self.clock)
             code, words = summary.exit_code, "; ".join(error.message for error in summary.errors) or summary.line()
         except Killed:

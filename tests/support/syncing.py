@@ -1,7 +1,7 @@
 """A sandbox on a real socket, one clock for both sides, and the DuckDB file that syncs fill."""
 
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -13,6 +13,7 @@ from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.endpoints import ENDPOINTS
 from automatum.operations.verify import verify
+from automatum.sync import results
 from automatum.sync.engine import sync
 from automatum.sync.options import SyncOptions
 from automatum.warehouse.pipeline import open_pipeline
@@ -23,6 +24,16 @@ WIDE = [[100_000, 60]]
 """Limits of no concern here."""
 HOUR = 3600.0
 SETTINGS = {"application_limits": WIDE, "organization_limits": WIDE, "retry_attempts": 2}
+
+
+@contextmanager
+def chunks_of(rows):
+    """Chunks of so many rows at most: few rows are many chunks then."""
+    before, results.CHUNK_ROWS = results.CHUNK_ROWS, rows
+    try:
+        yield
+    finally:
+        results.CHUNK_ROWS = before
 
 
 @dataclass
@@ -128,6 +139,7 @@ class Site:
         since=None,
         destination=None,
         on_page=None,
+        chunk_rows=results.CHUNK_ROWS,
         **settings,
     ):
         """One whole sync, a minute after the last one."""
@@ -138,7 +150,8 @@ class Site:
         sandbox = getattr(self.served, "sandbox", None)
         if sandbox:
             sandbox.requests.clear()
-        summary = sync(session, self.pipeline(destination), options, on_page=on_page)
+        with chunks_of(chunk_rows):
+            summary = sync(session, self.pipeline(destination), options, on_page=on_page)
         entries = sandbox.requests.to("/api/v1/") if sandbox else []
         assert summary.requests == len(entries) or not sandbox  # I3: what it says is what it sent
         return Synced(summary, entries)

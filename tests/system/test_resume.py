@@ -14,8 +14,10 @@ import pytest
 
 from automatum_sandbox import Limits, SandboxConfig, serve
 from tests.support.killing import KillableSync
+from tests.support.syncing import chunks_of
 
 CHUNK_PAGES = 2
+CHUNK_ROWS = CHUNK_PAGES * 100
 NOW = datetime(2026, 11, 20, tzinfo=timezone.utc)
 CONFIG = SandboxConfig(customers=730, entitlements=410, private_offers=130, days=20, traps=True, limits=None, now=NOW)
 NEEDED = ceil(730 / 100) + ceil(410 / 100) + ceil(130 / 100)
@@ -31,7 +33,6 @@ def settings_of(served, **more: str) -> dict[str, str]:
         "SOURCES__AUTOMATUM__CLIENT_SECRET": served.client_secret,
         "SOURCES__AUTOMATUM__APPLICATION_LIMITS": "[[1000000, 1]]",
         "SOURCES__AUTOMATUM__ORGANIZATION_LIMITS": "[[1000000, 1]]",
-        "SOURCES__AUTOMATUM__CHUNK_ROWS": str(CHUNK_PAGES * 100),
         **more,
     }
 
@@ -78,7 +79,7 @@ def uninterrupted(tmp_path_factory):
         began = time.monotonic()
         with serve(CONFIG) as served:
             environment = settings_of(served, SOURCES__AUTOMATUM__HISTORY="true")
-            summary = KillableSync(environment, folder / f"{name}.duckdb", folder / name).finish(60)
+            summary = KillableSync(environment, folder / f"{name}.duckdb", folder / name, CHUNK_ROWS).finish(60)
             assert summary["exit_code"] == 0 and NEEDED < summary["requests"] <= NEEDED + REPORT
         seconds = time.monotonic() - began
     return dump(folder / "second.duckdb"), seconds
@@ -104,7 +105,7 @@ def test_a_sync_that_is_killed_at_any_moment_ends_like_an_uninterrupted_one(unin
             while summary is None:
                 if fresh or here is None:
                     here = folder / f"p{of_this}"
-                run = KillableSync(environment, folder / "m.duckdb", here)
+                run = KillableSync(environment, folder / "m.duckdb", here, CHUNK_ROWS)
                 summary = run.finish(moments.uniform(0.02, 1.0) * seconds)
                 of_this += summary is None
                 if summary is None and is_complete(folder / "m.duckdb"):
@@ -229,11 +230,12 @@ def bounded(environment, database, folder, requests):
 
     names = {"base_url": "BASE_URL", "client_id": "CLIENT_ID", "client_secret": "CLIENT_SECRET"}
     explicit = {key: environment[f"SOURCES__AUTOMATUM__{name}"] for key, name in names.items()}
-    explicit |= {"application_limits": [[10**6, 1]], "organization_limits": [[10**6, 1]], "chunk_rows": 200}
+    explicit |= {"application_limits": [[10**6, 1]], "organization_limits": [[10**6, 1]]}
     clock = SystemClock()
     session = connect(resolve_settings(explicit), clock=clock, budget=Budget(clock, max_requests=requests))
     pipeline = open_pipeline(dlt.destinations.duckdb(str(database)), "automatum", str(folder))
-    summary = sync(session, pipeline)
+    with chunks_of(CHUNK_ROWS):
+        summary = sync(session, pipeline)
     return {**summary.as_json(), "exit_code": summary.exit_code}
 
 

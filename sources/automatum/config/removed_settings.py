@@ -14,6 +14,9 @@ REMOVED_SETTINGS: Mapping[str, str] = {
     "status": _SQL,
     "success_codes": "Remove it: `code` in an answer is an HTTP status, as documented.",
     "full_sweep_every": "Remove it: every sync reads every list whole.",
+    "reread_pages": "Remove it: a list that changes while it is read is read again if it has up to 100 pages.",
+    "chunk_rows": "Remove it: rows are loaded when they are 250,000, have 32 MB, or are a minute old.",
+    "chunk_seconds": "Remove it: rows are loaded when they are 250,000, have 32 MB, or are a minute old.",
     "metering_max_lines": "Use metering_max_amount or `push --max-amount`; a dry run shows the number of lines.",
     "metering_unusual_factor": "Remove it: a push warns of unusual amounts, and sends them.",
     "metering_check_prices": "Remove it: a price that the synced entitlement contradicts is refused. With `push "

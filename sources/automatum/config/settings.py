@@ -47,8 +47,6 @@ DELETES = ("soft", "hard", "ignore")
 TABLE_FORMATS = ("delta", "iceberg")
 _POSITIVE = (
     "report_window_days",
-    "chunk_rows",
-    "chunk_seconds",
     "request_timeout",
     "retry_deadline",
     "retry_attempts",
@@ -98,10 +96,7 @@ class AutomatumSettings(BaseConfiguration):
         table_format: `delta` or `iceberg`, for a destination of files. None: the destination's own format.
         lookback_days: Days of each report that every sync reads again, because revenue is restated.
         report_window_days: Days of the longest range that a report is asked for. None: 90.
-        reread_pages: Pages that a sweep of a list may read again to prove that it saw every row.
         max_delete_checks: Requests for single rows that a run may send, to find out whether they are deleted.
-        chunk_rows: Rows in one load package. A package also ends at 32 MB of rows, which bounds the memory.
-        chunk_seconds: Age in seconds at which a load package is closed. A kill then costs a minute of requests at most.
         request_timeout: Seconds to wait for a connection, and for each part of a response.
         retry_deadline: Seconds after which a failing request is no longer retried.
         retry_attempts: Attempts after which a failing request is no longer retried.
@@ -144,10 +139,7 @@ class AutomatumSettings(BaseConfiguration):
     table_format: Optional[str] = None
     lookback_days: int = 35
     report_window_days: Optional[int] = None
-    reread_pages: int = 100
     max_delete_checks: int = 250
-    chunk_rows: int = 250_000
-    chunk_seconds: float = 60.0
     request_timeout: float = 30.0
     retry_deadline: float = 120.0
     retry_attempts: int = 6
@@ -175,8 +167,7 @@ class AutomatumSettings(BaseConfiguration):
             self._check(number is None or 0 <= number < math.inf, name, "is negative or not finite")
         self._check(self.lookback_days >= 0, "lookback_days", "is below 0")
         self._check(self.secret_max_age_days >= 0, "secret_max_age_days", "is below 0")
-        for name in ("reread_pages", "max_delete_checks"):
-            self._check(getattr(self, name) >= 0, name, "is below 0")
+        self._check(self.max_delete_checks >= 0, "max_delete_checks", "is below 0")
         for name in _POSITIVE:
             value = getattr(self, name)
             self._check(value is None or value > 0, name, "is not above 0")

@@ -21,7 +21,7 @@ from ..warehouse.sql_client import one_client
 from .key_check import check_keys
 from .options import DEFAULT_OPTIONS, SyncOptions
 from .organization_check import OrganizationCheck
-from .results import CHUNK_BYTES, Chunk, Verdict
+from .results import Chunk, Verdict
 from .resume import SyncSession, resume_session
 from .secret_age import too_old
 from .summary import OrganizationSummary
@@ -137,11 +137,10 @@ def _load_chunks(
     tables of the package begin again from what the destination has, each in packages of its own. A table that is
     refused alone ends with that error.
     """
-    settings = session.settings
     apart = False
     while unfinished := [run for run in runs if not run.done]:
         several = unfinished[:1] if apart else unfinished
-        chunk = Chunk(settings.chunk_rows, session.clock.monotonic() + settings.chunk_seconds, max_bytes=CHUNK_BYTES)
+        chunk = Chunk.begin(session.clock.monotonic())
         lacking = loader.lacking
         try:
             _load_chunk(loader, pipeline, several, chunk)

@@ -122,7 +122,7 @@ def last_verdict(sweeps: Iterable[PastSweep], part: str = "") -> datetime | None
 
 def digest_settings(endpoint: Endpoint, settings: AutomatumSettings) -> tuple[str, str]:
     """A digest of the endpoint, and one of the other settings that a verdict depends on."""
-    others = settings.deletes, settings.accept_rejected, settings.reread_pages, settings.report_window_days
+    others = settings.deletes, settings.accept_rejected, settings.report_window_days
     return _digest(_without_words(asdict(endpoint))), _digest(others)
 
 

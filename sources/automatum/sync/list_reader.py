@@ -19,7 +19,7 @@ from .detail_urls import DetailUrls
 from .facts import SweepFacts, last_full
 from .reader import Reader
 from .results import PageRecord, Verdict
-from .sweep import Sweep
+from .sweep import REREAD_PAGES, Sweep
 
 logger = logging.getLogger("automatum")
 
@@ -64,7 +64,7 @@ class ListReader(Reader):
             self.table,
             self._page,
             self.prior.known,
-            reread_pages=self._settings.reread_pages,
+            reread_pages=REREAD_PAGES,
             page_size=endpoint.paging.size,
             by_number=endpoint.paging.any_page,
             exact=endpoint.exact_total,

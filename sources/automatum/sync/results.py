@@ -85,8 +85,10 @@ class PageRecord:
 
 WORTH_LOADING = 5.0
 """Seconds of waiting for the rate limit from which a load package is loaded before the wait."""
-
-
+CHUNK_ROWS = 250_000
+"""Rows in one load package. Each load has a cost of its own; `CHUNK_BYTES` bounds the memory."""
+CHUNK_SECONDS = 60.0
+"""Age of a load package at which it is loaded: a kill costs a minute of requests at most."""
 CHUNK_BYTES = 32_000_000
 """Bytes of rows, as JSON, in one load package: 300 rows of 100 kB, or 100,000 of 320 bytes."""
 BATCH_BYTES = 8_000_000
@@ -117,6 +119,15 @@ class Chunk:
     limit: str = ""
     max_pages: int | None = None
 
+    @classmethod
+    def begin(cls, now: float) -> Chunk:
+        """A chunk of a sync, after which others can follow.
+
+        Args:
+            now: Reading of the monotonic clock.
+        """
+        return cls(CHUNK_ROWS, now + CHUNK_SECONDS, max_bytes=CHUNK_BYTES)
+
     @property
     def bounded(self) -> bool:
         """Whether another chunk can follow."""
@@ -131,14 +142,13 @@ class Chunk:
             or (self.ends_at is not None and now >= self.ends_at)
         )
 
-    def to_load_before(self, wait: float, longest: float) -> bool:
+    def to_load_before(self, wait: float) -> bool:
         """Whether to load the chunk before a wait, so that a kill during the wait loses no page.
 
         Args:
             wait: Seconds until the next page can be requested.
-            longest: Seconds that pages without new rows may stay unloaded.
         """
-        return self.bounded and self.pages > 0 and wait > (WORTH_LOADING if self.rows else longest)
+        return self.bounded and self.pages > 0 and wait > (WORTH_LOADING if self.rows else CHUNK_SECONDS)
 
 
 @dataclass

@@ -1,9 +1,9 @@
 """A list, read page by page until it is proven that every row was seen, or that this cannot be proven.
 
-A clean reading proves the list (`reading.py`). What is not clean is read again, whole, as long as `reread_pages` allows
-it. A longer list that changes while it is read is proven by looking back: when the announced total falls by n, exactly
-n rows that no page had must be on the pages before, because n rows that were seen are gone. In the end the rows that
-were seen, less those that are gone, must be as many as announced.
+A clean reading proves the list (`reading.py`). What is not clean is read again, whole, if it has at most `REREAD_PAGES`
+pages. A longer list that changes while it is read is proven by looking back: when the announced total falls by n,
+exactly n rows that no page had must be on the pages before, because n rows that were seen are gone. In the end the rows
+that were seen, less those that are gone, must be as many as announced.
 
 `docs/completeness.md` states the rule, and what it cannot see.
 """
@@ -27,6 +27,9 @@ from .reading import Reading
 from .rejections import Rejections
 from .results import Counts, KnownRows, PageRecord, Verdict
 
+REREAD_PAGES = 100
+"""Pages that a sweep may read again. A list of 10,000 rows costs two minutes of the rate limit for another reading; a
+longer one would hardly be at rest for a whole reading, and is proven by looking back."""
 LONG_PAUSE = 300.0
 """Seconds between two pages after which the page before is read again: it must be as it was."""
 MOST_READINGS = 4
@@ -391,7 +394,7 @@ class Sweep:
         if said := reading.doubt or (state.drift[-1] if reading.changed else ""):
             why += f"; {said}"
         if self._exact and max(reading.pages, reading.number) > self._reread_pages and not reading.endless:
-            why += f". To let it read its {reading.pages} pages again, raise sources.automatum.reread_pages"
+            why += f". The list has {reading.pages} pages, which is too long to read it again; the next sync does"
         elif self._exact and not (reading.changed or reading.repeated or reading.doubt):
             why += f'. If the API counts other rows than it lists, set {where}.total to ""'
         return why

@@ -42,7 +42,7 @@ from .prior_state import PriorState, read_prior_state
 from .reader import Reader
 from .rejections import Rejections
 from .report_reader import ReportReader
-from .results import BATCH_BYTES, Chunk, KnownRows, TableResult, Verdict
+from .results import BATCH_BYTES, CHUNK_SECONDS, Chunk, KnownRows, TableResult, Verdict
 from .resume import SyncSession
 from .secret_age import first_use, in_use_since
 from .sync_log import SweepLog
@@ -263,7 +263,7 @@ class TableSync:
         if self._early is None:
             return None
         at, prior = self._early
-        return prior if self.api_session.clock.monotonic() - at <= self.settings.chunk_seconds else None
+        return prior if self.api_session.clock.monotonic() - at <= CHUNK_SECONDS else None
 
     def _read_destination(self, pipeline: SupportsPipeline, loaded: Collection[str] | None = None) -> PriorState:
         owner, name = self._table.organization_id, history_table(self.endpoint) if self.settings.history else None
@@ -356,9 +356,7 @@ class TableSync:
         """Whether it is time to load."""
         if chunk.full(self.api_session.clock.monotonic()):
             return True
-        return chunk.pages > 0 and chunk.to_load_before(
-            self.api_session.client.limiter.wait_for(1), self.settings.chunk_seconds
-        )
+        return chunk.pages > 0 and chunk.to_load_before(self.api_session.client.limiter.wait_for(1))
 
     def _write_log(self) -> Tables:
         """The sweep's own row once it has a verdict; until then the pages from which a later run resumes it."""

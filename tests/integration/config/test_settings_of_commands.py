@@ -147,7 +147,7 @@ class TestNames:
         ("text", "line", "words"),
         [
             ("[sources.automatum]\nTables = []\n", 2, "Did you mean tables?"),
-            ("[sources.automatum]\nchunk-rows = 5\n", 2, "Did you mean chunk_rows?"),
+            ("[sources.automatum]\nlookback-days = 5\n", 2, "Did you mean lookback_days?"),
             ("[sources]\nautomatum = { histroy = true }\n", 2, "Did you mean history?"),
             ('[sources."automatum"]\n"histroy" = true\n', 2, "Did you mean history?"),
             ("sources.automatum.histroy = true\n", 1, "Did you mean history?"),
@@ -255,7 +255,7 @@ class TestNames:
     @pytest.mark.parametrize("section", [None, "automatum", "acme"])
     def test_variables_with_common_names_are_not_settings(self, desk, monkeypatch, section):
         """I1: SINCE and TABLES of a shell do not bound a sync. I6: no other program's secret is sent."""
-        for name, value in {"SINCE": "2026-01-01", "TABLES": '["nope"]', "CHUNK_ROWS": "many"}.items():
+        for name, value in {"SINCE": "2026-01-01", "TABLES": '["nope"]', "LOOKBACK_DAYS": "many"}.items():
             monkeypatch.setenv(name, value)
 
         for key in CREDENTIALS:
@@ -275,7 +275,7 @@ class TestNames:
             return found[0]
 
         found = resolve()
-        assert (found.since, found.tables, found.chunk_rows) == (None, None, 250_000)
+        assert (found.since, found.tables, found.lookback_days) == (None, None, 35)
         desk.set(client_secret=None)
         monkeypatch.delenv("SOURCES__ACME__CLIENT_SECRET")
         monkeypatch.setenv("CLIENT_SECRET", CANARY)
@@ -309,10 +309,9 @@ class TestTypes:
             ("history = 2", "true or false"),
             ('tables = "customers"', 'tables = ["customers", "entitlements"]'),
             ("tables = [1, 2]", "a list of texts"),
-            ("chunk_rows = 1.5", "a whole number"),
-            ("chunk_rows = true", "a whole number"),
-            ('chunk_rows = "many"', "chunk_rows = 5"),
-            ("chunk_seconds = inf", "chunk_seconds"),
+            ("lookback_days = 1.5", "a whole number"),
+            ("lookback_days = true", "a whole number"),
+            ('lookback_days = "many"', "lookback_days = 5"),
             ("request_timeout = nan", "request_timeout"),
             ("metering_reserve = 2", "from 0 to below 1"),
             ("metering_grace_minutes = -1", "metering_grace_minutes: -1.0 is negative"),
@@ -335,7 +334,7 @@ class TestTypes:
             ("history", "sometimes", "SOURCES__AUTOMATUM__HISTORY=true"),
             ("tables", "customers,entitlements", 'SOURCES__AUTOMATUM__TABLES=["customers", "entitlements"]'),
             ("endpoints", CANARY, 'SOURCES__AUTOMATUM__ENDPOINTS={"entitlements"'),
-            ("chunk_rows", "1e3", "SOURCES__AUTOMATUM__CHUNK_ROWS=5"),
+            ("lookback_days", "1e3", "SOURCES__AUTOMATUM__LOOKBACK_DAYS=5"),
         ],
     )
     def test_in_the_environment(self, desk, discover, name, value, words):

@@ -13,6 +13,7 @@ from automatum import automatum_source
 from automatum.config.settings import resolve_settings
 from automatum.core.errors import EXIT_SOFTWARE, ConfigurationError, Fault
 from automatum.metering.export import EXPORTED
+from automatum.sync import results
 from automatum.sync.summary import OrganizationSummary
 from automatum.warehouse.pipeline import open_pipeline
 from tests.integration.sync.test_multi_org import TWO, configure, ids_of, several
@@ -60,12 +61,13 @@ def test_minutes_are_those_of_the_whole_command_i3(desk, start):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", ["one", "several"])
-def test_a_dataset_that_has_no_verdict_yet_is_of_a_kind_too_i2(desk, start, first):
+def test_a_dataset_that_has_no_verdict_yet_is_of_a_kind_too_i2(desk, start, first, monkeypatch):
     served = several(desk, start, customers=300, entitlements=0, private_offers=0, days=0)
     app = served.sandbox.apps[0]
     one = {"organizations": None, "client_id": app.client_id, "client_secret": app.secret}
     more = {"organizations": [{"name": name} for name in TWO], "client_id": None, "client_secret": None}
-    desk.set(chunk_rows=100, **(one if first == "one" else more))
+    monkeypatch.setattr(results, "CHUNK_ROWS", 100)
+    desk.set(**(one if first == "one" else more))
     assert desk.sync("customers", "--max-requests", "2").code == 75
     before = desk.query("SELECT id, organization_id FROM customers ORDER BY ALL")
     desk.set(**(more if first == "one" else one))

@@ -2,12 +2,14 @@
 
 import os
 import random
-from contextlib import closing
+from contextlib import ExitStack, closing
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from automatum.sync import list_reader
 from automatum.sync.results import Verdict
 from tests.support.drifting import Vendor, Warehouse, sweep_once
 
@@ -95,9 +97,9 @@ def test_a_complete_verdict_is_true_and_no_live_row_is_deleted(rows, order, hidd
     Between two requests rows come in, or rows go: the other way is the change that one sweep cannot see.
     """
     vendor = Vendor(rows, order, random.Random(seed))
-    with closing(Warehouse()) as warehouse:
+    with closing(Warehouse()) as warehouse, ExitStack() as patched:
+        patched.enter_context(mock.patch.object(list_reader, "REREAD_PAGES", reread))
         setattr(vendor, *odd)
-        vendor.settings["reread_pages"] = reread
         if vendor.detail_status is None:
             synced(vendor, warehouse)
             vendor.hidden = set(vendor.rng.sample(sorted(vendor.rows), hidden))
@@ -120,7 +122,7 @@ def test_a_complete_verdict_is_true_and_no_live_row_is_deleted(rows, order, hidd
                 assert throughout - vendor.hidden <= set(found), "a row that was listed throughout is missing"
             vendor.clock.advance(3700)
         # Now the list rests. What still stands in the way has a setting.
-        vendor.settings["reread_pages"] = 100
+        patched.close()
         result = synced(vendor, warehouse, allow_deletes=True)
         if vendor.offset or (vendor.cap or 900) < len(vendor.listed()):
             assert result.verdict is Verdict.INCOMPLETE

@@ -275,8 +275,6 @@ BAD = {
     "history": ["perhaps"],
     "lookback_days": ["-1", "x"],
     "report_window_days": ["0", "x"],
-    "chunk_rows": ["0", "-5"],
-    "chunk_seconds": ["0", "x"],
 }
 
 

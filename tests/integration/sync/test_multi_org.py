@@ -320,9 +320,8 @@ def test_a_bounded_wait_ends_with_the_time_to_come_back(desk, start):
 def test_after_a_kill_each_goes_on_where_it_was_i1_i3(desk, start, after):
     """Eight pages of two organizations, a page a load package; killed -9 at the second, sixth or ninth request."""
     served = several(desk, start, customers=390, entitlements=0, private_offers=0, days=0)
-    desk.set(chunk_rows=100)
     served.sandbox.faults.add("slow", "/api/v1/customers", seconds=0.3, count=None)
-    syncing = desk.start("sync", "customers", "--json")
+    syncing = desk.start("sync", "customers", "--json", chunk_rows=100)
     await_(lambda: len(served.sandbox.requests.to("/api/v1/")) >= after or syncing.poll() is not None, 60)
     syncing.kill()
     syncing.communicate()
@@ -481,7 +480,7 @@ def test_a_name_must_not_be_that_of_a_setting(monkeypatch):
 
 def test_credentials_are_never_those_of_another_while_other_settings_are_shared(monkeypatch, desk):
     configure(monkeypatch, {"name": "acme"}, {"name": "globex", "credentials": "vendors.globex"})
-    desk.set(client_id="app_shared", client_secret="secret_shared_shared", chunk_rows=77)
+    desk.set(client_id="app_shared", client_secret="secret_shared_shared", lookback_days=77)
     monkeypatch.setenv("AUTOMATUM_CLIENT_ID", "app_vendor")
     monkeypatch.setenv("AUTOMATUM_CLIENT_SECRET", "secret_vendor_vendor")
     with pytest.raises(ConfigurationError, match=r"sources.automatum.acme.client_id: is not set.*organization acme"):
@@ -491,7 +490,7 @@ def test_credentials_are_never_those_of_another_while_other_settings_are_shared(
     monkeypatch.setenv("SOURCES__AUTOMATUM__GLOBEX__DELETES", "hard")
     found = resolve_settings(organization="globex")
     assert (found.client_id, found.client_secret) == ("app_globex", "secret_globex_globex")
-    assert (found.deletes, found.chunk_rows, found.owner) == ("hard", 77, "globex")
+    assert (found.deletes, found.lookback_days, found.owner) == ("hard", 77, "globex")
 
 
 def test_a_toml_list_is_read_like_one_of_the_environment():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from automatum.sync import results
 from tests.support.desk import SMALL
 
 
@@ -55,10 +56,10 @@ def test_a_database_without_history_after_a_database_with_history_i9(desk, small
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fresh", [True, False])
-def test_a_wrong_key_that_is_taken_back_i9(desk, start, fresh):
+def test_a_wrong_key_that_is_taken_back_i9(desk, start, fresh, monkeypatch):
     """The column that was the key stayed required in dlt's schema, so that no new file could be loaded."""
     desk.use(start(**{**SMALL, "customers": 250}))
-    desk.set(chunk_rows=100)
+    monkeypatch.setattr(results, "CHUNK_ROWS", 100)
     complete(desk)
     desk.set(endpoints={"customers": {"key": "uuid"}})
     other, third = desk.folder / "b.duckdb", desk.folder / "c.duckdb"

@@ -49,7 +49,7 @@ def deployment(installation, warehouse, served):
     postgres = {"conn_type": "postgres", "host": "127.0.0.1", "port": running().port, "login": "postgres"}
     installation.configure(
         connections={
-            **connections(served, OURS, chunk_rows=300),
+            **connections(served, OURS),
             "automatum_warehouse": {**postgres, "password": PASSWORD, "schema": warehouse},
         },
         variables=variables(**OPTIONS),
