@@ -158,7 +158,6 @@ def on_a_socket(kind, folder, count=160):
                     "client_id": served.client_id,
                     "client_secret": served.client_secret,
                     "application_limits": [list(limit) for limit in limits],
-                    "organization_limits": [[10**6, 1]],
                     "quota_url": f"sqlite:///{folder}/{kind}-{time.monotonic_ns()}.sqlite",
                 }
             )

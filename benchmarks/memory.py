@@ -44,7 +44,6 @@ def measure(rows: int) -> dict[str, object]:
         "SOURCES__AUTOMATUM__CLIENT_ID": client_id,
         "SOURCES__AUTOMATUM__CLIENT_SECRET": secret,
         "SOURCES__AUTOMATUM__APPLICATION_LIMITS": LIMITS,
-        "SOURCES__AUTOMATUM__ORGANIZATION_LIMITS": LIMITS,
     }
     figures: dict[str, object] = {"rows": rows}
     with tempfile.TemporaryDirectory() as folder:

@@ -51,7 +51,6 @@ def measure(count: int) -> dict[str, object]:
             "SOURCES__AUTOMATUM__BASE_URL": served.base_url,
             "SOURCES__AUTOMATUM__ORGANIZATIONS": json.dumps([{"name": name} for name in names]),
             "SOURCES__AUTOMATUM__APPLICATION_LIMITS": json.dumps([[50, 60 * SCALE], [1000, 3600 * SCALE]]),
-            "SOURCES__AUTOMATUM__ORGANIZATION_LIMITS": json.dumps([[500, 60 * SCALE], [10000, 3600 * SCALE]]),
         }
         for name in ("XDG_DATA_HOME", "XDG_STATE_HOME"):
             environment.pop(name, None)

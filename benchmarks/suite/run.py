@@ -187,7 +187,6 @@ def _environment(url: str, work: Path) -> dict[str, str]:
         "SOURCES__AUTOMATUM__CLIENT_ID": "app_1",
         "SOURCES__AUTOMATUM__CLIENT_SECRET": "secret_12345678",
         "SOURCES__AUTOMATUM__APPLICATION_LIMITS": _LIMITS,
-        "SOURCES__AUTOMATUM__ORGANIZATION_LIMITS": _LIMITS,
     }
 
 

@@ -111,6 +111,10 @@ class Desk:
                 text = json.dumps(value) if isinstance(value, (list, dict)) else str(value)
                 self._monkeypatch.setenv(key, text)
 
+    def attempts(self, count):
+        """Let the connector give a failing request up after so many attempts."""
+        self._monkeypatch.setattr("automatum.api.retry.ATTEMPTS", count)
+
     def use(self, served, app=0):
         """Set what is needed to talk to this sandbox."""
         known = served.sandbox.apps[app]
@@ -119,7 +123,6 @@ class Desk:
             client_id=known.client_id,
             client_secret=known.secret,
             application_limits=WIDE_LIMITS,
-            organization_limits=WIDE_LIMITS,
         )
 
     def run(self, *arguments):

@@ -236,7 +236,6 @@ class Books:
             "client_id": "app_test",
             "client_secret": "secret_of_the_test",
             "application_limits": json.loads(WIDE_LIMITS),
-            "organization_limits": json.loads(WIDE_LIMITS),
             "quota_url": "memory://",
             **settings,
         }

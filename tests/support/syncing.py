@@ -23,7 +23,7 @@ from tests.support.clocks import FakeClock
 WIDE = [[100_000, 60]]
 """Limits of no concern here."""
 HOUR = 3600.0
-SETTINGS = {"application_limits": WIDE, "organization_limits": WIDE, "retry_attempts": 2}
+SETTINGS = {"application_limits": WIDE}
 
 
 @contextmanager

@@ -198,7 +198,8 @@ SITUATIONS = {
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.__name__)
 def test_no_secret_is_anywhere(situation, desk, api, logged, monkeypatch, tmp_path):
-    desk.set(base_url=api.url, client_id="app_1", client_secret=SECRET, retry_attempts=1, retry_deadline=2)
+    desk.set(base_url=api.url, client_id="app_1", client_secret=SECRET)
+    desk.attempts(1)
     (desk.folder / "usage.csv").write_text(",".join(ROW) + "\n" + ",".join(map(str, ROW.values())) + "\n")
     desk.destination = ()
     situation(desk, api, monkeypatch)

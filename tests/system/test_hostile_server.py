@@ -115,8 +115,9 @@ def run(desk, kinds, runs):
 
     with RawServer(answer) as api:
         desk.set(client_id="app_1", client_secret="secret_hostile_1", quota_url="memory://")
-        desk.set(request_timeout=3, retry_attempts=2, retry_deadline=3)
-        desk.set(application_limits=[[100000, 60]], organization_limits=[[100000, 60]])
+        desk.attempts(2)
+        desk.set(request_timeout=1)
+        desk.set(application_limits=[[100000, 60]])
         write_usage(desk)
         at = {kind: f"{api.url}/{name}" for name, kind in names.items()}
         todo = [
@@ -179,7 +180,7 @@ def test_sigterm_ends_a_command_that_hangs(drip, command, desk):
     """It takes 5 seconds at most; the bound is wide for a machine that is busy."""
     with Dripping(*DRIPS[drip]) as api:
         desk.set(base_url=api.url, client_id="app_1", client_secret="secret_hostile_1", quota_url="memory://")
-        desk.set(request_timeout=300, retry_deadline=300)
+        desk.set(request_timeout=300)
         process = desk.start(*command.split())
         try:
             assert api.asked.wait(60), process.communicate(timeout=10)

@@ -55,7 +55,7 @@ class World:
     @contextmanager
     def served(self):
         with self.api:
-            limits = {"application_limits": WIDE_LIMITS, "organization_limits": WIDE_LIMITS}
+            limits = {"application_limits": WIDE_LIMITS}
             self.desk.set(base_url=self.api.url, client_id="app_1", client_secret="secret_of_the_app", **limits)
             yield self
 

@@ -94,8 +94,6 @@ def backfill(served, limits, count, quota_url):
             "client_id": served.sandbox.client_id,
             "client_secret": served.sandbox.client_secret,
             "application_limits": [list(limit) for limit in limits],
-            "organization_limits": [[100_000, seconds] for _, seconds in limits],
-            "metering_reserve": RESERVE,
             "quota_url": quota_url,
         }
     )

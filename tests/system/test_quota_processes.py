@@ -56,8 +56,6 @@ def settings_for(served, limits, **more):
         "client_id": served.client_id,
         "client_secret": served.client_secret,
         "application_limits": [list(limit) for limit in limits],
-        "organization_limits": [[100_000, 60 * SCALE]],
-        "metering_reserve": 0.0,
         "request_timeout": TIMEOUT,
         **more,
     }

@@ -32,7 +32,6 @@ def settings_of(served, **more: str) -> dict[str, str]:
         "SOURCES__AUTOMATUM__CLIENT_ID": served.client_id,
         "SOURCES__AUTOMATUM__CLIENT_SECRET": served.client_secret,
         "SOURCES__AUTOMATUM__APPLICATION_LIMITS": "[[1000000, 1]]",
-        "SOURCES__AUTOMATUM__ORGANIZATION_LIMITS": "[[1000000, 1]]",
         **more,
     }
 
@@ -154,7 +153,6 @@ def test_a_thousand_pages_in_several_runs_under_the_vendors_windows(desk):
         desk.use(served)
         desk.set(
             application_limits=[[50, 60 * scale], [1000, 3600 * scale]],
-            organization_limits=[[500, 60 * scale], [10000, 3600 * scale]],
         )
         codes = [75]
         while codes[-1] == 75 and len(codes) < 9:
@@ -230,7 +228,7 @@ def bounded(environment, database, folder, requests):
 
     names = {"base_url": "BASE_URL", "client_id": "CLIENT_ID", "client_secret": "CLIENT_SECRET"}
     explicit = {key: environment[f"SOURCES__AUTOMATUM__{name}"] for key, name in names.items()}
-    explicit |= {"application_limits": [[10**6, 1]], "organization_limits": [[10**6, 1]]}
+    explicit |= {"application_limits": [[10**6, 1]]}
     clock = SystemClock()
     session = connect(resolve_settings(explicit), clock=clock, budget=Budget(clock, max_requests=requests))
     pipeline = open_pipeline(dlt.destinations.duckdb(str(database)), "automatum", str(folder))

@@ -123,7 +123,6 @@ def cron(tmp_path, desk, small):
         # dlt keeps root's working folders in /var/dlt, out of the test's reach.
         "DLT_DATA_DIR": str(work / "dlt"),
         "SOURCES__AUTOMATUM__APPLICATION_LIMITS": f"'{WIDE_LIMITS}'",
-        "SOURCES__AUTOMATUM__ORGANIZATION_LIMITS": f"'{WIDE_LIMITS}'",
     }
     example = (PIPELINES / "automatum.env.example").read_text()
     kept = [line for line in example.splitlines() if line.partition("=")[0] not in values]

@@ -20,6 +20,8 @@ logger = logging.getLogger("automatum")
 
 DEFAULT_LIFETIME = 3600.0
 """Seconds; the documented lifetime, used if `expires_in` is missing or invalid."""
+METERING_RESERVE = 0.1
+"""Share of the rate limit that only a push may use: 100 requests an hour, which carry 2,500 usages."""
 REFUSED_FOR = 60.0
 """Seconds for which refused credentials are not tried again, so that not each table of a sync asks again."""
 MAX_LIFETIME = 86400.0
@@ -119,7 +121,7 @@ class TokenSource:
                 raise
             # An application without the scope for metering needs no reserve.
             reserved = METERING_SCOPE in (grant.scopes or ())
-            self._sender.limiter.reserve = self._sender.settings.metering_reserve if reserved else 0.0
+            self._sender.limiter.reserve = METERING_RESERVE if reserved else 0.0
         return grant
 
     def _fetch(self) -> _Grant:

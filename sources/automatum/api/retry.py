@@ -17,6 +17,10 @@ from .http import MAX_RETRY_AFTER, ApiResponse, HttpFailure, logger, redirect_er
 from .rate_limit import RateLimiter
 from .request_stats import Attempt, RequestStats
 
+ATTEMPTS = 6
+"""Attempts after which a failing request is given up: with the pauses between them about 12 seconds."""
+DEADLINE = 4
+"""A failing request is given up after this many times `request_timeout`, so that slow answers are tried again, too."""
 MAX_429 = 10
 """Responses 429 in a row after which the run ends with `QuotaExhausted`."""
 DEFAULT_429_WAIT = 60.0
@@ -83,7 +87,7 @@ class Call:
 
 
 class Sender:
-    """Sends requests, within the attempts (`retry_attempts`) and the deadline (`retry_deadline`) of each. Thread-safe.
+    """Sends requests, within `ATTEMPTS` and `DEADLINE` of each. Thread-safe.
 
     Waits for the rate limit do not count towards the deadline.
 
@@ -118,7 +122,7 @@ class Sender:
             QuotaExhausted: The API answered 429 too many times in a row.
             AutomatumError: What `acquire`, `renew` and `refusal` of the call raise or return.
         """
-        call.deadline = self.clock.monotonic() + self.settings.retry_deadline
+        call.deadline = self.clock.monotonic() + DEADLINE * self.settings.request_timeout
         while True:
             with self._exclude_time(call):
                 ticket = call.acquire(call)
@@ -156,7 +160,7 @@ class Sender:
                 # On a kept connection, a server that closed it before the request looks the same as a server that
                 # broke off after accepting the request.
                 connections = stack.enter_context(connections.fresh())
-                within = max(timeout, self.settings.retry_deadline)
+                within = DEADLINE * timeout
             try:
                 outcome = send(
                     connections, call.method, self.settings.base_url + call.path, clock=self.clock,
@@ -211,8 +215,8 @@ class Sender:
         """Wait before the next attempt; raise if the attempts or the deadline are over."""
         call.throttled = 0
         call.failures += 1
-        attempts, pause = self.settings.retry_attempts, max(self._backoff(call.failures), retry_after or 0.0)
-        if call.failures >= attempts or self.clock.monotonic() + pause >= call.deadline:
+        pause = max(self._backoff(call.failures), retry_after or 0.0)
+        if call.failures >= ATTEMPTS or self.clock.monotonic() + pause >= call.deadline:
             hint = f" The server asks to wait {retry_after:.0f} s." if retry_after else ""
             raise ApiUnreachable(
                 call.method,
@@ -223,7 +227,7 @@ class Sender:
                 f"sources.automatum.base_url ({self.settings.base_url}).",
             )
         what = f"{call.name}: {detail if status is None else f'{status} {detail}'}"
-        logger.warning("%s; attempt %d of %d in %.1f s", what, call.failures + 1, attempts, pause)
+        logger.warning("%s; attempt %d of %d in %.1f s", what, call.failures + 1, ATTEMPTS, pause)
         self.budget.pause(pause)
 
     def _wait_after_429(self, call: Call, response: ApiResponse) -> None:

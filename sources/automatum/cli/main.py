@@ -221,15 +221,13 @@ def status(
     """Show the last sweep of each table, and what is unresolved in the ledger of the push; sends no request."""
 
     def work() -> int:
-        from ..config.settings import resolve_settings
         from ..operations.metering_status import ledgers_unresolved
         from ..operations.status import status as read_status
         from ..warehouse.target import Target
         from .render_status import show_status
 
         with read_existing(Target(destination, dataset, database), lock_wait) as pipeline:
-            days = resolve_settings(with_credentials=False).secret_max_age_days
-            figures = read_status(pipeline, time.time(), days)
+            figures = read_status(pipeline, time.time())
         ledgers = ledgers_unresolved(SystemClock())
         figures |= {"ledgers": ledgers}
         say(figures, as_json, lambda: show_status(figures))

@@ -31,7 +31,6 @@ _ONLY_TOP = (
     "notify_url",
     "secrets_from",
     "webhook_secret",
-    "webhook_signature_header",
 )
 """Settings that are read from `sources.automatum` alone, not from the section of an organization."""
 _OF_DLT = ("data_writer", "destination", "extract", "incremental", "load", "max_table_nesting", "normalize", "schema")

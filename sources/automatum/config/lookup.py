@@ -31,7 +31,6 @@ CREDENTIALS = ("client_id", "client_secret")
 SETTINGS_FOLDER = ".dlt"
 _EXAMPLES = {
     "application_limits": ("[[50, 60], [1000, 3600]]", "application_limits = [[50, 60], [1000, 3600]]"),
-    "organization_limits": ("[[500, 60], [10000, 3600]]", "organization_limits = [[500, 60], [10000, 3600]]"),
     "organizations": ('[{"name": "acme"}]', '[[sources.automatum.organizations]] with name = "acme" below it'),
     "tables": ('["customers", "entitlements"]', 'tables = ["customers", "entitlements"]'),
     "endpoints": (

@@ -17,6 +17,14 @@ REMOVED_SETTINGS: Mapping[str, str] = {
     "reread_pages": "Remove it: a list that changes while it is read is read again if it has up to 100 pages.",
     "chunk_rows": "Remove it: rows are loaded when they are 250,000, have 32 MB, or are a minute old.",
     "chunk_seconds": "Remove it: rows are loaded when they are 250,000, have 32 MB, or are a minute old.",
+    "organization_limits": "Remove it: the organization has ten times the limits of the application "
+    "(application_limits), and never less than documented.",
+    "retry_attempts": "Remove it: a failing request is given up after six attempts.",
+    "retry_deadline": "Set request_timeout: a failing request is given up after four times as long.",
+    "secret_max_age_days": "Remove it: a client secret is warned of after the 30 days that the vendor documents.",
+    "webhook_signature_header": "Remove it: signatures are read from x-automatum-signature, as documented, and from "
+    "the headers of Standard Webhooks. `verify_webhook` takes another header.",
+    "metering_reserve": "Remove it: a push keeps a tenth of the rate limit for itself.",
     "metering_max_lines": "Use metering_max_amount or `push --max-amount`; a dry run shows the number of lines.",
     "metering_unusual_factor": "Remove it: a push warns of unusual amounts, and sends them.",
     "metering_check_prices": "Remove it: a price that the synced entitlement contradicts is refused. With `push "

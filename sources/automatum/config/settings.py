@@ -48,8 +48,6 @@ TABLE_FORMATS = ("delta", "iceberg")
 _POSITIVE = (
     "report_window_days",
     "request_timeout",
-    "retry_deadline",
-    "retry_attempts",
 )
 
 
@@ -64,7 +62,6 @@ class AutomatumSettings(BaseConfiguration):
             if neither the environment nor `secrets.toml` has them (see `config.vaults`).
         base_url: Root of the API: a host, or the path of a gateway below which the API is. https, except on loopback.
         application_limits: Rate limits of the OAuth application: a list of [requests, seconds].
-        organization_limits: Rate limits of the organization: a list of [requests, seconds].
         organizations: List of organizations (see `config.organizations`). None: the one organization of `client_id`.
         organization: Name of the organization that these settings are for. None: there is no such list.
         organization_id: Value of the column `organization_id`, a part of every key if there are several organizations.
@@ -76,7 +73,6 @@ class AutomatumSettings(BaseConfiguration):
         plaintext_hosts: Servers of Postgres or Redis that may be reached without TLS.
         ledger_url: The ledger of the metering push: `sqlite:////path` or `postgresql://...`. None: a file in the user's
             data folder, one for each API host.
-        metering_reserve: Share of the rate limit that only a push may use, if the token grants `write:metering`.
         metering: Overrides of the metering body: `path`, `fields`, `numbers`, `reporting_date`, `naming`.
         metering_yes_words: Words of a metering answer that mean that the usage was taken, besides those that are known.
         metering_max_amount: Money, in each currency, above which a push sends nothing.
@@ -91,15 +87,13 @@ class AutomatumSettings(BaseConfiguration):
         deletes: What happens to deleted rows: `soft` sets `_deleted_at`, `hard` removes them, `ignore` keeps them.
         accept_organization: Id to which the vendor has changed that of the organization whose rows a dataset has.
         accept_rejected: A sync is complete although records could not be loaded. False: it is incomplete (exit 65).
-        secret_max_age_days: Days in use after which a client secret is warned of. 0: never.
         history: Keep every version of every row in `<table>_history`.
         table_format: `delta` or `iceberg`, for a destination of files. None: the destination's own format.
         lookback_days: Days of each report that every sync reads again, because revenue is restated.
         report_window_days: Days of the longest range that a report is asked for. None: 90.
         max_delete_checks: Requests for single rows that a run may send, to find out whether they are deleted.
-        request_timeout: Seconds to wait for a connection, and for each part of a response.
-        retry_deadline: Seconds after which a failing request is no longer retried.
-        retry_attempts: Attempts after which a failing request is no longer retried.
+        request_timeout: Seconds to wait for a connection, and for each part of a response. A failing request is given
+            up after four times as long (see `api.retry`).
     """
 
     # dlt looks in this section only, and not for variables with common names, such as STATUS.
@@ -110,7 +104,6 @@ class AutomatumSettings(BaseConfiguration):
     secrets_from: Optional[str] = None
     base_url: str = DEFAULT_BASE_URL
     application_limits: Optional[List[Any]] = None
-    organization_limits: Optional[List[Any]] = None
     organizations: Optional[List[Any]] = None
     organization: Optional[str] = None
     organization_id: Optional[str] = None
@@ -122,7 +115,6 @@ class AutomatumSettings(BaseConfiguration):
     quota_url: Optional[TSecretStrValue] = None
     plaintext_hosts: Optional[List[Any]] = None
     ledger_url: Optional[TSecretStrValue] = None
-    metering_reserve: float = 0.1
     metering: Optional[Dict[str, Any]] = None
     metering_yes_words: Optional[List[str]] = None
     metering_max_amount: Optional[Decimal] = None
@@ -134,15 +126,12 @@ class AutomatumSettings(BaseConfiguration):
     deletes: str = "soft"
     accept_organization: Optional[str] = None
     accept_rejected: bool = False
-    secret_max_age_days: int = 30
     history: bool = False
     table_format: Optional[str] = None
     lookback_days: int = 35
     report_window_days: Optional[int] = None
     max_delete_checks: int = 250
     request_timeout: float = 30.0
-    retry_deadline: float = 120.0
-    retry_attempts: int = 6
 
     def on_resolved(self) -> None:
         """Check every value, without a request.
@@ -156,17 +145,14 @@ class AutomatumSettings(BaseConfiguration):
             parse_vault_uri(self.secrets_from)
         self.base_url = validated_base_url(self.base_url)
         self.app_limits()
-        self.org_limits()
         self.first_day()
         self._check(self.deletes in DELETES, "deletes", f"is none of {', '.join(DELETES)}")
         if self.table_format is not None:
             self._check(self.table_format in TABLE_FORMATS, "table_format", f"is none of {', '.join(TABLE_FORMATS)}")
-        self._check(0 <= self.metering_reserve < 1, "metering_reserve", "is not a share from 0 to below 1")
         for name in ("metering_grace_minutes", "metering_max_amount"):
             number = getattr(self, name)
             self._check(number is None or 0 <= number < math.inf, name, "is negative or not finite")
         self._check(self.lookback_days >= 0, "lookback_days", "is below 0")
-        self._check(self.secret_max_age_days >= 0, "secret_max_age_days", "is below 0")
         self._check(self.max_delete_checks >= 0, "max_delete_checks", "is below 0")
         for name in _POSITIVE:
             value = getattr(self, name)
@@ -188,8 +174,16 @@ class AutomatumSettings(BaseConfiguration):
         return parse_limits("application_limits", self.application_limits, APPLICATION_LIMITS)
 
     def org_limits(self) -> Limits:
-        """Rate limits of the organization: pairs of requests and seconds."""
-        return parse_limits("organization_limits", self.organization_limits, ORGANIZATION_LIMITS)
+        """Rate limits of the organization: pairs of requests and seconds.
+
+        They are the documented ones, which are ten times those of an application. With higher `application_limits` they
+        are higher in the same proportion.
+        """
+        limits = self.app_limits()
+        return tuple(
+            (max(requests, *(10 * one for one, within in limits if within <= seconds), 0), seconds)
+            for requests, seconds in ORGANIZATION_LIMITS
+        )
 
     def first_day(self, today: date | None = None) -> date:
         """First day (UTC) of the reports.

@@ -9,7 +9,7 @@ from dlt.common.typing import TSecretStrValue
 from ..core.redaction import register_secret
 from .lookup import look_up
 
-KEYS = ("webhook_secret", "webhook_signature_header")
+KEYS = ("webhook_secret",)
 
 
 def find_webhook_secret() -> str | None:
@@ -21,8 +21,3 @@ def find_webhook_secret() -> str | None:
     found = look_up(KEYS[0], TSecretStrValue) or os.environ.get("AUTOMATUM_WEBHOOK_SECRET", "")
     register_secret(found)
     return found.strip() or None
-
-
-def find_signature_header(default: str) -> str:
-    """`webhook_signature_header`, or the default."""
-    return look_up(KEYS[1], str) or default

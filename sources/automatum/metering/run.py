@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api.session import connect
 from ..config.settings import AutomatumSettings, resolve_settings
-from ..config.webhook_secret import find_signature_header, find_webhook_secret
+from ..config.webhook_secret import find_webhook_secret
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock, utc
 from ..core.process_info import user_name
@@ -26,7 +26,7 @@ from .settle import Decision, SettleResult, settle
 from .status import read_status
 from .usage.sql import read_relation_or_query
 from .usage.usage import read_usage
-from .webhook_signature import SIGNATURE_HEADER, verified_events
+from .webhook_signature import verified_events
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -157,7 +157,7 @@ def run_events(source: str, options: PushOptions = _DEFAULTS) -> dict[str, Any]:
         batches = read_relation_or_query(pipeline, source, forms, clock)
         stored = (dict(zip(names, row, strict=True)) for names, rows in batches for row in rows)
     # All of them before the first is used: one that is forged makes the others suspect.
-    events = list(verified_events(stored, find_webhook_secret(), find_signature_header(SIGNATURE_HEADER)))
+    events = list(verified_events(stored, find_webhook_secret()))
     with Ledger.open(find_ledger(settings, options.ledger_url), clock, ledger_owner(settings), write=True) as ledger:
         ledger.database.require_tables()
         applied = apply_events(ledger, events)

@@ -42,7 +42,7 @@ RECENT = 20
 """Sweeps of a table over which errors and durations are reported."""
 
 
-def status(pipeline: SupportsPipeline, now: float, secret_max_age_days: int = 0) -> dict[str, Any]:
+def status(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
     """The last sweep of each table, its verdict, age and cost; and sweeps that are under way; by organization, if any.
 
     `recent` of a table: what the API answered in its latest sweeps, errors and durations, by the columns of
@@ -51,7 +51,6 @@ def status(pipeline: SupportsPipeline, now: float, secret_max_age_days: int = 0)
     Args:
         pipeline: The pipeline whose destination is asked.
         now: Epoch seconds.
-        secret_max_age_days: Days in use after which a client secret is warned of; 0 for never.
 
     Raises:
         DestinationError: The destination cannot be reached or read.
@@ -59,9 +58,9 @@ def status(pipeline: SupportsPipeline, now: float, secret_max_age_days: int = 0)
     if has_organizations(pipeline):
         names = {one.owner: one.name for one in reversed(read_owners(pipeline, True))}
         owners = sorted({owner for (owner,) in stream_columns(pipeline, SWEEPS_TABLE, (ORGANIZATION,))})
-        every = {names.get(owner, owner): _status(pipeline, now, secret_max_age_days, owner) for owner in owners}
+        every = {names.get(owner, owner): _status(pipeline, now, owner) for owner in owners}
         return {"organizations": dict(sorted(every.items()))}
-    return _status(pipeline, now, secret_max_age_days, None)
+    return _status(pipeline, now, None)
 
 
 def secret_in_use(target: Target, settings: AutomatumSettings, clock: Clock) -> dict[str, Any] | None:
@@ -75,14 +74,14 @@ def secret_in_use(target: Target, settings: AutomatumSettings, clock: Clock) -> 
     if target.missing:
         return None
     with suppress(AutomatumError):
-        figures = status(target.existing(clock, Budget(clock), 0.0), clock.time(), settings.secret_max_age_days)
+        figures = status(target.existing(clock, Budget(clock), 0.0), clock.time())
         own = figures["organizations"].get(settings.organization, {}) if "organizations" in figures else figures
         secret: dict[str, Any] | None = own.get("secret")
         return secret if secret and secret["mark"] == mark_of(settings) else None
     return None
 
 
-def _status(pipeline: SupportsPipeline, now: float, most_days: int, organization_id: str | None) -> dict[str, Any]:
+def _status(pipeline: SupportsPipeline, now: float, organization_id: str | None) -> dict[str, Any]:
     present = utc(now)
     tables, sweeps = _last_sweeps(pipeline, present, organization_id)
     columns = ("table_name", "resolved_at")
@@ -96,7 +95,7 @@ def _status(pipeline: SupportsPipeline, now: float, most_days: int, organization
     return {
         "tables": tables,
         "under_way": _sweeps_under_way(pipeline, sweeps, organization_id),
-        "secret": _secret(sweeps, present, most_days),
+        "secret": _secret(sweeps, present),
     }
 
 
@@ -138,7 +137,7 @@ def _sweeps_under_way(
     return under_way
 
 
-def _secret(sweeps: Mapping[str, Sequence[PastSweep]], present: datetime, most_days: int) -> dict[str, Any] | None:
+def _secret(sweeps: Mapping[str, Sequence[PastSweep]], present: datetime) -> dict[str, Any] | None:
     """Since when the client secret is in use; None if no sweep says."""
     used = latest_use([one for past in sweeps.values() for one in past])
     since = first_use(used)
@@ -148,7 +147,7 @@ def _secret(sweeps: Mapping[str, Sequence[PastSweep]], present: datetime, most_d
         "mark": (used or {}).get("mark"),
         "in_use_since": since,
         "age_days": (present - since).days,
-        "advice": too_old(since, present, most_days),
+        "advice": too_old(since, present),
     }
 
 

@@ -217,8 +217,7 @@ def _conclude(session: ApiSession, pipeline: SupportsPipeline, summary: Organiza
     summary.stats = session.client.stats
     summary.seconds = session.clock.monotonic() - started
     in_use = [run.result.secret_since for run in summary.runs if run.result.secret_since]
-    most = session.settings.secret_max_age_days
-    if advice := too_old(min(in_use, default=None), utc(session.clock.time()), most):
+    if advice := too_old(min(in_use, default=None), utc(session.clock.time())):
         logger.warning("%s", advice)
     ran = [run for run in summary.runs if not run.result.skipped]
     groups = {run.endpoint.group for run in ran}

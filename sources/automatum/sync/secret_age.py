@@ -40,21 +40,23 @@ def first_use(secret: dict[str, Any] | None) -> datetime | None:
         return None
 
 
-def too_old(since: datetime | None, now: datetime, most: int) -> str:
+MAX_AGE_DAYS = 30
+"""The vendor asks for a rotation every 30 days in production, and every 90 in development (`api/authentication`)."""
+
+
+def too_old(since: datetime | None, now: datetime) -> str:
     """What to tell of a secret that is too old; empty if it is not.
 
     Args:
         since: Since when it is in use, if that is known.
         now: The present.
-        most: Days after which it is too old (`secret_max_age_days`); 0 for never.
     """
     days = (now - since).days if since else 0
-    if not most or days < most:
+    if days < MAX_AGE_DAYS:
         return ""
     return (
         f"The client secret has been in use for {plural(days, 'day')} or more. Automatum asks to rotate it every 30 "
-        "days in production and every 90 in development. Run `automatum apps rotate`, or set "
-        f"sources.automatum.secret_max_age_days (now {most}; 0 for no warning)."
+        "days in production and every 90 in development. Run `automatum apps rotate`."
     )
 
 

@@ -51,7 +51,6 @@ def test_an_api_that_is_different_syncs_by_configuration_alone(desk, way):
             client_id="app_1",
             client_secret="secret_1234567890",
             application_limits=WIDE_LIMITS,
-            organization_limits=WIDE_LIMITS,
         )
         if way == "toml":
             (desk.folder / ".dlt").mkdir()

@@ -283,10 +283,11 @@ def test_a_lasting_failure_ends_after_the_attempts(server, source):
     assert server.url in caught.value.next_step
 
 
-def test_a_lasting_failure_ends_before_the_deadline(server, clock):
+def test_a_lasting_failure_ends_before_the_deadline(server, clock, monkeypatch):
+    monkeypatch.setattr("automatum.api.retry.ATTEMPTS", 50)
     server.say(URL, Say(500, then=lambda: clock.advance(40)))
     with Connections() as connections:
-        source = build(server.url, connections, clock, retry_attempts=50, retry_deadline=100.0)
+        source = build(server.url, connections, clock, request_timeout=25.0)
         started = clock.monotonic()
         with pytest.raises(ApiUnreachable):
             source.token()

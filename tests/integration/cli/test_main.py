@@ -38,7 +38,7 @@ def test_no_secret_leaves(start, desk, tmp_path, trouble):
     """I6: not on stdout, not on stderr with --debug, not in the database, not in dlt's working folder."""
     served = start(**SMALL, apps=(AppConfig(client_secret=SECRET),))
     desk.use(served)
-    desk.set(retry_attempts=2, retry_deadline=3)
+    desk.attempts(2)
     sandbox = served.sandbox
     arguments = ["sync", "--json", "--debug", "--pipelines-dir", tmp_path / "dlt" / "pipelines"]
     code = 0
@@ -59,7 +59,7 @@ def test_no_secret_leaves(start, desk, tmp_path, trouble):
         desk.database.write_bytes(b"this is no DuckDB file" * 100)
         code = 69
     elif trouble == "unreachable":
-        desk.set(base_url=f"http://127.0.0.1:{closed_port()}", retry_deadline=0.5)
+        desk.set(base_url=f"http://127.0.0.1:{closed_port()}")
         code = 69
     made = desk.run(*arguments)
     assert made.code == code, made

@@ -207,10 +207,11 @@ def test_json_of_syncs_and_of_what_reads_them(desk, one, record):
 
 
 def test_json_of_errors(desk, one, record):
-    desk.set(client_secret="wrong", retry_attempts=1)
+    desk.attempts(1)
+    desk.set(client_secret="wrong")
     record.run("sync with a wrong secret", 77, "sync")
     record.run("check with a wrong secret", 77, "check")
-    desk.set(base_url=f"http://127.0.0.1:{closed_port()}", retry_deadline=0.1)
+    desk.set(base_url=f"http://127.0.0.1:{closed_port()}")
     record.run("sync without the API", 69, "sync")
     desk.set(client_secret=None)
     record.run("sync without credentials", 78, "sync")
@@ -263,7 +264,7 @@ def test_json_of_several_organizations(desk, start, record):
         organizations=(OrganizationConfig(seed=100), OrganizationConfig(seed=101)),
         apps=(AppConfig(organization=0), AppConfig(organization=1)),
     )
-    desk.set(base_url=served.base_url, application_limits=WIDE_LIMITS, organization_limits=WIDE_LIMITS)
+    desk.set(base_url=served.base_url, application_limits=WIDE_LIMITS)
     desk.set(organizations=[{"name": "acme"}, {"name": "globex"}])
     for name, app in zip(("acme", "globex"), served.sandbox.apps, strict=True):
         desk.set(**{f"{name}__client_id": app.client_id, f"{name}__client_secret": app.secret})

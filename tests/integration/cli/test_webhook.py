@@ -219,7 +219,7 @@ def test_what_others_said_is_left_out(error, said):
 @pytest.mark.slow
 def test_nothing_but_counts_leaves(small, desk, posted):
     """No value of any row, no id, no money, no secret; also when the server repeats a row in an error."""
-    desk.set(retry_attempts=1)
+    desk.attempts(1)
     name = small.rows.all("customers")[0]["companyName"]
     small.faults.add("status", "/api/v1/entitlements", status=400, message=f"{name} is odd", count=None)
     made = desk.run("sync")

@@ -313,7 +313,6 @@ class TestTypes:
             ("lookback_days = true", "a whole number"),
             ('lookback_days = "many"', "lookback_days = 5"),
             ("request_timeout = nan", "request_timeout"),
-            ("metering_reserve = 2", "from 0 to below 1"),
             ("metering_grace_minutes = -1", "metering_grace_minutes: -1.0 is negative"),
             ("metering_max_amount = -0.5", "metering_max_amount: -0.5 is negative"),
             ("metering_grace_minutes = inf", "not finite"),

@@ -118,7 +118,8 @@ def test_a_resource_reads_a_relation_of_the_pipeline_that_runs_it(small, desk, u
 
 
 def test_an_api_that_is_away_fails_the_job_and_loses_nothing(small, desk, usage):
-    desk.set(base_url="http://127.0.0.1:9", retry_attempts=1, ledger_url=f"sqlite:///{desk.folder / 'l.sqlite'}")
+    desk.attempts(1)
+    desk.set(base_url="http://127.0.0.1:9", ledger_url=f"sqlite:///{desk.folder / 'l.sqlite'}")
     pipeline = dlt.pipeline(
         "automatum", destination=dlt.destinations.duckdb(str(desk.database)), dataset_name="automatum"
     )

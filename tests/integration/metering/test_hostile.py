@@ -72,7 +72,7 @@ class Shop:
 @pytest.fixture
 def shop(desk):
     with Api() as api:
-        limits = {"application_limits": WIDE_LIMITS, "organization_limits": WIDE_LIMITS}
+        limits = {"application_limits": WIDE_LIMITS}
         desk.set(base_url=api.url, client_id="app_1", client_secret="secret_of_the_app", **limits)
         made = Shop(api, desk)
         made.accept()

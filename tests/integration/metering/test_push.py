@@ -696,11 +696,12 @@ def test_what_a_push_has_no_quota_for_goes_out_with_the_next(small, desk, teller
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("reserve", "code"), [(0.6, 0), (0.0, 75)])
-def test_a_backfill_leaves_the_push_its_reserve(reserve, code, start, desk, teller):
+def test_a_backfill_leaves_the_push_its_reserve(reserve, code, start, desk, teller, monkeypatch):
     """I4: and with no reserve, the backfill has used up all."""
     served = start(customers=3000, entitlements=20, private_offers=3, days=2)
     desk.use(served)
-    desk.set(application_limits=[[20, 3600]], metering_reserve=reserve)
+    monkeypatch.setattr("automatum.api.oauth.METERING_RESERVE", reserve)
+    desk.set(application_limits=[[20, 3600]])
     assert desk.sync("customers", "--no-wait").code == 75
     reads = len(served.sandbox.requests.to("/api/v1/"))
     rows = rows_of(served.sandbox, back=(1,), most=4)
@@ -767,7 +768,8 @@ def test_no_secret_is_shown_or_written(desk, tmp_path):
 def test_exit_69_when_the_api_cannot_be_reached(small, desk, teller):
     from tests.support.loopback import closed_port
 
-    desk.set(base_url=f"http://127.0.0.1:{closed_port()}", retry_attempts=1)
+    desk.attempts(1)
+    desk.set(base_url=f"http://127.0.0.1:{closed_port()}")
     ran = desk.run("push", "--usage", write_csv(rows_of(small)), "--confirm", "--new-ledger", "--json")
     assert ran.code == 69, ran
     assert json.loads(ran.out)["errors"]

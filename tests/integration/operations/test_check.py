@@ -135,8 +135,8 @@ def test_an_unreachable_host(desk):
         client_id="app_1",
         client_secret="secret_1234567890",
         base_url=f"http://127.0.0.1:{closed_port()}",
-        retry_attempts=1,
     )
+    desk.attempts(1)
     assert desk.run("check", "--json").code == 69
 
 

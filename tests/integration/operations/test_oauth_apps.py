@@ -334,7 +334,8 @@ def api():
 def rotating(api, desk, tmp_path):
     """A rotation against a server that says what it is told, with time that does not pass."""
     path = desk.folder / "kept.toml"
-    desk.set(base_url=api.url, client_id="app_1", client_secret="secret_old_canary_1", retry_attempts=2)
+    desk.set(base_url=api.url, client_id="app_1", client_secret="secret_old_canary_1")
+    desk.attempts(2)
     clock = FakeClock()
 
     def run(*answers, records=({"id": "app_1"},)):

@@ -82,7 +82,7 @@ def test_the_forecast_comes_true(desk, kind):
     )  # fmt: skip
     with serve(Sandbox(config, time=clock.time)) as served:
         desk.use(served)
-        desk.set(application_limits=[[20, 60], [60, 3600]], organization_limits=[[500, 60], [10_000, 3600]])
+        desk.set(application_limits=[[20, 60], [60, 3600]])
         forecast = plan(connect(resolve_settings(), clock=clock), None, SyncOptions(tables=("customers",)))
         asked = len(served.sandbox.requests.all())
         ran = run_sync(SyncOptions(tables=("customers",)), clock=clock)
@@ -116,10 +116,11 @@ def test_nothing_is_kept_or_left_for_a_push_that_is_not_granted(start, desk):
     assert {row["reserved"] for row in forecast["windows"]} == {0}
 
 
-def test_a_schedule_is_judged(large, desk):
+def test_a_schedule_is_judged(large, desk, monkeypatch):
     """22 requests and a token: 5 a minute allow them every five minutes."""
     # Each forecast begins with empty windows: it would have to wait for what the one before it asked.
-    desk.set(application_limits=[[5, 60], [1000, 3600]], metering_reserve=0, quota_url="memory://")
+    monkeypatch.setattr("automatum.api.oauth.METERING_RESERVE", 0.0)
+    desk.set(application_limits=[[5, 60], [1000, 3600]], quota_url="memory://")
     assert desk.run("plan", "--json").json["schedule"] is None
     for every, fits in (("1h", True), ("5min", True), ("120s", False)):
         schedule = desk.run("plan", "--every", every, "--json").json["schedule"]
@@ -132,8 +133,9 @@ def test_people_can_read_it(large, desk):
     assert "A sync every 1 min " in said
 
 
-def test_without_a_scope_or_room_it_says_so(small, desk):
-    desk.set(application_limits=[[2, 60]], metering_reserve=0)
+def test_without_a_scope_or_room_it_says_so(small, desk, monkeypatch):
+    monkeypatch.setattr("automatum.api.oauth.METERING_RESERVE", 0.0)
+    desk.set(application_limits=[[2, 60]])
     ran = desk.run("plan", "--no-wait", "--json")
     assert ran.code == EXIT_MORE_TO_DO
     (error,) = ran.json["errors"]

@@ -47,7 +47,7 @@ def test_pages_of_known_rows_without_end_are_not_read_for_ever(desk, api, named)
         return hostile.listed(hostile.customers(3 * (hostile.page_of(target) % 2)), **numbers)
 
     with RawServer(hostile.by_request(answer)) as endless:
-        desk.set(base_url=endless.url, application_limits=WIDE_LIMITS, organization_limits=WIDE_LIMITS)
+        desk.set(base_url=endless.url, application_limits=WIDE_LIMITS)
         made = desk.sync("customers", "--max-requests", "60")
     assert made.code == 65, made
     extra = 4  # A page that is shorter than announced, or is another page, is read again.

@@ -25,7 +25,7 @@ def two(start, desk, monkeypatch):
         apps=(AppConfig(organization=0), AppConfig(organization=1)),
     )
     desk.use(served)
-    settings = {"base_url": served.base_url, "application_limits": WIDE_LIMITS, "organization_limits": WIDE_LIMITS}
+    settings = {"base_url": served.base_url, "application_limits": WIDE_LIMITS}
     for key, value in {**settings, **credentials(served, 1)}.items():
         monkeypatch.setenv(f"SOURCES__ACME__{key.upper()}", value)
     return served

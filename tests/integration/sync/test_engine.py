@@ -24,7 +24,7 @@ REPORT = (14, 4)
 
 def quick_retries(desk):
     """Give a failing request up after two attempts."""
-    desk.set(retry_attempts=2, retry_deadline=5)
+    desk.attempts(2)
 
 
 # The main job
@@ -238,9 +238,7 @@ def test_no_scope_at_all(start, desk):
 @pytest.mark.parametrize("host", ["refuses", "is silent"])
 def test_an_unreachable_host_is_given_up_at_the_deadline(desk, host):
     """69 within the deadline; nothing half-written."""
-    desk.set(
-        client_id="app_1", client_secret="secret_1234567890", retry_deadline=1, retry_attempts=50, request_timeout=9
-    )
+    desk.set(client_id="app_1", client_secret="secret_1234567890", request_timeout=0.25)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = closed_port() if host == "refuses" else silent.getsockname()[1]
         desk.set(base_url=f"http://127.0.0.1:{port}")
@@ -263,14 +261,11 @@ BAD = {
         "https://a/api/v1",
     ],
     "application_limits": ["[]", "[[50]]", "[[0, 60]]", "[[50, 0]]", "fifty", '[["many", 60]]', "[[50, 60, 70]]"],
-    "organization_limits": ["[[500, -60]]", "500"],
     "tables": ['["nope"]', '["customers", "Customers"]'],
     "since": ["yesterday", "2026-13-01", "01.02.2026"],
     "endpoints": ['{"nope": {}}', '{"customers": {"pth": "x"}}', "[]x"],
     "reports": ['[{"path": "x"}]', '[{"name": "No Name"}]', '["usage"]'],
     "request_timeout": ["0", "-1", "soon", "nan"],
-    "retry_deadline": ["0", "-5", "x", "nan"],
-    "retry_attempts": ["0", "1.5", "many"],
     "deletes": ["perhaps"],
     "history": ["perhaps"],
     "lookback_days": ["-1", "x"],
@@ -366,7 +361,7 @@ def test_a_table_that_stays_away_does_not_keep_the_others_from_being_read(start,
     scopes = ALL_READ[:-1] if trouble == "scope" else ALL_READ
     served = start(**SMALL, apps=(AppConfig(scopes=scopes),))
     desk.use(served)
-    desk.set(retry_attempts=1)
+    desk.attempts(1)
     path = "/api/v1/analytics" if trouble == "report 404" else "/api/v1/entitlements"
     if trouble != "scope":
         served.sandbox.faults.add("status", path, status=500 if trouble == "list fails" else 404, count=None)
@@ -499,7 +494,6 @@ def test_no_minutes_at_all(small, desk):
 @pytest.mark.parametrize("trouble", ["slow", "failing"])
 def test_a_signal_ends_a_sync_with_what_it_has(large, desk, trouble):
     """I1: SIGTERM during a slow answer or a retry: what was read is loaded, exit 75, the next sync completes."""
-    desk.set(retry_deadline=60, retry_attempts=30)
     if trouble == "slow":
         fault = large.faults.add("slow", "/api/v1/entitlements", page=2, seconds=0.5)
     else:

@@ -30,7 +30,7 @@ def test_refusals_failures_and_retries_are_counted_by_table(site):
     sandbox = site.serve(customers=250, private_offers=3)
     sandbox.faults.add("status", "/api/v1/customers", status=503, count=2)
     sandbox.faults.add("status", "/api/v1/private-offers", status=429)
-    made = site.sync("customers", "private_offers", retry_attempts=4)
+    made = site.sync("customers", "private_offers")
     assert made.code == 0
     assert recorded(site, "table_name", *COUNTED) == [
         ("customers", 0, 0, 0, 0, 2, 0, 2),
@@ -75,10 +75,9 @@ def test_a_secret_in_use_for_too_long_is_warned_of_once_a_day_until_it_is_rotate
     site.clock.advance(60)
     site.sync("customers")
     assert len(warned(caplog)) == 1  # The same day.
-    secret = status(site.pipeline(), site.clock.time(), 30)["secret"]
+    secret = status(site.pipeline(), site.clock.time())["secret"]
     assert secret["age_days"] == 30
     assert "automatum apps rotate" in secret["advice"]
-    assert status(site.pipeline(), site.clock.time())["secret"]["advice"] == ""
 
     app = sandbox.tokens.apps[site.served.client_id]
     rotated = sandbox.tokens.new_secret(app, site.clock.time())
@@ -86,20 +85,7 @@ def test_a_secret_in_use_for_too_long_is_warned_of_once_a_day_until_it_is_rotate
     caplog.clear()
     site.sync("customers", client_secret=rotated)
     assert warned(caplog) == []
-    assert status(site.pipeline(), site.clock.time(), 30)["secret"]["age_days"] == 0
-
-
-@pytest.mark.slow
-def test_the_age_can_be_set_and_switched_off(site, caplog):
-    caplog.set_level(logging.WARNING, "automatum")
-    site.serve(customers=3)
-    site.sync("customers")
-    site.clock.advance(95 * DAY)
-    site.sync("customers", secret_max_age_days=0)
-    assert warned(caplog) == []
-    site.clock.advance(1 * DAY)
-    site.sync("customers", secret_max_age_days=90)
-    assert "now 90" in warned(caplog)[0]
+    assert status(site.pipeline(), site.clock.time())["secret"]["age_days"] == 0
 
 
 @pytest.mark.slow

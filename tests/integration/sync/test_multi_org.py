@@ -42,7 +42,6 @@ def several(desk, start, names=TWO, **options):
     desk.set(
         base_url=served.base_url,
         application_limits=WIDE_LIMITS,
-        organization_limits=WIDE_LIMITS,
         organizations=[{"name": name} for name in names],
     )
     for name, app in zip(names, served.sandbox.apps, strict=True):
@@ -264,7 +263,6 @@ def test_nobody_waits_for_anothers_quota_and_no_page_is_asked_twice_i3_i4(desk, 
         desk.set(
             base_url=served.base_url,
             application_limits=[[6, 60]],
-            organization_limits=WIDE_LIMITS,
             quota_url="memory://",
             organizations=[{"name": name} for name in names],
         )
@@ -291,7 +289,7 @@ def test_an_api_that_refuses_however_long_one_waits_does_not_keep_the_command_fo
     clock = FakeClock()
     monkeypatch.setattr("automatum.sync.run.SystemClock", lambda stop=None: clock)
     served = several(desk, start)
-    desk.set(quota_url="memory://", retry_attempts=2)
+    desk.set(quota_url="memory://")
     refused = served.sandbox.apps[0].client_id
     assert desk.sync("customers", "--organization", "globex").code == 0
     served.sandbox.requests.clear()

@@ -40,7 +40,6 @@ def api(desk):
             client_id="app_1",
             client_secret="secret_1234567890",
             application_limits=WIDE_LIMITS,
-            organization_limits=WIDE_LIMITS,
         )
         yield server
 

@@ -156,7 +156,6 @@ def at_desk(desk):
     def use(api, **customers):
         desk.set(base_url=api.base_url, client_id=api.client_id, client_secret=api.client_secret)
         desk.set(endpoints={"customers": customers}, application_limits="[[100000, 60]]")
-        desk.set(organization_limits="[[100000, 60]]")
         return desk
 
     return use

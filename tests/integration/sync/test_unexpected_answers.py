@@ -11,8 +11,8 @@ from tests.support.loopback import Loopback, Say, error, token
 def vendor(desk):
     """A server that says what a test tells it to, and the desk set up for it."""
     with Loopback() as server:
-        desk.set(base_url=server.url, client_id="app_one", client_secret="secret_one", retry_attempts=2)
-        desk.set(retry_deadline=2)
+        desk.set(base_url=server.url, client_id="app_one", client_secret="secret_one")
+        desk.attempts(2)
         yield server
 
 

@@ -17,6 +17,12 @@ from tests.support.desk import VOLUME
 from tests.support.syncing import Site
 
 
+@pytest.fixture(autouse=True)
+def no_reserve(monkeypatch):
+    """The runs below may spend each request of their small windows."""
+    monkeypatch.setattr("automatum.api.oauth.METERING_RESERVE", 0.0)
+
+
 @pytest.fixture
 def site(tmp_path):
     with Site(tmp_path) as made:
@@ -27,7 +33,7 @@ def site(tmp_path):
 @pytest.mark.slow
 def test_what_was_read_is_loaded_before_a_long_wait_and_not_after_it(site):
     """I3: a kill in the middle of a wait costs nothing."""
-    session = connect(site.resolved(application_limits=[[3, 240]], metering_reserve=0), clock=site.clock)
+    session = connect(site.resolved(application_limits=[[3, 240]]), clock=site.clock)
     held = []
     session.client.limiter.on_wait = lambda seconds, reason: held.append(
         site.query("SELECT count(*) FROM customers")[0][0]
@@ -39,7 +45,7 @@ def test_what_was_read_is_loaded_before_a_long_wait_and_not_after_it(site):
 
 @pytest.mark.slow
 def test_a_short_wait_is_not_worth_a_load_package(site):
-    session = connect(site.resolved(application_limits=[[3, 3]], metering_reserve=0), clock=site.clock)
+    session = connect(site.resolved(application_limits=[[3, 3]]), clock=site.clock)
     sync(session, site.pipeline(), SyncOptions(tables=("customers",)))
     assert site.query("SELECT count(DISTINCT load_id) FROM _dlt_loads") == [(1,)]
 
@@ -48,7 +54,7 @@ def test_a_short_wait_is_not_worth_a_load_package(site):
 @pytest.mark.parametrize("options", [["--no-wait"], ["--max-wait", "30"]])
 def test_a_run_that_must_not_wait_loads_and_says_when_to_come_back(start, desk, options):
     desk.use(start(**VOLUME))
-    desk.set(application_limits=[[6, 60]], metering_reserve=0)
+    desk.set(application_limits=[[6, 60]])
     ran = desk.sync(*options)
     assert ran.code == EXIT_MORE_TO_DO
     assert ran.json["verdict"] == "more_to_do"
@@ -66,7 +72,7 @@ def test_a_wait_shows_beside_the_progress_bar(site):
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=200)
     clock = FakeClock(epoch=1_700_000_000.0)
-    settings = site.resolved(application_limits=[[3, 60]], metering_reserve=0)
+    settings = site.resolved(application_limits=[[3, 60]])
     session = connect(settings, clock=clock, budget=Budget(clock))
     with progress_bars.Progress(console=console) as progress:
         sync(session, site.pipeline(), SyncOptions(tables=("customers",)), on_page=progress.on_page)

@@ -29,7 +29,7 @@ def connections(served, limits=WIDE, **settings):
         "automatum": {
             "conn_type": "http",
             "host": served.base_url,
-            "extra": json.dumps({"application_limits": limits, "organization_limits": WIDE, **settings}),
+            "extra": json.dumps({"application_limits": limits, **settings}),
         }
     }
     for name, known in zip(NAMES, served.sandbox.apps, strict=True):

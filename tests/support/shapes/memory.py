@@ -37,9 +37,7 @@ class MemorySite:
             "client_id": api.client_id,
             "client_secret": api.client_secret,
             "application_limits": [[100_000, 60]],
-            "organization_limits": [[100_000, 60]],
             "quota_url": "memory://",
-            "retry_attempts": 2,
             **settings,
         }
 

@@ -83,7 +83,7 @@ class Pushed:
 
 def push(api, folder, **settings):
     """Push the usage to a served API."""
-    books = Books(api.base_url, folder, retry_attempts=2, **settings)
+    books = Books(api.base_url, folder, **settings)
     summary = books.push(usage())
     entries = list(books.entries().values())
     reasons = [str(entry.error or "") for entry in entries]

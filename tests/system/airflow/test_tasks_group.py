@@ -67,7 +67,6 @@ class Group:
             "client_id": known.client_id,
             "client_secret": known.secret,
             "application_limits": WIDE_LIMITS,
-            "organization_limits": WIDE_LIMITS,
         }
         self.environment.update({f"SOURCES__AUTOMATUM__{name.upper()}": value for name, value in settings.items()})
 

@@ -103,15 +103,25 @@ def test_a_base_url_with_a_path_that_is_added_anyway_is_refused_with_what_to_wri
 
 
 @pytest.mark.parametrize("value", [[], [[0, 60]], [[5, 0]], [[5, -1]], [[5]], [["many", 60]], [5], [[-5, 60]]])
-@pytest.mark.parametrize("name", ["application_limits", "organization_limits"])
-def test_windows_that_make_no_sense_are_refused(name, value):
-    assert refused(**{name: value}).key == f"sources.automatum.{name}"
+def test_windows_that_make_no_sense_are_refused(value):
+    assert refused(application_limits=value).key == "sources.automatum.application_limits"
 
 
-@pytest.mark.parametrize("name", ["request_timeout", "retry_deadline", "retry_attempts"])
+@pytest.mark.parametrize(
+    ("limits", "organization"),
+    [
+        ([[5, 60]], ((500, 60.0), (10_000, 3600.0))),
+        ([[60, 60], [3000, 3600]], ((600, 60.0), (30_000, 3600.0))),
+        ([[100, 1]], ((1000, 60.0), (10_000, 3600.0))),
+    ],
+)
+def test_an_organization_has_ten_times_the_limits_of_an_application_and_not_less_than_documented(limits, organization):
+    assert resolve_settings({**CREDENTIALS, "application_limits": limits}).org_limits() == organization
+
+
 @pytest.mark.parametrize("value", [0, -1])
-def test_bounds_are_above_zero(name, value):
-    assert refused(**{name: value}).key == f"sources.automatum.{name}"
+def test_bounds_are_above_zero(value):
+    assert refused(request_timeout=value).key == "sources.automatum.request_timeout"
 
 
 def test_the_first_day_is_a_date():

@@ -176,7 +176,8 @@ def put(request, desk):
 def ready(start, desk, put, organization=None):
     served = start(**VOLUME)
     desk.use(served)
-    desk.set(client_id=None, client_secret=None, retry_attempts=2)
+    desk.set(client_id=None, client_secret=None)
+    desk.attempts(2)
     put({"client_id": served.client_id, "client_secret": served.client_secret}, organization)
     active().reload()
     return served.sandbox
