@@ -10,7 +10,7 @@ import duckdb
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from automatum.api.client import ApiResponse
-from automatum.api.endpoint_overrides import resolve_endpoints
+from automatum.api.overrides import resolve_endpoints
 from automatum.api.rate_limit import RateLimiter
 from automatum.api.request_stats import RequestStats
 from automatum.api.session import ApiSession

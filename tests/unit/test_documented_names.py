@@ -10,8 +10,7 @@ import pytest
 import typer
 
 from automatum import PushOptions, SyncOptions, Target
-from automatum.api.endpoint_overrides import resolve_endpoints
-from automatum.api.metering_overrides import resolve_metering
+from automatum.api.overrides import resolve_endpoints, resolve_metering
 from automatum.cli.commands import EXIT_USAGE
 from automatum.cli.main import app
 from automatum.config.known_keys import INTERNAL

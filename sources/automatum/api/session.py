@@ -13,8 +13,7 @@ from ..core.redaction import redact_logging
 from ..core.suggest import suggestion
 from ..endpoints import METERING, Endpoint, MeteringForm
 from .client import ApiClient
-from .endpoint_overrides import resolve_endpoints
-from .metering_overrides import resolve_metering
+from .overrides import resolve_endpoints, resolve_metering
 from .rate_limit import open_rate_limiter
 
 

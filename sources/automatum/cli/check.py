@@ -89,7 +89,7 @@ def discover(as_json: Json = False, debug: Debug = False) -> None:
     """List and describe tables and columns, and whether they are documented or assumed; sends no request."""
 
     def work() -> int:
-        from ..api.endpoint_overrides import resolve_endpoints
+        from ..api.overrides import resolve_endpoints
         from ..config.settings import resolve_settings
         from ..operations.discover import describe
         from . import render

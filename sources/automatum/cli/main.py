@@ -253,7 +253,7 @@ def verify(
     """Check the destination: one row a key, no row too few, no orphans, a history without gaps; sends no request."""
 
     def work() -> int:
-        from ..api.endpoint_overrides import resolve_endpoints
+        from ..api.overrides import resolve_endpoints
         from ..config.settings import resolve_settings
         from ..operations.verify import verify as verify_destination
         from ..warehouse.dataset import has_organizations

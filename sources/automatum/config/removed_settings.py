@@ -51,3 +51,10 @@ REMOVED_ENDPOINT_KEYS: Mapping[str, str] = {
     "first_page": 'Write paginator = { type = "page_number", base_page = 0 }.',
 }
 """Keys in `[sources.automatum.endpoints.<table>]` and in an entry of `sources.automatum.reports`."""
+
+REMOVED_METERING_KEYS: Mapping[str, str] = {
+    "numbers": "Remove it: units and charged are sent as numbers and price as text, as documented.",
+    "reporting_date": "Remove it: the day is sent as YYYY-MM-DD, as documented.",
+    "naming": "Names of fields are camelCase, as documented. For other names, set `fields`.",
+}
+"""Keys in `[sources.automatum.metering]`."""

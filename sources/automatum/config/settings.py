@@ -73,7 +73,7 @@ class AutomatumSettings(BaseConfiguration):
         plaintext_hosts: Servers of Postgres or Redis that may be reached without TLS.
         ledger_url: The ledger of the metering push: `sqlite:////path` or `postgresql://...`. None: a file in the user's
             data folder, one for each API host.
-        metering: Overrides of the metering body: `path`, `fields`, `numbers`, `reporting_date`, `naming`.
+        metering: Overrides of the metering body: `path`, `fields`.
         metering_yes_words: Words of a metering answer that mean that the usage was taken, besides those that are known.
         metering_max_amount: Money, in each currency, above which a push sends nothing.
         metering_grace_minutes: Minutes after the end of an hour or day before a push counts it as closed.
@@ -81,7 +81,7 @@ class AutomatumSettings(BaseConfiguration):
         tables: Tables to sync; the token must grant each. None: all tables that the token grants.
         since: First day of the reports, as an ISO date. None: 365 days ago.
         endpoints: Table name to its overrides: `path`, `records`, `parameters`, `key`, `columns`, and others (see
-            `api.endpoint_overrides`).
+            `api.overrides`).
         reports: Additional analytics reports: `name`, and `path`, `parameters`, `records`, `key`, `columns` where they
             differ from the default.
         deletes: What happens to deleted rows: `soft` sets `_deleted_at`, `hard` removes them, `ignore` keeps them.

@@ -11,7 +11,7 @@ import pytest
 from dlt.common.configuration.specs import BaseConfiguration
 
 from automatum import automatum_source
-from automatum.api.endpoint_overrides import resolve_endpoints
+from automatum.api.overrides import resolve_endpoints
 from automatum.config.lookup import CREDENTIALS
 from automatum.config.removed_settings import REMOVED_SETTINGS
 from automatum.config.settings import check_configuration, resolve_settings

@@ -9,7 +9,7 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from automatum import automatum_source
-from automatum.api.endpoint_overrides import resolve_endpoints
+from automatum.api.overrides import resolve_endpoints
 from automatum.api.rate_limit import open_rate_limiter
 from automatum.api.session import connect
 from automatum.config.organizations import insert_organization, organization_names

@@ -154,7 +154,7 @@ class OtherPath(Metering):
     metering_path = "/api/v1/usage"
 
 
-@shape("metering in snake_case", connection={"metering": {"naming": "snake_case"}}, names="listing_id")
+@shape("metering in snake_case", names="listing_id")
 class SnakeCase(Metering):
     def read(self, body):
         details = body.get("details", {})

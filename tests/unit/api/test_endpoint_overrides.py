@@ -2,7 +2,7 @@
 
 import pytest
 
-from automatum.api.endpoint_overrides import resolve_endpoints
+from automatum.api.overrides import resolve_endpoints
 from automatum.config.removed_settings import REMOVED_ENDPOINT_KEYS
 from automatum.config.settings import resolve_settings
 from automatum.core.errors import ConfigurationError

@@ -3,7 +3,7 @@
 import pytest
 from dlt.sources.rest_api.typing import PaginatorType
 
-from automatum.api.endpoint_overrides import resolve_endpoints
+from automatum.api.overrides import resolve_endpoints
 from automatum.api.pages import page_parameters
 from automatum.config.settings import resolve_settings
 from automatum.core.endpoint import PagingKind

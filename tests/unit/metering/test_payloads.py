@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import automatum.metering
-from automatum.api.metering_overrides import resolve_metering
+from automatum.api.overrides import resolve_metering
+from automatum.config.removed_settings import REMOVED_METERING_KEYS
 from automatum.config.settings import resolve_settings
 from automatum.core.errors import ConfigurationError
 from automatum.endpoints import METERING
-from automatum.metering.model import format_decimal
 from automatum.metering.payloads import Body, bodies, price_text
 from automatum_sandbox.metering_body import read_body
 from tests.support.examples import examples
@@ -239,8 +239,6 @@ FORM = {
         "per": False,
         "dimension": "meter.code",
     },
-    "numbers": {"price": "number", "units": "text"},
-    "reporting_date": "%d.%m.%Y",
 }
 
 
@@ -252,36 +250,27 @@ def test_nothing_set_is_the_documented_form():
     assert resolved() == resolved(metering={}) == METERING
 
 
-def test_path_names_and_forms_of_values_are_settings():
+def test_path_and_names_are_settings():
     form = resolved(metering=FORM)
     assert form.path == "usage/report"
     assert read(replace(BODY, lines=BODY.lines[:1], form=form)) == {
         "vendor": BODY.lines[0].vendor,
         "product": {"id": BODY.lines[0].listing_id, "buyer": BODY.lines[0].customer_id},
-        "details": {"reportingDate": f"{BODY.lines[0].day:%d.%m.%Y}"},
+        "details": {"reportingDate": BODY.lines[0].day.isoformat()},
         "records": [
             {
                 "meter": {"code": BODY.lines[0].dimension},
-                "units": format_decimal(BODY.lines[0].units),
+                "units": BODY.lines[0].units,
                 "title": BODY.lines[0].dimension,
-                "price": BODY.lines[0].price,
+                "price": price_text(BODY.lines[0].price),
             }
         ],
     }
 
 
-def test_snake_case_names_all_fields_of_the_body():
-    body = read(replace(BODY, form=resolved(metering={"naming": "snake_case"})))
-    assert set(body) == {"vendor", "listing_id", "details"}
-    assert set(body["details"]) == {"customer", "reporting_date", "charged", "usages"}
-    assert set(body["details"]["usages"][0]) == {"api_key", "units", "title", "price"}
-    assert resolved(metering={"naming": "camelCase"}) == METERING
-
-
-@pytest.mark.parametrize("settings", [{"metering": {"naming": "snake_case"}}, {"metering": FORM}])
-def test_i5_no_id_and_no_amount_depends_on_the_form(settings):
+def test_i5_no_id_and_no_amount_depends_on_the_form():
     """The ledger knows lines and bodies by ids, and their content by a hash of units and price."""
-    other = replace(BODY, form=resolved(**settings))
+    other = replace(BODY, form=resolved(metering=FORM))
     assert other.payload() != BODY.payload()
     assert (other.id, other.charged, other.lines) == (BODY.id, BODY.charged, BODY.lines)
 
@@ -306,12 +295,7 @@ def test_a_refusal_names_usages_by_the_configured_name_or_the_documented_one(fie
         ({"fields": {"listing_id": "vendor"}}, "metering.fields.vendor"),
         ({"fields": {"units": "price"}}, "metering.fields.units"),
         ({"fields": {"listing_id": "details"}}, "metering.fields.listing_id"),
-        ({"numbers": {"price": "decimal"}}, "metering.numbers.price"),
-        ({"numbers": {"rows": "text"}}, "metering.numbers.rows"),
-        ({"reporting_date": "iso"}, "metering.reporting_date"),
-        ({"reporting_date": "%d.%m."}, "metering.reporting_date"),
-        ({"reporting_date": "%d.%m.%Y %d"}, "metering.reporting_date"),
-        ({"naming": "kebab"}, "metering.naming"),
+        *(({key: "x"}, f"metering.{key}") for key in REMOVED_METERING_KEYS),
     ],
 )
 def test_a_wrong_form_is_named(metering, key):

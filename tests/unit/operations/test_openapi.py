@@ -8,8 +8,7 @@ import os
 
 import yaml
 
-from automatum.api.endpoint_overrides import resolve_endpoints
-from automatum.api.metering_overrides import resolve_metering
+from automatum.api.overrides import resolve_endpoints, resolve_metering
 from automatum.config.base_url import DEFAULT_BASE_URL
 from automatum.config.settings import AutomatumSettings
 from automatum.endpoints import API_PREFIX, CUSTOMERS, ENDPOINTS, SCOPES
@@ -160,7 +159,7 @@ def test_the_table_of_endpoints_is_not_changed():
 
 def test_metering_overrides_show_and_are_marked():
     settings = AutomatumSettings()
-    settings.metering = {"path": "usage", "fields": {"dimension": "meterId"}, "numbers": {"units": "text"}}
+    settings.metering = {"path": "usage", "fields": {"dimension": "meterId"}}
     document = describe_openapi(ENDPOINTS, DEFAULT_BASE_URL, resolve_metering(settings))
     validate(document)
     assert f"{API_PREFIX}metering" not in document["paths"]
@@ -168,8 +167,6 @@ def test_metering_overrides_show_and_are_marked():
     assert operation[CONFIGURED] is True
     body = dict(fields(operation["requestBody"]["content"]["application/json"]["schema"]))
     assert body["details.usages[].meterId"][CONFIGURED] is True
-    assert body["details.usages[].units"]["type"] == "string"
-    assert body["details.usages[].units"][CONFIGURED] is True
     assert body["details.usages[].price"][DOCUMENTED] is True
 
 

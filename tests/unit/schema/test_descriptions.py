@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from automatum.api.endpoint_overrides import resolve_endpoints
+from automatum.api.overrides import resolve_endpoints
 from automatum.config.settings import AutomatumSettings
 from automatum.endpoints import ENDPOINTS
 from automatum.operations.discover import stored_tables

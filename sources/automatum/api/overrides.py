@@ -1,4 +1,4 @@
-"""Applies the overrides of the configuration to the table of endpoints.
+"""Applies the overrides of the configuration to the table of endpoints, and to the form of a metering body.
 
 Half of the API is assumed (see `automatum.endpoints`). If an assumption is wrong, correct it in the configuration:
 
@@ -12,6 +12,9 @@ Half of the API is assumed (see `automatum.endpoints`). If an assumption is wron
     path = "analytics/usage"
     key = ["date", "dimension"]
     columns = { units = "decimal" }
+
+    [sources.automatum.metering]
+    fields = { dimension = "meter", per = false }
 """
 
 from __future__ import annotations
@@ -19,15 +22,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, get_args
 
-from ..config.removed_settings import REMOVED_ENDPOINT_KEYS
+from ..config.removed_settings import REMOVED_ENDPOINT_KEYS, REMOVED_METERING_KEYS
 from ..config.settings import AutomatumSettings
 from ..core.endpoint import PagingKind
 from ..core.errors import ConfigurationError
 from ..core.suggest import suggestion
 from ..endpoints import (
     ENDPOINTS,
+    METERING,
     NO_DETAIL,
     OF_ORGANIZATION,
     ORGANIZATION,
@@ -37,6 +42,7 @@ from ..endpoints import (
     ColumnType,
     Endpoint,
     FieldPath,
+    MeteringForm,
     Paging,
 )
 from ..schema.columns import EXTRA
@@ -54,6 +60,8 @@ _PAGINATORS: Mapping[str, tuple[str, ...]] = {
 _MOST_ROWS = 10_000
 _TABLE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _NOT_IN_PATHS = re.compile(r"[\[\]*$\s]")
+_OPTIONAL = ("vendor", "entitlement_id", "charged", "title", "description", "per")
+"""Fields of a metering body that can be left out."""
 _FIELD = re.compile(r"\{([^{}]+)\}")
 _Changes = dict[str, Any]
 """Attributes of an `Endpoint`."""
@@ -90,13 +98,12 @@ def _report(where: str, spec: Any) -> Endpoint:
     name = text(f"{where}.name", spec["name"])
     if not _TABLE_NAME.fullmatch(name):
         raise ConfigurationError(f"{where}.name", f"{name!r} is not a table name.", "Use a-z, 0-9 and _.")
-    changes = {key: value for key, value in spec.items() if key != "name"}
-    if name == "revenue":
-        return _override(where, REVENUE, changes)
-    # Keep only the key columns of the default report, because the measures of another report are not known.
-    columns = tuple(column for column in REVENUE.columns if column.name in REVENUE.key)
-    report = replace(REVENUE, table=f"analytics_{name}", path=f"analytics/{name}", columns=columns, description="")
-    return _override(where, report, changes)
+    report = REVENUE
+    if name != "revenue":
+        # Keep only the key columns of the default report, because the measures of another report are not known.
+        columns = tuple(column for column in REVENUE.columns if column.name in REVENUE.key)
+        report = replace(REVENUE, table=f"analytics_{name}", path=f"analytics/{name}", columns=columns, description="")
+    return _override(where, report, {key: value for key, value in spec.items() if key != "name"})
 
 
 def _by_organization(endpoint: Endpoint) -> Endpoint:
@@ -106,13 +113,47 @@ def _by_organization(endpoint: Endpoint) -> Endpoint:
     return replace(endpoint, columns=columns, by_organization=True)
 
 
+def resolve_metering(settings: AutomatumSettings) -> MeteringForm:
+    """The form of a metering body, with the overrides of the settings.
+
+    Args:
+        settings: Resolved settings.
+
+    Raises:
+        ConfigurationError: A key is not known, or its value is wrong.
+    """
+    where, form = "sources.automatum.metering", METERING
+    given = table(where, settings.metering or {}, ("path", "fields"), removed=REMOVED_METERING_KEYS)
+    if "path" in given:
+        form = replace(form, path=text(f"{where}.path", given["path"]).strip("/"))
+    where = f"{where}.fields"
+    fields = table(where, given.get("fields", {}), (*form.fields, *form.usage_fields), "Fields")
+    named = {name: _place(f"{where}.{name}", name, value) for name, value in fields.items()}
+
+    def places(of: Mapping[str, str]) -> dict[str, str]:
+        found = {name: place for name in of if (place := named.get(name, of[name]))}
+        for name, place in found.items():
+            for key, other in found.items():
+                if key != name and (other == place or other.startswith(f"{place}.")):
+                    raise ConfigurationError(f"{where}.{name}", f"{place!r} is also the place of {key} ({other}).")
+        return found
+
+    return replace(form, fields=places(form.fields), usage_fields=places(form.usage_fields))
+
+
+def _place(at: str, name: str, value: Any) -> str:
+    """The dotted path of a field of a metering body; empty to leave it out."""
+    if value is not False:
+        return path(at, value)
+    if name not in _OPTIONAL:
+        raise ConfigurationError(at, "usage cannot be sent without it.", f"Only {', '.join(_OPTIONAL)} can be false.")
+    return ""
+
+
 def _override(where: str, endpoint: Endpoint, changes: Any) -> Endpoint:
     """The endpoint with the overrides of its table of settings, whose dotted name is `where`."""
     keys = [name for name in _KEYS if endpoint.kind == "list" or name not in _OF_LISTS]
-    for name in changes if isinstance(changes, Mapping) else ():
-        if name not in keys and name in REMOVED_ENDPOINT_KEYS:
-            raise ConfigurationError(f"{where}.{name}", "was removed.", REMOVED_ENDPOINT_KEYS[name])
-    given, before = table(where, changes, keys), endpoint
+    given, before = table(where, changes, keys, removed=REMOVED_ENDPOINT_KEYS), endpoint
     for name in (name for name in keys if name in given):
         endpoint = replace(endpoint, **_KEYS[name](f"{where}.{name}", endpoint, given[name]))
     # What a documented path and key allow to conclude is not known of others.
@@ -178,8 +219,15 @@ def _columns(at: str, endpoint: Endpoint, value: Any) -> _Changes:
         column = found.get(name) or Column(name, "text", (FieldPath(field),))
         found[name] = _changed(f"{at}.{field}", column, change)
     # Places that count for one marketplace look for it where the column `vendor` does.
-    vendor = next((place.path for place in found[VENDOR].places), VENDOR) if VENDOR in found else VENDOR
-    return {"columns": tuple(_with_vendor_at(column, vendor) for column in found.values())}
+    vendor = found[VENDOR].places[0].path if VENDOR in found else VENDOR
+    return {
+        "columns": tuple(
+            replace(
+                column, places=tuple(replace(one, vendor_at=vendor) if one.vendor else one for one in column.places)
+            )
+            for column in found.values()
+        )
+    }
 
 
 def _changed(at: str, column: Column, change: Any) -> Column:
@@ -189,14 +237,8 @@ def _changed(at: str, column: Column, change: Any) -> Column:
         if key == "type":
             column = replace(column, type=choice(where, value, _TYPES, "Types"))
         else:
-            places = tuple(FieldPath(place) for place in paths(where, value))
-            column = replace(column, places=places, documented=False)
+            column = replace(column, places=tuple(map(FieldPath, paths(where, value))), documented=False)
     return column
-
-
-def _with_vendor_at(column: Column, vendor: str) -> Column:
-    places = tuple(replace(one, vendor_at=vendor) if one.vendor else one for one in column.places)
-    return replace(column, places=places)
 
 
 def _detail_path(at: str, endpoint: Endpoint, value: Any) -> _Changes:
@@ -267,13 +309,20 @@ def choice(at: str, value: Any, known: Collection[str], kind: str) -> Any:
     return value
 
 
-def table(at: str, value: Any, known: Collection[str] | None = None, kind: str = "Keys") -> Mapping[str, Any]:
-    """A table, whose keys are known; None for any keys."""
+def table(
+    at: str,
+    value: Any,
+    known: Collection[str] | None = None,
+    kind: str = "Keys",
+    removed: Mapping[str, str] = MappingProxyType({}),
+) -> Mapping[str, Any]:
+    """A table whose keys are known; None for any keys. `removed` says what to do in place of a key of the past."""
     if not isinstance(value, Mapping):
         raise ConfigurationError(at, f"{value!r} is not a table.", next_step("", kind, known) if known else "")
     for key in value:
         if known is not None and key not in known:
-            raise ConfigurationError(f"{at}.{key}", "is not known.", next_step(str(key), kind, known))
+            what, step = ("was removed.", removed[key]) if key in removed else ("is not known.", "")
+            raise ConfigurationError(f"{at}.{key}", what, step or next_step(str(key), kind, known))
     return value
 
 
