@@ -19,8 +19,7 @@ from tests.support.valkey import Valkey
 
 from automatum.api.rate_limit import RateLimiter
 from automatum.api.rate_limit.redis import RedisStore
-from automatum.api.rate_limit.sqlite import SqliteStore
-from automatum.api.rate_limit.stores import Store
+from automatum.api.rate_limit.stores import SqliteStore, Store
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock
 

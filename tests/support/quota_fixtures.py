@@ -7,8 +7,7 @@ import pytest
 
 from automatum.api.rate_limit import RateLimiter
 from automatum.api.rate_limit.redis import RedisStore
-from automatum.api.rate_limit.sqlite import SqliteStore
-from automatum.api.rate_limit.stores import Store
+from automatum.api.rate_limit.stores import SqliteStore, Store
 from automatum.core.budget import Budget
 from tests.support.quota_stage import Stage
 from tests.support.valkey import valkey, valkey_server  # noqa: F401  fixtures

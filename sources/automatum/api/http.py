@@ -25,7 +25,7 @@ from ..core.redaction import redact
 from ..endpoints import API_PREFIX
 from .connections import Connections, Exchange, exchange
 from .exact_json import parse_json
-from .rate_limit.headers import read_headers
+from .rate_limit.windows import read_headers
 
 logger = logging.getLogger("automatum")
 

@@ -10,7 +10,7 @@ import pytest
 from automatum.api.client import ApiClient
 from automatum.api.connections import Connections
 from automatum.api.rate_limit import RateLimiter
-from automatum.api.rate_limit.sqlite import SqliteStore
+from automatum.api.rate_limit.stores import SqliteStore
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock

@@ -19,12 +19,10 @@ from ...config.settings import AutomatumSettings
 from ...core.budget import Budget, wait_slice
 from ...core.clock import Clock, instant
 from ...core.errors import AutomatumError, ConfigurationError, QuotaExhausted
-from .headers import read_headers
 from .redis import SCHEMES, RedisStore
-from .sqlite import SqliteStore
 from .state import LimiterState
-from .stores import Store, Work
-from .windows import Lane, Window, apply_report, finish, full_lanes, keeps_up
+from .stores import SqliteStore, Store, Work
+from .windows import Lane, Window, apply_report, finish, full_lanes, keeps_up, read_headers
 
 logger = logging.getLogger("automatum")
 

@@ -43,7 +43,7 @@ SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 
 
 class RedisStore(Store):
-    """A store in a key of a Redis or Valkey server. Safe for threads and processes, also across a fork.
+    """A store in a key of a Redis or Valkey server. Safe for threads and processes.
 
     The times are those of the server. If the server loses the key, the next change stores what its process knows.
 
@@ -79,8 +79,7 @@ class RedisStore(Store):
             raise ConfigurationError("sources.automatum.quota_url", redact(str(error)), _FORM) from None
         self._script = self._client.register_script(_SWAP)
 
-    def disconnect(self) -> None:
-        """See `Store.disconnect`."""
+    def _disconnect(self) -> None:
         self._client.close()
 
     def _read(self, known: str) -> tuple[float, str, bytes | None]:

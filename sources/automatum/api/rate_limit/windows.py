@@ -1,4 +1,5 @@
-"""The windows of the rate limits: what counts in them, and when they allow the next request (I4).
+"""The windows of the rate limits: what counts in them, what the server says of them, and when they allow the next
+request (I4).
 
 The vendor does not document whether its windows are fixed or sliding, nor at which moment of a request it counts. So
 the log is sliding and assumes the latest possible moment: a pending request counts as sent now, and a request with a
@@ -9,18 +10,21 @@ seconds in this log therefore mean at most N requests that the server counts in 
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from .headers import Reported
 from .state import LimiterState
 
 ORGANIZATION_HOLD = 60.0
 """Seconds for which the headers about the organization apply, because no header reports the reset of its window."""
-MOST_STEPS = 50_000
-"""Number of requests at which the simulation of a schedule ends."""
+LATE = 5.0
+"""Seconds by which a reset may be past: the server's clock has whole seconds, and the response took time."""
+_COUNT = re.compile(r"\s*([0-9]{1,9})\s*(?:,.*)?", re.ASCII)
+"""A count. A gateway that adds a header of the same name makes a list, of which the API's own is the first."""
+_PREFIXES = {"application": "X-RateLimit-", "organization": "X-RateLimit-Organization-"}
 _PERIODS = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}
 
 
@@ -130,6 +134,54 @@ def full_lanes(
     return full
 
 
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a response says about one rate limit. None: it does not say.
+
+    Attributes:
+        scope: `application` or `organization`.
+        limit: Requests.
+        left: Requests left.
+        resets: Seconds until the window is reset.
+    """
+
+    scope: str
+    limit: int | None
+    left: int
+    resets: float | None
+
+
+def read_headers(headers: Mapping[str, str], reference: float) -> list[Reported]:
+    """What the headers of a response say about the rate limits, for each limit of which it says how much is left.
+
+    Args:
+        headers: Headers of the response, case-insensitive.
+        reference: Date of the response in epoch seconds. The reset is a time of the server's clock, not of ours.
+    """
+    found = []
+    for scope, prefix in _PREFIXES.items():
+        left = _count(headers.get(f"{prefix}Remaining"))
+        if left is not None:
+            limit = _count(headers.get(f"{prefix}Limit"))
+            found.append(Reported(scope, limit, left, _seconds_until(headers.get(f"{prefix}Reset"), reference)))
+    return found
+
+
+def _seconds_until(text: str | None, reference: float) -> float | None:
+    """Seconds until a reset in epoch seconds; None if it is past or further away than a day."""
+    try:
+        ahead = float((text or "").partition(",")[0]) - reference
+    except ValueError:
+        return None
+    return max(0.0, ahead) if -LATE <= ahead <= 86400.0 else None
+
+
+def _count(text: str | None) -> int | None:
+    """A count below a billion, or None."""
+    match = _COUNT.fullmatch(text or "")
+    return int(match[1]) if match else None
+
+
 def apply_report(windows: Sequence[Window], state: LimiterState, at: float, report: Reported) -> None:
     """Apply what a response says is left of a rate limit, if that is less than this side counts.
 
@@ -189,15 +241,13 @@ def finish(lanes: Sequence[Lane], start: float, count: int, each: float) -> floa
 def keeps_up(lanes: Sequence[Lane], count: int, each: float, every: float) -> bool:
     """Whether each run of a schedule ends before the next run starts.
 
+    Requests that are spread evenly over the time between two starts keep up if, in each window, the one that takes the
+    place of another is answered in time. Those that are sent as early as they may are never answered later than these.
+
     Args:
-        lanes: The rate limits, without earlier requests.
+        lanes: The rate limits.
         count: Requests of one run.
         each: Seconds that a response takes.
         every: Seconds between the starts of two runs.
     """
-    longest = max((lane.span for lane in lanes), default=0.0)
-    # Enough runs to fill the longest window.
-    runs = min(int(longest / every) + 3, max(2, MOST_STEPS // max(1, count)))
-    if any(count * lane.span > lane.limit * every for lane in lanes):
-        return False
-    return all(finish(lanes, number * every, count, each) <= (number + 1) * every for number in range(runs))
+    return count * each <= every and all(count * (lane.span + each) <= lane.limit * every for lane in lanes)

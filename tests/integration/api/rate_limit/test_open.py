@@ -7,10 +7,9 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from automatum.api.rate_limit import open_rate_limiter, sqlite, state_name
+from automatum.api.rate_limit import open_rate_limiter, state_name, stores
 from automatum.api.rate_limit.redis import RedisStore
-from automatum.api.rate_limit.sqlite import SqliteStore
-from automatum.api.rate_limit.stores import Store
+from automatum.api.rate_limit.stores import SqliteStore, Store
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.errors import EXIT_CONFIGURATION, ConfigurationError
@@ -135,7 +134,7 @@ def test_a_server_without_the_package_for_it_is_refused_with_the_command(build, 
 
 
 def test_a_chosen_file_on_a_network_file_system_is_refused(build, tmp_path, monkeypatch):
-    monkeypatch.setattr(sqlite, "network_file_system", lambda path: "nfs4")
+    monkeypatch.setattr(stores, "network_file_system", lambda path: "nfs4")
     with pytest.raises(ConfigurationError, match="network file system"):
         build(f"sqlite:///{tmp_path}/q.sqlite")
 
@@ -143,7 +142,7 @@ def test_a_chosen_file_on_a_network_file_system_is_refused(build, tmp_path, monk
 def test_the_default_file_on_a_network_file_system_leads_to_a_count_in_memory_and_logged(
     build, clock, tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr(sqlite, "network_file_system", lambda path: "nfs4")
+    monkeypatch.setattr(stores, "network_file_system", lambda path: "nfs4")
     limiter = build()
     spend(limiter, Budget(clock), 2)
     assert used(limiter) == [2, 2, 2, 2]

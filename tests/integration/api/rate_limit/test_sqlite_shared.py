@@ -1,4 +1,4 @@
-"""The quota in a file, shared: threads, forks, processes, restarts of the machine, network file systems (I4, I6)."""
+"""The quota in a file, shared: threads, processes, restarts of the machine, network file systems (I4, I6)."""
 
 import os
 import shutil
@@ -9,14 +9,13 @@ from contextlib import closing
 
 import pytest
 
-from automatum.api.rate_limit import sqlite
-from automatum.api.rate_limit.sqlite import SqliteStore, boot_id
+from automatum.api.rate_limit import stores
+from automatum.api.rate_limit.stores import SqliteStore, boot_id
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock
 from automatum.core.errors import ConfigurationError, QuotaExhausted
 from automatum.core.file_system import network_file_system
 from tests.support.clocks import FakeClock
-from tests.support.desk import await_
 from tests.support.quota_fixtures import spend, used, warnings
 
 MOUNTS = """\
@@ -68,101 +67,25 @@ def test_threads_of_several_quotas_never_take_more_than_there_is(open_one, caplo
     assert warnings(caplog) == []
 
 
-def in_a_child(work):
-    """Do something in a fork of this process; whether it went well. None if it did not end in time."""
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_does_not_use_the_file_of_its_parent(open_one, budget):
+    """It would be stuck on a lock of a thread that it lacks, or count nothing: SQLite takes the parent's locks for
+    the child's own."""
+    limiter = open_one()
+    spend(limiter, budget)
     child = os.fork()
     if child == 0:
-        code = 1
+        refused = False
         try:
-            work()
-            code = 0
+            limiter.acquire(None, budget)
+        except ConfigurationError as error:
+            refused = "another process" in str(error)
+            limiter.close()
         finally:
-            os._exit(code)
-    ended = []
-
-    def has_ended():
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            ended.append(status == 0)
-        return bool(ended)
-
-    try:
-        await_(has_ended, 2.0)
-    except AssertionError:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-        return None
-    return ended[0]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_fork_shares_the_quota_with_its_parent(open_one, budget, caplog):
-    limiter = open_one()
+            os._exit(0 if refused else 1)
+    assert os.waitpid(child, 0)[1] == 0
     spend(limiter, budget)
-    assert in_a_child(lambda: spend(limiter, budget, 2)) is True
-    assert used(limiter)[0] == 3
-    spend(limiter, budget, 2)
-    with pytest.raises(QuotaExhausted):
-        limiter.acquire(1.0, budget)
-    assert used(open_one())[0] == 5
-    assert warnings(caplog) == []
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # 3.12 on: a fork with threads; that is the point
-def test_a_fork_while_a_thread_is_counting_is_not_stuck(open_one, path, clock):
-    store = open_one()._store
-    inside, leave = threading.Event(), threading.Event()
-    thread = threading.Thread(target=store.change, args=(lambda state, now: (inside.set(), leave.wait()),))
-    thread.start()
-    inside.wait()
-    # The parent's thread leaves as soon as the child runs, so that its lock on the file is no obstacle.
-    threading.Timer(0.3, leave.set).start()
-    outcome = in_a_child(lambda: store.change(lambda state, now: None))
-    leave.set()
-    thread.join()
-    assert outcome is True
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.parametrize(
-    "early",
-    [
-        False,
-        True,
-    ],
-)
-def test_what_a_child_sends_after_its_parent_has_closed_the_file_is_counted(open_one, budget, early):
-    """Also if the child used the file before: SQLite takes the locks of the parent for the child's own."""
-    limiter = open_one()
-    spend(limiter, budget)
-    (told, tell), (go, let_go) = os.pipe(), os.pipe()
-
-    def child():
-        if early:
-            spend(limiter, budget)
-        os.write(tell, b".")
-        os.read(go, 1)
-        spend(limiter, budget)
-
-    def parent():
-        os.read(told, 1)
-        limiter.close()
-        os.write(let_go, b".")
-
-    thread = threading.Thread(target=parent)  # begins to wait in the pipe, and holds nothing
-    pid = os.fork()
-    if pid == 0:
-        try:
-            child()
-        finally:
-            os._exit(0)
-    thread.start()
-    thread.join()
-    os.waitpid(pid, 0)
-    for end in (told, tell, go, let_go):
-        os.close(end)
-    assert used(open_one())[0] == (3 if early else 2)
+    assert used(limiter) == used(open_one()) == [2, 2]
 
 
 def test_processes_with_different_windows_share_one_count(open_one, budget):
@@ -244,6 +167,35 @@ def test_nobody_else_may_read_the_file_or_its_folder(path, open_one, budget):
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+@pytest.mark.skipif(os.name != "posix", reason="no modes here")
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_a_link_in_place_of_the_file_is_refused_and_not_followed(path, open_one, budget, suffix):
+    """O3: in a shared folder, anyone can put a link there beforehand."""
+    path.parent.mkdir()
+    target = path.parent / "somebody's"
+    target.write_bytes(b"theirs")
+    target.chmod(0o644)
+    path.with_name(path.name + suffix).symlink_to(target)
+    with pytest.raises(ConfigurationError, match="link"):
+        spend(open_one(), budget)
+    assert target.read_bytes() == b"theirs"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no owners here")
+def test_a_file_of_another_user_is_refused_before_its_mode_is_changed(path, open_one, budget, monkeypatch):
+    """O9."""
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    path.chmod(0o644)
+    other = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+    with pytest.raises(ConfigurationError, match="another user"):
+        spend(open_one(), budget)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert path.read_bytes() == b""
+
+
 def test_the_file_is_small_and_does_not_grow_for_ever(path, open_one, clock):
     limiter, budget = open_one(((100, 360.0), (1000, 3600.0))), Budget(clock)
     for _ in range(15):
@@ -277,7 +229,7 @@ def test_a_system_without_a_list_of_mounts_has_no_network_file_system(tmp_path):
 
 
 def test_a_file_on_a_network_file_system_is_refused(path, clock, monkeypatch):
-    monkeypatch.setattr(sqlite, "network_file_system", lambda path: "nfs4")
+    monkeypatch.setattr(stores, "network_file_system", lambda path: "nfs4")
     with pytest.raises(ConfigurationError, match=r"network file system \(nfs4\)") as caught:
         SqliteStore(path, clock)
     assert caught.value.key == "sources.automatum.quota_url"
