@@ -45,7 +45,6 @@ MOMENTS = (
 )
 AMOUNTS = ("measured", "carried_in", "accepted", "confirmed", "carried_out", "unknown", "unbilled", "difference")
 AMOUNTS += ("written_off",)
-YES = {"yes", "empty"}
 
 
 class Violation(AssertionError):
@@ -713,7 +712,7 @@ class Machine:
 
     def _check_sent(self, source, wanted, result, before, options, own):
         """What nothing speaks against is sent."""
-        if result.sent.stopped or result.plan.limit or not set(self.server.given) <= YES:
+        if result.sent.stopped or result.plan.limit or not set(self.server.given) <= {"yes"}:
             return
         if any(row["broken"] for row in self.rows[source]):
             return

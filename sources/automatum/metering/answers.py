@@ -29,7 +29,6 @@ NO_WORDS: Mapping[str, State] = {
 WORD_HINT = "if that says that the usage was taken, add the word to sources.automatum.metering_yes_words"
 _PLAIN_STATUSES = (200, 201, 202)
 """Statuses that speak of the whole body. 207 does not, and the others do not belong to a POST."""
-_EMPTY_STATUSES = (201, 202, 204)
 _READ = frozenset({"status", "message", "usages", "results"})
 _RECEIPT = frozenset({"id", "meteringid", "createdat", "updatedat"})
 _ERROR_KEYS = frozenset({"code", "message", "errors", "details"})
@@ -38,7 +37,7 @@ _NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
 def judge(
-    answer: Mapping[str, Any], status: int, body: Body, *, empty: bool = False, words: Collection[str] = ()
+    answer: Mapping[str, Any], status: int, body: Body, *, words: Collection[str] = ()
 ) -> tuple[Outcome, ...]:
     """Judge a 2xx answer.
 
@@ -46,15 +45,11 @@ def judge(
         answer: The JSON object; empty if the answer has no body.
         status: HTTP status, 2xx.
         body: The body that was sent.
-        empty: Whether the answer has no body.
         words: Further words that say yes. A word that is known to say no still does.
 
     Returns:
         The outcome of each line of the body, in their order.
     """
-    if empty:
-        yes = status in _EMPTY_STATUSES
-        return _all(body, Outcome("accepted") if yes else Outcome("unknown", f"the API answered {status}, and nothing"))
     known = YES_WORDS | {letters_and_digits(word) for word in words} - set(NO_WORDS) - {""}
     refused: dict[int, Outcome] = {}
     doubts = list(_doubts(answer, status, body, known, refused))
@@ -112,7 +107,7 @@ def _doubts(
         yield "a status that says nothing about the body as a whole"
     data = answer.get("data")
     if not isinstance(data, Mapping) or not _is_number(answer.get("code")):
-        yield "another form than `code` and `data`"
+        yield "nothing in it" if not answer else "another form than `code` and `data`"
         return
     sent = _leaves(json.loads(body.payload(), parse_float=Decimal, parse_int=Decimal))
     top = [(key, key if key in ("message", "errors") else "", value) for key, value in answer.items()]

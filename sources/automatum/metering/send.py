@@ -235,8 +235,7 @@ class Sender:
             self._run.give_back(attempt, error=error, status_code=status)
 
     def _read_answer(self, body: Body, answer: ApiResponse) -> None:
-        empty = not self._content.strip()
-        outcomes = judge(answer.body, answer.status, body, empty=empty, words=self._yes_words)
+        outcomes = judge(answer.body, answer.status, body, words=self._yes_words)
         self._end(list(zip(body.lines, outcomes, strict=True)), answer.status, _reference(answer.body))
 
     def _read_refusal(
