@@ -696,17 +696,15 @@ class Machine:
 
     def _check_gone(self, source, grain, wanted, result, lines):
         """What was billed and is not used any more is a conflict (M16)."""
-        lines_of_usage = {key for key, units in wanted.items() if units or CUSTOMERS[key[0]][0] != "azure"}
-        if result.plan.refusals or not lines_of_usage:
+        if result.plan.refusals or not wanted:
             return
-        # Sums of zero that Azure does not take are no lines, so the time of the usage ends before them.
-        spans = [parts_of(key[2]) for key in lines_of_usage]
+        spans = [parts_of(key[2]) for key in wanted]
         first, last = min(one[1] for one in spans), max(one[1] for one in spans)
         for row in lines:
             start = datetime.fromisoformat(row["starts_at"])
             ours = row["source"] == source and row["grain"] == grain and not row["carried_from"]
             billed = row["state"] in ("accepted", "confirmed") or row["why"] in ("billed", "carried")
-            gone = key_of(row) not in wanted and Decimal(row["asked_units"])
+            gone = not wanted.get(key_of(row)) and Decimal(row["asked_units"])
             if ours and first <= start <= last and gone and billed:
                 raise Violation(f"{key_of(row)} is not in the usage any more, and {row['state']}")
 

@@ -36,9 +36,7 @@ _ERROR_FIELDS = frozenset({"field", "message", "code"})
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
-def judge(
-    answer: Mapping[str, Any], status: int, body: Body, *, words: Collection[str] = ()
-) -> tuple[Outcome, ...]:
+def judge(answer: Mapping[str, Any], status: int, body: Body, *, words: Collection[str] = ()) -> tuple[Outcome, ...]:
     """Judge a 2xx answer.
 
     Args:

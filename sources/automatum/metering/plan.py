@@ -221,9 +221,10 @@ def _gone(usage: Usage, ledger: Ledger, overlapping: Collection[str]) -> list[En
 
     Nothing is said of a line of which a refused row may be a part, nor of one that overlaps a line of the usage.
     """
-    if not usage.lines:
+    # A sum of zero that the marketplace does not take is no line, but it says that the usage has this hour or day.
+    if not (seen := (*usage.lines, *usage.zeros)):
         return []
-    starts_in = min(line.starts_at for line in usage.lines), max(line.ends_at for line in usage.lines)
+    starts_in = min(line.starts_at for line in seen), max(line.ends_at for line in seen)
     there = {line.id for line in usage.lines} | {refusal.line_id for refusal in usage.refusals} | set(overlapping)
     # The rest of the key of these rows cannot be read.
     customers = {refusal.about.get("customer_id") for refusal in usage.refusals if refusal.line_id is None}
@@ -232,7 +233,7 @@ def _gone(usage: Usage, ledger: Ledger, overlapping: Collection[str]) -> list[En
         for entry in ledger.entries(states=(*TAKEN, "settled", "conflict"), starts_in=starts_in, source=usage.source)
         if entry.id not in there
         and entry.line.customer_id not in customers
-        and entry.line.grain == usage.lines[0].grain
+        and entry.line.grain == seen[0].grain
         and entry.line.carried_from is None
         and entry.why not in ("never", "refused by the marketplace", "events disagree")
     ]

@@ -200,7 +200,7 @@ class PushResult:
             "already_accepted": plan.same,
             "sent_by_another": plan.sending + (len(sent.elsewhere) if sent else 0),
             "late": plan.late,
-            "zero": usage.zero,
+            "zero": len(usage.zeros),
             "rows": usage.rows,
             "open_rows": usage.open_rows,
             "bodies": sent.bodies if sent else needed,

@@ -154,7 +154,7 @@ def run_events(source: str, options: PushOptions = _DEFAULTS) -> dict[str, Any]:
     else:
         pipeline = options.target.existing(clock, Budget(clock), options.lock_wait)
         forms = "Name a file of JSON lines, a table or view, or 'sql:SELECT ...'."
-        batches = read_relation_or_query(pipeline, source, forms, clock)
+        batches = read_relation_or_query(pipeline, source, forms)
         stored = (dict(zip(names, row, strict=True)) for names, rows in batches for row in rows)
     # All of them before the first is used: one that is forged makes the others suspect.
     events = list(verified_events(stored, find_webhook_secret()))

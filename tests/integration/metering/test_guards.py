@@ -186,8 +186,18 @@ def test_m16_a_line_that_the_usage_does_not_contain_any_more_is_a_conflict(api, 
     assert books.states() == {"accepted": 2, "conflict": 1}
     (entry,) = [one for one in books.entries().values() if one.state == "conflict"]
     assert (entry.line.units, entry.accepted_units, entry.open_units) == (0, 5, -5)
+    assert "If its source came only in part, push it whole: that closes this." in entry.error
     assert books.push(rows).exit_code == 0, "it heals when the row is there again"
     assert books.states() == {"accepted": 3}
+
+
+@pytest.mark.parametrize("others", [[], [row(3, back=2)]])
+def test_m16_a_corrected_zero_that_the_marketplace_does_not_take_is_a_conflict(others, books):
+    """Azure takes no zeros, so they are no lines; the hour that they are in is in the usage all the same."""
+    books.push([row(vendor="azure"), *others])
+    corrected = books.push([row(vendor="azure", units="0"), *others])
+    assert (corrected.lines["conflict"], corrected.exit_code) == (1, 65)
+    assert "nothing of it any more; 5 at 0.5 was accepted" in corrected.plan.waiting[0].error
 
 
 @pytest.mark.parametrize(

@@ -99,4 +99,4 @@ def test_usage_that_is_not_parquet_is_refused(life):
     )
     usage.run([{"units": 1.5}], table_name="usage_rows")
     with pytest.raises(ConfigurationError, match="loader_file_format"):
-        list(read_relation_or_query(life.pipeline, "usage_rows", "", life.site.clock))
+        list(read_relation_or_query(life.pipeline, "usage_rows", ""))

@@ -14,7 +14,7 @@ from tests.support.metering_lines import START, make_line
 
 
 def usage(lines, **changes):
-    counts = {"open_rows": 0, "rows": 0, "zero": 0, "unknown_vendors": (), "missing": (), "source": "usage.csv"}
+    counts = {"open_rows": 0, "rows": 0, "zeros": (), "unknown_vendors": (), "missing": (), "source": "usage.csv"}
     return Usage(tuple(lines), **{"refusals": (), "held": {}, **counts, **changes})
 
 

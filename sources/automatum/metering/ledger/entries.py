@@ -143,6 +143,9 @@ class Entry:
 
         asked, accepted = say(self.line.units, self.line.price), say(self.accepted_units, self.accepted_price)
         carried = f", and {format_decimal(self.carried_units)} are carried" if self.carried_units else ""
+        if not self.line.units:
+            part = "If its source came only in part, push it whole: that closes this."
+            return f"The usage has nothing of it any more; {accepted} was accepted{carried}. {part}"
         return f"The usage asks for {asked} each; {accepted} was accepted{carried}."
 
 

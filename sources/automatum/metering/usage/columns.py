@@ -40,13 +40,6 @@ _CERTAIN = 15
 """Significant digits that a binary double always keeps (IEEE 754)."""
 _LONGEST = 60
 """Digits; more than any rule allows, and few enough to be written without an exponent."""
-ADVICE = "write it as 2026-01-15T10:00:00Z or, for a whole day, as 2026-01-15"
-_NONE: dict[Kind, str] = {
-    "id": "is not text; read the column as text, so that no digit is lost",
-    "amount": "is not a number",
-    "time": f"is not a date; {ADVICE}",
-    "text": "is not text",
-}
 _SCHEMA = pa.schema({"row": pa.int64(), "broken": pa.string(), **dict.fromkeys(COLUMNS, pa.string())})
 
 
@@ -99,14 +92,10 @@ def as_table(rows: Sequence[int], values: Mapping[str, Sequence[Any]], broken: S
         values: Values of any type by our column name. A column that the source lacks is null.
         broken: Why a row cannot be read at all, for each row; empty if all can.
     """
-    columns = [
-        pa.array(rows, pa.int64()),
-        pa.array(broken, pa.string()) if broken else pa.nulls(len(rows), pa.string()),
-    ]
+    nothing = pa.nulls(len(rows), pa.string())
+    columns = [pa.array(rows, pa.int64()), pa.array(broken, pa.string()) if broken else nothing]
     for name, kind in COLUMNS.items():
-        column = values.get(name)
-        text = pa.nulls(len(rows), pa.string()) if column is None else _text_column(column, kind)
-        text = pc.utf8_trim_whitespace(text)
+        text = pc.utf8_trim_whitespace(_text_column(values[name], kind)) if name in values else nothing
         if kind == "id" and pc.all(pc.utf8_is_printable(text)).as_py() is False:
             text = pa.array(map(_visible, text.to_pylist()), pa.string())
         columns.append(text)
@@ -119,22 +108,11 @@ def _text_column(column: Sequence[Any] | pa.Array, kind: Kind) -> pa.Array:
             column = column.dictionary_decode()
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             return column.cast(pa.string())
-        column = _python_values(column)
-    try:
-        return pa.array([one if type(one) is str else as_text(one, kind) for one in column], pa.string())
-    except UnicodeEncodeError:  # A lone surrogate.
-        return pa.array([_encodable(as_text(one, kind), kind) for one in column], pa.string())
-
-
-def _python_values(column: pa.Array) -> list[Any]:
-    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        # Python has microseconds. The nanoseconds below them move no usage to another hour.
-        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-    try:
-        values: list[Any] = column.to_pylist()
-    except (ValueError, OverflowError, pa.ArrowException):
-        values = [_python_value(value) for value in column]
-    return values
+        if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+            # Python has microseconds. The nanoseconds below them move no usage to another hour.
+            column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+        column = [_python_value(value) for value in column]
+    return pa.array([one if type(one) is str and one.isascii() else as_text(one, kind) for one in column], pa.string())
 
 
 def _python_value(scalar: Any) -> Any:
@@ -156,70 +134,41 @@ def as_text(value: Any, kind: Kind) -> str | None:
     if value is None or type(value).__name__ in ("NaTType", "NAType"):
         return None
     if isinstance(value, str):
-        return str(value)
-    number = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
-    if kind != "amount" and isinstance(value, (float, Decimal)) and str(value).lower().endswith("nan"):
-        return None
-    # An id such as 12.0 was a number, and may have lost its zeros or its last digits.
-    lossy = kind == "id" and isinstance(value, Decimal) and not str(value).isdigit()
-    text: str | None = None
-    if kind == "amount":
-        text = _amount(value) if number else None
-    elif kind == "time":
-        text = _time(value, number)
-    elif isinstance(value, UUID) or (number and not isinstance(value, float)):
-        text = None if lossy else str(value)
-    return f"{UNUSABLE}{_shown(value)} {_NONE[kind]}" if text is None else text
-
-
-def _amount(number: Any) -> str | None:
-    if isinstance(number, float):
-        # The shortest text for this double. A frame's own float type has another repr.
-        exact = Decimal(float.__repr__(number))
-        if exact.is_finite() and len(exact.normalize().as_tuple().digits) > _CERTAIN:
-            why = "is a float without exact digits; use a DECIMAL or text column, or round it in the query"
-            return f"{UNUSABLE}{exact} {why}"
-    elif isinstance(number, int) and abs(number) >= 10**_LONGEST:
-        return f"{UNUSABLE}has too many digits"
-    else:
-        exact = Decimal(number)
-    if not exact.is_finite():
-        return f"{UNUSABLE}{exact} is not a number"
-    if exact and max(abs(exact.adjusted()), abs(int(exact.as_tuple().exponent))) > _LONGEST:
-        return f"{UNUSABLE}{exact} has too many digits"
-    return format(exact, "f") if exact else "0"
-
-
-def _time(value: Any, number: bool) -> str | None:
-    if isinstance(value, datetime):
         try:
-            aware = value if value.utcoffset() is not None else value.replace(tzinfo=timezone.utc)
-            return f"{aware.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+            value.encode()
+        except UnicodeEncodeError:  # A lone surrogate.
+            return f"{UNUSABLE}{ascii(value)[:_LONGEST]} has characters that cannot be seen"
+        return str(value)
+    if isinstance(value, datetime) and kind == "time":
+        try:
+            moment = value.replace(tzinfo=timezone.utc) if value.utcoffset() is None else value
+            return f"{moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
         except (ValueError, OverflowError) as error:
-            return f"{UNUSABLE}{_shown(value)} is not a date: {error}"
-    if number:
-        return f"{UNUSABLE}{value} is a number, not a date; turn it into a timestamp in the query"
-    return value.isoformat() if isinstance(value, date) else None
-
-
-def _encodable(text: str | None, kind: Kind) -> str | None:
-    try:
-        (text or "").encode()
-    except UnicodeEncodeError:
-        return _visible(text) if kind == "id" else f"{UNUSABLE}{_shown(text)} {_NONE[kind]}"
-    return text
+            return f"{UNUSABLE}{value} is not a date: {error}"
+    if isinstance(value, UUID) or (isinstance(value, date) and kind == "time"):
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        return f"{UNUSABLE}a {type(value).__name__} cannot be read"
+    # The shortest text for this double. A frame's own float type has another repr.
+    number = Decimal(float.__repr__(value)) if isinstance(value, float) else Decimal(value)
+    if not number.is_finite():
+        return f"{UNUSABLE}{number} is not a number" if kind == "amount" or number.is_infinite() else None
+    if kind in ("id", "text") and not str(value).isdigit():
+        # An id such as 12.0 was a number, and may have lost its zeros or its last digits.
+        return f"{UNUSABLE}{value} is a {type(value).__name__}; read the column as text, so that no digit is lost"
+    if isinstance(value, float) and len(number.normalize().as_tuple().digits) > _CERTAIN:
+        why = "is a float without exact digits; use a DECIMAL or text column, or round it in the query"
+        return f"{UNUSABLE}{number} {why}"
+    if number and max(abs(number.adjusted()), abs(int(number.as_tuple().exponent))) > _LONGEST:
+        return f"{UNUSABLE}a number with too many digits"
+    return format(number, "f") if number else "0"
 
 
 def _visible(text: str | None) -> str | None:
     """An id. One with characters that cannot be seen cannot be used; they include the separator in the ids of lines."""
     if text is None or text.isprintable() or text.startswith(UNUSABLE):
         return text
-    return f"{UNUSABLE}{_shown(text)} has characters that cannot be seen"
-
-
-def _shown(value: Any) -> str:
-    text = f"{value!r} ({type(value).__name__})" if not isinstance(value, (str, Decimal)) else ascii(str(value))
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return f"{UNUSABLE}{ascii(text)[:_LONGEST]} has characters that cannot be seen"
 
 
 def checked_mapping(mapping: Mapping[str, str] | None) -> dict[str, str]:

@@ -7,8 +7,10 @@ one timestamp out of range or a 256-bit decimal, and turns a frame's mixed value
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,7 +21,6 @@ import pyarrow.parquet as pq
 from ...core.clock import Clock
 from ...core.errors import ConfigurationError
 from .columns import COLUMNS, as_table, column_positions, require_columns
-from .files import complete_file
 from .sql import read_relation_or_query
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ FORMS = (
     "Give a .csv or .parquet file, the name of a table or view (`usage`, `schema.usage`), or a query: `sql:SELECT ...`."
 )
 _SUFFIXES = (".csv", ".parquet")
+_QUIET = 5.0
+"""Seconds without a write after which a file is read."""
+_FRESH = 60.0
+"""Seconds since the last write in which a last line without an end may be half a line."""
+_WAITS = 3
+"""Times that a file may change while it is waited for."""
+_COMPLETE = "Write it under another name, and rename it when it is complete. Then push again."
 
 
 def read_tables(
@@ -55,7 +63,7 @@ def read_tables(
     if isinstance(usage, str):
         if pipeline is None:
             raise ConfigurationError("usage", f"{usage!r} must be read from a destination, and there is none.", FORMS)
-        return _read_relation(pipeline, usage, mapping, clock)
+        return _read_relation(pipeline, usage, mapping)
     extract = sys.modules.get("dlt.extract")
     if extract is not None and isinstance(usage, (extract.DltResource, extract.DltSource)):
         raise ConfigurationError(
@@ -90,13 +98,40 @@ def _read_file(path: Path, mapping: Mapping[str, str], clock: Clock) -> Iterator
         raise ConfigurationError("usage", f"there is no file {path}.", FORMS)
     read = _read_csv if path.suffix.lower() == ".csv" else _read_parquet
     try:
-        with complete_file(path, clock):
+        with _complete(path, clock):
             yield from read(path, mapping)
     except UnicodeDecodeError:
         raise ConfigurationError("usage", f"{path} is not in UTF-8.", "Save it as CSV UTF-8.") from None
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         step = "Check the file, its permissions and the disk, or write it again."
         raise ConfigurationError("usage", f"{path} cannot be read: {str(error).splitlines()[0]}.", step) from None
+
+
+@contextmanager
+def _complete(path: Path, clock: Clock) -> Iterator[None]:
+    """Refuse a file that changes in the block, or may not be complete. One that was just written is waited for."""
+    before = path.stat()
+    for _ in range(_WAITS):
+        # A file server's clock may be ahead of ours.
+        if (age := abs(clock.time() - before.st_mtime)) >= _QUIET:
+            break
+        clock.sleep(_QUIET - age)
+        before = path.stat()
+    else:
+        raise ConfigurationError("usage", f"{path} is being written.", _COMPLETE)
+    if path.suffix.lower() == ".csv" and abs(clock.time() - before.st_mtime) < _FRESH and before.st_size:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) not in b"\r\n":
+                raise ConfigurationError(
+                    "usage",
+                    f"{path} was written within the last minute, and its last line has no end: it may be incomplete.",
+                    "End the last line with a line break, or push again in a minute.",
+                )
+    yield
+    after = path.stat()
+    if any(getattr(before, name) != getattr(after, name) for name in ("st_size", "st_mtime_ns", "st_ino")):
+        raise ConfigurationError("usage", f"{path} changed while it was read.", _COMPLETE)
 
 
 def _read_csv(path: Path, mapping: Mapping[str, str]) -> Iterator[pa.Table]:
@@ -159,12 +194,10 @@ def _read_frame(frame: Any, mapping: Mapping[str, str]) -> Iterator[pa.Table]:
         yield as_table(range(start + 1, start + 1 + len(part)), columns)
 
 
-def _read_relation(
-    pipeline: SupportsPipeline, usage: str, mapping: Mapping[str, str], clock: Clock
-) -> Iterator[pa.Table]:
+def _read_relation(pipeline: SupportsPipeline, usage: str, mapping: Mapping[str, str]) -> Iterator[pa.Table]:
     positions: dict[str, int] = {}
     number = 1
-    for names, rows in read_relation_or_query(pipeline, usage, FORMS, clock):
+    for names, rows in read_relation_or_query(pipeline, usage, FORMS):
         positions = positions or require_columns(names, mapping)
         columns = list(zip(*rows, strict=True))
         values = {name: columns[at] for name, at in positions.items()} if rows else {}

@@ -1,23 +1,22 @@
-"""Reads usage from the destination: a table, a view, or a query."""
+"""Reads usage from the destination: a table, a view, or a query that only reads."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import sqlglot
 from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
 from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation, DestinationConnectionError
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
-from ...core.clock import Clock
 from ...core.errors import AutomatumError, ConfigurationError, DestinationError
 from ...core.redaction import redact
 from ...warehouse.lake_files import LakeFiles
 from ...warehouse.sql_client import sql_client
-from .files import complete_file
-from .query_check import check_query
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
@@ -25,99 +24,46 @@ if TYPE_CHECKING:
 SQL = "sql:"
 _BATCH = 20_000
 _NAME = re.compile(r"[^\W\d][\w$]*(\.[^\W\d][\w$]*){0,2}")
-_ABSENT = (DatabaseUndefinedRelation, DestinationUndefinedEntity)
+_WRITES = (exp.DML, exp.DDL, exp.Drop, exp.Copy, exp.Into, exp.Command, exp.Set, exp.Attach, exp.Alter)
+_ONE_SELECT = "Write one SELECT after `sql:`, or make a view and name it."
 
 NamedRows = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Names of the columns, and rows."""
 
 
-def read_relation_or_query(pipeline: SupportsPipeline, source: str, forms: str, clock: Clock) -> Iterator[NamedRows]:
+def read_relation_or_query(pipeline: SupportsPipeline, source: str, forms: str) -> Iterator[NamedRows]:
     """The rows of a table, a view, or a query after `sql:`, in batches; the first may have no rows.
 
     Args:
         pipeline: Pipeline of the destination.
         source: Its name, which without a schema is looked up in the pipeline's dataset; or `sql:SELECT ...`.
         forms: Next step of the error message if the name is malformed.
-        clock: Time, to wait for files that a query names and that are being written.
 
     Raises:
         ConfigurationError: There is no such table or view; or it is not one query that only reads, or the destination
             refuses it.
         DestinationError: The destination cannot be reached, or the connection is lost.
     """
-    if source[: len(SQL)].lower() == SQL:
-        return _read_query(pipeline, source[len(SQL) :], clock)
-    return _read_relation(pipeline, source.strip(), forms)
-
-
-def _read_relation(pipeline: SupportsPipeline, name: str, forms: str) -> Iterator[NamedRows]:
-    if not _NAME.fullmatch(name):
+    name = None if source[: len(SQL)].lower() == SQL else source.strip()
+    text = source[len(SQL) :].strip().rstrip(";")
+    if name is None:
+        _check_query(text, pipeline)
+    elif not _NAME.fullmatch(name):
         raise ConfigurationError("usage", f"{name!r} is not the name of a table or view.", forms)
-
-    def text(client: Any) -> str:
-        parts = name.split(".")
-        if len(parts) == 1:
-            return f"SELECT * FROM {client.make_qualified_table_name(name)}"  # noqa: S608  escaped
-        return f"SELECT * FROM {'.'.join(client.escape_column_name(part) for part in parts)}"  # noqa: S608  escaped
-
-    yield from _read(pipeline, text, name)
-
-
-def _read_query(pipeline: SupportsPipeline, query: str, clock: Clock) -> Iterator[NamedRows]:
-    """The rows of the user's query, which can only read. Names without a schema are looked up in the pipeline's
-    dataset, where the destination has a search path.
-    """
-    dialect = pipeline.destination.capabilities().sqlglot_dialect if pipeline.destination else None
-    checked = check_query(query, dialect)
-
-    def text(client: Any) -> str:
-        if isinstance(client, LakeFiles):
-            return check_query(query, dialect, client.formats()).text
-        _read_only(client, checked.files)
-        return checked.text
-
-    with ExitStack() as stack:
-        for file in checked.files:
-            stack.enter_context(complete_file(Path(file), clock))
-        yield from _read(pipeline, text, None)
-
-
-def _read_only(client: Any, files: Sequence[str]) -> None:
-    """Let a connection write nothing and, in DuckDB, reach nothing but the database, its lakes and these files."""
-    connection = client.native_connection
-    module = type(connection).__module__
-    if module.startswith("psycopg2"):
-        connection.rollback()
-        connection.set_session(readonly=True)
-    elif "duckdb" in module:
-        client.execute_sql(f"SET allowed_paths = [{_quoted(files)}]")
-        client.execute_sql(f"SET allowed_directories = [{_quoted(_lake_folders(client))}]")
-        client.execute_sql("SET enable_external_access = false")
-
-
-def _lake_folders(client: Any) -> list[str]:
-    """Where the tables of attached DuckLakes are: their files are no part of the database."""
-    lakes = client.execute_sql("SELECT database_name FROM duckdb_databases() WHERE type = 'ducklake'")
-    path = "SELECT value FROM ducklake_options(%s) WHERE option_name = 'data_path'"
-    return [folder for (lake,) in lakes for (folder,) in client.execute_sql(path, lake)]
-
-
-def _quoted(texts: Iterable[str]) -> str:
-    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
-
-
-def _read(pipeline: SupportsPipeline, text: Callable[[Any], str], name: str | None) -> Iterator[NamedRows]:
     try:
-        with sql_client(pipeline) as client, client.execute_query(text(client)) as cursor:
-            names = [str(column[0]) for column in cursor.description or ()]
-            yield names, ()
-            while batch := cursor.fetchmany(_BATCH):
-                yield names, batch
+        with sql_client(pipeline) as client:
+            if name is None:
+                _read_only(client)
+            with client.execute_query(text if name is None else _select_all(client, name)) as cursor:
+                names = [str(column[0]) for column in cursor.description or ()]
+                yield names, ()
+                while batch := cursor.fetchmany(_BATCH):
+                    yield names, batch
     except (DestinationConnectionError, SqlClientNotAvailable) as error:
         raise DestinationError(
             f"The destination cannot be reached: {_line(error)}", "Check its credentials; usage needs one with SQL."
         ) from None
-    except _ABSENT as error:
+    except (DatabaseUndefinedRelation, DestinationUndefinedEntity) as error:
         raise _absent(pipeline, name, error) from None
     except DatabaseException as error:
         step = "Correct the query, or make a view and name it."
@@ -128,6 +74,58 @@ def _read(pipeline: SupportsPipeline, text: Callable[[Any], str], name: str | No
         # dlt lets some drivers' own errors through, such as when it connects to Postgres or fetches rows. These errors
         # have no common base class.
         raise DestinationError(f"The destination cannot be reached or broke off: {_line(error)}") from None
+
+
+def _select_all(client: Any, name: str) -> str:
+    parts = name.split(".")
+    if len(parts) == 1:
+        return f"SELECT * FROM {client.make_qualified_table_name(name)}"  # noqa: S608  escaped
+    return f"SELECT * FROM {'.'.join(client.escape_column_name(part) for part in parts)}"  # noqa: S608  escaped
+
+
+def _check_query(text: str, pipeline: SupportsPipeline) -> None:
+    """Refuse what is not one query, or holds a statement that writes, by sqlglot's parser.
+
+    A parser cannot know what a function of the database does: see `_read_only`.
+    """
+    dialect = pipeline.destination.capabilities().sqlglot_dialect if pipeline.destination else None
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # It warns of what is refused below.
+    try:
+        statements = [statement for statement in sqlglot.parse(text, dialect=dialect) if statement is not None]
+    except (SqlglotError, RecursionError) as error:
+        said = str(error).splitlines()[0][:200] if isinstance(error, SqlglotError) else "it is nested too deeply"
+        raise ConfigurationError("usage", f"the query cannot be read: {said}.", _ONE_SELECT) from None
+    if len(statements) != 1:
+        why = f"only one query can be read, and there are {len(statements)} statements."
+        raise ConfigurationError("usage", why, _ONE_SELECT)
+    query = statements[0]
+    writes = next((part for part in query.walk() if isinstance(part, _WRITES)), None)
+    if writes is not None or not isinstance(query, (exp.Query, exp.Values)):
+        why = f"only a query can be read, and this holds {(writes or query).key.upper()}."
+        raise ConfigurationError("usage", why, _ONE_SELECT)
+
+
+def _read_only(client: Any) -> None:
+    """Let a connection write nothing and, in DuckDB, reach nothing but the database.
+
+    Raises:
+        ConfigurationError: The tables are files, which DuckDB cannot read without access to all other files.
+    """
+    connection: Any = None if isinstance(client, LakeFiles) else client.native_connection
+    module = type(connection).__module__
+    if module.startswith("psycopg2"):
+        connection.rollback()
+        connection.set_session(readonly=True)
+    elif connection is None or ("duckdb" in module and _lakes(client)):
+        why = "a query cannot be read where the tables are files: it could read any other file, too."
+        raise ConfigurationError("usage", why, "Load the usage to a table, and name the table.")
+    elif "duckdb" in module:
+        client.execute_sql("SET enable_external_access = false")
+
+
+def _lakes(client: Any) -> Sequence[Any]:
+    rows: Sequence[Any] = client.execute_sql("SELECT 1 FROM duckdb_databases() WHERE type = 'ducklake'")
+    return rows
 
 
 def _absent(pipeline: SupportsPipeline, name: str | None, error: Exception) -> ConfigurationError:

@@ -19,11 +19,11 @@ from ...core.text import plural, printable
 from ...endpoints import CUSTOMERS, ENTITLEMENTS
 from ..model import UNKNOWN_CURRENCY, Grain, Line, Refusal, format_decimal
 from ..rules import known_vendors, rules_of
-from .columns import UNUSABLE, checked_mapping
+from .columns import TIMES, UNUSABLE, checked_mapping
 from .eligibility import add_eligible
 from .query import connect, plain, sum_rows
 from .readers import as_path, read_tables
-from .refusals import Refusals, about_line
+from .refusals import Refusals, about_line, row_problems
 from .sql import SQL
 
 if TYPE_CHECKING:
@@ -35,12 +35,11 @@ _NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
 """Time in the digest of a usage without lines."""
 _FETCHED = 10_000
 _KEY = "vendor, listing_id, customer_id, dimension, entitlement_id"
-_PLAIN_KEY = ("customer_id", "vendor", "listing_id", "dimension", "starts_at")
+_KEY_OF_LINE = ("vendor", "listing_id", "customer_id", "dimension")
 _ASKED = f"CREATE TABLE asked AS SELECT DISTINCT {_KEY}, start::DATE AS day FROM summed"
 _UNCHECKED = """CREATE TABLE eligible AS
     SELECT *, NULL::VARCHAR AS wrong, NULL::VARCHAR AS currency, NULL::VARCHAR[] AS prices FROM asked"""
-_REFUSED = f"""SELECT row, reason, broken, start, day, {_KEY}, units, price, usage_at, usage_date
-    FROM checked WHERE reason IS NOT NULL ORDER BY row"""
+_REFUSED = "SELECT row, start, refused FROM checked WHERE refused IS NOT NULL ORDER BY row"
 _PRICE = plain("summed.price")
 _LINES = f"""SELECT start, vendor, listing_id, customer_id, dimension, {plain("units")}, {_PRICE},
         title, description, per, rows, nullif(entitlement_id, ''), NULL, 0, coalesce(currency, '{UNKNOWN_CURRENCY}'),
@@ -63,7 +62,7 @@ class Usage:
             entitlement or price is wrong.
         open_rows: Number of rows of hours and days that are not over.
         rows: Number of all rows.
-        zero: Number of sums of zero that were left out.
+        zeros: Sums of zero that were left out.
         unknown_vendors: Marketplaces without rules in `rules`.
         missing: Synced tables that are missing or empty, so that nothing was checked against them.
         source: Name of the usage.
@@ -74,7 +73,7 @@ class Usage:
     held: Mapping[str, Refusal]
     open_rows: int
     rows: int
-    zero: int
+    zeros: tuple[Line, ...]
     unknown_vendors: tuple[str, ...]
     missing: tuple[str, ...]
     source: str
@@ -95,11 +94,11 @@ class Usage:
         Args:
             moment: Aware.
         """
-        lines = tuple(line for line in self.lines if line.ends_at <= moment)
+        lines, zeros = (tuple(line for line in found if line.ends_at <= moment) for found in (self.lines, self.zeros))
         left = sum(line.rows for line in self.lines) - sum(line.rows for line in lines)
         ids = {line.id for line in lines}
         held = {line_id: refusal for line_id, refusal in self.held.items() if line_id in ids}
-        return replace(self, lines=lines, held=held, open_rows=self.open_rows + left)
+        return replace(self, lines=lines, held=held, zeros=zeros, open_rows=self.open_rows + left)
 
 
 def source_name(usage: Any) -> str:
@@ -161,9 +160,9 @@ def read_usage(
             missing = add_eligible(connection, pipeline, organization_id, now)
         refusals = Refusals()
         _add_refused_rows(connection, refusals, source, grain)
-        lines, held, zero = _read_lines(connection, refusals, grain)
+        lines, held, zeros = _read_lines(connection, refusals, grain)
     unknown = tuple(sorted({line.vendor for line in lines} - known_vendors()))
-    return Usage(tuple(lines), refusals.all(), held, open_rows, rows, zero, unknown, missing, source)
+    return Usage(tuple(lines), refusals.all(), held, open_rows, rows, tuple(zeros), unknown, missing, source)
 
 
 def _fetch(connection: DuckDBPyConnection, query: str) -> Iterator[tuple[Any, ...]]:
@@ -174,58 +173,60 @@ def _fetch(connection: DuckDBPyConnection, query: str) -> Iterator[tuple[Any, ..
 
 def _add_refused_rows(connection: DuckDBPyConnection, refusals: Refusals, source: str, grain: Grain) -> None:
     """Collect the rows that were refused one by one, with what can be read of their keys."""
-    for row, reason, broken, start, day, *ids, units, price, usage_at, usage_date in _fetch(connection, _REFUSED):
-        vendor, listing, customer, dimension, entitlement = ids
-        key = {name: part for name, part in zip(_KEY.split(", "), ids, strict=True) if part}
-        texts = {"units": units, "price": price, "usage_at": usage_at, "usage_date": usage_date, "row": broken}
-        about = {**key, **{name: printable(text.replace(UNUSABLE, ""))[:60] for name, text in texts.items() if text}}
-        line_id = None
-        if start is not None:
-            start = key["starts_at"] = start.replace(tzinfo=timezone.utc)
-            about["starts_at"] = start.isoformat()
-            if all((vendor, listing, customer, dimension)):
-                empty = Line(vendor, listing, customer, dimension, grain, start, _ZERO, _ZERO)
-                line_id = replace(empty, entitlement_id=entitlement or None).id
-        elif day is not None:
-            key["day"] = day
-        subject = line_id or hashlib.sha256("\x1f".join((source, *about, *about.values())).encode()).hexdigest()[:32]
-        refusals.add(subject, (row,), 1, reason, line_id, about, key)
+    for row, start, texts in _fetch(connection, _REFUSED):
+        reason = "; ".join(row_problems(texts, start is not None, grain)) or "cannot be read"
+        about = {name: texts[name] for name in _KEY.split(", ") if texts[name] and texts[name][0] != UNUSABLE}
+        shown = {name: texts[name] for name in ("units", "price", *TIMES)} | {"row": texts["broken"]}
+        about |= {name: printable(text.replace(UNUSABLE, ""))[:60] for name, text in shown.items() if text}
+        entitlement = about.get("entitlement_id")
+        if start is not None and all(name in about for name in _KEY_OF_LINE) and entitlement == texts["entitlement_id"]:
+            starts_at = start.replace(tzinfo=timezone.utc)
+            vendor, listing, customer, dimension = (about[name] for name in _KEY_OF_LINE)
+            empty = Line(vendor, listing, customer, dimension, grain, starts_at, _ZERO, _ZERO)
+            subject = replace(empty, entitlement_id=entitlement).id
+            about["starts_at"] = starts_at.isoformat()
+        else:
+            subject = hashlib.sha256("\x1f".join((source, *about, *about.values())).encode()).hexdigest()[:32]
+        refusals.add(subject, (row,), 1, reason, about)
 
 
 def _read_lines(
     connection: DuckDBPyConnection, refusals: Refusals, grain: Grain
-) -> tuple[list[Line], dict[str, Refusal], int]:
-    """The lines of the rows that are in order, why some of them must not be sent, and the number of zeros left out."""
-    lines, held, zero = [], {}, 0
+) -> tuple[list[Line], dict[str, Refusal], list[Line]]:
+    """The lines of the rows that are in order, why some of them must not be sent, and the zeros that are left out."""
+    lines, held, zeros = list[Line](), dict[str, Refusal](), list[Line]()
     for start, *fields, some_rows, prices, named, problem in _fetch(connection, _LINES):
         key, amounts = fields[:4], (Decimal(fields[4]), Decimal(fields[5]))
         line = Line(*(*key, grain, start.replace(tzinfo=timezone.utc), *amounts, *fields[6:]))
         wrong = _wrong_sum(line, prices, named)
         if not wrong and not line.units and rules_of(line.vendor).zero == "skip":
-            zero += 1
+            zeros.append(line)
             continue
         if reason := wrong or problem:
-            # Rows without an entitlement may belong to a line with one, of the same key.
-            known = {} if line.entitlement_id else {name: getattr(line, name) for name in _PLAIN_KEY}
-            refusals.add(line.id, some_rows, line.rows, reason, line.id, about_line(line), known)
+            refusals.add(line.id, some_rows, line.rows, reason, about_line(line))
         if not wrong:
             lines.append(line)
             if refusal := refusals.of(line):
                 held[line.id] = refusal
-    return lines, held, zero
+    return lines, held, zeros
 
 
 def _wrong_sum(line: Line, prices: str | None, named_row: int | None) -> str | None:
     """Why rows that are in order one by one make no line."""
-    problem = rules_of(line.vendor).units_problem(line.units)
+    rules = rules_of(line.vendor)
     if named_row is not None:
         what = f"for the same dimension and {line.grain}"
         return f"entitlement_id: is missing here, and given in row {named_row}, {what}"
-    if prices is None and problem is None:
+    if len(line.dimension) > rules.key_length:
+        return f"dimension: has more than {rules.key_length} characters"
+    units, price = rules.units_problem(line.units), rules.price_problem(line.price)
+    if prices is None and units is None and price is None:
         return None
     when = f"{line.starts_at:%Y-%m-%d}" if line.grain == "day" else f"{line.starts_at:%Y-%m-%d %H:%M} UTC"
     under = f" under {line.entitlement_id}" if line.entitlement_id else ""
     what = f"{line.dimension} of {line.customer_id}{under} on {when}"
     if prices is not None:
         return f"price: {prices}, for {what}"
-    return f"units: the sum of {plural(line.rows, 'row')} for {what}: {problem}"
+    if price is not None:
+        return f"price: {price}, for {what}"
+    return f"units: the sum of {plural(line.rows, 'row')} for {what}: {units}"

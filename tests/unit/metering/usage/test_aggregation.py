@@ -128,18 +128,18 @@ def test_a_sum_of_zero_is_a_line_where_the_marketplace_takes_it():
     (line,) = read(rows).lines
     assert (format_decimal(line.units), format_decimal(line.charged)) == ("0", "0")
     azure = read([{**row, "vendor": "azure"} for row in rows])
-    assert (azure.lines, azure.zero) == ((), 1)
+    assert (azure.lines, len(azure.zeros)) == ((), 1)
 
 
 @pytest.mark.parametrize(
     ("changes", "stops"),
     [
         ({}, ["hour 10"]),
-        ({"vendor": None}, ["hour 10"]),
-        ({"listing_id": None}, ["hour 10"]),
-        ({"dimension": None}, ["hour 10", "seats"]),
-        ({"usage_at": "soon"}, ["hour 10", "hour 11", "day before"]),
-        ({"usage_at": "2026-11-24"}, ["hour 10", "hour 11"]),
+        # Where a part of the key cannot be read, it may be a part of any line of its customer.
+        ({"vendor": None}, ["hour 10", "hour 11", "seats", "day before"]),
+        ({"dimension": None}, ["hour 10", "hour 11", "seats", "day before"]),
+        ({"usage_at": "soon"}, ["hour 10", "hour 11", "seats", "day before"]),
+        ({"usage_at": "2026-11-24"}, ["hour 10", "hour 11", "seats", "day before"]),
         ({"customer_id": None}, []),
         ({"customer_id": "cust_2"}, []),
         ({"entitlement_id": "ent_1"}, []),

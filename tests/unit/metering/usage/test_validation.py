@@ -1,5 +1,6 @@
 """I5: a row that cannot be billed is named with its number and the reason; a good row is never touched."""
 
+import re
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from uuid import UUID
@@ -87,7 +88,10 @@ def test_ids_that_may_have_lost_digits_are_refused():
     found = read([usage(customer_id=value, dimension=f"d{n}") for n, value in enumerate(values)])
     assert len(found.refusals) == len(values)
     for one in found.refusals:
-        assert "is not text; read the column as text, so that no digit is lost" in one.reason
+        assert one.reason.startswith("customer_id: ")
+    assert found.refusals[1].reason == (
+        "customer_id: 12.0 is a float; read the column as text, so that no digit is lost"
+    )
 
 
 def test_ids_that_cannot_be_seen_are_refused():
@@ -139,6 +143,7 @@ def test_units():
     assert [str(one.units) for one in found.lines] == [units for _, units in AMOUNTS]
 
 
+OF_SUM = "units: the sum of 1 row for d of cust_1 on 2026-11-24 10:00 UTC:"
 NO_AMOUNTS = [
     ("abc", "units: 'abc' is not a number"),
     ("NaN", "units: 'NaN' is not a number"),
@@ -149,8 +154,8 @@ NO_AMOUNTS = [
     (Decimal("NaN"), "units: NaN is not a number"),
     (Decimal("sNaN"), "units: sNaN is not a number"),
     (Decimal("-Infinity"), "units: -Infinity is not a number"),
-    (True, "units: True (bool) is not a number"),
-    ([5], "units: [5] (list) is not a number"),
+    (True, "units: a bool cannot be read"),
+    ([5], "units: a list cannot be read"),
     (-1, "units: '-1' is negative"),
     ("-0.5", "units: '-0.5' is negative"),
     (-0.5, "units: '-0.5' is negative"),
@@ -164,15 +169,15 @@ NO_AMOUNTS = [
     ("1_000", "units: '1_000' is not a number; write it with a decimal point and without separators"),
     (".", "units: '.' is not a number"),
     (0.1 + 0.2, "units: 0.30000000000000004 is a float without exact digits; use a DECIMAL or text column, or"),
-    (Decimal("1E+999999999"), "units: 1E+999999999 has too many digits"),
-    (Decimal("1E-999999"), "units: 1E-999999 has too many digits"),
-    (10**70, "units: has too many digits"),
+    (Decimal("1E+999999999"), "units: a number with too many digits"),
+    (Decimal("1E-999999"), "units: a number with too many digits"),
+    (10**70, "units: a number with too many digits"),
     ("9" * 70, "units: '99999999"),
-    ("9" * 50, "units: 99999999999999999999999999999999999999999999999999 has more than 10 digits before"),
-    ("2147483648", "units: 2147483648 is more than the 2147483647 that aws takes"),
-    ("0.0000001", "units: 0.0000001 has more than 6 digits after the decimal point, and is not rounded"),
-    ("0.0000000000000001", "units: 0.0000000000000001 has more than 6 digits after the decimal point"),
-    (1e-7, "units: 0.0000001 has more than 6 digits after the decimal point, and is not rounded"),
+    ("9" * 50, f"units: '{'9' * 50}' has more than 26 digits before or 12 after"),
+    ("2147483648", f"{OF_SUM} 2147483648 is more than the 2147483647 that aws takes"),
+    ("0.0000001", f"{OF_SUM} 0.0000001 has more than 6 digits after the decimal point, and is not rounded"),
+    ("0.0000000000000001", "units: '0.0000000000000001' has more than 26 digits before or 12 after"),
+    (1e-7, f"{OF_SUM} 0.0000001 has more than 6 digits after the decimal point, and is not rounded"),
 ]
 
 
@@ -180,7 +185,7 @@ def test_units_that_are_none():
     found = read([usage(units=value, dimension=f"d{n:02}") for n, (value, _) in enumerate(NO_AMOUNTS)])
     assert not found.lines
     for refusal, (value, why) in zip(found.refusals, NO_AMOUNTS, strict=True):
-        assert refusal.reason.startswith(why), value
+        assert re.sub(r"for d\d\d of", "for d of", refusal.reason).startswith(why), value
 
 
 def test_units_have_the_domain_of_the_marketplace():
@@ -192,7 +197,7 @@ def test_units_have_the_domain_of_the_marketplace():
 def test_a_price_keeps_its_value():
     assert str(line(price="0.10").price) == "0.1"
     assert format_decimal(line(price="0.000000000001").price) == "0.000000000001"
-    assert reason(price="0.0000000000001").startswith("price: 0.0000000000001 has more than 12 digits after")
+    assert "or 12 after the decimal point, and is not rounded" in reason(price="0.0000000000001")
     assert reason(price="12345678901").startswith("price: 12345678901 has more than 10 digits before")
     assert reason(price=float("nan")) == "price: NaN is not a number"
     assert line(price="0").price == 0
@@ -203,7 +208,7 @@ MOMENTS = [
     "2026-11-24 10:15:00",
     "2026-11-24T10:15",
     "2026-11-24T10:15:00.000",
-    "2026-11-24T10:15:00,123456789z",
+    "2026-11-24t10:15:00.123456789z",
     "2026-11-24 12:15:00+02",
     "2026-11-24T15:45:00+05:30",
     "2026-11-24T05:15:00-0500",
@@ -248,10 +253,10 @@ NO_MOMENTS = [
     ("0001-01-01T00:00:00+10:00", "usage_at: '0001-01-01T00:00:00+10:00' is not a date"),
     ("0000-01-01", "usage_at: '0000-01-01' is not a date"),
     ("1795516500", "usage_at: '1795516500' is a number, not a date"),
-    (1795516500, "usage_at: 1795516500 is a number, not a date"),
-    (1795516500.5, "usage_at: 1795516500.5 is a number, not a date"),
-    (True, "usage_at: True (bool) is not a date"),
-    (time(10), "usage_at: datetime.time(10, 0) (time) is not a date"),
+    (1795516500, "usage_at: '1795516500' is a number, not a date"),
+    (1795516500.5, "usage_at: '1795516500.5' is a number, not a date"),
+    (True, "usage_at: a bool cannot be read"),
+    (time(10), "usage_at: a time cannot be read"),
     (None, "usage_at (or usage_date) is missing"),
     (pd.NaT, "usage_at (or usage_date) is missing"),
     (float("nan"), "usage_at (or usage_date) is missing"),
@@ -285,18 +290,17 @@ def test_a_moment_has_to_lie_on_the_date_beside_it():
 
 
 def test_the_future_cannot_be_billed():
-    assert reason(usage_at="2026-11-24T14:30:00Z") == "usage_at is 2 h in the future (2026-11-24T14:30:00+00:00)"
-    assert reason(usage_at="2026-11-24T12:30:01Z").startswith("usage_at is 1 s in the future")
-    assert reason(usage_at="2027-11-24T12:30:00Z").startswith("usage_at is 365 days in the future")
+    assert reason(usage_at="2026-11-24T14:30:00Z") == "usage_at is in the future (2026-11-24 14:30:00 UTC)"
+    assert reason(usage_at="2026-11-24T12:30:01Z").startswith("usage_at is in the future")
     assert read([usage(usage_at="2026-11-24T12:30:00Z")]).open_rows == 1
-    assert reason("day", usage_at=..., usage_date="2026-11-25") == "usage_date is in the future (2026-11-25)"
+    assert reason("day", usage_at=..., usage_date="2026-11-25").startswith("usage_date is in the future (2026-11-25")
 
 
 def test_texts_are_cleaned():
     one = line(title="a\x1b[2Jb\r", description="x\ny", per=5)
     assert (one.title, one.description, one.per) == ("a [2Jb", "x\ny", "5")
-    assert reason(title=1.5).startswith("title: 1.5 (float) is not text")
-    assert "is not text" in reason(title="a\ud83d")
+    assert reason(title=1.5).startswith("title: 1.5 is a float")
+    assert "has characters that cannot be seen" in reason(title="a\ud83d")
 
 
 ANYTHING = st.one_of(
@@ -312,7 +316,7 @@ NAMES = [*usage(), "usage_date", "entitlement_id", "title", "description", "per"
 def test_whatever_rows_hold_each_is_judged_once(changes, grain):
     """Nothing silently unbilled: every row is in a line, open, or refused, and a line is fit to be sent."""
     found = read([{**usage(), **one} for one in changes], grain)
-    in_lines = sum(one.rows for one in found.lines) if not found.zero else None
+    in_lines = sum(one.rows for one in found.lines) if not found.zeros else None
     assert found.rows == len(changes)
     if in_lines is not None:
         assert in_lines + found.open_rows + sum(one.count for one in found.refusals) == found.rows
