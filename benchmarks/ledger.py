@@ -82,7 +82,7 @@ def measure(url: str, lines: list[Line], *, durable: bool = True) -> dict[str, f
 
     with Ledger.open(url, SystemClock(), None, begin=True, write=True) as ledger:
         if not durable:
-            event.listen(ledger.database.engine, "connect", lambda raw, record: raw.execute("PRAGMA synchronous = OFF"))
+            event.listen(ledger.engine, "connect", lambda raw, record: raw.execute("PRAGMA synchronous = OFF"))
             ledger.close()
         started = time.perf_counter()
         with ledger.run("u", lines, "") as run:
@@ -98,7 +98,7 @@ def fill(url: str, hours: int, hourly: int) -> list[Line]:
     start = datetime(2026, 10, 1, tzinfo=timezone.utc)
     first = [replace(line, starts_at=start) for line in make_lines(50 * BODY)[:hourly]]
     with Ledger.open(url, FakeClock(epoch=start.timestamp()), None, begin=True, write=True) as ledger:
-        event.listen(ledger.database.engine, "connect", lambda raw, record: raw.execute("PRAGMA synchronous = OFF"))
+        event.listen(ledger.engine, "connect", lambda raw, record: raw.execute("PRAGMA synchronous = OFF"))
         ledger.close()
         for number in range(hours):
             hour = [replace(line, starts_at=start + timedelta(hours=number)) for line in first]

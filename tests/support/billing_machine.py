@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from automatum.core.errors import AutomatumError, ConfigurationError, PlanDiffers
-from automatum.metering.ledger.identity import Owner
 from automatum.metering.ledger.ledger import Ledger
+from automatum.metering.ledger.location import Owner
 from automatum.metering.ledger.transfer import adopt, backup, restore
 from automatum.metering.statement import read_statement
 from automatum.metering.status import read_status
@@ -529,7 +529,7 @@ class Machine:
         old = self.books.file.read_bytes()
         attempts = len(self.read()[1])
         self.push()
-        if len(self.read()[1]) == attempts or self.books.file.with_name("ledger.sqlite-wal").exists():
+        if len(self.read()[1]) == attempts or self.books.file.with_name("ledger.sqlite-journal").exists():
             return
         new = self.books.file.read_bytes()
         self.books.file.write_bytes(old)

@@ -43,6 +43,16 @@ def states(ledger):
     return {entry.id: entry.state for entry in ledger.entries()}
 
 
+def missing(ledger, item_id):
+    """Ids of the lines of a run, by its journal item, that are not in the ledger."""
+    from automatum.metering.ledger import journal
+    from automatum.metering.ledger.tables import JOURNAL
+
+    with ledger.read() as connection:
+        text = connection.scalar(JOURNAL.select().with_only_columns(JOURNAL.c.line_ids).filter_by(item_id=item_id))
+        return journal.missing_of(connection, journal.unpack(text))
+
+
 def bring(ledger, line, state, source=SOURCE):
     """Bring a new line to a state, the way a push does; the attempt, if there was a call.
 

@@ -125,7 +125,7 @@ def _show(settings: AutomatumSettings, url: str) -> dict[str, Any]:
         if not ledger.exists:
             return {"ledger": url_of(ledger), "exists": False}
         meta, problem = ledger.meta(), None
-        with ledger.database.read() as connection:
+        with ledger.read() as connection:
             content = content_of(connection)
         names = ("ledger_id", "api", "organization", "machine", "moved_to", "copied_from", "created_at")
         figures = {"ledger": url_of(ledger), "exists": True, **{name: meta[name] for name in names}}

@@ -114,7 +114,7 @@ def apply_events(ledger: Ledger, events: Iterable[Mapping[str, Any]]) -> EventsR
             found = None, "", frozenset(), f"the event {problem}"
         kind, call_id, dimensions, reason = found
         key = _key(kind, call_id, dimensions, raw)
-        applied = apply_event(ledger.database, key, kind, call_id, reason, raw, dimensions=dimensions)
+        applied = apply_event(ledger, key, kind, call_id, reason, raw, dimensions=dimensions)
         if applied.item is not None:
             result.open.append(applied.item)
         elif applied.known:

@@ -118,7 +118,7 @@ def run_settle(
     budget = _budget(clock, options, stop)
     session = connect(settings, clock=clock, budget=budget, max_wait=options.max_wait) if sends else None
     with _open(settings, options, clock) as ledger:
-        ledger.database.require_tables()
+        ledger.require_tables()
         pipeline = _existing(options)(clock, budget) if send or decision == "carry" else None
         checks = _checks(settings, options, pipeline)
         return settle(
@@ -159,7 +159,7 @@ def run_events(source: str, options: PushOptions = _DEFAULTS) -> dict[str, Any]:
     # All of them before the first is used: one that is forged makes the others suspect.
     events = list(verified_events(stored, find_webhook_secret()))
     with Ledger.open(find_ledger(settings, options.ledger_url), clock, ledger_owner(settings), write=True) as ledger:
-        ledger.database.require_tables()
+        ledger.require_tables()
         applied = apply_events(ledger, events)
         return {**applied.to_json(), "unresolved": read_status(ledger, utc(clock.time())).unresolved}
 

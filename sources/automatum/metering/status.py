@@ -13,8 +13,7 @@ from ..core.clock import Clock, utc
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, AutomatumError
 from ..core.result_line import result_line
 from .ledger.entries import OPEN, STATES, Entry, Item
-from .ledger.location import find_ledger, ledger_owner, refuse_network
-from .ledger.missing import lost_ledger, missing_file
+from .ledger.location import find_ledger, ledger_owner, missing_file, problem_of_missing, refuse_network
 from .model import exact
 from .rules import deadline, documented_deadline
 
@@ -197,10 +196,10 @@ def status_of(
         with Ledger.open(place, clock, owner) as ledger:
             if ledger.exists:
                 return read_status(ledger, now)
-            location, path = ledger.location, ledger.database.path
+            location, path = ledger.location, ledger.path
     else:
         location = str(path)
-    if problem := lost_ledger(owner, location, path, named=named):
+    if problem := problem_of_missing(owner, location, path, begin=not named):
         raise problem
     return LedgerStatus(location, False, now)
 

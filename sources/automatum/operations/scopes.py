@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 from ..config.settings import AutomatumSettings
 from ..endpoints import METERING_SCOPE, Endpoint
-from ..metering.ledger.location import default_ledger_url
-from ..metering.ledger.missing import missing_file
+from ..metering.ledger.location import default_ledger_url, missing_file
 
 
 def excess_scopes(

@@ -151,7 +151,7 @@ def test_another_home_finds_the_ledger_of_the_user_who_pushed(small, desk, telle
 
 def test_one_api_has_one_ledger_however_its_host_is_written(small, desk, teller):
     from automatum.config.settings import resolve_settings
-    from automatum.metering.ledger.location import default_ledger_url
+    from automatum.metering.ledger.location import Owner, default_ledger_url, problem_of_missing
 
     def url(base_url):
         return default_ledger_url(resolve_settings({"base_url": base_url}, with_credentials=False))
@@ -159,11 +159,12 @@ def test_one_api_has_one_ledger_however_its_host_is_written(small, desk, teller)
     assert url("https://API.example.com:443/") == url("https://api.example.com")
     assert url("https://api.example.com:8443") != url("https://api.example.com")
     assert url("https://api.example.com/a") != url("https://api.example.com")
-    # The name that earlier versions gave is still found.
+    # The name that earlier versions gave is a question.
     folder = Path(url("https://api.example.com").removeprefix("sqlite:///")).parent
     folder.mkdir(parents=True)
     (folder / "metering-API.example.com-443.sqlite").touch()
-    assert url("https://API.example.com:443").endswith("metering-API.example.com-443.sqlite")
+    problem = problem_of_missing(Owner("api.example.com"), "there", None, begin=True)
+    assert "metering-API.example.com-443.sqlite" in str(problem)
 
 
 # Commands

@@ -64,7 +64,7 @@ def statements(ledger):
     def count(connection, cursor, statement, *rest):
         counted[statement.split()[0]] += 1
 
-    event.listen(ledger.database.engine, "before_cursor_execute", count)
+    event.listen(ledger.engine, "before_cursor_execute", count)
     return counted
 
 

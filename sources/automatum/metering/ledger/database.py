@@ -1,4 +1,4 @@
-"""The ledger's database: its creation, its transactions, and the meaning of its errors."""
+"""The ledger's database: its creation, its transactions, and the locks of the runs that use it."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
-from filelock import FileLock
-from sqlalchemy import Connection, inspect, select, text, update
-from sqlalchemy.exc import DBAPIError
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, inspect, select, text, update
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ...core.clock import Clock, utc
-from ...core.errors import AutomatumError, ConfigurationError, DestinationError
-from ...core.redaction import redact
-from .engines import BUSY_SECONDS, parse_url, postgres_engine, postgres_name, sqlite_engine, sqlite_path
-from .identity import insert_meta, problem_of_moved, read_meta, refuse_other_user
-from .location import KEY
-from .notes import Note, locks_folder, refuse_foreign_wal
+from ...core.errors import ConfigurationError
+from .engines import KEEP, parse_url, postgres_engine, sqlite_engine, sqlite_path, translate
+from .identity import insert_meta, refuse_file
+from .location import KEY, Note, locks_folder, logs_of
 from .tables import CONTENT, META, METADATA, VERSION
 from .upgrade import EARLIER_TABLES, upgrade
 
 _WRITE_LOCK = 0x6175746F6D
 """Advisory lock of Postgres that a write transaction holds."""
-_TRANSIENT = ("disk I/O error", "locking protocol", "interrupted", "out of memory")
-"""Errors that say nothing about the content of the file."""
-_KEEP = "Do not start a new ledger in its place: lines in it may have been billed."
+_HELD = text(
+    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted "
+    "AND CAST(classid AS bigint) = :high AND CAST(objid AS bigint) = :low"
+)
 
 Fill = Callable[[Connection], None]
 """Writes the first rows of a new ledger, in the transaction that creates its tables."""
@@ -38,7 +38,7 @@ class LedgerDatabase:
     """An open ledger database. A ledger of an earlier version is upgraded.
 
     Attributes:
-        location: Its file, or host, port and database; never with a password.
+        location: Its file, or host, port and database; never with a user or a password.
         path: The file; None for Postgres.
         clock: Clock of its times.
         exists: Whether the tables exist. Without them every query finds nothing.
@@ -49,7 +49,7 @@ class LedgerDatabase:
     def __init__(self, url: str, clock: Clock) -> None:
         parsed = parse_url(url)
         self.path = sqlite_path(parsed)
-        self.location = str(self.path) if self.path else postgres_name(parsed)
+        self.location = str(self.path or f"{parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database or ''}")
         self.note = Note(self.location, self.path)
         self.exists = False
         self.clock = clock
@@ -68,76 +68,94 @@ class LedgerDatabase:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the ledger and changes nothing."""
-        with self.translate_errors(), self.engine.connect() as connection, connection.begin():
+        """A transaction that sees one state of the ledger and changes nothing. On SQLite no other can end meanwhile."""
+        with self._transaction(self.engine if self.exists else _nothing()) as connection:
             yield connection
 
     @contextmanager
-    def write(self, *, moved: bool = False) -> Iterator[Connection]:
+    def write(self) -> Iterator[Connection]:
         """A transaction that is on disk when the block ends; whole, or not at all.
 
         There is one write transaction at a time, in Postgres as in SQLite. The API's rate limit allows few calls per
         second, and serial transactions can neither deadlock nor miss a row that another is about to insert.
-
-        Args:
-            moved: Also write to a ledger that has a successor in another place.
         """
         self.require_tables()
-        with self._write() as connection:
-            if not moved and (refusal := problem_of_moved(read_meta(connection), self.location)):
-                raise refusal
+        with self._transaction(self.engine, writes=True) as connection:
             yield connection
 
     @contextmanager
-    def lock_connection(self) -> Iterator[Connection]:
-        """A connection without a transaction, for locks that last until it is closed."""
-        with self.translate_errors(), self.engine.connect() as connection:
-            autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
-            try:
-                yield autocommit
-            finally:
-                # A connection that goes back to the pool would keep its locks.
-                connection.invalidate()
+    def lock_run(self, run_id: str) -> Iterator[Callable[[], None]]:
+        """Hold the lock of a run, which the system, or Postgres, releases the moment the run's process ends.
 
-    def create(self, fill: Fill | None = None, *, replace: bool = False) -> None:
-        """Create the ledger with all that it holds at once: a failure leaves nothing behind.
+        Yields a check that it is still held: it raises `DestinationError` if the connection that holds it is lost. No
+        other process can take the lock of an open file.
+        """
+        if self.path:
+            file = self._lock_file(self.path, run_id)
+            file.parent.mkdir(mode=0o700, exist_ok=True)
+            with FileLock(file, thread_local=False):
+                yield lambda: None
+            file.unlink(missing_ok=True)
+            return
+        with self.translate_errors(), self.engine.connect() as connection:
+            held = connection.execution_options(isolation_level="AUTOCOMMIT")
+
+            def verify() -> None:
+                with self.translate_errors():
+                    held.execute(text("SELECT 1"))
+
+            held.execute(text("SET idle_session_timeout = 0"))
+            held.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _lock_key(run_id)})
+            try:
+                yield verify
+            finally:
+                # A closed connection keeps its locks until the server notices, and one of the pool for ever.
+                with suppress(SQLAlchemyError):
+                    held.execute(text("SELECT pg_advisory_unlock_all()"))
+                held.invalidate()
+
+    def is_running(self, run_id: str) -> bool:
+        """Whether the process of a run is alive, as far as this machine, or the database, knows."""
+        if not self.path:
+            key = _lock_key(run_id)
+            with self.read() as connection:
+                return connection.scalar(_HELD, {"high": key >> 32, "low": key & 0xFFFFFFFF}) is not None
+        file = self._lock_file(self.path, run_id)
+        if not file.exists():
+            return False
+        try:
+            with FileLock(file, timeout=0, thread_local=False):
+                file.unlink(missing_ok=True)  # A run takes its lock before it writes its id, and only once.
+        except (Timeout, PermissionError):
+            return True
+        return False
+
+    def create(self, fill: Fill | None = None) -> None:
+        """Create the ledger, or fill an empty one, with all that it holds at once: a failure leaves nothing behind.
 
         If another process has created it meanwhile, nothing is done.
 
         Args:
             fill: Writes its first rows.
-            replace: Put it in the place of an empty ledger.
 
         Raises:
-            ConfigurationError: The file cannot be created, or shall replace a ledger that is not empty.
+            ConfigurationError: The file cannot be created, or the ledger that shall be filled is not empty.
             DestinationError: The database cannot be reached.
         """
-        if self.path:
-            if replace and self.exists:
-                # Whoever has opened the empty one must not write to it any more.
-                with self.write(moved=True) as connection:
-                    self._refuse_used(connection)
-                    connection.execute(update(META).values(moved_to=self.location))
-                self.engine.dispose()
-            self._create_file(self.path, fill, replace)
-        else:
-            with self._write() as connection:
-                if replace and inspect(connection).has_table(META.name):
-                    self._refuse_used(connection)
-                    METADATA.drop_all(connection)
+        if not self.path or self.exists or not self._create_file(self.path, fill):
+            with self._transaction(self.engine, writes=True) as connection:
                 if not inspect(connection).has_table(META.name):
                     self._create_tables(connection, None, fill)
+                elif fill and self.is_used(connection):
+                    advice = "Rename it, or name another file or database."
+                    raise ConfigurationError(KEY, f"there is a ledger at {self.location} already.", advice)
+                elif fill:
+                    fill(connection)
         self.exists = True
 
     def is_used(self, connection: Connection) -> bool:
         """Whether it holds anything. A ledger that was begun, but was never pushed from, is empty."""
         return any(connection.execute(select(table).limit(1)).first() is not None for table in CONTENT)
-
-    def _refuse_used(self, connection: Connection) -> None:
-        if self.is_used(connection):
-            raise ConfigurationError(
-                KEY, f"there is a ledger at {self.location} already.", "Rename it, or name another file or database."
-            )
 
     def require_tables(self) -> None:
         """Raise `ConfigurationError` if the ledger has not been created."""
@@ -156,76 +174,45 @@ class LedgerDatabase:
         try:
             yield
         except DBAPIError as error:
-            raise self._translate(error) from None
-
-    def _translate(self, error: DBAPIError) -> AutomatumError:
-        message = redact(str(error.orig).strip().split("\n")[0])
-        if any(phrase in message for phrase in ("database is locked", "database is busy", "lock timeout")):
-            return DestinationError(
-                f"Another process has locked the ledger {self.location} for more than {BUSY_SECONDS} s.",
-                "Run again later.",
-            )
-        if isinstance(error.orig, sqlite3.OperationalError) and any(phrase in message for phrase in _TRANSIENT):
-            return DestinationError(
-                f"The ledger {self.location} cannot be read or written now: {message}.",
-                f"Check its disk, and run again. {_KEEP}",
-            )
-        if not isinstance(error.orig, sqlite3.Error):
-            return DestinationError(
-                f"The ledger {self.location} cannot be used: {message}.",
-                "Check that the database is up, and that the user in ledger_url may create tables and write.",
-            )
-        if "readonly" in message or "unable to open" in message or "full" in message:
-            return ConfigurationError(
-                KEY,
-                f"{self.location} cannot be written: {message}.",
-                "Check this user's permission to write the file, and the free disk space.",
-            )
-        return ConfigurationError(
-            KEY,
-            f"{self.location} is damaged or is not a ledger: {message}.",
-            f"Restore its last copy, or recover its content with SQLite's `.recover`. {_KEEP}",
-        )
+            raise translate(error, self.location) from None
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        with self.translate_errors(), self.engine.connect() as connection:
-            connection = connection.execution_options(automatum_writes=True)
+    def _transaction(self, engine: Engine, *, writes: bool = False) -> Iterator[Connection]:
+        with self.translate_errors(), engine.connect() as connection:
+            connection = connection.execution_options(automatum_writes=writes)
             with connection.begin():
-                if connection.dialect.name == "postgresql":
+                if writes and connection.dialect.name == "postgresql":
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITE_LOCK})
                 yield connection
 
-    def _create_file(self, path: Path, fill: Fill | None, replace: bool) -> None:
+    def _create_file(self, path: Path, fill: Fill | None) -> bool:
+        """Create the file; False if another process has."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             locks_folder(path).mkdir(mode=0o700, exist_ok=True)
-            with self.translate_errors(), FileLock(locks_folder(path) / "create.lock"):
-                if replace or not path.exists():
-                    self._create_draft(path, fill, replace)
+            with FileLock(locks_folder(path) / "create.lock"):
+                if path.exists():
+                    return False
+                self._create_draft(path, fill)
         except OSError as error:
             raise ConfigurationError(
                 KEY,
                 f"{path} cannot be created: {error.strerror}.",
                 "Name a file in a folder that this user may write.",
             ) from None
+        return True
 
-    def _create_draft(self, path: Path, fill: Fill | None, replace: bool) -> None:
+    def _create_draft(self, path: Path, fill: Fill | None) -> None:
         draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             engine = sqlite_engine(draft)
             try:
-                with engine.connect().execution_options(automatum_writes=True) as connection, connection.begin():
+                with self._transaction(engine, writes=True) as connection:
                     self._create_tables(connection, draft, fill)
                     connection.execute(update(META).values(path=str(path)))
             finally:
-                # The last connection removes the write-ahead log.
                 engine.dispose()
-            for end in (
-                ("-wal", "-shm") if replace else ()
-            ):  # Those of the empty ledger, if another process has it open.
-                path.with_name(path.name + end).unlink(missing_ok=True)
             draft.replace(path)
             _sync_folder(path.parent)
         finally:
@@ -233,7 +220,7 @@ class LedgerDatabase:
 
     def _create_tables(self, connection: Connection, path: Path | None, fill: Fill | None) -> None:
         METADATA.create_all(connection)
-        insert_meta(connection, self.now(), path)
+        insert_meta(connection, self.now(), path, {})
         if fill:
             fill(connection)
 
@@ -241,9 +228,9 @@ class LedgerDatabase:
         # Connecting to a file that does not exist would create it.
         if self.path and not self.path.exists():
             return
-        with self.read() as connection:
-            if self.path:
-                _check_integrity(connection, self.path)
+        with self._transaction(self.engine) as connection:
+            if self.path and (result := connection.scalar(text("PRAGMA quick_check(1)"))) != "ok":
+                raise DBAPIError("", None, sqlite3.DatabaseError(str(result)))
             found = set(inspect(connection).get_table_names()) & (set(METADATA.tables) | EARLIER_TABLES)
             version = self._version(connection, found) if found else VERSION
         if not found and self.path:
@@ -251,7 +238,7 @@ class LedgerDatabase:
                 KEY, f"{self.path} is the database of another program.", "Name a separate file for the ledger."
             )
         if version < VERSION:
-            with self._write() as connection:
+            with self._transaction(self.engine, writes=True) as connection:
                 upgrade(connection, self.path, self.now())
         self.exists = bool(found)
 
@@ -269,38 +256,40 @@ class LedgerDatabase:
             raise ConfigurationError(
                 KEY,
                 f"{self.location} is an incomplete ledger (version {version}, missing tables: {missing}).",
-                f"Restore its last copy. {_KEEP}",
+                f"Restore its last copy. {KEEP}",
             )
         return int(version)
+
+    @staticmethod
+    def _lock_file(path: Path, run_id: str) -> Path:
+        return locks_folder(path) / f"{run_id}.lock"
+
+
+def _lock_key(run_id: str) -> int:
+    """Key of an advisory lock: Postgres takes 64 bits."""
+    return uuid.UUID(run_id).int >> 65
+
+
+@cache
+def _nothing() -> Engine:
+    """A ledger without rows, which is read where none exists."""
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    with engine.begin() as connection:
+        METADATA.create_all(connection)
+    return engine
 
 
 def _check_file(path: Path) -> None:
     """Refuse a file that is certainly no ledger, or must not be opened."""
-    refuse_other_user(path)
-    refuse_foreign_wal(path)
-    if not path.exists() and path.with_name(path.name + "-wal").exists():
-        raise ConfigurationError(KEY, f"{path} is missing, but {path.name}-wal exists.", f"Restore the file. {_KEEP}")
+    refuse_file(path)
+    if not path.exists() and (left := [log.name for log in logs_of(path) if log.exists()]):
+        raise ConfigurationError(KEY, f"{path} is missing, but {left[0]} exists.", f"Restore the file. {KEEP}")
     if path.is_dir() or (path.exists() and path.stat().st_size == 0):
         raise ConfigurationError(
             KEY,
             f"{path} is {'a folder' if path.is_dir() else 'an empty file'}, not a ledger.",
             "Restore its last copy; or, if nothing was ever sent from here, remove it.",
         )
-
-
-_SOUND: dict[Path, tuple[int, ...]] = {}
-"""Files that this process has found undamaged, as they were then: the check reads all of a file."""
-
-
-def _check_integrity(connection: Connection, path: Path) -> None:
-    status = path.stat()
-    state = (status.st_ino, status.st_size, status.st_mtime_ns)
-    if _SOUND.get(path) == state:
-        return
-    result = connection.scalar(text("PRAGMA quick_check(1)"))
-    if result != "ok":
-        raise DBAPIError("", None, sqlite3.DatabaseError(str(result)))
-    _SOUND[path] = state
 
 
 def _sync_folder(folder: Path) -> None:

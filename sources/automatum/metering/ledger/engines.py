@@ -1,21 +1,23 @@
-"""SQLAlchemy engines of the ledger: a SQLite file or a Postgres database, set up so that a commit is durable."""
+"""Connections to the ledger's database, a SQLite file or Postgres, on which a commit is durable; and their errors."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ...config.plaintext import refuse_plaintext_postgres
-from ...core.errors import ConfigurationError
+from ...core.errors import AutomatumError, ConfigurationError, DestinationError
 from ...core.extras import install_command
-from ...core.redaction import redact_logging, register_url
+from ...core.redaction import redact, redact_logging, register_url
 from .location import KEY
 
-BUSY_SECONDS = 60
+KEEP = "Do not start a new ledger in its place: lines in it may have been billed."
+_BUSY_SECONDS = 60
 """Seconds to wait for the write of another process. Each write takes milliseconds."""
 _DRIVERS = {
     "sqlite": "sqlite",
@@ -24,6 +26,8 @@ _DRIVERS = {
     "postgresql+psycopg2": "postgresql+psycopg2",
     "postgres": "postgresql+psycopg2",
 }
+_TRANSIENT = ("disk I/O error", "locking protocol", "interrupted", "out of memory")
+"""Errors that say nothing about the content of the file."""
 
 
 def parse_url(text: str) -> URL:
@@ -75,24 +79,6 @@ def sqlite_path(url: URL) -> Path | None:
     return path.resolve()
 
 
-def postgres_name(url: URL) -> str:
-    """Host, port and database; without the user and the options, which may be confidential."""
-    return f"{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
-
-
-def _closed_on_error(prepare: Callable[[Any], None]) -> Callable[[Any, object], None]:
-    """A listener that sets up a new connection, and closes it if that fails. SQLAlchemy 2.0 would leave it open."""
-
-    def listener(raw: Any, record: object) -> None:
-        try:
-            prepare(raw)
-        except BaseException:
-            raw.close()
-            raise
-
-    return listener
-
-
 def sqlite_engine(path: Path) -> Engine:
     """Engine of a SQLite file that exists."""
     # `mode=rw`: a file that was removed must not come back as an empty ledger.
@@ -100,19 +86,16 @@ def sqlite_engine(path: Path) -> Engine:
     engine = create_engine(
         f"sqlite:///file:{quoted}?mode=rw&uri=true",
         hide_parameters=True,
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
     )
 
-    @event.listens_for(engine, "connect")
-    @_closed_on_error
     def prepare(raw: Any) -> None:
         raw.isolation_level = None  # the driver would begin transactions by rules of its own
-        raw.execute("PRAGMA journal_mode = WAL")
-        # Each commit waits for the disk, because a lost commit can bill a line twice.
-        raw.execute("PRAGMA synchronous = FULL")
+        # Between two transactions there is one file, so who moves or copies it loses nothing.
+        raw.execute("PRAGMA journal_mode = DELETE")
+        # Each commit waits for the disk, and for the removal of the journal: a lost commit can bill a line twice.
+        raw.execute("PRAGMA synchronous = EXTRA")
         raw.execute("PRAGMA fullfsync = ON")  # macOS
-        # Each commit is in the file itself at once: who moves or copies only the file loses nothing.
-        raw.execute("PRAGMA wal_autocheckpoint = 1")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -120,7 +103,7 @@ def sqlite_engine(path: Path) -> Engine:
         # A transaction that reads first and writes later could fail at the write.
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
-    return engine
+    return _prepared(engine, prepare)
 
 
 def postgres_engine(url: URL) -> Engine:
@@ -139,8 +122,6 @@ def postgres_engine(url: URL) -> Engine:
     # It logs at DEBUG why a connection fails, and a driver names parts of a URL.
     redact_logging(*{f"sqlalchemy.{part}" for part in ("engine.Engine", f"pool.impl.{type(engine.pool).__name__}")})
 
-    @event.listens_for(engine, "connect")
-    @_closed_on_error
     def prepare(raw: Any) -> None:
         refuse_plaintext_postgres(raw, KEY)
         with raw.cursor() as cursor:
@@ -148,10 +129,54 @@ def postgres_engine(url: URL) -> Engine:
             # A server that answers before its disk has written could lose what was sent.
             if cursor.fetchone()[0] == "off":
                 cursor.execute("SET synchronous_commit = on")
-            cursor.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
+            cursor.execute(f"SET lock_timeout = '{_BUSY_SECONDS}s'")
             for name in ("tcp_keepalives_idle", "tcp_keepalives_interval"):
                 # The server notices within minutes, not hours, that a client's machine is gone.
                 cursor.execute(f"SET {name} = 30")
         raw.commit()
 
+    return _prepared(engine, prepare)
+
+
+def _prepared(engine: Engine, prepare: Callable[[Any], None]) -> Engine:
+    """Set up each new connection, and close it if that fails. SQLAlchemy 2.0 would leave it open."""
+
+    @event.listens_for(engine, "connect")
+    def listener(raw: Any, record: object) -> None:
+        try:
+            prepare(raw)
+        except BaseException:
+            raw.close()
+            raise
+
     return engine
+
+
+def translate(error: DBAPIError, location: str) -> AutomatumError:
+    """A database error as an `AutomatumError`, without the statement and its values."""
+    message = redact(str(error.orig).strip().split("\n")[0])
+    if any(phrase in message for phrase in ("database is locked", "database is busy", "lock timeout")):
+        return DestinationError(
+            f"Another process has locked the ledger {location} for more than {_BUSY_SECONDS} s.", "Run again later."
+        )
+    if isinstance(error.orig, sqlite3.OperationalError) and any(phrase in message for phrase in _TRANSIENT):
+        return DestinationError(
+            f"The ledger {location} cannot be read or written now: {message}.",
+            f"Check its disk, and run again. {KEEP}",
+        )
+    if not isinstance(error.orig, sqlite3.Error):
+        return DestinationError(
+            f"The ledger {location} cannot be used: {message}.",
+            "Check that the database is up, and that the user in ledger_url may create tables and write.",
+        )
+    if "readonly" in message or "unable to open" in message or "full" in message:
+        return ConfigurationError(
+            KEY,
+            f"{location} cannot be written: {message}.",
+            "Check this user's permission to write the file, and the free disk space.",
+        )
+    return ConfigurationError(
+        KEY,
+        f"{location} is damaged or is not a ledger: {message}.",
+        f"Restore its last copy, or recover its content with SQLite's `.recover`. {KEEP}",
+    )

@@ -232,3 +232,18 @@ class Item:
     closed_at: datetime | None = None
     closed_by: str = ""
     closed_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """The latest calls whose outcome is not known, and that nobody has settled.
+
+    Attributes:
+        in_a_row: Number of such calls without another outcome between or after them.
+        latest: Time at which the latest of them ended; None if there is none.
+        error: What happened to it, for people.
+    """
+
+    in_a_row: int = 0
+    latest: datetime | None = None
+    error: str = ""

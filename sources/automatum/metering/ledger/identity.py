@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import sqlite3
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,11 +15,15 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, text, update
 
 from ...core.errors import ConfigurationError
-from .location import KEY, Owner
-from .notes import read_identity
+from .location import KEY, Owner, logs_of
 from .tables import META, VERSION
 
-ADOPT = "`automatum push ledger adopt --confirm`"
+_ADOPT = "`automatum push ledger adopt --confirm`"
+_BOTH = "Both would bill what the other one has billed."
+_IDENTITIES = (
+    "SELECT ledger_id, place, path FROM metering_schema",
+    "SELECT ledger_id, inode, path FROM metering_identity",  # of versions 2 to 5
+)
 _IDS = text(
     "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()) AS database, "
     "CAST(CAST(:name AS regclass) AS oid) AS relation"
@@ -27,64 +33,27 @@ _SHARED = 0o022
 """Write permission of group or others: a file that several users share on purpose."""
 
 
-def insert_meta(
-    connection: Connection, now: datetime, path: Path | None, values: Mapping[str, Any] | None = None
-) -> None:
-    """Write what a new ledger is.
+def insert_meta(connection: Connection, now: datetime, path: Path | None, values: Mapping[str, Any]) -> None:
+    """Write what a new ledger is, in the transaction that creates its tables.
 
     Args:
-        connection: A transaction in which the tables were created.
+        connection: The transaction.
         now: Time.
         path: Its file, or the draft of it; None for Postgres.
         values: Columns that are known otherwise.
     """
-    own: dict[str, Any] = {
-        "ledger_id": str(uuid.uuid4()),
-        "machine": platform.node() or None,
-        "path": str(path) if path else None,
-    }
-    own |= {"version": VERSION, "created_at": now, "place": place_of(connection, path)}
-    connection.execute(insert(META).values({**own, **(values or {})}))
+    own = {"version": VERSION, "created_at": now, "ledger_id": str(uuid.uuid4()), "machine": platform.node() or None}
+    connection.execute(insert(META).values({**own, **_where(connection, path), **values}))
 
 
 def read_meta(connection: Connection) -> dict[str, Any]:
-    """What an open ledger is.
-
-    Raises:
-        ConfigurationError: It has lost its identity.
-    """
-    row = connection.execute(select(META)).mappings().first()
-    if row is None:
-        raise ConfigurationError(KEY, "the ledger has lost its identity.", "Restore its last copy.")
-    return dict(row)
-
-
-def problem_of(
-    connection: Connection, meta: Mapping[str, Any], location: str, path: Path | None, owner: Owner
-) -> ConfigurationError | None:
-    """Why this ledger must not be used here; None if it may."""
-    return (
-        problem_of_moved(meta, location)
-        or (_problem_of_file(meta, path) if path else _problem_of_database(connection, meta, location))
-        or problem_of_owner(meta, location, owner)
-    )
-
-
-def problem_of_moved(meta: Mapping[str, Any], location: str) -> ConfigurationError | None:
-    """The error for a ledger that has a successor; None if it has none."""
-    if not meta["moved_to"]:
-        return None
-    return ConfigurationError(
-        KEY,
-        f"the ledger {location} was moved to {meta['moved_to']}. What was billed since is recorded only there.",
-        f"Set ledger_url, or --ledger-url, to {meta['moved_to']}.",
-    )
+    """What an open ledger is."""
+    return dict(connection.execute(select(META)).mappings().one())
 
 
 def confirm_identity(connection: Connection, meta: Mapping[str, Any], path: Path | None, owner: Owner) -> None:
     """Write what is not known yet: the owner of a ledger of an earlier version, and where its file is now."""
-    wanted = {"api": owner.api, "organization": owner.organization or meta["organization"]}
-    wanted |= {"place": place_of(connection, path), "path": str(path) if path else None}
+    wanted = {"api": owner.api, "organization": owner.organization or meta["organization"], **_where(connection, path)}
     if {name: meta[name] for name in wanted} != wanted:
         connection.execute(update(META).values(wanted))
 
@@ -100,49 +69,78 @@ def adopt_identity(connection: Connection, location: str, path: Path | None, own
         if before and before != str(path):
             refuse_beside_original(meta, location, before)
     values = {"api": owner.api, "organization": owner.organization, "moved_to": None, "copied_from": None}
-    values |= {"place": place_of(connection, path), "path": str(path) if path else None}
-    connection.execute(update(META).values(values | {"machine": platform.node() or None}))
+    values |= {"machine": platform.node() or None, **_where(connection, path)}
+    connection.execute(update(META).values(values))
 
 
 def refuse_beside_original(meta: Mapping[str, Any], location: str, before: str) -> None:
     """Raise `ConfigurationError` if the file that a ledger is a copy of is still there, and is used."""
     path = Path(before)
-    if path.is_absolute() and read_identity(path) == (meta["ledger_id"], _inode(path)):
+    identity = _read_identity(path) if path.is_absolute() else None
+    if identity and identity[:2] == (meta["ledger_id"], _inode(path)):
         raise ConfigurationError(
             KEY,
-            f"{location} is a copy of {path}, which is still there. Both would bill what the other one has billed.",
+            f"{location} is a copy of {path}, which is still there. {_BOTH}",
             f"Use {path}. If the copy shall take its place, remove or rename that file first.",
         )
 
 
-def _problem_of_file(meta: Mapping[str, Any], path: Path) -> ConfigurationError | None:
-    before = Path(meta["path"] or path)
-    log = before.with_name(before.name + "-wal")
-    if before != path and log.exists() and log.stat().st_size:
-        return ConfigurationError(
-            KEY,
-            f"{path} was moved from {before}, and its write-ahead log was left behind: {log}.",
-            f"Move it to {path}-wal.",
-        )
-    if meta["place"] not in (None, _inode(path)):
-        return ConfigurationError(
-            KEY,
-            f"{path} is a copy of the ledger {before} of {meta['machine'] or 'this machine'}. Both would bill what "
-            "the other one has billed.",
-            f"Use the original. If it is gone, and this copy is its latest state: {ADOPT}.",
-        )
-    return None
+def refuse_file(path: Path) -> None:
+    """Raise `ConfigurationError` for a file that SQLite must not open. It stays as it is.
+
+    That is the file of another user that is not shared: root could open it, but would leave files that its user cannot
+    open any more. Or the journal of a killed process is not where it belongs: SQLite takes any that it finds beside the
+    file.
+    """
+    if os.name == "posix" and path.exists():
+        status = path.stat()
+        if status.st_uid != os.geteuid() and not status.st_mode & _SHARED:
+            import pwd
+
+            name = str(status.st_uid)
+            with contextlib.suppress(KeyError):
+                name = pwd.getpwuid(status.st_uid).pw_name
+            raise ConfigurationError(
+                KEY,
+                f"{path} belongs to the user {name}.",
+                f"Push as {name} (such as with `sudo -u {name}`). For several users, use Postgres.",
+            )
+    if not (identity := _read_identity(path)):
+        return
+    _, place, before = identity
+    for own, other in zip(logs_of(path), logs_of(Path(before or path)), strict=True):
+        if place not in (None, _inode(path)) and _has_content(own):
+            raise ConfigurationError(
+                KEY,
+                f"{own} does not belong to {path}, which is a copy, and would destroy it.",
+                "Put the file back that the journal belongs to. If it is lost: `automatum push ledger restore`.",
+            )
+        if own != other and _has_content(other) and not Path(before or path).exists():
+            raise ConfigurationError(
+                KEY,
+                f"{path} was moved from {before}, and its journal was left behind: {other}.",
+                f"Move it to {own}.",
+            )
 
 
-def _problem_of_database(connection: Connection, meta: Mapping[str, Any], location: str) -> ConfigurationError | None:
-    if is_same_place(meta["place"], place_of(connection, None)):
-        return None
-    return ConfigurationError(
-        KEY,
-        f"{location} is a copy of a ledger in another database: it was dumped and restored. Both would bill what the "
-        "other one has billed.",
-        f"Use the original. If it is gone, and this copy is its latest state: {ADOPT}.",
-    )
+def problem_of(
+    connection: Connection, meta: Mapping[str, Any], location: str, path: Path | None, owner: Owner
+) -> ConfigurationError | None:
+    """Why this ledger must not be used here; None if it may."""
+    original = f"Use the original. If it is gone, and this copy is its latest state: {_ADOPT}."
+    if meta["moved_to"]:  # by an earlier version
+        return ConfigurationError(
+            KEY,
+            f"the ledger {location} was moved to {meta['moved_to']}. What was billed since is recorded only there.",
+            f"Set ledger_url, or --ledger-url, to {meta['moved_to']}.",
+        )
+    if path and meta["place"] not in (None, _inode(path)):
+        name = f"{meta['path'] or path} of {meta['machine'] or 'this machine'}"
+        return ConfigurationError(KEY, f"{path} is a copy of the ledger {name}. {_BOTH}", original)
+    if not path and not is_same_place(meta["place"], place_of(connection, None)):
+        text = f"{location} is a copy of a ledger in another database: it was dumped and restored. {_BOTH}"
+        return ConfigurationError(KEY, text, original)
+    return problem_of_owner(meta, location, owner)
 
 
 def problem_of_owner(meta: Mapping[str, Any], location: str, owner: Owner) -> ConfigurationError | None:
@@ -151,7 +149,7 @@ def problem_of_owner(meta: Mapping[str, Any], location: str, owner: Owner) -> Co
         return ConfigurationError(
             KEY,
             f"{location} is a copy, or a backup, of the ledger {meta['copied_from']}.",
-            f"Use that ledger. If it is lost: `automatum push ledger restore`, or here {ADOPT}.",
+            f"Use that ledger. If it is lost: `automatum push ledger restore`, or here {_ADOPT}.",
         )
     for word, theirs, ours, setting in (
         ("API", meta["api"], owner.api, "base_url"),
@@ -161,31 +159,9 @@ def problem_of_owner(meta: Mapping[str, Any], location: str, owner: Owner) -> Co
             return ConfigurationError(
                 KEY,
                 f"{location} is the ledger of the {word} {theirs}, not of {ours or 'a single organization'}.",
-                f"Check {setting} and ledger_url. If the {word} only has another name now: {ADOPT}.",
+                f"Check {setting} and ledger_url. If the {word} only has another name now: {_ADOPT}.",
             )
     return None
-
-
-def refuse_other_user(path: Path) -> None:
-    """Raise `ConfigurationError` for a file of another user that is not shared.
-
-    Root could open it, but would leave files that its user cannot open any more.
-    """
-    if os.name != "posix" or not path.exists():
-        return
-    status = path.stat()
-    if status.st_uid != os.geteuid() and not status.st_mode & _SHARED:
-        import pwd
-
-        try:
-            name = pwd.getpwuid(status.st_uid).pw_name
-        except KeyError:
-            name = str(status.st_uid)
-        raise ConfigurationError(
-            KEY,
-            f"{path} belongs to the user {name}.",
-            f"Push as {name} (such as with `sudo -u {name}`). For several users, use Postgres.",
-        )
 
 
 def place_of(connection: Connection, path: Path | None, table: str = META.name) -> str | None:
@@ -210,5 +186,25 @@ def is_same_place(known: str | None, found: str | None) -> bool:
     return ours[2:] == theirs[2:] and (_NO_SERVER in (ours[1], theirs[1]) or ours[1] == theirs[1])
 
 
+def _where(connection: Connection, path: Path | None) -> dict[str, Any]:
+    return {"place": place_of(connection, path), "path": str(path) if path else None}
+
+
 def _inode(path: Path | None) -> str | None:
     return str(path.stat().st_ino) if path and path.exists() else None
+
+
+def _has_content(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size > 0
+
+
+def _read_identity(path: Path) -> tuple[str, str | None, str | None] | None:
+    """Id, place and path of the ledger in a file, without its journal; None of version 1, or if it cannot be read."""
+    for query in _IDENTITIES if path.is_file() else ():
+        with (
+            contextlib.suppress(sqlite3.DatabaseError),
+            contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as connection,
+        ):
+            found: tuple[str, str | None, str | None] | None = connection.execute(query).fetchone()
+            return found
+    return None

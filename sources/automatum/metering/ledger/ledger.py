@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, Select, Table, and_, func, select, tuple_
 
 from ...core.clock import Clock
 from ...core.errors import AutomatumError, ConfigurationError
@@ -21,21 +25,23 @@ from ..model import Line, format_decimal
 from . import journal
 from . import lines as line_rows
 from .database import LedgerDatabase
-from .entries import Change, Entry
+from .entries import STATES, Change, Doubt, Entry, Item, Kind, State
 from .identity import confirm_identity, problem_of, read_meta
-from .location import KEY, Owner, refuse_network
-from .missing import OPTION, advice, found_instead, noted_ledger, other_ledgers
-from .process_lock import lock_process
-from .reader import LedgerReader
-from .run import Run
-from .tables import LONGEST
+from .location import KEY, OPTION, Owner, problem_of_missing, refuse_network
+from .run import PROCESS_ENDED, RUN_ENDED, Run
+from .tables import ATTEMPTS, JOURNAL, LINES, LONGEST, batches
+
+_PAGE = 1000
+_MOST_ROWS = 400
+"""Rows of attempts that are read to find the latest ones: each call has at most 25."""
+_Item = TypeVar("_Item")
 
 
-class Ledger(LedgerReader):
-    """An open ledger. Use it as a context manager, or close it."""
+class Ledger(LedgerDatabase):
+    """An open ledger. Use it as a context manager, or close it. One that does not exist reads as empty."""
 
-    def __init__(self, database: LedgerDatabase, owner: Owner | None = None, *, begin: bool = False) -> None:
-        super().__init__(database)
+    def __init__(self, url: str, clock: Clock, owner: Owner | None, *, begin: bool) -> None:
+        super().__init__(url, clock)
         self._owner = owner
         self._begin = begin
 
@@ -60,19 +66,16 @@ class Ledger(LedgerReader):
         """
         if write or begin:
             refuse_network(url)
-        database = LedgerDatabase(url, clock)
+        ledger = cls(url, clock, owner, begin=begin)
         try:
-            ledger = cls(database, owner, begin=begin)
-            if owner and database.exists:
-                ledger._check_identity(owner, write)
+            ledger._check_identity(write)
             if begin:
                 ledger._check_beginning()
-            if begin and write and not database.exists:
-                database.create()
-                if owner:
-                    ledger._check_identity(owner, write)
+            if begin and write and not ledger.exists:
+                ledger.create()
+                ledger._check_identity(write)
         except BaseException:
-            database.close()
+            ledger.close()
             raise
         return ledger
 
@@ -82,21 +85,8 @@ class Ledger(LedgerReader):
         Raises:
             ConfigurationError: It does not exist, or is empty, and was not opened to begin.
         """
-        if self._begin:
-            return
-        if self.exists:
-            with self.database.read() as connection:
-                if self.database.is_used(connection):
-                    return
-        if problem := noted_ledger(self.location, self.database.path):
-            raise problem
-        others = other_ledgers(self._owner, self.location) if self._owner else []
-        there = "the ledger at {} is empty" if self.exists else "there is no ledger at {}"
-        raise ConfigurationError(
-            KEY,
-            f"{there.format(self.location)}, so this push cannot know what was billed before.{found_instead(others)}",
-            advice(others),
-        )
+        if not self._begin:
+            self._require_content()
 
     @contextmanager
     def run(self, source: str, lines: Sequence[Line], by: str = "") -> Iterator[Run]:
@@ -113,11 +103,11 @@ class Ledger(LedgerReader):
         Raises:
             ConfigurationError: The ledger does not exist, or is empty and was not opened to begin.
         """
-        self.database.require_tables()
+        self.require_tables()
         self.require()
         run_id = str(uuid.uuid4())
-        with lock_process(self.database, run_id) as process_lock:
-            run = Run(self.database, process_lock, run_id, source, lines, by)
+        with self.lock_run(run_id) as verify_lock:
+            run = Run(self, verify_lock, run_id, source, lines, by)
             try:
                 yield run
             except BaseException as problem:
@@ -140,14 +130,14 @@ class Ledger(LedgerReader):
             Ids of the lines. Those that have changed since, or have no room for the child, are not among them.
         """
         now, settled = self.now(), []
-        with self.database.write() as connection:
+        with self.write() as connection:
             entries = line_rows.fetch(connection, [change.line_id for change in changes])
             for change in changes:
                 entry = entries.get(change.line_id)
                 if entry is None or entry != change.expected:
                     continue
-                after = _carried(entry) if change.child else _changed(entry, change, now)
-                if after.state == "accepted" and line_rows.is_confirmed(connection, after):
+                after = _changed(entry, change, now)
+                if after.state == "accepted" and line_rows.confirmed(connection, [after]):
                     after = replace(after, state="confirmed")
                 line_rows.save(connection, [after])
                 data: dict[str, Any] = {"before": _facts(entry), "after": _facts(after)}
@@ -158,22 +148,142 @@ class Ledger(LedgerReader):
         return settled
 
     def close_items(self, ids: Collection[str], by: str, reason: str) -> list[str]:
-        """Close open journal items.
+        """Close open journal items; returns the ids of those that were open.
 
         Args:
             ids: Ids of items.
             by: User.
             reason: For people.
-
-        Returns:
-            Ids of those that were open.
         """
-        with self.database.write() as connection:
+        with self.write() as connection:
             return journal.close(connection, ids, self.now(), by or "hand", reason)
 
-    def close(self) -> None:
-        """Close the database."""
-        self.database.close()
+    def entries(
+        self,
+        states: Collection[State] | None = None,
+        starts_in: tuple[datetime, datetime] | None = None,
+        source: str | None = None,
+    ) -> Iterator[Entry]:
+        """Entries in the order of their ids, read in pages.
+
+        Args:
+            states: States to include; None for all.
+            starts_in: Earliest start of an hour or day, and the moment before which it must be; None for all.
+            source: Name of the usage that asked for them last; None for all.
+        """
+        query = select(LINES)
+        if states is not None:
+            query = query.where(LINES.c.state.in_(list(states)))
+        if starts_in is not None:
+            query = query.where(LINES.c.starts_at >= starts_in[0], LINES.c.starts_at < starts_in[1])
+        if source is not None:
+            query = query.where(LINES.c.source == source)
+
+        def to_entries(connection: Connection, page: Sequence[Row[Any]]) -> Iterator[Entry]:
+            of_page = LINES.c.carried_from.between(page[0].line_id, page[-1].line_id)
+            return line_rows.to_entries(connection, page, of_page)
+
+        return self._pages(LINES, ("line_id",), query, to_entries)
+
+    def abandoned(self) -> set[str]:
+        """Ids of lines that are still `sending` although the process of their push has ended."""
+        call = and_(LINES.c.attempt_id == ATTEMPTS.c.attempt_id, LINES.c.line_id == ATTEMPTS.c.line_id)
+        query = select(LINES.c.line_id, ATTEMPTS.c.run_id).join(ATTEMPTS, call).where(LINES.c.state == "sending")
+        with self.read() as connection:
+            found = connection.execute(query).all()
+        ended = {run_id for run_id in {row.run_id for row in found} if not self.is_running(run_id)}
+        return {row.line_id for row in found if row.run_id in ended}
+
+    def fetch(self, ids: Iterable[str]) -> dict[str, Entry]:
+        """Entries by id, without the ids that are not in the ledger."""
+        with self.read() as connection:
+            return line_rows.fetch(connection, ids)
+
+    def overlapping(self, lines: Iterable[Line]) -> dict[str, Entry]:
+        """Ids of lines that must not be sent to an entry of another id that bills, or may bill, the same usage."""
+        with self.read() as connection:
+            return line_rows.overlapping(connection, lines)
+
+    def children(self, ids: Iterable[str]) -> dict[str, list[Entry]]:
+        """Lines that bill what is open of these lines, by the ids of these, in the order in which they were carried."""
+        found: dict[str, list[Entry]] = defaultdict(list)
+        with self.read() as connection:
+            for batch in batches(list(ids)):
+                query = select(LINES.c.line_id).where(LINES.c.carried_from.in_(batch))
+                for entry in line_rows.fetch(connection, connection.scalars(query)).values():
+                    found[entry.line.carried_from or ""].append(entry)
+        return {parent: sorted(of, key=lambda one: one.line.carry_number) for parent, of in found.items()}
+
+    def last_call(self, entry: Entry) -> tuple[Decimal, Decimal] | None:
+        """Units and price of a line in the last call that contained it; None if it was never sent."""
+        call = (ATTEMPTS.c.attempt_id == entry.attempt_id, ATTEMPTS.c.line_id == entry.id)
+        with self.read() as connection:
+            row = connection.execute(select(ATTEMPTS.c.units, ATTEMPTS.c.price).where(*call)).first()
+        return (row.units, row.price) if row else None
+
+    def has_call(self, attempt_id: str) -> bool:
+        """Whether a call is in the ledger. Calls never leave it."""
+        query = select(ATTEMPTS.c.attempt_id).where(ATTEMPTS.c.attempt_id == attempt_id).limit(1)
+        with self.read() as connection:
+            return connection.scalar(query) is not None
+
+    def meta(self) -> dict[str, Any]:
+        """Where and whose it is, as the row of `metering_schema`."""
+        with self.read() as connection:
+            return read_meta(connection)
+
+    def attempts(self) -> Iterator[dict[str, Any]]:
+        """Each line of each call, as rows of `metering_attempts`, in the order of the calls."""
+        for row in self._pages(ATTEMPTS, ("attempt_id", "line_id"), select(ATTEMPTS), lambda _, page: page):
+            yield dict(zip(row._fields, row, strict=True))
+
+    def items(
+        self,
+        kinds: Collection[Kind] | None = None,
+        open_only: bool = False,
+        subjects: Collection[str] | None = None,
+    ) -> Iterator[Item]:
+        """Journal items in the order of time.
+
+        Args:
+            kinds: Kinds to include; None for all.
+            open_only: Leave out those that are closed, and the runs of pushes that are under way.
+            subjects: At most 500 subjects; None for all.
+        """
+        query = select(JOURNAL)
+        if kinds is not None:
+            query = query.where(JOURNAL.c.kind.in_(list(kinds)))
+        if open_only:
+            query = query.where(JOURNAL.c.closed_at.is_(None))
+        if subjects is not None:
+            query = query.where(JOURNAL.c.subject.in_(list(subjects)))
+        for item in self._pages(JOURNAL, ("item_id",), query, lambda _, page: map(journal.to_item, page)):
+            if not (open_only and item.kind == "run" and self.is_running(item.subject)):
+                yield item
+
+    def counts(self) -> dict[State, int]:
+        """Number of lines in each state, including states without lines."""
+        query = select(LINES.c.state, func.count().label("number")).group_by(LINES.c.state)
+        with self.read() as connection:
+            return dict.fromkeys(STATES, 0) | {row.state: row.number for row in connection.execute(query)}
+
+    def doubt(self) -> Doubt:
+        """Count the unknown calls in a row. Calls of processes that died do not count: they blame no API."""
+        last = and_(LINES.c.line_id == ATTEMPTS.c.line_id, LINES.c.attempt_id == ATTEMPTS.c.attempt_id)
+        columns = (ATTEMPTS.c.attempt_id, ATTEMPTS.c.state, ATTEMPTS.c.ended_at, ATTEMPTS.c.error)
+        answered = ATTEMPTS.c.state.in_(("accepted", "unbilled", "conflict", "unknown"))
+        query = select(*columns, LINES.c.state.label("now")).join(LINES, last).where(answered)
+        with self.read() as connection:
+            latest = connection.execute(query.order_by(ATTEMPTS.c.attempt_id.desc()).limit(_MOST_ROWS)).all()
+        found = Doubt()
+        for _, lines in itertools.groupby(latest, key=lambda row: row.attempt_id):
+            rows = list(lines)
+            if rows[0].error in (PROCESS_ENDED, RUN_ENDED):
+                continue
+            if any(row.state != "unknown" or row.now != "unknown" for row in rows):
+                break
+            found = Doubt(found.in_a_row + 1, found.latest or rows[0].ended_at, found.error or rows[0].error or "")
+        return found
 
     def __enter__(self) -> Ledger:
         return self
@@ -183,26 +293,49 @@ class Ledger(LedgerReader):
     ) -> None:
         self.close()
 
-    def _check_identity(self, owner: Owner, write: bool) -> None:
+    def _pages(
+        self,
+        table: Table,
+        keys: tuple[str, ...],
+        query: Select[Any],
+        convert: Callable[[Connection, Sequence[Row[Any]]], Iterable[_Item]],
+    ) -> Iterator[_Item]:
+        """Rows by key. Each page is a separate transaction, so that a slow reader does not block writers."""
+        last: Row[Any] | None = None
+        columns = [table.c[key] for key in keys]
+        while True:
+            page = query.order_by(*columns).limit(_PAGE)
+            if last is not None:
+                page = page.where(tuple_(*columns) > tuple_(*(getattr(last, key) for key in keys)))
+            with self.read() as connection:
+                rows = connection.execute(page).all()
+                found = list(convert(connection, rows)) if rows else []
+            yield from found
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1]
+
+    def _check_identity(self, write: bool) -> None:
         """Check whose ledger this is, and that no older state is in its place."""
-        database = self.database
-        with database.read() as connection:
+        if not self._owner or not self.exists:
+            return
+        with self.read() as connection:
             meta = read_meta(connection)
-            problem = problem_of(connection, meta, self.location, database.path, owner)
+            problem = problem_of(connection, meta, self.location, self.path, self._owner)
         if problem:
             raise problem
-        noted = database.note.read()
+        noted = self.note.read()
         if noted and not self.has_call(noted):
             raise ConfigurationError(
                 KEY,
                 f"{self.location} is older than the ledger that was here: it lacks the call {noted}, and maybe others "
-                f"(the note is {database.note.file}).",
+                f"(the note is {self.note.file}).",
                 "Put the newer one back. If it is lost: `automatum push ledger restore`, then "
                 "`automatum push ledger adopt --confirm`.",
             )
         if write:
-            with database.write() as connection:
-                confirm_identity(connection, meta, database.path, owner)
+            with self.write() as connection:
+                confirm_identity(connection, meta, self.path, self._owner)
 
     def _check_beginning(self) -> None:
         """Check that nothing was ever pushed from here."""
@@ -213,19 +346,23 @@ class Ledger(LedgerReader):
                 f"Leave out {OPTION}: it is for the first push only. A command that always has it would begin a new "
                 "ledger where the old one is lost, and bill everything again.",
             )
-        if not self.exists and (problem := noted_ledger(self.location, self.database.path)):
+        self._require_content()
+
+    def _require_content(self) -> None:
+        if self.exists:
+            with self.read() as connection:
+                if self.is_used(connection):
+                    return
+        empty = self.exists
+        if problem := problem_of_missing(self._owner, self.location, self.path, begin=self._begin, empty=empty):
             raise problem
-        others = other_ledgers(self._owner, self.location) if self._owner else []
-        if others and not self.exists:
-            raise ConfigurationError(
-                OPTION,
-                f"a new ledger at {self.location} would bill again what another has billed.{found_instead(others)}",
-                advice(others),
-            )
 
 
 def _changed(entry: Entry, change: Change, now: datetime) -> Entry:
     line = entry.line
+    if change.child:  # The line changes when the child is claimed.
+        price = line.price if entry.accepted_units is None else entry.accepted_price
+        return replace(entry, settled_by="hand", accepted_price=price)
     if change.why == "never" and line.carried_from and not change.accepted_units:
         # The line that it is carried from has the usage, and is open again.
         line = replace(line, units=Decimal(0))
@@ -240,11 +377,6 @@ def _changed(entry: Entry, change: Change, now: datetime) -> Entry:
         settled_by="hand",
         settled_at=now,
     )
-
-
-def _carried(entry: Entry) -> Entry:
-    price = entry.line.price if entry.accepted_units is None else entry.accepted_price
-    return replace(entry, settled_by="hand", accepted_price=price)
 
 
 def _facts(entry: Entry) -> dict[str, Any]:

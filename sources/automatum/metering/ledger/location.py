@@ -1,9 +1,14 @@
-"""Finds the ledger of a push: one for each API host and organization, on a disk with working locks."""
+"""Where a ledger is, and what lies beside it; and the question that a push asks where there is none (I5).
+
+It needs no database. Most who sync never push, and SQLAlchemy takes a third of a second to import.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,13 +16,15 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from ...config.base_url import file_key
-from ...config.organizations import insert_organization
+from ...config.organizations import insert_organization, organization_names
 from ...config.settings import AutomatumSettings
 from ...core.errors import ConfigurationError
 from ...core.file_system import network_file_system
 
 KEY = "sources.automatum.ledger_url"
+OPTION = "--new-ledger"
 _SQLITE = "sqlite:///"
+_ORGANIZATION = re.compile(r"-([a-z][a-z0-9_]{0,39})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +40,6 @@ class Owner:
     organization: str | None = None
 
 
-def sqlite_file(url: str) -> Path | None:
-    """The file of the URL of a SQLite ledger, as it is written; None for another database.
-
-    Args:
-        url: Database of a ledger.
-    """
-    return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
-
-
 def find_ledger(settings: AutomatumSettings, url: str | None) -> str:
     """The URL of the ledger: the given one, or the one in the settings.
 
@@ -50,24 +48,11 @@ def find_ledger(settings: AutomatumSettings, url: str | None) -> str:
         url: URL that the user gave, if any.
 
     Raises:
-        ConfigurationError: The URL is the same for all organizations; or a new ledger would be created beside one that
-            is in use; or there are several organizations and none is named.
+        ConfigurationError: The URL is the same for all organizations; or there are several and none is named.
     """
     if settings.organizations and not settings.organization:
         raise ConfigurationError("--organization", "several are configured, each with a ledger.", "Name one of them.")
-    if url:
-        return insert_organization("--ledger-url", url, settings.organization)
-    chosen = default_ledger_url(settings)
-    own = sqlite_file(chosen)
-    if settings.organization and not settings.ledger_url and own:
-        before = own.with_name(f"{own.stem.removesuffix(f'-{settings.organization}')}{own.suffix}")
-        if before.is_file() and not own.is_file():
-            raise ConfigurationError(
-                KEY,
-                f"{before} was written before organizations were configured; its lines would be billed again.",
-                f"Move it to the place of its organization's ledger, such as {own}.",
-            )
-    return chosen
+    return insert_organization("--ledger-url", url, settings.organization) if url else default_ledger_url(settings)
 
 
 def default_ledger_url(settings: AutomatumSettings) -> str:
@@ -80,13 +65,7 @@ def default_ledger_url(settings: AutomatumSettings) -> str:
     if settings.ledger_url:
         return insert_organization(KEY, settings.ledger_url, settings.organization)
     suffix = f"-{settings.organization}" if settings.organization else ""
-    folder = platformdirs.user_data_path("automatum", appauthor=False)
-    own, earlier = (
-        folder / f"metering-{key}{suffix}.sqlite"
-        for key in (ledger_key(settings.base_url), file_key(settings.base_url))
-    )
-    # Earlier versions told API.example.com:443 from api.example.com.
-    return f"sqlite:///{earlier if earlier.is_file() and not own.is_file() else own}"
+    return f"{_SQLITE}{_data_folder() / f'metering-{ledger_key(settings.base_url)}{suffix}.sqlite'}"
 
 
 def ledger_key(base_url: str) -> str:
@@ -101,28 +80,151 @@ def ledger_owner(settings: AutomatumSettings) -> Owner:
     return Owner(ledger_key(settings.base_url), settings.organization)
 
 
-def data_folders() -> list[Path]:
-    """This user's data folder, and those of the users who probably pushed before: root, and who called sudo."""
-    folders = [platformdirs.user_data_path("automatum", appauthor=False)]
-    if os.name == "posix":
-        import pwd
-
-        homes = []
-        for name in dict.fromkeys((os.environ.get("SUDO_USER"), os.environ.get("DOAS_USER"), "root")):
-            with contextlib.suppress(KeyError):
-                homes += [pwd.getpwnam(name).pw_dir] if name else []
-        with contextlib.suppress(KeyError):  # a user of a container without a name
-            homes.append(pwd.getpwuid(os.getuid()).pw_dir)
-        folders += [Path(home) / ".local" / "share" / "automatum" for home in homes]
-    return list(dict.fromkeys(folders))
-
-
-def refuse_network(ledger_url: str) -> None:
+def refuse_network(url: str) -> None:
     """Raise `ConfigurationError` for a ledger on a network file system, where SQLite's locks do not work."""
-    path = sqlite_file(ledger_url)
-    if path and (kind := network_file_system(path)):
+    path = Path(url.removeprefix(_SQLITE))
+    if url.startswith(_SQLITE) and (kind := network_file_system(path)):
         raise ConfigurationError(
             KEY,
             f"{path} is on a network file system ({kind}), where SQLite's locks do not work.",
             "Name a file on a local disk, or a Postgres database (postgresql://user:password@host/database).",
         )
+
+
+def missing_file(url: str) -> Path | None:
+    """The file of a SQLite ledger that certainly does not exist; None if it does, or only its database can tell.
+
+    Args:
+        url: Database of the ledger, from `find_ledger`.
+    """
+    path = Path(url.removeprefix(_SQLITE))
+    if not url.startswith(_SQLITE) or not path.is_absolute() or "?" in url or "%" in url:
+        return None  # Not a file, or not written as the file is: `database` says what is wrong with it.
+    path = path.resolve()
+    try:
+        for file in (path, *logs_of(path)):
+            with contextlib.suppress(FileNotFoundError):
+                file.stat()
+                return None
+    except OSError:
+        return None
+    return path
+
+
+def locks_folder(path: Path) -> Path:
+    """Folder of the locks beside a SQLite ledger."""
+    return path.with_name(path.name + ".locks")
+
+
+def logs_of(path: Path) -> tuple[Path, Path]:
+    """Files in which SQLite keeps an unfinished transaction. Only earlier versions wrote the second one."""
+    return path.with_name(path.name + "-journal"), path.with_name(path.name + "-wal")
+
+
+class Note:
+    """The last call that this user sent from a ledger, kept outside of it: an older ledger in its place lacks the call.
+
+    Args:
+        location: The file, or host, port and database.
+        path: The file; None for Postgres, whose note is in the user's data folder.
+    """
+
+    def __init__(self, location: str, path: Path | None) -> None:
+        if path:
+            self.file = locks_folder(path) / "last-attempt"
+        else:
+            name = re.sub(r"[^A-Za-z0-9.-]+", "-", location)[:80]
+            key = hashlib.sha256(location.encode()).hexdigest()[:16]
+            self.file = _data_folder() / "ledgers" / f"{name}-{key}.last-attempt"
+
+    def write(self, attempt_id: str) -> None:
+        """Remember a call."""
+        draft = self.file.with_name(f".{attempt_id}")
+        # The ledger itself is on disk. Without the note only an older copy goes unnoticed.
+        with contextlib.suppress(OSError):
+            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft.write_text(attempt_id)
+            draft.replace(self.file)
+
+    def read(self) -> str | None:
+        """The last call; None if none is known."""
+        return self.file.read_text().strip() or None if self.file.is_file() else None
+
+    def forget(self) -> None:
+        """Accept an older ledger in this place."""
+        self.file.unlink(missing_ok=True)
+
+
+def problem_of_missing(
+    owner: Owner | None, location: str, path: Path | None, *, begin: bool, empty: bool = False
+) -> ConfigurationError | None:
+    """Why a ledger that is not there, or is empty, may not be used; None if nothing says that there was another one.
+
+    Args:
+        owner: Whose ledger it would be; None to look for no others.
+        location: Its file, or host and database.
+        path: Its file; None for Postgres.
+        begin: Nothing was ever pushed, as far as the user knows.
+        empty: It is there, and nothing was ever sent from it.
+    """
+    note = Note(location, path)
+    if not empty and (noted := note.read()):
+        return ConfigurationError(
+            KEY,
+            f"there was a ledger at {location}: the note {note.file} names the call {noted}.",
+            "Restore it: `automatum push ledger restore`. If certainly nothing was billed, remove that note.",
+        )
+    others = _other_ledgers(owner, location) if owner else []
+    if begin and not others:
+        return None
+    there = f"the ledger at {location} is empty" if empty else f"there is no ledger at {location}"
+    found = f" Found instead: {', '.join(map(str, others))}." if others else ""
+    if others:
+        advice = (
+            f"Use that ledger: as its user, with its organization's name, or with --ledger-url {_SQLITE}{others[0]}. "
+            f"If only the name has changed: rename it to {location}, then `automatum push ledger adopt --confirm`."
+        )
+    else:
+        advice = (
+            "If usage was pushed before: find its ledger, and check ledger_url, --organization, base_url, the user and "
+            f"HOME. If nothing was ever pushed: add {OPTION}"
+        )
+        advice += ", also after a first push that had nothing to send." if empty else "."
+    return ConfigurationError(KEY, f"{there}, so nobody can know what was billed before.{found}", advice)
+
+
+def _other_ledgers(owner: Owner, location: str) -> list[Path]:
+    """SQLite ledgers of the same API in the data folders, without those of other configured organizations."""
+    names = set(organization_names()) - {owner.organization}
+    found: list[Path] = []
+    for folder in _data_folders():
+        with contextlib.suppress(OSError):  # the folder of another user
+            found += sorted(folder.glob("metering-*.sqlite"))
+    return [file for file in found if str(file) != location and _is_of(file, owner.api, names)]
+
+
+def _is_of(file: Path, key: str, other_organizations: set[str]) -> bool:
+    # Earlier versions told API.example.com:443 from api.example.com.
+    name = file.stem.removeprefix("metering-").lower().removesuffix("-443")
+    rest = name.removeprefix(key)
+    organization = _ORGANIZATION.fullmatch(rest)
+    return rest != name and (not rest or bool(organization and organization[1] not in other_organizations))
+
+
+def _data_folder() -> Path:
+    return platformdirs.user_data_path("automatum", appauthor=False)
+
+
+def _data_folders() -> list[Path]:
+    """This user's data folder, and those of the users who probably pushed before: root, and who called sudo."""
+    homes: list[str] = []
+    if os.name == "posix":
+        import pwd
+
+        for name in (os.environ.get("SUDO_USER"), os.environ.get("DOAS_USER"), "root"):
+            with contextlib.suppress(KeyError):
+                homes += [pwd.getpwnam(name).pw_dir] if name else []
+        with contextlib.suppress(KeyError):  # a user of a container without a name
+            homes.append(pwd.getpwuid(os.getuid()).pw_dir)
+    folders = [_data_folder(), *(Path(home) / ".local" / "share" / "automatum" for home in homes)]
+    return list(dict.fromkeys(folders))

@@ -21,7 +21,6 @@ from . import lines as rows
 from .database import LedgerDatabase
 from .entries import TAKEN, Attempt, Entry, Outcome
 from .events import place_waiting
-from .process_lock import ProcessLock
 from .tables import ATTEMPTS, JOURNAL, batches, shorten
 
 PROCESS_ENDED = "The process ended before it received the API's answer."
@@ -41,7 +40,7 @@ class Run:
     def __init__(
         self,
         database: LedgerDatabase,
-        process_lock: ProcessLock,
+        verify_lock: Callable[[], None],
         run_id: str,
         source: str,
         lines: Sequence[Line],
@@ -51,7 +50,7 @@ class Run:
         self.source = source
         self.by = by
         self._database = database
-        self._process_lock = process_lock
+        self._verify_lock = verify_lock
         self.ended = False
         self._item: str | None = None
         if lines:
@@ -75,7 +74,7 @@ class Run:
         recovered = 0
         for owner in owners:
             with self._database.write() as connection:
-                if self._process_lock.is_released(owner, connection):
+                if not self._database.is_running(owner):
                     recovered += self._abandon(connection, owner, PROCESS_ENDED)
         return recovered
 
@@ -97,7 +96,7 @@ class Run:
         Raises:
             DestinationError: The connection that holds this run's process lock is lost.
         """
-        self._process_lock.verify()
+        self._verify_lock()
         wanted, now = {line.id: line for line in lines}, self._database.now()
         attempt_id = journal.new_id(now)
         with self._database.write() as connection:

@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, func, insert, select, update
 
 from ...core.clock import Clock
 from ...core.errors import ConfigurationError, DestinationError
 from ...warehouse.sql import as_utc, read_column_names, stream_columns
-from ..model import date_key, exact, format_decimal
-from .database import LedgerDatabase
-from .entries import Entry
+from ..model import format_decimal
+from .database import Fill
 from .identity import adopt_identity, problem_of_owner, read_meta, refuse_beside_original
 from .ledger import Ledger
-from .lines import to_entry, to_row
+from .lines import to_entry
 from .location import Owner
-from .tables import ATTEMPTS, CONTENT, JOURNAL, LINES, META, Exact, Moment, batches
-from .upgrade import upgraded_attempts, upgraded_lines
+from .tables import ATTEMPTS, CONTENT, JOURNAL, LINES, META, Exact, batches
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
 LOST = "It was being sent when the ledger was copied; nobody knows whether it was billed."
 _BATCH = 1_000
-_KEY = ("vendor", "listing_id", "customer_id", "dimension")
 
 Exported = Mapping[str, Iterable[Mapping[str, Any]]]
 """Rows of an export, by the name of the table."""
@@ -70,7 +66,7 @@ class Restored:
 
 def url_of(ledger: Ledger) -> str:
     """Where a ledger is, as a URL without user and password."""
-    return f"sqlite:///{ledger.location}" if ledger.database.path else f"postgresql://{ledger.location}"
+    return f"sqlite:///{ledger.location}" if ledger.path else f"postgresql://{ledger.location}"
 
 
 def content_of(connection: Connection) -> Content:
@@ -99,21 +95,16 @@ def backup(ledger: Ledger, path: Path) -> Content:
     path = path.expanduser().absolute()
     if path.exists():
         raise ConfigurationError("FILE", f"{path} exists already.", "Name another file.")
-    with ledger.database.write(moved=True) as connection:
+    with ledger.write() as connection, Ledger.open(f"sqlite:///{path}", ledger.clock) as target:
         meta = read_meta(connection)
         values = {name: meta[name] for name in ("ledger_id", "api", "organization", "created_at")}
-        target = LedgerDatabase(f"sqlite:///{path}", ledger.database.clock)
-        try:
-            content: list[Content] = []
 
-            def fill(into: Connection) -> None:
-                content.append(_copy(connection, into, ledger.location))
-                into.execute(update(META).values(values | {"copied_from": url_of(ledger)}))
+        def fill(into: Connection) -> None:
+            _copy(connection, into, ledger.location)
+            into.execute(update(META).values(values | {"copied_from": url_of(ledger)}))
 
-            target.create(fill)
-        finally:
-            target.close()
-    return content[0]
+        target.create(fill)
+        return content_of(connection)
 
 
 def restore(url: str, clock: Clock, owner: Owner, source: Path | Exported) -> Restored:
@@ -130,24 +121,25 @@ def restore(url: str, clock: Clock, owner: Owner, source: Path | Exported) -> Re
             still in use.
         DestinationError: A database cannot be reached, or the copy differs from the source.
     """
-    if isinstance(source, Path):
-        path = source.expanduser().absolute()
-        with Ledger.open(f"sqlite:///{path}", clock) as copy:
-            copy.database.require_tables()
-            with copy.database.read() as connection:
-                meta = read_meta(connection)
-                if problem := problem_of_owner({**meta, "copied_from": None}, str(path), owner):
-                    raise problem
-                if not meta["copied_from"]:
-                    raise ConfigurationError(
-                        "--from",
-                        f"{path} is a ledger that is in use, not a backup of one. Both would bill what the other has "
-                        "billed.",
-                        "Make a backup: `automatum push ledger backup FILE`. Then remove or rename the ledger itself.",
-                    )
-                refuse_beside_original(meta, str(path), meta["copied_from"].removeprefix("sqlite:///"))
-                return _restore(url, clock, owner, meta, lambda into: _copy(connection, into, str(path)))
-    return _restore(url, clock, owner, {}, lambda into: _write_exported(into, source))
+    if not isinstance(source, Path):
+        return _restore(url, clock, owner, {}, lambda into: _write_exported(into, source))
+    path = source.expanduser().absolute()
+    with Ledger.open(f"sqlite:///{path}", clock) as copy:
+        copy.require_tables()
+        with copy.read() as connection:
+            meta = read_meta(connection)
+            if problem := problem_of_owner({**meta, "copied_from": None}, str(path), owner):
+                raise problem
+            if not meta["copied_from"]:
+                raise ConfigurationError(
+                    "--from",
+                    f"{path} is a ledger that is in use, not a backup of one. Both would bill what the other has "
+                    "billed.",
+                    "Make a backup: `automatum push ledger backup FILE`. Then remove or rename the ledger itself.",
+                )
+            refuse_beside_original(meta, str(path), meta["copied_from"].removeprefix("sqlite:///"))
+            known = {name: meta[name] for name in ("ledger_id", "created_at")}
+            return _restore(url, clock, owner, known, lambda into: _copy(connection, into, str(path)))
 
 
 def adopt(url: str, clock: Clock, owner: Owner) -> None:
@@ -163,11 +155,9 @@ def adopt(url: str, clock: Clock, owner: Owner) -> None:
         DestinationError: The database cannot be reached.
     """
     with Ledger.open(url, clock) as ledger:
-        database = ledger.database
-        database.require_tables()
-        with database.write(moved=True) as connection:
-            adopt_identity(connection, ledger.location, database.path, owner)
-        database.note.forget()
+        with ledger.write() as connection:
+            adopt_identity(connection, ledger.location, ledger.path, owner)
+        ledger.note.forget()
 
 
 def read_exported(pipeline: SupportsPipeline, organization_id: str | None) -> Exported:
@@ -178,14 +168,15 @@ def read_exported(pipeline: SupportsPipeline, organization_id: str | None) -> Ex
         organization_id: Organization of the rows, if the tables contain several organizations.
 
     Raises:
-        ConfigurationError: The destination holds no exported lines.
+        ConfigurationError: The destination holds no exported lines, or those of an earlier version.
         DestinationError: The destination cannot be read.
     """
     found: dict[str, list[dict[str, Any]]] = {}
-    for table in (LINES.name, ATTEMPTS.name, JOURNAL.name, "metering_events"):
-        there = tuple(sorted(name for name in read_column_names(pipeline, table) if not name.startswith("_dlt")))
-        rows = stream_columns(pipeline, table, there, organization_id) if there else ()
-        found[table] = [dict(zip(there, row, strict=True)) for row in rows]
+    for table in CONTENT:
+        there = read_column_names(pipeline, table.name)
+        names = tuple(column.name for column in table.columns if column.name in there)
+        rows = stream_columns(pipeline, table.name, names, organization_id) if names else ()
+        found[table.name] = [dict(zip(names, row, strict=True)) for row in rows]
     if not found[LINES.name]:
         raise ConfigurationError(
             "--dataset", f"the destination holds no {LINES.name}.", "Name the dataset of `automatum push export`."
@@ -193,28 +184,26 @@ def read_exported(pipeline: SupportsPipeline, organization_id: str | None) -> Ex
     return found
 
 
-def _restore(url: str, clock: Clock, owner: Owner, meta: Mapping[str, Any], fill: Any) -> Restored:
+def _restore(url: str, clock: Clock, owner: Owner, known: Mapping[str, Any], fill: Fill) -> Restored:
     """Create a ledger from the rows that `fill` writes; see `restore`."""
     unknown: list[int] = []
-    values = {name: meta[name] for name in ("ledger_id", "created_at") if name in meta}
-    values |= {"api": owner.api, "organization": owner.organization}
 
     def write(into: Connection) -> None:
         fill(into)
         lost = {"state": "unknown", "error": LOST}
         unknown.append(into.execute(update(LINES).where(LINES.c.state == "sending").values(lost)).rowcount)
         into.execute(update(ATTEMPTS).where(ATTEMPTS.c.state == "sending").values(lost))
-        into.execute(update(META).values(values))
+        into.execute(update(META).values({**known, "api": owner.api, "organization": owner.organization}))
 
     with Ledger.open(url, clock) as ledger:
-        database = ledger.database
-        database.create(write, replace=True)
-        noted = database.note.read()
-    with Ledger.open(url, clock) as ledger, ledger.database.read() as connection:
-        return Restored(content_of(connection), unknown[0], noted if noted and not ledger.has_call(noted) else None)
+        ledger.create(write)
+        noted = ledger.note.read()
+        lacks = noted if noted and not ledger.has_call(noted) else None
+        with ledger.read() as connection:
+            return Restored(content_of(connection), unknown[0], lacks)
 
 
-def _copy(connection: Connection, into: Connection, location: str) -> Content:
+def _copy(connection: Connection, into: Connection, location: str) -> None:
     for table in CONTENT:
         for batch in batches(list(_rows(connection, table)), _BATCH):
             into.execute(insert(table), list(batch))
@@ -223,79 +212,50 @@ def _copy(connection: Connection, into: Connection, location: str) -> Content:
         raise DestinationError(
             f"The copy differs from {location}: {after.rows} instead of {before.rows}.", "Nothing was kept. Try again."
         )
-    return after
 
 
 def _write_exported(into: Connection, source: Exported) -> None:
-    lines = [_typed(LINES, row) for row in source[LINES.name]]
-    for row in lines:
-        vendor, listing_id, customer_id, dimension = (row[name] for name in _KEY)
-        row["date_key"] = date_key(vendor, listing_id, customer_id, dimension, row["starts_at"].date())
-        if row["state"] == "planned":  # of an earlier version
-            row["state"] = "sending"
-    entries = _entries(lines)
-    for row, entry in zip(lines, entries, strict=True):
-        if replace(entry.line).id != row["line_id"]:
+    for table in CONTENT:
+        for batch in batches([_imported(table, row) for row in source.get(table.name, ())]):
+            into.execute(insert(table), list(batch))
+
+
+def _imported(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of an export as the ledger has it. An export has null for an empty text, and no ids of a run's lines."""
+    values: dict[str, Any] = {}
+    for column in table.columns:
+        value = row.get(column.name)
+        if value is None:
+            value = None if column.nullable else ""
+        elif isinstance(column.type, Exact):
+            value = Decimal(format_decimal(Decimal(value)))
+        elif column.name.endswith("_at"):
+            value = as_utc(value)
+        values[column.name] = value
+    if table is LINES:
+        if row.get("asked_units") is None:
             raise ConfigurationError(
                 "--dataset",
-                f"the exported line {row['line_id']} was changed: its id does not fit its key.",
+                f"the line {values['line_id']} was exported by an earlier version.",
+                "Restore the ledger with that version. The next command of this one upgrades it.",
+            )
+        values["carry_number"] = values["carry_number"] or 0
+        line = replace(to_entry([values[column.name] for column in LINES.columns], Decimal(0)).line)
+        values["date_key"] = line.date_key
+        if line.id != values["line_id"]:
+            raise ConfigurationError(
+                "--dataset",
+                f"the exported line {values['line_id']} was changed: its id does not fit its key.",
                 "Restore the table as it was exported, and try again.",
             )
-    for batch in batches(entries):
-        into.execute(insert(LINES), [to_row(entry) for entry in batch])
-    events = [_typed(JOURNAL, row) for row in source.get("metering_events", ())]
-    calls = [_typed(ATTEMPTS, row) for row in source.get(ATTEMPTS.name, ())]
-    for calls_ in batches(list(upgraded_attempts(calls, events))):
-        into.execute(insert(ATTEMPTS), list(calls_))
-    items = [_item(_typed(JOURNAL, row)) for row in source.get(JOURNAL.name, ())]
-    for items_ in batches(items):
-        into.execute(insert(JOURNAL), list(items_))
-
-
-def _entries(lines: list[dict[str, Any]]) -> list[Entry]:
-    """Exported lines as entries, with what other lines carry of them."""
-    carried: dict[str, Decimal] = defaultdict(Decimal)
-    for row in lines:
-        if (parent := row.get("carried_from")) and row["state"] not in ("unbilled", "rejected", "expired", "canceled"):
-            units = row["asked_units"] if row.get("asked_units") is not None else row["units"]
-            carried[parent] = exact().add(carried[parent], units)
-    found: list[Entry] = []
-    for row in lines:
-        if row.get("units") is not None:  # of an earlier version
-            found += upgraded_lines([row], carried)
-        else:
-            texts = {name: row.get(name) or "" for name in ("why", "error", "source", "settled_by")}
-            number = {"carry_number": row.get("carry_number") or 0}
-            values = {**row, **texts, **number}
-            found.append(to_entry([values.get(column.name) for column in LINES.columns], carried[row["line_id"]]))
-    return found
-
-
-def _item(row: dict[str, Any]) -> dict[str, Any]:
-    found = {column.name: row.get(column.name) for column in JOURNAL.columns}
-    found |= {name: row.get(name) or "" for name in ("source", "reason", "recorded_by", "closed_by", "closed_reason")}
-    data = row.get("data")
-    return {**found, "data": data if isinstance(data, str) else json.dumps(data or {}), "line_ids": None}
-
-
-def _typed(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of an export with the types of the ledger."""
-    values = dict(row)
-    for name, value in values.items():
-        kind = table.c[name].type if name in table.c else None
-        if isinstance(value, Decimal) and not isinstance(kind, Moment):
-            values[name] = Decimal(format_decimal(value))
-        elif value is not None and isinstance(kind, Exact):
-            values[name] = Decimal(format_decimal(Decimal(value)))
-        elif value is not None and name.endswith("_at"):
-            values[name] = as_utc(value)
+    if table is JOURNAL and not isinstance(values["data"], str):
+        values["data"] = json.dumps(values["data"])
     return values
 
 
 def _rows(connection: Connection, table: Table) -> Iterator[dict[str, Any]]:
-    found = connection.execute(select(table).execution_options(yield_per=_BATCH))
-    for row in found.mappings():
-        yield dict(cast(Mapping[str, Any], row))
+    for row in connection.execute(select(table).execution_options(yield_per=_BATCH)).mappings():
+        yield {str(name): value for name, value in row.items()}
 
 
 def _text(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 import uuid
@@ -9,19 +10,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Table, insert, inspect, select, text
+from sqlalchemy import Connection, Table, insert, inspect, select, text
+from sqlalchemy import table as named
 
 from ..model import Line, exact
 from .entries import Entry, State
 from .identity import insert_meta, is_same_place, place_of
 from .journal import to_row as to_item
 from .lines import to_row
-from .tables import ATTEMPTS, JOURNAL, LINES, METADATA, VERSION, Exact, Moment
+from .tables import ATTEMPTS, JOURNAL, LINES, METADATA, VERSION
 
 EARLIER_TABLES = frozenset({"metering_schema", "metering_lines", "metering_attempts", "metering_events"})
 """Tables that each of these versions has."""
@@ -29,8 +31,7 @@ PLANNED = "Planned by an earlier version, and not sent: push the usage again."
 _PREFIX = "earlier_"
 _UPGRADED = EARLIER_TABLES | {"metering_identity", "metering_decisions", "metering_refusals", "metering_holds"}
 _UPGRADED |= {"metering_sources", "metering_plans"}
-_NUMBERS = {"units", "price", "charged", "accepted_units", "accepted_price", "asked_units", "asked_price"}
-_NUMBERS |= {"carried_units"}
+_NUMBERS = {"units", "price", "accepted_units", "accepted_price", "asked_units", "asked_price"}
 _STATES: Mapping[str, tuple[State, str]] = {
     "sending": ("sending", ""),
     "accepted": ("accepted", ""),
@@ -61,48 +62,43 @@ def upgrade(connection: Connection, path: Path | None, now: datetime) -> None:
         return  # Another process has upgraded it meanwhile.
     if path:
         _keep(path, path.with_name(f"{path.name}.v{version}"))
-    same_place = _is_in_place(connection)
+    identity = _identity(connection, path, now)
     earlier = _rename(connection)
+
+    def rows(name: str) -> Iterator[dict[str, Any]]:
+        if name in earlier:
+            query = select(text("*")).select_from(named(_PREFIX + name)).execution_options(yield_per=1000)
+            for row in connection.execute(query).mappings():
+                yield {column: _typed(name, column, value) for column, value in row.items()}
+
     METADATA.create_all(connection)
-    _upgrade_meta(connection, earlier, path, now, same_place)
-    for batch in _batches(upgraded_lines(_rows(connection, earlier, "metering_lines"), _carried(connection, earlier))):
-        connection.execute(insert(LINES), [to_row(entry) for entry in batch])
-    events = list(_rows(connection, earlier, "metering_events"))
-    for batch in _batches(upgraded_attempts(_rows(connection, earlier, "metering_attempts"), events)):
-        connection.execute(insert(ATTEMPTS), batch)
-    for batch in _batches(_journal(connection, earlier, events, now)):
-        connection.execute(insert(JOURNAL), batch)
-    for table in earlier.values():
-        table.drop(connection)
-
-
-def upgraded_lines(rows: Iterable[Mapping[str, Any]], carried: Mapping[str, Decimal]) -> Iterator[Entry]:
-    """Lines of earlier versions as entries, without those that were only planned.
-
-    Args:
-        rows: Rows of `metering_lines`.
-        carried: Units that other lines bill, by the ids of the lines.
-    """
-    for row in rows:
-        if row["state"] != "planned":
-            yield _entry(row, carried.get(row["line_id"], Decimal(0)))
-
-
-def upgraded_attempts(
-    rows: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    """Calls of earlier versions as rows of this one.
-
-    Args:
-        rows: Rows of `metering_attempts`.
-        events: Rows of `metering_events`.
-    """
-    seen = {(row["attempt_id"], row["line_id"], row["event"]): row["taken_at"] for row in events}
-    for row in rows:
-        values = {column.name: row.get(column.name) for column in ATTEMPTS.columns}
-        call = (row["attempt_id"], row["line_id"])
-        values |= {"confirmed_at": seen.get((*call, "confirmed")), "failed_at": seen.get((*call, "failed"))}
-        yield values | {"state": "unbilled" if row["state"] == "rejected" else row["state"]}
+    insert_meta(connection, now, path, identity)
+    carried, planned = defaultdict[str, Decimal](Decimal), list[str]()
+    for row in rows("metering_lines"):
+        if row["state"] == "planned":
+            planned.append(row["line_id"])
+        elif row.get("carried_from") and _STATES[row["state"]][0] != "unbilled":
+            carried[row["carried_from"]] = exact().add(carried[row["carried_from"]], row["units"])
+    sent = (row for row in rows("metering_lines") if row["state"] != "planned")
+    _insert(connection, LINES, (to_row(_entry(row, carried[row["line_id"]])) for row in sent))
+    events = list(rows("metering_events"))
+    _insert(connection, ATTEMPTS, _attempts(rows("metering_attempts"), events))
+    sources = {row["line_id"]: row["source"] for row in rows("metering_sources")}
+    _insert(connection, JOURNAL, _planned(planned, sources, now))
+    _insert(connection, JOURNAL, _events(events))
+    for row in rows("metering_decisions"):
+        data = {name: row[name] for name in ("subject", "decision", "before", "after")}
+        by, at = row["decided_by"] or "", row["decided_at"]
+        item = to_item("decision", row["subject_id"], at, row["reason"] or "", data, by=by, closed_by=by or "hand")
+        connection.execute(insert(JOURNAL).values(item))
+    for row in rows("metering_refusals"):
+        if row["closed_at"] is None:
+            about = {name: str(row[name]) for name in _REFUSED if row[name] is not None}
+            data = {"rows": [], "count": row["rows"], "line_id": row["line_id"], "about": about}
+            item = to_item("refusal", row["refusal_id"], row["first_seen_at"], row["reason"], data)
+            connection.execute(insert(JOURNAL).values(item))
+    for name in sorted(earlier):
+        connection.execute(text(f"DROP TABLE {_PREFIX}{name}"))
 
 
 def _entry(row: Mapping[str, Any], carried: Decimal) -> Entry:
@@ -142,99 +138,66 @@ def _entry(row: Mapping[str, Any], carried: Decimal) -> Entry:
     return entry
 
 
-def _carried(connection: Connection, earlier: Mapping[str, Table]) -> dict[str, Decimal]:
-    lines = earlier["metering_lines"]
-    found: dict[str, Decimal] = defaultdict(Decimal)
-    if "carried_from" in lines.c:
-        query = select(lines.c.carried_from, lines.c.units).where(lines.c.carried_from.is_not(None))
-        billing = lines.c.state.not_in(("planned", "rejected", "expired", "canceled"))
-        for parent, units in connection.execute(query.where(billing)):
-            found[parent] = exact().add(found[parent], units)
-    return found
+def _attempts(rows: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    seen = {(row["attempt_id"], row["line_id"], row["event"]): row["taken_at"] for row in events}
+    for row in rows:
+        call = (row["attempt_id"], row["line_id"])
+        values = {column.name: row.get(column.name) for column in ATTEMPTS.columns}
+        values |= {"confirmed_at": seen.get((*call, "confirmed")), "failed_at": seen.get((*call, "failed"))}
+        yield values | {"state": "unbilled" if row["state"] == "rejected" else row["state"]}
 
 
-def _journal(
-    connection: Connection, earlier: Mapping[str, Table], events: Iterable[Mapping[str, Any]], now: datetime
-) -> Iterator[dict[str, Any]]:
-    sources = {row["line_id"]: row["source"] for row in _rows(connection, earlier, "metering_sources")}
-    planned: dict[str, list[str]] = defaultdict(list)
-    lines = earlier["metering_lines"]
-    for line_id in connection.scalars(select(lines.c.line_id).where(lines.c.state == "planned")):
-        planned[sources.get(line_id, "")].append(line_id)
-    for source, ids in sorted(planned.items()):
+def _planned(line_ids: Iterable[str], sources: Mapping[str, str], now: datetime) -> Iterator[dict[str, Any]]:
+    by_source: dict[str, list[str]] = defaultdict(list)
+    for line_id in line_ids:
+        by_source[sources.get(line_id, "")].append(line_id)
+    for source, ids in sorted(by_source.items()):
         yield to_item("run", str(uuid.uuid4()), now, PLANNED, {"lines": len(ids)}, source=source, line_ids=ids)
+
+
+def _events(events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     seen: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
     for event in events:
         seen.setdefault(event["event_key"], (event, []))[1].append(event["line_id"])
     for key, (event, ids) in seen.items():
         data = {"event": event["event"], "call": event["call_key"], "lines": ids}
         yield to_item("event", key, event["taken_at"], f"{event['event']}: {len(ids)} lines", data, closed_by="event")
-    for row in _rows(connection, earlier, "metering_decisions"):
-        data = {name: row[name] for name in ("subject", "decision", "before", "after")}
-        by, at = row["decided_by"] or "", row["decided_at"]
-        yield to_item("decision", row["subject_id"], at, row["reason"] or "", data, by=by, closed_by=by or "hand")
-    for row in _rows(connection, earlier, "metering_refusals"):
-        if row["closed_at"] is None:
-            about = {name: str(row[name]) for name in _REFUSED if row[name] is not None}
-            data = {"rows": [], "count": row["rows"], "line_id": row["line_id"], "about": about}
-            yield to_item("refusal", row["refusal_id"], row["first_seen_at"], row["reason"], data)
 
 
-def _is_in_place(connection: Connection) -> bool:
-    """Whether the earlier ledger is no copy in another Postgres database. The inode of a file is kept as it is."""
-    if connection.dialect.name != "postgresql" or not inspect(connection).has_table("metering_identity"):
-        return True
-    known = connection.scalar(text("SELECT inode FROM metering_identity"))
-    return is_same_place(known, place_of(connection, None, "metering_identity"))
+def _identity(connection: Connection, path: Path | None, now: datetime) -> dict[str, Any]:
+    """What the ledger is, but for the place of a Postgres database that is no copy."""
+    if not inspect(connection).has_table("metering_identity"):
+        return {"path": None, "created_at": now, **({"place": None} if path else {})}
+    found: dict[str, Any] = dict(connection.execute(text("SELECT * FROM metering_identity")).mappings().one())
+    place, begun_at = found.pop("inode"), found.pop("begun_at")
+    same = not path and is_same_place(place, place_of(connection, None, "metering_identity"))
+    return {**found, "created_at": _typed("", "begun_at", begun_at), **({} if same else {"place": place})}
 
 
-def _upgrade_meta(
-    connection: Connection, earlier: Mapping[str, Table], path: Path | None, now: datetime, same_place: bool
-) -> None:
-    rows = list(_rows(connection, earlier, "metering_identity"))
-    identity: dict[str, Any] = dict(rows[0]) if rows else {}
-    place, begun_at = identity.pop("inode", None), identity.pop("begun_at", now)
-    values = {"path": None, **identity, "created_at": begun_at}
-    if path or not same_place:  # The inode of a file is kept, whatever it is.
-        values["place"] = place
-    insert_meta(connection, now, path, values)
-
-
-def _rename(connection: Connection) -> dict[str, Table]:
-    """The earlier tables, out of the way of those of this version."""
+def _rename(connection: Connection) -> set[str]:
+    """Move the earlier tables out of the way of those of this version; returns their names."""
     inspector = inspect(connection)
-    found, schema = {}, MetaData()
-    for name in sorted(set(inspector.get_table_names()) & _UPGRADED):
-        columns = [Column(column["name"], _type(name, column)) for column in inspector.get_columns(name)]
+    found = set(inspector.get_table_names()) & _UPGRADED
+    for name in sorted(found):
         for index in inspector.get_indexes(name):
             connection.execute(text(f"DROP INDEX {index['name']}"))
         connection.execute(text(f"ALTER TABLE {name} RENAME TO {_PREFIX}{name}"))
-        found[name] = Table(_PREFIX + name, schema, *columns)
     return found
 
 
-def _type(table: str, column: Any) -> Any:
-    if column["name"].endswith("_at"):
-        return Moment()
+def _typed(table: str, column: str, value: Any) -> Any:
+    if value is not None and column.endswith("_at"):
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return moment.astimezone(timezone.utc)
     # The numbers of refused rows may be none.
-    return Exact() if column["name"] in _NUMBERS and table != "metering_refusals" else column["type"]
+    number = value is not None and column in _NUMBERS and table != "metering_refusals"
+    return Decimal(value) if number else value
 
 
-def _rows(connection: Connection, earlier: Mapping[str, Table], name: str) -> Iterator[Mapping[str, Any]]:
-    if name in earlier:
-        for row in connection.execute(select(earlier[name]).execution_options(yield_per=1000)).mappings():
-            yield cast(Mapping[str, Any], row)
-
-
-def _batches(items: Iterator[Any]) -> Iterator[list[Any]]:
-    batch: list[Any] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == 500:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _insert(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    found = iter(rows)
+    while batch := list(itertools.islice(found, 500)):
+        connection.execute(insert(table), batch)
 
 
 def _keep(path: Path, copy: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_ledger_of_a_version_without_ids_takes_those_of_its_database(made, cop
 
 
 def test_a_user_who_may_not_ask_for_the_id_of_the_server_is_compared_by_the_rest(made):
-    with open_(made) as ledger, ledger.database.read() as connection:
+    with open_(made) as ledger, ledger.read() as connection:
         found = place_of(connection, None)
     kind, server, database, relation = found.split(":")
     assert kind == "postgres" and server.isdigit()

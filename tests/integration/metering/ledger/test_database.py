@@ -55,13 +55,14 @@ def test_the_file_is_its_owners_and_every_commit_waits_for_the_disk(path, clock)
         ledger = Ledger.open(f"sqlite:///{path}", clock, begin=True, write=True)
         with ledger.run("u", [make_line()], "ann") as run:
             run.claim("body", [make_line()])
+            assert [file.name for file in path.parent.glob("*.sqlite*")] == [path.name, f"{path.name}.locks"]
             for file in path.parent.glob("*.sqlite*"):
                 assert not stat.S_IMODE(file.stat().st_mode) & 0o077, file
     finally:
         os.umask(previous)
-    with ledger.database.write() as connection:
-        assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
-        assert connection.scalar(text("PRAGMA synchronous")) == 2
+    with ledger.write() as connection:
+        assert connection.scalar(text("PRAGMA journal_mode")) == "delete"
+        assert connection.scalar(text("PRAGMA synchronous")) == 3
         # Others cannot write meanwhile, from the first statement on.
         other = sqlite3.connect(path, timeout=0)
         with closing(other), pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -71,7 +72,7 @@ def test_the_file_is_its_owners_and_every_commit_waits_for_the_disk(path, clock)
 
 def test_postgres_answers_when_its_disk_has_answered(postgres, clock):
     running().execute(f"ALTER DATABASE {postgres.rsplit('/', 1)[1]} SET synchronous_commit = off")
-    with Ledger.open(postgres, clock, begin=True, write=True) as ledger, ledger.database.write() as connection:
+    with Ledger.open(postgres, clock, begin=True, write=True) as ledger, ledger.write() as connection:
         assert connection.scalar(text("SHOW synchronous_commit")) == "on"
 
 
@@ -114,7 +115,7 @@ def test_an_empty_file_is_no_empty_ledger(path, write):
 
 
 def test_a_lost_file_is_not_replaced(made):
-    made.with_name(made.name + "-wal").write_bytes(b"x")
+    made.with_name(made.name + "-journal").write_bytes(b"x")
     made.unlink()
     assert "is missing" in refused(made)
 
@@ -147,7 +148,7 @@ def test_another_programs_database_is_refused(path):
 )
 @pytest.mark.parametrize("write", [True, False])
 def test_a_ledger_that_is_not_ours_to_read_is_refused(open_ledger, ledger_url, statement, says, write):
-    with open_ledger() as ledger, ledger.database.write() as connection:
+    with open_ledger() as ledger, ledger.write() as connection:
         connection.execute(text(statement))
     with pytest.raises(ConfigurationError, match=says) as caught:
         Ledger.open(ledger_url, FakeClock(), begin=write, write=write)
@@ -196,7 +197,7 @@ def test_a_password_is_never_shown(wrong, clock):
 
 def test_errors_contain_no_data_of_customers(ledger):
     """I6: the error of a failing statement contains no values."""
-    with pytest.raises((ConfigurationError, DestinationError)) as caught, ledger.database.write() as connection:
+    with pytest.raises((ConfigurationError, DestinationError)) as caught, ledger.write() as connection:
         connection.execute(text("SELECT :who FROM nowhere"), {"who": "customer-secret"})
     assert "customer-secret" not in "".join(traceback.format_exception(caught.value))
 

@@ -21,9 +21,7 @@ def send(ledger, state="accepted", lines=LINES, reference="m-1", again=()):
 
 
 def hear(ledger, kind, call="m-1", key=None, **more):
-    return apply_event(
-        ledger.database, key or f"{kind} {call}", kind, call, more.pop("reason", ""), {"kind": kind}, **more
-    )
+    return apply_event(ledger, key or f"{kind} {call}", kind, call, more.pop("reason", ""), {"kind": kind}, **more)
 
 
 def seen(ledger, line=LINES[0]):
@@ -88,12 +86,12 @@ def test_order_and_repetition_do_not_matter(ledger):
 def test_m6_an_event_that_cannot_be_placed_is_an_open_item(ledger, kind, call):
     send(ledger)
     for _ in range(2):
-        result = apply_event(ledger.database, "key", kind, call, "its name is not known", {"id": 1})
+        result = apply_event(ledger, "key", kind, call, "its name is not known", {"id": 1})
         (item,) = ledger.items(kinds=["event"], open_only=True)
         assert result.item == item and result.lines == ()
     assert seen(ledger) == ("accepted", "")
     ledger.close_items([item.id], "ann", "seen in the portal")
-    assert apply_event(ledger.database, "key", kind, call, "its name is not known", {"id": 1}).known
+    assert apply_event(ledger, "key", kind, call, "its name is not known", {"id": 1}).known
 
 
 def test_an_event_that_is_faster_than_the_answer_is_applied_by_it(ledger):

@@ -43,19 +43,20 @@ def made(path):
     return path
 
 
-def killed(path, *lines):
-    """The files as a killed push leaves them: with a write-ahead log; copied while a connection is open."""
-    with open_(path, begin=True) as ledger:
-        send(ledger, *lines)
-        keeper = sqlite3.connect(path)
-        try:
-            keeper.execute("SELECT count(*) FROM metering_lines").fetchone()
-            left = {file: file.read_bytes() for file in path.parent.glob(path.name + "*") if file.is_file()}
-        finally:
-            keeper.close()
+def killed(path, mode="DELETE"):
+    """The files as a process leaves them that is killed while it writes, of a later transaction (or after it)."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+        connection.execute("PRAGMA cache_size = 1")  # so that it writes before it commits
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE metering_lines SET error = hex(randomblob(20000))")
+        if mode == "WAL":
+            connection.commit()
+        left = {file: file.read_bytes() for file in path.parent.glob(path.name + "-*")} | {path: path.read_bytes()}
+        connection.rollback()
     for file, content in left.items():
         file.write_bytes(content)
-    assert path.with_name(path.name + "-wal").stat().st_size
+    assert Path(f"{path}-{'wal' if mode == 'WAL' else 'journal'}").stat().st_size
 
 
 def refused(path, owner=OURS):
@@ -67,24 +68,46 @@ def refused(path, owner=OURS):
     return str(caught.value)
 
 
-def test_the_file_alone_holds_every_commit(path, tmp_path):
-    """Who moves the file of a killed push without its write-ahead log loses no line."""
-    killed(path, make_line())
-    there = tmp_path / "alone.sqlite"
-    shutil.copyfile(path, there)
-    with Ledger.open(f"sqlite:///{there}", FakeClock()) as ledger:
-        assert [entry.state for entry in ledger.entries()] == ["accepted"]
+def error_of(path):
+    with open_(path) as ledger:
+        (entry,) = ledger.entries()
+    assert entry.state == "accepted"
+    return entry.error
 
 
-def test_a_log_that_was_left_behind_is_named(path, tmp_path):
-    killed(path, make_line())
+def test_what_a_killed_process_had_not_committed_is_undone(made):
+    killed(made)
+    assert error_of(made) == ""
+    assert not list(made.parent.glob("*-journal"))
+
+
+def test_a_journal_that_was_left_behind_is_named(made, tmp_path):
+    killed(made)
     there = tmp_path / "moved.sqlite"
-    path.rename(there)
-    said = refused(there)
-    assert f"left behind: {path}-wal" in said
-    Path(f"{path}-wal").rename(f"{there}-wal")
-    with open_(there) as ledger:
-        assert [entry.state for entry in ledger.entries()] == ["accepted"]
+    made.rename(there)
+    assert f"left behind: {made}-journal" in refused(there)
+    Path(f"{made}-journal").rename(f"{there}-journal")
+    assert error_of(there) == ""
+
+
+def test_a_journal_beside_another_file_is_refused_before_it_is_written_into_it(made):
+    """A copy that was put back in the place of the file of a killed push, beside its journal."""
+    copy = made.with_name("copy")
+    shutil.copyfile(made, copy)
+    killed(made)
+    journal = Path(f"{made}-journal")
+    content = journal.read_bytes()
+    copy.replace(made)
+    assert "does not belong to" in refused(made)
+    assert journal.read_bytes() == content
+    journal.unlink()
+    assert "is a copy of the ledger" in refused(made)
+
+
+def test_a_ledger_with_the_log_of_an_earlier_version_keeps_what_was_committed(made):
+    killed(made, "WAL")
+    assert len(error_of(made)) == 40000
+    assert not list(made.parent.glob("*-wal"))
 
 
 def test_a_file_that_was_moved_whole_is_the_ledger(made, tmp_path):
@@ -100,33 +123,6 @@ def test_a_copy_is_refused(made, tmp_path):
     shutil.copyfile(made, there)
     assert "is a copy of the ledger" in refused(there)
     open_(made).close()
-
-
-def test_a_foreign_log_is_refused_before_it_is_written_into_the_file(path, tmp_path):
-    other = tmp_path / "other" / "other.sqlite"
-    for file, line in ((path, make_line()), (other, make_line(1))):
-        killed(file, line)
-    log = Path(f"{path}-wal")
-    for name in ("-wal", "-shm"):
-        Path(f"{path}{name}").unlink(missing_ok=True)
-    shutil.copyfile(f"{other}-wal", log)
-    content = log.read_bytes()
-    assert "does not belong to" in refused(path)
-    assert log.read_bytes() == content
-    log.unlink()
-    with open_(path) as ledger:
-        assert [entry.id for entry in ledger.entries()] == [make_line().id]
-
-
-@pytest.mark.slow
-def test_a_log_beside_another_file_of_the_same_ledger_is_refused(path):
-    """A backup, copied over the file of a killed push, beside its log."""
-    killed(path, make_line())
-    backup = path.with_name("backup")
-    shutil.copyfile(path, backup)
-    path.unlink()
-    backup.rename(path)
-    assert "does not belong to" in refused(path)
 
 
 def test_an_older_copy_in_the_same_place_is_refused(made):
@@ -165,7 +161,7 @@ def test_a_new_ledger_is_not_begun_where_or_beside_where_one_was(made, tmp_path)
     folder = platformdirs.user_data_path("automatum", appauthor=False)
     folder.mkdir(parents=True)
     (folder / "metering-api.example.com-acme.sqlite").touch()
-    with pytest.raises(ConfigurationError, match="would bill again what another has billed"):
+    with pytest.raises(ConfigurationError, match="Found instead"):
         open_(tmp_path / "new.sqlite", begin=True)
     with open_(tmp_path / "new.sqlite") as ledger, pytest.raises(ConfigurationError, match="Found instead"):
         ledger.require()
@@ -174,7 +170,7 @@ def test_a_new_ledger_is_not_begun_where_or_beside_where_one_was(made, tmp_path)
 def test_a_failing_disk_is_not_a_damaged_ledger(made):
     with open_(made) as ledger:
         error = OperationalError("", None, sqlite3.OperationalError("disk I/O error"))
-        with pytest.raises(DestinationError, match="run again") as caught, ledger.database.translate_errors():
+        with pytest.raises(DestinationError, match="run again") as caught, ledger.translate_errors():
             raise error
     assert "damaged" not in str(caught.value)
 

@@ -6,7 +6,7 @@ import pytest
 
 from automatum.metering.ledger.entries import Outcome
 from automatum.metering.model import Refusal
-from tests.support.metering_lines import make_like, make_line
+from tests.support.metering_lines import make_like, make_line, missing
 
 LINES = [make_line(hour) for hour in range(3)]
 TYPED = Refusal(LINES[0].id, (3, 4), 2, "units: 'many' is not a number", LINES[0].id, {"customer_id": "cust_1"})
@@ -34,7 +34,7 @@ def test_a_run_is_open_until_each_of_its_lines_is_in_the_ledger(ledger):
     (item,) = open_items(ledger, "run")
     assert item.reason == "This push ended early: the time is over. Push the usage again."
     assert (item.data, item.source) == ({"lines": 3, "missing": 2}, "a.csv")
-    assert ledger.missing(item.id) == sorted(line.id for line in LINES[1:])
+    assert missing(ledger, item.id) == sorted(line.id for line in LINES[1:])
     push(ledger, source="b.csv", lines=LINES[1:2], send=LINES[1:2])
     assert len(open_items(ledger, "run")) == 1, "one is missing still"
     push(ledger, expired=[(LINES[2], "too late")])

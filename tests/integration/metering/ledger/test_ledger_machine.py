@@ -18,7 +18,7 @@ from automatum.metering.ledger.events import apply_event
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.lines import overlaps
 from automatum.metering.ledger.location import Owner
-from automatum.metering.ledger.notes import Note
+from automatum.metering.ledger.location import Note
 from automatum.metering.ledger.tables import METADATA
 from tests.support.clocks import FakeClock
 from tests.support.metering_lines import make_like, make_line
@@ -157,7 +157,7 @@ class Billing:
             call.confirmed = True
         elif kind == "failed":
             return
-        result = apply_event(self.ledgers[0].database, f"{kind} {call.id}", kind, call.id, "why", {})
+        result = apply_event(self.ledgers[0], f"{kind} {call.id}", kind, call.id, "why", {})
         SEEN[f"{kind}, {'open' if result.item else 'known' if result.known else 'placed'}"] += 1
 
     def has(self, call):
@@ -208,9 +208,9 @@ class Billing:
     def kill(self, side=None):
         side = self.chance.randrange(2) if side is None else side
         SEEN["killed, taken"] += any(call.taken for call in self.flying() if call.side == side)
-        self.ledgers[side].database.exists = False
+        self.ledgers[side].exists = False
         self.managers[side].__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
-        self.ledgers[side].database.exists = True
+        self.ledgers[side].exists = True
         for call in self.flying():
             call.answered = call.answered or call.side == side
         self.begin(side)

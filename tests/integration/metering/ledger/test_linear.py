@@ -23,11 +23,11 @@ def counted(ledger):
     def watch(connection, *_):
         connection.set_progress_handler(count, EACH)
 
-    event.listen(ledger.database.engine, "checkout", watch)
+    event.listen(ledger.engine, "checkout", watch)
     try:
         yield steps
     finally:
-        event.remove(ledger.database.engine, "checkout", watch)
+        event.remove(ledger.engine, "checkout", watch)
 
 
 def lines_of(number):

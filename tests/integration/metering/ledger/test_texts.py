@@ -37,7 +37,7 @@ def test_i5_a_key_with_control_characters_is_billed_once(ledger):
 def test_an_event_with_control_characters_is_kept(ledger):
     with ledger.run("u", [make_line()], "ann") as run:
         run.claim("body", [make_line()])
-    apply_event(ledger.database, BAD, None, "", BAD, {"name": BAD})
+    apply_event(ledger, BAD, None, "", BAD, {"name": BAD})
     (item,) = ledger.items(kinds=["event"])
     assert (item.subject, item.reason) == (SAFE, SAFE)
-    assert apply_event(ledger.database, BAD, None, "", BAD, {"name": BAD}).item == item
+    assert apply_event(ledger, BAD, None, "", BAD, {"name": BAD}).item == item

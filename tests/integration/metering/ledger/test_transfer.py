@@ -58,7 +58,7 @@ def lose(url):
 
 
 def content(url):
-    with Ledger.open(url, FakeClock()) as ledger, ledger.database.read() as connection:
+    with Ledger.open(url, FakeClock()) as ledger, ledger.read() as connection:
         return transfer.content_of(connection)
 
 
@@ -120,7 +120,7 @@ def test_m1_a_restore_that_fails_leaves_nothing_behind(made, file, ledger_url, t
     monkeypatch.undo()
     with open_(target) as ledger:
         assert not ledger.exists
-        with pytest.raises(ConfigurationError, match="cannot know what was billed"):
+        with pytest.raises(ConfigurationError, match="nobody can know what was billed"):
             ledger.require()
     assert not [one for one in (tmp_path / "restored").iterdir() if one.name.endswith(".sqlite")]
     transfer.restore(target, FakeClock(), OURS, file)
@@ -131,8 +131,12 @@ def test_m1_an_empty_ledger_is_a_question_whatever_created_it(ledger_url):
         pass  # a first push that was killed at once
     with open_(ledger_url, write=True) as ledger:
         for act in (ledger.require, lambda: ledger.run("u", [], "ann").__enter__()):
-            with pytest.raises(ConfigurationError, match="is empty, so this push cannot know"):
+            with pytest.raises(ConfigurationError, match="is empty, so nobody can know"):
                 act()
+    # It is normal after a first push that had nothing to send, and the message says so.
+    with open_(ledger_url) as ledger, pytest.raises(ConfigurationError) as caught:
+        ledger.require()
+    assert "add --new-ledger, also after a first push that had nothing to send" in caught.value.next_step
     with open_(ledger_url, begin=True, write=True) as ledger, ledger.run("u", LINES, "ann") as run:
         send(run, LINES)
         run.end(complete=True)
@@ -140,17 +144,17 @@ def test_m1_an_empty_ledger_is_a_question_whatever_created_it(ledger_url):
         open_(ledger_url, begin=True, write=True)
 
 
-def test_a_restore_takes_the_place_of_an_empty_ledger(made, file, postgres, tmp_path):
-    for target in (f"sqlite:///{tmp_path}/restored/ledger.sqlite", made):
-        if target == made:
-            continue
-        lose(made)
+def test_a_restore_fills_an_empty_ledger(made, file, tmp_path, postgres):
+    lose(made)
+    for target in (f"sqlite:///{tmp_path}/restored/ledger.sqlite", *([postgres] if made.startswith("sqlite") else [])):
         with open_(target, begin=True, write=True) as empty:
             transfer.restore(target, FakeClock(), OURS, file)
-            with pytest.raises(ConfigurationError), empty.run("u", LINES, "ann"):
-                pass  # It must not send from the ledger that was replaced.
-        with open_(target, write=True) as ledger:
-            assert ledger.counts()["accepted"] == 3
+            with empty.run("u", LINES, "ann") as run:
+                assert run.claim("body", LINES, again=[line.id for line in LINES]) is None
+                run.end(complete=True)
+            assert empty.counts()["accepted"] == 3
+        with pytest.raises(ConfigurationError, match="there is a ledger at"):
+            transfer.restore(target, FakeClock(), OURS, file)
 
 
 def test_m9_an_older_state_in_the_same_place_is_refused_until_it_is_adopted(made, file):
@@ -168,9 +172,9 @@ def test_m9_an_older_state_in_the_same_place_is_refused_until_it_is_adopted(made
 
 def put_back(url, file):
     """Write the content of a backup over the ledger, in its place."""
-    with Ledger.open(f"sqlite:///{file}", FakeClock()) as copy, copy.database.read() as connection:
+    with Ledger.open(f"sqlite:///{file}", FakeClock()) as copy, copy.read() as connection:
         rows = {table: [dict(row) for row in connection.execute(table.select()).mappings()] for table in CONTENT}
-    with Ledger.open(url, FakeClock()) as ledger, ledger.database.write() as into:
+    with Ledger.open(url, FakeClock()) as ledger, ledger.write() as into:
         for table in CONTENT:
             into.execute(table.delete())
             into.execute(table.insert(), rows[table])
@@ -189,7 +193,7 @@ def test_an_adopted_copy_beside_the_original_is_refused(made, file, tmp_path):
 
 def exported(url):
     """Rows as an export holds them: empty texts are null."""
-    with Ledger.open(url, FakeClock()) as ledger, ledger.database.read() as connection:
+    with Ledger.open(url, FakeClock()) as ledger, ledger.read() as connection:
         return {
             table.name: [
                 {

@@ -17,7 +17,7 @@ from automatum.metering.ledger import upgrade
 from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.ledger.location import Owner
 from tests.support.clocks import FakeClock
-from tests.support.metering_lines import START, make_like, make_line
+from tests.support.metering_lines import START, make_like, make_line, missing
 from tests.support.postgres import running
 
 OURS = Owner("api.example.com", "acme")
@@ -111,9 +111,9 @@ def test_what_may_have_been_billed_is_never_sent_again(upgraded):
 def test_what_was_only_planned_is_an_open_item_until_it_is_pushed(upgraded, version):
     (item,) = upgraded.items(kinds=["run"], open_only=True)
     assert item.reason == upgrade.PLANNED and item.source == ("usage.csv" if version > 3 else "")
-    (missing,) = upgraded.missing(item.id)
+    (left,) = missing(upgraded, item.id)
     line = make_line(0, units="10")
-    assert missing == line.id
+    assert left == line.id
     with upgraded.run("usage.csv", [line], "ann") as run:
         run.claim("body", [line])
         run.end(complete=True)
@@ -133,7 +133,7 @@ def test_it_is_upgraded_once_and_an_earlier_release_refuses_it(ledger_url, versi
     load(ledger_url, version)
     seen = set()
     for _ in range(2):
-        with Ledger.open(ledger_url, FakeClock(), OURS, write=True) as ledger, ledger.database.read() as connection:
+        with Ledger.open(ledger_url, FakeClock(), OURS, write=True) as ledger, ledger.read() as connection:
             columns = "version, ledger_id, api, organization"
             seen.add(tuple(connection.execute(text(f"SELECT {columns} FROM metering_schema")).one()))
             seen.add(tuple(sorted(ledger.counts().items())))
