@@ -45,12 +45,12 @@ def states(ledger):
 
 def missing(ledger, item_id):
     """Ids of the lines of a run, by its journal item, that are not in the ledger."""
-    from automatum.metering.ledger import journal
+    from automatum.metering.ledger import rows
     from automatum.metering.ledger.tables import JOURNAL
 
     with ledger.read() as connection:
         text = connection.scalar(JOURNAL.select().with_only_columns(JOURNAL.c.line_ids).filter_by(item_id=item_id))
-        return journal.missing_of(connection, journal.unpack(text))
+        return rows.missing_of(connection, rows.unpack(text))
 
 
 def bring(ledger, line, state, source=SOURCE):

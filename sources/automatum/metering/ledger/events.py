@@ -7,7 +7,7 @@ conflict: only a person can decide, and until then nothing is sent.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, RowMapping, select, update
 
-from ...core.redaction import redact
 from ..model import format_decimal
-from . import journal
-from . import lines as line_rows
+from . import rows
 from .entries import Entry, Item
-from .tables import ATTEMPTS, JOURNAL, LONGEST, shorten
+from .tables import ATTEMPTS, JOURNAL, shorten
 
 if TYPE_CHECKING:
     from .database import LedgerDatabase
 
 Kind = Literal["submitted", "confirmed", "failed"]
 EVENT: Literal["event"] = "event"
+_APPLIED = "It was applied."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def apply_event(
     """Apply an event to the lines of its call, or keep it as an open journal item.
 
     Args:
-        database: The ledger's database, open for writing.
+        database: The ledger, open for writing.
         key: The same for each delivery of the event.
         kind: What happened; None if the event cannot be applied.
         call_id: Id that the API gave to the call.
@@ -73,33 +72,32 @@ def apply_event(
     with database.write() as connection:
         query = select(JOURNAL).where(JOURNAL.c.kind == EVENT, JOURNAL.c.subject == key)
         row = connection.execute(query).first()
-        known = journal.to_item(row) if row else None
+        known = rows.to_item(row) if row else None
         if known and known.closed_at:
             return Applied(known=True)
-        lines: tuple[str, ...] = ()
-        problem = reason
-        if kind:
-            lines, problem = _place(connection, kind, call_id, dimensions, reason, now)
+        lines, problem = _place(connection, kind, call_id, dimensions, reason, now) if kind else ((), reason)
         if problem and known:
             return Applied(item=known)
         if known:
-            journal.close(connection, [known.id], now, EVENT, "It was applied.")
+            rows.close(connection, [known.id], now, EVENT, _APPLIED)
             return Applied(lines=lines)
-        data = {"event": kind, "call": call_id, "dimensions": sorted(dimensions), "why": reason, "raw": _text(raw)}
+        data = {"event": kind, "call": call_id, "dimensions": sorted(dimensions), "why": reason}
+        data["raw"] = shorten(json.dumps(raw, default=str))
         text = problem or f"{kind}: {len(lines)} line{'' if len(lines) == 1 else 's'}"
-        item = journal.add(connection, EVENT, key, now, text, data, by="api", closed_by="" if problem else EVENT)
+        new = rows.new_item(EVENT, key, now, text, data, by="api", closed_by="" if problem else EVENT)
+        item = rows.add_item(connection, new)
         return Applied(item=item) if problem else Applied(lines=lines)
 
 
 def place_waiting(connection: Connection, call_id: str, now: datetime) -> None:
     """Apply the open events of a call whose id has become known: the vendor may be faster than the ledger."""
     query = select(JOURNAL).where(JOURNAL.c.kind == EVENT, JOURNAL.c.closed_at.is_(None))
-    for item in [journal.to_item(row) for row in connection.execute(query)]:
+    for item in [rows.to_item(row) for row in connection.execute(query)]:
         data = item.data
         if data.get("call") == call_id and data.get("event"):
             _, problem = _place(connection, data["event"], call_id, data["dimensions"], data["why"], now)
             if not problem:
-                journal.close(connection, [item.id], now, EVENT, "It was applied.")
+                rows.close(connection, [item.id], now, EVENT, _APPLIED)
 
 
 def _place(
@@ -107,28 +105,20 @@ def _place(
 ) -> tuple[tuple[str, ...], str]:
     """Apply an event; ids of its lines, or why it cannot be applied."""
     calls = list(connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.reference == call_id)).mappings())
-    entries = line_rows.fetch(connection, [call["line_id"] for call in calls])
-    if problem := _problem_of(calls, entries, call_id, dimensions):
-        return (), problem
+    entries = rows.fetch(connection, [call["line_id"] for call in calls])
+    if not calls:
+        return (), f"the event names the call {call_id}, which is not in the ledger"
+    if len({call["attempt_id"] for call in calls}) > 1:
+        return (), f"the event names {call_id}, and the API gave this id to several calls"
+    if any(call["line_id"] not in entries for call in calls):
+        return (), f"the event names the call {call_id}, which the API had refused"
+    if unknown := set(dimensions) - {entry.line.dimension for entry in entries.values()}:
+        return (), f"the event names {', '.join(sorted(unknown))}, which the call {call_id} did not contain"
     if dimensions:
         calls = [call for call in calls if entries[call["line_id"]].line.dimension in dimensions]
     for call in calls:
         _apply(connection, kind, call, entries[call["line_id"]], reason, now)
     return tuple(call["line_id"] for call in calls), ""
-
-
-def _problem_of(
-    calls: Sequence[RowMapping], entries: Mapping[str, Entry], call_id: str, dimensions: Collection[str]
-) -> str:
-    if not calls:
-        return f"the event names the call {call_id}, which is not in the ledger"
-    if len({call["attempt_id"] for call in calls}) > 1:
-        return f"the event names {call_id}, and the API gave this id to several calls"
-    if any(call["line_id"] not in entries for call in calls):
-        return f"the event names the call {call_id}, which the API had refused"
-    if unknown := set(dimensions) - {entry.line.dimension for entry in entries.values()}:
-        return f"the event names {', '.join(sorted(unknown))}, which the call {call_id} did not contain"
-    return ""
 
 
 def _apply(connection: Connection, kind: Kind, call: RowMapping, entry: Entry, reason: str, now: datetime) -> None:
@@ -152,7 +142,7 @@ def _apply(connection: Connection, kind: Kind, call: RowMapping, entry: Entry, r
     else:
         after = _taken(entry, call, confirmed=bool(confirmed))
     if after != entry:
-        line_rows.save(connection, [replace(after, settled_by="event", settled_at=now)])
+        rows.save(connection, [replace(after, settled_by="event", settled_at=now)])
 
 
 def _taken(entry: Entry, call: RowMapping, confirmed: bool) -> Entry:
@@ -199,7 +189,3 @@ def _disagree(entry: Entry, call: RowMapping, text: str) -> Entry:
     return replace(
         entry, state="conflict", why="events disagree", error=text, accepted_units=units, accepted_price=price
     )
-
-
-def _text(raw: Mapping[str, Any]) -> str:
-    return redact(json.dumps(raw, default=str))[:LONGEST]

@@ -22,8 +22,7 @@ from ...core.clock import Clock
 from ...core.errors import AutomatumError, ConfigurationError
 from ...core.redaction import redact
 from ..model import Line, format_decimal
-from . import journal
-from . import lines as line_rows
+from . import rows
 from .database import LedgerDatabase
 from .entries import STATES, Change, Doubt, Entry, Item, Kind, State
 from .identity import confirm_identity, problem_of, read_meta
@@ -131,19 +130,19 @@ class Ledger(LedgerDatabase):
         """
         now, settled = self.now(), []
         with self.write() as connection:
-            entries = line_rows.fetch(connection, [change.line_id for change in changes])
+            entries = rows.fetch(connection, [change.line_id for change in changes])
             for change in changes:
                 entry = entries.get(change.line_id)
                 if entry is None or entry != change.expected:
                     continue
                 after = _changed(entry, change, now)
-                if after.state == "accepted" and line_rows.confirmed(connection, [after]):
+                if after.state == "accepted" and rows.confirmed(connection, [after]):
                     after = replace(after, state="confirmed")
-                line_rows.save(connection, [after])
+                rows.save(connection, [after])
                 data: dict[str, Any] = {"before": _facts(entry), "after": _facts(after)}
                 data |= {"child": change.child.id} if change.child else {}
                 more = {"source": entry.source, "by": by, "closed_by": by or "hand"}
-                journal.add(connection, "decision", entry.id, now, reason, data, **more)
+                rows.add_item(connection, rows.new_item("decision", entry.id, now, reason, data, **more))
                 settled.append(entry.id)
         return settled
 
@@ -156,7 +155,7 @@ class Ledger(LedgerDatabase):
             reason: For people.
         """
         with self.write() as connection:
-            return journal.close(connection, ids, self.now(), by or "hand", reason)
+            return rows.close(connection, ids, self.now(), by or "hand", reason)
 
     def entries(
         self,
@@ -181,7 +180,7 @@ class Ledger(LedgerDatabase):
 
         def to_entries(connection: Connection, page: Sequence[Row[Any]]) -> Iterator[Entry]:
             of_page = LINES.c.carried_from.between(page[0].line_id, page[-1].line_id)
-            return line_rows.to_entries(connection, page, of_page)
+            return rows.to_entries(connection, page, of_page)
 
         return self._pages(LINES, ("line_id",), query, to_entries)
 
@@ -197,12 +196,12 @@ class Ledger(LedgerDatabase):
     def fetch(self, ids: Iterable[str]) -> dict[str, Entry]:
         """Entries by id, without the ids that are not in the ledger."""
         with self.read() as connection:
-            return line_rows.fetch(connection, ids)
+            return rows.fetch(connection, ids)
 
     def overlapping(self, lines: Iterable[Line]) -> dict[str, Entry]:
         """Ids of lines that must not be sent to an entry of another id that bills, or may bill, the same usage."""
         with self.read() as connection:
-            return line_rows.overlapping(connection, lines)
+            return rows.overlapping(connection, lines)
 
     def children(self, ids: Iterable[str]) -> dict[str, list[Entry]]:
         """Lines that bill what is open of these lines, by the ids of these, in the order in which they were carried."""
@@ -210,7 +209,7 @@ class Ledger(LedgerDatabase):
         with self.read() as connection:
             for batch in batches(list(ids)):
                 query = select(LINES.c.line_id).where(LINES.c.carried_from.in_(batch))
-                for entry in line_rows.fetch(connection, connection.scalars(query)).values():
+                for entry in rows.fetch(connection, connection.scalars(query)).values():
                     found[entry.line.carried_from or ""].append(entry)
         return {parent: sorted(of, key=lambda one: one.line.carry_number) for parent, of in found.items()}
 
@@ -257,7 +256,7 @@ class Ledger(LedgerDatabase):
             query = query.where(JOURNAL.c.closed_at.is_(None))
         if subjects is not None:
             query = query.where(JOURNAL.c.subject.in_(list(subjects)))
-        for item in self._pages(JOURNAL, ("item_id",), query, lambda _, page: map(journal.to_item, page)):
+        for item in self._pages(JOURNAL, ("item_id",), query, lambda _, page: map(rows.to_item, page)):
             if not (open_only and item.kind == "run" and self.is_running(item.subject)):
                 yield item
 
@@ -277,12 +276,13 @@ class Ledger(LedgerDatabase):
             latest = connection.execute(query.order_by(ATTEMPTS.c.attempt_id.desc()).limit(_MOST_ROWS)).all()
         found = Doubt()
         for _, lines in itertools.groupby(latest, key=lambda row: row.attempt_id):
-            rows = list(lines)
-            if rows[0].error in (PROCESS_ENDED, RUN_ENDED):
+            of_call = list(lines)
+            first = of_call[0]
+            if first.error in (PROCESS_ENDED, RUN_ENDED):
                 continue
-            if any(row.state != "unknown" or row.now != "unknown" for row in rows):
+            if any(row.state != "unknown" or row.now != "unknown" for row in of_call):
                 break
-            found = Doubt(found.in_a_row + 1, found.latest or rows[0].ended_at, found.error or rows[0].error or "")
+            found = Doubt(found.in_a_row + 1, found.latest or first.ended_at, found.error or first.error or "")
         return found
 
     def __enter__(self) -> Ledger:
@@ -308,12 +308,12 @@ class Ledger(LedgerDatabase):
             if last is not None:
                 page = page.where(tuple_(*columns) > tuple_(*(getattr(last, key) for key in keys)))
             with self.read() as connection:
-                rows = connection.execute(page).all()
-                found = list(convert(connection, rows)) if rows else []
-            yield from found
-            if len(rows) < _PAGE:
+                found = connection.execute(page).all()
+                converted = list(convert(connection, found)) if found else []
+            yield from converted
+            if len(found) < _PAGE:
                 return
-            last = rows[-1]
+            last = found[-1]
 
     def _check_identity(self, write: bool) -> None:
         """Check whose ledger this is, and that no older state is in its place."""

@@ -16,8 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from ..model import Line, Refusal, exact
-from . import journal
-from . import lines as rows
+from . import rows
 from .database import LedgerDatabase
 from .entries import TAKEN, Attempt, Entry, Outcome
 from .events import place_waiting
@@ -46,19 +45,15 @@ class Run:
         lines: Sequence[Line],
         by: str,
     ) -> None:
-        self.id = run_id
-        self.source = source
-        self.by = by
-        self._database = database
-        self._verify_lock = verify_lock
+        self.id, self.source, self.by = run_id, source, by
+        self._database, self._verify_lock = database, verify_lock
         self.ended = False
-        self._item: str | None = None
         if lines:
+            reason = "This push did not send all its lines: push the usage again."
+            data, ids = {"lines": len(lines)}, [line.id for line in lines]
             with database.write() as connection:
-                reason = "This push did not send all its lines: push the usage again."
-                more: dict[str, Any] = {"source": source, "line_ids": [line.id for line in lines], "by": by}
-                data = {"lines": len(lines)}
-                self._item = journal.add(connection, "run", run_id, database.now(), reason, data, **more).id
+                item = rows.new_item("run", run_id, database.now(), reason, data, source=source, line_ids=ids, by=by)
+                rows.add_item(connection, item)
 
     def recover(self) -> int:
         """Mark lines that dead runs left `sending` as `unknown`, because their calls may have been taken.
@@ -68,8 +63,8 @@ class Run:
         Returns:
             The number of lines.
         """
+        query = select(ATTEMPTS.c.run_id).where(ATTEMPTS.c.state == "sending", ATTEMPTS.c.run_id != self.id)
         with self._database.read() as connection:
-            query = select(ATTEMPTS.c.run_id).where(ATTEMPTS.c.state == "sending", ATTEMPTS.c.run_id != self.id)
             owners = connection.scalars(query.distinct().order_by(ATTEMPTS.c.run_id)).all()
         recovered = 0
         for owner in owners:
@@ -98,23 +93,22 @@ class Run:
         """
         self._verify_lock()
         wanted, now = {line.id: line for line in lines}, self._database.now()
-        attempt_id = journal.new_id(now)
         with self._database.write() as connection:
             parents = [line.carried_from for line in wanted.values() if line.carried_from]
             known = rows.fetch(connection, [*wanted, *parents])
-            free = self._free(connection, wanted, known, again)
+            free = _free(connection, wanted, known, again)
             if not free:
                 return None
-            attempt = Attempt(attempt_id, body_id, tuple(free))
-            self._insert_attempt(connection, attempt, known, now)
+            attempt = Attempt(rows.new_id(now), body_id, tuple(free))
+            self._insert_calls(connection, attempt, known, now)
             calls = rows.calls(connection, [line.id for line in free])
-            claimed = [self._claimed(known.get(line.id), line, attempt_id, now) for line in free]
-            claimed = [replace(entry, attempts=calls[entry.id][0]) for entry in claimed]
+            sent: dict[str, Any] = {"state": "sending", "attempt_id": attempt.id, "sent_at": now}
+            claimed = [replace(self._new(line, now), **sent, attempts=calls[line.id][0]) for line in free]
             rows.add(connection, [entry for entry in claimed if entry.id not in known])
-            rows.save(connection, [entry for entry in claimed if entry.id in known])
-            rows.refresh_parents(connection, free)
-            journal.close_refusals(connection, [line.id for line in free], now)
-        self._database.note.write(attempt_id)
+            old = [entry for entry in claimed if entry.id in known]
+            rows.save(connection, [replace(entry, first_seen_at=known[entry.id].first_seen_at) for entry in old])
+            rows.close_sent(connection, [line.id for line in free], now)
+        self._database.note.write(attempt.id)
         return attempt
 
     def answer(
@@ -139,17 +133,17 @@ class Run:
         """
         now = self._database.now()
         common = {"status_code": status_code, "reference": reference, "response": shorten(response), "ended_at": now}
-
-        def settle(entry: Entry) -> Entry:
-            return _answered(entry, outcomes[entry.id], sent[entry.id], now)
-
+        sent = {line.id: line for line in attempt.lines}
         with self._database.write() as connection:
-            sent = {line.id: line for line in attempt.lines}
-            self._change(connection, attempt, list(outcomes), settle)
+            changed = [
+                _answered(entry, outcomes[entry.id], sent[entry.id], now)
+                for entry in _waiting(connection, attempt, outcomes)
+            ]
+            rows.save(connection, changed)
             for outcome in dict.fromkeys(outcomes.values()):
                 ids = [line_id for line_id, one in outcomes.items() if one == outcome]
                 values = {**common, "state": outcome.state, "error": shorten(outcome.error)}
-                _end_attempt(connection, attempt.id, ids, values)
+                _end_calls(connection, attempt.id, ids, values)
             if reference:
                 place_waiting(connection, reference, now)
 
@@ -168,20 +162,17 @@ class Run:
         """
         now = self._database.now()
         ids = [line.id for line in (attempt.lines if lines is None else lines)]
+        query = select(ATTEMPTS.c.line_id, ATTEMPTS.c.before, ATTEMPTS.c.before_error)
+        query = query.where(ATTEMPTS.c.attempt_id == attempt.id, ATTEMPTS.c.before.is_not(None))
         with self._database.write() as connection:
-            columns = (ATTEMPTS.c.line_id, ATTEMPTS.c.before, ATTEMPTS.c.before_error)
-            query = select(*columns).where(ATTEMPTS.c.attempt_id == attempt.id, ATTEMPTS.c.before.is_not(None))
-            before = {row.line_id: row for row in connection.execute(query)}
-
-            def undo(entry: Entry) -> Entry | None:
-                if entry.id not in before:
-                    return None
-                why, text = before[entry.id].before, before[entry.id].before_error or ""
-                return replace(entry, state="unbilled", why=why, error=text, settled_at=now, settled_by="api")
-
-            self._change(connection, attempt, ids, undo)
+            before = {row.line_id: (row.before, row.before_error or "") for row in connection.execute(query)}
+            waiting = _waiting(connection, attempt, ids)
+            rows.remove(connection, [entry for entry in waiting if entry.id not in before])
+            unbilled = [(entry, *before[entry.id]) for entry in waiting if entry.id in before]
+            same: dict[str, Any] = {"state": "unbilled", "settled_at": now, "settled_by": "api"}
+            rows.save(connection, [replace(entry, why=why, error=text, **same) for entry, why, text in unbilled])
             values = {"state": "not_taken", "ended_at": now, "status_code": status_code, "error": shorten(error)}
-            _end_attempt(connection, attempt.id, ids, values)
+            _end_calls(connection, attempt.id, ids, values)
 
     def record(
         self,
@@ -214,11 +205,12 @@ class Run:
             billed = [entry.line for entry in rows.fetch(connection, gone).values() if _is_billed(entry)]
             none = [replace(line, units=Decimal(0)).with_keys(line.id, line.date_key) for line in billed]
             self._record_asked(connection, {line.id: line for line in none})
-            journal.note_refusals(connection, refusals, self.source, now, self.by)
+            for refusal in refusals:
+                rows.note(connection, rows.refusal_item(refusal, now, self.source, self.by))
             for line, entry in sources:
-                journal.note_source(connection, line, entry, self.source, now, self.by)
+                rows.note(connection, rows.source_item(line, entry, now, self.source, self.by))
             if whole and not refusals:
-                journal.end_refusals(connection, self.source, now)
+                rows.close_whole(connection, self.source, now)
 
     def end(self, *, complete: bool, reason: str = "") -> None:
         """Close the journal's item of this run, and of earlier ones, if each line is in the ledger.
@@ -229,103 +221,43 @@ class Run:
             complete: Whether the run came to its end. Otherwise its item says why, if it stays open.
             reason: Why it ended early, for people.
         """
-        now = self._database.now()
         self.ended = True
         with self._database.write() as connection:
             self._abandon(connection, self.id, RUN_ENDED)
-            if self._item and not complete and reason:
+            if not complete and reason:
                 text = {"reason": shorten(f"This push ended early: {reason.rstrip('.')}. Push the usage again.")}
-                connection.execute(update(JOURNAL).where(JOURNAL.c.item_id == self._item).values(text))
-            journal.close_runs(connection, now)
+                own = (JOURNAL.c.kind == "run", JOURNAL.c.subject == self.id)
+                connection.execute(update(JOURNAL).where(*own).values(text))
+            rows.close_runs(connection, self._database.now())
 
-    def _free(
-        self, connection: Connection, wanted: Mapping[str, Line], known: Mapping[str, Entry], again: Collection[str]
-    ) -> list[Line]:
-        """The lines that may be claimed."""
-        lines = [line for line_id, line in wanted.items() if _may_claim(known.get(line_id), line_id in again)]
-        keys = {line.id: known[line.carried_from or ""].line for line in lines if line.carried_from in known}
-        blocked = rows.overlapping(connection, [keys.get(line.id, line) for line in lines])
-        free: list[Line] = []
-        carried: dict[str, Decimal] = defaultdict(Decimal)
-        by_key: dict[str, list[Line]] = defaultdict(list)
-        for line in lines:
-            if line.carried_from:
-                parent = known.get(line.carried_from)
-                units = exact().add(carried[line.carried_from], line.units)
-                if parent is None or parent.id in blocked or not _fits(parent, line, units):
-                    continue
-                carried[line.carried_from] = units
-            elif line.id in blocked or any(rows.overlaps(line, other) for other in by_key[line.date_key]):
-                continue
-            else:
-                by_key[line.date_key].append(line)
-            free.append(line)
-        return free
+    def _new(self, line: Line, now: datetime) -> Entry:
+        """A line as it enters the ledger."""
+        nothing: dict[str, Any] = {"accepted_units": None, "accepted_price": None, "carried_units": Decimal(0)}
+        nothing |= {"attempts": 0, "attempt_id": None, "settled_by": "", "sent_at": None, "settled_at": None}
+        return Entry(line, "unbilled", "", "", source=self.source, first_seen_at=now, **nothing)
 
-    def _claimed(self, entry: Entry | None, line: Line, attempt_id: str, now: datetime) -> Entry:
-        return Entry(
-            line=line,
-            state="sending",
-            why="",
-            error="",
-            accepted_units=None,
-            accepted_price=None,
-            carried_units=Decimal(0),
-            source=self.source,
-            attempts=entry.attempts + 1 if entry else 1,
-            attempt_id=attempt_id,
-            settled_by="",
-            first_seen_at=entry.first_seen_at if entry else now,
-            sent_at=now,
-            settled_at=None,
-        )
-
-    def _insert_attempt(
+    def _insert_calls(
         self, connection: Connection, attempt: Attempt, known: Mapping[str, Entry], now: datetime
     ) -> None:
         values = {"attempt_id": attempt.id, "body_id": attempt.body_id, "run_id": self.id, "started_at": now}
-        values |= {"state": "sending"}
-        for batch in batches(attempt.lines):
-            found = [(line, known.get(line.id)) for line in batch]
-            connection.execute(
-                insert(ATTEMPTS),
-                [
-                    {
-                        **values,
-                        "line_id": line.id,
-                        "units": line.units,
-                        "price": line.price,
-                        "before": entry.why if entry else None,
-                        "before_error": entry.error if entry else None,
-                    }
-                    for line, entry in found
-                ],
-            )
-
-    def _change(
-        self, connection: Connection, attempt: Attempt, ids: Collection[str], change: Callable[[Entry], Entry | None]
-    ) -> None:
-        """Change the lines that still wait for the answer to this call; None removes a line."""
-        entries = rows.fetch(connection, ids).values()
-        waiting = [one for one in entries if one.attempt_id == attempt.id and one.state in ("sending", "unknown")]
-        changed = [(entry, change(entry)) for entry in waiting]
-        rows.save(connection, [after for _, after in changed if after])
-        rows.remove(connection, [before for before, after in changed if after is None])
+        new = [{**values, "state": "sending", "before": None, "before_error": None} for _ in attempt.lines]
+        for row, line in zip(new, attempt.lines, strict=True):
+            row |= {"line_id": line.id, "units": line.units, "price": line.price}
+            if entry := known.get(line.id):
+                row |= {"before": entry.why, "before_error": entry.error}
+        for batch in batches(new):
+            connection.execute(insert(ATTEMPTS), list(batch))
 
     def _record_unsent(self, connection: Connection, found: Sequence[tuple[Line, str, str]], now: datetime) -> None:
         known = rows.fetch(connection, [line.id for line, _, _ in found])
         calls = rows.calls(connection, [line.id for line, _, _ in found if line.id not in known])
-        new: dict[str, Entry] = {}
-        changed: dict[str, Entry] = {}
+        new, changed = dict[str, Entry](), dict[str, Entry]()
         for line, why, text in found:
-            entry = known.get(line.id)
             by = "api" if why == "rejected" else "push"
-            outcome: dict[str, Any] = {"state": "unbilled", "why": why, "error": shorten(text) or "", "settled_by": by}
-            outcome |= {"settled_at": now}
-            if entry is None:
+            outcome: dict[str, Any] = {"why": why, "error": shorten(text) or "", "settled_by": by, "settled_at": now}
+            if (entry := known.get(line.id)) is None:
                 attempts, last = calls.get(line.id, (0, None))
-                claimed = self._claimed(None, line, "", now)
-                new[line.id] = replace(claimed, **outcome, attempts=attempts, attempt_id=last, sent_at=None)
+                new[line.id] = replace(self._new(line, now), **outcome, attempts=attempts, attempt_id=last)
             elif entry.state == "unbilled":
                 same = (entry.line.units, entry.line.price, entry.why) == (line.units, line.price, why)
                 changed[line.id] = entry if same else replace(entry, line=line, source=self.source, **outcome)
@@ -335,11 +267,9 @@ class Run:
     def _record_asked(self, connection: Connection, asked: Mapping[str, Line]) -> None:
         # Another push sends what is `sending`. The next one compares it.
         entries = [entry for entry in rows.fetch(connection, asked).values() if entry.state != "sending"]
-        billed, changed = rows.confirmed(connection, entries), []
-        for entry in entries:
-            after = entry.with_asked(asked[entry.id], self.source, entry.id in billed)
-            changed += [after] if after != entry else []
-        rows.save(connection, changed)
+        billed = rows.confirmed(connection, entries)
+        compared = [(entry, entry.with_asked(asked[entry.id], self.source, entry.id in billed)) for entry in entries]
+        rows.save(connection, [after for before, after in compared if after != before])
 
     def _abandon(self, connection: Connection, run_id: str, error: str) -> int:
         of_run = (ATTEMPTS.c.run_id == run_id, ATTEMPTS.c.state == "sending")
@@ -351,6 +281,31 @@ class Run:
         now = self._database.now()
         connection.execute(update(ATTEMPTS).where(*of_run).values(state="unknown", ended_at=now, error=error))
         return len(found)
+
+
+def _free(
+    connection: Connection, wanted: Mapping[str, Line], known: Mapping[str, Entry], again: Collection[str]
+) -> list[Line]:
+    """The lines that may be claimed."""
+    lines = [line for line_id, line in wanted.items() if _may_claim(known.get(line_id), line_id in again)]
+    keys = {line.id: known[line.carried_from or ""].line for line in lines if line.carried_from in known}
+    blocked = rows.overlapping(connection, [keys.get(line.id, line) for line in lines])
+    free: list[Line] = []
+    carried: dict[str, Decimal] = defaultdict(Decimal)
+    by_key: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        if line.carried_from:
+            parent = known.get(line.carried_from)
+            units = exact().add(carried[line.carried_from], line.units)
+            if parent is None or parent.id in blocked or not _fits(parent, line, units):
+                continue
+            carried[line.carried_from] = units
+        elif line.id in blocked or any(rows.overlaps(line, other) for other in by_key[line.date_key]):
+            continue
+        else:
+            by_key[line.date_key].append(line)
+        free.append(line)
+    return free
 
 
 def _may_claim(entry: Entry | None, again: bool) -> bool:
@@ -369,6 +324,12 @@ def _is_billed(entry: Entry) -> bool:
     return billed and entry.line.carried_from is None
 
 
+def _waiting(connection: Connection, attempt: Attempt, ids: Iterable[str]) -> list[Entry]:
+    """The lines of a call that still wait for its answer."""
+    entries = rows.fetch(connection, ids).values()
+    return [one for one in entries if one.attempt_id == attempt.id and one.state in ("sending", "unknown")]
+
+
 def _answered(entry: Entry, outcome: Outcome, sent: Line, now: datetime) -> Entry:
     settled = replace(entry, settled_at=now, settled_by="api", error=shorten(outcome.error) or "")
     if outcome.state == "accepted":
@@ -381,7 +342,7 @@ def _answered(entry: Entry, outcome: Outcome, sent: Line, now: datetime) -> Entr
     return replace(entry, state="unknown", why="", error=shorten(outcome.error) or "")
 
 
-def _end_attempt(connection: Connection, attempt_id: str, line_ids: Sequence[str], values: Mapping[str, Any]) -> None:
+def _end_calls(connection: Connection, attempt_id: str, line_ids: Sequence[str], values: Mapping[str, Any]) -> None:
     for batch in batches(line_ids):
         of_call = (ATTEMPTS.c.attempt_id == attempt_id, ATTEMPTS.c.line_id.in_(batch))
         connection.execute(update(ATTEMPTS).where(*of_call).values(dict(values)))

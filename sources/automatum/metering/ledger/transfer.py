@@ -20,8 +20,8 @@ from ..model import format_decimal
 from .database import Fill
 from .identity import adopt_identity, problem_of_owner, read_meta, refuse_beside_original
 from .ledger import Ledger
-from .lines import to_entry
 from .location import Owner
+from .rows import to_entry
 from .tables import ATTEMPTS, CONTENT, JOURNAL, LINES, META, Exact, batches
 
 if TYPE_CHECKING:

@@ -21,8 +21,7 @@ from sqlalchemy import table as named
 from ..model import Line, exact
 from .entries import Entry, State
 from .identity import insert_meta, is_same_place, place_of
-from .journal import to_row as to_item
-from .lines import to_row
+from .rows import new_item, to_row
 from .tables import ATTEMPTS, JOURNAL, LINES, METADATA, VERSION
 
 EARLIER_TABLES = frozenset({"metering_schema", "metering_lines", "metering_attempts", "metering_events"})
@@ -89,13 +88,13 @@ def upgrade(connection: Connection, path: Path | None, now: datetime) -> None:
     for row in rows("metering_decisions"):
         data = {name: row[name] for name in ("subject", "decision", "before", "after")}
         by, at = row["decided_by"] or "", row["decided_at"]
-        item = to_item("decision", row["subject_id"], at, row["reason"] or "", data, by=by, closed_by=by or "hand")
+        item = new_item("decision", row["subject_id"], at, row["reason"] or "", data, by=by, closed_by=by or "hand")
         connection.execute(insert(JOURNAL).values(item))
     for row in rows("metering_refusals"):
         if row["closed_at"] is None:
             about = {name: str(row[name]) for name in _REFUSED if row[name] is not None}
             data = {"rows": [], "count": row["rows"], "line_id": row["line_id"], "about": about}
-            item = to_item("refusal", row["refusal_id"], row["first_seen_at"], row["reason"], data)
+            item = new_item("refusal", row["refusal_id"], row["first_seen_at"], row["reason"], data)
             connection.execute(insert(JOURNAL).values(item))
     for name in sorted(earlier):
         connection.execute(text(f"DROP TABLE {_PREFIX}{name}"))
@@ -152,7 +151,7 @@ def _planned(line_ids: Iterable[str], sources: Mapping[str, str], now: datetime)
     for line_id in line_ids:
         by_source[sources.get(line_id, "")].append(line_id)
     for source, ids in sorted(by_source.items()):
-        yield to_item("run", str(uuid.uuid4()), now, PLANNED, {"lines": len(ids)}, source=source, line_ids=ids)
+        yield new_item("run", str(uuid.uuid4()), now, PLANNED, {"lines": len(ids)}, source=source, line_ids=ids)
 
 
 def _events(events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -161,7 +160,7 @@ def _events(events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         seen.setdefault(event["event_key"], (event, []))[1].append(event["line_id"])
     for key, (event, ids) in seen.items():
         data = {"event": event["event"], "call": event["call_key"], "lines": ids}
-        yield to_item("event", key, event["taken_at"], f"{event['event']}: {len(ids)} lines", data, closed_by="event")
+        yield new_item("event", key, event["taken_at"], f"{event['event']}: {len(ids)} lines", data, closed_by="event")
 
 
 def _identity(connection: Connection, path: Path | None, now: datetime) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from automatum.metering.ledger import transfer
 from automatum.metering.ledger.entries import TAKEN, Change, Outcome
 from automatum.metering.ledger.events import apply_event
 from automatum.metering.ledger.ledger import Ledger
-from automatum.metering.ledger.lines import overlaps
 from automatum.metering.ledger.location import Note, Owner
+from automatum.metering.ledger.rows import overlaps
 from automatum.metering.ledger.tables import METADATA
 from tests.support.clocks import FakeClock
 from tests.support.metering_lines import make_like, make_line

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from automatum.metering.ledger.entries import Entry
-from automatum.metering.ledger.lines import overlaps
+from automatum.metering.ledger.rows import overlaps
 from tests.support.metering_lines import START, make_like, make_line
 
 ACCEPTED = Entry(
