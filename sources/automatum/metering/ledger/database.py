@@ -17,9 +17,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ...core.clock import Clock, utc
 from ...core.errors import ConfigurationError
+from ...core.private_files import check_own
 from .engines import KEEP, parse_url, postgres_engine, sqlite_engine, sqlite_path, translate
-from .identity import insert_meta, refuse_file
-from .location import KEY, Note, locks_folder, logs_of
+from .identity import insert_meta
+from .location import KEY, Note, locks_folder
 from .tables import CONTENT, META, METADATA, VERSION
 from .upgrade import EARLIER_TABLES, upgrade
 
@@ -53,8 +54,9 @@ class LedgerDatabase:
         self.note = Note(self.location, self.path)
         self.exists = False
         self.clock = clock
-        if self.path:
-            _check_file(self.path)
+        if self.path and self.path.exists():
+            # Root could open the file of another user, but would leave files that this user cannot open any more.
+            check_own(self.path)
         self.engine = sqlite_engine(self.path) if self.path else postgres_engine(parsed)
         try:
             self._find_tables()
@@ -235,7 +237,9 @@ class LedgerDatabase:
             version = self._version(connection, found) if found else VERSION
         if not found and self.path:
             raise ConfigurationError(
-                KEY, f"{self.path} is the database of another program.", "Name a separate file for the ledger."
+                KEY,
+                f"{self.path} is empty, or the database of another program.",
+                "Restore its last copy, or name a separate file; or, if nothing was ever sent from here, remove it.",
             )
         if version < VERSION:
             with self._transaction(self.engine, writes=True) as connection:
@@ -277,19 +281,6 @@ def _nothing() -> Engine:
     with engine.begin() as connection:
         METADATA.create_all(connection)
     return engine
-
-
-def _check_file(path: Path) -> None:
-    """Refuse a file that is certainly no ledger, or must not be opened."""
-    refuse_file(path)
-    if not path.exists() and (left := [log.name for log in logs_of(path) if log.exists()]):
-        raise ConfigurationError(KEY, f"{path} is missing, but {left[0]} exists.", f"Restore the file. {KEEP}")
-    if path.is_dir() or (path.exists() and path.stat().st_size == 0):
-        raise ConfigurationError(
-            KEY,
-            f"{path} is {'a folder' if path.is_dir() else 'an empty file'}, not a ledger.",
-            "Restore its last copy; or, if nothing was ever sent from here, remove it.",
-        )
 
 
 def _sync_folder(folder: Path) -> None:

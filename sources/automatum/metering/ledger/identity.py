@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import sqlite3
 import uuid
@@ -15,22 +14,20 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, text, update
 
 from ...core.errors import ConfigurationError
-from .location import KEY, Owner, logs_of
+from .location import KEY, Owner
 from .tables import META, VERSION
 
 _ADOPT = "`automatum push ledger adopt --confirm`"
 _BOTH = "Both would bill what the other one has billed."
 _IDENTITIES = (
-    "SELECT ledger_id, place, path FROM metering_schema",
-    "SELECT ledger_id, inode, path FROM metering_identity",  # of versions 2 to 5
+    "SELECT ledger_id, place FROM metering_schema",
+    "SELECT ledger_id, inode FROM metering_identity",  # of versions 2 to 5
 )
 _IDS = text(
     "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()) AS database, "
     "CAST(CAST(:name AS regclass) AS oid) AS relation"
 )
 _NO_SERVER = "-"
-_SHARED = 0o022
-"""Write permission of group or others: a file that several users share on purpose."""
 
 
 def insert_meta(connection: Connection, now: datetime, path: Path | None, values: Mapping[str, Any]) -> None:
@@ -76,8 +73,7 @@ def adopt_identity(connection: Connection, location: str, path: Path | None, own
 def refuse_beside_original(meta: Mapping[str, Any], location: str, before: str) -> None:
     """Raise `ConfigurationError` if the file that a ledger is a copy of is still there, and is used."""
     path = Path(before)
-    identity = _read_identity(path) if path.is_absolute() else None
-    if identity and identity[:2] == (meta["ledger_id"], _inode(path)):
+    if path.is_absolute() and path.is_file() and _read_identity(path) == (meta["ledger_id"], _inode(path)):
         raise ConfigurationError(
             KEY,
             f"{location} is a copy of {path}, which is still there. {_BOTH}",
@@ -85,55 +81,11 @@ def refuse_beside_original(meta: Mapping[str, Any], location: str, before: str) 
         )
 
 
-def refuse_file(path: Path) -> None:
-    """Raise `ConfigurationError` for a file that SQLite must not open. It stays as it is.
-
-    That is the file of another user that is not shared: root could open it, but would leave files that its user cannot
-    open any more. Or the journal of a killed process is not where it belongs: SQLite takes any that it finds beside the
-    file.
-    """
-    if os.name == "posix" and path.exists():
-        status = path.stat()
-        if status.st_uid != os.geteuid() and not status.st_mode & _SHARED:
-            import pwd
-
-            name = str(status.st_uid)
-            with contextlib.suppress(KeyError):
-                name = pwd.getpwuid(status.st_uid).pw_name
-            raise ConfigurationError(
-                KEY,
-                f"{path} belongs to the user {name}.",
-                f"Push as {name} (such as with `sudo -u {name}`). For several users, use Postgres.",
-            )
-    if not (identity := _read_identity(path)):
-        return
-    _, place, before = identity
-    for own, other in zip(logs_of(path), logs_of(Path(before or path)), strict=True):
-        if place not in (None, _inode(path)) and _has_content(own):
-            raise ConfigurationError(
-                KEY,
-                f"{own} does not belong to {path}, which is a copy, and would destroy it.",
-                "Put the file back that the journal belongs to. If it is lost: `automatum push ledger restore`.",
-            )
-        if own != other and _has_content(other) and not Path(before or path).exists():
-            raise ConfigurationError(
-                KEY,
-                f"{path} was moved from {before}, and its journal was left behind: {other}.",
-                f"Move it to {own}.",
-            )
-
-
 def problem_of(
     connection: Connection, meta: Mapping[str, Any], location: str, path: Path | None, owner: Owner
 ) -> ConfigurationError | None:
     """Why this ledger must not be used here; None if it may."""
     original = f"Use the original. If it is gone, and this copy is its latest state: {_ADOPT}."
-    if meta["moved_to"]:  # by an earlier version
-        return ConfigurationError(
-            KEY,
-            f"the ledger {location} was moved to {meta['moved_to']}. What was billed since is recorded only there.",
-            f"Set ledger_url, or --ledger-url, to {meta['moved_to']}.",
-        )
     if path and meta["place"] not in (None, _inode(path)):
         name = f"{meta['path'] or path} of {meta['machine'] or 'this machine'}"
         return ConfigurationError(KEY, f"{path} is a copy of the ledger {name}. {_BOTH}", original)
@@ -194,17 +146,13 @@ def _inode(path: Path | None) -> str | None:
     return str(path.stat().st_ino) if path and path.exists() else None
 
 
-def _has_content(file: Path) -> bool:
-    return file.is_file() and file.stat().st_size > 0
-
-
-def _read_identity(path: Path) -> tuple[str, str | None, str | None] | None:
-    """Id, place and path of the ledger in a file, without its journal; None of version 1, or if it cannot be read."""
-    for query in _IDENTITIES if path.is_file() else ():
+def _read_identity(path: Path) -> tuple[str, str | None] | None:
+    """Id and place of the ledger in a file, without its journal; None of version 1, or if it cannot be read."""
+    for query in _IDENTITIES:
         with (
             contextlib.suppress(sqlite3.DatabaseError),
             contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as connection,
         ):
-            found: tuple[str, str | None, str | None] | None = connection.execute(query).fetchone()
+            found: tuple[str, str | None] | None = connection.execute(query).fetchone()
             return found
     return None

@@ -102,23 +102,17 @@ def missing_file(url: str) -> Path | None:
         return None  # Not a file, or not written as the file is: `database` says what is wrong with it.
     path = path.resolve()
     try:
-        for file in (path, *logs_of(path)):
-            with contextlib.suppress(FileNotFoundError):
-                file.stat()
-                return None
+        path.stat()
+    except FileNotFoundError:
+        return path
     except OSError:
-        return None
-    return path
+        pass  # Its folder cannot be read.
+    return None
 
 
 def locks_folder(path: Path) -> Path:
     """Folder of the locks beside a SQLite ledger."""
     return path.with_name(path.name + ".locks")
-
-
-def logs_of(path: Path) -> tuple[Path, Path]:
-    """Files in which SQLite keeps an unfinished transaction. Only earlier versions wrote the second one."""
-    return path.with_name(path.name + "-journal"), path.with_name(path.name + "-wal")
 
 
 class Note:

@@ -170,6 +170,7 @@ def _identity(connection: Connection, path: Path | None, now: datetime) -> dict[
     found: dict[str, Any] = dict(connection.execute(text("SELECT * FROM metering_identity")).mappings().one())
     place, begun_at = found.pop("inode"), found.pop("begun_at")
     same = not path and is_same_place(place, place_of(connection, None, "metering_identity"))
+    found["copied_from"] = found["copied_from"] or found["moved_to"]  # One that was moved has a successor.
     return {**found, "created_at": _typed("", "begun_at", begun_at), **({} if same else {"place": place})}
 
 

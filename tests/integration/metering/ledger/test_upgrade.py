@@ -185,3 +185,13 @@ def test_a_copy_stays_a_copy(ledger_url, version):
     for _ in range(2):
         with pytest.raises(ConfigurationError, match="is a copy of"):
             Ledger.open(ledger_url, FakeClock(), OURS)
+
+
+def test_a_ledger_that_was_moved_by_an_earlier_version_stays_refused(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    load(f"sqlite:///{path}", 5)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE metering_identity SET moved_to = 'postgresql://there/ledger'")
+        connection.commit()
+    with pytest.raises(ConfigurationError, match="a copy, or a backup, of the ledger postgresql://there/ledger"):
+        Ledger.open(f"sqlite:///{path}", FakeClock(), OURS)
