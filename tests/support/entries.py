@@ -42,6 +42,7 @@ def make_entry(line=None, state="accepted", accepted=None, *, carried="0", price
         "first_seen_at": line.ends_at,
         "sent_at": line.ends_at,
         "settled_at": line.ends_at,
+        "carried_amount": Decimal(carried) * (Decimal(price) if price else line.price),
         **more,
     }
     price = None if units is None else Decimal(price) if price else line.price

@@ -214,16 +214,16 @@ def _units(line: Mapping[str, Any]) -> str:
 
 def _line(line: Mapping[str, Any]) -> str:
     names = ("vendor", "customer_id", "listing_id", "dimension")
-    amount = format_money(line["charged"], line["currency"])
+    amount = format_money(line["asked_amount"], line["currency"])
     return (
         f"{line['line_id']} {_time(line)} {' '.join(line[name] for name in names)}: "
-        f"{format_decimal(line['units'])} at {format_decimal(line['price'])} = {amount}"
+        f"{format_decimal(line['asked_units'])} at {format_decimal(line['price'])} = {amount}"
     )
 
 
 def _entry(line: Mapping[str, Any]) -> str:
     accepted = "" if line["accepted_units"] is None else f", accepted {format_decimal(line['accepted_units'])}"
-    return f"{_line(line)}{accepted}: {line['state']} {line['why']}" + (f": {line['reason']}" if line["reason"] else "")
+    return f"{_line(line)}{accepted}: {line['state']} {line['why']}" + (f": {line['error']}" if line["error"] else "")
 
 
 def _refused(row: Mapping[str, Any]) -> str:
@@ -234,5 +234,5 @@ def _refused(row: Mapping[str, Any]) -> str:
 
 def _source(row: Mapping[str, Any]) -> str:
     other = row["other"]
-    units = f"{format_decimal(other['units'])} at {format_decimal(other['price'])}"
+    units = f"{format_decimal(other['asked_units'])} at {format_decimal(other['price'])}"
     return f"{_line(row)}; {other['source']} has {units}, which is {other['state']}"

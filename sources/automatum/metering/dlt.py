@@ -20,7 +20,8 @@ from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.clock import Clock, SystemClock
 from ..schema.metering_tables import LINES
 from ..warehouse.dlt_internals import loading_pipeline
-from .export import as_arrow, carried_amounts, declare_resource, line_row
+from .export import as_arrow, declare_resource
+from .figures import entry_figures
 from .ledger.ledger import Ledger
 from .ledger.location import find_ledger, ledger_owner
 from .options import PushOptions
@@ -65,10 +66,8 @@ def metering_usage(
         url = find_ledger(own, options.ledger_url)
         with Ledger.open(url, clock or SystemClock(), ledger_owner(own)) as ledger:
             found = ledger.fetch([line.id for line in result.usage.lines]).values() if ledger.exists else ()
-            carried = carried_amounts(ledger.entries()) if any(entry.carried_units for entry in found) else {}
-            rows = [line_row(entry, carried) for entry in found]
-        if rows:
-            yield as_arrow(LINES, rows, own.owner)
+        if found:
+            yield as_arrow(LINES, map(entry_figures, found), own.owner)
         for error in result.errors:
             raise error
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dlt
+import orjson
 import pyarrow as pa
 from dlt.extract import DltResource
 
@@ -25,15 +25,14 @@ from ..warehouse.catalog import update_catalog, write_views
 from ..warehouse.dlt_internals import current_load_id
 from ..warehouse.dlt_schema import dlt_columns, references
 from ..warehouse.sql import stream_columns
-from .ledger.entries import Entry, Item
+from .figures import entry_figures
 from .ledger.ledger import Ledger
 from .ledger.location import KEY, default_ledger_url, ledger_owner
-from .model import exact, format_decimal
+from .model import exact
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
-Rows = Callable[[], Iterator[dict[str, Any]]]
 BATCH = 5_000
 EXPORTED = tuple(table.name for table in METERING_TABLES)
 """Tables of the export."""
@@ -53,77 +52,33 @@ def line_rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
 
     A line that a push is sending at this moment is missing: the API may refuse it for now, and then it is in no ledger.
     """
-    abandoned, carried = ledger.abandoned(), carried_amounts(ledger.entries())
-    return (line_row(entry, carried) for entry in ledger.entries() if entry.state != "sending" or entry.id in abandoned)
-
-
-def carried_amounts(entries: Iterable[Entry]) -> dict[str, Decimal]:
-    """Id of a line to the amount of the lines that bill it. They may have another price than the line has by now."""
-    context, found = exact(), dict[str, Decimal]()
-    for entry in entries:
-        parent = entry.line.carried_from
-        if parent is not None and entry.state != "unbilled":
-            found[parent] = context.add(found.get(parent, Decimal(0)), entry.line.charged)
-    return found
-
-
-def line_row(entry: Entry, carried: Mapping[str, Decimal]) -> dict[str, Any]:
-    """A line as a row of `metering_lines`; the organization and the load are missing.
-
-    Args:
-        entry: The line.
-        carried: From `carried_amounts`.
-    """
-    line, context, zero = entry.line, exact(), Decimal(0)
-    accepted = None
-    if entry.accepted_units is not None and entry.accepted_price is not None:
-        accepted = context.multiply(entry.accepted_units, entry.accepted_price)
-    carried_amount = carried.get(entry.id, zero)
-    open_amount = context.subtract(line.charged, context.add(accepted or zero, carried_amount))
-    return {
-        "line_id": entry.id,
-        "asked_units": line.units,
-        "asked_amount": line.charged,
-        "accepted_amount": accepted,
-        "carried_amount": carried_amount,
-        "open_amount": open_amount,
-        **{name: getattr(line, name) for name in _OF_LINE},
-        **{name: getattr(entry, name) for name in _OF_ENTRY},
-        **{name: getattr(entry, name) or None for name in ("why", "error", "settled_by")},
-    }
-
-
-_OF_LINE = (
-    "vendor", "listing_id", "customer_id", "dimension", "entitlement_id", "grain", "starts_at", "day", "currency",
-    "price", "carried_from", "carry_number", "title", "description", "per",
-)  # fmt: skip
-_OF_ENTRY = (
-    "state", "accepted_units", "accepted_price", "carried_units", "open_units", "source", "attempts", "attempt_id",
-    "first_seen_at", "sent_at", "settled_at",
-)  # fmt: skip
+    abandoned = ledger.abandoned()
+    sent = (entry for entry in ledger.entries() if entry.state != "sending" or entry.id in abandoned)
+    return map(entry_figures, sent)
 
 
 def _attempt_rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    for row in ledger.attempts():
-        yield {**row, "amount": exact().multiply(row["units"], row["price"])}
+    return ({**row, "amount": exact().multiply(row["units"], row["price"])} for row in ledger.attempts())
 
 
-def _item_row(item: Item) -> dict[str, Any]:
-    import orjson
+def _item_rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
+    for item in ledger.items():
+        yield {
+            "item_id": item.id,
+            "kind": item.kind,
+            "subject": item.subject,
+            "reason": item.reason,
+            "data": orjson.dumps(dict(item.data), default=str).decode(),
+            "recorded_by": item.by,
+            "recorded_at": item.at,
+            "closed_at": item.closed_at,
+            **{name: getattr(item, name) or None for name in ("source", "closed_by", "closed_reason")},
+        }
 
-    return {
-        "item_id": item.id,
-        "kind": item.kind,
-        "subject": item.subject,
-        "source": item.source or None,
-        "reason": item.reason,
-        "data": orjson.dumps(dict(item.data), default=str).decode(),
-        "recorded_by": item.by,
-        "recorded_at": item.at,
-        "closed_at": item.closed_at,
-        "closed_by": item.closed_by or None,
-        "closed_reason": item.closed_reason or None,
-    }
+
+_READ: Mapping[StoredTable, Callable[[Ledger], Iterator[dict[str, Any]]]] = {
+    LINES: line_rows, ATTEMPTS: _attempt_rows, JOURNAL: _item_rows,
+}  # fmt: skip
 
 
 @dlt.source(name="automatum_metering", section="automatum")
@@ -140,17 +95,12 @@ def metering_ledger(
     Returns:
         A dlt source whose resources are merged by key, so that each run updates the destination.
     """
-    read: dict[StoredTable, Rows] = {
-        LINES: lambda: line_rows(ledger),
-        ATTEMPTS: lambda: _attempt_rows(ledger),
-        JOURNAL: lambda: map(_item_row, ledger.items()),
-    }
-    return [_resource(table, rows, organization_id, table_format) for table, rows in read.items()]
+    return [_resource(ledger, table, organization_id, table_format) for table in _READ]
 
 
-def _resource(table: StoredTable, read: Rows, organization_id: str | None, table_format: Any) -> DltResource:
+def _resource(ledger: Ledger, table: StoredTable, organization_id: str | None, table_format: Any) -> DltResource:
     def batches() -> Iterator[pa.Table]:
-        rows = read()
+        rows = _READ[table](ledger)
         # Also of a table without rows: with it dlt makes the table in the destination.
         yield as_arrow(table, list(islice(rows, BATCH)), organization_id)
         while batch := list(islice(rows, BATCH)):
@@ -194,39 +144,22 @@ def _stored(table: StoredTable, organization_id: str | None) -> StoredTable:
     return table if organization_id is None else owned(table)
 
 
-def as_arrow(table: StoredTable, rows: Sequence[Mapping[str, Any]], organization_id: str | None = None) -> pa.Table:
+def as_arrow(table: StoredTable, rows: Iterable[Mapping[str, Any]], organization_id: str | None = None) -> pa.Table:
     """Rows of the ledger as Arrow.
 
     Args:
         table: The table of the export.
-        rows: Such as from `line_row`.
+        rows: Such as from `entry_figures`.
         organization_id: Organization of the ledger, if the dataset contains several organizations.
 
     Raises:
         DestinationError: A number has more digits than its column.
     """
-    schema = _stored(table, organization_id).schema
     same = {ORGANIZATION: organization_id, DLT_LOAD_ID: current_load_id() or None}
-    columns = [
-        pa.repeat(pa.scalar(same[field.name], field.type), len(rows))
-        if field.name in same
-        else _column(field, [row[field.name] for row in rows])
-        for field in schema
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _column(field: pa.Field, values: list[Any]) -> pa.Array:
-    if pa.types.is_decimal(field.type):
-        values = [None if value is None else _check_digits(value, field.type) for value in values]
-    return pa.array(values, type=field.type)
-
-
-def _check_digits(value: Decimal, kind: pa.Decimal128Type) -> Decimal:
-    whole, decimals = kind.precision - kind.scale, kind.scale
-    if abs(value) >= Decimal(10) ** whole or len(format_decimal(value).partition(".")[2]) > decimals:
-        raise DestinationError(f"{format_decimal(value)} does not fit into decimal({kind.precision}, {decimals}).")
-    return value
+    try:
+        return pa.Table.from_pylist([{**row, **same} for row in rows], _stored(table, organization_id).schema)
+    except pa.ArrowInvalid as error:
+        raise DestinationError(f"A number does not fit into its column of {table.name}: {error}.") from None
 
 
 def export_ledger(

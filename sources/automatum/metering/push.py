@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -16,14 +16,14 @@ from ..core.json_rows import JsonRows, whole
 from ..core.result_line import result_line
 from ..core.text import plural
 from .checks import NO_CHECKS, UNUSUAL, Checks
+from .figures import entry_figures, line_figures
 from .forecast import Forecast, forecast
-from .ledger.entries import OPEN, Entry
 from .ledger.ledger import Ledger
-from .model import Line, Refusal, amounts
+from .model import amounts
 from .payloads import bodies
 from .plan import Plan, approved, make_plan
 from .send import Sender, SendResult, require_metering
-from .status import unconfirmed
+from .status import unresolved
 from .usage.usage import Usage
 
 logger = logging.getLogger("automatum")
@@ -44,7 +44,6 @@ class PushResult:
         ledger: Location of the ledger.
         ledger_exists: Whether it was there. Only a dry run does without one.
         unresolved: Number of lines by state, and of journal items by kind, of this push and of earlier ones, that wait.
-        unchecked: Whether the caller asked not to check against the synced tables.
         requests: Number of API requests, retries included.
         token_requests: Number of requests for a token.
         errors: Errors that ended the push early.
@@ -58,7 +57,6 @@ class PushResult:
     ledger: str
     ledger_exists: bool = True
     unresolved: dict[str, int] = field(default_factory=dict)
-    unchecked: bool = False
     requests: int = 0
     token_requests: int = 0
     errors: list[AutomatumError] = field(default_factory=list)
@@ -130,7 +128,7 @@ class PushResult:
     def warnings(self) -> list[str]:
         """Notes that stop nothing: late lines, unusual amounts, skipped checks."""
         usage, plan, notes = self.usage, self.plan, list[str]()
-        if usage.missing and not self.unchecked:
+        if usage.missing:
             tables = " and ".join(usage.missing)
             notes.append(
                 f"the lines were not checked against {tables}: the database holds no {tables}; "
@@ -174,28 +172,27 @@ class PushResult:
     def figures(self) -> dict[str, Any]:
         """The same, with `JsonRows` in place of the lists of lines and rows, which may be very long."""
         plan, sent, usage = self.plan, self.sent, self.usage
-        needed = len(self.forecast.bodies) if self.forecast else 0
-        seconds = None if self.forecast is None else round(self.forecast.seconds)
+        needed, forecast = len(self.forecast.bodies) if self.forecast else 0, None
+        if self.forecast:
+            too_late = [line.id for line in self.forecast.too_late]
+            forecast = {"seconds": round(self.forecast.seconds), "too_late": too_late}
         return {
             "verdict": self.verdict,
             "requests": self.requests,
             "token_requests": self.token_requests,
             "requests_needed": needed,
-            "forecast": seconds
-            if self.forecast is None
-            else {
-                "seconds": seconds,
-                "too_late": [line.id for line in self.forecast.too_late],
-            },
+            "forecast": forecast,
             "charged": self.charged,
             "lines": self.lines,
             "plan": plan.digest,
             "source": usage.source,
-            "to_send": JsonRows(self.forecast.lines if self.forecast else [], line_as_json),
-            "refused": JsonRows(plan.refusals, _refusal_as_json),
-            "expired": JsonRows(plan.expired, lambda found: {**line_as_json(found[0]), "reason": found[1]}),
-            "other_sources": JsonRows(plan.sources, _source_as_json),
-            "waiting": JsonRows(plan.waiting, entry_as_json),
+            "to_send": JsonRows(self.forecast.lines if self.forecast else [], line_figures),
+            "refused": JsonRows(plan.refusals, asdict),
+            "expired": JsonRows(plan.expired, lambda found: {**line_figures(found[0]), "reason": found[1]}),
+            "other_sources": JsonRows(
+                plan.sources, lambda found: {**line_figures(found[0]), "other": entry_figures(found[1])}
+            ),
+            "waiting": JsonRows(plan.waiting, entry_figures),
             "unresolved": self.unresolved,
             "already_accepted": plan.same,
             "sent_by_another": plan.sending + (len(sent.elsewhere) if sent else 0),
@@ -212,48 +209,6 @@ class PushResult:
             "resume_at": None if self.resume_at is None else instant(self.resume_at),
             "errors": [error.as_json() for error in self.errors],
         }
-
-
-def line_as_json(line: Line) -> dict[str, Any]:
-    """A line for `--json`."""
-    return {
-        "line_id": line.id,
-        "vendor": line.vendor,
-        "customer_id": line.customer_id,
-        "listing_id": line.listing_id,
-        "dimension": line.dimension,
-        "entitlement_id": line.entitlement_id,
-        "starts_at": line.starts_at.isoformat(),
-        "units": line.units,
-        "price": line.price,
-        "charged": line.charged,
-        "currency": line.currency,
-    }
-
-
-def entry_as_json(entry: Entry) -> dict[str, Any]:
-    """A line of the ledger for `--json`: what was asked for, accepted and carried, and what is open, side by side."""
-    return {
-        **line_as_json(entry.line),
-        "state": entry.state,
-        "why": entry.why,
-        "reason": entry.error,
-        "accepted_units": entry.accepted_units,
-        "accepted_price": entry.accepted_price,
-        "carried_units": entry.carried_units,
-        "open_units": entry.open_units,
-    }
-
-
-def _refusal_as_json(refusal: Refusal) -> dict[str, Any]:
-    found = {"subject": refusal.subject, "line_id": refusal.line_id, "rows": list(refusal.rows)}
-    return {**found, "count": refusal.count, "reason": refusal.reason, **refusal.about}
-
-
-def _source_as_json(found: tuple[Line, Entry]) -> dict[str, Any]:
-    line, entry = found
-    other = {"source": entry.source, "units": entry.line.units, "price": entry.line.price, "state": entry.state}
-    return {**line_as_json(line), "other": other}
 
 
 def push(session: ApiSession | None, usage: Usage, ledger: Ledger, checks: Checks = NO_CHECKS) -> PushResult:
@@ -287,21 +242,7 @@ def push(session: ApiSession | None, usage: Usage, ledger: Ledger, checks: Check
         ledger=ledger.location,
         ledger_exists=ledger.exists,
         unresolved=unresolved(ledger),
-        unchecked=checks.unchecked,
     )
-
-
-def unresolved(ledger: Ledger, run_id: str = "") -> dict[str, int]:
-    """Number of lines by state, and of journal items by kind, that wait for a person, an event or a push.
-
-    Args:
-        ledger: The ledger.
-        run_id: A run whose own item does not count: it is the push that asks.
-    """
-    lines = {state: number for state, number in ledger.counts().items() if state in OPEN and number}
-    items = Counter(item.kind for item in ledger.items(open_only=True) if item.subject != run_id)
-    late = sum(1 for _ in unconfirmed(ledger, ledger.now()))
-    return lines | dict(items) | ({"unconfirmed": late} if late else {})
 
 
 def _send(session: ApiSession, usage: Usage, ledger: Ledger, plan: Plan, checks: Checks) -> PushResult:
@@ -332,7 +273,6 @@ def _send(session: ApiSession, usage: Usage, ledger: Ledger, plan: Plan, checks:
         sent=sent,
         ledger=ledger.location,
         unresolved=unresolved(ledger, run.id),
-        unchecked=checks.unchecked,
         requests=session.budget.requests,
         token_requests=session.budget.token_requests,
         errors=[sent.stopped] if sent.stopped else [],

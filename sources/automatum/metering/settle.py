@@ -6,7 +6,7 @@ as long as a line is open, or was settled by hand, another decision corrects it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -22,16 +22,17 @@ from ..core.errors import (
     worst_exit_code,
 )
 from .checks import NO_CHECKS, Checks, above_limit
+from .figures import entry_figures, line_figures
 from .ledger.entries import OPEN, Change, Entry, Item, State
 from .ledger.ledger import Ledger
 from .model import Line, bucket_start, exact, format_decimal
-from .push import Verdict, entry_as_json, line_as_json
+from .push import Verdict
 from .send import Sender, SendResult, require_metering, too_late
 from .status import is_overdue
 from .usage.usage import read_usage
 
 Decision = Literal["billed", "not_billed", "never", "carry"]
-_SOURCE = "push settle"
+_OF_ROW = ("vendor", "listing_id", "customer_id", "dimension", "entitlement_id", "units", "price")
 _SENDING = "lines are in a call of a push that runs, or has died: push again, which finds out, and then close it"
 _MEANWHILE = "it has changed meanwhile; run the command again"
 
@@ -80,11 +81,11 @@ class SettleResult:
             "verdict": self.verdict,
             "decision": self.decision,
             "changes": [
-                {**entry_as_json(change.expected), "after": change.state, "after_why": change.why}
+                {**entry_figures(change.expected), "after": change.state, "after_why": change.why}
                 for change in self.changes
             ],
             "closed": [{"item_id": item.id, "kind": item.kind, "reason": item.reason} for item in self.items],
-            "to_send": [line_as_json(line) for line in self.to_send],
+            "to_send": [line_figures(line) for line in self.to_send],
             "refused": [{"id": id_, "reason": reason} for id_, reason in self.refused],
             "sent": {name: [line.id for line in lines] for name, lines in outcomes.items()},
             "errors": [error.as_json() for error in self.errors],
@@ -263,55 +264,42 @@ def _check(result: SettleResult, ledger: Ledger, checks: Checks, clock: Clock) -
     for id_, line in lines.items():
         if line.carried_from is None and (late := too_late(line, now, checks.late_ok)):
             problems.setdefault(id_, f"{late}; --carry bills it in the current hour")
-    rest = [line for id_, line in lines.items() if id_ not in problems]
-    if limit := above_limit(rest, checks.max_amount):
-        problems |= {id_: limit for id_ in lines if id_ not in problems}
+    if limit := above_limit([line for id_, line in lines.items() if id_ not in problems], checks.max_amount):
+        problems = dict.fromkeys(lines, limit) | problems
     result.refused += problems.items()
     result.changes = [change for change in result.changes if change.line_id not in problems]
     result.to_send = [line for id_, line in lines.items() if id_ not in problems]
 
 
 def _problems(lines: Mapping[str, Line], checks: Checks, now: datetime, clock: Clock) -> dict[str, str]:
-    """What the checks of usage find: rules of the marketplace, customer, entitlement, price."""
+    """What the checks of usage find: rules of the marketplace, customer, entitlement, price.
+
+    Lines of one key and hour are checked as their sum, as usage would be.
+    """
     found: dict[str, str] = {}
-    for of_round in _rounds(lines):
-        plain = {id_: replace(line, carried_from=None, carry_number=0) for id_, line in of_round.items()}
+    keys = {id_: replace(line, carried_from=None, carry_number=0) for id_, line in lines.items()}
+    for grain in sorted({line.grain for line in keys.values()}):
+        of_grain = {id_: line for id_, line in keys.items() if line.grain == grain}
+        rows = [{name: getattr(line, name) for name in _OF_ROW} for line in of_grain.values()]
         usage = read_usage(
-            [_row(line) for line in plain.values()],
+            [{**row, "usage_at": line.starts_at} for row, line in zip(rows, of_grain.values(), strict=True)],
             pipeline=checks.pipeline,
-            grain=next(iter(plain.values())).grain,
-            until=max(line.ends_at for line in plain.values()),
+            grain=grain,
+            until=max(line.ends_at for line in of_grain.values()),
             now=now,
-            mapping=None,
-            source=_SOURCE,
+            source="push settle",
             organization_id=checks.organization_id,
             unchecked=checks.unchecked,
             clock=clock,
         )
-        refused = {refusal.line_id: refusal.reason for refusal in usage.refusals}
+        refused = {refusal.line_id: refusal for refusal in usage.refusals} | dict(usage.held)
         there = {line.id for line in usage.lines}
-        for id_, line in plain.items():
-            if line.id in usage.held:
-                found[id_] = usage.held[line.id].reason
+        for id_, line in of_grain.items():
+            if line.id in refused:
+                found[id_] = refused[line.id].reason
             elif line.id not in there:
-                found[id_] = refused.get(line.id, f"{line.vendor} does not take {format_decimal(line.units)} units")
+                found[id_] = f"{line.vendor} does not take {format_decimal(line.units)} units"
     return found
-
-
-def _rounds(lines: Mapping[str, Line]) -> Iterable[Mapping[str, Line]]:
-    """The lines in groups of one grain, in which no two have the same key: usage would sum them."""
-    rounds: dict[tuple[str, int], dict[str, Line]] = {}
-    seen: dict[str, int] = {}
-    for id_, line in lines.items():
-        key = replace(line, carried_from=None, carry_number=0).id
-        number = seen[key] = seen.get(key, -1) + 1
-        rounds.setdefault((line.grain, number), {})[id_] = line
-    return rounds.values()
-
-
-def _row(line: Line) -> dict[str, Any]:
-    row = {name: getattr(line, name) for name in ("vendor", "listing_id", "customer_id", "dimension", "units", "price")}
-    return {**row, "entitlement_id": line.entitlement_id, "usage_at": line.starts_at}
 
 
 def _carry_out(result: SettleResult, ledger: Ledger, session: ApiSession | None, checks: Checks, reason: str) -> None:

@@ -21,7 +21,8 @@ from ..core.text import letters_and_digits
 from ..endpoints import CUSTOMERS
 from ..schema.metering_tables import LINES
 from ..warehouse.sql import read_column_names, stream_columns
-from .export import as_arrow, carried_amounts, line_row, read_sql
+from .export import as_arrow, read_sql
+from .figures import entry_figures
 from .model import format_decimal
 
 if TYPE_CHECKING:
@@ -123,12 +124,9 @@ def read_statement(
         DestinationError: The ledger cannot be read.
     """
     start, end = month_bounds(month)
-    # Lines that bill those of the month are of later hours.
-    later = list(ledger.entries(starts_in=(start, datetime.max.replace(tzinfo=timezone.utc))))
-    carried = carried_amounts(later)
-    rows = [line_row(entry, carried) for entry in later if entry.line.starts_at < end]
+    lines = as_arrow(LINES, map(entry_figures, ledger.entries(starts_in=(start, end))))
     with duckdb.connect() as connection:
-        connection.register("metering_lines", as_arrow(LINES, rows))
+        connection.register("metering_lines", lines)
         text = read_sql("statement").replace("{organization}", "").replace("{lines}", "metering_lines")
         connection.execute(f"CREATE VIEW metering_statement AS {text}")
         found = _rows(connection, f"SELECT * EXCLUDE (month) FROM metering_statement ORDER BY {', '.join(KEYS)}")

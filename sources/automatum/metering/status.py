@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..core.clock import Clock, utc
 from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, AutomatumError
 from ..core.result_line import result_line
+from .figures import entry_figures, line_figures
 from .ledger.entries import OPEN, STATES, Entry, Item
 from .ledger.location import find_ledger, ledger_owner, missing_file, problem_of_missing, refuse_network
 from .model import exact
@@ -29,6 +31,7 @@ _ORDER: tuple[OpenKind, ...] = (
     "unknown", "conflict", "unbilled", "unconfirmed", "run", "source", "refusal", "event", "sending",
 )  # fmt: skip
 _OF_ITEM: Mapping[str, OpenKind] = {"run": "run", "refusal": "refusal", "source": "source", "event": "event"}
+_OF_ROWS = ("vendor", "customer_id", "listing_id", "dimension", "starts_at", "units", "price")
 _SETTLE = "automatum push settle"
 _LATE = f"accepted, and not confirmed by an event within {CONFIRM_WITHIN.total_seconds() / 3600:g} hours"
 
@@ -58,47 +61,11 @@ class OpenItem:
     entry: Entry | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """For `automatum push status --json`; units and amounts are numbers with exactly their digits."""
-        found: dict[str, Any] = {"kind": self.kind, "id": self.id}
-        if self.entry:
-            found |= line_figures(self.entry)
-        else:
-            found |= {name: self.about.get(name) for name in ("vendor", "customer_id", "listing_id", "dimension")}
-            found |= {name: self.about.get(name) for name in ("starts_at", "units", "price")}
-        return found | {"why": self.why, "since": self.since, "command": self.command, "hint": self.hint}
-
-
-def line_figures(entry: Entry) -> dict[str, Any]:
-    """A line with its asked, accepted, carried and open units beside each other."""
-    line = entry.line
-    return {
-        "vendor": line.vendor,
-        "customer_id": line.customer_id,
-        "listing_id": line.listing_id,
-        "dimension": line.dimension,
-        "entitlement_id": line.entitlement_id,
-        "grain": line.grain,
-        "starts_at": line.starts_at,
-        "state": entry.state,
-        "price": line.price,
-        "currency": line.currency,
-        "asked_units": line.units,
-        "accepted_units": entry.accepted_units,
-        "carried_units": entry.carried_units,
-        "open_units": entry.open_units,
-        "open_amount": open_amount(entry),
-    }
-
-
-def open_amount(entry: Entry) -> Decimal:
-    """Money that is neither billed nor carried, at the price that the usage has; negative if too much was billed."""
-    context = exact()
-    if entry.accepted_units is None or entry.accepted_price is None:
-        return context.multiply(entry.open_units, entry.line.price)
-    billed = context.multiply(entry.accepted_units, entry.accepted_price)
-    carried = context.multiply(entry.carried_units, entry.line.price)
-    return context.subtract(entry.line.charged, context.add(billed, carried))
+        found = entry_figures(self.entry) if self.entry else {name: self.about.get(name) for name in _OF_ROWS}
+        own = {"why": self.why, "since": self.since, "command": self.command, "hint": self.hint}
+        return {"kind": self.kind, "id": self.id, **found, **own}
 
 
 @dataclass
@@ -118,12 +85,14 @@ class LedgerStatus:
     now: datetime
     lines: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
     items: list[OpenItem] = field(default_factory=list)
+    changed: ClassVar[bool] = False
+    named_errors: ClassVar[Sequence[tuple[str, AutomatumError]]] = ()
 
     @property
     def unresolved(self) -> dict[str, int]:
         """Number of items that wait for a person, by kind."""
-        kinds = [item.kind for item in self.items]
-        return {kind: kinds.count(kind) for kind in _ORDER if kind != "sending" and kind in kinds}
+        kinds = Counter(item.kind for item in self.items)
+        return {kind: kinds[kind] for kind in _ORDER if kind != "sending" and kinds[kind]}
 
     @property
     def amounts(self) -> dict[str, dict[str, Decimal]]:
@@ -132,7 +101,7 @@ class LedgerStatus:
         for item in self.items:
             if item.entry is None:
                 continue
-            amount = item.entry.line.charged if item.kind == "unconfirmed" else open_amount(item.entry)
+            amount = entry_figures(item.entry)["asked_amount" if item.kind == "unconfirmed" else "open_amount"]
             sums, currency = found.setdefault(item.kind, {}), item.entry.line.currency
             sums[currency] = exact().add(sums.get(currency, Decimal(0)), amount)
         return found
@@ -141,16 +110,6 @@ class LedgerStatus:
     def exit_code(self) -> int:
         """65 as long as anything is unresolved, whichever push left it; else 0."""
         return EXIT_INCOMPLETE if self.unresolved else EXIT_COMPLETE
-
-    @property
-    def changed(self) -> bool:
-        """Whether it changed anything: never."""
-        return False
-
-    @property
-    def named_errors(self) -> list[tuple[str, AutomatumError]]:
-        """Errors: none."""
-        return []
 
     def line(self, brief: bool = False) -> str:
         """The status in one line, such as `automatum push status: incomplete (exit 65); unknown 2, refusal 1`."""
@@ -167,7 +126,7 @@ class LedgerStatus:
             "lines": self.lines,
             "unresolved": self.unresolved,
             "amounts": self.amounts,
-            "open": [item.as_json() for item in self.items],
+            "open": [item.to_json() for item in self.items],
         }
 
 
@@ -225,6 +184,19 @@ def read_status(ledger: Ledger, now: datetime) -> LedgerStatus:
     ]
     status.items = sorted(found, key=lambda item: (_ORDER.index(item.kind), item.since or now, item.id))
     return status
+
+
+def unresolved(ledger: Ledger, run_id: str = "") -> dict[str, int]:
+    """`LedgerStatus.unresolved`, without the items.
+
+    Args:
+        ledger: The ledger.
+        run_id: A run whose own item does not count: it is the push that asks.
+    """
+    kinds = Counter[str]({state: number for state, number in ledger.counts().items() if state in OPEN})
+    kinds.update(item.kind for item in ledger.items(open_only=True) if item.subject != run_id)
+    kinds["unconfirmed"] = sum(1 for _ in unconfirmed(ledger, ledger.now()))
+    return {kind: kinds[kind] for kind in _ORDER if kinds[kind]}
 
 
 def unconfirmed(ledger: Ledger, now: datetime) -> Iterator[Entry]:
@@ -294,5 +266,5 @@ def _journal_item(item: Item, entry: Entry | None) -> OpenItem:
         "source": (f"{name} 'repeats the other source'", "or push both sources as one usage, with one --source"),
         "event": (f"{name} 'seen in the marketplace'", "after you have looked it up in the marketplace"),
     }.get(item.kind, ("", ""))
-    about = {**(line_figures(entry) if entry else {}), **item.data, **(item.data.get("about") or {})}
+    about = {**(line_figures(entry.line) if entry else {}), **item.data, **(item.data.get("about") or {})}
     return OpenItem(_OF_ITEM[item.kind], item.id, item.reason, command, hint, item.at, about=about)

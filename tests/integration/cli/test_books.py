@@ -85,7 +85,7 @@ def test_late_usage_is_shown_confirmed_and_billed_once(small, desk, teller):
     (item,) = teller.run("status", code=65)["open"]
     carry = ("settle", item["id"], "--carry", "--unchecked", "--reason", "agreed with the customer")
     shown = teller.run(*carry)
-    assert (shown["verdict"], [one["units"] for one in shown["to_send"]]) == ("dry_run", [3])
+    assert (shown["verdict"], [one["asked_units"] for one in shown["to_send"]]) == ("dry_run", [3])
     assert len(taken_by(small)) == before, "a dry run sends nothing"
     teller.run(*carry, "--confirm")
     assert [usage["units"] for body in taken_by(small)[before:] for usage in body["details"]["usages"]] == [3]

@@ -152,7 +152,8 @@ def test_m8_a_line_of_two_sources_is_neither_sent_nor_dropped(units, api, books)
         summary = books.push([row(units=units), row(2)], dry=dry, source="b.csv")
         assert (summary.lines["other_source"], summary.lines["conflict"], summary.exit_code) == (1, 0, 65)
         (shown,) = summary.to_json()["other_sources"]
-        assert (shown["units"], shown["other"]["source"], shown["other"]["units"]) == (Decimal(units), "a.csv", 5)
+        other = shown["other"]
+        assert (shown["asked_units"], other["source"], other["asked_units"]) == (Decimal(units), "a.csv", 5)
     assert keys_of_bodies(api.taken) == keys_of([row(), row(2)])
     (item,) = books.items("source")
     assert "a.csv" in item.reason and "b.csv" in item.reason and units in item.reason

@@ -117,7 +117,9 @@ def test_a_dry_run_lists_its_lines_and_says_what_was_not_checked(small, desk, te
     assert "not checked against customers and entitlements" in figures["warnings"][0]
     ran = desk.run("push", "--usage", write_csv(rows))
     for place, one in enumerate(figures["to_send"]):
-        listed = f"{one['customer_id']} {one['listing_id']} {one['dimension']}: {one['units']} at {one['price']} ="
+        listed = (
+            f"{one['customer_id']} {one['listing_id']} {one['dimension']}: {one['asked_units']} at {one['price']} ="
+        )
         assert (listed in ran.says) == (place < 20), (place, ran)
     assert f"and {len(rows) - 20} more; --json lists all" in ran.says, ran
     assert f"in {bodies_needed(rows)} requests" in ran.says
@@ -140,7 +142,7 @@ def test_a_dry_run_sums_by_the_currency_of_the_entitlements(small, desk, teller)
     assert charged(figures) == cost(rows)
     for currency, amount in figures["charged"].items():
         assert Fraction(amount) == sum(
-            Fraction(one["charged"]) for one in figures["to_send"] if one["currency"] == currency
+            Fraction(one["asked_amount"]) for one in figures["to_send"] if one["currency"] == currency
         )
     said = desk.run("push", "--usage", write_csv(rows)).says
     assert f"{figures['charged']['EUR']} EUR" in said, said
@@ -160,7 +162,7 @@ def keys_of_listed(figures):
             one["customer_id"],
             one["starts_at"][:10],
             one["dimension"],
-            Fraction(one["units"]),
+            Fraction(one["asked_units"]),
             Fraction(one["price"]),
         )
         for one in figures["to_send"]
@@ -205,7 +207,7 @@ def test_a_changed_quantity_after_acceptance_is_a_conflict_and_is_not_sent(small
         counts(figures, conflict=1)
         (shown,) = figures["waiting"]
         assert Decimal(shown["accepted_units"]) == Decimal(was)
-        assert (shown["units"], shown["dimension"]) == (Decimal("777.25"), rows[3]["dimension"])
+        assert (shown["asked_units"], shown["dimension"]) == (Decimal("777.25"), rows[3]["dimension"])
     assert small.requests.all() == []
     says = desk.run("push", "--usage", "usage.csv").says
     assert f"{Decimal(was).normalize():f}" in says and "777.25" in says, says
@@ -465,7 +467,7 @@ def test_the_earliest_deadline_goes_first_and_what_is_past_it_last(tmp_path):
         summary = books.push(rows, late_ok=True)
         sent = [(body["vendor"], int(body["details"]["usages"][0]["units"])) for body in api.bodies]
         # Left: 5 h: 1 h; 2 h: 4; azure 20 h: 4 (starts earlier); 1 h: 5; azure 3 h: 21. Past it: aws 9 h and 12 h.
-        listed = [(line["vendor"], int(line["units"])) for line in dry["to_send"]]
+        listed = [(line["vendor"], int(line["asked_units"])) for line in dry["to_send"]]
         assert listed == sent, "the dry run lists them in the order of the requests"
         assert sent[0] == ("aws", 5)
         assert set(sent[1:3]) == {("aws", 2), ("azure", 20)}
@@ -782,4 +784,4 @@ def test_a_rejected_line_is_65_each_time_and_named(tmp_path):
         for requests in (2, 0, 0):
             summary = books.push(rows)
             assert (summary.exit_code, summary.requests, summary.lines["rejected"]) == (65, requests, 1)
-        assert "Not for sale" in summary.to_json()["waiting"][0]["reason"]
+        assert "Not for sale" in summary.to_json()["waiting"][0]["error"]

@@ -74,7 +74,7 @@ def test_m17_a_line_that_only_carry_can_bill_says_so():
 
 def test_m17_an_item_shows_the_open_difference_with_its_currency_beside_what_was_billed():
     entry = make_entry(make_line(units="70", price="2"), "conflict", "50", carried="5", why="differs")
-    shown = only(entry).as_json()
+    shown = only(entry).to_json()
     names = ("asked_units", "accepted_units", "carried_units", "open_units", "open_amount", "currency")
     assert [shown[name] for name in names] == [70, 50, 5, 15, 30, "USD"]
     assert (shown["customer_id"], shown["listing_id"], shown["dimension"]) == ("cust_1", "lst_1", "api_calls")
@@ -87,7 +87,7 @@ def test_m17_an_item_shows_the_open_difference_with_its_currency_beside_what_was
 def test_m17_lines_of_several_customers_are_items_of_their_own():
     lines = [make_line(number, customer=f"cust_{number}") for number in range(3)]
     found = status(*(make_entry(line, "unbilled", why="expired") for line in lines))
-    assert {(item.id, item.as_json()["customer_id"]) for item in found.items} == {
+    assert {(item.id, item.to_json()["customer_id"]) for item in found.items} == {
         (line.id, line.customer_id) for line in lines
     }
     assert found.unresolved == {"unbilled": 3}
@@ -107,7 +107,7 @@ def test_a_journal_item_is_65_until_it_is_closed(kind, name):
 
 def test_what_is_known_of_refused_rows_is_shown():
     item = make_item("refusal", data={"about": {"customer_id": "cust_9", "units": "x"}})
-    shown = only(item).as_json()
+    shown = only(item).to_json()
     assert (shown["customer_id"], shown["units"], shown["dimension"]) == ("cust_9", "x", None)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from automatum.metering.export import line_row
+from automatum.metering.figures import entry_figures
 from automatum.metering.ledger.tables import ATTEMPTS, JOURNAL, LINES
 from automatum.schema import metering_tables
 from tests.support.entries import make_entry
@@ -24,4 +24,4 @@ def test_no_column_of_the_ledger_is_left_out(table):
 
 def test_a_row_of_a_line_has_each_column():
     columns = {one.name for one in metering_tables.LINES.columns} - {"_dlt_load_id"}
-    assert set(line_row(make_entry(), {})) == columns
+    assert set(entry_figures(make_entry())) == columns

@@ -47,6 +47,7 @@ class Entry:
         first_seen_at: Time of the first push that recorded it, aware, in UTC like all times here.
         sent_at: Time of the last call; None if there was none.
         settled_at: Time of its outcome; None while it is open.
+        carried_amount: Money of `carried_units`, at the prices of the lines that bill them.
     """
 
     line: Line
@@ -63,6 +64,7 @@ class Entry:
     first_seen_at: datetime
     sent_at: datetime | None
     settled_at: datetime | None
+    carried_amount: Decimal = Decimal(0)
 
     @property
     def id(self) -> str:

@@ -57,15 +57,17 @@ def to_entries(connection: Connection, rows: Sequence[Row[Any]], of_parents: Col
         rows: The rows, with all columns.
         of_parents: Condition on `carried_from` that is true for these rows' ids.
     """
-    context, carried = exact(), defaultdict[str, Decimal](Decimal)
-    query = select(LINES.c.carried_from, LINES.c.asked_units).where(of_parents, LINES.c.state != "unbilled")
-    for parent, units in connection.execute(query) if rows else ():
-        carried[parent] = context.add(carried[parent], units)
+    context, units, amounts = exact(), defaultdict[str, Decimal](Decimal), defaultdict[str, Decimal](Decimal)
+    columns = (LINES.c.carried_from, LINES.c.asked_units, LINES.c.price)
+    query = select(*columns).where(of_parents, LINES.c.state != "unbilled")
+    for parent, asked, price in connection.execute(query) if rows else ():
+        units[parent] = context.add(units[parent], asked)
+        amounts[parent] = context.add(amounts[parent], context.multiply(asked, price))
     for row in rows:
-        yield to_entry(row, carried[row[0]])
+        yield to_entry(row, units[row[0]], amounts[row[0]])
 
 
-def to_entry(row: Sequence[Any], carried: Decimal) -> Entry:
+def to_entry(row: Sequence[Any], carried_units: Decimal, carried_amount: Decimal = Decimal(0)) -> Entry:
     """A row of `metering_lines`, with its columns in their order, as an entry."""
     line_id, vendor, listing_id, customer_id, dimension, entitlement_id, grain, starts_at, date_key = row[:9]
     carried_from, carry_number, units, price, currency, title, description, per = row[9:17]
@@ -73,7 +75,8 @@ def to_entry(row: Sequence[Any], carried: Decimal) -> Entry:
     key = (vendor, listing_id, customer_id, dimension, grain, starts_at)
     late = (entitlement_id, carried_from, carry_number, currency)
     line = Line(*key, units, price, title, description, per, 0, *late).with_keys(line_id, date_key)
-    return Entry(line, state, why, error, accepted_units, accepted_price, carried, *others)
+    known = (state, why, error, accepted_units, accepted_price, carried_units)
+    return Entry(line, *known, *(*others, carried_amount))
 
 
 def to_row(entry: Entry) -> dict[str, Any]:
