@@ -9,7 +9,7 @@ import dlt
 import duckdb
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
-from automatum.api.client import ApiResponse
+from automatum.api.http import ApiResponse
 from automatum.api.overrides import resolve_endpoints
 from automatum.api.rate_limit import RateLimiter
 from automatum.api.request_stats import RequestStats

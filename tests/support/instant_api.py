@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from types import SimpleNamespace
 
-from automatum.api.client import ApiResponse
+from automatum.api.http import ApiResponse
 from automatum.core.errors import ApiUnreachable, NotThere, QuotaExhausted, RequestRefused
 from automatum.endpoints import METERING
 

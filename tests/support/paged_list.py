@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from automatum.api.client import ApiResponse
+from automatum.api.http import ApiResponse
 from automatum.core.errors import RequestRefused
 from automatum.endpoints import CUSTOMERS, Paging
 from automatum.schema.arrow_tables import Table

@@ -20,11 +20,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPResponse
-from ipaddress import ip_address, ip_network
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import certifi
@@ -40,7 +39,6 @@ from ..core.redaction import register_url
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """Variables that name trusted certificates: a file or a folder. The first that is set counts; else those of certifi."""
 _NO_RETRY = Retry(False)
-_Origin = tuple[str | None, str | None, int | None]
 _KEPT = 10
 """Connections to a host that are kept: one for each thread that reads at the same time."""
 GRACE = 2.0
@@ -97,7 +95,7 @@ class _Reader(io.RawIOBase):
     """Reads a response in slices. It keeps the file of the socket, which keeps the socket open."""
 
     def __init__(self, sock: socket.socket, file: io.BufferedIOBase) -> None:
-        self._sock, self._file, self._timeout = sock, file, sock.gettimeout()
+        self._sock, self._file, self._timeout = sock, file, sock.gettimeout() or float("inf")
 
     def readable(self) -> bool:
         return True
@@ -107,12 +105,13 @@ class _Reader(io.RawIOBase):
         while True:
             now = time.monotonic()
             current.check(now)
-            silence = float("inf") if self._timeout is None else began + self._timeout - now
-            self._sock.settimeout(max(0.001, min(_SLICE, silence)))
+            left = began + self._timeout - now
+            if self._sock.gettimeout() != min(_SLICE, left):
+                self._sock.settimeout(max(0.001, min(_SLICE, left)))
             try:
                 return self._sock.recv_into(buffer)
             except TimeoutError:
-                if silence <= _SLICE:
+                if left <= _SLICE:
                     raise
 
     def close(self) -> None:
@@ -155,15 +154,14 @@ class _HttpsPool(HTTPSConnectionPool):
 class Connections(contextlib.AbstractContextManager["Connections"]):
     """Sends requests on connections that it keeps open. Thread-safe.
 
-    The environment names proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) and trusted certificates
+    The environment names proxies for https (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) and trusted certificates
     (`BUNDLES`). Certificates are always verified. It reads no `.netrc`, keeps no cookies, follows no redirect and
     repeats nothing.
     """
 
     def __init__(self) -> None:
         self._context = cache(_load_certificates)
-        self._managers: dict[_Origin, PoolManager] = {}
-        self._pools: dict[_Origin, HTTPConnectionPool] = {}
+        self._pools: dict[str, HTTPConnectionPool] = {}
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
@@ -190,34 +188,26 @@ class Connections(contextlib.AbstractContextManager["Connections"]):
             ConfigurationError: The environment names a proxy or certificates that cannot be used.
             urllib3.exceptions.HTTPError: There is no connection, or no response.
         """
-        target = parse_url(url)
-        origin = target.scheme, target.host, target.port
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
         pool = self._pools.get(origin)
         if pool is None:
-            manager = self._managers.get(origin)
-            if manager is None:
-                manager = self._managers[origin] = self._manager(target)
-            if manager.proxy is not None and target.scheme == "http":
-                # The proxy gets the whole URL, and the headers that are for it.
-                return manager.urlopen(
-                    method, url, headers=headers, body=body, timeout=timeout, retries=_NO_RETRY, redirect=False,
-                    preload_content=False,
-                )  # fmt: skip
-            pool = self._pools[origin] = manager.connection_from_host(target.host, target.port, target.scheme)
+            pool = self._pools[origin] = self._open_pool(parse_url(origin))
+        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
         return pool.urlopen(
-            method, target.request_uri, headers=headers, body=body, timeout=timeout, retries=_NO_RETRY, redirect=False,
+            method, target, headers=headers, body=body, timeout=timeout, retries=_NO_RETRY, redirect=False,
             assert_same_host=False, preload_content=False,
         )  # fmt: skip
 
     def close(self) -> None:
         """Close the open connections."""
-        self._pools.clear()
-        for manager in self._managers.values():
-            manager.clear()
+        while self._pools:
+            self._pools.popitem()[1].close()
 
-    def _manager(self, target: Url) -> PoolManager:
-        proxy = proxy_for(target.scheme or "", (target.host or "").strip("[]"), target.port)
-        secure = target.scheme == "https" or (proxy is not None and proxy.scheme == "https")
+    def _open_pool(self, origin: Url) -> HTTPConnectionPool:
+        # Plain HTTP is for this machine: a proxy would get the secret in the clear.
+        secure = origin.scheme == "https"
+        proxy = proxy_for((origin.host or "").strip("[]"), origin.port) if secure else None
         context = self._context() if secure else None
         manager: PoolManager
         if proxy is None:
@@ -228,27 +218,26 @@ class Connections(contextlib.AbstractContextManager["Connections"]):
                 maxsize=_KEPT, ssl_context=context,
             )  # fmt: skip
         manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-        return manager
+        return manager.connection_from_host(origin.host, origin.port, origin.scheme)
 
 
-def proxy_for(scheme: str, host: str, port: int | None) -> Url | None:
+def proxy_for(host: str, port: int | None) -> Url | None:
     """The proxy of a host; None to connect to the host itself.
 
     A host on loopback has no proxy, whatever the environment says: a proxy's loopback is another machine, which would
     get the secret.
 
     Args:
-        scheme: `http` or `https`.
         host: Host name or address, without brackets.
-        port: Port; None for that of the scheme.
+        port: Port; None for that of https.
 
     Raises:
         ConfigurationError: A variable names a proxy that cannot be used.
     """
     proxies = getproxies()
-    name = scheme if proxies.get(scheme) else "all"
+    name = "https" if proxies.get("https") else "all"
     named = proxies.get(name)
-    if not named or is_loopback(host) or _bypassed(host, port, proxies.get("no", "")):
+    if not named or is_loopback(host) or proxy_bypass(f"{host}:{port}" if port and ":" not in host else host):
         return None
     url = named if "://" in named else f"http://{named}"
     register_url(url)
@@ -263,21 +252,6 @@ def proxy_for(scheme: str, host: str, port: int | None) -> Url | None:
             f"Name an HTTP proxy (http://proxy.example.com:3128), or list {host} in NO_PROXY.",
         )
     return proxy
-
-
-def _bypassed(host: str, port: int | None, listed: str) -> bool:
-    """Whether a host is in `NO_PROXY`: by name, domain, `*`, or as an address in a network (10.0.0.0/8)."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return bool(proxy_bypass(f"{host}:{port}" if port else host))
-    for entry in listed.replace(" ", "").split(","):
-        try:
-            if address in ip_network(entry, strict=False):
-                return True
-        except ValueError:
-            continue
-    return bool(proxy_bypass(host))
 
 
 def _authorization(proxy: Url) -> dict[str, str] | None:

@@ -14,7 +14,8 @@ from ..endpoints import Endpoint
 from ..schema.records import Record, dig, pick, with_value
 
 if TYPE_CHECKING:
-    from .client import ApiClient, ApiResponse
+    from .http import ApiResponse
+    from .session import ApiClient
 
 MOST_RECORDS = 100_000
 """Records in one answer. A page has 100, but a report may have many days."""

@@ -1,20 +1,190 @@
-"""The API session: the settings, endpoints, budget and client of one OAuth application."""
+"""The API session of one OAuth application: its settings and endpoints, the budget of the run, and the client."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
+from ..config.reload import reload_credentials
 from ..config.settings import AutomatumSettings
 from ..core.budget import Budget
 from ..core.clock import Clock, SystemClock
-from ..core.errors import ConfigurationError, ScopeMissing
+from ..core.errors import (
+    ApiUnreachable,
+    AutomatumError,
+    ConfigurationError,
+    CredentialsRefused,
+    MoreToDo,
+    ScopeMissing,
+)
 from ..core.redaction import redact_logging
 from ..core.suggest import suggestion
-from ..endpoints import METERING, Endpoint, MeteringForm
-from .client import ApiClient
+from ..endpoints import API_PREFIX, METERING, Endpoint, MeteringForm
+from .http import DASHBOARD, ApiResponse, error_for
+from .oauth import TokenSource
 from .overrides import resolve_endpoints, resolve_metering
 from .rate_limit import open_rate_limiter
+from .request_stats import RequestStats
+from .retry import Call, Sender, do_nothing
+
+MAX_EXPIRED_TOKENS = 5
+"""Tokens in a row that may expire while a request waits for the rate limit."""
+_LATEST = 20
+"""Requests of which the mean duration is the expected one."""
+
+
+class ApiClient:
+    """Sends requests to the API, each attempt counted and signed anew. Thread-safe.
+
+    Args:
+        sender: Sends them, and repeats what failed.
+
+    Attributes:
+        limiter: Counts the requests against the API's rate limits.
+        budget: Limits of the run.
+        tokens: Fetches and caches the access token.
+        stats: What was answered, and how long it took.
+    """
+
+    def __init__(self, sender: Sender) -> None:
+        self.limiter, self.budget, self._sender = sender.limiter, sender.budget, sender
+        self.stats = RequestStats()
+        self.tokens = TokenSource(sender, partial(reload_credentials, sender.settings))
+
+    @property
+    def seconds_per_request(self) -> float:
+        """Mean duration of the latest requests; 0 before the first."""
+        latest = self.stats.attempts[-_LATEST:]
+        return sum(one.seconds for one in latest) / len(latest) if latest else 0.0
+
+    def get(self, path: str, params: Mapping[str, str] | None = None, scope: str = "") -> ApiResponse:
+        """Send a GET request and retry it until it succeeds, is refused, or the attempts or the deadline are over.
+
+        Args:
+            path: Path below `/api/v1/`; from the root of the host if it begins with a slash.
+            params: Query.
+            scope: OAuth scope that the path needs, for the message of a 403.
+
+        Raises:
+            NotThere: 404.
+            RequestRefused: Another 4xx.
+            AccessError: 403, a fresh token is refused, or no token can be fetched.
+            ApiUnreachable: No usable response within attempts and deadline.
+            QuotaExhausted: The rate limit requires a longer wait than `max_wait`, or than the run has left.
+            BudgetSpent: A limit of the run is reached.
+        """
+        return self._run("GET", path, scope, params=params)
+
+    def post(
+        self,
+        path: str,
+        payload: bytes,
+        *,
+        before: Callable[[], None] = do_nothing,
+        not_taken: Callable[[], None] = do_nothing,
+        inspect: Callable[[bytes], None] = do_nothing,
+        scope: str = "",
+    ) -> ApiResponse:
+        """Send a POST request. It is not repeated if the server may have accepted it.
+
+        It is sent again only after a refused connection, a 429, or a 401 (once, with a new token).
+
+        Args:
+            path: Path below `/api/v1/`; from the root of the host if it begins with a slash.
+            payload: JSON.
+            before: Called right before each attempt, after the rate limit and the token. If it raises, nothing is sent.
+            not_taken: Called right after an attempt that the server certainly did not accept, before any wait.
+            inspect: Called with the bytes of each response, before they are parsed.
+            scope: OAuth scope that the path needs, for the message of a 403.
+
+        Raises:
+            NotThere: 404.
+            RequestRefused: Another 4xx; the server did not accept the request.
+            ApiUnreachable: The outcome is not known (timeout, reset, broken response, 5xx), or the server cannot be
+                reached.
+            AccessError: 403, a fresh token is refused, or no token can be fetched.
+            QuotaExhausted: The rate limit requires a longer wait than `max_wait`, or than the run has left.
+            BudgetSpent: A limit of the run is reached.
+        """
+        return self._run("POST", path, scope, before, payload=payload, not_taken=not_taken, inspect=inspect)
+
+    def change(self, method: Literal["PUT", "DELETE"], path: str, payload: bytes | None = None) -> ApiResponse:
+        """Send a PUT or DELETE request. It is not repeated if the server may have accepted it.
+
+        Args:
+            method: `PUT` or `DELETE`.
+            path: Path below `/api/v1/`; from the root of the host if it begins with a slash.
+            payload: JSON; None for no body.
+
+        Raises:
+            AutomatumError: As in `post`.
+        """
+        return self._run(method, path, payload=payload)
+
+    def _run(
+        self, method: str, path: str, scope: str = "", before: Callable[[], None] = do_nothing, **options: Any
+    ) -> ApiResponse:
+        below = path if path.startswith("/") else API_PREFIX + path
+        repeatable, reauthenticated = method == "GET", False
+
+        def acquire(call: Call) -> int:
+            ticket, token = self._acquire(call, before)
+            headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+            call.headers = headers if repeatable else {**headers, "Content-Type": "application/json"}
+            return ticket
+
+        def renew(call: Call, response: ApiResponse) -> None:
+            nonlocal reauthenticated
+            self.tokens.invalidate(call.headers["Authorization"].removeprefix("Bearer "))
+            if reauthenticated:
+                raise CredentialsRefused(
+                    f"{call.name} answered 401 to a fresh token too: {response.detail}.",
+                    f"The application may have been deleted, or its secret regenerated, a moment ago: see {DASHBOARD}.",
+                )
+            reauthenticated = True
+
+        def refusal(call: Call, response: ApiResponse) -> AutomatumError:
+            return error_for(call.method, call.path, response, scope, self.tokens.cached_scopes())
+
+        # The answer with a new secret comes once, so a run that is told to stop still waits for it.
+        stoppable = repeatable or below.startswith(API_PREFIX)
+        flags: dict[str, Any] = {"repeatable": repeatable, "stoppable": stoppable}
+        return self._sender.run(Call(method, below, acquire, renew, refusal, stats=self.stats, **flags, **options))
+
+    def _acquire(self, call: Call, before: Callable[[], None]) -> tuple[int, str]:
+        """Wait for the rate limit and get a token. If the token expires during the wait, start again."""
+        for _ in range(MAX_EXPIRED_TOKENS):
+            self.budget.check_request()
+            self.tokens.token()
+            # A POST is metering, or one of the rare requests about an application. They may use the reserve.
+            ticket = self.limiter.acquire(self.tokens.max_wait, self.budget, from_reserve=call.method == "POST")
+            sendable = False
+            try:
+                token = self.tokens.cached_token()
+                if token is not None:
+                    self.budget.check_request()
+                    before()
+                    try:
+                        self.budget.charge_request()
+                    except MoreToDo:
+                        call.not_taken()
+                        raise
+                    sendable = True
+                    return ticket, token
+            finally:
+                if not sendable:
+                    self.limiter.release(ticket)
+        raise ApiUnreachable(
+            call.method,
+            call.path,
+            None,
+            f"{MAX_EXPIRED_TOKENS} tokens in a row expired before the rate limit allowed the request",
+            "A token must be valid for longer than the wait. Check whether sources.automatum.application_limits are "
+            "lower than those of your plan, and expires_in of the token.",
+        )
 
 
 @dataclass
@@ -106,7 +276,7 @@ def connect(
     redact_logging()
     clock = clock or SystemClock(stop)
     budget = budget or Budget(clock, stop=stop)
-    client = ApiClient(settings, clock, open_rate_limiter(settings, clock), budget)
+    client = ApiClient(Sender(settings, clock, open_rate_limiter(settings, clock), budget))
     client.tokens.max_wait = max_wait
     endpoints, metering = resolve_endpoints(settings), resolve_metering(settings)
     return ApiSession(settings, endpoints, clock, budget, client, metering, settings.max_delete_checks)

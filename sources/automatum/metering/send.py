@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..api.client import ApiResponse
+from ..api.http import ApiResponse
 from ..api.session import ApiSession
 from ..core.clock import utc
 from ..core.errors import (

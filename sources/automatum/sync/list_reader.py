@@ -6,8 +6,8 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from ..api.client import ApiClient
 from ..api.pages import Page, read_one, read_page
+from ..api.session import ApiClient
 from ..core.clock import instant, utc
 from ..core.errors import NotThere
 from ..core.redaction import redact

@@ -10,10 +10,11 @@ from email.utils import formatdate
 import pytest
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
-from automatum.api.client import ApiClient
 from automatum.api.connections import Connections
 from automatum.api.http import ApiResponse
 from automatum.api.rate_limit import RateLimiter
+from automatum.api.retry import Sender
+from automatum.api.session import ApiClient
 from automatum.config.settings import AutomatumSettings
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock
@@ -64,7 +65,7 @@ def build(server, clock):
         settings.resolve()
         opened.append(Connections())
         limiter = RateLimiter(limits, ((1000, 60.0),), clock)
-        return ApiClient(settings, clock, limiter, budget or Budget(clock), opened[-1], random.Random(1))
+        return ApiClient(Sender(settings, clock, limiter, budget or Budget(clock), opened[-1], random.Random(1)))
 
     yield one
     for connections in opened:

@@ -7,10 +7,11 @@ from collections import Counter
 
 import pytest
 
-from automatum.api.client import ApiClient
 from automatum.api.connections import Connections
 from automatum.api.rate_limit import RateLimiter
 from automatum.api.rate_limit.stores import SqliteStore
+from automatum.api.retry import Sender
+from automatum.api.session import ApiClient
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.clock import SystemClock
@@ -59,7 +60,7 @@ def client(server, store):
     limits = ((1000, 60.0), (1000, 3600.0))
     with Connections() as connections:
         limiter = RateLimiter(limits, limits, clock, store)
-        yield ApiClient(resolve_settings(given), clock, limiter, Budget(clock), connections, random.Random(1))
+        yield ApiClient(Sender(resolve_settings(given), clock, limiter, Budget(clock), connections, random.Random(1)))
 
 
 def read(client):

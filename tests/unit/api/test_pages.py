@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from automatum.api.client import ApiResponse
 from automatum.api.exact_json import parse_json
+from automatum.api.http import ApiResponse
 from automatum.api.pages import MOST_ANNOUNCED, MOST_RECORDS, read_page
 from automatum.core.errors import ApiUnreachable, ConfigurationError
 from automatum.endpoints import CUSTOMERS, Paging

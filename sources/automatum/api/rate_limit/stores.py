@@ -62,7 +62,8 @@ class Store:
 
         Raises:
             QuotaUnreachable: The server that keeps the state does not answer.
-            ConfigurationError: This process is a fork of the one that made the store; or the file is a link, or another user's.
+            ConfigurationError: This process is a fork of the one that made the store, or the file is a link or
+                another user's.
         """
         if os.getpid() != self._process:
             # A lock that another thread held at the fork stays locked for ever, and SQLite takes the parent's locks on
