@@ -57,7 +57,9 @@ def make_lines(count: int) -> list[Line]:
 
 def usage_of(lines: list[Line]) -> Usage:
     """Lines as a push reads them."""
-    return Usage(tuple(lines), (), {}, open_rows=0, rows=len(lines), zeros=(), unknown_vendors=(), missing=(), source="u")
+    return Usage(
+        tuple(lines), (), {}, open_rows=0, rows=len(lines), zeros=(), unknown_vendors=(), missing=(), source="u"
+    )
 
 
 def accept(run, lines: list[Line], timed=lambda step, call: call()) -> None:  # type: ignore[no-untyped-def]

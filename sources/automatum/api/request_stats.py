@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -23,36 +22,21 @@ class Attempt(NamedTuple):
     repeated: bool
 
 
-@dataclass
-class RequestStats:
-    """What was sent. Requests for a token are not part of it.
-
-    Attributes:
-        attempts: The requests, in their order.
-    """
-
-    attempts: list[Attempt] = field(default_factory=list)
-
-    def since(self, count: int) -> RequestStats:
-        """The stats without the first `count` attempts."""
-        return RequestStats(self.attempts[count:])
-
-    def add(self, more: RequestStats) -> None:
-        """Add the attempts of others."""
-        self.attempts += more.attempts
+class RequestStats(list[Attempt]):
+    """The requests that were sent, in their order. Requests for a token are not part of it."""
 
     def as_json(self) -> dict[str, Any]:
         """The figures: counts of refusals, failures and repetitions; milliseconds, None if nothing was sent.
 
         The names are those of the columns of `_automatum_sweeps`.
         """
-        statuses = [one.status for one in self.attempts]
-        durations = sorted(one.seconds for one in self.attempts)
+        statuses = [one.status for one in self]
+        durations = sorted(one.seconds for one in self)
         return {
             **{f"http_{status}": statuses.count(status) for status in _NAMED},
             "http_5xx": sum(status is not None and 500 <= status < 600 for status in statuses),
             "network_errors": statuses.count(None),
-            "retries": sum(one.repeated for one in self.attempts),
+            "retries": sum(one.repeated for one in self),
             "latency_p50_ms": _percentile(durations, 0.5),
             "latency_p95_ms": _percentile(durations, 0.95),
             "latency_max_ms": _percentile(durations, 1.0),

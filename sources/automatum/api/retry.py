@@ -173,7 +173,7 @@ class Sender:
             finally:
                 if call.stats is not None:
                     seconds = self.clock.monotonic() - started
-                    call.stats.attempts.append(Attempt(status, seconds, call.attempts > 0))
+                    call.stats.append(Attempt(status, seconds, call.attempts > 0))
                 call.attempts += 1
 
     def _record(self, call: Call, ticket: int, outcome: ApiResponse | HttpFailure | None) -> None:

@@ -57,7 +57,7 @@ class ApiClient:
     @property
     def seconds_per_request(self) -> float:
         """Mean duration of the latest requests; 0 before the first."""
-        latest = self.stats.attempts[-_LATEST:]
+        latest = self.stats[-_LATEST:]
         return sum(one.seconds for one in latest) / len(latest) if latest else 0.0
 
     def get(self, path: str, params: Mapping[str, str] | None = None, scope: str = "") -> ApiResponse:

@@ -117,12 +117,12 @@ class Reader(ABC):
     def _charged(self, request: Callable[[], Answered]) -> Answered:
         """Count the requests that a call costs, retries included, also when it fails."""
         budget, stats = self.session.budget, self.session.client.stats
-        before, sent = budget.requests, len(stats.attempts)
+        before, sent = budget.requests, len(stats)
         try:
             return request()
         finally:
             self.result.requests += budget.requests - before
-            self.result.stats.add(stats.since(sent))
+            self.result.stats += stats[sent:]
 
     def _own(self, page: Page) -> Page:
         """The page, if its rows are this organization's: the credentials may be another's."""

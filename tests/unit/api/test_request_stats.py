@@ -32,11 +32,3 @@ def test_each_attempt_counts_once_and_durations_are_those_of_attempts(attempts):
     for share, value in ((0.5, p50), (0.95, p95)):
         assert value in milliseconds
         assert sum(one <= value for one in milliseconds) >= share * len(milliseconds)
-
-
-@given(attempts=ATTEMPTS, more=ATTEMPTS)
-def test_attempts_since_a_count_are_separate(attempts, more):
-    stats = RequestStats([*attempts])
-    stats.add(RequestStats(more))
-    assert stats.since(len(attempts)).attempts == more
-    assert stats.attempts == attempts + more

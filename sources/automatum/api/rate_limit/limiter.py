@@ -49,7 +49,7 @@ class RateLimiter:
 
     Attributes:
         on_wait: Called with seconds and reason when a wait of more than a second begins, for progress displays.
-        reserve: Share of each window that only metering may use.
+        reserve: Share of each window that requests leave free for metering.
     """
 
     def __init__(
@@ -169,15 +169,15 @@ class RateLimiter:
         def usage(state: LimiterState, now: float) -> list[dict[str, Any]]:
             return [
                 {
-                    "window": str(window),
-                    "scope": window.scope,
-                    "limit": window.limit,
-                    "seconds": window.seconds,
-                    "used": window.used(state, now),
-                    "reserved": window.limit - window.unreserved(self.reserve),
-                    "free_in": max(0.0, state.blocked_until - now, window.lane(state, now).free_at() - now),
+                    "window": str(one),
+                    "scope": one.scope,
+                    "limit": one.limit,
+                    "seconds": one.seconds,
+                    "used": one.used(state, now),
+                    "reserved": one.limit - one.unreserved(self.reserve),
+                    "free_in": max(0.0, state.blocked_until - now, one.lane(state, now, one.limit).free_at() - now),
                 }
-                for window in self._windows
+                for one in self._windows
             ]
 
         return self._store.change(usage)
@@ -200,14 +200,14 @@ class RateLimiter:
     def _ask(self, state: LimiterState, now: float, from_reserve: bool) -> int | tuple[float, str]:
         """Allow a request and return its number; or the seconds that it has to wait, and the reason."""
         until, reason = state.blocked_until, state.block_reason
-        for lane in full_lanes(self._windows, state, now, 1, self.reserve, from_reserve=from_reserve):
+        for lane in full_lanes(self._windows, state, now, 1, 0.0 if from_reserve else self.reserve):
             if lane.free_at() > until:
                 until, reason = lane.free_at(), lane.reason
         if until > now:
             return until - now, reason
         state.prune(now, max((window.span for window in self._windows), default=0.0))
         state.changed = True
-        return state.add_request(now + self._in_flight, from_reserve)
+        return state.add_request(now + self._in_flight)
 
     def _refuse_long_wait(
         self, wait: float, waited: float, reason: str, max_wait: float | None, budget: Budget

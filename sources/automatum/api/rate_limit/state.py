@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -23,10 +23,8 @@ class LimiterState:
     """Sent requests, and what the server has said.
 
     Attributes:
-        general: Times of the responses to requests, ascending.
-        reserved: The same for requests that may use the metering reserve.
-        pending: Requests without a response, by number: when each is over at the latest, as its process may have died,
-            and whether it may use the reserve.
+        log: Times of the responses to requests, ascending.
+        pending: Requests without a response, by number: when each is over at the latest, as its process may have died.
         others: Window key to requests of other programs that the server counts: expiry and number.
         blocked_until: Time until which no request may be sent.
         block_reason: Reason of the block.
@@ -36,9 +34,8 @@ class LimiterState:
         changed: Whether the state must be stored.
     """
 
-    general: array[float] = field(default_factory=lambda: array("d"))
-    reserved: array[float] = field(default_factory=lambda: array("d"))
-    pending: dict[int, tuple[float, bool]] = field(default_factory=dict)
+    log: array[float] = field(default_factory=lambda: array("d"))
+    pending: dict[int, float] = field(default_factory=dict)
     others: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     blocked_until: float = 0.0
     block_reason: str = ""
@@ -65,18 +62,14 @@ class LimiterState:
         self.last += max(0.0, seconds)
         self.shift = self.last - reading
 
-    def logs(self, reserved: bool) -> tuple[array[float], ...]:
-        """The times of responses; `reserved`: to metering requests, too."""
-        return (self.general, self.reserved) if reserved else (self.general,)
-
-    def pending_since(self, now: float, reserved: bool) -> Iterator[float]:
+    def pending_since(self, now: float) -> Iterator[float]:
         """Times from which pending requests count: now, or earlier for a request that is over without a response."""
-        return (min(now, over) for over, from_reserve in self.pending.values() if reserved or not from_reserve)
+        return (min(now, over) for over in self.pending.values())
 
-    def add_request(self, over: float, from_reserve: bool) -> int:
+    def add_request(self, over: float) -> int:
         """Add an allowed request and return its number, which is unique among all states."""
         number = randbits(53) | 1
-        self.pending[number] = (over, from_reserve)
+        self.pending[number] = over
         return number
 
     def block(self, until: float, reason: str) -> bool:
@@ -92,20 +85,17 @@ class LimiterState:
         Returns:
             False if it was recorded before, or the request was taken back.
         """
-        request = self.pending.pop(number, None)
-        if request is not None:
-            insort(self.reserved if request[1] else self.general, at)
-        return request is not None
+        found = self.pending.pop(number, None) is not None
+        if found:
+            insort(self.log, at)
+        return found
 
     def prune(self, now: float, longest: float) -> None:
         """Drop the requests that no window counts any more: this process knows windows up to the length `longest`."""
         self.longest = max(self.longest, longest)
         since = now - self.longest
-        self.pending = {number: request for number, request in self.pending.items() if request[0] > since}
-        for times in self.logs(reserved=True):
-            gone = bisect_right(times, since)
-            if gone:
-                del times[:gone]
+        self.pending = {number: over for number, over in self.pending.items() if over > since}
+        del self.log[: bisect_right(self.log, since)]
         if self.others:
             left = {key: [one for one in entries if one[0] > now] for key, entries in self.others.items()}
             self.others = {key: entries for key, entries in left.items() if entries}
@@ -114,13 +104,13 @@ class LimiterState:
         """Serialize. The keys are part of the stored format."""
         rest = {
             "format": FORMAT,
-            "sizes": [len(self.general), len(self.reserved)],
-            "flying": [[number, *request] for number, request in self.pending.items()],
+            "size": len(self.log),
+            "pending": list(self.pending.items()),
             "others": self.others,
             "gate": [self.blocked_until, self.block_reason],
             "clock": [self.longest, self.last, self.shift],
         }
-        return orjson.dumps(rest) + b"\n" + self.general.tobytes() + self.reserved.tobytes()
+        return orjson.dumps(rest) + b"\n" + self.log.tobytes()
 
     @classmethod
     def loads(cls, stored: bytes) -> LimiterState:
@@ -134,13 +124,11 @@ class LimiterState:
         if not isinstance(rest, dict) or rest.get("format") != FORMAT:
             raise ValueError("it is not the state of a rate limiter, or the state of another version")
         try:
-            general, reserved = rest["sizes"]
-            if len(times) != 8 * (general + reserved):
+            if len(times) != 8 * rest["size"]:
                 raise ValueError("it is cut short")
             return cls(
-                array("d", times[: 8 * general]),
-                array("d", times[8 * general :]),
-                {number: (over, from_reserve) for number, over, from_reserve in rest["flying"]},
+                array("d", times),
+                dict(rest["pending"]),
                 {key: [(leave, count) for leave, count in entries] for key, entries in rest["others"].items()},
                 *rest["gate"],
                 *rest["clock"],

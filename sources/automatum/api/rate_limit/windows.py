@@ -87,32 +87,28 @@ class Window:
         """Requests outside the share that is reserved for metering; at least one."""
         return max(1, self.limit - math.ceil(share * self.limit)) if share else self.limit
 
-    def used(self, state: LimiterState, at: float, *, reserved: bool = True) -> int:
-        """The number of requests that count; `reserved`: those of metering and of other programs, too."""
+    def used(self, state: LimiterState, at: float) -> int:
+        """The number of requests that count; those of other programs, too."""
         since = at - self.span
-        used = sum(len(log) - bisect_right(log, since) for log in state.logs(reserved) if log)
-        if reserved and state.others:
+        used = len(state.log) - bisect_right(state.log, since)
+        if state.others:
             used += sum(count for expiry, count in state.others.get(self.key, ()) if expiry > at)
         if state.pending:
-            used += sum(time > since for time in state.pending_since(at, reserved))
+            used += sum(time > since for time in state.pending_since(at))
         return used
 
-    def lane(self, state: LimiterState, now: float, limit: int | None = None, *, reserved: bool = True) -> Lane:
-        """What counts, for a forecast; `limit`: that of the part that is not reserved."""
+    def lane(self, state: LimiterState, now: float, limit: int) -> Lane:
+        """What counts, for a forecast; `limit`: that of the window, or of the part that is not reserved."""
         since = now - self.span
-        times = [time for log in state.logs(reserved) for time in log[bisect_right(log, since) :]]
-        times += [time for time in state.pending_since(now, reserved) if time > since]
-        expiries = [time + self.span for time in times]
-        for expiry, count in state.others.get(self.key, ()) if reserved else ():
+        times = [*state.log[bisect_right(state.log, since) :], *state.pending_since(now)]
+        expiries = [time + self.span for time in times if time > since]
+        for expiry, count in state.others.get(self.key, ()):
             expiries += [expiry] * count if expiry > now else []
-        but = "" if limit is None else f", but for {self.limit - limit} kept for metering"
-        reason = f"quota of the {self} is used up{but}"
-        return Lane(self.limit if limit is None else limit, self.span, sorted(expiries), reason)
+        but = f", but for {self.limit - limit} kept for metering" if limit < self.limit else ""
+        return Lane(limit, self.span, sorted(expiries), f"quota of the {self} is used up{but}")
 
 
-def full_lanes(
-    windows: Sequence[Window], state: LimiterState, now: float, count: int, share: float, *, from_reserve: bool = False
-) -> list[Lane]:
+def full_lanes(windows: Sequence[Window], state: LimiterState, now: float, count: int, share: float) -> list[Lane]:
     """The limits that do not allow so many requests at once. The log is read only for them.
 
     Args:
@@ -120,18 +116,13 @@ def full_lanes(
         state: The state.
         now: Time of the state.
         count: Number of requests.
-        share: The share that is reserved for metering.
-        from_reserve: Whether the requests may use that share.
+        share: The share of each window that they have to leave free.
     """
-    full = []
-    for window in windows:
-        if window.used(state, now) + count > window.limit:
-            full.append(window.lane(state, now))
-        if share and not from_reserve:
-            limit = window.unreserved(share)
-            if window.used(state, now, reserved=False) + count > limit:
-                full.append(window.lane(state, now, limit, reserved=False))
-    return full
+    return [
+        window.lane(state, now, window.unreserved(share))
+        for window in windows
+        if window.used(state, now) + count > window.unreserved(share)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,12 +169,15 @@ def test_general_requests_leave_the_reserve(shop, budget):
     assert general.window_usage()[0]["reserved"] == 2
 
 
-def test_the_reserve_is_not_taken_from_twice(shop, budget):
-    """What a push spent is its reserve: others may still spend their share, and no more than the window in all."""
+def test_the_reserve_is_free_also_when_a_push_has_sent(shop, budget):
+    """What a push spends counts for all, so that as much as before is free for the next push."""
     general, push = shop.limiter(((10, 60.0),)), shop.limiter(((10, 60.0),))
     general.reserve = push.reserve = 0.2
     spend(push, budget, 2, from_reserve=True)
-    spend(general, budget, 8)
+    spend(general, budget, 6)
+    with pytest.raises(QuotaExhausted, match="but for 2 kept for metering"):
+        general.acquire(1.0, budget)
+    spend(push, budget, 2, from_reserve=True)
     assert used(general)[0] == 10
 
 

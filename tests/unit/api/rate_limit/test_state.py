@@ -31,6 +31,6 @@ def test_a_forecast_without_a_full_window_reads_almost_nothing_of_the_log(count)
     state = LimiterState()
     limiter = RateLimiter(((100_000, 60.0),), WIDE, clock, Store(clock, state))
     spend(limiter, Budget(clock), 5000)
-    state.general = log = _Log(state.general)
+    state.log = log = _Log(state.log)
     assert limiter.wait_for(count, 0.5) == pytest.approx(count * 0.5)
     assert log.reads <= 100
