@@ -203,7 +203,7 @@ def test_history_goes_on_over_a_replaced_table(start, desk):
     versions = desk.query("SELECT deleted FROM customers_history WHERE id = ? ORDER BY valid_from", gone)
     assert versions == [(False,), (True,)]
     assert desk.query("SELECT count(*) FROM customers_history WHERE id <> ?", gone) == [(SMALL["customers"] - 1,)]
-    verified = desk.run("verify", "--json")
+    verified = desk.run("status", "--verify", "--json")
     assert verified.code == 0, verified
 
 
@@ -303,18 +303,18 @@ def test_comments_arrive_and_are_kept_up_to_date(small, desk, destination, reque
 def test_verify_counts_the_live_rows(large, desk):
     """The rule that would have found rows that a load dropped while the verdict said complete."""
     desk.sync()
-    assert desk.run("verify").code == 0
+    assert desk.run("status", "--verify").code == 0
     with duckdb.connect(str(desk.database)) as connection:
         connection.execute("DELETE FROM automatum.customers WHERE id IN (SELECT id FROM automatum.customers LIMIT 7)")
-    found = desk.run("verify", "--json")
+    found = desk.run("status", "--verify", "--json")
     assert found.code == 65
     broken = {(one["table"], one["rule"]): one["broken"] for one in found.json["findings"] if one["broken"]}
     assert broken == {("customers", "as many live rows as the last sweep listed"): 7}
     assert desk.sync().code == 0
-    assert desk.run("verify").code == 0
+    assert desk.run("status", "--verify").code == 0
     large.rows.delete("customers", large.rows.ids("customers")[:3])
     assert desk.sync().code == 0
-    assert desk.run("verify").code == 0
+    assert desk.run("status", "--verify").code == 0
 
 
 @pytest.mark.slow

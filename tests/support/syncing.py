@@ -12,7 +12,7 @@ from automatum.api.session import connect
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.endpoints import ENDPOINTS
-from automatum.operations.verify import verify
+from automatum.operations.verify import check_rules
 from automatum.sync import results
 from automatum.sync.engine import sync
 from automatum.sync.options import SyncOptions
@@ -192,8 +192,8 @@ class Site:
 
     def broken(self, endpoints=ENDPOINTS):
         """What `verify` finds: table and rule to number."""
-        found = verify(self.pipeline(), endpoints, self.settings.get("deletes", "soft"))
-        return {(one.table, one.rule): one.broken for one in found.findings if one.broken}
+        found = check_rules(self.pipeline(), endpoints, self.settings.get("deletes", "soft"))
+        return {(one.table, one.rule): one.broken for one in found if one.broken}
 
     def sweeps(self, table):
         """Sweeps of a table, oldest first: verdict and reason."""

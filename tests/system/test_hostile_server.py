@@ -28,7 +28,7 @@ LONGEST = 300.0
 MOST_MEMORY = 700.0
 """MiB. A process with dlt, DuckDB and a few syncs of three rows takes about 250."""
 SYNC = "sync --json --max-requests 40 --no-wait"
-OTHERS = ("check", "plan --no-wait", "apps list --no-wait")
+OTHERS = ("check", "sync --dry-run --no-wait", "apps list --no-wait")
 PUSH = "push --usage usage.csv --confirm --new-ledger --unchecked --no-wait"
 WITH_DATABASE = ("sync", "plan", "push")
 OURS = {0, 65, 69, 75, 77, 78}

@@ -166,9 +166,9 @@ def test_the_lines_of_the_example_run_as_cron_runs_them(cron, small, desk):
     assert re.fullmatch(STAMPED + r"push: complete; accepted 3; .*\n", (cron.work / "push.log").read_text())
     assert len(small.metering.accepted) > 0
 
-    assert run_job(cron, "automatum verify") == (0, "")
+    assert run_job(cron, "automatum status") == (0, "")
     written = {path.name for path in cron.work.iterdir()}
-    assert written >= {"automatum.env", "marketplace.duckdb", "sync.log", "push.log", "verify.log"}
+    assert written >= {"automatum.env", "marketplace.duckdb", "sync.log", "push.log"}
 
 
 def test_trouble_is_what_cron_mails(cron):
@@ -262,7 +262,7 @@ def test_of_starts_that_overlap_one_works_and_the_others_leave(start, desk, tmp_
     assert len(sandbox.requests.to("/oauth/token")) == 1
     for table in ("customers", "entitlements", "private_offers"):
         assert {id_ for (id_,) in desk.query(f"SELECT id FROM {table}")} == set(sandbox.rows.ids(table))
-    assert desk.run("verify").code == 0
+    assert desk.run("status", "--verify").code == 0
 
 
 # systemd, containers
@@ -272,7 +272,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path):
     """By `systemd-analyze verify`, where that is; the command's path and user are this machine's."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("no systemd-analyze")
-    for unit in ("automatum.service", "automatum.timer"):
+    for unit in ("automatum.service", "automatum.timer", "automatum-failure.service"):
         text = (UNITS / unit).read_text()
         text = text.replace("/opt/automatum/bin/automatum", shutil.which("true"))
         (tmp_path / unit).write_text(re.sub(r"^(User|Group)=automatum$", r"\1=root", text, flags=re.M))
@@ -289,6 +289,8 @@ def test_the_service_keeps_all_that_it_writes_in_its_state_folder():
     )
     assert f"SuccessExitStatus={EXIT_MORE_TO_DO}" in service
     assert "Persistent=true" in timer
+    assert {"LimitCORE=0", "OnFailure=automatum-failure.service"} <= set(service)
+    assert (UNITS / "automatum-failure.service").exists()
 
 
 def test_all_examples_start_the_same_sync():

@@ -94,7 +94,7 @@ def test_another_encoding_loses_no_result(desk, start):
     )
     assert desk.sync().code == 0
     narrow = {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    for arguments in ("sync", "status", "discover", "plan", "sync --json"):
+    for arguments in ("sync", "status", "discover", "sync --dry-run", "sync --json"):
         done = shell(f"automatum {arguments}", **narrow)
         assert done.returncode == 0 and done.stdout.isascii(), done
         assert "fault" not in done.stderr
@@ -115,7 +115,7 @@ def test_terminals_without_colour_get_none(desk, start, environment):
 def test_every_text_fits_the_terminal(desk, start, width):
     """No line of a table is cut: each number is there, and no line is longer than the terminal is wide."""
     desk.use(start(**SMALL))
-    for arguments in (("sync",), ("status",), ("plan", "--every", "1h"), ("check",), ("verify",), ("discover",)):
+    for arguments in (("sync",), ("status",), ("sync", "--dry-run"), ("check",), ("status", "--verify"), ("discover",)):
         code, shown = in_terminal(width, *arguments)
         assert code == 0, shown
         # The bars are drawn over each other, and a command is not wrapped, so that it can be copied.
@@ -173,11 +173,11 @@ def test_successful_commands_have_nothing_on_stderr(desk, start):
     write_usage(served.sandbox)
     for arguments in (
         "check",
-        "plan",
+        "sync --dry-run",
         "sync --read-copy copy.duckdb",
         "sync --metering",
         "status",
-        "verify",
+        "status --verify",
         "discover",
         "push --usage usage.csv",
         "push --usage usage.csv --confirm --new-ledger",

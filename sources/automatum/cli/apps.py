@@ -3,214 +3,128 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..core.errors import ConfigurationError
 from ..core.text import printable
+from . import render
 from .commands import CommandApp, examples
-from .console import say, say_text, show_error, show_warning
-from .options import Debug, Json, MaxWait, NoWait, OrganizationName, guarded, longest_wait, stop_on_signals
-from .tables import TextTable
+from .console import say_text, show_warning
+from .declared import END, runs
+from .options import longest_wait, stop_on_signals
+from .reporter import Reporter
 
 if TYPE_CHECKING:
     from ..api.session import ApiSession
-    from ..operations.app_changes import AppChange, AppUse
-    from ..operations.oauth_apps import Application
-    from ..operations.rotate_secret import Rotation
+    from ..operations.applications import Application
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id or client id of the application.")]
-OwnId = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="ID", help="Id or client id of the application. Default: the application of this configuration."
-    ),
-]
+OwnId = Annotated[str | None, typer.Argument(metavar="ID", help="Default: the application of this configuration.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+Scopes = Annotated[
+    list[str] | None, typer.Option(help="A scope to have, in place of those that it has. Repeatable.", metavar="SCOPE")
+]
+_SHARED = ("no_wait", "max_wait", *END)
 
 apps_app = CommandApp(
-    help="The organization's OAuth applications: their scopes, a new secret, a deletion.",
-    no_args_is_help=True,
+    help="The organization's OAuth applications: their scopes, a new secret, a deletion.", no_args_is_help=True
 )
 
 
-@apps_app.command("list", epilog=examples("automatum apps list"))
-def list_(
-    organization: OrganizationName = None,
-    no_wait: NoWait = False,
-    max_wait: MaxWait = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
+@apps_app.command("list")
+@runs(*_SHARED)
+def list_(reporter: Reporter, **given: Any) -> int:
     """List the applications; one request."""
+    from ..operations.applications import list_applications
 
-    def work() -> int:
-        from ..operations.oauth_apps import list_applications
-
-        found = list_applications(_open(organization, longest_wait(no_wait, max_wait)))
-        say({"applications": [one.record for one in found]}, as_json, lambda: _show(found))
-        return 0
-
-    guarded(work, as_json, debug)
+    return render.finish(list_applications(_open(given)), given["as_json"], _show_all)
 
 
-@apps_app.command(epilog=examples("automatum apps show app_..."))
-def show(
-    id_: Id,
-    organization: OrganizationName = None,
-    no_wait: NoWait = False,
-    max_wait: MaxWait = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Show one application; one request."""
+@apps_app.command()
+@runs(*_SHARED)
+def show(reporter: Reporter, id_: Id, **given: Any) -> int:
+    """Show one application."""
+    from ..operations.applications import find_application
 
-    def work() -> int:
-        from ..operations.oauth_apps import show_application
-
-        found = show_application(_open(organization, longest_wait(no_wait, max_wait)), id_)
-        say({"application": found.record}, as_json, lambda: _show_one(found))
-        return 0
-
-    guarded(work, as_json, debug)
+    return render.finish(find_application(_open(given), id_), given["as_json"], _show)
 
 
 @apps_app.command(
-    epilog=examples(
-        "automatum apps update --remove-scope write:customers",
-        "automatum apps update app_... --name 'Warehouse sync' --scope read:customers --scope read:entitlements",
-    ),
+    epilog=examples("automatum apps update app_... --name Sync --scope read:customers --scope read:entitlements")
 )
+@runs(*_SHARED)
 def update(
-    id_: OwnId = None,
+    reporter: Reporter,
+    id_: Id,
     name: Annotated[str | None, typer.Option(help="New name.")] = None,
     description: Annotated[str | None, typer.Option(help="New description.")] = None,
-    scope: Annotated[
-        list[str] | None, typer.Option(help="A scope to have from now on, in place of those it has. Repeatable.")
-    ] = None,
-    add_scope: Annotated[list[str] | None, typer.Option(help="A scope to add. Repeatable.")] = None,
-    remove_scope: Annotated[list[str] | None, typer.Option(help="A scope to remove. Repeatable.")] = None,
+    scope: Scopes = None,
     yes: Yes = False,
-    organization: OrganizationName = None,
-    no_wait: NoWait = False,
-    max_wait: MaxWait = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Change name, description or scopes of an application. Shows the change and asks before it is made."""
+    **given: Any,
+) -> int:
+    """Change name, description or scopes of an application. Asks before."""
+    from ..operations.applications import update_application
 
-    def confirm(change: AppChange) -> bool:
-        if change.lost:
-            lost = ", ".join(f"{table} ({scope})" for table, scope in change.lost.items())
-            show_warning(f"This configuration reads tables that the application may not read any longer: {lost}.")
-        return _ask(yes, f"Change {_named(change.application)}: {_difference(change)}?")
-
-    def work() -> int:
-        from ..operations.app_changes import update_application
-
-        if name is None and description is None and not (scope or add_scope or remove_scope):
-            raise ConfigurationError(
-                "automatum apps update",
-                "nothing to change was named.",
-                "Add --name, --description, --scope, --add-scope or --remove-scope.",
-            )
-        done = update_application(
-            _open(organization, longest_wait(no_wait, max_wait)),
-            id_,
-            name=name,
-            description=description,
-            scopes=scope,
-            add=add_scope or (),
-            remove=remove_scope or (),
-            confirm=confirm,
+    values = {"name": name, "description": description, "scopes": scope}
+    changes = {key: value for key, value in values.items() if value is not None}
+    if not changes:
+        raise ConfigurationError(
+            "automatum apps update", "nothing to change was named.", "Add --name, --description or --scope."
         )
-        named = _named(done.application)
-        changed = done.before != done.after
-        text = (
-            f"Changed {named}: {_difference(done)}."
-            if changed
-            else f"{named} has these values already; nothing was changed."
-        )
-        say(done.as_json(), as_json, lambda: say_text(text))
-        return 0
 
-    guarded(work, as_json, debug)
+    def confirm(application: Application) -> bool:
+        parts = [f"{key} {_words(application.record.get(key))} -> {_words(value)}" for key, value in changes.items()]
+        return _ask(yes, f"Change {application.title}: {'; '.join(parts)}?")
+
+    found = update_application(_open(given), id_, changes, confirm)
+    return render.finish(found, given["as_json"], _show)
 
 
-@apps_app.command(epilog=examples("automatum apps delete app_..."))
-def delete(
-    id_: Id,
-    in_use: Annotated[bool, typer.Option("--in-use", help="Delete it although this configuration uses it.")] = False,
-    yes: Yes = False,
-    organization: OrganizationName = None,
-    no_wait: NoWait = False,
-    max_wait: MaxWait = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Delete an application for good. Its tokens stop working at once; there is no way back."""
+@apps_app.command()
+@runs(*_SHARED)
+def delete(reporter: Reporter, id_: Id, yes: Yes = False, **given: Any) -> int:
+    """Delete an application for good. Its tokens stop working at once; there is no way back. Asks before."""
+    from ..operations.applications import delete_application
 
-    def confirm(use: AppUse) -> bool:
-        used = use.application.record.get("lastUsedAt")
-        last = f"It was last used at {used}." if used else "The API does not say when it was last used."
-        return _ask(yes, f"Delete {_named(use.application)} for good? {last}")
+    def confirm(application: Application) -> bool:
+        return _ask(yes, f"Delete {application.title} for good? Last used: {application.record.get('lastUsedAt')}.")
 
-    def work() -> int:
-        from ..operations.app_changes import delete_application
-
-        session = _open(organization, longest_wait(no_wait, max_wait))
-        done = delete_application(session, id_, in_use=in_use, confirm=confirm)
-        say(done.as_json(), as_json, lambda: say_text(f"Deleted {_named(done.application)}."))
-        return 0
-
-    guarded(work, as_json, debug)
+    done = delete_application(_open(given), id_, confirm)
+    return render.finish(done, given["as_json"], lambda _: say_text(f"Deleted {done.title}."))
 
 
 @apps_app.command(
-    "rotate",
     epilog=examples(
         "automatum apps rotate",
         "automatum apps rotate app_... --store-in aws-secretsmanager://eu-central-1/automatum/api",
     ),
 )
-def rotate_(
+@runs(*_SHARED)
+def rotate(
+    reporter: Reporter,
     id_: OwnId = None,
     store_in: Annotated[
         str | None,
-        typer.Option(
-            help="Where the new secret goes: toml, FILE.toml, or a vault's address. Default: where the present one is."
-        ),
+        typer.Option(help="Where the new secret goes: toml, FILE.toml, or a vault. Default: where the present one is."),
     ] = None,
     yes: Yes = False,
-    organization: OrganizationName = None,
-    no_wait: NoWait = False,
-    max_wait: MaxWait = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
+    **given: Any,
+) -> int:
     """Regenerate a secret and store the new one; it is never shown. The old one and its tokens stop working at once."""
+    from ..operations.rotate_secret import rotate
 
     def confirm(application: Application, where: str) -> bool:
-        return _ask(yes, f"Regenerate the secret of {_named(application)}, and store the new one in {where}?")
+        return _ask(yes, f"Regenerate the secret of {application.title}, and store the new one in {where}?")
 
-    def work() -> int:
-        from ..operations.rotate_secret import rotate
-
-        session = _open(organization, longest_wait(no_wait, max_wait))
-        done = rotate(session, id_, store_in=store_in, confirm=confirm)
-        say(done.as_json(), as_json, lambda: _show_rotation(done))
-        if done.shadowed_by:
-            show_warning(
-                f"{done.shadowed_by} still holds another secret, which takes precedence over the new one. Remove it "
-                "there."
-            )
-        if done.error:
-            show_error(done.error)
-        return done.exit_code
-
-    guarded(work, as_json, debug)
+    done = rotate(_open(given), id_, store_in=store_in, confirm=confirm)
+    tried = "a token was taken with it" if done.tried else "no token was taken with it yet"
+    text = f"The secret of {done.application.client_id} is new. It is stored in {done.stored_in}; {tried}."
+    code = render.finish(done, given["as_json"], lambda _: say_text(text))
+    if done.shadowed_by:
+        show_warning(f"{done.shadowed_by} still holds another secret, which takes precedence. Remove it there.")
+    return code
 
 
 def _ask(yes: bool, question: str) -> bool:
@@ -228,49 +142,23 @@ def _ask(yes: bool, question: str) -> bool:
     return typer.confirm(printable(question), err=True)
 
 
-def _named(application: Application) -> str:
-    return f"{application.client_id} {application.name}".strip()
-
-
-def _difference(change: AppChange) -> str:
-    parts = []
-    for key, value in change.after.items():
-        before = change.before.get(key)
-        if value == before:
-            continue
-        if key == "scopes":
-            gained = [f"+{one}" for one in value if one not in (before or ())]
-            parts.append("scopes " + " ".join([*gained, *(f"-{one}" for one in before or () if one not in value)]))
-        else:
-            parts.append(f"{key} {before or 'none'} -> {value}")
-    return "; ".join(parts)
-
-
-def _open(organization: str | None, max_wait: float | None) -> ApiSession:
+def _open(given: dict[str, Any]) -> ApiSession:
     from ..api.session import connect
     from ..config.settings import resolve_settings
 
-    return connect(resolve_settings(organization=organization), stop=stop_on_signals(), max_wait=max_wait)
+    settings = resolve_settings(organization=given["organization"])
+    return connect(settings, stop=stop_on_signals(), max_wait=longest_wait(given["no_wait"], given["max_wait"]))
 
 
-def _show(found: Sequence[Application]) -> None:
-    table = TextTable("id", words=("name", "last used", "scopes"))
-    for one in found:
-        table.add(one.id, *(_words(one.record.get(key)) for key in ("name", "lastUsedAt", "scopes")))
-    table.show()
+def _show_all(figures: render.Figures) -> None:
+    rows = {str(one.get("id", one.get("clientId"))): one for one in figures["applications"]}
+    render.show_rows("id", rows, "name", "lastUsedAt", "scopes")
 
 
-def _show_one(found: Application) -> None:
-    for key, value in found.record.items():
+def _show(figures: render.Figures) -> None:
+    for key, value in figures["application"].items():
         say_text(f"{key:<14} {_words(value)}")
 
 
 def _words(value: Any) -> str:
-    if value is None:
-        return ""
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _show_rotation(done: Rotation) -> None:
-    tried = "a token was taken with it" if done.tried else "no token was taken with it yet"
-    say_text(f"The secret of {done.application.client_id} is new. It is stored in {done.stored_in}; {tried}.")
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value or "")

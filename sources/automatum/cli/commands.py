@@ -1,61 +1,60 @@
-"""What all commands are made of: errors of arguments as JSON, what the help says below the options, plain values."""
+"""What all commands are made of: plain help, errors of arguments as JSON, and the names of commands that went."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from ..core.redaction import redact
 from .console import say
 
-F = TypeVar("F", bound=Callable[..., Any])
-SYNC, LOOK, PUSH, SET_UP, TRY = TASKS = ("Sync", "Look", "Push usage", "Set up", "Try it without an account")
-"""Tasks, under which the help lists the commands."""
+REMOVED = {
+    "plan": "sync --dry-run",
+    "verify": "status --verify",
+    "packages": "sync, which drops what it did not make",
+    "push plan": "push, which is dry without --confirm",
+    "push carry": "push settle --carry",
+    "push retry": "push settle --not-billed --send",
+    "push resolve": "push settle --billed, or --not-billed",
+    "push dismiss": "push settle --never",
+    "push ledger info": "push ledger show",
+    "push ledger copy": "push ledger backup",
+    "push ledger move": "push ledger backup, and push ledger restore",
+}
+"""Commands of earlier versions, and what to run in place of each. Refused by name for two releases."""
 EXIT_USAGE = 2
 """Exit code of wrong arguments, as in most command lines."""
 _JSON = "--json"
 _AS_JSON = "automatum.as_json"
 
 
-class PlainValues:
-    """Takes defaults, texts and paths as they are. Numbers, dates and what is missing are left to typer.
-
-    typer would import pydantic for each of them, which takes as long as the rest of typer and of the commands together.
-    """
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        for parameter in self.params:  # type: ignore[attr-defined]
-            _keep_plain_values(parameter)
-
-    def get_help_option(self, ctx: Any) -> Any:
-        """See `click.Command.get_help_option`."""
-        found = super().get_help_option(ctx)  # type: ignore[misc]
-        _keep_plain_values(found)
-        return found
-
-
-class Command(PlainValues, TyperCommand):
-    """A command."""
-
-
-class Group(PlainValues, TyperGroup):
-    """A group of commands, which has options of its own."""
-
-
 class CommandApp(typer.Typer):
-    """typer's application, of these commands and groups. A defect is reported by `guarded`, not by typer."""
+    """typer's application with plain help. A defect is reported by `guarded`, not by typer."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**{"cls": Group, "pretty_exceptions_enable": False, **settings})
+        plain = {"pretty_exceptions_enable": False, "rich_markup_mode": None, "cls": Group}
+        context = {"max_content_width": 100}  # Not beyond the terminal.
+        super().__init__(**{**plain, "context_settings": context, **settings})
 
-    def command(self, name: str | None = None, **settings: Any) -> Callable[[F], F]:
-        """See `typer.Typer.command`."""
-        return super().command(name, **{"cls": Command, **settings})
+
+class Group(TyperGroup):
+    """A group of commands, in the order in which they are declared. Refuses those that went by name."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """See `click.Group.list_commands`."""
+        return list(self.commands)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """See `click.Group.resolve_command`."""
+        path, above = args[:1], ctx
+        while above.parent:
+            path, above = [above.info_name, *path], above.parent
+        if instead := REMOVED.get(" ".join(path)):
+            ctx.fail(f"'{' '.join(path)}' was removed. Use: automatum {instead}.")
+        return super().resolve_command(ctx, args)
 
 
 class Commands(Group):
@@ -70,11 +69,6 @@ class Commands(Group):
             _say_usage_error(ctx, error)
             raise
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """The commands by task, in the order of `TASKS`."""
-        names = super().list_commands(ctx)
-        return sorted(names, key=lambda name: TASKS.index(getattr(self.commands[name], "rich_help_panel", TASKS[-1])))
-
     def invoke(self, ctx: Any) -> Any:
         """See `click.Command.invoke`."""
         try:
@@ -84,47 +78,20 @@ class Commands(Group):
             raise
 
 
-def _keep_plain_values(parameter: Any) -> None:
-    described = getattr(parameter, "type_descriptor", None)
-    if described is None or "process_value" in vars(parameter):
-        return  # An older typer converts by itself; or this is done.
-    wanted, several = described.annotation, parameter.multiple or parameter.nargs == -1
-    convert = parameter.process_value
-
-    def process_value(context: Any, value: Any) -> Any:
-        if not value and parameter.required:
-            return convert(context, value)
-        if value is None:
-            value = () if several else None
-        elif several and wanted == list[str] and all(map(_is_text, value)):
-            value = list(value)
-        elif wanted is Path and _is_text(value):
-            value = Path(value)
-        elif several or not (value is parameter.default or (wanted is str and _is_text(value))):
-            return convert(context, value)
-        return value if parameter.callback is None else parameter.callback(context, parameter, value)
-
-    parameter.process_value = process_value
-
-
-def _is_text(value: Any) -> bool:
-    """Whether it is a text that typer refuses for no type: without NUL and without bytes that are not UTF-8."""
-    return isinstance(value, str) and "\0" not in value and value.encode(errors="ignore").decode() == value
-
-
 def lines(*texts: str) -> str:
-    """Lines below the options of a help text, which joins lines that no empty line separates."""
-    return "\n".join(texts)
+    """Lines below the options of a help text, which are not joined."""
+    return "\b\n" + "\n".join(texts)
 
 
 def examples(*commands: str) -> str:
-    """The examples below the options of a help text, and where the exit codes are."""
+    """The examples below the options of a help text."""
     return lines("Examples:", *(f"  {command}" for command in commands))
 
 
 EXIT_CODES = (
-    "Exit codes: 0 complete, 2 wrong arguments, 65 incomplete or a line needs a decision, 69 API or destination "
-    "unreachable, 70 a defect, 75 not finished: run again, 77 credentials or scope, 78 configuration, 130 interrupted."
+    "Exit codes: 0 complete, 2 wrong arguments, 65 incomplete, old, or a line needs a decision,",
+    "69 API or destination unreachable, 70 a defect, 75 not finished: run again,",
+    "77 credentials or scope, 78 configuration, 130 interrupted.",
 )
 
 

@@ -34,21 +34,22 @@ out = PipeConsole(markup=False, highlight=False, emoji=False)
 err = PipeConsole(stderr=True, markup=False, highlight=False, emoji=False)
 
 
-def log_to_stderr(debug: bool, quiet: bool = False) -> None:
+def log_to_stderr(debug: bool, quiet: bool = False, as_json: bool = False) -> None:
     """Print the connector's log on stderr: waits and their reasons.
 
     Args:
         debug: Print each request, too.
         quiet: Print only warnings.
+        as_json: Print each record as one JSON object.
     """
     logger = logging.getLogger("automatum")
     logger.setLevel(logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO)
     handler: logging.Handler
-    if err.is_terminal:
+    if err.is_terminal and not as_json:
         handler = RichHandler(console=err, show_path=False, markup=False, rich_tracebacks=False)
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(_JsonLines() if as_json else _Lines("%(asctime)s %(levelname)s %(message)s"))
     logger.handlers = [handler]
     logger.propagate = False
 
@@ -58,6 +59,14 @@ class _Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return super().format(record).replace("\n", "\n    ")
+
+
+class _JsonLines(logging.Formatter):
+    """A JSON object in each line: time, level, message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"time": instant(record.created), "level": record.levelname, "message": super().format(record)}
+        return escape_json(orjson.dumps(line).decode())
 
 
 def say(figures: Mapping[str, Any], as_json: bool, show: Callable[[], None]) -> None:

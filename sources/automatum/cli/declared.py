@@ -1,41 +1,71 @@
-"""Options of commands by their names: those that `PushOptions` declares, and those that many commands share."""
+"""The options of commands by their names: those that `SyncOptions` and `PushOptions` declare, and those of many."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, LOCK_WAIT
 from ..metering.options import PushOptions
+from ..sync.options import SyncOptions
 from . import options as shared
+from .reporter import Reporter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 PLACE = ("destination", "database", "dataset")
 END = ("organization", "as_json", "debug")
-REPORT = ("quiet", "notify", "notify_on")
+REPORT = ("quiet", "notify", "notify_on", "metrics")
 WAITS = ("no_wait", "max_wait", "lock_wait")
-_DECLARED = {one.name: one for one in fields(PushOptions) if "help" in one.metadata}
-OWN = tuple(_DECLARED)
-"""Options that a push has of its own, besides `--usage`."""
-_SHARED: Mapping[str, tuple[Any, Any]] = {
-    "destination": (shared.DestinationName, DUCKDB),
-    "database": (shared.Database, DEFAULT_DATABASE),
-    "dataset": (shared.Dataset, DEFAULT_DATASET),
-    "organization": (shared.OrganizationName, None),
-    "pipelines_dir": (shared.PipelinesDir, None),
-    "no_wait": (shared.NoWait, False),
-    "max_wait": (shared.MaxWait, None),
-    "lock_wait": (shared.LockWait, LOCK_WAIT),
-    "quiet": (shared.Quiet, False),
-    "notify": (shared.Notify, None),
-    "notify_on": (shared.NotifyOn, "change"),
-    "as_json": (shared.Json, False),
-    "debug": (shared.Debug, False),
+
+
+def _option(kind: Any, default: Any, text: str, name: str = "", **settings: Any) -> tuple[Any, Any]:
+    # A flag needs its name, or typer adds its opposite.
+    return Annotated[kind, typer.Option(*([name] if name else []), help=text, **settings)], default
+
+
+def _declared(options: type) -> dict[str, tuple[Any, Any]]:
+    """The options that a dataclass declares by `core.defaults.option`, or in that form."""
+
+    def read(one: Field[Any]) -> tuple[Any, Any]:
+        found = one.metadata
+        default = None if one.default in ((), MISSING) else one.default
+        return _option(found["type"], default, found["help"], found["name"], **found.get("settings", {}))
+
+    return {one.name: read(one) for one in fields(options) if "help" in one.metadata}
+
+
+_PUSH, _SYNC = _declared(PushOptions), _declared(SyncOptions)
+OWN, SYNC = tuple(_PUSH), tuple(_SYNC)
+"""Options that a push has of its own, besides `--usage`; and those that a sync has."""
+_OPTIONS: Mapping[str, tuple[Any, Any]] = {
+    **_PUSH,
+    **_SYNC,
+    "destination": _option(str, DUCKDB, "A dlt destination; dlt's configuration has its credentials.", metavar="NAME"),
+    "database": _option(Path, DEFAULT_DATABASE, "File of the destination duckdb.", metavar="FILE"),
+    "dataset": _option(str, DEFAULT_DATASET, "Dataset (schema) of the tables.", metavar="NAME"),
+    "organization": _option(str | None, None, "One of the configured organizations.", "--organization", metavar="NAME"),
+    "no_wait": _option(bool, False, "Do not wait for the rate limit: exit 75 instead.", "--no-wait"),
+    "max_wait": _option(
+        float | None, None, "Wait at most so long for the rate limit, else exit 75.", min=0.0, metavar="SECONDS"
+    ),
+    "lock_wait": _option(
+        float, LOCK_WAIT, "Wait so long for another run, or a reader of the DuckDB file.", min=0.0, metavar="SECONDS"
+    ),
+    "quiet": _option(bool, False, "Print one line if something changed or failed, else nothing.", "--quiet"),
+    "notify": _option(str | None, None, "Post the result here. `ps` shows it: prefer notify_url.", metavar="URL"),
+    "notify_on": _option(str, "change", "When: trouble, change (or trouble), always, ping.", metavar="OCCASION"),
+    "metrics": _option(Path | None, None, "Write the result for Prometheus (textfile collector).", metavar="FILE"),
+    "max_age": _option(str | None, None, "Exit 65 if the last complete sweep is older, such as 26h.", metavar="AGE"),
+    "as_json": _option(bool, False, "Print one JSON object on stdout, and nothing else there.", "--json"),
+    "log_json": _option(bool, False, "Log JSON lines on stderr.", "--log-json"),
+    "debug": _option(bool, False, "Log each request; show tracebacks.", "--debug"),
 }
 
 
@@ -43,7 +73,7 @@ def declared(*names: str) -> Callable[[F], F]:
     """Give a command options in place of its `**given`.
 
     Args:
-        *names: Of `OWN` and `_SHARED`, in the order of the help.
+        *names: Of `_OPTIONS`, in the order of the help.
     """
 
     def decorate(command: F) -> F:
@@ -51,7 +81,7 @@ def declared(*names: str) -> Callable[[F], F]:
         signature = inspect.signature(command, eval_str=True)
         parameters = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
         for name in names:
-            kind, default = _SHARED[name] if name in _SHARED else _option(name)
+            kind, default = _OPTIONS[name]
             parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
         # typer reads the signature and the annotations.
         command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -61,10 +91,41 @@ def declared(*names: str) -> Callable[[F], F]:
     return decorate
 
 
-def _option(name: str) -> tuple[Any, Any]:
-    field, flag = _DECLARED[name], _DECLARED[name].metadata["name"]
-    option = typer.Option(*([flag] if flag else []), help=field.metadata["help"])
-    return Annotated[field.metadata["type"], option], field.default
+def runs(*names: str) -> Callable[[Callable[..., int]], Callable[..., None]]:
+    """Make a command of a function that takes a reporter and options, and returns the exit code.
+
+    Args:
+        *names: Options of the command; see `declared`.
+    """
+
+    def decorate(work: Callable[..., int]) -> Callable[..., None]:
+        @functools.wraps(work)
+        def command(*arguments: Any, **given: Any) -> None:
+            reporter = Reporter(work.__name__.rstrip("_"), given)
+            run = functools.partial(work, reporter, *arguments, **given)
+            shared.guarded(run, False, given["debug"], reporter, given.get("log_json", False))
+
+        signature = inspect.signature(work, eval_str=True)
+        kept = [one for one in signature.parameters.values() if one.name != "reporter"]
+        command.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+        return declared(*names)(command)
+
+    return decorate
+
+
+def sync_options(given: Mapping[str, Any]) -> SyncOptions:
+    """The options of a sync.
+
+    Args:
+        given: Values of the options of the command by their names, and `tables`.
+
+    Raises:
+        ConfigurationError: See `SyncOptions`.
+    """
+    own = {name: given[name] for name in SYNC if name in given}
+    own |= {name: tuple(given.get(name) or ()) for name in ("tables", "organizations")}
+    own |= {name: given[name].date() for name in ("since", "until") if given.get(name)}
+    return SyncOptions(**own, **_bounds(given))
 
 
 def push_options(given: Mapping[str, Any]) -> PushOptions:
@@ -77,9 +138,13 @@ def push_options(given: Mapping[str, Any]) -> PushOptions:
         ConfigurationError: See `PushOptions`.
     """
     own = {name: given[name] for name in (*OWN, "organization") if name in given}
-    return PushOptions(
-        **own,
-        target=shared.target_of(given["destination"], given["dataset"], given["database"]),
-        max_wait=shared.longest_wait(given.get("no_wait", False), given.get("max_wait")),
-        lock_wait=given["lock_wait"],
-    )
+    return PushOptions(**own, **_bounds(given))
+
+
+def _bounds(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What all that work with a destination have: where it is, and how long to wait."""
+    return {
+        "target": shared.target_of(given["destination"], given["dataset"], given["database"]),
+        "max_wait": shared.longest_wait(given.get("no_wait", False), given.get("max_wait")),
+        "lock_wait": given["lock_wait"],
+    }

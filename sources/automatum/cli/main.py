@@ -2,334 +2,191 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from datetime import date, datetime
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from .. import __version__
 from ..core.clock import SystemClock
-from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB, LOCK_WAIT
-from ..core.errors import EXIT_INCOMPLETE, ConfigurationError
+from ..core.errors import ConfigurationError
 from ..core.extras import install_command, is_installed
 from .apps import apps_app
-from .check import add_check, add_discover
-from .commands import EXIT_CODES, LOOK, PUSH, SET_UP, SYNC, TRY, CommandApp, Commands, examples, lines
-from .console import say
-from .options import (
-    AllowDeletes,
-    Database,
-    Dataset,
-    Days,
-    Debug,
-    DemoDatabase,
-    DestinationName,
-    Every,
-    Json,
-    Latency,
-    LockWait,
-    MaxMinutes,
-    MaxRequests,
-    MaxWait,
-    Metering,
-    Notify,
-    NotifyOn,
-    NoWait,
-    OrganizationName,
-    OrganizationNames,
-    PipelinesDir,
-    PlanSince,
-    PlanTables,
-    PlanUntil,
-    Port,
-    Quiet,
-    ReadCopy,
-    Rows,
-    SandboxLimit,
-    Seed,
-    Since,
-    SyncTables,
-    Traps,
-    Until,
-    UsageSample,
-    guarded,
-    longest_wait,
-    open_existing,
-    prepare_for_rows,
-    read_existing,
-    stop_on_signals,
-)
+from .commands import EXIT_CODES, CommandApp, Commands, examples, lines
+from .declared import END, PLACE, REPORT, SYNC, WAITS, runs, sync_options
+from .options import longest_wait, open_existing, prepare_for_rows, read_existing, stop_on_signals, target_of
 from .push import push_app
 from .reporter import Reporter
 
-if TYPE_CHECKING:
-    from ..operations.demo import Demo
-
-logger = logging.getLogger("automatum")
+Tables = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="TABLE", help="customers, entitlements, private_offers, analytics. Default: all allowed."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Forecast requests and time; one request per table.")]
+Verify = Annotated[bool, typer.Option("--verify", help="Check the data, too: keys, counts, children, history.")]
+Rows = Annotated[int, typer.Option(min=0, help="Number of rows.")]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option("--limit", metavar="LIMIT", help="Such as 20/minute, 500/hour or none. Default: the vendor's."),
+]
+Usage = Annotated[Path | None, typer.Option(help="CSV file to write: usage of the last hour, for `automatum push`.")]
+_NO_LIMITS = ((1_000_000, 60),)
+_LONGEST_CHECK = 90.0
+"""Seconds that a check waits for the rate limit by itself: its minute may be full, and a person looks on."""
 
 app = CommandApp(
     name="automatum",
     cls=Commands,
     help="Sync Automatum's customers, entitlements, private offers and analytics to DuckDB or a warehouse, and push "
     "usage to the marketplaces.",
-    epilog=lines(
-        "First steps: automatum demo needs no account. With credentials: automatum check, automatum sync, automatum "
-        "status.",
-        EXIT_CODES,
-    ),
+    epilog=lines("First: automatum demo. With credentials: automatum check, automatum sync.", *EXIT_CODES),
     no_args_is_help=True,
     add_completion=False,
 )
-app.add_typer(push_app, name="push", rich_help_panel=PUSH)
-app.add_typer(apps_app, name="apps", rich_help_panel=SET_UP)
 
 
 @app.command(
-    rich_help_panel=SYNC,
     epilog=examples(
-        "automatum sync",
         "automatum sync customers entitlements",
-        "automatum sync --destination postgres",
+        "automatum sync --dry-run",
         "automatum sync analytics --since 2026-01-01 --until 2026-03-31",
-        "automatum sync --quiet --max-minutes 50    (from cron)",
     ),
 )
-def sync(
-    tables: SyncTables = None,
-    organization: OrganizationNames = None,
-    destination: DestinationName = DUCKDB,
-    dataset: Dataset = DEFAULT_DATASET,
-    database: Database = DEFAULT_DATABASE,
-    max_requests: MaxRequests = None,
-    max_minutes: MaxMinutes = None,
-    since: Since = None,
-    until: Until = None,
-    allow_deletes: AllowDeletes = False,
-    metering: Metering = False,
-    read_copy: ReadCopy = None,
-    no_wait: NoWait = False,
-    max_wait: MaxWait = None,
-    lock_wait: LockWait = LOCK_WAIT,
-    pipelines_dir: PipelinesDir = None,
-    quiet: Quiet = False,
-    notify: Notify = None,
-    notify_on: NotifyOn = "change",
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
+@runs(*SYNC, *PLACE, *WAITS, "max_age", *REPORT, "as_json", "log_json", "debug")
+def sync(reporter: Reporter, tables: Tables = None, dry_run: DryRun = False, **given: Any) -> int:
     """Bring the destination up to date."""
+    from ..sync.run import run_sync
+    from . import render
+    from .progress import Progress
 
-    def work() -> int:
-        from ..sync.options import SyncOptions
-        from ..sync.run import run_sync
-        from ..warehouse.target import Target
-        from . import render
-        from .progress import Progress
-
-        options = SyncOptions(
-            tables=tuple(tables or ()),
-            organizations=tuple(organization or ()),
-            target=Target(destination, dataset, database),
-            pipelines_dir=pipelines_dir,
-            since=_day(since),
-            until=_day(until),
-            allow_deletes=allow_deletes,
-            max_requests=max_requests,
-            max_minutes=max_minutes,
-            max_wait=longest_wait(no_wait, max_wait),
-            lock_wait=lock_wait,
-            read_copy=read_copy,
-            metering=metering,
-        )
-        prepare_for_rows(options.target)
-        with Progress(quiet) as progress:
-            summary = run_sync(options, stop=stop_on_signals(), on_page=progress.on_page)
-        figures = {**summary.as_json(), "target": render.describe_target(options.target)}
-        return reporter.finished(summary, figures, lambda: render.show_sync(summary, options.target))
-
-    reporter = Reporter("sync", as_json, quiet, notify, notify_on)
-    guarded(work, as_json, debug, reporter)
-
-
-add_check(app)
-
-
-@app.command(
-    rich_help_panel=SYNC,
-    epilog=examples(
-        "automatum plan",
-        "automatum plan customers --every 15min",
-    ),
-)
-def plan(
-    tables: PlanTables = None,
-    every: Every = None,
-    destination: DestinationName = DUCKDB,
-    dataset: Dataset = DEFAULT_DATASET,
-    database: Database = DEFAULT_DATABASE,
-    since: PlanSince = None,
-    until: PlanUntil = None,
-    organization: OrganizationName = None,
-    no_wait: NoWait = False,
-    max_wait: MaxWait = None,
-    lock_wait: LockWait = LOCK_WAIT,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Forecast the requests of a sync, and how long the rate limits make it take; sends one request per table."""
-
-    def work() -> int:
+    options = sync_options({**given, "tables": tables})
+    prepare_for_rows(options.target)
+    if dry_run:
         from ..api.session import connect
         from ..config.settings import resolve_settings
-        from ..operations.plan import plan as plan_sync
-        from ..operations.plan import read_duration
-        from ..sync.options import SyncOptions
-        from ..warehouse.target import Target
-        from . import render
+        from ..operations.plan import plan
 
-        seconds = None if every is None else read_duration(every, "--every")
-        settings, stop = resolve_settings(organization=organization), stop_on_signals()
-        session = connect(settings, stop=stop, max_wait=longest_wait(no_wait, max_wait))
-        target = Target(destination, dataset, database)
-        prepare_for_rows(target)
-        pipeline = None if target.missing else open_existing(target, lock_wait, stop)
-        options = SyncOptions(tables=tuple(tables or ()), since=_day(since), until=_day(until))
-        found = plan_sync(session, pipeline, options, every=seconds)
-        say(found.as_json(), as_json, lambda: render.show_plan(found))
-        return 0
+        if len(options.organizations) > 1:
+            raise ConfigurationError("--dry-run", "forecasts one organization.", "Name one --organization.")
+        settings, stop = resolve_settings(organization="".join(options.organizations) or None), stop_on_signals()
+        session = connect(settings, stop=stop, max_wait=options.max_wait)
+        pipeline = None if options.target.missing else open_existing(options.target, options.lock_wait, stop)
+        return render.finish(plan(session, pipeline, options), given["as_json"], render.show_plan)
+    from ..operations.status import not_overdue
 
-    guarded(work, as_json, debug)
+    with not_overdue(options.target, given["max_age"], tables or ()) as check_age:
+        with Progress(reporter.quiet) as progress:
+            summary = run_sync(options, stop=stop_on_signals(), on_page=progress.on_page)
+        check_age(summary.exit_code)
+    figures = {**summary.as_json(), "target": render.describe_target(options.target)}
+    return reporter.finished(summary, figures, lambda: render.show_sync(figures))
 
 
-add_discover(app)
+@app.command(epilog=examples("automatum check"))
+@runs(*PLACE, "no_wait", "max_wait", *END, "log_json")
+def check(reporter: Reporter, **given: Any) -> int:
+    """Check credentials, scopes and limits; at most one request per table.
+
+    A check that has to wait more than 90 seconds for the rate limit exits 75, unless --max-wait allows it.
+    """
+    from ..api.session import connect
+    from ..config.settings import resolve_settings
+    from ..config.toml_files import readable_secrets
+    from ..operations.check import check as check_connection
+    from ..operations.status import secret_in_use
+    from . import render
+    from .console import show_warning
+
+    stop, target = stop_on_signals(), target_of(given["destination"], given["dataset"], given["database"])
+    prepare_for_rows(target)
+    settings = resolve_settings(organization=given["organization"])
+    max_wait = _LONGEST_CHECK if given["max_wait"] is None else given["max_wait"]
+    report = check_connection(connect(settings, stop=stop, max_wait=longest_wait(given["no_wait"], max_wait)))
+    report.secret = secret_in_use(target, settings, SystemClock(stop))
+    code = render.finish(report, given["as_json"], render.show_check)
+    for file in readable_secrets():
+        show_warning(f"Other users of this machine can read the secrets in {file}. Run: chmod 600 {file}")
+    return code
 
 
-@app.command(
-    rich_help_panel=LOOK, epilog=examples("automatum status", "automatum status --destination postgres --json")
-)
-def status(
-    destination: DestinationName = DUCKDB,
-    dataset: Dataset = DEFAULT_DATASET,
-    database: Database = DEFAULT_DATABASE,
-    lock_wait: LockWait = LOCK_WAIT,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Show the last sweep of each table, and what is unresolved in the ledger of the push; sends no request."""
+@app.command(epilog=examples("automatum status --max-age 26h", "automatum status --verify --json"))
+@runs(*PLACE, "lock_wait", "max_age", *REPORT, "as_json", "log_json", "debug")
+def status(reporter: Reporter, verify: Verify = False, **given: Any) -> int:
+    """Show the last sweep of each table, and what is open in the ledger of the push; sends no request."""
+    from ..operations.status import read_status
+    from .render import show_status
 
-    def work() -> int:
-        from ..operations.metering_status import ledgers_unresolved
-        from ..operations.status import status as read_status
-        from ..warehouse.target import Target
-        from .render_status import show_status
-
-        with read_existing(Target(destination, dataset, database), lock_wait) as pipeline:
-            figures = read_status(pipeline, time.time())
-        ledgers = ledgers_unresolved(SystemClock())
-        figures |= {"ledgers": ledgers}
-        say(figures, as_json, lambda: show_status(figures))
-        return EXIT_INCOMPLETE if any(one["unresolved"] or one["error"] for one in ledgers) else 0
-
-    guarded(work, as_json, debug)
+    target = target_of(given["destination"], given["dataset"], given["database"])
+    with read_existing(target, given["lock_wait"]) as pipeline:
+        found = read_status(pipeline, SystemClock(), max_age=given["max_age"], verify=verify)
+    figures = found.to_json()
+    return reporter.finished(found, figures, lambda: show_status(figures))
 
 
-@app.command(
-    rich_help_panel=LOOK,
-    epilog=examples(
-        "automatum verify",
-    ),
-)
-def verify(
-    destination: DestinationName = DUCKDB,
-    dataset: Dataset = DEFAULT_DATASET,
-    database: Database = DEFAULT_DATABASE,
-    lock_wait: LockWait = LOCK_WAIT,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Check the destination: one row a key, no row too few, no orphans, a history without gaps; sends no request."""
+@app.command(epilog=examples("automatum discover"))
+@runs("as_json", "debug")
+def discover(reporter: Reporter, **given: Any) -> int:
+    """List and describe tables and columns, and whether they are documented or assumed; sends no request."""
+    from ..api.overrides import resolve_endpoints
+    from ..config.settings import resolve_settings
+    from ..operations.discover import describe
+    from .console import say
+    from .render import show_discovery
 
-    def work() -> int:
-        from ..api.overrides import resolve_endpoints
-        from ..config.settings import resolve_settings
-        from ..operations.verify import verify as verify_destination
-        from ..warehouse.dataset import has_organizations
-        from ..warehouse.target import Target
-        from . import render
-
-        with read_existing(Target(destination, dataset, database), lock_wait) as pipeline:
-            settings = resolve_settings(with_credentials=False)
-            endpoints = resolve_endpoints(settings, bool(has_organizations(pipeline)))
-            found = verify_destination(pipeline, endpoints, settings.deletes)
-        say(found.as_json(), as_json, lambda: render.show_verification(found))
-        return found.exit_code
-
-    guarded(work, as_json, debug)
+    settings = resolve_settings(with_credentials=False)
+    described = describe(resolve_endpoints(settings, bool(settings.organizations)), settings.history)
+    say(described, given["as_json"], lambda: show_discovery(described))
+    return 0
 
 
-@app.command(
-    rich_help_panel=TRY,
-    epilog=examples(
-        "automatum sandbox",
-        "automatum sandbox --port 0 --customers 5000",
-        "automatum sandbox --usage-sample usage.csv",
-    ),
-)
+app.add_typer(push_app, name="push")
+app.add_typer(apps_app, name="apps")
+
+
+@app.command(epilog=examples("automatum sandbox --port 0 --customers 5000", "automatum sandbox --limit none"))
+@runs("debug")
 def sandbox(
-    port: Port = 8321,
-    seed: Seed = 7,
+    reporter: Reporter,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")] = 8321,
+    seed: Annotated[int, typer.Option(help="Seed of the data.")] = 7,
     customers: Rows = 250,
     entitlements: Rows = 410,
     private_offers: Rows = 130,
-    days: Days = 400,
-    traps: Traps = False,
-    latency: Latency = 0.0,
-    limit: SandboxLimit = None,
-    usage_sample: UsageSample = None,
-    debug: Debug = False,
-) -> None:
+    days: Annotated[int, typer.Option(min=0, help="Days of analytics.")] = 400,
+    traps: Annotated[bool, typer.Option("--traps", help="Rows that break naive readers.")] = False,
+    latency: Annotated[float, typer.Option(min=0, help="Seconds before each response.")] = 0.0,
+    limit: Limits = None,
+    usage_sample: Usage = None,
+    **given: Any,
+) -> int:
     """Serve the sandbox, a local server that behaves like the API, until Ctrl-C. Needs the extra `sandbox`."""
+    from . import render
 
-    def work() -> int:
-        from . import render
-
-        stop = stop_on_signals(announce=False)
-        rows = {"customers": customers, "entitlements": entitlements, "private_offers": private_offers, "days": days}
-        module = _demo_module()
-        with module.serve_sandbox(port, limit or (), seed=seed, traps=traps, latency=latency, **rows) as served:
-            if usage_sample:
-                module.write_usage(served.sandbox, usage_sample)
-            render.show_sandbox(served.base_url, served.client_id, served.client_secret)
-            stop.wait()
-        return 0
-
-    guarded(work, False, debug)
+    stop = stop_on_signals(announce=False)
+    rows = {"customers": customers, "entitlements": entitlements, "private_offers": private_offers, "days": days}
+    module = _demo_module()
+    with module.serve_sandbox(port, limit or (), seed=seed, traps=traps, latency=latency, **rows) as served:
+        if usage_sample:
+            module.write_usage(served.sandbox, usage_sample)
+        render.show_sandbox(served.base_url, served.client_id, served.client_secret, _client_limits(limit))
+        stop.wait()
+    return 0
 
 
-@app.command(
-    rich_help_panel=TRY,
-    epilog=examples(
-        "automatum demo",
-    ),
-)
+@app.command(epilog=examples("automatum demo"))
+@runs("as_json", "debug")
 def demo(
-    database: DemoDatabase = Path("automatum_demo.duckdb"),
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
+    reporter: Reporter,
+    database: Annotated[Path, typer.Option(help="DuckDB file to write. An existing file is replaced.")] = Path(
+        "automatum_demo.duckdb"
+    ),
+    **given: Any,
+) -> int:
     """Sync the sandbox, change it, sync again, and ask four questions. Needs the extra `sandbox`."""
+    from . import render
 
-    def work() -> int:
-        from . import render
-
-        shown: Demo = _demo_module().run_demo(database)
-        say(shown.as_json(), as_json, lambda: render.show_demo(shown))
-        return shown.exit_code
-
-    guarded(work, as_json, debug)
+    return render.finish(_demo_module().run_demo(database), given["as_json"], render.show_demo)
 
 
 @app.callback(invoke_without_command=True)
@@ -341,8 +198,14 @@ def _version(
         raise typer.Exit
 
 
-def _day(moment: datetime | None) -> date | None:
-    return moment.date() if moment else None
+def _client_limits(limits: list[str] | None) -> str:
+    """The sandbox's limits as the client's setting, so that it does not wait for those of the vendor."""
+    if not limits:
+        return ""
+    from automatum_sandbox import parse_limits
+
+    found = parse_limits(limits)
+    return json.dumps(_NO_LIMITS if found is None else found)
 
 
 def _demo_module() -> Any:

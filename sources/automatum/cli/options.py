@@ -1,4 +1,4 @@
-"""What all commands share: options, what they open, and how they end."""
+"""What all commands share: what they open, the signals that end them, and how they end."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -29,162 +28,6 @@ if TYPE_CHECKING:
 
     from ..warehouse.target import Target
     from .reporter import Reporter
-
-Json = Annotated[
-    bool,
-    typer.Option("--json", rich_help_panel="Output", help="Print one JSON object on stdout, and nothing else there."),
-]
-DestinationName = Annotated[
-    str,
-    typer.Option(
-        rich_help_panel="Where the data is",
-        help="Name of a dlt destination; its credentials come from dlt's configuration.",
-    ),
-]
-Dataset = Annotated[str, typer.Option(rich_help_panel="Where the data is", help="Dataset (schema) of the tables.")]
-Database = Annotated[
-    Path, typer.Option(rich_help_panel="Where the data is", help="DuckDB file; for --destination duckdb.")
-]
-PipelinesDir = Annotated[
-    str | None,
-    typer.Option(rich_help_panel="Where the data is", help="Folder of dlt's working folders. Default: dlt's own."),
-]
-OrganizationName = Annotated[
-    str | None,
-    typer.Option(
-        "--organization", rich_help_panel="Where the data is", help="One of the configured organizations, by its name."
-    ),
-]
-LockWait = Annotated[
-    float,
-    typer.Option(
-        min=0.0,
-        rich_help_panel="Limits and waits",
-        help="Seconds to wait for another run, or for a program that has the DuckDB file open.",
-    ),
-]
-NoWait = Annotated[
-    bool,
-    typer.Option(
-        "--no-wait",
-        rich_help_panel="Limits and waits",
-        help="Do not wait for the rate limit: exit 75 with the time to run again.",
-    ),
-]
-MaxWait = Annotated[
-    float | None,
-    typer.Option(
-        min=0.0,
-        rich_help_panel="Limits and waits",
-        help="Wait at most this many seconds for the rate limit, else exit 75.",
-    ),
-]
-Quiet = Annotated[
-    bool,
-    typer.Option(
-        "--quiet",
-        rich_help_panel="Output",
-        help="Print nothing if nothing has changed; else one line, on stderr in trouble. For cron.",
-    ),
-]
-Notify = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        rich_help_panel="Output",
-        help="Post the result to this webhook. `ps` shows it to other users: prefer the setting notify_url.",
-    ),
-]
-NotifyOn = Annotated[
-    str,
-    typer.Option(
-        metavar="OCCASION", rich_help_panel="Output", help="When to notify: trouble, change (or trouble), always."
-    ),
-]
-Debug = Annotated[bool, typer.Option("--debug", rich_help_panel="Output", help="Log each request; show tracebacks.")]
-
-# sync
-SyncTables = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="TABLE",
-        help="Table to read: customers, entitlements, private_offers, analytics. Default: all that the scopes allow.",
-    ),
-]
-OrganizationNames = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--organization",
-        rich_help_panel="Where the data is",
-        help="One of the configured organizations, by its name. Repeatable. Default: all of them.",
-    ),
-]
-MaxRequests = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        rich_help_panel="Limits and waits",
-        help="End cleanly after this many API requests (of each organization).",
-    ),
-]
-MaxMinutes = Annotated[
-    float | None, typer.Option(min=0.0, rich_help_panel="Limits and waits", help="End cleanly after this many minutes.")
-]
-Since = Annotated[
-    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Read the reports from this day on (a backfill).")
-]
-Until = Annotated[
-    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Read the reports up to this day (a backfill).")
-]
-AllowDeletes = Annotated[
-    bool,
-    typer.Option("--allow-deletes", help="Mark rows as deleted even if a large share of them is missing from the API."),
-]
-Metering = Annotated[
-    bool, typer.Option("--metering", help="Load the metering ledger, too: metering_lines and two more tables.")
-]
-ReadCopy = Annotated[
-    Path | None,
-    typer.Option(
-        rich_help_panel="Where the data is",
-        help="DuckDB file to replace by a copy of the database, for notebooks to read.",
-    ),
-]
-
-# plan
-PlanTables = Annotated[
-    list[str] | None, typer.Argument(metavar="TABLE", help="Table to forecast. Default: what a sync would read.")
-]
-Every = Annotated[
-    str | None, typer.Option(help="Say whether a sync can run at this interval, such as 30min, 1h or 1d.")
-]
-PlanSince = Annotated[
-    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As for sync: reports from this day on.")
-]
-PlanUntil = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As for sync: reports up to this day.")]
-
-# sandbox and demo
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")]
-Seed = Annotated[int, typer.Option(help="Seed of the data.")]
-Rows = Annotated[int, typer.Option(min=0, help="Number of rows.")]
-Days = Annotated[int, typer.Option(min=0, help="Days of analytics.")]
-Traps = Annotated[
-    bool,
-    typer.Option("--traps", help="Rows that break naive readers: odd amounts, nulls, unknown values, many scripts."),
-]
-Latency = Annotated[float, typer.Option(min=0, help="Seconds before each response.")]
-SandboxLimit = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--limit",
-        metavar="COUNT/minute|COUNT/hour|none",
-        help="Rate limit of the application. Repeatable. Default: the vendor's, 50/minute and 1000/hour.",
-    ),
-]
-UsageSample = Annotated[
-    Path | None, typer.Option(help="CSV file to write: usage of the last closed hour, for `automatum push`.")
-]
-DemoDatabase = Annotated[Path, typer.Option(help="DuckDB file to write. An existing file is replaced.")]
 
 
 def longest_wait(no_wait: bool, max_wait: float | None) -> float | None:
@@ -277,7 +120,9 @@ def stop_on_signals(announce: bool = True) -> threading.Event:
     return stop
 
 
-def guarded(work: Callable[[], int], as_json: bool, debug: bool, reporter: Reporter | None = None) -> NoReturn:
+def guarded(
+    work: Callable[[], int], as_json: bool, debug: bool, reporter: Reporter | None = None, log_json: bool = False
+) -> NoReturn:
     """Run a command; turn errors into a message and an exit code, and into a traceback with --debug.
 
     Args:
@@ -285,12 +130,13 @@ def guarded(work: Callable[[], int], as_json: bool, debug: bool, reporter: Repor
         as_json: Print one JSON object on stdout, errors included.
         debug: Log each request; show tracebacks.
         reporter: Reports the result; None for one that only prints errors.
+        log_json: Log JSON lines.
     """
     from .reporter import Reporter
 
-    reporter = reporter or Reporter("", as_json)
+    reporter = reporter or Reporter("", {"as_json": as_json})
     redact_logging()
-    console.log_to_stderr(debug, quiet=reporter.quiet)
+    console.log_to_stderr(debug, reporter.quiet, log_json)
     try:
         from ..config.settings import check_configuration
 

@@ -10,10 +10,9 @@ from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Column
 
-from ..core.clock import instant
+from ..core.clock import format_duration, instant
 from ..core.text import printable
 from .console import err
-from .formats import format_duration
 
 if TYPE_CHECKING:
     from ..api.session import ApiSession

@@ -54,7 +54,7 @@ def push_usage(context: typer.Context, usage: Usage = None, **given: Any) -> Non
         figures = result.figures()
         return reporter.finished(result, figures, lambda: show_push(figures))
 
-    reporter = Reporter("push", given["as_json"], given["quiet"], given["notify"], given["notify_on"])
+    reporter = Reporter("push", given)
     guarded(work, given["as_json"], given["debug"], reporter)
 
 
@@ -73,7 +73,7 @@ def push_status(**given: Any) -> None:
         figures = status.to_json()
         return reporter.finished(status, figures, lambda: show_status(figures))
 
-    reporter = Reporter("push status", given["as_json"], given["quiet"], given["notify"], given["notify_on"])
+    reporter = Reporter("push status", given)
     guarded(work, given["as_json"], given["debug"], reporter)
 
 

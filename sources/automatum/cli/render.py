@@ -1,140 +1,262 @@
-"""The results of commands as text on stdout."""
+"""Draws the results of commands on stdout, from the same figures that `--json` prints."""
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.text import Text
 
-from ..core.clock import instant
-from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET
+from ..core.clock import format_age, format_duration
+from ..core.defaults import DEFAULT_DATABASE, DEFAULT_DATASET, DUCKDB
+from ..core.errors import AutomatumError
 from ..core.result_line import describe_verdict
 from ..core.text import plural
-from .console import out, say_command, say_text
-from .formats import format_duration, format_interval, format_number, format_state
-from .render_api import secret_line
-from .tables import TextTable
+from . import console
+from .console import say_command, say_text
+from .tables import Cell, TextTable
 
 if TYPE_CHECKING:
-    from ..operations.check import CheckReport
-    from ..operations.demo import Demo
-    from ..operations.plan import Plan
-    from ..operations.verify import Verification
-    from ..sync.summary import MultiOrgSummary, SyncSummary
     from ..warehouse.target import Target
 
-_FIGURES = ("requests", "distinct", "inserted", "updated", "deleted", "unchanged")
+_COUNTS = ("requests", "distinct", "inserted", "updated", "deleted", "unchanged")
+_STYLES = {"ok": "green", "complete": "green", "no scope": "yellow", "more_to_do": "yellow"}
+_WORDS = frozenset({"verdict", "state", "scope", "note", "rule", "scopes", "name", "lastUsedAt"})
+"""Columns of words; the others hold numbers."""
+_ANSWERS = {"http_401": "401", "http_403": "403", "http_429": "429", "http_5xx": "5xx", "network_errors": "no answer"}
+Figures = Mapping[str, Any]
 
 
-def show_sync(summary: SyncSummary, target: Target) -> None:
-    """What a sync did: of one organization by table, of several by organization; then where the data is.
+class Result(Protocol):
+    """What a command returns."""
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the process."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as one JSON object."""
+
+
+def finish(result: Result, as_json: bool, show: Callable[[Figures], None]) -> int:
+    """Print a result; returns the exit code.
 
     Args:
-        summary: The summary.
-        target: Where it was loaded to.
+        result: The result. Its `errors`, if it has any, go to stderr.
+        as_json: Print it as JSON.
+        show: Draws the figures of the result.
     """
-    from ..sync.summary import MultiOrgSummary
+    figures = result.to_json()
+    console.say(figures, as_json, lambda: show(figures))
+    errors: list[AutomatumError] = getattr(result, "errors", [])
+    for error in errors:
+        console.show_error(error)
+    return result.exit_code
 
-    figures = summary.as_json()
-    if isinstance(summary, MultiOrgSummary):
-        _show_organizations(summary)
+
+def show_rows(first: str, rows: Mapping[str, Figures], *columns: str) -> None:
+    """A table with a line for each row.
+
+    Args:
+        first: Heading of the names of the rows.
+        rows: Name to figures.
+        columns: Keys of the figures, which are the headings, too.
+    """
+    table = TextTable(first, *columns, words=[one for one in columns if one in _WORDS])
+    for name, row in rows.items():
+        table.add(name, *(_cell(column, row.get(column)) for column in columns))
+    if len(table):
+        table.show()
+
+
+def _cell(column: str, value: Any) -> Cell:
+    if column in ("verdict", "state"):
+        return Text(describe_verdict(value), style=_STYLES.get(value, "red"))
+    if column == "broken":
+        return Text(f"{value:,}", style="red" if value else "green")
+    if value is None:
+        return "" if column in _WORDS else "-"
+    if column == "age_seconds":
+        return format_age(value)
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def show_sync(figures: Figures) -> None:
+    """What a sync did: of one organization by table, of several by organization; then where the data is."""
+    if "organizations" in figures:
+        rows = {}
+        for name, one in figures["organizations"].items():
+            sums = {key: sum(row[key] for row in one["tables"].values()) for key in _COUNTS}
+            rows[name] = {**sums, "verdict": one["verdict"], "requests": one["requests"]}
+        show_rows("organization", rows, "verdict", *_COUNTS)
     else:
         _show_tables(figures)
     say_text(
         f"{describe_verdict(figures['verdict']).capitalize()}: {plural(figures['requests'], 'request')} and "
         f"{figures['token_requests']:,} for a token in {figures['seconds']:.1f} s."
     )
-    if target.missing:
-        return  # Nothing was loaded yet.
-    say_text(f"Data: {_place(target)}, dataset {target.dataset}.")
+    place = figures["target"]
+    if not place["loaded"]:
+        return
+    say_text(f"Data: {place['database'] or 'destination ' + place['destination']}, dataset {place['dataset']}.")
     if figures["verdict"] == "more_to_do":
         when = f" at {figures['resume_at']} or later" if figures["resume_at"] else ""
         say_text(f"Next: run the same command again{when}; it goes on from here.")
-    elif summary.exit_code == 0:
-        say_command(_query_command(target, figures))
+    elif figures["verdict"] == "complete":
+        say_command(_query_command(place, figures))
+
+
+def _show_tables(figures: Figures) -> None:
+    show_rows("table", figures["tables"], "verdict", *_COUNTS)
+    for name, row in figures["tables"].items():
+        if row["reason"]:
+            say_text(f"{name}: {row['reason']}")
+        for column, count in row["unread"].items():
+            say_text(
+                f"{name}: {plural(count, 'value')} of {column} did not fit its type. The column is null there, and the "
+                "values are in extra. If most rows are affected, set columns for the table."
+            )
+    for name, why in figures["skipped"].items():
+        say_text(f"{name} skipped: {why}")
 
 
 def describe_target(target: Target) -> dict[str, Any]:
     """Where the data is, for the JSON of a sync."""
     database = str(target.database) if target.file else None
-    return {"destination": target.destination, "dataset": target.dataset, "database": database}
+    place = {"destination": target.destination, "dataset": target.dataset, "database": database}
+    return {**place, "loaded": not target.missing}
 
 
-def show_check(report: CheckReport) -> None:
+def _query_command(place: Figures, figures: Figures) -> str:
+    """A command to look at the data: rows of the first synced list, if it is a DuckDB file; else the status."""
+    from ..schema.names import normalize_identifier
+
+    dataset = place["dataset"]
+    synced = [figures, *figures.get("organizations", {}).values()]
+    tables = (pair for one in synced for pair in one.get("tables", {}).items())
+    first = next((name for name, row in tables if "reports" not in row), None)
+    if first is None or not place["database"]:
+        options = {"destination": place["destination"], "database": place["database"], "dataset": dataset}
+        usual = {"destination": DUCKDB, "database": str(DEFAULT_DATABASE), "dataset": DEFAULT_DATASET}
+        differ = [(f"--{name}", value) for name, value in options.items() if value and value != usual[name]]
+        return shlex.join(["automatum", "status", *(word for pair in differ for word in pair)])
+    schema = DEFAULT_DATASET if dataset == DEFAULT_DATASET else f'"{normalize_identifier(dataset)}"'
+    query = f"FROM {schema}.{first} LIMIT 5"
+    script = f"import duckdb; duckdb.connect({place['database']!r}).sql({query!r}).show()"
+    return python_command(script)
+
+
+def python_command(script: str) -> str:
+    """A command that runs a script by this Python, to be pasted into the shell that started this process."""
+    folder = Path(sys.executable).parent
+    found = shutil.which("python")
+    python = "python" if found and Path(found).parent == folder else os.path.relpath(sys.executable)
+    plain = not any(one in script for one in '"$`\\!')
+    return f'{shlex.quote(python)} -c "{script}"' if plain else f"{shlex.quote(python)} -c {shlex.quote(script)}"
+
+
+def show_plan(figures: Figures) -> None:
+    """What a sync will cost, and what it leaves."""
+    skipped = {name: {"note": f"skipped: {why}"} for name, why in figures["skipped"].items()}
+    show_rows("table", {**figures["tables"], **skipped}, "requests", "announced", "note")
+    show_rows("window", {row["window"]: row for row in figures["windows"]}, "used", "limit", "reserved")
+    push = figures["left_for_push"]
+    say_text(
+        f"A sync takes {plural(figures['requests'], 'request')} and one for a token. Started now, the rate limits let "
+        f"it end in {format_duration(figures['seconds'])}, at {figures['finishes_at']}. The shortest interval of a "
+        f"schedule is {figures['shortest_interval_seconds'] // 60:,} min."
+    )
+    say_text(
+        f"This forecast took {plural(figures['spent'], 'request')}. Others have used {figures['used_by_others']:,} of "
+        f"the longest window. A push could send {plural(push['now'], 'request')} now, and {push['longest_window']:,} "
+        "within the longest window."
+    )
+
+
+def show_check(figures: Figures) -> None:
     """Each table's answer, the scopes and the windows."""
-    figures = report.as_json()
-    table = TextTable("table", "state", "announced", words=("state", "scope"))
-    for name, row in figures["tables"].items():
-        table.add(name, format_state(row["state"]), format_number(row["announced"]), row["scope"])
-    table.show()
+    show_rows("table", figures["tables"], "state", "announced", "scope")
     for name, row in figures["tables"].items():
         for sign in row["signs"]:
             say_text(f"{name}: {sign}")
     granted = figures["granted_scopes"]
     say_text(f"Granted scopes: {'the token does not say' if granted is None else ' '.join(granted) or 'none'}")
-    if report.excess:
+    if figures["excess_scopes"]:
         say_text(
-            f"Scopes that this configuration does not use: {' '.join(report.excess)}. To take them from the "
-            "application: automatum apps update --remove-scope SCOPE"
+            f"Scopes that this configuration does not use: {' '.join(figures['excess_scopes'])}. Set the others: "
+            "automatum apps update ID --scope SCOPE"
         )
-    if report.secret:
-        say_text(secret_line(report.secret))
+    if figures["secret"]:
+        say_text(_secret_line(figures["secret"]))
     say_text(f"Push usage: {'yes' if figures['can_push'] else 'no, it needs the scope write:metering'}")
-    _show_windows(figures["windows"])
-    if report.exit_code == 0:
-        say_text("Next: automatum plan shows what a sync costs; automatum sync syncs.")
+    show_rows("window", {row["window"]: row for row in figures["windows"]}, "used", "limit")
+    if figures["ok"]:
+        say_text("Next: automatum sync. Before, automatum sync --dry-run shows what it costs.")
 
 
-def show_verification(found: Verification) -> None:
-    """What was checked, and what is broken."""
-    table = TextTable("table", "broken", words=("rule",))
-    for one in found.findings:
-        table.add(one.table, Text(f"{one.broken:,}", style="red" if one.broken else "green"), one.rule)
-    if not len(table):
-        say_text("There are no tables to check. Next: automatum sync.")
-        return
-    table.show()
-    broken = sum(1 for one in found.findings if one.broken)
-    rules = plural(len(found.findings), "rule")
-    say_text(f"{rules} checked, all hold." if not broken else f"{rules} checked, {broken:,} broken.")
+def _secret_line(secret: Figures) -> str:
+    since = f"{secret['in_use_since']:%Y-%m-%d}"
+    return secret["advice"] or f"The client secret has been in use since {since} or longer."
 
 
-def show_plan(plan: Plan) -> None:
-    """What a sync will cost, and what it leaves."""
-    table = TextTable("table", "requests", "announced", words=("note",))
-    for one in plan.tables:
-        table.add(one.table, format_number(one.requests), format_number(one.announced), one.note)
-    for name, why in plan.skipped.items():
-        table.add(name, "-", "-", f"skipped: {why}")
-    table.show()
-    windows = TextTable("window", "used", "limit", "kept for metering")
-    for row in plan.windows:
-        windows.add(
-            row["window"], format_number(row["used"]), format_number(row["limit"]), format_number(row["reserved"])
-        )
-    windows.show()
-    push = plan.left_for_push
-    say_text(
-        f"A sync takes {plural(plan.requests, 'request')} and one for a token. Started now, the rate limits let it end "
-        f"in {format_duration(plan.seconds)}, at {instant(plan.finishes_at)}."
+def show_status(figures: Figures) -> None:
+    """The last sweep of each table, and those under way; what is open in the ledgers; what the check of data found."""
+    for name, one in figures.get("organizations", {"": figures}).items():
+        if name:
+            say_text(str(name), style="bold")
+        _show_sweeps(one)
+    for ledger in figures["ledgers"]:
+        name = f" of {ledger['organization']}" if ledger["organization"] else ""
+        counted = ", ".join(f"{kind} {number:,}" for kind, number in ledger["unresolved"].items())
+        found = f"unresolved: {counted}. Next: automatum push status." if counted else "nothing is unresolved."
+        say_text(f"Push{name}: {ledger['error'] or found}")
+    if "findings" in figures:
+        table = TextTable("table", "broken", words=("rule",))
+        for one in figures["findings"]:
+            table.add(one["table"], _cell("broken", one["broken"]), one["rule"])
+        table.show()
+        rules, broken = plural(len(figures["findings"]), "rule"), sum(1 for one in figures["findings"] if one["broken"])
+        say_text(f"{rules} checked, {f'{broken:,} broken' if broken else 'all hold'}.")
+
+
+def _show_sweeps(figures: Figures) -> None:
+    columns = ("verdict", "age_seconds", "requests", "distinct_keys", "inserted", "updated", "deleted")
+    show_rows("table", figures["tables"], *columns)
+    if not figures["tables"]:
+        say_text("No sweep has been recorded yet. Next: automatum sync.")
+    for name, row in figures["tables"].items():
+        if row["reason"]:
+            say_text(f"{name}: {row['reason']}")
+        if trouble := _request_errors(row["recent"]):
+            say_text(f"{name}: {trouble}")
+    if figures["secret"]:
+        say_text(_secret_line(figures["secret"]))
+    for name, row in figures["under_way"].items():
+        announced = "" if row["announced"] is None else f"; {plural(row['announced'], 'row')} announced"
+        say_text(f"{name}: under way, {plural(row['pages'], 'page')} read{announced}")
+
+
+def _request_errors(recent: Figures | None) -> str:
+    """What the API refused in the latest sweeps of a table, in one line; empty if there was nothing."""
+    answers = [f"{recent[name]:,} × {text}" for name, text in _ANSWERS.items() if recent[name]] if recent else []
+    if not recent or not answers:
+        return ""
+    return (
+        f"of {plural(recent['requests'], 'request')} in {plural(recent['sweeps'], 'sweep')}, {', '.join(answers)}; "
+        f"{plural(recent['retries'], 'retry', 'retries')}; slowest answer {recent['latency_max_ms'] or 0:,} ms"
     )
-    say_text(
-        f"This forecast took {plural(plan.spent, 'request')}. Others have used {plan.used_by_others:,} of the longest "
-        f"window. A push could send {plural(push['now'], 'request')} now, and {push['longest_window']:,} within the "
-        "longest window."
-    )
-    schedule = plan.schedule
-    if schedule:
-        shortest = format_interval(schedule.shortest)
-        verdict = "fits" if schedule.fits else f"does not fit. The shortest interval that does is {shortest}"
-        say_text(f"A sync every {format_interval(schedule.every)} {verdict}.")
 
 
-def show_discovery(described: Mapping[str, Any]) -> None:
+def show_discovery(figures: Figures) -> None:
     """Every table with its columns."""
-    for name, facts in described["tables"].items():
+    for name, facts in figures["tables"].items():
         place = "the connector's own"
         if facts["path"]:
             standing = "documented" if facts["documented"] else "assumed"
@@ -150,102 +272,37 @@ def show_discovery(described: Mapping[str, Any]) -> None:
         table.show()
 
 
-def show_demo(demo: Demo) -> None:
-    """What the demo did and found."""
-    from ..warehouse.target import Target
-
-    figures = demo.as_json()
-    table = TextTable("table", "rows")
-    for name, rows in figures["rows"].items():
-        table.add(name, format_number(rows))
-    table.show()
+def show_demo(figures: Figures) -> None:
+    """What the demo did and found, with the SQL of each answer and commands that can be pasted."""
+    show_rows("table", {name: {"rows": rows} for name, rows in figures["rows"].items()}, "rows")
     say_text("Then some rows were changed at the API, and synced again:")
-    numbers = ("requests", "inserted", "updated", "deleted", "unchanged")
-    table = TextTable("table", *numbers)
-    for name, row in figures["second_sync"]["tables"].items():
-        table.add(name, *(format_number(row[key]) for key in numbers))
-    table.show()
+    show_rows("table", figures["second_sync"]["tables"], "requests", "inserted", "updated", "deleted", "unchanged")
     for answer in figures["answers"]:
         table = TextTable(answer["columns"][0], words=answer["columns"][1:], title=answer["question"])
         for row in answer["rows"]:
             table.add(*(str(value) for value in row))
         table.show()
+        say_text(answer["sql"])
     say_text(
         f"{plural(figures['requests'], 'request')} in {figures['seconds']:.1f} s to {figures['api']}, the sandbox: a "
         "local server that behaves like the API."
     )
-    target = Target(database=demo.database)
-    say_text(f"Data: {_place(target)}, dataset {target.dataset}.")
-    say_command(_query_command(target, figures["first_sync"]))
+    place = {"destination": DUCKDB, "dataset": DEFAULT_DATASET, "database": figures["database"]}
+    say_text(f"Data: {figures['database']}, dataset {DEFAULT_DATASET}.")
+    say_command(_query_command(place, figures["first_sync"]))
 
 
-def show_sandbox(base_url: str, client_id: str, client_secret: str) -> None:
-    """How to reach the sandbox."""
+def show_sandbox(base_url: str, client_id: str, client_secret: str, limits: str) -> None:
+    """How to reach the sandbox.
+
+    Args:
+        base_url: Its URL.
+        client_id: Of its application.
+        client_secret: Of its application.
+        limits: Its rate limits for the settings of the client; empty for the vendor's.
+    """
     say_text(f"The sandbox serves at {base_url} until Ctrl-C. Its root page lists what it assumes. In another shell:")
-    out.print(
-        f"export SOURCES__AUTOMATUM__BASE_URL={base_url}\n"
-        f"export SOURCES__AUTOMATUM__CLIENT_ID={client_id}\n"
-        f"export SOURCES__AUTOMATUM__CLIENT_SECRET={client_secret}\n"
-        "automatum sync",
-        soft_wrap=True,
-    )
-
-
-def _show_organizations(summary: MultiOrgSummary) -> None:
-    table = TextTable("organization", "verdict", *_FIGURES, words=("verdict",))
-    for name, one in summary.organizations.items():
-        tables = one.as_json()["tables"].values()
-        # A sync that did not get to its tables has no figures; those of its requests are known.
-        figures = {key: sum(row[key] for row in tables) for key in _FIGURES} | {"requests": one.requests}
-        table.add(name, format_state(one.verdict.value), *(format_number(figures[key]) for key in _FIGURES))
-    table.show()
-
-
-def _show_tables(figures: Mapping[str, Any]) -> None:
-    table = TextTable("table", "verdict", *_FIGURES, words=("verdict",))
-    for name, row in figures["tables"].items():
-        table.add(name, format_state(row["verdict"]), *(format_number(row[key]) for key in _FIGURES))
-    if len(table):
-        table.show()
-    for name, row in figures["tables"].items():
-        if row["reason"]:
-            say_text(f"{name}: {row['reason']}")
-        for column, count in row["unread"].items():
-            say_text(
-                f"{name}: {plural(count, 'value')} of {column} did not fit its type. The column is null there, and the "
-                "values are in extra. If most rows are affected, set timestamps, or columns, for the table."
-            )
-    for name, why in figures["skipped"].items():
-        say_text(f"{name} skipped: {why}")
-
-
-def _show_windows(windows: list[dict[str, Any]]) -> None:
-    table = TextTable("window", "used", "limit")
-    for row in windows:
-        table.add(row["window"], format_number(row["used"]), format_number(row["limit"]))
-    table.show()
-
-
-def _place(target: Target) -> str:
-    return str(target.database) if target.file else f"destination {target.destination}"
-
-
-def _query_command(target: Target, figures: Mapping[str, Any]) -> str:
-    """A command to look at the data: rows of the first synced table, if it is a DuckDB file; else its status."""
-    from ..schema.names import normalize_identifier
-
-    if not target.file:
-        dataset = "" if target.dataset == DEFAULT_DATASET else f" --dataset {shlex.quote(target.dataset)}"
-        return f"automatum status --destination {shlex.quote(target.destination)}{dataset}"
-    synced = [figures, *figures.get("organizations", {}).values()]
-    tables = (pair for one in synced for pair in one.get("tables", {}).items())
-    first = next((name for name, row in tables if "reports" not in row), None)
-    if first is None:
-        options = [] if target.database == DEFAULT_DATABASE else ["--database", str(target.database)]
-        options += [] if target.dataset == DEFAULT_DATASET else ["--dataset", target.dataset]
-        return shlex.join(["automatum", "status", *options])
-    dataset = DEFAULT_DATASET if target.dataset == DEFAULT_DATASET else f'"{normalize_identifier(target.dataset)}"'
-    query = f"FROM {dataset}.{first} LIMIT 5"
-    script = f"import duckdb; duckdb.connect({str(target.database)!r}).sql({query!r}).show()"
-    plain = not any(one in script for one in '"$`\\!')
-    return f'python -c "{script}"' if plain else f"python -c {shlex.quote(script)}"
+    values = {"BASE_URL": base_url, "CLIENT_ID": client_id, "CLIENT_SECRET": client_secret}
+    values |= {"APPLICATION_LIMITS": limits, "ORGANIZATION_LIMITS": limits} if limits else {}
+    exports = [f"export SOURCES__AUTOMATUM__{name}={shlex.quote(value)}" for name, value in values.items()]
+    console.out.print("\n".join([*exports, "automatum sync"]), soft_wrap=True)

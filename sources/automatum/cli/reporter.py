@@ -1,18 +1,30 @@
-"""Reports the result of a run on stdout, stderr and a webhook, in full or in one line for cron."""
+"""Reports the result of a run on stdout, stderr, to a webhook and to a file, in full or in one line for cron."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..core.errors import EXIT_COMPLETE, EXIT_SOFTWARE, AutomatumError, ConfigurationError, Interrupted
+from ..core.errors import (
+    EXIT_COMPLETE,
+    EXIT_MORE_TO_DO,
+    EXIT_SOFTWARE,
+    AutomatumError,
+    ConfigurationError,
+    Interrupted,
+)
+from ..core.private_files import check_own, replace_own
 from ..core.redaction import redact
 from ..core.result_line import result_line, verdict_for
 from . import console
 
 if TYPE_CHECKING:
     from .webhook import Webhook
+
+PING = "ping"
+"""Occasion of a monitor of scheduled jobs (healthchecks convention): URL/start, then URL, or URL/fail."""
 
 
 class Result(Protocol):
@@ -39,41 +51,39 @@ class Reporter:
 
     Args:
         command: `sync`, `push`.
-        as_json: Print one JSON object on stdout.
-        quiet: Print nothing if the run is complete and nothing has changed; else one line, on stderr in trouble.
-        notify: URL of the webhook; None for the URL in the settings, if there is one.
-        notify_on: One of `OCCASIONS`; None for no notification, whatever the settings say.
+        given: Values of the options of the command by their names: `as_json`, `quiet`, `notify`, `notify_on`,
+            `metrics`. Without `notify_on` nothing is posted, whatever the settings say.
     """
 
-    def __init__(
-        self,
-        command: str,
-        as_json: bool,
-        quiet: bool = False,
-        notify: str | None = None,
-        notify_on: str | None = None,
-    ) -> None:
-        self._command, self._as_json, self.quiet = command, as_json, quiet
-        self._notify, self._notify_on = notify, notify_on
+    def __init__(self, command: str, given: Mapping[str, Any]) -> None:
+        self._command, self._as_json, self.quiet = command, given.get("as_json", False), given.get("quiet", False)
+        self._notify, self._notify_on = given.get("notify"), given.get("notify_on")
+        self._metrics: Path | None = given.get("metrics")
         self._webhook: Webhook | None = None
         self._notice: dict[str, Any] | None = None
 
     def open(self) -> None:
-        """Open the webhook.
+        """Open the webhook, and say there that the run begins if it is a monitor.
 
         Raises:
-            ConfigurationError: The URL or the occasion is not valid.
+            ConfigurationError: The URL, the occasion or the file is not valid.
         """
+        if self._metrics:
+            check_own(self._metrics)
         if self._notify_on is None:
             return
         from ..config.settings import find_notify_url
         from .webhook import KEY, OCCASIONS, Webhook
 
-        if self._notify_on not in OCCASIONS:
-            raise ConfigurationError("--notify-on", f"{self._notify_on!r} is none of {', '.join(OCCASIONS)}.")
+        if self._notify_on not in (*OCCASIONS, PING):
+            raise ConfigurationError("--notify-on", f"{self._notify_on!r} is none of {', '.join((*OCCASIONS, PING))}.")
         url = self._notify or find_notify_url()
         if url:
             self._webhook = Webhook(url, "--notify" if self._notify else KEY)
+            if self._notify_on == PING:
+                self._post({"text": f"automatum {self._command}: started"}, "/start")
+        elif self._notify_on == PING:
+            raise ConfigurationError("--notify-on", "ping needs a URL.", "Set notify_url, or add --notify URL.")
 
     def finished(self, result: Result, figures: Mapping[str, Any], show: Callable[[], None]) -> int:
         """Report a run that has a summary; returns the exit code.
@@ -135,9 +145,13 @@ class Reporter:
 
     def notify(self) -> None:
         """Send the notification, if there is one. If it does not arrive, print one line on stderr."""
-        if self._webhook is None or self._notice is None:
+        if self._notice is None:
             return
-        problem = self._webhook.post(self._notice)
+        failed = self._notify_on == PING and self._notice["exit_code"] not in (EXIT_COMPLETE, EXIT_MORE_TO_DO)
+        self._post(self._notice, "/fail" if failed else "")
+
+    def _post(self, body: Mapping[str, Any], end: str) -> None:
+        problem = self._webhook.post(body, end) if self._webhook else None
         if problem:
             console.say_line(f"automatum {self._command}: the notification did not arrive: {problem}", trouble=True)
 
@@ -153,9 +167,18 @@ class Reporter:
         figures: Mapping[str, Any],
         errors: Sequence[AutomatumError],
     ) -> None:
+        """Write the metrics, and keep what is to be posted."""
+        if self._metrics:
+            from .metrics import format_metrics
+
+            try:
+                # The collector of Prometheus runs as another user.
+                replace_own(self._metrics, format_metrics(self._command, code, figures).encode(), 0o644)
+            except (OSError, ConfigurationError) as error:
+                console.say_line(f"automatum {self._command}: --metrics: {error}", trouble=True)
         if self._webhook is None:
             return
         from .webhook import notice
 
-        if trouble or self._notify_on == "always" or (changed and self._notify_on == "change"):
+        if trouble or self._notify_on in ("always", PING) or (changed and self._notify_on == "change"):
             self._notice = notice(self._command, text, code, figures, errors)

@@ -17,7 +17,16 @@ from .console import out
 
 Cell = str | Text
 """A text from anywhere, which is no markup; or one with a style."""
-_SHORT = {"distinct": "rows", "inserted": "new", "updated": "changed", "unchanged": "same"}
+_SHORT = {
+    "distinct": "rows",
+    "distinct_keys": "rows",
+    "inserted": "new",
+    "updated": "changed",
+    "unchanged": "same",
+    "age_seconds": "age",
+    "lastUsedAt": "last used",
+    "reserved": "kept for metering",
+}
 """Headings that fit on a terminal of 80 columns."""
 _WIDEST = 10_000
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 
@@ -77,11 +77,12 @@ class Webhook:
         """Whether it is a webhook of Slack, which documents the field `text` only."""
         return self.host in _SLACK
 
-    def post(self, body: Mapping[str, Any]) -> str | None:
+    def post(self, body: Mapping[str, Any], end: str = "") -> str | None:
         """Send a notification with at most three attempts, without following redirects. Raises nothing.
 
         Args:
             body: The JSON object; Slack gets only its `text`.
+            end: What follows the path of the URL, such as `/start`.
 
         Returns:
             Why it did not arrive, without the URL; None if it did.
@@ -90,21 +91,23 @@ class Webhook:
         problems: list[str | None] = []
         data = orjson.dumps(shown)
         # In a thread, because no timeout bounds the look-up of a host name. It ends with the process.
-        sending = threading.Thread(target=lambda: problems.append(self._attempt(data)), daemon=True)
+        sending = threading.Thread(target=lambda: problems.append(self._attempt(data, end)), daemon=True)
         sending.start()
         sending.join(LONGEST)
         return problems[0] if problems else f"no answer within {LONGEST:g} s"
 
-    def _attempt(self, data: bytes) -> str | None:
+    def _attempt(self, data: bytes, end: str) -> str | None:
         try:
-            return self._deliver(data)
+            return self._deliver(data, end)
         except Exception as error:  # An error here must not change the result of the run.
             return type(error).__name__
 
-    def _deliver(self, data: bytes) -> str | None:
+    def _deliver(self, data: bytes, end: str) -> str | None:
         from ..api.connections import Connections
         from ..api.http import HttpFailure, send
 
+        parts = urlsplit(self._url)
+        url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + end)) if end else self._url
         problem = ""
         until = self._clock.monotonic() + LONGEST
         with Connections() as connections:
@@ -112,7 +115,7 @@ class Webhook:
                 if attempt:
                     self._clock.sleep(PAUSE * 2 ** (attempt - 1))
                 answer = send(
-                    connections, "POST", self._url, clock=self._clock, timeout=self._timeout, within=self._timeout,
+                    connections, "POST", url, clock=self._clock, timeout=self._timeout, within=self._timeout,
                     headers={"Content-Type": "application/json"}, body=data,
                 )  # fmt: skip
                 if isinstance(answer, HttpFailure):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
 from datetime import datetime, timezone
 from typing import Protocol
+
+_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d)")
 
 
 class Clock(Protocol):
@@ -54,3 +58,21 @@ def utc(seconds: float) -> datetime:
 def instant(seconds: float) -> str:
     """Epoch seconds as ISO 8601 in UTC, rounded up to a whole second."""
     return utc(math.ceil(seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds of a duration such as `90s`, `30min`, `26h` or `2d`; None if it is none, or of no length."""
+    found = _DURATION.fullmatch(text.strip().lower())
+    return float(found[1]) * _UNITS[found[2]] or None if found else None
+
+
+def format_age(seconds: float) -> str:
+    """A time span in its largest unit, such as `3 h`; two days and more in days."""
+    unit = next((unit for unit, least in (("d", 2 * 86400), ("h", 3600), ("min", 60)) if seconds >= least), "s")
+    return f"{max(0, int(seconds // _UNITS[unit]))} {unit}"
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds as `1:02:03` or `2:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"

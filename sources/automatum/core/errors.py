@@ -227,6 +227,23 @@ class PlanDiffers(AutomatumError):
     exit_code = EXIT_INCOMPLETE
 
 
+class TooOld(AutomatumError):
+    """Data is older than it may be.
+
+    Args:
+        tables: The tables, each with its age.
+        most: The age that is allowed.
+    """
+
+    exit_code = EXIT_INCOMPLETE
+
+    def __init__(self, tables: Iterable[str], most: str) -> None:
+        super().__init__(
+            f"No complete sweep within {most}: {', '.join(tables)}.",
+            "Look at the log of the sync, and run: automatum sync",
+        )
+
+
 class Unproven(AutomatumError):
     """A table was not read as a whole, and the load would have dropped or replaced what the destination has."""
 

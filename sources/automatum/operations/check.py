@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
 from ..api.pages import Page, read_page, read_report
 from ..api.session import ApiSession
+from ..config.settings import AutomatumSettings
 from ..core.clock import utc
 from ..core.errors import EXIT_ACCESS, EXIT_COMPLETE, AutomatumError, MoreToDo, ScopeMissing, worst_exit_code
 from ..endpoints import METERING_SCOPE, Endpoint, FieldPath
+from ..metering.ledger.location import default_ledger_url, missing_file
 from ..schema.records import Record, dig
-from .scopes import excess_scopes
 
 State = Literal["ok", "no scope", "failed"]
 _FEW = 5
@@ -26,7 +27,6 @@ class TableCheck:
     """The result for one table.
 
     Attributes:
-        table: Table name.
         scope: Scope that it needs.
         state: `ok`, `no scope` or `failed`.
         announced: Rows that the list announced; None for reports.
@@ -34,12 +34,17 @@ class TableCheck:
         signs: What the answer has otherwise than expected, although it could be read, and the setting that it is about.
     """
 
-    table: str
     scope: str
     state: State
     announced: int | None = None
     error: AutomatumError | None = None
     signs: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as one JSON object."""
+        problem, step = (self.error.message, self.error.next_step) if self.error else ("", "")
+        own = {"scope": self.scope, "state": self.state, "announced": self.announced, "signs": self.signs}
+        return {**own, "problem": problem, "next_step": step}
 
 
 @dataclass
@@ -48,10 +53,10 @@ class CheckReport:
 
     Attributes:
         granted: Scopes of the token; None if the token does not say.
-        tables: The result for each table.
         can_push: Whether usage may be pushed.
-        secret: Since when the client secret is in use (`operations.status.secret_in_use`); None if it is not known.
+        tables: The result for each table.
         excess: Scopes of the token that this configuration does not use.
+        secret: Since when the client secret is in use (`operations.status.secret_in_use`); None if it is not known.
         windows: The quota's windows after the check.
         errors: All errors. Missing scopes of named tables are one error.
         requests: API requests that the check sent.
@@ -59,8 +64,8 @@ class CheckReport:
     """
 
     granted: frozenset[str] | None
-    tables: list[TableCheck]
     can_push: bool
+    tables: dict[str, TableCheck] = field(default_factory=dict)
     excess: tuple[str, ...] = ()
     secret: dict[str, Any] | None = None
     windows: list[dict[str, Any]] = field(default_factory=list)
@@ -75,7 +80,7 @@ class CheckReport:
             return worst_exit_code(error.exit_code for error in self.errors)
         return EXIT_COMPLETE if self.tables else EXIT_ACCESS
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The report as one JSON object."""
         return {
             "ok": self.exit_code == EXIT_COMPLETE,
@@ -85,17 +90,7 @@ class CheckReport:
             "secret": self.secret,
             "requests": self.requests,
             "token_requests": self.token_requests,
-            "tables": {
-                one.table: {
-                    "scope": one.scope,
-                    "state": one.state,
-                    "announced": one.announced,
-                    "signs": one.signs,
-                    "problem": one.error.message if one.error else "",
-                    "next_step": one.error.next_step if one.error else "",
-                }
-                for one in self.tables
-            },
+            "tables": {name: one.to_json() for name, one in self.tables.items()},
             "windows": self.windows,
             "errors": [error.as_json() for error in self.errors],
         }
@@ -111,17 +106,16 @@ def check(session: ApiSession) -> CheckReport:
     chosen = session.select()
     missing = session.missing_scopes(chosen)
     granted = session.client.tokens.scopes()
-    report = CheckReport(granted, [], can_push=granted is None or METERING_SCOPE in granted)
-    report.excess = excess_scopes(granted, chosen, session.settings)
+    report = CheckReport(granted, granted is None or METERING_SCOPE in granted)
+    report.excess = _excess_scopes(granted, chosen, session.settings)
     if missing and session.settings.tables:
         report.errors.append(ScopeMissing(missing, granted or frozenset()))
     for endpoint in chosen:
         if endpoint.group in missing:
             error = ScopeMissing({endpoint.table: endpoint.scope}, granted or frozenset())
-            report.tables.append(TableCheck(endpoint.table, endpoint.scope, "no scope", error=error))
+            report.tables[endpoint.table] = TableCheck(endpoint.scope, "no scope", error=error)
             continue
-        result = _check_table(session, endpoint)
-        report.tables.append(result)
+        result = report.tables[endpoint.table] = _check_table(session, endpoint)
         if result.error:
             report.errors.append(result.error)
     if missing and not session.settings.tables and len(missing) == len({one.group for one in chosen}):
@@ -131,8 +125,19 @@ def check(session: ApiSession) -> CheckReport:
     return report
 
 
+def _excess_scopes(
+    granted: frozenset[str] | None, endpoints: Iterable[Endpoint], settings: AutomatumSettings
+) -> tuple[str, ...]:
+    """The scopes that nothing here uses (`api/authentication`: request only the scopes that you need), sorted."""
+    used = {one.scope for one in endpoints}
+    # In use, too, if a ledger is configured, or exists where a push would begin one.
+    if settings.ledger_url or missing_file(default_ledger_url(settings)) is None:
+        used.add(METERING_SCOPE)
+    return tuple(sorted((granted or frozenset()) - used))
+
+
 def _check_table(session: ApiSession, endpoint: Endpoint) -> TableCheck:
-    result = TableCheck(endpoint.table, endpoint.scope, "ok")
+    result = TableCheck(endpoint.scope, "ok")
     try:
         if endpoint.kind == "list":
             page = read_page(session.client, endpoint, 1)

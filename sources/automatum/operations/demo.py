@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from ..config.settings import AutomatumSettings
 from ..core.clock import utc
 from ..core.defaults import DEFAULT_DATASET
 from ..core.errors import ConfigurationError, worst_exit_code
+from ..core.private_files import check_own
 from ..sync.engine import sync
 from ..sync.summary import OrganizationSummary
 from ..warehouse.pipeline import open_pipeline
@@ -85,7 +87,7 @@ class Demo:
         first: The first sync.
         second: The second, after some rows were changed.
         rows: Table to number of rows, after the second.
-        answers: Question, columns and rows.
+        answers: Question, SQL, columns and rows.
         seconds: From start to end.
     """
 
@@ -102,7 +104,7 @@ class Demo:
         """Exit code of the worse sync."""
         return worst_exit_code([self.first.exit_code, self.second.exit_code])
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The demo as one JSON object."""
         return {
             "api": self.api,
@@ -126,6 +128,7 @@ def run_demo(database: Path) -> Demo:
         ConfigurationError: The file cannot be replaced.
     """
     started = time.monotonic()
+    check_own(database)
     _remove(database)
     with (
         serve(SandboxConfig(customers=250, entitlements=410, private_offers=130)) as served,
@@ -239,10 +242,11 @@ def _ask(demo: Demo) -> None:
             if not table.startswith("_"):
                 (demo.rows[table],) = connection.execute(f'SELECT count(*) FROM "{table}"').fetchall()[0]
         for question, query in QUESTIONS:
-            answer = connection.execute(query)
+            sql = textwrap.dedent(query).strip()
+            answer = connection.execute(sql)
             columns = [one[0] for one in answer.description or ()]
             rows = [["" if value is None else str(value) for value in row] for row in answer.fetchall()]
-            demo.answers.append({"question": question, "columns": columns, "rows": rows})
+            demo.answers.append({"question": question, "sql": sql, "columns": columns, "rows": rows})
 
 
 def _remove(database: Path) -> None:

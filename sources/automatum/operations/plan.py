@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from dlt.common.pipeline import SupportsPipeline
 
 from ..api.pages import read_page, read_report
+from ..api.rate_limit.limiter import RateLimiter
 from ..api.session import ApiSession
 from ..core.clock import instant, utc
-from ..core.errors import ConfigurationError, NotThere, ScopeMissing
+from ..core.errors import EXIT_COMPLETE, NotThere, ScopeMissing
 from ..endpoints import METERING_SCOPE, Endpoint
 from ..schema.arrow_tables import Table
 from ..sync.key_check import check_keys
-from ..sync.options import DEFAULT_OPTIONS, SyncOptions
+from ..sync.options import SyncOptions
 from ..sync.prior_state import PriorState, read_prior_state
 from ..sync.reader import longest_sweep
 from ..sync.report_days import days_to_read, windows
 from ..sync.results import KnownRows
 from ..sync.resume import resume_session
+from ..sync.table_sync import DEFAULT_OPTIONS
 from ..warehouse.owners import use_stored_owner
-
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|m|min|h|d)\s*")
-_SECONDS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass
@@ -46,21 +44,6 @@ class TablePlan:
 
 
 @dataclass
-class Schedule:
-    """Whether a sync can be run at this interval.
-
-    Attributes:
-        every: Seconds from start to start.
-        fits: Whether each run ends before the next begins, for ever.
-        shortest: The shortest interval that fits: seconds, in whole minutes.
-    """
-
-    every: float
-    fits: bool
-    shortest: float
-
-
-@dataclass
 class Plan:
     """The forecast of a sync.
 
@@ -74,7 +57,7 @@ class Plan:
         used_by_others: Requests of other processes in the application's longest window.
         left_for_push: Requests that a push could send now, and in the rest of the longest window.
         windows: The quota's windows.
-        schedule: Whether the sync can be run at the interval of `--every`; None if none was given.
+        shortest_interval: Seconds, in whole minutes: from start to start, each run ends before the next, for ever.
     """
 
     tables: list[TablePlan]
@@ -85,18 +68,19 @@ class Plan:
     spent: int
     used_by_others: int
     left_for_push: dict[str, int]
-    windows: list[dict[str, Any]] = field(default_factory=list)
-    schedule: Schedule | None = None
+    windows: list[dict[str, Any]]
+    shortest_interval: int
+    exit_code: ClassVar[int] = EXIT_COMPLETE
 
     @property
     def requests(self) -> int:
         """API requests that the sync needs, a token not counted."""
         return sum(one.requests for one in self.tables)
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The forecast as one JSON object."""
-        schedule = self.schedule
         return {
+            "verdict": "dry_run",
             "requests": self.requests,
             "token_requests": 1,
             "seconds": round(self.seconds, 3),
@@ -112,26 +96,17 @@ class Plan:
             "used_by_others": self.used_by_others,
             "left_for_push": self.left_for_push,
             "windows": self.windows,
-            "schedule": None
-            if schedule is None
-            else {"every_seconds": schedule.every, "fits": schedule.fits, "shortest_seconds": schedule.shortest},
+            "shortest_interval_seconds": self.shortest_interval,
         }
 
 
-def plan(
-    session: ApiSession,
-    pipeline: SupportsPipeline | None,
-    options: SyncOptions = DEFAULT_OPTIONS,
-    *,
-    every: float | None = None,
-) -> Plan:
+def plan(session: ApiSession, pipeline: SupportsPipeline | None, options: SyncOptions = DEFAULT_OPTIONS) -> Plan:
     """Read the first page of each table, and calculate what a sync costs.
 
     Args:
         session: The API.
         pipeline: The pipeline that would load; None if nothing is loaded yet.
         options: The options of the sync.
-        every: Interval of a schedule to check, in seconds; None for no schedule.
 
     Raises:
         ConfigurationError: An unknown name.
@@ -163,24 +138,7 @@ def plan(
             if endpoint.kind == "list":
                 raise
             skipped[endpoint.table] = str(error)
-    return _forecast(session, tables, skipped, every)
-
-
-def read_duration(text: str, key: str) -> float:
-    """Seconds of a duration such as `90s`, `30min`, `1h` or `1d`.
-
-    Args:
-        text: The duration.
-        key: Name of the setting or argument, for the error message.
-
-    Raises:
-        ConfigurationError: The text is not a duration.
-    """
-    found = _DURATION.fullmatch(text.lower())
-    seconds = float(found[1]) * _SECONDS[found[2]] if found else 0.0
-    if not seconds:
-        raise ConfigurationError(key, f"{text!r} is not a duration.", "Write it like 90s, 30min, 1h or 1d.")
-    return seconds
+    return _forecast(session, tables, skipped)
 
 
 def _finished_tables(
@@ -231,7 +189,7 @@ def _plan_report(session: ApiSession, endpoint: Endpoint, prior_state: PriorStat
     return TablePlan(endpoint.table, len(spans) + proofs, None, f"from {start.isoformat()}")
 
 
-def _forecast(session: ApiSession, tables: list[TablePlan], skipped: dict[str, str], every: float | None) -> Plan:
+def _forecast(session: ApiSession, tables: list[TablePlan], skipped: dict[str, str]) -> Plan:
     client, budget = session.client, session.budget
     limiter, seconds_per_request = client.limiter, client.seconds_per_request
     needed = sum(one.requests for one in tables) + 1  # and a token
@@ -250,13 +208,11 @@ def _forecast(session: ApiSession, tables: list[TablePlan], skipped: dict[str, s
         max(0, own[-1]["used"] - spent),
         {"now": min(left) if can_push else 0, "longest_window": left[-1] if can_push else 0},
         state,
-        None if every is None else _schedule(session, needed, seconds_per_request, every),
+        _shortest_interval(limiter, needed, seconds_per_request),
     )
 
 
-def _schedule(session: ApiSession, needed: int, seconds_per_request: float, every: float) -> Schedule:
-    limiter = session.client.limiter
-    fits = limiter.keeps_up(needed, seconds_per_request, every)
+def _shortest_interval(limiter: RateLimiter, needed: int, seconds_per_request: float) -> int:
     # The shortest number of minutes that fits: double until one does, then halve the distance.
     high = 1
     while not limiter.keeps_up(needed, seconds_per_request, 60.0 * high):
@@ -265,4 +221,4 @@ def _schedule(session: ApiSession, needed: int, seconds_per_request: float, ever
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if limiter.keeps_up(needed, seconds_per_request, 60.0 * middle) else (middle, high)
-    return Schedule(every, fits, 60.0 * high)
+    return 60 * high

@@ -12,6 +12,7 @@ from typing import Any
 import platformdirs
 
 from ..core.clock import instant
+from ..core.private_files import open_own
 
 
 def state_folder() -> Path:
@@ -79,7 +80,7 @@ def _readable(client_id: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(open_own(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

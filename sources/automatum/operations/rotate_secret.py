@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..api.connections import Connections
+from ..api.exact_json import parse_json
 from ..api.oauth import TokenSource
 from ..api.rate_limit import open_rate_limiter
 from ..api.retry import Sender
@@ -28,7 +29,7 @@ from ..core.errors import EXIT_COMPLETE, ApiUnreachable, AutomatumError, Configu
 from ..core.file_lock import exclusive_lock
 from ..core.redaction import register_secret
 from ..endpoints import REGENERATE
-from .oauth_apps import Application, find_application, find_secrets, names_in
+from .applications import SECRET_KEYS, Application, find_application
 from .rescue_file import RescueFile, left_behind, state_folder
 
 logger = logging.getLogger("automatum")
@@ -62,11 +63,16 @@ class Rotation:
     error: AutomatumError | None = None
 
     @property
+    def errors(self) -> list[AutomatumError]:
+        """Why no token was taken."""
+        return [self.error] if self.error else []
+
+    @property
     def exit_code(self) -> int:
         """0 if the new secret works; else the code of the error that kept it from being tried."""
         return self.error.exit_code if self.error else EXIT_COMPLETE
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The rotation as one JSON object; holds no secret."""
         return {
             "rotated": True,
@@ -75,7 +81,7 @@ class Rotation:
             "stored_in": self.stored_in,
             "tried": self.tried,
             "shadowed_by": self.shadowed_by or None,
-            "errors": [self.error.as_json()] if self.error else [],
+            "errors": [error.as_json() for error in self.errors],
         }
 
 
@@ -85,7 +91,7 @@ class _Response:
 
     known: str = field(repr=False)
     rescue: RescueFile
-    found: list[str] = field(default_factory=list, repr=False)
+    secret: str = field(default="", repr=False)
     content: bytes = field(default=b"", repr=False)
     under_way: bool = False
 
@@ -98,9 +104,10 @@ class _Response:
     def inspect(self, content: bytes) -> None:
         self.rescue.save({"answer": content.decode("utf-8", "backslashreplace")})
         self.content = content
-        self.found = find_secrets(content, self.known)
-        for secret in self.found:
+        found = _find_secrets(content, self.known)
+        for secret in found:
             register_secret(secret)
+        self.secret = found[0] if len(found) == 1 else ""
 
 
 def rotate(
@@ -143,8 +150,7 @@ def _rotate(
     store.check_writable()
     rescue = RescueFile(application.client_id, session.clock.time())
     try:
-        found = _regenerate(session, application, settings.client_secret if own else "", rescue)
-        secret = found[0] if len(found) == 1 else _find_accepted_secret(session, application, found, rescue)
+        secret = _regenerate(session, application, settings.client_secret if own else "", rescue)
         _store_secret(session, store, {**changes, SECRET: secret}, application, rescue)
     except AutomatumError:
         raise
@@ -198,21 +204,6 @@ def _take_token(session: ApiSession, application: Application, secret: str) -> N
         tokens.token()
 
 
-def _find_accepted_secret(session: ApiSession, application: Application, found: list[str], rescue: RescueFile) -> str:
-    """The one of several possible secrets that the token endpoint accepts."""
-    for secret in found:
-        with suppress(AutomatumError):
-            _take_token(session, application, secret)
-            return secret
-    rescue.save({"one_of": found})
-    raise SecretNotKept(
-        f"The secret of {application.client_id} was regenerated; the answer holds several that may be it, and none is "
-        f"taken. The old one is no longer valid. {rescue.describe('They are')}",
-        _BY_HAND,
-        rescue.path,
-    )
-
-
 def _find_shadowing_source(settings: AutomatumSettings, secret: str) -> str:
     """A source whose other secret takes precedence over the stored one; empty if there is none."""
     with suppress(AutomatumError):
@@ -261,8 +252,8 @@ def _check_store(
     return {} if there or store_in is None else {"client_id": application.client_id}
 
 
-def _regenerate(session: ApiSession, application: Application, known: str, rescue: RescueFile) -> list[str]:
-    """Regenerate the secret; returns the possible new secrets in the response."""
+def _regenerate(session: ApiSession, application: Application, known: str, rescue: RescueFile) -> str:
+    """Regenerate the secret; returns the new one."""
     answer = _Response(known, rescue)
     path = f"{application.path}/{REGENERATE}"
     failed: AutomatumError | None = None
@@ -274,15 +265,15 @@ def _regenerate(session: ApiSession, application: Application, known: str, rescu
     if failed is not None and not unknown:
         rescue.discard()
         raise failed
-    if answer.found:
-        return answer.found
+    if answer.secret:
+        return answer.secret
     status = failed.status if isinstance(failed, ApiUnreachable) else 200
     if status is None or not 200 <= status < 300:
         rescue.discard()
     if failed is None or rescue.path:
         raise SecretNotKept(
-            f"The secret of {application.client_id} was regenerated, and none was found in the answer "
-            f"({names_in(answer.content)}). The old one is no longer valid. {rescue.describe('The answer is')}",
+            f"The secret of {application.client_id} was regenerated, and its answer ({len(answer.content)} bytes) has "
+            f"no single field {SECRET_KEYS[0]}. The old one is no longer valid. {rescue.describe('The answer is')}",
             _BY_HAND,
             rescue.path,
         )
@@ -290,6 +281,24 @@ def _regenerate(session: ApiSession, application: Application, known: str, rescu
         f"Whether the secret of {application.client_id} was regenerated is not known: {failed.message}",
         f"Run `automatum check`: if it exits 77, the old one is no longer valid. {_BY_HAND}",
     )
+
+
+def _find_secrets(content: bytes, known: str) -> list[str]:
+    """The different values of fields that hold a new secret (the shape of the answer is not documented)."""
+    try:
+        ahead: list[tuple[str, Any]] = [("", parse_json(content))]
+    except ValueError:
+        return []
+    found = []
+    while ahead:  # An answer may be nested too deeply for recursion.
+        key, node = ahead.pop()
+        if isinstance(node, Mapping):
+            ahead += node.items()
+        elif isinstance(node, list):
+            ahead += [(key, one) for one in node]
+        elif isinstance(node, str) and key.lower() in SECRET_KEYS and len(node.split()) == 1:
+            found.append(node.strip())
+    return [one for one in dict.fromkeys(found) if one != known]
 
 
 def _store_secret(

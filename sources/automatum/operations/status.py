@@ -1,23 +1,37 @@
-"""What the last syncs did, asked of the destination alone."""
+"""What the last syncs did and what waits for a person, asked of the destination and the ledgers alone."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from dlt.common.pipeline import SupportsPipeline
 
+from ..api.overrides import resolve_endpoints
 from ..api.request_stats import LATENCY_COLUMNS, STATS_COLUMNS
-from ..config.settings import AutomatumSettings
+from ..config.organizations import organization_names
+from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.budget import Budget
-from ..core.clock import Clock, utc
-from ..core.errors import AutomatumError
+from ..core.clock import Clock, SystemClock, format_age, parse_duration, utc
+from ..core.errors import (
+    EXIT_COMPLETE,
+    EXIT_INCOMPLETE,
+    EXIT_MORE_TO_DO,
+    AutomatumError,
+    ConfigurationError,
+    MoreToDo,
+    TooOld,
+)
+from ..core.result_line import result_line
 from ..endpoints import ORGANIZATION
+from ..metering.status import status_of
 from ..schema.columns import EXTRA
 from ..sync.facts import MOST_SWEEPS, PastSweep, SweepFacts, last_verdict
+from ..sync.results import Verdict
 from ..sync.secret_age import first_use, latest_use, mark_of, too_old
 from ..warehouse.dataset import has_organizations
 from ..warehouse.owners import read_owners
@@ -33,6 +47,7 @@ from ..warehouse.sql import (
     stream_columns,
 )
 from ..warehouse.target import Target
+from .verify import Finding, check_rules
 
 _COLUMNS = (
     "sweep_id", "finished_at", "verdict", "reason", "requests", "pages", "announced", "distinct_keys",
@@ -42,7 +57,186 @@ RECENT = 20
 """Sweeps of a table over which errors and durations are reported."""
 
 
-def status(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
+@dataclass
+class Status:
+    """What the last syncs did, and what waits for a person.
+
+    Attributes:
+        figures: `tables`, `under_way` and `secret` (see `read_sweeps`), or these by `organizations`.
+        ledgers: See `ledgers_unresolved`.
+        old: Why data is older than it may be.
+        findings: What the check of the data found; None without `--verify`.
+    """
+
+    figures: dict[str, Any]
+    ledgers: list[dict[str, Any]] = field(default_factory=list)
+    old: TooOld | None = None
+    findings: list[Finding] | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """65 if data is too old or not consistent, or if something in a ledger waits for a person."""
+        waiting = any(one["unresolved"] or one["error"] for one in self.ledgers)
+        broken = any(one.broken for one in self.findings or ())
+        return EXIT_INCOMPLETE if waiting or broken or self.old else EXIT_COMPLETE
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to report although nothing is wrong: nothing."""
+        return False
+
+    @property
+    def named_errors(self) -> list[tuple[str, AutomatumError]]:
+        """What is wrong with the data."""
+        return [("", self.old)] if self.old else []
+
+    def line(self, brief: bool = False) -> str:
+        """The status in one line.
+
+        Args:
+            brief: Leave out what a server or the destination said.
+        """
+        code = self.exit_code
+        reasons = [
+            f"{one.table}: {one.broken:,} break the rule: {one.rule}" for one in self.findings or () if one.broken
+        ]
+        for ledger in self.ledgers:
+            if ledger["error"] or ledger["unresolved"]:
+                reasons.append(ledger["error"] or "the ledger has open items: automatum push status")
+        verdict = Verdict.INCOMPLETE if code else Verdict.COMPLETE
+        return result_line("status", verdict.value, code, reasons=reasons, errors=self.named_errors, brief=brief)
+
+    def to_json(self) -> dict[str, Any]:
+        """The status as one JSON object."""
+        checked = {} if self.findings is None else {"findings": [asdict(one) for one in self.findings]}
+        return {**self.figures, "ledgers": self.ledgers, "old": self.old.message if self.old else None, **checked}
+
+
+def read_status(
+    pipeline: SupportsPipeline, clock: Clock, *, max_age: str | None = None, verify: bool = False
+) -> Status:
+    """Ask the destination and the ledgers.
+
+    Args:
+        pipeline: The pipeline whose destination is asked.
+        clock: Time.
+        max_age: Age beyond which data is too old; None for the setting `max_age`.
+        verify: Check the consistency of the data, too.
+
+    Raises:
+        ConfigurationError: A setting is wrong, or there is no table to check.
+        DestinationError: The destination cannot be reached or read.
+    """
+    settings = resolve_settings(with_credentials=False)
+    most = _read_max_age(max_age, settings)
+    found = Status(read_sweeps(pipeline, clock.time()), ledgers_unresolved(clock))
+    found.old = _find_old(found.figures, settings.tables or (), most, never=True)
+    if verify:
+        endpoints = resolve_endpoints(settings, bool(has_organizations(pipeline)))
+        found.findings = check_rules(pipeline, endpoints, settings.deletes)
+    return found
+
+
+@contextmanager
+def not_overdue(target: Target, max_age: str | None, tables: Sequence[str]) -> Iterator[Callable[[int], None]]:
+    """Turn exit code 75 of a sync into 65 once data is too old: a scheduler that takes 75 for success hides no outage.
+
+    Args:
+        target: Where the sync loads to. What cannot be read is not too old, unless it is a file that nobody wrote to.
+        max_age: Age beyond which data is too old; None for the setting `max_age`.
+        tables: Tables and groups that the sync reads; empty for those of the settings.
+
+    Yields:
+        A function to call with the exit code of the sync.
+
+    Raises:
+        TooOld: Data is too old, and the sync has not finished.
+    """
+    settings = resolve_settings(with_credentials=False)
+    most, clock = _read_max_age(max_age, settings), SystemClock()
+
+    def check_age(exit_code: int) -> None:
+        if exit_code == EXIT_MORE_TO_DO and most is not None:
+            old = _overdue(target, tables or settings.tables or (), most, clock)
+            if old:
+                raise old
+
+    try:
+        yield check_age
+    except MoreToDo as error:
+        check_age(error.exit_code)
+        raise
+
+
+def _overdue(target: Target, tables: Sequence[str], most: float, clock: Clock) -> TooOld | None:
+    now = clock.time()
+    if target.missing:
+        return None
+    if target.file:
+        files = [one for one in (target.file, target.file.with_name(target.file.name + ".wal")) if one.exists()]
+        age = now - max(one.stat().st_mtime for one in files)
+        if age > most:
+            return TooOld([f"{target.database} was last written {format_age(age)} ago"], format_age(most))
+    with suppress(AutomatumError):
+        figures = read_sweeps(target.existing(clock, Budget(clock), 0.0), now)
+        return _find_old(figures, tables, most, never=False)
+    return None
+
+
+def _read_max_age(given: str | None, settings: AutomatumSettings) -> float | None:
+    text = given or getattr(settings, "max_age", None)
+    if not text:
+        return None
+    seconds = parse_duration(text)
+    if not seconds:
+        key = "--max-age" if given else "sources.automatum.max_age"
+        raise ConfigurationError(key, f"{text!r} is not a duration.", "Write it like 90min, 26h or 2d.")
+    return seconds
+
+
+def _find_old(figures: Mapping[str, Any], tables: Sequence[str], most: float | None, *, never: bool) -> TooOld | None:
+    """The tables without a complete sweep within a time; with `never`, also those that never had one."""
+    if most is None:
+        return None
+    parts = figures.get("organizations", {"": figures})
+    old = []
+    for name, part in parts.items():
+        for table, row in part["tables"].items():
+            age = row["complete_age_seconds"]
+            if tables and table not in tables and not (table.startswith("analytics_") and "analytics" in tables):
+                continue
+            if never if age is None else age > most:
+                old.append(f"{name} {table}".strip() + (" (never)" if age is None else f" ({format_age(age)} ago)"))
+    if never and not any(part["tables"] for part in parts.values()):
+        old = ["nothing was synced yet"]
+    return TooOld(old, format_age(most)) if old else None
+
+
+def ledgers_unresolved(clock: Clock) -> list[dict[str, Any]]:
+    """The ledgers of the configured organizations; empty if nothing was pushed from here (I5).
+
+    Each row has `organization` (null if only one is configured), `ledger`, `unresolved` (number of lines and
+    other items by kind), and `error`: why the ledger cannot be used, or null.
+
+    Args:
+        clock: Time.
+    """
+    rows = []
+    for name in organization_names() or (None,):
+        row: dict[str, Any] = {"organization": name, "ledger": None, "unresolved": {}, "error": None}
+        try:
+            settings = resolve_settings(with_credentials=False, organization=name)
+            # A setting that names a ledger before the first push is no trouble here: `push status` says so.
+            found = status_of(settings, clock, named=False)
+            row |= {"ledger": found.ledger, "unresolved": found.unresolved} if found.exists else {}
+        except AutomatumError as error:
+            row["error"] = f"{error.message} {error.next_step}".strip()
+        if row["ledger"] or row["error"]:
+            rows.append(row)
+    return rows
+
+
+def read_sweeps(pipeline: SupportsPipeline, now: float) -> dict[str, Any]:
     """The last sweep of each table, its verdict, age and cost; and sweeps that are under way; by organization, if any.
 
     `recent` of a table: what the API answered in its latest sweeps, errors and durations, by the columns of
@@ -74,7 +268,7 @@ def secret_in_use(target: Target, settings: AutomatumSettings, clock: Clock) -> 
     if target.missing:
         return None
     with suppress(AutomatumError):
-        figures = status(target.existing(clock, Budget(clock), 0.0), clock.time())
+        figures = read_sweeps(target.existing(clock, Budget(clock), 0.0), clock.time())
         own = figures["organizations"].get(settings.organization, {}) if "organizations" in figures else figures
         secret: dict[str, Any] | None = own.get("secret")
         return secret if secret and secret["mark"] == mark_of(settings) else None
@@ -117,6 +311,10 @@ def _last_sweeps(
             if table not in tables:
                 age = round((present - finished).total_seconds())
                 tables[table] = {**facts, "reason": facts["reason"] or "", "finished_at": finished, "age_seconds": age}
+                tables[table] |= {"complete_at": None, "complete_age_seconds": None}
+            if facts["verdict"] == Verdict.COMPLETE and not left.part and tables[table]["complete_at"] is None:
+                age = round((present - finished).total_seconds())
+                tables[table] |= {"complete_at": finished, "complete_age_seconds": age}
     return tables, sweeps
 
 

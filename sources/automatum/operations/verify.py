@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from dlt.common.pipeline import SupportsPipeline
 
-from ..core.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, ConfigurationError
+from ..core.errors import ConfigurationError
 from ..endpoints import ORGANIZATION, Endpoint
 from ..schema.columns import DELETED_AT, EXTRA, IS_DELETED, POSITION, ROW_HASH, VERSION, history_table
 from ..schema.log_tables import REJECTED_TABLE, SWEEPS_TABLE
@@ -48,7 +48,7 @@ class Rule(NamedTuple):
     columns: dict[str, str]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Finding:
     """The result for one rule.
 
@@ -63,26 +63,7 @@ class Finding:
     broken: int
 
 
-@dataclass
-class Verification:
-    """What a verification found."""
-
-    findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        """65 if any rule is broken."""
-        return EXIT_INCOMPLETE if any(one.broken for one in self.findings) else EXIT_COMPLETE
-
-    def as_json(self) -> dict[str, Any]:
-        """The findings as one JSON object."""
-        return {
-            "ok": self.exit_code == EXIT_COMPLETE,
-            "findings": [{"table": one.table, "rule": one.rule, "broken": one.broken} for one in self.findings],
-        }
-
-
-def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint], deletes: str = "soft") -> Verification:
+def check_rules(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint], deletes: str = "soft") -> list[Finding]:
     """Check that each key has one row, each child row a parent, and each list as many live rows as the API listed.
 
     The latest version in the history must equal the row.
@@ -97,15 +78,15 @@ def verify(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint], deletes: s
         DestinationError: The destination cannot be reached or read.
     """
     check_keys(pipeline, endpoints)
-    found = Verification()
+    found = []
     for endpoint in endpoints:
         for rule in (_key_rule(endpoint), *_child_rules(endpoint), *_history_rules(endpoint)):
             broken = count_rows(pipeline, rule.query, rule.tables, {**rule.columns, **_COLUMNS})
             if broken is not None:
-                found.findings.append(Finding(rule.table, rule.text, broken))
+                found.append(Finding(rule.table, rule.text, broken))
         if (off := _count_off(pipeline, endpoint, deletes)) is not None:
-            found.findings.append(Finding(endpoint.table, "as many live rows as the last sweep listed", off))
-    if not found.findings:
+            found.append(Finding(endpoint.table, "as many live rows as the last sweep listed", off))
+    if not found:
         raise ConfigurationError(
             "--dataset",
             f"{pipeline.dataset_name} has none of the tables {', '.join(one.table for one in endpoints)}.",

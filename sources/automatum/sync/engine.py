@@ -19,13 +19,13 @@ from ..warehouse.load import ChunkTables, Loader, Tables
 from ..warehouse.merge_strategy import check_table_format, merge_of
 from ..warehouse.sql_client import one_client
 from .key_check import check_keys
-from .options import DEFAULT_OPTIONS, SyncOptions
+from .options import SyncOptions
 from .organization_check import OrganizationCheck
 from .results import Chunk, Verdict
 from .resume import SyncSession, resume_session
 from .secret_age import too_old
 from .summary import OrganizationSummary
-from .table_sync import TableSync, tables_to_fill
+from .table_sync import DEFAULT_OPTIONS, TableSync, tables_to_fill
 
 logger = logging.getLogger("automatum")
 

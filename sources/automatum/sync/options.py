@@ -1,17 +1,30 @@
 """The options of a sync, for the command line, schedulers and scripts alike."""
 
+# The calls in the defaults make fields.
+# ruff: noqa: RUF009
+
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..config.settings import EARLIEST
-from ..core.defaults import LOCK_WAIT
+from ..core.defaults import LOCK_WAIT, option
 from ..core.errors import ConfigurationError
 from ..endpoints import Endpoint
-from ..warehouse.target import Target
+
+if TYPE_CHECKING:
+    from ..warehouse.target import Target
+
+_DAY: dict[str, Any] = {"formats": ["%Y-%m-%d"], "metavar": "DAY"}
+
+
+def _marketplace() -> Target:
+    from ..warehouse.target import Target  # dlt, which the help of the command needs not.
+
+    return Target()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,21 +55,33 @@ class SyncOptions:
     """
 
     tables: tuple[str, ...] = ()
-    organizations: tuple[str, ...] = ()
-    target: Target = field(default_factory=Target)
-    pipelines_dir: str | None = None
+    organizations: tuple[str, ...] = option(
+        (), "A configured organization. Repeatable. Default: all of them.", list[str], "--organization"
+    )
+    target: Target = field(default_factory=_marketplace)
+    pipelines_dir: str | None = option(None, "Folder of dlt's working folders. Default: dlt's own.", metavar="FOLDER")
     pipeline_name: str | None = None
-    since: date | None = None
-    until: date | None = None
-    allow_deletes: bool = False
-    max_requests: int | None = None
-    max_minutes: float | None = None
+    since: date | None = option(None, "First day of the reports (a backfill).", datetime | None, **_DAY)
+    until: date | None = option(None, "Last day of the reports.", datetime | None, **_DAY)
+    allow_deletes: bool = option(
+        False, "Mark rows deleted although a large share is missing from the API.", bool, "--allow-deletes"
+    )
+    max_requests: int | None = option(
+        None, "End cleanly after this many requests of an organization.", int | None, min=1, metavar="N"
+    )
+    max_minutes: float | None = option(
+        None, "End cleanly after this many minutes.", float | None, min=0.0, metavar="MINUTES"
+    )
     max_wait: float | None = None
     lock_wait: float = LOCK_WAIT
-    read_copy: Path | None = None
-    metering: bool = False
+    read_copy: Path | None = option(
+        None, "Replace this file by a copy of the DuckDB file, for readers.", Path | None, metavar="FILE"
+    )
+    metering: bool = option(False, "Load the metering ledger, too.", bool, "--metering")
 
     def __post_init__(self) -> None:
+        from ..config.settings import EARLIEST  # dlt, too.
+
         if self.until and not self.since:
             raise ConfigurationError("--until", "needs a first day.", "Give --since as well.")
         if self.since and self.until and self.until < self.since:
@@ -89,6 +114,3 @@ class SyncOptions:
             endpoint: Endpoint of the table.
         """
         return self.days if endpoint.kind == "report" else ""
-
-
-DEFAULT_OPTIONS = SyncOptions()

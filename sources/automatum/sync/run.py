@@ -27,9 +27,9 @@ from ..warehouse.postgres_lock import exclusive_tables
 from ..warehouse.target import check_copy_path, exclusive_pipeline
 from .engine import sync
 from .multi_org import sync_organizations
-from .options import DEFAULT_OPTIONS, SyncOptions
+from .options import SyncOptions
 from .summary import MultiOrgSummary, OrganizationSummary, SyncSummary
-from .table_sync import TableSync
+from .table_sync import DEFAULT_OPTIONS, TableSync
 
 
 def run_sync(

@@ -36,7 +36,7 @@ from .facts import SweepFacts, digest_settings
 from .hints import Hints
 from .history import History
 from .list_reader import ListReader
-from .options import DEFAULT_OPTIONS, SyncOptions
+from .options import SyncOptions
 from .organization_check import OrganizationCheck
 from .prior_state import PriorState, read_prior_state
 from .reader import Reader
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 _DELETE_BATCH = 500
 """Rows that are read from the destination and marked deleted at a time."""
+DEFAULT_OPTIONS = SyncOptions()
 logger = logging.getLogger("automatum")
 
 _READERS: dict[Kind, type[Reader]] = {"list": ListReader, "report": ReportReader}

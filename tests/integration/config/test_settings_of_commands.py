@@ -24,10 +24,10 @@ CANARY = "secret_canary_in_a_file"
 COMMANDS = [
     ("sync",),
     ("check",),
-    ("plan",),
+    ("sync", "--dry-run"),
     ("discover",),
     ("status",),
-    ("verify",),
+    ("status", "--verify"),
     ("push", "--usage", "usage.csv"),
     ("push", "status"),
     ("push", "export"),
@@ -407,7 +407,7 @@ class TestCredentials:
     def test_a_misspelt_table(self, desk, start):
         served = start(**SMALL)
         desk.use(served)
-        for command in ("sync", "plan"):
+        for command in ("sync", "check"):
             refused(desk.run(command, "custommers"), "argument TABLE", "Did you mean customers?")
         desk.set(tables=["entitlement"])
         refused(desk.run("check"), "sources.automatum.tables", "Did you mean entitlements?")

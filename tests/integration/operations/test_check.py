@@ -36,7 +36,7 @@ def test_scopes_that_nothing_uses_are_named(start, desk):
     assert made.json["excess_scopes"] == ["read:analytics", "write:customers", "write:metering"]
     desk.set(tables=["customers", "analytics"], ledger_url=f"sqlite:///{desk.folder}/ledger.sqlite")
     assert desk.run("check", "--json").json["excess_scopes"] == ["write:customers"]
-    assert "automatum apps update --remove-scope" in desk.run("check").says
+    assert "automatum apps update ID --scope" in desk.run("check").says
 
 
 @pytest.mark.slow

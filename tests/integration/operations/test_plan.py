@@ -9,8 +9,8 @@ import pytest
 from automatum import SyncOptions, resolve_settings, run_sync
 from automatum.api.rate_limit.windows import Lane, finish, keeps_up
 from automatum.api.session import connect
-from automatum.core.errors import EXIT_ACCESS, EXIT_CONFIGURATION, EXIT_MORE_TO_DO, ConfigurationError
-from automatum.operations.plan import plan, read_duration
+from automatum.core.errors import EXIT_ACCESS, EXIT_CONFIGURATION, EXIT_MORE_TO_DO
+from automatum.operations.plan import plan
 from automatum.sync.results import Verdict
 from automatum_sandbox import AppConfig, Sandbox, SandboxConfig, serve
 from automatum_sandbox.config import Limits
@@ -24,7 +24,7 @@ MORE = 5
 @pytest.mark.slow
 def test_it_asks_each_table_once_and_foresees_the_requests(large, desk):
     """I3."""
-    forecast = desk.run("plan", "--json").json
+    forecast = desk.run("sync", "--dry-run", "--json").json
     assert set(api_requests(large).values()) == {1}
     assert forecast["spent"] == 5, "a page or day each, and a token"
     assert forecast["requests"] == 3 + 5 + 2 + 12
@@ -42,7 +42,7 @@ def test_it_asks_each_table_once_and_foresees_the_requests(large, desk):
 
 
 def test_one_table_costs_one_request(large, desk):
-    forecast = desk.run("plan", "customers", "--json").json
+    forecast = desk.run("sync", "--dry-run", "customers", "--json").json
     assert api_requests(large) == {"customers": 1}
     assert (forecast["requests"], list(forecast["tables"])) == (3, ["customers"])
 
@@ -50,7 +50,7 @@ def test_one_table_costs_one_request(large, desk):
 @pytest.mark.slow
 def test_it_knows_what_an_interrupted_sync_has_done(large, desk):
     desk.sync("--max-requests", "5")
-    forecast = desk.run("plan", "--json").json
+    forecast = desk.run("sync", "--dry-run", "--json").json
     rest = desk.sync().json
     assert rest["verdict"] == "complete"
     assert forecast["requests"] == 3 + 5 + 2 + 12 - 5 + 1, "the last page is read again"
@@ -62,7 +62,7 @@ def test_it_knows_what_an_interrupted_sync_has_done(large, desk):
 @pytest.mark.slow
 def test_it_foresees_a_backfill(large, desk):
     since = (date.today() - timedelta(days=365)).isoformat()
-    forecast = desk.run("plan", "analytics", "--since", since, "--json").json
+    forecast = desk.run("sync", "--dry-run", "analytics", "--since", since, "--json").json
     assert forecast["requests"] == 12
     assert 0 <= desk.sync("analytics", "--since", since).json["requests"] - 12 <= MORE
 
@@ -100,7 +100,7 @@ def test_the_forecast_comes_true(desk, kind):
 def test_it_says_what_others_spent_and_what_is_left_for_a_push(large, desk):
     desk.set(application_limits=[[50, 60], [1000, 3600]])
     desk.sync("customers")
-    forecast = desk.run("plan", "customers", "--json").json
+    forecast = desk.run("sync", "--dry-run", "customers", "--json").json
     assert forecast["used_by_others"] == 4, "three pages and a token, in another run"
     assert forecast["left_for_push"] == {"now": 50 - 4 - 2, "longest_window": 1000 - 4 - 2}
     assert [row["reserved"] for row in forecast["windows"][:2]] == [5, 100]
@@ -110,56 +110,35 @@ def test_it_says_what_others_spent_and_what_is_left_for_a_push(large, desk):
 def test_nothing_is_kept_or_left_for_a_push_that_is_not_granted(start, desk):
     served = start(**SMALL, apps=(AppConfig(scopes=("read:customers",)),))
     desk.use(served)
-    forecast = desk.run("plan", "--json").json
+    forecast = desk.run("sync", "--dry-run", "--json").json
     assert set(forecast["skipped"]) == {"entitlements", "private_offers", "analytics_revenue"}
     assert forecast["left_for_push"]["now"] == 0
     assert {row["reserved"] for row in forecast["windows"]} == {0}
 
 
-def test_a_schedule_is_judged(large, desk, monkeypatch):
+def test_the_shortest_interval_of_a_schedule(large, desk, monkeypatch):
     """22 requests and a token: 5 a minute allow them every five minutes."""
-    # Each forecast begins with empty windows: it would have to wait for what the one before it asked.
     monkeypatch.setattr("automatum.api.oauth.METERING_RESERVE", 0.0)
     desk.set(application_limits=[[5, 60], [1000, 3600]], quota_url="memory://")
-    assert desk.run("plan", "--json").json["schedule"] is None
-    for every, fits in (("1h", True), ("5min", True), ("120s", False)):
-        schedule = desk.run("plan", "--every", every, "--json").json["schedule"]
-        assert (schedule["fits"], schedule["shortest_seconds"]) == (fits, 300), every
-
-
-def test_people_can_read_it(large, desk):
-    said = desk.run("plan", "--every", "1min").says
+    assert desk.run("sync", "--dry-run", "--json").json["shortest_interval_seconds"] == 300
+    said = desk.run("sync", "--dry-run").says
     assert "22 requests and one for a token" in said
-    assert "A sync every 1 min " in said
+    assert "The shortest interval of a schedule is 5 min." in said
 
 
 def test_without_a_scope_or_room_it_says_so(small, desk, monkeypatch):
     monkeypatch.setattr("automatum.api.oauth.METERING_RESERVE", 0.0)
     desk.set(application_limits=[[2, 60]])
-    ran = desk.run("plan", "--no-wait", "--json")
+    ran = desk.run("sync", "--dry-run", "--no-wait", "--json")
     assert ran.code == EXIT_MORE_TO_DO
     (error,) = ran.json["errors"]
     assert error["resume_at"] > "2026"
-    assert desk.run("plan", "nonsense").code == EXIT_CONFIGURATION
-    assert desk.run("plan", "--every", "soon").code == EXIT_CONFIGURATION
+    assert desk.run("sync", "--dry-run", "nonsense").code == EXIT_CONFIGURATION
 
 
 def test_a_named_table_must_be_granted(start, desk):
     desk.use(start(**SMALL, apps=(AppConfig(scopes=("read:customers",)),)))
-    assert desk.run("plan", "entitlements").code == EXIT_ACCESS
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("30min", 1800), ("30 m", 1800), ("1h", 3600), ("1.5H", 5400), ("1d", 86400)]
-)
-def test_durations(text, seconds):
-    assert read_duration(text, "--every") == seconds
-
-
-@pytest.mark.parametrize("text", ["", "1", "h", "-1h", "0s", "1w", "1h30"])
-def test_no_durations(text):
-    with pytest.raises(ConfigurationError, match="--every"):
-        read_duration(text, "--every")
+    assert desk.run("sync", "--dry-run", "entitlements").code == EXIT_ACCESS
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 import pytest
 
 from automatum.core.errors import EXIT_UNREACHABLE
-from automatum.operations.status import status
+from automatum.operations.status import read_sweeps
 from tests.support.syncing import Site
 
 
@@ -16,7 +16,7 @@ def site(tmp_path):
 
 
 def asked(site, later=0.0):
-    return status(site.pipeline(), site.clock.time() + later)
+    return read_sweeps(site.pipeline(), site.clock.time() + later)
 
 
 @pytest.mark.slow
@@ -112,7 +112,7 @@ def test_the_command(small, desk):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [("status",), ("verify",), ("sync", "customers")])
+@pytest.mark.parametrize("command", [("status",), ("status", "--verify"), ("sync", "customers")])
 def test_a_warehouse_that_is_away_exits_69_before_a_request_is_spent(small, desk, monkeypatch, command):
     """I1: also where dlt lets the driver's own error through, as for Postgres."""
     url = "postgresql://loader:hush-hush@127.0.0.1:9/warehouse"

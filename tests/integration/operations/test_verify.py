@@ -1,4 +1,4 @@
-"""What `verify` finds, and that it finds nothing where nothing is wrong."""
+"""What `status --verify` finds, and that it finds nothing where nothing is wrong."""
 
 import shutil
 
@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from automatum.endpoints import ENDPOINTS, ENTITLEMENTS
-from automatum.operations.verify import verify
+from automatum.operations.verify import check_rules
 from tests.support.syncing import Site, with_dimensions
 
 HELD = "the latest version is what the table holds"
@@ -59,7 +59,7 @@ def test_each_planted_fault_is_found_and_nothing_else(site):
     sandbox.rows.change("entitlements", with_dimensions(sandbox)[0], {"productName": "New"}, touch=False)
     site.sync()
     assert site.broken() == {}
-    checked = {(one.table, one.rule) for one in verify(site.pipeline(), ENDPOINTS).findings}
+    checked = {(one.table, one.rule) for one in check_rules(site.pipeline(), ENDPOINTS)}
     # Every table that is there is looked at, by the rules that concern it.
     rules = {rule for _, found in PLANTED.values() for rule in found}
     assert rules <= checked
@@ -75,18 +75,18 @@ def test_each_planted_fault_is_found_and_nothing_else(site):
 @pytest.mark.slow
 def test_the_command(site, desk):
     """0 when sound, 65 when not, 78 without a file; sends no request and needs no credentials."""
-    assert desk.run("verify").code == 78
+    assert desk.run("status", "--verify").code == 78
     assert not desk.database.exists()
     site.serve(customers=10)
     site.sync()
-    sound = desk.run("verify", "--database", site.database, "--json")
+    sound = desk.run("status", "--verify", "--database", site.database, "--json")
     assert sound.code == 0
     site.execute("INSERT INTO customers SELECT * FROM customers LIMIT 1")
     with duckdb.connect(str(site.database)) as connection:
         assert connection.execute("SELECT count(*) FROM automatum.customers").fetchall() == [(11,)]
-    broken = desk.run("verify", "--database", site.database, "--json")
+    broken = desk.run("status", "--verify", "--database", site.database, "--json")
     assert broken.code == 65
     assert sound.json != broken.json
-    shown = desk.run("verify", "--database", site.database)
+    shown = desk.run("status", "--verify", "--database", site.database)
     assert shown.code == 65
     assert "one row a key" in shown.says

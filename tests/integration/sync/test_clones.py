@@ -172,7 +172,7 @@ def test_one_organization_under_another_name_keeps_its_rows_i1_i3(two, desk, pip
     ran = desk.sync()
     assert ran.code == 0
     assert all(table["unchanged"] and not table["inserted"] for table in ran.json["tables"].values()), ran
-    assert desk.run("verify").code == 0
+    assert desk.run("status", "--verify").code == 0
 
 
 def test_one_organization_twice_in_one_run(two, desk, pipeline):

@@ -25,7 +25,7 @@ def refused(made, *words):
 def test_a_changed_key_is_refused_before_a_request(loaded, desk):
     before, requests = desk.dump(), api_requests(loaded)
     desk.set(endpoints=CHANGED)
-    for command in (("sync", "customers"), ("sync",), ("plan", "customers"), ("verify",)):
+    for command in (("sync", "customers"), ("sync",), ("sync", "customers", "--dry-run"), ("status", "--verify")):
         refused(desk.run(*command), "is vendor, id", "loaded by the key id", "another dataset")
     assert api_requests(loaded) == requests
     assert desk.dump() == before

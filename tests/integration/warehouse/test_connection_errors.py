@@ -11,7 +11,7 @@ from tests.support.postgres import TRUSTED, postgres, running  # noqa: F401  a f
 
 PASSWORD = "pw-canary-123456"
 CREDENTIALS = "DESTINATION__POSTGRES__CREDENTIALS"
-READERS = [("status",), ("verify",)]
+READERS = [("status",), ("status", "--verify")]
 
 
 @pytest.fixture
@@ -25,14 +25,14 @@ def ready(desk, start):
 class TestCredentials:
     """Exit 78, the variable to set, and the files that were looked in."""
 
-    @pytest.mark.parametrize("command", [("sync",), ("plan",), *READERS], ids=" ".join)
+    @pytest.mark.parametrize("command", [("sync",), ("sync", "--dry-run"), *READERS], ids=" ".join)
     def test_each_command_names_the_variable(self, desk, ready, command):
         made = desk.run(*command, "--destination", "postgres")
         assert made.code == 78, made
         assert f"{CREDENTIALS}__PASSWORD" in made.says
         assert f"{CREDENTIALS}=postgresql://" in made.says
         assert f"{desk.folder / '.dlt' / 'secrets.toml'} (does not exist)" in made.says
-        assert not api_requests(ready) or command == ("plan",)
+        assert not api_requests(ready) or command == ("sync", "--dry-run")
 
     @pytest.mark.parametrize(
         ("destination", "words"),
@@ -93,7 +93,7 @@ class TestWithoutPassword:
             assert desk.sync("customers", "--destination", "postgres").code == 0
             made = desk.run("status", "--json", "--destination", "postgres")
             assert made.json["tables"]["customers"]["verdict"] == "complete"
-            assert desk.run("verify", "--destination", "postgres").code == 0
+            assert desk.run("status", "--verify", "--destination", "postgres").code == 0
         finally:
             running().drop(name)
             running().execute(f"DROP ROLE {TRUSTED}")
@@ -137,7 +137,7 @@ class TestNotThere:
     def test_a_dataset_without_our_tables_is_not_verified(self, desk):
         with duckdb.connect(str(desk.database)) as connection:
             connection.execute("CREATE SCHEMA automatum")
-        made = desk.run("verify")
+        made = desk.run("status", "--verify")
         assert made.code == 78, made
         assert "has none of the tables customers" in made.says
 

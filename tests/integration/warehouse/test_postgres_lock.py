@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from automatum.endpoints import ENDPOINTS
-from automatum.operations.verify import verify
+from automatum.operations.verify import check_rules
 from automatum.warehouse.pipeline import open_pipeline
 from automatum_sandbox import SandboxConfig, serve
 from tests.support.postgres import postgres  # noqa: F401  the fixture
@@ -89,7 +89,7 @@ def test_two_machines_at_once_leave_one_row_a_key_and_one_version_a_change_i1(de
     assert live(postgres) == (350, 350)
     pipeline = open_pipeline(dlt.destinations.postgres(postgres), "automatum", str(tmp_path / "verify"))
     customers = [one for one in ENDPOINTS if one.table == "customers"]
-    assert not [one for one in verify(pipeline, customers, "soft").findings if one.broken]
+    assert not [one for one in check_rules(pipeline, customers, "soft") if one.broken]
     assert query(postgres, "SELECT count(*) FROM automatum.customers_history") == (550,)
 
 

@@ -18,7 +18,7 @@ from automatum.metering.ledger.ledger import Ledger
 from automatum.metering.push import push
 from automatum.metering.usage.usage import read_usage
 from automatum.operations.status import status
-from automatum.operations.verify import verify
+from automatum.operations.verify import check_rules
 from automatum.sync.engine import sync
 from automatum.warehouse.pipeline import open_pipeline
 from tests.support.destinations.places import DATASET, HARD
@@ -162,7 +162,7 @@ class Life:
 
     def broken(self):
         """What `verify` finds; that it had something to check is held, too."""
-        found = verify(self.pipeline, ENDPOINTS).findings
+        found = check_rules(self.pipeline, ENDPOINTS)
         assert len(found) == 15, [(one.table, one.rule) for one in found]
         return {(one.table, one.rule): one.broken for one in found if one.broken}
 

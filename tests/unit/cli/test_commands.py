@@ -1,59 +1,31 @@
-"""Values of arguments that need no conversion are what typer would make of them."""
-
-from datetime import datetime
-from functools import partial
-from pathlib import Path
+"""The command line fits a screen, and refuses by name what earlier versions had."""
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
+from automatum.cli.commands import REMOVED
 from automatum.cli.main import app
+from automatum.core.errors import EXIT_COMPLETE
+
+GROUP = typer.main.get_command(app)
 
 
-def commands(command, path="automatum"):
-    """A command, and the commands below it."""
-    below = getattr(command, "commands", {}).items()
-    return [pytest.param(command, id=path), *(one for name, it in below for one in commands(it, f"{path} {name}"))]
+@pytest.mark.parametrize(("arguments", "most"), [([], 40), (["sync"], 45)])
+def test_the_help_fits(arguments, most):
+    shown = CliRunner().invoke(app, [*arguments, "--help"], terminal_width=100)
+    assert shown.exit_code == EXIT_COMPLETE
+    assert len(shown.output.splitlines()) <= most
+    assert max(map(len, shown.output.splitlines())) <= 100
 
 
-VALUES = [
-    None,
-    *(
-        "",
-        ".",
-        "-",
-        "~",
-        "soon",
-        "/no/such",
-        "nul \0",
-        "2026-01-31",
-        "7",
-        "-7",
-        "0.5",
-        "true",
-        "caf\u00e9",
-        "not utf-8: \udcff",
-    ),
-    *(0, 7, -7, 0.5, True, False, datetime(2026, 1, 31), Path("marketplace.duckdb")),
-    *([], (), ["customers"], ("customers", "entitlements"), ["caf\udcff"], [7], [None], ["7"]),
-]
-
-
-def processed(process, context, value):
-    """What a process comes to: the value and its type, or the message of the error."""
-    try:
-        found = process(context, value)
-    except Exception as error:
-        return type(error), str(error)
-    return type(found), found
-
-
-@pytest.mark.parametrize("command", commands(typer.main.get_command(app)))
-def test_a_value_is_what_typer_would_make_of_it(command):
-    context = command.make_context("automatum", [], resilient_parsing=True)
-    for parameter in command.get_params(context):
-        several = parameter.multiple or parameter.nargs == -1
-        for value in [parameter.default, *VALUES]:
-            if value is None or isinstance(value, (list, tuple)) == several:  # Else the parser does not hand it on.
-                expected = processed(partial(type(parameter).process_value, parameter), context, value)
-                assert processed(parameter.process_value, context, value) == expected, (parameter.name, value)
+@pytest.mark.parametrize("removed", REMOVED)
+def test_a_command_that_went_names_the_one_to_run(removed):
+    words = REMOVED[removed].replace(",", "").split()
+    ran = CliRunner().invoke(app, [*removed.split(), "--json"])
+    assert ran.exit_code == 2
+    assert f"Use: automatum {REMOVED[removed]}." in ran.output
+    command = GROUP
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    assert command is not GROUP, "the new one exists"

@@ -2,7 +2,8 @@
 
 import json
 
-from automatum.operations.oauth_apps import _application, find_secrets, names_in
+from automatum.operations.applications import _application
+from automatum.operations.rotate_secret import _find_secrets
 
 
 def nested(inside, levels):
@@ -13,7 +14,7 @@ def nested(inside, levels):
 
 def test_an_application_of_any_depth_is_passed_on_as_far_as_json_can_be_written():
     made = _application({"id": "app_1", "name": "x", "deep": nested({"clientSecret": "secret_deep_1"}, 5000)})
-    assert made.name == "x"
+    assert made.title == "app_1 x"
     assert "nested too deeply" in json.dumps(made.record)
     assert "secret_deep_1" not in json.dumps(made.record)
 
@@ -21,10 +22,10 @@ def test_an_application_of_any_depth_is_passed_on_as_far_as_json_can_be_written(
 def test_a_secret_is_found_at_any_depth():
     """The rotation must not lose it."""
     text = b'{"a":[' * 200 + b'{"clientSecret":"secret_deep_1"}' + b"]}" * 200
-    assert find_secrets(text, "secret_old_1") == ["secret_deep_1"]
-    assert names_in(text)
+    assert _find_secrets(text, "secret_old_1") == ["secret_deep_1"]
 
 
-def test_the_texts_come_in_the_order_of_the_answer():
-    body = {"data": [{"secret": {"value": "secret_first1"}}, {"clientSecret": "secret_second2"}]}
-    assert find_secrets(json.dumps(body).encode(), "") == ["secret_first1", "secret_second2"]
+def test_words_about_secrets_and_the_old_secret_are_not_taken_for_one():
+    said = {"message": "The secret was regenerated", "data": {"secret": "is shown once", "hint": "secret_x"}}
+    assert _find_secrets(json.dumps(said).encode(), "") == []
+    assert _find_secrets(b'{"clientSecret": "secret_old_1"}', "secret_old_1") == []
