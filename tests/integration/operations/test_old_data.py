@@ -1,0 +1,103 @@
+"""Old data is noticed: by `status`, by a sync that cannot finish, by a monitor, and in the metrics (O4)."""
+
+import json
+import os
+import time
+from datetime import datetime, timedelta, timezone
+
+import duckdb
+import pytest
+
+from tests.support.desk import SMALL
+from tests.support.loopback import Loopback, Say
+
+
+def grow_old(desk, hours, table=None):
+    """Set the clock of the recorded sweeps back."""
+    past = datetime.now(timezone.utc) - timedelta(hours=hours)
+    with duckdb.connect(str(desk.database)) as connection:
+        where = "" if table is None else f" WHERE table_name = '{table}'"
+        connection.execute(f"UPDATE automatum._automatum_sweeps SET finished_at = ?{where}", [past])
+
+
+def test_status_ends_with_65_and_the_table_and_its_age(small, desk):
+    assert desk.sync("customers", "private_offers").code == 0
+    assert desk.run("status", "--max-age", "26h").code == 0
+    grow_old(desk, 72, "customers")
+    ran = desk.run("status", "--max-age", "26h")
+    assert ran.code == 65
+    assert "No complete sweep within 26 h: customers (3 d ago)" in ran.says
+    assert "private_offers (" not in ran.says
+    quiet = desk.run("status", "--max-age", "26h", "--quiet")
+    assert (quiet.code, quiet.out, len(quiet.err.splitlines())) == (65, "", 1)
+    assert desk.run("status").code == 0, "without a bound nothing is too old"
+
+
+@pytest.mark.parametrize("age", ["soon", "26", "-1h"])
+def test_what_is_no_age_is_refused_before_a_request(small, desk, age):
+    assert desk.run("sync", "--max-age", age).code == 78
+    assert small.requests.all() == []
+
+
+def test_a_sync_that_cannot_finish_ends_with_65_once_data_is_old(start, desk):
+    """75 counts as success for systemd, so it must not hide an outage."""
+    desk.use(start(**{**SMALL, "customers": 250}))
+    assert desk.sync("customers").code == 0
+    assert desk.run("sync", "customers", "--max-age", "26h", "--max-requests", "1").code == 75
+    grow_old(desk, 72)
+    ran = desk.run("sync", "customers", "--max-age", "26h", "--max-requests", "1")
+    assert ran.code == 65
+    assert "customers (3 d ago)" in ran.says
+
+
+def test_a_file_that_nobody_wrote_to_is_old_although_it_cannot_be_read(small, desk):
+    """A notebook keeps it open."""
+    assert desk.sync("customers").code == 0
+    old = time.time() - 72 * 3600
+    os.utime(desk.database, (old, old))
+    with duckdb.connect(str(desk.database)):
+        ran = desk.run("sync", "customers", "--max-age", "26h", "--lock-wait", "0")
+        assert ran.code == 65
+        assert "was last written 3 d ago" in ran.says
+        assert desk.run("sync", "customers", "--max-age", "7d", "--lock-wait", "0").code == 75
+
+
+def test_a_monitor_hears_of_the_start_and_of_the_end(small, desk):
+    with Loopback() as monitor:
+        for path in ("/ping/1/start", "/ping/1", "/ping/1/fail"):
+            monitor.say(path, Say(200, b"OK"))
+        options = ("--notify", f"{monitor.url}/ping/1", "--notify-on", "ping")
+        assert desk.run("sync", "customers", *options).code == 0
+        assert desk.run("sync", "customers", "--max-requests", "1", *options).code in (0, 75)
+        desk.set(client_secret="another_secret")
+        assert desk.run("sync", "customers", *options).code == 77
+        assert [one.path for one in monitor.seen] == [
+            *("/ping/1/start", "/ping/1"),
+            *("/ping/1/start", "/ping/1"),
+            *("/ping/1/start", "/ping/1/fail"),
+        ]
+    refused = desk.run("sync", "--notify-on", "ping")
+    assert refused.code == 78 and "notify_url" in refused.says
+
+
+def test_metrics_are_numbers_in_a_file_of_our_own(small, desk):
+    metrics = desk.folder / "automatum.prom"
+    assert desk.run("sync", "customers", "--metrics", metrics, "--quiet").code == 0
+    text = metrics.read_text()
+    assert 'automatum_rows{command="sync",table="customers",change="inserted"} 12\n' in text
+    assert 'automatum_exit_code{command="sync"} 0\n' in text
+    assert text.count("# TYPE automatum_rows gauge") == 1
+    assert metrics.stat().st_mode & 0o777 == 0o644
+    assert desk.run("status", "--metrics", metrics).code == 0
+    assert 'automatum_complete_timestamp_seconds{command="status",table="customers"}' in metrics.read_text()
+    link = desk.folder / "link.prom"
+    link.symlink_to(desk.database)
+    refused = desk.run("sync", "--metrics", link)
+    assert refused.code == 78 and "is a link" in refused.says
+
+
+def test_the_log_is_json_lines_with_the_time(small, desk):
+    ran = desk.run("sync", "customers", "--debug", "--log-json", "--json")
+    lines = [json.loads(line) for line in ran.err.splitlines()]
+    assert lines and all(set(one) == {"time", "level", "message"} for one in lines)
+    assert any("GET /api/v1/customers" in one["message"] for one in lines)
