@@ -70,7 +70,9 @@ class Reporter:
         """
         if self._metrics:
             check_own(self._metrics)
-        if self._notify_on is None:
+        # What somebody types to look at something concerns nobody else.
+        looks = self._command == "status" and not self.quiet and not self._notify
+        if self._notify_on is None or looks:
             return
         from ..config.settings import find_notify_url
         from .webhook import KEY, OCCASIONS, Webhook
