@@ -17,9 +17,9 @@ from automatum.api.session import ApiSession
 from automatum.config.settings import resolve_settings
 from automatum.core.budget import Budget
 from automatum.core.errors import BudgetSpent, NotThere, RequestRefused
+from automatum.sync.list_sync import ListSync
 from automatum.sync.options import SyncOptions
 from automatum.sync.results import Chunk
-from automatum.sync.table_sync import TableSync
 from automatum.warehouse.dlt_schema import stamp
 from tests.support.clocks import FakeClock
 
@@ -186,7 +186,7 @@ def sweep_once(vendor: Vendor, warehouse: Warehouse, allow_deletes: bool = False
     explicit = {"client_id": "app_x", "client_secret": "secret_x", **vendor.settings, **settings}
     known = resolve_settings(explicit)
     session = ApiSession(known, resolve_endpoints(known), vendor.clock, vendor.budget, vendor, checks=1000)
-    run = TableSync(session.select(("customers",))[0], session, SyncOptions(allow_deletes=allow_deletes))
+    run = ListSync(session.select(("customers",))[0], session, SyncOptions(allow_deletes=allow_deletes))
     while not run.done:
         tables = run.extract(warehouse, Chunk(max_rows=300))
         warehouse.load(lambda load_id, tables=tables: ((name, stamp(table, load_id)) for name, table in tables))

@@ -120,7 +120,7 @@ class Machine:
         if code == 0:
             # What an earlier run has read, a table or some pages of it, may have changed since. The next sync finds it.
             earlier = self.resumed(name, started)
-            read = [run.endpoint.table for run in summary.runs if not run.result.finished_earlier]
+            read = [endpoint.table for endpoint, result in summary.results if not result.finished_earlier]
             read = [table for table in read if table not in earlier]
             wrong = self.differences(name, read)
             assert not wrong, (wrong[:5], self.log)

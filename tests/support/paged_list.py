@@ -6,7 +6,7 @@ from automatum.api.http import ApiResponse
 from automatum.core.errors import RequestRefused
 from automatum.endpoints import CUSTOMERS, Paging
 from automatum.schema.arrow_tables import Table
-from automatum.sync.list_reader import ListPages
+from automatum.sync.list_sync import ListPages
 from tests.support.moving_list import MovingList
 
 PARAMETERS = {"offset": {"offset": "offset", "limit": "limit"}, "cursor": {"cursor": "cursor", "limit": "limit"}}

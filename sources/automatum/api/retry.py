@@ -89,7 +89,8 @@ class Call:
 class Sender:
     """Sends requests, within `ATTEMPTS` and `DEADLINE` of each. Thread-safe.
 
-    Waits for the rate limit do not count towards the deadline.
+    Waits for the rate limit do not count towards the deadline. After a request that was given up, further ones have one
+    attempt until one succeeds: a server that is down is waited for once a run, not once a table.
 
     Args:
         settings: Resolved settings.
@@ -112,6 +113,7 @@ class Sender:
         self.settings, self.clock, self.limiter, self.budget = settings, clock, limiter, budget
         self._connections = connections or Connections()
         self._rng = rng or random.Random()  # noqa: S311  jitter, not secrecy
+        self._down = False
 
     def run(self, call: Call) -> ApiResponse:
         """Send a request until it succeeds, is refused, or its attempts or its deadline are over.
@@ -133,6 +135,7 @@ class Sender:
                 self._record(call, ticket, outcome)
             if isinstance(outcome, ApiResponse):
                 if call.succeeded(outcome):
+                    self._down = False
                     return outcome
                 self._retry_or_raise(call, outcome)
             elif outcome.final and call.repeatable:
@@ -216,7 +219,8 @@ class Sender:
         call.throttled = 0
         call.failures += 1
         pause = max(self._backoff(call.failures), retry_after or 0.0)
-        if call.failures >= ATTEMPTS or self.clock.monotonic() + pause >= call.deadline:
+        if self._down or call.failures >= ATTEMPTS or self.clock.monotonic() + pause >= call.deadline:
+            self._down = True
             hint = f" The server asks to wait {retry_after:.0f} s." if retry_after else ""
             raise ApiUnreachable(
                 call.method,

@@ -46,14 +46,14 @@ class Progress:
         """Move a table's bar; the first page of another organization removes the bars of the one before."""
         if self._bars is None:
             return
-        if run.api_session is not self._session:
+        if run.session is not self._session:
             self._start(run)
         table, result = run.endpoint.table, run.result
         announced = result.announced
         pages = max(result.pages, -(-announced // run.endpoint.paging.size)) if announced is not None else None
         if table not in self._tasks:
             self._tasks[table] = self._bars.add_task(table, total=pages, count="", left="")
-        left = "" if pages is None else _time_left(run.api_session, pages - result.pages, self._narrow)
+        left = "" if pages is None else _time_left(run.session, pages - result.pages, self._narrow)
         self._latest = self._tasks[table]
         count = f"{result.pages}/{'?' if pages is None else pages}"
         self._bars.update(self._latest, completed=result.pages, total=pages, count=count, left=left)
@@ -67,7 +67,7 @@ class Progress:
             self._bars.update(self._latest, left=left)
 
     def _start(self, run: TableSync) -> None:
-        session = run.api_session
+        session = run.session
         self._session, self._latest, self._all = session, None, None
         session.client.limiter.on_wait = self.on_wait
         if self._bars is None:

@@ -15,11 +15,10 @@ from ..core.clock import instant, utc
 from ..core.errors import EXIT_COMPLETE, NotThere, ScopeMissing
 from ..endpoints import METERING_SCOPE, Endpoint
 from ..schema.arrow_tables import Table
-from ..sync.key_check import check_keys
 from ..sync.options import SyncOptions
-from ..sync.prior_state import PriorState, read_prior_state
-from ..sync.reader import longest_sweep
-from ..sync.report_days import days_to_read, windows
+from ..sync.prior_state import PriorState, check_keys, longest_sweep, read_prior_state
+from ..sync.report import windows
+from ..sync.report_sync import days_to_read
 from ..sync.results import KnownRows
 from ..sync.resume import resume_session
 from ..sync.table_sync import DEFAULT_OPTIONS

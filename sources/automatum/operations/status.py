@@ -30,9 +30,17 @@ from ..core.result_line import result_line
 from ..endpoints import ORGANIZATION
 from ..metering.status import status_of
 from ..schema.columns import EXTRA
-from ..sync.facts import MOST_SWEEPS, PastSweep, SweepFacts, last_verdict
+from ..sync.facts import (
+    MOST_SWEEPS,
+    PastSweep,
+    SweepFacts,
+    first_use,
+    last_verdict,
+    latest_use,
+    mark_of,
+    too_old,
+)
 from ..sync.results import Verdict
-from ..sync.secret_age import first_use, latest_use, mark_of, too_old
 from ..warehouse.dataset import has_organizations
 from ..warehouse.owners import read_owners
 from ..warehouse.sql import (

@@ -1,21 +1,38 @@
-"""The rows of a table on their way into load packages: in batches, and each row once a package where it matters."""
+"""The rows of a table on their way into load packages: in batches, and each row once a package where it matters.
+
+Rows that are gone are marked deleted, or removed. If there is a history, `<table>_history`, each row that is loaded is
+a version there, appended and never changed: it ends where the next version of the same row begins, which the view
+`<table>_versions` computes. Versions are merged by row and beginning, so that a package can be loaded twice, or in part
+and then again.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
+import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..schema.arrow_tables import ChildLists, Table
+from ..schema.columns import DELETED_AT, IS_DELETED, ROW_HASH, SYNCED_AT, VALID_FROM, VERSION
 from ..schema.records import Rows
-from .history import History
-from .rejections import Rejections, reject
+from ..schema.tables import child_table_of, history_table_of
+from ..warehouse.sql import as_utc, read_rows_by_key
+from .rejections import Rejections
+
+if TYPE_CHECKING:
+    from dlt.common.pipeline import SupportsPipeline
 
 logger = logging.getLogger("automatum")
 
 BATCH_ROWS = 5_000
 """Rows of one Arrow table."""
+_DELETE_BATCH = 500
+"""Rows that are read from the destination and marked deleted at a time."""
 
 Tables = Iterator[tuple[str, pa.Table]]
 """Arrow tables, each with its table's name."""
@@ -30,15 +47,16 @@ class Batcher:
 
     Attributes:
         table: The same.
-        history: Keeps their versions; None to keep none.
+        unclosed: Key to last version of rows that the table lacks, though they have not ended: they may come back as
+            they were. Those that come are taken out. None to keep no history.
         lists: The child lists in the destination.
         once: A package takes each key once: destinations that upsert need that.
     """
 
-    def __init__(self, table: Table, rejections: Rejections | None = None) -> None:
+    def __init__(self, table: Table, rejections: Rejections) -> None:
         self.table = table
-        self._rejections = rejections or Rejections()
-        self.history: History | None = None
+        self._rejections = rejections
+        self.unclosed: dict[str, str] | None = None
         self.lists = ChildLists()
         self.once = False
         self._buffer: list[Rows] = []
@@ -83,8 +101,64 @@ class Batcher:
             return
         for name, table in self._convert(pages):
             yield name, table
-            if self.history and name == self.table.endpoint.table:
-                yield self.history.name, self.history.versions(table, deleted=False)
+            if name == self.table.endpoint.table:
+                yield from self._versions(table, deleted=False)
+
+    def delete(
+        self, pipeline: SupportsPipeline, keys: Sequence[str], now: datetime, hard: bool, past: bool = False
+    ) -> Tables:
+        """Tables that mark rows deleted, or remove them, with their children. The history gets a version that says so.
+
+        Args:
+            pipeline: The pipeline that loads the table; the columns of the rows are read from its destination.
+            keys: Keys of the rows.
+            now: When they were found to be gone.
+            hard: Remove them: dlt deletes a row that has `_deleted_at`, see the hints of the resource.
+            past: They are marked or removed already, and only the history does not say so.
+        """
+        yield from self.flush()  # the rows that were read before must not follow their deletion
+        for start in range(0, len(keys), _DELETE_BATCH):
+            yield from self._delete(pipeline, keys[start : start + _DELETE_BATCH], now, hard, past)
+
+    def _delete(self, pipeline: SupportsPipeline, keys: Sequence[str], now: datetime, hard: bool, past: bool) -> Tables:
+        table, endpoint, owner = self.table, self.table.endpoint, self.table.organization_id
+        rows = read_rows_by_key(pipeline, endpoint.table, endpoint.row_key, keys, owner)
+        if past:
+            if lost := sorted({*keys} - {str(row[endpoint.row_key]) for row in rows}):  # Removed without a version.
+                found = read_rows_by_key(pipeline, history_table_of(endpoint).name, endpoint.row_key, lost, owner)
+                found.sort(key=lambda row: as_utc(row[VALID_FROM]))
+                rows += {row[endpoint.row_key]: row for row in found}.values()
+            yield from self._versions(_marked_deleted(table.schema, rows, now), deleted=True)
+            return
+        if hard:
+            ids = [str(row[endpoint.row_key]) for row in rows]
+            emptied = Rows(ids, ids, [{} for _ in ids], now)
+            yield from (one for one in table.arrow([emptied], self.lists) if one[0] != endpoint.table)
+        else:
+            for child in endpoint.children:
+                found = read_rows_by_key(pipeline, child.table, child.parent_key, keys, owner)
+                if found:
+                    yield child.table, _marked_deleted(child_table_of(endpoint, child).schema, found, now)
+        marked = _marked_deleted(table.schema, rows, now)
+        yield endpoint.table, marked
+        yield from self._versions(marked, deleted=True)
+
+    def _versions(self, rows: pa.Table, deleted: bool) -> Tables:
+        """The versions that rows of the table begin, or end; none if no history is kept."""
+        if self.unclosed is None or not len(rows):
+            return
+        stored = history_table_of(self.table.endpoint)
+        if self.unclosed and not deleted:
+            pairs = zip(rows[self.table.endpoint.row_key].to_pylist(), rows[ROW_HASH].to_pylist(), strict=True)
+            rows = rows.filter([self.unclosed.pop(key, None) != mark for key, mark in pairs])
+        marks = rows[ROW_HASH]
+        made = {
+            IS_DELETED: pa.repeat(pa.scalar(deleted), len(rows)),
+            VERSION: pc.binary_join_element_wise(marks, "deleted", ":") if deleted else marks,
+            VALID_FROM: rows[SYNCED_AT],
+        }
+        columns = [made[name] if name in made else rows[name] for name in stored.schema.names]
+        yield stored.name, pa.Table.from_arrays(columns, schema=stored.schema)
 
     def _convert(self, pages: Sequence[Rows]) -> list[tuple[str, pa.Table]]:
         """The Arrow tables of these rows. A row that cannot be converted is rejected; it takes no other row with it."""
@@ -98,8 +172,7 @@ class Batcher:
             # The text of the error may hold the value, and so a customer's data.
             reason = f"the record cannot be converted ({type(error).__name__})"
             logger.warning("a row of %s cannot be loaded: %s", self.table.endpoint.table, reason)
-            key = row.keys[0]
-            self._rejections.add(reject(key, key, row.hashes[0], row.records[0], reason, row.read_at))
+            self._rejections.add(row.keys[0], row.hashes[0], row.records[0], row.read_at, reason)
             return []
         for page in pages:
             self._rejections.resolve(page.keys, page.read_at)
@@ -113,3 +186,17 @@ def _halves(pages: Sequence[Rows]) -> tuple[Sequence[Rows], Sequence[Rows]]:
     every = range(len(pages[0]))
     middle = len(every) // 2
     return [pages[0].at(every[:middle])], [pages[0].at(every[middle:])]
+
+
+def _marked_deleted(schema: pa.Schema, rows: Sequence[Mapping[str, Any]], at: datetime) -> pa.Table:
+    """Rows as the destination returned them, marked deleted; a column that it lacks is null."""
+    marks = {DELETED_AT: at, SYNCED_AT: at}
+    made = [{one.name: _fitting(row.get(one.name), one.type) for one in schema} | marks for row in rows]
+    return pa.Table.from_pylist(made, schema=schema)
+
+
+def _fitting(value: Any, type_: pa.DataType) -> Any:
+    """A value as Arrow takes it. Some destinations return JSON parsed, and drivers a time beyond Python's as text."""
+    if isinstance(value, (dict, list)):
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return None if isinstance(value, str) and pa.types.is_temporal(type_) else value

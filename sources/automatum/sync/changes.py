@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ..schema.arrow_tables import Table
 from ..schema.records import Identified, Record, Rows, count_unkeyed, is_unkeyed
-from .rejections import Rejections, reject
+from .rejections import Rejections
 from .results import DELETED, LOAD_AGAIN, Counts, KnownRows
 
 
@@ -54,7 +54,7 @@ class Changes:
             first = key in new
             new.discard(key)
             if is_unkeyed(key) or i in found.failed:
-                self._reject(key, hash_, records[i], found.failed.get(i), read_at)
+                self._rejections.add(key, hash_, records[i], read_at, found.failed.get(i, ""))
                 continue
             was = was if first else known.get(key)
             if was == hash_ and (not first or self._same_lists([key], [records[i]])):
@@ -92,9 +92,3 @@ class Changes:
             return True
         counts = self._table.child_counts(records)
         return all([known.get(key, 0) for key in keys] == counts[table] for table, known in children.items())
-
-    def _reject(self, key: str, hash_: str, record: Record, why: str | None, read_at: datetime) -> None:
-        if is_unkeyed(key):
-            self._rejections.add_unkeyed(self._table, key, hash_, record, read_at)
-        elif why:
-            self._rejections.add(reject(key, key, hash_, record, why, read_at))

@@ -11,23 +11,28 @@ from dlt.common.pipeline import SupportsPipeline
 from ..api.session import ApiSession
 from ..core.clock import utc
 from ..core.errors import ConfigurationError, PackageRefused, ScopeMissing
-from ..endpoints import Endpoint
+from ..endpoints import Endpoint, Kind
 from ..warehouse.catalog import update_catalog
 from ..warehouse.dataset import check_organization_kind, delete_page_records, read_complete_loads
 from ..warehouse.duckdb_file import KeepOpen
 from ..warehouse.load import ChunkTables, Loader, Tables
 from ..warehouse.merge_strategy import check_table_format, merge_of
 from ..warehouse.sql_client import one_client
-from .key_check import check_keys
+from .facts import too_old
+from .list_sync import ListSync
 from .options import SyncOptions
 from .organization_check import OrganizationCheck
+from .prior_state import check_keys
+from .report_sync import ReportSync
 from .results import Chunk, Verdict
 from .resume import SyncSession, resume_session
-from .secret_age import too_old
 from .summary import OrganizationSummary
 from .table_sync import DEFAULT_OPTIONS, TableSync, tables_to_fill
 
 logger = logging.getLogger("automatum")
+
+TABLE_SYNCS: dict[Kind, type[TableSync]] = {"list": ListSync, "report": ReportSync}
+"""What reads a table, by the kind of its endpoint."""
 
 _EARLY_SECONDS = 5.0
 _EARLY_ROWS = 100_000
@@ -79,20 +84,20 @@ def sync(
         resumable = _resumable(session, pipeline, [one.table for one in granted], options.days, loaded)
 
         def begin(endpoint: Endpoint) -> TableSync:
-            run = TableSync(endpoint, session, options, on_page, resumable, organization)
+            run = TABLE_SYNCS[endpoint.kind](endpoint, session, options, on_page, resumable, organization)
             try:
-                loader.compared.check(run.tables())
+                loader.compared.check(run.tables)
             except ConfigurationError as error:
                 run.refuse(error)
             return run
 
-        summary = OrganizationSummary(runs=[begin(one) for one in endpoints], pipeline=pipeline.pipeline_name)
-        _update_catalog(pipeline, summary.runs)
-        _skip_missing(missing, session, summary, named=bool(options.tables or settings.tables))
-        _take_over_finished(summary.runs, resumable, options.allow_deletes)
-        _read_early(session, pipeline, summary.runs, loaded)
-    _load_chunks(session, loader, pipeline, summary.runs, begin)
-    _conclude(session, pipeline, summary, started)
+        runs, summary = [begin(one) for one in endpoints], OrganizationSummary(pipeline=pipeline.pipeline_name)
+        _update_catalog(pipeline, runs)
+        _skip_missing(missing, session, runs, summary, named=bool(options.tables or settings.tables))
+        _take_over_finished(runs, resumable, options.allow_deletes)
+        _read_early(session, pipeline, runs, loaded)
+    _load_chunks(session, loader, pipeline, runs, begin)
+    _conclude(session, pipeline, runs, summary, started)
     return summary
 
 
@@ -105,9 +110,9 @@ def _take_over_finished(runs: list[TableSync], resumable: SyncSession | None, al
     for run in runs:
         run.siblings = runs
         earlier = resumable.finished.get(run.endpoint.table) if resumable else None
-        same = earlier and earlier.settings in ((), run.read_by)
-        if earlier and same and (earlier.result.verdict == Verdict.COMPLETE or not allow_deletes):
-            run.result = earlier.result
+        same = earlier and earlier.read_by in ("", run.read_by)
+        if earlier and same and (earlier.verdict == Verdict.COMPLETE or not allow_deletes):
+            run.result = earlier
 
 
 def _read_early(
@@ -173,12 +178,12 @@ def _load_chunk(loader: Loader, pipeline: SupportsPipeline, runs: Sequence[Table
         yield from run.create_tables(lacking)
 
     tables = {run.endpoint.table: tables_of(run) for run in runs}
-    declared = {table.name: (table, run.endpoint.table) for run in runs for table in run.tables()}
+    declared = {table.name: (table, run.endpoint.table) for run in runs for table in run.tables}
     loader.load(ChunkTables(tables, declared, lacking, runs[0].settings.table_format))
 
 
 def _update_catalog(pipeline: SupportsPipeline, runs: Sequence[TableSync]) -> None:
-    update_catalog(pipeline, [table for run in runs for table in run.tables()])
+    update_catalog(pipeline, [table for run in runs for table in run.tables])
 
 
 def _resumable(
@@ -198,30 +203,39 @@ def _resumable(
     return resumable
 
 
-def _skip_missing(missing: dict[str, str], session: ApiSession, summary: OrganizationSummary, named: bool) -> None:
+def _skip_missing(
+    missing: dict[str, str], session: ApiSession, runs: list[TableSync], summary: OrganizationSummary, named: bool
+) -> None:
     """Skip tables whose scope is not granted. It is an error if they were named, or if no table is left."""
-    for run in summary.runs:
+    for run in runs:
         if run.endpoint.group in missing:
-            run.skip(f"needs scope {missing[run.endpoint.group]}, which is not granted")
-    if missing and (named or all(run.result.skipped for run in summary.runs)):
+            run.result.skipped = f"needs scope {missing[run.endpoint.group]}, which is not granted"
+    if missing and (named or all(run.result.skipped for run in runs)):
         summary.errors.append(ScopeMissing(missing, session.client.tokens.scopes() or frozenset()))
 
 
-def _conclude(session: ApiSession, pipeline: SupportsPipeline, summary: OrganizationSummary, started: float) -> None:
-    """Delete the page records of tables that have their verdict, fill in the summary, and free everything else."""
+def _conclude(
+    session: ApiSession,
+    pipeline: SupportsPipeline,
+    runs: list[TableSync],
+    summary: OrganizationSummary,
+    started: float,
+) -> None:
+    """Delete the page records of tables that have their verdict, and fill in the summary."""
     judged = (Verdict.COMPLETE, Verdict.INCOMPLETE)
-    if over := [id_ for run in summary.runs if run.result.verdict in judged for id_ in run.left_pages]:
+    if over := [id_ for run in runs if run.result.verdict in judged for id_ in run.left_pages]:
         delete_page_records(pipeline, over, session.settings.owner)
     budget = session.budget
     summary.requests, summary.token_requests = budget.requests, budget.token_requests
     summary.stats = session.client.stats
     summary.seconds = session.clock.monotonic() - started
-    in_use = [run.result.secret_since for run in summary.runs if run.result.secret_since]
+    summary.results = [(run.endpoint, run.result) for run in runs]
+    in_use = [run.result.secret_since for run in runs if run.result.secret_since]
     if advice := too_old(min(in_use, default=None), utc(session.clock.time())):
         logger.warning("%s", advice)
-    ran = [run for run in summary.runs if not run.result.skipped]
+    ran = [run for run in runs if not run.result.skipped]
     groups = {run.endpoint.group for run in ran}
-    for run in summary.runs:
+    for run in runs:
         if run.result.skipped:
             # A group that was skipped as a whole is named once.
             partly = run.endpoint.group in groups
@@ -234,5 +248,3 @@ def _conclude(session: ApiSession, pipeline: SupportsPipeline, summary: Organiza
         summary.verdict = Verdict.MORE_TO_DO
     elif summary.errors or not verdicts <= {Verdict.COMPLETE}:
         summary.verdict = Verdict.INCOMPLETE
-    for run in summary.runs:
-        run.forget()

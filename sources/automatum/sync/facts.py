@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ..config.settings import AutomatumSettings
+from ..core.text import plural
 from ..endpoints import Endpoint
 from .results import Verdict
 
@@ -18,6 +19,8 @@ MOST_KEYS = 5_000
 """Keys that a sweep's row names. What is left out is confirmed later, as if its sweep had not been."""
 MOST_EVENTS = 50
 """Events that a sweep's row describes."""
+MAX_AGE_DAYS = 30
+"""The vendor asks for a rotation every 30 days in production, and every 90 in development (`api/authentication`)."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,11 @@ class SweepFacts:
         since: First day of a report from which on all days have been read, as an ISO date.
         part: What names the part of the table that it read (`SyncOptions.part_of`); empty for the whole table.
         session: The sync that it belongs to: `id`, `tables`, and `selection` if that is not everything.
-        secret: The client secret that it was read with: `mark`, and `since` when it is in use (`secret_age`).
+        secret: The client secret that it was read with: `mark`, and `since` when it is in use. Sweep after
+            sweep carries it on (I9), because the API is not known to tell.
         organization: Whose rows the dataset has: `id`, and the `application` that read them (`organization_check`).
         key: Columns that identified a record.
-        settings: What it was read by: a digest of the endpoint, and one of the other settings that a verdict depends
-            on.
+        settings: What it was read by (`digest_settings`).
     """
 
     full: bool = False
@@ -51,7 +54,7 @@ class SweepFacts:
     secret: dict[str, Any] | None = None
     organization: dict[str, Any] | None = None
     key: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
+    settings: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The facts that differ from their defaults, with a bounded number of keys and events.
@@ -78,7 +81,7 @@ class SweepFacts:
         return cls(**known)
 
 
-_OTHER_TYPES = {"session": dict, "secret": dict, "organization": dict, "since": str, "part": str}
+_OTHER_TYPES = {"session": dict, "secret": dict, "organization": dict, "since": str, "part": str, "settings": str}
 _TYPES: dict[str, type] = {
     one.name: _OTHER_TYPES.get(one.name, tuple if one.default == () else bool) for one in fields(SweepFacts)
 }
@@ -120,20 +123,63 @@ def last_verdict(sweeps: Iterable[PastSweep], part: str = "") -> datetime | None
     return max((one.finished_at for one in same if one.verdict != Verdict.FAILED), default=None)
 
 
-def digest_settings(endpoint: Endpoint, settings: AutomatumSettings) -> tuple[str, str]:
-    """A digest of the endpoint, and one of the other settings that a verdict depends on."""
-    others = settings.deletes, settings.accept_rejected, settings.report_window_days
-    return _digest(_without_words(asdict(endpoint))), _digest(others)
+def digest_settings(endpoint: Endpoint, settings: AutomatumSettings) -> str:
+    """A digest of the settings that a verdict depends on."""
+    words = endpoint, settings.deletes, settings.accept_rejected, settings.report_window_days
+    return hashlib.blake2b(repr(words).encode(), digest_size=8).hexdigest()
 
 
-def _without_words(value: Any) -> Any:
-    """The fields of an endpoint without its descriptions, and without what they say of other tables."""
-    if isinstance(value, dict):
-        # Not of the user's own names, such as those of filters: only endpoints, columns and child tables have these.
-        words = ("description", "references") if value.keys() & {"columns", "places"} else ()
-        return {name: _without_words(one) for name, one in value.items() if name not in words}
-    return [_without_words(one) for one in value] if isinstance(value, (list, tuple)) else value
+def in_use_since(settings: AutomatumSettings, past: Sequence[PastSweep], now: datetime) -> dict[str, Any]:
+    """What a sweep stores: `mark`, which tells one secret from another, and `since`, an ISO time.
+
+    Args:
+        settings: Resolved settings.
+        past: Earlier sweeps, the latest first.
+        now: The present.
+    """
+    mark = mark_of(settings)
+    known = (one.facts.secret for one in past if one.facts.secret)
+    return next((one for one in known if one.get("mark") == mark and first_use(one)), None) or {
+        "mark": mark,
+        "since": now.isoformat(timespec="seconds"),
+    }
 
 
-def _digest(value: Any) -> str:
-    return hashlib.blake2b(repr(value).encode(), digest_size=8).hexdigest()
+def first_use(secret: dict[str, Any] | None) -> datetime | None:
+    """When a secret was first seen in use, by what a sweep has stored; None if that does not say."""
+    try:
+        return datetime.fromisoformat(str((secret or {})["since"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def too_old(since: datetime | None, now: datetime) -> str:
+    """What to tell of a secret that is too old; empty if it is not.
+
+    Args:
+        since: Since when it is in use, if that is known.
+        now: The present.
+    """
+    days = (now - since).days if since else 0
+    if days < MAX_AGE_DAYS:
+        return ""
+    return (
+        f"The client secret has been in use for {plural(days, 'day')} or more. Automatum asks to rotate it every 30 "
+        "days in production and every 90 in development. Run `automatum apps rotate`."
+    )
+
+
+def latest_use(past: Sequence[PastSweep]) -> dict[str, Any] | None:
+    """What sweeps of all tables say of the secret of the latest of them: `mark` and `since`; None if none says."""
+    latest = max((one for one in past if one.facts.secret), key=lambda one: one.finished_at, default=None)
+    if latest is None:
+        return None
+    # A table that was not synced for a time has seen the secret later than others.
+    mark = (latest.facts.secret or {}).get("mark")
+    same = [one.facts.secret for one in past if one.facts.secret and one.facts.secret.get("mark") == mark]
+    return min((one for one in same if first_use(one)), key=lambda one: str(one["since"]), default=None)
+
+
+def mark_of(settings: AutomatumSettings) -> str:
+    """Eight hex digits of a hash, which tell one secret from another, and are far too few to find a secret by."""
+    return hashlib.sha256(f"automatum {settings.client_id} {settings.client_secret}".encode()).hexdigest()[:8]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from dlt.destinations.exceptions import DatabaseException
 
+from ..config.settings import AutomatumSettings
+from ..core.errors import ConfigurationError
 from ..core.redaction import first_line, redact
 from ..core.text import plural
 from ..endpoints import PAGE_SIZE, Endpoint
@@ -49,6 +51,9 @@ logger = logging.getLogger("automatum")
 
 KEPT_FOR = timedelta(days=7)
 """Age of page records from which any sweep of their table deletes them."""
+_LEEWAY = timedelta(minutes=10)
+_MOST_RECORDS = 2_000
+"""Records of sweeps and of pages in which the keys of the tables are looked for."""
 CLOCK_SKEW = timedelta(minutes=10)
 """How far ahead of this machine's clock a record may be. A later time comes from a clock that was wrong once."""
 
@@ -60,7 +65,6 @@ class Unfinished:
     Attributes:
         id: Its id.
         started_at: When.
-        read_at: When its last page arrived.
         pages: Its pages.
         state: What it knew after the last of them.
         requests: What it had cost by then.
@@ -70,12 +74,11 @@ class Unfinished:
 
     id: str
     started_at: datetime
-    read_at: datetime
     pages: list[PageRecord]
     state: dict[str, Any]
     requests: int
     needed: int
-    settings: tuple[str, ...]
+    settings: str
 
 
 @dataclass
@@ -98,6 +101,42 @@ class PriorState:
     left_pages: tuple[str, ...] = ()
     unclosed: dict[str, str] = field(default_factory=dict)
     rejected: dict[str, Rejection] = field(default_factory=dict)
+
+
+def check_keys(pipeline: SupportsPipeline, endpoints: Sequence[Endpoint]) -> None:
+    """Check that the rows of each table were loaded by the key of its endpoint. Sends no request to the API.
+
+    A changed `key` would load every record a second time beside its old row, and then find the old rows missing from
+    the API. The key in use is stored with each sweep, and with its pages until it has a verdict.
+
+    Args:
+        pipeline: The pipeline whose destination is queried. Its dataset exists.
+        endpoints: The endpoints whose tables to check.
+
+    Raises:
+        ConfigurationError: The rows of a table were loaded by another key.
+        DestinationError: The destination cannot be reached.
+    """
+    try:
+        with checked_sql_client(pipeline) as client:
+            pages = select_latest(client, PAGES_TABLE, ("table_name", "extra"), {}, "read_at", _MOST_RECORDS)
+            columns = ("table_name", "extra", "verdict")
+            sweeps = select_latest(client, SWEEPS_TABLE, columns, {}, "finished_at", _MOST_RECORDS)
+            # A failed sweep may have loaded no row, such as with a wrong key that was set back.
+            records = [*pages[::-1], *(row[:2] for row in reversed(sweeps) if row[2] != Verdict.FAILED)]
+            stored = {table: key for table, extra in records if (key := json_object(extra).get("key"))}
+            for endpoint in endpoints:
+                key = stored.get(endpoint.table, endpoint.key)
+                if tuple(key) != endpoint.key and any(select(client, endpoint.table, (ROW_HASH,))):
+                    raise ConfigurationError(
+                        f"sources.automatum.endpoints.{endpoint.table}.key",
+                        f"is {', '.join(endpoint.key)}, but the rows of {endpoint.table} in the dataset "
+                        f"{pipeline.dataset_name} were loaded by the key {', '.join(key)}.",
+                        "Set the key back, or sync to another dataset (--dataset), which the next sync fills from the "
+                        "start.",
+                    )
+    except SQL_UNSUPPORTED:
+        return  # Then nothing is compared either, and every row is loaded again.
 
 
 def read_prior_state(
@@ -139,8 +178,12 @@ def read_prior_state(
             prior = PriorState(
                 KnownRows() if endpoint.table in absent else _read_known(client, endpoint, own, count_children)
             )
-            if endpoint.table not in absent and endpoint.children:
-                _read_child_rows(client, endpoint, prior.known, loaded, own, count_children, absent)
+            if any(child.table in absent for child in endpoint.children):
+                _load_all_again(prior.known)
+            elif endpoint.table not in absent and endpoint.children:
+                _forget_half_loaded(client, endpoint, prior.known, loaded, own)
+                if count_children:
+                    prior.known.children = _count_children(client, endpoint, own)
             if history and history not in absent:
                 _compare_with_versions(client, endpoint, history, prior, own)
             elif history:
@@ -185,24 +228,6 @@ def _value(row_hash: str | None, deleted_at: Any) -> str:
     if deleted_at is not None:
         return DELETED
     return row_hash or LOAD_AGAIN
-
-
-def _read_child_rows(
-    client: Any,
-    endpoint: Endpoint,
-    known: KnownRows,
-    loaded: Collection[str],
-    own: Mapping[str, Any],
-    count: bool,
-    absent: Collection[str],
-) -> None:
-    """Let rows count as changed whose child rows may not be there, or will not be."""
-    if any(child.table in absent for child in endpoint.children):
-        _load_all_again(known)
-        return
-    _forget_half_loaded(client, endpoint, known, loaded, own)
-    if count:
-        known.children = _count_children(client, endpoint, own)
 
 
 def _load_all_again(known: KnownRows) -> None:
@@ -300,6 +325,20 @@ def _read_unfinished(
         if id_ == latest[0]
     ]
     state, settings = json_object(latest[6]), SweepFacts.from_json(json_object(latest[9])).settings
-    started_at, read_at, requests = as_utc(latest[7]), as_utc(latest[4]), int(latest[8])
+    started_at, requests = as_utc(latest[7]), int(latest[8])
     needed = max(requests, ceil((latest[3] or 0) / PAGE_SIZE))
-    prior.unfinished = Unfinished(latest[0], started_at, read_at, pages, state, requests, needed, settings)
+    prior.unfinished = Unfinished(latest[0], started_at, pages, state, requests, needed, settings)
+
+
+def longest_sweep(settings: AutomatumSettings, requests: int) -> timedelta:
+    """How long a sweep may take, from its first page to its last: as long as it needs under the rate limit.
+
+    Args:
+        settings: Has the limits.
+        requests: What the sweep costs.
+
+    Returns:
+        The time, with a window that others have used up before, and ten minutes.
+    """
+    longest = max((span * (1 + ceil(requests / limit)) for limit, span in settings.app_limits()), default=0.0)
+    return timedelta(seconds=longest) + _LEEWAY

@@ -7,18 +7,18 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Container
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 import pyarrow as pa
 
 from ..core.text import printable
-from ..endpoints import ORGANIZATION, Endpoint
+from ..endpoints import ORGANIZATION
 from ..schema.arrow_tables import Table
 from ..schema.columns import SYNCED_AT
 from ..schema.log_tables import REJECTED
-from ..schema.records import UNKEYED, Record
+from ..schema.records import UNKEYED, Record, is_unkeyed
 from ..schema.tables import owned
 
 _HASH = "hash:"
@@ -50,67 +50,64 @@ class Rejection:
     resolved_at: datetime | None = None
 
 
-def reject(id_: str, key: str | None, row_hash: str, record: Record, reason: str, at: datetime) -> Rejection:
-    """The rejection of a record."""
-    names = printable(", ".join(sorted(record)))[:_LONGEST]
-    return Rejection(id_, key, row_hash, printable(reason)[:_LONGEST], names, at)
-
-
 class Rejections:
-    """The rejections of one table: those that are stored, and those of this sync."""
+    """The rejections of one table: those that are stored, and those of this sync.
 
-    def __init__(self) -> None:
-        self._open: dict[str, Rejection] = {}
+    Args:
+        table: The table.
+
+    Attributes:
+        open: Rejections that are not resolved, by id.
+        failed: Ids of the records of this sync that have a key and could not be loaded.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self.open: dict[str, Rejection] = {}
+        self.failed: set[str] = set()
+        self._table = table
         self._new: dict[str, Rejection] = {}
-        self._failed: set[str] = set()
-        self._unkeyed = 0
+        self._unkeyed = False
 
-    @property
-    def failed(self) -> int:
-        """Number of records of this sync that have a key and could not be loaded."""
-        return len(self._failed)
-
-    def key_hint(self, endpoint: Endpoint, rejected: int) -> str:
+    def key_hint(self, rejected: int) -> str:
         """The setting that is probably wrong, if many records have no key; else an empty text.
 
         Args:
-            endpoint: Endpoint of the table.
             rejected: Number of records that were not loaded.
         """
         if rejected < _MANY or not self._unkeyed:
             return ""
+        endpoint = self._table.endpoint
         key = ", ".join(endpoint.key)
         return (
             f". They lack the key ({key}). Set key below [sources.automatum.endpoints.{endpoint.table}] to columns "
             "that identify them, or columns to where these are found; the column fields has the names in the records"
         )
 
-    def start(self, stored: Mapping[str, Rejection]) -> None:
-        """Take over what the destination has.
+    def add(self, id_: str, row_hash: str, record: Record, at: datetime, reason: str = "") -> None:
+        """Note a record that is not loaded; one that is stored with the same content is not stored again.
 
         Args:
-            stored: Rejections that are not resolved, by id.
+            id_: Its key, or what stands for it (`identify`).
+            row_hash: Hash of its content.
+            record: The record.
+            at: When it was read.
+            reason: Why it is not loaded; empty if it has no key.
         """
-        self._open = dict(stored)
-
-    def add(self, rejection: Rejection) -> None:
-        """Note a record that is not loaded; one that is stored with the same content is not stored again."""
-        if rejection.key is not None:
-            self._failed.add(rejection.id)
-        known = self._open.get(rejection.id)
-        if known is None or known.row_hash != rejection.row_hash:
-            self._new[rejection.id] = self._open[rejection.id] = rejection
-
-    def add_unkeyed(self, table: Table, id_: str, row_hash: str, record: Record, at: datetime) -> None:
-        """Note a record without a key; see `add` and `identify`."""
-        self._unkeyed += 1
-        self.add(reject(id_, None, row_hash, record, f"the record has no {'/'.join(table.endpoint.key)}", at))
+        key = None if is_unkeyed(id_) else id_
+        if key is None:
+            self._unkeyed, reason = True, f"the record has no {'/'.join(self._table.endpoint.key)}"
+        else:
+            self.failed.add(id_)
+        known = self.open.get(id_)
+        if known is None or known.row_hash != row_hash:
+            fields, reason = (printable(text)[:_LONGEST] for text in (", ".join(sorted(record)), reason))
+            self._new[id_] = self.open[id_] = Rejection(id_, key, row_hash, reason, fields, at)
 
     def resolve(self, ids: Collection[str], at: datetime) -> None:
         """Mark rejections resolved: their records were loaded, or are not listed any more."""
         for id_ in ids:
-            if id_ in self._open:
-                self._new[id_] = replace(self._open.pop(id_), resolved_at=at)
+            if id_ in self.open:
+                self._new[id_] = replace(self.open.pop(id_), resolved_at=at)
 
     def resolve_all_but(self, listed: Container[str], at: datetime) -> None:
         """Mark the rejections resolved whose records a proven sweep did not list.
@@ -119,15 +116,16 @@ class Rejections:
             listed: What the sweep listed.
             at: The present.
         """
-        self.resolve([id_ for id_ in self._open if id_ not in listed], at)
+        self.resolve([id_ for id_ in self.open if id_ not in listed], at)
 
-    def take(self, table: Table, at: datetime) -> pa.Table | None:
+    def take(self, at: datetime) -> pa.Table | None:
         """The rows that are new since the last call; None if there are none."""
         rows, self._new = list(self._new.values()), {}
         if not rows:
             return None
-        stored = REJECTED if table.organization_id is None else owned(REJECTED)
-        own = {"table_name": table.endpoint.table, ORGANIZATION: table.organization_id, SYNCED_AT: at}
+        owner = self._table.organization_id
+        stored = REJECTED if owner is None else owned(REJECTED)
+        own = {"table_name": self._table.endpoint.table, ORGANIZATION: owner, SYNCED_AT: at}
         made = [{**asdict(one), **own, "rejection_id": one.id.replace(UNKEYED, _HASH, 1)} for one in rows]
         return pa.Table.from_pylist(made, schema=stored.schema)
 

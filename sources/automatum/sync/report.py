@@ -14,13 +14,60 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Mapping
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from .absence import too_many
-from .report_days import DAY, Window, windows
+
+WINDOW_DAYS = 90
+"""Days of a window where `report_window_days` is not set."""
+DAY = timedelta(days=1)
+
+
+class Window(NamedTuple):
+    """Days that are asked for at once, both ends included.
+
+    Attributes:
+        early: First day that is asked for. The days before `first` are evidence, and other windows' to prove.
+        first: First day that the window is read for.
+        last: Last day.
+    """
+
+    early: date
+    first: date
+    last: date
+
+    @property
+    def days(self) -> int:
+        """Number of the days that the window is read for."""
+        return (self.last - self.first).days + 1
+
+
+def windows(first: date, last: date, days: int | None = None) -> list[Window]:
+    """The windows of a range of days.
+
+    A quarter of each window lies before the days that it is read for (see `report`). An API may leave the first or the
+    last day out of a range. So these days overlap by two between windows, if the windows have six days or more.
+
+    Args:
+        first: First day.
+        last: Last day.
+        days: Days of the longest window; None for `WINDOW_DAYS`.
+    """
+    if first > last:
+        return []
+    days = days or WINDOW_DAYS
+    early, overlap = max(1, days // 4) if days > 1 else 0, min(2, days // 3)
+    start, found = first - (DAY if overlap else timedelta(0)), []
+    while True:
+        end = min(last, start + (days - early - 1) * DAY)
+        found.append(Window(start - early * DAY, start, end))
+        if end == last:
+            return found
+        start = end + (1 - overlap) * DAY
+
 
 Ask = tuple[date, date]
 """First and last day of a request."""
@@ -45,6 +92,35 @@ class Answer(NamedTuple):
 
 
 @dataclass
+class ReportState:
+    """What a later run has to know to go on with the next window. The field names are the keys of the saved JSON.
+
+    Attributes:
+        first: First day of the report, as all days an ISO text.
+        done: Last day of the windows that were read; empty before.
+        missing: Keys of rows that were not found, each with its day.
+        fresh: Day to the number of its rows that are new.
+        waiting: Number of rows that are missing and could not be decided about.
+        why: Why it is not complete; empty if it is.
+        most: Rows of the longest answer.
+        to_end: Days of the longest range that was answered to its end.
+        from_start: Days of the longest range that was answered from its first day on.
+        row_days: First and last day that have rows; empty if none has.
+    """
+
+    first: str
+    done: str = ""
+    missing: dict[str, str] = field(default_factory=dict)
+    fresh: dict[str, int] = field(default_factory=dict)
+    waiting: int = 0
+    why: str = ""
+    most: int = 0
+    to_end: int = 0
+    from_start: int = 0
+    row_days: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Report:
     """One reading of one report. `read` says what to ask for.
 
@@ -61,11 +137,9 @@ class Report:
 
     Attributes:
         seen: Keys of all rows that were read.
-        fresh: Day to the number of its rows that are new.
-        why: Why it is not complete; empty if it is.
         gone: Keys of the rows that their own days lack, too.
-        waiting: Number of rows that are missing and could not be decided about.
-        saved_state: What a later run has to know to go on with the next window, as JSON.
+        state: What it knows.
+        saved_state: The same as JSON, as it was after the last window.
     """
 
     table: str
@@ -78,22 +152,14 @@ class Report:
     allow_deletes: bool = False
     may_check: Callable[[], bool] = lambda: True
     seen: set[str] = field(default_factory=set)
-    fresh: Counter[date] = field(default_factory=Counter)
-    why: str = ""
     gone: list[str] = field(default_factory=list)
-    waiting: int = 0
-    windows: list[Window] = field(init=False)
+    state: ReportState = field(init=False)
     saved_state: dict[str, Any] = field(init=False)
     _ignored: bool = False
-    _missing: dict[str, date] = field(default_factory=dict)
-    _done: int = 0
-    _most: int = 0
-    _to_end: int = 0
-    _from_start: int = 0
-    _row_days: tuple[date, ...] = ()
 
     def __post_init__(self) -> None:
         self.windows = windows(self.first, self.last, self.days)
+        self.state = ReportState(self.first.isoformat())
         self._save()
 
     def resume(self, state: Mapping[str, Any]) -> bool:
@@ -105,59 +171,46 @@ class Report:
         Returns:
             False if the state is none of a report of these windows.
         """
-        try:
-            if date.fromisoformat(state["first"]) != self.first:
-                return False
-            done = date.fromisoformat(state["done"]) if state["done"] else date.min
-            missing = {key: date.fromisoformat(day) for key, day in state["missing"].items()}
-            fresh = Counter({date.fromisoformat(day): int(count) for day, count in state["fresh"].items()})
-            most, to_end, from_start = map(int, state["shown"])
-            row_days = tuple(date.fromisoformat(day) for day in state["row_days"])
-            waiting, why = int(state["waiting"]), str(state["why"])
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return False  # Another version of the connector saved it.
-        self._done = sum(window.last <= done for window in self.windows)
-        self._missing, self.fresh, self.waiting, self.why = missing, fresh, waiting, why
-        self._most, self._to_end, self._from_start, self._row_days = most, to_end, from_start, row_days
+        if state.keys() != self.saved_state.keys() or state["first"] != self.state.first:
+            return False  # Another version of the connector saved it, or a reading of other days.
+        self.state = ReportState(**state)
         self._save()
         return True
 
+    @property
+    def _row_days(self) -> list[date]:
+        return [date.fromisoformat(day) for day in self.state.row_days]
+
     def read(self) -> Generator[Ask, Answer, None]:
         """Ask for ranges of days, and judge their answers."""
-        while self._done < len(self.windows) and not self._ignored:
-            window = self.windows[self._done]
+        for window in self.windows:
+            if window.last.isoformat() <= self.state.done or self._ignored:
+                continue
             yield from self._window(window)
             self._note_missing(window)
-            self._done += 1
+            self.state.done = window.last.isoformat()
             self._save()
-        if not self.why:
+        if not self.state.why:
             yield from self._reach()
-        if not self.why and self.deletes and self._missing:
+        if not self.state.why and self.deletes and self.state.missing:
             yield from self._absent()
 
     def _save(self) -> None:
-        self.saved_state = {
-            "first": self.first.isoformat(),
-            "done": self.windows[self._done - 1].last.isoformat() if self._done else None,
-            "missing": {key: day.isoformat() for key, day in self._missing.items()},
-            "fresh": {day.isoformat(): self.fresh[day] for day in set(self._missing.values()) if day in self.fresh},
-            "waiting": self.waiting,
-            "why": self.why,
-            "shown": [self._most, self._to_end, self._from_start],
-            "row_days": [day.isoformat() for day in self._row_days],
-        }
+        lost = {*self.state.missing.values()}
+        fresh = {day: count for day, count in self.state.fresh.items() if day in lost}
+        self.saved_state = asdict(replace(self.state, fresh=fresh))
 
     def _ask(self, first: date, last: date) -> Generator[Ask, Answer, Answer]:
-        answer = yield first, last
-        self._most = max(self._most, answer.rows)
+        answer, state = (yield first, last), self.state
+        state.most = max(state.most, answer.rows)
         if days := answer.days:
-            seen = (*self._row_days, days[0], days[-1])
-            self._row_days = min(seen), max(seen)
-            self._to_end = max(self._to_end, (days[-1] - first).days + 1)
-            self._from_start = max(self._from_start, (last - days[0]).days + 1)
+            seen = [*state.row_days, days[0].isoformat(), days[-1].isoformat()]
+            state.row_days = [min(seen), max(seen)]
+            state.to_end = max(state.to_end, (days[-1] - first).days + 1)
+            state.from_start = max(state.from_start, (last - days[0]).days + 1)
             if days[0] < first - DAY or days[-1] > last + DAY:
                 self._ignored = True
-                self.why = (
+                state.why = (
                     f"the API answers {days[0]} to {days[-1]} where {first} to {last} is asked for: it does not know "
                     "the parameters of the range. Set the vendor's names of them in "
                     f'sources.automatum.endpoints.{self.table}.parameters, such as {{ start = "from", end = "to" }}'
@@ -165,9 +218,9 @@ class Report:
         return answer
 
     def _window(self, window: Window) -> Generator[Ask, Answer, None]:
-        before, days = self._most, self._row_days
+        before, days = self.state.most, self._row_days
         whole = yield from self._ask(window.early, window.last)
-        if self.why:
+        if self.state.why:
             return  # It is not complete any more; its rows are loaded all the same.
         part = whole
         if window.early < window.first:
@@ -177,13 +230,13 @@ class Report:
             whole = yield from self._ask(window.early, window.last)
         if part.keys - whole.keys:
             self._cut(whole)
-        elif part.days and part.rows >= self._most:
+        elif part.days and part.rows >= self.state.most:
             yield from self._parts(part)
             if len(part.days) == 1 and part.rows == before and days and days[1] < part.days[0]:
                 # Two days with as many rows as a limit may allow. An answer to both has more, if there is no limit.
                 if self.days is None or (part.days[0] - days[1]).days < self.days:
                     yield from self._ask(days[1], part.days[0])
-                if self._most == part.rows:
+                if self.state.most == part.rows:
                     self._cut(part)
 
     def _parts(self, part: Answer) -> Generator[Ask, Answer, None]:
@@ -211,7 +264,7 @@ class Report:
 
     def _cut(self, answer: Answer) -> None:
         days = (answer.last - answer.first).days + 1
-        self.why = self.why or (
+        self.state.why = self.state.why or (
             f"the API may have cut its answer of {answer.first} to {answer.last} at {answer.rows} rows; set "
             "sources.automatum.report_window_days to another number of days, "
             f"such as {max(2, days // 2)}"
@@ -223,16 +276,16 @@ class Report:
         if not self._row_days:
             return
         first, last = self._row_days
-        if self._to_end < longest:
+        if self.state.to_end < longest:
             # A day more, because the API may leave out the last one.
             answer = yield from self._ask(last - (longest - 1) * DAY, min(last + DAY, self.today))
-            if self._to_end < longest:
+            if self.state.to_end < longest:
                 self._cut(answer)
-        if self._from_start < longest:
+        if self.state.from_start < longest:
             begin, end = self.windows[0].early, first + (longest - 1) * DAY
             if end <= self.today:
                 answer = yield from self._ask(first - DAY, end)
-                if self._from_start < longest:
+                if self.state.from_start < longest:
                     self._cut(answer)
             elif begin < first:
                 answer = yield from self._ask(max(begin, first - longest * DAY), first - DAY)
@@ -240,27 +293,29 @@ class Report:
                     self._cut(answer)
 
     def _note_missing(self, window: Window) -> None:
+        missing = self.state.missing
         for day, keys in self.stored.items():
             if max(window.first, self.first) <= day <= window.last:
-                self._missing.update((key, day) for key in keys if key not in self.seen)
-        for key in self._missing.keys() & self.seen:
-            del self._missing[key]
+                missing.update((key, day.isoformat()) for key in keys if key not in self.seen)
+        for key in missing.keys() & self.seen:
+            del missing[key]
 
     def _absent(self) -> Generator[Ask, Answer, None]:
         """Ask for the days of missing rows alone: only what such an answer lacks is gone."""
-        lost, most = Counter(self._missing.values()), self._most
+        state, most = self.state, self.state.most
+        lost = Counter(state.missing.values())
         compared = sum(len(keys) for day, keys in self.stored.items() if self.first <= day <= self.last)
         # A restated report may have other keys: each lost row has a new one on its day.
-        left = len(self._missing) - sum((lost & self.fresh).values())
+        left = len(state.missing) - sum((lost & Counter(state.fresh)).values())
         if too_many(left, compared) and not self.allow_deletes:
-            self.why = (
+            self.state.why = (
                 f"{left} of {compared} rows are not reported any more; they were not deleted. If they are really gone, "
                 "run with --allow-deletes"
             )
             return
         around = yield from self._day_alone()
-        for day in sorted(lost):
-            keys = [key for key, of in self._missing.items() if of == day]
+        for text in sorted(lost):
+            day, keys = date.fromisoformat(text), [key for key, of in state.missing.items() if of == text]
             margin = (around or 0) * DAY
             if day + margin > self.today or (around is None and not self.allow_deletes):
                 continue
@@ -270,15 +325,15 @@ class Report:
             absent = [key for key in keys if key not in answer.keys]
             others = set(self.stored.get(day, ())) - set(keys)
             if len(absent) < len(keys):
-                self.why = f"rows of {day} are in the answer for that day, and not in that for the days around it"
+                state.why = f"rows of {day} are in the answer for that day, and not in that for the days around it"
                 return
             if self.allow_deletes or (answer.rows < most and others <= answer.keys):
                 self.gone += absent
             else:
-                self.waiting += len(absent)
-            self._missing = {key: of for key, of in self._missing.items() if of != day}
+                state.waiting += len(absent)
+            state.missing = {key: of for key, of in state.missing.items() if of != text}
             self._save()
-        self.waiting += len(self._missing)
+        state.waiting += len(state.missing)
 
     def _day_alone(self) -> Generator[Ask, Answer, int | None]:
         """Days around a day that an answer needs to have that day's rows; None if no answer has them."""

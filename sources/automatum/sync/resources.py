@@ -21,10 +21,11 @@ from ..warehouse.compare import compare_tables
 from ..warehouse.dataset import check_organization_kind
 from ..warehouse.dlt_internals import current_load_id, loading_pipeline, take_over_limit
 from ..warehouse.dlt_schema import Declared, declare_tables, extracted, make_resource
+from .engine import TABLE_SYNCS
 from .hints import TABLE_HINT, Hints, check_hints, read_hints
-from .key_check import check_keys
+from .prior_state import check_keys
 from .results import Verdict
-from .table_sync import TableSync, tables_to_fill
+from .table_sync import tables_to_fill
 
 logger = logging.getLogger("automatum")
 
@@ -91,11 +92,11 @@ def _extract(endpoint: Endpoint, session: ApiSession, hints: Hints) -> Tables:
         compared = compare_tables(pipeline, [table for table in tables if table.name not in absent])
         compared.check(tables)
         lacking = compared.lacking
-    run = TableSync(endpoint, session, hints=hints)
+    run = TABLE_SYNCS[endpoint.kind](endpoint, session, hints=hints)
     yield from run.extract(pipeline, hints.chunk)
     if pipeline:
         yield from run.create_tables({*lacking, *hints.dropped})
-        drop_views(pipeline, [table for table in run.tables() if table.name in hints.dropped])
+        drop_views(pipeline, [table for table in run.tables if table.name in hints.dropped])
     result, table = run.result, endpoint.table
     if result.error:
         raise result.error

@@ -173,6 +173,7 @@ class TableResult:
         error: The error that ended the sync of the table.
         secret_since: Since when the client secret is in use; set by a table's first sweep of a day (UTC) alone.
         finished_earlier: Whether an earlier run of the same sync has finished the table.
+        read_by: The settings that it was read by then (`SweepFacts.settings`).
     """
 
     verdict: Verdict | None = None
@@ -191,3 +192,4 @@ class TableResult:
     error: AutomatumError | None = None
     secret_since: datetime | None = None
     finished_earlier: bool = False
+    read_by: str = ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 from dlt.common.pipeline import SupportsPipeline
@@ -25,18 +25,6 @@ GO_ON_WITHIN = timedelta(minutes=70)
 A verdict speaks of now: the tables that an older run has finished are read again."""
 
 
-class FinishedTable(NamedTuple):
-    """A table that an earlier run of the same sync has finished.
-
-    Attributes:
-        result: Its result.
-        settings: What it was read by (`SweepFacts.settings`).
-    """
-
-    result: TableResult
-    settings: tuple[str, ...]
-
-
 @dataclass(frozen=True)
 class SyncSession:
     """A sync.
@@ -45,13 +33,13 @@ class SyncSession:
         id: Its id.
         tables: The tables that it reads.
         selection: What names the days that it reads (`SyncOptions.days`); empty for all.
-        finished: The tables that earlier runs have finished.
+        finished: The results of the tables that earlier runs have finished.
     """
 
     id: str
     tables: tuple[str, ...]
     selection: str = ""
-    finished: dict[str, FinishedTable] = field(default_factory=dict)
+    finished: dict[str, TableResult] = field(default_factory=dict)
 
     @property
     def facts(self) -> SweepFacts:
@@ -109,15 +97,16 @@ def resume_session(
 
 def _finished(
     at: Any, extra: Any, verdict: str, reason: str | None, announced: int | None, distinct: int | None
-) -> FinishedTable:
-    result = TableResult(announced=announced, distinct=distinct or 0, finished_earlier=True)
+) -> TableResult:
+    read_by = SweepFacts.from_json(json_object(extra)).settings
+    result = TableResult(announced=announced, distinct=distinct or 0, finished_earlier=True, read_by=read_by)
     if verdict == Verdict.SKIPPED:
         result.skipped = reason or ""
     else:
         result.verdict = Verdict.COMPLETE if verdict == Verdict.COMPLETE else Verdict.INCOMPLETE
         result.reason = f"read earlier in this sync, at {as_utc(at).isoformat(timespec='seconds')}"
         result.reason += f": {reason}" if reason else ""
-    return FinishedTable(result, SweepFacts.from_json(json_object(extra)).settings)
+    return result
 
 
 def _session_of(extra: Any) -> dict[str, Any]:

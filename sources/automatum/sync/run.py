@@ -4,21 +4,25 @@
 
     summary = run_sync(SyncOptions(tables=("customers",), max_minutes=10))
 
-`run_sync` takes the locks, syncs one organization or several, and returns a summary.
+`run_sync` takes the locks, syncs one organization or several, and returns a summary. While one of several organizations
+waits for its rate limit, another is synced.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from ..api.rate_limit import NO_WAIT
 from ..api.session import ApiSession, connect
 from ..config.organizations import organization_names
 from ..config.settings import AutomatumSettings, resolve_settings
 from ..core.budget import Budget
-from ..core.clock import Clock, SystemClock
-from ..core.errors import ConfigurationError
+from ..core.clock import Clock, SystemClock, instant
+from ..core.errors import AutomatumError, BudgetSpent, ConfigurationError, MoreToDo, defect
 from ..core.private_files import private_files
 from ..warehouse.duckdb_file import KeepOpen, refresh_copy
 from ..warehouse.owners import read_owners
@@ -26,10 +30,16 @@ from ..warehouse.pipeline import label_pipeline, name_pipeline, open_pipeline
 from ..warehouse.postgres_lock import exclusive_tables
 from ..warehouse.target import check_copy_path, exclusive_pipeline
 from .engine import sync
-from .multi_org import sync_organizations
 from .options import SyncOptions
+from .results import Verdict
 from .summary import MultiOrgSummary, OrganizationSummary, SyncSummary
 from .table_sync import DEFAULT_OPTIONS, TableSync
+
+logger = logging.getLogger("automatum")
+
+MOST_FRUITLESS = 3
+"""Turns in a row without a new page, after which an organization is left for the next run. Without this bound, an API
+that refuses every request would keep the run alive for ever."""
 
 
 def run_sync(
@@ -123,12 +133,59 @@ def _sync_several(
     clock: Clock,
     budget: Budget,
 ) -> MultiOrgSummary:
-    """Sync organizations, those first whose last sweep is the oldest: a kill or `max_minutes` may have cut them off."""
+    """Sync organizations in turns, those first whose last sweep is the oldest: a kill or a bound may have cut them off.
+
+    An organization whose rate limit is used up loads what it has read and ends its turn. It goes on where it stopped
+    when the limit allows it; until then the others are synced. An error of one is kept in its summary.
+    """
     target, owners = options.target, []
     if not target.missing:
         owners = read_owners(target.existing(clock, budget, options.lock_wait), True)
     last = {one.name: one.at.timestamp() for one in reversed(owners)}
-    order = sorted(names, key=lambda name: last.get(name, 0.0))
-    summary = sync_organizations(order, connect, sync_one, clock=clock, budget=budget, max_wait=options.max_wait)
-    summary.organizations = {name: summary.organizations[name] for name in names}
-    return summary
+    started, sessions, max_wait = clock.monotonic(), dict[str, ApiSession](), options.max_wait
+    total = MultiOrgSummary({name: OrganizationSummary(Verdict.MORE_TO_DO) for name in names})
+    due, fruitless = dict.fromkeys(sorted(names, key=lambda name: last.get(name, 0.0)), 0.0), Counter[str]()
+    while due:
+        name = min(due, key=lambda one: due[one])
+        wait = due[name] - clock.time()
+        if wait > 0:
+            if max_wait is not None and wait > max_wait:
+                break
+            logger.info("every unfinished organization waits for its rate limit, until %s", instant(due[name]))
+        try:
+            budget.pause(max(0.0, wait))
+        except BudgetSpent:
+            break
+        # The last organization may wait itself: no other could use the time.
+        patience = max_wait if len(due) == 1 else NO_WAIT if max_wait is None else min(NO_WAIT, max_wait)
+        earlier, summary = total.organizations[name], _take_turn(name, connect, sync_one, sessions, patience)
+        summary.take_over(earlier)
+        total.organizations[name] = summary
+        fruitless[name] = fruitless[name] + 1 if summary.pages <= earlier.pages else 0
+        due[name] = summary.next_turn or 0.0
+        if summary.next_turn is None or fruitless[name] >= MOST_FRUITLESS:
+            del due[name]
+            sessions.pop(name, None)
+    total.seconds = clock.monotonic() - started
+    return total
+
+
+def _take_turn(
+    name: str,
+    connect: Callable[[str], ApiSession],
+    sync_one: Callable[[ApiSession], OrganizationSummary],
+    sessions: dict[str, ApiSession],
+    patience: float | None,
+) -> OrganizationSummary:
+    try:
+        session = sessions[name] = sessions.get(name) or connect(name)
+        session.client.tokens.max_wait = patience
+        return sync_one(session)
+    except MoreToDo as error:
+        return OrganizationSummary(Verdict.MORE_TO_DO, errors=[error])
+    except AutomatumError as error:
+        # The summary reports the error again at the end of the run. At info, --quiet does not show it twice.
+        logger.info("%s: %s", name, error)
+        return OrganizationSummary(Verdict.INCOMPLETE, errors=[error])
+    except Exception as error:
+        return OrganizationSummary(Verdict.INCOMPLETE, errors=[defect(error, name)])

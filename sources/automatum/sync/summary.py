@@ -15,12 +15,13 @@ from ..core.errors import (
     EXIT_MORE_TO_DO,
     AutomatumError,
     MoreToDo,
+    QuotaExhausted,
     worst_exit_code,
 )
 from ..core.result_line import describe_verdict, format_changes, result_line
 from ..core.text import plural
-from .results import Verdict
-from .table_sync import TableSync
+from ..endpoints import Endpoint
+from .results import TableResult, Verdict
 
 _EXIT_CODES: dict[Verdict, int] = {
     Verdict.COMPLETE: EXIT_COMPLETE,
@@ -41,7 +42,7 @@ class OrganizationSummary:
         token_requests: Requests for a token.
         stats: What the API answered to the requests, and how long it took.
         seconds: Duration.
-        runs: The table runs, each with its result.
+        results: Each table with its result.
         skipped: Group or table to the reason why it was skipped.
         errors: What went wrong.
         metering: Table of the ledger to the number of rows loaded. None if the ledger was not asked for.
@@ -53,7 +54,7 @@ class OrganizationSummary:
     token_requests: int = 0
     stats: RequestStats = field(default_factory=RequestStats)
     seconds: float = 0.0
-    runs: list[TableSync] = field(default_factory=list)
+    results: list[tuple[Endpoint, TableResult]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     errors: list[AutomatumError] = field(default_factory=list)
     metering: dict[str, int] | None = None
@@ -67,7 +68,7 @@ class OrganizationSummary:
     @property
     def stops(self) -> list[MoreToDo]:
         """The bounds that cut tables or the whole sync short."""
-        stopped = [run.result.stopped for run in self.runs if run.result.verdict == Verdict.MORE_TO_DO]
+        stopped = [one.stopped for _, one in self.results if one.verdict == Verdict.MORE_TO_DO]
         return [stop for stop in (*stopped, *self.errors) if isinstance(stop, MoreToDo)]
 
     @property
@@ -76,9 +77,15 @@ class OrganizationSummary:
         return max((stop.resume_at for stop in self.stops if stop.resume_at is not None), default=None)
 
     @property
+    def next_turn(self) -> float | None:
+        """Epoch seconds from which on it can go on. None if it is done, has failed, or has used up its budget."""
+        only_waits = all(isinstance(stop, QuotaExhausted) for stop in (*self.stops, *self.errors))
+        return max(stop.resume_at or 0.0 for stop in self.stops) if self.stops and only_waits else None
+
+    @property
     def pages(self) -> int:
         """Pages read."""
-        return sum(run.result.pages for run in self.runs)
+        return sum(result.pages for _, result in self.results)
 
     @property
     def named_errors(self) -> list[tuple[str, AutomatumError]]:
@@ -88,7 +95,7 @@ class OrganizationSummary:
     @property
     def changed(self) -> bool:
         """Whether any row was inserted, updated or deleted."""
-        counted = [run.result.counts for run in self.runs]
+        counted = [result.counts for _, result in self.results]
         return any(counts.inserted or counts.updated or counts.deleted for counts in counted)
 
     def take_over(self, earlier: OrganizationSummary) -> None:
@@ -97,14 +104,14 @@ class OrganizationSummary:
         Args:
             earlier: The summary of that turn.
         """
-        known = {run.endpoint.table: run for run in earlier.runs}
-        for run in self.runs:
-            before = known.get(run.endpoint.table)
-            if before and not run.result.finished_earlier:
-                run.result.requests += before.result.requests
-        self.runs = [
-            known.get(run.endpoint.table, run) if run.result.finished_earlier else run for run in self.runs
-        ] or earlier.runs
+        known = {endpoint.table: result for endpoint, result in earlier.results}
+        for endpoint, result in self.results:
+            if endpoint.table in known and not result.finished_earlier:
+                result.requests += known[endpoint.table].requests
+        self.results = [
+            (endpoint, known.get(endpoint.table, result) if result.finished_earlier else result)
+            for endpoint, result in self.results
+        ] or earlier.results
         self.requests = max(self.requests, earlier.requests)
         self.token_requests = max(self.token_requests, earlier.token_requests)
         self.seconds += earlier.seconds
@@ -117,7 +124,7 @@ class OrganizationSummary:
         """
         tables = self.as_json()["tables"]
         reasons = [f"{name}: {row['reason']}" for name, row in tables.items() if row["verdict"] == Verdict.INCOMPLETE]
-        reasons += list(dict.fromkeys(run.result.stopped.message for run in self.runs if run.result.stopped))[:1]
+        reasons += list(dict.fromkeys(one.stopped.message for _, one in self.results if one.stopped))[:1]
         return result_line(
             "sync",
             self.verdict,
@@ -132,15 +139,13 @@ class OrganizationSummary:
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object; reports are summed under `analytics` and listed there."""
-        groups: dict[str, list[TableSync]] = {}
-        for run in self.runs:
-            if not run.result.skipped:
-                groups.setdefault(run.endpoint.group, []).append(run)
-        tables: dict[str, Any] = {}
-        for group, runs in groups.items():
-            tables[group] = _figures(runs)
-            if runs[0].endpoint.kind == "report":
-                tables[group]["reports"] = {run.endpoint.table: _figures([run]) for run in runs}
+        groups: dict[str, dict[str, TableResult]] = {}
+        for endpoint, result in self.results:
+            if not result.skipped:
+                groups.setdefault(endpoint.group, {})[endpoint.table] = result
+        tables = {group: _figures(list(results.values())) for group, results in groups.items()}
+        for group in {endpoint.group for endpoint, _ in self.results if endpoint.kind == "report"} & tables.keys():
+            tables[group]["reports"] = {table: _figures([result]) for table, result in groups[group].items()}
         return {
             "verdict": self.verdict.value,
             "requests": self.requests,
@@ -259,9 +264,8 @@ def _worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
     return next((one for one in (Verdict.INCOMPLETE, Verdict.MORE_TO_DO) if one in found), Verdict.COMPLETE)
 
 
-def _figures(runs: Sequence[TableSync]) -> dict[str, Any]:
+def _figures(results: Sequence[TableResult]) -> dict[str, Any]:
     """The numbers of one table, or of all reports together."""
-    results = [run.result for run in runs]
     announced = [result.announced for result in results if result.announced is not None]
     reasons = [result.reason or str(result.error or result.stopped or "") for result in results]
     return {

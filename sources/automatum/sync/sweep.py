@@ -105,7 +105,7 @@ class Sweep:
         rejections: Rejections | None = None,
     ) -> None:
         self.state = SweepState()
-        self.changes = Changes(table, known, self.state.counts, rejections or Rejections())
+        self.changes = Changes(table, known, self.state.counts, rejections or Rejections(table))
         self.verdict: Verdict | None = None
         self.reason = ""
         self._table, self._fetch = table, fetch

@@ -7,7 +7,7 @@ later run resumes from them, on any machine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -33,23 +33,18 @@ class SweepLog:
     Args:
         table: The table that is swept.
         started_at: When the sweep started.
-        session: What the records say about the sync that it belongs to, the part of the table, and its settings.
+        facts: What all of its records say: the sync that it belongs to, the part of the table, its key and settings.
 
     Attributes:
+        facts: The same, later with the organization.
         sweep_id: Id of the sweep.
     """
 
-    def __init__(self, table: Table, started_at: datetime, session: SweepFacts) -> None:
-        self._table, self._key = table, table.endpoint.key
-        self._session = session
+    def __init__(self, table: Table, started_at: datetime, facts: SweepFacts) -> None:
+        self.facts, self._table = facts, table
         self.sweep_id = uuid4().hex
         self._started_at = started_at
         self._earlier_requests = 0
-
-    @property
-    def settings(self) -> tuple[str, ...]:
-        """What the table is read by (`SweepFacts.settings`)."""
-        return self._session.settings
 
     def resume(self, sweep_id: str, started_at: datetime, requests: int) -> None:
         """Go on with the log of an interrupted sweep.
@@ -70,9 +65,6 @@ class SweepLog:
             facts: What the next sweep reads.
             finished_at: The present.
         """
-        stored = replace(
-            facts, session=self._session.session, part=self._session.part, settings=self.settings, key=self._key
-        )
         row = {
             # A failed sweep may be resumed: its id must stay free for its verdict.
             "sweep_id": f"{self.sweep_id}:{uuid4().hex}" if verdict is Verdict.FAILED else self.sweep_id,
@@ -85,7 +77,7 @@ class SweepLog:
             "verdict": verdict.value,
             "reason": printable(redact(str(result.error or "")) or result.skipped or result.reason) or None,
             **result.stats.as_json(),
-            EXTRA: dumps(stored.as_json()).decode(),
+            EXTRA: dumps(facts.as_json()).decode(),
             SYNCED_AT: finished_at,
         }
         return self._rows(SWEEPS, [row])
@@ -98,7 +90,7 @@ class SweepLog:
             records: The pages.
             state: What the sweep knows after the last of them.
         """
-        extra = dumps(replace(self._session, key=self._key).as_json()).decode()
+        extra = dumps(self.facts.as_json()).decode()
         rows: list[dict[str, Any]] = [
             {
                 "sweep_id": self.sweep_id,

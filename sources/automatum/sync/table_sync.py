@@ -1,64 +1,56 @@
 """One table's part of a run: from pages to the tables that a load package gets.
 
 A run is made of chunks; each chunk is one load package. A `TableSync` keeps what it has seen from chunk to chunk. The
-page records, which are loaded with the rows, keep it from run to run. A `Reader` does what differs between lists and
-reports.
+page records, which are loaded with the rows, keep it from run to run. `ListSync` and `ReportSync` do what differs.
 """
 
 from __future__ import annotations
 
-import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationException
 
+from ..api.pages import Page
 from ..api.session import ApiSession
 from ..config.settings import AutomatumSettings
 from ..core.clock import utc
 from ..core.errors import AutomatumError, DestinationError, MoreToDo, NotThere, defect
 from ..core.text import plural
-from ..endpoints import Endpoint, Kind
+from ..endpoints import Endpoint
 from ..schema.arrow_tables import ChildLists, Table, fit_columns
 from ..schema.columns import history_table
 from ..schema.log_tables import PAGES_TABLE, REJECTED_TABLE, SWEEPS_TABLE, log_tables
+from ..schema.records import Rows
 from ..schema.stored import StoredTable
 from ..schema.tables import tables_of
 from ..warehouse.lake_files import add_missing_columns
 from ..warehouse.merge_strategy import Merge, check_table_format, merge_of
 from ..warehouse.sql_client import unreadable_error
 from .batcher import Batcher, Tables
-from .delete_rows import delete_rows
-from .facts import SweepFacts, digest_settings
+from .facts import SweepFacts, digest_settings, first_use, in_use_since
 from .hints import Hints
-from .history import History
-from .list_reader import ListReader
 from .options import SyncOptions
 from .organization_check import OrganizationCheck
-from .prior_state import PriorState, read_prior_state
-from .reader import Reader
+from .prior_state import PriorState, Unfinished, longest_sweep, read_prior_state
 from .rejections import Rejections
-from .report_reader import ReportReader
-from .results import BATCH_BYTES, CHUNK_SECONDS, Chunk, KnownRows, TableResult, Verdict
+from .results import BATCH_BYTES, CHUNK_SECONDS, Chunk, KnownRows, PageRecord, TableResult, Verdict
 from .resume import SyncSession
-from .secret_age import first_use, in_use_since
 from .sync_log import SweepLog
 
 if TYPE_CHECKING:
     from dlt.common.pipeline import SupportsPipeline
 
-_DELETE_BATCH = 500
-"""Rows that are read from the destination and marked deleted at a time."""
 DEFAULT_OPTIONS = SyncOptions()
-logger = logging.getLogger("automatum")
-
-_READERS: dict[Kind, type[Reader]] = {"list": ListReader, "report": ReportReader}
+Answered = TypeVar("Answered")
 
 
-class TableSync:
+class TableSync(ABC):
     """One table in one run.
 
     Args:
@@ -73,7 +65,10 @@ class TableSync:
     Attributes:
         endpoint: What it reads.
         settings: Settings of the API session.
-        api_session: The API session that reads it.
+        tables: The tables that it may fill.
+        session: The API session that reads it.
+        prior: What the destination has, once `started`.
+        started: It has read what the destination has, and may have read pages.
         result: What came of it so far.
         left_pages: Ids of sweeps whose page records are useless once this one has its verdict.
         siblings: All table runs of the same sync, this one included; for progress bars.
@@ -91,29 +86,30 @@ class TableSync:
     ) -> None:
         self.endpoint = endpoint
         self.settings = session.settings
+        self.tables = tables_to_fill(endpoint, session.settings)
         self.result = TableResult()
         self.left_pages: set[str] = set()
         self.siblings: Sequence[TableSync] = (self,)
-        self.api_session = session
+        self.session = session
+        self.prior = PriorState(KnownRows())
+        self.started = self._deletes = False
         self._options = options
         self._on_page = on_page
         self._table = Table(endpoint, self.settings.owner)
         self._organization = organization or OrganizationCheck(session)
-        self._rejections = Rejections()
+        self._rejections = Rejections(self._table)
         self._batcher = Batcher(self._table, self._rejections)
         facts = sync_session.facts if sync_session else SweepFacts()
-        facts = replace(facts, part=self._options.part_of(endpoint), settings=self.read_by)
+        facts = replace(facts, part=options.part_of(endpoint), key=endpoint.key, settings=self.read_by)
         self._log = SweepLog(self._table, utc(session.clock.time()), facts)
-        self._reader: Reader | None = None
         self._refused = self._limited = False
         self._hints = hints or Hints()
-        self._early: tuple[float, PriorState] | None = None
-        self._unclosed: dict[str, str] = {}
+        self._early: tuple[float, PriorState | None] = 0.0, None
         self._secret: dict[str, Any] | None = None
         self._stored_columns: dict[str, pa.Schema] = {}
 
     @property
-    def read_by(self) -> tuple[str, str]:
+    def read_by(self) -> str:
         """What the table is read by (`SweepFacts.settings`)."""
         return digest_settings(self.endpoint, self.settings)
 
@@ -124,23 +120,47 @@ class TableSync:
         over = bool(result.skipped or result.error or result.verdict)
         return over and not self._batcher.waiting and not self._refused
 
-    @property
-    def started(self) -> bool:
-        """Whether it has read what the destination has, and may have read pages."""
-        return self._reader is not None
-
     def refuse(self, error: AutomatumError) -> None:
         """End with an error of the destination. The next chunk has the record of it, and no rows."""
         self.result.error, self._refused = error, True
 
-    def forget(self) -> None:
-        """Free everything but the result: a summary of many organizations would keep it all in memory."""
-        self._reader = None
-        self._batcher.forget()
+    @property
+    def unkeyed(self) -> int:
+        """Number of records without a key that the last reading of a list had."""
+        return 0
 
-    def skip(self, why: str) -> None:
-        """Leave this table out."""
-        self.result.skipped = why
+    @abstractmethod
+    def facts(self) -> SweepFacts:
+        """What the next sweep has to know of this one."""
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Begin the reading; `prior` is known."""
+
+    @property
+    @abstractmethod
+    def _finished(self) -> bool:
+        """Whether nothing is left to read."""
+
+    @abstractmethod
+    def _step(self) -> list[Rows]:
+        """Make the next request, or decide what to request next; returns rows to load. It can be called again."""
+
+    @abstractmethod
+    def _conclude(self) -> list[str]:
+        """Set verdict and reason of a finished table; returns the keys of its rows that are gone."""
+
+    @abstractmethod
+    def _settled(self) -> list[str]:
+        """Keys of rows that are known to be gone, though a bound of the run ends the reading before its conclusion."""
+
+    @abstractmethod
+    def _not_found(self, error: NotThere) -> None:
+        """Set the result of a table whose path the API does not know."""
+
+    @abstractmethod
+    def _unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
+        """Pages since the last call, and the state after them, for a later run to resume."""
 
     def extract(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         """The tables of one chunk, each with its name. The ids of the load that they have columns for are null.
@@ -184,7 +204,7 @@ class TableSync:
         yield from self._batcher.flush()
         self.result.unread = dict(self._table.unread)
         self._refuse_rejected()
-        rejected = self._rejections.take(self._table, utc(self.api_session.clock.time()))
+        rejected = self._rejections.take(utc(self.session.clock.time()))
         if pipeline and rejected:
             yield REJECTED_TABLE, rejected
         if not chunk.bounded:
@@ -196,20 +216,22 @@ class TableSync:
     def _read(self, pipeline: SupportsPipeline | None, chunk: Chunk) -> Tables:
         if self._organization.refusal:
             raise self._organization.refusal
-        reader = self._reader = self._reader or self._prepare(pipeline)
+        if not self.started:
+            self._prepare(pipeline)
         unflushed = 0
-        while not reader.finished:
-            if self._over(chunk):
+        while not self._finished:
+            wait = self.session.client.limiter.wait_for(1) if chunk.pages else 0.0
+            if chunk.full(self.session.clock.monotonic()) or chunk.to_load_before(wait):
                 return
             pages = self.result.pages
             try:
-                rows = reader.step()
+                rows = self._step()
             except NotThere as error:
-                reader.not_found(error)
+                self._not_found(error)
                 return
             except MoreToDo:
                 # With fewer requests than missing rows, each run would ask for the same rows again.
-                gone = reader.settled()
+                gone = self._settled()
                 self.result.counts.deleted += len(gone)
                 yield from self._delete(pipeline, gone)
                 raise
@@ -224,22 +246,18 @@ class TableSync:
             if unflushed >= BATCH_BYTES:
                 yield from self._batcher.flush()
                 unflushed = 0
-        gone = reader.conclude()
+        gone = self._conclude()
         self.result.counts.deleted += len(gone)
         yield from self._delete(pipeline, gone)
-        if self._unclosed and reader.facts().full:
-            known = reader.prior.known
-            yield from self._delete(pipeline, [key for key in self._unclosed if known.is_deleted(key)], past=True)
+        if self._batcher.unclosed and self.facts().full:
+            known = self.prior.known
+            yield from self._delete(pipeline, [key for key in self._batcher.unclosed if known.is_deleted(key)], True)
 
     def _delete(self, pipeline: SupportsPipeline | None, gone: Sequence[str], past: bool = False) -> Tables:
-        """Mark rows deleted, or remove them, in batches; or tell the history alone."""
-        if not gone or pipeline is None:
-            return
-        yield from self._batcher.flush()  # the rows that were read before must not follow their deletion
-        now = utc(self.api_session.clock.time())
-        for start in range(0, len(gone), _DELETE_BATCH):
-            some = gone[start : start + _DELETE_BATCH]
-            yield from delete_rows(pipeline, self._batcher, some, now, self.settings.deletes == "hard", past)
+        """Mark rows deleted, or remove them; or tell the history alone."""
+        if gone and pipeline:
+            now = utc(self.session.clock.time())
+            yield from self._batcher.delete(pipeline, gone, now, self.settings.deletes == "hard", past)
 
     def read_early(self, pipeline: SupportsPipeline, loaded: Collection[str] | None = None) -> int:
         """Read what the destination has before the table has its turn, where that saves a connection.
@@ -256,15 +274,9 @@ class TableSync:
         """
         with suppress(Exception):
             prior = self._read_destination(pipeline, loaded)
-            self._early = self.api_session.clock.monotonic(), prior
+            self._early = self.session.clock.monotonic(), prior
             return len(prior.known.hashes)
         return 0
-
-    def _recent_state(self) -> PriorState | None:
-        if self._early is None:
-            return None
-        at, prior = self._early
-        return prior if self.api_session.clock.monotonic() - at <= CHUNK_SECONDS else None
 
     def _read_destination(self, pipeline: SupportsPipeline, loaded: Collection[str] | None = None) -> PriorState:
         owner, name = self._table.organization_id, history_table(self.endpoint) if self.settings.history else None
@@ -272,7 +284,7 @@ class TableSync:
         check_table_format(pipeline, self.settings, [self.endpoint.table])
         self._batcher.once = merging.one_row_per_key or self._hints.upserts
         part = self._options.part_of(self.endpoint)
-        now, count = utc(self.api_session.clock.time()), merging is not Merge.APPEND
+        now, count = utc(self.session.clock.time()), merging is not Merge.APPEND
         self._organization.start(pipeline)
         prior = read_prior_state(pipeline, self.endpoint, now, name, owner, part, count, loaded, self._hints.absent)
         known = prior.known.children
@@ -281,62 +293,46 @@ class TableSync:
         may_remove = merging is not Merge.UPDATE
         self._batcher.lists = ChildLists(known or {}, may_remove, unknown=0 if prior.known.readable else 1)
         if merging.one_row_per_key:
-            self._stored_columns = add_missing_columns(pipeline, self.schemas())
+            self._stored_columns = add_missing_columns(pipeline, {table.name: table.schema for table in self.tables})
         return prior
 
-    def _prepare(self, pipeline: SupportsPipeline | None) -> Reader:
-        """Make the reader, from what the destination has."""
+    def _prepare(self, pipeline: SupportsPipeline | None) -> None:
+        """Read what the destination has, and begin."""
         name = history_table(self.endpoint) if self.settings.history else None
-        prior, self._early = self._recent_state(), None
-        if prior is None:
+        (read_at, prior), self._early = self._early, (0.0, None)
+        if prior is None or self.session.clock.monotonic() - read_at > CHUNK_SECONDS:
             prior = self._read_destination(pipeline) if pipeline else PriorState(KnownRows())
         if name and not prior.known.readable:
             raise DestinationError(
                 f"The history of {self.endpoint.table} cannot be kept: {prior.known.why}",
                 "History needs a destination that can be read; set sources.automatum.history to false.",
             )
-        now = utc(self.api_session.clock.time())
+        now = utc(self.session.clock.time())
         self._secret = in_use_since(self.settings, prior.past, now)
         if not prior.past or prior.past[0].finished_at.date() < now.date():
             self.result.secret_since = first_use(self._secret)
-        self._rejections.start(prior.rejected)
-        self._unclosed = prior.unclosed
-        self._batcher.history = History(self.endpoint, self._unclosed) if name else None
+        self._rejections.open = prior.rejected
+        self._batcher.unclosed = prior.unclosed if name else None
         # Resumed or not: the page records of an interrupted sweep are useless once this one has its verdict.
         self.left_pages = set(prior.left_pages)
-        return self._reader_of(prior, compares=pipeline is not None)
+        self._start(prior, compares=pipeline is not None)
 
-    def _reader_of(self, prior: PriorState, compares: bool) -> Reader:
-        return _READERS[self.endpoint.kind](
-            self._table,
-            self.api_session,
-            self._options,
-            prior,
-            self.result,
-            self._log,
-            self._rejections,
-            self._organization,
-            compares,
-        )
+    def _start(self, prior: PriorState, compares: bool) -> None:
+        self.prior = prior
+        self._deletes = compares and prior.known.readable and self.settings.deletes != "ignore"
+        self._begin()
+        self.started = True
 
     def _refuse_rejected(self) -> None:
         """Say how many records could not be loaded; a table with such is complete only if the user accepts it."""
         result = self.result
-        result.rejected = (self._reader.unkeyed if self._reader else 0) + self._rejections.failed
+        result.rejected = (self.unkeyed if self.started else 0) + len(self._rejections.failed)
         words = f"{plural(result.rejected, 'record')} could not be loaded; see the table {REJECTED_TABLE}"
-        words += self._rejections.key_hint(self.endpoint, result.rejected)
-        over = result.verdict in (Verdict.COMPLETE, Verdict.INCOMPLETE)
-        if over and result.rejected and words not in result.reason:
+        words += self._rejections.key_hint(result.rejected)
+        judged = result.verdict in (Verdict.COMPLETE, Verdict.INCOMPLETE)
+        if judged and result.rejected and words not in result.reason:
             result.reason = f"{words}; {result.reason}" if result.reason else words
             result.verdict = result.verdict if self.settings.accept_rejected else Verdict.INCOMPLETE
-
-    def tables(self) -> list[StoredTable]:
-        """The tables that this run may fill."""
-        return tables_to_fill(self.endpoint, self.settings)
-
-    def schemas(self) -> dict[str, pa.Schema]:
-        """Table to Arrow schema of what this run may load."""
-        return {table.name: table.schema for table in self.tables()}
 
     def create_tables(self, lacking: set[str]) -> Tables:
         """Tables of no rows, for which dlt creates what the destination lacks; after the tables of `extract`.
@@ -348,33 +344,53 @@ class TableSync:
         """
         counts = self.result.counts
         read = self.result.verdict is Verdict.COMPLETE or counts.inserted or counts.updated
-        for table in self.tables():
+        for table in self.tables:
             if table.name in lacking and (read or table.kind == "log"):
                 lacking.discard(table.name)
                 yield table.name, fit_columns(table.schema.empty_table(), self._stored_columns.get(table.name))
 
-    def _over(self, chunk: Chunk) -> bool:
-        """Whether it is time to load."""
-        if chunk.full(self.api_session.clock.monotonic()):
-            return True
-        return chunk.pages > 0 and chunk.to_load_before(self.api_session.client.limiter.wait_for(1))
-
     def _write_log(self) -> Tables:
         """The sweep's own row once it has a verdict; until then the pages from which a later run resumes it."""
-        result, reader = self.result, self._reader
+        result = self.result
         verdict = Verdict.FAILED if result.error else Verdict.SKIPPED if result.skipped else result.verdict
+        self._log.facts = replace(self._log.facts, organization=self._organization.fact)
         if verdict and verdict is not Verdict.MORE_TO_DO:
-            facts = reader.facts() if reader else SweepFacts(partial=bool(self._options.since))
-            now = utc(self.api_session.clock.time())
-            facts = replace(
-                facts, partial=facts.partial or self._limited, secret=self._secret, organization=self._organization.fact
-            )
-            yield SWEEPS_TABLE, self._log.finished(result, verdict, facts, now)
-        if reader and verdict in (None, Verdict.FAILED, Verdict.MORE_TO_DO):
-            records, state = reader.unfinished_pages()
+            facts = self.facts() if self.started else replace(self._log.facts, partial=bool(self._options.since))
+            facts = replace(facts, partial=facts.partial or self._limited, secret=self._secret)
+            yield SWEEPS_TABLE, self._log.finished(result, verdict, facts, utc(self.session.clock.time()))
+        if self.started and verdict in (None, Verdict.FAILED, Verdict.MORE_TO_DO):
+            records, state = self._unfinished_pages()
             if records:
                 self.left_pages.add(self._log.sweep_id)
                 yield PAGES_TABLE, self._log.pages(result.requests, records, state)
+
+    def _interrupted(self) -> Unfinished | None:
+        """The interrupted sweep, if its pages were read by the same settings: by others, they may be wrong."""
+        unfinished = self.prior.unfinished
+        return unfinished if unfinished and unfinished.settings == self.read_by else None
+
+    def _is_true(self, since: datetime, requests: int) -> bool:
+        """Whether what was read since then still is as it was: a verdict speaks of now."""
+        return utc(self.session.clock.time()) - since <= longest_sweep(self.settings, requests)
+
+    def _charged(self, request: Callable[[], Answered]) -> Answered:
+        """Count the requests that a call costs, retries included, also when it fails."""
+        budget, stats = self.session.budget, self.session.client.stats
+        before, sent = budget.requests, len(stats)
+        try:
+            return request()
+        finally:
+            self.result.requests += budget.requests - before
+            self.result.stats += stats[sent:]
+
+    def _own(self, page: Page) -> Page:
+        """The page, if its rows are this organization's: the credentials may be another's."""
+        self._charged(lambda: self._organization.check(self._table, page.records))
+        return page
+
+    def _unread(self) -> str:
+        why = self.prior.known.why
+        return f"the destination could not be read, so every row was loaded again ({why})" if why else ""
 
 
 def tables_to_fill(endpoint: Endpoint, settings: AutomatumSettings) -> list[StoredTable]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from automatum.api.session import connect
 from automatum.config.settings import resolve_settings
 from automatum.endpoints import CUSTOMERS
-from automatum.sync.table_sync import TableSync
+from automatum.sync.list_sync import ListSync
 from tests.support.clocks import FakeClock
 from tests.support.many_databases import Machine
 
@@ -110,6 +110,6 @@ def test_each_setting_of_an_endpoint_counts_as_read_by_another():
     session = connect(resolve_settings(served), clock=FakeClock())
     columns = tuple(replace(one, type="text") if one.type == "timestamp" else one for one in CUSTOMERS.columns)
     others = [{}, {"columns": columns}, {"total": ""}, {"key": ("email",)}]
-    found = [TableSync(replace(CUSTOMERS, **changed), session).read_by for changed in others]
-    assert found[0] == TableSync(CUSTOMERS, session).read_by
+    found = [ListSync(replace(CUSTOMERS, **changed), session).read_by for changed in others]
+    assert found[0] == ListSync(CUSTOMERS, session).read_by
     assert len(set(found)) == len(others)

@@ -251,4 +251,4 @@ def test_runs_that_are_too_small_and_too_rare_load_the_whole_list_all_the_same_i
         site.clock.advance(3 * HOUR)
     assert len(site.live("customers")) == 250
     made = site.sync("customers")
-    assert (made.code, made.summary.runs[0].result.verdict) == (0, "complete")
+    assert (made.code, made.summary.results[0][1].verdict) == (0, "complete")

@@ -6,7 +6,7 @@ from itertools import chain
 import dlt
 import pytest
 
-from automatum.sync import list_reader
+from automatum.sync import list_sync
 from tests.support.syncing import Site, with_dimensions
 
 CHILDREN = {
@@ -348,7 +348,7 @@ def test_where_urls_do_not_tell_nothing_is_deleted_and_the_setting_is_named_i2(s
 @pytest.mark.slow
 def test_a_row_off_a_list_that_is_too_long_to_be_read_again_does_not_stop_every_sync(site, monkeypatch):
     """I1, I2: the next sync is the second reading."""
-    monkeypatch.setattr(list_reader, "REREAD_PAGES", 1)
+    monkeypatch.setattr(list_sync, "REREAD_PAGES", 1)
     sandbox = site.serve(customers=150)
     site.sync("customers")
     ids = sandbox.rows.ids("customers")

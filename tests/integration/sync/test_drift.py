@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automatum.sync import list_reader
+from automatum.sync import list_sync
 from automatum.sync.results import Verdict
 from tests.support.drifting import Vendor, Warehouse, sweep_once
 
@@ -98,7 +98,7 @@ def test_a_complete_verdict_is_true_and_no_live_row_is_deleted(rows, order, hidd
     """
     vendor = Vendor(rows, order, random.Random(seed))
     with closing(Warehouse()) as warehouse, ExitStack() as patched:
-        patched.enter_context(mock.patch.object(list_reader, "REREAD_PAGES", reread))
+        patched.enter_context(mock.patch.object(list_sync, "REREAD_PAGES", reread))
         setattr(vendor, *odd)
         if vendor.detail_status is None:
             synced(vendor, warehouse)

@@ -146,7 +146,11 @@ def test_children_history_and_reports_stay_apart_and_verify_knows_it_i1(desk, tw
         connection.execute("USE automatum")
         connection.execute("INSERT INTO customers SELECT * FROM customers WHERE organization_id = ? LIMIT 1", [acme])
         connection.execute("DELETE FROM entitlements WHERE organization_id = ? AND id = ?", [globex, SAME])
-    broken = {one["table"]: one["broken"] for one in desk.run("status", "--verify", "--json").json["findings"] if one["broken"]}
+    broken = {
+        one["table"]: one["broken"]
+        for one in desk.run("status", "--verify", "--json").json["findings"]
+        if one["broken"]
+    }
     assert broken["customers"] == 1 and broken["entitlement_dimensions"] == 1
 
 

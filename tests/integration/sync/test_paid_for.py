@@ -1,9 +1,11 @@
 """What an interrupted or refused sync has read counts in the next one (I3)."""
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 
+from automatum.api.retry import ATTEMPTS
 from tests.integration.sync.test_report import asked
 from tests.support.syncing import HOUR, Site
 
@@ -139,3 +141,17 @@ def test_a_row_that_comes_back_between_two_runs_is_live_after_the_next_sync(site
     for _ in range(2):
         site.sync("customers")
     assert site.live("customers") == set(sandbox.rows.ids("customers"))
+
+
+def test_a_server_that_is_down_is_waited_for_once_a_run_and_not_once_a_table_i4(site):
+    sandbox = site.serve(customers=5, entitlements=5, private_offers=5, days=3)
+    for path in ("customers", "entitlements", "private-offers", "analytics/revenue"):
+        sandbox.faults.add("status", f"/api/v1/{path}", status=503, count=None)
+    made = site.sync()
+    asked = Counter(entry.path for entry in made.entries)
+    assert made.code == 69
+    assert (len(asked), sorted(asked.values())) == (4, [1, 1, 1, ATTEMPTS])
+    sandbox.faults.clear()
+    sandbox.faults.add("status", "/api/v1/entitlements", status=503, count=None)
+    asked = Counter(entry.path.split("/")[3] for entry in site.sync("customers", "entitlements").entries)
+    assert asked == {"customers": 1, "entitlements": ATTEMPTS}

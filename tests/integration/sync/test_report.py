@@ -12,8 +12,8 @@ from automatum.endpoints import REVENUE
 from automatum.operations.plan import plan
 from automatum.sync.engine import sync
 from automatum.sync.options import SyncOptions
+from automatum.sync.report_sync import ReportSync
 from automatum.sync.resume import resume_session
-from automatum.sync.table_sync import TableSync
 from tests.support.syncing import Site
 
 PATH = "/api/v1/analytics/revenue"
@@ -214,8 +214,8 @@ def test_a_report_that_is_skipped_stays_skipped_when_its_sync_goes_on(site):
     site.execute("DELETE FROM _automatum_sweeps WHERE table_name = 'customers'")
     session, tables = connect(site.resolved(), clock=site.clock), ("customers", "analytics_revenue")
     left = resume_session(site.pipeline(), tables, utc(site.clock.time()))
-    run = TableSync(REVENUE, session)
-    run.result = left.finished["analytics_revenue"].result
+    run = ReportSync(REVENUE, session)
+    run.result = left.finished["analytics_revenue"]
     assert run.done
     assert (run.result.verdict, run.result.error) == (None, None)
     assert "404" in run.result.skipped

@@ -29,10 +29,10 @@ def test_the_table_in_a_database_is_the_servers(tmp_path, shape):
     with serve(shape.api()) as api, Site(tmp_path) as site:
         api.configured, site.served = True, api
         made = site.sync(api.table, **shape.settings)
-        (run,) = made.summary.runs
-        outcome = Outcome.of(run.result)
+        ((endpoint, result),) = made.summary.results
+        outcome = Outcome.of(result)
         assert made.code == 0, made.summary.line()
-        database = _Database(site, api.table, run.endpoint.row_key)
+        database = _Database(site, api.table, endpoint.row_key)
         assert not faults(api, database, outcome)
         assert not elsewhere(api, database.live)
         assert database.live.keys() == api.truth().keys()

@@ -6,9 +6,10 @@ from automatum.core.budget import Budget
 from automatum.core.clock import utc
 from automatum.core.errors import AutomatumError
 from automatum.sync.facts import PastSweep
+from automatum.sync.list_sync import ListSync
 from automatum.sync.prior_state import PriorState
+from automatum.sync.report_sync import ReportSync
 from automatum.sync.results import DELETED, Chunk, KnownRows
-from automatum.sync.table_sync import TableSync
 from tests.support.clocks import FakeClock
 from tests.support.shapes.cell import Outcome
 
@@ -57,12 +58,12 @@ class MemorySite:
             session.require_scopes((endpoint,))
         except AutomatumError as error:
             return Outcome.failed(error)
-        run = _Run(self, endpoint, session)
+        run = _RUNS[endpoint.kind](self, endpoint, session)
         for name, table in run.extract(None, Chunk()):
             self._load(endpoint, name, table)
         verdict = run.result.verdict
         if run.started and not (run.result.error or run.result.skipped):
-            facts = run._reader.facts()
+            facts = run.facts()
             self._past.insert(0, PastSweep(str(len(self._past)), utc(self.clock.time()), verdict.value, facts))
         return Outcome.of(run.result)
 
@@ -97,7 +98,7 @@ class MemorySite:
             self.deleted.discard(key)
 
 
-class _Run(TableSync):
+class _InMemory:
     """A table run that compares with the memory instead of a pipeline."""
 
     def __init__(self, site, endpoint, session):
@@ -105,8 +106,19 @@ class _Run(TableSync):
         self._site = site
 
     def _prepare(self, pipeline):
-        return self._reader_of(self._site.prior(), compares=True)
+        self._start(self._site.prior(), compares=True)
 
     def _delete(self, pipeline, gone):
         self._site.mark_deleted(gone)
         return iter(())
+
+
+class _ListRun(_InMemory, ListSync):
+    pass
+
+
+class _ReportRun(_InMemory, ReportSync):
+    pass
+
+
+_RUNS = {"list": _ListRun, "report": _ReportRun}

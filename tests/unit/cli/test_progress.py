@@ -29,9 +29,7 @@ def session(organization=None):
 
 def run(api, table, pages=0, announced=None, done=False, skipped=""):
     result = SimpleNamespace(pages=pages, announced=announced, skipped=skipped)
-    return SimpleNamespace(
-        api_session=api, endpoint=replace(CUSTOMERS, table=table), result=result, done=done, siblings=()
-    )
+    return SimpleNamespace(session=api, endpoint=replace(CUSTOMERS, table=table), result=result, done=done, siblings=())
 
 
 def together(*runs):

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from automatum.core.errors import BudgetSpent
 from automatum.endpoints import CUSTOMERS
 from automatum.schema.arrow_tables import Table
-from automatum.sync.absence import Answer, decide
-from automatum.sync.detail_urls import DetailUrls
+from automatum.sync.absence import Answer, DetailUrls, decide
 from automatum.sync.facts import SweepFacts
 
 RECORD = {"id": "a", "status": "archived"}

@@ -24,8 +24,9 @@ def given(batcher, *records):
 
 
 def test_one_row_in_a_batch_that_cannot_be_converted_i1():
-    rejections = Rejections()
-    batcher = Batcher(Table(ENTITLEMENTS), rejections)
+    table = Table(ENTITLEMENTS)
+    rejections = Rejections(table)
+    batcher = Batcher(table, rejections)
     # In the destination each list has two entries. All but one become shorter.
     batcher.lists = ChildLists({"entitlement_dimensions": {f"e{i}": 2 for i in range(9)}})
     records = [record(f"e{i}", dimensions=[{"key": "a"}]) for i in range(9)]
@@ -34,11 +35,11 @@ def test_one_row_in_a_batch_that_cannot_be_converted_i1():
     assert [one["id"] for one in found["entitlements"]] == [f"e{i}" for i in range(9) if i != 4]
     removed = [one["entitlement_id"] for one in found["entitlement_dimensions"] if one["_removed"]]
     assert removed == [f"e{i}" for i in range(9) if i != 4]
-    (rejected,) = rejections.take(batcher.table, NOW).to_pylist()
+    (rejected,) = rejections.take(NOW).to_pylist()
     assert (rejected["key"], rejected["fields"]) == ("e4", "dimensions, id, odd")
     assert rejected["reason"] == "the record cannot be converted (TypeError)"
 
-    assert rejections.take(batcher.table, NOW) is None
+    assert rejections.take(NOW) is None
     given(batcher, record("e4", dimensions=[]))
-    (resolved,) = rejections.take(batcher.table, NOW + timedelta(hours=1)).to_pylist()
+    (resolved,) = rejections.take(NOW + timedelta(hours=1)).to_pylist()
     assert (resolved["rejection_id"], resolved["resolved_at"]) == ("e4", NOW)

@@ -5,8 +5,7 @@ import pytest
 from automatum.core.errors import ApiUnreachable
 from automatum.endpoints import CUSTOMERS
 from automatum.schema.arrow_tables import Table
-from automatum.sync.absence import Answer
-from automatum.sync.detail_urls import DetailUrls
+from automatum.sync.absence import Answer, DetailUrls
 
 
 @pytest.mark.parametrize("id_", ["", ".", ".."])

@@ -4,17 +4,17 @@ from datetime import datetime, timezone
 
 from automatum.endpoints import ENTITLEMENTS, REVENUE
 from automatum.schema.arrow_tables import Table
-from automatum.sync.rejections import Rejections, reject
+from automatum.sync.rejections import Rejections
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=timezone.utc)
 
 
 def hint(endpoint, records):
-    table, rejections = Table(endpoint), Rejections()
+    table, rejections = Table(endpoint), Rejections(Table(endpoint))
     found = table.identify(records)
     for id_, hash_, record in zip(found.keys, found.hashes, records, strict=True):
-        rejections.add_unkeyed(table, id_, hash_, record, NOW)
-    return rejections.key_hint(endpoint, len(records))
+        rejections.add(id_, hash_, record, NOW)
+    return rejections.key_hint(len(records))
 
 
 def test_records_without_the_key_name_the_setting():
@@ -34,9 +34,9 @@ def test_a_few_records_without_a_key_are_faults_of_their_own():
 
 def test_a_record_that_is_read_again_is_one_rejection():
     """A page is read several times to prove a list."""
-    rejections = Rejections()
+    rejections = Rejections(Table(ENTITLEMENTS))
     for _ in range(3):
-        rejections.add(reject("a", "a", "", {"id": "a", "x": [[]]}, "too deep", NOW))
-    assert rejections.failed == 1
-    (row,) = rejections.take(Table(ENTITLEMENTS), NOW).to_pylist()
+        rejections.add("a", "", {"id": "a", "x": [[]]}, NOW, "too deep")
+    assert rejections.failed == {"a"}
+    (row,) = rejections.take(NOW).to_pylist()
     assert (row["rejection_id"], row["fields"], row["extra"]) == ("a", "id, x", None)

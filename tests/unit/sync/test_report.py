@@ -9,8 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from automatum.sync.report import Answer, Report
-from automatum.sync.report_days import WINDOW_DAYS, windows
+from automatum.sync.report import WINDOW_DAYS, Answer, Report, windows
 from tests.support.examples import examples
 
 TODAY = date(2026, 3, 1)
@@ -75,7 +74,7 @@ class Warehouse:
             made = self._run(api, first, days, state, 8 if interrupted else None, allow, checks)
             state = made[0].saved_state
         report = made[0]
-        if not report.why:
+        if not report.state.why:
             for one in report.gone:
                 assert one not in {key(row) for row in api.rows}, "I2: a row that the API has"
                 del self.live[one]
@@ -95,7 +94,8 @@ class Warehouse:
             for one in answer.keys:
                 day = date.fromisoformat(one[:10])
                 if day >= first:
-                    report.fresh[day] += one not in self.live and one not in report.seen
+                    new = one not in self.live and one not in report.seen
+                    report.state.fresh[one[:10]] = report.state.fresh.get(one[:10], 0) + new
                     self.live[one] = day
             report.seen |= answer.keys
             left = None if left is None else left - 1
@@ -153,7 +153,7 @@ def unseen(api, report, warehouse):
 def test_a_report_that_is_cut_loses_no_row_under_complete_i1(rows, limit, edges, days, length, interrupted):
     warehouse, api = Warehouse(), Api(rows, **limit, **edges)
     report = warehouse.sync(api, back(length), days, interrupted)
-    assert report.why or not unseen(api, report, warehouse)
+    assert report.state.why or not unseen(api, report, warehouse)
 
 
 @settings(max_examples=examples(200), deadline=None, print_blob=True)
@@ -167,8 +167,8 @@ def test_an_honest_report_is_complete_at_one_proof_a_window_i1_i3(rows, edges, d
         report.windows[0].early + at * DAY for at in range((TODAY - report.windows[0].early).days)
     }
     if every_day or not (days or any(edges.values())):
-        assert not report.why
-    assert report.why or not unseen(api, report, warehouse)
+        assert not report.state.why
+    assert report.state.why or not unseen(api, report, warehouse)
     if every_day and not (interrupted or any(edges.values())):
         assert len(api.asked) <= 2 * len(report.windows) + 5
 
@@ -179,7 +179,7 @@ def test_a_quiet_report_costs_two_requests_a_window_i3(days):
     warehouse.sync(api, back(100), days)
     api.asked.clear()
     report = warehouse.sync(api, back(35), days)
-    assert (report.why, len(api.asked)) == ("", 2 * len(report.windows))
+    assert (report.state.why, len(api.asked)) == ("", 2 * len(report.windows))
     assert len(report.windows) == {None: 1, 30: 2, 7: 9}[days]
 
 
@@ -208,12 +208,12 @@ def test_rows_that_their_own_days_lack_are_deleted_i1(length, lost, all_of_day, 
     api = Api(rows - gone)
     report = warehouse.sync(api, back(min(35, length)), days)
     expected = {row for row in gone if row[0] >= report.first}
-    if not report.why:
+    if not report.state.why:
         assert set(report.gone) == {key(row) for row in expected}
         single = [ask for ask in api.asked if ask[0] == ask[1]]
         assert days or len(single) <= (len({day for day, _ in expected}) + 1 if expected else 0)
     else:
-        assert "--allow-deletes" in report.why and len(expected) > 10
+        assert "--allow-deletes" in report.state.why and len(expected) > 10
 
 
 def test_rows_that_cannot_be_asked_for_wait_i2():
@@ -221,7 +221,7 @@ def test_rows_that_cannot_be_asked_for_wait_i2():
     warehouse.sync(Api(rows), back(50))
     api = Api({row for row in rows if row not in {(back(at), "aws") for at in (3, 9, 12)}})
     report = warehouse.sync(api, back(35), checks=2)
-    assert (report.why, len(report.gone), report.waiting) == ("", 2, 1)
+    assert (report.state.why, len(report.gone), report.state.waiting) == ("", 2, 1)
     assert warehouse.sync(api, back(35), checks=2).gone == [key((back(3), "aws"))]
 
 
@@ -230,7 +230,7 @@ def test_many_missing_rows_wait_for_a_person_i2():
     warehouse.sync(Api(dense(60)), back(50))
     api = Api(dense(60, "aws"))
     report = warehouse.sync(api, back(35))
-    assert "36 of 72 rows" in report.why and report.gone == []
+    assert "36 of 72 rows" in report.state.why and report.gone == []
     assert len(warehouse.sync(api, back(35), allow=True).gone) == 36
 
 
@@ -239,14 +239,14 @@ def test_a_report_whose_keys_are_restated_is_right_at_once_i1():
     warehouse = Warehouse()
     warehouse.sync(Api(dense(60, "aws")), back(50))
     report = warehouse.sync(Api(dense(60, "AWS")), back(35))
-    assert (report.why, len(report.gone)) == ("", 36)
+    assert (report.state.why, len(report.gone)) == ("", 36)
 
 
 def test_an_empty_report_deletes_nothing_i2():
     warehouse = Warehouse()
     warehouse.sync(Api(dense(5)), back(35))
     report = warehouse.sync(Api(), back(35))
-    assert (report.why, report.gone, report.waiting) == ("", [], 10)
+    assert (report.state.why, report.gone, report.state.waiting) == ("", [], 10)
     assert len(warehouse.sync(Api(), back(35), allow=True).gone) == 10
 
 

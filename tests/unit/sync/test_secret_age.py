@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automatum.config.settings import AutomatumSettings
-from automatum.sync.facts import PastSweep, SweepFacts
-from automatum.sync.secret_age import first_use, in_use_since, latest_use, too_old
+from automatum.sync.facts import PastSweep, SweepFacts, first_use, in_use_since, latest_use, too_old
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 

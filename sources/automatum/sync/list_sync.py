@@ -14,12 +14,11 @@ from ..core.redaction import redact
 from ..core.text import plural
 from ..endpoints import Endpoint
 from ..schema.records import Rows, count_unkeyed
-from .absence import Decision, decide
-from .detail_urls import DetailUrls
+from .absence import Decision, DetailUrls, decide
 from .facts import SweepFacts, last_full
-from .reader import Reader
 from .results import PageRecord, Verdict
 from .sweep import REREAD_PAGES, Sweep
+from .table_sync import TableSync
 
 logger = logging.getLogger("automatum")
 
@@ -53,29 +52,28 @@ class ListPages:
         return page
 
 
-class ListReader(Reader):
+class ListSync(TableSync):
     """Sweeps a list."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        session, endpoint = self.session, self._endpoint
+    def _begin(self) -> None:
+        session, endpoint = self.session, self.endpoint
         self._pages = ListPages(session.client, endpoint)
         self._sweep = Sweep(
-            self.table,
+            self._table,
             self._page,
             self.prior.known,
             reread_pages=REREAD_PAGES,
             page_size=endpoint.paging.size,
             by_number=endpoint.paging.any_page,
             exact=endpoint.exact_total,
-            rejections=self.rejections,
+            rejections=self._rejections,
         )
         self._urls = DetailUrls(
-            self.table,
+            self._table,
             lambda own_id: self._charged(lambda: read_one(session.client, endpoint, own_id)),
             lambda: self._sweep.some_key,
             session.may_check,
-            self.options.allow_deletes,
+            self._options.allow_deletes,
         )
         self._resume()
         self.result.counts = self._sweep.state.counts
@@ -85,11 +83,11 @@ class ListReader(Reader):
         self._doubtful = ""
 
     @property
-    def finished(self) -> bool:
+    def _finished(self) -> bool:
         """Whether the sweep has its verdict, and the missing rows have theirs."""
         return self._sweep.verdict is not None and (self._decision is not None or not self._may_delete())
 
-    def step(self) -> list[Rows]:
+    def _step(self) -> list[Rows]:
         """Read the next page; after the last one, decide about the missing rows."""
         sweep, result = self._sweep, self.result
         if sweep.verdict is not None:
@@ -104,12 +102,12 @@ class ListReader(Reader):
         """Number of records without a key that the last reading of a list had."""
         return count_unkeyed(self._sweep.keys)
 
-    def conclude(self) -> list[str]:
+    def _conclude(self) -> list[str]:
         """Take the sweep's verdict over, unless rows are missing; returns the keys of rows that are gone."""
         result, sweep, decision = self.result, self._sweep, self._decision
         result.verdict, result.reason = sweep.verdict, sweep.reason or self._unread()
         if result.verdict is Verdict.COMPLETE:
-            self.rejections.resolve_all_but(sweep.keys, utc(self.session.clock.time()))
+            self._rejections.resolve_all_but(sweep.keys, utc(self.session.clock.time()))
         if decision is None:
             return []
         result.waiting = len(decision.waiting)
@@ -128,14 +126,15 @@ class ListReader(Reader):
         """What the next sweep has to know of this one."""
         sweep = self._sweep
         complete = sweep.verdict is Verdict.COMPLETE
-        facts = SweepFacts(full=complete, drift=tuple(sweep.state.drift), off_list=self._last.off_list)
+        drift, off_list = tuple(sweep.state.drift), self._last.off_list
+        facts = replace(self._log.facts, full=complete, drift=drift, off_list=off_list)
         return self._decision.add_to(facts) if self._decision else facts
 
-    def not_found(self, error: NotThere) -> None:
+    def _not_found(self, error: NotThere) -> None:
         """The API does not know the list, which is an error."""
         self.result.error = error
 
-    def unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
+    def _unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
         """Pages since the last call, and the sweep's state after them."""
         sweep = self._sweep
         cursor = self._pages.cursors.get(sweep.state.page, "")
@@ -143,7 +142,7 @@ class ListReader(Reader):
         place = {"cursor": cursor} if redact(cursor) == cursor else {}
         return sweep.take_records(), {**sweep.saved_state, **place}
 
-    def settled(self) -> list[str]:
+    def _settled(self) -> list[str]:
         """Rows whose own URL answered 404. Each is confirmed by itself.
 
         They are not kept for a later run: a row may come back before that, on a page that is not read again.
@@ -167,15 +166,23 @@ class ListReader(Reader):
             return
         still = self._is_true(utc(since), unfinished.needed)
         cursor = str(unfinished.state.get("cursor") or "")
-        leads = bool(cursor) or page == 1 or self._endpoint.paging.any_page
+        leads = bool(cursor) or page == 1 or self.endpoint.paging.any_page
         if not leads or (not still and self._can_read(unfinished.needed)):
             return
         self._pages.cursors[page] = cursor
         if self._sweep.resume(unfinished.pages, state):
-            self.log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
-            logger.info("%s goes on at page %d", self._endpoint.table, page)
+            self._log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
+            logger.info("%s goes on at page %d", self.endpoint.table, page)
             if not still:
                 self._sweep.distrust(f"the first pages were read at {instant(since)}, too long ago")
+
+    def _can_read(self, requests: int) -> bool:
+        """Whether the bounds of this run allow so many further requests."""
+        client, budget = self.session.client, self.session.budget
+        left, seconds = budget.remaining_requests, budget.remaining_seconds()
+        bounds = [one for one in (seconds, client.tokens.max_wait) if one is not None]
+        enough = left is None or left >= requests
+        return enough and (not bounds or client.limiter.wait_for(requests, client.seconds_per_request) <= min(bounds))
 
     def _may_delete(self) -> bool:
         return self._deletes and self._sweep.verdict is Verdict.COMPLETE
@@ -188,11 +195,11 @@ class ListReader(Reader):
             sweep.changes.missing(listed),
             len(listed) - self.unkeyed,
             self._last,
-            self._urls.ask if self._endpoint.own_path else None,
-            self.options.allow_deletes,
+            self._urls.ask if self.endpoint.own_path else None,
+            self._options.allow_deletes,
         )
         records = list(decision.alive.values())
-        rows = [sweep.changes.take(self.table.identify(records), records, now, listed)] if records else []
+        rows = [sweep.changes.take(self._table.identify(records), records, now, listed)] if records else []
         hidden = decision.alive.keys() - set(self._last.off_list) - self._hidden
         event = f"{plural(len(hidden), 'live row')} on no page of the list"
         if hidden and sweep.read_again(event):
@@ -204,7 +211,7 @@ class ListReader(Reader):
         return rows
 
     def _unclear(self) -> str:
-        table = self._endpoint.table
+        table = self.endpoint.table
         return (
             f"{self._urls.unclear}. Set sources.automatum.endpoints.{table}.detail_path to the path of a row's own "
             'URL, or to "none" if rows have none'

@@ -1,0 +1,230 @@
+"""Reads a report: its windows of days, from the last loaded day on."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import orjson
+
+from ..api.pages import Page, read_report
+from ..config.settings import AutomatumSettings
+from ..core.clock import utc
+from ..core.errors import NotThere, RequestRefused
+from ..core.text import plural
+from ..schema.arrow_tables import Table
+from ..schema.records import Identified, Rows, is_unkeyed
+from .changes import Changes
+from .facts import SweepFacts
+from .options import SyncOptions
+from .prior_state import PriorState
+from .report import Answer, Report
+from .results import PageRecord, Verdict
+from .table_sync import TableSync
+
+logger = logging.getLogger("automatum")
+
+
+class ReportSync(TableSync):
+    """Reads the windows of a report."""
+
+    def _begin(self) -> None:
+        settings, today = self.settings, utc(self.session.clock.time()).date()
+        start, last = days_to_read(self.prior, self._table, settings, self._options, today)
+        self._since = min(start, read_since(self.prior) or start)
+        self._ambiguous, self._count = 0, 0
+        self._changes = Changes(self._table, self.prior.known, self.result.counts, self._rejections)
+        self._listed: set[str] = set()
+        self._records: list[PageRecord] = []
+        stored: defaultdict[date, list[str]] = defaultdict(list)
+        for key in self.prior.known.live:
+            if day := day_of(key, self._table):
+                stored[day].append(key)
+        self._report = Report(
+            self.endpoint.table,
+            start,
+            last,
+            settings.report_window_days,
+            stored,
+            today,
+            deletes=self._deletes,
+            allow_deletes=self._options.allow_deletes,
+            may_check=self.session.may_check,
+        )
+        self._resume()
+        self._asks = self._report.read()
+        self._ask = next(self._asks, None)
+
+    @property
+    def _finished(self) -> bool:
+        """Whether nothing is left to ask for."""
+        return self._ask is None
+
+    def _step(self) -> list[Rows]:
+        """Ask for the next range of days."""
+        assert self._ask is not None
+        first, last = self._ask
+        page = self._page(first, last)
+        rows, answer = self._take(page, first, last)
+        self._count += 1
+        self.result.pages, self.result.distinct = self._count, len(self._listed)
+        self._records.append(PageRecord(self._count, [], None, utc(page.read_at)))
+        try:
+            self._ask = self._asks.send(answer)
+        except StopIteration:
+            self._ask = None
+        return [rows] if rows else []
+
+    def _conclude(self) -> list[str]:
+        """Set the verdict; returns the keys of rows that are not reported any more."""
+        report, endpoint = self._report, self.endpoint.table
+        if self._ambiguous:
+            report.state.why = (
+                f"{plural(self._ambiguous, 'record')} share or lack their key ({', '.join(self.endpoint.key)}); set a "
+                f"unique key in sources.automatum.endpoints.{endpoint}.key"
+            )
+        why, self.result.waiting = report.state.why, report.state.waiting
+        waiting = f"{plural(report.state.waiting, 'row')} not reported any more; a later sync decides"
+        self.result.verdict = Verdict.INCOMPLETE if why else Verdict.COMPLETE
+        self.result.reason = why or self._unread() or (waiting if report.state.waiting else "")
+        return self._settled()
+
+    def _settled(self) -> list[str]:
+        """Keys of the rows whose own days lack them."""
+        return [] if self._report.state.why or self._ambiguous else list(self._report.gone)
+
+    def facts(self) -> SweepFacts:
+        """What the next sync has to know of this reading."""
+        partial = bool(self._options.since)
+        proven = self._finished and self._deletes and not (self._report.state.why or self._ambiguous)
+        since = None if partial else self._since.isoformat()
+        return replace(self._log.facts, partial=partial, since=since, full=proven and not partial)
+
+    def _not_found(self, error: NotThere) -> None:
+        """The API does not know the report: it is skipped, because its path is an assumption."""
+        self.result.skipped = f"{error} Set its path, or leave it out of the tables."
+        logger.warning("%s is skipped: %s", self.endpoint.table, self.result.skipped)
+
+    def _unfinished_pages(self) -> tuple[list[PageRecord], dict[str, Any]]:
+        """A record for each answer since the last call, and what the reading knows after the last of them."""
+        records, self._records = self._records, []
+        state = {**self._report.saved_state, "ambiguous": self._ambiguous, "count": self._count}
+        return records, state if records else {}
+
+    def _resume(self) -> None:
+        """Go on with the interrupted reading of the same days, if there is one."""
+        unfinished = self._interrupted()
+        still = unfinished and self._is_true(unfinished.started_at, unfinished.needed)
+        if not (unfinished and still):
+            return
+        state = dict(unfinished.state)
+        ambiguous, count = state.pop("ambiguous", None), state.pop("count", None)
+        if self._report.resume(state) and isinstance(ambiguous, int) and isinstance(count, int):
+            self._ambiguous, self._count = ambiguous, count
+            self._log.resume(unfinished.id, unfinished.started_at, unfinished.requests)
+            logger.info("%s goes on where an earlier run ended", self.endpoint.table)
+
+    def _page(self, first: date, last: date) -> Page:
+        try:
+            page = self._charged(lambda: read_report(self.session.client, self.endpoint, first, last))
+        except RequestRefused as error:
+            if not isinstance(error, NotThere) and not error.next_step and first != last:
+                error.next_step = (
+                    "If the range is too long, set sources.automatum.report_window_days to the days that the API "
+                    "allows. If the names of the parameters are others, set "
+                    f"sources.automatum.endpoints.{self.endpoint.table}.parameters."
+                )
+            raise
+        return self._own(page)
+
+    def _take(self, page: Page, first: date, last: date) -> tuple[Rows, Answer]:
+        """Compare the records of an answer with the destination; returns those to load, and what the answer shows."""
+        found, report = self._table.identify(page.records), self._report
+        days: dict[str, date | None] = {}
+        places: list[int] = []
+        for place, key in enumerate(found.keys):
+            if not is_unkeyed(key) and key not in days:
+                days[key] = day = day_of(key, self._table)
+                if day is None or day >= report.first:
+                    places.append(place)  # An earlier day is evidence, and its rows are not to be loaded.
+                    if day and place not in found.failed and self.prior.known.is_deleted(key):
+                        report.state.fresh[day.isoformat()] = report.state.fresh.get(day.isoformat(), 0) + 1
+        own = Identified(
+            [found.keys[place] for place in places],
+            [found.hashes[place] for place in places],
+            found.size * len(places) // max(1, len(page.records)),
+            {i: found.failed[place] for i, place in enumerate(places) if place in found.failed},
+        )
+        rows = self._changes.take(own, [page.records[place] for place in places], utc(page.read_at), self._listed)
+        self._listed.update(own.keys)
+        report.seen.update(days)
+        self._ambiguous = max(self._ambiguous, len(found.keys) - len(days))
+        self._judge(page, first, last, sum(day is None for day in days.values()))
+        named = sorted({day for day in days.values() if day})
+        return rows, Answer(first, last, len(page.records), frozenset(days), tuple(named))
+
+    def _judge(self, page: Page, first: date, last: date, undated: int) -> None:
+        """Note what an answer itself says against its being whole."""
+        at, state = f"sources.automatum.endpoints.{self.endpoint.table}", self._report.state
+        if undated:
+            state.why = state.why or (
+                f"{plural(undated, 'record')} name no day, so no range can be proven; set columns = {{ date = ... }} "
+                f"below [{at}] to the vendor's name of the day"
+            )
+        if page.total is not None and page.total > len(page.records):
+            state.why = state.why or (
+                f"the API announces {page.total} rows of {first} to {last} and answers {len(page.records)}; set "
+                "sources.automatum.report_window_days to fewer days than these"
+            )
+
+
+def day_of(key: str, table: Table) -> date | None:
+    """The day in a row's key; None where the key has no `date`."""
+    names = table.endpoint.key
+    if "date" not in names:
+        return None
+    try:
+        return date.fromisoformat(key if len(names) == 1 else orjson.loads(key)[names.index("date")])
+    except (TypeError, ValueError):
+        return None
+
+
+def read_since(prior: PriorState) -> date | None:
+    """First day from which on all days have been read; None if no sweep of this version says so."""
+    stored = (one.facts.since for one in prior.past if one.verdict == Verdict.COMPLETE and not one.facts.partial)
+    return next((date.fromisoformat(day) for day in stored if day), None)
+
+
+def days_to_read(
+    prior: PriorState, table: Table, settings: AutomatumSettings, options: SyncOptions, today: date
+) -> tuple[date, date]:
+    """First and last day to read of a report.
+
+    Args:
+        prior: What the destination has.
+        table: The table of the report.
+        settings: The settings.
+        options: The days that the user has chosen.
+        today: The present day (UTC).
+    """
+    return options.since or _first_day(prior, table, settings, today), min(options.until or today, today)
+
+
+def _first_day(prior: PriorState, table: Table, settings: AutomatumSettings, today: date) -> date:
+    """Where to begin: with the stretch before the last loaded day, or at the configured first day.
+
+    The stretch is enough only once all days before it have been read. A backfill may have begun later, or ended
+    earlier: the rows that it loaded say nothing about the days between.
+    """
+    since = settings.first_day(today)
+    complete = (one for one in prior.past if one.verdict == Verdict.COMPLETE)
+    whole = [one.finished_at.date() for one in complete if not one.facts.partial]
+    days = [day for key in prior.known.hashes if (day := day_of(key, table))]
+    if not days or not whole:
+        return since
+    if settings.since is not None and since < (read_since(prior) or min(days)):
+        return since  # the setting was moved back: the days before were never read
+    return max(since, min(max(days), max(whole)) - timedelta(days=settings.lookback_days))
