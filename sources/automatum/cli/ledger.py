@@ -19,7 +19,6 @@ from .options import guarded, open_existing, target_of
 if TYPE_CHECKING:
     from ..config.settings import AutomatumSettings
     from ..metering.ledger.ledger import Ledger
-    from ..metering.ledger.transfer import Content
 
 ledger_app = CommandApp(help="Show, back up and restore the ledger of the push. Sends nothing.", no_args_is_help=True)
 
@@ -45,8 +44,8 @@ def backup(file: File, **given: Any) -> None:
         from ..metering.ledger.transfer import backup, url_of
 
         with open_ledger(given, needed=True) as (_, ledger):
-            content = backup(ledger, file)
-            return {"from": url_of(ledger), "to": str(file.expanduser().absolute()), **_content(content)}
+            rows = backup(ledger, file)
+            return {"from": url_of(ledger), "to": str(file.expanduser().absolute()), "rows": rows}
 
     _run(work, given)
 
@@ -75,12 +74,12 @@ def restore(from_: From = None, **given: Any) -> None:
             use_stored_owner(pipeline, settings)
             source = read_exported(pipeline, settings.owner)
         made = restore(url, SystemClock(), ledger_owner(settings), source)
-        last = made.content.last_call
+        last = made.last_call
         after = f"What was sent after {instant(last.timestamp())} is not in it:" if last else "It has no call:"
         step = f"{after} settle that usage with the marketplace before you push it."
         if made.lacks:
             step += " It lacks a call that was sent from here: `automatum push ledger adopt --confirm` accepts that."
-        return {"to": url.rpartition("@")[2], "unknown": made.unknown, **_content(made.content), "next_step": step}
+        return {"to": url.rpartition("@")[2], "unknown": made.unknown, "rows": made.rows, "next_step": step}
 
     _run(work, given)
 
@@ -119,14 +118,14 @@ def _find(given: Mapping[str, Any]) -> tuple[AutomatumSettings, str]:
 def _show(settings: AutomatumSettings, url: str) -> dict[str, Any]:
     from ..metering.ledger.ledger import Ledger
     from ..metering.ledger.location import ledger_owner
-    from ..metering.ledger.transfer import content_of, url_of
+    from ..metering.ledger.transfer import count_rows, url_of
 
     with Ledger.open(url, SystemClock()) as ledger:
         if not ledger.exists:
             return {"ledger": url_of(ledger), "exists": False}
         meta, problem = ledger.meta(), None
         with ledger.read() as connection:
-            content = content_of(connection)
+            rows = count_rows(connection)
         names = ("ledger_id", "api", "organization", "machine", "moved_to", "copied_from", "created_at")
         figures = {"ledger": url_of(ledger), "exists": True, **{name: meta[name] for name in names}}
         lines = ledger.counts()
@@ -135,11 +134,7 @@ def _show(settings: AutomatumSettings, url: str) -> dict[str, Any]:
             pass
     except ConfigurationError as error:
         problem = str(error)
-    return {**figures, "lines": lines, **_content(content), "problem": problem}
-
-
-def _content(content: Content) -> dict[str, Any]:
-    return {"rows": content.rows, "digest": content.digest}
+    return {**figures, "lines": lines, "rows": rows, "problem": problem}
 
 
 def _run(work: Callable[[], dict[str, Any]], given: Mapping[str, Any]) -> None:

@@ -81,7 +81,7 @@ class SettleResult:
             "verdict": self.verdict,
             "decision": self.decision,
             "changes": [
-                {**entry_figures(change.expected), "after": change.state, "after_why": change.why}
+                {**entry_figures(change.expected), "after": change.after.state, "after_why": change.after.why}
                 for change in self.changes
             ],
             "closed": [{"item_id": item.id, "kind": item.kind, "reason": item.reason} for item in self.items],
@@ -183,8 +183,7 @@ def _closed(entry: Entry, now: datetime) -> str:
 def _change(
     entry: Entry, state: State, why: str, error: str = "", child: Line | None = None, **accepted: Any
 ) -> Change:
-    kept = {"accepted_units": entry.accepted_units, "accepted_price": entry.accepted_price, **accepted}
-    return Change(line_id=entry.id, expected=entry, state=state, why=why, error=error, child=child, **kept)
+    return Change(entry, replace(entry, state=state, why=why, error=error, **accepted), child)
 
 
 def _billed(entry: Entry, ledger: Ledger, children: Sequence[Entry], send: bool) -> Change | str:

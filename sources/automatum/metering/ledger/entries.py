@@ -184,25 +184,20 @@ class Change:
     """What a person decides about a line.
 
     Attributes:
-        line_id: Id of the line.
         expected: The line as the decision saw it. If it has changed since, nothing is done.
-        state: Its new state.
-        why: See `Why`.
-        error: The same for people.
-        accepted_units: What is held to be accepted from now on; None for nothing.
-        accepted_price: Price of one of them; of a line of which only carried lines bill something, their price.
-        child: A line that shall bill what is open. `state` to `accepted_price` do not count then: the line changes when
-            a run claims the child, in one transaction. Only the decision is recorded here.
+        after: What it becomes.
+        child: A line that shall bill what is open. `after` does not count then: the line changes when a run claims the
+            child, in one transaction. Only the decision is recorded here.
     """
 
-    line_id: str
     expected: Entry
-    state: State
-    why: str
-    error: str = ""
-    accepted_units: Decimal | None = None
-    accepted_price: Decimal | None = None
+    after: Entry
     child: Line | None = None
+
+    @property
+    def line_id(self) -> str:
+        """Id of the line."""
+        return self.expected.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from sqlalchemy import Connection, Row, Select, Table, and_, func, select, tuple
 
 from ...core.clock import Clock
 from ...core.errors import AutomatumError, ConfigurationError
-from ...core.redaction import redact
 from ..model import Line, format_decimal
 from . import rows
 from .database import LedgerDatabase
@@ -28,7 +27,7 @@ from .entries import STATES, Change, Doubt, Entry, Item, Kind, State
 from .identity import confirm_identity, problem_of, read_meta
 from .location import KEY, OPTION, Owner, problem_of_missing, refuse_network
 from .run import PROCESS_ENDED, RUN_ENDED, Run
-from .tables import ATTEMPTS, JOURNAL, LINES, LONGEST, batches
+from .tables import ATTEMPTS, JOURNAL, LINES, batches, shorten
 
 _PAGE = 1000
 _MOST_ROWS = 400
@@ -132,10 +131,10 @@ class Ledger(LedgerDatabase):
         with self.write() as connection:
             entries = rows.fetch(connection, [change.line_id for change in changes])
             for change in changes:
-                entry = entries.get(change.line_id)
-                if entry is None or entry != change.expected:
+                entry = change.expected
+                if entries.get(entry.id) != entry:
                     continue
-                after = _changed(entry, change, now)
+                after = _decided(change, now)
                 if after.state == "accepted" and rows.confirmed(connection, [after]):
                     after = replace(after, state="confirmed")
                 rows.save(connection, [after])
@@ -358,25 +357,16 @@ class Ledger(LedgerDatabase):
             raise problem
 
 
-def _changed(entry: Entry, change: Change, now: datetime) -> Entry:
-    line = entry.line
+def _decided(change: Change, now: datetime) -> Entry:
+    entry, after = change.expected, change.after
     if change.child:  # The line changes when the child is claimed.
-        price = line.price if entry.accepted_units is None else entry.accepted_price
+        price = entry.line.price if entry.accepted_units is None else entry.accepted_price
         return replace(entry, settled_by="hand", accepted_price=price)
-    if change.why == "never" and line.carried_from and not change.accepted_units:
+    line = after.line
+    if after.why == "never" and line.carried_from and not after.accepted_units:
         # The line that it is carried from has the usage, and is open again.
         line = replace(line, units=Decimal(0))
-    return replace(
-        entry,
-        line=line,
-        state=change.state,
-        why=change.why,
-        error=redact(change.error)[:LONGEST],
-        accepted_units=change.accepted_units,
-        accepted_price=change.accepted_price,
-        settled_by="hand",
-        settled_at=now,
-    )
+    return replace(after, line=line, error=shorten(after.error) or "", settled_by="hand", settled_at=now)
 
 
 def _facts(entry: Entry) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Events settle the lines of the call whose id the ledger holds; everything else is an open item (I5, M6)."""
 
 import itertools
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -32,7 +33,8 @@ def seen(ledger, line=LINES[0]):
 def decide(ledger, line, state, why, units=None):
     entry = ledger.fetch([line.id])[line.id]
     price = None if units is None else line.price
-    assert ledger.settle([Change(line.id, entry, state, why, "", units, price)], "ann", "because")
+    after = replace(entry, state=state, why=why, accepted_units=units, accepted_price=price)
+    assert ledger.settle([Change(entry, after)], "ann", "because")
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,7 @@ def bring(ledger, line, state):
 
 def decide(ledger, line, state, why, **accepted):
     entry = ledger.fetch([line.id])[line.id]
-    kept = {"accepted_units": entry.accepted_units, "accepted_price": entry.accepted_price, **accepted}
-    return ledger.settle([Change(line.id, entry, state, why, **kept)], "ann", "because")
+    return ledger.settle([Change(entry, replace(entry, state=state, why=why, **accepted))], "ann", "because")
 
 
 # What is written down
@@ -432,7 +431,7 @@ def test_a_decision_is_written_with_who_and_why_and_what_was_before(ledger):
     (item,) = ledger.items(kinds=["decision"])
     assert (item.subject, item.by, item.reason, item.closed_by) == (line.id, "ann", "because", "ann")
     assert (item.data["before"]["state"], item.data["after"]["accepted_units"]) == ("unknown", "5")
-    stale = Change(line.id, before, "unbilled", "rejected")
+    stale = Change(before, replace(before, state="unbilled", why="rejected"))
     assert ledger.settle([stale], "bob", "too late") == [], "it has changed since"
 
 

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 from collections import Counter, defaultdict
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -172,11 +173,12 @@ class Billing:
             if entry.state == "conflict" and entry.why == "differs":
                 continue
             if not units:
-                changes.append(Change(entry.id, entry, "unbilled", "rejected"))
+                after = replace(entry, state="unbilled", why="rejected", accepted_units=None, accepted_price=None)
             elif entry.line.units == units + entry.carried_units:
-                changes.append(Change(entry.id, entry, "settled", "billed", "", units, price))
+                after = replace(entry, state="settled", why="billed", accepted_units=units, accepted_price=price)
             else:
-                changes.append(Change(entry.id, entry, "conflict", "differs", "", units, price))
+                after = replace(entry, state="conflict", why="differs", accepted_units=units, accepted_price=price)
+            changes.append(Change(entry, after))
         SEEN["decided"] += len(self.ledgers[0].settle(changes, "ann", "as the portal says"))
 
     def carry(self):
@@ -193,7 +195,7 @@ class Billing:
         units = self.chance.choice([entry.open_units, Decimal(1), entry.open_units + 1])
         made = {"carried_from": entry.id, "carry_number": number, "starts_at": make_line(30).starts_at}
         child = make_like(entry.line, units=units, **made)
-        self.ledgers[0].settle([Change(entry.id, entry, entry.state, entry.why, child=child)], "ann", "late")
+        self.ledgers[0].settle([Change(entry, entry, child)], "ann", "late")
         SEEN["carried" if self.claim(0, [child]) else "not carried"] += 1
 
     def forget_usage(self):
