@@ -22,7 +22,7 @@ from .engines import KEEP, parse_url, postgres_engine, sqlite_engine, sqlite_pat
 from .identity import insert_meta
 from .location import KEY, Note, locks_folder
 from .tables import CONTENT, META, METADATA, VERSION
-from .upgrade import EARLIER_TABLES, upgrade
+from .upgrade import EARLIER, EARLIER_TABLES, upgrade
 
 _WRITE_LOCK = 0x6175746F6D
 """Advisory lock of Postgres that a write transaction holds."""
@@ -253,6 +253,12 @@ class LedgerDatabase:
                 KEY,
                 f"{self.location} was written by a later version (its tables are version {version}, ours {VERSION}).",
                 "Install that version or a later one, as this one was installed.",
+            )
+        if version is not None and version < EARLIER:
+            raise ConfigurationError(
+                KEY,
+                f"{self.location} was written by an early checkout (its tables are version {version}).",
+                "Open it once with the checkout 54e24b8 (`automatum push ledger show`), which upgrades it.",
             )
         needed = set(METADATA.tables) if version in (VERSION, None) else EARLIER_TABLES
         if version is None or not needed <= found:

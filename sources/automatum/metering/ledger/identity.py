@@ -21,7 +21,7 @@ _ADOPT = "`automatum push ledger adopt --confirm`"
 _BOTH = "Both would bill what the other one has billed."
 _IDENTITIES = (
     "SELECT ledger_id, place FROM metering_schema",
-    "SELECT ledger_id, inode FROM metering_identity",  # of versions 2 to 5
+    "SELECT ledger_id, inode FROM metering_identity",  # of version 5
 )
 _IDS = text(
     "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()) AS database, "
@@ -147,7 +147,7 @@ def _inode(path: Path | None) -> str | None:
 
 
 def _read_identity(path: Path) -> tuple[str, str | None] | None:
-    """Id and place of the ledger in a file, without its journal; None of version 1, or if it cannot be read."""
+    """Id and place of the ledger in a file, without its journal; None if it cannot be read."""
     for query in _IDENTITIES:
         with (
             contextlib.suppress(sqlite3.DatabaseError),

@@ -1,4 +1,4 @@
-"""Upgrades ledgers of versions 1 to 5, once, in one transaction. Nothing that may have been billed is sent again."""
+"""Upgrades a ledger of version 5, once, in one transaction. Nothing that may have been billed is sent again."""
 
 from __future__ import annotations
 
@@ -24,12 +24,17 @@ from .identity import insert_meta, is_same_place, place_of
 from .rows import new_item, to_row
 from .tables import ATTEMPTS, JOURNAL, LINES, METADATA, VERSION
 
-EARLIER_TABLES = frozenset({"metering_schema", "metering_lines", "metering_attempts", "metering_events"})
-"""Tables that each of these versions has."""
+EARLIER = 5
+"""The version that is upgraded. Those before it existed for two days, before any release, and are refused."""
+EARLIER_TABLES = frozenset(
+    f"metering_{name}"
+    for name in (
+        *("schema", "identity", "lines", "attempts", "events"),
+        *("decisions", "refusals", "sources", "holds", "plans"),
+    )
+)
 PLANNED = "Planned by an earlier version, and not sent: push the usage again."
 _PREFIX = "earlier_"
-_UPGRADED = EARLIER_TABLES | {"metering_identity", "metering_decisions", "metering_refusals", "metering_holds"}
-_UPGRADED |= {"metering_sources", "metering_plans"}
 _NUMBERS = {"units", "price", "accepted_units", "accepted_price", "asked_units", "asked_price"}
 _STATES: Mapping[str, tuple[State, str]] = {
     "sending": ("sending", ""),
@@ -43,8 +48,8 @@ _STATES: Mapping[str, tuple[State, str]] = {
     "writeoff": ("settled", "never"),
     "carried": ("settled", "carried"),
 }
-_LINE = ("vendor", "listing_id", "customer_id", "dimension", "grain", "starts_at")
-_OPTIONAL = ("title", "description", "per", "entitlement_id", "carried_from")
+_KEY = ("vendor", "listing_id", "customer_id", "dimension", "grain", "starts_at", "entitlement_id", "carried_from")
+_TEXTS = ("title", "description", "per")
 _REFUSED = ("vendor", "customer_id", "listing_id", "dimension", "starts_at", "units", "price")
 
 
@@ -56,60 +61,46 @@ def upgrade(connection: Connection, path: Path | None, now: datetime) -> None:
         path: The file; a copy of it is kept beside it. None for Postgres.
         now: Time.
     """
-    version = connection.scalar(text("SELECT version FROM metering_schema"))
-    if version == VERSION:
+    if connection.scalar(text("SELECT version FROM metering_schema")) == VERSION:
         return  # Another process has upgraded it meanwhile.
     if path:
-        _keep(path, path.with_name(f"{path.name}.v{version}"))
-    identity = _identity(connection, path, now)
-    earlier = _rename(connection)
-
-    def rows(name: str) -> Iterator[dict[str, Any]]:
-        if name in earlier:
-            query = select(text("*")).select_from(named(_PREFIX + name)).execution_options(yield_per=1000)
-            for row in connection.execute(query).mappings():
-                yield {column: _typed(name, column, value) for column, value in row.items()}
-
+        _keep(path, path.with_name(f"{path.name}.v{EARLIER}"))
+    here = place_of(connection, path, "metering_identity")
+    for name in EARLIER_TABLES:  # out of the way of those of this version
+        for index in inspect(connection).get_indexes(name):
+            connection.execute(text(f"DROP INDEX {index['name']}"))
+        connection.execute(text(f"ALTER TABLE {name} RENAME TO {_PREFIX}{name}"))
     METADATA.create_all(connection)
-    insert_meta(connection, now, path, identity)
+    _upgrade_meta(connection, path, now, here)
     carried, planned = defaultdict[str, Decimal](Decimal), list[str]()
-    for row in rows("metering_lines"):
+    for row in _rows(connection, "lines"):
         if row["state"] == "planned":
             planned.append(row["line_id"])
-        elif row.get("carried_from") and _STATES[row["state"]][0] != "unbilled":
+        elif row["carried_from"] and _STATES[row["state"]][0] != "unbilled":
             carried[row["carried_from"]] = exact().add(carried[row["carried_from"]], row["units"])
-    sent = (row for row in rows("metering_lines") if row["state"] != "planned")
+    sent = (row for row in _rows(connection, "lines") if row["state"] != "planned")
     _insert(connection, LINES, (to_row(_entry(row, carried[row["line_id"]])) for row in sent))
-    events = list(rows("metering_events"))
-    _insert(connection, ATTEMPTS, _attempts(rows("metering_attempts"), events))
-    sources = {row["line_id"]: row["source"] for row in rows("metering_sources")}
-    _insert(connection, JOURNAL, _planned(planned, sources, now))
-    _insert(connection, JOURNAL, _events(events))
-    for row in rows("metering_decisions"):
-        data = {name: row[name] for name in ("subject", "decision", "before", "after")}
-        by, at = row["decided_by"] or "", row["decided_at"]
-        item = new_item("decision", row["subject_id"], at, row["reason"] or "", data, by=by, closed_by=by or "hand")
-        connection.execute(insert(JOURNAL).values(item))
-    for row in rows("metering_refusals"):
-        if row["closed_at"] is None:
-            about = {name: str(row[name]) for name in _REFUSED if row[name] is not None}
-            data = {"rows": [], "count": row["rows"], "line_id": row["line_id"], "about": about}
-            item = new_item("refusal", row["refusal_id"], row["first_seen_at"], row["reason"], data)
-            connection.execute(insert(JOURNAL).values(item))
-    for name in sorted(earlier):
+    _insert(connection, ATTEMPTS, _attempts(connection))
+    _insert(connection, JOURNAL, _journal(connection, planned, now))
+    for name in EARLIER_TABLES:
         connection.execute(text(f"DROP TABLE {_PREFIX}{name}"))
+
+
+def _upgrade_meta(connection: Connection, path: Path | None, now: datetime, here: str | None) -> None:
+    (identity,) = _rows(connection, "identity")
+    place = identity.pop("inode")
+    identity |= {"created_at": identity.pop("begun_at"), "place": place}
+    if not path and is_same_place(place, here):
+        del identity["place"]  # Its tables have other ids now. The inode of a file is kept, whatever it is.
+    identity["copied_from"] = identity["copied_from"] or identity["moved_to"]  # One that was moved has a successor.
+    insert_meta(connection, now, path, identity)
 
 
 def _entry(row: Mapping[str, Any], carried: Decimal) -> Entry:
     state, why = _STATES[row["state"]]
-    asked = row.get("asked_units") is not None
-    key: dict[str, Any] = {name: row[name] for name in _LINE} | {name: row.get(name) for name in _OPTIONAL}
-    line = Line(
-        **key,
-        units=row["asked_units"] if asked else row["units"],
-        price=row["asked_price"] if asked else row["price"],
-        carry_number=row.get("carry_number") or 0,
-    )
+    asked = "asked_" if row["asked_units"] is not None else ""
+    key: dict[str, Any] = {name: row[name] for name in (*_KEY, *_TEXTS)} | {"carry_number": row["carry_number"] or 0}
+    line = Line(**key, units=row[f"{asked}units"], price=row[f"{asked}price"])
     billed = state in ("accepted", "confirmed", "conflict", "settled")
     entry = Entry(
         line=line.with_keys(row["line_id"], row["date_key"]),
@@ -137,66 +128,57 @@ def _entry(row: Mapping[str, Any], carried: Decimal) -> Entry:
     return entry
 
 
-def _attempts(rows: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _attempts(connection: Connection) -> Iterator[dict[str, Any]]:
+    events = _rows(connection, "events")
     seen = {(row["attempt_id"], row["line_id"], row["event"]): row["taken_at"] for row in events}
-    for row in rows:
+    for row in _rows(connection, "attempts"):
         call = (row["attempt_id"], row["line_id"])
         values = {column.name: row.get(column.name) for column in ATTEMPTS.columns}
         values |= {"confirmed_at": seen.get((*call, "confirmed")), "failed_at": seen.get((*call, "failed"))}
         yield values | {"state": "unbilled" if row["state"] == "rejected" else row["state"]}
 
 
-def _planned(line_ids: Iterable[str], sources: Mapping[str, str], now: datetime) -> Iterator[dict[str, Any]]:
+def _journal(connection: Connection, planned: Iterable[str], now: datetime) -> Iterator[dict[str, Any]]:
+    sources = {row["line_id"]: row["source"] for row in _rows(connection, "sources")}
     by_source: dict[str, list[str]] = defaultdict(list)
-    for line_id in line_ids:
+    for line_id in planned:
         by_source[sources.get(line_id, "")].append(line_id)
     for source, ids in sorted(by_source.items()):
         yield new_item("run", str(uuid.uuid4()), now, PLANNED, {"lines": len(ids)}, source=source, line_ids=ids)
+    for key, rows in itertools.groupby(_rows(connection, "events"), key=lambda row: str(row["event_key"])):
+        first, *others = rows
+        data = {"event": first["event"], "call": first["call_key"], "lines": 1 + len(others)}
+        text_ = f"{first['event']}: {data['lines']} lines"
+        yield new_item("event", key, first["taken_at"], text_, data, closed_by="event")
+    for row in _rows(connection, "decisions"):
+        data = {name: row[name] for name in ("subject", "decision", "before", "after")}
+        by, at = row["decided_by"] or "", row["decided_at"]
+        yield new_item("decision", row["subject_id"], at, row["reason"] or "", data, by=by, closed_by=by or "hand")
+    for row in _rows(connection, "refusals"):
+        if row["closed_at"] is None:
+            about = {name: str(row[name]) for name in _REFUSED if row[name] is not None}
+            data = {"rows": [], "count": row["rows"], "line_id": row["line_id"], "about": about}
+            yield new_item("refusal", row["refusal_id"], row["first_seen_at"], row["reason"], data)
 
 
-def _events(events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    seen: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
-    for event in events:
-        seen.setdefault(event["event_key"], (event, []))[1].append(event["line_id"])
-    for key, (event, ids) in seen.items():
-        data = {"event": event["event"], "call": event["call_key"], "lines": ids}
-        yield new_item("event", key, event["taken_at"], f"{event['event']}: {len(ids)} lines", data, closed_by="event")
+def _rows(connection: Connection, name: str) -> Iterator[dict[str, Any]]:
+    """Rows of an earlier table, in the order of its first column, with the types of this version."""
+    query = select(text("*")).select_from(named(f"{_PREFIX}metering_{name}")).order_by(text("1"))
+    for row in connection.execute(query.execution_options(yield_per=1000)).mappings():
+        # The numbers of refused rows may be none.
+        numbers = () if name == "refusals" else _NUMBERS
+        yield {column: _typed(column, value, column in numbers) for column, value in row.items()}
 
 
-def _identity(connection: Connection, path: Path | None, now: datetime) -> dict[str, Any]:
-    """What the ledger is, but for the place of a Postgres database that is no copy."""
-    if not inspect(connection).has_table("metering_identity"):
-        return {"path": None, "created_at": now, **({"place": None} if path else {})}
-    found: dict[str, Any] = dict(connection.execute(text("SELECT * FROM metering_identity")).mappings().one())
-    place, begun_at = found.pop("inode"), found.pop("begun_at")
-    same = not path and is_same_place(place, place_of(connection, None, "metering_identity"))
-    found["copied_from"] = found["copied_from"] or found["moved_to"]  # One that was moved has a successor.
-    return {**found, "created_at": _typed("", "begun_at", begun_at), **({} if same else {"place": place})}
-
-
-def _rename(connection: Connection) -> set[str]:
-    """Move the earlier tables out of the way of those of this version; returns their names."""
-    inspector = inspect(connection)
-    found = set(inspector.get_table_names()) & _UPGRADED
-    for name in sorted(found):
-        for index in inspector.get_indexes(name):
-            connection.execute(text(f"DROP INDEX {index['name']}"))
-        connection.execute(text(f"ALTER TABLE {name} RENAME TO {_PREFIX}{name}"))
-    return found
-
-
-def _typed(table: str, column: str, value: Any) -> Any:
+def _typed(column: str, value: Any, number: bool) -> Any:
     if value is not None and column.endswith("_at"):
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
         return moment.astimezone(timezone.utc)
-    # The numbers of refused rows may be none.
-    number = value is not None and column in _NUMBERS and table != "metering_refusals"
-    return Decimal(value) if number else value
+    return Decimal(value) if number and value is not None else value
 
 
-def _insert(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
-    found = iter(rows)
-    while batch := list(itertools.islice(found, 500)):
+def _insert(connection: Connection, table: Table, rows: Iterator[dict[str, Any]]) -> None:
+    while batch := list(itertools.islice(rows, 500)):
         connection.execute(insert(table), batch)
 
 
