@@ -215,8 +215,7 @@ class LedgerDatabase:
                     connection.execute(update(META).values(path=str(path)))
             finally:
                 engine.dispose()
-            draft.replace(path)
-            _sync_folder(path.parent)
+            draft.replace(path)  # The first commit writes the folder to disk.
         finally:
             draft.unlink(missing_ok=True)
 
@@ -287,14 +286,3 @@ def _nothing() -> Engine:
     with engine.begin() as connection:
         METADATA.create_all(connection)
     return engine
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file name durable, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

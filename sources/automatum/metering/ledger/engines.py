@@ -26,8 +26,8 @@ _DRIVERS = {
     "postgresql+psycopg2": "postgresql+psycopg2",
     "postgres": "postgresql+psycopg2",
 }
-_TRANSIENT = ("disk I/O error", "locking protocol", "interrupted", "out of memory")
-"""Errors that say nothing about the content of the file."""
+_TRANSIENT = ("is locked", "is busy", "disk I/O error", "locking protocol", "interrupted", "out of memory")
+"""Errors of SQLite that say nothing about the content of the file."""
 
 
 def parse_url(text: str) -> URL:
@@ -155,19 +155,11 @@ def _prepared(engine: Engine, prepare: Callable[[Any], None]) -> Engine:
 def translate(error: DBAPIError, location: str) -> AutomatumError:
     """A database error as an `AutomatumError`, without the statement and its values."""
     message = redact(str(error.orig).strip().split("\n")[0])
-    if any(phrase in message for phrase in ("database is locked", "database is busy", "lock timeout")):
+    if not isinstance(error.orig, sqlite3.Error) or any(phrase in message for phrase in _TRANSIENT):
         return DestinationError(
-            f"Another process has locked the ledger {location} for more than {_BUSY_SECONDS} s.", "Run again later."
-        )
-    if isinstance(error.orig, sqlite3.OperationalError) and any(phrase in message for phrase in _TRANSIENT):
-        return DestinationError(
-            f"The ledger {location} cannot be read or written now: {message}.",
-            f"Check its disk, and run again. {KEEP}",
-        )
-    if not isinstance(error.orig, sqlite3.Error):
-        return DestinationError(
-            f"The ledger {location} cannot be used: {message}.",
-            "Check that the database is up, and that the user in ledger_url may create tables and write.",
+            f"The ledger {location} cannot be used now: {message}.",
+            "Run again later. If it stays so: check that no process keeps it locked, and the disk; or that the "
+            f"database is up, and that the user in ledger_url may create tables and write. {KEEP}",
         )
     if "readonly" in message or "unable to open" in message or "full" in message:
         return ConfigurationError(

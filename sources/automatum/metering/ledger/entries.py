@@ -17,12 +17,6 @@ TAKEN: tuple[State, ...] = ("accepted", "confirmed")
 OPEN: tuple[State, ...] = ("unbilled", "conflict", "unknown")
 """States that wait for a person, or for an event or a later push."""
 
-Why = Literal[
-    "rejected", "expired", "differs", "refused by the marketplace", "events disagree", "billed", "never", "carried", ""
-]
-"""Why a line is `unbilled` (rejected, expired), in `conflict` (differs; refused by the marketplace: it has another
-record of the key; events disagree, with each other or with what was known), or `settled` (billed, never, carried)."""
-
 Kind = Literal["run", "refusal", "source", "event", "decision"]
 """What a journal item is: a push; rows that were refused; usage of a line that a second source holds; an event of the
 vendor; a decision of a person."""
@@ -35,7 +29,9 @@ class Entry:
     Attributes:
         line: The line, with the units and the price that the latest push asked for.
         state: Its state.
-        why: Why it is in that state, in a word of `Why`.
+        why: Why it is `unbilled` (rejected, expired), in `conflict` (differs; refused by the marketplace: it has
+            another record of the key; events disagree, with each other or with what was known), or `settled` (billed,
+            never, carried); else "".
         error: The same for people, with the API's message; "" if there is nothing to say.
         accepted_units: Units that the API took under the id of this line, or a person says that it took; None if none.
         accepted_price: Price of one of them; of a line of which only carried lines bill something, their price.

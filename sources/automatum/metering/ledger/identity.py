@@ -31,14 +31,7 @@ _NO_SERVER = "-"
 
 
 def insert_meta(connection: Connection, now: datetime, path: Path | None, values: Mapping[str, Any]) -> None:
-    """Write what a new ledger is, in the transaction that creates its tables.
-
-    Args:
-        connection: The transaction.
-        now: Time.
-        path: Its file, or the draft of it; None for Postgres.
-        values: Columns that are known otherwise.
-    """
+    """Write what a new ledger is, in the transaction that creates its tables; `values` are known otherwise."""
     own = {"version": VERSION, "created_at": now, "ledger_id": str(uuid.uuid4()), "machine": platform.node() or None}
     connection.execute(insert(META).values({**own, **_where(connection, path), **values}))
 

@@ -207,10 +207,10 @@ class Ledger(LedgerDatabase):
         found: dict[str, list[Entry]] = defaultdict(list)
         with self.read() as connection:
             for batch in batches(list(ids)):
-                query = select(LINES.c.line_id).where(LINES.c.carried_from.in_(batch))
-                for entry in rows.fetch(connection, connection.scalars(query)).values():
-                    found[entry.line.carried_from or ""].append(entry)
-        return {parent: sorted(of, key=lambda one: one.line.carry_number) for parent, of in found.items()}
+                query = select(LINES).where(LINES.c.carried_from.in_(batch)).order_by(LINES.c.carry_number)
+                for row in connection.execute(query):
+                    found[row.carried_from].append(rows.to_entry(row, Decimal(0)))  # Nothing carries their usage.
+        return found
 
     def last_call(self, entry: Entry) -> tuple[Decimal, Decimal] | None:
         """Units and price of a line in the last call that contained it; None if it was never sent."""

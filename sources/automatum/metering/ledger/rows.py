@@ -50,13 +50,7 @@ def overlaps(one: Line, other: Line) -> bool:
 
 
 def to_entries(connection: Connection, rows: Sequence[Row[Any]], of_parents: ColumnElement[bool]) -> Iterator[Entry]:
-    """Rows of `metering_lines` as entries, with what other lines carry of them.
-
-    Args:
-        connection: The transaction of the rows.
-        rows: The rows, with all columns.
-        of_parents: Condition on `carried_from` that is true for these rows' ids.
-    """
+    """Rows of `metering_lines` as entries, with what other lines carry of them: those that are `of_parents`."""
     context, units, amounts = exact(), defaultdict[str, Decimal](Decimal), defaultdict[str, Decimal](Decimal)
     columns = (LINES.c.carried_from, LINES.c.asked_units, LINES.c.price)
     query = select(*columns).where(of_parents, LINES.c.state != "unbilled")

@@ -71,10 +71,6 @@ class Printable(TypeDecorator[str]):
         """Text to text that every database takes."""
         return None if value is None else printable(value)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
-        """Text as it is."""
-        return None if value is None else str(value)
-
 
 METADATA = MetaData()
 

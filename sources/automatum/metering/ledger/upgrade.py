@@ -54,13 +54,7 @@ _REFUSED = ("vendor", "customer_id", "listing_id", "dimension", "starts_at", "un
 
 
 def upgrade(connection: Connection, path: Path | None, now: datetime) -> None:
-    """Bring an open ledger to this version.
-
-    Args:
-        connection: The write transaction.
-        path: The file; a copy of it is kept beside it. None for Postgres.
-        now: Time.
-    """
+    """Bring an open ledger to this version, in its write transaction. A copy of the file is kept beside it."""
     if connection.scalar(text("SELECT version FROM metering_schema")) == VERSION:
         return  # Another process has upgraded it meanwhile.
     if path:
