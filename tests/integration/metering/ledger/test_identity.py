@@ -145,7 +145,7 @@ def test_a_new_ledger_is_not_begun_where_or_beside_where_one_was(made, tmp_path)
 def test_a_failing_disk_is_not_a_damaged_ledger(made):
     with open_(made) as ledger:
         error = OperationalError("", None, sqlite3.OperationalError("disk I/O error"))
-        with pytest.raises(DestinationError, match="run again") as caught, ledger.translate_errors():
+        with pytest.raises(DestinationError, match="Run again") as caught, ledger.translate_errors():
             raise error
     assert "damaged" not in str(caught.value)
 
