@@ -55,8 +55,12 @@ class LedgerDatabase:
         self.exists = False
         self.clock = clock
         if self.path and self.path.exists():
-            # Root could open the file of another user, but would leave files that this user cannot open any more.
-            check_own(self.path)
+            try:
+                check_own(self.path)
+            except ConfigurationError as error:
+                # Root could open the file of another user, but would leave files that this user cannot open any more.
+                advice = f"Push as the user who owns the ledger. For several users, use Postgres. {KEEP}"
+                raise ConfigurationError(KEY, error.message, advice) from None
         self.engine = sqlite_engine(self.path) if self.path else postgres_engine(parsed)
         try:
             self._find_tables()

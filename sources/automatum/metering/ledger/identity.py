@@ -49,13 +49,9 @@ def confirm_identity(connection: Connection, meta: Mapping[str, Any], path: Path
 
 
 def adopt_identity(connection: Connection, location: str, path: Path | None, owner: Owner) -> None:
-    """Make this file, or database, the ledger of an owner, whatever it was before.
-
-    Raises:
-        ConfigurationError: The ledger that it is a copy of is still there, so that both would bill.
-    """
+    """Make this file, or database, the ledger of an owner, whatever it was before."""
     meta = read_meta(connection)
-    for before in (meta["path"], (meta["copied_from"] or "").removeprefix("sqlite:///")):
+    for before in (meta["path"], meta["copied_from"]):
         if before and before != str(path):
             refuse_beside_original(meta, location, before)
     values = {"api": owner.api, "organization": owner.organization, "moved_to": None, "copied_from": None}
@@ -65,7 +61,7 @@ def adopt_identity(connection: Connection, location: str, path: Path | None, own
 
 def refuse_beside_original(meta: Mapping[str, Any], location: str, before: str) -> None:
     """Raise `ConfigurationError` if the file that a ledger is a copy of is still there, and is used."""
-    path = Path(before)
+    path = Path(before.removeprefix("sqlite:///"))
     if path.is_absolute() and path.is_file() and _read_identity(path) == (meta["ledger_id"], _inode(path)):
         raise ConfigurationError(
             KEY,

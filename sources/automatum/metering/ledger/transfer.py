@@ -119,7 +119,7 @@ def restore(url: str, clock: Clock, owner: Owner, source: Path | Exported) -> Re
                     "billed.",
                     "Make a backup: `automatum push ledger backup FILE`. Then remove or rename the ledger itself.",
                 )
-            refuse_beside_original(meta, str(path), meta["copied_from"].removeprefix("sqlite:///"))
+            refuse_beside_original(meta, str(path), meta["copied_from"])
             known = {name: meta[name] for name in ("ledger_id", "created_at")}
             return _restore(url, clock, owner, known, lambda into: _copy(connection, into))
 
