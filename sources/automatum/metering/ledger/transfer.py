@@ -63,12 +63,12 @@ def count_rows(connection: Connection) -> dict[str, int]:
 def backup(ledger: Ledger, path: Path) -> dict[str, int]:
     """Copy a ledger to a SQLite file. Pushes refuse the copy until it is restored or adopted.
 
-    Returns:
-        Table to number of rows.
-
     Args:
         ledger: The ledger. Nobody can write to it meanwhile.
         path: The file. It must not exist.
+
+    Returns:
+        Table to number of rows.
 
     Raises:
         ConfigurationError: There is no ledger; or the file exists, or cannot be written.
