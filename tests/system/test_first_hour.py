@@ -25,7 +25,7 @@ def test_start_works_as_written(tmp_path):
     python = shutil.which("python3", path=BARE["PATH"])
     if not python or subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode:
         pytest.skip("no python3 with venv")
-    home, checkout = tmp_path / "home", tmp_path / "checkout"
+    home, checkout = tmp_path / "new-home", tmp_path / "checkout"
     home.mkdir()
     subprocess.run(["git", "clone", "-q", ROOT, checkout], check=True)
     environment = {**BARE, "HOME": str(home)} | {name: value for name, value in os.environ.items() if kept(name)}
