@@ -47,7 +47,7 @@ def test_the_demo_syncs_changes_and_asks(desk):
     assert all(answer["rows"] for answer in figures["answers"])
     with duckdb.connect(str(desk.folder / "automatum_demo.duckdb"), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM automatum.customers").fetchall() == [(253,)]
-        queries = blocks(ROOT / "docs" / "tables.md", "sql")
+        queries = blocks(ROOT / "docs" / "analyse.md", "sql")
         answers = [connection.execute(query).fetchall() for query in queries if "_automatum_rejected" not in query]
         assert len(answers) >= 5 and all(answers), "the page's examples have answers"
     assert figures["database"].endswith("automatum_demo.duckdb")

@@ -11,7 +11,7 @@ import pytest
 from tests.support import ROOT
 from tests.support.desk import SMALL
 
-SET_UP = ("make ", "pip install", "export ")
+SET_UP = ("make ", "pip install", "export ", "python3 -m venv", ". ~")
 """The demo and the installation have tests of their own; the credentials are those of the sandbox."""
 
 

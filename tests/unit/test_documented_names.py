@@ -162,7 +162,7 @@ def test_keys_in_the_json_exist(page):
 
 def test_exit_codes_are_those_of_the_package():
     codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
-    table = TEXTS[DOCS / "troubleshooting.md"].split("## Exit codes")[1].split("\n## ")[0]
+    table = TEXTS[DOCS / "operate.md"].split("## Exit codes")[1].split("\n## ")[0]
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == {*codes, EXIT_USAGE}
 
 
