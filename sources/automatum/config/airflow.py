@@ -24,15 +24,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
+import orjson
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
 from ..core.errors import ConfigurationError
-from ..core.redaction import register_secret
+from ..core.redaction import register_secret, reveal, sealed
 from ..core.secret_values import secrets_in
-from .dlt_internals import BaseDocProvider, provider_first, replace_document
+from .dlt_internals import BaseDocProvider, document_of, provider_first, replace_document
 
 PROVIDER = "Airflow connections and variables"
 CONFIG, SECRETS = "automatum_config", "dlt_secrets_toml"
@@ -42,18 +46,6 @@ _POSTGRES = frozenset({"postgres", "postgresql"})
 _FILES = frozenset({"duckdb", "sqlite", "fs", "file"})
 
 Document = dict[str, Any]
-
-
-class AirflowConnection(Protocol):
-    """The attributes of an Airflow connection that are read."""
-
-    conn_type: str | None
-    host: str | None
-    port: int | None
-    schema: str | None
-    login: str | None
-    password: str | None
-    extra: str | None
 
 
 @dataclass(frozen=True)
@@ -67,15 +59,6 @@ class AirflowWarehouse:
 
     destination: str | None = None
     database: str | None = None
-
-
-@dataclass
-class _AirflowConfig:
-    """Airflow's configuration: a document for dlt, and the secrets in it."""
-
-    document: Document = field(default_factory=dict)
-    secrets: set[str] = field(default_factory=set)
-    warehouse: AirflowWarehouse = AirflowWarehouse()
 
 
 class AirflowProvider(BaseDocProvider):
@@ -99,10 +82,30 @@ class AirflowProvider(BaseDocProvider):
 
     def reload(self) -> None:
         """Read the connections and variables again, such as after a secret was rotated."""
-        airflow = _read(self._organization, _connection, _variable)
-        _mask(airflow.secrets)
-        replace_document(self, airflow.document)
-        self.warehouse = airflow.warehouse
+        document: Document = {}
+        for name in (CONFIG, SECRETS):
+            _merge(document, sealed(_variable(name)))
+        api: list[tuple[str, tuple[str, ...]]] = [(API, ())]
+        if self._organization:
+            name = f"{API}_{self._organization}"
+            if name in (WAREHOUSE, LEDGER):
+                raise ConfigurationError(
+                    "sources.automatum.organizations",
+                    f"the connection {name} already has another meaning.",
+                    "Choose another name for the organization.",
+                )
+            api.append((name, (self._organization,)))
+        for name, below in api:
+            if connection := _connection(name):
+                _merge(document, _nested(sealed(_api(name, connection)), "sources", "automatum", *below))
+        if connection := _connection(LEDGER):
+            _merge(document, _nested(sealed({"ledger_url": _ledger_url(connection)}), "sources", "automatum"))
+        if connection := _connection(WAREHOUSE):
+            self.warehouse, credentials = _warehouse(connection)
+            _merge(document, sealed(credentials))
+        # A traceback of an error above shows no secret.
+        replace_document(self, orjson.loads(orjson.dumps(document, reveal)))
+        _mask(document_of(self))
 
     @property
     def name(self) -> str:
@@ -133,40 +136,7 @@ def airflow_settings(organization: str | None = None) -> Iterator[AirflowWarehou
         yield ours.warehouse
 
 
-def _read(
-    organization: str | None,
-    connection: Callable[[str], AirflowConnection | None],
-    variable: Callable[[str], str | None],
-) -> _AirflowConfig:
-    airflow = _AirflowConfig()
-    for name in (CONFIG, SECRETS):
-        text = variable(name)
-        if text:
-            _merge(airflow.document, _parse(name, text))
-    ours = _section(airflow.document, "sources", "automatum")
-    if found := connection(API):
-        ours.update(_api(API, found))
-    if organization:
-        name = f"{API}_{organization}"
-        if name in (WAREHOUSE, LEDGER):
-            raise ConfigurationError(
-                "sources.automatum.organizations",
-                f"the connection {name} already has another meaning.",
-                "Choose another name for the organization.",
-            )
-        if found := connection(name):
-            settings = _api(name, found)
-            _merge(_section(airflow.document, "sources", "automatum", organization), settings)
-            _merge(_section(airflow.document, *_credential_section(ours, organization)), settings)
-    if found := connection(LEDGER):
-        ours["ledger_url"] = _ledger_url(found)
-    if found := connection(WAREHOUSE):
-        airflow.warehouse = _warehouse(airflow, found)
-    airflow.secrets.update(secrets_in(airflow.document))
-    return airflow
-
-
-def _api(name: str, connection: AirflowConnection) -> Document:
+def _api(name: str, connection: Any) -> Document:
     """The settings in a connection to the API. A port or a scheme without a host is ignored."""
     settings = _extra(name, connection)
     for key, value in (("client_id", connection.login), ("client_secret", connection.password)):
@@ -177,7 +147,7 @@ def _api(name: str, connection: AirflowConnection) -> Document:
     return settings
 
 
-def root_of(connection: AirflowConnection) -> str:
+def root_of(connection: Any) -> str:
     """The root of the API. The path of a gateway is a part of the host, or the schema, where Airflow's URIs put it."""
     scheme, mark, host = (connection.host or "").rpartition("://")
     schema = connection.schema or ""
@@ -190,18 +160,11 @@ def root_of(connection: AirflowConnection) -> str:
     return f"{scheme}://{name}{port}{slash}{path}".rstrip("/") + below
 
 
-def _credential_section(ours: Document, organization: str) -> list[str]:
-    """The section of the credentials, as the entry of the organization names it."""
-    for entry in ours.get("organizations") or ():
-        if isinstance(entry, Mapping) and entry.get("name") == organization and entry.get("credentials"):
-            return str(entry["credentials"]).split(".")
-    return ["sources", "automatum", organization]
-
-
-def _warehouse(airflow: _AirflowConfig, connection: AirflowConnection) -> AirflowWarehouse:
+def _warehouse(connection: Any) -> tuple[AirflowWarehouse, Document]:
+    """The destination, and its credentials as settings of dlt."""
     kind, extra = _kind(WAREHOUSE, connection)
     if kind in _FILES:
-        return AirflowWarehouse("duckdb", connection.host or connection.schema or None)
+        return AirflowWarehouse("duckdb", connection.host or connection.schema or None), {}
     destination = "postgres" if kind in _POSTGRES else kind
     settings = {
         "host": connection.host,
@@ -211,11 +174,10 @@ def _warehouse(airflow: _AirflowConfig, connection: AirflowConnection) -> Airflo
         "database": connection.schema,
     }
     credentials = {**{key: value for key, value in settings.items() if value}, **extra}
-    _merge(airflow.document, {"destination": {destination: {"credentials": credentials}}})
-    return AirflowWarehouse(destination)
+    return AirflowWarehouse(destination), _nested(credentials, "destination", destination, "credentials")
 
 
-def _ledger_url(connection: AirflowConnection) -> str:
+def _ledger_url(connection: Any) -> str:
     kind, _ = _kind(LEDGER, connection)
     if kind in _FILES:
         return f"sqlite:///{connection.host or connection.schema or ''}"
@@ -227,7 +189,7 @@ def _ledger_url(connection: AirflowConnection) -> str:
     return f"postgresql://{user}{password}@{connection.host or ''}{port}/{connection.schema or ''}"
 
 
-def _kind(name: str, connection: AirflowConnection) -> tuple[str, Document]:
+def _kind(name: str, connection: Any) -> tuple[str, Document]:
     """The type of a connection, and the other keys of its `extra`.
 
     Airflow turns a type without a provider package into `generic`; then `destination` in `extra` names the type.
@@ -243,34 +205,28 @@ def _kind(name: str, connection: AirflowConnection) -> tuple[str, Document]:
     return kind, extra
 
 
-def _extra(name: str, connection: AirflowConnection) -> Document:
+def _extra(name: str, connection: Any) -> Document:
     """Parse `extra`. Airflow's own `extra_dejson` returns an empty dict for broken JSON."""
-    try:
-        extra = json.loads(connection.extra or "{}")
-    except ValueError:
-        extra = None
-    if not isinstance(extra, dict):
+    extra = _parsed(connection.extra or "{}", json.loads)
+    if extra is None:
         raise ConfigurationError(f"connection {name}", "its extra is not a JSON object.")
     return extra
 
 
-def _parse(name: str, text: str) -> Document:
-    import tomlkit
-    from tomlkit.exceptions import TOMLKitError
+def _parsed(text: str, *parsers: Any) -> Document | None:
+    """The text as a table by the first parser that can read it. The message of a parser would show the text."""
+    for parse in parsers:
+        with contextlib.suppress(ValueError, TOMLKitError):
+            found = parse(text)
+            return found if isinstance(found, dict) else None
+    return None
 
-    document: Any = None
-    with contextlib.suppress(ValueError):
-        document = json.loads(text)
-    if document is None:
-        try:
-            document = tomlkit.parse(text).unwrap()
-        except TOMLKitError:
-            document = None  # The message of tomlkit would show the text.
-    if not isinstance(document, dict):
-        raise ConfigurationError(
-            f"variable {name}", "is neither TOML nor a JSON object.", "Write the content of a config.toml into it."
-        )
-    return document
+
+def _nested(value: Document, *path: str) -> Document:
+    """A table at a path of sections."""
+    for key in reversed(path):
+        value = {key: value}
+    return value
 
 
 def _merge(into: Document, more: Mapping[str, Any]) -> None:
@@ -281,36 +237,30 @@ def _merge(into: Document, more: Mapping[str, Any]) -> None:
             into[key] = value
 
 
-def _section(document: Document, *path: str) -> Document:
-    for key in path:
-        document = document.setdefault(key, {})
-        if not isinstance(document, dict):
-            raise ConfigurationError(f"variable {CONFIG}", f"{'.'.join(path)} is not a table.")
-    return document
-
-
-def _mask(secrets: set[str]) -> None:
+def _mask(document: Mapping[str, Any]) -> None:
     """Redact the secrets in Airflow's logs and in the connector's own messages (I6)."""
     from airflow.sdk.log import mask_secret  # type: ignore[import-not-found, unused-ignore]
 
-    for secret in secrets:
+    for secret in set(secrets_in(document)):
         mask_secret(secret)
         register_secret(secret)
 
 
-def _connection(name: str) -> AirflowConnection | None:
+def _connection(name: str) -> Any:
     from airflow.sdk import Connection  # type: ignore[import-not-found, unused-ignore]
     from airflow.sdk.exceptions import AirflowNotFoundException  # type: ignore[import-not-found, unused-ignore]
 
-    try:
-        found: AirflowConnection = Connection.get(name)
-    except AirflowNotFoundException:
-        return None
-    return found
+    with contextlib.suppress(AirflowNotFoundException):
+        return Connection.get(name)
+    return None
 
 
-def _variable(name: str) -> str | None:
+def _variable(name: str) -> Document:
     from airflow.sdk import Variable  # type: ignore[import-not-found, unused-ignore]
 
-    text: str | None = Variable.get(name, default=None)
-    return text
+    document = _parsed(Variable.get(name, default=None) or "{}", json.loads, lambda text: tomlkit.parse(text).unwrap())
+    if document is None:
+        raise ConfigurationError(
+            f"variable {name}", "is neither TOML nor a JSON object.", "Write the content of a config.toml into it."
+        )
+    return document

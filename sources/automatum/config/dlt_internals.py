@@ -6,6 +6,7 @@ upgrade. The other modules of `config` import dlt's classes of providers from he
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +18,9 @@ from dlt.common.configuration.providers import environ
 from dlt.common.configuration.providers.doc import BaseDocProvider as BaseDocProvider
 from dlt.common.configuration.providers.environ import EnvironProvider as EnvironProvider
 from dlt.common.configuration.providers.provider import ConfigProvider as ConfigProvider
-from dlt.common.configuration.providers.provider import get_key_name as get_key_name
 from dlt.common.configuration.providers.toml import SettingsTomlProvider as SettingsTomlProvider
 from dlt.common.configuration.providers.toml import TomlProviderReadException as TomlProviderReadException
 from dlt.common.configuration.providers.vault import VaultDocProvider as VaultDocProvider
-from dlt.common.configuration.specs.base_configuration import extract_inner_hint as extract_inner_hint
-from dlt.common.configuration.specs.base_configuration import is_secret_hint as is_secret_hint
 from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.configuration.utils import deserialize_value as deserialize_value
@@ -30,6 +28,7 @@ from dlt.common.runtime.run_context import active
 
 UNFILLED: str = TYPE_EXAMPLES["text"]
 """What `dlt init` writes for a setting that the user must fill in."""
+_MOUNTED = Path("/run/secrets")
 
 
 def registered_providers() -> Sequence[ConfigProvider]:
@@ -80,6 +79,11 @@ def project_folder() -> Path:
     return Path(active().settings_dir)
 
 
-def read_mounted_secrets(folder: str) -> None:
-    """Let dlt read mounted secrets from this folder, and not from `/run/secrets`."""
-    environ.SECRET_STORAGE_PATH = folder.replace("%", "%%") + "/%s"
+def use_systemd_credentials() -> None:
+    """Let dlt read mounted secrets from `$CREDENTIALS_DIRECTORY` of systemd, if it is set and there is no `/run/secrets`.
+
+    The name of a secret is that of dlt, such as `sources--automatum--client-secret`.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder and not _MOUNTED.is_dir():
+        environ.SECRET_STORAGE_PATH = folder.replace("%", "%%") + "/%s"

@@ -1,29 +1,34 @@
 """Looks up settings in dlt's providers, and says where each was found or looked for.
 
-dlt itself would look for `sources.automatum.status` under `sources.status` and `status`, too. So a variable STATUS or
-VENDOR of the shell, which has nothing to do with the connector, would filter a sync, and CLIENT_SECRET would send the
+dlt itself would look for `sources.automatum.tables` under `sources.tables` and `tables`, too. So a variable TABLES or
+SINCE of the shell, which has nothing to do with the connector, would bound a sync, and CLIENT_SECRET would send the
 secret of another program to the API. Here a setting is read from its own section only.
 """
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dlt.common.configuration.exceptions import ConfigValueCannotBeCoercedException
+from dlt.common.typing import TSecretStrValue
 
 from ..core.errors import ConfigurationError
+from ..core.redaction import Secret, register_secret
+from ..core.secret_values import secrets_in
 from .dlt_internals import (
+    UNFILLED,
     ConfigProvider,
     EnvironProvider,
     SettingsTomlProvider,
     deserialize_value,
-    extract_inner_hint,
-    is_secret_hint,
+    use_systemd_credentials,
 )
-from .systemd_credentials import use_systemd_credentials
 from .toml_files import locate, settings_providers, toml_paths
 
 SECTIONS: tuple[str, ...] = ("sources", "automatum")
@@ -32,16 +37,22 @@ SETTINGS_FOLDER = ".dlt"
 _EXAMPLES = {
     "application_limits": ("[[50, 60], [1000, 3600]]", "application_limits = [[50, 60], [1000, 3600]]"),
     "organizations": ('[{"name": "acme"}]', '[[sources.automatum.organizations]] with name = "acme" below it'),
-    "tables": ('["customers", "entitlements"]', 'tables = ["customers", "entitlements"]'),
     "endpoints": (
         '{"entitlements": {"path": "contracts"}}',
         '[sources.automatum.endpoints.entitlements] with path = "contracts" below it',
     ),
     "metering": ('{"path": "usage"}', '[sources.automatum.metering] with path = "usage" below it'),
     "reports": ('[{"name": "usage"}]', '[[sources.automatum.reports]] with name = "usage" below it'),
+    "tables": ('["customers", "entitlements"]', 'tables = ["customers", "entitlements"]'),
 }
 """Examples of lists and tables: for a variable, which holds JSON, and for a TOML file."""
-_TYPES = {bool: ("true or false", "true"), int: ("a whole number", "5"), float: ("a number", "1.5")}
+_TYPES = {
+    bool: ("true or false", "true"),
+    int: ("a whole number", "5"),
+    float: ("a number", "1.5"),
+    list: ("a list", '["text"]'),
+    dict: ("a table", "{}"),
+}
 
 
 @dataclass(frozen=True)
@@ -59,54 +70,66 @@ class Place:
     name: str
 
     @property
+    def is_variable(self) -> bool:
+        """Whether it is an environment variable."""
+        return isinstance(self.provider, EnvironProvider)
+
+    @property
     def where(self) -> str:
         """The variable, or the file and the line, for a message."""
-        if isinstance(self.provider, EnvironProvider):
+        if self.is_variable:
             return f"the variable {self.name}"
         if isinstance(self.provider, SettingsTomlProvider):
             return locate(self.provider, self.path)
         return self.provider.name
 
 
-def look_up(key: str, hint: Any, *sections: tuple[str, ...]) -> Any:
-    """The value of a setting with the type of its hint; None if it is not set.
+def look_up(key: str, kind: type, *sections: tuple[str, ...]) -> Any:
+    """The value of a setting; None if it is not set.
 
     Args:
         key: Name of the setting.
-        hint: Its type, as dlt knows it.
+        kind: Its type.
         *sections: Sections to look in, in order of precedence; none for `sources.automatum`.
 
     Raises:
-        ConfigurationError: A TOML file cannot be read, a secret is in a place that is not for secrets, or the value is
-            of another type.
+        ConfigurationError: As in `find`, or the value is of another type.
     """
-    found = _find(key, hint, sections or (SECTIONS,))
+    found = find(key, kind, *sections)
     if found is None:
         return None
     given, place = found
-    expected = extract_inner_hint(hint)
-    try:
-        value = deserialize_value(key, given, expected)
-    except ConfigValueCannotBeCoercedException:
-        value = None
-    if value is None or not _fits(given, value, expected):
-        raise _wrong_type(place, key, expected)
+    value = given if isinstance(given, kind) and not isinstance(given, bool) else None
+    if value is None and kind is not Secret:
+        with suppress(ConfigValueCannotBeCoercedException):
+            value = deserialize_value(key, given, kind)
+    if value is None or not _fits(given, value, kind):
+        given = value = None  # A traceback must not show what may be a secret.
+        raise _wrong_type(place, key, kind)
     return value
 
 
-def _find(key: str, hint: Any, sections: tuple[tuple[str, ...], ...]) -> tuple[Any, Place] | None:
-    """The first value of a setting, and where it is."""
+def find(key: str, kind: type, *sections: tuple[str, ...]) -> tuple[Any, Place] | None:
+    """The first value of a setting, as it is written, and where it is; None if it is not set.
+
+    Args:
+        key: Name of the setting.
+        kind: Its type; `Secret` for a secret, which is returned as one.
+        *sections: Sections to look in, in order of precedence; none for `sources.automatum`.
+
+    Raises:
+        ConfigurationError: A TOML file cannot be read, or a secret is in a place that is not for secrets.
+    """
     use_systemd_credentials()
     for provider in settings_providers():
         if provider.is_empty:
             continue
-        for section in sections:
-            value, name = provider.get_value(key, hint, None, *section)
-            # A shell passes an empty text for a variable that is not set.
-            if value is None or (value == "" and isinstance(provider, EnvironProvider)):
+        for section in sections or (SECTIONS,):
+            value, name = _ask(provider, key, kind, section)
+            if value is None:
                 continue
             place = Place(provider, (*section, key), name)
-            if is_secret_hint(hint) and not provider.supports_secrets:
+            if kind is Secret and not provider.supports_secrets:
                 raise ConfigurationError(
                     ".".join(place.path),
                     f"is a secret, and is in {place.where}, which is not for secrets.",
@@ -116,46 +139,60 @@ def _find(key: str, hint: Any, sections: tuple[tuple[str, ...], ...]) -> tuple[A
     return None
 
 
-def _fits(given: Any, value: Any, expected: Any) -> bool:
+def _ask(provider: ConfigProvider, key: str, kind: type, section: tuple[str, ...]) -> tuple[Any, str]:
+    """What a provider has under a key, and the name of the key there."""
+    value, name = provider.get_value(key, TSecretStrValue if kind is Secret else kind, None, *section)
+    if isinstance(value, str):
+        value = opaque(value) if kind is Secret else clean(value)
+    return (None if value is None or value == "" or value == Secret("") else value), name
+
+
+def clean(text: str) -> str:
+    """A text without white space and the quotes that a Docker env file leaves; empty for what counts as not set.
+
+    A shell passes an empty text for a missing variable, a mounted file ends with a line break, and `dlt init` writes a
+    placeholder.
+    """
+    text = text.strip()
+    text = text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+    return "" if text == UNFILLED else text
+
+
+def opaque(value: Any) -> Any:
+    """A text as a `Secret`; anything else as it is."""
+    return Secret(clean(value)) if isinstance(value, str) else value
+
+
+def _fits(given: Any, value: Any, kind: type) -> bool:
     """Whether dlt's conversion kept the meaning: it takes 2 for true, true for "True" and a list for its text."""
-    if expected is bool:
+    if kind is bool:
         return isinstance(given, (bool, str))
-    if expected in (list, dict):
-        return isinstance(value, expected)
+    if kind in (list, dict):
+        return isinstance(value, kind)
     return not isinstance(given, (bool, list, dict))
 
 
-def _wrong_type(place: Place, key: str, expected: Any) -> ConfigurationError:
-    # The value may be a secret, so name only the type.
-    is_variable = isinstance(place.provider, EnvironProvider)
-    if expected in (list, dict):
-        words = ("a list" if expected is list else "a table") + (" as JSON" if is_variable else "")
-        as_json, as_toml = _EXAMPLES[key]
-        example = f"{place.name}={as_json}" if is_variable else as_toml
-    else:
-        words, value = _TYPES.get(expected, ("a text", "text"))
-        value = value if is_variable or expected in _TYPES else f'"{value}"'
-        example = f"{place.name}={value}" if is_variable else f"{key} = {value}"
+def _wrong_type(place: Place, key: str, kind: type) -> ConfigurationError:
+    words, value = _TYPES.get(kind, ("a text", "text"))
+    as_json, as_toml = _EXAMPLES.get(key, (value, f"{key} = {value}" if kind in _TYPES else f'{key} = "{value}"'))
+    if place.is_variable:
+        words += " as JSON" if kind in (list, dict) else ""
+    example = f"{place.name}={as_json}" if place.is_variable else as_toml
+    name = "text" if kind is Secret else kind.__name__
     return ConfigurationError(
-        ".".join(place.path), f"is not a valid {expected.__name__} in {place.where}.", f"Write {words}: {example}"
+        ".".join(place.path), f"is not a valid {name} in {place.where}.", f"Write {words}: {example}"
     )
 
 
-def describe_places(key: str, *sections: tuple[str, ...]) -> str:
-    """Where a setting was looked for: variables, and files with their absolute paths."""
-    paths = sections or (SECTIONS,)
-    variables = [EnvironProvider.get_key_name(key, *path) for path in paths]
-    places = [f"the variable {name}" for name in variables]
+def describe_places(key: str, section: tuple[str, ...] = SECTIONS) -> str:
+    """Where a setting was looked for: the variable, files with their absolute paths, and vaults."""
+    places = [f"the variable {EnvironProvider.get_key_name(key, *section)}"]
     providers = settings_providers()
-    table = ".".join(paths[0])
     for file in dict.fromkeys(toml_paths(providers)):
-        places.append(f"{file} ({f'has no {key} in [{table}]' if file.is_file() else 'does not exist'})")
-    places += [", ".join(provider.locations) for provider in providers if _has_address(provider)]
-    return "; ".join(places)
-
-
-def _has_address(provider: ConfigProvider) -> bool:
-    return not isinstance(provider, (EnvironProvider, SettingsTomlProvider)) and bool(provider.locations)
+        missing = f"has no {key} in [{'.'.join(section)}]" if file.is_file() else "does not exist"
+        places.append(f"{file} ({missing})")
+    others = [one for one in providers if not isinstance(one, (EnvironProvider, SettingsTomlProvider))]
+    return "; ".join([*places, *(", ".join(one.locations) for one in others if one.locations)])
 
 
 def folder_above_with_settings() -> Path | None:
@@ -167,3 +204,22 @@ def folder_above_with_settings() -> Path | None:
         if any((folder / SETTINGS_FOLDER / name).is_file() for name in ("secrets.toml", "config.toml")):
             return folder
     return None
+
+
+def register_destination_secrets() -> None:
+    """Redact what is secret in `[destination]` and the variables `DESTINATION__...`: drivers name it in messages (I6)."""
+    for provider in settings_providers():
+        with suppress(Exception):  # A provider that cannot answer, such as a vault that is away, has nothing to leak.
+            value, _ = provider.get_value("destination", dict, None)
+            _register(value if isinstance(value, Mapping) else {})
+    for name, text in os.environ.items():
+        path = name.lower().split("__")
+        if "destination" in path[:-1]:
+            with suppress(ValueError):  # A table, as JSON.
+                _register(json.loads(text), path[-1])
+            _register(text, path[-1])
+
+
+def _register(value: Any, key: str = "") -> None:
+    for secret in secrets_in(value, key):
+        register_secret(secret)

@@ -5,54 +5,79 @@ Settings come from dlt's configuration: environment variables (`SOURCES__AUTOMAT
 variables `AUTOMATUM_CLIENT_ID` and `AUTOMATUM_CLIENT_SECRET` are read (`api/authentication`); see `credentials`.
 """
 
-# dlt resolves these type hints at run time, on Python 3.10 too, so they use typing's spelling.
-# ruff: noqa: UP006, UP035, UP045
+from __future__ import annotations
 
 import math
+import os
+import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar, Dict, List, Optional
+from typing import Any, get_args, get_origin, get_type_hints
 
-from dlt.common.configuration import configspec, resolve_configuration
-from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.configuration import configspec
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.typing import TSecretStrValue
 
 from ..core.clock import utc
 from ..core.errors import ConfigurationError
-from ..core.redaction import register_secret
+from ..core.redaction import Secret
 from ..core.suggest import suggestion
-from . import organizations as listed
 from .base_url import DEFAULT_BASE_URL, validated_base_url
-from .credentials import FROM, find_credentials, without_placeholder
-from .known_keys import INTERNAL, check_keys
-from .limits import Limits, parse_limits
-from .lookup import SECTIONS, look_up
+from .credentials import credentials_of, find_credentials
+from .known_keys import ONLY_TOP, check_keys
+from .lookup import SECTIONS, clean, look_up, opaque
+from .organizations import KEY as ORGANIZATIONS
+from .organizations import configured_organizations, organization_names, section_of
 from .removed_settings import REMOVED_SETTINGS
-from .toml_files import providers_read_once
-from .vaults.dlt_provider import register_vault_provider
-from .vaults.uri import parse_vault_uri
-from .webhook_secret import KEYS as WEBHOOK_KEYS
+from .toml_files import check_files
+from .vaults.provider import register_vault_provider
+from .vaults.store import parse_vault_address
 
-APPLICATION_LIMITS = ((50, 60.0), (1000, 3600.0))
-"""Requests and seconds, per OAuth application (`api/authentication`)."""
-ORGANIZATION_LIMITS = ((500, 60.0), (10000, 3600.0))
-"""Requests and seconds, for all OAuth applications of the organization together (`api/authentication`)."""
+Limits = tuple[tuple[int, float], ...]
+"""Pairs of requests and seconds."""
+APPLICATION_LIMITS: Limits = ((50, 60.0), (1000, 3600.0))
+"""Per OAuth application (`api/authentication`)."""
+ORGANIZATION_LIMITS: Limits = ((500, 60.0), (10000, 3600.0))
+"""For all OAuth applications of the organization together (`api/authentication`)."""
 DEFAULT_DAYS = 365
 EARLIEST = date(2000, 1, 1)
 """No report begins earlier: each quarter of a year costs two requests, and no marketplace is older."""
-DELETES = ("soft", "hard", "ignore")
-TABLE_FORMATS = ("delta", "iceberg")
-_POSITIVE = (
-    "report_window_days",
-    "request_timeout",
-)
+_CHOICES = {"deletes": ("soft", "hard", "ignore"), "table_format": ("delta", "iceberg", None)}
+_LEAST = {"lookback_days": 0, "max_delete_checks": 0, "metering_grace_minutes": 0, "metering_max_amount": 0}
+_POSITIVE = ("report_window_days", "request_timeout")
+_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(min|h|d)")
+_SECONDS = {"min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-@configspec
-class AutomatumSettings(BaseConfiguration):
+@dataclass
+class _Origin:
+    """What settings are for, and where they were read. None of it is a setting.
+
+    Attributes:
+        organization: Name of the organization that the settings are for. None: no organizations are listed.
+        organization_id: The vendor's id of it, if its entry has one. Then records of another organization are refused.
+        stored_owner: Value of the column `organization_id`, as the dataset has it (see `warehouse.owners`).
+        section: Section that a source reads its settings from, for messages; see `config.source_section`.
+        credentials_from: Section that the credentials come from. None: the program passes them.
+    """
+
+    organization: str | None = None
+    organization_id: str | None = None
+    stored_owner: str | None = None
+    section: str = ".".join(SECTIONS)
+    credentials_from: tuple[str, ...] | None = None
+
+    @property
+    def owner(self) -> str | None:
+        """The `organization_id` of every row; None if only one organization is configured."""
+        return (self.stored_owner or self.organization_id or self.organization) if self.organization else None
+
+
+@dataclass
+class AutomatumSettings(_Origin):
     """Settings for the connection to one organization. None means the default that is named here.
 
     Attributes:
@@ -63,11 +88,6 @@ class AutomatumSettings(BaseConfiguration):
         base_url: Root of the API: a host, or the path of a gateway below which the API is. https, except on loopback.
         application_limits: Rate limits of the OAuth application: a list of [requests, seconds].
         organizations: List of organizations (see `config.organizations`). None: the one organization of `client_id`.
-        organization: Name of the organization that these settings are for. None: there is no such list.
-        organization_id: Value of the column `organization_id`, a part of every key if there are several organizations.
-        named_id: Whether the configuration sets `organization_id`. Then records of another organization are refused.
-        section: Section that a source reads its settings from, for messages; see `config.source_section`.
-        credentials_from: Section that the credentials come from. None: the program passes them.
         quota_url: Where requests are counted: `sqlite:////path`, `redis://host:6379/0` or `memory://`. None: a file in
             the user's state folder, which all processes of the machine share.
         plaintext_hosts: Servers of Postgres or Redis that may be reached without TLS.
@@ -77,7 +97,6 @@ class AutomatumSettings(BaseConfiguration):
         metering_yes_words: Words of a metering answer that mean that the usage was taken, besides those that are known.
         metering_max_amount: Money, in each currency, above which a push sends nothing.
         metering_grace_minutes: Minutes after the end of an hour or day before a push counts it as closed.
-        stored_owner: Value of the column `organization_id`, as the dataset has it (not read from the configuration).
         tables: Tables to sync; the token must grant each. None: all tables that the token grants.
         since: First day of the reports, as an ISO date. None: 365 days ago.
         endpoints: Table name to its overrides: `path`, `records`, `parameters`, `key`, `columns`, and others (see
@@ -86,7 +105,7 @@ class AutomatumSettings(BaseConfiguration):
             differ from the default.
         deletes: What happens to deleted rows: `soft` sets `_deleted_at`, `hard` removes them, `ignore` keeps them.
         accept_organization: Id to which the vendor has changed that of the organization whose rows a dataset has.
-        accept_rejected: A sync is complete although records could not be loaded. False: it is incomplete (exit 65).
+        max_age: Age of a table's last complete sync above which it counts as stale, such as `26h`. None: no limit.
         history: Keep every version of every row in `<table>_history`.
         table_format: `delta` or `iceberg`, for a destination of files. None: the destination's own format.
         lookback_days: Days of each report that every sync reads again, because revenue is restated.
@@ -96,82 +115,72 @@ class AutomatumSettings(BaseConfiguration):
             up after four times as long (see `api.retry`).
     """
 
-    # dlt looks in this section only, and not for variables with common names, such as STATUS.
-    __section__: ClassVar[str] = SECTIONS[-1]
-
-    client_id: str = None  # type: ignore[assignment]
-    client_secret: TSecretStrValue = None  # type: ignore[assignment]
-    secrets_from: Optional[str] = None
+    client_id: str = ""
+    client_secret: Secret = field(default=Secret(""))
+    secrets_from: str | None = None
     base_url: str = DEFAULT_BASE_URL
-    application_limits: Optional[List[Any]] = None
-    organizations: Optional[List[Any]] = None
-    organization: Optional[str] = None
-    organization_id: Optional[str] = None
-    named_id: bool = False
-    stored_owner: Optional[str] = None
-    section: str = ".".join(SECTIONS)
-    credentials_from: Optional[List[str]] = None
-    # Both URLs may hold a password. dlt keeps a value out of its traces only if its type is secret.
-    quota_url: Optional[TSecretStrValue] = None
-    plaintext_hosts: Optional[List[Any]] = None
-    ledger_url: Optional[TSecretStrValue] = None
-    metering: Optional[Dict[str, Any]] = None
-    metering_yes_words: Optional[List[str]] = None
-    metering_max_amount: Optional[Decimal] = None
+    application_limits: list[Any] | None = None
+    organizations: list[Any] | None = None
+    # Both URLs may hold a password.
+    quota_url: Secret | None = None
+    plaintext_hosts: list[Any] | None = None
+    ledger_url: Secret | None = None
+    metering: dict[str, Any] | None = None
+    metering_yes_words: list[str] | None = None
+    metering_max_amount: Decimal | None = None
     metering_grace_minutes: float = 5.0
-    tables: Optional[List[str]] = None
-    since: Optional[str] = None
-    endpoints: Optional[Dict[str, Any]] = None
-    reports: Optional[List[Any]] = None
+    tables: list[str] | None = None
+    since: str | None = None
+    endpoints: dict[str, Any] | None = None
+    reports: list[Any] | None = None
     deletes: str = "soft"
-    accept_organization: Optional[str] = None
-    accept_rejected: bool = False
+    accept_organization: str | None = None
+    max_age: str | None = None
     history: bool = False
-    table_format: Optional[str] = None
+    table_format: str | None = None
     lookback_days: int = 35
-    report_window_days: Optional[int] = None
+    report_window_days: int | None = None
     max_delete_checks: int = 250
     request_timeout: float = 30.0
 
-    def on_resolved(self) -> None:
+    def check(self) -> None:
         """Check every value, without a request.
 
         Raises:
             ConfigurationError: A value is wrong; `key` names the setting.
         """
-        self.quota_url, self.ledger_url = without_placeholder(self.quota_url), without_placeholder(self.ledger_url)
-        register_secret(self.client_secret)
         if self.secrets_from:
-            parse_vault_uri(self.secrets_from)
+            parse_vault_address(self.secrets_from)
         self.base_url = validated_base_url(self.base_url)
         self.app_limits()
         self.first_day()
-        self._check(self.deletes in DELETES, "deletes", f"is none of {', '.join(DELETES)}")
-        if self.table_format is not None:
-            self._check(self.table_format in TABLE_FORMATS, "table_format", f"is none of {', '.join(TABLE_FORMATS)}")
-        for name in ("metering_grace_minutes", "metering_max_amount"):
-            number = getattr(self, name)
-            self._check(number is None or 0 <= number < math.inf, name, "is negative or not finite")
-        self._check(self.lookback_days >= 0, "lookback_days", "is below 0")
-        self._check(self.max_delete_checks >= 0, "max_delete_checks", "is below 0")
+        self.max_age_seconds()
+        for name, choices in _CHOICES.items():
+            self._check(getattr(self, name) in choices, name, f"is none of {', '.join(filter(None, choices))}")
+        for name, least in _LEAST.items():
+            value = least if getattr(self, name) is None else getattr(self, name)
+            self._check(least <= value < math.inf, name, f"is below {least} or not finite")
         for name in _POSITIVE:
-            value = getattr(self, name)
-            self._check(value is None or value > 0, name, "is not above 0")
-            self._check(value is None or math.isfinite(value), name, "is not a finite number")
+            value = 1 if getattr(self, name) is None else getattr(self, name)
+            self._check(0 < value < math.inf, name, "is not above 0, or not finite")
         for name in ("tables", "metering_yes_words"):
             self._check(all(isinstance(one, str) for one in getattr(self, name) or ()), name, "is not a list of texts")
 
-    @property
-    def owner(self) -> str | None:
-        """The `organization_id` of every row; None if only one organization is configured.
-
-        It is what the dataset has since the first sweep (`warehouse.owners`). Without one: the id or name in the entry.
-        """
-        return (self.stored_owner or self.organization_id) if self.organization else None
-
     def app_limits(self) -> Limits:
         """Rate limits of the OAuth application: pairs of requests and seconds."""
-        return parse_limits("application_limits", self.application_limits, APPLICATION_LIMITS)
+        if self.application_limits is None:
+            return APPLICATION_LIMITS
+        try:
+            limits = tuple((int(requests), float(seconds)) for requests, seconds in self.application_limits)
+        except (TypeError, ValueError):
+            limits = ()
+        if not limits or any(requests < 1 or seconds <= 0 for requests, seconds in limits):
+            raise ConfigurationError(
+                "sources.automatum.application_limits",
+                "not a list of [requests, seconds].",
+                f"The default is {[list(limit) for limit in APPLICATION_LIMITS]}.",
+            )
+        return limits
 
     def org_limits(self) -> Limits:
         """Rate limits of the organization: pairs of requests and seconds.
@@ -202,16 +211,56 @@ class AutomatumSettings(BaseConfiguration):
         self._check(found >= EARLIEST, "since", f"is before {EARLIEST}: no report goes back so far")
         return found
 
-    def __repr__(self) -> str:
-        return f"AutomatumSettings(base_url={self.base_url!r}, client_id={self.client_id!r}, client_secret=***)"
+    def max_age_seconds(self) -> float | None:
+        """`max_age` in seconds; None for no limit."""
+        return None if self.max_age is None else parse_age(self.max_age, "sources.automatum.max_age")
 
-    __str__ = __repr__
+    def __repr__(self) -> str:
+        return f"AutomatumSettings(base_url={self.base_url!r}, client_id={self.client_id!r})"
 
     def _check(self, valid: bool, name: str, problem: str) -> None:
         if not valid:
             value = getattr(self, name)
             shown = repr(value) if isinstance(value, str) else str(value)
             raise ConfigurationError(f"sources.automatum.{name}", f"{shown} {problem}.")
+
+
+def parse_age(text: str, key: str) -> float:
+    """Seconds of an age such as `90min`, `26h` or `2d`.
+
+    Args:
+        text: The age.
+        key: Setting or option that the error names.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    if not (found := _AGE.fullmatch(text.strip())):
+        raise ConfigurationError(key, f"{text!r} is not an age.", "Write it as 90min, 26h or 2d.")
+    return float(found.group(1)) * _SECONDS[found.group(2)]
+
+
+def _plain_kind(hint: Any) -> type:
+    """The type to look a setting up with: `list` for `list[str] | None`."""
+    inner = next((one for one in get_args(hint) if type(None) in get_args(hint) and one is not type(None)), hint)
+    return get_origin(inner) or inner
+
+
+_HINTS = get_type_hints(AutomatumSettings)
+_KINDS = {one.name: _plain_kind(_HINTS[one.name]) for one in fields(AutomatumSettings)}
+"""The type of each setting, and of what is known of their origin."""
+SETTINGS = tuple(name for name in _KINDS if name not in {one.name for one in fields(_Origin)})
+"""Names of the settings that a pipeline needs; `known_keys.ONLY_TOP` has those of other places."""
+NAMES = tuple(dict.fromkeys((*SETTINGS, *ONLY_TOP)))
+"""Names of all settings."""
+
+
+@configspec
+class InitSettings(BaseConfiguration):
+    """The settings that `dlt init` writes into `secrets.toml` for the user to fill in."""
+
+    client_id: str = None  # type: ignore[assignment]
+    client_secret: TSecretStrValue = None  # type: ignore[assignment]
 
 
 def check_configuration(*sections: tuple[str, ...]) -> None:
@@ -223,13 +272,8 @@ def check_configuration(*sections: tuple[str, ...]) -> None:
     Raises:
         ConfigurationError: See `config.known_keys`.
     """
-    check_keys(_names(), sections)
-
-
-def _names() -> tuple[str, ...]:
-    """Names of all settings."""
-    names = (name for name in AutomatumSettings.get_resolvable_fields() if name not in INTERNAL)
-    return (*names, "notify_url", *WEBHOOK_KEYS)
+    check_files()
+    check_keys(NAMES, sections)
 
 
 def resolve_settings(
@@ -245,72 +289,59 @@ def resolve_settings(
     Raises:
         ConfigurationError: A setting is missing or wrong; `key` names it.
     """
+    values = explicit = _sealed(explicit or {})
     check_configuration()
     register_vault_provider()
-    values, sections = dict(explicit or {}), [SECTIONS]
-    with providers_read_once():
-        if organization is not None:
-            values = {**_of_organization(listed.find_organization(organization), with_credentials), **values}
-            sections.insert(0, (*SECTIONS, organization))
-        elif with_credentials and "client_id" not in values and (names := listed.organization_names()):
+    groups = [(SECTIONS,)]
+    if organization is not None:
+        groups.insert(0, (section_of(organization),))
+        if organization in NAMES:
             raise ConfigurationError(
-                "--organization", "several are configured, and this needs one.", f"Name one of {', '.join(names)}."
+                f"{ORGANIZATIONS}.name", f"{organization!r} is the name of a setting.", "Choose another name."
             )
-        if not with_credentials:
-            values = {"client_id": "-", "client_secret": "-", **values}
-        elif organization is None:
-            values.update(find_credentials(values, SECTIONS))
-        return settings_from(values, sections)
+        id_ = configured_organizations()[organization]
+        values = {"organization": organization, "organization_id": id_, **values}
+    elif with_credentials and "client_id" not in values and (names := organization_names()):
+        raise ConfigurationError(
+            "--organization", "several are configured, and this needs one.", f"Name one of {', '.join(names)}."
+        )
+    if not with_credentials:
+        values = {"client_id": "-", "client_secret": Secret("-"), **values}
+    elif organization is not None:
+        values = {**values, **credentials_of(organization, values)}
+    else:
+        values = {**values, **find_credentials(values, SECTIONS)}
+    return settings_from(values, *groups)
 
 
-def settings_from(explicit: Mapping[str, Any], *sections: Sequence[tuple[str, ...]]) -> AutomatumSettings:
+def settings_from(explicit: Mapping[str, Any], *groups: Sequence[tuple[str, ...]]) -> AutomatumSettings:
     """Settings with credentials, and everything else from sections of the configuration.
 
     Args:
         explicit: Values that are not looked up.
-        *sections: Groups of sections in order of precedence. A provider that has a setting in an earlier group comes
+        *groups: Groups of sections in order of precedence. A provider that has a setting in an earlier group comes
             before another provider that has it in a later one, as in dlt.
 
     Raises:
         ConfigurationError: A value is wrong; `key` names it.
     """
-    settings, values, groups = AutomatumSettings(), dict(explicit), [one for one in sections if one]
-    fields = settings.get_resolvable_fields()
-    for name in values.keys() - fields.keys() - {FROM}:
-        step = REMOVED_SETTINGS.get(name) or suggestion(name, fields)
+    values = explicit = _sealed(explicit)
+    for name in values.keys() - _KINDS.keys():
+        step = REMOVED_SETTINGS.get(name) or suggestion(name, SETTINGS)
         raise ConfigurationError(f"sources.automatum.{name}", "there is no such setting.", step)
-    # dlt would look up each field on its own, under other sections too, and forget where it found it.
-    for name, hint in fields.items():
-        if name in values or name in INTERNAL:
-            continue
-        found = next((one for group in groups if (one := look_up(name, hint, *group)) is not None), None)
-        values[name] = getattr(settings, name) if found is None else found
-    try:
-        return resolve_configuration(settings, sections=SECTIONS[:1], explicit_value=values)
-    except ConfigurationException as error:
-        raise _configuration_error(error) from None
+    for name in SETTINGS:
+        for group in groups if name not in explicit else ():
+            if group and (found := look_up(name, _KINDS[name], *group)) is not None:
+                values = {**values, name: found}
+                break
+    settings = AutomatumSettings(**values)
+    settings.check()
+    return settings
 
 
-def _of_organization(one: listed.Organization, with_credentials: bool) -> dict[str, Any]:
-    if one.name in _names():
-        raise ConfigurationError(
-            f"{listed.KEY}.name", f"{one.name!r} is the name of a setting.", "Choose another name."
-        )
-    values = {"organization": one.name, "organization_id": one.organization_id, "named_id": one.named_id}
-    if one.base_url:
-        values["base_url"] = one.base_url
-    if with_credentials:
-        values["client_id"], values["client_secret"] = listed.credentials_of(one)
-        values[FROM] = one.credentials.split(".")
-    return values
-
-
-@configspec
-class InitSettings(BaseConfiguration):
-    """The settings that `dlt init` writes into `secrets.toml` for the user to fill in."""
-
-    client_id: str = None  # type: ignore[assignment]
-    client_secret: TSecretStrValue = None  # type: ignore[assignment]
+def _sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with the secrets among them as `Secret`."""
+    return {name: opaque(value) if _KINDS.get(name) is Secret else value for name, value in values.items()}
 
 
 def find_notify_url() -> str | None:
@@ -322,10 +353,15 @@ def find_notify_url() -> str | None:
     Raises:
         ConfigurationError: It is not text.
     """
-    return without_placeholder(look_up("notify_url", TSecretStrValue)) or None
+    found: Secret | None = look_up("notify_url", Secret)
+    return found.reveal() if found else None
 
 
-def _configuration_error(error: ConfigurationException) -> ConfigurationError:
-    name = getattr(error, "field_name", None)
-    key = f"sources.automatum.{name}" if name else "sources.automatum"
-    return ConfigurationError(key, f"{type(error).__name__}.", "See docs/configuration.md for its type.")
+def find_webhook_secret() -> str | None:
+    """`webhook_secret`, or the vendor's own variable `AUTOMATUM_WEBHOOK_SECRET` (`getting-started/webhook`); or None.
+
+    Raises:
+        ConfigurationError: It is not text.
+    """
+    found = look_up("webhook_secret", Secret) or Secret(clean(os.environ.get("AUTOMATUM_WEBHOOK_SECRET", "")))
+    return found.reveal() or None

@@ -8,8 +8,9 @@ clone would load another organization's rows if its own section lacks the creden
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import dlt
@@ -20,8 +21,7 @@ from .dlt_internals import current_source
 from .lookup import CREDENTIALS, SECTIONS
 from .organizations import organization_names
 from .settings import AutomatumSettings, check_configuration, settings_from
-from .toml_files import providers_read_once
-from .vaults.dlt_provider import register_vault_provider
+from .vaults.provider import register_vault_provider
 
 _OWN = ".".join(SECTIONS)
 _LEFT_OUT = (dlt.config.value, dlt.secrets.value)
@@ -40,20 +40,25 @@ def resolve_source_settings(settings: AutomatumSettings | None, **arguments: Any
     values = {name: value for name, value in arguments.items() if not any(value is one for one in _LEFT_OUT)}
     if values.get("base_url", "") is None:
         del values["base_url"]
+    given = values.keys() & set(CREDENTIALS)
     if settings is not None:
-        return _with_changes(settings, values)
+        if given:
+            values |= find_credentials({**{key: getattr(settings, key) for key in CREDENTIALS}, **values})
+        changed = replace(settings, **values)
+        with errors_name(settings.section):
+            changed.check()
+        return changed
     pipeline, (sources, section, name) = current_source()
     own = (sources, section)
     of_source = ((*own, name), own)
     of_pipeline = tuple((pipeline, *path) for path in of_source) if pipeline else ()
     check_configuration(*of_pipeline, *of_source)
     register_vault_provider()
-    with providers_read_once():
-        if not values.keys() & set(CREDENTIALS):
-            _refuse_ambiguous(own, name, (*of_pipeline, of_source[0]))
-        values.update(find_credentials(values, *of_pipeline, *of_source))
-        with errors_name(".".join(own)):
-            return settings_from({**values, "section": ".".join(own)}, of_pipeline, of_source)
+    if not given:
+        _refuse_ambiguous(own, name, (*of_pipeline, of_source[0]))
+    values |= find_credentials(values, *of_pipeline, *of_source)
+    with errors_name(".".join(own)):
+        return settings_from({**values, "section": ".".join(own)}, of_pipeline, of_source)
 
 
 @contextmanager
@@ -78,19 +83,6 @@ def _rename(error: AutomatumError, section: str) -> None:
     error.args = (f"{error.message} {error.next_step}".strip(),)
     if isinstance(error, ConfigurationError):
         error.key = renamed(error.key)
-
-
-def _with_changes(settings: AutomatumSettings, values: Mapping[str, Any]) -> AutomatumSettings:
-    """Settings with other values. The original stays as it is."""
-    changed = settings.copy()
-    credentials = {key: values[key] for key in CREDENTIALS if key in values}
-    if credentials:
-        credentials = find_credentials({**{key: getattr(settings, key) for key in CREDENTIALS}, **credentials})
-    for name, value in {**values, **credentials}.items():
-        setattr(changed, name, value)
-    with errors_name(settings.section):
-        changed.resolve()
-    return changed
 
 
 def _refuse_ambiguous(own: tuple[str, ...], name: str, before: tuple[tuple[str, ...], ...]) -> None:

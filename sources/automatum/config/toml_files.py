@@ -1,13 +1,13 @@
-"""The TOML files that dlt reads: what is wrong with a file, and the line of a key."""
+"""The TOML files that dlt reads: what is wrong with a file, the line of a key, and a section that can be written."""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +15,13 @@ import tomlkit
 from tomlkit.exceptions import KeyAlreadyPresent, ParseError, TOMLKitError, UnexpectedEofError
 
 from ..core.errors import ConfigurationError
+from ..core.private_files import check_own, replace_own
+from ..core.redaction import Secret, sealed
 from .dlt_internals import ConfigProvider, SettingsTomlProvider, TomlProviderReadException, registered_providers
 
 _NEXT_STEP = "Correct the file. Write text in quotes, and true and false in lower case."
 _HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]")
 _KEY = re.compile(r"\s*([^=#\s][^=]*?)\s*=")
-_providers: ContextVar[list[ConfigProvider] | None] = ContextVar("_providers", default=None)
-
-
-@contextmanager
-def providers_read_once() -> Iterator[None]:
-    """Check the TOML files once while the block runs, and not for each of the settings that it looks up.
-
-    Raises:
-        ConfigurationError: See `settings_providers`.
-    """
-    token = _providers.set(settings_providers())
-    try:
-        yield
-    finally:
-        _providers.reset(token)
 
 
 def settings_providers() -> list[ConfigProvider]:
@@ -44,18 +31,12 @@ def settings_providers() -> list[ConfigProvider]:
         ConfigurationError: A TOML file cannot be read. The message names the file and, for an error of syntax, the line
             and the column. It does not show the content of the file.
     """
-    if known := _providers.get():
-        return known
     try:
-        providers = list(registered_providers())
+        return list(registered_providers())
     except TomlProviderReadException as error:
         for path in map(Path, error.full_paths):
-            check_file(path)
+            _check_file(path)
         raise ConfigurationError(error.file_name, "cannot be read.", _NEXT_STEP) from None
-    for path in toml_paths(providers):
-        if not path.is_file():
-            check_file(path)
-    return providers
 
 
 def toml_paths(providers: Sequence[ConfigProvider]) -> Iterator[Path]:
@@ -65,22 +46,26 @@ def toml_paths(providers: Sequence[ConfigProvider]) -> Iterator[Path]:
             yield from (Path(location).absolute() for location in provider.locations)
 
 
-def check_file(path: Path) -> None:
-    """Check that a TOML file can be read, or does not exist.
+def check_files() -> None:
+    """Check that each TOML file can be read, or does not exist: dlt takes a folder and a dead link for no file.
 
     Raises:
-        ConfigurationError: It cannot be read; see `settings_providers`.
+        ConfigurationError: See `settings_providers`.
     """
+    for path in toml_paths(settings_providers()):
+        if not path.is_file():
+            _check_file(path)
+
+
+def _check_file(path: Path) -> None:
     name = str(path.absolute())
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             raise ConfigurationError(
                 name, f"is a link to {path.readlink()}, which does not exist.", "Correct or remove the link."
             ) from None
-        return
-    except NotADirectoryError:
         return
     except IsADirectoryError:
         raise ConfigurationError(name, "is a folder and not a file.", "Put a TOML file there, or remove it.") from None
@@ -88,99 +73,159 @@ def check_file(path: Path) -> None:
         raise ConfigurationError(
             name, f"cannot be read: {error.strerror or type(error).__name__}.", "Let this user read it, or remove it."
         ) from None
-    _check_content(name, content)
+    if problem := _problem(content):
+        raise ConfigurationError(name, f"{problem}.", _NEXT_STEP)
 
 
-def _check_content(name: str, content: bytes) -> None:
+def _problem(content: bytes) -> str:
+    """What is wrong with a TOML file, and where; empty if nothing is. Messages of tomlkit may quote a secret."""
     if content.startswith(b"\xef\xbb\xbf"):
-        raise ConfigurationError(name, "begins with a byte order mark (BOM).", "Save it as UTF-8 without BOM.")
+        return "begins with a byte order mark (BOM). Save it as UTF-8 without BOM"
     try:
-        text = content.decode("utf-8")
+        tomlkit.parse(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigurationError(name, f"line {line} is not UTF-8.", "Save it as UTF-8.") from None
-    try:
-        tomlkit.parse(text).unwrap()
+        return f"line {line} is not UTF-8"
     except TOMLKitError as error:
-        raise ConfigurationError(name, f"{_syntax_problem(text, error)}.", _NEXT_STEP) from None
-
-
-def _syntax_problem(text: str, error: TOMLKitError) -> str:
-    """What is wrong and where. The message of tomlkit may quote a secret, so it is not shown."""
-    last = text.count("\n") + (not text.endswith("\n"))
-    if isinstance(error, UnexpectedEofError) or "\\x00" in str(error):
-        return f"line {last}: the file ends before a value, a quote or a bracket is complete"
-    if isinstance(error, KeyAlreadyPresent) or "already exists" in str(error):
-        line = error.line if isinstance(error, ParseError) else _line_of_duplicate(text)
-        return f"line {line} repeats a key or a table that the file has already"
-    if isinstance(error, ParseError):
+        line = error.line if isinstance(error, ParseError) else 0
+        if isinstance(error, UnexpectedEofError) or "\\x00" in str(error):
+            end = content.count(b"\n") + (not content.endswith(b"\n"))
+            return f"line {end}: the file ends before a value, a quote or a bracket is complete"
+        if isinstance(error, KeyAlreadyPresent) or "already exists" in str(error):
+            return f"{f'line {line} ' * bool(line)}repeats a key or a table that the file has already"
         # tomlkit counts columns from 0.
-        return f"line {error.line}, column {error.col + 1}: not valid TOML"
-    return "is not valid TOML"
-
-
-def _line_of_duplicate(text: str) -> int:
-    """The first line up to which the text has a duplicate; tomlkit does not say where one in an inline table is."""
-    lines = text.splitlines()
-    for number in range(1, len(lines) + 1):
-        try:
-            tomlkit.parse("\n".join(lines[:number]))
-        except KeyAlreadyPresent:
-            return number
-        except TOMLKitError:
-            continue
-    return len(lines)
+        return f"line {line}, column {error.col + 1}: not valid TOML" if isinstance(error, ParseError) else "is not TOML"
+    return ""
 
 
 def readable_secrets() -> list[Path]:
     """The files of secrets that other users of this machine can read; empty on Windows, which has no such mode."""
     if os.name == "nt":
         return []
-    files = {
-        Path(location).absolute()
-        for provider in settings_providers()
-        if isinstance(provider, SettingsTomlProvider) and provider.supports_secrets
-        for location in provider.present_locations
-    }
+    secret = [provider for provider in settings_providers() if provider.supports_secrets]
+    files = {path for path in toml_paths(secret) if path.is_file()}
     return sorted(file for file in files if file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
-def find_line(text: str, path: Sequence[str]) -> int | None:
-    """The line of a key in the text of a TOML file; None if it is not found, such as within an inline table.
+def locate(provider: SettingsTomlProvider, path: Sequence[str]) -> str:
+    """The file and the line of a key, for a message; the name of the provider if a program has set it.
 
     Args:
-        text: The text of the file.
+        provider: The provider that has the key.
         path: Sections and key, such as `("sources", "automatum", "history")`.
     """
-    wanted = ".".join(path)
-    section = ""
-    for number, line in enumerate(text.splitlines(), start=1):
+    for location in provider.present_locations:
+        with suppress(OSError, ValueError):
+            if line := _find_line(Path(location), path) or _find_line(Path(location), path[:-1]):
+                return f"{Path(location).absolute()} line {line}"
+    return f"a value that this program set in {provider.name}"
+
+
+def _find_line(file: Path, path: Sequence[str]) -> int:
+    """The line of a key or of a section; 0 if it is not found, such as within an inline table."""
+    wanted, section = ".".join(path), ""
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         if header := _HEADER.match(line):
-            section = _without_quotes(header.group(1))
-            if section == wanted or section.startswith(f"{wanted}."):
-                return number
+            found = section = _without_quotes(header.group(1))
         elif key := _KEY.match(line):
-            full = f"{section}.{_without_quotes(key.group(1))}".lstrip(".")
-            if full == wanted or full.startswith(f"{wanted}."):
-                return number
-    return None
+            found = f"{section}.{_without_quotes(key.group(1))}".lstrip(".")
+        else:
+            continue
+        if found == wanted or found.startswith(f"{wanted}."):
+            return number
+    return 0
 
 
 def _without_quotes(name: str) -> str:
     return ".".join(part.strip().strip("\"'") for part in name.split("."))
 
 
-def locate(provider: SettingsTomlProvider, path: Sequence[str]) -> str:
-    """The file and the line of a key, for a message; the name of the provider if a program has set it."""
-    for location in map(Path, provider.present_locations):
-        try:
-            text = location.read_text(encoding="utf-8")
-            node: Any = tomlkit.parse(text).unwrap()
-        except (OSError, ValueError, TOMLKitError):
-            continue
-        for name in path:
+class TomlSection:
+    """A section of a file as a store of credentials. A write is atomic, and keeps comments, other keys and the mode.
+
+    Args:
+        path: The file; it need not exist.
+        sections: Path of the section, such as `("sources", "automatum")`.
+    """
+
+    def __init__(self, path: Path, sections: tuple[str, ...]) -> None:
+        self.path, self._sections = path, sections
+
+    @property
+    def description(self) -> str:
+        """See `CredentialStore.description`."""
+        return f"{self.path} [{'.'.join(self._sections)}]"
+
+    def read(self) -> dict[str, Any] | None:
+        """See `CredentialStore.read`."""
+        node: Any = sealed(self._document().unwrap())
+        for name in self._sections:
             node = node.get(name) if isinstance(node, Mapping) else None
-        if node is not None:
-            line = find_line(text, path) or find_line(text, path[:-1])
-            return f"{location.absolute()}" + (f" line {line}" if line else "")
-    return f"a value that this program set in {provider.name}"
+        return node if isinstance(node, dict) else None
+
+    def check_writable(self) -> None:
+        """See `CredentialStore.check_writable`. It replaces the file by one with the same bytes."""
+        self._document()
+        self._replace(self._text)
+
+    def write(self, changes: Mapping[str, str | Secret]) -> None:
+        """See `CredentialStore.write`."""
+        self._replace(partial(self._with_changes, changes))
+
+    def _text(self) -> str:
+        try:
+            return self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(str(self.path), f"cannot be read: {type(error).__name__}.") from None
+
+    def _document(self) -> tomlkit.TOMLDocument:
+        try:
+            return tomlkit.parse(self._text())
+        except TOMLKitError:
+            # The message of tomlkit may quote the line with the secret.
+            raise ConfigurationError(str(self.path), "is not TOML.") from None
+
+    def _with_changes(self, changes: Mapping[str, str | Secret]) -> str:
+        document = self._document()
+        node: Any = document
+        for name in self._sections:
+            if name not in node:
+                # A table that holds only tables needs no header.
+                node[name] = tomlkit.table(is_super_table=name != self._sections[-1])
+            node = node[name]
+        for key, value in changes.items():
+            node[key] = value.reveal() if isinstance(value, Secret) else value
+        return tomlkit.dumps(document)
+
+    def _replace(self, text: Callable[[], str]) -> None:
+        # Replace the target of a symbolic link, not the link.
+        path, failed = self.path.resolve(), ""
+        check_own(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mode = path.stat().st_mode & 0o7777 if path.exists() else None
+            if mode is not None and not os.access(path, os.W_OK):
+                raise PermissionError(13, "the file is read-only")
+            replace_own(path, text().encode(), mode or 0o600)
+            if not path.stat().st_size:
+                path.unlink()  # Only the check of a file that did not exist writes nothing.
+            _sync_folder(path.parent)
+        except OSError as error:
+            failed = error.strerror or type(error).__name__
+        except (KeyError, TypeError, TOMLKitError):
+            raise ConfigurationError(self.description, "one of these is not a table.") from None
+        if failed:
+            step = "Make the file writable, or name another file."
+            raise ConfigurationError(str(self.path), f"cannot be written: {failed}.", step)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name of a file outlive a power cut, where the system can."""
+    with suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

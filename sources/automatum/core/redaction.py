@@ -12,10 +12,11 @@ import html
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus
 
-from .secret_values import secrets_in_url, webhook_secrets
+from .secret_values import SECRET_KEY, secrets_in_url, webhook_secrets
 from .text import printable
 
 REDACTED = "***"
@@ -37,6 +38,63 @@ _PATTERNS = (
     # A password in a URL, up to the last @: one that was not encoded may hold others. `user:password@` is an example.
     re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@?#\"']*:)(?!\d+[/?#]|password@)[^\s\"']+(?=@)"),
 )
+
+
+class Secret:
+    """A secret text that only `reveal` shows: no log, no traceback with local variables, no JSON and no pickle does.
+
+    Args:
+        text: The secret. Messages are redacted of it from now on.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        register_secret(text)
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text, for the request or the store that needs it. Do not give it a name: a traceback shows variables."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return REDACTED
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A secret is not pickled.")
+
+
+def sealed(value: Any, key: str = "") -> Any:
+    """Settings with a `Secret` in place of each text whose key is that of a secret, also in tables and lists.
+
+    Args:
+        value: A text, or a table or list of settings.
+        key: Name of the setting.
+    """
+    if isinstance(value, Mapping):
+        return {name: sealed(one, str(name)) for name, one in value.items()}
+    if isinstance(value, list):
+        return [sealed(one, key) for one in value]
+    return Secret(value) if isinstance(value, str) and SECRET_KEY.search(key) else value
+
+
+def reveal(value: object) -> str:
+    """The text of a `Secret`, where `orjson.dumps` writes sealed settings to the store that they belong in."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"{type(value).__name__} is not a value of JSON.")
 
 
 def register_secret(secret: str | None) -> None:
@@ -61,6 +119,7 @@ def register_url(url: str, *, webhook: bool = False) -> None:
 
 def _forms(secret: str) -> Iterator[str]:
     yield from (secret, quote(secret), quote(secret, safe=""), quote_plus(secret), html.escape(secret))
+    yield from (secret.upper(), secret.lower(), html.escape(secret, quote=False))
     yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1])
     content = secret.encode("utf-8", "surrogatepass")
     for before in range(3):

@@ -1,5 +1,5 @@
-"""Stores that credentials are read from and written to: AWS Secrets Manager, HashiCorp Vault, `secrets.toml`.
+"""Servers that credentials are read from and written to: AWS Secrets Manager, HashiCorp Vault.
 
 May import: the rest of `config`, and `core`.
-Start with `base`.
+Start with `store`.
 """
